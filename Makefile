@@ -1,0 +1,46 @@
+# `make serve` and `make test` need Python 3.11 or later with venv and pip, and nothing else.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: help serve test check format bench clean
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' $(MAKEFILE_LIST)
+
+serve: .venv/installed ## the API, a worker and an embedded Redis on 127.0.0.1:8000
+	@$(BIN)/cloze serve
+
+test: .venv/installed-dev ## every test
+	$(BIN)/python -m pytest
+
+check: .venv/installed-dev ## lint, format, types, then every test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest
+
+format: .venv/installed-dev ## rewrite the code as `make check` wants it
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: .venv/installed-dev ## Cloze and its peers, side by side
+	$(if $(wildcard benchmarks/__main__.py),$(BIN)/python -m benchmarks,@echo "There are no benchmarks yet.")
+
+clean: ## everything that can be made again; var/ and model_store/ stay
+	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+
+# A stamp is younger than the two files that decide what is installed, or pip runs again.
+
+.venv/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Cloze needs Python 3.11 or later: make PYTHON=...")'
+	$(PYTHON) -m venv .venv
+
+.venv/installed: pyproject.toml constraints.txt | .venv/bin/python
+	$(PIP) --editable .
+	@touch $@
+
+.venv/installed-dev: pyproject.toml constraints.txt | .venv/bin/python
+	$(PIP) --editable '.[dev]'
+	@touch .venv/installed $@

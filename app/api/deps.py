@@ -1,0 +1,74 @@
+"""What routes are handed: the services that main composed, and the checks that many routes share."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from app.api.metrics import Metrics
+from app.engine.pool import EnginePool
+from app.errors import InvalidValue, NotReady
+from app.jobs.feed import EventFeed
+from app.jobs.files import FileStore
+from app.jobs.queue import JobStore
+from app.jobs.webhook_sender import WebhookSender
+from app.settings import Settings
+from app.store.store import ModelStore
+
+
+@dataclass
+class Services:
+    """`jobs`, `files`, `feed` and `webhooks` are None where the server was started without a Redis in reach."""
+
+    settings: Settings
+    metrics: Metrics
+    store: ModelStore
+    pool: EnginePool
+    jobs: JobStore | None = None
+    files: FileStore | None = None
+    feed: EventFeed | None = None
+    webhooks: WebhookSender | None = None
+    warm_up_error: str | None = "the default model is being loaded"  # None: ready
+
+    def need_feed(self) -> EventFeed:
+        """Raises NotReady where there is none."""
+        if self.feed is None:
+            raise NotReady(NO_REDIS)
+        return self.feed
+
+    def check_inputs(self, count: int) -> None:
+        """Raises InvalidValue for more inputs than one request may hold."""
+        limit = self.settings.max_request_inputs
+        if count > limit:
+            raise InvalidValue(f"`input` holds {count} inputs; one request may hold {limit}", param="input")
+
+    def check_top_k(self, top_k: int, param: str = "top_k") -> None:
+        limit = self.settings.max_top_k
+        if top_k > limit:
+            raise InvalidValue(f"`{param}` should be at most {limit}, not {top_k}", param=param)
+
+
+def _services(request: Request) -> Services:
+    services: Services = request.app.state.services
+    return services
+
+
+ServicesDep = Annotated[Services, Depends(_services)]
+
+
+def _jobs(services: ServicesDep) -> JobStore:
+    if services.jobs is None:
+        raise NotReady(NO_REDIS)
+    return services.jobs
+
+
+def _files(services: ServicesDep) -> FileStore:
+    if services.files is None:
+        raise NotReady(NO_REDIS)
+    return services.files
+
+
+NO_REDIS = "files and jobs are not available: this server has found no Redis (`cloze serve` brings one)"
+
+JobsDep = Annotated[JobStore, Depends(_jobs)]
+FilesDep = Annotated[FileStore, Depends(_files)]

@@ -1,0 +1,120 @@
+"""The one shape of every failure: `{"error": {"message", "type", "code", "param"}}`.
+
+OpenAI's clients read the body. Hugging Face's read `X-Error-Message`, and `x-request-id`, which
+the request-id middleware adds.
+"""
+
+import logging
+import re
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.responses import JSONResponse, Response
+from starlette.types import Scope
+
+from app.errors import AppError, BadRequest, Busy, InvalidValue, NotFound, NotReady, Unauthorized
+from app.jobs.connection import StorageError
+
+CLIENT_CLOSED_REQUEST = 499  # nginx's status for a client that left; only logs and metrics see it
+
+_MAX_ECHO = 1000  # characters of what a client sent that go back to it
+_log = logging.getLogger(__name__)
+
+
+class MethodNotAllowed(AppError):
+    status = 405
+    code = "method_not_allowed"
+    type = "invalid_request_error"
+
+
+def error_response(scope: Scope, error: AppError, headers: Mapping[str, str] | None = None) -> Response:
+    """The envelope of an error; also notes its code for the metrics."""
+    scope.setdefault("state", {})["error_code"] = error.code
+    body = {"message": error.message, "type": error.type, "code": error.code, "param": error.param}
+    response = JSONResponse({"error": body}, error.status, dict(headers or {}))
+    response.headers["x-error-message"] = _header_safe(error.message)
+    if isinstance(error, Busy):
+        response.headers["retry-after"] = str(error.retry_after)
+    if isinstance(error, Unauthorized):
+        response.headers["www-authenticate"] = "Bearer"
+    return response
+
+
+def internal_error(scope: Scope) -> Response:
+    """A 500 that tells nothing but the id to look for in the log."""
+    message = f"internal error; the server's log has it under request id {_request_id(scope)}"
+    return error_response(scope, AppError(message))
+
+
+def describe(error: Mapping[str, Any], prefix: str = "") -> InvalidValue:
+    """One of pydantic's errors in words, with the field at fault as `param`."""
+    param = ".".join(filter(None, [prefix, *map(str, error["loc"])]))[:_MAX_ECHO]
+    field = f"`{param}`" if param else "the body"
+    message = str(error["msg"])
+    match error["type"]:
+        case "missing":
+            text = f"{field} is required"
+        case "extra_forbidden":
+            text = f"{field} is not a field that is known here"
+        case "value_error":
+            text = f"{field}: {message.removeprefix('Value error, ')}"
+        case _ if message.startswith("Input should be"):
+            text = f"{field}{message.removeprefix('Input')}{_found(error.get('input'))}"
+        case _:
+            text = f"{field}: {message}"
+    return InvalidValue(text, param=param or None)
+
+
+def install(app: FastAPI) -> None:
+    """Maps every exception that a route may raise. What is left, the request-id middleware catches."""
+
+    @app.exception_handler(AppError)
+    async def app_error(request: Request, error: AppError) -> Response:
+        if error.status == HTTPStatus.INTERNAL_SERVER_ERROR:
+            _log.error("%s %s: %s [%s]", request.method, request.url.path, error.message, _request_id(request.scope))
+        return error_response(request.scope, error)
+
+    @app.exception_handler(RequestValidationError)
+    async def validation_error(request: Request, error: RequestValidationError) -> Response:
+        first = dict(error.errors()[0])
+        first["loc"] = first["loc"][1:]  # without "body", "query" or "path"
+        return error_response(request.scope, describe(first))
+
+    @app.exception_handler(HTTPException)
+    async def http_exception(request: Request, error: HTTPException) -> Response:
+        path = request.url.path
+        if error.status_code == HTTPStatus.NOT_FOUND:
+            known: AppError = NotFound(f"there is nothing at {path}; /docs lists what there is")
+        elif error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            known = MethodNotAllowed(f"{request.method} is not possible at {path}")
+        else:
+            known = BadRequest(str(error.detail))
+        return error_response(request.scope, known, error.headers)
+
+    @app.exception_handler(StorageError)
+    async def storage_error(request: Request, error: StorageError) -> Response:
+        _log.warning("%s %s: %s [%s]", request.method, request.url.path, error, _request_id(request.scope))
+        return error_response(request.scope, NotReady("files and jobs are not available: Redis does not answer"))
+
+    @app.exception_handler(ClientDisconnect)
+    async def client_left(request: Request, error: ClientDisconnect) -> Response:
+        return Response(status_code=CLIENT_CLOSED_REQUEST)
+
+
+def _request_id(scope: Scope) -> str:
+    return str(scope.get("state", {}).get("request_id", "unknown"))
+
+
+def _found(value: object) -> str:
+    if value is None or isinstance(value, bool | int | float):
+        return f", not {str(value).lower() if isinstance(value, bool) else value}"
+    return f", not {value[:60]!r}" if isinstance(value, str) else ""
+
+
+def _header_safe(message: str) -> str:
+    return re.sub(r"[^ -~]", "?", " ".join(message.split()))[:_MAX_ECHO]

@@ -1,0 +1,91 @@
+"""Media among the inputs of a request: data URIs, typed inputs, and addresses that are allowed."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from app.api.deps import Services
+from app.errors import AppError
+from app.media.data_uris import decode_base64, parse_data_uri
+from app.media.fetch import fetch
+
+T = TypeVar("T")
+
+# type → where its data URI, base64 or address stands; OpenAI's names, and those that other servers made after them.
+TYPED = {"image_url": "url", "audio_url": "url", "video_url": "url", "input_audio": "data"}
+
+
+@dataclass(frozen=True)
+class RemoteMedia:
+    """A file that the request names by its address only."""
+
+    url: str
+
+
+def text_or_media(text: str) -> str | bytes:
+    """The bytes of a data URI of media; every other string is a text and stays one. Raises InvalidData, TooLarge."""
+    try:
+        content = parse_data_uri(text)
+    except AppError as error:
+        error.param = "input"
+        raise
+    return text if content is None else content
+
+
+def media(value: object) -> bytes | RemoteMedia:
+    """A file as a data URI, base64, or a typed input. Raises ValueError for anything else, InvalidData, TooLarge."""
+    if isinstance(value, str) and value:
+        return _bytes(value)
+    if isinstance(value, Mapping):
+        return typed_media(value)
+    raise ValueError("expected a file, as a data URI, in base64, or as a typed input")
+
+
+def typed_media(value: Mapping[str, Any]) -> bytes | RemoteMedia:
+    """`{"type": "image_url", "image_url": {"url": "data:…"}}` and its like; an address is not yet fetched."""
+    kind = value.get("type")
+    inner = value.get(kind) if isinstance(kind, str) and kind in TYPED else None
+    given = inner.get(TYPED[str(kind)]) if isinstance(inner, Mapping) else inner
+    if not isinstance(given, str) or not given:
+        raise ValueError(
+            'expected {"type": "image_url", "image_url": {"url": "data:…"}}, or the same as '
+            + ", ".join(name for name in TYPED if name != "image_url")
+        )
+    if given.startswith(("http://", "https://")):
+        return RemoteMedia(given)
+    return _bytes(given)
+
+
+def _bytes(text: str) -> bytes:
+    """Of a data URI, or of base64 alone."""
+    found = text_or_media(text)
+    if isinstance(found, bytes):
+        return found
+    try:
+        return decode_base64(found)
+    except AppError as error:
+        error.param = "input"
+        raise
+
+
+async def fetched(services: Services, inputs: Sequence[T | RemoteMedia], param: str = "input") -> list[T | bytes]:
+    """The inputs with every address replaced by its content. Raises what `fetch` raises."""
+    return list(await asyncio.gather(*(_fetched(services, each, param) for each in inputs)))
+
+
+async def _fetched(services: Services, given: T | RemoteMedia, param: str) -> T | bytes:
+    if not isinstance(given, RemoteMedia):
+        return given
+    settings = services.settings
+    try:
+        return await asyncio.to_thread(
+            fetch,
+            given.url,
+            allowed_hosts=settings.media_hosts,
+            max_bytes=settings.max_body_bytes,
+            timeout=settings.media_timeout,
+        )
+    except AppError as error:
+        error.param = param
+        raise

@@ -1,0 +1,119 @@
+"""What Prometheus scrapes at /metrics: requests by route, batches, models, jobs. One registry an app."""
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.api.errors import CLIENT_CLOSED_REQUEST
+from app.jobs.spec import JobState
+from app.types import Task
+
+UNMATCHED = "unmatched"  # one label for every path that leads nowhere, so that scanners make no series
+
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+_SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
+_TOKENS = (16, 64, 256, 1024, 4096, 8192, 16384, 32768, 65536)
+
+_log = logging.getLogger(__name__)
+
+
+class Metrics:
+    """Also the engine's observer."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        route = ("method", "route")
+        self.requests = Counter("cloze_requests", "Requests answered", (*route, "status"), registry=self.registry)
+        self.errors = Counter("cloze_request_errors", "Requests that failed", (*route, "code"), registry=self.registry)
+        self.latency = Histogram(
+            "cloze_request_seconds", "From request to full answer", route, buckets=_SECONDS, registry=self.registry
+        )
+        batch = ("model", "task")
+        self.batch_size = Histogram(
+            "cloze_batch_size", "Inputs of a batch", batch, buckets=_SIZES, registry=self.registry
+        )
+        self.batch_tokens = Histogram(
+            "cloze_batch_tokens", "Tokens of a batch, without padding", batch, buckets=_TOKENS, registry=self.registry
+        )
+        self.batch_seconds = Histogram(
+            "cloze_batch_seconds", "A batch on the device", batch, buckets=_SECONDS, registry=self.registry
+        )
+        self.load_seconds = Histogram(
+            "cloze_model_load_seconds", "Loading and warming up", ("model",), buckets=_SECONDS, registry=self.registry
+        )
+
+    def on_batch(self, model: str, task: Task, size: int, tokens: int, seconds: float) -> None:
+        self.batch_size.labels(model, task).observe(size)
+        self.batch_tokens.labels(model, task).observe(tokens)
+        self.batch_seconds.labels(model, task).observe(seconds)
+
+    def on_load(self, model: str, seconds: float) -> None:
+        self.load_seconds.labels(model).observe(seconds)
+
+    def watch_engine(self, queue_depth: Callable[[], int], loaded: Callable[[], int]) -> None:
+        """Both are asked at every scrape."""
+        Gauge("cloze_queue_depth", "Inputs that wait for the device", registry=self.registry).set_function(queue_depth)
+        Gauge("cloze_loaded_models", "Models in memory", registry=self.registry).set_function(loaded)
+
+    def watch_jobs(self, counts_by_state: Callable[[], Mapping[JobState, int]]) -> None:
+        self.registry.register(_JobsCollector(counts_by_state))
+
+    def render(self) -> bytes:
+        """The text that is scraped. Blocking: it asks the job store."""
+        return generate_latest(self.registry)
+
+
+class _JobsCollector(Collector):
+    """Jobs by state; absent from the answer while the job store is away."""
+
+    def __init__(self, counts_by_state: Callable[[], Mapping[JobState, int]]) -> None:
+        self._counts_by_state = counts_by_state
+
+    def describe(self) -> Iterator[GaugeMetricFamily]:
+        yield GaugeMetricFamily("cloze_jobs", "Pretraining jobs", labels=["state"])
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        for family in self.describe():
+            try:
+                for state, count in self._counts_by_state().items():
+                    family.add_metric([state], count)
+            except Exception:
+                _log.warning("no jobs in the metrics: the job store does not answer", exc_info=True)
+            yield family
+
+
+class MetricsMiddleware:
+    """Counts and times every request, by the template of its route."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self.app = app
+        self.metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        status = 500
+        started = time.perf_counter()
+
+        async def send_and_note(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self.app(scope, receive, send_and_note)
+        finally:
+            route = getattr(scope.get("route"), "path", UNMATCHED)
+            labels = (scope["method"] if route != UNMATCHED else UNMATCHED, route)
+            self.metrics.requests.labels(*labels, str(status)).inc()
+            self.metrics.latency.labels(*labels).observe(time.perf_counter() - started)
+            if status >= 400 and status != CLIENT_CLOSED_REQUEST:
+                code = scope.get("state", {}).get("error_code", "internal_error")
+                self.metrics.errors.labels(*labels, code).inc()

@@ -1,0 +1,54 @@
+"""POST /v1/embeddings: OpenAI's route, with Cloze's own options beside it."""
+
+import base64
+from typing import Annotated
+
+import numpy as np
+import orjson
+from fastapi import APIRouter, Body, Request, Response
+
+from app.api.body import StrictJsonRoute
+from app.api.deps import ServicesDep
+from app.api.disconnect import while_connected
+from app.api.media_inputs import fetched
+from app.api.schemas.common import usage
+from app.api.schemas.embeddings import EXAMPLES, EmbeddingsRequest, EmbeddingsResponse
+from app.objectives.embedding import EmbedItem, EmbedResult
+from app.types import Task
+
+router = APIRouter(route_class=StrictJsonRoute, tags=["Inference"])
+
+
+@router.post("/v1/embeddings", response_model=EmbeddingsResponse)
+async def embeddings(
+    body: Annotated[EmbeddingsRequest, Body(openapi_examples=EXAMPLES)], request: Request, services: ServicesDep
+) -> Response:
+    """One vector an input: a text, a list of integers (token ids), or media as a data URI or typed input."""
+    services.check_inputs(len(body.input))
+    inputs = await fetched(services, body.input)
+    engine = await services.pool.get(body.model)
+    items = [
+        EmbedItem(
+            input=each,
+            pooling=body.pooling,
+            normalize=body.normalize,
+            truncate=body.truncate,
+            truncation_side=body.truncation_side,
+            dimensions=body.dimensions,
+        )
+        for each in inputs
+    ]
+    results: list[EmbedResult] = await while_connected(request, engine.submit(Task.EMBED, items))
+    encode = _base64 if body.encoding_format == "base64" else np.ascontiguousarray
+    answer = {
+        "object": "list",
+        "data": [{"object": "embedding", "index": i, "embedding": encode(r.vector)} for i, r in enumerate(results)],
+        "model": engine.entry.id,
+        "usage": usage(sum(result.tokens for result in results)).model_dump(),
+    }
+    # Written straight from the arrays: half a million numbers as Python objects would take longer than the model.
+    return Response(orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY), media_type="application/json")
+
+
+def _base64(vector: np.ndarray) -> str:
+    return base64.b64encode(vector.astype("<f4").tobytes()).decode("ascii")

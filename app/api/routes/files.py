@@ -1,0 +1,92 @@
+"""/v1/files: data for jobs, as OpenAI's routes."""
+
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import FileResponse
+
+from app.api.deps import FilesDep, ServicesDep
+from app.api.multipart import Upload, open_upload
+from app.api.schemas.files import PURPOSE, FileDeleted, FileList, FileObject, file_object
+from app.errors import InvalidValue
+
+router = APIRouter(prefix="/v1/files", tags=["Files"])
+
+_FORM: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["file"],
+                    "properties": {
+                        "purpose": {"type": "string", "enum": [PURPOSE], "default": PURPOSE},
+                        "file": {"type": "string", "format": "binary"},
+                    },
+                }
+            }
+        },
+    }
+}
+
+
+@router.post("", openapi_extra=_FORM)
+async def upload_file(request: Request, services: ServicesDep, files: FilesDep) -> FileObject:
+    """Text as .txt, .jsonl, .json, .csv or .parquet; each also as .gz, .xz, .zst, or in a .zip."""
+    upload = await open_upload(request)
+    stored = await files.create(upload.filename, PURPOSE, _checked(upload), services.settings.max_file_bytes)
+    return file_object(stored)
+
+
+@router.get("")
+def list_files(
+    files: FilesDep,
+    after: Annotated[str | None, Query(description="The last id of the page before")] = None,
+    limit: Annotated[int, Query(ge=1, le=10_000)] = 100,
+    purpose: str | None = None,
+) -> FileList:
+    """Newest first."""
+    found, has_more = files.list(after, limit, purpose)
+    return FileList(
+        data=[file_object(file) for file in found],
+        has_more=has_more,
+        first_id=found[0].id if found else None,
+        last_id=found[-1].id if found else None,
+    )
+
+
+@router.get("/{file_id}")
+def get_file(file_id: str, files: FilesDep) -> FileObject:
+    return file_object(files.get(file_id))
+
+
+@router.get("/{file_id}/content", response_class=FileResponse)
+def get_content(file_id: str, files: FilesDep) -> FileResponse:
+    """The bytes as they were sent."""
+    file = files.get(file_id)
+    return FileResponse(files.path(file_id), media_type="application/octet-stream", filename=file.filename)
+
+
+@router.delete("/{file_id}")
+def delete_file(file_id: str, files: FilesDep) -> FileDeleted:
+    """409 while a job that has not ended reads the file."""
+    files.delete(file_id)
+    return FileDeleted(id=file_id)
+
+
+async def _checked(upload: Upload) -> AsyncIterator[bytes]:
+    """The content; a wrong field raises wherever it stands in the form, and nothing is stored then."""
+    _check_fields(upload.fields)
+    async for chunk in upload.content:
+        yield chunk
+    _check_fields(upload.fields)
+
+
+def _check_fields(fields: dict[str, str]) -> None:
+    for name, value in fields.items():
+        if name != "purpose":
+            raise InvalidValue(f"`{name}` is not a field that is known here", param=name)
+        if value != PURPOSE:
+            raise InvalidValue(f"`purpose` should be {PURPOSE!r}, not {value[:60]!r}", param="purpose")

@@ -1,0 +1,157 @@
+"""What is asked of jobs that exist. Where a job's state does not allow it, the answer is a 409 that says why."""
+
+import shutil
+import time
+from typing import Annotated
+
+from fastapi import APIRouter, Body
+from pydantic import ValidationError
+
+from app.api.body import StrictJsonRoute
+from app.api.deps import FilesDep, JobsDep, Services, ServicesDep
+from app.api.errors import describe
+from app.api.routes.jobs import answer
+from app.api.schemas.job_control import (
+    CANCEL_EXAMPLES,
+    EXTEND_EXAMPLES,
+    PRIORITY_EXAMPLES,
+    PUBLISH_EXAMPLES,
+    RETRY_EXAMPLES,
+    CancelRequest,
+    ExtendRequest,
+    JobDeleted,
+    PriorityRequest,
+    PublishedCheckpoint,
+    PublishRequest,
+    RetryRequest,
+)
+from app.api.schemas.jobs import JobObject
+from app.errors import Conflict
+from app.jobs.files import FileStore
+from app.jobs.queue import JobStore
+from app.jobs.spec import Job, JobState, check_action
+from app.publishing.publication import Publisher
+from app.recipes import METHODS
+from app.store.names import check_name
+
+_LIMITS = dict.fromkeys(ExtendRequest.model_fields)
+
+
+def cancel_job(
+    job_id: str,
+    services: ServicesDep,
+    jobs: JobsDep,
+    files: FilesDep,
+    body: Annotated[CancelRequest | None, Body(openapi_examples=CANCEL_EXAMPLES)] = None,
+) -> JobObject:
+    """A running job ends within two steps. Its last checkpoint is kept, and published on request."""
+    if body is None or not body.publish:
+        return answer(jobs, jobs.cancel(job_id))
+    job = jobs.get(job_id)
+    published = None
+    if job.state in (JobState.QUEUED, JobState.PAUSED):  # no trainer will do it
+        published = _publish_last(job, jobs, _publisher(services, files))
+    return answer(jobs, jobs.cancel(job_id, publish=True, published=published))
+
+
+def pause_job(job_id: str, jobs: JobsDep) -> JobObject:
+    """A running job saves a checkpoint at its next step and frees its worker."""
+    return answer(jobs, jobs.pause(job_id))
+
+
+def resume_job(job_id: str, jobs: JobsDep) -> JobObject:
+    """Queues a paused job in its old turn; it goes on from its checkpoint as if nothing had been."""
+    return answer(jobs, jobs.resume(job_id))
+
+
+def retry_job(
+    job_id: str,
+    jobs: JobsDep,
+    body: Annotated[RetryRequest | None, Body(openapi_examples=RETRY_EXAMPLES)] = None,
+) -> JobObject:
+    """Queues a failed or cancelled job again, from its last checkpoint."""
+    body = body or RetryRequest()
+    new = [body.deadline, time.time() + body.max_wall_minutes * 60 if body.max_wall_minutes else None]
+    return answer(jobs, jobs.retry(job_id, deadline=min(filter(None, new), default=None)))
+
+
+def extend_job(
+    job_id: str, body: Annotated[ExtendRequest, Body(openapi_examples=EXTEND_EXAMPLES)], jobs: JobsDep
+) -> JobObject:
+    """A job that succeeded trains on to new limits, and publishes the next version.
+
+    Weights, optimiser and order of the data go on from its last checkpoint; the learning rate is
+    where the schedule of the longer run has it.
+    """
+    job = jobs.get(job_id)
+    check_action(job, "extend")
+    given = body.model_dump(exclude_unset=True)
+    try:
+        method = METHODS[job.spec.method].hyperparameters
+        hyperparameters = method.model_validate({**job.spec.hyperparameters, **_LIMITS, **given})
+    except ValidationError as error:
+        raise describe(dict(error.errors()[0]), "") from error
+    return answer(jobs, jobs.extend(job_id, hyperparameters.model_dump(), given))
+
+
+def set_priority(
+    job_id: str, body: Annotated[PriorityRequest, Body(openapi_examples=PRIORITY_EXAMPLES)], jobs: JobsDep
+) -> JobObject:
+    """Changes a job's priority, or its place in the queue."""
+    if body.position is not None:
+        return answer(jobs, jobs.move(job_id, body.position))
+    return answer(jobs, jobs.prioritise(job_id, body.priority or 0))
+
+
+def publish_checkpoint(
+    job_id: str,
+    checkpoint_id: str,
+    services: ServicesDep,
+    jobs: JobsDep,
+    files: FilesDep,
+    body: Annotated[PublishRequest | None, Body(openapi_examples=PUBLISH_EXAMPLES)] = None,
+) -> PublishedCheckpoint:
+    """Publishes a checkpoint as a version, also while the job runs; asked twice, it is one version."""
+    job = jobs.get(job_id)
+    check_action(job, "publish")
+    checkpoint = jobs.checkpoint(job_id, checkpoint_id)
+    name = check_name(body.name) if body and body.name else None
+    entry = _publisher(services, files).publish_checkpoint(job, checkpoint, name=name)
+    return PublishedCheckpoint(
+        model=entry.id, checkpoint=checkpoint.id, fine_tuning_job_id=job_id, step_number=checkpoint.step
+    )
+
+
+def delete_job(job_id: str, services: ServicesDep, jobs: JobsDep) -> JobDeleted:
+    """Drops an ended job with its events, logs and checkpoints. The models that it published stay."""
+    jobs.delete(job_id)
+    shutil.rmtree(services.settings.jobs_dir / job_id, ignore_errors=True)  # nothing refers to what stays behind
+    return JobDeleted(id=job_id)
+
+
+def _publish_last(job: Job, jobs: JobStore, publisher: Publisher) -> str:
+    checkpoints, _ = jobs.checkpoints(job.id, limit=1)
+    if not checkpoints:
+        raise Conflict(f"job '{job.id}' has no checkpoint to publish", param="publish")
+    return publisher.publish_checkpoint(job, checkpoints[0]).id
+
+
+def _publisher(services: Services, files: FileStore) -> Publisher:
+    return Publisher(services.store, files, services.settings.jobs_dir)
+
+
+def build_router(prefix: str, tag: str) -> APIRouter:
+    """The routes that control jobs under `prefix`."""
+    router = APIRouter(prefix=prefix, route_class=StrictJsonRoute, tags=[tag])
+    for path, handler in (
+        ("cancel", cancel_job),
+        ("pause", pause_job),
+        ("resume", resume_job),
+        ("retry", retry_job),
+        ("extend", extend_job),
+        ("priority", set_priority),
+        ("checkpoints/{checkpoint_id}/publish", publish_checkpoint),
+    ):
+        router.post(f"/{{job_id}}/{path}")(handler)
+    router.delete("/{job_id}")(delete_job)
+    return router

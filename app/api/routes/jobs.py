@@ -1,0 +1,88 @@
+"""Pretraining jobs, under Cloze's own path and under the one that OpenAI's client knows.
+
+The handlers are plain functions: they wait for Redis and the disk, so they run on threads.
+"""
+
+import re
+from typing import Annotated
+
+from fastapi import APIRouter, Body, Header, Query, Request
+
+from app.api.body import StrictJsonRoute
+from app.api.deps import FilesDep, JobsDep, ServicesDep
+from app.api.job_specs import build_spec
+from app.api.schemas.jobs import (
+    EXAMPLES,
+    CheckpointList,
+    JobList,
+    JobObject,
+    JobRequest,
+    ValidationObject,
+    checkpoint_object,
+    job_object,
+    validation_object,
+)
+from app.jobs.queue import JobStore
+from app.jobs.spec import Job
+
+_METADATA = re.compile(r"metadata\[(.+)\]")
+
+After = Annotated[str | None, Query(description="The last id of the page before")]
+Limit = Annotated[int, Query(ge=1, le=1000)]
+
+
+def create_job(
+    body: Annotated[JobRequest, Body(openapi_examples=EXAMPLES)],
+    services: ServicesDep,
+    jobs: JobsDep,
+    files: FilesDep,
+    idempotency_key: Annotated[str | None, Header(max_length=256)] = None,
+) -> JobObject:
+    """Checks the request and the beginning of its files, and queues the job.
+
+    Sent again with the same `Idempotency-Key`, it answers with the first job.
+    """
+    if idempotency_key and (earlier := jobs.created_under(idempotency_key, body.model_dump(exclude_unset=True))):
+        return answer(jobs, earlier)
+    spec = build_spec(body, services, jobs, files)
+    return answer(jobs, jobs.create(spec, idempotency_key, priority=body.priority))
+
+
+def validate_job(
+    body: Annotated[JobRequest, Body(openapi_examples=EXAMPLES)], services: ServicesDep, jobs: JobsDep, files: FilesDep
+) -> ValidationObject:
+    """Everything that creating the job would do, but for queueing it: the same errors, and an estimate."""
+    return validation_object(build_spec(body, services, jobs, files))
+
+
+def list_jobs(request: Request, jobs: JobsDep, after: After = None, limit: Limit = 20) -> JobList:
+    """Newest first. `metadata[key]=value` keeps those that carry it; several must all match."""
+    wanted = {m[1]: value for key, value in request.query_params.items() if (m := _METADATA.fullmatch(key))}
+    found, has_more = jobs.list(after, limit, wanted or None)
+    reasons = jobs.queue_reasons(found)
+    return JobList(data=[job_object(job, reasons.get(job.id)) for job in found], has_more=has_more)
+
+
+def get_job(job_id: str, jobs: JobsDep) -> JobObject:
+    return answer(jobs, jobs.get(job_id))
+
+
+def answer(jobs: JobStore, job: Job) -> JobObject:
+    return job_object(job, jobs.queue_reasons([job]).get(job.id))
+
+
+def list_checkpoints(job_id: str, jobs: JobsDep, after: After = None, limit: Limit = 10) -> CheckpointList:
+    """Newest first; those that are still kept."""
+    found, has_more = jobs.checkpoints(job_id, after, limit)
+    return CheckpointList(data=[checkpoint_object(job_id, each) for each in found], has_more=has_more)
+
+
+def build_router(prefix: str, tag: str) -> APIRouter:
+    """The routes of jobs under `prefix`."""
+    router = APIRouter(prefix=prefix, route_class=StrictJsonRoute, tags=[tag])
+    router.post("")(create_job)
+    router.post("/validate")(validate_job)
+    router.get("")(list_jobs)
+    router.get("/{job_id}")(get_job)
+    router.get("/{job_id}/checkpoints")(list_checkpoints)
+    return router

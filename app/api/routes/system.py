@@ -1,0 +1,68 @@
+"""How the server is: for probes, scrapers and people."""
+
+from typing import Any
+
+from fastapi import APIRouter, Response
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import RedirectResponse
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from app import __version__
+from app.api.deps import ServicesDep
+from app.errors import ModelNotFound, NotReady
+
+router = APIRouter(tags=["System"])
+
+
+@router.get("/", include_in_schema=False)
+def root() -> RedirectResponse:
+    return RedirectResponse("/docs")
+
+
+@router.get("/health")
+async def health(services: ServicesDep) -> dict[str, str]:
+    """Alive: 503 when a thread of the device is dead."""
+    if not services.pool.healthy:
+        raise NotReady("a thread of the device is dead; it is being restarted")
+    return {"status": "ok"}
+
+
+@router.get("/ready")
+async def ready(services: ServicesDep) -> dict[str, str]:
+    """Ready to be sent requests: 503 until the default model has answered once."""
+    if services.warm_up_error is not None:
+        raise NotReady(services.warm_up_error)
+    await health(services)
+    return {"status": "ready"}
+
+
+@router.get("/metrics", response_class=Response)
+def metrics(services: ServicesDep) -> Response:
+    """For Prometheus."""
+    return Response(services.metrics.render(), media_type=CONTENT_TYPE_LATEST)
+
+
+@router.get("/info")
+async def info(services: ServicesDep) -> dict[str, Any]:
+    """The server's version, device and limits."""
+    settings, pool = services.settings, services.pool
+    try:
+        default_model = await run_in_threadpool(pool.default_id)
+    except (NotReady, ModelNotFound):
+        default_model = None
+    return {
+        "name": "cloze",
+        "version": __version__,
+        "model_id": default_model,
+        "loaded_models": pool.loaded(),
+        "device": str(pool.runner.device),
+        "dtype": str(pool.dtype).removeprefix("torch."),
+        "max_batch_tokens": settings.max_batch_tokens,
+        "max_concurrent_inputs": settings.max_queued_inputs,
+        "max_client_batch_size": settings.max_request_inputs,
+        "max_body_bytes": settings.max_body_bytes,
+        "max_file_bytes": settings.max_file_bytes,
+        "max_masks": settings.max_masks,
+        "max_top_k": settings.max_top_k,
+        "jobs": services.jobs is not None,
+    }

@@ -1,0 +1,47 @@
+"""/v1/workers: who works on jobs."""
+
+from typing import Literal
+
+from fastapi import APIRouter
+from pydantic import BaseModel, Field
+
+from app.api.deps import JobsDep
+from app.jobs.workers import Capabilities, WorkerInfo
+
+router = APIRouter(prefix="/v1/workers", tags=["Workers"])
+
+
+class WorkerObject(BaseModel):
+    id: str
+    object: Literal["worker"] = "worker"
+    host: str
+    pid: int
+    started_at: int
+    last_seen: int
+    status: Literal["idle", "busy", "draining"]
+    job_id: str | None = Field(description="What it works on")
+    capabilities: Capabilities
+
+
+class WorkerList(BaseModel):
+    object: Literal["list"] = "list"
+    data: list[WorkerObject]
+
+
+@router.get("")
+def list_workers(jobs: JobsDep) -> WorkerList:
+    """Those that are alive, the oldest first; one that fell silent is left out after some seconds."""
+    return WorkerList(data=[_worker_object(worker) for worker in jobs.workers.list()])
+
+
+def _worker_object(worker: WorkerInfo) -> WorkerObject:
+    return WorkerObject(
+        id=worker.id,
+        host=worker.host,
+        pid=worker.pid,
+        started_at=int(worker.started_at),
+        last_seen=int(worker.last_seen),
+        status="draining" if worker.draining else "busy" if worker.job_id else "idle",
+        job_id=worker.job_id,
+        capabilities=worker.capabilities,
+    )

@@ -1,0 +1,114 @@
+"""Fields that several bodies share."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, WithJsonSchema
+
+from app.api.media_inputs import TYPED, RemoteMedia, text_or_media, typed_media
+from app.errors import EmptyInput
+
+Ids = tuple[int, ...]
+Input = str | Ids | bytes | RemoteMedia
+
+MODEL_EXAMPLE = "cloze-text"
+
+
+class Body(BaseModel):
+    """A request's body: unknown fields are refused, so that a typo is not silently ignored."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Usage(BaseModel):
+    """Tokens as the model sees them, special tokens included."""
+
+    prompt_tokens: int
+    total_tokens: int
+
+
+def usage(tokens: int) -> Usage:
+    return Usage(prompt_tokens=tokens, total_tokens=tokens)
+
+
+def _texts(value: object) -> list[str]:
+    texts = [value] if isinstance(value, str) else value
+    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+        raise ValueError("expected a string or a list of strings")
+    _check_not_empty(texts)
+    return texts
+
+
+def _texts_or_ids(value: object) -> list[str | Ids]:
+    if isinstance(value, list) and value and all(type(i) is int for i in value):
+        return [_ids(value)]
+    inputs = [value] if isinstance(value, str) else value
+    if not isinstance(inputs, list) or not all(isinstance(i, str) or _is_ids(i) for i in inputs):
+        raise ValueError("expected a string, a list of strings, a list of token ids or a list of such lists")
+    _check_not_empty(inputs)
+    return [i if isinstance(i, str) else _ids(i) for i in inputs]
+
+
+def _inputs(value: object) -> list[Input]:
+    """Texts and token ids as ever; a data URI of media is a file, and so is a typed input."""
+    given: list[Any] = value if isinstance(value, list) else [value]
+    if not any(isinstance(each, Mapping) for each in given):
+        return [text_or_media(each) if isinstance(each, str) else each for each in _texts_or_ids(value)]
+    if not all(isinstance(each, str | Mapping) for each in given):
+        raise ValueError("expected strings and typed inputs; token ids stand alone")
+    _check_not_empty(given)
+    return [text_or_media(each) if isinstance(each, str) else typed_media(each) for each in given]
+
+
+def _is_ids(value: object) -> bool:
+    return isinstance(value, list) and all(type(i) is int for i in value)  # a bool is no id
+
+
+def _ids(value: list[int]) -> Ids:
+    if min(value) < 0:
+        raise ValueError("token ids are not negative")
+    return tuple(value)
+
+
+def _check_not_empty(inputs: list[object]) -> None:
+    if not inputs:
+        raise EmptyInput("`input` is empty", param="input")
+    empty = next((index for index, item in enumerate(inputs) if not item), None)
+    if empty is not None:
+        raise EmptyInput(f"`input` {empty} is empty" if len(inputs) > 1 else "`input` is empty", param="input")
+
+
+_TEXT = {"type": "string"}
+_IDS = {"type": "array", "items": {"type": "integer", "minimum": 0}}
+
+Model = Annotated[
+    str | None,
+    Field(min_length=1, description="`name`, `name@version` or `name:alias`; the default model where it is left out"),
+]
+Texts = Annotated[
+    list[str],
+    BeforeValidator(_texts),
+    WithJsonSchema({"anyOf": [_TEXT, {"type": "array", "items": _TEXT}], "title": "Input"}),
+]
+_TYPED = {
+    "type": "object",
+    "required": ["type"],
+    "properties": {
+        "type": {"type": "string", "enum": list(TYPED)},
+        "image_url": {"type": "object", "properties": {"url": {"type": "string"}}},
+    },
+}
+_EACH = {"anyOf": [_TEXT, _TYPED]}
+Inputs = Annotated[
+    list[Any],
+    BeforeValidator(_inputs),
+    WithJsonSchema(
+        {
+            "anyOf": [_TEXT, _TYPED, {"type": "array", "items": _EACH}, _IDS, {"type": "array", "items": _IDS}],
+            "title": "Input",
+        }
+    ),
+]
+Truncate = Annotated[
+    StrictBool, Field(description="Cut an input that is longer than the model takes, instead of refusing it")
+]

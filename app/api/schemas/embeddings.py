@@ -1,0 +1,45 @@
+"""Bodies of `POST /v1/embeddings`: OpenAI's, and what Cloze adds to them."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, Field, StrictBool
+
+from app.api.schemas.common import Body, Inputs, Model, Truncate, Usage
+from app.types import Pooling, TruncationSide
+
+
+class EmbeddingsRequest(Body):
+    model: Model = None
+    input: Inputs
+    encoding_format: Annotated[
+        Literal["float", "base64"], Field(description="base64: little-endian float32, as OpenAI's client asks for")
+    ] = "float"
+    dimensions: Annotated[int, Field(strict=True, ge=1)] | None = Field(None, description="Keep only the first ones")
+    user: str | None = Field(None, description="Taken for compatibility; not used")
+    pooling: Pooling | None = Field(None, description="How token vectors become one; the model's own by default")
+    normalize: Annotated[StrictBool, Field(description="Scale to length 1")] = True
+    truncate: Truncate = False
+    truncation_side: TruncationSide = TruncationSide.RIGHT
+
+
+class EmbeddingObject(BaseModel):
+    object: Literal["embedding"] = "embedding"
+    index: int
+    embedding: list[float] | str
+
+
+class EmbeddingsResponse(BaseModel):
+    object: Literal["list"] = "list"
+    data: list[EmbeddingObject]
+    model: str
+    usage: Usage
+
+
+EXAMPLES = {
+    "one": {"summary": "One text", "value": {"input": "Masked models fill in what is missing."}},
+    "several": {"summary": "Several texts", "value": {"input": ["The lions hunt.", "Big cats chase their prey."]}},
+    "native": {
+        "summary": "Pooling, normalisation and truncation",
+        "value": {"input": "A long text …", "pooling": "cls", "normalize": False, "truncate": True},
+    },
+}

@@ -1,0 +1,17 @@
+"""Files that a job makes on its way."""
+
+from typing import Literal
+
+from pydantic import BaseModel
+
+
+class ArtifactObject(BaseModel):
+    object: Literal["pretraining.job.artifact"] = "pretraining.job.artifact"
+    name: str
+    bytes: int
+    created_at: int
+
+
+class ArtifactList(BaseModel):
+    object: Literal["list"] = "list"
+    data: list[ArtifactObject]

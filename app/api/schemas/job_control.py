@@ -1,0 +1,80 @@
+"""Bodies of what is done to a job: cancel, retry, extend, reorder, publish, delete."""
+
+from typing import Literal
+
+from pydantic import BaseModel, Field, model_validator
+
+from app.api.schemas.common import Body
+from app.api.schemas.jobs import Priority
+
+
+class CancelRequest(Body):
+    publish: bool = Field(False, description="Publish the last checkpoint under the job's name")
+
+
+class RetryRequest(Body):
+    deadline: float | None = Field(None, gt=0, description="A new one, where the old one has passed")
+    max_wall_minutes: float | None = Field(None, gt=0)
+
+
+class ExtendRequest(Body):
+    """New limits for the whole job, in the place of all that it had."""
+
+    max_steps: int | None = None
+    epochs: float | None = None
+    max_tokens: int | None = None
+    max_minutes: float | None = None
+
+    @model_validator(mode="after")
+    def _check_any(self) -> "ExtendRequest":
+        if not self.model_fields_set or None in self.model_dump(exclude_unset=True).values():
+            raise ValueError("give at least one of `max_steps`, `epochs`, `max_tokens` and `max_minutes`")
+        return self
+
+
+class PriorityRequest(Body):
+    priority: Priority | None = None
+    position: int | None = Field(None, ge=0, description="A place in the queue, 0 being next; takes the priority there")
+
+    @model_validator(mode="after")
+    def _check_one(self) -> "PriorityRequest":
+        if (self.priority is None) == (self.position is None):
+            raise ValueError("give either `priority` or `position`")
+        return self
+
+
+class PublishRequest(Body):
+    name: str | None = Field(None, min_length=1, description="Publish under another name than the job's")
+
+
+class PublishedCheckpoint(BaseModel):
+    object: Literal["fine_tuning.job.publication"] = "fine_tuning.job.publication"
+    model: str = Field(description="name@version, served from now on")
+    checkpoint: str
+    fine_tuning_job_id: str
+    step_number: int
+
+
+class JobDeleted(BaseModel):
+    id: str
+    object: Literal["fine_tuning.job"] = "fine_tuning.job"
+    deleted: Literal[True] = True
+
+
+CANCEL_EXAMPLES = {
+    "stop": {"summary": "Stop, and keep the last checkpoint", "value": {}},
+    "publish": {"summary": "Stop, and publish what there is", "value": {"publish": True}},
+}
+RETRY_EXAMPLES = {
+    "again": {"summary": "From the last checkpoint", "value": {}},
+    "limited": {"summary": "With an hour from now", "value": {"max_wall_minutes": 60}},
+}
+EXTEND_EXAMPLES = {"steps": {"summary": "Up to 20,000 steps in all", "value": {"max_steps": 20_000}}}
+PRIORITY_EXAMPLES = {
+    "priority": {"summary": "Before all of lower priority", "value": {"priority": 10}},
+    "position": {"summary": "Next", "value": {"position": 0}},
+}
+PUBLISH_EXAMPLES = {
+    "own": {"summary": "Under the job's name", "value": {}},
+    "other": {"summary": "Under another name", "value": {"name": "halfway"}},
+}

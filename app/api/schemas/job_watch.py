@@ -1,0 +1,112 @@
+"""What is seen of a job while it runs, beside the job itself."""
+
+from typing import Literal
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, Field, field_validator
+
+from app.api.schemas.common import Body
+from app.jobs.metrics import Points
+from app.jobs.spec import JobState, Webhook
+from app.jobs.webhooks import Delivery, signing_key
+
+
+class MetricPoint(BaseModel):
+    step: int
+    value: float
+    time: float = Field(description="Unix seconds")
+
+
+class MetricSeriesObject(BaseModel):
+    object: Literal["pretraining.job.metric_series"] = "pretraining.job.metric_series"
+    key: str
+    count: int = Field(description="Points that there are, of which `points` keeps at most `max_points`")
+    points: list[MetricPoint]
+
+
+class MetricSeriesList(BaseModel):
+    object: Literal["list"] = "list"
+    data: list[MetricSeriesObject]
+
+
+def series_object(key: str, count: int, points: Points) -> MetricSeriesObject:
+    """points: [N, 3] step, value, time; the kept ones of `count`."""
+    kept = [MetricPoint(step=int(step), value=value, time=time) for step, value, time in points.tolist()]
+    return MetricSeriesObject(key=key, count=count, points=kept)
+
+
+class WebhookRequest(Body):
+    """Told every change of the job's state, signed as Standard Webhooks has it."""
+
+    url: str = Field(max_length=2048, description="http or https; redirections are not followed")
+    # Left out of every dump of the request, so that no manifest, digest or answer carries it.
+    secret: str = Field(exclude=True, description="`whsec_` and 24 to 64 random bytes in base64")
+    events: list[JobState] = Field([], description="Only these states; all of them by default")
+
+    @field_validator("url")
+    @classmethod
+    def _check_url(cls, url: str) -> str:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("expected an http or https address")
+        if "@" in parts.netloc:
+            raise ValueError("a user and a password have no place in it: receivers check the signature")
+        parts.port  # noqa: B018 - raises ValueError for one that is no number
+        return url
+
+    @field_validator("secret")
+    @classmethod
+    def _check_secret(cls, secret: str) -> str:
+        signing_key(secret)
+        return secret
+
+    @property
+    def host(self) -> str:
+        return urlsplit(self.url).hostname or ""
+
+
+class WebhookObject(BaseModel):
+    """Without its secret."""
+
+    url: str
+    events: list[JobState]
+
+
+def webhook_object(webhook: Webhook | None) -> WebhookObject | None:
+    """None also for the operator's, whose address is not the user's business."""
+    if webhook is None or webhook.url is None:
+        return None
+    return WebhookObject(url=webhook.url, events=list(webhook.events))
+
+
+class DeliveryObject(BaseModel):
+    id: str = Field(description="What the receiver sees as `webhook-id`, the same at every attempt")
+    object: Literal["webhook.delivery"] = "webhook.delivery"
+    type: str
+    created_at: int
+    status: Literal["pending", "delivered", "failed"]
+    attempts: int
+    last_attempt_at: int | None
+    next_attempt_at: int | None
+    response_status: int | None = Field(description="Of the last attempt; null where nobody answered")
+    error: str | None
+
+
+class DeliveryList(BaseModel):
+    object: Literal["list"] = "list"
+    data: list[DeliveryObject]
+
+
+def delivery_object(delivery: Delivery) -> DeliveryObject:
+    last, coming = delivery.last_attempt_at, delivery.next_attempt_at
+    return DeliveryObject(
+        id=delivery.id,
+        type=delivery.type,
+        created_at=int(delivery.created_at),
+        status=delivery.status,
+        attempts=delivery.attempts,
+        last_attempt_at=None if last is None else int(last),
+        next_attempt_at=None if coming is None else int(coming),
+        response_status=delivery.response_status,
+        error=delivery.error,
+    )

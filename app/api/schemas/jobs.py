@@ -1,0 +1,287 @@
+"""Bodies of pretraining jobs: OpenAI's fine-tuning job, and what Cloze adds to it."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, Field, model_validator
+
+from app.api.schemas.common import Body
+from app.api.schemas.job_watch import WebhookObject, WebhookRequest, webhook_object
+from app.jobs.spec import (
+    MAX_PRIORITY,
+    Checkpoint,
+    Estimate,
+    Job,
+    JobError,
+    JobEvent,
+    JobSpec,
+    JobState,
+    Progress,
+    Resources,
+)
+
+FileId = Annotated[str, Field(min_length=1)]
+
+
+class WeightedFile(Body):
+    id: FileId
+    weight: float = Field(1.0, gt=0, le=1000, description="How often an epoch sees each of its documents")
+
+
+Priority = Annotated[int, Field(ge=-MAX_PRIORITY, le=MAX_PRIORITY, description="The highest is claimed first")]
+
+# OpenAI knows no such state: until it has stopped, a job that is told to stop is running.
+_STATUS = {JobState.CANCELLING: JobState.RUNNING}
+_ENDED = (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED)
+
+
+class JobRequest(Body):
+    model: str = Field(min_length=1, description="A stored model to continue from, or a preset built from scratch")
+    training_file: FileId | None = None
+    training_files: list[FileId | WeightedFile] = Field(
+        [], max_length=1000, description="Instead of `training_file`, where there are several or they have weights"
+    )
+    validation_file: FileId | None = None
+    method: dict[str, Any] | None = Field(None, description='`{"type": "mlm", "mlm": {"hyperparameters": {…}}}`')
+    hyperparameters: dict[str, Any] | None = Field(None, description="OpenAI's older place for them")
+    seed: int | None = Field(None, ge=0, lt=2**32)
+    name: str | None = Field(None, min_length=1, description="The result is published under this name")
+    suffix: str | None = Field(None, min_length=1, description="OpenAI's word for `name`")
+    metadata: dict[Annotated[str, Field(max_length=64)], Annotated[str, Field(max_length=512)]] | None = Field(
+        None, max_length=16
+    )
+    integrations: None = None
+    webhook: WebhookRequest | None = None
+    resources: Resources = Resources()
+    priority: Priority = 0
+    deadline: float | None = Field(None, gt=0, description="Unix time at which a job that is not done fails")
+    max_wall_minutes: float | None = Field(None, gt=0, description="The same, in minutes from now on, queue included")
+
+    @model_validator(mode="after")
+    def _check_files(self) -> "JobRequest":
+        if (self.training_file is None) == (not self.training_files):
+            raise ValueError("give either `training_file` or `training_files`")
+        if self.name and self.suffix and self.name != self.suffix:
+            raise ValueError("`name` and `suffix` mean the same and differ")
+        if len(set(self.files)) < len(self.files):
+            raise ValueError("`training_files` names a file twice; give it a weight instead")
+        return self
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        if self.training_file:
+            return (self.training_file,)
+        return tuple(file if isinstance(file, str) else file.id for file in self.training_files)
+
+    @property
+    def weights(self) -> tuple[float, ...] | None:
+        """Of the files; None where none is given."""
+        if all(isinstance(file, str) for file in self.training_files):
+            return None
+        return tuple(1.0 if isinstance(file, str) else file.weight for file in self.training_files)
+
+
+class JobObject(BaseModel):
+    id: str
+    object: Literal["fine_tuning.job"] = "fine_tuning.job"
+    created_at: int
+    started_at: int | None
+    finished_at: int | None
+    estimated_finish: int | None
+    status: str
+    cancel_requested: bool
+    pause_requested: bool = Field(description="Running, and paused as soon as its checkpoint is saved")
+    error: JobError | None
+    model: str
+    fine_tuned_model: str | None = Field(description="The published model, as name@version")
+    name: str
+    method: dict[str, Any]
+    hyperparameters: dict[str, Any]
+    training_file: str
+    training_files: list[str | WeightedFile]
+    validation_file: str | None
+    estimate: Estimate | None = Field(description="Made when the job was sent")
+    seed: int
+    trained_tokens: int | None
+    progress: Progress
+    queue_position: int | None = Field(description="0 is next; null unless queued")
+    queue_reason: str | None = Field(description="Why no worker has taken it, where more than the queue is the reason")
+    priority: int
+    deadline: int | None
+    resources: Resources
+    attempts: int = Field(description="How often a worker has begun or resumed it")
+    crashes: int = Field(description="Attempts in a row that died without a new checkpoint; the third ends the job")
+    retry_at: int | None = Field(description="After a crash: not tried again before")
+    retries: int = Field(description="How often its user has retried it")
+    extensions: int
+    metadata: dict[str, str]
+    webhook: WebhookObject | None
+    integrations: list[Any] = []
+    result_files: list[str] = []
+    organization_id: str = "cloze"
+
+
+class EventObject(BaseModel):
+    id: str
+    object: Literal["fine_tuning.job.event"] = "fine_tuning.job.event"
+    created_at: int
+    level: Literal["info", "warn", "error"]
+    type: Literal["message", "metrics"]
+    message: str
+    data: dict[str, Any]
+
+
+class ValidationObject(BaseModel):
+    """What a job would be; a request that is not valid is an error as it would be for the job."""
+
+    object: Literal["fine_tuning.job.validation"] = "fine_tuning.job.validation"
+    valid: Literal[True] = True
+    model: str
+    name: str
+    method: dict[str, Any]
+    training_files: list[str | WeightedFile]
+    validation_file: str | None
+    estimate: Estimate | None
+
+
+class CheckpointObject(BaseModel):
+    id: str
+    object: Literal["fine_tuning.job.checkpoint"] = "fine_tuning.job.checkpoint"
+    created_at: int
+    fine_tuning_job_id: str
+    fine_tuned_model_checkpoint: str = Field(description="Its folder, under the folder of the jobs")
+    step_number: int
+    metrics: dict[str, float]
+
+
+class JobList(BaseModel):
+    object: Literal["list"] = "list"
+    data: list[JobObject]
+    has_more: bool
+
+
+class EventList(BaseModel):
+    object: Literal["list"] = "list"
+    data: list[EventObject]
+    has_more: bool
+
+
+class CheckpointList(BaseModel):
+    object: Literal["list"] = "list"
+    data: list[CheckpointObject]
+    has_more: bool
+
+
+def job_object(job: Job, queue_reason: str | None = None) -> JobObject:
+    spec, progress = job.spec, job.progress
+    return JobObject(
+        id=job.id,
+        created_at=int(job.created_at),
+        started_at=_seconds(job.started_at),
+        finished_at=_seconds(job.finished_at),
+        estimated_finish=_seconds(job.estimated_finish if job.state == JobState.RUNNING else None),
+        status=_STATUS.get(job.state, job.state),
+        cancel_requested=job.state == JobState.CANCELLING,
+        pause_requested=job.pause_requested,
+        error=job.error,
+        model=spec.model,
+        fine_tuned_model=job.result_model,
+        name=spec.name,
+        method={"type": spec.method, spec.method: {"hyperparameters": spec.hyperparameters}},
+        hyperparameters=spec.hyperparameters,
+        training_file=spec.training_files[0],
+        training_files=_files(spec),
+        validation_file=spec.validation_file,
+        estimate=spec.estimate,
+        seed=spec.hyperparameters.get("seed", 0),
+        trained_tokens=progress.tokens if job.state in _ENDED else None,
+        progress=progress,
+        queue_position=job.queue_position if job.state == JobState.QUEUED else None,
+        queue_reason=queue_reason,
+        priority=job.priority,
+        deadline=_seconds(job.deadline),
+        resources=spec.resources,
+        webhook=webhook_object(spec.webhook),
+        attempts=job.attempt,
+        crashes=job.crashes,
+        retry_at=_seconds(job.retry_at),
+        retries=job.retries,
+        extensions=job.extensions,
+        metadata=spec.metadata,
+    )
+
+
+def validation_object(spec: JobSpec) -> ValidationObject:
+    return ValidationObject(
+        model=spec.model,
+        name=spec.name,
+        method={"type": spec.method, spec.method: {"hyperparameters": spec.hyperparameters}},
+        training_files=_files(spec),
+        validation_file=spec.validation_file,
+        estimate=spec.estimate,
+    )
+
+
+def _files(spec: JobSpec) -> list[str | WeightedFile]:
+    if spec.weights is None:
+        return list(spec.training_files)
+    return [WeightedFile(id=i, weight=w) for i, w in zip(spec.training_files, spec.weights, strict=True)]
+
+
+def event_object(event: JobEvent) -> EventObject:
+    return EventObject(
+        id=event.id,
+        created_at=int(event.created_at),
+        level=event.level,
+        type=event.type,
+        message=event.message,
+        data=event.data,
+    )
+
+
+def checkpoint_object(job_id: str, checkpoint: Checkpoint) -> CheckpointObject:
+    return CheckpointObject(
+        id=checkpoint.id,
+        created_at=int(checkpoint.created_at),
+        fine_tuning_job_id=job_id,
+        fine_tuned_model_checkpoint=f"{job_id}/{checkpoint.path}",
+        step_number=checkpoint.step,
+        metrics={"step": float(checkpoint.step), **_with_openai_names(checkpoint.metrics)},
+    )
+
+
+_OPENAI_METRICS = {
+    "train_accuracy": "train_mean_token_accuracy",
+    "eval_loss": "valid_loss",
+    "eval_accuracy": "valid_mean_token_accuracy",
+}
+
+
+def _with_openai_names(metrics: dict[str, float]) -> dict[str, float]:
+    """The metrics, and again under OpenAI's names, where there are such."""
+    return {**metrics, **{theirs: metrics[ours] for ours, theirs in _OPENAI_METRICS.items() if ours in metrics}}
+
+
+def _seconds(time: float | None) -> int | None:
+    return None if time is None else int(time)
+
+
+EXAMPLES = {
+    "scratch": {
+        "summary": "A small model from scratch (upload a file first, and put its id here)",
+        "value": {
+            "model": "bert-tiny",
+            "training_file": "file-…",
+            "name": "my-first-model",
+            "method": {"type": "mlm", "mlm": {"hyperparameters": {"max_minutes": 5}}},
+        },
+    },
+    "continue": {
+        "summary": "Continue from a stored model",
+        "value": {
+            "model": "cloze-text",
+            "training_file": "file-…",
+            "method": {"type": "mlm", "mlm": {"hyperparameters": {"epochs": 1, "learning_rate": 1e-4}}},
+            "metadata": {"team": "docs"},
+        },
+    },
+}

@@ -1,0 +1,68 @@
+"""Model objects: OpenAI's fields, and what Cloze knows besides."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+from pydantic import BaseModel, Field
+
+from app.store.store import ModelEntry
+from app.types import Modality, Task
+
+
+class ModelObject(BaseModel):
+    id: str
+    object: Literal["model"] = "model"
+    created: int
+    owned_by: str = "cloze"
+    name: str
+    version: int
+    versions: list[int] = Field(description="All that are stored, the latest first")
+    aliases: dict[str, int]
+    modality: Modality
+    architecture: str
+    tasks: list[Task]
+    parameters: int
+    loaded: bool
+    default: bool
+    description: str
+    license: str | None
+    parents: list[str] = Field(description="The models that this one was trained from")
+    job_id: str | None = Field(description="The job that made it")
+    metrics: dict[str, float]
+    max_length: int | None = Field(None, description="In tokens; known once the model is loaded")
+
+
+class ModelList(BaseModel):
+    object: Literal["list"] = "list"
+    data: list[ModelObject]
+
+
+def model_object(
+    model_id: str,
+    entry: ModelEntry,
+    *,
+    versions: Sequence[int],
+    aliases: dict[str, int],
+    loaded: bool,
+    default: bool,
+) -> ModelObject:
+    manifest = entry.manifest
+    return ModelObject(
+        id=model_id,
+        created=manifest.created,
+        name=entry.name,
+        version=entry.version,
+        versions=list(versions),
+        aliases=aliases,
+        modality=manifest.modality,
+        architecture=manifest.architecture,
+        tasks=list(manifest.tasks),
+        parameters=manifest.parameters,
+        loaded=loaded,
+        default=default,
+        description=manifest.description,
+        license=manifest.license,
+        parents=list(manifest.parents),
+        job_id=manifest.job_id,
+        metrics=manifest.metrics,
+    )

@@ -1,0 +1,114 @@
+"""Bodies of `POST /v1/reconstruct`."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, Field, WithJsonSchema, model_validator
+from pydantic_core import from_json
+
+from app.api.media_inputs import RemoteMedia, media
+from app.api.schemas.common import Body, Model, Usage
+from app.objectives.reconstruction import Box, MaskRequest, Range
+
+MAX_REGIONS = 1000
+
+
+def _parsed(value: object) -> object:
+    """A form's fields are strings, which hold JSON where a list is meant."""
+    if isinstance(value, str):
+        try:
+            return from_json(value, allow_inf_nan=False)
+        except ValueError as error:
+            raise ValueError(f"expected a list, in JSON: {error}") from error
+    return value
+
+
+MediaInput = Annotated[
+    Any,
+    BeforeValidator(media),
+    WithJsonSchema({"type": "string", "description": "The file: a data URI, or base64; or a typed input"}),
+]
+Boxes = Annotated[tuple[Box, ...], BeforeValidator(_parsed), Field(max_length=MAX_REGIONS)]
+Ranges = Annotated[tuple[Range, ...], BeforeValidator(_parsed), Field(max_length=MAX_REGIONS)]
+
+
+class MaskFields(Body):
+    """What is hidden: at random, or given boxes and ranges, or a given grid."""
+
+    model: Model = None
+    mask_strategy: str | None = Field(
+        None, description="Of images: `random`, `block`, `square`; the model's own by default"
+    )
+    mask_ratio: float | None = Field(None, gt=0, lt=1, description="Share to hide; as the model was trained by default")
+    seed: int | None = Field(None, ge=0, lt=2**32, description="The same seed hides the same; 0 by default")
+    boxes: Boxes = Field((), description="`[left, top, right, bottom]` in pixels of the item as sent, upright")
+    ranges: Ranges = Field((), description="`[start, end]` in seconds")
+    mask: Annotated[Any, BeforeValidator(_parsed)] = Field(
+        None, description="0 or 1 for each patch, nested as the answer's `mask`; 1 is hidden"
+    )
+
+    @model_validator(mode="after")
+    def _check_one_way(self) -> "MaskFields":
+        drawn = any(value is not None for value in (self.mask_strategy, self.mask_ratio, self.seed))
+        if drawn + bool(self.boxes or self.ranges) + (self.mask is not None) > 1:
+            raise ValueError(
+                "give what is hidden in one way: mask_strategy, mask_ratio and seed; or boxes and ranges; or mask"
+            )
+        return self
+
+    def request(self) -> MaskRequest:
+        return MaskRequest(
+            strategy=self.mask_strategy,
+            ratio=self.mask_ratio,
+            seed=self.seed or 0,
+            boxes=self.boxes,
+            ranges=self.ranges,
+            grid=self.mask,
+        )
+
+
+class ReconstructRequest(MaskFields):
+    input: MediaInput
+
+    @property
+    def content(self) -> bytes | RemoteMedia:
+        found: bytes | RemoteMedia = self.input
+        return found
+
+
+class Baselines(BaseModel):
+    mean: float
+    interpolation: float
+
+
+class MediaObject(BaseModel):
+    media_type: str
+    data: str = Field(description="base64")
+
+
+class ReconstructResponse(BaseModel):
+    object: Literal["reconstruction"] = "reconstruction"
+    model: str
+    modality: str
+    mask: list[Any] = Field(description="The grid of patches, nested; 1 is hidden")
+    loss: float = Field(description="The model's own, over the hidden patches")
+    psnr: float = Field(description="dB, over the hidden patches")
+    baselines: Baselines = Field(description="The same of the visible mean, and of smooth interpolation")
+    media: dict[str, MediaObject]
+    usage: Usage
+
+
+_PICTURE = (  # 32 × 32 pixels, a gradient
+    "data:image/webp;base64,UklGRnAAAABXRUJQVlA4IGQAAAAwAwCdASogACAABABoJbACdMoRwN7XTAAas+2qTzcPQ44AA"
+    "P7rrdW+Rmnb+ucwQpU9TLuQ4e/+WZfWaC3xJz+I2h1VZqi0bLD+pcclqkeJJ2dvqBSk8l+DyITOGdIYbOI+MAAA"
+)
+
+EXAMPLES = {
+    "random": {
+        "summary": "A picture, masked as the model was trained",
+        "value": {"model": "cloze-image", "input": _PICTURE},
+    },
+    "box": {
+        "summary": "What is in a box is hidden",
+        "value": {"model": "cloze-image", "input": _PICTURE, "boxes": [[8, 8, 24, 24]]},
+    },
+}

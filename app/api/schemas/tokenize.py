@@ -1,0 +1,36 @@
+"""Bodies of `POST /v1/tokenize`."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, Field, StrictBool
+
+from app.api.schemas.common import Body, Model, Texts, Usage
+
+
+class TokenizeRequest(Body):
+    model: Model = None
+    input: Texts
+    add_special_tokens: Annotated[StrictBool, Field(description="With those that the model puts around a text")] = True
+
+
+class TokenObject(BaseModel):
+    id: int
+    text: str
+    special: bool
+    start: int | None = Field(description="Offset of the first character in the input")
+    stop: int | None
+
+
+class TokenizedObject(BaseModel):
+    index: int
+    tokens: list[TokenObject]
+
+
+class TokenizeResponse(BaseModel):
+    object: Literal["list"] = "list"
+    model: str
+    data: list[TokenizedObject]
+    usage: Usage
+
+
+EXAMPLES = {"one": {"summary": "One text", "value": {"input": "Masked models fill in what is missing."}}}

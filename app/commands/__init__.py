@@ -1,0 +1,1 @@
+"""The subcommands of `cloze`, one module a topic. Heavy imports wait until a command needs them."""

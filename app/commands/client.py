@@ -1,0 +1,135 @@
+"""The HTTP API, as the commands use it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Annotated, Any, Self
+
+import httpx
+import typer
+
+from app.commands.sse import Message, read_messages
+from app.errors import AppError, InvalidValue, NotReady
+from app.settings import Settings
+
+Url = Annotated[
+    str | None,
+    typer.Option(envvar="CLOZE_URL", show_default=False, help="The server; http://127.0.0.1:8000 by default."),
+]
+ApiKey = Annotated[
+    str | None, typer.Option(envvar="CLOZE_API_KEY", show_default=False, help="Where the server asks for a key.")
+]
+
+_TIMEOUT = httpx.Timeout(300.0, connect=5.0)  # seconds; a first answer may wait for a model to load
+_STREAM_TIMEOUT = httpx.Timeout(60.0, connect=5.0)  # seconds; four times a stream's longest silence
+
+
+class ServerUnreachable(NotReady):
+    """The connection broke, or there was none."""
+
+
+class NoServer(ServerUnreachable):
+    """Nothing listens at the URL."""
+
+
+class ApiClient:
+    """Answers are parsed JSON; an error of the server is raised as an AppError with its message."""
+
+    def __init__(
+        self, url: str | None = None, api_key: str | None = None, *, transport: httpx.BaseTransport | None = None
+    ) -> None:
+        self.url = (url or default_url(Settings())).rstrip("/")
+        headers = {"authorization": f"Bearer {api_key}"} if api_key else {}
+        try:
+            self._http = httpx.Client(base_url=self.url, headers=headers, timeout=_TIMEOUT, transport=transport)
+        except httpx.InvalidURL as error:
+            raise InvalidValue(f"{self.url!r} is not a URL: {error}") from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._http.close()
+
+    def get(self, path: str, **params: Any) -> Any:
+        return self._send("GET", path, params={key: value for key, value in params.items() if value is not None})
+
+    def post(self, path: str, body: Mapping[str, Any] | None = None) -> Any:
+        return self._send("POST", path, json=body)
+
+    def delete(self, path: str) -> Any:
+        return self._send("DELETE", path)
+
+    def text(self, path: str, **params: Any) -> str:
+        """An answer that is no JSON."""
+        response = self._request("GET", path, params={key: value for key, value in params.items() if value is not None})
+        return response.text if response.is_success else str(read_answer(response))
+
+    def upload(self, path: Path) -> str:
+        """Streams a file to the server; returns its id."""
+        try:
+            content = path.open("rb")
+        except OSError as error:
+            raise InvalidValue(f"{path}: {os.strerror(error.errno or 0)}") from error
+        with content:
+            stored = self._send(
+                "POST", "/v1/files", files={"file": (path.name, content)}, data={"purpose": "fine-tune"}
+            )
+        return str(stored["id"])
+
+    def stream(self, path: str, last_id: str | None = None) -> Iterator[Message]:
+        """Server-sent events as they come, behind the one of that id; ServerUnreachable when they break off."""
+        headers = {"accept": "text/event-stream", **({"last-event-id": last_id} if last_id else {})}
+        with self._translated(), self._http.stream("GET", path, headers=headers, timeout=_STREAM_TIMEOUT) as response:
+            if response.status_code == httpx.codes.OK:
+                yield from read_messages(response.iter_lines())
+                return
+            response.read()
+            if response.status_code == httpx.codes.SERVICE_UNAVAILABLE:
+                raise ServerUnreachable(f"{self.url} is not ready")
+            read_answer(response)
+
+    def _send(self, method: str, path: str, **kwargs: Any) -> Any:
+        return read_answer(self._request(method, path, **kwargs))
+
+    def _request(self, method: str, path: str, **kwargs: Any) -> httpx.Response:
+        with self._translated():
+            return self._http.request(method, path, **kwargs)
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        """Raises the client's errors as ours."""
+        try:
+            yield
+        except httpx.UnsupportedProtocol as error:
+            raise InvalidValue(f"{self.url!r} is not a URL: {error}") from error
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+            raise NoServer(f"no server at {self.url}; start one with: make serve") from error
+        except httpx.TransportError as error:
+            raise ServerUnreachable(f"the connection to {self.url} broke: {error or type(error).__name__}") from error
+
+
+def default_url(settings: Settings) -> str:
+    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.host, settings.host)  # noqa: S104 - not bound here
+    return f"http://{host}:{settings.port}"
+
+
+def read_answer(response: httpx.Response) -> Any:
+    """The JSON of a good answer. Raises AppError for every other."""
+    try:
+        body = response.json()
+    except ValueError:
+        body = None
+    if response.is_success and body is not None:
+        return body
+    error = body.get("error") if isinstance(body, dict) else None
+    if not isinstance(error, dict) or not error.get("message"):
+        raise AppError(f"{response.url} answered {response.status_code}; is this a Cloze server?")
+    hint = "; pass --api-key or set CLOZE_API_KEY" if response.status_code == httpx.codes.UNAUTHORIZED else ""
+    raise AppError(f"{error['message']}{hint}")

@@ -1,0 +1,99 @@
+"""`cloze models`: the model store's folder itself, so no server is needed; a running one sees every change."""
+
+from typing import Annotated
+
+import typer
+
+from app.commands.output import Json, note, print_json, print_table
+from app.settings import Settings
+from app.store.store import ModelEntry, ModelStore
+
+app = typer.Typer(help="List, import, delete and name the models of the store.", no_args_is_help=True)
+
+ModelId = Annotated[str, typer.Argument(help="name or name@version.", show_default=False)]
+
+
+@app.command("list")
+def list_models(as_json: Json = False) -> None:
+    """Every version of every model."""
+    store = ModelStore(Settings().model_store)
+    entries = store.list()
+    aliases = {name: store.aliases(name) for name in {entry.name for entry in entries}}
+    named = [(e, sorted(a for a, version in aliases[e.name].items() if version == e.version)) for e in entries]
+    if as_json:
+        print_json([_as_dict(entry) | {"aliases": names} for entry, names in named])
+    elif not entries:
+        note(f"{store.root} holds no models; import one with: cloze models import FOLDER --name NAME")
+    else:
+        print_table(["model", "tasks", "parameters", "aliases", "description"], [_row(*pair) for pair in named])
+
+
+@app.command("import")
+def import_model(
+    source: Annotated[str, typer.Argument(help="A folder, or a hub id: org/name or org/name@revision.")],
+    name: Annotated[str, typer.Option(help="What to call it here.")],
+    as_json: Json = False,
+) -> None:
+    """Check a model and copy it into the store.
+
+    Only safetensors weights are taken, and code that comes with a model never runs. Downloads from
+    the Hugging Face hub need CLOZE_ALLOW_HUB=1.
+    """
+    from app.objectives.registry import load
+    from app.store.importer import import_model as into_store
+
+    settings = Settings()
+    entry = into_store(ModelStore(settings.model_store), source, name, allow_hub=settings.allow_hub, load=load)
+    _report(entry, f"Imported {entry.id}: {', '.join(entry.manifest.tasks)}", as_json)
+
+
+@app.command("delete")
+def delete_model(
+    model: ModelId,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Delete one version, or with a bare name all of them."""
+    store = ModelStore(Settings().model_store)
+    store.resolve(model)
+    if not yes:
+        typer.confirm(f"Delete {model if '@' in model else f'every version of {model}'} from {store.root}?", abort=True)
+    deleted = [entry.id for entry in store.delete(model)]
+    if as_json:
+        print_json({"deleted": deleted})
+    else:
+        typer.echo(f"Deleted {', '.join(deleted)}")
+
+
+@app.command("alias")
+def alias_model(
+    model: ModelId,
+    alias: Annotated[str, typer.Argument(help="Afterwards name:alias means this version.")],
+    remove: Annotated[bool, typer.Option("--remove", help="Take the alias away instead.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Give a version another name, such as `prod`."""
+    store = ModelStore(Settings().model_store)
+    entry = store.resolve(model)
+    if remove:
+        store.remove_alias(entry.name, alias)
+        _report(entry, f"Removed {entry.name}:{alias}", as_json)
+    else:
+        store.set_alias(entry.name, alias, entry.version)
+        _report(entry, f"{entry.name}:{alias} is {entry.id}", as_json)
+
+
+def _report(entry: ModelEntry, message: str, as_json: bool) -> None:
+    if as_json:
+        print_json(_as_dict(entry))
+    else:
+        typer.echo(message)
+
+
+def _as_dict(entry: ModelEntry) -> dict[str, object]:
+    return {"id": entry.id, "path": str(entry.path)} | entry.manifest.model_dump(mode="json", exclude={"files"})
+
+
+def _row(entry: ModelEntry, aliases: list[str]) -> list[str]:
+    manifest = entry.manifest
+    return [entry.id, ", ".join(manifest.tasks), f"{manifest.parameters:,}", ", ".join(aliases), manifest.description]

@@ -1,0 +1,33 @@
+"""What commands print: results to standard output, everything else to standard error."""
+
+import json
+from typing import Annotated, Any
+
+import typer
+
+_WIDE = 10_000  # characters
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+
+
+def print_json(value: Any) -> None:
+    typer.echo(json.dumps(value, ensure_ascii=False, indent=2))
+
+
+def print_table(columns: list[str], rows: list[list[str]]) -> None:
+    """The first column is never cut, so that it can be copied; a pipe gets every column whole."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console()
+    table = Table(*columns, box=None, pad_edge=False, header_style="bold")
+    table.columns[0].no_wrap = True
+    for row in rows:
+        table.add_row(*map(Text, row))  # as Text: brackets in a model's words are no markup
+    console.print(table, width=None if console.is_terminal else _WIDE, crop=False)
+
+
+def note(message: str) -> None:
+    """Tells a person something that is no part of the result."""
+    typer.echo(message, err=True)

@@ -1,0 +1,98 @@
+"""`cloze predict` and `cloze embed`: by the running server or, without one, in this process."""
+
+import asyncio
+import logging
+from typing import Annotated, Any
+
+import typer
+
+from app.commands.client import ApiClient, ApiKey, NoServer, Url, read_answer
+from app.commands.output import Json, note, print_json, print_table
+from app.settings import Settings
+
+Texts = Annotated[list[str], typer.Argument(metavar="TEXT...", show_default=False)]
+Model = Annotated[str | None, typer.Option("--model", "-m", help="name, name@version or name:alias.")]
+
+
+def predict(
+    texts: Texts,
+    model: Model = None,
+    top_k: Annotated[int, typer.Option("--top-k", "-k", min=1, help="Candidates for each mask.")] = 5,
+    target: Annotated[list[str] | None, typer.Option(help="Score only these words; may be repeated.")] = None,
+    url: Url = None,
+    api_key: ApiKey = None,
+    as_json: Json = False,
+) -> None:
+    """Fill every [MASK] of the texts.
+
+    Asks the running server. If there is none, and no --url was given, the model is loaded from the
+    model store into this process.
+    """
+    body = {"input": texts, "model": model, "top_k": top_k, "targets": target or []}
+    answer = _ask("/v1/fill-mask", body, url, api_key)
+    if as_json:
+        print_json(answer)
+        return
+    rows = [
+        [f"{candidate['score']:.4f}", candidate["token_str"], candidate["sequence"]]
+        for item in answer["data"]
+        for mask in item["masks"]
+        for candidate in mask["candidates"]
+    ]
+    print_table(["score", "token", "text"], rows)
+
+
+def embed(
+    texts: Texts,
+    model: Model = None,
+    pooling: Annotated[str | None, typer.Option(help="mean, cls or max; the model's own by default.")] = None,
+    normalize: Annotated[bool, typer.Option(help="Scale vectors to length 1.")] = True,
+    url: Url = None,
+    api_key: ApiKey = None,
+    as_json: Json = False,
+) -> None:
+    """Turn each text into a vector; --json prints the whole of it.
+
+    Asks the running server. If there is none, and no --url was given, the model is loaded from the
+    model store into this process.
+    """
+    body = {"input": texts, "model": model, "pooling": pooling, "normalize": normalize}
+    answer = _ask("/v1/embeddings", body, url, api_key)
+    if as_json:
+        print_json(answer)
+        return
+    rows = []
+    for text, item in zip(texts, answer["data"], strict=True):
+        vector = item["embedding"]
+        rows.append([text, str(len(vector)), ", ".join(f"{x:.4f}" for x in vector[:5]) + ", …"])
+    print_table(["text", "dimensions", "vector"], rows)
+
+
+def _ask(path: str, body: dict[str, Any], url: str | None, api_key: str | None) -> Any:
+    try:
+        with ApiClient(url, api_key) as client:
+            return client.post(path, body)
+    except NoServer:
+        if url is not None:
+            raise
+    note("No server is running: loading the model here.")
+    return asyncio.run(_ask_here(path, body))
+
+
+async def _ask_here(path: str, body: dict[str, Any]) -> Any:
+    """The same request to the same application, without a socket in between."""
+    import httpx
+
+    from app.main import create_app
+
+    logging.getLogger("app").setLevel(logging.ERROR)  # that there is no Redis matters to a server
+    settings = Settings()
+    if body["model"] is not None:
+        settings = settings.model_copy(update={"default_model": body["model"]})  # the only one to be loaded
+    app = create_app(settings.model_copy(update={"api_keys": ()}))
+    transport = httpx.ASGITransport(app=app)
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=transport, base_url="http://cloze", timeout=None) as client,  # noqa: S113 - a model is loaded
+    ):
+        return read_answer(await client.post(path, json=body))

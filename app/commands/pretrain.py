@@ -1,0 +1,77 @@
+"""`cloze pretrain`: upload files, queue a job, watch it; all through the running server's API."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from app.commands.client import ApiClient, ApiKey, Url
+from app.commands.jobs import JOBS
+from app.commands.output import Json, note, print_json
+from app.commands.watch import watch_job
+from app.errors import InvalidValue
+
+
+def pretrain(
+    files: Annotated[
+        list[Path],
+        typer.Argument(metavar="FILE...", help="Text: .txt, .jsonl, .json, .csv, .parquet; also .gz .xz .zst .zip."),
+    ],
+    model: Annotated[
+        str, typer.Option("--model", "-m", help="A stored model to continue, or a preset from scratch: bert-mini, …")
+    ],
+    name: Annotated[str | None, typer.Option(help="Publish the result under this name.")] = None,
+    validation: Annotated[Path | None, typer.Option(help="Held-out data; else a share is held out.")] = None,
+    method: Annotated[str, typer.Option(help="What is learnt; mlm is masked language modelling.")] = "mlm",
+    max_steps: Annotated[int | None, typer.Option(help="End after so many steps.")] = None,
+    epochs: Annotated[float | None, typer.Option(help="End after so many passes over the data.")] = None,
+    max_minutes: Annotated[float | None, typer.Option(help="End after so many minutes.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Its peak.")] = None,
+    values: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any other hyperparameter; may be repeated.")
+    ] = None,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Follow the job; Ctrl-C leaves it running.")] = False,
+    url: Url = None,
+    api_key: ApiKey = None,
+    as_json: Json = False,
+) -> None:
+    """Pretrain a model on files. The result is served as soon as it is published."""
+    named = {"max_steps": max_steps, "epochs": epochs, "max_minutes": max_minutes, "learning_rate": learning_rate}
+    hyperparameters = {key: value for key, value in named.items() if value is not None}
+    hyperparameters |= dict(map(parse_setting, values or []))
+    with ApiClient(url, api_key) as client:
+        job = _submit(client, files, validation, model, name, {"type": method, method: hyperparameters})
+        if as_json and not watch:
+            print_json(job)
+        elif not watch:
+            typer.echo(f"Queued {job['id']}; watch it with: cloze jobs watch {job['id']}")
+        if watch:
+            note(f"Queued {job['id']}.")
+            raise typer.Exit(watch_job(client, job["id"], as_json=as_json))
+
+
+def _submit(
+    client: ApiClient, files: list[Path], validation: Path | None, model: str, name: str | None, method: dict[str, Any]
+) -> dict[str, Any]:
+    kind = method["type"]
+    body: dict[str, Any] = {"model": model, "method": {"type": kind, kind: {"hyperparameters": method[kind]}}}
+    if name is not None:
+        body["name"] = name
+    client.get("/v1/models")  # no server or a wrong key: said before a large file is sent
+    body["training_files"] = [client.upload(file) for file in files]
+    if validation is not None:
+        body["validation_file"] = client.upload(validation)
+    job: dict[str, Any] = client.post(JOBS, body)
+    return job
+
+
+def parse_setting(text: str) -> tuple[str, Any]:
+    """`key=value`, the value as JSON where it is JSON and as a string otherwise."""
+    key, equals, value = text.partition("=")
+    if not key or not equals:
+        raise InvalidValue(f"--set takes KEY=VALUE, not {text!r}")
+    try:
+        return key.strip(), json.loads(value)
+    except ValueError:
+        return key.strip(), value

@@ -1,0 +1,84 @@
+"""The worker processes beside the embedded Redis: started, restarted when they die, stopped."""
+
+import logging
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from app.jobs.child import bound_command
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0  # seconds before a restart; doubled by each quick death
+_SETTLED = 60.0  # seconds after which a death is no longer a quick one
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass
+class _Slot:
+    process: "subprocess.Popen[bytes]"
+    started: float
+    pause: float = _FIRST_PAUSE
+    restart_at: float | None = None
+
+
+class WorkerProcesses:
+    """Belongs to the main thread: the kernel ends a worker with the thread that started it."""
+
+    def __init__(
+        self,
+        count: int,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._command = list(command)
+        self._environment = dict(environment)
+        self._clock = clock
+        self._slots = [_Slot(self._start(), clock()) for _ in range(count)]
+
+    @property
+    def processes(self) -> "list[subprocess.Popen[bytes]]":
+        return [slot.process for slot in self._slots]
+
+    def check(self) -> None:
+        """Restarts the dead; to be called every second or so."""
+        now = self._clock()
+        for slot in self._slots:
+            if slot.process.poll() is None:
+                continue
+            if slot.restart_at is None:
+                slot.pause = _FIRST_PAUSE if now - slot.started > _SETTLED else min(2 * slot.pause, _LONGEST_PAUSE)
+                slot.restart_at = now + slot.pause
+                _log.error("a worker ended with status %d; restarting it", slot.process.returncode)
+            elif now >= slot.restart_at:
+                slot.process, slot.started, slot.restart_at = self._start(), now, None
+
+    def terminate(self) -> None:
+        """Asks them to hand their jobs back and end."""
+        for slot in self._slots:
+            if slot.process.poll() is None:
+                slot.process.terminate()
+
+    def stop(self, grace: float = 40.0) -> None:
+        """Waits until all have ended; kills those that take more than `grace` seconds."""
+        self.terminate()
+        deadline = self._clock() + grace
+        for slot in self._slots:
+            try:
+                slot.process.wait(max(0.0, deadline - self._clock()))
+            except subprocess.TimeoutExpired:
+                _log.error("worker %d does not stop; killing it", slot.process.pid)
+                os.killpg(slot.process.pid, signal.SIGKILL)
+                slot.process.wait()
+
+    def _start(self) -> "subprocess.Popen[bytes]":
+        return subprocess.Popen(
+            bound_command(self._command, signal.SIGTERM),
+            stdin=subprocess.DEVNULL,
+            env=self._environment,
+            start_new_session=True,  # a Ctrl-C reaches it through `terminate` alone, once
+        )

@@ -1,0 +1,171 @@
+"""`cloze serve`: embedded Redis, workers and the API, all ended by one Ctrl-C.
+
+The API runs in this process. With CLOZE_REDIS_URL it is all there is, and workers run elsewhere.
+"""
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import shlex
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import typer
+import uvicorn
+
+from app import __version__
+from app.commands.client import default_url
+from app.commands.output import note
+from app.commands.processes import WorkerProcesses
+from app.errors import AppError, Conflict
+from app.jobs.connection import EmbeddedRedis
+from app.settings import Settings
+from app.store.store import ModelEntry
+from app.types import Task
+
+if TYPE_CHECKING:
+    from app.api.deps import Services
+
+_TICK = 0.2  # seconds
+_DRAIN = 10  # seconds that requests under way have at the end
+
+
+def serve(settings: Settings) -> None:
+    """Returns when SIGINT or SIGTERM has stopped everything. Raises AppError for what cannot start."""
+    logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("uvicorn.error").setLevel("DEBUG" if settings.log_level == "debug" else "WARNING")
+    # Until the server handles it, a SIGTERM unwinds as a Ctrl-C does, so what was started is stopped.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with contextlib.ExitStack() as stack:
+        redis: EmbeddedRedis | None = None
+        count = 0
+        if not settings.redis_url:
+            redis = stack.enter_context(EmbeddedRedis(settings.var_dir))
+            settings = settings.model_copy(update={"redis_url": redis.url})
+            count = settings.workers
+        listener = stack.enter_context(_listen(settings.host, settings.port))
+        settings = settings.model_copy(update={"port": listener.getsockname()[1]})
+        typer.echo(f"Cloze {__version__} is starting")
+        workers = WorkerProcesses(count, [sys.executable, "-m", "app.worker"], _worker_environment(settings))
+        stack.callback(workers.stop)
+        asyncio.run(_Service(settings, listener, workers, redis).run())
+
+
+class _Server(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """The service handles signals; uvicorn would raise them again once it has ended, and kill us."""
+        yield
+
+
+class _Service:
+    def __init__(
+        self, settings: Settings, listener: socket.socket, workers: WorkerProcesses, redis: EmbeddedRedis | None
+    ) -> None:
+        # Read when torch is loaded. Threads that spin at a barrier keep a training job's own from it.
+        os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+        from app.main import create_app  # torch: seconds in which Redis and the workers start
+
+        app = create_app(settings)
+        config = uvicorn.Config(
+            app,
+            lifespan="on",
+            log_config=None,
+            access_log=settings.log_level == "debug",
+            timeout_graceful_shutdown=_DRAIN,
+        )
+        self._server = _Server(config)
+        self._services: Services = app.state.services
+        self._settings, self._listener, self._workers, self._redis = settings, listener, workers, redis
+        self._loading = self._services.warm_up_error  # what it says until the default model is there
+        self._failure: str | None = None
+
+    async def run(self) -> None:
+        loop = asyncio.get_running_loop()
+        for signum in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(signum, self._stop, signum)
+        watching = asyncio.create_task(self._watch())
+        announcing = asyncio.create_task(self._announce())
+        try:
+            await self._server.serve(sockets=[self._listener])
+        finally:
+            for task in (watching, announcing):
+                task.cancel()
+            await asyncio.gather(watching, announcing, return_exceptions=True)
+        if not self._server.started:
+            self._failure = "the server did not start; the lines above say why"
+        if self._failure is not None:
+            raise AppError(self._failure)
+
+    def _stop(self, signum: int) -> None:
+        if not self._server.should_exit:
+            note("\nStopping: requests under way end, and jobs are saved and handed back to the queue.")
+        self._workers.terminate()  # at once, so that they save while requests end
+        if self._services.feed is not None:
+            self._services.feed.end()  # whoever follows a job would otherwise hold the server up
+        self._server.handle_exit(signum, None)
+
+    async def _watch(self) -> None:
+        while not self._server.should_exit:
+            self._workers.check()
+            if self._redis is not None and not self._redis.alive:
+                self._failure = f"redis-server has died; its log is {self._settings.var_dir / 'redis' / 'redis.log'}"
+                self._server.should_exit = True
+            await asyncio.sleep(_TICK)
+
+    async def _announce(self) -> None:
+        while not self._server.started:
+            await asyncio.sleep(_TICK)
+        url = default_url(self._settings)
+        typer.echo(f"Listening on {url}\n  page       {url}/\n  reference  {url}/docs")
+        while self._services.warm_up_error == self._loading:
+            await asyncio.sleep(_TICK)
+        if self._services.warm_up_error is None:  # otherwise the log says what is wrong
+            typer.echo(await asyncio.to_thread(self._first_steps, url))
+
+    def _first_steps(self, url: str) -> str:
+        try:
+            default = self._services.store.resolve(self._services.pool.default_id())
+        except AppError:
+            default = None
+        return first_steps(url, default, needs_key=bool(self._settings.api_keys))
+
+
+def first_steps(url: str, default: ModelEntry | None, *, needs_key: bool) -> str:
+    """A command that works now: a request to the default model, or how to come by a model."""
+    if default is None:
+        return (
+            "The model store is empty. Make a model, or bring one:\n"
+            "  cloze pretrain TEXT_FILE --model bert-mini --name my-model --watch\n"
+            "  cloze models import FOLDER --name my-model"
+        )
+    if Task.FILL_MASK in default.manifest.tasks:
+        path, text = "/v1/fill-mask", "The capital of France is [MASK]."
+    else:
+        path, text = "/v1/embeddings", "The lions chase the zebras."
+    key = " -H 'authorization: Bearer KEY'" if needs_key else ""
+    body = shlex.quote(json.dumps({"input": text}))
+    return f"{default.id} is ready. Try:\n  curl {url}{path}{key} -H 'content-type: application/json' -d {body}"
+
+
+def _worker_environment(settings: Settings) -> dict[str, str]:
+    return {**os.environ, "CLOZE_REDIS_URL": settings.redis_url or ""}
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # By the protocol's name asyncio knows to send at once; without it each answer waits some 40 ms.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise Conflict(f"cannot listen on {host}:{port}: {reason}; set CLOZE_PORT to another port") from error
+    return listener

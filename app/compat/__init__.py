@@ -1,0 +1,1 @@
+"""Thin adapters that speak other dialects on the same engine."""

@@ -1,0 +1,215 @@
+"""The dialect of Hugging Face's inference API, for `huggingface_hub.InferenceClient` and its kin.
+
+The client posts to exactly the URL it is given, so every task of a model has one:
+`/models/{id}/pipeline/{task}`; `/models/{id}` picks the task itself.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any, Literal, TypeVar
+
+import numpy as np
+import orjson
+from fastapi import APIRouter, Body, Request, Response
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from app.api.body import StrictJsonRoute
+from app.api.deps import Services, ServicesDep
+from app.api.disconnect import while_connected
+from app.api.errors import describe
+from app.api.schemas.common import Texts
+from app.engine.engine import Engine
+from app.errors import InvalidValue, NotFound
+from app.objectives.embedding import EmbedItem, EmbedResult
+from app.objectives.text.items import FillMaskItem, FillMaskResult, MaskPrediction
+from app.types import Pooling, Task, TruncationSide
+
+router = APIRouter(route_class=StrictJsonRoute, tags=["Hugging Face"])
+
+Json = dict[str, Any]
+T = TypeVar("T", bound=BaseModel)
+
+
+class _Body(BaseModel):
+    # `options` (wait_for_model, use_cache) steers the hub's own service: taken, and of no effect here.
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    options: Json | None = None
+
+
+class _FillMaskParameters(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    top_k: Annotated[int, Field(strict=True, ge=1)] | None = None
+    targets: str | list[str] | None = None
+
+
+class _FillMaskBody(_Body):
+    inputs: Texts
+    parameters: _FillMaskParameters | None = None
+
+
+def _lower(value: object) -> object:
+    return value.lower() if isinstance(value, str) else value
+
+
+class _EmbedParameters(BaseModel):
+    """Hugging Face's client puts them beside `inputs`, others into `parameters`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    normalize: bool | None = None
+    truncate: bool | None = None
+    truncation_direction: Annotated[TruncationSide, BeforeValidator(_lower)] | None = None
+    dimensions: Annotated[int, Field(strict=True, ge=1)] | None = None
+    pooling: Pooling | Literal["none"] | None = None  # none: a vector for every token
+    prompt_name: None = None  # no model here has prompts, and leaving one out would change the vectors
+    encoding_format: Literal["float"] | None = None
+
+
+class _FeatureBody(_Body, _EmbedParameters):
+    inputs: Texts
+    parameters: _EmbedParameters | None = None
+
+
+class _Sentences(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    source_sentence: str
+    sentences: Annotated[list[str], Field(min_length=1)]
+
+
+class _SimilarityBody(_Body):
+    inputs: _Sentences
+    parameters: _EmbedParameters | None = None
+
+
+EXAMPLES = {
+    "fill-mask": {"value": {"inputs": "The capital of France is [MASK].", "parameters": {"top_k": 3}}},
+    "feature-extraction": {"value": {"inputs": ["The lions hunt.", "Big cats chase their prey."]}},
+    "sentence-similarity": {
+        "value": {"inputs": {"source_sentence": "The lions hunt.", "sentences": ["Big cats chase prey.", "It rains."]}}
+    },
+}
+
+AnyBody = Annotated[Json, Body(openapi_examples=EXAMPLES)]
+
+
+@router.post("/models/{model_id:path}/pipeline/{task}")
+async def run_pipeline(model_id: str, task: str, body: AnyBody, request: Request, services: ServicesDep) -> Response:
+    """fill-mask, feature-extraction or sentence-similarity."""
+    perform = PIPELINES.get(task)
+    if perform is None:
+        raise NotFound(f"there is no pipeline {task!r}; there are {', '.join(PIPELINES)}")
+    engine = await services.pool.get(model_id)
+    answer = await perform(engine, body, request, services)
+    return Response(orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY), media_type="application/json")
+
+
+@router.post("/models/{model_id:path}")
+async def run_model(model_id: str, body: AnyBody, request: Request, services: ServicesDep) -> Response:
+    """The task that the inputs show, else fill-mask where the model can do it, else feature-extraction."""
+    engine = await services.pool.get(model_id)
+    if isinstance(body.get("inputs"), dict):
+        task = "sentence-similarity"
+    else:
+        task = "fill-mask" if Task.FILL_MASK in engine.objective.tasks else "feature-extraction"
+    return await run_pipeline(engine.entry.id, task, body, request, services)
+
+
+async def _fill_mask(engine: Engine, raw: Json, request: Request, services: Services) -> object:
+    """One mask: candidates; several: a list of them each. Several inputs: a list of the above.
+
+    As the pipeline of transformers does, one input in a list is answered like the input alone.
+    """
+    body = _parse(_FillMaskBody, raw)
+    services.check_inputs(len(body.inputs))
+    parameters = body.parameters or _FillMaskParameters()
+    top_k = parameters.top_k or 5
+    services.check_top_k(top_k, "parameters.top_k")
+    targets = [parameters.targets] if isinstance(parameters.targets, str) else parameters.targets or []
+    items = [
+        FillMaskItem(text=text, top_k=top_k, targets=tuple(targets), max_masks=services.settings.max_masks)
+        for text in body.inputs
+    ]
+    results: list[FillMaskResult] = await while_connected(request, engine.submit(Task.FILL_MASK, items))
+    answers = [_by_mask(result) for result in results]
+    return answers[0] if len(answers) == 1 else answers
+
+
+def _by_mask(result: FillMaskResult) -> list[Any]:
+    masks = [_candidates(mask) for mask in result.masks]
+    return masks[0] if len(masks) == 1 else masks
+
+
+def _candidates(mask: MaskPrediction) -> list[Json]:
+    return [
+        {"score": c.score, "token": c.token, "token_str": c.token_str, "sequence": c.sequence} for c in mask.candidates
+    ]
+
+
+async def _feature_extraction(engine: Engine, raw: Json, request: Request, services: Services) -> object:
+    """A vector for a string, a list of vectors for a list.
+
+    With pooling "none" as the pipeline of transformers: each input gives a list of one list of vectors.
+    """
+    body = _parse(_FeatureBody, raw)
+    services.check_inputs(len(body.inputs))
+    parameters = _merged(body)
+    results = await _embed(engine, body.inputs, parameters, request)
+    tokens = parameters.pooling == "none"
+    answers = [result.vector[np.newaxis] if tokens else np.ascontiguousarray(result.vector) for result in results]
+    return answers[0] if isinstance(raw["inputs"], str) else answers
+
+
+async def _sentence_similarity(engine: Engine, raw: Json, request: Request, services: Services) -> object:
+    """The cosine of the source sentence and each of the others."""
+    body = _parse(_SimilarityBody, raw)
+    texts = [body.inputs.source_sentence, *body.inputs.sentences]
+    services.check_inputs(len(texts))
+    parameters = (body.parameters or _EmbedParameters()).model_copy(update={"normalize": True})
+    if parameters.pooling == "none":
+        raise InvalidValue("sentences are compared by pooled vectors", param="parameters.pooling")
+    source, *others = [result.vector for result in await _embed(engine, texts, parameters, request)]
+    return [float(np.dot(source, other)) for other in others]
+
+
+async def _embed(engine: Engine, texts: list[str], parameters: _EmbedParameters, request: Request) -> list[EmbedResult]:
+    # As Hugging Face's own servers: what is too long is cut, and vectors have length 1, unless asked otherwise.
+    pooling = None if parameters.pooling == "none" else parameters.pooling
+    items = [
+        EmbedItem(
+            input=text,
+            pooling=pooling,
+            normalize=parameters.normalize is not False,
+            truncate=parameters.truncate is not False,
+            truncation_side=parameters.truncation_direction or TruncationSide.RIGHT,
+            dimensions=parameters.dimensions,
+            output="tokens" if parameters.pooling == "none" else "pooled",
+        )
+        for text in texts
+    ]
+    results: list[EmbedResult] = await while_connected(request, engine.submit(Task.EMBED, items))
+    return results
+
+
+def _merged(body: _FeatureBody) -> _EmbedParameters:
+    """What stands beside `inputs` goes before what stands in `parameters`."""
+    fields = _EmbedParameters.model_fields.keys()
+    root = {name: value for name in fields if (value := getattr(body, name)) is not None}
+    return (body.parameters or _EmbedParameters()).model_copy(update=root)
+
+
+def _parse(kind: type[T], raw: Json) -> T:
+    try:
+        return kind.model_validate(raw)
+    except ValidationError as error:
+        raise describe(dict(error.errors()[0])) from error
+
+
+Pipeline = Callable[[Engine, Json, Request, Services], Awaitable[object]]
+
+PIPELINES: dict[str, Pipeline] = {
+    "fill-mask": _fill_mask,
+    "feature-extraction": _feature_extraction,
+    "sentence-similarity": _sentence_similarity,
+}

@@ -1,0 +1,1 @@
+"""Turns requests into batches on a device. Knows no HTTP and no modality."""

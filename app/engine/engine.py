@@ -1,0 +1,137 @@
+"""One served model: items in, results out, in order, through the device's batcher."""
+
+import asyncio
+import math
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Executor, Future
+from typing import Any, TypeVar
+
+from app.engine.batcher import Entry
+from app.engine.runner import Group, Lane, Runner
+from app.errors import TaskNotSupported
+from app.objectives.base import Objective, WarmUp
+from app.store.store import ModelEntry
+from app.types import Task
+
+_CHUNK = 16  # items a thread of the pool takes at least: a hop costs more than tokenizing one sentence
+_CHUNKS = 4  # at most, so that one large request leaves threads to the others
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class Engine:
+    """Serves `objective`, which is already on the runner's device.
+
+    `executor` prepares and finishes; its queue is bounded by the permits of the runner's batcher.
+    All methods belong to one event loop.
+    """
+
+    def __init__(self, entry: ModelEntry, objective: Objective, runner: Runner, executor: Executor) -> None:
+        self.entry = entry
+        self.objective = objective
+        self._batcher = runner.batcher
+        self._executor = executor
+        self._lanes = {task: Lane(entry.id, task, handler) for task, handler in objective.tasks.items()}
+        self._active = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    async def submit(self, task: Task, items: Sequence[Any]) -> list[Any]:
+        """One result an item, in order.
+
+        All items are admitted, or none (Busy). The first error, or the cancellation of the caller,
+        drops those that have not started. Raises TaskNotSupported, what the task's `prepare` raises
+        for an item, and NotReady when the server stops.
+        """
+        return await self._answer(self.require(task), items, self._batcher.admit(len(items)))
+
+    def require(self, task: Task) -> Lane:
+        """The task's lane. Raises TaskNotSupported, for who wants to know before it reads a request's items."""
+        lane = self._lanes.get(task)
+        if lane is None:
+            able = ", ".join(sorted(self._lanes)) or "nothing"
+            raise TaskNotSupported(f"{self.entry.id} cannot do {task}; it can do {able}", param="model")
+        return lane
+
+    async def warm_up(self) -> None:
+        """One forward for every task that has an example. It takes no permit: a full queue fails no load."""
+        for lane in self._lanes.values():
+            if isinstance(lane.handler, WarmUp):
+                await self._answer(lane, [lane.handler.example()], [Future()])
+
+    async def drained(self) -> None:
+        """Returns once no request is in flight."""
+        await self._idle.wait()
+
+    async def _answer(self, lane: Lane, items: Sequence[Any], futures: Sequence[Future[Any]]) -> list[Any]:
+        self._active += 1
+        self._idle.clear()
+        try:
+            prepared = await self._spread(lane.handler.prepare, items)
+            self._batcher.put(
+                [
+                    Entry(each, max(1, each.cost), Group(lane, each.key), future)
+                    for each, future in zip(prepared, futures, strict=True)
+                ]
+            )
+            await _settled(futures)
+            pairs = [(each, future.result()) for each, future in zip(prepared, futures, strict=True)]
+            return await self._spread(lambda pair: lane.handler.finish(*pair), pairs)
+        finally:
+            for future in futures:
+                future.cancel()  # gives the permit back, unless it ran or runs
+            self._active -= 1
+            if self._active == 0:
+                self._idle.set()
+
+    async def _spread(self, function: Callable[[T], R], items: Sequence[T]) -> list[R]:
+        """`function` of every item on the executor's threads, a few chunks a request."""
+        size = max(_CHUNK, math.ceil(len(items) / _CHUNKS))
+        loop = asyncio.get_running_loop()
+        chunks = [
+            loop.run_in_executor(self._executor, _each, function, items[start : start + size])
+            for start in range(0, len(items), size)
+        ]
+        try:
+            return [result for chunk in await asyncio.gather(*chunks) for result in chunk]
+        finally:
+            for chunk in chunks:
+                chunk.cancel()
+
+
+def _each(function: Callable[[T], R], items: Iterable[T]) -> list[R]:
+    return [function(item) for item in items]
+
+
+async def _settled(futures: Sequence[Future[Any]]) -> None:
+    """Returns when all have a result, raises the first error. Wakes the event loop once, not once a future."""
+    loop = asyncio.get_running_loop()
+    waiter: asyncio.Future[None] = loop.create_future()
+    remaining = len(futures)
+    guard = threading.Lock()
+
+    def settle(error: BaseException | None) -> None:
+        if waiter.done():
+            return
+        if error is None:
+            waiter.set_result(None)
+        else:
+            waiter.set_exception(error)
+
+    def on_done(future: Future[Any]) -> None:
+        nonlocal remaining
+        if future.cancelled():  # by the caller, who no longer waits
+            return
+        error = future.exception()
+        with guard:
+            remaining -= 1
+        if error is not None or remaining == 0:
+            loop.call_soon_threadsafe(settle, error)
+
+    if not futures:
+        return
+    for future in futures:
+        future.add_done_callback(on_done)
+    await waiter

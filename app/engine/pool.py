@@ -1,0 +1,221 @@
+"""Model ids → engines: load once, warm up, keep the most recently used, free the rest."""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Protocol
+
+from app.devices import free_memory, is_out_of_memory, resolve_dtype
+from app.engine.engine import Engine
+from app.engine.observer import EngineObserver
+from app.engine.runner import Runner, private
+from app.errors import AppError, ModelNotFound, NotReady
+from app.objectives.base import Objective
+from app.store.store import ModelEntry
+
+SHIPPED = "cloze-text"  # the default model unless another is set
+
+_log = logging.getLogger(__name__)
+
+
+class ModelSource(Protocol):
+    """What the pool asks of the model store."""
+
+    def list(self) -> list[ModelEntry]: ...
+
+    def resolve(self, model_id: str) -> ModelEntry: ...
+
+
+class EnginePool:
+    """The engines of one process. All methods belong to one event loop.
+
+    load: reads a model folder; runs in a thread, one model at a time.
+    dtype: auto, float32 or bfloat16.
+    default_model: the id that stands for None; unset: `cloze-text` if it is there, else the store's first.
+    max_loaded: the least recently used beyond so many are unloaded, once their requests have ended.
+    """
+
+    def __init__(
+        self,
+        store: ModelSource,
+        runner: Runner,
+        *,
+        load: Callable[[Path], Objective],
+        dtype: str = "auto",
+        default_model: str | None = None,
+        max_loaded: int = 8,
+        observer: EngineObserver | None = None,
+    ) -> None:
+        self.runner = runner
+        self.dtype = resolve_dtype(dtype, runner.device)
+        self._store = store
+        self._load = load
+        self._default_model = default_model
+        self._max_loaded = max_loaded
+        self._observer = observer
+        self._engines: OrderedDict[str, Engine] = OrderedDict()  # by name@version, least recently used first
+        self._loading: dict[str, asyncio.Task[Engine]] = {}
+        self._freeing: set[asyncio.Task[None]] = set()
+        self._preparing = ThreadPoolExecutor(4, thread_name_prefix="prepare")
+        self._reading = ThreadPoolExecutor(1, thread_name_prefix="load")
+        self._turn = asyncio.Lock()  # one load at a time, so that there are never more than max_loaded
+
+    @property
+    def healthy(self) -> bool:
+        """Whether the device answers; False before `start` and while a dead thread is being restarted."""
+        return self.runner.alive
+
+    @property
+    def queue_depth(self) -> int:
+        """Inputs that wait for the device."""
+        return self.runner.batcher.waiting
+
+    async def start(self) -> None:
+        self.runner.start()
+
+    async def stop(self) -> None:
+        """Finishes what the device works on; everything that waits gets NotReady."""
+        for task in self._loading.values():
+            task.cancel()
+        await asyncio.to_thread(self.runner.stop)
+        await asyncio.gather(*self._loading.values(), *self._freeing, return_exceptions=True)
+        await asyncio.gather(*(engine.drained() for engine in self._engines.values()))
+        self._engines.clear()
+        await asyncio.to_thread(self._preparing.shutdown)
+        await asyncio.to_thread(self._reading.shutdown)
+
+    def default_id(self) -> str:
+        """The `name@version` that stands for no id; reads the store. NotReady if it is empty."""
+        if self._default_model is not None:
+            return self._store.resolve(self._default_model).id
+        with contextlib.suppress(ModelNotFound):
+            return self._store.resolve(SHIPPED).id
+        entries = self._store.list()
+        if not entries:
+            raise NotReady("no model is in the model store yet; import or pretrain one")
+        return entries[0].id
+
+    def loaded(self) -> list[str]:
+        """Ids as name@version, most recently used first."""
+        return list(reversed(self._engines))
+
+    async def get(self, model_id: str | None = None) -> Engine:
+        """The engine of the model that the id means now, loaded if need be.
+
+        Asks the store each time, so a new publication is served with the next request. A load that
+        fails raises to everyone who waits for it, and the next request tries again.
+        """
+        entry = await self._entry(model_id)
+        engine = self._engines.get(entry.id)
+        if engine is not None:
+            self._engines.move_to_end(entry.id)
+            return engine
+        loading = self._loading.get(entry.id)
+        if loading is None:
+            loading = asyncio.create_task(self._loaded(entry))
+            self._loading[entry.id] = loading
+            loading.add_done_callback(lambda task: self._end_loading(entry.id, task))
+        try:
+            return await asyncio.shield(loading)  # one caller may leave while others wait
+        except AppError as error:
+            raise private(error, error.message) from None
+        except asyncio.CancelledError:
+            if loading.cancelled():
+                raise NotReady("the server is shutting down") from None
+            raise
+
+    async def load(self, model_id: str | None = None) -> Engine:
+        """As `get`: what an operator asks for ahead of the first request."""
+        return await self.get(model_id)
+
+    async def unload(self, model_id: str) -> None:
+        """Frees the model's memory once its requests have ended; no error if it is not loaded.
+
+        A bare name unloads every loaded version of it. Works for models that the store has deleted.
+        """
+        keys = [key for key, engine in self._engines.items() if model_id in (key, engine.entry.name)]
+        if not keys:
+            keys = [(await self._entry(model_id)).id]
+        loading = [self._loading[key] for key in keys if key in self._loading]
+        if loading:
+            await asyncio.wait(loading)
+        for key in keys:
+            if key in self._engines:  # popped in the call: a name for it here would keep it alive
+                await asyncio.shield(self._free(self._engines.pop(key)))
+
+    # Inside
+
+    async def _entry(self, model_id: str | None) -> ModelEntry:
+        try:
+            return await asyncio.to_thread(self._resolve, model_id)
+        except ModelNotFound:
+            await self._drop_deleted()
+            raise
+
+    def _resolve(self, model_id: str | None) -> ModelEntry:
+        return self._store.resolve(self.default_id() if model_id is None else model_id)
+
+    async def _drop_deleted(self) -> None:
+        for key in list(self._engines):
+            try:
+                await asyncio.to_thread(self._store.resolve, key)
+            except ModelNotFound:
+                self._evict(key)
+
+    async def _loaded(self, entry: ModelEntry) -> Engine:
+        async with self._turn:
+            started = time.perf_counter()
+            try:
+                engine = await self._warm(entry)
+            except AppError:
+                raise
+            except Exception as error:
+                _log.exception("loading %s failed", entry.id)
+                if is_out_of_memory(error):
+                    raise NotReady(f"{entry.id} does not fit in the memory of {self.runner.device}") from None
+                raise AppError(f"{entry.id} could not be loaded; the server's log says why") from None
+            seconds = time.perf_counter() - started
+            if self._observer is not None:
+                self._observer.on_load(entry.id, seconds)
+            _log.info("loaded %s in %.1f s on %s in %s", entry.id, seconds, self.runner.device, self.dtype)
+            self._engines[entry.id] = engine
+            return engine
+
+    async def _warm(self, entry: ModelEntry) -> Engine:
+        run = asyncio.get_running_loop().run_in_executor
+        objective = await run(self._reading, self._load, entry.path)
+        # Only now that its files have proved good is another model given up for it.
+        await self._drop_deleted()
+        while len(self._engines) >= self._max_loaded:
+            self._evict(next(iter(self._engines)))
+        await run(self._reading, objective.to, self.runner.device, self.dtype)
+        engine = Engine(entry, objective, self.runner, self._preparing)
+        await engine.warm_up()
+        return engine
+
+    def _end_loading(self, key: str, task: asyncio.Task[Engine]) -> None:
+        del self._loading[key]
+        if not task.cancelled():
+            task.exception()  # seen, even if every caller has left
+
+    def _evict(self, key: str) -> None:
+        if key in self._engines:
+            _log.info("unloading %s", key)
+            self._free(self._engines.pop(key))
+
+    def _free(self, engine: Engine) -> asyncio.Task[None]:
+        """Frees its memory beside the caller. Until then it goes on answering whoever still holds it."""
+        task = asyncio.create_task(self._free_idle(engine))
+        self._freeing.add(task)
+        task.add_done_callback(self._freeing.discard)
+        return task
+
+    async def _free_idle(self, engine: Engine) -> None:
+        await engine.drained()
+        del engine  # the last reference, unless a request came in between
+        await asyncio.to_thread(free_memory, self.runner.device)

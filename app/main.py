@@ -1,0 +1,205 @@
+"""The web composition root: `uvicorn --factory app.main:create_app`."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+from fastapi import FastAPI
+
+from app import __version__
+from app.api import docs, errors
+from app.api.deps import Services
+from app.api.limits import BodyLimitMiddleware
+from app.api.metrics import Metrics, MetricsMiddleware
+from app.api.request_id import RequestIdMiddleware
+from app.api.routes import (
+    embeddings,
+    fill_mask,
+    job_artifacts,
+    job_control,
+    job_watch,
+    models,
+    reconstruct,
+    system,
+    tokenize,
+    workers,
+)
+from app.api.routes import files as files_routes
+from app.api.routes import jobs as jobs_routes
+from app.api.security import ApiKeyMiddleware
+from app.compat import huggingface
+from app.devices import resolve_device
+from app.engine.pool import EnginePool
+from app.engine.runner import Runner
+from app.errors import AppError, NotReady
+from app.jobs.connection import connect, find_url
+from app.jobs.feed import EventFeed
+from app.jobs.files import FileStore
+from app.jobs.queue import JobStore
+from app.jobs.spec import Webhook
+from app.jobs.webhook_sender import WebhookSender
+from app.objectives import registry
+from app.objectives.base import Objective
+from app.settings import MIB, Settings
+from app.store.store import ModelStore
+
+_JOB_PATHS = {
+    "/v1/pretraining/jobs": "Pretraining jobs",
+    "/v1/fine_tuning/jobs": "Pretraining jobs, under OpenAI's path",
+}
+_FORM_ROOM = MIB  # what a multipart form adds to its file, at most
+
+_log = logging.getLogger(__name__)
+
+
+def create_app(
+    settings: Settings | None = None,
+    *,
+    pool: EnginePool | None = None,
+    load: Callable[[Path], Objective] = registry.load,
+    jobs: JobStore | None = None,
+    files: FileStore | None = None,
+    feed: EventFeed | None = None,
+    store: ModelStore | None = None,
+) -> FastAPI:
+    """The whole web service; what is not given is built from the settings.
+
+    The pool starts and stops with the application. Without `jobs` and `files`, and with no Redis to
+    be found, their routes answer 503 while inference works.
+    """
+    settings = settings or Settings()
+    metrics = Metrics()
+    store = store or ModelStore(settings.model_store)
+    services = Services(
+        settings, metrics, store, pool or _build_pool(settings, store, load, metrics), jobs, files, feed
+    )
+    if jobs is None and files is None:
+        _connect_jobs(services)
+    _watch(services)
+
+    app = FastAPI(
+        title="Cloze",
+        description="Serves and pretrains masked-prediction models.",
+        version=__version__,
+        docs_url=None,
+        redoc_url=None,
+        lifespan=_lifespan,
+    )
+    app.state.services = services
+    _add_middleware(app, settings, metrics)
+    errors.install(app)
+    docs.install(app)
+    _add_routes(app)
+    return app
+
+
+def _add_routes(app: FastAPI) -> None:
+    for router in (
+        fill_mask.router,
+        embeddings.router,
+        reconstruct.router,
+        tokenize.router,
+        models.router,
+        files_routes.router,
+        *(
+            routes.build_router(prefix, tag)
+            for prefix, tag in _JOB_PATHS.items()
+            for routes in (jobs_routes, job_control, job_watch, job_artifacts)
+        ),
+        workers.router,
+        huggingface.router,
+        system.router,
+    ):
+        app.include_router(router)
+
+
+@contextlib.asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    services: Services = app.state.services
+    await services.pool.start()
+    beside = [each for each in (services.feed, services.webhooks) if each is not None]
+    for each in beside:
+        await each.start()
+    app.state.warming = warming = asyncio.create_task(_warm_up(services))
+    try:
+        yield
+    finally:
+        warming.cancel()
+        await asyncio.gather(warming, return_exceptions=True)
+        for each in beside:
+            await each.stop()
+        await services.pool.stop()
+
+
+async def _warm_up(services: Services) -> None:
+    """Loads the default model beside the first requests; /ready tells how it went."""
+    try:
+        default = await asyncio.to_thread(services.pool.default_id)
+    except NotReady as error:
+        _log.warning("%s", error.message)
+        services.warm_up_error = None  # an empty store can still take jobs
+        return
+    except AppError as error:
+        services.warm_up_error = f"the default model is not there: {error.message}"
+        _log.error("%s", services.warm_up_error)
+        return
+    try:
+        await services.pool.load(default)
+        services.warm_up_error = None
+    except AppError as error:
+        services.warm_up_error = f"the default model {default} does not load: {error.message}"
+        _log.error("%s", services.warm_up_error)
+
+
+def _build_pool(
+    settings: Settings, store: ModelStore, load: Callable[[Path], Objective], metrics: Metrics
+) -> EnginePool:
+    runner = Runner(
+        resolve_device(settings.device),
+        max_batch_tokens=settings.max_batch_tokens,
+        max_queued_inputs=settings.max_queued_inputs,
+        threads=settings.threads,
+        observer=metrics,
+    )
+    return EnginePool(
+        store,
+        runner,
+        load=load,
+        dtype=settings.dtype,
+        default_model=settings.default_model,
+        max_loaded=settings.max_loaded_models,
+        observer=metrics,
+    )
+
+
+def _connect_jobs(services: Services) -> None:
+    settings = services.settings
+    try:
+        url = find_url(settings.redis_url, settings.var_dir)
+    except NotReady as error:
+        _log.warning("no files and no jobs: %s", error.message)
+        return
+    redis = connect(url)
+    services.jobs = JobStore(redis, idempotency_seconds=int(settings.idempotency_hours * 3600))
+    services.files = FileStore(redis, settings.files_dir)
+    services.feed = EventFeed(url)
+    operator = Webhook(url=settings.webhook_url, secret=settings.webhook_secret) if settings.webhook_url else None
+    services.webhooks = WebhookSender(url, operator, allow_private=settings.webhook_allow_private)
+
+
+def _watch(services: Services) -> None:
+    pool = services.pool
+    services.metrics.watch_engine(lambda: pool.queue_depth, lambda: len(pool.loaded()))
+    if services.jobs is not None:
+        services.metrics.watch_jobs(services.jobs.counts_by_state)
+
+
+def _add_middleware(app: FastAPI, settings: Settings, metrics: Metrics) -> None:
+    """The last one added is the outermost."""
+    uploads = {"/v1/files": settings.max_file_bytes + _FORM_ROOM}
+    app.add_middleware(BodyLimitMiddleware, max_bytes=settings.max_body_bytes, by_path=uploads)
+    app.add_middleware(ApiKeyMiddleware, keys=settings.api_keys)
+    app.add_middleware(MetricsMiddleware, metrics=metrics)
+    app.add_middleware(RequestIdMiddleware)

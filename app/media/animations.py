@@ -1,0 +1,51 @@
+"""Animated GIF, WebP and PNG, read with Pillow."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from PIL import Image
+
+from app.media.frames import FrameCount, Frames, Video, checked_times
+from app.media.images import flatten, open_image
+from app.media.limits import Limits
+from app.media.sniff import Kind, reading
+
+UNTIMED = 0.1  # seconds; what browsers give to a frame with no time of its own
+
+
+class Animation(Video):
+    """Frames have to be drawn one on another, so that reading backwards begins anew."""
+
+    def __init__(self, data: bytes, kind: Kind, limits: Limits) -> None:
+        super().__init__(limits)
+        self._kind = kind
+        with reading(kind):
+            self._image = open_image(data, kind.name.removeprefix("animated "))
+            self.width, self.height = self._image.size
+            count = FrameCount(limits, self.width * self.height, limits.max_video_volume // 10)
+            moments = [0.0, *np.cumsum(list(count.each(self._durations())))]
+        self.times, self.duration = checked_times(moments[:-1], moments[-1] - moments[-2], limits)
+
+    def close(self) -> None:
+        self._image.close()
+
+    def _durations(self) -> Iterator[float]:
+        index = 0
+        while True:
+            try:
+                self._image.seek(index)
+                self._image.load()  # WebP tells the time of a frame only with the frame
+            except EOFError:
+                return
+            yield float(self._image.info.get("duration", 0)) / 1000 or UNTIMED
+            index += 1
+
+    def _decode(self, wanted: Sequence[int], height: int, width: int) -> Iterator[Frames]:
+        for index in wanted:
+            with reading(self._kind):
+                self._image.seek(index)
+                frame = flatten(self._image).convert("RGB")
+                if frame.size != (width, height):
+                    frame = frame.resize((width, height), Image.Resampling.BOX)
+                pixels = np.asarray(frame)
+            yield pixels

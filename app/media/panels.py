@@ -1,0 +1,48 @@
+"""Pictures of a reconstruction: original | hidden parts in grey | predicted."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+Pixels = NDArray[np.uint8]
+Floats = NDArray[np.float32]
+
+GAP = 4  # white pixels between panels
+GREY = 0.5
+SMALLEST = 128  # pixels: smaller panels are enlarged by a whole number
+
+
+def image_panels(original: Floats, hidden: NDArray[np.bool_], predicted: Floats) -> Pixels:
+    """original, predicted [H, W, 1 or 3] in [0, 1]; hidden [H, W] → uint8 [H', W', 3], the panels side by side."""
+    masked = grey_out(original, hidden)
+    return side_by_side([enlarge(to_pixels(panel)) for panel in (original, masked, predicted)])
+
+
+def grey_out(values: Floats, hidden: NDArray[np.bool_]) -> Floats:
+    """values [..., C] with what is hidden [...] in grey."""
+    return np.where(hidden[..., None], np.float32(GREY), values)
+
+
+def to_pixels(values: Floats) -> Pixels:
+    """[..., 1 or 3] in [0, 1] → uint8 [..., 3]"""
+    pixels = np.round(np.clip(values, 0, 1) * 255).astype(np.uint8)
+    return np.broadcast_to(pixels, (*pixels.shape[:-1], 3))
+
+
+def enlarge(pixels: Pixels, smallest: int = SMALLEST) -> Pixels:
+    """uint8 [H, W, 3], each pixel repeated until the short side has at least about `smallest`."""
+    times = max(1, round(smallest / min(pixels.shape[:2])))
+    return pixels.repeat(times, 0).repeat(times, 1)
+
+
+def side_by_side(panels: Sequence[Pixels]) -> Pixels:
+    """Panels of one height [H, W, 3], white between them."""
+    gap = np.full((len(panels[0]), GAP, 3), 255, np.uint8)
+    parts = [part for panel in panels for part in (gap, panel)][1:]
+    return np.concatenate(parts, axis=1)
+
+
+def stack(rows: Sequence[Pixels]) -> Pixels:
+    """Pictures of one width [H, W, 3], one above the other, white between them."""
+    return side_by_side([row.swapaxes(0, 1) for row in rows]).swapaxes(0, 1)

@@ -1,0 +1,94 @@
+"""A data set of one modality out of uploaded files: archives, or single media files."""
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from app.errors import InvalidData
+from app.media.archives import Member, read_members
+from app.media.limits import DEFAULT_LIMITS, Limits
+from app.media.reports import Reason, Report
+from app.media.sniff import ACCEPTED, ARTICLES, Kind, describe, sniff
+from app.types import Modality
+
+MAX_GROUP = 16
+LOOKED_AT = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One media file, and what WebDataset puts beside it: files of the same key, by their endings.
+
+    Of `train/000123.jpg` and `train/000123.cls` the key is `train/000123` and `beside` is {"cls": b"7"}.
+    """
+
+    key: str
+    name: str
+    data: bytes
+    beside: dict[str, bytes] = field(default_factory=dict)
+
+
+def read_samples(
+    path: Path, filename: str, modality: Modality, *, report: Report, limits: Limits = DEFAULT_LIMITS
+) -> Iterator[Sample]:
+    """The media of one modality, told by their bytes; all else is reported and left out.
+
+    Each is counted as usable; `report.broken` takes back what then cannot be decoded. The order is that
+    of the archive, the same each time. Raises InvalidData and TooLarge for the archive itself.
+    """
+    for key, group in _groups(read_members(path, filename, report=report, limits=limits), limits):
+        media: list[tuple[Member, Kind | None]] = []
+        others: list[tuple[Member, Kind | None]] = []
+        for member in group:
+            kind = sniff(member.data)
+            (media if kind is not None and kind.modality == modality else others).append((member, kind))
+        beside = {_ending(member.name): member.data for member, _ in others}
+        for member, _ in media:
+            report.usable += 1
+            yield Sample(key, member.name, member.data, beside)
+        if not media:
+            for member, kind in others:
+                report.skip(Reason.OTHER_KIND, member.name, describe(member.data, kind))
+
+
+def check_samples(path: Path, filename: str, modality: Modality, *, limits: Limits = DEFAULT_LIMITS) -> None:
+    """The light look before a job is queued: raises InvalidData where nothing near the beginning is of use."""
+    report = Report()
+    members = itertools.islice(read_members(path, filename, report=report, limits=limits), LOOKED_AT)
+    for member in members:
+        kind = sniff(member.data)
+        if kind is not None and kind.modality == modality:
+            return
+        report.skip(Reason.OTHER_KIND, member.name, describe(member.data, kind))
+    raise InvalidData(
+        f"{filename}: expected {ARTICLES[modality]} ({', '.join(ACCEPTED[modality])}) or an archive (.zip, .tar,"
+        f" .tar.gz, .tar.xz, .tar.zst) of such files; found {report.summary() or 'an empty archive'}"
+    )
+
+
+def _groups(members: Iterator[Member], limits: Limits) -> Iterator[tuple[str, list[Member]]]:
+    """Neighbours of one key, as WebDataset has them: the name up to the first dot of its last part.
+
+    A group is bounded: all of `film.0001.png`, `film.0002.png`, … have one key, and may be many.
+    """
+    key, group = "", list[Member]()
+    for member in members:
+        own = _key(member.name)
+        full = len(group) == MAX_GROUP or sum(len(other.data) for other in group) > limits.max_bytes
+        if group and (own != key or full):
+            yield key, group
+            group = []
+        key = own
+        group.append(member)
+    if group:
+        yield key, group
+
+
+def _key(name: str) -> str:
+    folder, slash, last = name.rpartition("/")
+    return folder + slash + last.partition(".")[0]
+
+
+def _ending(name: str) -> str:
+    return name.rpartition("/")[2].partition(".")[2]

@@ -1,0 +1,188 @@
+"""Which kind of file some bytes are: by what they begin with, never by a name that someone gave them."""
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from app.errors import AppError, InvalidData, TooLarge
+from app.media.limits import DEFAULT_LIMITS, Limits
+from app.types import Modality
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """`name` is for people and keys the decoders; without a modality it is known but not accepted."""
+
+    name: str
+    modality: Modality | None
+
+
+JPEG, PNG, WEBP, GIF, BMP, TIFF = (Kind(n, Modality.IMAGE) for n in ("JPEG", "PNG", "WebP", "GIF", "BMP", "TIFF"))
+WAV, FLAC, OGG, MP3 = (Kind(n, Modality.AUDIO) for n in ("WAV", "FLAC", "Ogg", "MP3"))
+M4A, AAC, WEBM_AUDIO = (Kind(n, Modality.AUDIO) for n in ("M4A", "AAC", "WebM audio"))
+MP4, WEBM = (Kind(n, Modality.VIDEO) for n in ("MP4", "WebM"))
+ANIMATED_GIF, ANIMATED_WEBP, ANIMATED_PNG = (Kind(f"animated {n}", Modality.VIDEO) for n in ("GIF", "WebP", "PNG"))
+ACCEPTED = {
+    modality: [kind.name for kind in kinds]
+    for modality, kinds in {
+        Modality.IMAGE: (JPEG, PNG, WEBP, GIF, BMP, TIFF),
+        Modality.AUDIO: (WAV, FLAC, OGG, MP3, M4A, AAC, WEBM_AUDIO),
+        Modality.VIDEO: (MP4, WEBM, ANIMATED_GIF, ANIMATED_WEBP, ANIMATED_PNG),
+    }.items()
+}
+ARTICLES = {Modality.IMAGE: "an image", Modality.AUDIO: "audio", Modality.VIDEO: "a video"}
+
+HEAD = 64 * 1024  # how far a header is looked for
+
+
+def sniff(data: bytes) -> Kind | None:
+    """The kind of the bytes; None where nothing is known of them, as for plain text."""
+    for offset, magic, kind in MAGIC:
+        if data.startswith(magic, offset):
+            found = kind(data) if callable(kind) else kind
+            if found is not None:
+                return found
+    return _mpeg_audio(data)
+
+
+def modality_of(data: bytes) -> Modality | None:
+    """What a model would be needed for these bytes; None where it is no media that Cloze reads."""
+    kind = sniff(data)
+    return kind.modality if kind else None
+
+
+def expect(data: bytes, modality: Modality, limits: Limits = DEFAULT_LIMITS) -> Kind:
+    """The kind of data that has to be of one modality. Raises InvalidData and TooLarge."""
+    if len(data) > limits.max_bytes:
+        raise TooLarge(f"{len(data)} bytes, where a file may have {limits.max_bytes}")
+    kind = sniff(data)
+    if kind is None or kind.modality != modality:
+        accepted = ", ".join(ACCEPTED[modality])
+        raise InvalidData(f"expected {ARTICLES[modality]} ({accepted}), found {describe(data, kind)}")
+    return kind
+
+
+@contextmanager
+def reading(kind: Kind) -> Iterator[None]:
+    """Around the calls of a decoder, and nothing else: whatever it raises means that the bytes are broken.
+
+    Decoders meet broken bytes with any exception that there is (Pillow alone with SyntaxError,
+    struct.error, IndexError, EOFError, zlib.error and more), so that no list of them would be complete.
+    """
+    try:
+        yield
+    except AppError:
+        raise
+    except MemoryError as e:  # what FFmpeg says of absurd headers
+        raise TooLarge(f"the {kind.name} file asks for more memory than there is") from e
+    except Exception as e:
+        reason = getattr(e, "strerror", None) or str(e) or type(e).__name__
+        raise InvalidData(f"the {kind.name} file is broken or cut off ({reason})") from e
+
+
+def describe(data: bytes, kind: Kind | None) -> str:
+    """What the bytes are, for people; `kind` is what sniff found."""
+    if kind is not None:
+        return f"{kind.name}"
+    if not data:
+        return "an empty file"
+    try:
+        data[:1024].decode("utf-8")
+    except UnicodeDecodeError as e:
+        if e.start < len(data[:1024]) - 3:  # else a character is cut in two
+            return f"unknown bytes ({data[:8].hex(' ')} …)"
+    return "unknown bytes" if b"\0" in data[:1024] else "text"
+
+
+def _png(data: bytes) -> Kind:
+    first_pixels = data.find(b"IDAT")
+    return ANIMATED_PNG if data.find(b"acTL", 0, first_pixels) >= 0 else PNG
+
+
+def _gif(data: bytes) -> Kind:
+    """A GIF is animated if a second picture follows the first one; counted by walking over its blocks."""
+
+    def colours(flags: int) -> int:
+        return 3 << ((flags & 7) + 1) if flags & 0x80 else 0
+
+    pictures, at = 0, 13 + colours(data[10] if len(data) > 10 else 0)
+    while at + 10 < len(data) and data[at] in b"!,":
+        if data[at] == ord(","):
+            pictures += 1
+            if pictures == 2:
+                return ANIMATED_GIF
+            at += 11 + colours(data[at + 9])  # with the byte of the code size
+        else:
+            at += 2
+        while at < len(data) and data[at]:  # the sub-blocks, each behind its length
+            at += 1 + data[at]
+        at += 1
+    return GIF
+
+
+def _riff(data: bytes) -> Kind | None:
+    form = data[8:12]
+    if form == b"WEBP":
+        animated = data[12:16] == b"VP8X" and len(data) > 20 and data[20] & 0x02
+        return ANIMATED_WEBP if animated else WEBP
+    return WAV if form == b"WAVE" else None
+
+
+def _bmp(data: bytes) -> Kind | None:
+    # Two letters are little; the size of the header that follows is one of a few.
+    return BMP if int.from_bytes(data[14:18], "little") in (12, 40, 52, 56, 64, 108, 124) else None
+
+
+def _ogg(data: bytes) -> Kind | None:
+    first_page = data[:128]
+    return OGG if any(codec in first_page for codec in (b"\x01vorbis", b"OpusHead", b"\x7fFLAC", b"Speex")) else None
+
+
+def _iso(data: bytes) -> Kind:
+    """MP4 and its relatives: the tracks say what it is; the brand does where they are not to be found."""
+    if data[8:12] in (b"avif", b"avis", b"heic", b"heix", b"hevc", b"mif1", b"msf1"):
+        return Kind("HEIC or AVIF", None)
+    handlers = {m.group(1) for m in re.finditer(rb"hdlr.{8}(vide|soun)", data, re.DOTALL)}
+    if b"vide" in handlers:
+        return MP4
+    return M4A if handlers or data[8:11] in (b"M4A", b"M4B") else MP4
+
+
+def _matroska(data: bytes) -> Kind:
+    codecs = {
+        m.group() for m in re.finditer(rb"[VA]_(?=VP8|VP9|AV1|MPEG|OPUS|VORBIS|AAC|FLAC|PCM|THEORA)", data[:HEAD])
+    }
+    return WEBM_AUDIO if codecs == {b"A_"} else WEBM
+
+
+def _mpeg_audio(data: bytes) -> Kind | None:
+    """MP3 and AAC frames begin with eleven or twelve set bits and little more; all fields have to be possible."""
+    if len(data) < 4 or data[0] != 0xFF:
+        return None
+    if data[1] & 0xF6 == 0xF0:
+        return AAC
+    version, layer, bitrate, rate = data[1] >> 3 & 3, data[1] >> 1 & 3, data[2] >> 4, data[2] >> 2 & 3
+    possible = data[1] & 0xE0 == 0xE0 and version != 1 and layer == 1 and bitrate not in (0, 15) and rate != 3
+    return MP3 if possible else None
+
+
+MAGIC: tuple[tuple[int, bytes, Kind | Callable[[bytes], Kind | None]], ...] = (
+    (0, b"\xff\xd8\xff", JPEG),
+    (0, b"\x89PNG\r\n\x1a\n", _png),
+    (0, b"GIF87a", _gif),
+    (0, b"GIF89a", _gif),
+    (0, b"RIFF", _riff),
+    (0, b"RF64", _riff),
+    (0, b"BM", _bmp),
+    (0, b"II*\0", TIFF),
+    (0, b"MM\0*", TIFF),
+    (0, b"fLaC", FLAC),
+    (0, b"OggS", _ogg),
+    (0, b"ID3", MP3),
+    (4, b"ftyp", _iso),
+    (0, b"\x1a\x45\xdf\xa3", _matroska),
+    (0, b"%PDF", Kind("PDF", None)),
+    (0, b"PK\x03\x04", Kind("a ZIP archive", None)),
+    (0, b"\x1f\x8b", Kind("gzip", None)),
+)

@@ -1,0 +1,174 @@
+"""Video: bytes ↔ uint8 arrays. Only the frames that are asked for are ever kept."""
+
+import io
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+
+import av
+import numpy as np
+from av.container import InputContainer
+from av.video.reformatter import Interpolation
+
+from app.errors import InvalidData, TooLarge
+from app.media.animations import Animation
+from app.media.containers import DEMUXERS, open_container
+from app.media.frames import (
+    FrameCount,
+    Frames,
+    Times,
+    Video,
+    checked_times,
+    even_indices,
+    strided_indices,
+)
+from app.media.limits import DEFAULT_LIMITS, Limits
+from app.media.sniff import Kind, expect, reading
+from app.types import Modality
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """Frames [T, H, W, 3] uint8 RGB and the seconds [T] at which they appear."""
+
+    frames: Frames
+    times: Times
+
+
+def decode_video(
+    data: bytes,
+    *,
+    frames: int,
+    stride: int | None = None,
+    start: float = 0.0,
+    short_side: int | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+) -> Clip:
+    """A clip of exactly `frames` frames from `start` (seconds) on: every `stride`-th, or spread evenly over all.
+
+    See even_indices and strided_indices for short videos and Video.read for `short_side`. Raises
+    InvalidData and TooLarge.
+    """
+    with open_video(data, limits=limits) as video:
+        if stride is None:
+            indices = even_indices(video.times, video.duration, frames, start)
+        else:
+            indices = strided_indices(video.times, video.duration, frames, stride, start)
+        return Clip(video.read(indices, short_side=short_side), video.times[indices])
+
+
+@contextmanager
+def open_video(data: bytes, *, limits: Limits = DEFAULT_LIMITS) -> Iterator[Video]:
+    """An open video, to look at its times and to read several clips. Raises InvalidData and TooLarge."""
+    kind = expect(data, Modality.VIDEO, limits)
+    if kind.name not in DEMUXERS:
+        animation = Animation(data, kind, limits)
+        try:
+            yield animation
+        finally:
+            animation.close()
+        return
+    with open_container(data, kind) as container:
+        yield _Coded(container, kind, limits)
+
+
+def encode_mp4(frames: Frames, *, fps: float, crf: int = 18) -> bytes:
+    """MP4 (H.264, yuv420p, which every browser plays) of uint8 [T, H, W, 1 or 3].
+
+    An odd height or width gets its last row or column twice: H.264 halves the colours.
+    """
+    if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[3] not in (1, 3) or not len(frames):
+        raise ValueError(f"expected uint8 [T, H, W, 1 or 3], got {frames.dtype} {frames.shape}")
+    height, width = (size + size % 2 for size in frames.shape[1:3])
+    out = io.BytesIO()
+    with av.open(out, mode="w", format="mp4") as container:
+        stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001), options={"crf": str(crf)})
+        assert isinstance(stream, av.VideoStream)
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        stream.codec_context.thread_count = 1
+        for frame in frames:
+            rows, columns = height - frame.shape[0], width - frame.shape[1]
+            padded = np.pad(frame, ((0, rows), (0, columns), (0, 0)), mode="edge")
+            colours = np.ascontiguousarray(np.broadcast_to(padded, (height, width, 3)))
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(colours, format="rgb24")))
+        container.mux(stream.encode())
+    return out.getvalue()
+
+
+class _Coded(Video):
+    """A file of FFmpeg's. Its packets are listed first, which is cheap: headers lie about times and counts."""
+
+    def __init__(self, container: InputContainer, kind: Kind, limits: Limits) -> None:
+        super().__init__(limits)
+        self._container, self._kind = container, kind
+        stream = container.streams.best("video")
+        if not isinstance(stream, av.VideoStream) or stream.codec_context is None or stream.time_base is None:
+            raise InvalidData(f"the {kind.name} file holds no video that can be decoded")
+        if len(stream.index_entries) > limits.max_video_frames:  # a seek in an absurd index takes hours
+            raise TooLarge(f"more than {limits.max_video_frames} frames")
+        self._stream, self._base = stream, stream.time_base
+        stream.codec_context.thread_count = 1  # requests and loaders are parallel already
+        # The decoder itself makes no room for larger frames, whatever the container's header says.
+        stream.codec_context.options = {"max_pixels": str(limits.max_video_pixels)}
+        self._at: int | None = None  # the frame decoded last, None before a seek
+        self._coming: Iterator[av.VideoFrame] = iter(())
+        with reading(kind):
+            self._list_packets(limits)
+            first = self._frame_at(self._shown[0])
+        self._turns = round(first.rotation / 90) % 4  # quarters, counter-clockwise
+        self.height, self.width = first.height, first.width
+        if self._turns % 2:
+            self.height, self.width = self.width, self.height
+
+    def _list_packets(self, limits: Limits) -> None:
+        context = self._stream.codec_context
+        count = FrameCount(limits, context.width * context.height, limits.max_video_volume)
+        keys: list[int] = []
+        last = (0, 0)  # when the last frame appears and for how long
+
+        def moments() -> Iterator[int]:
+            nonlocal last
+            for packet in self._container.demux(self._stream):
+                shown = packet.pts if packet.pts is not None else packet.dts
+                if shown is None or packet.is_discard:
+                    continue  # the end of the stream, or cut away by an edit list
+                if packet.is_keyframe:
+                    keys.append(shown)
+                last = max(last, (shown, packet.duration or 0))
+                yield shown
+
+        self._shown = sorted({int(moment) for moment in count.each(moments())})
+        self._keys = sorted(keys)
+        declared = self._stream.frames
+        if len(self._shown) < 0.95 * declared - 1:
+            raise InvalidData(f"the {self._kind.name} file is cut off: {len(self._shown)} of {declared} frames")
+        seconds = [float(moment * self._base) for moment in self._shown]
+        self.times, self.duration = checked_times(seconds, float(last[1] * self._base), limits)
+
+    def _decode(self, wanted: Sequence[int], height: int, width: int) -> Iterator[Frames]:
+        if self._turns % 2:
+            height, width = width, height
+        for index in wanted:
+            with reading(self._kind):
+                pixels = self._frame_at(self._shown[index]).to_ndarray(
+                    format="rgb24", width=width, height=height, interpolation=Interpolation.AREA, threads=1
+                )
+            yield np.rot90(np.asarray(pixels, np.uint8), self._turns)
+
+    def _frame_at(self, moment: int) -> av.VideoFrame:
+        """The first frame at or after the moment; over a key frame in between, or back, by a seek."""
+        nearest = bisect_right(self._keys, moment) - 1
+        key = self._keys[max(0, nearest)] if self._keys else moment
+        if self._at is None or self._at >= moment or key > self._at:
+            self._container.seek(key, stream=self._stream)
+            self._coming = self._container.decode(self._stream)
+        for frame in self._coming:
+            if frame.width * frame.height > self._limits.max_video_pixels:
+                raise TooLarge(f"a frame of {frame.width} × {frame.height} pixels")
+            if frame.pts is not None and frame.pts >= moment:
+                self._at = frame.pts
+                return frame
+        self._at = None
+        raise InvalidData(f"the {self._kind.name} file is broken or cut off at {float(moment * self._base):.2f} s")

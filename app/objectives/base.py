@@ -1,0 +1,130 @@
+"""The seam between Cloze and a modality: one `Objective` serves and trains it.
+
+Serving goes through `tasks`, training through `samples` of a dataset; both share the loaded
+model and its processor, so preprocessing cannot drift between them.
+"""
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from torch import nn
+
+from app.types import Modality, Task
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """One item, ready to be collated.
+
+    features: what the model will see, without a batch dimension.
+    cost: tokens (patches, frames) that the item takes of a batch's budget.
+    key: only items of equal key share a forward.
+    info: what `finish` needs to build the answer; never collated.
+    """
+
+    features: Any
+    cost: int
+    key: Hashable = None
+    info: Any = None
+
+
+class TaskHandler(Protocol):
+    """How a model performs one task: prepare → collate → run → finish.
+
+    `prepare` and `finish` run on any thread and touch no device; they raise `AppError`s for an
+    item's own mistakes. `collate` runs on the feeding thread, `run` on the device's one thread.
+    """
+
+    def prepare(self, item: Any) -> Prepared: ...
+
+    def collate(self, batch: Sequence[Prepared]) -> Any:
+        """A batch of tensors on the CPU; padding only to the longest of the batch."""
+        ...
+
+    def run(self, collated: Any) -> Sequence[Any]:
+        """One raw result an item, in order, on the CPU, as NumPy arrays or plain values."""
+        ...
+
+    def finish(self, prepared: Prepared, raw: Any) -> Any: ...
+
+
+@runtime_checkable
+class WarmUp(Protocol):
+    """What a TaskHandler may add: an item that its model can answer, run once before the model counts as loaded."""
+
+    def example(self) -> Any: ...
+
+
+@runtime_checkable
+class Illustrating(Protocol):
+    """What an Objective may add: a picture of what its model makes of a masked batch, for who watches it learn."""
+
+    def illustrate(self, batch: Any) -> tuple[str, bytes]:
+        """A batch already on the device → (file ending, content)."""
+        ...
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """Sums and counts, so that batches of different sizes add up exactly."""
+
+    loss_sum: float = 0.0
+    correct: int = 0
+    count: int = 0  # predicted positions
+    extra: Mapping[str, float] = field(default_factory=dict)  # further sums, by name
+
+    def __add__(self, other: "Metrics") -> "Metrics":
+        keys = self.extra.keys() | other.extra.keys()
+        return Metrics(
+            self.loss_sum + other.loss_sum,
+            self.correct + other.correct,
+            self.count + other.count,
+            {k: self.extra.get(k, 0.0) + other.extra.get(k, 0.0) for k in sorted(keys)},
+        )
+
+
+class Objective(Protocol):
+    """A loaded masked model with everything around it that knows its modality."""
+
+    @property
+    def modality(self) -> Modality: ...
+
+    @property
+    def model(self) -> nn.Module: ...
+
+    @property
+    def tasks(self) -> Mapping[Task, TaskHandler]:
+        """A task that the model lacks is absent."""
+        ...
+
+    def parameter_count(self) -> int: ...
+
+    def to(self, device: torch.device, dtype: torch.dtype) -> None:
+        """Moves the model; serving calls it once, before the first task."""
+        ...
+
+    def save(self, folder: Path, dtype: torch.dtype) -> None:
+        """Writes a self-contained folder: safetensors, config and processor files."""
+        ...
+
+    # Training. A sample is one row of the dataset.
+
+    def mask(self, sample: Any, rng: np.random.Generator, *, evaluate: bool = False) -> Any:
+        """The masked sample; `rng` is the only source of randomness. `evaluate`: by the fixed standard."""
+        ...
+
+    def collate_masked(self, samples: Sequence[Any]) -> Any:
+        """A training batch on the CPU."""
+        ...
+
+    def forward(self, batch: Any) -> tuple[torch.Tensor, Metrics]:
+        """Mean loss (differentiable, scalar) and the metrics of one batch already on the device."""
+        ...
+
+    def summarise(self, total: Metrics) -> dict[str, float]:
+        """What summed metrics mean, `loss` first; {} where nothing was counted."""
+        ...

@@ -1,0 +1,33 @@
+"""What embedding takes and gives back, in every modality. No torch: the API builds and reads these."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.types import Pooling, TruncationSide
+
+
+@dataclass(frozen=True)
+class EmbedItem:
+    """input: a text, its token ids with or without the special tokens around them, or a media file as it came.
+
+    pooling, normalize: None is the model's own way. dimensions: keep only the first ones.
+    truncate, truncation_side: of a text that is longer than the model reads.
+    output: one vector for the input, or one a token (a patch, in media), special tokens included.
+    """
+
+    input: str | tuple[int, ...] | bytes
+    pooling: Pooling | None = None
+    normalize: bool | None = True
+    truncate: bool = False
+    truncation_side: TruncationSide = TruncationSide.RIGHT
+    dimensions: int | None = None
+    output: Literal["pooled", "tokens"] = "pooled"
+
+
+@dataclass(frozen=True)
+class EmbedResult:
+    vector: NDArray[np.float32]  # [D], or [tokens, D] for output="tokens"
+    tokens: int  # that the model read, special ones included

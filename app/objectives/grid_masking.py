@@ -1,0 +1,76 @@
+"""Which patches of a grid are hidden: pure NumPy.
+
+A sampler takes the grid's shape, how many patches to hide and the only source of randomness, and hides
+exactly so many. → hidden [*shape]
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.errors import InvalidValue
+
+Bools = NDArray[np.bool_]
+GridSampler = Callable[[tuple[int, ...], int, np.random.Generator], Bools]
+
+MIN_ASPECT = 0.3  # of a block's sides, as in BEiT
+SQUARE = 2  # patches along the side of SimMIM's squares: 32 pixels of 16-pixel patches
+
+
+def hidden_count(patches: int, ratio: float) -> int:
+    """How many of the patches a ratio hides: at least one, and never all."""
+    return min(max(round(patches * ratio), 1), patches - 1)
+
+
+def hide_random(shape: tuple[int, ...], count: int, rng: np.random.Generator) -> Bools:
+    """Independent patches (MAE, arXiv 2111.06377)."""
+    hidden = np.zeros(shape, dtype=bool)
+    hidden.flat[rng.permutation(hidden.size)[:count]] = True
+    return hidden
+
+
+def hide_blocks(shape: tuple[int, ...], count: int, rng: np.random.Generator) -> Bools:
+    """Rectangles of (rows, columns) that may overlap (BEiT, arXiv 2106.08254); the last one is cut to the count."""
+    rows, columns = shape
+    hidden = np.zeros(shape, dtype=bool)
+    smallest = max(2, min(16, rows * columns // 12))
+    while (missing := count - int(hidden.sum())) > 0:
+        area = rng.uniform(smallest, max(smallest, missing))
+        aspect = np.exp(rng.uniform(np.log(MIN_ASPECT), -np.log(MIN_ASPECT)))
+        height = min(max(1, round(float(np.sqrt(area * aspect)))), rows)
+        width = min(max(1, round(float(np.sqrt(area / aspect)))), columns)
+        top, left = rng.integers(rows - height + 1), rng.integers(columns - width + 1)
+        block = np.zeros(shape, dtype=bool)
+        block[top : top + height, left : left + width] = True
+        hidden.flat[np.flatnonzero(block & ~hidden)[:missing]] = True
+    return hidden
+
+
+def hide_squares(shape: tuple[int, ...], count: int, rng: np.random.Generator) -> Bools:
+    """Aligned squares of SQUARE patches a side (SimMIM, arXiv 2111.09886); the last one is cut to the count."""
+    rows, columns = shape
+    coarse = -(-columns // SQUARE)
+    square = (np.arange(rows)[:, None] // SQUARE) * coarse + np.arange(columns) // SQUARE
+    turn = rng.permutation(int(square.max()) + 1)[square]  # when each patch's square is taken
+    hidden = np.zeros(shape, dtype=bool)
+    hidden.flat[np.argsort(turn, axis=None, kind="stable")[:count]] = True
+    return hidden
+
+
+# Those of a two-dimensional grid; what else a modality offers stands with it.
+SAMPLERS: dict[str, GridSampler] = {"random": hide_random, "block": hide_blocks, "square": hide_squares}
+
+
+def sample(
+    samplers: dict[str, GridSampler], strategy: str, shape: tuple[int, ...], ratio: float, rng: np.random.Generator
+) -> Bools:
+    """Raises InvalidValue for a strategy that is not among the samplers, or a ratio outside (0, 1)."""
+    if strategy not in samplers:
+        raise InvalidValue(
+            f"mask_strategy {strategy!r} is not one of {', '.join(samplers)}, which this model has",
+            param="mask_strategy",
+        )
+    if not 0 < ratio < 1:
+        raise InvalidValue(f"mask_ratio is {ratio:g}; it should be between 0 and 1", param="mask_ratio")
+    return samplers[strategy](shape, hidden_count(int(np.prod(shape)), ratio), rng)

@@ -1,0 +1,1 @@
+"""Images: masked autoencoders (MAE) and masked image modelling (SimMIM)."""

@@ -1,0 +1,79 @@
+"""Embeddings of media: one vector an item, or one a patch."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from app.errors import AppError, InvalidValue
+from app.objectives.base import Prepared
+from app.objectives.embedding import EmbedItem, EmbedResult
+from app.objectives.patch.model import PatchModel, Reader
+from app.objectives.patch.space import PatchSpace
+from app.types import Modality, Pooling, Task
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class EmbedBatch:
+    pixels: Tensor  # [B, *sizes, C] normalised: all items' windows
+    windows: list[int]  # of each item
+
+
+class Embed:
+    """A TaskHandler: EmbedItem → EmbedResult. The vector of a long item is the mean over its windows."""
+
+    def __init__(self, model: PatchModel, space: PatchSpace, reader: Reader, modality: Modality) -> None:
+        self._model, self._space, self._reader, self._modality = model, space, reader, modality
+        self._dimensions = int(model.model.config.hidden_size)
+
+    def example(self) -> EmbedItem:
+        return EmbedItem(self._reader.example())
+
+    def prepare(self, item: EmbedItem) -> Prepared:
+        if not isinstance(item.input, bytes):
+            raise InvalidValue(
+                f"this model embeds {self._modality}, not text: send a file as a data URI (data:…;base64,…)",
+                param="input",
+            )
+        if item.dimensions is not None and not 1 <= item.dimensions <= self._dimensions:
+            raise InvalidValue(
+                f"dimensions is {item.dimensions}; this model's vectors have {self._dimensions}", param="dimensions"
+            )
+        if item.pooling is Pooling.CLS and not self._model.class_tokens:
+            raise InvalidValue("this model has no class token; pooling can be mean or max", param="pooling")
+        windows = self._reader.read(item.input).windows
+        tokens = len(windows) * (self._model.class_tokens + self._space.grid.count)
+        return Prepared(windows, cost=tokens, key=Task.EMBED, info=item)
+
+    def collate(self, batch: Sequence[Prepared]) -> EmbedBatch:
+        pixels = self._space.normalise(np.concatenate([p.features for p in batch]))
+        return EmbedBatch(torch.from_numpy(pixels), [len(p.features) for p in batch])
+
+    @torch.inference_mode()
+    def run(self, collated: EmbedBatch) -> list[Floats]:
+        """For each item [W, class_tokens + N, H]."""
+        model = self._model.model
+        hidden = self._model.encode(collated.pixels.to(model.device, model.dtype)).float().cpu().numpy()
+        return np.split(hidden, np.cumsum(collated.windows)[:-1])
+
+    def finish(self, prepared: Prepared, raw: Floats) -> EmbedResult:
+        item: EmbedItem = prepared.info
+        if not np.isfinite(raw).all():
+            raise AppError("the model computed numbers that are not finite for this input")
+        vector = self._pool(raw, item)[..., : item.dimensions]
+        if item.normalize is not False:
+            vector = vector / np.maximum(np.linalg.norm(vector, axis=-1, keepdims=True), 1e-12)
+        return EmbedResult(vector.astype(np.float32, copy=False), tokens=prepared.cost)
+
+    def _pool(self, hidden: Floats, item: EmbedItem) -> Floats:
+        """[W, class_tokens + N, H] → [H], or [W × (class_tokens + N), H] for output="tokens"."""
+        if item.output == "tokens":
+            return hidden.reshape(-1, hidden.shape[-1])
+        patches = hidden[:, self._model.class_tokens :]
+        pooled = {Pooling.CLS: hidden[:, 0], Pooling.MEAN: patches.mean(1), Pooling.MAX: patches.max(1)}
+        return np.asarray(pooled[item.pooling or Pooling.MEAN].mean(0), dtype=np.float32)

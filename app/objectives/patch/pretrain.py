@@ -1,0 +1,129 @@
+"""The training half of every objective of patches: predict the hidden ones."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from app.objectives.base import Metrics
+from app.objectives.grid_masking import GridSampler, hidden_count, hide_random
+from app.objectives.patch.model import PatchModel
+from app.objectives.patch.space import PatchSpace, Scores, decibels
+
+Sample = NDArray[Any]  # of the dataset: [*any, C], uint8 or float in [0, 1]
+Augment = Callable[[Sample, np.random.Generator | None], Sample]
+
+
+@dataclass(frozen=True)
+class MaskedItem:
+    pixels: Sample  # [*sizes, C], as the dataset's samples are
+    hidden: NDArray[np.bool_]  # [N]
+
+
+@dataclass(frozen=True)
+class PatchBatch:
+    pixels: Tensor  # [B, *sizes, C] uint8 or float
+    targets: Tensor  # [B, n, P] the hidden patches of these
+    hidden: Tensor  # [B, N] bool, n a row
+    weight: int  # hidden patches: how much the batch counts within its optimiser step
+    tokens: int  # patches
+
+    def to(self, device: torch.device) -> "PatchBatch":
+        moved = {f.name: getattr(self, f.name).to(device, non_blocking=True) for f in fields(self) if f.type is Tensor}
+        return replace(self, **moved)
+
+
+class PatchPretraining:
+    """Mixed into PatchObjective. `start_training` comes before `mask`."""
+
+    patch_model: PatchModel
+    space: PatchSpace
+    # How held-out figures hide, whatever a job trains with.
+    eval_ratio = 0.75
+    eval_sampler: GridSampler = staticmethod(hide_random)
+    _sampler: GridSampler
+    _ratio: float
+    _augment: Augment
+
+    def start_training(self, sampler: GridSampler, ratio: float, augment: Augment) -> None:
+        """`augment` brings a sample of the dataset to [*sizes, C]; without a generator, always in the same way."""
+        self._sampler, self._ratio, self._augment = sampler, ratio, augment
+        for module in self.patch_model.model.modules():
+            if isinstance(module, nn.Dropout):
+                module.p = 0.0  # as in text: slow on a CPU, and what is hidden changes with every pass anyway
+
+    def mask(self, sample: Sample, rng: np.random.Generator, *, evaluate: bool = False) -> MaskedItem:
+        grid = self.space.grid
+        sampler, ratio = (self.eval_sampler, self.eval_ratio) if evaluate else (self._sampler, self._ratio)
+        pixels = self._augment(sample, None if evaluate else rng)
+        hidden = sampler(grid.shape, hidden_count(grid.count, ratio), rng)
+        return MaskedItem(pixels, hidden.reshape(-1))
+
+    def collate_masked(self, samples: Sequence[MaskedItem]) -> PatchBatch:
+        pixels = np.stack([s.pixels for s in samples])
+        targets = np.stack([self.space.grid.cut(s.pixels)[s.hidden] for s in samples])
+        hidden = np.stack([s.hidden for s in samples])
+        return PatchBatch(
+            torch.from_numpy(pixels),
+            torch.from_numpy(targets),
+            torch.from_numpy(hidden),
+            weight=int(hidden.sum()),
+            tokens=hidden.size,
+        )
+
+    def forward(self, batch: PatchBatch) -> tuple[Tensor, Metrics]:
+        predicted = self.predict(batch)
+        difference = predicted - self._targets(batch)
+        loss = difference.square().mean() if self.space.squared else difference.abs().mean()
+        metrics = Metrics(float(loss.detach()) * batch.weight, count=batch.weight)
+        if not self.patch_model.model.training:
+            metrics += Metrics(extra=_sums(self.scored(batch, predicted)))
+        return loss, metrics
+
+    def summarise(self, total: Metrics) -> dict[str, float]:
+        """The mean loss; of held-out data the PSNR in dB too, of the model and of the baselines."""
+        if not total.count:
+            return {}
+        rows = total.extra.get("rows", 0.0)
+        errors = {name: value / rows for name, value in total.extra.items() if name != "rows" and rows}
+        return {"loss": total.loss_sum / total.count, **decibels(errors)}
+
+    def predict(self, batch: PatchBatch) -> Tensor:
+        """The hidden patches of a batch on the model's device, as the model gives them: [B, n, P] fp32."""
+        return self.patch_model.predict(self._normalised(batch.pixels), batch.hidden).float()
+
+    def scored(self, batch: PatchBatch, predicted: Tensor) -> list[Scores]:
+        """What predictions [B, n, P] are worth, item by item."""
+        windows, hidden = as_unit(batch.pixels.cpu().numpy()), batch.hidden.cpu().numpy()
+        guesses = predicted.detach().cpu().numpy()
+        return [self.space.scores(*each) for each in zip(windows, hidden, guesses, strict=True)]
+
+    def _normalised(self, pixels: Tensor) -> Tensor:
+        """[..., C] of the dataset → what the model reads."""
+        mean, std = (torch.from_numpy(v).to(pixels.device) for v in (self.space.mean, self.space.std))
+        unit = pixels.float() / 255 if pixels.dtype == torch.uint8 else pixels.float()
+        return (unit - mean) / std
+
+    def _targets(self, batch: PatchBatch) -> Tensor:
+        """[B, n, P]"""
+        channels = self.space.grid.channels
+        targets = self._normalised(batch.targets.reshape(*batch.targets.shape[:2], -1, channels)).flatten(-2)
+        if self.space.normalises:
+            deviation = (targets.var(-1, keepdim=True) + 1e-6).sqrt()
+            targets = (targets - targets.mean(-1, keepdim=True)) / deviation
+        return targets
+
+
+def as_unit(pixels: Sample) -> NDArray[np.float32]:
+    """Values in [0, 1]."""
+    unit: NDArray[np.float32] = pixels.astype(np.float32)
+    return unit / np.float32(255) if pixels.dtype == np.uint8 else unit
+
+
+def _sums(scores: Sequence[Scores]) -> dict[str, float]:
+    total: dict[str, float] = {"rows": len(scores), "psnr": sum(s.error for s in scores)}
+    return total | {f"{name}_psnr": sum(s.baselines[name] for s in scores) for name in scores[0].baselines}

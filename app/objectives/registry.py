@@ -1,0 +1,42 @@
+"""Which code loads a model folder. A new modality is one line in each table."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from app.errors import InvalidModel
+from app.objectives.base import Objective
+from app.objectives.image import load as image
+from app.objectives.model_files import read_json
+from app.objectives.text import load as text
+from app.types import Modality
+
+LOADERS: dict[Modality, Callable[[Path], Objective]] = {
+    Modality.TEXT: text.load_text,
+    Modality.IMAGE: image.load_image,
+}
+MODEL_TYPES: dict[str, Modality] = {
+    **dict.fromkeys(text.MODEL_TYPES, Modality.TEXT),
+    **dict.fromkeys(image.MODEL_TYPES, Modality.IMAGE),
+}
+
+
+def load(folder: Path) -> Objective:
+    """Loads the model in `folder`, by its manifest's modality or else its configuration's model_type.
+
+    Raises InvalidModel for a folder that holds none.
+    """
+    return LOADERS[modality(folder)](folder)
+
+
+def modality(folder: Path) -> Modality:
+    """Raises InvalidModel where neither manifest.json nor config.json tells."""
+    if (folder / "manifest.json").is_file():
+        name = read_json(folder / "manifest.json").get("modality")
+        found = next((m for m in LOADERS if m == name), None)
+        if found is None:
+            raise InvalidModel(f"no model of modality {name!r} can be loaded")
+        return found
+    model_type = str(read_json(folder / "config.json").get("model_type"))
+    if model_type not in MODEL_TYPES:
+        raise InvalidModel(f"model_type {model_type!r} is not one of {', '.join(sorted(MODEL_TYPES))}")
+    return MODEL_TYPES[model_type]

@@ -1,0 +1,1 @@
+"""Text: masked language models that fill masks and embed."""

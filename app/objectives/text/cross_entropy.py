@@ -1,0 +1,80 @@
+"""Cross-entropy over a large vocabulary in bounded memory.
+
+The logits of all masked positions never exist at once: each chunk's softmax becomes its gradient
+in place, and the two matrix products that the backward pass needs are done then and there (the
+idea of fused linear cross-entropy, as in arXiv 2411.09009).
+"""
+
+from typing import Any
+
+import torch
+from torch.autograd import Function
+
+CHUNK_ELEMENTS = 1 << 23  # logits that exist at once: 32 MiB in fp32
+
+
+class LinearCrossEntropy(Function):
+    """Mean of −log softmax(hidden · weightᵀ + bias)[label], with the number of right argmaxes."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        hidden: torch.Tensor,  # [N, H], in the dtype of the matrix products
+        weight: torch.Tensor,  # [V, H]
+        bias: torch.Tensor | None,  # [V]
+        labels: torch.Tensor,  # [N] int64
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        n, dtype = len(labels), hidden.dtype
+        wanted = ctx.needs_input_grad[0] or ctx.needs_input_grad[1]
+        projection = weight.to(dtype)
+        grad_hidden = torch.empty_like(hidden) if wanted else None
+        grad_weight = torch.zeros_like(weight, dtype=torch.float32) if wanted else None
+        grad_bias = torch.zeros(len(weight), dtype=torch.float32, device=hidden.device) if wanted else None
+        loss = torch.zeros((), dtype=torch.float32, device=hidden.device)
+        correct = torch.zeros((), dtype=torch.int64, device=hidden.device)
+        step = max(16, CHUNK_ELEMENTS // len(weight))
+        for start in range(0, n, step):
+            rows, target = hidden[start : start + step], labels[start : start + step, None]
+            logits = (rows @ projection.T).float()
+            if bias is not None:
+                logits += bias
+            peak = logits.amax(1, keepdim=True)
+            at_label = logits.gather(1, target)
+            correct += (at_label >= peak).sum()
+            probabilities = logits.sub_(peak).exp_()
+            total = probabilities.sum(1, keepdim=True)
+            loss += (total.log() + peak - at_label).sum()
+            if grad_hidden is None or grad_weight is None or grad_bias is None:
+                continue
+            probabilities.div_(total).scatter_add_(1, target, torch.full_like(at_label, -1.0)).div_(n)
+            grad_bias += probabilities.sum(0)
+            grad_logits = probabilities.to(dtype)
+            torch.mm(grad_logits, projection, out=grad_hidden[start : start + step])
+            grad_weight += grad_logits.T @ rows
+        ctx.has_bias = bias is not None
+        if wanted:
+            ctx.save_for_backward(grad_hidden, grad_weight, grad_bias)
+        ctx.mark_non_differentiable(correct)
+        return loss / max(n, 1), correct
+
+    @staticmethod
+    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        grad_hidden, grad_weight, grad_bias = ctx.saved_tensors
+        scale = grads[0]
+        return (
+            grad_hidden * scale.to(grad_hidden.dtype),
+            grad_weight.mul_(scale),
+            grad_bias.mul_(scale) if ctx.has_bias else None,
+            None,
+        )
+
+
+def linear_cross_entropy(
+    hidden: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, labels: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """hidden [N, H], weight [V, H], bias [V] or None, labels [N] → (mean loss, number right), both scalar.
+
+    No row gives a loss of 0. The products run in hidden's dtype, everything else in fp32.
+    """
+    loss, correct = LinearCrossEntropy.apply(hidden, weight, bias, labels)  # type: ignore[no-untyped-call]
+    return loss, correct

@@ -1,0 +1,98 @@
+"""Embeddings: one vector an input, or one a token."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from app.errors import AppError, EmptyInput, InvalidValue
+from app.objectives.base import Prepared
+from app.objectives.embedding import EmbedItem, EmbedResult
+from app.objectives.text.encoding import TextEncoder
+from app.objectives.text.hidden import POOLERS, pad, vocabulary_size
+from app.types import Pooling, Task
+
+
+@dataclass(frozen=True)
+class EmbedFeatures:
+    ids: list[int]
+    pooling: Pooling | None  # None: every token's vector
+
+
+@dataclass(frozen=True)
+class EmbedBatch:
+    inputs: dict[str, Tensor]  # [B, L]
+    lengths: list[int]
+    poolings: list[Pooling | None]
+
+
+class Embed:
+    """A TaskHandler: EmbedItem → EmbedResult."""
+
+    def __init__(
+        self, model: PreTrainedModel, encoder: TextEncoder, *, pooling: Pooling, normalize: bool, max_length: int
+    ) -> None:
+        self._model = model
+        self._encoder = encoder
+        self._pooling = pooling
+        self._normalize = normalize
+        self._max_length = max_length
+        self._vocabulary = vocabulary_size(model)
+        self._dimensions = int(model.config.hidden_size)
+        self._pad_id = encoder.tokenizer.pad_token_id or 0
+
+    def example(self) -> EmbedItem:
+        return EmbedItem("a")
+
+    def prepare(self, item: EmbedItem) -> Prepared:
+        if item.dimensions is not None and not 1 <= item.dimensions <= self._dimensions:
+            raise InvalidValue(
+                f"dimensions is {item.dimensions}; this model's vectors have {self._dimensions}", param="dimensions"
+            )
+        content = self._content(item.input)
+        ids, _ = self._encoder.fit(content, self._max_length, truncate=item.truncate, side=item.truncation_side)
+        pooling = None if item.output == "tokens" else item.pooling or self._pooling
+        return Prepared(EmbedFeatures(ids, pooling), cost=len(ids), key=Task.EMBED, info=item)
+
+    def _content(self, given: str | tuple[int, ...] | bytes) -> list[int]:
+        if isinstance(given, bytes):
+            raise InvalidValue("this model embeds text, and the input is a file", param="input")
+        content = self._encoder.content_ids(given) if isinstance(given, str) else self._encoder.strip(given)
+        if not content and not isinstance(given, str):
+            raise EmptyInput("the input holds no token ids", param="input")
+        wrong = next((i for i in content if not 0 <= i < self._vocabulary), None)
+        if wrong is not None:
+            raise InvalidValue(
+                f"token id {wrong} is outside this model's vocabulary of {self._vocabulary}", param="input"
+            )
+        return content
+
+    def collate(self, batch: Sequence[Prepared]) -> EmbedBatch:
+        features: list[EmbedFeatures] = [p.features for p in batch]
+        inputs = pad([f.ids for f in features], self._pad_id)
+        return EmbedBatch(inputs, [len(f.ids) for f in features], [f.pooling for f in features])
+
+    @torch.inference_mode()
+    def run(self, collated: EmbedBatch) -> list[NDArray[np.float32]]:
+        inputs = {name: tensor.to(self._model.device) for name, tensor in collated.inputs.items()}
+        hidden = self._model.base_model(**inputs).last_hidden_state.float()  # [B, L, H]
+        pooled = {
+            pooling: POOLERS[pooling](hidden, inputs["attention_mask"]).cpu().numpy()
+            for pooling in set(collated.poolings)
+            if pooling is not None
+        }
+        rows = enumerate(zip(collated.poolings, collated.lengths, strict=True))
+        return [hidden[i, :n].cpu().numpy() if p is None else pooled[p][i] for i, (p, n) in rows]
+
+    def finish(self, prepared: Prepared, raw: NDArray[np.float32]) -> EmbedResult:
+        item: EmbedItem = prepared.info
+        vector = raw[..., : item.dimensions]
+        if not np.isfinite(vector).all():
+            raise AppError("the model computed numbers that are not finite for this input")
+        if self._normalize if item.normalize is None else item.normalize:
+            vector = vector / np.maximum(np.linalg.norm(vector, axis=-1, keepdims=True), 1e-12)
+        return EmbedResult(vector.astype(np.float32, copy=False), tokens=len(prepared.features.ids))

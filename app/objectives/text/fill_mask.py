@@ -1,0 +1,144 @@
+"""Fill-mask: the most probable tokens at each mask of a text."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from app.errors import AppError, InvalidValue, NoMask, TooManyMasks
+from app.objectives.base import Prepared
+from app.objectives.text.encoding import MASK_ALIAS, TextEncoder
+from app.objectives.text.hidden import pad, rows_before_head, vocabulary_size
+from app.objectives.text.items import Candidate, FillMaskItem, FillMaskResult, MaskPrediction
+from app.objectives.text.pieces import Pieces
+from app.types import Task
+
+# A mask's row of logits counts as one token a so many vocabulary entries, which keeps the logits of
+# a batch as bounded as its tokens are.
+VOCABULARY_PER_TOKEN = 2048
+
+Raw = tuple[NDArray[np.float32], NDArray[np.int64]]  # scores and token ids, [masks, k] each
+
+
+@dataclass(frozen=True)
+class FillMaskFeatures:
+    ids: list[int]
+    positions: list[int]  # of the masks, in ids
+    top_k: int
+    targets: list[int]  # token ids; empty: the whole vocabulary
+
+
+@dataclass(frozen=True)
+class FillMaskBatch:
+    inputs: dict[str, Tensor]  # [B, L]
+    rows: Tensor  # [N] the masks' indices into the flattened batch
+    items: list[FillMaskFeatures]
+
+
+@dataclass(frozen=True)
+class _Given:
+    text: str
+    spans: list[tuple[int, int]]  # characters of each mask in `text`
+
+
+class FillMask:
+    """A TaskHandler: FillMaskItem → FillMaskResult."""
+
+    def __init__(self, model: PreTrainedModel, encoder: TextEncoder, *, max_length: int) -> None:
+        self._model = model
+        self._encoder = encoder
+        self._mask_token, self._mask_id = encoder.mask
+        self._max_length = max_length
+        self._pieces = Pieces(encoder)
+        self._vocabulary = vocabulary_size(model)
+        self._pad_id = encoder.tokenizer.pad_token_id or 0
+
+    def example(self) -> FillMaskItem:
+        return FillMaskItem(f"a {self._mask_token}")
+
+    def prepare(self, item: FillMaskItem) -> Prepared:
+        if item.top_k < 1:
+            raise InvalidValue(f"top_k is {item.top_k}; it must be at least 1", param="top_k")
+        targets = list(dict.fromkeys(self._pieces.target_id(target) for target in item.targets))
+        spans = [found.span() for found in self._encoder.mask_pattern.finditer(item.text)]
+        content = self._encoder.content_ids(self._encoder.mask_pattern.sub(lambda _: self._mask_token, item.text))
+        masks = self._masks(content, spans, item.max_masks)
+        if max(content + targets) >= self._vocabulary:  # a tokenizer may know more than its model
+            raise InvalidValue(f"a token of the input or the targets is beyond the model's {self._vocabulary}")
+        ids, shift = self._encoder.fit(
+            content, self._max_length, truncate=item.truncate, side=item.truncation_side, keep=masks
+        )
+        features = FillMaskFeatures(ids, [m + shift for m in masks], min(item.top_k, self._vocabulary), targets)
+        cost = max(len(ids), len(masks) * self._vocabulary // VOCABULARY_PER_TOKEN)
+        return Prepared(features, cost, key=Task.FILL_MASK, info=_Given(item.text, spans))
+
+    def _masks(self, content: list[int], spans: list[tuple[int, int]], most: int) -> list[int]:
+        """Indices of the masks in `content`, one for each of `spans`."""
+        if not spans:
+            own = "" if self._mask_token == MASK_ALIAS else f" or {self._mask_token}"
+            raise NoMask(f"the input holds no mask: write {MASK_ALIAS}{own} where a word is missing", param="input")
+        if len(spans) > most:
+            raise TooManyMasks(f"the input holds {len(spans)} masks and at most {most} are allowed", param="input")
+        masks = [i for i, token in enumerate(content) if token == self._mask_id]
+        if len(masks) != len(spans):
+            raise InvalidValue(
+                f"the input holds {len(spans)} masks but the tokenizer sees {len(masks)}; put spaces around them",
+                param="input",
+            )
+        return masks
+
+    def collate(self, batch: Sequence[Prepared]) -> FillMaskBatch:
+        items: list[FillMaskFeatures] = [p.features for p in batch]
+        inputs = pad([item.ids for item in items], self._pad_id)
+        length = inputs["input_ids"].shape[1]
+        rows = [i * length + position for i, item in enumerate(items) for position in item.positions]
+        return FillMaskBatch(inputs, torch.tensor(rows), items)
+
+    @torch.inference_mode()
+    def run(self, collated: FillMaskBatch) -> list[Raw]:
+        device = self._model.device
+        with rows_before_head(self._model, collated.rows.to(device)):
+            logits = self._model(**{name: t.to(device) for name, t in collated.inputs.items()}).logits[0]
+        scores = logits.float().softmax(-1)  # [N, V]
+        # One transfer serves every item that asks for the best of the whole vocabulary.
+        widest = max((item.top_k for item in collated.items if not item.targets), default=0)
+        best = [t.cpu().numpy() for t in scores.topk(widest)]
+        results: list[Raw] = []
+        row = 0
+        for item in collated.items:
+            rows = slice(row, row := row + len(item.positions))
+            if item.targets:
+                results.append(_among(scores[rows], item))
+            else:
+                results.append((best[0][rows, : item.top_k], best[1][rows, : item.top_k]))
+        return results
+
+    def finish(self, prepared: Prepared, raw: Raw) -> FillMaskResult:
+        scores, tokens = raw
+        if not np.isfinite(scores).all():
+            raise AppError("the model computed numbers that are not finite for this input")
+        features: FillMaskFeatures = prepared.features
+        given: _Given = prepared.info
+        masks = [
+            MaskPrediction(
+                position,
+                *given.spans[i],
+                [
+                    Candidate(score, token, self._pieces.decoded(token), self._pieces.filled(given.text, i, token))
+                    for score, token in zip(scores[i].tolist(), tokens[i].tolist(), strict=True)
+                ],
+            )
+            for i, position in enumerate(features.positions)
+        ]
+        return FillMaskResult(masks, tokens=len(features.ids))
+
+
+def _among(scores: Tensor, item: FillMaskFeatures) -> Raw:
+    """The best of the item's targets. scores [masks, V] → [masks, at most top_k]"""
+    targets = torch.tensor(item.targets, device=scores.device)
+    values, order = scores[:, targets].topk(min(item.top_k, len(item.targets)))
+    return values.cpu().numpy(), targets[order].cpu().numpy()

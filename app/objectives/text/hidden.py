@@ -1,0 +1,84 @@
+"""The encoder's side of a masked model: padding, gathering before the head, pooling."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from app.types import Pooling
+
+Pooler = Callable[[Tensor, Tensor], Tensor]
+
+
+def pad(rows: Sequence[Sequence[int]], pad_id: int) -> dict[str, Tensor]:
+    """Token ids of different lengths → input_ids and attention_mask, [B, longest], int64."""
+    shape = (len(rows), max(len(row) for row in rows))
+    ids = np.full(shape, pad_id, dtype=np.int64)
+    mask = np.zeros(shape, dtype=np.int64)
+    for i, row in enumerate(rows):
+        ids[i, : len(row)] = row
+        mask[i, : len(row)] = 1
+    return {"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(mask)}
+
+
+@contextmanager
+def rows_before_head(model: PreTrainedModel, rows: Tensor) -> Iterator[list[Tensor]]:
+    """Within it the model's head sees only `rows` [N] of the encoder's flattened output, as [1, N, H].
+
+    So logits cost what the masked positions cost, whatever the architecture's head looks like.
+    The list that it yields receives the encoder's whole output [B, L, H]. One thread at a time.
+    """
+    encoded: list[Tensor] = []
+
+    def gather(module: nn.Module, args: Any, output: Any) -> Any:
+        hidden = output.last_hidden_state
+        encoded.append(hidden)
+        output.last_hidden_state = hidden.reshape(-1, hidden.shape[-1])[rows].unsqueeze(0)
+        return output
+
+    handle = model.base_model.register_forward_hook(gather)
+    try:
+        yield encoded
+    finally:
+        handle.remove()
+
+
+def vocabulary_size(model: PreTrainedModel) -> int:
+    """Rows of the embedding table: ids from 0 up to it; a tokenizer may know fewer."""
+    table = model.get_input_embeddings()
+    if not isinstance(table, nn.Embedding):
+        raise TypeError(f"{type(model).__name__} has no table of token embeddings")
+    return table.num_embeddings
+
+
+def position_limit(model: PreTrainedModel) -> int:
+    """Tokens that the model can read, special ones included.
+
+    RoBERTa's kind numbers positions from padding_idx + 1, so that many of its table are not for
+    tokens. Relative and rotary models have no table; their configured length is the trained one.
+    """
+    table = getattr(getattr(model.base_model, "embeddings", None), "position_embeddings", None)
+    if isinstance(table, nn.Embedding):
+        return table.num_embeddings - (0 if table.padding_idx is None else table.padding_idx + 1)
+    return int(model.config.max_position_embeddings)
+
+
+def _mean(hidden: Tensor, mask: Tensor) -> Tensor:
+    weights = mask.unsqueeze(-1).to(hidden.dtype)
+    return (hidden * weights).sum(1) / weights.sum(1)
+
+
+def _cls(hidden: Tensor, mask: Tensor) -> Tensor:
+    return hidden[:, 0]
+
+
+def _max(hidden: Tensor, mask: Tensor) -> Tensor:
+    return hidden.masked_fill(mask.unsqueeze(-1) == 0, -torch.inf).amax(1)
+
+
+# hidden [B, L, H], mask [B, L] (1 is a token, 0 padding) → [B, H]
+POOLERS: dict[Pooling, Pooler] = {Pooling.MEAN: _mean, Pooling.CLS: _cls, Pooling.MAX: _max}

@@ -1,0 +1,62 @@
+"""What the text tasks take and give back. No torch: the API builds and reads these."""
+
+from dataclasses import dataclass
+
+from app.types import TruncationSide
+
+
+@dataclass(frozen=True)
+class FillMaskItem:
+    """text: holds one or several masks, written `[MASK]` or as the model's own mask token.
+
+    targets: restrict the candidates to these words or vocabulary entries; one token each.
+    truncate: shorten a text longer than the model, around its masks.
+    """
+
+    text: str
+    top_k: int = 5
+    targets: tuple[str, ...] = ()
+    truncate: bool = False
+    truncation_side: TruncationSide = TruncationSide.RIGHT
+    max_masks: int = 64
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """score: probability among the whole vocabulary, whatever the targets.
+
+    token_str: the token decoded alone; byte-level vocabularies keep the space that it begins with.
+    sequence: the text as given with this mask filled and every other one as the model's mask token.
+    """
+
+    score: float
+    token: int
+    token_str: str
+    sequence: str
+
+
+@dataclass(frozen=True)
+class MaskPrediction:
+    """position: index in the model's input ids. start, end: characters of the text as given."""
+
+    position: int
+    start: int
+    end: int
+    candidates: list[Candidate]  # best first
+
+
+@dataclass(frozen=True)
+class FillMaskResult:
+    masks: list[MaskPrediction]  # in the order of the text
+    tokens: int  # that the model read, special ones included
+
+
+@dataclass(frozen=True)
+class TokenInfo:
+    """text: as written in the input. start, stop: its characters; None for an added special token."""
+
+    id: int
+    text: str
+    special: bool
+    start: int | None
+    stop: int | None

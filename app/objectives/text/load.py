@@ -1,0 +1,81 @@
+"""A folder of safetensors → TextObjective, with nothing in it executed."""
+
+from pathlib import Path
+from typing import cast
+
+import torch
+import transformers
+from transformers import AutoModelForMaskedLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+
+from app.errors import InvalidModel
+from app.objectives.model_files import first_line, read_config
+from app.objectives.text import sentence_transformers
+from app.objectives.text.objective import TextObjective
+
+MODEL_TYPES = frozenset(
+    {"albert", "bert", "deberta-v2", "distilbert", "electra", "modernbert", "mpnet", "roberta", "xlm-roberta"}
+)
+_TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "spiece.model", "spm.model", "sentencepiece.bpe.model")
+
+# What a checkpoint lacks is found and reported here; its tables and bars only bury the log.
+transformers.utils.logging.set_verbosity_error()
+transformers.utils.logging.disable_progress_bar()
+
+
+def load_text(folder: Path, *, new_head: bool = False) -> TextObjective:
+    """Loads a masked LM, a bare encoder or a sentence-transformers folder, in float32 on the CPU.
+
+    A checkpoint without the weights of an MLM head embeds only; with `new_head` it is given a
+    random one instead, from torch's global generator, for training to fill.
+    Raises InvalidModel for everything that cannot be or must not be loaded.
+    """
+    _check_files(folder)
+    model, has_head = _load_model(folder)
+    tokenizer = load_tokenizer(folder)
+    if not has_head and not new_head:
+        model = cast(PreTrainedModel, model.base_model)
+    return TextObjective(
+        model,
+        tokenizer,
+        has_head=has_head or new_head,
+        new_head=new_head and not has_head,
+        **sentence_transformers.read(folder),
+    )
+
+
+def _check_files(folder: Path) -> None:
+    read_config(folder, MODEL_TYPES, "a text model")
+    if not any((folder / name).is_file() for name in _TOKENIZER_FILES):
+        # transformers would silently make up an empty vocabulary.
+        raise InvalidModel("the model folder has no tokenizer (tokenizer.json or a vocabulary file)")
+
+
+def _load_model(folder: Path) -> tuple[PreTrainedModel, bool]:
+    """The masked LM and whether the checkpoint had its head."""
+    try:
+        model, found = AutoModelForMaskedLM.from_pretrained(
+            folder,
+            use_safetensors=True,
+            trust_remote_code=False,
+            local_files_only=True,
+            dtype=torch.float32,
+            output_loading_info=True,
+        )
+    except Exception as e:  # every parser and every shape check below it has errors of its own
+        raise InvalidModel(f"the model cannot be loaded: {first_line(e)}") from e
+    missing = sorted(found["missing_keys"])
+    inside = [key for key in missing if key.startswith(f"{model.base_model_prefix}.")]
+    if inside:
+        raise InvalidModel(f"the model's weights lack {len(inside)} tensors of its encoder, {inside[0]} first")
+    return model, not missing
+
+
+def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    """A folder's fast tokenizer. Raises InvalidModel if there is none."""
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+    except Exception as e:
+        raise InvalidModel(f"the tokenizer cannot be loaded: {first_line(e)}") from e
+    if not tokenizer.is_fast:
+        raise InvalidModel(f"{type(tokenizer).__name__} has no fast form (tokenizer.json)")
+    return tokenizer

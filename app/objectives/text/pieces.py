@@ -1,0 +1,73 @@
+"""Between vocabulary entries and the words that a reader sees."""
+
+from app.errors import EmptyInput, InvalidValue
+from app.objectives.text.encoding import TextEncoder
+
+
+class Pieces:
+    """One vocabulary's way of writing words: what begins one and what goes on with it."""
+
+    def __init__(self, encoder: TextEncoder) -> None:
+        self._encoder = encoder
+        self._tokenizer = encoder.tokenizer
+        backend = self._tokenizer.backend_tokenizer
+        self._vocabulary: dict[str, int] = self._tokenizer.get_vocab()
+        self._continuation: str | None = getattr(backend.model, "continuing_subword_prefix", None) or None
+        self._special = frozenset(self._tokenizer.all_special_ids)
+        self._mask_token, mask_id = encoder.mask
+        mask = self._tokenizer.added_tokens_decoder[mask_id]
+        # A byte-level vocabulary spells spaces. Where its mask swallows the one before it, what fills
+        # the mask brings that space; where not, the space is a token of its own and stays.
+        spaced = backend.decode(backend.encode(" a", add_special_tokens=False).ids)
+        self._byte_level = self._continuation is None and spaced.startswith(" ")
+        self._mask_eats_space = bool(mask.lstrip) or not self._byte_level
+        self._word_start = "Ġ" if self._byte_level else "▁"  # else SentencePiece's
+
+    def target_id(self, target: str) -> int:
+        """The one token of a word, as it would be written at a mask, or an exact vocabulary entry.
+
+        Raises InvalidValue for a word of several tokens and for one outside the vocabulary.
+        """
+        if not target.strip():
+            raise EmptyInput("a target is empty", param="targets")
+        spaced = self._byte_level and self._mask_eats_space
+        ids = self._encoder.content_ids(f" {target.lstrip()}" if spaced else target)
+        if len(ids) == 1 and ids[0] != self._tokenizer.unk_token_id:
+            return ids[0]
+        exact = self._vocabulary.get(target)
+        if exact is not None:
+            return exact
+        if len(ids) > 1 and self._tokenizer.unk_token_id not in ids:
+            pieces = ", ".join(repr(piece) for piece in self._tokenizer.convert_ids_to_tokens(ids))
+            raise InvalidValue(
+                f"target {target!r} is {len(ids)} tokens in this vocabulary ({pieces}); a target must be one",
+                param="targets",
+            )
+        raise InvalidValue(f"target {target!r} is not in this model's vocabulary", param="targets")
+
+    def decoded(self, token: int) -> str:
+        return str(self._tokenizer.decode([token]))
+
+    def filled(self, text: str, index: int, token: int) -> str:
+        """`text` with its mask number `index` replaced by `token`, other masks as the model writes them.
+
+        Everything else stays as the user wrote it. A token that goes on with a word is joined to
+        the word before it, one that begins a word is kept apart from it.
+        """
+        segments = self._encoder.mask_pattern.split(text)
+        left = self._mask_token.join(segments[: index + 1])
+        right = self._mask_token.join(segments[index + 1 :])
+        piece = str(self._tokenizer.convert_ids_to_tokens(token) or "")  # padded vocabularies have nameless ids
+        if token in self._special:
+            return left + right
+        if self._continuation is not None:  # WordPiece
+            if piece.startswith(self._continuation):
+                return left.rstrip() + piece.removeprefix(self._continuation) + right
+            return left + piece + right
+        word = self.decoded(token)
+        if not self._mask_eats_space:
+            return left + word + right
+        if not piece.startswith(self._word_start):
+            return left.rstrip() + word + right
+        apart = " " if left and not left[-1].isspace() else ""
+        return left + apart + word.lstrip() + right

@@ -1,0 +1,92 @@
+"""The model card that a published model carries: what it is made of, and how to ask it."""
+
+import json
+from collections.abc import Sequence
+
+from app.jobs.spec import Job
+from app.store.manifest import DataSource, Manifest
+from app.types import Modality, Task
+
+_JSON = "-H 'Content-Type: application/json' -d"
+# What curl is given behind the address of the task's route, with the model's name in it.
+_EMBED = "/v1/embeddings " + _JSON + ' \'{{"model": "{name}", "input": "%s"}}\''
+_RECONSTRUCT = "/v1/reconstruct -F model={name} -F file=@%s -H 'Accept: image/png' -o panels.png"
+_EXAMPLES: dict[tuple[Modality, Task], str] = {
+    (Modality.TEXT, Task.FILL_MASK): (
+        "/v1/fill-mask " + _JSON + ' \'{{"model": "{name}", "input": "The capital of France is [MASK]."}}\''
+    ),
+    (Modality.TEXT, Task.EMBED): _EMBED % "A sentence to compare with others.",
+    (Modality.IMAGE, Task.EMBED): _EMBED % "data:image/jpeg;base64,…",
+    (Modality.IMAGE, Task.RECONSTRUCT): _RECONSTRUCT % "photo.jpg",
+}
+
+
+def render(job: Job, manifest: Manifest, name: str) -> str:
+    """Markdown; `manifest` as it is given to the store under `name`, so the version is not known yet."""
+    sections = [
+        _front_matter(manifest),
+        f"# {name}\n\n{manifest.description}",
+        _table(
+            "Model",
+            ("", ""),
+            [
+                ("Architecture", f"{manifest.architecture}, {manifest.modality}"),
+                ("Parameters", f"{manifest.parameters:,}"),
+                ("Tasks", ", ".join(manifest.tasks)),
+                ("Made from", ", ".join(manifest.parents) or f"scratch (preset {job.spec.model})"),
+                ("License", manifest.license or _NO_LICENSE),
+            ],
+        ),
+        _data(manifest.data),
+        _table(
+            "Training",
+            ("", ""),
+            [
+                ("Job", job.id),
+                ("Method", job.spec.method),
+                ("Steps", f"{job.progress.step:,}"),
+                ("Tokens", f"{job.progress.tokens:,}"),
+                ("Epochs", f"{job.progress.epoch:g}"),
+            ],
+        ),
+        _table("Metrics on held-out data", ("metric", "value"), [(k, f"{v:.4g}") for k, v in manifest.metrics.items()]),
+        "## Request\n\nThe job's request as it was sent:\n\n" + _fence("json", json.dumps(manifest.request, indent=2)),
+        _usage(name, manifest.modality, manifest.tasks),
+    ]
+    return "\n\n".join(s for s in sections if s) + "\n"
+
+
+_NO_LICENSE = "not stated: it follows from the licenses of the data and of the models that this one is made from"
+
+
+def _front_matter(manifest: Manifest) -> str:
+    lines = [f"license: {manifest.license}"] if manifest.license else []
+    lines += ["library_name: transformers", "tags:", *(f"  - {task}" for task in manifest.tasks)]
+    return "\n".join(["---", *lines, "---"])
+
+
+def _data(sources: Sequence[DataSource]) -> str:
+    rows = [(s.filename, f"{s.bytes:,}", f"`{s.sha256}`") for s in sources]
+    return _table("Data", ("file", "bytes", "sha256"), rows)
+
+
+def _table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    if not rows:
+        return ""
+    lines = [header, ["---"] * len(header), *rows]
+    body = "\n".join("| " + " | ".join(_cell(c) for c in line) + " |" for line in lines)
+    return f"## {title}\n\n{body}"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+def _usage(name: str, modality: Modality, tasks: Sequence[Task]) -> str:
+    examples = [_EXAMPLES[modality, task] for task in tasks if (modality, task) in _EXAMPLES]
+    calls = ["curl http://127.0.0.1:8000" + example.format(name=name) for example in examples]
+    return "## How to ask it\n\n" + _fence("sh", "\n".join(calls))
+
+
+def _fence(language: str, text: str) -> str:
+    return f"```{language}\n{text}\n```"

@@ -1,0 +1,128 @@
+"""Publications: of a job's result, by its worker, and of one of its checkpoints, by whoever is asked.
+
+A checkpoint holds weights only. What a servable folder needs beside them (configuration, tokenizer)
+lies in `<job>/skeleton`, which the trainer writes before its first step, with a manifest.json of
+what the model is.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from app.errors import Conflict, FileNotFound
+from app.jobs.files import FileStore
+from app.jobs.records import files_of
+from app.jobs.spec import Checkpoint, Job
+from app.publishing import card
+from app.recipes import METHODS, preset
+from app.store.manifest import DataSource, Manifest
+from app.store.store import ModelEntry, ModelStore
+
+SKELETON = "skeleton"
+WEIGHTS = "model.safetensors"
+
+
+class Publisher:
+    """jobs_dir: the folder that holds each job's own."""
+
+    def __init__(self, store: ModelStore, files: FileStore, jobs_dir: Path) -> None:
+        self._store, self._files, self._jobs_dir = store, files, jobs_dir
+
+    def earlier_result(self, job: Job) -> ModelEntry | None:
+        """What an attempt published that died before it could say so."""
+        entries = self._store.versions(job.spec.name)
+        return next((e for e in entries if e.manifest.publication_id == _result_id(job)), None)
+
+    def publish_result(self, job: Job, folder: Path, made: Manifest, fence: Callable[[], None]) -> ModelEntry:
+        """made: the modality, architecture, tasks, parameters and metrics of what `folder` holds."""
+        return self._publish(job, folder, made, job.spec.name, _result_id(job), fence)
+
+    def publish_checkpoint(
+        self, job: Job, checkpoint: Checkpoint, *, name: str | None = None, fence: Callable[[], None] | None = None
+    ) -> ModelEntry:
+        """The next version of `name`, by default the job's; the same one if this was done before.
+
+        Raises Conflict if the checkpoint is no longer whole on this disk.
+        """
+        folder = self._jobs_dir / job.id
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".tmp-") as temporary:
+            staged = Path(temporary)
+            try:
+                tokens = _stage(folder, checkpoint, staged)
+                made = Manifest.model_validate_json((staged / "manifest.json").read_bytes())
+            except FileNotFoundError as error:
+                raise Conflict(f"checkpoint '{checkpoint.id}' is not on the disk any more") from error
+            share = checkpoint.step / max(job.progress.step, 1)
+            then = {"step": checkpoint.step, "tokens": tokens, "epoch": round(job.progress.epoch * share, 4)}
+            return self._publish(
+                job.model_copy(update={"progress": job.progress.model_copy(update=then)}),
+                staged,
+                made.model_copy(update={"metrics": checkpoint.metrics}),
+                name or job.spec.name,
+                checkpoint.id,
+                fence,
+            )
+
+    def _publish(
+        self,
+        job: Job,
+        folder: Path,
+        made: Manifest,
+        name: str,
+        publication: str,
+        fence: Callable[[], None] | None,
+    ) -> ModelEntry:
+        manifest = self._complete(job, made, publication)
+        (folder / "README.md").write_text(card.render(job, manifest, name), encoding="utf-8")
+        return self._store.publish(folder, manifest, name=name, fence=fence)
+
+    def _complete(self, job: Job, made: Manifest, publication: str) -> Manifest:
+        spec = job.spec
+        from_scratch = preset(spec.model) is not None
+        base = None if from_scratch else spec.model
+        fields = METHODS[spec.method].hyperparameters.MODEL_FIELDS
+        # What an extended job goes on from is what it has published before.
+        models = [job.result_model if job.extensions else base, *(spec.hyperparameters.get(k) for k in fields)]
+        sources = []
+        for file_id in files_of(job):
+            with contextlib.suppress(FileNotFound):  # files may be deleted once a job has ended
+                sources.append(self._files.get(file_id))
+        return made.model_copy(
+            update={
+                "description": f"Pretrained by Cloze from {base or 'scratch'}.",
+                "license": self._store.resolve(base).manifest.license if base else None,
+                "parents": tuple(dict.fromkeys(m for m in models if m)),
+                "job_id": job.id,
+                "publication": publication,
+                "request": {key: value for key, value in spec.request.items() if key != "webhook"},
+                "data": tuple(DataSource(filename=s.filename, bytes=s.bytes, sha256=s.sha256) for s in sources),
+                "metrics": {key: value for key, value in made.metrics.items() if key != "step"},
+            }
+        )
+
+
+def _result_id(job: Job) -> str:
+    """A job publishes its result once, and once more after each extension."""
+    return f"{job.id}/{job.extensions}" if job.extensions else job.id
+
+
+def _stage(folder: Path, checkpoint: Checkpoint, staged: Path) -> int:
+    """Puts a servable folder together; returns the tokens that the checkpoint was trained on.
+
+    The weights are linked first: a trainer that drops the checkpoint meanwhile does not matter.
+    """
+    source = folder / checkpoint.path
+    os.link(source / WEIGHTS, staged / WEIGHTS)
+    digests = json.loads((source / "manifest.json").read_bytes())
+    tokens = int(json.loads((source / "state.json").read_bytes())["tokens"])
+    with (staged / WEIGHTS).open("rb") as file:
+        if hashlib.file_digest(file, "sha256").hexdigest() != digests[WEIGHTS]:
+            raise Conflict(f"the weights of checkpoint '{checkpoint.id}' are damaged")
+    shutil.copytree(folder / SKELETON, staged, dirs_exist_ok=True)
+    return tokens

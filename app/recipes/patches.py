@@ -1,0 +1,27 @@
+"""What the methods that train on media share: all of them hide patches."""
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from app.recipes.base import TrainingHyperparameters
+
+
+class PatchHyperparameters(TrainingHyperparameters):
+    """As in masked autoencoders (arXiv 2111.06377), appendix A.1, where the shared ones have other defaults."""
+
+    schedule: Literal["linear", "cosine", "warmup-stable-decay"] = "cosine"
+    weight_decay: float = Field(0.05, ge=0, le=1)
+    adam_beta2: float = Field(0.95, ge=0, lt=1)
+    max_eval_samples: int = Field(256, ge=1)
+
+    batch_size: int = Field(64, ge=1, le=65_536)  # items per optimiser step, all micro-batches together
+    mask_ratio: float | None = Field(None, gt=0, lt=1)  # the model's own
+    max_broken_share: float = Field(0.5, ge=0, le=1)  # of the files that are meant to be data
+
+    @model_validator(mode="after")
+    def _check_micro_batches(self) -> "PatchHyperparameters":
+        parts = self.gradient_accumulation_steps * self.processes
+        if self.batch_size < parts:
+            raise ValueError(f"a batch_size of {self.batch_size} cannot be cut into {parts} micro-batches")
+        return self

@@ -1,0 +1,101 @@
+"""Masked language modelling."""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field, model_validator
+
+from app.errors import InvalidValue
+from app.recipes.base import Method, TrainingHyperparameters
+from app.types import Modality
+
+
+class MlmHyperparameters(TrainingHyperparameters):
+    """Masked language modelling: BERT (arXiv 1810.04805), with the later findings as options."""
+
+    MODEL_FIELDS: ClassVar[tuple[str, ...]] = ("teacher", "tokenizer_model")
+
+    sequence_length: int = Field(128, ge=8, le=8192)
+    batch_tokens: int = Field(4096, ge=8, le=4_194_304)  # per optimiser step, all micro-batches together
+    masking_rate: float | None = Field(None, gt=0, lt=1)  # 0.3 from scratch, 0.15 otherwise
+    masking_strategy: Literal["token", "whole-word", "span"] = "token"
+    mean_span_length: float = Field(3.0, ge=1, le=10)  # words of a span, geometric (SpanBERT)
+    mask_token_share: float = Field(0.8, ge=0, le=1)  # of the chosen positions
+    random_token_share: float = Field(0.1, ge=0, le=1)  # the rest keeps its token
+
+    tokenizer: Literal["base", "wordpiece", "bpe"] | None = None  # preset: new; stored model: its own
+    tokenizer_model: str | None = None  # the stored model that a preset's "base" tokenizer comes from
+    vocab_size: int = Field(16_384, ge=64, le=262_144)
+    text_column: str = Field("text", min_length=1)
+    min_characters: int | None = Field(None, ge=1)  # shorter and longer documents are left out
+    max_characters: int | None = Field(None, ge=1)
+    deduplicate: Literal["off", "exact"] = "off"  # exact: but for case and white space
+
+    teacher: str | None = None  # a stored encoder whose sentence embeddings are to be kept
+    teacher_weight: float = Field(5.0, ge=0, le=1000)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _accept_batch_size(cls, data: Any) -> Any:
+        """OpenAI's `batch_size` counts rows."""
+        if not isinstance(data, Mapping):
+            return data
+        values = dict(data)
+        size, length = values.get("batch_size"), values.get("sequence_length", 128)
+        if isinstance(size, int) and isinstance(length, int):
+            values.setdefault("batch_tokens", values.pop("batch_size") * length)
+        return values
+
+    def check_for(self, config: Mapping[str, Any] | None) -> None:
+        if config is not None and self.tokenizer == "base" and self.tokenizer_model is None:
+            raise InvalidValue("a preset has no tokenizer of its own, so name one's model", param="tokenizer_model")
+
+    @model_validator(mode="after")
+    def _check_together(self) -> "MlmHyperparameters":
+        if self.mask_token_share + self.random_token_share > 1:
+            raise ValueError("mask_token_share and random_token_share add up to more than 1")
+        micro = self.batch_tokens // (self.gradient_accumulation_steps * self.processes)
+        if micro < self.sequence_length:
+            raise ValueError(
+                f"a micro-batch holds {micro} tokens (batch_tokens / gradient_accumulation_steps / processes), "
+                f"less than one sequence of {self.sequence_length}"
+            )
+        if self.min_characters and self.max_characters and self.min_characters > self.max_characters:
+            raise ValueError("min_characters is more than max_characters")
+        return self
+
+
+def _bert(layers: int, hidden: int) -> dict[str, Any]:
+    return {
+        "model_type": "bert",
+        "num_hidden_layers": layers,
+        "hidden_size": hidden,
+        "num_attention_heads": max(2, hidden // 64),
+        "intermediate_size": hidden * 4,
+    }
+
+
+def _modernbert(layers: int, hidden: int) -> dict[str, Any]:
+    return {
+        "model_type": "modernbert",
+        "num_hidden_layers": layers,
+        "hidden_size": hidden,
+        "num_attention_heads": max(2, hidden // 64),
+        "intermediate_size": hidden * 3 // 2,
+    }
+
+
+# Sizes of the BERT miniatures (arXiv 1908.08962) and of ModernBERT (arXiv 2412.13663).
+TEXT_PRESETS: dict[str, dict[str, Any]] = {
+    "bert-tiny": _bert(2, 128),
+    "bert-mini": _bert(4, 256),
+    "bert-small": _bert(4, 512),
+    "bert-medium": _bert(8, 512),
+    "bert-base": _bert(12, 768),
+    "modernbert-tiny": _modernbert(3, 128),
+    "modernbert-mini": _modernbert(6, 256),
+    "modernbert-small": _modernbert(9, 512),
+    "modernbert-base": _modernbert(22, 768),
+}
+
+METHODS = {"mlm": Method(Modality.TEXT, MlmHyperparameters, TEXT_PRESETS)}

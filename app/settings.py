@@ -1,0 +1,89 @@
+"""Every setting of the service. Only composition roots (main, cli, worker) construct `Settings`.
+
+Each field is the environment variable `CLOZE_<FIELD>`; docs/settings.md lists them.
+"""
+
+import os
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+MIB = 1024 * 1024
+
+
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix="CLOZE_", frozen=True, extra="ignore")
+
+    host: str = "127.0.0.1"
+    port: int = Field(8000, ge=0, le=65535)
+    var_dir: Path = Path("var")
+    model_store: Path = Path("model_store")
+    redis_url: str | None = None  # unset: the embedded redis-server under var_dir
+    workers: int = Field(1, ge=0)  # worker processes beside the embedded Redis
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    api_keys: Annotated[tuple[str, ...], NoDecode] = ()  # comma-separated; empty: no key is asked for
+    default_model: str | None = None  # unset: `cloze-text` if it is there, else the first of the store
+    allow_hub: bool = False  # `cloze models import HUB_ID` may download
+
+    device: str = "auto"  # auto | cpu | cuda | cuda:N
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    threads: int | None = Field(None, ge=1)  # torch threads of the server
+    max_batch_tokens: int = Field(16384, ge=1)
+    max_queued_inputs: int = Field(8192, ge=1)  # admission: inputs waiting or running
+    max_loaded_models: int = Field(8, ge=1)  # least recently used beyond this are unloaded
+    max_request_inputs: int = Field(2048, ge=1)
+    max_masks: int = Field(64, ge=1)  # in one input
+    max_top_k: int = Field(1000, ge=1)
+    max_body_bytes: int = Field(16 * MIB, ge=1)  # JSON bodies
+    max_file_bytes: int = Field(8192 * MIB, ge=1)  # one upload
+    media_hosts: Annotated[tuple[str, ...], NoDecode] = ()  # comma-separated; media by address come from no others
+    media_timeout: float = Field(10.0, gt=0)  # seconds that one of them may take
+
+    worker_threads: int | None = Field(None, ge=1)  # torch threads of a training job
+    worker_nice: int = Field(10, ge=0, le=19)  # training yields the processor to serving
+    cache_bytes: int = Field(50 * 1024 * MIB, ge=0)  # of tokenised data, kept for later jobs
+    lease_seconds: float = Field(10.0, gt=0)  # a worker silent for so long has lost its job
+    crash_backoff_seconds: float = Field(1.0, ge=0)  # before a crashed job is tried again; then 4×, 16×, …
+    idempotency_hours: float = Field(24.0, gt=0)  # for which an Idempotency-Key is remembered
+
+    # Days after which the worker deletes what it is that no unfinished job uses; unset: never.
+    keep_events_days: float | None = Field(None, gt=0)  # of ended jobs, their logs included
+    keep_checkpoints_days: float | None = Field(None, gt=0)  # of ended jobs
+    keep_files_days: float | None = Field(None, gt=0)  # uploads
+
+    mlflow_tracking_uri: str | None = None  # where metrics of jobs go too
+    mlflow_experiment: str = "cloze"
+
+    webhook_url: str | None = None  # of jobs that name none; may be private
+    webhook_secret: str | None = Field(None, repr=False)  # whsec_ and 24 to 64 bytes in base64
+    webhook_allow_private: bool = False  # users' own webhooks may lead into the server's network
+
+    @field_validator("api_keys", "media_hosts", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(k.strip() for k in value.split(",") if k.strip()) if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _check_webhook(self) -> Self:
+        if self.webhook_url and not self.webhook_secret:
+            raise ValueError("CLOZE_WEBHOOK_URL needs CLOZE_WEBHOOK_SECRET: receivers check the signature")
+        return self
+
+    @property
+    def files_dir(self) -> Path:
+        return self.var_dir / "files"
+
+    @property
+    def jobs_dir(self) -> Path:
+        return self.var_dir / "jobs"
+
+    @property
+    def cache_dir(self) -> Path:
+        return self.var_dir / "cache"
+
+    @property
+    def training_threads(self) -> int:
+        return self.worker_threads or len(os.sched_getaffinity(0))

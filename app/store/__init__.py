@@ -1,0 +1,1 @@
+"""Models at rest: `<root>/<name>/<version>/`, published atomically, never changed afterwards."""

@@ -1,0 +1,43 @@
+"""What a stored model says of itself: `manifest.json`, written last, so its presence proves completeness."""
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from app.types import Modality, Task
+
+
+class DataSource(BaseModel):
+    """One file that the model was trained on."""
+
+    model_config = ConfigDict(frozen=True)
+
+    filename: str
+    bytes: int
+    sha256: str
+
+
+class Manifest(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    schema_version: int = 1
+    name: str = ""  # filled by the store
+    version: int = 0  # filled by the store
+    created: int = 0  # Unix seconds, filled by the store
+    modality: Modality
+    architecture: str  # model_type of the configuration: bert, modernbert, …
+    tasks: tuple[Task, ...]
+    parameters: int
+    description: str = ""
+    license: str | None = None
+    parents: tuple[str, ...] = ()  # ids as name@version
+    job_id: str | None = None  # the job that made it
+    publication: str | None = None  # what is published once, however often it is tried; unset: the job
+    request: dict[str, Any] | None = None  # that job's exact request body
+    data: tuple[DataSource, ...] = ()
+    metrics: dict[str, float] = Field(default_factory=dict)
+    files: dict[str, str] = Field(default_factory=dict)  # file → sha256, filled by the store
+
+    @property
+    def publication_id(self) -> str | None:
+        return self.publication or self.job_id

@@ -1,0 +1,1 @@
+"""Pretraining: knows objectives and files; no queue, store or Redis."""

@@ -1,0 +1,119 @@
+"""What a run on images trains on: its model and its pictures."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import numpy as np
+import torch
+
+from app.errors import InvalidValue
+from app.media.images import Pixels, decode_image
+from app.objectives.grid_masking import SAMPLERS
+from app.objectives.image.architectures import grid_of
+from app.objectives.image.builder import build_preset
+from app.objectives.image.load import load_image
+from app.objectives.image.objective import ImageObjective
+from app.objectives.image.processing import ImageReader, resize
+from app.recipes import METHODS, ImageHyperparameters, preset
+from app.recipes.image import decoder
+from app.training.hooks import Hooks
+from app.training.job import Material, TrainingJob
+from app.training.media import datasets
+from app.training.media_shards import Decoding
+from app.types import Modality
+
+ROOM = 1.25  # images that are to be cropped are kept larger than the model sees them, to stay sharp
+ASPECT = (3 / 4, 4 / 3)  # width ÷ height of a random crop, as in MAE
+
+
+def prepare(job: TrainingJob, hooks: Hooks, device: torch.device) -> Material:
+    """Raises AppErrors for what the user can mend: data, model, hyperparameters."""
+    hp = job.hyperparameters
+    assert isinstance(hp, ImageHyperparameters)
+    objective = _objective(job, hp)
+    size, channels = objective.space.grid.sizes[0], objective.space.grid.channels
+    decoding = _decoding(round(size * ROOM) if hp.crop < 1 else size, channels)
+    training, held_out = datasets(job, hp, decoding, objective, hooks)
+    masks = objective.masks
+    objective.start_training(
+        SAMPLERS[hp.mask_strategy or masks.strategy], hp.mask_ratio or masks.ratio, Augment(size, hp.crop, hp.flip)
+    )
+    if device.type == "cpu":
+        # sdpa's backward is slow on the CPU, as it is in text.
+        objective.model.set_attn_implementation("eager")
+    return Material(
+        objective=objective,
+        training=training,
+        held_out=held_out,
+        samples_per_step=hp.batch_size,
+        from_scratch=not isinstance(job.model, Path),
+        new_head=objective.new_head,
+    )
+
+
+def _objective(job: TrainingJob, hp: ImageHyperparameters) -> ImageObjective:
+    # Fields of the configuration that a job may set anew, so that the model it makes is used as it was trained.
+    settings = {
+        name: value
+        for name in ("mask_ratio", "mask_strategy", "norm_pix_loss")
+        if (value := getattr(hp, name, None)) is not None
+    }
+    layers, width = getattr(hp, "decoder_layers", None), getattr(hp, "decoder_hidden_size", None)
+    if isinstance(job.model, Path):
+        if layers or width:
+            raise InvalidValue(
+                "a stored model's decoder keeps its size", param="decoder_layers" if layers else "decoder_hidden_size"
+            )
+        objective = load_image(job.model, new_head=True, settings=settings)
+        known = METHODS[job.method].architectures
+        if objective.model.config.model_type not in known:
+            raise InvalidValue(f"the method {job.method} trains {', '.join(known)}", param="model")
+        return objective
+    config = dict(preset(job.model) or {})
+    if layers or width:
+        config |= decoder(layers or config["decoder_num_hidden_layers"], width or config["decoder_hidden_size"])
+    config |= {"image_size": hp.image_size or config["image_size"], "patch_size": hp.patch_size or config["patch_size"]}
+    channels = hp.channels or 3
+    model = build_preset(config | settings | {"num_channels": channels})
+    reader = ImageReader(grid_of(model), mean=(0.5,) * channels, std=(0.5,) * channels)
+    return ImageObjective(model, reader, decodes=True, new_head=True)
+
+
+def _decoding(size: int, channels: int) -> Decoding:
+    """The square in the middle of each image, brought to `size`."""
+
+    def decode(data: bytes) -> Pixels:
+        pixels = decode_image(data, channels=cast(Literal[1, 3], channels))
+        height, width = pixels.shape[:2]
+        side = min(height, width)
+        left, top = (width - side) / 2, (height - side) / 2
+        return resize(pixels, size, (left, top, left + side, top + side))[None]
+
+    return Decoding(Modality.IMAGE, f"square {size} {channels}", (size, size, channels), "uint8", decode)
+
+
+@dataclass(frozen=True)
+class Augment:
+    """A dataset's sample uint8 [1, S, S, C] → what the model sees of it, [size, size, C]."""
+
+    size: int
+    crop: float
+    flip: bool
+
+    def __call__(self, sample: Any, rng: np.random.Generator | None) -> Pixels:
+        """Without a generator the whole of it, unturned."""
+        image: Pixels = np.asarray(sample[0])
+        stored = len(image)
+        if rng is None:
+            return image if stored == self.size else resize(image, self.size, (0, 0, stored, stored))
+        if self.crop < 1:
+            image = resize(image, self.size, self._box(stored, rng))
+        return np.ascontiguousarray(image[:, ::-1]) if self.flip and rng.random() < 0.5 else image
+
+    def _box(self, stored: int, rng: np.random.Generator) -> tuple[float, float, float, float]:
+        area = rng.uniform(self.crop, 1) * stored**2
+        aspect = float(np.exp(rng.uniform(*np.log(ASPECT))))
+        width, height = min(np.sqrt(area * aspect), stored), min(np.sqrt(area / aspect), stored)
+        left, top = rng.uniform(0, stored - width), rng.uniform(0, stored - height)
+        return (left, top, left + width, top + height)

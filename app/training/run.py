@@ -1,0 +1,107 @@
+"""One pretraining run, from files to a folder that can be published."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from functools import partial
+from typing import cast
+
+import torch
+from transformers import PreTrainedModel
+
+from app.devices import resolve_device, resolve_dtype
+from app.errors import InvalidValue
+from app.training import images, text
+from app.training.distributed import Group, Silent, together
+from app.training.job import Material, TrainingJob, TrainingResult
+from app.training.plan import make_plan
+from app.training.skeleton import write_skeleton
+from app.training.trainer import Hooks, Trainer
+
+# method → what makes its model and its data ready. A new modality is one line.
+PREPARATIONS: dict[str, Callable[[TrainingJob, Hooks, torch.device], Material]] = {
+    "mlm": text.prepare,
+    "mae": images.prepare,
+    "simmim": images.prepare,
+}
+
+
+def run(job: TrainingJob, hooks: Hooks) -> TrainingResult:
+    """Trains, resuming from the newest checkpoint in `job.run_dir`. Call it from the main thread.
+
+    Raises AppErrors for what the user can mend: data, model, hyperparameters, divergence, memory.
+    """
+    with together(job.hyperparameters.processes, job.run_dir, partial(_assist, job), job.bind) as group:
+        return _run(job, hooks, group)
+
+
+def _assist(job: TrainingJob, group: Group) -> None:
+    _run(job, Silent(), group)
+
+
+def _run(job: TrainingJob, hooks: Hooks, group: Group) -> TrainingResult:
+    torch.set_num_threads(max(1, job.threads // group.size))
+    torch.manual_seed(job.hyperparameters.seed)
+    device = _device(job.device, group)
+    with group.one_by_one():
+        material = PREPARATIONS[job.method](job, hooks, device)
+    objective, training, held_out = material.objective, material.training, material.held_out
+    model = cast(PreTrainedModel, objective.model)  # every modality's is one
+    objective.to(device, torch.float32)
+    plan = make_plan(
+        job.hyperparameters,
+        samples=len(training),
+        tokens=training.tokens,
+        samples_per_step=material.samples_per_step,
+        from_scratch=material.from_scratch,
+        new_head=material.new_head,
+        precision=resolve_dtype(job.hyperparameters.precision, device),
+        extended_from=job.extended_from,
+    )
+    architecture = str(model.config.model_type)
+    if group.leads:
+        write_skeleton(job.run_dir / "skeleton", objective, architecture)
+    hooks.on_event(
+        f"Training {objective.parameter_count():,} parameters on {training.tokens:,} tokens in"
+        f" {len(training):,} samples ({len(held_out):,} held out), {plan.samples_per_step} samples a step"
+    )
+    with compiled(model) if job.hyperparameters.compile else nullcontext():
+        outcome = Trainer(objective, training, held_out, plan, hooks, job.run_dir / "checkpoints", group).run()
+    folder = job.run_dir / "export"
+    if group.leads and not outcome.stopped:
+        objective.save(folder, resolve_dtype(job.hyperparameters.export_dtype, device))
+    return TrainingResult(
+        folder=folder,
+        modality=objective.modality,
+        architecture=architecture,
+        tasks=tuple(objective.tasks),
+        parameters=objective.parameter_count(),
+        metrics=outcome.metrics,
+        outcome=outcome,
+    )
+
+
+def _device(name: str, group: Group) -> torch.device:
+    """On GPUs, each process of a group has one of its own, counted from the one that is named."""
+    device = resolve_device(name)
+    if device.type == "cpu" or group.size == 1:
+        return device
+    first, count = device.index or 0, torch.cuda.device_count()
+    if first + group.size > count:
+        raise InvalidValue(f"{group.size} processes need a GPU each, and there are {count - first}", param="processes")
+    torch.cuda.set_device(first + group.rank)
+    return torch.device("cuda", first + group.rank)
+
+
+@contextmanager
+def compiled(model: PreTrainedModel) -> Iterator[None]:
+    """Within it the model's encoder runs compiled; its head sees a new number of rows at every step."""
+    if model.device.type == "cpu" and not any(map(shutil.which, (os.environ.get("CXX", "g++"), "g++", "clang++"))):
+        raise InvalidValue("compiling for the CPU needs a C++ compiler on the worker's machine", param="compile")
+    encoder = model.base_model
+    encoder.__dict__["forward"] = torch.compile(encoder.forward)  # found before the class's own
+    try:
+        yield
+    finally:
+        del encoder.__dict__["forward"]

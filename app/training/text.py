@@ -1,0 +1,157 @@
+"""What a masked-language-modelling run trains on: its model, its tokenizer and its rows."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from app.errors import InvalidData, InvalidModel, InvalidValue
+from app.media.documents import read_documents
+from app.objectives.text.builder import build_preset, start_at_frequencies
+from app.objectives.text.load import load_text, load_tokenizer
+from app.objectives.text.objective import TextObjective
+from app.objectives.text.tokenizers import train_tokenizer
+from app.recipes import MlmHyperparameters, preset
+from app.training.cache import make_room
+from app.training.checkpoint import disk_bytes
+from app.training.filters import choose_documents
+from app.training.job import Material, SourceFile, TrainingJob
+from app.training.mixture import Mixture
+from app.training.rows import Ints, Rows, all_documents, pack, split_documents
+from app.training.shards import Shard, missing_bytes, tokenize_file
+from app.training.trainer import Dataset, Hooks
+
+TOKENIZER_CHARS = 50_000_000  # more text than this changes a new vocabulary very little
+SCRATCH_RATE, CONTINUE_RATE = 0.3, 0.15
+
+
+def prepare(job: TrainingJob, hooks: Hooks, device: torch.device) -> Material:
+    """Raises AppErrors for what the user can mend: data, model, hyperparameters."""
+    hp = job.hyperparameters
+    assert isinstance(hp, MlmHyperparameters)
+    scratch = not isinstance(job.model, Path)
+    objective = _objective(job, hp, hooks)
+    _make_room(job, hp, objective)
+    shards = _tokenize(job, job.training_files, objective, hp.text_column, hooks)
+    training, held_out = _rows(job, hp, shards, objective, hooks)
+    if objective.new_head:
+        start_at_frequencies(objective.model, _token_counts(shards, len(objective.tokenizer)))
+    teacher = load_text(job.model_folders[hp.teacher]) if hp.teacher else None
+    if teacher is not None:
+        teacher.to(device, torch.float32)
+    objective.start_training(hp, hp.masking_rate or (SCRATCH_RATE if scratch else CONTINUE_RATE), teacher)
+    if device.type == "cpu":
+        # sdpa's backward is slow on the CPU: with it a step of MiniLM took 1.3 times as long.
+        objective.model.set_attn_implementation("eager")
+    return Material(
+        objective=objective,
+        training=training,
+        held_out=held_out,
+        samples_per_step=hp.batch_tokens // hp.sequence_length,
+        from_scratch=scratch,
+        new_head=objective.new_head,
+    )
+
+
+def _objective(job: TrainingJob, hp: MlmHyperparameters, hooks: Hooks) -> TextObjective:
+    if isinstance(job.model, Path):
+        objective = load_text(job.model, new_head=True)
+        if objective.mask_token is None:
+            raise InvalidModel("the model's tokenizer has no mask token", param="model")
+        if hp.sequence_length > objective.max_length:
+            raise InvalidValue(
+                f"sequence_length is {hp.sequence_length}, but the model reads at most {objective.max_length} tokens",
+                param="sequence_length",
+            )
+        return objective
+    config = preset(job.model)
+    if config is None:
+        raise InvalidValue(f"{job.model!r} is no preset", param="model")
+    folder = job.model_folders[hp.tokenizer_model] if hp.tokenizer_model else job.run_dir / "tokenizer"
+    if not (folder / "tokenizer.json").exists():
+        kind = hp.tokenizer or ("bpe" if config["model_type"] == "modernbert" else "wordpiece")
+        hooks.on_event(f"Training a {kind} tokenizer of up to {hp.vocab_size:,} tokens")
+        train_tokenizer(kind, _sample(job, hp.text_column), hp.vocab_size, hp.sequence_length).save_pretrained(folder)
+    tokenizer = load_tokenizer(folder)
+    model = build_preset(config, tokenizer, hp.sequence_length)
+    return TextObjective(model, tokenizer, has_head=True, new_head=True)
+
+
+def _sample(job: TrainingJob, column: str) -> Iterator[str]:
+    """Text of all files in turn, up to what a tokenizer needs."""
+    share = TOKENIZER_CHARS // len(job.training_files)
+    for file in job.training_files:
+        taken = 0
+        for document in read_documents(file.path, file.filename, column):
+            yield document
+            taken += len(document)
+            if taken > share:
+                break
+
+
+def _make_room(job: TrainingJob, hp: MlmHyperparameters, objective: TextObjective) -> None:
+    files = {*job.training_files, *job.validation_files}
+    data = sum(missing_bytes(file, hp.text_column, objective.tokenizer, job.cache_dir) for file in files)
+    make_room(job.cache_dir, job.cache_bytes, data, disk_bytes(objective.parameter_count(), hp.keep_checkpoints))
+
+
+def _tokenize(
+    job: TrainingJob, files: tuple[SourceFile, ...], objective: TextObjective, column: str, hooks: Hooks
+) -> list[Shard]:
+    shards = []
+    for file in files:
+        shard = tokenize_file(file, column, objective.tokenizer, job.cache_dir)
+        hooks.on_event(f"{file.filename}: {len(shard.tokens):,} tokens in {len(shard.ends):,} documents")
+        shards.append(shard)
+    return shards
+
+
+def _rows(
+    job: TrainingJob, hp: MlmHyperparameters, shards: list[Shard], objective: TextObjective, hooks: Hooks
+) -> tuple[Dataset, Rows]:
+    """→ (training, held out)"""
+    validation = _tokenize(job, job.validation_files, objective, hp.text_column, hooks)
+    documents, dropped = choose_documents(shards, validation, hp)
+    if dropped is not None:
+        hooks.on_event(dropped.describe())
+    if validation:
+        held_documents = all_documents(validation)
+    else:
+        documents, held_documents = split_documents(documents, hp.validation_fraction, hp.seed, hp.sequence_length)
+        validation = shards
+    prefix, suffix = objective.affixes()
+
+    def rows(source: list[Shard], documents: Ints) -> Rows:
+        overhead = len(prefix) + len(suffix)
+        return Rows(source, pack(documents, hp.sequence_length, overhead, share_rows=objective.packs), prefix, suffix)
+
+    training: Dataset
+    if all(file.weight == 1.0 for file in job.training_files):
+        training = rows(shards, documents)
+    else:
+        parts = [rows(shards, documents[documents[:, 0] == number]) for number in range(len(shards))]
+        training = _mix(job.training_files, parts, hooks)
+    held_out = rows(validation, held_documents)
+    if not len(training) or not len(held_out):
+        raise InvalidData("too little text: there must be some to train on and some to hold out")
+    return training, held_out
+
+
+def _mix(files: tuple[SourceFile, ...], parts: list[Rows], hooks: Hooks) -> Mixture:
+    mixture = Mixture(parts, [file.weight for file in files])
+    for file, samples, tokens in zip(files, mixture.quotas, mixture.part_tokens, strict=True):
+        share = samples / max(len(mixture), 1)
+        hooks.on_event(
+            f"{file.filename}, weight {file.weight:g}: an epoch has {tokens:,} tokens of it,"
+            f" in {samples:,} samples ({share:.1%} of all)",
+            {"weight": file.weight, "tokens": tokens, "samples": samples, "share": round(share, 6)},
+        )
+    return mixture
+
+
+def _token_counts(shards: list[Shard], size: int) -> NDArray[Any]:
+    """[V], from the start of each shard."""
+    return sum((np.bincount(s.tokens[:5_000_000], minlength=size) for s in shards), np.zeros(size, np.int64))

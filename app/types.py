@@ -1,0 +1,33 @@
+"""The words shared by every layer. A leaf: imports nothing of Cloze and no torch."""
+
+from enum import StrEnum
+
+
+class Modality(StrEnum):
+    TEXT = "text"
+    IMAGE = "image"
+    AUDIO = "audio"
+    VIDEO = "video"
+
+
+class Task(StrEnum):
+    """What a served model can be asked for; the values appear in model objects on the wire."""
+
+    FILL_MASK = "fill-mask"
+    EMBED = "embeddings"
+    RECONSTRUCT = "reconstruct"
+
+
+class Pooling(StrEnum):
+    """How per-token vectors become one vector."""
+
+    MEAN = "mean"
+    CLS = "cls"
+    MAX = "max"
+
+
+class TruncationSide(StrEnum):
+    """Which end of a too long input is cut off."""
+
+    LEFT = "left"
+    RIGHT = "right"

@@ -1,0 +1,51 @@
+"""`python -m app.worker`: one worker, configured by the environment alone."""
+
+import logging
+import os
+import sys
+from pathlib import Path
+
+import app
+from app.errors import AppError
+from app.jobs.connection import find_url
+from app.settings import Settings
+from app.worker.machine import capabilities
+from app.worker.worker import Worker
+
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS")
+
+
+def trainer_environment(settings: Settings, url: str) -> dict[str, str]:
+    """The worker's own variables; thread counts are only heeded when set before the process begins."""
+    threads = dict.fromkeys(_THREAD_VARIABLES, str(settings.training_threads))
+    root = str(Path(app.__file__).parents[1])
+    path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
+    # Threads that spin at a barrier would keep the server's own from it.
+    return {
+        "OMP_WAIT_POLICY": "passive",
+        **os.environ,
+        **threads,
+        "PYTHONPATH": path,
+        "CLOZE_REDIS_URL": url,
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+def main() -> None:
+    settings = Settings()
+    logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    try:
+        url = find_url(settings.redis_url, settings.var_dir)
+    except AppError as e:
+        raise SystemExit(f"cloze worker: {e.message}") from e
+    Worker(
+        url,
+        settings,
+        trainer=[sys.executable, "-m", "app.worker.trainer"],
+        environment=trainer_environment(settings, url),
+        capabilities=capabilities(settings.device, settings.training_threads),
+    ).run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,36 @@
+"""What the process of an attempt does around the training itself; imports no torch."""
+
+import logging
+import os
+import signal
+from collections.abc import Sequence
+from types import FrameType
+
+from app.jobs.connection import connect, find_url
+from app.jobs.files import FileStore
+from app.jobs.queue import Claim, JobStore
+from app.settings import Settings
+from app.store.store import ModelStore
+from app.worker.execution import Execution, Services, Train
+
+_RETRIES = 30  # about as many seconds: a restart of Redis must not end a run of hours
+
+
+def run_attempt(arguments: Sequence[str], train: Train) -> None:
+    """arguments: the job's id and the number of the attempt. SIGTERM hands the job back."""
+    draining = False
+
+    def drain(signum: int, frame: FrameType | None) -> None:
+        nonlocal draining
+        draining = True
+
+    signal.signal(signal.SIGTERM, drain)
+    settings = Settings()
+    logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    os.nice(settings.worker_nice)
+    redis = connect(find_url(settings.redis_url, settings.var_dir), retries=_RETRIES)
+    services = Services(
+        settings, JobStore(redis), FileStore(redis, settings.files_dir), ModelStore(settings.model_store)
+    )
+    claim = Claim(arguments[0], int(arguments[1]))
+    Execution(services, claim, lambda: draining).run(train)

@@ -1,0 +1,137 @@
+"""One attempt at one job, from its claim to its outcome. Knows the store and the queue, not torch."""
+
+import fcntl
+import logging
+import time
+from collections.abc import Callable
+from typing import IO, TYPE_CHECKING, Literal, NamedTuple
+
+from app.errors import AppError
+from app.jobs.connection import StorageError
+from app.jobs.files import FileStore
+from app.jobs.queue import Claim, JobStore, LeaseLost
+from app.jobs.spec import Job, JobError, JobState
+from app.publishing.publication import Publisher
+from app.settings import Settings
+from app.store.manifest import Manifest
+from app.store.store import ModelEntry, ModelStore
+from app.worker.reports import Reports
+
+if TYPE_CHECKING:
+    from app.training.job import TrainingResult
+
+
+class Services(NamedTuple):
+    """What an attempt works with."""
+
+    settings: Settings
+    jobs: JobStore
+    files: FileStore
+    store: ModelStore
+
+
+Train = Callable[[Job, Reports, Services], "TrainingResult"]
+
+_log = logging.getLogger(__name__)
+
+
+class Execution:
+    """draining: whether this process was told to hand the job back; asked at every step."""
+
+    def __init__(self, services: Services, claim: Claim, draining: Callable[[], bool]) -> None:
+        self._services = services
+        self._jobs = services.jobs
+        self._publisher = Publisher(services.store, services.files, services.settings.jobs_dir)
+        self._claim = claim
+        self._folder = services.settings.jobs_dir / claim.job_id
+        self._reports = Reports(services.jobs, claim, self._folder, draining)
+
+    def run(self, train: Train) -> None:
+        """Brings the job to an end, or back to the queue; leaves it alone once it is another's.
+
+        Raises StorageError if Redis stays away: the attempt then counts as crashed.
+        """
+        try:
+            with self._folder_lock():
+                self._settle(train)
+        except LeaseLost:
+            _log.warning("attempt %d lost its job %s", self._claim.attempt, self._claim.job_id)
+
+    def _settle(self, train: Train) -> None:
+        self._reports.fence()
+        job = self._jobs.get(self._claim.job_id)
+        try:
+            published = self._publisher.earlier_result(job)
+            if published is None and job.state is JobState.CANCELLING:  # what is left is to publish what there is
+                self._stop("cancel")
+                return
+            if published is None:
+                result = train(job, self._reports, self._services)
+                self._reports.flush()
+                if result.outcome.stopped:
+                    self._stop(result.outcome.stopped)
+                    return
+                published = self._publish(result)
+        except (LeaseLost, StorageError):
+            raise
+        except AppError as e:
+            _log.exception("the job failed")
+            self._jobs.fail(self._claim, _error(e))
+        except Exception as e:
+            _log.exception("the job failed by an error of Cloze")
+            message = f"the trainer failed ({type(e).__name__}); its log has the details"
+            self._jobs.fail(self._claim, JobError(code="internal_error", message=message))
+        else:
+            self._jobs.succeed(self._claim, published.id)
+
+    def _stop(self, reason: str) -> None:
+        if reason == "cancel":
+            self._jobs.cancelled(self._claim, self._publish_last_checkpoint())
+        elif reason == "pause":
+            self._jobs.paused(self._claim)
+        elif reason == "deadline":
+            self._jobs.late(self._claim)
+        elif reason == "drain":
+            self._jobs.requeue(self._claim, "The worker is stopping", crashed=False)
+
+    def _publish_last_checkpoint(self) -> str | None:
+        """Of a job whose user wanted that when cancelling it."""
+        job = self._jobs.get(self._claim.job_id)
+        checkpoints, _ = self._jobs.checkpoints(job.id, limit=1)
+        if not job.publish_requested or not checkpoints:
+            return None
+        return self._publisher.publish_checkpoint(job, checkpoints[0], fence=self._reports.fence).id
+
+    def _publish(self, result: "TrainingResult") -> ModelEntry:
+        job = self._jobs.get(self._claim.job_id)  # with its last progress
+        made = Manifest(
+            modality=result.modality,
+            architecture=result.architecture,
+            tasks=result.tasks,
+            parameters=result.parameters,
+            metrics=result.metrics,
+        )
+        return self._publisher.publish_result(job, result.folder, made, self._reports.fence)
+
+    def _folder_lock(self) -> IO[bytes]:
+        """Holds the job's lock file: no two processes of one machine write to its folder.
+
+        `lockf` and not `flock`, which forked data loaders would inherit and keep. The last holder
+        is dead or dying, so this waits; raises LeaseLost if the job is lost meanwhile.
+        """
+        self._folder.mkdir(parents=True, exist_ok=True)
+        file = (self._folder / "lock").open("ab")
+        while True:
+            try:
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                self._reports.fence()
+                time.sleep(0.05)
+            else:
+                return file
+
+
+def _error(error: AppError) -> JobError:
+    """A mistake that a request would be refused for is the user's, though it came to light only now."""
+    kind: Literal["user_error", "system_error"] = "user_error" if error.status < 500 else "system_error"
+    return JobError(code=error.code, message=error.message, param=error.param, type=kind)

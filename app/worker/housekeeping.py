@@ -1,0 +1,58 @@
+"""Deletes what has been kept for long enough: of ended jobs, and uploads that none reads."""
+
+import contextlib
+import logging
+import shutil
+import threading
+from pathlib import Path
+
+from app.errors import Conflict, FileNotFound, JobNotFound
+from app.jobs.connection import StorageError
+from app.jobs.files import FileStore
+from app.jobs.queue import JobStore
+from app.settings import Settings
+
+_INTERVAL = 3600  # seconds
+_DAY = 24 * 3600.0
+_OF_CHECKPOINTS = ("checkpoints", "export", "skeleton")
+
+_log = logging.getLogger(__name__)
+
+
+class Housekeeping:
+    def __init__(self, jobs: JobStore, files: FileStore, settings: Settings) -> None:
+        self._jobs, self._files, self._settings = jobs, files, settings
+
+    def run_until(self, ended: threading.Event) -> None:
+        """Every hour, by one worker of all that share the queue."""
+        while True:
+            try:
+                if self._jobs.take_turn("housekeeping", _INTERVAL):
+                    self.clean()
+            except StorageError as e:
+                _log.warning("no housekeeping: %s", e)
+            if ended.wait(_INTERVAL):
+                return
+
+    def clean(self) -> None:
+        settings = self._settings
+        for job_id in self._ended(settings.keep_checkpoints_days):
+            with contextlib.suppress(JobNotFound):
+                if self._jobs.drop_checkpoints(job_id):
+                    for part in _OF_CHECKPOINTS:
+                        shutil.rmtree(settings.jobs_dir / job_id / part, ignore_errors=True)
+        for job_id in self._ended(settings.keep_events_days):
+            self._jobs.drop_events(job_id)
+            _delete_logs(settings.jobs_dir / job_id)
+        if settings.keep_files_days is not None:
+            for file_id in self._files.older_than(settings.keep_files_days * _DAY):
+                with contextlib.suppress(Conflict, FileNotFound):  # a job reads it, or it was deleted just now
+                    self._files.delete(file_id)
+
+    def _ended(self, days: float | None) -> list[str]:
+        return [] if days is None else self._jobs.ended_for(days * _DAY)
+
+
+def _delete_logs(folder: Path) -> None:
+    for log in folder.glob("attempt-*.log"):
+        log.unlink(missing_ok=True)

@@ -1,0 +1,116 @@
+"""One trainer process, from its start to its end, watched by the worker that claimed its job."""
+
+import contextlib
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from app.jobs.child import bound_command
+from app.jobs.logs import log_path
+from app.jobs.queue import Claim, JobStore, LeaseLost
+from app.jobs.spec import Job, JobState
+
+_POLL = 0.1  # seconds
+_LAST_LINES = 20
+_LAST_BYTES = 16_384
+
+
+class Supervision:
+    """Call `run` from the main thread: the kernel kills the trainer when the thread that began it ends.
+
+    command: the trainer's, to which the job's id and the attempt are added.
+    stopping: whether the worker was asked to stop; the trainer then has `drain_seconds` to save a
+    checkpoint. A job that is cancelled, paused or late has `cancel_seconds` to reach its next step.
+    """
+
+    def __init__(
+        self,
+        jobs: JobStore,
+        claim: Claim,
+        jobs_dir: Path,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        stopping: Callable[[], bool],
+        *,
+        drain_seconds: float = 30.0,
+        cancel_seconds: float = 120.0,
+    ) -> None:
+        self.claim = claim
+        self._jobs = jobs
+        self._log = log_path(jobs_dir, claim.job_id, claim.attempt)
+        self._command = bound_command([*command, claim.job_id, str(claim.attempt)])
+        self._environment = dict(environment)
+        self._stopping = stopping
+        self._drain_seconds, self._cancel_seconds = drain_seconds, cancel_seconds
+        self._lost = False
+        self._told_to_stop = False
+
+    def beat(self, lease_seconds: float) -> None:
+        """Renews the lease; called from the worker's other thread."""
+        try:
+            job = self._jobs.heartbeat(self.claim, lease_seconds)
+        except LeaseLost:
+            self._lost = True
+        else:
+            late = job.deadline is not None and (job.lease_until or 0.0) - lease_seconds >= job.deadline
+            self._told_to_stop = late or job.pause_requested or job.state is JobState.CANCELLING
+
+    def run(self) -> None:
+        self._log.parent.mkdir(parents=True, exist_ok=True)
+        with self._log.open("ab") as log:
+            process = subprocess.Popen(
+                self._command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=self._environment,
+                start_new_session=True,  # a Ctrl-C reaches the worker alone, which then drains
+            )
+        try:
+            self._watch(process)
+        finally:
+            if process.poll() is None:
+                process.kill()
+            process.wait()
+        # A trainer that came to an end of its own has settled the job, and holds it no more.
+        with contextlib.suppress(LeaseLost):
+            self._jobs.requeue(
+                self.claim, _ending(process.returncode), crashed=not self._stopping(), last_lines=last_lines(self._log)
+            )
+
+    def _watch(self, process: "subprocess.Popen[bytes]") -> None:
+        deadline: float | None = None
+        told = False
+        while process.poll() is None:
+            if self._lost or (deadline is not None and time.monotonic() > deadline):
+                process.kill()
+                return
+            if self._stopping() and not told:
+                told = True
+                process.terminate()
+                deadline = time.monotonic() + self._drain_seconds
+            elif self._told_to_stop and deadline is None:
+                deadline = time.monotonic() + self._cancel_seconds
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(_POLL)
+
+
+def last_lines(log: Path) -> str:
+    """The end of a log, or nothing if this machine does not have it."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, log.stat().st_size - _LAST_BYTES))
+            return "\n".join(file.read().decode(errors="replace").splitlines()[-_LAST_LINES:])
+    except FileNotFoundError:
+        return ""
+
+
+def last_lines_of(jobs_dir: Path) -> Callable[[Job], str]:
+    return lambda job: last_lines(log_path(jobs_dir, job.id, job.attempt))
+
+
+def _ending(code: int) -> str:
+    how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"
+    return f"The trainer process {how}"

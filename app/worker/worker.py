@@ -1,0 +1,132 @@
+"""The worker: waits for wake-ups, claims jobs and has each done by a process of its own.
+
+The main thread listens, and starts and watches the trainer. Another beats: it renews the lease,
+says that the worker is alive, and returns the jobs of silent workers to the queue. A third keeps
+house, once an hour.
+"""
+
+import logging
+import os
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Mapping, Sequence
+
+from app.jobs.connection import StorageError, connect
+from app.jobs.files import FileStore
+from app.jobs.queue import JobStore
+from app.jobs.wakeups import WakeupListener
+from app.jobs.workers import Capabilities, WorkerInfo, WorkerRegistry
+from app.settings import Settings
+from app.worker.housekeeping import Housekeeping
+from app.worker.machine import birth, machine_id
+from app.worker.supervision import Supervision, last_lines_of
+
+_BEATS_A_LEASE = 5  # so a lease outlives three lost beats, and is found expired soon
+_PAUSE = 1.0  # seconds before another try to reach Redis
+
+_log = logging.getLogger(__name__)
+
+
+class Worker:
+    """trainer, environment: the command that trains, as `Supervision` takes it, and its variables.
+    capabilities: what jobs may ask for to be claimed here.
+
+    After a worker's death another takes its job over within 6/5 of `lease_seconds`; one on the same
+    machine sees the death at its next beat, after 1/5.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        settings: Settings,
+        *,
+        trainer: Sequence[str],
+        environment: Mapping[str, str],
+        capabilities: Capabilities,
+    ) -> None:
+        host = socket.gethostname()
+        self.id = f"{host}-{os.getpid()}-{secrets.token_hex(3)}"
+        self._redis = connect(url)
+        self._jobs = JobStore(self._redis, crash_backoff=settings.crash_backoff_seconds)
+        self._registry = WorkerRegistry(self._redis)
+        self._housekeeping = Housekeeping(self._jobs, FileStore(self._redis, settings.files_dir), settings)
+        self._jobs_dir = settings.jobs_dir
+        self._lease_seconds = settings.lease_seconds
+        self._trainer, self._environment = trainer, environment
+        self._info = WorkerInfo(
+            id=self.id,
+            host=host,
+            machine=machine_id(),
+            pid=os.getpid(),
+            birth=birth(os.getpid()),
+            started_at=time.time(),
+            ttl=max(3 * settings.lease_seconds, 5.0),
+            capabilities=capabilities,
+        )
+        self._stopping = False
+        self._ended = threading.Event()
+        self._current: Supervision | None = None
+        self._listener: WakeupListener | None = None
+
+    def run(self) -> None:
+        """Works until SIGTERM or SIGINT, which hand the current job back to the queue first."""
+        beating = threading.Thread(target=self._beat_until_the_end, name="beat", daemon=True)
+        beating.start()
+        threading.Thread(
+            target=self._housekeeping.run_until, args=(self._ended,), name="housekeeping", daemon=True
+        ).start()
+        _log.info("worker %s is ready", self.id)
+        while not self._stopping:
+            try:
+                self._listener = WakeupListener(self._redis, on_wake=self._work, on_stop=self._stop)
+                self._listener.work(logging_level="WARNING")
+            except StorageError as e:
+                _log.warning("Redis is away: %s", e)
+            if not self._stopping:
+                time.sleep(_PAUSE)
+        self._ended.set()
+        beating.join()
+        _log.info("worker %s has stopped", self.id)
+
+    def _stop(self) -> None:
+        self._stopping = True
+
+    def _work(self) -> None:
+        """Until nothing waits: one wake-up may stand for many jobs."""
+        while not self._stopping and (claim := self._jobs.claim(self.id, self._lease_seconds, self._info.capabilities)):
+            _log.info("job %s, attempt %d: started", claim.job_id, claim.attempt)
+            self._current = Supervision(
+                self._jobs, claim, self._jobs_dir, self._trainer, self._environment, lambda: self._stopping
+            )
+            try:
+                self._current.run()
+            finally:
+                self._current = None
+            _log.info("job %s, attempt %d: left", claim.job_id, claim.attempt)
+
+    def _beat_until_the_end(self) -> None:
+        interval = self._lease_seconds / _BEATS_A_LEASE
+        while not self._ended.wait(interval):
+            try:
+                self._beat()
+            except StorageError as e:
+                _log.warning("Redis is away: %s", e)
+        try:
+            self._registry.remove(self.id)
+        except StorageError as e:
+            _log.warning("worker %s could not sign off: %s", self.id, e)
+
+    def _beat(self) -> None:
+        current, listener = self._current, self._listener
+        if current is not None:
+            current.beat(self._lease_seconds)
+        doing = {"job_id": current.claim.job_id if current else None, "draining": self._stopping}
+        self._registry.beat(self._info.model_copy(update=doing))
+        dead = [w.id for w in self._registry.list() if w.machine == self._info.machine and birth(w.pid) != w.birth]
+        self._jobs.reconcile(last_lines_of(self._jobs_dir), dead)
+        for worker_id in dead:
+            self._registry.remove(worker_id)
+        if listener is not None:
+            listener.heartbeat()  # RQ's own list of workers, for its tools

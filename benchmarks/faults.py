@@ -1,0 +1,293 @@
+"""Kills workers, trainers, the API and Redis at random while short jobs run, and reports what became of them.
+
+    python -m benchmarks.faults --jobs 200 --out benchmarks/FAULTS.md
+
+Every process is a real one, killed with SIGKILL and started again: redis-server with its
+append-only file synced at every write, the API, and two workers with their trainers. What must hold:
+every job whose creation was answered ends, each is published exactly once, and its weights are
+those of a run with the same seed that was left alone. The exit status says whether it did. A job
+that is given up as poisoned, having died three times in a row, is retried as its user would.
+"""
+
+import argparse
+import collections
+import contextlib
+import json
+import os
+import platform
+import random
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from app.jobs.connection import redis_server_binary
+from app.store.store import ModelEntry, ModelStore
+
+FINAL = {"succeeded", "failed", "cancelled"}
+KINDS = ("trainer", "worker", "api", "redis")
+HYPERPARAMETERS = {
+    "max_steps": 30,
+    "checkpoint_interval": 3,
+    "eval_interval": 15,
+    "batch_tokens": 256,
+    "sequence_length": 32,
+    "vocab_size": 300,
+    "precision": "float32",
+}
+ANIMALS = ["lions", "zebras", "birds", "elephants", "hyenas", "gazelles", "vultures", "giraffes"]
+
+
+@dataclass
+class Part:
+    """One process of the service, started again whenever it has ended."""
+
+    name: str
+    command: list[str]
+    environment: dict[str, str]
+    log: Path
+    process: "subprocess.Popen[bytes] | None" = None
+
+    def ensure(self) -> None:
+        if self.process is None or self.process.poll() is not None:
+            with self.log.open("ab") as log:
+                self.process = subprocess.Popen(self.command, env=self.environment, stdout=log, stderr=log)
+
+    def pids(self) -> list[int]:
+        return [self.process.pid] if self.process is not None and self.process.poll() is None else []
+
+    def stop(self) -> None:
+        if self.process is not None:
+            self.process.terminate()
+            try:
+                self.process.wait(60)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+
+
+@dataclass
+class Service:
+    folder: Path
+    workers: int
+    parts: list[Part] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        self.url = f"http://127.0.0.1:{port}"
+        self.store = ModelStore(self.folder / "store")
+        (self.folder / "redis").mkdir(parents=True)
+        sock = self.folder / "redis" / "redis.sock"
+        environment = os.environ | {
+            "CLOZE_REDIS_URL": f"unix://{sock}",
+            "CLOZE_VAR_DIR": str(self.folder / "var"),
+            "CLOZE_MODEL_STORE": str(self.folder / "store"),
+            "CLOZE_PORT": str(port),
+            "CLOZE_THREADS": "1",
+            "CLOZE_WORKER_THREADS": "1",
+        }
+        redis = [redis_server_binary(), "--port", "0", "--unixsocket", str(sock), "--dir", str(sock.parent)]
+        redis += ["--appendonly", "yes", "--appendfsync", "always", "--save", ""]
+        self._add("redis", redis, environment)
+        self._add("api", [sys.executable, "-m", "app.cli", "serve"], environment)
+        for _ in range(self.workers):
+            self._add("worker", [sys.executable, "-m", "app.worker"], environment)
+
+    def _add(self, name: str, command: list[str], environment: dict[str, str]) -> None:
+        log = self.folder / f"{name}-{len(self.parts)}.log"
+        self.parts.append(Part(name, command, environment, log))
+
+    def ensure(self) -> None:
+        for part in self.parts:
+            part.ensure()
+
+    def pids(self, kind: str) -> list[int]:
+        if kind != "trainer":
+            return [pid for part in self.parts if part.name == kind for pid in part.pids()]
+        workers = {pid for part in self.parts if part.name == "worker" for pid in part.pids()}
+        return [pid for pid, parent, command in processes() if parent in workers and "app.worker.trainer" in command]
+
+    def stop(self) -> None:
+        for part in reversed(self.parts):
+            part.stop()
+
+    def ask(self, method: str, path: str, **options: Any) -> Any:
+        """The answer's JSON, however often the server has to be asked. Raises on a 4xx."""
+        while True:
+            self.ensure()
+            try:
+                answer = httpx.request(method, self.url + path, timeout=30, **options)
+            except httpx.TransportError:
+                time.sleep(0.2)
+                continue
+            if answer.status_code < 500:
+                return answer.raise_for_status().json()
+            time.sleep(0.2)
+
+
+def processes() -> list[tuple[int, int, list[str]]]:
+    """(pid, parent, command line) of all that run."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+            command = (folder / "cmdline").read_bytes().decode(errors="replace").split("\0")
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # it ended meanwhile
+        found.append((int(folder.name), parent, command))
+    return found
+
+
+def submit(service: Service, file: str, seed: int, name: str) -> str:
+    body = {
+        "model": "bert-tiny",
+        "training_file": file,
+        "name": name,
+        "hyperparameters": HYPERPARAMETERS | {"seed": seed},
+    }
+    job = service.ask("POST", "/v1/pretraining/jobs", json=body, headers={"Idempotency-Key": name})
+    return str(job["id"])
+
+
+def states(service: Service, ids: list[str]) -> dict[str, dict[str, Any]]:
+    """The jobs as the API lists them: what it does not list is lost."""
+    found: dict[str, dict[str, Any]] = {}
+    after: dict[str, str] = {}
+    while True:
+        page = service.ask("GET", "/v1/pretraining/jobs", params={"limit": 100, **after})
+        found |= {job["id"]: job for job in page["data"] if job["id"] in set(ids)}
+        if not page["has_more"]:
+            return found
+        after = {"after": page["data"][-1]["id"]}
+
+
+def disturb(service: Service, ids: list[str], mean_pause: float, chance: random.Random) -> collections.Counter[str]:
+    """Kills until every job has ended. → how often each kind of process was killed"""
+    kills: collections.Counter[str] = collections.Counter()
+    next_kill = time.monotonic() + chance.expovariate(1 / mean_pause)
+    next_look = 0.0
+    while True:
+        service.ensure()
+        now = time.monotonic()
+        if now >= next_kill:
+            kind = chance.choice(KINDS)
+            if victims := service.pids(kind):
+                os.kill(chance.choice(victims), signal.SIGKILL)
+                kills[kind] += 1
+            next_kill = now + chance.expovariate(1 / mean_pause)
+        if now >= next_look:
+            jobs = states(service, ids)
+            for job_id, job in jobs.items():
+                if job["status"] == "failed" and job["error"]["code"] == "poisoned":
+                    # Three deaths in a row are taken for the job's own fault. Here they are not.
+                    with contextlib.suppress(httpx.HTTPStatusError):  # asked twice, as an answer was lost
+                        service.ask("POST", f"/v1/pretraining/jobs/{job_id}/retry")
+                    job["status"] = "queued"
+            ended = sum(job["status"] in FINAL for job in jobs.values())
+            print(f"\r{ended} of {len(ids)} ended, {kills.total()} kills", end="", flush=True)
+            if ended == len(ids):
+                print()
+                return kills
+            next_look = now + 3
+        time.sleep(0.1)
+
+
+def publications(store: ModelStore) -> dict[str, list[ModelEntry]]:
+    """What each job published, over all versions of all names."""
+    found: dict[str, list[ModelEntry]] = collections.defaultdict(list)
+    for latest in store.list():
+        for entry in store.versions(latest.name):
+            found[str(entry.manifest.job_id)].append(entry)
+    return found
+
+
+def weights(entry: ModelEntry) -> str:
+    return entry.manifest.files["model.safetensors"]
+
+
+def report(
+    service: Service, references: list[str], ids: list[str], kills: "collections.Counter[str]", took: float
+) -> tuple[str, bool]:
+    jobs, published = states(service, ids), publications(service.store)
+    by_state = collections.Counter(job["status"] for job in jobs.values())
+    attempts = [job["attempts"] for job in jobs.values()]
+    retries = sum(job["retries"] for job in jobs.values())
+    checks = {
+        "acknowledged jobs that are still listed": (len(jobs), len(ids)),
+        "of them ended": (sum(job["status"] in FINAL for job in jobs.values()), len(ids)),
+        "of them succeeded": (by_state["succeeded"], len(ids)),
+        "published exactly once": (sum(len(published[i]) == 1 for i in ids), len(ids)),
+        "with the weights of the undisturbed run": (
+            sum(
+                bool(published[i]) and weights(published[i][0]) == references[n % len(references)]
+                for n, i in enumerate(ids)
+            ),
+            len(ids),
+        ),
+    }
+    lines = [
+        "# Faults",
+        "",
+        f"`python -m benchmarks.faults --jobs {len(ids)}` on {os.cpu_count()} cores ({platform.machine()}),"
+        f" Python {platform.python_version()}; {took / 60:.0f} minutes.",
+        "",
+        f"Killed with SIGKILL, at random: {', '.join(f'{kills[k]} × {k}' for k in KINDS)}."
+        f" Attempts a job: {sum(attempts) / max(1, len(attempts)):.2f} on average, {max(attempts, default=0)} at most."
+        f" Failed as poisoned after three deaths in a row, and retried through the API: {retries}.",
+        "",
+        "| Check | Held | Of |",
+        "| --- | --- | --- |",
+        *(f"| {name} | {held} | {of} |" for name, (held, of) in checks.items()),
+        "",
+    ]
+    failed = [f"- {i}: {job['status']} {job['error']}" for i, job in jobs.items() if job["status"] != "succeeded"]
+    return "\n".join([*lines, *failed]).rstrip() + "\n", all(held == of for held, of in checks.values())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--jobs", type=int, default=200)
+    parser.add_argument("--runs", type=int, default=4, help="different runs; every job repeats one of them")
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--mean-pause", type=float, default=8.0, help="seconds between kills, on average")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path)
+    options = parser.parse_args()
+    chance = random.Random(options.seed)
+    folder = Path(tempfile.mkdtemp(prefix="cloze-faults-"))
+    corpus = folder / "corpus.jsonl"
+    texts = [f"The {a} chase the {b} in the savanna, near {n} trees." for a in ANIMALS for b in ANIMALS for n in "357"]
+    corpus.write_text("\n".join(json.dumps({"text": text}) for text in texts))
+    service = Service(folder, options.workers)
+    print(f"everything is under {folder}")
+    try:
+        with corpus.open("rb") as file:
+            form = {"data": {"purpose": "fine-tune"}, "files": {"file": ("corpus.jsonl", file.read())}}
+        file_id = service.ask("POST", "/v1/files", **form)["id"]
+        calm = [submit(service, file_id, n, f"reference-{n}") for n in range(options.runs)]
+        while any(job["status"] not in FINAL for job in states(service, calm).values()):
+            time.sleep(1)
+        found = publications(service.store)
+        references = [weights(found[i][0]) for i in calm]
+        started = time.monotonic()
+        ids = [submit(service, file_id, n % options.runs, f"disturbed-{n}") for n in range(options.jobs)]
+        kills = disturb(service, ids, options.mean_pause, chance)
+        text, held = report(service, references, ids, kills, time.monotonic() - started)
+    finally:
+        service.stop()
+    print(text)
+    if options.out:
+        options.out.write_text(text, encoding="utf-8")
+    sys.exit(not held)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,106 @@
+"""The whole application on fake models; with a real Redis where a test asks for `jobs_api`."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from app.jobs.connection import Client, EmbeddedRedis
+from app.jobs.feed import EventFeed
+from app.jobs.files import FileStore
+from app.jobs.queue import JobStore
+from app.main import create_app
+from app.settings import Settings
+from app.store.manifest import Manifest
+from app.store.store import ModelStore
+from app.types import Modality, Task
+from tests.fakes.objective import FakeObjective
+from tests.fakes.redis import redis, redis_server  # noqa: F401
+
+FULL, BARE, SLASHED = "full", "bare", "org/slashed"
+TASKS = {FULL: (Task.FILL_MASK, Task.EMBED), BARE: (Task.EMBED,), SLASHED: (Task.FILL_MASK, Task.EMBED)}
+
+Fakes = dict[str, FakeObjective]
+MakeClient = Callable[..., TestClient]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ModelStore:
+    store = ModelStore(tmp_path / "models")
+    for name in TASKS:
+        publish(store, tmp_path, name)
+    return store
+
+
+def publish(store: ModelStore, tmp_path: Path, name: str, **changes: Any) -> None:
+    folder = tmp_path / "weights"
+    folder.mkdir(exist_ok=True)
+    (folder / "model.safetensors").write_bytes(b"none")
+    values = {"modality": Modality.TEXT, "architecture": "fake", "tasks": TASKS.get(name, TASKS[FULL]), "parameters": 2}
+    store.publish(folder, Manifest(**{**values, **changes}), name=name)
+
+
+@pytest.fixture
+def fakes() -> Fakes:
+    """What is loaded for a model's name; made anew for every test."""
+    return {name: FakeObjective(tasks) for name, tasks in TASKS.items()}
+
+
+@pytest.fixture
+def make_app(tmp_path: Path, store: ModelStore, fakes: Fakes) -> Callable[..., Any]:
+    def load(path: Path) -> FakeObjective:
+        name = path.parent.relative_to(store.root).as_posix()
+        return fakes.setdefault(name, FakeObjective())
+
+    def make(
+        *, jobs: JobStore | None = None, files: FileStore | None = None, feed: EventFeed | None = None, **settings: Any
+    ) -> Any:
+        values = {"var_dir": tmp_path / "var", "default_model": FULL, "device": "cpu", "threads": 1, **settings}
+        return create_app(Settings(**values), jobs=jobs, files=files, feed=feed, store=store, load=load)
+
+    return make
+
+
+@pytest.fixture
+def make_client(make_app: Callable[..., Any]) -> Iterator[MakeClient]:
+    """Clients of running applications; settings go in as keywords."""
+    open_clients: list[TestClient] = []
+
+    def make(**options: Any) -> TestClient:
+        client = TestClient(make_app(**options))
+        client.__enter__()
+        open_clients.append(client)
+        return client
+
+    yield make
+    for client in open_clients:
+        client.__exit__(None, None, None)
+
+
+@pytest.fixture
+def client(make_client: MakeClient) -> TestClient:
+    """Without Redis: inference alone."""
+    return make_client()
+
+
+@pytest.fixture
+def files(redis: Client, tmp_path: Path) -> FileStore:  # noqa: F811
+    return FileStore(redis, tmp_path / "var" / "files")
+
+
+@pytest.fixture
+def jobs(redis: Client) -> JobStore:  # noqa: F811
+    return JobStore(redis)
+
+
+@pytest.fixture
+def feed(redis_server: EmbeddedRedis) -> EventFeed:  # noqa: F811
+    return EventFeed(redis_server.url)
+
+
+@pytest.fixture
+def jobs_client(make_client: MakeClient, jobs: JobStore, files: FileStore, feed: EventFeed) -> TestClient:
+    """With files and jobs, and no worker."""
+    return make_client(jobs=jobs, files=files, feed=feed)

@@ -1,0 +1,83 @@
+import pytest
+from fastapi.testclient import TestClient
+
+from tests.fakes.objective import MASK, WORDS, FakeObjective, token_id
+
+
+def test_one_mask(client: TestClient) -> None:
+    answer = client.post("/v1/fill-mask", json={"input": f"The {MASK} hunts."})
+
+    assert answer.status_code == 200
+    body = answer.json()
+    assert body.keys() == {"object", "model", "data", "usage"}
+    assert (body["object"], body["model"]) == ("fill_mask", "full@1")
+    assert body["usage"] == {"prompt_tokens": 4, "total_tokens": 4}
+    [filled] = body["data"]
+    [mask] = filled["masks"]
+    assert (filled["index"], mask["position"], mask["start"], mask["end"]) == (0, 1, 4, 10)
+    assert [c["token_str"] for c in mask["candidates"]] == list(WORDS[:5])
+    assert mask["candidates"][0] == {
+        "score": 0.5,
+        "token": token_id("lion"),
+        "token_str": "lion",
+        "sequence": "The lion hunts.",
+    }
+
+
+def test_several_inputs_and_masks_keep_their_order(client: TestClient) -> None:
+    inputs = [f"{MASK} and {MASK}", f"only {MASK}"]
+
+    body = client.post("/v1/fill-mask", json={"model": "org/slashed", "input": inputs, "top_k": 2}).json()
+
+    assert body["model"] == "org/slashed@1"
+    assert [[len(mask["candidates"]) for mask in filled["masks"]] for filled in body["data"]] == [[2, 2], [2]]
+    assert [filled["index"] for filled in body["data"]] == [0, 1]
+
+
+def test_targets(client: TestClient) -> None:
+    body = client.post("/v1/fill-mask", json={"input": MASK, "targets": ["tea", "milk"]}).json()
+
+    assert [c["token_str"] for c in body["data"][0]["masks"][0]["candidates"]] == ["tea", "milk"]
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code", "param"),
+    [
+        ({"input": "no mask"}, 422, "no_mask", "input"),
+        ({"input": " ".join([MASK] * 4)}, 422, "too_many_masks", "input"),
+        ({"input": " ".join([MASK] + ["long"] * 100)}, 422, "input_too_long", "input"),
+        ({"input": ""}, 400, "empty_input", "input"),
+        ({"input": []}, 400, "empty_input", "input"),
+        ({"input": [MASK, ""]}, 400, "empty_input", "input"),
+        ({"input": 7}, 422, "invalid_value", "input"),
+        ({"input": [MASK, 7]}, 422, "invalid_value", "input"),
+        ({"input": [MASK] * 9}, 422, "invalid_value", "input"),
+        ({}, 422, "invalid_value", "input"),
+        ({"input": MASK, "top_k": 0}, 422, "invalid_value", "top_k"),
+        ({"input": MASK, "top_k": 51}, 422, "invalid_value", "top_k"),
+        ({"input": MASK, "top_k": "5"}, 422, "invalid_value", "top_k"),
+        ({"input": MASK, "targets": [""]}, 422, "invalid_value", "targets.0"),
+        ({"input": MASK, "truncate": "yes"}, 422, "invalid_value", "truncate"),
+        ({"input": MASK, "topk": 3}, 422, "invalid_value", "topk"),
+        ({"input": MASK, "model": "absent"}, 404, "model_not_found", "model"),
+        ({"input": MASK, "model": "../../etc"}, 404, "model_not_found", "model"),
+        ({"input": MASK, "model": "bare"}, 422, "task_not_supported", "model"),
+    ],
+)
+def test_refusals(make_client, body: dict, status: int, code: str, param: str) -> None:  # type: ignore[no-untyped-def]
+    client = make_client(max_masks=3, max_top_k=50, max_request_inputs=8)
+
+    answer = client.post("/v1/fill-mask", json=body)
+
+    error = answer.json()["error"]
+    assert (answer.status_code, error["code"], error["param"]) == (status, code, param)
+    assert error["message"]
+    assert error["type"] == "invalid_request_error"
+
+
+def test_truncate(client: TestClient, fakes: dict[str, FakeObjective]) -> None:
+    long = " ".join([MASK] + ["long"] * 100)
+
+    body = client.post("/v1/fill-mask", json={"input": long, "truncate": True}).json()
+
+    assert body["usage"]["prompt_tokens"] == fakes["full"].max_length

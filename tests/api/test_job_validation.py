@@ -1,0 +1,149 @@
+"""What a job's answer says before it runs: estimates, weights, and the dry run."""
+
+import json
+import shutil
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import pytest
+from fastapi.testclient import TestClient
+
+from app.api.estimates import Material, estimate_text, shape_of
+from app.jobs.queue import JobStore
+from app.jobs.spec import Progress
+from app.media.sampling import DocumentSample
+from app.objectives.text.builder import build_preset
+from app.recipes import TEXT_PRESETS, MlmHyperparameters, preset
+from app.store.store import ModelStore
+from tests.fakes.tiny_models import tiny_bert_folder, tiny_tokenizer
+
+PATH = "/v1/pretraining/jobs"
+DOCUMENTS = [f"The lions hunt the zebras, as document {n} tells at some length." for n in range(50)]
+
+Upload = Callable[..., str]
+
+
+@pytest.fixture
+def upload(jobs_client: TestClient) -> Upload:
+    def send(documents: list[str], name: str = "text.jsonl") -> str:
+        content = "\n".join(map(json.dumps, documents)).encode()
+        answer = jobs_client.post("/v1/files", files={"file": (name, content)}, data={"purpose": "fine-tune"})
+        return str(answer.json()["id"])
+
+    return send
+
+
+def body(*files: Any, **hyperparameters: Any) -> dict[str, Any]:
+    method = {"type": "mlm", "mlm": {"hyperparameters": hyperparameters}}
+    return {"model": "bert-tiny", "training_files": list(files), "method": method}
+
+
+def test_a_jobs_answer_carries_an_estimate(jobs_client: TestClient, jobs: JobStore, upload: Upload) -> None:
+    file = upload(DOCUMENTS)
+    first = jobs_client.post(PATH, json=body(file, epochs=2)).json()
+    estimate = first["estimate"]
+    assert (estimate["documents"], estimate["sampled"], estimate["seconds"]) == (50, False, None)
+    assert estimate["tokens"] == pytest.approx(len("".join(DOCUMENTS)) / 4.3, rel=0.1)
+    assert estimate["training_tokens"] == pytest.approx(2 * 0.98 * estimate["tokens"], rel=0.01)
+    assert estimate["memory_bytes"] > 4 * 4 * 2_000_000 and estimate["disk_bytes"] > 10_000_000
+    assert jobs_client.get(f"{PATH}/{first['id']}").json()["estimate"] == estimate
+
+    claim = jobs.claim("worker", 60)
+    assert claim is not None
+    jobs.set_progress(claim, Progress(tokens=1000, tokens_per_second=1000.0))
+    jobs.succeed(claim, "mine@1")
+    same = jobs_client.post(PATH, json=body(file, epochs=2)).json()["estimate"]
+    assert same["seconds"] == pytest.approx(same["training_tokens"] / 1000, rel=0.01)
+    larger = {**body(file, epochs=2), "model": "bert-small"}
+    assert jobs_client.post(PATH, json=larger).json()["estimate"]["seconds"] > 3 * same["seconds"]
+    timed = jobs_client.post(PATH, json=body(file, max_minutes=3)).json()["estimate"]
+    assert (timed["seconds"], timed["training_tokens"]) == (180, 180_000)
+
+
+def test_validating_does_all_but_queueing(jobs_client: TestClient, upload: Upload) -> None:
+    file = upload(DOCUMENTS)
+    answer = jobs_client.post(f"{PATH}/validate", json={**body(file), "name": "mine"}).json()
+    assert (answer["valid"], answer["model"], answer["name"]) == (True, "bert-tiny", "mine")
+    assert answer["training_files"] == [file] and answer["estimate"]["documents"] == 50
+    bad = jobs_client.post(f"{PATH}/validate", json=body(file, learning_rate=7))
+    assert (bad.status_code, bad.json()["error"]["param"]) == (422, "method.mlm.hyperparameters.learning_rate")
+    assert jobs_client.get(PATH).json()["data"] == []
+
+
+def test_files_may_have_weights(jobs_client: TestClient, jobs: JobStore, upload: Upload) -> None:
+    first, second = upload(DOCUMENTS), upload(DOCUMENTS[:10])
+    weighted = [{"id": first, "weight": 0.5}, second]
+    job = jobs_client.post(PATH, json=body(*weighted)).json()
+    assert job["training_files"] == [{"id": first, "weight": 0.5}, {"id": second, "weight": 1.0}]
+    assert job["training_file"] == first
+    assert jobs.get(job["id"]).spec.weights == (0.5, 1.0)
+    estimate = job["estimate"]
+    assert estimate["training_tokens"] == pytest.approx(estimate["tokens"] * 0.98 * 35 / 60, rel=0.05)
+
+
+@pytest.mark.parametrize("weight", [0, -1, "many"])
+def test_weights_are_positive(jobs_client: TestClient, upload: Upload, weight: Any) -> None:
+    answer = jobs_client.post(PATH, json=body({"id": upload(DOCUMENTS), "weight": weight}))
+    assert answer.status_code == 422
+
+
+def test_a_file_is_not_named_twice(jobs_client: TestClient, upload: Upload) -> None:
+    file = upload(DOCUMENTS)
+    answer = jobs_client.post(PATH, json=body(file, {"id": file}))
+    assert (answer.status_code, "twice" in answer.json()["error"]["message"]) == (422, True)
+
+
+@pytest.mark.parametrize(
+    ("documents", "options", "message"),
+    [(["A lion."], {}, "too little text"), (DOCUMENTS, {"min_characters": 1000}, "no document is as long")],
+)
+def test_too_little_text_is_told_at_once(
+    jobs_client: TestClient, upload: Upload, documents: list[str], options: dict[str, Any], message: str
+) -> None:
+    error = jobs_client.post(PATH, json=body(upload(documents), **options)).json()["error"]
+    assert (error["code"], error["param"]) == ("invalid_data", "training_file")
+    assert message in error["message"]
+
+
+def test_what_the_disk_cannot_hold_is_refused(
+    jobs_client: TestClient, upload: Upload, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = upload(DOCUMENTS)
+
+    class Usage(NamedTuple):
+        free: int
+
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(1_000_000))
+    answer = jobs_client.post(PATH, json=body(file))
+    assert (answer.status_code, answer.json()["error"]["code"]) == (507, "insufficient_storage")
+
+
+@pytest.mark.parametrize("name", ["bert-mini", "modernbert-mini"])
+def test_the_size_of_a_preset_is_known_without_building_it(name: str, store: ModelStore) -> None:
+    tokenizer = tiny_tokenizer("bert")
+    config = preset(name)
+    assert config is not None
+    shape = shape_of(name, MlmHyperparameters(vocab_size=len(tokenizer)), store)
+    assert shape is not None
+    assert shape.parameters == pytest.approx(build_preset(config, tokenizer, 128).num_parameters(), rel=0.01)
+
+
+def test_every_preset_has_an_estimate(store: ModelStore) -> None:
+    sample = DocumentSample(10, 430_000, 0.1, ("some text",))
+    for name in TEXT_PRESETS:
+        found = estimate_text(name, MlmHyperparameters(), Material([sample], [1.0], False), store, [])
+        assert (found.documents, found.sampled) == (100, True)
+        assert found.tokens == pytest.approx(1_000_000, rel=0.01)
+        assert found.memory_bytes and found.disk_bytes
+
+
+def test_a_stored_models_own_tokenizer_counts(store: ModelStore, tmp_path: Any) -> None:
+    from tests.api.conftest import publish
+
+    publish(store, tmp_path, "tiny")
+    tiny_bert_folder(store.resolve("tiny").path)
+    text = " ".join(DOCUMENTS)
+    sample = DocumentSample(1, len(text), 1.0, (text,))
+    hp = MlmHyperparameters()
+    found = estimate_text("tiny@1", hp, Material([sample], [1.0], True), store, [])
+    assert found.tokens == len(tiny_tokenizer("bert")(text, add_special_tokens=False)["input_ids"])

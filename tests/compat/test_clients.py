@@ -1,0 +1,217 @@
+"""The unmodified clients of OpenAI and Hugging Face, on a real server with real, tiny models."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import openai
+import pytest
+from huggingface_hub import InferenceClient
+from huggingface_hub.errors import HfHubHTTPError
+from transformers import pipeline
+
+from app.jobs.connection import EmbeddedRedis, connect
+from app.jobs.files import FileStore
+from app.jobs.queue import JobStore
+from app.main import create_app
+from app.settings import Settings
+from app.store.manifest import Manifest
+from app.store.store import ModelStore
+from app.types import Modality, Task
+from tests.fakes.server import serving
+from tests.fakes.tiny_models import tiny_bert_folder
+
+MODEL = "tiny/bert"
+ONE, TWO = "The capital of France is [MASK].", "The [MASK] chase the [MASK] in the savanna."
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_bert_folder(tmp_path_factory.mktemp("bert"))
+
+
+@pytest.fixture(scope="module")
+def theirs(folder: Path) -> Any:
+    return pipeline("fill-mask", model=str(folder))
+
+
+@pytest.fixture(scope="module")
+def jobs(redis_server: EmbeddedRedis) -> Iterator[JobStore]:
+    with connect(redis_server.url) as redis:
+        redis.flushall()
+        yield JobStore(redis)
+
+
+@pytest.fixture(scope="module")
+def url(
+    folder: Path, theirs: Any, jobs: JobStore, redis_server: EmbeddedRedis, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    # After `theirs`: transformers must not load two models at once.
+    root = tmp_path_factory.mktemp("server")
+    store = ModelStore(root / "models")
+    manifest = Manifest(modality=Modality.TEXT, architecture="bert", tasks=(Task.FILL_MASK, Task.EMBED), parameters=1)
+    store.publish(folder, manifest, name=MODEL)
+    settings = Settings(var_dir=root / "var", device="cpu", dtype="float32", threads=1, redis_url=redis_server.url)
+    files = FileStore(connect(redis_server.url), settings.files_dir)
+    with serving(create_app(settings, store=store, jobs=jobs, files=files)) as address:
+        yield address
+
+
+@pytest.fixture
+def client(url: str) -> Iterator[openai.OpenAI]:
+    with openai.OpenAI(base_url=f"{url}/v1", api_key="ignored", max_retries=0) as client:
+        yield client
+
+
+@pytest.fixture(autouse=True)
+def online(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tests' offline mode keeps Hugging Face's client even from this machine."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+
+
+def hub(url: str, task: str) -> InferenceClient:
+    return InferenceClient(model=f"{url}/models/{MODEL}/pipeline/{task}", token="hf_ambient")
+
+
+# Hugging Face
+
+
+def test_fill_mask_equals_the_pipeline_of_transformers(url: str, theirs: Any) -> None:
+    ours = hub(url, "fill-mask").fill_mask(ONE, top_k=7)
+
+    expected = theirs(ONE, top_k=7)
+    # Cloze fills the text as it was given; the pipeline decodes what the tokenizer left of it.
+    assert [(e.token, e.token_str, e.sequence.lower()) for e in ours] == [
+        (e["token"], e["token_str"], e["sequence"]) for e in expected
+    ]
+    assert [e.score for e in ours] == pytest.approx([e["score"] for e in expected], abs=1e-6)
+
+
+def test_several_masks_nest_as_in_the_pipeline(url: str, theirs: Any) -> None:
+    ours: Any = hub(url, "fill-mask").fill_mask(TWO)
+
+    assert [[e["token"] for e in mask] for mask in ours] == [[e["token"] for e in mask] for mask in theirs(TWO)]
+
+
+def test_targets(url: str) -> None:
+    ours = hub(url, "fill-mask").fill_mask(ONE, targets=["paris", "world"])
+
+    assert {e.token_str for e in ours} == {"paris", "world"}
+
+
+def test_feature_extraction(url: str) -> None:
+    client = hub(url, "feature-extraction")
+
+    one = client.feature_extraction("a lion")
+    cut = client.feature_extraction("a lion " * 200, truncate=True, truncation_direction="left", normalize=True)
+
+    assert one.dtype == np.float32
+    assert one.ndim == 1
+    assert np.linalg.norm(one) == pytest.approx(1, abs=1e-5)
+    assert cut.shape == one.shape
+
+
+def test_sentence_similarity(url: str) -> None:
+    same, other = hub(url, "sentence-similarity").sentence_similarity("a lion", ["a lion", "water boils at 100"])
+
+    assert same == pytest.approx(1, abs=1e-5)
+    assert other < same
+
+
+def test_the_message_of_an_error_reaches_the_user(url: str) -> None:
+    with pytest.raises(HfHubHTTPError, match="mask") as raised:
+        hub(url, "fill-mask").fill_mask("nothing to fill")
+
+    assert raised.value.response.status_code == 422
+    assert raised.value.request_id
+
+
+# OpenAI
+
+
+def test_models(client: openai.OpenAI) -> None:
+    [listed] = client.models.list().data
+    assert (listed.id, listed.owned_by) == (MODEL, "cloze")
+    assert client.models.retrieve(MODEL).id == MODEL  # sent as tiny%2Fbert
+    with pytest.raises(openai.NotFoundError) as raised:
+        client.models.retrieve("absent")
+    assert raised.value.code == "model_not_found"
+    assert raised.value.param == "model"
+    assert raised.value.request_id
+
+
+def test_embeddings_by_default_and_as_floats_are_equal(client: openai.OpenAI) -> None:
+    texts = ["a lion", "water boils at 100 degrees"]
+
+    encoded = client.embeddings.create(model=MODEL, input=texts)  # base64 on the wire
+    floats = client.embeddings.create(model=MODEL, input=texts, encoding_format="float")
+
+    assert [d.embedding for d in encoded.data] == [pytest.approx(d.embedding) for d in floats.data]
+    assert encoded.usage.prompt_tokens == encoded.usage.total_tokens > 0
+    assert encoded.model == f"{MODEL}@1"
+
+
+def test_embeddings_of_token_ids(client: openai.OpenAI) -> None:
+    with_ids = client.embeddings.create(model=MODEL, input=[5, 6, 7], dimensions=4)
+
+    assert len(with_ids.data[0].embedding) == 4
+    with pytest.raises(openai.UnprocessableEntityError):
+        client.embeddings.create(model=MODEL, input=[10**9])
+
+
+def test_files(client: openai.OpenAI, tmp_path: Path) -> None:
+    path = tmp_path / "lions.txt"
+    path.write_text("The lions hunt.\n")
+
+    file = client.files.create(file=path, purpose="fine-tune")
+
+    assert (file.filename, file.bytes, file.status) == ("lions.txt", 16, "processed")
+    assert [f.id for f in client.files.list(purpose="fine-tune")] == [file.id]
+    assert client.files.content(file.id).read() == path.read_bytes()
+    assert client.files.delete(file.id).deleted
+    with pytest.raises(openai.NotFoundError):
+        client.files.retrieve(file.id)
+
+
+def test_jobs(client: openai.OpenAI, jobs: JobStore, tmp_path: Path) -> None:
+    path = tmp_path / "lions.txt"
+    path.write_text("The lions hunt.\n\nThe deer run.\n")
+    file = client.files.create(file=path, purpose="fine-tune")
+    method: Any = {"type": "mlm", "mlm": {"hyperparameters": {"max_steps": 10}}}
+
+    ids = [
+        client.fine_tuning.jobs.create(
+            model=MODEL, training_file=file.id, method=method, seed=n, metadata={"n": str(n)}
+        ).id
+        for n in range(3)
+    ]
+
+    assert [job.id for job in client.fine_tuning.jobs.list(limit=1)] == ids[::-1]  # three pages
+    assert [job.id for job in client.fine_tuning.jobs.list(metadata={"n": "1"})] == [ids[1]]
+    job = client.fine_tuning.jobs.retrieve(ids[0])
+    assert (job.status, job.model, job.seed) == ("queued", f"{MODEL}@1", 0)
+    assert client.fine_tuning.jobs.cancel(ids[2]).status == "cancelled"
+    assert client.fine_tuning.jobs.pause(ids[0]).status == "paused"
+    assert client.fine_tuning.jobs.resume(ids[0]).status == "queued"
+    claim = jobs.claim("worker", 60)
+    assert claim is not None
+    jobs.add_checkpoint(claim, 5, "checkpoints/5", {"eval_loss": 2.5, "eval_accuracy": 0.5})
+    [checkpoint] = client.fine_tuning.jobs.checkpoints.list(ids[0]).data
+    assert (checkpoint.metrics.valid_loss, checkpoint.metrics.valid_mean_token_accuracy) == (2.5, 0.5)
+    jobs.succeed(claim, "result@1")
+    assert client.fine_tuning.jobs.retrieve(ids[0]).fine_tuned_model == "result@1"
+    messages = [event.message for event in client.fine_tuning.jobs.list_events(ids[0], limit=2)]
+    assert messages[0].startswith("The job succeeded")
+    assert messages[-1].startswith("Created")
+
+
+def test_errors_of_jobs(client: openai.OpenAI) -> None:
+    with pytest.raises(openai.NotFoundError) as raised:
+        client.fine_tuning.jobs.create(model="absent", training_file="file-none")
+    assert "bert-tiny" in str(raised.value)
+    with pytest.raises(openai.UnprocessableEntityError) as refused:
+        client.fine_tuning.jobs.create(
+            model="bert-tiny", training_file="file-none", hyperparameters={"learning_rate_multiplier": 2}
+        )
+    assert refused.value.param == "hyperparameters.learning_rate_multiplier"

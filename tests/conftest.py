@@ -1,0 +1,17 @@
+"""Before anything is imported: few threads, no hub, and none of the caller's own settings."""
+
+import os
+
+os.environ.update(
+    {
+        "OMP_NUM_THREADS": "1",  # the tests are many small forwards; threads only make them wait
+        "TOKENIZERS_PARALLELISM": "false",
+        "HF_HUB_OFFLINE": "1",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+        "NO_PROXY": "127.0.0.1,localhost",
+        "COLUMNS": "120",  # of rich's tables
+    }
+)
+for name in [name for name in os.environ if name.startswith("CLOZE_")]:
+    del os.environ[name]

@@ -1,0 +1,112 @@
+"""What the contract of objectives needs of each modality. A new one is one entry in CASES."""
+
+import io
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from app.objectives.base import Objective
+from app.objectives.embedding import EmbedItem
+from app.objectives.reconstruction import MaskRequest, ReconstructItem
+from app.objectives.text.items import FillMaskItem
+from app.types import Modality, Pooling, Task
+from tests.fakes.image_data import picture_zip
+from tests.fakes.perform import perform
+from tests.fakes.tiny_images import picture, tiny_image_folder
+from tests.fakes.tiny_models import CORPUS, tiny_bert_folder
+
+
+@dataclass(frozen=True)
+class Case:
+    """folder, source: write a model and a training file at the path that they are given.
+
+    items: for every task of that model, some that differ in size or options.
+    guesses: what the model predicts of two inputs that differ only in what is hidden.
+    """
+
+    modality: Modality
+    folder: Callable[[Path], Path]
+    items: Mapping[Task, Sequence[Any]]
+    guesses: Callable[[Objective], tuple[np.ndarray, np.ndarray]]
+    method: str
+    source: Callable[[Path], Path]
+    hyperparameters: Mapping[str, Any]
+
+
+def guess_words(objective: Objective) -> tuple[np.ndarray, np.ndarray]:
+    texts = [f"The {animal} chase the zebras." for animal in ("lions", "cats")]
+    items = [FillMaskItem(text.replace(text.split()[1], "[MASK]")) for text in texts]
+    first, second = perform(objective.tasks[Task.FILL_MASK], items)
+    return tuple(np.array([c.score for c in r.masks[0].candidates]) for r in (first, second))  # type: ignore[return-value]
+
+
+def guess_pixels(objective: Objective) -> tuple[np.ndarray, np.ndarray]:
+    """Of a picture with something else in a box, of which the box is hidden."""
+    whole = np.asarray(Image.open(io.BytesIO(picture(3, 32, 32, "PNG")))).copy()
+    other = whole.copy()
+    other[8:24, 8:24] = 255 - other[8:24, 8:24]
+    items = [ReconstructItem(png(pixels), MaskRequest(boxes=((8, 8, 24, 24),))) for pixels in (whole, other)]
+    results = perform(objective.tasks[Task.RECONSTRUCT], items)
+    return tuple(result.predicted[result.hidden] for result in results)  # type: ignore[return-value]
+
+
+def png(pixels: np.ndarray) -> bytes:
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, "PNG")
+    return out.getvalue()
+
+
+def text_source(folder: Path) -> Path:
+    path = folder / "corpus.jsonl"
+    path.write_text("\n".join(json.dumps({"text": f"{a} {b}"}) for a in CORPUS for b in CORPUS[:3]))
+    return path
+
+
+def image_case(method: str, architecture: str, **settings: Any) -> Case:
+    return Case(
+        Modality.IMAGE,
+        lambda path: tiny_image_folder(path, architecture, **settings),
+        {
+            Task.EMBED: [
+                EmbedItem(picture(0)),
+                EmbedItem(picture(1, 90, 20), pooling=Pooling.CLS, normalize=False),
+                EmbedItem(picture(2), output="tokens"),
+            ],
+            Task.RECONSTRUCT: [
+                ReconstructItem(picture(0)),
+                ReconstructItem(picture(1), MaskRequest("block", 0.4, seed=3)),
+                ReconstructItem(picture(2, 64, 64), MaskRequest(boxes=((0, 0, 10, 30),))),
+            ],
+        },
+        guess_pixels,
+        method,
+        lambda folder: picture_zip(folder / "pictures.zip", 12),
+        {"batch_size": 4},
+    )
+
+
+CASES: dict[str, Case] = {
+    "text": Case(
+        Modality.TEXT,
+        tiny_bert_folder,
+        {
+            Task.EMBED: [EmbedItem(text) for text in CORPUS[:4]],
+            Task.FILL_MASK: [
+                FillMaskItem("The [MASK] chase the zebras."),
+                FillMaskItem("[MASK] boils at [MASK] degrees"),
+            ],
+        },
+        guess_words,
+        "mlm",
+        text_source,
+        {"sequence_length": 32, "batch_tokens": 128},
+    ),
+    "mae": image_case("mae", "vit_mae"),
+    "mae-norm": image_case("mae", "vit_mae", norm_pix_loss=True),
+    "simmim": image_case("simmim", "vit"),
+}

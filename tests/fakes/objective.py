@@ -1,0 +1,157 @@
+"""A handmade objective whose words are its tokens. It records what reaches it, and blocks or fails as told."""
+
+import math
+import re
+import threading
+import zlib
+from collections import deque
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from app.errors import EmptyInput, InputTooLong, NoMask, TooManyMasks
+from app.objectives.base import Prepared
+from app.objectives.embedding import EmbedItem, EmbedResult
+from app.objectives.text.items import Candidate, FillMaskItem, FillMaskResult, MaskPrediction, TokenInfo
+from app.types import Modality, Pooling, Task
+
+MASK = "[MASK]"
+WORDS = ("lion", "deer", "bird", "bear", "wolf", "fish")
+DIMENSIONS = 8
+PATIENCE = 20.0  # seconds after which a blocked run gives up, so that a broken test ends
+
+
+class FakeObjective:
+    """Satisfies Objective's serving half.
+
+    batches: the size of every batch that ran.
+    errors: raised by the next runs, one each.
+    memory: padded tokens of a batch beyond which it is out of memory, by `oom`.
+    gate: runs wait for it. `collated` and `started` are released once for every batch collated and run.
+    """
+
+    modality = Modality.TEXT
+    max_length = 64
+    mask_token = MASK
+
+    def __init__(self, tasks: Iterable[Task] = (Task.FILL_MASK, Task.EMBED)) -> None:
+        handlers = {Task.FILL_MASK: FillMask(self), Task.EMBED: Embed(self)}
+        self.tasks = {task: handlers[task] for task in tasks}
+        self.model = nn.Linear(1, 1)
+        self.placed: tuple[torch.device, torch.dtype] | None = None
+        self.batches: list[int] = []
+        self.errors: deque[BaseException] = deque()
+        self.memory = math.inf
+        self.oom: Exception = torch.OutOfMemoryError("CUDA out of memory (fake)")
+        self.gate = threading.Event()
+        self.gate.set()
+        self.collated = threading.Semaphore(0)
+        self.started = threading.Semaphore(0)
+
+    def parameter_count(self) -> int:
+        return 2
+
+    def to(self, device: torch.device, dtype: torch.dtype) -> None:
+        self.placed = (device, dtype)
+
+    def save(self, folder: Path, dtype: torch.dtype) -> None:
+        raise AssertionError("a fake is not saved")
+
+    def tokenize(self, text: str, add_special_tokens: bool = True) -> list[TokenInfo]:
+        return [
+            TokenInfo(id=token_id(word.group()), text=word.group(), special=False, start=word.start(), stop=word.end())
+            for word in words(text)
+        ]
+
+
+class Handler:
+    def __init__(self, objective: FakeObjective) -> None:
+        self.objective = objective
+
+    def check(self, tokens: Sequence[int], truncate: bool) -> tuple[int, ...]:
+        limit = self.objective.max_length
+        if not tokens:
+            raise EmptyInput("the input is empty", param="input")
+        if len(tokens) > limit and not truncate:
+            raise InputTooLong(f"{len(tokens)} tokens; the model takes {limit}", param="input")
+        return tuple(tokens[:limit])
+
+    def collate(self, batch: Sequence[Prepared]) -> torch.Tensor:
+        longest = max(prepared.cost for prepared in batch)
+        rows = [list(prepared.features) + [0] * (longest - prepared.cost) for prepared in batch]
+        self.objective.collated.release()
+        return torch.tensor(rows)  # [N, L], 0 is padding
+
+    def run(self, collated: torch.Tensor) -> list[np.ndarray]:
+        """Per item one [L, DIMENSIONS] array, padding included."""
+        fake = self.objective
+        fake.batches.append(len(collated))
+        fake.started.release()
+        if not fake.gate.wait(PATIENCE):
+            raise AssertionError("nobody opened the gate")
+        if fake.errors:
+            raise fake.errors.popleft()
+        if collated.numel() > fake.memory:
+            raise fake.oom
+        waves = torch.arange(1, DIMENSIONS + 1)
+        return list(torch.sin(collated[:, :, None] * waves).float().numpy())
+
+
+class Embed(Handler):
+    def example(self) -> EmbedItem:
+        return EmbedItem("warm up")
+
+    def prepare(self, item: EmbedItem) -> Prepared:
+        text = item.input
+        tokens = [token_id(word.group()) for word in words(text)] if isinstance(text, str) else list(text)
+        tokens = self.check(tokens, item.truncate)
+        return Prepared(tokens, len(tokens), info=item)
+
+    def finish(self, prepared: Prepared, raw: np.ndarray) -> EmbedResult:
+        item, rows = prepared.info, raw[: prepared.cost]
+        poolers: dict[Pooling | None, Any] = {Pooling.CLS: lambda rows: rows[0], Pooling.MAX: lambda rows: rows.max(0)}
+        vector = rows if item.output == "tokens" else poolers.get(item.pooling, lambda rows: rows.mean(0))(rows)
+        vector = vector[..., : item.dimensions]
+        if item.normalize is not False:
+            vector = vector / np.linalg.norm(vector, axis=-1, keepdims=True)
+        return EmbedResult(vector.astype(np.float32), prepared.cost)
+
+
+class FillMask(Handler):
+    def example(self) -> FillMaskItem:
+        return FillMaskItem(MASK)
+
+    def prepare(self, item: FillMaskItem) -> Prepared:
+        tokens = self.check([token_id(word.group()) for word in words(item.text)], item.truncate)
+        masks = tokens.count(token_id(MASK))
+        if masks == 0:
+            raise NoMask(f"no {MASK} in the input", param="input")
+        if masks > item.max_masks:
+            raise TooManyMasks(f"{masks} masks; at most {item.max_masks}", param="input")
+        return Prepared(tokens, len(tokens), info=item)
+
+    def finish(self, prepared: Prepared, raw: np.ndarray) -> FillMaskResult:
+        item = prepared.info
+        choices = (item.targets or WORDS)[: item.top_k]
+        masks = []
+        for position, word in enumerate(words(item.text)):
+            if word.group() == MASK:
+                fills = [(1 / (2 + rank), choice) for rank, choice in enumerate(choices)]
+                candidates = [
+                    Candidate(score, token_id(fill), fill, item.text[: word.start()] + fill + item.text[word.end() :])
+                    for score, fill in fills
+                ]
+                masks.append(MaskPrediction(position, word.start(), word.end(), candidates))
+        return FillMaskResult(masks, prepared.cost)
+
+
+def words(text: str) -> list[re.Match[str]]:
+    return list(re.finditer(r"\[MASK\]|\w+|[^\w\s]", text))
+
+
+def token_id(word: str) -> int:
+    return 1 + zlib.crc32(word.encode()) % 30_000

@@ -1,0 +1,23 @@
+"""A real, private redis-server for tests: `redis` is a client of one that is empty.
+
+Use as `from tests.fakes.redis import redis, redis_server  # noqa: F401` in a conftest.py.
+"""
+
+from collections.abc import Iterator
+
+import pytest
+
+from app.jobs.connection import Client, EmbeddedRedis, connect
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedRedis]:
+    with EmbeddedRedis(tmp_path_factory.mktemp("var")) as server:
+        yield server
+
+
+@pytest.fixture
+def redis(redis_server: EmbeddedRedis) -> Iterator[Client]:
+    with connect(redis_server.url) as client:
+        client.flushall()
+        yield client

@@ -1,0 +1,94 @@
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from app.errors import Conflict, EmptyInput, FileNotFound, TooLarge
+from app.jobs.connection import Client
+from app.jobs.files import FileStore
+from app.jobs.queue import JobStore
+from app.jobs.spec import StoredFile
+from tests.fakes.jobs import make_spec
+
+
+@pytest.fixture
+def files(redis: Client, tmp_path: Path) -> FileStore:
+    return FileStore(redis, tmp_path)
+
+
+def put(files: FileStore, name: str = "a.txt", *chunks: bytes, max_bytes: int = 100) -> StoredFile:
+    return asyncio.run(files.create(name, "fine-tune", chunks or (b"hello ", b"world"), max_bytes))
+
+
+def test_a_file_is_kept_with_its_digest(files: FileStore) -> None:
+    stored = put(files)
+    assert (stored.filename, stored.bytes, stored.purpose) == ("a.txt", 11, "fine-tune")
+    assert stored.sha256 == hashlib.sha256(b"hello world").hexdigest()
+    assert files.get(stored.id) == stored
+    assert files.path(stored.id).read_bytes() == b"hello world"
+
+
+def test_an_async_stream_is_taken(files: FileStore) -> None:
+    async def stream() -> AsyncIterator[bytes]:
+        for chunk in (b"a", b"b"):
+            yield chunk
+
+    stored = asyncio.run(files.create("a.txt", "fine-tune", stream(), 2))
+    assert files.path(stored.id).read_bytes() == b"ab"
+
+
+def test_what_is_refused_leaves_nothing(files: FileStore, tmp_path: Path) -> None:
+    with pytest.raises(TooLarge):
+        put(files, "a.txt", b"123", b"456", max_bytes=5)
+    with pytest.raises(EmptyInput):
+        put(files, "a.txt", b"")
+    assert list(tmp_path.iterdir()) == []
+    assert files.list() == ([], False)
+
+
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [("../../etc/passwd", "passwd"), ("c:\\data\\a.txt", "a.txt"), ("a\x00b\n.txt", "ab.txt"), ("dir/", "upload")],
+)
+def test_a_file_name_is_only_a_name(files: FileStore, sent: str, kept: str) -> None:
+    assert put(files, sent).filename == kept
+
+
+def test_list_pages_newest_first(files: FileStore) -> None:
+    made = [put(files, f"{n}.txt") for n in range(3)]
+    page, more = files.list(limit=2)
+    assert (page, more) == ([made[2], made[1]], True)
+    assert files.list(after=made[1].id) == ([made[0]], False)
+    assert files.list(purpose="other") == ([], False)
+    with pytest.raises(FileNotFound):
+        files.list(after="file-0")
+
+
+def test_delete(files: FileStore, tmp_path: Path) -> None:
+    stored = put(files)
+    files.delete(stored.id)
+    assert list(tmp_path.iterdir()) == []
+    for call in (files.get, files.path, files.delete):
+        with pytest.raises(FileNotFound):
+            call(stored.id)
+
+
+def test_a_file_in_use_is_not_deleted(files: FileStore, redis: Client) -> None:
+    stored, validation = put(files), put(files)
+    jobs = JobStore(redis)
+    job = jobs.create(make_spec(redis, training_files=(stored.id,), validation_file=validation.id))
+    for file in (stored, validation):
+        with pytest.raises(Conflict, match=job.id):
+            files.delete(file.id)
+    jobs.cancel(job.id)
+    files.delete(stored.id)
+    files.delete(validation.id)
+
+
+def test_content_that_vanished_is_said_to_be_missing(files: FileStore) -> None:
+    stored = put(files)
+    files.path(stored.id).unlink()
+    with pytest.raises(FileNotFound, match="missing on this machine"):
+        files.path(stored.id)

@@ -1,0 +1,92 @@
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from app.errors import InvalidData
+from app.media.reports import EXAMPLES, Reason, Report
+from app.media.samples import check_samples, read_samples
+from app.types import Modality
+from tests.fakes.media import IMAGES, SOUNDS, VIDEOS, fixture
+
+
+def archive(folder: Path, files: dict[str, bytes]) -> Path:
+    path = folder / "content"
+    with zipfile.ZipFile(path, "w") as out:
+        for name, data in files.items():
+            out.writestr(name, data)
+    return path
+
+
+def test_only_the_modality_is_kept_and_the_rest_is_counted(tmp_path: Path) -> None:
+    path = archive(tmp_path, {name: fixture(name) for name in (*IMAGES, *SOUNDS, *VIDEOS)} | {"empty.jpg": b""})
+    for modality, names in ((Modality.IMAGE, IMAGES), (Modality.AUDIO, SOUNDS), (Modality.VIDEO, VIDEOS)):
+        report = Report()
+        found = list(read_samples(path, "data.zip", modality, report=report))
+        # Names of one key, as tone.flac and tone.wav, stay neighbours of their own.
+        assert sorted(sample.name for sample in found) == sorted(names)
+        assert report.usable == len(names) and set(report.skipped) <= {Reason.OTHER_KIND}
+    assert "empty.jpg: an empty file" in report.skipped[Reason.OTHER_KIND].examples
+
+
+def test_files_of_one_key_are_a_sample(tmp_path: Path) -> None:
+    files = {
+        "train/000123.cls": b"7",
+        "train/000123.jpg": fixture("photo.jpg"),
+        "train/000123.meta.json": b"{}",
+        "train/000124.cls": b"8",
+        "train/000124.png": fixture("photo.png"),
+        "train/000125.cls": b"9",
+    }
+    report = Report()
+    found = list(read_samples(archive(tmp_path, files), "data.zip", Modality.IMAGE, report=report))
+    assert [(s.key, s.name) for s in found] == [
+        ("train/000123", "train/000123.jpg"),
+        ("train/000124", "train/000124.png"),
+    ]
+    assert [s.beside for s in found] == [{"cls": b"7", "meta.json": b"{}"}, {"cls": b"8"}]
+    assert report.skipped[Reason.OTHER_KIND].examples == ["train/000125.cls: text"]
+
+
+def test_many_files_of_one_key_are_not_gathered(tmp_path: Path) -> None:
+    files = {f"film.{i:04d}.png": fixture("photo.png") for i in range(40)}
+    report = Report()
+    path = archive(tmp_path, files)
+    assert [s.name for s in read_samples(path, "x.zip", Modality.IMAGE, report=report)] == sorted(files)
+    assert report.usable == 40
+
+
+def test_a_report_tells_counts_examples_and_the_share_of_faulty_files() -> None:
+    report = Report()
+    for index in range(10):
+        report.usable += 1
+        report.skip(Reason.HIDDEN, f".{index}")
+    assert report.faulty_share == 0
+    report.broken("a.jpg", "cut off")
+    report.broken("b.jpg", "cut off")
+    assert (report.usable, report.faulty_share) == (8, 0.2)
+    assert len(report.skipped[Reason.HIDDEN].examples) == EXAMPLES
+    assert report.summary() == "10 hidden (.0, …), 2 broken (a.jpg: cut off, …)"
+    report.check("images", max_faulty_share=0.2)
+    with pytest.raises(InvalidData, match=r"8 images are usable; left out: 10 hidden .* 2 broken"):
+        report.check("images", max_faulty_share=0.1)
+
+
+def test_nothing_usable_is_an_error() -> None:
+    with pytest.raises(InvalidData, match="0 images are usable; left out: nothing"):
+        Report().check("images")
+
+
+def test_the_light_look_tells_what_was_found(tmp_path: Path) -> None:
+    path = archive(tmp_path, {"a.txt": b"text", "tone.flac": fixture("tone.flac")})
+    check_samples(path, "data.zip", Modality.AUDIO)
+    with pytest.raises(
+        InvalidData, match=r"^data.zip: expected an image \(.*\.tar.*found 2 another kind .*a.txt: text"
+    ):
+        check_samples(path, "data.zip", Modality.IMAGE)
+    path.write_bytes(fixture("clip.mp4"))
+    check_samples(path, "clip.mp4", Modality.VIDEO)
+    with pytest.raises(InvalidData, match=r"found 1 another kind of file .*MP4"):
+        check_samples(path, "clip.mp4", Modality.AUDIO)
+    with pytest.raises(InvalidData, match="an empty archive"):
+        check_samples(archive(tmp_path, {}), "empty.zip", Modality.AUDIO)

@@ -1,0 +1,57 @@
+import numpy as np
+import pytest
+
+from app.errors import InvalidValue
+from app.objectives.grid_masking import SAMPLERS, hidden_count, hide_blocks, hide_squares, sample
+
+
+@pytest.mark.parametrize("strategy", SAMPLERS)
+@pytest.mark.parametrize("shape", [(14, 14), (8, 8), (5, 7), (3, 3)])
+@pytest.mark.parametrize("ratio", [0.1, 0.5, 0.75, 0.95])
+def test_every_sampler_hides_exactly_the_count_and_follows_its_seed(
+    strategy: str, shape: tuple[int, int], ratio: float
+) -> None:
+    count = hidden_count(shape[0] * shape[1], ratio)
+    masks = [SAMPLERS[strategy](shape, count, np.random.default_rng(seed)) for seed in (0, 0, 1, 2, 3, 4)]
+    assert all(mask.shape == shape and mask.sum() == count for mask in masks)
+    assert np.array_equal(masks[0], masks[1])
+    if count > 1:
+        assert len({mask.tobytes() for mask in masks}) > 1
+
+
+def test_every_patch_is_hidden_sooner_or_later() -> None:
+    for sampler in SAMPLERS.values():
+        rng = np.random.default_rng(0)
+        shares = np.mean([sampler((8, 8), 32, rng) for _ in range(300)], axis=0)
+        assert shares.min() > 0.1 and shares.max() < 0.9
+
+
+def neighbours(mask: np.ndarray) -> float:
+    """The share of hidden patches whose right neighbour is hidden, too."""
+    return float((mask[:, :-1] & mask[:, 1:]).sum() / mask[:, :-1].sum())
+
+
+def test_blocks_and_squares_hang_together() -> None:
+    rng = np.random.default_rng(0)
+    for sampler in (hide_blocks, hide_squares):
+        assert np.mean([neighbours(sampler((14, 14), 78, rng)) for _ in range(50)]) > 0.55  # 0.4 by chance
+
+
+def test_squares_are_aligned() -> None:
+    mask = hide_squares((8, 8), 32, np.random.default_rng(0))
+    assert np.array_equal(mask.reshape(4, 2, 4, 2).all((1, 3)), mask.reshape(4, 2, 4, 2).any((1, 3)))
+
+
+def test_something_stays_visible() -> None:
+    assert hidden_count(16, 0.999) == 15
+    assert hidden_count(16, 0.001) == 1
+
+
+@pytest.mark.parametrize(
+    ("strategy", "ratio", "param"),
+    [("rows", 0.5, "mask_strategy"), ("random", 0.0, "mask_ratio"), ("random", 1, "mask_ratio")],
+)
+def test_what_cannot_be_is_named(strategy: str, ratio: float, param: str) -> None:
+    with pytest.raises(InvalidValue) as error:
+        sample(SAMPLERS, strategy, (4, 4), ratio, np.random.default_rng(0))
+    assert error.value.param == param

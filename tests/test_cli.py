@@ -1,0 +1,167 @@
+"""The commands as a person or a script meets them; `cloze serve` itself is in test_serve.py."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from app import __version__, cli
+from app.commands.pretrain import parse_setting
+from app.commands.serve import first_steps
+from app.errors import AppError, InvalidValue
+from app.store.manifest import Manifest
+from app.store.store import ModelEntry, ModelStore
+from app.types import Modality, Task
+from tests.fakes.tiny_models import tiny_bert_folder
+
+NOBODY = "http://127.0.0.1:1"
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModelStore:
+    monkeypatch.setenv("CLOZE_MODEL_STORE", str(tmp_path / "store"))
+    monkeypatch.setenv("CLOZE_VAR_DIR", str(tmp_path / "var"))
+    monkeypatch.setenv("CLOZE_PORT", "1")  # where nobody listens
+    monkeypatch.setenv("CLOZE_DTYPE", "float32")
+    return ModelStore(tmp_path / "store")
+
+
+@pytest.fixture
+def run() -> Run:
+    def invoke(*args: str, text: str | None = None) -> Result:
+        return CliRunner().invoke(cli.app, args, input=text, catch_exceptions=False)
+
+    return invoke
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_bert_folder(tmp_path_factory.mktemp("models") / "tiny")
+
+
+def test_help_is_quick_because_it_loads_no_torch() -> None:
+    heavy = "{'torch', 'transformers', 'numpy', 'redis', 'fastapi'}"
+    script = f"import sys, app.cli; print({heavy} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
+
+
+def test_version_and_help(run: Run) -> None:
+    assert run("--version").stdout.strip() == __version__
+    for command in ([], ["jobs"], ["models"]):
+        assert "Usage" in run(*command, "--help").stdout
+
+
+def test_models_are_imported_listed_named_and_deleted(run: Run, store: ModelStore, tiny: Path) -> None:
+    assert run("models", "list").stderr.startswith(f"{store.root} holds no models")
+    assert "Imported org/tiny@1: " in run("models", "import", str(tiny), "--name", "org/tiny").stdout
+    assert json.loads(run("models", "import", str(tiny), "--name", "org/tiny", "--json").stdout)["id"] == "org/tiny@2"
+    assert run("models", "alias", "org/tiny@1", "prod").stdout == "org/tiny:prod is org/tiny@1\n"
+
+    listed = json.loads(run("models", "list", "--json").stdout)
+    assert [(model["id"], model["aliases"]) for model in listed] == [("org/tiny@2", []), ("org/tiny@1", ["prod"])]
+    assert set(listed[0]["tasks"]) == {"fill-mask", "embeddings"}
+    lines = run("models", "list").stdout.splitlines()
+    assert lines[1].startswith("org/tiny@2") and "prod" in lines[2]
+
+    assert run("models", "delete", "org/tiny@2", text="n\n").exit_code != 0
+    assert store.resolve("org/tiny").version == 2
+    assert run("models", "delete", "org/tiny@2", text="y\n").exit_code == 0
+    assert run("models", "alias", "org/tiny", "prod", "--remove").stdout == "Removed org/tiny:prod\n"
+    assert json.loads(run("models", "delete", "org/tiny", "--yes", "--json").stdout) == {"deleted": ["org/tiny@1"]}
+    assert json.loads(run("models", "list", "--json").stdout) == []
+
+
+def test_without_a_server_the_model_is_loaded_here(run: Run, store: ModelStore, tiny: Path) -> None:
+    run("models", "import", str(tiny), "--name", "tiny")
+    done = run("predict", "The [MASK] chase the [MASK].", "--top-k", "3", "--json")
+    assert done.stderr == "No server is running: loading the model here.\n"
+    answer = json.loads(done.stdout)
+    assert answer["model"] == "tiny@1"
+    assert [len(mask["candidates"]) for mask in answer["data"][0]["masks"]] == [3, 3]
+    table = run("predict", "The [MASK] chase.", "--top-k", "2").stdout.splitlines()
+    assert table[0].split() == ["score", "token", "text"]
+    assert len(table) == 3
+
+    embedded = json.loads(run("embed", "one", "two", "--model", "tiny@1", "--json").stdout)
+    assert [item["index"] for item in embedded["data"]] == [0, 1]
+    size = len(embedded["data"][0]["embedding"])
+    assert run("embed", "one").stdout.splitlines()[1].split()[:2] == ["one", str(size)]
+
+
+def test_a_named_server_is_not_replaced(run: Run, store: ModelStore) -> None:
+    with pytest.raises(AppError, match=f"no server at {NOBODY}"):
+        run("predict", "a [MASK]", "--url", NOBODY)
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["jobs", "list"], "cloze: no server at http://127.0.0.1:1; start one with: make serve\n"),
+        (["models", "delete", "none"], "cloze: the model 'none' does not exist; the store is empty\n"),
+        (["pretrain", "x.txt", "-m", "bert-tiny", "--set", "oops"], "cloze: --set takes KEY=VALUE, not 'oops'\n"),
+    ],
+)
+def test_errors_are_one_line_and_exit_code_1(
+    store: ModelStore,
+    args: list[str],
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["cloze", *args])
+    with pytest.raises(SystemExit) as caught:
+        cli.main()
+    assert caught.value.code == 1
+    assert capsys.readouterr().err == message
+
+
+def test_a_wrong_setting_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("CLOZE_PORT", "http")
+    monkeypatch.setattr(sys, "argv", ["cloze", "serve"])
+    with pytest.raises(SystemExit):
+        cli.main()
+    assert capsys.readouterr().err.startswith("cloze: CLOZE_PORT: Input should be a valid integer")
+
+
+@pytest.mark.parametrize(
+    ("text", "parsed"),
+    [
+        ("max_steps=10", ("max_steps", 10)),
+        ("learning_rate=1e-4", ("learning_rate", 0.0001)),
+        ("compile=true", ("compile", True)),
+        ("schedule=cosine", ("schedule", "cosine")),
+        ("teacher=a=b", ("teacher", "a=b")),
+        ('name="7"', ("name", "7")),
+    ],
+)
+def test_hyperparameters_are_json_or_words(text: str, parsed: tuple[str, object]) -> None:
+    assert parse_setting(text) == parsed
+
+
+def test_a_hyperparameter_needs_a_name() -> None:
+    with pytest.raises(InvalidValue, match="KEY=VALUE"):
+        parse_setting("=3")
+
+
+def entry(*tasks: Task) -> ModelEntry:
+    manifest = Manifest(modality=Modality.TEXT, architecture="bert", tasks=tasks, parameters=1)
+    return ModelEntry("m", 1, Path("m/1"), manifest)
+
+
+def test_first_steps_fit_the_default_model() -> None:
+    assert first_steps("http://h:1", entry(Task.FILL_MASK, Task.EMBED), needs_key=False) == (
+        "m@1 is ready. Try:\n"
+        "  curl http://h:1/v1/fill-mask -H 'content-type: application/json' "
+        """-d '{"input": "The capital of France is [MASK]."}'"""
+    )
+    assert "/v1/embeddings -H 'authorization: Bearer KEY'" in first_steps(
+        "http://h:1", entry(Task.EMBED), needs_key=True
+    )
+    assert "cloze pretrain" in first_steps("http://h:1", None, needs_key=False)

@@ -1,0 +1,103 @@
+from pathlib import Path
+
+import pytest
+import torch
+
+from app import devices
+from app.errors import InvalidValue
+
+CPU = torch.device("cpu")
+
+
+def with_gpus(monkeypatch: pytest.MonkeyPatch, count: int, capability: tuple[int, int] = (8, 0)) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: count > 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+
+
+def test_auto_takes_the_gpu_if_there_is_one(monkeypatch: pytest.MonkeyPatch):
+    with_gpus(monkeypatch, 0)
+    assert devices.resolve_device("auto") == CPU
+    with_gpus(monkeypatch, 2)
+    assert devices.resolve_device("auto") == torch.device("cuda", 0)
+    assert devices.resolve_device("cuda:1") == torch.device("cuda", 1)
+    assert devices.resolve_device("cpu") == CPU
+
+
+@pytest.mark.parametrize("name", ["", "gpu", "cuda:", "cuda:x", "cuda:-1", "cpu:0", "mps"])
+def test_unknown_devices_are_refused(name: str, monkeypatch: pytest.MonkeyPatch):
+    with_gpus(monkeypatch, 1)
+    with pytest.raises(InvalidValue, match="unknown device"):
+        devices.resolve_device(name)
+
+
+@pytest.mark.parametrize(("name", "count", "said"), [("cuda", 0, "no CUDA"), ("cuda:2", 2, "2 CUDA")])
+def test_an_absent_device_is_said_to_be_absent(name: str, count: int, said: str, monkeypatch: pytest.MonkeyPatch):
+    with_gpus(monkeypatch, count)
+    with pytest.raises(InvalidValue, match=said):
+        devices.resolve_device(name)
+
+
+def test_bfloat16_where_the_hardware_has_it(monkeypatch: pytest.MonkeyPatch):
+    gpu = torch.device("cuda", 0)
+    with_gpus(monkeypatch, 1, (7, 5))
+    assert devices.resolve_dtype("auto", gpu) == torch.float32
+    with_gpus(monkeypatch, 1, (9, 0))
+    assert devices.resolve_dtype("auto", gpu) == torch.bfloat16
+    for capabilities, dtype in [
+        ({"avx512_bf16": True}, torch.bfloat16),
+        ({"amx_bf16": True}, torch.bfloat16),
+        ({"avx2": True, "avx512_bf16": False}, torch.float32),
+        ({}, torch.float32),
+    ]:
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda capabilities=capabilities: capabilities)
+        assert devices.resolve_dtype("auto", CPU) == dtype
+
+
+def test_a_dtype_can_be_set():
+    assert devices.resolve_dtype("float32", CPU) == torch.float32
+    assert devices.resolve_dtype("bfloat16", CPU) == torch.bfloat16
+    with pytest.raises(InvalidValue, match="float16"):
+        devices.resolve_dtype("float16", CPU)
+
+
+@pytest.mark.parametrize(
+    ("quota", "threads"), [("max 100000", 7), ("350000 100000", 2), ("50000 100000", 1), (None, 7)]
+)
+def test_threads_follow_the_processors_that_may_be_used(
+    quota: str | None, threads: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    monkeypatch.setattr(devices.os, "sched_getaffinity", lambda pid: set(range(8)))
+    monkeypatch.setattr(devices, "_QUOTA", tmp_path / "cpu.max")
+    if quota is not None:
+        (tmp_path / "cpu.max").write_text(quota + "\n")
+    assert devices.serving_threads() == threads
+    assert devices.serving_threads(3) == 3
+
+
+def test_out_of_memory_is_told_from_other_errors():
+    assert devices.is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory"))
+    assert not devices.is_out_of_memory(RuntimeError("shape mismatch"))
+    assert not devices.is_out_of_memory(ValueError("out of memory"))
+    with pytest.raises(RuntimeError) as error:
+        torch.empty(2**60, dtype=torch.uint8)
+    assert devices.is_out_of_memory(error.value)
+
+
+def test_memory_can_be_handed_back():
+    devices.free_memory(CPU)
+
+
+def test_the_use_of_a_gpu(monkeypatch: pytest.MonkeyPatch):
+    gpu = torch.device("cuda", 1)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (25_000_000, 100_000_000))
+    monkeypatch.setattr(torch.cuda, "utilization", lambda device: 87)
+    memory = {"gpu_1_memory_usage_megabytes": 75.0, "gpu_1_memory_usage_percentage": 75.0}
+    assert devices.gpu_metrics(gpu) == {**memory, "gpu_1_utilization_percentage": 87.0}
+
+    def without_nvml(device: torch.device) -> int:
+        raise ModuleNotFoundError("nvidia-ml-py")
+
+    monkeypatch.setattr(torch.cuda, "utilization", without_nvml)
+    assert devices.gpu_metrics(gpu) == memory
+    assert devices.gpu_metrics(CPU) == {}

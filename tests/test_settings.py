@@ -1,0 +1,47 @@
+import re
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+from pydantic_core import PydanticUndefined
+
+from app.settings import Settings
+
+ROOT = Path(__file__).parents[1]
+OF_THE_COMMAND_LINE = {"CLOZE_URL", "CLOZE_API_KEY"}
+
+
+def documented() -> dict[str, str]:
+    """variable → default, as the tables of docs/settings.md have them."""
+    text = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| `?([^|`]+)`? \|", text, re.MULTILINE)
+    assert len(rows) == len(dict(rows))
+    return dict(rows)
+
+
+def test_every_setting_has_a_row_and_every_row_a_setting() -> None:
+    assert set(documented()) == {f"CLOZE_{name.upper()}" for name in Settings.model_fields} | OF_THE_COMMAND_LINE
+
+
+@pytest.mark.parametrize("name", sorted(Settings.model_fields))
+def test_documented_defaults_are_the_real_ones(name: str) -> None:
+    default = Settings.model_fields[name].default
+    assert default is not PydanticUndefined
+    word = {"None": "unset", "()": "none", "False": "false"}.get(str(default), str(default))
+    assert documented()[f"CLOZE_{name.upper()}"] == word
+
+
+def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLOZE_PORT", "9000")
+    monkeypatch.setenv("CLOZE_API_KEYS", " one, two,,")
+    monkeypatch.setenv("CLOZE_VAR_DIR", "elsewhere")
+    settings = Settings()
+    assert (settings.port, settings.api_keys) == (9000, ("one", "two"))
+    assert settings.jobs_dir == Path("elsewhere/jobs")
+
+
+def test_settings_are_frozen_and_validated() -> None:
+    with pytest.raises(ValidationError):
+        Settings().port = 1  # type: ignore[misc]
+    with pytest.raises(ValidationError):
+        Settings(port=65536)

@@ -1,0 +1,171 @@
+"""Runs on pictures, from archives to a folder that can be served."""
+
+import io
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from app.errors import InvalidData, InvalidValue
+from app.objectives.embedding import EmbedItem
+from app.objectives.image.load import load_image
+from app.objectives.reconstruction import ReconstructItem
+from app.recipes import METHODS
+from app.training.images import Augment
+from app.training.job import SourceFile, TrainingJob
+from app.training.run import run
+from app.types import Task
+from tests.fakes.image_data import picture_tar, picture_zip
+from tests.fakes.perform import perform
+from tests.fakes.runs import Recorder, same
+from tests.fakes.tiny_images import picture, tiny_image_folder
+
+SMALL = {"batch_size": 6, "precision": "float32", "max_eval_samples": 4, "validation_fraction": 0.2, "max_steps": 3}
+PRESET = {"image_size": 32, "patch_size": 8}
+Build = Callable[..., TrainingJob]
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Build:
+    source = picture_zip(tmp_path / "pictures.zip", broken=2)
+
+    def build(name: str = "run", method: str = "mae", model: str | Path | None = None, **given: Any) -> TrainingJob:
+        folder = tmp_path / name
+        folder.mkdir(exist_ok=True)
+        architecture = {"mae": "vit_mae", "simmim": "vit"}[method]
+        return TrainingJob(
+            method=method,
+            model=model or tiny_image_folder(tmp_path / architecture, architecture),
+            hyperparameters=METHODS[method].hyperparameters(**{**SMALL, **given}),
+            training_files=(SourceFile(source, source.name),),
+            validation_files=(),
+            run_dir=folder,
+            cache_dir=tmp_path / "cache",
+            device="cpu",
+        )
+
+    return build
+
+
+@pytest.mark.parametrize("preset", ["mae-tiny", "simmim-tiny"])
+def test_a_preset_trains_from_scratch_to_a_servable_folder(job: Build, preset: str) -> None:
+    method = preset.partition("-")[0]
+    result = run(job(method=method, model=preset, **PRESET, channels=1, max_steps=2), Recorder())
+    objective = load_image(result.folder)
+    assert set(objective.tasks) == set(result.tasks) == {Task.EMBED, Task.RECONSTRUCT}
+    assert objective.space.grid.channels == 1
+    assert np.isfinite(perform(objective.tasks[Task.EMBED], [EmbedItem(picture())])[0].vector).all()
+    assert result.metrics.keys() >= {"eval_loss", "eval_psnr", "eval_mean_psnr", "eval_interpolation_psnr"}
+
+
+@pytest.mark.parametrize("options", [{}, {"norm_pix_loss": True}])
+def test_a_model_learns(job: Build, options: dict[str, Any]) -> None:
+    hooks = Recorder()
+    given = {"model": "mae-tiny", "decoder_layers": 1, "max_steps": 60, "eval_interval": 30, "crop": 1.0, "flip": False}
+    result = run(job(**given, **PRESET, learning_rate=2e-3, log_interval=10, **options), hooks)
+    losses = hooks.series("train_loss")
+    assert losses[-1] < losses[0] * 0.9
+    first, last = hooks.series("eval_psnr")
+    assert options or last > first  # of normalised patches, brightness is not learnt
+    assert all(0 <= share <= 1 for share in hooks.series("data_wait_share"))
+    assert load_image(result.folder).space.normalises == bool(options)
+
+
+@pytest.mark.parametrize("die_at", [1, 5])
+def test_killed_and_resumed_equals_undisturbed_bit_for_bit(job: Build, die_at: int) -> None:
+    options = {"max_steps": 7, "checkpoint_interval": 2, "gradient_accumulation_steps": 2}
+    undisturbed = run(job("a", **options), Recorder())
+    with pytest.raises(KeyboardInterrupt):
+        run(job("b", **options), Recorder(die_at=die_at))
+    assert same(undisturbed, run(job("b", **options), Recorder()))
+
+
+def test_each_evaluation_shows_the_same_items(job: Build) -> None:
+    hooks = Recorder()
+    run(job(max_steps=4, eval_interval=2), hooks)
+    assert hooks.artifacts.keys() == {"2.png", "4.png"}
+    first, last = (np.asarray(Image.open(io.BytesIO(content))) for content in hooks.artifacts.values())
+    assert first.shape == last.shape == (5 * 128 + 4 * 4, 3 * 128 + 2 * 4, 3)
+    assert np.array_equal(first[:, : 2 * 128], last[:, : 2 * 128])  # originals and masks
+    assert not np.array_equal(first, last)
+
+
+def test_what_was_trained_is_how_the_model_is_asked(job: Build) -> None:
+    for method in ("mae", "simmim"):
+        result = run(job(method, method, mask_ratio=0.5, mask_strategy="block", max_steps=1), Recorder())
+        masks = load_image(result.folder).masks
+        assert (masks.strategy, masks.ratio) == ("block", 0.5)
+
+
+def test_a_bare_encoder_gets_a_decoder(job: Build, tmp_path: Path) -> None:
+    base = tiny_image_folder(tmp_path / "bare", head=False)
+    result = run(job(model=base, max_steps=1), Recorder())
+    [answer] = perform(load_image(result.folder).tasks[Task.RECONSTRUCT], [ReconstructItem(picture())])
+    assert np.isfinite(answer.loss)
+
+
+def test_what_is_left_out_is_told_and_counted(job: Build) -> None:
+    hooks = Recorder()
+    run(job(max_steps=1), hooks)
+    [told] = [(message, data) for message, data in hooks.events if "skipped" in data]
+    assert "24 image files; left out: 1 another kind of file (labels.csv: text), 2 broken (pictures/" in told[0]
+    assert told[1]["usable"] == 24 and told[1]["skipped"]["broken"] == 2
+
+
+def test_too_much_that_is_broken_fails(job: Build) -> None:
+    with pytest.raises(InvalidData, match=r"24 image files are usable; left out: .* 2 broken"):
+        run(job(max_broken_share=0.05), Recorder())
+
+
+def test_several_files_are_mixed_by_weight(job: Build, tmp_path: Path) -> None:
+    tar = picture_tar(tmp_path / "more.tar.gz")
+    alone = tmp_path / "alone.jpg"
+    alone.write_bytes(picture(5))
+    hooks = Recorder()
+    files = (*job().training_files, SourceFile(tar, tar.name, weight=2.0), SourceFile(alone, alone.name))
+    run(replace(job(max_steps=1), training_files=files), hooks)
+    assert sum("image files" in message for message, _ in hooks.events) == 3
+    assert any("(6 held out)" in message for message, _ in hooks.events)
+
+
+def test_a_validation_file_is_what_is_held_out(job: Build, tmp_path: Path) -> None:
+    held = picture_tar(tmp_path / "held.tar.gz", count=3)
+    hooks = Recorder()
+    run(replace(job(max_steps=1), validation_files=(SourceFile(held, held.name),)), hooks)
+    assert any("24 samples (3 held out)" in message for message, _ in hooks.events)
+
+
+def test_pictures_are_decoded_once(job: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(job("a", max_steps=1), Recorder())
+    monkeypatch.setattr("app.training.images.decode_image", None)
+    run(job("b", max_steps=1), Recorder())
+
+
+@pytest.mark.parametrize(
+    ("options", "param"), [({"decoder_layers": 2}, "decoder_layers"), ({"method": "simmim", "model": "mae"}, "model")]
+)
+def test_what_does_not_suit_a_stored_model_is_refused(
+    job: Build, tmp_path: Path, options: dict[str, Any], param: str
+) -> None:
+    if "model" in options:
+        options = options | {"model": tiny_image_folder(tmp_path / "mae")}
+    with pytest.raises(InvalidValue) as error:
+        run(job(**options), Recorder())
+    assert error.value.param == param
+
+
+def test_augmented_pictures_are_parts_of_the_whole() -> None:
+    stored = np.arange(40 * 40 * 3, dtype=np.uint32).reshape(1, 40, 40, 3).astype(np.uint8)
+    augment = Augment(size=32, crop=0.3, flip=True)
+    rng = np.random.default_rng(0)
+    seen = {augment(stored, rng).tobytes() for _ in range(8)}
+    assert len(seen) == 8
+    assert augment(stored, None).shape == (32, 32, 3)
+    assert augment(stored, np.random.default_rng(1)).tobytes() == augment(stored, np.random.default_rng(1)).tobytes()
+    plain = Augment(size=40, crop=1.0, flip=True)
+    views = {plain(stored, rng).tobytes() for _ in range(16)}
+    assert views == {stored[0].tobytes(), np.ascontiguousarray(stored[0, :, ::-1]).tobytes()}

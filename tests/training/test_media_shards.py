@@ -1,0 +1,84 @@
+"""Shards of rows, with items of one row and of many."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from app.errors import InvalidData
+from app.media.images import decode_image
+from app.training.job import SourceFile
+from app.training.media_shards import Decoding, MediaShard, check_reports, decode_file, split_items
+from app.types import Modality
+from tests.fakes.image_data import picture_tar, picture_zip
+from tests.fakes.tiny_images import picture
+
+
+def lines(data: bytes) -> np.ndarray:
+    """Every line of pixels is a row; taller pictures have more of them."""
+    return decode_image(data)[:, :4]
+
+
+LINES = Decoding(Modality.IMAGE, "lines", (4, 3), "uint8", lines)
+Make = Callable[..., MediaShard]
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Make:
+    def shard(path: Path, threads: int = 2, decoding: Decoding = LINES) -> MediaShard:
+        return decode_file(SourceFile(path, path.name), decoding, tmp_path / "cache", threads)
+
+    return shard
+
+
+def test_items_are_runs_of_rows_in_the_order_of_the_archive(make: Make, tmp_path: Path) -> None:
+    shard = make(picture_zip(tmp_path / "a.zip", count=9), threads=3)
+    assert len(shard) == 9
+    assert all(np.array_equal(shard[seed], lines(picture(seed))) for seed in range(9))
+
+
+def test_the_number_of_threads_changes_nothing(make: Make, tmp_path: Path) -> None:
+    one = make(picture_zip(tmp_path / "a.zip", count=9), threads=1)
+    other = decode_file(SourceFile(tmp_path / "a.zip", "a.zip"), LINES, tmp_path / "elsewhere", threads=4)
+    assert np.array_equal(one.rows, other.rows) and np.array_equal(one.ends, other.ends)
+
+
+def test_what_is_broken_is_counted_also_when_it_comes_from_the_cache(make: Make, tmp_path: Path) -> None:
+    source = picture_zip(tmp_path / "a.zip", count=3, broken=2)
+    for shard in (make(source), make(source)):
+        report = check_reports([shard], "images", 0.5)
+        assert (report.usable, round(report.faulty_share, 2)) == (3, 0.4)
+        with pytest.raises(InvalidData, match="3 images are usable"):
+            check_reports([shard], "images", 0.3)
+
+
+def test_an_archive_without_anything_usable_is_refused(make: Make, tmp_path: Path) -> None:
+    with pytest.raises(InvalidData, match="0 images are usable"):
+        check_reports([make(picture_zip(tmp_path / "a.zip", count=0))], "images", 1.0)
+
+
+def test_other_settings_are_another_shard(make: Make, tmp_path: Path) -> None:
+    source = picture_zip(tmp_path / "a.zip", count=2)
+    other = Decoding(Modality.IMAGE, "twice", (2, 3), "float32", lambda data: decode_image(data)[:1, :2])
+    assert make(source)[0].shape != make(source, decoding=other)[0].shape
+
+
+def test_a_share_is_held_out_and_no_item_is_in_both(make: Make, tmp_path: Path) -> None:
+    shards = [make(picture_zip(tmp_path / "a.zip", count=8)), make(picture_tar(tmp_path / "b.tar.gz", count=2))]
+    parts, held = split_items(shards, [], 0.2, seed=0, patches=16)
+    training = [part[i].tobytes() for part in parts for i in range(len(part))]
+    held_out = [held[i].tobytes() for i in range(len(held))]
+    assert (len(training), len(held_out)) == (8, 2)
+    assert not set(training) & set(held_out)
+    assert sum(part.tokens for part in parts) == 8 * 16
+    again = split_items(shards, [], 0.2, seed=0, patches=16)[1]
+    assert [again[i].tobytes() for i in range(2)] == held_out
+
+
+def test_a_single_item_cannot_be_split(make: Make, tmp_path: Path) -> None:
+    shard = make(picture_zip(tmp_path / "a.zip", count=1))
+    with pytest.raises(InvalidData, match="single item"):
+        split_items([shard], [], 0.2, seed=0, patches=16)
+    parts, held = split_items([shard], [shard], 0.2, seed=0, patches=16)
+    assert (len(parts[0]), len(held)) == (1, 1)

@@ -1,0 +1,107 @@
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.jobs.connection import Client, EmbeddedRedis
+from app.jobs.files import FileStore
+from app.jobs.queue import JobStore
+from app.jobs.spec import Job, JobSpec, JobState
+from app.settings import Settings
+from app.store.store import ModelStore
+from app.worker.execution import Services
+from tests.fakes.redis import redis, redis_server
+
+__all__ = ["redis", "redis_server"]
+
+LEASE = 1.0  # seconds
+
+
+@pytest.fixture
+def settings(tmp_path: Path, redis_server: EmbeddedRedis) -> Settings:
+    return Settings(
+        var_dir=tmp_path / "var",
+        model_store=tmp_path / "models",
+        redis_url=redis_server.url,
+        lease_seconds=LEASE,
+        crash_backoff_seconds=0.0,
+        device="cpu",
+        worker_nice=0,
+    )
+
+
+@pytest.fixture
+def services(settings: Settings, redis: Client) -> Services:
+    files = FileStore(redis, settings.files_dir)
+    return Services(settings, JobStore(redis, crash_backoff=0), files, ModelStore(settings.model_store))
+
+
+@pytest.fixture
+def submit(services: Services) -> Callable[..., Job]:
+    def create(**hyperparameters: Any) -> Job:
+        file = asyncio.run(services.files.create("a.txt", "fine-tune", [b"some text"], 100))
+        wishes = {"max_steps": 8, **hyperparameters}
+        spec = JobSpec(
+            model="bert-tiny",
+            method="mlm",
+            hyperparameters=wishes,
+            training_files=(file.id,),
+            name="tiny",
+            request={"model": "bert-tiny"},
+        )
+        return services.jobs.create(spec)
+
+    return create
+
+
+StartWorker = Callable[[], "subprocess.Popen[bytes]"]
+
+
+@pytest.fixture
+def start_worker(settings: Settings) -> Iterator[StartWorker]:
+    """Starts worker processes; those still running at the end of the test are killed."""
+    started = []
+    environment = os.environ | {
+        "CLOZE_VAR_DIR": str(settings.var_dir),
+        "CLOZE_MODEL_STORE": str(settings.model_store),
+        "CLOZE_REDIS_URL": str(settings.redis_url),
+        "CLOZE_LEASE_SECONDS": str(settings.lease_seconds),
+        "CLOZE_WORKER_NICE": "0",
+        "CLOZE_CRASH_BACKOFF_SECONDS": str(settings.crash_backoff_seconds),
+        "CLOZE_WORKER_THREADS": "1",
+    }
+
+    def start() -> "subprocess.Popen[bytes]":
+        started.append(subprocess.Popen([sys.executable, "-m", "tests.fakes.worker"], env=environment))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+
+
+WaitFor = Callable[..., Job]
+
+
+@pytest.fixture
+def wait_for(services: Services) -> WaitFor:
+    def wait(job: Job, *states: JobState, step: int = 0, seconds: float = 60.0) -> Job:
+        """The job as soon as it is in one of the states and has a checkpoint at `step` or beyond."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            now = services.jobs.get(job.id)
+            checkpoints, _ = services.jobs.checkpoints(job.id, limit=1)
+            if now.state in states and (checkpoints[0].step if checkpoints else 0) >= step:
+                return now
+            time.sleep(0.02)
+        raise AssertionError(f"after {seconds} s: {now}")
+
+    return wait

@@ -1,0 +1,145 @@
+"""An attempt in this process, with training replaced by a function."""
+
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from app.errors import InvalidData
+from app.jobs.artifacts import JobArtifacts
+from app.jobs.connection import StorageError
+from app.jobs.queue import Claim, LeaseLost
+from app.jobs.spec import Job, JobState
+from app.worker.execution import Execution, Services
+from app.worker.reports import Reports
+from tests.fakes.trainer import result, train
+
+Submit = Callable[..., Job]
+
+
+@pytest.fixture
+def claim(services: Services, submit: Submit) -> Claim:
+    submit()
+    found = services.jobs.claim("w1", 60)
+    assert found is not None
+    return found
+
+
+def execute(services: Services, claim: Claim, train: Any, *, draining: bool = False) -> Job:
+    Execution(services, claim, lambda: draining).run(train)
+    return services.jobs.get(claim.job_id)
+
+
+def test_the_manifest_says_where_the_model_comes_from(services: Services, claim: Claim) -> None:
+    job = execute(services, claim, train)
+    manifest = services.store.resolve("tiny@1").manifest
+    assert job.result_model == "tiny@1"
+    assert (manifest.job_id, manifest.request, manifest.parents) == (job.id, {"model": "bert-tiny"}, ())
+    assert manifest.data[0].sha256 == services.files.get(job.spec.training_files[0]).sha256
+
+
+def test_killed_between_publication_and_success(services: Services, claim: Claim) -> None:
+    class Dying:
+        """The queue as it looks to a process that dies before it can mark its success."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(services.jobs, name)
+
+        def succeed(self, claim: Claim, result_model: str) -> None:
+            raise StorageError("gone")
+
+    dying: Any = services._replace(jobs=Dying())  # type: ignore[arg-type]
+    with pytest.raises(StorageError):
+        execute(dying, claim, train)
+    services.jobs.requeue(claim, "The trainer died", crashed=True)
+    again = services.jobs.claim("w2", 60)
+    assert again is not None
+
+    def never(*_: Any) -> Any:
+        raise AssertionError("trained again")
+
+    job = execute(services, again, never)
+    assert (job.state, job.result_model) == (JobState.SUCCEEDED, "tiny@1")
+    assert [e.id for e in services.store.list()] == ["tiny@1"]
+
+
+def test_an_attempt_that_lost_its_job_publishes_nothing(services: Services, claim: Claim) -> None:
+    def train_too_long(job: Job, reports: Reports, services: Services) -> Any:
+        services.jobs.requeue(claim, "The worker went silent", crashed=True)
+        assert services.jobs.claim("w2", 60) is not None
+        assert reports.should_stop() == "lost"
+        with pytest.raises(LeaseLost):
+            reports.fence()
+        return result(services.settings.jobs_dir / job.id, None)
+
+    job = execute(services, claim, train_too_long)
+    assert (job.state, job.attempt, job.result_model) == (JobState.RUNNING, 2, None)
+    assert services.store.list() == []
+
+
+def test_the_users_mistake_keeps_its_code(services: Services, claim: Claim) -> None:
+    def wrong(*_: Any) -> Any:
+        raise InvalidData("a.txt, line 3: no JSON", param="training_file")
+
+    error = execute(services, claim, wrong).error
+    assert error and (error.code, error.message, error.param) == (
+        "invalid_data",
+        "a.txt, line 3: no JSON",
+        "training_file",
+    )
+
+
+def test_our_mistake_stays_in_the_log(services: Services, claim: Claim, caplog: pytest.LogCaptureFixture) -> None:
+    def broken(*_: Any) -> Any:
+        raise RuntimeError("a secret detail")
+
+    job = execute(services, claim, broken)
+    assert job.state is JobState.FAILED
+    assert job.error and job.error.code == "internal_error" and "RuntimeError" in job.error.message
+    assert "secret" not in job.model_dump_json() and "a secret detail" in caplog.text
+
+
+def test_draining_hands_back_and_cancelling_ends(services: Services, claim: Claim) -> None:
+    assert execute(services, claim, train, draining=True).state is JobState.QUEUED
+    again = services.jobs.claim("w2", 60)
+    assert again is not None
+    services.jobs.cancel(again.job_id)
+    assert execute(services, again, train).state is JobState.CANCELLED
+    assert services.store.list() == []
+
+
+def test_checkpoints_that_left_the_disk_leave_the_list(services: Services, claim: Claim) -> None:
+    folder = services.settings.jobs_dir / claim.job_id
+    reports = Reports(services.jobs, claim, folder, lambda: False)
+    paths = [folder / "checkpoints" / f"step-{n}" for n in range(3)]
+    for step, path in enumerate(paths):
+        path.mkdir(parents=True)
+        if step == 2:
+            paths[0].rmdir()
+        reports.on_checkpoint(step, path, {})
+    listed, _ = services.jobs.checkpoints(claim.job_id)
+    assert [(c.step, Path(c.path).name) for c in listed] == [(2, "step-2"), (1, "step-1")]
+
+
+def test_artifacts_are_kept_and_named_in_an_event(services: Services, claim: Claim) -> None:
+    folder = services.settings.jobs_dir / claim.job_id
+    reports = Reports(services.jobs, claim, folder, lambda: False)
+    reports.on_artifact(30, "png", b"picture")
+    [data] = [event.data for event in services.jobs.events(claim.job_id)[0] if event.data]
+    assert data == {"step": 30, "artifact": "step-000000030.png"}
+    path = JobArtifacts(services.settings.jobs_dir, claim.job_id).path(data["artifact"])
+    assert path.read_bytes() == b"picture"
+
+
+def test_progress_is_written_once_a_second_and_when_flushed(services: Services, claim: Claim) -> None:
+    reports = Reports(services.jobs, claim, Path(), lambda: False)
+    for step in (1, 2, 3):
+        snapshot: Any = SimpleNamespace(
+            step=step, total_steps=4, tokens=step, epoch=0.0, fraction=step / 4, tokens_per_second=1.0, eta_seconds=None
+        )
+        reports.on_progress(snapshot)
+    assert services.jobs.get(claim.job_id).progress.step == 1
+    reports.flush()
+    assert services.jobs.get(claim.job_id).progress.percent == 75

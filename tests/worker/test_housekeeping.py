@@ -1,0 +1,57 @@
+from collections.abc import Callable
+
+from app.jobs.connection import Client
+from app.jobs.spec import Job
+from app.worker.execution import Services
+from app.worker.housekeeping import Housekeeping
+from tests.fakes.checkpoints import leave_checkpoint
+
+LONG_AGO = 1.0
+KEEP = {"keep_events_days": 1, "keep_checkpoints_days": 1, "keep_files_days": 1}
+
+
+def clean(services: Services, **settings: float) -> None:
+    Housekeeping(services.jobs, services.files, services.settings.model_copy(update=settings)).clean()
+
+
+def test_what_is_old_goes_and_what_is_used_stays(services: Services, redis: Client, submit: Callable[..., Job]) -> None:
+    jobs, jobs_dir = services.jobs, services.settings.jobs_dir
+    ended, recent, running = submit(), submit(), submit()
+    for job in (ended, recent, running):
+        claim = jobs.claim("w1", 60)
+        assert claim and claim.job_id == job.id
+        leave_checkpoint(jobs, claim, jobs_dir, 10)
+        (jobs_dir / job.id / "attempt-1.log").write_text("a line")
+        if job is not running:
+            jobs.succeed(claim, "tiny@1")
+    redis.zadd("cloze:finished", {ended.id: LONG_AGO})
+    for job in (ended, running):
+        redis.zadd("cloze:files", {job.spec.training_files[0]: LONG_AGO})
+
+    clean(services)
+    assert len(services.files.list()[0]) == 3 and jobs.checkpoints(ended.id)[0]
+    clean(services, **KEEP)
+
+    assert [p.name for p in (jobs_dir / ended.id).iterdir()] == []
+    assert jobs.checkpoints(ended.id)[0] == [] and jobs.events(ended.id)[0] == []
+    assert jobs.get(ended.id).result_model == "tiny@1"
+    for job in (recent, running):
+        assert jobs.checkpoints(job.id)[0] and jobs.events(job.id)[0]
+        assert (jobs_dir / job.id / "checkpoints").exists() and (jobs_dir / job.id / "attempt-1.log").exists()
+    assert {f.id for f in services.files.list()[0]} == {j.spec.training_files[0] for j in (recent, running)}
+
+
+def test_a_retried_job_keeps_its_checkpoints(services: Services, submit: Callable[..., Job]) -> None:
+    job = submit()
+    claim = services.jobs.claim("w1", 60)
+    assert claim
+    leave_checkpoint(services.jobs, claim, services.settings.jobs_dir, 10)
+    services.jobs.cancel(job.id)
+    services.jobs.cancelled(claim)
+    services.jobs.retry(job.id)
+    assert not services.jobs.drop_checkpoints(job.id)
+    assert services.jobs.checkpoints(job.id)[0]
+
+
+def test_one_worker_at_a_time_keeps_house(services: Services) -> None:
+    assert [services.jobs.take_turn("housekeeping", 60) for _ in range(2)] == [True, False]

@@ -1,0 +1,62 @@
+"""Trainers that do not do as they are told."""
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from app.jobs.queue import Claim
+from app.jobs.spec import Job, JobState
+from app.worker.execution import Services
+from app.worker.supervision import Supervision, last_lines
+
+DEAF = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(60)"
+
+
+def supervise(services: Services, submit: Callable[..., Job], script: str, **options: Any) -> tuple[Supervision, Claim]:
+    submit()
+    claim = services.jobs.claim("w1", 60)
+    assert claim is not None
+    command = [sys.executable, "-S", "-c", script]
+    values: dict[str, Any] = {"stopping": lambda: False, **options}
+    return Supervision(services.jobs, claim, services.settings.jobs_dir, command, os.environ, **values), claim
+
+
+def test_one_that_does_not_drain_is_killed(services: Services, submit: Callable[..., Job]) -> None:
+    supervision, claim = supervise(services, submit, DEAF, stopping=lambda: True, drain_seconds=0.2)
+    supervision.run()
+    job = services.jobs.get(claim.job_id)
+    assert (job.state, job.crashes) == (JobState.QUEUED, 0)
+
+
+def test_one_that_does_not_cancel_is_killed(services: Services, submit: Callable[..., Job]) -> None:
+    supervision, claim = supervise(services, submit, DEAF, cancel_seconds=0.2)
+    services.jobs.cancel(claim.job_id)
+    supervision.beat(60)
+    supervision.run()
+    assert services.jobs.get(claim.job_id).state is JobState.CANCELLED
+
+
+def test_one_whose_job_is_lost_is_killed(services: Services, submit: Callable[..., Job]) -> None:
+    supervision, claim = supervise(services, submit, DEAF)
+    services.jobs.requeue(claim, "The worker went silent", crashed=True)
+    supervision.beat(60)
+    supervision.run()
+    job = services.jobs.get(claim.job_id)
+    assert (job.state, job.crashes) == (JobState.QUEUED, 1)
+
+
+def test_one_that_ends_without_a_word_is_a_crash(services: Services, submit: Callable[..., Job]) -> None:
+    supervision, claim = supervise(services, submit, "import sys; sys.exit('no memory')")
+    supervision.run()
+    assert services.jobs.get(claim.job_id).crashes == 1
+    assert "ended with status 1" in services.jobs.events(claim.job_id, order="desc")[0][0].message
+    assert last_lines(services.settings.jobs_dir / claim.job_id / "attempt-1.log") == "no memory"
+
+
+def test_the_last_lines_of_a_long_log(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    assert last_lines(log) == ""
+    log.write_text("\n".join(f"line {n} {'x' * 100}" for n in range(1000)))
+    assert [line.split()[1] for line in last_lines(log).splitlines()] == [str(n) for n in range(980, 1000)]
