@@ -110,7 +110,8 @@ def test_a_job_is_submitted_followed_and_its_model_queried(openai: OpenAI, url: 
 def test_a_killed_trainers_job_ends_with_the_weights_of_an_undisturbed_one(
     server: Server, url: str, openai: OpenAI, corpus: str, tmp_path: Path
 ) -> None:
-    hyperparameters = HYPERPARAMETERS | {"max_steps": 60, "seed": 3}
+    # Progress is told once a second, in which such a model makes some sixty steps: it must not be done by then.
+    hyperparameters = HYPERPARAMETERS | {"max_steps": 600, "seed": 3}
 
     def submit(name: str) -> str:
         body = {"model": "acme/tiny", "training_file": corpus, "name": name, "hyperparameters": hyperparameters}

@@ -177,17 +177,17 @@ class TextPretraining:
         loss, correct = linear_cross_entropy(out, projection.weight, projection.bias, batch.labels)
         metrics = Metrics(float(loss.detach()) * batch.weight, int(correct), batch.weight)
         if self._teacher is not None and self.model.training:
-            away = 1 - torch.cosine_similarity(_mean(encoded[0].float(), batch), self._teacher(batch), dim=-1)
+            away = 1 - torch.cosine_similarity(_document_means(encoded[0].float(), batch), self._teacher(batch), dim=-1)
             loss = loss + self._teacher_weight * away.mean()
-            metrics += Metrics(extra={"teacher_cosine": float((1 - away.detach()).sum()), "rows": len(away)})
+            metrics += Metrics(extra={"teacher_cosine": float((1 - away.detach()).sum()), "documents": len(away)})
         return loss, metrics
 
     def summarise(self, total: Metrics) -> dict[str, float]:
-        """Means of the sums: loss, accuracy and perplexity a predicted position, extras a row."""
+        """Means of the sums: loss, accuracy and perplexity a predicted position, extras a document."""
         if not total.count:
             return {}
-        loss, rows = total.loss_sum / total.count, total.extra.get("rows", 0.0)
-        means = {k: v / rows for k, v in total.extra.items() if k != "rows" and rows}
+        loss, documents = total.loss_sum / total.count, total.extra.get("documents", 0.0)
+        means = {k: v / documents for k, v in total.extra.items() if k != "documents" and documents}
         return {
             "loss": loss,
             "accuracy": total.correct / total.count,
@@ -197,9 +197,9 @@ class TextPretraining:
 
     @torch.no_grad()
     def sentence_vectors(self, batch: MlmBatch) -> torch.Tensor:
-        """Mean-pooled output on the unmasked rows. → [B, H] fp32"""
+        """Mean-pooled output on the unmasked documents of the rows. → [D, H] fp32"""
         hidden = self.model.base_model(**self._inputs(batch, batch.original)).last_hidden_state
-        return _mean(hidden.float(), batch)
+        return _document_means(hidden.float(), batch)
 
     def _inputs(self, batch: MlmBatch, ids: torch.Tensor) -> dict[str, Any]:
         """Arguments of the model: a mask only where something must not be seen."""
@@ -221,10 +221,16 @@ class TextPretraining:
         return torch.zeros(visible.shape, device=visible.device).masked_fill_(~visible, torch.finfo(torch.bfloat16).min)
 
 
-def _mean(hidden: torch.Tensor, batch: MlmBatch) -> torch.Tensor:
-    """hidden [B, L, H] → [B, H], over what is no padding."""
-    real = (batch.segment > 0).to(hidden.dtype).unsqueeze(-1)
-    return (hidden * real).sum(1) / real.sum(1)
+def _document_means(hidden: torch.Tensor, batch: MlmBatch) -> torch.Tensor:
+    """hidden [B, L, H] → [D, H]: a mean for each of the D documents, row by row, without padding."""
+    if not batch.packed:
+        real = (batch.segment > 0).to(hidden.dtype).unsqueeze(-1)
+        return (hidden * real).sum(1) / real.sum(1)
+    real = batch.segment > 0
+    rows = torch.arange(len(hidden), device=hidden.device).unsqueeze(1) * (batch.segment.max() + 1)
+    _, document, lengths = torch.unique((rows + batch.segment)[real], return_inverse=True, return_counts=True)
+    sums = hidden.new_zeros(len(lengths), hidden.shape[-1]).index_add(0, document, hidden[real])
+    return sums / lengths.unsqueeze(-1)
 
 
 @contextmanager

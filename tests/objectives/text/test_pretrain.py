@@ -111,7 +111,7 @@ def test_the_teacher_pulls_the_sentence_vectors_towards_its_own() -> None:
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()
-        cosines.append(metrics.extra["teacher_cosine"] / metrics.extra["rows"])
+        cosines.append(metrics.extra["teacher_cosine"] / metrics.extra["documents"])
     assert cosines[-1] > cosines[0] + 0.3
     assert all(p.grad is None for p in teacher.model.parameters())
 
