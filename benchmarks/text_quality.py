@@ -11,24 +11,22 @@ import argparse
 import json
 import lzma
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from scipy.stats import spearmanr
 
 from app.objectives.embedding import EmbedItem
-from app.objectives.registry import load
 from app.objectives.text.items import FillMaskItem
 from app.objectives.text.objective import TextObjective
 from app.recipes import MlmHyperparameters
-from app.store.store import ModelStore
 from app.training.evaluate import evaluate
 from app.training.job import SourceFile
 from app.training.plan import make_plan
 from app.training.rows import Rows, all_documents, pack
 from app.training.shards import tokenize_file
 from app.types import Task
+from benchmarks.offline import load_model, perform
 
 PROMPTS = [
     "The [MASK] chase the [MASK] in the savanna.",
@@ -60,16 +58,6 @@ def mlm(objective: TextObjective, data: Path, cache: Path) -> dict[str, float]:
     return {**evaluate(objective, rows, plan, torch.device("cpu")), "rows": len(rows)}
 
 
-def perform(objective: TextObjective, task: Task, items: list[Any]) -> list[Any]:
-    handler = objective.tasks[task]
-    results = []
-    for start in range(0, len(items), BATCH):
-        prepared = [handler.prepare(item) for item in items[start : start + BATCH]]
-        raw = handler.run(handler.collate(prepared))
-        results += [handler.finish(p, r) for p, r in zip(prepared, raw, strict=True)]
-    return results
-
-
 def sts_b(objective: TextObjective, data: Path) -> float:
     with lzma.open(data / "text_eval" / "stsb.jsonl.xz", "rt", encoding="utf-8") as lines:
         rows = [row for row in map(json.loads, lines) if row["split"] == "test"]
@@ -88,10 +76,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    folder = (
-        Path(options.model) if Path(options.model).is_dir() else ModelStore(options.store).resolve(options.model).path
-    )
-    objective = load(folder)
+    objective = load_model(options.model, options.store)
     assert isinstance(objective, TextObjective)
     print(f"sts-b test Spearman: {sts_b(objective, options.data):.4f}", flush=True)
     if Task.FILL_MASK in objective.tasks:

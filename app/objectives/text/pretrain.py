@@ -229,8 +229,9 @@ def _document_means(hidden: torch.Tensor, batch: MlmBatch) -> torch.Tensor:
     real = batch.segment > 0
     rows = torch.arange(len(hidden), device=hidden.device).unsqueeze(1) * (batch.segment.max() + 1)
     _, document, lengths = torch.unique((rows + batch.segment)[real], return_inverse=True, return_counts=True)
-    sums = hidden.new_zeros(len(lengths), hidden.shape[-1]).index_add(0, document, hidden[real])
-    return sums / lengths.unsqueeze(-1)
+    sums = hidden.new_zeros(len(lengths), hidden.shape[-1]).index_add_(0, document, hidden[real])
+    means: torch.Tensor = sums / lengths.unsqueeze(-1)
+    return means
 
 
 @contextmanager

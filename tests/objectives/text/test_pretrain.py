@@ -95,6 +95,17 @@ def test_evaluation_masks_by_the_fixed_standard() -> None:
     assert objective.mask(long, rng()).chosen.mean() == pytest.approx(0.3, abs=0.001)
 
 
+def test_documents_of_one_row_have_a_sentence_vector_each() -> None:
+    objective = scratch()
+
+    def vectors(*rows: Row) -> torch.Tensor:
+        return objective.sentence_vectors(objective.collate_masked([objective.mask(r, rng()) for r in rows]))
+
+    packed = vectors(row(objective, *CORPUS[:3]), row(objective, CORPUS[3]))
+    alone = torch.cat([vectors(row(objective, text)) for text in CORPUS[:4]])
+    assert packed.numpy() == pytest.approx(alone.numpy(), abs=1e-5)
+
+
 def test_the_teacher_pulls_the_sentence_vectors_towards_its_own() -> None:
     student, teacher = scratch(), scratch()
     torch.manual_seed(1)

@@ -1,0 +1,196 @@
+"""How good a model of media is, on held-out data: python -m benchmarks.media_quality MODEL --data FOLDER
+
+    psnr     over the hidden patches, in dB, with the model's own ratio and strategy, one seed for all models;
+             beside the visible patches' mean and interpolation: means over the items
+    probe    accuracy of a linear classifier on the frozen embeddings, with 10 labels a class (mean of 5 draws)
+             and with all; beside the same encoder with random weights, and the model's raw input
+
+FOLDER holds shared/data's archives. A probe is multinomial logistic regression on standardised features; how
+strongly it is regularised is chosen on a fifth of its training items.
+"""
+
+import argparse
+import csv
+import io
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import nn
+
+from app.objectives.embedding import EmbedItem
+from app.objectives.patch.objective import PatchObjective
+from app.objectives.reconstruction import ReconstructItem
+from app.types import Modality, Task
+from benchmarks.offline import load_model, perform
+
+DRAWS, FEW = 5, 10
+PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """content: a media file as a client would send it."""
+
+    content: bytes
+    label: str
+    held_out: bool
+
+
+def as_animation(strip: bytes) -> bytes:
+    """Eight frames side by side, as the sprites are packed → the same frames as a lossless animation."""
+    image = Image.open(io.BytesIO(strip)).convert("RGB")
+    side = image.height
+    frames = [image.crop((left, 0, left + side, side)) for left in range(0, image.width, side)]
+    out = io.BytesIO()
+    frames[0].save(out, "PNG", save_all=True, append_images=frames[1:], duration=125, loop=0)
+    return out.getvalue()
+
+
+def read(
+    path: Path,
+    label: str,
+    held_out: Callable[[Mapping[str, str]], bool],
+    convert: Callable[[bytes], bytes] = lambda content: content,
+) -> list[Labelled]:
+    with zipfile.ZipFile(path) as archive:
+        rows = csv.DictReader(io.TextIOWrapper(archive.open("labels.csv"), encoding="utf-8"))
+        return [Labelled(convert(archive.read(r["file"])), r[label], held_out(r)) for r in rows]
+
+
+def in_test(row: Mapping[str, str]) -> bool:
+    return row["split"] == "test"
+
+
+SETS: dict[Modality, dict[str, Callable[[Path], list[Labelled]]]] = {
+    Modality.IMAGE: {
+        "CIFAR-10": lambda data: read(data / "cifar10_8k.zip", "label", in_test),
+        "Caltech-101": lambda data: read(data / "caltech101_96.zip", "label", in_test),
+    },
+    Modality.AUDIO: {
+        "spoken digits": lambda data: read(data / "fsdd_flac.zip", "digit", in_test),
+        "ESC-10": lambda data: read(data / "esc10_16k.zip", "label", lambda row: row["fold"] == "5"),
+    },
+    Modality.VIDEO: {"sprites": lambda data: read(data / "sprites_lpc.zip", "label", in_test, as_animation)},
+}
+
+
+def reconstruction(objective: PatchObjective, items: Sequence[Labelled]) -> dict[str, float]:
+    results = perform(objective, Task.RECONSTRUCT, [ReconstructItem(item.content) for item in items], batch=16)
+    figures = [{"model": r.psnr, **r.baselines} for r in results]
+    return {name: float(np.mean([f[name] for f in figures])) for name in figures[0]}
+
+
+def embeddings(objective: PatchObjective, items: Sequence[Labelled]) -> Floats:
+    """[items, H]"""
+    asked = [EmbedItem(item.content, normalize=False) for item in items]
+    return np.stack([r.vector for r in perform(objective, Task.EMBED, asked, batch=32)])
+
+
+def raw_input(objective: PatchObjective, items: Sequence[Labelled]) -> Floats:
+    """[items, values of a window]: the mean over the windows of what the model is given."""
+    return np.stack([objective.reader.read(item.content).windows.mean(0).reshape(-1) for item in items])
+
+
+@torch.no_grad()
+def randomise(model: nn.Module, seed: int = 0) -> None:
+    """Weights as before any training. Fixed tables of positions stay."""
+    generator = torch.Generator().manual_seed(seed)
+    for module in model.modules():
+        if isinstance(module, nn.LayerNorm):
+            module.reset_parameters()
+        elif isinstance(module, nn.Linear | nn.modules.conv._ConvNd):
+            flat = module.weight.view(len(module.weight), -1)
+            nn.init.xavier_uniform_(flat, generator=generator)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+
+
+def classify(
+    features: torch.Tensor, labels: torch.Tensor, classes: int, penalty: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Weights [D, classes] and biases of a logistic regression, to convergence."""
+    weights = torch.zeros(features.shape[1], classes, requires_grad=True)
+    biases = torch.zeros(classes, requires_grad=True)
+    optimizer = torch.optim.LBFGS([weights, biases], max_iter=100, line_search_fn="strong_wolfe")
+
+    def closure() -> torch.Tensor:
+        optimizer.zero_grad()
+        loss = nn.functional.cross_entropy(features @ weights + biases, labels) + penalty * weights.square().sum() / 2
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
+    return weights.detach(), biases.detach()
+
+
+def accuracy(
+    train: torch.Tensor, train_y: torch.Tensor, test: torch.Tensor, test_y: torch.Tensor, penalty: float
+) -> float:
+    mean, deviation = train.mean(0), train.std(0) + 1e-6
+    classes = int(max(train_y.max(), test_y.max())) + 1
+    weights, biases = classify((train - mean) / deviation, train_y, classes, penalty)
+    return float((((test - mean) / deviation @ weights + biases).argmax(1) == test_y).float().mean())
+
+
+def probe(train: Floats, train_y: NDArray[np.int64], test: Floats, test_y: NDArray[np.int64]) -> float:
+    """Accuracy on the test items; the penalty is the one that a fifth of the training items like best."""
+    x, y, tx, ty = (torch.from_numpy(np.ascontiguousarray(a)) for a in (train, train_y, test, test_y))
+    order = torch.from_numpy(np.random.default_rng(0).permutation(len(x)))
+    kept, tried = order[len(x) // 5 :], order[: len(x) // 5]
+    best = max(PENALTIES, key=lambda p: accuracy(x[kept], y[kept], x[tried], y[tried], p))
+    return accuracy(x, y, tx, ty, best)
+
+
+def probes(features: Floats, items: Sequence[Labelled]) -> tuple[float, float]:
+    """(with FEW labels a class, with all of them)"""
+    names = sorted({item.label for item in items})
+    y = np.array([names.index(item.label) for item in items])
+    held = np.array([item.held_out for item in items])
+    train, train_y, test, test_y = features[~held], y[~held], features[held], y[held]
+    few = []
+    for draw in range(DRAWS):
+        order = np.random.default_rng(draw).permutation(len(train))
+        chosen = np.concatenate([order[train_y[order] == c][:FEW] for c in range(len(names))])
+        few.append(probe(train[chosen], train_y[chosen], test, test_y))
+    return float(np.mean(few)), probe(train, train_y, test, test_y)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", help="an id of the store, or a folder")
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--store", type=Path, default=Path("model_store"))
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--psnr-only", action="store_true")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    objective = load_model(options.model, options.store)
+    assert isinstance(objective, PatchObjective)
+    for name, source in SETS[objective.modality].items():
+        items = source(options.data)
+        if Task.RECONSTRUCT in objective.tasks:
+            figures = reconstruction(objective, [item for item in items if item.held_out])
+            print(f"{name}: psnr", ", ".join(f"{k} {v:.2f} dB" for k, v in figures.items()), flush=True)
+    if options.psnr_only:
+        return
+    rows = {"pretrained": embeddings, "raw input": raw_input}
+    for name, source in SETS[objective.modality].items():
+        items = source(options.data)
+        found = {row: probes(extract(objective, items), items) for row, extract in rows.items()}
+        fresh = load_model(options.model, options.store)
+        assert isinstance(fresh, PatchObjective)
+        randomise(fresh.model)
+        found["random weights"] = probes(embeddings(fresh, items), items)
+        for row, (few, everything) in found.items():
+            print(f"{name}: probe, {row}: {FEW} labels a class {few:.3f}, all {everything:.3f}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
