@@ -10,11 +10,11 @@ import torch
 from app.errors import InvalidValue
 from app.media.images import Pixels, decode_image
 from app.objectives.grid_masking import SAMPLERS
-from app.objectives.image.architectures import grid_of
 from app.objectives.image.builder import build_preset
 from app.objectives.image.load import load_image
 from app.objectives.image.objective import ImageObjective
 from app.objectives.image.processing import ImageReader, resize
+from app.objectives.patch.mae import grid_of
 from app.recipes import METHODS, ImageHyperparameters, preset
 from app.recipes.image import decoder
 from app.training.hooks import Hooks
