@@ -18,6 +18,14 @@ def test_the_seed_decides_and_windows_differ() -> None:
     assert not np.array_equal(first[0], first[1])
 
 
+def test_padding_is_never_hidden() -> None:
+    masks = draw_masks(MaskRequest(ratio=0.5), [4, 3], (4, 2), DEFAULTS)
+    assert masks.sum((1, 2)).tolist() == [4, 3] and not masks[1, 3:].any()
+    grid = [[0, 1]] * 7
+    explicit = draw_masks(MaskRequest(grid=grid), [4, 3], (4, 2), DEFAULTS)
+    assert explicit.reshape(8, 2).astype(int).tolist() == [*grid, [0, 0]]
+
+
 def test_what_is_asked_for_replaces_the_models_own() -> None:
     assert draw_masks(MaskRequest(ratio=0.25), [8], (8, 8), DEFAULTS).sum() == 16
     squares = draw_masks(MaskRequest(strategy="square", ratio=0.5), [8], (8, 8), DEFAULTS)[0]
