@@ -11,7 +11,8 @@ ROUNDS = 32  # of Griffin and Lim, in sounds of up to LONG seconds; fewer in lon
 FEWEST = 4
 LONG = 60.0
 INVERSION_ROUNDS = 30
-_TINY = 1e-20
+BLOCK_SECONDS, MARGIN_SECONDS = 20.0, 0.1  # made at once, and how far a block reaches into those beside it
+_TINY = np.float32(1e-20)
 
 
 @dataclass(frozen=True)
@@ -28,11 +29,28 @@ def resound(sound: Sound, levels: Floats, hidden: NDArray[np.bool_]) -> Floats:
     levels [T, n_mels] in [0, 1], hidden [T, n_mels]. Where all is visible, magnitudes and phases are the
     sound's own; where it is hidden, magnitudes come from the mel bands by non-negative least squares, and
     phases by Griffin and Lim's iteration (IEEE Transactions on ASSP 32(2), 1984), beginning with zero.
-    The same input gives the same sound.
+    The same input gives the same sound. Long ones are made block by block, each faded into the next.
     """
-    mel = sound.mel
-    if not hidden.any():
-        return sound.samples
+    mel, total = sound.mel, len(sound.samples)
+    rounds = _rounds(total / mel.sample_rate)
+    size = round(BLOCK_SECONDS / mel.frame_seconds)
+    margin = max(round(MARGIN_SECONDS / mel.frame_seconds), -(-2 * mel.n_fft // mel.hop_length))
+    made = np.zeros(total, np.float32)
+    for start in range(0, len(levels), size):
+        first, last = max(0, start - margin), start + size + margin
+        part = slice(first * mel.hop_length, min(last * mel.hop_length, total))
+        block = sound.samples[part]
+        if hidden[first:last].any():
+            block = _resound(Sound(block, mel), levels[first:last], hidden[first:last], rounds)
+        at = np.arange(part.start, part.stop) / mel.hop_length
+        rise = (at - start) / (2 * margin) + 0.5 if start else np.ones_like(at)
+        fall = (start + size - at) / (2 * margin) + 0.5 if part.stop < total else np.ones_like(at)
+        made[part] += block * np.clip(np.minimum(rise, fall), 0, 1).astype(np.float32)
+    return made
+
+
+def _resound(sound: Sound, levels: Floats, hidden: NDArray[np.bool_], rounds: int) -> Floats:
+    mel, samples = sound.mel, len(sound.samples)
     own = mel.stft(sound.samples)
     share = _share(mel, hidden)
     affected = hidden.any(axis=1)
@@ -40,13 +58,12 @@ def resound(sound: Sound, levels: Floats, hidden: NDArray[np.bool_]) -> Floats:
     power[affected] += share[affected] * (linear_power(mel, to_power(levels[affected])) - power[affected])
     magnitude = np.sqrt(power)
     known = share < 0.5  # where most of what a bin tells the bands is visible
-    phase = np.exp(1j * np.angle(own)).astype(np.complex64)
-    spectrum = (magnitude * np.where(known, phase, 1)).astype(np.complex64)
-    for _ in range(_rounds(len(sound.samples) / mel.sample_rate)):
-        found = mel.stft(mel.istft(spectrum, len(sound.samples)))
-        found /= np.maximum(np.abs(found), _TINY)
-        spectrum = (magnitude * np.where(known, phase, found)).astype(np.complex64)
-    return mel.istft(spectrum, len(sound.samples))
+    phase = own / np.maximum(np.abs(own), _TINY)
+    spectrum = magnitude * np.where(known, phase, np.complex64(1))
+    for _ in range(rounds):
+        found = mel.stft(mel.istft(spectrum, samples))
+        spectrum = magnitude * np.where(known, phase, found / np.maximum(np.abs(found), _TINY))
+    return mel.istft(spectrum, samples)
 
 
 def linear_power(mel: MelSettings, bands: Floats) -> Floats:
@@ -55,10 +72,10 @@ def linear_power(mel: MelSettings, bands: Floats) -> Floats:
     Non-negative least squares by multiplicative updates (Lee and Seung, NIPS 2000). Bins in no band are silent.
     """
     filters = mel.filters
-    gram, target = filters @ filters.T, bands @ filters.T
+    target = bands @ filters.T
     power = target / np.maximum(filters.sum(1), _TINY)
     for _ in range(INVERSION_ROUNDS):
-        power = power * (target / np.maximum(power @ gram, _TINY))
+        power = power * (target / np.maximum((power @ filters) @ filters.T, _TINY))
     return np.asarray(power, np.float32)
 
 
