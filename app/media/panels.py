@@ -27,16 +27,19 @@ def image_panels(original: Floats, hidden: NDArray[np.bool_], predicted: Floats)
 def spectrogram_panels(original: Floats, hidden: NDArray[np.bool_], predicted: Floats) -> Pixels:
     """Sounds as people draw them: time from left to right, low frequencies at the bottom, loudness as colour.
 
-    original, predicted [T, F, 1] in [0, 1]; hidden [T, F] → uint8 [H, W, 3], the panels one above the other.
-    What is longer than LINE frames goes on below, and of what is very long some frames are left out.
+    original, predicted [T, F, 1] in [0, 1]; hidden [T, F] → uint8 [H, W, 3]. The panels of a short sound stand side
+    by side, those of a longer one are stacked. What is longer than LINE frames goes on below, and of what is
+    very long some frames are left out.
     """
     step = -(-len(original) // (LINE * MAX_LINES))
     seen, guess, grey = original[::step, ::-1, 0], predicted[::step, ::-1, 0], hidden[::step, ::-1]
     masked = np.where(grey[..., None], np.uint8(round(GREY * 255)), colours(seen))
     panels = [panel.swapaxes(0, 1) for panel in (colours(seen), masked, colours(guess))]
+    if len(panels) * len(seen) <= LINE:
+        return side_by_side([enlarge(panel) for panel in panels])
     width = min(LINE, len(seen))
     lines = [stack([_widened(p[:, at : at + width], width) for p in panels]) for at in range(0, len(seen), width)]
-    return enlarge(stack(lines)) if len(lines) == 1 else stack(lines)
+    return stack(lines)
 
 
 def _widened(pixels: Pixels, width: int) -> Pixels:

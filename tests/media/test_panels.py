@@ -12,17 +12,26 @@ def test_louder_is_brighter() -> None:
 
 
 def test_time_goes_right_and_low_frequencies_are_at_the_bottom() -> None:
-    original = np.zeros((200, 130, 1), np.float32)
+    original = np.zeros((400, 130, 1), np.float32)
     original[:20, :10] = 1  # low, at the beginning
-    hidden = np.zeros((200, 130), bool)
+    hidden = np.zeros((400, 130), bool)
     hidden[100:, :] = True
     shown = spectrogram_panels(original, hidden, np.ones_like(original))
-    assert shown.shape == (3 * 130 + 2 * GAP, 200, 3)
+    assert shown.shape == (3 * 130 + 2 * GAP, 400, 3)
     first, masked, predicted = shown[:130], shown[130 + GAP : 260 + GAP], shown[-130:]
     loud, quiet = colours(np.array([1.0, 0.0], np.float32))
     assert (first[-10:, :20] == loud).all() and (first[:-10] == quiet).all() and (first[:, 20:] == quiet).all()
     assert (masked[:, 100:] == 128).all() and np.array_equal(masked[:, :100], first[:, :100])
     assert (predicted == loud).all()
+
+
+def test_short_sounds_stand_side_by_side_and_large() -> None:
+    values = np.zeros((48, 64, 1), np.float32)
+    hidden = np.zeros((48, 64), bool)
+    hidden[:24] = True
+    shown = spectrogram_panels(values, hidden, values)
+    assert shown.shape == (3 * 64, 3 * 3 * 48 + 2 * GAP, 3)  # each pixel is three
+    assert (shown[:, 144 + GAP : 144 + GAP + 72] == 128).all()
 
 
 @pytest.mark.parametrize(("frames", "lines"), [(LINE, 1), (LINE + 1, 2), (3 * LINE, 3), (100 * LINE, 50)])
