@@ -128,6 +128,15 @@ def test_an_answer_is_as_long_as_its_sound(objective: AudioObjective) -> None:
     assert np.array_equal(reconstruct(objective, sound(0, 1.05), grid=grid.tolist()).mask, grid)
 
 
+def test_a_whole_window_may_be_hidden_but_not_the_whole_sound(objective: AudioObjective) -> None:
+    result = reconstruct(objective, sound(0, 0.9), ranges=((0.0, WINDOW),))
+    assert result.mask[:5].all() and not result.mask[5:].any()
+    assert np.isfinite([result.loss, result.psnr]).all() and np.isfinite(result.predicted).all()
+    with pytest.raises(InvalidValue, match="hides every patch") as error:
+        reconstruct(objective, sound(0, 0.9), ranges=((0.0, 0.9),))
+    assert error.value.param == "ranges"
+
+
 @pytest.mark.parametrize("strategy", ["random", "time", "frequency", "time-frequency"])
 def test_strategies_are_those_of_audiomae(objective: AudioObjective, strategy: str) -> None:
     result = reconstruct(objective, sound(0, 0.8), strategy=strategy, ratio=0.4, seed=3)
