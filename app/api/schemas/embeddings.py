@@ -48,8 +48,4 @@ EXAMPLES = {
         "summary": "Pooling, normalisation and truncation",
         "value": {"input": "A long text …", "pooling": "cls", "normalize": False, "truncate": True},
     },
-    "windows": {
-        "summary": "A long sound, window by window",
-        "value": {"model": "cloze-audio", "input": "data:audio/flac;base64,…", "output": "windows"},
-    },
 }
