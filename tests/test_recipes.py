@@ -6,7 +6,9 @@ import pytest
 from pydantic import ValidationError
 
 from app.errors import InvalidValue
-from app.recipes import METHODS, MaeHyperparameters, MlmHyperparameters, method_for, preset
+from app.objectives.audio.mel import MelSettings
+from app.recipes import METHODS, AudioMaeHyperparameters, MaeHyperparameters, MlmHyperparameters, method_for, preset
+from app.recipes.audio import spectrogram
 from app.types import Modality
 
 PAGE = (Path(__file__).parents[1] / "docs" / "pretraining.md").read_text(encoding="utf-8")
@@ -75,6 +77,49 @@ def test_patches_must_fill_the_image() -> None:
 
 
 @pytest.mark.parametrize(
+    ("given", "param"),
+    [
+        ({"window_frames": 500}, "patch_size"),
+        ({"n_mels": 16}, "patch_size"),
+        ({"patch_size": 12}, "patch_size"),
+        ({"n_fft": 256}, "win_length"),
+        ({"hop_length": 500}, "hop_length"),
+        ({"f_max": 9000}, "f_max"),
+        ({"f_min": 8000}, "f_max"),
+        ({"n_mels": 128, "n_fft": 512}, "n_mels"),
+    ],
+)
+def test_spectrograms_that_cannot_be_are_refused(given: dict[str, Any], param: str) -> None:
+    with pytest.raises(InvalidValue) as error:
+        AudioMaeHyperparameters(**given).check_for(preset("audiomae-tiny"))
+    assert error.value.param == param
+
+
+def test_spectrograms_follow_their_sample_rate() -> None:
+    config = preset("audiomae-tiny") or {}
+    for given in (
+        {},
+        {"sample_rate": 8000, "window_frames": 64, "patch_size": 8},
+        {"sample_rate": 44_100, "n_mels": 128},
+    ):
+        AudioMaeHyperparameters(**given).check_for(config)
+    mel = spectrogram(config, AudioMaeHyperparameters(sample_rate=8000))
+    assert (mel["n_fft"], mel["win_length"], mel["hop_length"]) == (512, 200, 80)
+    assert (mel["n_mels"], mel["f_min"], mel["f_max"]) == (64, 20.0, 4000.0)
+    with pytest.raises(InvalidValue, match="fixed in a stored model") as error:
+        AudioMaeHyperparameters(sample_rate=8000).check_for(None)
+    assert error.value.param == "sample_rate"
+
+
+@pytest.mark.parametrize("name", METHODS["audiomae"].presets)
+@pytest.mark.parametrize("rate", [8000, 16_000, 22_050, 44_100])
+def test_no_band_of_a_preset_is_empty(name: str, rate: int) -> None:
+    hyperparameters, config = AudioMaeHyperparameters(sample_rate=rate), preset(name) or {}
+    hyperparameters.check_for(config)
+    assert MelSettings(**spectrogram(config, hyperparameters)).filters.any(axis=0).all()
+
+
+@pytest.mark.parametrize(
     ("model", "modality", "architecture", "method"),
     [
         ("bert-mini", None, None, "mlm"),
@@ -82,6 +127,8 @@ def test_patches_must_fill_the_image() -> None:
         ("mine", Modality.TEXT, "roberta", "mlm"),
         ("mine", Modality.IMAGE, "vit", "simmim"),
         ("mine", Modality.IMAGE, "vit_mae", "mae"),
+        ("mine", Modality.AUDIO, "vit_mae", "audiomae"),
+        ("audiomae-tiny", None, None, "audiomae"),
         ("mine", None, None, None),
     ],
 )

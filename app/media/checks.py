@@ -19,4 +19,5 @@ def _check_text(path: Path, filename: str, hp: Any) -> DocumentSample:
 CHECKS: dict[Modality, Callable[[Path, str, Any], Any]] = {
     Modality.TEXT: _check_text,
     Modality.IMAGE: lambda path, filename, hp: check_samples(path, filename, Modality.IMAGE),
+    Modality.AUDIO: lambda path, filename, hp: check_samples(path, filename, Modality.AUDIO),
 }

@@ -11,12 +11,46 @@ Floats = NDArray[np.float32]
 GAP = 4  # white pixels between panels
 GREY = 0.5
 SMALLEST = 128  # pixels: smaller panels are enlarged by a whole number
+LINE, MAX_LINES = 1024, 64  # frames of a spectrogram that are drawn side by side, and lines of them
+
+# Every ninth of matplotlib's map of this name (CC0), between which it is as good as linear.
+VIRIDIS = [(68, 1, 84), (72, 40, 120), (62, 74, 137), (49, 104, 142), (38, 130, 142),
+           (31, 158, 137), (53, 183, 121), (109, 205, 89), (180, 222, 44), (253, 231, 37)]  # fmt: skip
 
 
 def image_panels(original: Floats, hidden: NDArray[np.bool_], predicted: Floats) -> Pixels:
     """original, predicted [H, W, 1 or 3] in [0, 1]; hidden [H, W] → uint8 [H', W', 3], the panels side by side."""
     masked = grey_out(original, hidden)
     return side_by_side([enlarge(to_pixels(panel)) for panel in (original, masked, predicted)])
+
+
+def spectrogram_panels(original: Floats, hidden: NDArray[np.bool_], predicted: Floats) -> Pixels:
+    """Sounds as people draw them: time from left to right, low frequencies at the bottom, loudness as colour.
+
+    original, predicted [T, F, 1] in [0, 1]; hidden [T, F] → uint8 [H, W, 3]. The panels of a short sound stand side
+    by side, those of a longer one are stacked. What is longer than LINE frames goes on below, and of what is
+    very long some frames are left out.
+    """
+    step = -(-len(original) // (LINE * MAX_LINES))
+    seen, guess, grey = original[::step, ::-1, 0], predicted[::step, ::-1, 0], hidden[::step, ::-1]
+    masked = np.where(grey[..., None], np.uint8(round(GREY * 255)), colours(seen))
+    panels = [panel.swapaxes(0, 1) for panel in (colours(seen), masked, colours(guess))]
+    if len(panels) * len(seen) <= LINE:
+        return side_by_side([enlarge(panel) for panel in panels])
+    width = min(LINE, len(seen))
+    lines = [stack([_widened(p[:, at : at + width], width) for p in panels]) for at in range(0, len(seen), width)]
+    return stack(lines)
+
+
+def _widened(pixels: Pixels, width: int) -> Pixels:
+    return np.pad(pixels, ((0, 0), (0, width - pixels.shape[1]), (0, 0)), constant_values=255)
+
+
+def colours(values: Floats) -> Pixels:
+    """[...] in [0, 1] → uint8 [..., 3] by the map viridis, in which what is higher is brighter."""
+    places = np.linspace(0, 1, len(VIRIDIS))
+    channels = [np.interp(values, places, channel) for channel in zip(*VIRIDIS, strict=True)]
+    return np.round(np.stack(channels, axis=-1)).astype(np.uint8)
 
 
 def grey_out(values: Floats, hidden: NDArray[np.bool_]) -> Floats:

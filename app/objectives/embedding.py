@@ -15,7 +15,8 @@ class EmbedItem:
 
     pooling, normalize: None is the model's own way. dimensions: keep only the first ones.
     truncate, truncation_side: of a text that is longer than the model reads.
-    output: one vector for the input, or one a token (a patch, in media), special tokens included.
+    output: one vector for the input, one a window of it (media only), or one a token (a patch, in media),
+    special tokens included.
     """
 
     input: str | tuple[int, ...] | bytes
@@ -24,10 +25,11 @@ class EmbedItem:
     truncate: bool = False
     truncation_side: TruncationSide = TruncationSide.RIGHT
     dimensions: int | None = None
-    output: Literal["pooled", "tokens"] = "pooled"
+    output: Literal["pooled", "windows", "tokens"] = "pooled"
 
 
 @dataclass(frozen=True)
 class EmbedResult:
-    vector: NDArray[np.float32]  # [D], or [tokens, D] for output="tokens"
+    vector: NDArray[np.float32]  # [D], [windows, D] or [tokens, D], as `output` asks for
     tokens: int  # that the model read, special ones included
+    times: tuple[tuple[float, float], ...] | None = None  # of the windows: (start, end) in seconds, where it has any

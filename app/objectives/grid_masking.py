@@ -5,6 +5,7 @@ exactly so many. → hidden [*shape]
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,14 +53,44 @@ def hide_squares(shape: tuple[int, ...], count: int, rng: np.random.Generator) -
     rows, columns = shape
     coarse = -(-columns // SQUARE)
     square = (np.arange(rows)[:, None] // SQUARE) * coarse + np.arange(columns) // SQUARE
-    turn = rng.permutation(int(square.max()) + 1)[square]  # when each patch's square is taken
-    hidden = np.zeros(shape, dtype=bool)
-    hidden.flat[np.argsort(turn, axis=None, kind="stable")[:count]] = True
+    return _earliest(rng.permutation(int(square.max()) + 1)[square], count, np.arange(square.size))
+
+
+def hide_times(shape: tuple[int, ...], count: int, rng: np.random.Generator) -> Bools:
+    """Whole rows, which are moments of a spectrogram (AudioMAE, arXiv 2207.06405); the last one is cut to the count."""
+    return _lines(np.broadcast_to(rng.random((shape[0], 1)), shape), count, rng)
+
+
+def hide_frequencies(shape: tuple[int, ...], count: int, rng: np.random.Generator) -> Bools:
+    """Whole columns, which are frequencies of a spectrogram (AudioMAE); the last one is cut to the count."""
+    return _lines(np.broadcast_to(rng.random(shape[1]), shape), count, rng)
+
+
+def hide_times_and_frequencies(shape: tuple[int, ...], count: int, rng: np.random.Generator) -> Bools:
+    """Whole rows and whole columns, about the same share of each (AudioMAE); the last one is cut to the count."""
+    return _lines(np.minimum(rng.random((shape[0], 1)), rng.random(shape[1])), count, rng)
+
+
+def _lines(turn: NDArray[np.float64], count: int, rng: np.random.Generator) -> Bools:
+    """By turn, and at random within one: a line that is cut is not always cut at the same end."""
+    return _earliest(turn, count, rng.permutation(turn.size))
+
+
+def _earliest(turn: NDArray[Any], count: int, ties: NDArray[np.int64]) -> Bools:
+    """Hides by turn: turn [*shape] says when each patch is taken, ties [N] who goes first of those of one turn."""
+    hidden = np.zeros(turn.shape, dtype=bool)
+    hidden.flat[np.lexsort((ties, turn.reshape(-1)))[:count]] = True
     return hidden
 
 
 # Those of a two-dimensional grid; what else a modality offers stands with it.
 SAMPLERS: dict[str, GridSampler] = {"random": hide_random, "block": hide_blocks, "square": hide_squares}
+SPECTROGRAM_SAMPLERS: dict[str, GridSampler] = {
+    "random": hide_random,
+    "time": hide_times,
+    "frequency": hide_frequencies,
+    "time-frequency": hide_times_and_frequencies,
+}
 
 
 def sample(

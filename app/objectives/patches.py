@@ -7,7 +7,7 @@ and VideoMAE (arXiv 2203.12602) order them.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -41,6 +41,14 @@ class PatchGrid:
     @property
     def count(self) -> int:
         return math.prod(self.shape)
+
+    def rows(self, length: int) -> int:
+        """Patches along the first axis that the first `length` places of an item touch."""
+        return -(-length // self.patch[0])
+
+    def first(self, rows: int) -> "PatchGrid":
+        """Its first `rows` of patches alone."""
+        return replace(self, sizes=(rows * self.patch[0], *self.sizes[1:]))
 
     def cut(self, items: NDArray[Any]) -> NDArray[Any]:
         """[..., *sizes, C] → [..., N, P]"""

@@ -1,6 +1,6 @@
 """What reconstruction takes and gives back, in every modality that is cut into patches. No torch."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -72,15 +72,24 @@ class MaskDefaults:
     samplers: dict[str, GridSampler]
 
 
-def draw_masks(request: MaskRequest, windows: int, shape: tuple[int, ...], defaults: MaskDefaults) -> NDArray[np.bool_]:
-    """The masks of a request without boxes and ranges, one a window. → [windows, *shape]. Raises InvalidValue."""
+def draw_masks(
+    request: MaskRequest, rows: Sequence[int], shape: tuple[int, ...], defaults: MaskDefaults
+) -> NDArray[np.bool_]:
+    """The masks of a request without boxes and ranges, one a window. → [windows, *shape]. Raises InvalidValue.
+
+    rows: of each window, how many places along the first axis are not padding, which is never hidden.
+    """
+    masks = np.zeros((len(rows), *shape), dtype=bool)
     if request.grid is not None:
-        joined = checked_mask(_explicit(request.grid, (windows * shape[0], *shape[1:])), "mask")
-        return joined.reshape(windows, *shape)
+        total = sum(rows)
+        masks.reshape(-1, *shape[1:])[:total] = checked_mask(_explicit(request.grid, (total, *shape[1:])), "mask")
+        return masks
     strategy = request.strategy or defaults.strategy
     ratio = defaults.ratio if request.ratio is None else request.ratio
-    generators = [np.random.default_rng([request.seed, window]) for window in range(windows)]
-    return np.stack([sample(defaults.samplers, strategy, shape, ratio, rng) for rng in generators])
+    for window, (mask, filled) in enumerate(zip(masks, rows, strict=True)):
+        rng = np.random.default_rng([request.seed, window])
+        mask[:filled] = sample(defaults.samplers, strategy, (filled, *shape[1:]), ratio, rng)
+    return masks
 
 
 def checked_mask(mask: NDArray[np.bool_], param: str) -> NDArray[np.bool_]:

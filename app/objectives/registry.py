@@ -4,6 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from app.errors import InvalidModel
+from app.objectives.audio import load as audio
+from app.objectives.audio.processing import is_audio
 from app.objectives.base import Objective
 from app.objectives.image import load as image
 from app.objectives.model_files import read_json
@@ -13,15 +15,18 @@ from app.types import Modality
 LOADERS: dict[Modality, Callable[[Path], Objective]] = {
     Modality.TEXT: text.load_text,
     Modality.IMAGE: image.load_image,
+    Modality.AUDIO: audio.load_audio,
 }
 MODEL_TYPES: dict[str, Modality] = {
     **dict.fromkeys(text.MODEL_TYPES, Modality.TEXT),
     **dict.fromkeys(image.MODEL_TYPES, Modality.IMAGE),
 }
+# What tells a modality whose architecture is another's too.
+MARKERS: dict[Modality, Callable[[Path], bool]] = {Modality.AUDIO: is_audio}
 
 
 def load(folder: Path) -> Objective:
-    """Loads the model in `folder`, by its manifest's modality or else its configuration's model_type.
+    """Loads the model in `folder`, by its manifest's modality or else its processor file and model_type.
 
     Raises InvalidModel for a folder that holds none.
     """
@@ -36,6 +41,8 @@ def modality(folder: Path) -> Modality:
         if found is None:
             raise InvalidModel(f"no model of modality {name!r} can be loaded")
         return found
+    if marked := next((m for m, is_marked in MARKERS.items() if is_marked(folder)), None):
+        return marked
     model_type = str(read_json(folder / "config.json").get("model_type"))
     if model_type not in MODEL_TYPES:
         raise InvalidModel(f"model_type {model_type!r} is not one of {', '.join(sorted(MODEL_TYPES))}")

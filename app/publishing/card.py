@@ -18,6 +18,8 @@ _EXAMPLES: dict[tuple[Modality, Task], str] = {
     (Modality.TEXT, Task.EMBED): _EMBED % "A sentence to compare with others.",
     (Modality.IMAGE, Task.EMBED): _EMBED % "data:image/jpeg;base64,…",
     (Modality.IMAGE, Task.RECONSTRUCT): _RECONSTRUCT % "photo.jpg",
+    (Modality.AUDIO, Task.EMBED): _EMBED % "data:audio/flac;base64,…",
+    (Modality.AUDIO, Task.RECONSTRUCT): _RECONSTRUCT % "sound.flac",
 }
 
 

@@ -8,7 +8,8 @@ A new modality is one module here and one line in METHODS.
 from collections.abc import Mapping
 from typing import Any
 
-from app.recipes import image, text
+from app.recipes import audio, image, text
+from app.recipes.audio import AudioMaeHyperparameters
 from app.recipes.base import Method, TrainingHyperparameters
 from app.recipes.image import ImageHyperparameters, MaeHyperparameters, SimMimHyperparameters
 from app.recipes.patches import PatchHyperparameters
@@ -18,6 +19,7 @@ from app.types import Modality
 __all__ = [
     "METHODS",
     "TEXT_PRESETS",
+    "AudioMaeHyperparameters",
     "ImageHyperparameters",
     "MaeHyperparameters",
     "Method",
@@ -29,7 +31,7 @@ __all__ = [
     "preset",
 ]
 
-METHODS: dict[str, Method] = {**text.METHODS, **image.METHODS}
+METHODS: dict[str, Method] = {**text.METHODS, **image.METHODS, **audio.METHODS}
 
 
 def preset(name: str) -> Mapping[str, Any] | None:

@@ -17,6 +17,7 @@ from app.objectives.text.items import FillMaskItem
 from app.types import Modality, Pooling, Task
 from tests.fakes.image_data import picture_zip
 from tests.fakes.perform import perform
+from tests.fakes.tiny_audio import MEL, samples, sound, sound_file, sound_zip, tiny_audio_folder
 from tests.fakes.tiny_images import picture, tiny_image_folder
 from tests.fakes.tiny_models import CORPUS, tiny_bert_folder
 
@@ -61,6 +62,20 @@ def png(pixels: np.ndarray) -> bytes:
     return out.getvalue()
 
 
+def guess_levels(objective: Objective) -> tuple[np.ndarray, np.ndarray]:
+    """Of a sound with another one in its middle, of which every patch that hears it is hidden."""
+    wave = samples(3, 0.8)
+    other = wave.copy()
+    other[2600:3800] = samples(4, 0.15)
+    # 0.325 to 0.475 s, and as much of a frame as reaches beyond them
+    reach = MEL.n_fft / MEL.sample_rate
+    items = [
+        ReconstructItem(sound_file(w), MaskRequest(ranges=((0.325 - reach, 0.475 + reach),))) for w in (wave, other)
+    ]
+    results = perform(objective.tasks[Task.RECONSTRUCT], items)
+    return tuple(result.predicted[result.hidden] for result in results)  # type: ignore[return-value]
+
+
 def text_source(folder: Path) -> Path:
     path = folder / "corpus.jsonl"
     path.write_text("\n".join(json.dumps({"text": f"{a} {b}"}) for a in CORPUS for b in CORPUS[:3]))
@@ -90,6 +105,30 @@ def image_case(method: str, architecture: str, **settings: Any) -> Case:
     )
 
 
+def audio_case(mask: MaskRequest, **settings: Any) -> Case:
+    return Case(
+        Modality.AUDIO,
+        lambda path: tiny_audio_folder(path, **settings),
+        {
+            Task.EMBED: [
+                EmbedItem(sound(0)),
+                EmbedItem(sound(1, 0.9), pooling=Pooling.CLS, normalize=False),
+                EmbedItem(sound(2, 0.1, 16000), output="tokens"),
+                EmbedItem(sound(3, 1.0, form="OGG"), output="windows"),
+            ],
+            Task.RECONSTRUCT: [
+                ReconstructItem(sound(0)),
+                ReconstructItem(sound(1, 0.9), mask),
+                ReconstructItem(sound(2, 0.5), MaskRequest(ranges=((0.1, 0.2),))),
+            ],
+        },
+        guess_levels,
+        "audiomae",
+        lambda folder: sound_zip(folder / "sounds.zip", 12),
+        {"batch_size": 4},
+    )
+
+
 CASES: dict[str, Case] = {
     "text": Case(
         Modality.TEXT,
@@ -109,4 +148,6 @@ CASES: dict[str, Case] = {
     "mae": image_case("mae", "vit_mae"),
     "mae-norm": image_case("mae", "vit_mae", norm_pix_loss=True),
     "simmim": image_case("simmim", "vit"),
+    "audiomae": audio_case(MaskRequest("time-frequency", 0.6, seed=3)),
+    "audiomae-norm": audio_case(MaskRequest("time", 0.5, seed=3), norm_pix_loss=True, mask_strategy="time-frequency"),
 }

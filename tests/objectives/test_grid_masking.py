@@ -2,25 +2,37 @@ import numpy as np
 import pytest
 
 from app.errors import InvalidValue
-from app.objectives.grid_masking import SAMPLERS, hidden_count, hide_blocks, hide_squares, sample
+from app.objectives.grid_masking import (
+    SAMPLERS,
+    SPECTROGRAM_SAMPLERS,
+    hidden_count,
+    hide_blocks,
+    hide_frequencies,
+    hide_squares,
+    hide_times,
+    hide_times_and_frequencies,
+    sample,
+)
+
+ALL = SAMPLERS | SPECTROGRAM_SAMPLERS
 
 
-@pytest.mark.parametrize("strategy", SAMPLERS)
-@pytest.mark.parametrize("shape", [(14, 14), (8, 8), (5, 7), (3, 3)])
+@pytest.mark.parametrize("strategy", ALL)
+@pytest.mark.parametrize("shape", [(14, 14), (8, 8), (5, 7), (3, 3), (64, 4), (1, 4)])
 @pytest.mark.parametrize("ratio", [0.1, 0.5, 0.75, 0.95])
 def test_every_sampler_hides_exactly_the_count_and_follows_its_seed(
     strategy: str, shape: tuple[int, int], ratio: float
 ) -> None:
     count = hidden_count(shape[0] * shape[1], ratio)
-    masks = [SAMPLERS[strategy](shape, count, np.random.default_rng(seed)) for seed in (0, 0, 1, 2, 3, 4)]
+    masks = [ALL[strategy](shape, count, np.random.default_rng(seed)) for seed in (0, 0, 1, 2, 3, 4)]
     assert all(mask.shape == shape and mask.sum() == count for mask in masks)
     assert np.array_equal(masks[0], masks[1])
-    if count > 1:
+    if 1 < count < shape[0] * shape[1] - 1:
         assert len({mask.tobytes() for mask in masks}) > 1
 
 
 def test_every_patch_is_hidden_sooner_or_later() -> None:
-    for sampler in SAMPLERS.values():
+    for sampler in ALL.values():
         rng = np.random.default_rng(0)
         shares = np.mean([sampler((8, 8), 32, rng) for _ in range(300)], axis=0)
         assert shares.min() > 0.1 and shares.max() < 0.9
@@ -40,6 +52,19 @@ def test_blocks_and_squares_hang_together() -> None:
 def test_squares_are_aligned() -> None:
     mask = hide_squares((8, 8), 32, np.random.default_rng(0))
     assert np.array_equal(mask.reshape(4, 2, 4, 2).all((1, 3)), mask.reshape(4, 2, 4, 2).any((1, 3)))
+
+
+def test_times_and_frequencies_are_hidden_whole() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        times, frequencies = (s((20, 8), 80, rng) for s in (hide_times, hide_frequencies))
+        assert times.all(1).sum() == 10 and frequencies.all(0).sum() == 4
+        both = hide_times_and_frequencies((20, 20), 300, rng)
+        rows, columns = both.all(1), both.all(0)
+        assert (rows[:, None] | columns).sum() >= 300 - 19  # but for the last line, which is cut
+    shares = np.mean([[m.all(1).mean(), m.all(0).mean()] for m in
+                      (hide_times_and_frequencies((20, 20), 300, rng) for _ in range(200))], axis=0)  # fmt: skip
+    assert np.allclose(shares, 0.5, atol=0.06)  # of each axis half, which leaves a quarter
 
 
 def test_something_stays_visible() -> None:

@@ -11,23 +11,31 @@ DEFAULTS = MaskDefaults("random", 0.75, SAMPLERS)
 
 
 def test_the_seed_decides_and_windows_differ() -> None:
-    first, again, other = (draw_masks(MaskRequest(seed=seed), 2, (8, 8), DEFAULTS) for seed in (3, 3, 4))
+    first, again, other = (draw_masks(MaskRequest(seed=seed), [8, 8], (8, 8), DEFAULTS) for seed in (3, 3, 4))
     assert first.shape == (2, 8, 8) and first.sum() == 96
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
     assert not np.array_equal(first[0], first[1])
 
 
+def test_padding_is_never_hidden() -> None:
+    masks = draw_masks(MaskRequest(ratio=0.5), [4, 3], (4, 2), DEFAULTS)
+    assert masks.sum((1, 2)).tolist() == [4, 3] and not masks[1, 3:].any()
+    grid = [[0, 1]] * 7
+    explicit = draw_masks(MaskRequest(grid=grid), [4, 3], (4, 2), DEFAULTS)
+    assert explicit.reshape(8, 2).astype(int).tolist() == [*grid, [0, 0]]
+
+
 def test_what_is_asked_for_replaces_the_models_own() -> None:
-    assert draw_masks(MaskRequest(ratio=0.25), 1, (8, 8), DEFAULTS).sum() == 16
-    squares = draw_masks(MaskRequest(strategy="square", ratio=0.5), 1, (8, 8), DEFAULTS)[0]
+    assert draw_masks(MaskRequest(ratio=0.25), [8], (8, 8), DEFAULTS).sum() == 16
+    squares = draw_masks(MaskRequest(strategy="square", ratio=0.5), [8], (8, 8), DEFAULTS)[0]
     assert np.array_equal(squares[::2, ::2], squares[1::2, 1::2])
 
 
 def test_an_explicit_grid_is_taken_as_it_is() -> None:
-    mask = draw_masks(MaskRequest(grid=[[1, 0], [False, True]]), 1, (2, 2), DEFAULTS)
+    mask = draw_masks(MaskRequest(grid=[[1, 0], [False, True]]), [2], (2, 2), DEFAULTS)
     assert mask.tolist() == [[[True, False], [False, True]]]
-    assert draw_masks(MaskRequest(grid=[[1], [0]]), 2, (1, 1), DEFAULTS).tolist() == [[[True]], [[False]]]
+    assert draw_masks(MaskRequest(grid=[[1], [0]]), [1, 1], (1, 1), DEFAULTS).tolist() == [[[True]], [[False]]]
 
 
 @pytest.mark.parametrize(
@@ -43,7 +51,7 @@ def test_an_explicit_grid_is_taken_as_it_is() -> None:
 )
 def test_a_wrong_grid_is_refused(grid: Any, message: str) -> None:
     with pytest.raises(InvalidValue, match=message) as error:
-        draw_masks(MaskRequest(grid=grid), 1, (2, 2), DEFAULTS)
+        draw_masks(MaskRequest(grid=grid), [2], (2, 2), DEFAULTS)
     assert error.value.param == "mask"
 
 

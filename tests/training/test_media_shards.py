@@ -82,3 +82,14 @@ def test_a_single_item_cannot_be_split(make: Make, tmp_path: Path) -> None:
         split_items([shard], [], 0.2, seed=0, patches=16)
     parts, held = split_items([shard], [shard], 0.2, seed=0, patches=16)
     assert (len(parts[0]), len(held)) == (1, 1)
+
+
+def test_long_items_are_cut_into_samples_and_stay_together(make: Make, tmp_path: Path) -> None:
+    shard = make(picture_zip(tmp_path / "a.zip", count=6))  # of 36 rows each
+    [part], held = split_items([shard], [], 0.3, seed=0, patches=16, window=10)
+    assert (len(part), len(held)) == (4 * 3, 2 * 3) and part.tokens == 12 * 16
+    assert all(len(part[i]) == 12 for i in range(12))
+    whole = {np.concatenate([part[i + j] for j in range(3)]).tobytes() for i in range(0, 12, 3)}
+    assert len(whole) == 4 and whole <= {shard[i].tobytes() for i in range(6)}
+    [short], _ = split_items([shard], [shard], 0.3, seed=0, patches=16, window=37)
+    assert len(short) == 6 and np.array_equal(short[0], shard[0])

@@ -1,7 +1,8 @@
 """POST /v1/embeddings: OpenAI's route, with Cloze's own options beside it."""
 
 import base64
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, Any
 
 import numpy as np
 import orjson
@@ -23,7 +24,10 @@ router = APIRouter(route_class=StrictJsonRoute, tags=["Inference"])
 async def embeddings(
     body: Annotated[EmbeddingsRequest, Body(openapi_examples=EXAMPLES)], request: Request, services: ServicesDep
 ) -> Response:
-    """One vector an input: a text, a list of integers (token ids), or media as a data URI or typed input."""
+    """One vector an input: a text, a list of integers (token ids), or media as a data URI or typed input.
+
+    With `output` windows, one a window of it.
+    """
     services.check_inputs(len(body.input))
     inputs = await fetched(services, body.input)
     engine = await services.pool.get(body.model)
@@ -35,6 +39,7 @@ async def embeddings(
             truncate=body.truncate,
             truncation_side=body.truncation_side,
             dimensions=body.dimensions,
+            output=body.output,
         )
         for each in inputs
     ]
@@ -42,12 +47,26 @@ async def embeddings(
     encode = _base64 if body.encoding_format == "base64" else np.ascontiguousarray
     answer = {
         "object": "list",
-        "data": [{"object": "embedding", "index": i, "embedding": encode(r.vector)} for i, r in enumerate(results)],
+        "data": [
+            entry for index, result in enumerate(results) for entry in _entries(index, result, body.output, encode)
+        ],
         "model": engine.entry.id,
         "usage": usage(sum(result.tokens for result in results)).model_dump(),
     }
     # Written straight from the arrays: half a million numbers as Python objects would take longer than the model.
     return Response(orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY), media_type="application/json")
+
+
+def _entries(index: int, result: EmbedResult, output: str, encode: Callable[[np.ndarray], Any]) -> list[dict[str, Any]]:
+    """The input's own entry in `data`, or those of its windows."""
+    entry = {"object": "embedding", "index": index}
+    if output == "pooled":
+        return [entry | {"embedding": encode(result.vector)}]
+    spans = [{"start": start, "end": end} for start, end in result.times or ()] or [{}] * len(result.vector)
+    return [
+        entry | {"window": window, "embedding": encode(vector)} | span
+        for window, (vector, span) in enumerate(zip(result.vector, spans, strict=True))
+    ]
 
 
 def _base64(vector: np.ndarray) -> str:

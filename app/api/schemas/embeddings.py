@@ -18,14 +18,20 @@ class EmbeddingsRequest(Body):
     user: str | None = Field(None, description="Taken for compatibility; not used")
     pooling: Pooling | None = Field(None, description="How token vectors become one; the model's own by default")
     normalize: Annotated[StrictBool, Field(description="Scale to length 1")] = True
+    output: Literal["pooled", "windows"] = Field(
+        "pooled", description="windows: one vector a window of a sound or a video, with its start and end"
+    )
     truncate: Truncate = False
     truncation_side: TruncationSide = TruncationSide.RIGHT
 
 
 class EmbeddingObject(BaseModel):
     object: Literal["embedding"] = "embedding"
-    index: int
+    index: int = Field(description="Of the input; windows of one input share it")
     embedding: list[float] | str
+    window: int | None = Field(None, description="Of the input, for `output` windows")
+    start: float | None = Field(None, description="Of the window, in seconds, where the input has a duration")
+    end: float | None = None
 
 
 class EmbeddingsResponse(BaseModel):

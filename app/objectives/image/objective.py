@@ -5,8 +5,9 @@ from collections.abc import Callable
 from transformers import PreTrainedModel
 
 from app.objectives.grid_masking import SAMPLERS
-from app.objectives.image.architectures import MaeModel, SimMimModel
+from app.objectives.image.architectures import SimMimModel
 from app.objectives.image.processing import ImageReader
+from app.objectives.patch.mae import MaeModel
 from app.objectives.patch.model import PatchModel
 from app.objectives.patch.objective import PatchObjective
 from app.objectives.reconstruction import MaskDefaults

@@ -1,6 +1,6 @@
 """Embeddings of media: one vector an item, or one a patch."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +11,7 @@ from torch import Tensor
 from app.errors import AppError, InvalidValue
 from app.objectives.base import Prepared
 from app.objectives.embedding import EmbedItem, EmbedResult
-from app.objectives.patch.model import PatchModel, Reader
+from app.objectives.patch.model import Given, PatchModel, Reader
 from app.objectives.patch.space import PatchSpace
 from app.types import Modality, Pooling, Task
 
@@ -25,7 +25,11 @@ class EmbedBatch:
 
 
 class Embed:
-    """A TaskHandler: EmbedItem → EmbedResult. The vector of a long item is the mean over its windows."""
+    """A TaskHandler: EmbedItem → EmbedResult.
+
+    The vector of a long item is the mean over its windows, each as often as it has patches. Padding, which
+    the model sees, is pooled nowhere.
+    """
 
     def __init__(self, model: PatchModel, space: PatchSpace, reader: Reader, modality: Modality) -> None:
         self._model, self._space, self._reader, self._modality = model, space, reader, modality
@@ -46,9 +50,9 @@ class Embed:
             )
         if item.pooling is Pooling.CLS and not self._model.class_tokens:
             raise InvalidValue("this model has no class token; pooling can be mean or max", param="pooling")
-        windows = self._reader.read(item.input).windows
-        tokens = len(windows) * (self._model.class_tokens + self._space.grid.count)
-        return Prepared(windows, cost=tokens, key=Task.EMBED, info=item)
+        given = self._reader.read(item.input)
+        tokens = len(given.windows) * (self._model.class_tokens + self._space.grid.count)
+        return Prepared(given.windows, cost=tokens, key=Task.EMBED, info=(item, given))
 
     def collate(self, batch: Sequence[Prepared]) -> EmbedBatch:
         pixels = self._space.normalise(np.concatenate([p.features for p in batch]))
@@ -62,18 +66,24 @@ class Embed:
         return np.split(hidden, np.cumsum(collated.windows)[:-1])
 
     def finish(self, prepared: Prepared, raw: Floats) -> EmbedResult:
-        item: EmbedItem = prepared.info
+        item, given = prepared.info
         if not np.isfinite(raw).all():
             raise AppError("the model computed numbers that are not finite for this input")
-        vector = self._pool(raw, item)[..., : item.dimensions]
+        vector = self._pool(raw, item, given)[..., : item.dimensions]
         if item.normalize is not False:
             vector = vector / np.maximum(np.linalg.norm(vector, axis=-1, keepdims=True), 1e-12)
-        return EmbedResult(vector.astype(np.float32, copy=False), tokens=prepared.cost)
+        return EmbedResult(vector.astype(np.float32, copy=False), prepared.cost, given.times)
 
-    def _pool(self, hidden: Floats, item: EmbedItem) -> Floats:
-        """[W, class_tokens + N, H] → [H], or [W × (class_tokens + N), H] for output="tokens"."""
+    def _pool(self, hidden: Floats, item: EmbedItem, given: Given) -> Floats:
+        """[W, class_tokens + N, H] → [H], [W, H] for output="windows", [W × (class_tokens + N), H] for "tokens"."""
         if item.output == "tokens":
             return hidden.reshape(-1, hidden.shape[-1])
-        patches = hidden[:, self._model.class_tokens :]
-        pooled = {Pooling.CLS: hidden[:, 0], Pooling.MEAN: patches.mean(1), Pooling.MAX: patches.max(1)}
-        return np.asarray(pooled[item.pooling or Pooling.MEAN].mean(0), dtype=np.float32)
+        grid, first = self._space.grid, self._model.class_tokens
+        counts = [rows * (grid.count // grid.shape[0]) for rows in given.rows(grid)]
+        pool: Callable[[Floats, int], Floats] = {
+            Pooling.CLS: lambda window, count: window[0],
+            Pooling.MEAN: lambda window, count: window[first : first + count].mean(0),
+            Pooling.MAX: lambda window, count: window[first : first + count].max(0),
+        }[item.pooling or Pooling.MEAN]
+        pooled = np.stack([pool(window, count) for window, count in zip(hidden, counts, strict=True)])
+        return pooled if item.output == "windows" else np.average(pooled, axis=0, weights=counts)

@@ -15,13 +15,15 @@ from app.objectives.patch.model import PatchModel
 from app.objectives.patch.space import PatchSpace, Scores, decibels
 
 Sample = NDArray[Any]  # of the dataset: [*any, C], uint8 or float in [0, 1]
-Augment = Callable[[Sample, np.random.Generator | None], Sample]
+# A sample → [*sizes, C], and how much of its first axis is not padding.
+Augment = Callable[[Sample, np.random.Generator | None], Sample | tuple[Sample, int]]
 
 
 @dataclass(frozen=True)
 class MaskedItem:
     pixels: Sample  # [*sizes, C], as the dataset's samples are
     hidden: NDArray[np.bool_]  # [N]
+    rows: int  # of patches that are not padding
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,9 @@ class PatchBatch:
     pixels: Tensor  # [B, *sizes, C] uint8 or float
     targets: Tensor  # [B, n, P] the hidden patches of these
     hidden: Tensor  # [B, N] bool, n a row
-    weight: int  # hidden patches: how much the batch counts within its optimiser step
+    counted: Tensor  # [B, n] of the hidden patches, 1 for those that are not padding
+    rows: list[int]  # of each item, of patches that are not padding
+    weight: int  # counted patches: how much the batch counts within its optimiser step
     tokens: int  # patches
 
     def to(self, device: torch.device) -> "PatchBatch":
@@ -59,26 +63,39 @@ class PatchPretraining:
     def mask(self, sample: Sample, rng: np.random.Generator, *, evaluate: bool = False) -> MaskedItem:
         grid = self.space.grid
         sampler, ratio = (self.eval_sampler, self.eval_ratio) if evaluate else (self._sampler, self._ratio)
-        pixels = self._augment(sample, None if evaluate else rng)
-        hidden = sampler(grid.shape, hidden_count(grid.count, ratio), rng)
-        return MaskedItem(pixels, hidden.reshape(-1))
+        view = self._augment(sample, None if evaluate else rng)
+        pixels, length = view if isinstance(view, tuple) else (view, grid.sizes[0])
+        rows, count = grid.rows(length), hidden_count(grid.count, ratio)
+        part = grid.first(rows)
+        # A batch hides equally many patches of every item, so what the item itself is too short for falls on padding.
+        within = max(hidden_count(part.count, ratio), count - (grid.count - part.count))
+        hidden = np.zeros(grid.shape, dtype=bool)
+        hidden[:rows] = sampler(part.shape, within, rng)
+        if rows < grid.shape[0]:
+            hidden[rows:] = hide_random((grid.shape[0] - rows, *grid.shape[1:]), count - within, rng)
+        return MaskedItem(pixels, hidden.reshape(-1), rows)
 
     def collate_masked(self, samples: Sequence[MaskedItem]) -> PatchBatch:
         pixels = np.stack([s.pixels for s in samples])
         targets = np.stack([self.space.grid.cut(s.pixels)[s.hidden] for s in samples])
         hidden = np.stack([s.hidden for s in samples])
+        across = self.space.grid.count // self.space.grid.shape[0]
+        counted = np.stack([np.flatnonzero(s.hidden) < s.rows * across for s in samples])
         return PatchBatch(
             torch.from_numpy(pixels),
             torch.from_numpy(targets),
             torch.from_numpy(hidden),
-            weight=int(hidden.sum()),
+            torch.from_numpy(counted.astype(np.float32)),
+            [s.rows for s in samples],
+            weight=max(1, int(counted.sum())),
             tokens=hidden.size,
         )
 
     def forward(self, batch: PatchBatch) -> tuple[Tensor, Metrics]:
         predicted = self.predict(batch)
         difference = predicted - self._targets(batch)
-        loss = difference.square().mean() if self.space.squared else difference.abs().mean()
+        errors = (difference.square() if self.space.squared else difference.abs()).mean(-1)
+        loss = (errors * batch.counted).sum() / batch.weight
         metrics = Metrics(float(loss.detach()) * batch.weight, count=batch.weight)
         if not self.patch_model.model.training:
             metrics += Metrics(extra=_sums(self.scored(batch, predicted)))
@@ -100,7 +117,7 @@ class PatchPretraining:
         """What predictions [B, n, P] are worth, item by item."""
         windows, hidden = as_unit(batch.pixels.cpu().numpy()), batch.hidden.cpu().numpy()
         guesses = predicted.detach().cpu().numpy()
-        return [self.space.scores(*each) for each in zip(windows, hidden, guesses, strict=True)]
+        return [self.space.scores(*each) for each in zip(windows, hidden, guesses, batch.rows, strict=True)]
 
     def _normalised(self, pixels: Tensor) -> Tensor:
         """[..., C] of the dataset → what the model reads."""

@@ -51,15 +51,16 @@ class Reconstruct:
     def prepare(self, item: ReconstructItem) -> Prepared:
         given = self._reader.read(item.content)
         hidden = self._hidden(item, given).reshape(len(given.windows), -1)
-        return Prepared(
-            ReconstructFeatures(given.windows, hidden), cost=hidden.size, key=Task.RECONSTRUCT, info=given.info
-        )
+        return Prepared(ReconstructFeatures(given.windows, hidden), cost=hidden.size, key=Task.RECONSTRUCT, info=given)
 
     def _hidden(self, item: ReconstructItem, given: Given) -> NDArray[np.bool_]:
         """[W, *grid]"""
         if item.mask.boxes or item.mask.ranges:
-            return checked_mask(self._reader.place(item.mask, given), "boxes" if item.mask.boxes else "ranges")
-        return draw_masks(item.mask, len(given.windows), self._space.grid.shape, self._masks)
+            placed = self._reader.place(item.mask, given)
+            filled = np.arange(self._space.grid.shape[0]) < np.array(given.rows(self._space.grid))[:, None]
+            checked_mask(placed[filled], "boxes" if item.mask.boxes else "ranges")
+            return placed
+        return draw_masks(item.mask, given.rows(self._space.grid), self._space.grid.shape, self._masks)
 
     def collate(self, batch: Sequence[Prepared]) -> ReconstructBatch:
         features: list[ReconstructFeatures] = [p.features for p in batch]
@@ -82,12 +83,15 @@ class Reconstruct:
 
     def finish(self, prepared: Prepared, raw: Sequence[Floats]) -> ReconstructResult:
         features: ReconstructFeatures = prepared.features
+        given: Given = prepared.info
         if not all(np.isfinite(predicted).all() for predicted in raw):
             raise AppError("the model computed numbers that are not finite for this input")
+        grid = self._space.grid
+        rows = given.rows(grid)
         # A window of which a box hides nothing is shown as it is.
         scores = [
             self._space.scores(*each) if each[1].any() else None
-            for each in zip(features.windows, features.hidden, raw, strict=True)
+            for each in zip(features.windows, features.hidden, raw, rows, strict=True)
         ]
         weights = features.hidden.sum(1)
 
@@ -95,19 +99,18 @@ class Reconstruct:
             return float(np.average(values, weights=weights[weights > 0]))
 
         scored = [s for s in scores if s is not None]
-        grid = self._space.grid
         return ReconstructResult(
-            mask=np.concatenate([hidden.reshape(grid.shape) for hidden in features.hidden]),
+            mask=np.concatenate([hidden.reshape(grid.shape) for hidden in features.hidden])[: sum(rows)],
             loss=mean([s.loss for s in scored]),
             psnr=psnr(mean([s.error for s in scored])),
             baselines=decibels({name: mean([s.baselines[name] for s in scored]) for name in scored[0].baselines}),
-            original=np.concatenate(features.windows),
+            original=np.concatenate(features.windows)[: given.length],
             predicted=np.concatenate(
                 [window if s is None else s.predicted for window, s in zip(features.windows, scores, strict=True)]
-            ),
-            hidden=np.concatenate([grid.enlarge(hidden) for hidden in features.hidden]),
+            )[: given.length],
+            hidden=np.concatenate([grid.enlarge(hidden) for hidden in features.hidden])[: given.length],
             tokens=features.hidden.size,
-            info=prepared.info,
+            info=given.info,
         )
 
 

@@ -1,7 +1,7 @@
 """Between pixels in [0, 1] and the numbers that a model reads and predicts: pure NumPy."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,11 +47,17 @@ class PatchSpace:
         """[..., C] in [0, 1] → what the model reads."""
         return ((pixels - self.mean) / self.std).astype(np.float32)
 
-    def scores(self, window: Floats, hidden: Bools, predicted: Floats) -> Scores:
+    def scores(self, window: Floats, hidden: Bools, predicted: Floats, rows: int | None = None) -> Scores:
         """What a prediction is worth.
 
-        window [*sizes, C] in [0, 1]; hidden [N]; predicted [hidden, P] as the model gave it.
+        window [*sizes, C] in [0, 1]; hidden [N]; predicted [hidden, P] as the model gave it. rows: of patches
+        that count, from the first on; the others are padding, which no figure is to know of.
         """
+        if rows is not None and rows < self.grid.shape[0]:
+            part = replace(self, grid=self.grid.first(rows))
+            end, seen = part.grid.sizes[0], hidden[: part.grid.count]
+            scores = part.scores(window[:end], seen, predicted[: seen.sum()])
+            return replace(scores, predicted=np.concatenate([scores.predicted, window[end:]]))
         patches = self.grid.cut(self.normalise(window))
         target = normalise_patches(patches)[0][hidden] if self.normalises else patches[hidden]
         difference = predicted - target

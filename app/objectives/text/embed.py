@@ -53,6 +53,8 @@ class Embed:
             raise InvalidValue(
                 f"dimensions is {item.dimensions}; this model's vectors have {self._dimensions}", param="dimensions"
             )
+        if item.output == "windows":
+            raise InvalidValue("a text has no windows; they are of media", param="output")
         content = self._content(item.input)
         ids, _ = self._encoder.fit(content, self._max_length, truncate=item.truncate, side=item.truncation_side)
         pooling = None if item.output == "tokens" else item.pooling or self._pooling

@@ -5,7 +5,8 @@ import pytest
 import torch
 from transformers import ViTMAEForPreTraining
 
-from app.objectives.image.architectures import MaeModel, SimMimModel
+from app.objectives.image.architectures import SimMimModel
+from app.objectives.patch.mae import MaeModel
 from app.objectives.patch.model import PatchModel
 from tests.fakes.tiny_images import ARCHITECTURES, PATCH, SIZE, tiny_image_model
 

@@ -1,0 +1,1 @@
+"""Sound: spectrograms of windows of it, cut into patches."""

@@ -1,0 +1,106 @@
+"""What a run on sounds trains on: its model and its spectrograms."""
+
+import itertools
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from app.errors import InvalidData
+from app.objectives.audio.load import load_audio
+from app.objectives.audio.mel import CEILING, FLOOR, Floats, MelSettings
+from app.objectives.audio.objective import AudioObjective
+from app.objectives.audio.processing import MIN_STD, AudioReader
+from app.objectives.grid_masking import SPECTROGRAM_SAMPLERS
+from app.objectives.patch.mae import build_mae, grid_of
+from app.recipes import AudioMaeHyperparameters
+from app.recipes.audio import geometry, spectrogram
+from app.training.hooks import Dataset, Hooks
+from app.training.job import Material, TrainingJob
+from app.training.media import configuration, datasets, material, stored
+from app.training.media_shards import Decoding
+from app.training.mixture import order_of
+from app.types import Modality
+
+MEASURED = 512  # samples from which the mean and the deviation of the data are taken
+
+
+def prepare(job: TrainingJob, hooks: Hooks, device: torch.device) -> Material:
+    """Raises AppErrors for what the user can mend: data, model, hyperparameters."""
+    hp = job.hyperparameters
+    assert isinstance(hp, AudioMaeHyperparameters)
+    objective = _objective(job, hp)
+    reader = objective.reader
+    data = datasets(job, hp, _decoding(reader), objective, hooks, window=reader.window_frames)
+    if not isinstance(job.model, Path):
+        mean, std = measure(data[0], hp.seed)
+        hooks.on_event(f"The log-mel of the training data: mean {mean:.1f} dB, standard deviation {std:.1f} dB")
+        reader = replace(reader, mean=mean, std=std)
+        objective = AudioObjective(objective.model, reader, decodes=True, new_head=True)
+    masks = objective.masks
+    objective.start_training(
+        SPECTROGRAM_SAMPLERS[hp.mask_strategy or masks.strategy],
+        hp.mask_ratio or masks.ratio,
+        Augment(reader.window_frames, hp.time_roll, hp.gain),
+    )
+    return material(job, hp, objective, data, device)
+
+
+def _objective(job: TrainingJob, hp: AudioMaeHyperparameters) -> AudioObjective:
+    if isinstance(job.model, Path):
+        return stored(job, job.model, hp, load_audio)
+    config = configuration(job.model, hp)
+    frames, bands, patch = geometry(config, hp)
+    mel = MelSettings(**spectrogram(config, hp))
+    del config["model_type"], config["sample_rate"]
+    model = build_mae(config | {"image_size": [frames, bands], "patch_size": patch})
+    return AudioObjective(model, AudioReader(grid_of(model), mel), decodes=True, new_head=True)
+
+
+def _decoding(reader: AudioReader) -> Decoding:
+    """Levels, a row a frame; those of a sound that is silent throughout teach nothing and are refused."""
+
+    def decode(data: bytes) -> Floats:
+        levels = reader.levels(data)
+        if not levels.any():
+            raise InvalidData("the sound is silent throughout")
+        return levels
+
+    return Decoding(Modality.AUDIO, f"{reader.mel} {FLOOR} {CEILING}", (reader.mel.n_mels,), "float16", decode)
+
+
+def measure(data: Dataset, seed: int) -> tuple[float, float]:
+    """(mean, standard deviation) in dB of the log-mel of the data, from those samples that training begins with."""
+    order = itertools.islice(order_of(data, seed, 0), min(len(data), MEASURED))
+    parts = [np.asarray(data[row], np.float64) for _, row in order]
+    count = sum(part.size for part in parts)
+    mean = sum(part.sum() for part in parts) / count
+    variance = sum(np.square(part - mean).sum() for part in parts) / count
+    scale = CEILING - FLOOR
+    return float(mean * scale + FLOOR), max(MIN_STD, float(np.sqrt(variance) * scale))
+
+
+@dataclass(frozen=True)
+class Augment:
+    """A dataset's sample [n, F] → what the model hears of it, ([frames, F, 1] float32, frames that are no padding).
+
+    gain: dB, at most, either way. What was silent stays so.
+    """
+
+    frames: int
+    roll: bool
+    gain: float
+
+    def __call__(self, sample: Any, rng: np.random.Generator | None) -> tuple[Floats, int]:
+        """Without a generator its beginning, as it is."""
+        start = rng.integers(max(0, len(sample) - self.frames) + 1) if rng is not None else 0
+        heard = np.asarray(sample[start : start + self.frames], np.float32)
+        if rng is not None:
+            if self.roll:
+                heard = np.roll(heard, rng.integers(len(heard)), axis=0)
+            louder = np.float32(rng.uniform(-self.gain, self.gain) / (CEILING - FLOOR))
+            heard = np.where(heard > 0, np.clip(heard + louder, 0, 1), 0)
+        padded = np.pad(heard, ((0, self.frames - len(heard)), (0, 0)))
+        return padded[..., None].astype(np.float32), len(heard)
