@@ -133,7 +133,10 @@ def test_artifacts_are_kept_and_named_in_an_event(services: Services, claim: Cla
     assert path.read_bytes() == b"picture"
 
 
-def test_progress_is_written_once_a_second_and_when_flushed(services: Services, claim: Claim) -> None:
+def test_progress_is_written_once_a_second_and_when_flushed(
+    services: Services, claim: Claim, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.worker.reports.time", SimpleNamespace(monotonic=lambda: 1000.0))
     reports = Reports(services.jobs, claim, Path(), lambda: False)
     for step in (1, 2, 3):
         snapshot: Any = SimpleNamespace(
