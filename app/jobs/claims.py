@@ -186,15 +186,23 @@ class Claims:
         self._wake_if_waiting(job)
         return job
 
-    def reconcile(self, last_lines: Callable[[Job], str] = lambda job: "", dead: Collection[str] = ()) -> None:
+    def reconcile(
+        self,
+        last_lines: Callable[[Job], str] = lambda job: "",
+        dead: Collection[str] = (),
+        *,
+        believes: Callable[[], bool] = lambda: True,
+    ) -> None:
         """Returns jobs of silent workers to the queue and rings again for wake-ups that were lost.
 
         dead: ids of workers known to have ended; their jobs need not wait for the lease to expire.
+        believes: asked once Redis has told which leases ran out, whether those workers are silent.
         Jobs that no one works on fail when their deadline passes.
         """
 
         def take_back(job: Job, now: float) -> Change:
-            if job.lease_until is None or (job.lease_until > now and job.worker not in dead):
+            is_silent = job.id in silent and (job.lease_until or now) <= now
+            if job.lease_until is None or not (is_silent or job.worker in dead):
                 return Change(job)
             reason = f"Worker {job.worker} {'ended' if job.worker in dead else 'went silent'}"
             # A lost worker is rarely its job's fault: the first time, the job need not wait.
@@ -206,8 +214,10 @@ class Claims:
             return decisions.fail(job, now, decisions.deadline_exceeded(job)) if idle else Change(job)
 
         now = self._records.now()
-        for raw in self._redis.zrangebyscore(LEASES, "-inf", "+inf" if dead else now):
-            self._records.change(raw.decode(), take_back)
+        held = {raw.decode(): until for raw, until in self._redis.zrange(LEASES, 0, -1, withscores=True)}
+        silent = {job_id for job_id, until in held.items() if until <= now} if believes() else set()
+        for job_id in held if dead else silent:
+            self._records.change(job_id, take_back)
         for job in self._records.read_many([i.decode() for i in self._redis.zrangebyscore(DEADLINES, "-inf", now)]):
             if job.lease_until is None:
                 self._records.change(job.id, expire)

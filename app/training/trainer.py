@@ -56,6 +56,7 @@ class Trainer:
         self.eval_metrics: dict[str, float] = {}
         self._window = Metrics()
         self._window_started = (0.0, 0)  # (seconds, tokens)
+        self._due = False  # a checkpoint is
         self._waited = 0.0  # seconds for data, since the last log
         self._grad_norm = 0.0
         self._closing_seconds = 0.0  # that the end takes after the last step: an evaluation, a checkpoint, an export
@@ -205,7 +206,9 @@ class Trainer:
             self._log()
         if step % plan.eval_interval == 0:
             self._evaluate()
-        if step % plan.checkpoint_interval == 0 or (self.state.best or {}).get("step") == step:
+        self._due = self._due or step % plan.checkpoint_interval == 0
+        # The best weights are only to be had now; others may wait.
+        if (self.state.best or {}).get("step") == step or (self._due and self.hooks.can_save()):
             self._checkpoint()
 
     def snapshot(self) -> Snapshot:
@@ -257,6 +260,7 @@ class Trainer:
         self._closing_seconds = time.monotonic() - began
 
     def _checkpoint(self) -> None:
+        self._due = False
         newest = checkpoint_path(self.folder, self.state.step)
         if not self.group.leads or self.state.step == 0 or (newest / "manifest.json").exists():
             return

@@ -8,13 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from app.jobs.child import bound_command
-from app.jobs.logs import log_path
+from app.jobs.logs import last_lines, log_path
 from app.jobs.queue import Claim, JobStore, LeaseLost
-from app.jobs.spec import Job, JobState
+from app.jobs.spec import JobState
 
 _POLL = 0.1  # seconds
-_LAST_LINES = 20
-_LAST_BYTES = 16_384
 
 
 class Supervision:
@@ -95,20 +93,6 @@ class Supervision:
                 deadline = time.monotonic() + self._cancel_seconds
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(_POLL)
-
-
-def last_lines(log: Path) -> str:
-    """The end of a log, or nothing if this machine does not have it."""
-    try:
-        with log.open("rb") as file:
-            file.seek(max(0, log.stat().st_size - _LAST_BYTES))
-            return "\n".join(file.read().decode(errors="replace").splitlines()[-_LAST_LINES:])
-    except FileNotFoundError:
-        return ""
-
-
-def last_lines_of(jobs_dir: Path) -> Callable[[Job], str]:
-    return lambda job: last_lines(log_path(jobs_dir, job.id, job.attempt))
 
 
 def _ending(code: int) -> str:

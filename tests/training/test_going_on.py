@@ -46,6 +46,13 @@ def test_killed_and_resumed_it_stops_where_it_would_have(job: Job, die_at: int) 
     assert same(again, undisturbed)
 
 
+def test_a_checkpoint_that_cannot_be_written_when_it_is_due_is_written_later(job: Job) -> None:
+    hooks = Recorder(away={2, 3, 4, 6})
+    result = run(job(max_steps=8, checkpoint_interval=2, eval_interval=8), hooks)
+    assert hooks.checkpoints == [5, 7, 8]
+    assert same(result, run(job("calm", max_steps=8, checkpoint_interval=2, eval_interval=8), Recorder()))
+
+
 def test_without_early_stopping_the_last_weights_are_the_result(job: Job) -> None:
     result = run(job(max_steps=6, eval_interval=3), Recorder())
     assert (result.outcome.state.best, result.metrics["step"]) == (None, 6)

@@ -12,6 +12,7 @@ from app.jobs.artifacts import JobArtifacts
 from app.jobs.connection import StorageError
 from app.jobs.queue import Claim, LeaseLost
 from app.jobs.spec import Job, JobState
+from app.worker.backlog import Backlog
 from app.worker.execution import Execution, Services
 from app.worker.reports import Reports
 from tests.fakes.trainer import result, train
@@ -121,6 +122,35 @@ def test_checkpoints_that_left_the_disk_leave_the_list(services: Services, claim
         reports.on_checkpoint(step, path, {})
     listed, _ = services.jobs.checkpoints(claim.job_id)
     assert [(c.step, Path(c.path).name) for c in listed] == [(2, "step-2"), (1, "step-1")]
+
+
+def test_what_is_told_while_redis_is_away_is_told_later(services: Services, claim: Claim) -> None:
+    class Away:
+        """Jobs that are out of reach while `away`."""
+
+        away = True
+
+        def __getattr__(self, name: str) -> Any:
+            def call(*arguments: Any, **options: Any) -> Any:
+                if self.away:
+                    raise StorageError("gone")
+                return getattr(services.jobs, name)(*arguments, **options)
+
+            return call
+
+    now = [0.0]
+    quick: Any = Away()
+    folder = services.settings.jobs_dir / claim.job_id
+    reports = Reports(services.jobs, claim, folder, lambda: False, quick=quick, backlog=Backlog(clock=lambda: now[0]))
+    reports.on_event("one")
+    reports.on_artifact(2, "png", b"picture")
+    reports.on_checkpoint(3, folder / "checkpoints" / "step-3", {})
+    assert reports.should_stop() is None and not reports.can_save()
+    services.jobs.cancel(claim.job_id)
+    quick.away, now[0] = False, 100.0
+    assert reports.should_stop() == "cancel" and reports.can_save()
+    told = [event.message for event in services.jobs.events(claim.job_id)[0]]
+    assert told[-3:] == ["one", "Step 2: step-000000002.png shows held-out items", "Saved a checkpoint at step 3"]
 
 
 def test_artifacts_are_kept_and_named_in_an_event(services: Services, claim: Claim) -> None:

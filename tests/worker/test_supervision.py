@@ -3,13 +3,13 @@
 import os
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
+from app.jobs.logs import last_lines
 from app.jobs.queue import Claim
 from app.jobs.spec import Job, JobState
 from app.worker.execution import Services
-from app.worker.supervision import Supervision, last_lines
+from app.worker.supervision import Supervision
 
 DEAF = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(60)"
 
@@ -53,10 +53,3 @@ def test_one_that_ends_without_a_word_is_a_crash(services: Services, submit: Cal
     assert services.jobs.get(claim.job_id).crashes == 1
     assert "ended with status 1" in services.jobs.events(claim.job_id, order="desc")[0][0].message
     assert last_lines(services.settings.jobs_dir / claim.job_id / "attempt-1.log") == "no memory"
-
-
-def test_the_last_lines_of_a_long_log(tmp_path: Path) -> None:
-    log = tmp_path / "log"
-    assert last_lines(log) == ""
-    log.write_text("\n".join(f"line {n} {'x' * 100}" for n in range(1000)))
-    assert [line.split()[1] for line in last_lines(log).splitlines()] == [str(n) for n in range(980, 1000)]
