@@ -172,17 +172,23 @@ class Claims:
         """The job's deadline passed, and its checkpoint is saved."""
         self._held(claim, lambda job, now: decisions.fail(job, now, decisions.deadline_exceeded(job)))
 
-    def requeue(self, claim: Claim, reason: str, *, crashed: bool, last_lines: str = "") -> Job:
+    def requeue(
+        self, claim: Claim, reason: str, *, crashed: bool, out_of_memory: bool = False, last_lines: str = ""
+    ) -> Job:
         """Gives the job back: to the queue, or to its end if it was being cancelled or kills its workers.
 
         crashed: the attempt died, instead of being handed back; `last_lines` of its log say how.
+        out_of_memory: the kernel killed it for that, so the next one takes fewer samples at a time.
         """
-        job = self._held(
-            claim,
-            lambda job, now: decisions.hand_back(
-                job, now, reason, crashed=crashed, backoff=self._backoff, last_lines=last_lines
-            ),
-        )
+
+        def decide(job: Job, now: float) -> Change:
+            job = decisions.with_(job, memory_kills=job.memory_kills + out_of_memory)
+            error = decisions.out_of_memory if out_of_memory else decisions.poisoned
+            return decisions.hand_back(
+                job, now, reason, crashed=crashed, backoff=self._backoff, last_lines=last_lines, error=error
+            )
+
+        job = self._held(claim, decide)
         self._wake_if_waiting(job)
         return job
 

@@ -29,6 +29,7 @@ class TrainState:
     tokens: int = 0
     seconds: float = 0.0  # of training, over all attempts
     samples_per_micro_batch: int | None = None  # since memory ran out; None: as planned
+    memory_kills: int = 0  # that this number of samples takes account of
     beside: float = 0.0  # seconds between the steps: evaluations, checkpoints, reports
     best: Mapping[str, float] | None = None  # the evaluation with the lowest loss, where a run may stop early
 

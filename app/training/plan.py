@@ -40,6 +40,7 @@ class Plan:
     early_stopping_patience: int | None = None
     early_stopping_min_delta: float = 0.0
     extended_from: int = 0  # the step at which the latest extension began
+    memory_kills: int = 0  # earlier attempts that the kernel has killed because memory ran out
 
     def fraction(self, state: TrainState) -> float:
         """How much of the run is done, in [0, 1], by whichever limit is nearest."""

@@ -107,6 +107,11 @@ class Trainer:
             if restored.samples_per_micro_batch:
                 self.plan = replace(self.plan, samples_per_micro_batch=restored.samples_per_micro_batch)
             self.hooks.on_event(f"Resumed from step {restored.step}")
+        if kills := self.plan.memory_kills - self.state.memory_kills:
+            self.state = replace(self.state, memory_kills=self.plan.memory_kills)
+            before = self.plan.samples_per_micro_batch
+            why = f"Memory ran out in an earlier attempt, which the kernel killed, with {before} samples at a time"
+            self._set_micro_batches(max(1, before >> kills), why)
         self.group.copy_weights(self.objective.model)
         self._window_started = (self.state.seconds, self.state.tokens)
 
@@ -184,12 +189,15 @@ class Trainer:
                 f"memory ran out at step {self.state.step + 1} with one sample at a time; "
                 "use a smaller model or shorter samples"
             )
-        micro = before // 2
+        self._set_micro_batches(
+            before // 2, f"Memory ran out at step {self.state.step + 1} with {before} samples at a time"
+        )
+
+    def _set_micro_batches(self, micro: int, why: str) -> None:
         self.plan = replace(self.plan, samples_per_micro_batch=micro)
         self.state = replace(self.state, samples_per_micro_batch=micro)
         self.hooks.on_event(
-            f"Memory ran out at step {self.state.step + 1} with {before} samples at a time; going on with {micro}."
-            f" A step's batch is still {self.plan.samples_per_step} samples",
+            f"{why}; going on with {micro}. A step's batch is still {self.plan.samples_per_step} samples",
             {"samples_per_micro_batch": micro},
             level="warn",
         )

@@ -31,6 +31,7 @@ class Backlog:
         self._clock, self._sleep = clock, sleep
         self._waiting: deque[Callable[[], object]] = deque()
         self._next_try = -math.inf
+        self._is_away = False
 
     def ask(self, question: Callable[[], T], otherwise: T) -> T:
         """The answer, or `otherwise` while Redis is away, which is not tried at every call then."""
@@ -38,12 +39,18 @@ class Backlog:
         if began < self._next_try:
             return otherwise
         try:
-            return question()
+            answer = question()
         except StorageError as e:
             now = self._clock()
             self._next_try = now + max(_PAUSE, _SHARE * (now - began))
-            _log.warning("Redis is away, training goes on: %s", e)
+            if not self._is_away:
+                _log.warning("Redis is away, training goes on: %s", e)
+            self._is_away = True
             return otherwise
+        if self._is_away:
+            _log.info("Redis is back")
+        self._is_away = False
+        return answer
 
     def put(self, write: Callable[[], object]) -> None:
         """Makes the write now, or later if Redis is away."""
