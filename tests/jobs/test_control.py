@@ -264,6 +264,33 @@ def test_a_deleted_job_leaves_nothing(jobs: JobStore, redis: Client) -> None:
     assert not any(jobs.counts_by_state().values())
 
 
+def test_unfinished_jobs_hold_their_models(jobs: JobStore, redis: Client) -> None:
+    distilled = {"teacher": "big@2", "tokenizer_model": "words@1", "max_steps": 10}
+    first = jobs.create(make_spec(redis, model="base@3", hyperparameters=distilled))
+    second = jobs.create(make_spec(redis, model="base@3"))
+    jobs.create(make_spec(redis))  # from scratch
+    assert jobs.users_of_models(["base@3"]) == sorted([first.id, second.id])
+    for model in ("big@2", "words@1"):
+        assert jobs.users_of_models([model, "base@1"]) == [first.id]
+    jobs.cancel(first.id)
+    jobs.pause(second.id)
+    assert jobs.users_of_models(["base@3", "big@2", "words@1"]) == [second.id]
+    jobs.retry(first.id)
+    assert jobs.users_of_models(["big@2"]) == [first.id]
+    assert jobs.users_of_models([]) == []
+
+
+def test_the_key_of_a_deleted_job_is_not_used_again(jobs: JobStore, redis: Client) -> None:
+    spec = make_spec(redis, request={"model": "bert-tiny"})
+    job = jobs.create(spec, "key")
+    jobs.cancel(job.id)
+    jobs.delete(job.id)
+    with pytest.raises(Conflict, match="which is deleted"):
+        jobs.created_under("key", spec.request)
+    with pytest.raises(Conflict, match="which is deleted"):
+        jobs.create(spec, "key")
+
+
 SMALL = Capabilities(memory_gb=8, threads=2)
 LARGE = Capabilities(devices=("cuda", "cpu"), memory_gb=64, gpu_memory_gb=24, threads=16)
 
