@@ -78,13 +78,17 @@ class Execution:
             raise
         except AppError as e:
             _log.exception("the job failed")
-            self._jobs.fail(self._claim, _error(e))
+            self._fail(_error(e))
         except Exception as e:
             _log.exception("the job failed by an error of Cloze")
             message = f"the trainer failed ({type(e).__name__}); its log has the details"
-            self._jobs.fail(self._claim, JobError(code="internal_error", message=message))
+            self._fail(JobError(code="internal_error", message=message))
         else:
             self._jobs.succeed(self._claim, published.id)
+
+    def _fail(self, error: JobError) -> None:
+        self._reports.flush()
+        self._jobs.fail(self._claim, error)
 
     def _stop(self, reason: str) -> None:
         if reason == "cancel":

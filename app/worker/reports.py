@@ -22,7 +22,7 @@ _PROGRESS_INTERVAL = 1.0  # seconds; every write is fsynced, and steps may take 
 class Reports:
     """Every write is fenced: it raises LeaseLost once the job is another attempt's.
 
-    While Redis is away training goes on: what is told waits, in its order, and no checkpoint is due.
+    While Redis is away training goes on: what is told waits, in its order, and checkpoints do too.
     What must not happen without Redis (`fence`, `flush`) waits for it.
 
     folder: the job's own, which checkpoint paths are relative to.

@@ -79,7 +79,7 @@ class Supervision:
             process.wait()
         by_other = process.returncode == -signal.SIGKILL and not by_us
         kills = self._oom_kills()
-        out_of_memory = by_other and kills is not None and kills > (kills_before or 0)
+        out_of_memory = by_other and kills is not None and kills_before is not None and kills > kills_before
         reason = _ending(process.returncode)
         if out_of_memory:
             reason = "Memory ran out: the kernel killed the trainer process (SIGKILL)"
