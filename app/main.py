@@ -38,6 +38,7 @@ from app.jobs.connection import connect, find_url
 from app.jobs.feed import EventFeed
 from app.jobs.files import FileStore
 from app.jobs.queue import JobStore
+from app.jobs.reconciler import Reconciler, ReconcilerLoop
 from app.jobs.spec import Webhook
 from app.jobs.webhook_sender import WebhookSender
 from app.objectives import registry
@@ -49,6 +50,7 @@ _JOB_PATHS = {
     "/v1/pretraining/jobs": "Pretraining jobs",
     "/v1/fine_tuning/jobs": "Pretraining jobs, under OpenAI's path",
 }
+_QUICK = 2.0  # seconds
 _FORM_ROOM = MIB  # what a multipart form adds to its file, at most
 
 _log = logging.getLogger(__name__)
@@ -119,7 +121,7 @@ def _add_routes(app: FastAPI) -> None:
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     services: Services = app.state.services
     await services.pool.start()
-    beside = [each for each in (services.feed, services.webhooks) if each is not None]
+    beside = [each for each in (services.feed, services.webhooks, services.reconciler) if each is not None]
     for each in beside:
         await each.start()
     app.state.warming = warming = asyncio.create_task(_warm_up(services))
@@ -185,6 +187,9 @@ def _connect_jobs(services: Services) -> None:
     services.jobs = JobStore(redis, idempotency_seconds=int(settings.idempotency_hours * 3600))
     services.files = FileStore(redis, settings.files_dir)
     services.feed = EventFeed(url)
+    # On a connection that gives up soon: what it does not do now, it does at its next round.
+    own = JobStore(connect(url, retries=1, timeout=_QUICK), crash_backoff=settings.crash_backoff_seconds)
+    services.reconciler = ReconcilerLoop(Reconciler(own, settings.jobs_dir, settings.lease_seconds))
     operator = Webhook(url=settings.webhook_url, secret=settings.webhook_secret) if settings.webhook_url else None
     services.webhooks = WebhookSender(url, operator, allow_private=settings.webhook_allow_private)
 

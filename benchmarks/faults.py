@@ -169,15 +169,17 @@ def states(service: Service, ids: list[str]) -> dict[str, dict[str, Any]]:
         after = {"after": page["data"][-1]["id"]}
 
 
-def disturb(service: Service, ids: list[str], mean_pause: float, chance: random.Random) -> collections.Counter[str]:
-    """Kills until every job has ended. → how often each kind of process was killed"""
+def disturb(
+    service: Service, ids: list[str], mean_pause: float, most: float, chance: random.Random
+) -> collections.Counter[str]:
+    """Kills, `most` times at the most, until every job has ended. → how often each kind of process was killed"""
     kills: collections.Counter[str] = collections.Counter()
     next_kill = time.monotonic() + chance.expovariate(1 / mean_pause)
     next_look = 0.0
     while True:
         service.ensure()
         now = time.monotonic()
-        if now >= next_kill:
+        if now >= next_kill and kills.total() < most:
             kind = chance.choice(KINDS)
             if victims := service.pids(kind):
                 os.kill(chance.choice(victims), signal.SIGKILL)
@@ -258,6 +260,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=4, help="different runs; every job repeats one of them")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--mean-pause", type=float, default=8.0, help="seconds between kills, on average")
+    parser.add_argument("--max-kills", type=float, default=float("inf"), help="after which the jobs are left alone")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
@@ -279,7 +282,7 @@ def main() -> None:
         references = [weights(found[i][0]) for i in calm]
         started = time.monotonic()
         ids = [submit(service, file_id, n % options.runs, f"disturbed-{n}") for n in range(options.jobs)]
-        kills = disturb(service, ids, options.mean_pause, chance)
+        kills = disturb(service, ids, options.mean_pause, options.max_kills, chance)
         text, held = report(service, references, ids, kills, time.monotonic() - started)
     finally:
         service.stop()

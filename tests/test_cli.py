@@ -12,10 +12,13 @@ from typer.testing import CliRunner, Result
 from app import __version__, cli
 from app.commands.pretrain import parse_setting
 from app.commands.serve import first_steps
-from app.errors import AppError, InvalidValue
+from app.errors import AppError, Conflict, InvalidValue
+from app.jobs.connection import EmbeddedRedis, connect
+from app.jobs.queue import JobStore
 from app.store.manifest import Manifest
 from app.store.store import ModelEntry, ModelStore
 from app.types import Modality, Task
+from tests.fakes.jobs import make_spec
 from tests.fakes.tiny_models import tiny_bert_folder
 
 NOBODY = "http://127.0.0.1:1"
@@ -76,6 +79,19 @@ def test_models_are_imported_listed_named_and_deleted(run: Run, store: ModelStor
     assert run("models", "alias", "org/tiny", "prod", "--remove").stdout == "Removed org/tiny:prod\n"
     assert json.loads(run("models", "delete", "org/tiny", "--yes", "--json").stdout) == {"deleted": ["org/tiny@1"]}
     assert json.loads(run("models", "list", "--json").stdout) == []
+
+
+def test_a_model_that_a_job_needs_is_not_deleted(run: Run, store: ModelStore, tiny: Path, tmp_path: Path) -> None:
+    run("models", "import", str(tiny), "--name", "tiny")
+    with EmbeddedRedis(tmp_path / "var") as server, connect(server.url) as redis:
+        jobs = JobStore(redis)
+        job = jobs.create(make_spec(redis, model="tiny@1"))
+        with pytest.raises(Conflict, match=f"has not ended needs it .*: {job.id}"):
+            run("models", "delete", "tiny", "--yes")
+        jobs.cancel(job.id)
+        assert run("models", "delete", "tiny", "--yes").stdout == "Deleted tiny@1\n"
+    run("models", "import", str(tiny), "--name", "tiny")
+    assert "whether a job needs it is not known" in run("models", "delete", "tiny", "--yes").stderr
 
 
 def test_without_a_server_the_model_is_loaded_here(run: Run, store: ModelStore, tiny: Path) -> None:

@@ -11,6 +11,7 @@ from app.errors import InvalidValue, NotReady
 from app.jobs.feed import EventFeed
 from app.jobs.files import FileStore
 from app.jobs.queue import JobStore
+from app.jobs.reconciler import ReconcilerLoop
 from app.jobs.webhook_sender import WebhookSender
 from app.settings import Settings
 from app.store.store import ModelStore
@@ -18,7 +19,7 @@ from app.store.store import ModelStore
 
 @dataclass
 class Services:
-    """`jobs`, `files`, `feed` and `webhooks` are None where the server was started without a Redis in reach."""
+    """What concerns jobs is None where the server was started without a Redis in reach."""
 
     settings: Settings
     metrics: Metrics
@@ -28,6 +29,7 @@ class Services:
     files: FileStore | None = None
     feed: EventFeed | None = None
     webhooks: WebhookSender | None = None
+    reconciler: ReconcilerLoop | None = None
     warm_up_error: str | None = "the default model is being loaded"  # None: ready
 
     def need_feed(self) -> EventFeed:

@@ -5,10 +5,13 @@ from typing import Annotated
 import typer
 
 from app.commands.output import Json, note, print_json, print_table
+from app.errors import Conflict, NotReady
 from app.settings import Settings
 from app.store.store import ModelEntry, ModelStore
 
 app = typer.Typer(help="List, import, delete and name the models of the store.", no_args_is_help=True)
+
+_REDIS_TIMEOUT = 2.0  # seconds
 
 ModelId = Annotated[str, typer.Argument(help="name or name@version.", show_default=False)]
 
@@ -53,12 +56,12 @@ def delete_model(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Delete one version, or with a bare name all of them."""
+    """Delete one version, or with a bare name all of them; none that an unfinished job needs."""
     store = ModelStore(Settings().model_store)
     store.resolve(model)
     if not yes:
         typer.confirm(f"Delete {model if '@' in model else f'every version of {model}'} from {store.root}?", abort=True)
-    deleted = [entry.id for entry in store.delete(model)]
+    deleted = [entry.id for entry in store.delete(model, fence=_refuse_used)]
     if as_json:
         print_json({"deleted": deleted})
     else:
@@ -81,6 +84,22 @@ def alias_model(
     else:
         store.set_alias(entry.name, alias, entry.version)
         _report(entry, f"{entry.name}:{alias} is {entry.id}", as_json)
+
+
+def _refuse_used(entries: list[ModelEntry]) -> None:
+    """Raises Conflict for models that an unfinished job needs, as far as that can be known."""
+    from app.jobs.connection import StorageError, connect, find_url
+    from app.jobs.queue import JobStore
+
+    settings = Settings()
+    try:
+        with connect(find_url(settings.redis_url, settings.var_dir), retries=0, timeout=_REDIS_TIMEOUT) as redis:
+            users = JobStore(redis).users_of_models(entry.id for entry in entries)
+    except (NotReady, StorageError):
+        note("No Redis is in reach, so whether a job needs it is not known.")
+        return
+    if users:
+        raise Conflict(f"a job that has not ended needs it as its base, teacher or tokenizer: {', '.join(users[:5])}")
 
 
 def _report(entry: ModelEntry, message: str, as_json: bool) -> None:

@@ -1,6 +1,7 @@
 """`cloze pretrain`: upload files, queue a job, watch it; all through the running server's API."""
 
 import json
+import math
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,8 +16,12 @@ from app.errors import InvalidValue
 
 def pretrain(
     files: Annotated[
-        list[Path],
-        typer.Argument(metavar="FILE...", help="Text: .txt, .jsonl, .json, .csv, .parquet; also .gz .xz .zst .zip."),
+        list[str],
+        typer.Argument(
+            metavar="FILE[=WEIGHT]...",
+            help="Text: .txt, .jsonl, .json, .csv, .parquet; also .gz .xz .zst .zip."
+            " An epoch sees the documents of a file as often as its weight says, 1 by default.",
+        ),
     ],
     model: Annotated[
         str, typer.Option("--model", "-m", help="A stored model to continue, or a preset from scratch: bert-mini, …")
@@ -41,7 +46,9 @@ def pretrain(
     hyperparameters = {key: value for key, value in named.items() if value is not None}
     hyperparameters |= dict(map(parse_setting, values or []))
     with ApiClient(url, api_key) as client:
-        job = _submit(client, files, validation, model, name, {"type": method, method: hyperparameters})
+        job = _submit(
+            client, list(map(parse_file, files)), validation, model, name, {"type": method, method: hyperparameters}
+        )
         if as_json and not watch:
             print_json(job)
         elif not watch:
@@ -52,18 +59,39 @@ def pretrain(
 
 
 def _submit(
-    client: ApiClient, files: list[Path], validation: Path | None, model: str, name: str | None, method: dict[str, Any]
+    client: ApiClient,
+    files: list[tuple[Path, float | None]],
+    validation: Path | None,
+    model: str,
+    name: str | None,
+    method: dict[str, Any],
 ) -> dict[str, Any]:
     kind = method["type"]
     body: dict[str, Any] = {"model": model, "method": {"type": kind, kind: {"hyperparameters": method[kind]}}}
     if name is not None:
         body["name"] = name
     client.get("/v1/models")  # no server or a wrong key: said before a large file is sent
-    body["training_files"] = [client.upload(file) for file in files]
+    ids = [client.upload(file) for file, _ in files]
+    weights = [weight for _, weight in files]
+    body["training_files"] = [i if w is None else {"id": i, "weight": w} for i, w in zip(ids, weights, strict=True)]
     if validation is not None:
         body["validation_file"] = client.upload(validation)
     job: dict[str, Any] = client.post(JOBS, body)
     return job
+
+
+def parse_file(text: str) -> tuple[Path, float | None]:
+    """`file=weight` or `file`; a file whose own name ends like the former is itself."""
+    name, equals, weight = text.rpartition("=")
+    if not equals or Path(text).exists():
+        return Path(text), None
+    try:
+        value = float(weight)
+    except ValueError:
+        return Path(text), None  # which is told to be missing
+    if not (math.isfinite(value) and value > 0):
+        raise InvalidValue(f"the weight of {name} should be a number above 0, not {weight}")
+    return Path(name), value
 
 
 def parse_setting(text: str) -> tuple[str, Any]:

@@ -172,29 +172,43 @@ class Claims:
         """The job's deadline passed, and its checkpoint is saved."""
         self._held(claim, lambda job, now: decisions.fail(job, now, decisions.deadline_exceeded(job)))
 
-    def requeue(self, claim: Claim, reason: str, *, crashed: bool, last_lines: str = "") -> Job:
+    def requeue(
+        self, claim: Claim, reason: str, *, crashed: bool, out_of_memory: bool = False, last_lines: str = ""
+    ) -> Job:
         """Gives the job back: to the queue, or to its end if it was being cancelled or kills its workers.
 
         crashed: the attempt died, instead of being handed back; `last_lines` of its log say how.
+        out_of_memory: the kernel killed it for that, so the next one takes fewer samples at a time.
         """
-        job = self._held(
-            claim,
-            lambda job, now: decisions.hand_back(
-                job, now, reason, crashed=crashed, backoff=self._backoff, last_lines=last_lines
-            ),
-        )
+
+        def decide(job: Job, now: float) -> Change:
+            job = decisions.with_(job, memory_kills=job.memory_kills + out_of_memory)
+            error = decisions.out_of_memory if out_of_memory else decisions.poisoned
+            return decisions.hand_back(
+                job, now, reason, crashed=crashed, backoff=self._backoff, last_lines=last_lines, error=error
+            )
+
+        job = self._held(claim, decide)
         self._wake_if_waiting(job)
         return job
 
-    def reconcile(self, last_lines: Callable[[Job], str] = lambda job: "", dead: Collection[str] = ()) -> None:
+    def reconcile(
+        self,
+        last_lines: Callable[[Job], str] = lambda job: "",
+        dead: Collection[str] = (),
+        *,
+        believes: Callable[[], bool] = lambda: True,
+    ) -> None:
         """Returns jobs of silent workers to the queue and rings again for wake-ups that were lost.
 
         dead: ids of workers known to have ended; their jobs need not wait for the lease to expire.
+        believes: asked once Redis has told which leases ran out, whether those workers are silent.
         Jobs that no one works on fail when their deadline passes.
         """
 
         def take_back(job: Job, now: float) -> Change:
-            if job.lease_until is None or (job.lease_until > now and job.worker not in dead):
+            is_silent = job.id in silent and (job.lease_until or now) <= now
+            if job.lease_until is None or not (is_silent or job.worker in dead):
                 return Change(job)
             reason = f"Worker {job.worker} {'ended' if job.worker in dead else 'went silent'}"
             # A lost worker is rarely its job's fault: the first time, the job need not wait.
@@ -206,8 +220,10 @@ class Claims:
             return decisions.fail(job, now, decisions.deadline_exceeded(job)) if idle else Change(job)
 
         now = self._records.now()
-        for raw in self._redis.zrangebyscore(LEASES, "-inf", "+inf" if dead else now):
-            self._records.change(raw.decode(), take_back)
+        held = {raw.decode(): until for raw, until in self._redis.zrange(LEASES, 0, -1, withscores=True)}
+        silent = {job_id for job_id, until in held.items() if until <= now} if believes() else set()
+        for job_id in held if dead else silent:
+            self._records.change(job_id, take_back)
         for job in self._records.read_many([i.decode() for i in self._redis.zrangebyscore(DEADLINES, "-inf", now)]):
             if job.lease_until is None:
                 self._records.change(job.id, expire)

@@ -31,18 +31,23 @@ StorageError = RedisError
 # redis.Redis; its stubs make every reply a union over protocols and decodings, here it is bytes.
 Client: TypeAlias = Any
 
+FOREVER = -1  # retries
+
 _MAX_SOCKET_PATH = 100  # bytes; the kernel's limit is 107
 _SOCKET_TIMEOUT = 15.0  # seconds; above the longest blocking read
 _ASYNC_CONNECTIONS = 16  # shared by all that an event loop does; beyond them, its tasks take turns
 _START_TIMEOUT = 60.0  # seconds; loading a long append-only file takes a while
 
 
-def connect(url: str, *, retries: int = 3) -> Client:
-    """A client whose values are bytes; `retries` with growing pauses (at most 1 s) bridge a restart."""
+def connect(url: str, *, retries: int = 3, timeout: float = _SOCKET_TIMEOUT) -> Client:
+    """A client whose values are bytes; `retries` with growing pauses (at most 1 s) bridge a restart.
+
+    retries: FOREVER waits for as long as Redis is away. timeout: seconds that one try may take.
+    """
     return Redis.from_url(
         url,
-        socket_timeout=_SOCKET_TIMEOUT,
-        socket_connect_timeout=_SOCKET_TIMEOUT,
+        socket_timeout=timeout,
+        socket_connect_timeout=timeout,
         health_check_interval=30,
         retry=Retry(ExponentialBackoff(cap=1.0, base=0.05), retries),
     )

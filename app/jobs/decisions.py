@@ -4,7 +4,7 @@ Pure functions of (record, Redis time, …) → Change, which `Records.change` a
 transaction. They refuse by raising Conflict; ACTIONS and TRANSITIONS say what is allowed where.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from app.errors import Conflict, InvalidValue
@@ -107,17 +107,36 @@ def prioritise(job: Job, now: float, *, priority: int) -> Change:
     return Change(with_(job, priority=priority), [NewEvent(f"Priority {job.priority} became {priority}")])
 
 
+def poisoned(reason: str, crashes: int, last_lines: str) -> JobError:
+    return JobError(code="poisoned", message=_last_crash(reason, crashes, last_lines))
+
+
+def out_of_memory(reason: str, crashes: int, last_lines: str) -> JobError:
+    message = f"{_last_crash(reason, crashes, last_lines)}\nUse a smaller model, shorter samples or fewer at a time"
+    return JobError(code="out_of_memory", message=message, type="user_error")
+
+
 def hand_back(
-    job: Job, now: float, reason: str, *, crashed: bool, backoff: float = CRASH_BACKOFF, last_lines: str = ""
+    job: Job,
+    now: float,
+    reason: str,
+    *,
+    crashed: bool,
+    backoff: float = CRASH_BACKOFF,
+    last_lines: str = "",
+    error: Callable[[str, int, str], JobError] = poisoned,
 ) -> Change:
-    """An attempt is over, and its job is not: to the queue, or to where it was meant to go."""
+    """An attempt is over, and its job is not: to the queue, or to where it was meant to go.
+
+    error: of its last crash, made of the reason, the number of crashes and the last lines of the log.
+    """
     if job.state is JobState.CANCELLING and not job.publish_requested:
         return end(job, now, JobState.CANCELLED, f"Cancelled. {reason}")
     if is_late(job, now):
         return fail(job, now, deadline_exceeded(job))
     crashes = job.crashes + crashed
     if crashes >= MAX_CRASHES:
-        return fail(with_(job, crashes=crashes), now, _poisoned(reason, crashes, last_lines))
+        return fail(with_(job, crashes=crashes), now, error(reason, crashes, last_lines))
     retry_at = now + backoff * 4 ** (crashes - 1) if crashed else None
     update = {"crashes": crashes, "retry_at": retry_at, "lease_until": None, "worker": None, "estimated_finish": None}
     level: Level = "warn" if crashed else "info"
@@ -156,8 +175,6 @@ def _requeue(job: Job, now: float, message: str, deadline: float | None, **updat
     return to(job, JobState.QUEUED, message, **{**fresh, **update})
 
 
-def _poisoned(reason: str, crashes: int, last_lines: str) -> JobError:
+def _last_crash(reason: str, crashes: int, last_lines: str) -> str:
     tail = f". The last lines of its log:\n{last_lines}" if last_lines else ""
-    return JobError(
-        code="poisoned", message=f"{reason}; {crashes} attempts in a row died without reaching a new checkpoint{tail}"
-    )
+    return f"{reason}; {crashes} attempts in a row died without reaching a new checkpoint{tail}"

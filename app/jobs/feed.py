@@ -19,6 +19,7 @@ _BATCH = 200  # events read at once
 _GATHER = 0.05  # seconds; news that come close together are read together
 _PAUSE = 0.5  # seconds before Redis is tried again
 _HEARING = 10.0  # seconds of one wait for news
+_INSISTENCE = 0.05  # seconds before a task is cancelled once more
 
 # An event, the job as it is now, or None: nothing has happened for a while.
 News: TypeAlias = JobEvent | Job | None
@@ -43,9 +44,10 @@ class EventFeed:
 
     async def stop(self) -> None:
         self.end()
-        if self._hearing is not None:
+        # Before Python 3.12 `asyncio.wait_for`, by which redis sends, may swallow a cancellation (cpython#86296).
+        while self._hearing is not None and not self._hearing.done():
             self._hearing.cancel()
-            await asyncio.gather(self._hearing, return_exceptions=True)
+            await asyncio.wait([self._hearing], timeout=_INSISTENCE)
         await self._redis.aclose()
 
     def end(self) -> None:

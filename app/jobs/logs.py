@@ -7,10 +7,22 @@ from app.errors import NotFound
 
 MAX_TAIL_BYTES = 1 << 20
 _CHUNK = 1 << 16
+_LAST_LINES = 20
+_LAST_BYTES = 16_384
 
 
 def log_path(jobs_dir: Path, job_id: str, attempt: int) -> Path:
     return jobs_dir / job_id / f"attempt-{attempt}.log"
+
+
+def last_lines(log: Path) -> str:
+    """The end of a log, or nothing if this machine does not have it."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, log.stat().st_size - _LAST_BYTES))
+            return "\n".join(file.read().decode(errors="replace").splitlines()[-_LAST_LINES:])
+    except FileNotFoundError:
+        return ""
 
 
 class AttemptLog:

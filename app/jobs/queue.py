@@ -19,7 +19,7 @@ from app.jobs.connection import Client
 from app.jobs.decisions import MAX_CRASHES
 from app.jobs.events import NewEvent, Order, events_key
 from app.jobs.metrics import MetricSeries
-from app.jobs.records import FINISHED, JOBS, STATES, Change, Idempotency, job_key
+from app.jobs.records import FINISHED, JOBS, STATES, Change, Idempotency, job_key, model_jobs_key
 from app.jobs.spec import FINAL_STATES, Checkpoint, Job, JobEvent, JobSpec, JobState, check_action
 from app.jobs.webhooks import Webhooks
 from app.jobs.workers import WorkerRegistry, queue_reason
@@ -74,14 +74,20 @@ class JobStore(Claims):
 
         body = spec.request or spec.model_dump(mode="json")
         idempotency = self._idempotency(idempotency_key, body) if idempotency_key else None
-        job = self.get(self._records.create(new.id, decide, idempotency))
+        job = self._made_earlier(self._records.create(new.id, decide, idempotency))
         self._wake_if_waiting(job)
         return job
 
     def created_under(self, idempotency_key: str, request: Mapping[str, Any]) -> Job | None:
-        """The job that the same request has made under this key; Conflict if another request has."""
+        """The job that the same request has made under this key; Conflict if another has, or if it is deleted."""
         job_id = self._records.created_under(self._idempotency(idempotency_key, request))
-        return self.get(job_id) if job_id else None
+        return self._made_earlier(job_id) if job_id else None
+
+    def _made_earlier(self, job_id: str) -> Job:
+        try:
+            return self.get(job_id)
+        except JobNotFound as e:
+            raise Conflict(f"this Idempotency-Key has made job '{job_id}', which is deleted: use another key") from e
 
     def get(self, job_id: str) -> Job:
         return self._records.read(job_id)
@@ -162,6 +168,11 @@ class JobStore(Claims):
         """Newest first; only those that are still on disk."""
         self.get(job_id)
         return self._log.checkpoints(job_id, after, limit)
+
+    def users_of_models(self, model_ids: Iterable[str]) -> Ids:
+        """Unfinished jobs that need one of these stored models, given as name@version."""
+        keys = list(map(model_jobs_key, model_ids))
+        return sorted(user.decode() for user in self._redis.sunion(keys)) if keys else []
 
     def queue_reasons(self, jobs: Iterable[Job]) -> dict[str, str]:
         """Why queued jobs do not run, beside those before them, by job id."""

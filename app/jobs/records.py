@@ -3,7 +3,7 @@
 Keys, all under `cloze:`: `job:<id>` the record as JSON; `jobs` every id by age; `queue` the waiting
 by priority and turn; `turns` those that were moved; `leases` the claimed by expiry; `deadlines` the
 unfinished by theirs; `finished` the ended by when; `states` how many are in each state;
-`file:<id>:jobs` the unfinished jobs that read a file; `change:<token>` that a change was committed.
+`file:<id>:jobs` and `model:<id>:jobs` the unfinished jobs that need it; `change:<token>` that a change was committed.
 The channel `news` carries the id of every job that changed.
 """
 
@@ -18,6 +18,7 @@ from app.jobs import webhooks
 from app.jobs.connection import Client
 from app.jobs.events import EventLog, NewEvent
 from app.jobs.spec import FINAL_STATES, Checkpoint, Job, check_action, check_transition
+from app.recipes import METHODS, preset
 
 JOBS, QUEUE, LEASES, STATES, SEQUENCE = "cloze:jobs", "cloze:queue", "cloze:leases", "cloze:states", "cloze:sequence"
 TURNS, DEADLINES, FINISHED = "cloze:turns", "cloze:deadlines", "cloze:finished"
@@ -208,6 +209,18 @@ def files_of(job: Job) -> list[str]:
     return [*job.spec.training_files, *([job.spec.validation_file] if job.spec.validation_file else [])]
 
 
+def model_jobs_key(model_id: str) -> str:
+    return f"cloze:model:{model_id}:jobs"
+
+
+def models_of(job: Job) -> list[str]:
+    """The stored models that it needs, as name@version: its base, its teacher, that of its tokenizer."""
+    spec = job.spec
+    named = [spec.hyperparameters.get(field) for field in METHODS[spec.method].hyperparameters.MODEL_FIELDS]
+    base = spec.model if preset(spec.model) is None else None
+    return list(dict.fromkeys(filter(None, [base, *named])))
+
+
 def _index(pipe: Client, name: str, job_id: str, score: float | None) -> None:
     if score is None:
         pipe.zrem(name, job_id)
@@ -216,15 +229,15 @@ def _index(pipe: Client, name: str, job_id: str, score: float | None) -> None:
 
 
 def _count(pipe: Client, old: Job | None, job: Job) -> None:
-    """How many jobs are in each state, and which hold a file."""
+    """How many jobs are in each state, and which hold a file or a model."""
     if old is not None:
         pipe.hincrby(STATES, old.state, -1)
     pipe.hincrby(STATES, job.state, 1)
-    for file_id in files_of(job):
+    for key in (*map(file_jobs_key, files_of(job)), *map(model_jobs_key, models_of(job))):
         if job.state in FINAL_STATES:
-            pipe.srem(file_jobs_key(file_id), job.id)
+            pipe.srem(key, job.id)
         else:
-            pipe.sadd(file_jobs_key(file_id), job.id)
+            pipe.sadd(key, job.id)
 
 
 def _turn(pipe: Client, job_id: str) -> int:

@@ -160,6 +160,7 @@ class Job(BaseModel):
     finished_at: float | None = None
     attempt: int = 0  # raised by every claim: the fencing number
     crashes: int = 0  # attempts in a row that died before they reached a new checkpoint
+    memory_kills: int = 0  # attempts that the kernel has killed because memory ran out
     retry_at: float | None = None  # not claimed before, after a crash
     retries: int = 0  # how often its user has retried it
     extensions: int = 0

@@ -6,15 +6,17 @@ what the model is.
 """
 
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from app.errors import Conflict, FileNotFound
+from app.errors import Conflict, FileNotFound, ModelNotFound
 from app.jobs.files import FileStore
 from app.jobs.records import files_of
 from app.jobs.spec import Checkpoint, Job
@@ -50,13 +52,13 @@ class Publisher:
         Raises Conflict if the checkpoint is no longer whole on this disk.
         """
         folder = self._jobs_dir / job.id
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder, prefix=".tmp-") as temporary:
-            staged = Path(temporary)
+        with contextlib.ExitStack() as stack:
             try:
+                stack.enter_context(_locked(folder, fcntl.LOCK_SH))
+                staged = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=folder, prefix=".tmp-")))
                 tokens = _stage(folder, checkpoint, staged)
                 made = Manifest.model_validate_json((staged / "manifest.json").read_bytes())
-            except FileNotFoundError as error:
+            except (FileNotFoundError, BlockingIOError) as error:
                 raise Conflict(f"checkpoint '{checkpoint.id}' is not on the disk any more") from error
             share = checkpoint.step / max(job.progress.step, 1)
             then = {"step": checkpoint.step, "tokens": tokens, "epoch": round(job.progress.epoch * share, 4)}
@@ -82,6 +84,13 @@ class Publisher:
         (folder / "README.md").write_text(card.render(job, manifest, name), encoding="utf-8")
         return self._store.publish(folder, manifest, name=name, fence=fence)
 
+    def _license(self, base: str) -> str | None:
+        """Of a base that may be deleted once the job has ended."""
+        try:
+            return self._store.resolve(base).manifest.license
+        except ModelNotFound:
+            return None
+
     def _complete(self, job: Job, made: Manifest, publication: str) -> Manifest:
         spec = job.spec
         from_scratch = preset(spec.model) is not None
@@ -96,7 +105,7 @@ class Publisher:
         return made.model_copy(
             update={
                 "description": f"Pretrained by Cloze from {base or 'scratch'}.",
-                "license": self._store.resolve(base).manifest.license if base else None,
+                "license": self._license(base) if base else None,
                 "parents": tuple(dict.fromkeys(m for m in models if m)),
                 "job_id": job.id,
                 "publication": publication,
@@ -105,6 +114,30 @@ class Publisher:
                 "metrics": {key: value for key, value in made.metrics.items() if key != "step"},
             }
         )
+
+
+@contextmanager
+def deletable(folder: Path) -> Iterator[None]:
+    """Within it no checkpoint in the job's folder is published; Conflict if one is being published."""
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(_locked(folder, fcntl.LOCK_EX))
+        except FileNotFoundError:  # it has never run
+            pass
+        except BlockingIOError as error:
+            raise Conflict(f"a checkpoint of job '{folder.name}' is being published: delete it afterwards") from error
+        yield
+
+
+@contextmanager
+def _locked(folder: Path, how: int) -> Iterator[None]:
+    """Raises BlockingIOError where another holds it, and FileNotFoundError."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(fd, how | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(fd)
 
 
 def _result_id(job: Job) -> str:

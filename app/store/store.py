@@ -149,9 +149,10 @@ class ModelStore:
                 raise self._not_found(f"{name}:{alias}", ModelId(name, alias=alias))
             self._write_aliases(name, aliases)
 
-    def delete(self, model_id: str) -> Entries:
+    def delete(self, model_id: str, *, fence: Callable[[Entries], None] | None = None) -> Entries:
         """Deletes `name@version`, or with a bare `name` every version of it; returns what is gone.
 
+        `fence` is shown what would go, and stops it by raising.
         Aliases of deleted versions go with them. An alias alone is refused: too easily mistaken.
         """
         wanted = ModelId.parse(model_id)
@@ -161,6 +162,8 @@ class ModelStore:
         # Out of sight in one step under the lock; file by file when the temporary folder goes.
         with temporary_folder(self.root, self._lock) as grave, locked(self._lock):
             entries = [self.resolve(model_id)] if wanted.version is not None else self.versions(wanted.name)
+            if fence is not None:
+                fence(entries)
             gone = {entry.version for entry in entries}
             write_text(self.root / wanted.name / _LAST_VERSION, str(self._next_version(wanted.name) - 1))
             aliases = self.aliases(wanted.name)

@@ -8,7 +8,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,10 @@ class TrainState:
     tokens: int = 0
     seconds: float = 0.0  # of training, over all attempts
     samples_per_micro_batch: int | None = None  # since memory ran out; None: as planned
+    memory_kills: int = 0  # that this number of samples takes account of
     beside: float = 0.0  # seconds between the steps: evaluations, checkpoints, reports
+    before_decay: int | None = None  # the last step at the plateau's learning rate, whose checkpoint is kept
+    extended_from: int = 0  # as the plan's: which extension it belongs to
     best: Mapping[str, float] | None = None  # the evaluation with the lowest loss, where a run may stop early
 
 
@@ -49,10 +52,10 @@ def save_checkpoint(
     state: TrainState,
     *,
     keep: int,
-    best_step: int | None = None,
+    keep_also: Collection[int | None] = (),
     fence: Callable[[], None] = lambda: None,
 ) -> Path:
-    """Writes `root/step-<n>` and drops all but the newest `keep` and the best.
+    """Writes `root/step-<n>` and drops all but the newest `keep` and those of the steps `keep_also`.
 
     `fence` may veto just before the rename.
     """
@@ -78,11 +81,18 @@ def save_checkpoint(
     shutil.rmtree(final, ignore_errors=True)
     os.rename(aside, final)
     _fsync(root)
-    best = None if best_step is None else checkpoint_path(root, best_step)
+    kept = {checkpoint_path(root, step) for step in keep_also if step is not None}
     for old in list(checkpoints(root))[keep:]:
-        if old != best:
+        if old not in kept:
             shutil.rmtree(old, ignore_errors=True)
     return final
+
+
+def drop_beyond(root: Path, step: int) -> None:
+    """Deletes the checkpoints of later steps."""
+    for folder in checkpoints(root):
+        if folder > checkpoint_path(root, step):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def checkpoint_path(root: Path, step: int) -> Path:

@@ -112,6 +112,9 @@ class Silent:
     def should_stop(self) -> None:
         return None
 
+    def can_save(self) -> bool:
+        return True
+
     def fence(self) -> None:
         """Nothing is written here."""
 

@@ -37,6 +37,10 @@ class Hooks(Protocol):
         """Why the run is to stop after this step, if it is."""
         ...
 
+    def can_save(self) -> bool:
+        """Whether a checkpoint that is due can be written now; else it is written as soon as it can."""
+        ...
+
     def fence(self) -> None:
         """Raises if this process may no longer write checkpoints."""
         ...

@@ -40,6 +40,7 @@ class TrainingJob:
     device: str = "auto"
     threads: int = 1
     extended_from: int = 0  # the step at which the latest extension began
+    memory_kills: int = 0  # earlier attempts that the kernel has killed because memory ran out
     bind: Callable[[int], None] = check_parent  # makes a further process end with this one, whose id it is given
 
 

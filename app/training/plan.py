@@ -7,11 +7,12 @@ import torch
 
 from app.recipes import TrainingHyperparameters
 from app.training.checkpoint import TrainState
-from app.training.schedule import learning_rate_factor
+from app.training.schedule import decay_start, learning_rate_factor
 
 SCRATCH_LEARNING_RATE = 5e-4
 CONTINUE_LEARNING_RATE = 2e-4
 NEW_HEAD_FACTOR = 5.0  # a fresh head on a trained encoder learns faster than the encoder should
+STABLE = "warmup-stable-decay"
 EVALUATIONS = 10
 CHECKPOINT_STEPS = 500  # no more than these are lost with a killed process
 
@@ -40,6 +41,7 @@ class Plan:
     early_stopping_patience: int | None = None
     early_stopping_min_delta: float = 0.0
     extended_from: int = 0  # the step at which the latest extension began
+    memory_kills: int = 0  # earlier attempts that the kernel has killed because memory ran out
 
     def fraction(self, state: TrainState) -> float:
         """How much of the run is done, in [0, 1], by whichever limit is nearest."""
@@ -51,11 +53,19 @@ class Plan:
         return self.fraction(state) >= 1.0
 
     def learning_rate_factor(self, state: TrainState) -> float:
-        """For the step about to be taken; counted so that neither the first nor the last one is at zero."""
-        fraction = self.fraction(state)
-        if self.total_steps:
-            fraction = max(fraction, (state.step + 0.5) / self.total_steps)
-        return learning_rate_factor(fraction, self.schedule, warmup=self.warmup_ratio, decay=self.decay_ratio)
+        """For the step about to be taken."""
+        progress = self._progress(state)
+        return learning_rate_factor(progress, self.schedule, warmup=self.warmup_ratio, decay=self.decay_ratio)
+
+    def decays(self, state: TrainState) -> bool:
+        """Whether the step about to be taken is within the decay of `warmup-stable-decay`."""
+        start = decay_start(warmup=self.warmup_ratio, decay=self.decay_ratio)
+        return self.schedule == STABLE and self._progress(state) > start
+
+    def _progress(self, state: TrainState) -> float:
+        """Of the step about to be taken; counted so that neither the first nor the last one is at zero."""
+        by_steps = (state.step + 0.5) / self.total_steps if self.total_steps else 0.0
+        return max(self.fraction(state), by_steps)
 
 
 def make_plan(

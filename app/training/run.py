@@ -4,6 +4,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from functools import partial
 from typing import cast
 
@@ -60,6 +61,7 @@ def _run(job: TrainingJob, hooks: Hooks, group: Group) -> TrainingResult:
         precision=resolve_dtype(job.hyperparameters.precision, device),
         extended_from=job.extended_from,
     )
+    plan = replace(plan, memory_kills=job.memory_kills)
     architecture = str(model.config.model_type)
     if group.leads:
         write_skeleton(job.run_dir / "skeleton", objective, architecture)

@@ -3,6 +3,11 @@
 import math
 
 
+def decay_start(*, warmup: float, decay: float) -> float:
+    """How much of a run with `warmup-stable-decay` is done when its decay begins."""
+    return max(1.0 - decay, warmup)
+
+
 def learning_rate_factor(progress: float, kind: str, *, warmup: float, decay: float) -> float:
     """Factor in [0, 1] on the peak learning rate at `progress` in [0, 1] of the run.
 
@@ -14,7 +19,7 @@ def learning_rate_factor(progress: float, kind: str, *, warmup: float, decay: fl
     if progress < warmup:
         return progress / warmup
     if kind == "warmup-stable-decay":
-        start = max(1.0 - decay, warmup)
+        start = decay_start(warmup=warmup, decay=decay)
         return 1.0 if progress <= start else 1.0 - math.sqrt((progress - start) / (1.0 - start))
     rest = (progress - warmup) / (1.0 - warmup)
     return 1.0 - rest if kind == "linear" else 0.5 * (1.0 + math.cos(math.pi * rest))

@@ -12,7 +12,7 @@ import torch
 from app.devices import free_memory, is_out_of_memory
 from app.errors import InvalidValue, OutOfMemory
 from app.objectives.base import Metrics, Objective
-from app.training.checkpoint import TrainState, checkpoint_path, load_checkpoint, load_newest, save_checkpoint
+from app.training.checkpoint import TrainState, checkpoint_path, drop_beyond, load_checkpoint, save_checkpoint
 from app.training.distributed import Group
 from app.training.early_stopping import better, describe, stalled
 from app.training.evaluate import evaluate
@@ -23,6 +23,7 @@ from app.training.optimizer import autocast, make_optimizer
 from app.training.order import Stream, generator
 from app.training.plan import Plan
 from app.training.prefetch import Prefetched
+from app.training.resume import fewer_at_once, resume
 
 __all__ = ["Dataset", "Hooks", "Outcome", "Snapshot", "Trainer"]
 
@@ -56,6 +57,8 @@ class Trainer:
         self.eval_metrics: dict[str, float] = {}
         self._window = Metrics()
         self._window_started = (0.0, 0)  # (seconds, tokens)
+        self._due = False  # a checkpoint is
+        self._decaying = False  # the learning rate of the latest step
         self._waited = 0.0  # seconds for data, since the last log
         self._grad_norm = 0.0
         self._closing_seconds = 0.0  # that the end takes after the last step: an evaluation, a checkpoint, an export
@@ -100,13 +103,10 @@ class Trainer:
         self.eval_metrics = dict(best)
 
     def _restore(self) -> None:
-        restored = load_newest(self.folder, self.objective.model, self.optimizer)
-        if restored is not None:
-            self.state = restored
-            if restored.samples_per_micro_batch:
-                self.plan = replace(self.plan, samples_per_micro_batch=restored.samples_per_micro_batch)
-            self.hooks.on_event(f"Resumed from step {restored.step}")
-        self.group.copy_weights(self.objective.model)
+        self.state, self.plan = resume(self.folder, self.objective.model, self.optimizer, self.plan, self.hooks)
+        self.group.copy_weights(self.objective.model)  # when all have read
+        if self.group.leads and self.state.step < self.plan.extended_from:  # it has gone back behind some
+            drop_beyond(self.folder, self.state.step)
         self._window_started = (self.state.seconds, self.state.tokens)
 
     def _steps(self) -> Iterator[list[Any]]:
@@ -175,7 +175,6 @@ class Trainer:
         return metrics
 
     def _halve_micro_batches(self) -> None:
-        """Less at once, and more gradients to add up: the step's batch stays what it is."""
         free_memory(self.device)
         before = self.plan.samples_per_micro_batch
         if before == 1:
@@ -183,17 +182,11 @@ class Trainer:
                 f"memory ran out at step {self.state.step + 1} with one sample at a time; "
                 "use a smaller model or shorter samples"
             )
-        micro = before // 2
-        self.plan = replace(self.plan, samples_per_micro_batch=micro)
-        self.state = replace(self.state, samples_per_micro_batch=micro)
-        self.hooks.on_event(
-            f"Memory ran out at step {self.state.step + 1} with {before} samples at a time; going on with {micro}."
-            f" A step's batch is still {self.plan.samples_per_step} samples",
-            {"samples_per_micro_batch": micro},
-            level="warn",
-        )
+        why = f"Memory ran out at step {self.state.step + 1} with {before} samples at a time"
+        self.state, self.plan = fewer_at_once(self.state, self.plan, before // 2, why, self.hooks)
 
     def _set_learning_rate(self) -> None:
+        self._decaying = self.plan.decays(self.state)
         factor = self.plan.learning_rate_factor(self.state)
         for group in self.optimizer.param_groups:
             group["lr"] = group["peak_lr"] * factor
@@ -205,8 +198,16 @@ class Trainer:
             self._log()
         if step % plan.eval_interval == 0:
             self._evaluate()
-        if step % plan.checkpoint_interval == 0 or (self.state.best or {}).get("step") == step:
+        if plan.decays(self.state) and not self._decaying:
+            self.state = replace(self.state, before_decay=step)
+        self._due = self._due or step % plan.checkpoint_interval == 0
+        # The best weights, and those before the decay, are only to be had now; others may wait.
+        if step in self._lasting() or (self._due and self.hooks.can_save()):
             self._checkpoint()
+
+    def _lasting(self) -> tuple[int | None, ...]:
+        """The steps whose checkpoints outlast the newer ones."""
+        return self.state.before_decay, int(self.state.best["step"]) if self.state.best else None
 
     def snapshot(self) -> Snapshot:
         fraction = self.plan.fraction(self.state)
@@ -257,6 +258,7 @@ class Trainer:
         self._closing_seconds = time.monotonic() - began
 
     def _checkpoint(self) -> None:
+        self._due = False
         newest = checkpoint_path(self.folder, self.state.step)
         if not self.group.leads or self.state.step == 0 or (newest / "manifest.json").exists():
             return
@@ -266,7 +268,7 @@ class Trainer:
             self.optimizer,
             self.state,
             keep=self.plan.keep_checkpoints,
-            best_step=int(self.state.best["step"]) if self.state.best else None,
+            keep_also=self._lasting(),
             fence=self.hooks.fence,
         )
         fresh = self.eval_metrics if self.eval_metrics.get("step") == self.state.step else {}

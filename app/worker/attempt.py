@@ -6,14 +6,14 @@ import signal
 from collections.abc import Sequence
 from types import FrameType
 
-from app.jobs.connection import connect, find_url
+from app.jobs.connection import FOREVER, connect, find_url
 from app.jobs.files import FileStore
 from app.jobs.queue import Claim, JobStore
 from app.settings import Settings
 from app.store.store import ModelStore
 from app.worker.execution import Execution, Services, Train
 
-_RETRIES = 30  # about as many seconds: a restart of Redis must not end a run of hours
+_QUICK = 2.0  # seconds that a training step may lose to one try to speak to Redis
 
 
 def run_attempt(arguments: Sequence[str], train: Train) -> None:
@@ -28,9 +28,11 @@ def run_attempt(arguments: Sequence[str], train: Train) -> None:
     settings = Settings()
     logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     os.nice(settings.worker_nice)
-    redis = connect(find_url(settings.redis_url, settings.var_dir), retries=_RETRIES)
+    url = find_url(settings.redis_url, settings.var_dir)
+    redis = connect(url, retries=FOREVER)  # an outage must not end a run of hours
+    quick = JobStore(connect(url, retries=1, timeout=_QUICK))
     services = Services(
         settings, JobStore(redis), FileStore(redis, settings.files_dir), ModelStore(settings.model_store)
     )
     claim = Claim(arguments[0], int(arguments[1]))
-    Execution(services, claim, lambda: draining).run(train)
+    Execution(services, claim, lambda: draining, quick=quick).run(train)

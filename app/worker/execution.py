@@ -36,21 +36,23 @@ _log = logging.getLogger(__name__)
 
 
 class Execution:
-    """draining: whether this process was told to hand the job back; asked at every step."""
+    """draining: whether this process was told to hand the job back; asked at every step.
 
-    def __init__(self, services: Services, claim: Claim, draining: Callable[[], bool]) -> None:
+    services: their `jobs` wait for a Redis that is away. quick: does not, for what is told on the way.
+    """
+
+    def __init__(
+        self, services: Services, claim: Claim, draining: Callable[[], bool], *, quick: JobStore | None = None
+    ) -> None:
         self._services = services
         self._jobs = services.jobs
         self._publisher = Publisher(services.store, services.files, services.settings.jobs_dir)
         self._claim = claim
         self._folder = services.settings.jobs_dir / claim.job_id
-        self._reports = Reports(services.jobs, claim, self._folder, draining)
+        self._reports = Reports(services.jobs, claim, self._folder, draining, quick=quick)
 
     def run(self, train: Train) -> None:
-        """Brings the job to an end, or back to the queue; leaves it alone once it is another's.
-
-        Raises StorageError if Redis stays away: the attempt then counts as crashed.
-        """
+        """Brings the job to an end, or back to the queue; leaves it alone once it is another's."""
         try:
             with self._folder_lock():
                 self._settle(train)
@@ -76,13 +78,17 @@ class Execution:
             raise
         except AppError as e:
             _log.exception("the job failed")
-            self._jobs.fail(self._claim, _error(e))
+            self._fail(_error(e))
         except Exception as e:
             _log.exception("the job failed by an error of Cloze")
             message = f"the trainer failed ({type(e).__name__}); its log has the details"
-            self._jobs.fail(self._claim, JobError(code="internal_error", message=message))
+            self._fail(JobError(code="internal_error", message=message))
         else:
             self._jobs.succeed(self._claim, published.id)
+
+    def _fail(self, error: JobError) -> None:
+        self._reports.flush()
+        self._jobs.fail(self._claim, error)
 
     def _stop(self, reason: str) -> None:
         if reason == "cancel":

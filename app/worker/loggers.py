@@ -60,7 +60,10 @@ def open_loggers(job: Job, folder: Path, tracking_uri: str | None, experiment: s
 
 
 class MlflowLogger:
-    """One MLflow run a job, whatever the number of its attempts; a thread sends what is logged."""
+    """One MLflow run a job, whatever the number of its attempts; a thread sends what is logged.
+
+    A resumed attempt does steps again, of which MLflow would keep both values: what the run has is not sent.
+    """
 
     def __init__(self, job: Job, tracking_uri: str, experiment: str) -> None:
         # Its own patience is minutes, for which a job would wait at its end.
@@ -74,6 +77,7 @@ class MlflowLogger:
         self._client = MlflowClient(tracking_uri)
         self._job, self._experiment = job, experiment
         self._run_id: str | None = None
+        self._last_steps: dict[str, int] = {}  # of each metric that earlier attempts have sent
         self._waiting: queue.Queue[tuple[int, int, dict[str, float]] | None] = queue.Queue(_WAITING)
         self._status: Status = "FAILED"
         self._thread = threading.Thread(target=self._send, name="mlflow", daemon=True)
@@ -108,13 +112,22 @@ class MlflowLogger:
     def _send_metrics(self, step: int, milliseconds: int, metrics: Mapping[str, float]) -> None:
         from mlflow.entities import Metric
 
-        points = [Metric(key, value, milliseconds, step) for key, value in metrics.items()]
-        self._client.log_batch(self._run(), metrics=points)
+        run_id = self._run()
+        fresh = {key: value for key, value in metrics.items() if step > self._last_steps.get(key, -1)}
+        points = [Metric(key, value, milliseconds, step) for key, value in fresh.items()]
+        self._client.log_batch(run_id, metrics=points)
 
     def _run(self) -> str:
         if self._run_id is None:
-            self._run_id = _find_run(self._client, self._job, self._experiment)
+            run_id = _find_run(self._client, self._job, self._experiment)
+            self._last_steps = _last_steps(self._client, run_id)
+            self._run_id = run_id
         return self._run_id
+
+
+def _last_steps(client: Any, run_id: str) -> dict[str, int]:
+    keys = client.get_run(run_id).data.metrics
+    return {key: max(point.step for point in client.get_metric_history(run_id, key)) for key in keys}
 
 
 def _find_run(client: Any, job: Job, experiment: str) -> str:

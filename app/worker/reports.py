@@ -2,12 +2,14 @@
 
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from app.jobs.artifacts import JobArtifacts
 from app.jobs.queue import Claim, JobStore, StopReason
 from app.jobs.spec import Progress
+from app.worker.backlog import Backlog
 from app.worker.loggers import Loggers
 from app.worker.system import SystemMetrics
 
@@ -20,12 +22,26 @@ _PROGRESS_INTERVAL = 1.0  # seconds; every write is fsynced, and steps may take 
 class Reports:
     """Every write is fenced: it raises LeaseLost once the job is another attempt's.
 
+    While Redis is away training goes on: what is told waits, in its order, and checkpoints do too.
+    What must not happen without Redis (`fence`, `flush`) waits for it.
+
     folder: the job's own, which checkpoint paths are relative to.
     draining: whether this process has been asked to hand the job back.
+    quick: `jobs` that give up at once where `jobs` waits.
     """
 
-    def __init__(self, jobs: JobStore, claim: Claim, folder: Path, draining: Callable[[], bool]) -> None:
-        self._jobs = jobs
+    def __init__(
+        self,
+        jobs: JobStore,
+        claim: Claim,
+        folder: Path,
+        draining: Callable[[], bool],
+        *,
+        quick: JobStore | None = None,
+        backlog: Backlog | None = None,
+    ) -> None:
+        self._patient, self._jobs = jobs, quick or jobs
+        self._backlog = backlog or Backlog()
         self._claim = claim
         self._folder = folder
         self._draining = draining
@@ -51,7 +67,7 @@ class Reports:
             values |= self._system.sample() if self._system else {}
             if self._loggers:
                 self._loggers.log(values["step"], {k: v for k, v in values.items() if k != "step"})
-        self._jobs.append_event(self._claim, message, level=level, type=kind, data=values)
+        self._backlog.put(partial(self._jobs.append_event, self._claim, message, level=level, type=kind, data=values))
 
     def on_progress(self, progress: "Snapshot") -> None:
         self._unsaved = Progress(
@@ -64,10 +80,14 @@ class Reports:
             eta_seconds=progress.eta_seconds,
         )
         if time.monotonic() - self._saved_at >= _PROGRESS_INTERVAL:
-            self.flush()
+            self._backlog.ask(self._save_progress, None)
 
     def flush(self) -> None:
-        """Writes the progress that the interval held back."""
+        """Returns when everything is written, the progress that the interval held back included."""
+        self._backlog.put(self._save_progress)
+        self._backlog.drain()
+
+    def _save_progress(self) -> None:
         if self._unsaved is not None:
             self._jobs.set_progress(self._claim, self._unsaved)
             self._unsaved = None
@@ -75,20 +95,38 @@ class Reports:
 
     def on_checkpoint(self, step: int, folder: Path, metrics: Mapping[str, float]) -> None:
         path = folder.relative_to(self._folder).as_posix()
-        self._jobs.add_checkpoint(self._claim, step, path, metrics)
+        self._backlog.put(partial(self._jobs.add_checkpoint, self._claim, step, path, metrics))
+        self._backlog.put(self._forget_checkpoints)
+
+    def _forget_checkpoints(self) -> None:
+        """Those that were dropped from the disk."""
         known, _ = self._jobs.checkpoints(self._claim.job_id, limit=1000)
         if gone := [c.step for c in known if not (self._folder / c.path).exists()]:
             self._jobs.forget_checkpoints(self._claim, gone)
 
     def on_artifact(self, step: int, ending: str, content: bytes) -> None:
         """Kept in the job's folder, and named in an event."""
-        self.fence()
         name = f"step-{step:09d}.{ending}"
-        JobArtifacts(self._folder.parent, self._claim.job_id).save(name, content)
+        self._backlog.put(partial(self._save_artifact, name, content))
         self.on_event(f"Step {step}: {name} shows held-out items", {"step": step, "artifact": name})
 
+    def _save_artifact(self, name: str, content: bytes) -> None:
+        self._jobs.check(self._claim)
+        JobArtifacts(self._folder.parent, self._claim.job_id).save(name, content)
+
     def should_stop(self) -> StopReason | Literal["drain"] | None:
-        return "drain" if self._draining() else self._jobs.stop_requested(self._claim)
+        self._backlog.deliver()
+        return "drain" if self._draining() else self._backlog.ask(self._stop_requested, None)
+
+    def _stop_requested(self) -> StopReason | None:
+        return self._jobs.stop_requested(self._claim)
+
+    def can_save(self) -> bool:
+        return self._backlog.ask(self._holds, otherwise=False)
+
+    def _holds(self) -> bool:
+        self._jobs.check(self._claim)
+        return True
 
     def fence(self) -> None:
-        self._jobs.check(self._claim)
+        self._patient.check(self._claim)

@@ -8,13 +8,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from app.jobs.child import bound_command
-from app.jobs.logs import log_path
+from app.jobs.logs import last_lines, log_path
 from app.jobs.queue import Claim, JobStore, LeaseLost
-from app.jobs.spec import Job, JobState
+from app.jobs.spec import JobState
+from app.worker.oom import oom_kills
 
 _POLL = 0.1  # seconds
-_LAST_LINES = 20
-_LAST_BYTES = 16_384
 
 
 class Supervision:
@@ -23,6 +22,7 @@ class Supervision:
     command: the trainer's, to which the job's id and the attempt are added.
     stopping: whether the worker was asked to stop; the trainer then has `drain_seconds` to save a
     checkpoint. A job that is cancelled, paused or late has `cancel_seconds` to reach its next step.
+    oom_kills: how many processes the kernel has killed so far because memory ran out; None: unknown.
     """
 
     def __init__(
@@ -36,6 +36,7 @@ class Supervision:
         *,
         drain_seconds: float = 30.0,
         cancel_seconds: float = 120.0,
+        oom_kills: Callable[[], int | None] = oom_kills,
     ) -> None:
         self.claim = claim
         self._jobs = jobs
@@ -44,6 +45,7 @@ class Supervision:
         self._environment = dict(environment)
         self._stopping = stopping
         self._drain_seconds, self._cancel_seconds = drain_seconds, cancel_seconds
+        self._oom_kills = oom_kills
         self._lost = False
         self._told_to_stop = False
 
@@ -58,6 +60,7 @@ class Supervision:
             self._told_to_stop = late or job.pause_requested or job.state is JobState.CANCELLING
 
     def run(self) -> None:
+        kills_before = self._oom_kills()
         self._log.parent.mkdir(parents=True, exist_ok=True)
         with self._log.open("ab") as log:
             process = subprocess.Popen(
@@ -69,24 +72,37 @@ class Supervision:
                 start_new_session=True,  # a Ctrl-C reaches the worker alone, which then drains
             )
         try:
-            self._watch(process)
+            by_us = self._watch(process)
         finally:
             if process.poll() is None:
                 process.kill()
             process.wait()
+        by_other = process.returncode == -signal.SIGKILL and not by_us
+        kills = self._oom_kills()
+        out_of_memory = by_other and kills is not None and kills_before is not None and kills > kills_before
+        reason = _ending(process.returncode)
+        if out_of_memory:
+            reason = "Memory ran out: the kernel killed the trainer process (SIGKILL)"
+        elif by_other and kills is None:
+            reason += ", which Cloze did not send: most likely the kernel did, as memory ran out"
         # A trainer that came to an end of its own has settled the job, and holds it no more.
         with contextlib.suppress(LeaseLost):
             self._jobs.requeue(
-                self.claim, _ending(process.returncode), crashed=not self._stopping(), last_lines=last_lines(self._log)
+                self.claim,
+                reason,
+                crashed=out_of_memory or not self._stopping(),
+                out_of_memory=out_of_memory,
+                last_lines=last_lines(self._log),
             )
 
-    def _watch(self, process: "subprocess.Popen[bytes]") -> None:
+    def _watch(self, process: "subprocess.Popen[bytes]") -> bool:
+        """Until it has ended; whether it was killed here."""
         deadline: float | None = None
         told = False
         while process.poll() is None:
             if self._lost or (deadline is not None and time.monotonic() > deadline):
                 process.kill()
-                return
+                return True
             if self._stopping() and not told:
                 told = True
                 process.terminate()
@@ -95,20 +111,7 @@ class Supervision:
                 deadline = time.monotonic() + self._cancel_seconds
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(_POLL)
-
-
-def last_lines(log: Path) -> str:
-    """The end of a log, or nothing if this machine does not have it."""
-    try:
-        with log.open("rb") as file:
-            file.seek(max(0, log.stat().st_size - _LAST_BYTES))
-            return "\n".join(file.read().decode(errors="replace").splitlines()[-_LAST_LINES:])
-    except FileNotFoundError:
-        return ""
-
-
-def last_lines_of(jobs_dir: Path) -> Callable[[Job], str]:
-    return lambda job: last_lines(log_path(jobs_dir, job.id, job.attempt))
+        return False
 
 
 def _ending(code: int) -> str:

@@ -39,6 +39,7 @@ def train(job: Job, reports: Reports, services: Services) -> TrainingResult:
         device=_device(settings.device, spec.resources.device),
         threads=settings.training_threads,
         extended_from=job.extended_at_step,
+        memory_kills=job.memory_kills,
         bind=die_with_parent,
     )
     folder, device = training.run_dir, resolve_device(training.device)

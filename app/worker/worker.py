@@ -16,14 +16,15 @@ from collections.abc import Mapping, Sequence
 from app.jobs.connection import StorageError, connect
 from app.jobs.files import FileStore
 from app.jobs.queue import JobStore
+from app.jobs.reconciler import Reconciler
 from app.jobs.wakeups import WakeupListener
 from app.jobs.workers import Capabilities, WorkerInfo, WorkerRegistry
 from app.settings import Settings
 from app.worker.housekeeping import Housekeeping
 from app.worker.machine import birth, machine_id
-from app.worker.supervision import Supervision, last_lines_of
+from app.worker.supervision import Supervision
 
-_BEATS_A_LEASE = 5  # so a lease outlives three lost beats, and is found expired soon
+_TIMEOUT = 5.0  # seconds of one try to speak to Redis: above RQ's blocking read, and below a lease
 _PAUSE = 1.0  # seconds before another try to reach Redis
 
 _log = logging.getLogger(__name__)
@@ -34,7 +35,7 @@ class Worker:
     capabilities: what jobs may ask for to be claimed here.
 
     After a worker's death another takes its job over within 6/5 of `lease_seconds`; one on the same
-    machine sees the death at its next beat, after 1/5.
+    machine sees the death at its next beat, after 1/5. While Redis is away, the trainer goes on.
     """
 
     def __init__(
@@ -48,9 +49,10 @@ class Worker:
     ) -> None:
         host = socket.gethostname()
         self.id = f"{host}-{os.getpid()}-{secrets.token_hex(3)}"
-        self._redis = connect(url)
+        self._redis = connect(url, timeout=_TIMEOUT)
         self._jobs = JobStore(self._redis, crash_backoff=settings.crash_backoff_seconds)
         self._registry = WorkerRegistry(self._redis)
+        self._reconciler = Reconciler(self._jobs, settings.jobs_dir, settings.lease_seconds)
         self._housekeeping = Housekeeping(self._jobs, FileStore(self._redis, settings.files_dir), settings)
         self._jobs_dir = settings.jobs_dir
         self._lease_seconds = settings.lease_seconds
@@ -107,8 +109,7 @@ class Worker:
             _log.info("job %s, attempt %d: left", claim.job_id, claim.attempt)
 
     def _beat_until_the_end(self) -> None:
-        interval = self._lease_seconds / _BEATS_A_LEASE
-        while not self._ended.wait(interval):
+        while not self._ended.wait(self._reconciler.interval):
             try:
                 self._beat()
             except StorageError as e:
@@ -125,7 +126,7 @@ class Worker:
         doing = {"job_id": current.claim.job_id if current else None, "draining": self._stopping}
         self._registry.beat(self._info.model_copy(update=doing))
         dead = [w.id for w in self._registry.list() if w.machine == self._info.machine and birth(w.pid) != w.birth]
-        self._jobs.reconcile(last_lines_of(self._jobs_dir), dead)
+        self._reconciler.run(dead)
         for worker_id in dead:
             self._registry.remove(worker_id)
         if listener is not None:

@@ -160,6 +160,44 @@ def test_a_job_is_deleted_with_its_folder(
     assert jobs_client.get(f"{PATH}/{job_id}").status_code == 404
 
 
+def test_a_job_is_not_deleted_while_a_checkpoint_of_it_is_published(
+    post: Post,
+    make_job: MakeJob,
+    jobs: JobStore,
+    jobs_client: TestClient,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    job_id = make_job()
+    checkpoint = finish(jobs, take(jobs), tmp_path / "var" / "jobs")
+    publish, answers = ModelStore.publish, []
+
+    def deleting(*arguments: Any, **options: Any) -> Any:
+        answers.append(jobs_client.delete(f"{PATH}/{job_id}"))
+        return publish(*arguments, **options)
+
+    monkeypatch.setattr(ModelStore, "publish", deleting)
+    assert post(job_id, f"checkpoints/{checkpoint}/publish")["model"] == "mine@1"
+    assert answers[0].status_code == 409 and "is being published" in answers[0].json()["error"]["message"]
+    assert jobs_client.delete(f"{PATH}/{job_id}").status_code == 200
+    assert "no job" in post(job_id, f"checkpoints/{checkpoint}/publish", status=404)["message"]
+
+
+def test_an_ended_job_needs_its_model_to_go_on_and_not_to_be_published(
+    post: Post, make_job: MakeJob, jobs: JobStore, store: ModelStore, tmp_path: Path
+) -> None:
+    distilled = {"type": "mlm", "mlm": {"hyperparameters": {"max_steps": 10, "tokenizer_model": "full"}}}
+    failed, done = make_job(method=distilled), make_job(method=distilled)
+    jobs.fail(take(jobs), JobError(code="internal_error", message="no"))
+    checkpoint = finish(jobs, take(jobs), tmp_path / "var" / "jobs")
+    assert jobs.users_of_models(["full@1"]) == []
+    store.delete("full")
+    assert "full@1" in post(failed, "retry", status=404)["message"]
+    assert "full@1" in post(done, "extend", status=404, max_steps=20)["message"]
+    assert jobs.users_of_models(["full@1"]) == []
+    assert post(done, f"checkpoints/{checkpoint}/publish")["model"] == "mine@1"
+
+
 def test_a_job_that_no_worker_fits_says_so(make_job: MakeJob, jobs: JobStore, jobs_client: TestClient) -> None:
     job_id = make_job(resources={"device": "cuda", "memory_gb": 40})
     assert jobs_client.get(f"{PATH}/{job_id}").json()["queue_reason"] == "no worker is running"

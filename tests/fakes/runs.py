@@ -1,5 +1,6 @@
 """Hooks that record a run, and what to compare of its result."""
 
+from collections.abc import Container
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,14 @@ SMALL = {"sequence_length": 32, "batch_tokens": 128, "vocab_size": 300, "precisi
 
 
 class Recorder:
-    """Hooks that remember, and that stop or die where they are told to."""
+    """Hooks that remember, and that stop or die where they are told to; `away`: steps at which nothing can be saved."""
 
-    def __init__(self, stop_at: int | None = None, die_at: int | None = None) -> None:
+    def __init__(self, stop_at: int | None = None, die_at: int | None = None, away: Container[int] = ()) -> None:
         self.events: list[tuple[str, dict[str, float]]] = []
         self.checkpoints: list[int] = []
         self.artifacts: dict[str, bytes] = {}
         self.fractions: list[float] = []
-        self.stop_at, self.die_at, self.step = stop_at, die_at, 0
+        self.stop_at, self.die_at, self.away, self.step = stop_at, die_at, away, 0
 
     def on_event(self, message: str, data: dict[str, float] | None = None, **_: Any) -> None:
         self.events.append((message, data or {}))
@@ -38,6 +39,9 @@ class Recorder:
 
     def should_stop(self) -> str | None:
         return "cancel" if self.stop_at is not None and self.step >= self.stop_at else None
+
+    def can_save(self) -> bool:
+        return self.step not in self.away
 
     def fence(self) -> None:
         pass

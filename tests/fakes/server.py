@@ -28,3 +28,4 @@ def serving(app: Any) -> Iterator[str]:
     finally:
         server.should_exit = True
         thread.join(30)
+        assert not thread.is_alive(), "the server did not stop"

@@ -64,5 +64,5 @@ def test_it_ends_with_the_process_that_started_it(tmp_path: Path) -> None:
     server = os.pidfd_open(int(parent.stdout.readline()))
     parent.kill()
     parent.wait()
-    assert select.select([server], [], [], 10)[0] == [server]
+    assert select.select([server], [], [], 60)[0] == [server]
     os.close(server)

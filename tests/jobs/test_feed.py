@@ -166,6 +166,18 @@ def test_following_outlives_a_killed_redis(tmp_path: Path) -> None:
         server.stop()
 
 
+def test_it_stops_at_whatever_moment(redis_server: EmbeddedRedis) -> None:
+    """Also within the first round trips, where one cancellation may be swallowed."""
+
+    async def start_and_stop() -> None:
+        for rounds in range(40):
+            async with running(redis_server.url):
+                for _ in range(rounds):
+                    await asyncio.sleep(0)
+
+    within_patience(start_and_stop())
+
+
 @pytest.mark.parametrize(
     ("job_id", "after", "error"),
     [("ftjob-0", None, JobNotFound), ("ftjob-0", "ftevent-1-1-0", InvalidValue)],

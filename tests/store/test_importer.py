@@ -200,7 +200,7 @@ def import_from(hub: str, store: ModelStore, source: str, tmp_path: Path) -> str
     # A process of its own: huggingface_hub reads its environment once, at import.
     environment = os.environ | {"HF_ENDPOINT": hub, "HF_HUB_OFFLINE": "0", "HF_HOME": str(tmp_path / "hf")}
     command = [sys.executable, "-c", SCRIPT, str(store.root), source]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=True)
     return done.stdout.strip()
 
 

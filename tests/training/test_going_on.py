@@ -46,6 +46,13 @@ def test_killed_and_resumed_it_stops_where_it_would_have(job: Job, die_at: int) 
     assert same(again, undisturbed)
 
 
+def test_a_checkpoint_that_cannot_be_written_when_it_is_due_is_written_later(job: Job) -> None:
+    hooks = Recorder(away={2, 3, 4, 6})
+    result = run(job(max_steps=8, checkpoint_interval=2, eval_interval=8), hooks)
+    assert hooks.checkpoints == [5, 7, 8]
+    assert same(result, run(job("calm", max_steps=8, checkpoint_interval=2, eval_interval=8), Recorder()))
+
+
 def test_without_early_stopping_the_last_weights_are_the_result(job: Job) -> None:
     result = run(job(max_steps=6, eval_interval=3), Recorder())
     assert (result.outcome.state.best, result.metrics["step"]) == (None, 6)
@@ -60,6 +67,54 @@ def test_an_extended_run_goes_on_from_its_last_checkpoint(job: Job) -> None:
     assert any(message == "Resumed from step 5" for message, _ in hooks.events)
     assert longer.outcome.state.step == 10
     assert same(longer, run(job("b", max_steps=10, **plateau), Recorder()))
+
+
+DECAYING = {
+    "schedule": "warmup-stable-decay",
+    "warmup_ratio": 0.0,
+    "decay_ratio": 0.4,
+    "eval_interval": 5,
+    "keep_checkpoints": 1,
+}
+
+
+def steps_kept(job: TrainingJob) -> list[int]:
+    return sorted(int(p.name[-9:]) for p in (job.run_dir / "checkpoints").glob("step-*"))
+
+
+@pytest.mark.parametrize("die_at", [None, 7, 12, 17])
+def test_an_extension_goes_on_from_before_the_decay(job: Job, die_at: int | None) -> None:
+    """The longer run is the one that there would have been, wherever it's killed meanwhile."""
+    run(job("a", max_steps=10, **DECAYING), Recorder())
+    assert steps_kept(job("a")) == [6, 10]
+    hooks, longer = Recorder(), replace(job("a", max_steps=20, **DECAYING), extended_from=10)
+    if die_at:
+        with pytest.raises(KeyboardInterrupt):
+            run(longer, Recorder(die_at=die_at))
+    extended = run(longer, hooks)
+    if die_at is None:
+        said = [message for message, _ in hooks.events]
+        assert "The extension goes on from step 6, before the decay of the learning rate" in said
+        assert hooks.checkpoints == [10, 12, 15, 20]
+    assert steps_kept(longer) == [12, 20]
+    assert same(extended, run(job("b", max_steps=20, **DECAYING), Recorder()))
+
+
+def test_without_that_checkpoint_it_goes_on_from_the_end_and_says_so(job: Job) -> None:
+    run(job("a", max_steps=10, **DECAYING), Recorder())
+    shutil.rmtree(job("a").run_dir / "checkpoints" / "step-000000006")
+    hooks = Recorder()
+    run(replace(job("a", max_steps=20, **DECAYING), extended_from=10), hooks)
+    assert any("goes on from the decayed weights of step 10" in message for message, _ in hooks.events)
+    assert hooks.checkpoints == [12, 15, 20]
+
+
+def test_an_extension_forgets_a_best_evaluation_that_is_not_kept(job: Job) -> None:
+    options = DECAYING | {"eval_interval": 2, "early_stopping_patience": 9}
+    first = run(job("a", max_steps=10, **options), Recorder())
+    assert first.outcome.state.best and first.outcome.state.best["step"] > 6
+    extended = run(replace(job("a", max_steps=20, **options), extended_from=10), Recorder())
+    assert extended.outcome.state.best
 
 
 def test_an_extension_has_new_patience(job: Job) -> None:

@@ -1,6 +1,7 @@
 """Memory that runs out, by an objective that claims so."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -69,6 +70,24 @@ def test_a_killed_run_remembers(job: Callable[..., TrainingJob], memory: Callabl
 
     assert same(undisturbed, resumed)
     assert set(sizes) == ({8, 2} if die_at == 3 else {2})
+
+
+def test_after_a_kill_for_memory_each_attempt_takes_half(
+    job: Callable[..., TrainingJob], memory: Callable[..., list[int]]
+) -> None:
+    sizes, hooks = memory(BATCH), Recorder(die_at=7)
+    with pytest.raises(KeyboardInterrupt):
+        run(replace(job(**OPTIONS), memory_kills=1), hooks)
+    assert set(sizes) == {4}
+    assert any(
+        message == "Memory ran out in an earlier attempt, which the kernel killed, with 8 samples at a time;"
+        " going on with 4. A step's batch is still 8 samples"
+        for message, _ in hooks.events
+    )
+    sizes, hooks = memory(BATCH), Recorder()  # from the checkpoint at step 5, which knows of one kill
+    run(replace(job(**OPTIONS), memory_kills=2), hooks)
+    assert set(sizes) == {2}
+    assert [data["samples_per_micro_batch"] for _, data in hooks.events if "samples_per_micro_batch" in data] == [2]
 
 
 def test_when_one_row_is_too_much_the_job_says_so(

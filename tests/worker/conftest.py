@@ -21,7 +21,7 @@ from tests.fakes.redis import redis, redis_server
 
 __all__ = ["redis", "redis_server"]
 
-LEASE = 1.0  # seconds
+LEASE = 2.0  # seconds; on a busy machine a worker may be late with a beat
 
 
 @pytest.fixture
@@ -89,19 +89,21 @@ def start_worker(settings: Settings) -> Iterator[StartWorker]:
 
 
 WaitFor = Callable[..., Job]
+PATIENCE = 120.0  # seconds, on a busy machine
 
 
 @pytest.fixture
 def wait_for(services: Services) -> WaitFor:
-    def wait(job: Job, *states: JobState, step: int = 0, seconds: float = 60.0) -> Job:
-        """The job as soon as it is in one of the states and has a checkpoint at `step` or beyond."""
-        deadline = time.monotonic() + seconds
+    def wait(job: Job, *states: JobState, step: int = 0, attempt: int = 0) -> Job:
+        """The job as soon as it is in one of the states, with a checkpoint at `step` or beyond, in that attempt."""
+        deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
             now = services.jobs.get(job.id)
             checkpoints, _ = services.jobs.checkpoints(job.id, limit=1)
-            if now.state in states and (checkpoints[0].step if checkpoints else 0) >= step:
+            reached = (checkpoints[0].step if checkpoints else 0) >= step and now.attempt >= attempt
+            if now.state in states and reached:
                 return now
             time.sleep(0.02)
-        raise AssertionError(f"after {seconds} s: {now}")
+        raise AssertionError(f"after {PATIENCE} s: {now}")
 
     return wait

@@ -10,8 +10,9 @@ import pytest
 from app.errors import InvalidData
 from app.jobs.artifacts import JobArtifacts
 from app.jobs.connection import StorageError
-from app.jobs.queue import Claim, LeaseLost
+from app.jobs.queue import Claim, JobStore, LeaseLost
 from app.jobs.spec import Job, JobState
+from app.worker.backlog import Backlog
 from app.worker.execution import Execution, Services
 from app.worker.reports import Reports
 from tests.fakes.trainer import result, train
@@ -123,6 +124,50 @@ def test_checkpoints_that_left_the_disk_leave_the_list(services: Services, claim
     assert [(c.step, Path(c.path).name) for c in listed] == [(2, "step-2"), (1, "step-1")]
 
 
+class OutOfReach:
+    """The queue while Redis is `away`."""
+
+    def __init__(self, jobs: JobStore) -> None:
+        self.jobs, self.away = jobs, True
+
+    def __getattr__(self, name: str) -> Any:
+        def call(*arguments: Any, **options: Any) -> Any:
+            if self.away:
+                raise StorageError("gone")
+            return getattr(self.jobs, name)(*arguments, **options)
+
+        return call
+
+
+def test_what_is_told_while_redis_is_away_is_told_later(services: Services, claim: Claim) -> None:
+    now, folder = [0.0], services.settings.jobs_dir / claim.job_id
+    quick: Any = OutOfReach(services.jobs)
+    reports = Reports(services.jobs, claim, folder, lambda: False, quick=quick, backlog=Backlog(lambda: now[0]))
+    reports.on_event("one")
+    reports.on_artifact(2, "png", b"picture")
+    reports.on_checkpoint(3, folder / "checkpoints" / "step-3", {})
+    assert reports.should_stop() is None and not reports.can_save()
+    services.jobs.cancel(claim.job_id)  # by somebody who reaches Redis
+    quick.away, now[0] = False, 100.0
+    assert reports.should_stop() == "cancel" and reports.can_save()
+    told = [event.message for event in services.jobs.events(claim.job_id)[0]]
+    assert told[-3:] == ["one", "Step 2: step-000000002.png shows held-out items", "Saved a checkpoint at step 3"]
+
+
+def test_what_waits_is_told_before_the_end(services: Services, claim: Claim, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.worker.backlog._PAUSE", 0.0)
+    quick: Any = OutOfReach(services.jobs)
+
+    def wrong(job: Job, reports: Reports, services: Services) -> Any:
+        reports.on_event("the last word")
+        quick.away = False
+        raise InvalidData("a.txt, line 3: no JSON")
+
+    Execution(services, claim, lambda: False, quick=quick).run(wrong)
+    told = [event.message for event in services.jobs.events(claim.job_id)[0]]
+    assert told[-2:] == ["the last word", "The job failed: a.txt, line 3: no JSON"]
+
+
 def test_artifacts_are_kept_and_named_in_an_event(services: Services, claim: Claim) -> None:
     folder = services.settings.jobs_dir / claim.job_id
     reports = Reports(services.jobs, claim, folder, lambda: False)
@@ -133,7 +178,10 @@ def test_artifacts_are_kept_and_named_in_an_event(services: Services, claim: Cla
     assert path.read_bytes() == b"picture"
 
 
-def test_progress_is_written_once_a_second_and_when_flushed(services: Services, claim: Claim) -> None:
+def test_progress_is_written_once_a_second_and_when_flushed(
+    services: Services, claim: Claim, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.worker.reports.time", SimpleNamespace(monotonic=lambda: 1000.0))
     reports = Reports(services.jobs, claim, Path(), lambda: False)
     for step in (1, 2, 3):
         snapshot: Any = SimpleNamespace(

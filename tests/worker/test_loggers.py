@@ -86,7 +86,7 @@ def test_mlflow_has_one_run_a_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     mlflow = pytest.importorskip("mlflow")
     uri = f"file:{tmp_path / 'mlruns'}"
     log_steps(tmp_path, 1, 2, tracking_uri=uri, status="KILLED")
-    log_steps(tmp_path, 3, tracking_uri=uri)
+    log_steps(tmp_path, 2, 3, tracking_uri=uri)  # resumed, it does a step again
     client = mlflow.MlflowClient(uri)
     [run] = client.search_runs([client.get_experiment_by_name("cloze").experiment_id])
     assert (run.info.run_name, run.info.status) == ("tiny", "FINISHED")

@@ -3,13 +3,15 @@
 import os
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
+import pytest
+
+from app.jobs.logs import last_lines
 from app.jobs.queue import Claim
 from app.jobs.spec import Job, JobState
 from app.worker.execution import Services
-from app.worker.supervision import Supervision, last_lines
+from app.worker.supervision import Supervision
 
 DEAF = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(60)"
 
@@ -47,16 +49,63 @@ def test_one_whose_job_is_lost_is_killed(services: Services, submit: Callable[..
     assert (job.state, job.crashes) == (JobState.QUEUED, 1)
 
 
+KILLED = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
+
+
+def crash(services: Services, submit: Callable[..., Job], kills: list[int | None]) -> Job:
+    """The job after a trainer that is killed; kills: what the kernel's counter says before and after."""
+    counter = iter(kills)
+    supervision, claim = supervise(services, submit, KILLED, oom_kills=lambda: next(counter))
+    supervision.run()
+    return services.jobs.get(claim.job_id)
+
+
+def test_one_that_the_kernel_kills_ran_out_of_memory(services: Services, submit: Callable[..., Job]) -> None:
+    job = crash(services, submit, [3, 4])
+    assert (job.state, job.crashes, job.memory_kills) == (JobState.QUEUED, 1, 1)
+    message = services.jobs.events(job.id, order="desc")[0][0].message
+    assert message.startswith("Memory ran out: the kernel killed the trainer process")
+
+
+@pytest.mark.parametrize(
+    ("kills", "message"),
+    [
+        ([3, 3], "was killed by SIGKILL; queued"),
+        ([None, None], "most likely the kernel did, as memory ran out; queued"),
+    ],
+)
+def test_one_that_is_killed_for_another_reason(
+    services: Services, submit: Callable[..., Job], kills: list[int | None], message: str
+) -> None:
+    job = crash(services, submit, kills)
+    assert (job.crashes, job.memory_kills) == (1, 0)
+    assert message in services.jobs.events(job.id, order="desc")[0][0].message
+
+
+def test_the_last_error_tells_of_memory(services: Services, submit: Callable[..., Job]) -> None:
+    submit()
+    for _ in range(3):
+        claim = services.jobs.claim("w1", 60)
+        assert claim
+        counter = iter([0, 1])
+        command = [sys.executable, "-S", "-c", KILLED]
+        Supervision(
+            services.jobs,
+            claim,
+            services.settings.jobs_dir,
+            command,
+            os.environ,
+            lambda: False,
+            oom_kills=lambda counter=counter: next(counter),
+        ).run()
+    failed = services.jobs.get(claim.job_id)
+    assert failed.error and (failed.error.code, failed.error.type) == ("out_of_memory", "user_error")
+    assert failed.memory_kills == 3 and "smaller model" in failed.error.message
+
+
 def test_one_that_ends_without_a_word_is_a_crash(services: Services, submit: Callable[..., Job]) -> None:
     supervision, claim = supervise(services, submit, "import sys; sys.exit('no memory')")
     supervision.run()
     assert services.jobs.get(claim.job_id).crashes == 1
     assert "ended with status 1" in services.jobs.events(claim.job_id, order="desc")[0][0].message
     assert last_lines(services.settings.jobs_dir / claim.job_id / "attempt-1.log") == "no memory"
-
-
-def test_the_last_lines_of_a_long_log(tmp_path: Path) -> None:
-    log = tmp_path / "log"
-    assert last_lines(log) == ""
-    log.write_text("\n".join(f"line {n} {'x' * 100}" for n in range(1000)))
-    assert [line.split()[1] for line in last_lines(log).splitlines()] == [str(n) for n in range(980, 1000)]

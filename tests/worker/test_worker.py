@@ -2,14 +2,13 @@
 
 import os
 import signal
-import time
 from collections.abc import Callable
 
 from app.jobs.connection import Client
 from app.jobs.spec import Job, JobState
 from app.jobs.workers import WorkerRegistry
 from app.worker.execution import Services
-from tests.worker.conftest import StartWorker, WaitFor
+from tests.worker.conftest import PATIENCE, StartWorker, WaitFor
 
 Submit = Callable[..., Job]
 
@@ -56,11 +55,9 @@ def test_a_killed_worker_takes_its_trainer_along_and_another_resumes(
     trainer = trainer_pid(services, job)
     start_worker()
     worker.send_signal(signal.SIGKILL)
-    killed_at = time.monotonic()
     (services.settings.jobs_dir / job.id / "go").touch()
     worker.wait()
-    done = wait_for(job, JobState.SUCCEEDED, seconds=15)
-    assert time.monotonic() - killed_at < 15
+    done = wait_for(job, JobState.SUCCEEDED)
     assert not is_alive(trainer)
     assert (done.attempt, done.worker != before.worker, done.result_model) == (2, True, "tiny@1")
     steps = [m for m in messages(services, job) if m.startswith("Step")]
@@ -74,7 +71,7 @@ def test_a_worker_told_to_stop_hands_its_job_back(
     wait_for(job, JobState.RUNNING, step=4)
     assert [w.job_id for w in WorkerRegistry(redis).list()][:1] != []
     worker.send_signal(signal.SIGTERM)
-    assert worker.wait(10) == 0
+    assert worker.wait(PATIENCE) == 0
     back = services.jobs.get(job.id)
     assert (back.state, back.crashes, back.worker, back.queue_position) == (JobState.QUEUED, 0, None, 0)
     assert WorkerRegistry(redis).list() == []
@@ -89,7 +86,7 @@ def test_an_idle_worker_stops_at_once(
     worker = start_worker()
     wait_for(submit(), JobState.SUCCEEDED)
     worker.send_signal(signal.SIGINT)
-    assert worker.wait(30) == 0
+    assert worker.wait(PATIENCE) == 0
 
 
 def test_cancelling_stops_a_running_job(
@@ -134,9 +131,7 @@ def test_a_suspended_worker_that_comes_back_finds_its_job_lost(
     os.kill(trainer, signal.SIGSTOP)
     start_worker()
     # The new attempt waits for the lock that the frozen trainer holds; nothing of it runs twice.
-    deadline = time.monotonic() + 10
-    while services.jobs.get(job.id).attempt == before.attempt and time.monotonic() < deadline:
-        time.sleep(0.02)
+    wait_for(job, JobState.RUNNING, attempt=before.attempt + 1)
     (services.settings.jobs_dir / job.id / "go").touch()
     os.kill(worker.pid, signal.SIGCONT)
     os.kill(trainer, signal.SIGCONT)

@@ -29,8 +29,9 @@ from app.api.schemas.jobs import JobObject
 from app.errors import Conflict
 from app.jobs.files import FileStore
 from app.jobs.queue import JobStore
+from app.jobs.records import models_of
 from app.jobs.spec import Job, JobState, check_action
-from app.publishing.publication import Publisher
+from app.publishing.publication import Publisher, deletable
 from app.recipes import METHODS
 from app.store.names import check_name
 
@@ -66,17 +67,22 @@ def resume_job(job_id: str, jobs: JobsDep) -> JobObject:
 
 def retry_job(
     job_id: str,
+    services: ServicesDep,
     jobs: JobsDep,
     body: Annotated[RetryRequest | None, Body(openapi_examples=RETRY_EXAMPLES)] = None,
 ) -> JobObject:
     """Queues a failed or cancelled job again, from its last checkpoint."""
     body = body or RetryRequest()
+    _check_models(jobs.get(job_id), services)
     new = [body.deadline, time.time() + body.max_wall_minutes * 60 if body.max_wall_minutes else None]
     return answer(jobs, jobs.retry(job_id, deadline=min(filter(None, new), default=None)))
 
 
 def extend_job(
-    job_id: str, body: Annotated[ExtendRequest, Body(openapi_examples=EXTEND_EXAMPLES)], jobs: JobsDep
+    job_id: str,
+    body: Annotated[ExtendRequest, Body(openapi_examples=EXTEND_EXAMPLES)],
+    services: ServicesDep,
+    jobs: JobsDep,
 ) -> JobObject:
     """A job that succeeded trains on to new limits, and publishes the next version.
 
@@ -85,6 +91,7 @@ def extend_job(
     """
     job = jobs.get(job_id)
     check_action(job, "extend")
+    _check_models(job, services)
     given = body.model_dump(exclude_unset=True)
     try:
         method = METHODS[job.spec.method].hyperparameters
@@ -123,9 +130,14 @@ def publish_checkpoint(
 
 
 def delete_job(job_id: str, services: ServicesDep, jobs: JobsDep) -> JobDeleted:
-    """Drops an ended job with its events, logs and checkpoints. The models that it published stay."""
-    jobs.delete(job_id)
-    shutil.rmtree(services.settings.jobs_dir / job_id, ignore_errors=True)  # nothing refers to what stays behind
+    """Drops an ended job with its events, logs and checkpoints. The models that it published stay.
+
+    409 for any other job, and while a checkpoint of it is being published.
+    """
+    folder = services.settings.jobs_dir / job_id
+    with deletable(folder):
+        jobs.delete(job_id)
+        shutil.rmtree(folder, ignore_errors=True)  # nothing refers to what stays behind
     return JobDeleted(id=job_id)
 
 
@@ -134,6 +146,12 @@ def _publish_last(job: Job, jobs: JobStore, publisher: Publisher) -> str:
     if not checkpoints:
         raise Conflict(f"job '{job.id}' has no checkpoint to publish", param="publish")
     return publisher.publish_checkpoint(job, checkpoints[0]).id
+
+
+def _check_models(job: Job, services: Services) -> None:
+    """An ended job needs its models again to go on. Raises ModelNotFound."""
+    for model in models_of(job):
+        services.store.resolve(model)
 
 
 def _publisher(services: Services, files: FileStore) -> Publisher:

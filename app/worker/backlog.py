@@ -1,0 +1,79 @@
+"""How a run speaks to its job's record without waiting for a Redis that is away."""
+
+import logging
+import math
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import TypeVar
+
+from app.jobs.connection import StorageError
+
+_MOST = 10_000  # writes that are kept; the next one waits for Redis
+_PAUSE = 1.0  # seconds before Redis is tried again
+_SHARE = 10  # a try that took long is followed by so many times as much without one
+
+T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
+
+
+class Backlog:
+    """Writes in their order, each as soon as Redis takes it; for one thread.
+
+    A write whose answer was lost is made again, so a message may come twice. Whatever it raises but
+    StorageError goes to the caller.
+    """
+
+    def __init__(
+        self, clock: Callable[[], float] = time.monotonic, sleep: Callable[[float], None] = time.sleep
+    ) -> None:
+        self._clock, self._sleep = clock, sleep
+        self._waiting: deque[Callable[[], object]] = deque()
+        self._next_try = -math.inf
+        self._is_away = False
+
+    def ask(self, question: Callable[[], T], otherwise: T) -> T:
+        """The answer, or `otherwise` while Redis is away, which is not tried at every call then."""
+        began = self._clock()
+        if began < self._next_try:
+            return otherwise
+        try:
+            answer = question()
+        except StorageError as e:
+            now = self._clock()
+            self._next_try = now + max(_PAUSE, _SHARE * (now - began))
+            if not self._is_away:
+                _log.warning("Redis is away, training goes on: %s", e)
+            self._is_away = True
+            return otherwise
+        if self._is_away:
+            _log.info("Redis is back")
+        self._is_away = False
+        return answer
+
+    def put(self, write: Callable[[], object]) -> None:
+        """Makes the write now, or later if Redis is away."""
+        self._waiting.append(write)
+        self.deliver()
+        if len(self._waiting) > _MOST:
+            self.drain()
+
+    def deliver(self) -> None:
+        """Makes the writes that wait, as far as it can."""
+        while self._waiting:
+            if not self.ask(self._make_first, otherwise=False):
+                return
+
+    def drain(self) -> None:
+        """Returns when nothing waits any more."""
+        self.deliver()
+        while self._waiting:
+            self._sleep(_PAUSE)
+            self._next_try = -math.inf
+            self.deliver()
+
+    def _make_first(self) -> bool:
+        self._waiting[0]()
+        self._waiting.popleft()
+        return True

@@ -1,0 +1,102 @@
+from pathlib import Path
+
+import pytest
+
+from app.jobs.connection import Client, StorageError
+from app.jobs.queue import Claim, JobStore
+from app.jobs.reconciler import Reconciler
+from app.jobs.spec import JobState
+from tests.fakes.jobs import make_spec
+
+LEASE = 10.0
+
+
+class Clock:
+    now = 5000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def jobs(redis: Client) -> JobStore:
+    return JobStore(redis, crash_backoff=0)
+
+
+@pytest.fixture
+def reconciler(jobs: JobStore, clock: Clock, tmp_path: Path) -> Reconciler:
+    return Reconciler(jobs, tmp_path, LEASE, clock=clock)
+
+
+@pytest.fixture
+def silent(jobs: JobStore, redis: Client) -> Claim:
+    """A claim whose lease has run out."""
+    jobs.create(make_spec(redis))
+    claim = jobs.claim("w1", -1.0)
+    assert claim
+    return claim
+
+
+def rounds(reconciler: Reconciler, clock: Clock, seconds: float) -> None:
+    for _ in range(round(seconds / 2)):
+        reconciler.run()
+        clock.now += 2.0
+
+
+def state(jobs: JobStore, claim: Claim) -> JobState:
+    return jobs.get(claim.job_id).state
+
+
+def test_a_worker_has_the_time_of_a_lease_to_come_back(
+    jobs: JobStore, reconciler: Reconciler, clock: Clock, silent: Claim
+) -> None:
+    rounds(reconciler, clock, LEASE)
+    assert state(jobs, silent) is JobState.RUNNING
+    reconciler.run()
+    assert state(jobs, silent) is JobState.QUEUED
+
+
+@pytest.mark.parametrize("gap", ["an error", "a late answer"])
+def test_after_a_gap_it_waits_again(
+    jobs: JobStore, reconciler: Reconciler, clock: Clock, redis: Client, monkeypatch: pytest.MonkeyPatch, gap: str
+) -> None:
+    rounds(reconciler, clock, 2 * LEASE)
+    if gap == "an error":
+        with monkeypatch.context() as patch:
+            patch.setattr(jobs, "reconcile", raise_error)
+            with pytest.raises(StorageError):
+                reconciler.run()
+    else:
+        clock.now += 0.6 * LEASE
+    jobs.create(make_spec(redis))
+    claim = jobs.claim("w1", -1.0)
+    assert claim
+    rounds(reconciler, clock, LEASE)
+    assert state(jobs, claim) is JobState.RUNNING
+    reconciler.run()
+    assert state(jobs, claim) is JobState.QUEUED
+
+
+def raise_error(*_: object, **__: object) -> None:
+    raise StorageError("gone")
+
+
+def test_who_comes_back_in_time_keeps_the_job(
+    jobs: JobStore, reconciler: Reconciler, clock: Clock, silent: Claim
+) -> None:
+    rounds(reconciler, clock, LEASE / 2)
+    jobs.heartbeat(silent, 60.0)
+    rounds(reconciler, clock, 2 * LEASE)
+    assert (state(jobs, silent), jobs.get(silent.job_id).attempt) == (JobState.RUNNING, 1)
+
+
+def test_a_worker_that_is_known_to_be_dead_is_not_waited_for(
+    jobs: JobStore, reconciler: Reconciler, silent: Claim
+) -> None:
+    reconciler.run(["w1"])
+    assert state(jobs, silent) is JobState.QUEUED
