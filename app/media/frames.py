@@ -1,5 +1,6 @@
 """What every kind of video offers: the times of its frames, and any of them decoded."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -11,6 +12,7 @@ from app.media.limits import Limits
 
 Frames = NDArray[np.uint8]
 Times = NDArray[np.float64]
+Span = tuple[float, float]  # (start, end) in seconds
 
 
 class Video(ABC):
@@ -71,6 +73,16 @@ def strided_indices(times: Times, duration: float, count: int, stride: int, star
     if first + stride * (count - 1) < len(times):
         return list(range(first, first + stride * (count - 1) + 1, stride))
     return even_indices(times, duration, count, float(times[first]))
+
+
+def spans(duration: float, length: float, most: int) -> list[Span]:
+    """Parts of a video, each of `length` seconds, evenly spread over it; so many that they cover it, or `most`.
+
+    They overlap a little where the duration is no multiple of the length. A shorter video is one part.
+    """
+    count = min(max(1, math.ceil(duration / length - 0.01)), most)  # a hundredth of one is no reason for another
+    starts = np.linspace(0, max(0.0, duration - length), count) if count > 1 else [0.0]
+    return [(float(start), min(float(start) + length, duration)) for start in starts]
 
 
 class FrameCount:

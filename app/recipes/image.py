@@ -7,7 +7,7 @@ from pydantic import Field
 
 from app.errors import InvalidValue
 from app.recipes.base import Method
-from app.recipes.patches import PatchHyperparameters
+from app.recipes.patches import DecoderHyperparameters, PatchHyperparameters, refuse_fixed
 from app.types import Modality
 
 MIN_PATCHES = 4
@@ -24,28 +24,25 @@ class ImageHyperparameters(PatchHyperparameters):
     flip: bool = True  # left and right, by chance
 
     def check_for(self, config: Mapping[str, Any] | None) -> None:
-        given = [name for name in ("image_size", "patch_size", "channels") if getattr(self, name) is not None]
-        if config is None and given:
-            raise InvalidValue(f"`{given[0]}` is fixed in a stored model; it is for presets", param=given[0])
-        if config is not None:
+        if config is None:
+            refuse_fixed(self, ("image_size", "patch_size", "channels"))
+        else:
             size, patch = self.image_size or config["image_size"], self.patch_size or config["patch_size"]
             if size % patch or (size // patch) ** 2 < MIN_PATCHES:
                 raise InvalidValue(f"images of {size} pixels cannot be cut into patches of {patch}", param="patch_size")
 
 
-class MaeHyperparameters(ImageHyperparameters):
+class MaeHyperparameters(ImageHyperparameters, DecoderHyperparameters):
     """Masked autoencoders: arXiv 2111.06377."""
-
-    decoder_layers: int | None = Field(None, ge=1, le=32)  # of a preset, or of a bare encoder
-    decoder_hidden_size: int | None = Field(None, ge=32, le=4096, multiple_of=32)
-    norm_pix_loss: bool | None = None  # predict each patch in its own mean and deviation; false
 
 
 class SimMimHyperparameters(ImageHyperparameters):
     """Masked image modelling: arXiv 2111.09886."""
 
 
-def _vit(model_type: str, layers: int, hidden: int, image_size: int, patch_size: int) -> dict[str, Any]:
+def vit(
+    model_type: str, layers: int, hidden: int, image_size: int | tuple[int, int], patch_size: int
+) -> dict[str, Any]:
     return {
         "model_type": model_type,
         "num_hidden_layers": layers,
@@ -69,13 +66,13 @@ def decoder(layers: int, hidden: int) -> dict[str, Any]:
 
 # Widths are those of ViT-Ti, ViT-S and ViT-B; the tiny ones have half the layers, for small images on a processor.
 MAE_PRESETS: dict[str, dict[str, Any]] = {
-    "mae-tiny": _vit("vit_mae", 6, 192, 96, 8) | decoder(2, 128),
-    "mae-small": _vit("vit_mae", 12, 384, 224, 16) | decoder(4, 256),
-    "mae-base": _vit("vit_mae", 12, 768, 224, 16) | decoder(8, 512),
+    "mae-tiny": vit("vit_mae", 6, 192, 96, 8) | decoder(2, 128),
+    "mae-small": vit("vit_mae", 12, 384, 224, 16) | decoder(4, 256),
+    "mae-base": vit("vit_mae", 12, 768, 224, 16) | decoder(8, 512),
 }
 SIMMIM_PRESETS: dict[str, dict[str, Any]] = {
-    "simmim-tiny": _vit("vit", 6, 192, 96, 8),
-    "simmim-small": _vit("vit", 12, 384, 224, 16),
+    "simmim-tiny": vit("vit", 6, 192, 96, 8),
+    "simmim-small": vit("vit", 12, 384, 224, 16),
 }
 
 METHODS = {

@@ -1,9 +1,11 @@
 """What the methods that train on media share: all of them hide patches."""
 
+from collections.abc import Iterable
 from typing import Literal
 
 from pydantic import Field, model_validator
 
+from app.errors import InvalidValue
 from app.recipes.base import TrainingHyperparameters
 
 
@@ -25,3 +27,17 @@ class PatchHyperparameters(TrainingHyperparameters):
         if self.batch_size < parts:
             raise ValueError(f"a batch_size of {self.batch_size} cannot be cut into {parts} micro-batches")
         return self
+
+
+class DecoderHyperparameters(PatchHyperparameters):
+    """Of ViTMAE, whatever it is shown."""
+
+    decoder_layers: int | None = Field(None, ge=1, le=32)  # of a preset, or of a bare encoder
+    decoder_hidden_size: int | None = Field(None, ge=32, le=4096, multiple_of=32)
+    norm_pix_loss: bool | None = None  # predict each patch in its own mean and deviation; false
+
+
+def refuse_fixed(hyperparameters: PatchHyperparameters, names: Iterable[str]) -> None:
+    """Raises InvalidValue if one of these is given, which a stored model has already."""
+    if given := [name for name in names if getattr(hyperparameters, name) is not None]:
+        raise InvalidValue(f"`{given[0]}` is fixed in a stored model; it is for presets", param=given[0])

@@ -1,13 +1,19 @@
 """What every run on media does to make its data ready, whatever the modality."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
 
+import torch
+
+from app.errors import InvalidValue
 from app.objectives.patch.objective import PatchObjective
-from app.recipes import PatchHyperparameters
+from app.recipes import METHODS, PatchHyperparameters, preset
+from app.recipes.image import decoder
 from app.training.cache import collect, make_room
 from app.training.checkpoint import disk_bytes
 from app.training.hooks import Dataset, Hooks
-from app.training.job import SourceFile, TrainingJob
+from app.training.job import Material, SourceFile, TrainingJob
 from app.training.media_shards import (
     Decoding,
     Items,
@@ -18,17 +24,76 @@ from app.training.media_shards import (
 )
 from app.training.mixture import Mixture
 
+P = TypeVar("P", bound=PatchObjective)
+
+
+def settings_of(hp: PatchHyperparameters) -> dict[str, Any]:
+    """Fields of the configuration that a job may set anew, so that the model it makes is used as it was trained."""
+    names = ("mask_ratio", "mask_strategy", "norm_pix_loss")
+    return {name: value for name in names if (value := getattr(hp, name, None)) is not None}
+
+
+def stored(job: TrainingJob, folder: Path, hp: PatchHyperparameters, load: Callable[..., P]) -> P:
+    """The stored model that a job goes on with. Raises InvalidValue where it is not of the job's method."""
+    for name in ("decoder_layers", "decoder_hidden_size"):
+        if getattr(hp, name, None):
+            raise InvalidValue("a stored model's decoder keeps its size", param=name)
+    objective = load(folder, new_head=True, settings=settings_of(hp))
+    known = METHODS[job.method].architectures
+    if objective.model.config.model_type not in known:
+        raise InvalidValue(f"the method {job.method} trains {', '.join(known)}", param="model")
+    return objective
+
+
+def configuration(name: str, hp: PatchHyperparameters) -> dict[str, Any]:
+    """A preset's, with the hyperparameters that are the same in all methods of patches."""
+    config = dict(preset(name) or {})
+    layers, width = getattr(hp, "decoder_layers", None), getattr(hp, "decoder_hidden_size", None)
+    if layers or width:
+        config |= decoder(layers or config["decoder_num_hidden_layers"], width or config["decoder_hidden_size"])
+    return config | settings_of(hp)
+
+
+def material(
+    job: TrainingJob,
+    hp: PatchHyperparameters,
+    objective: PatchObjective,
+    data: tuple[Dataset, Items],
+    device: torch.device,
+) -> Material:
+    """What the trainer is given."""
+    if device.type == "cpu":
+        # sdpa's backward is slow on the CPU, as it is in text.
+        objective.model.set_attn_implementation("eager")
+    return Material(
+        objective=objective,
+        training=data[0],
+        held_out=data[1],
+        samples_per_step=hp.batch_size,
+        from_scratch=not isinstance(job.model, Path),
+        new_head=objective.new_head,
+    )
+
 
 def datasets(
-    job: TrainingJob, hp: PatchHyperparameters, decoding: Decoding, objective: PatchObjective, hooks: Hooks
+    job: TrainingJob,
+    hp: PatchHyperparameters,
+    decoding: Decoding,
+    objective: PatchObjective,
+    hooks: Hooks,
+    *,
+    window: int | None = None,
 ) -> tuple[Dataset, Items]:
-    """(training, held out), decoded once and read from the disk. Raises InvalidData and TooLarge."""
+    """(training, held out), decoded once and read from the disk. Raises InvalidData and TooLarge.
+
+    window: rows, at each of which a longer item is cut into samples of its own.
+    """
     make_room(job.cache_dir, job.cache_bytes, 0, disk_bytes(objective.parameter_count(), hp.keep_checkpoints))
     shards = _decode(job, hp, job.training_files, decoding, hooks)
     held_out = _decode(job, hp, job.validation_files, decoding, hooks) if job.validation_files else []
     collect(job.cache_dir, job.cache_bytes)  # how much came out of the files is known only now
     patches = objective.space.grid.count
-    parts, held = split_items(shards, held_out, hp.validation_fraction, hp.seed, patches)
+    parts, held = split_items(shards, held_out, hp.validation_fraction, hp.seed, patches, window)
     return Mixture(parts, [file.weight for file in job.training_files]), held
 
 

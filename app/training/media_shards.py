@@ -10,6 +10,7 @@ on: the file's content, and how its items are decoded. It holds
 """
 
 import hashlib
+import itertools
 import json
 import os
 from collections import deque
@@ -60,13 +61,19 @@ class MediaShard:
     def __len__(self) -> int:
         return len(self.ends)
 
+    def length(self, item: int) -> int:
+        return int(self.ends[item]) - (int(self.ends[item - 1]) if item else 0)
+
     def __getitem__(self, item: int) -> Rows:
         start = int(self.ends[item - 1]) if item else 0
         return self.rows[start : int(self.ends[item])]
 
 
 class Items:
-    """A dataset of items of several shards; where: [K, 2] as (shard, item). tokens: patches of each, times items."""
+    """A dataset of items of several shards, or of parts of them.
+
+    where: [K, 4] as (shard, item, first row, last row + 1). tokens: patches of each, times items.
+    """
 
     def __init__(self, shards: Sequence[MediaShard], where: NDArray[np.int64], patches: int) -> None:
         self._shards, self._where = shards, where
@@ -76,8 +83,8 @@ class Items:
         return len(self._where)
 
     def __getitem__(self, index: int) -> Rows:
-        shard, item = (int(x) for x in self._where[index])
-        return self._shards[shard][item]
+        shard, item, first, last = (int(x) for x in self._where[index])
+        return self._shards[shard][item][first:last]
 
 
 def decode_file(file: SourceFile, decoding: Decoding, cache_dir: Path, threads: int) -> MediaShard:
@@ -104,9 +111,18 @@ def check_reports(shards: Sequence[MediaShard], what: str, max_broken_share: flo
 
 
 def split_items(
-    shards: Sequence[MediaShard], held_out: Sequence[MediaShard], fraction: float, seed: int, patches: int
+    shards: Sequence[MediaShard],
+    held_out: Sequence[MediaShard],
+    fraction: float,
+    seed: int,
+    patches: int,
+    window: int | None = None,
 ) -> tuple[list[Items], Items]:
-    """(training, a part a shard; held out). Without shards of its own, a random share of all items is held out."""
+    """(training, a part a shard; held out). Without shards of its own, a random share of all items is held out.
+
+    Of items that are longer than `window` rows every part is a sample, so long as it has so many; no item is
+    both trained on and held out.
+    """
     where = _all_items(shards)
     held = np.zeros(len(where), dtype=bool)
     if not held_out:
@@ -115,8 +131,19 @@ def split_items(
         count = min(max(1, round(fraction * len(where))), len(where) - 1)
         held[generator(seed, Stream.HOLD_OUT).permutation(len(where))[:count]] = True
     kept = where[~held]
-    parts = [Items(shards, kept[kept[:, 0] == number], patches) for number in range(len(shards))]
-    return parts, Items(held_out or shards, _all_items(held_out) if held_out else where[held], patches)
+    parts = [Items(shards, _cut(shards, kept[kept[:, 0] == n], window), patches) for n in range(len(shards))]
+    others, chosen = (held_out, _all_items(held_out)) if held_out else (shards, where[held])
+    return parts, Items(others, _cut(others, chosen, window), patches)
+
+
+def _cut(shards: Sequence[MediaShard], where: NDArray[np.int64], window: int | None) -> NDArray[np.int64]:
+    """[K, 2] as (shard, item) → [K', 4] as Items has them: parts of one to two windows, together the whole item."""
+    parts = []
+    for shard, item in where.tolist():
+        length = shards[shard].length(item)
+        ends = np.linspace(0, length, max(1, length // window if window else 1) + 1).astype(np.int64)
+        parts += [(shard, item, first, last) for first, last in itertools.pairwise(ends.tolist())]
+    return np.array(parts, np.int64).reshape(-1, 4)
 
 
 def _all_items(shards: Sequence[MediaShard]) -> NDArray[np.int64]:

@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 
 from app.devices import resolve_device, resolve_dtype
 from app.errors import InvalidValue
-from app.training import images, text
+from app.training import images, text, video
 from app.training.distributed import Group, Silent, together
 from app.training.job import Material, TrainingJob, TrainingResult
 from app.training.plan import make_plan
@@ -24,6 +24,7 @@ PREPARATIONS: dict[str, Callable[[TrainingJob, Hooks, torch.device], Material]] 
     "mlm": text.prepare,
     "mae": images.prepare,
     "simmim": images.prepare,
+    "videomae": video.prepare,
 }
 
 

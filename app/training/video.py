@@ -1,0 +1,96 @@
+"""What a run on videos trains on: its model and its clips."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from app.errors import InvalidData
+from app.media.frames import Frames
+from app.media.images import decode_image
+from app.media.video import open_video
+from app.objectives.grid_masking import CLIP_SAMPLERS
+from app.objectives.video.architectures import IMAGE_MEAN, IMAGE_STD, build_preset, grid_of
+from app.objectives.video.load import load_video
+from app.objectives.video.objective import VideoObjective
+from app.objectives.video.processing import VideoReader
+from app.recipes import VideoMaeHyperparameters
+from app.recipes.video import GEOMETRY
+from app.training.hooks import Hooks
+from app.training.images import ROOM, Augment
+from app.training.job import Material, TrainingJob
+from app.training.media import configuration, datasets, material, stored
+from app.training.media_shards import Decoding
+from app.types import Modality
+
+MAX_CLIPS = 64  # of one video; a longer one gives so many, spread evenly over it
+
+
+def prepare(job: TrainingJob, hooks: Hooks, device: torch.device) -> Material:
+    """Raises AppErrors for what the user can mend: data, model, hyperparameters."""
+    hp = job.hyperparameters
+    assert isinstance(hp, VideoMaeHyperparameters)
+    objective = _objective(job, hp)
+    reader = objective.reader
+    kept = round(reader.size * ROOM) if hp.crop < 1 else reader.size
+    data = datasets(job, hp, _decoding(reader, kept, hp.strip_frames), objective, hooks, window=reader.num_frames)
+    masks = objective.masks
+    objective.start_training(
+        CLIP_SAMPLERS[hp.mask_strategy or masks.strategy],
+        hp.mask_ratio or masks.ratio,
+        ClipAugment(reader.size, hp.crop, hp.flip),
+    )
+    return material(job, hp, objective, data, device)
+
+
+def _objective(job: TrainingJob, hp: VideoMaeHyperparameters) -> VideoObjective:
+    if isinstance(job.model, Path):
+        return stored(job, job.model, hp, load_video)
+    config = configuration(job.model, hp)
+    stride = config.pop("stride")
+    model = build_preset(config | {name: getattr(hp, name) or config[name] for name in GEOMETRY})
+    reader = VideoReader(
+        grid_of(model), mean=IMAGE_MEAN, std=IMAGE_STD, stride=hp.stride or stride, frame_rate=hp.frame_rate
+    )
+    return VideoObjective(model, reader, decodes=True, new_head=True)
+
+
+def _decoding(reader: VideoReader, size: int, strip_frames: int | None) -> Decoding:
+    """Clips one after the other, a row a frame: the square in the middle of each, brought to `size`."""
+    whole = replace(reader, squeeze=False, share=1.0)
+
+    def decode(data: bytes) -> Frames:
+        with open_video(data) as video:
+            source = whole.source(video.width, video.height)
+            clips = whole.spans(video.times, video.duration, MAX_CLIPS)
+            return np.concatenate([whole.clip(video.times, clip, video.read, size, source) for clip in clips])
+
+    def decode_strip(data: bytes) -> Frames:
+        frames = cut_strip(decode_image(data), strip_frames or 1)
+        times = np.arange(len(frames), dtype=np.float64)  # a second each: a strip has no times of its own
+        source = whole.source(frames.shape[2], frames.shape[1])
+        clips = replace(whole, frame_rate=None).spans(times, float(len(frames)), MAX_CLIPS)
+        return np.concatenate(
+            [whole.clip(times, clip, lambda at, short_side: frames[at], size, source) for clip in clips]
+        )
+
+    name = f"clips {reader.num_frames} {reader.stride} {reader.frame_rate} {size} {reader.resample} {strip_frames}"
+    kind, read = (Modality.IMAGE, decode_strip) if strip_frames else (Modality.VIDEO, decode)
+    return Decoding(kind, name, (size, size, 3), "uint8", read)
+
+
+def cut_strip(image: Frames, frames: int) -> Frames:
+    """[H, frames × W, C] → [frames, H, W, C]. Raises InvalidData for a width that is no whole number of frames."""
+    if image.shape[1] % frames:
+        raise InvalidData(f"an image {image.shape[1]} pixels wide is no strip of {frames} frames")
+    return np.stack(np.split(image, frames, axis=1))
+
+
+@dataclass(frozen=True)
+class ClipAugment(Augment):
+    """A dataset's sample uint8 [T, S, S, C] → what the model sees of it, [T, size, size, C]: all frames alike."""
+
+    def __call__(self, sample: Any, rng: np.random.Generator | None) -> Frames:
+        return self.frames(np.asarray(sample), rng)
