@@ -87,7 +87,9 @@ def encode_mp4(frames: Frames, *, fps: float, crf: int = 18) -> bytes:
     out = io.BytesIO()
     with av.open(out, mode="w", format="mp4") as container:
         rate = Fraction(fps).limit_denominator(1001)
-        stream = container.add_stream(MP4_CODEC, rate=rate, options={"crf": str(crf)})
+        # x264's macroblock tree reads memory beside small frames, so that the same ones would not give the same file.
+        options = {"crf": str(crf), "x264-params": "mbtree=0"}
+        stream = container.add_stream(MP4_CODEC, rate=rate, options=options)
         assert isinstance(stream, av.VideoStream)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         stream.codec_context.thread_count = 1

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from app.errors import InvalidData
-from app.media.frames import Frames
+from app.media.frames import Frames, Strip, Video
 from app.media.images import decode_image
+from app.media.limits import DEFAULT_LIMITS
 from app.media.video import open_video
 from app.objectives.grid_masking import CLIP_SAMPLERS
 from app.objectives.video.architectures import IMAGE_MEAN, IMAGE_STD, build_preset, grid_of
@@ -61,31 +61,20 @@ def _decoding(reader: VideoReader, size: int, strip_frames: int | None) -> Decod
     """Clips one after the other, a row a frame: the square in the middle of each, brought to `size`."""
     whole = replace(reader, squeeze=False, share=1.0)
 
+    def clips(video: Video, seen: VideoReader) -> Frames:
+        source = seen.source(video.width, video.height)
+        return np.concatenate([seen.clip(video, span, size, source) for span in seen.spans(video, MAX_CLIPS)])
+
     def decode(data: bytes) -> Frames:
         with open_video(data) as video:
-            source = whole.source(video.width, video.height)
-            clips = whole.spans(video.times, video.duration, MAX_CLIPS)
-            return np.concatenate([whole.clip(video.times, clip, video.read, size, source) for clip in clips])
+            return clips(video, whole)
 
     def decode_strip(data: bytes) -> Frames:
-        frames = cut_strip(decode_image(data), strip_frames or 1)
-        times = np.arange(len(frames), dtype=np.float64)  # a second each: a strip has no times of its own
-        source = whole.source(frames.shape[2], frames.shape[1])
-        clips = replace(whole, frame_rate=None).spans(times, float(len(frames)), MAX_CLIPS)
-        return np.concatenate(
-            [whole.clip(times, clip, lambda at, short_side: frames[at], size, source) for clip in clips]
-        )
+        return clips(Strip(decode_image(data), strip_frames or 1, DEFAULT_LIMITS), replace(whole, frame_rate=None))
 
     name = f"clips {reader.num_frames} {reader.stride} {reader.frame_rate} {size} {reader.resample} {strip_frames}"
     kind, read = (Modality.IMAGE, decode_strip) if strip_frames else (Modality.VIDEO, decode)
     return Decoding(kind, name, (size, size, 3), "uint8", read)
-
-
-def cut_strip(image: Frames, frames: int) -> Frames:
-    """[H, frames × W, C] → [frames, H, W, C]. Raises InvalidData for a width that is no whole number of frames."""
-    if image.shape[1] % frames:
-        raise InvalidData(f"an image {image.shape[1]} pixels wide is no strip of {frames} frames")
-    return np.stack(np.split(image, frames, axis=1))
 
 
 @dataclass(frozen=True)

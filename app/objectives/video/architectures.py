@@ -33,7 +33,10 @@ class VideoMaeModel:
 
     def predict(self, pixels: Tensor, hidden: Tensor) -> Tensor:
         model: Any = self.model
-        seen = model.encoder_to_decoder(model.base_model(channels_first(pixels), bool_masked_pos=hidden)[0])
+        if hidden.all():  # one of several clips; the encoder cannot be run on nothing
+            seen = pixels.new_zeros(len(pixels), 0, model.config.decoder_hidden_size)
+        else:
+            seen = model.encoder_to_decoder(model.base_model(channels_first(pixels), bool_masked_pos=hidden)[0])
         places = model.position_embeddings.to(seen).expand(len(seen), -1, -1)
         visible, guessed = (places[which].reshape(len(seen), -1, seen.shape[-1]) for which in (~hidden, hidden))
         whole = torch.cat([seen + visible, model.mask_token + guessed], dim=1)

@@ -1,7 +1,7 @@
 """From a video file to the clips that a model sees."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from app.errors import InvalidModel, InvalidValue
-from app.media.frames import Frames, Span, Times, even_indices, spans
+from app.media.frames import Frames, Span, Video, clip_indices, spans
 from app.media.images import Pixels
 from app.media.panels import clip_panels
 from app.media.video import encode_mp4, open_video
@@ -48,24 +48,24 @@ class VideoReader(Framing):
     def num_frames(self) -> int:
         return self.grid.sizes[0]
 
-    def spans(self, times: Times, duration: float, most: int) -> list[Span]:
+    def spans(self, video: Video, most: int) -> list[Span]:
         """When the clips of a video begin and end, in seconds; together they cover it, if `most` are enough."""
-        rate = self.frame_rate or (len(times) / duration if duration else 1.0)
-        return spans(duration, self.num_frames * self.stride / rate, most)
+        rate = self.frame_rate or (len(video.times) / video.duration if video.duration else 1.0)
+        return spans(video.duration, self.num_frames * self.stride / rate, most)
 
     def read(self, content: bytes) -> Given:
         with open_video(content) as video:
             source = self.source(video.width, video.height)
-            clips = self.spans(video.times, video.duration, MAX_WINDOWS)
-            frames = [self.clip(video.times, clip, video.read, self.size, source) for clip in clips]
+            clips = self.spans(video, MAX_WINDOWS)
+            frames = [self.clip(video, clip, self.size, source) for clip in clips]
             start, end = clips[0]
             footage = Footage(source, video.duration, self.num_frames / (end - start) if end > start else 1.0)
         return Given(np.stack(frames).astype(np.float32) / np.float32(255), info=footage, times=tuple(clips))
 
-    def clip(self, times: Times, span: Span, read: Callable[..., Frames], size: int, source: Source) -> Frames:
+    def clip(self, video: Video, span: Span, size: int, source: Source) -> Frames:
         """The frames on screen in the span, as the model's square in `size`: [T, size, size, 3]."""
-        indices = even_indices(times, span[1], self.num_frames, span[0])
-        frames = read(indices, short_side=round(SHARPNESS * size / self.share))
+        indices = clip_indices(video.times, video.duration, self.num_frames, span)
+        frames = video.read(indices, short_side=round(SHARPNESS * size / self.share))
         scale = np.array([frames.shape[2] / source.width, frames.shape[1] / source.height] * 2)
         left, top, right, bottom = (scale * source.box).tolist()
         return np.stack([resize(frame, size, (left, top, right, bottom), self.resample) for frame in frames])
