@@ -126,8 +126,10 @@ def interpolate(values: Floats, known: Bools) -> Floats:
 
     values [*sizes, C], known [*sizes] → [*sizes, C]. Averages what is known into ever coarser grids until
     nothing is missing, then fills each finer one from the coarser (Gortler et al., The Lumigraph, 1996) and
-    smooths what it filled, which comes near to the solution of Laplace's equation.
+    smooths what it filled, which comes near to the solution of Laplace's equation. Where nothing is known, 0.5.
     """
+    if not known.any():
+        return np.full_like(values, 0.5)
     weight = known[..., None].astype(np.float32)
     return _pull_push(np.where(known[..., None], values, np.float32(0)), weight)
 

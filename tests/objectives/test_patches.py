@@ -90,6 +90,12 @@ def test_baselines_keep_what_is_known_and_read_nothing_else(grid: PatchGrid) -> 
         assert filled.min() >= item[known].min() - 1e-6 and filled.max() <= item[known].max() + 1e-6
 
 
+def test_where_nothing_is_known_both_baselines_are_grey() -> None:
+    item = random(4, 4, 3)
+    for fill in (mean_fill, interpolate):
+        assert (fill(item, np.zeros((4, 4), bool)) == 0.5).all()
+
+
 def test_interpolation_follows_a_slope_that_the_mean_misses() -> None:
     slope = np.linspace(0, 1, 32, dtype=np.float32)[None, :, None].repeat(32, 0)
     known = np.random.default_rng(0).random((32, 32)) < 0.3
