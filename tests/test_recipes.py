@@ -7,7 +7,15 @@ from pydantic import ValidationError
 
 from app.errors import InvalidValue
 from app.objectives.audio.mel import MelSettings
-from app.recipes import METHODS, AudioMaeHyperparameters, MaeHyperparameters, MlmHyperparameters, method_for, preset
+from app.recipes import (
+    METHODS,
+    AudioMaeHyperparameters,
+    MaeHyperparameters,
+    MlmHyperparameters,
+    VideoMaeHyperparameters,
+    method_for,
+    preset,
+)
 from app.recipes.audio import spectrogram
 from app.types import Modality
 
@@ -124,6 +132,8 @@ def test_no_band_of_a_preset_is_empty(name: str, rate: int) -> None:
     [
         ("bert-mini", None, None, "mlm"),
         ("simmim-tiny", None, None, "simmim"),
+        ("videomae-small", None, None, "videomae"),
+        ("mine", Modality.VIDEO, "videomae", "videomae"),
         ("mine", Modality.TEXT, "roberta", "mlm"),
         ("mine", Modality.IMAGE, "vit", "simmim"),
         ("mine", Modality.IMAGE, "vit_mae", "mae"),
@@ -136,3 +146,27 @@ def test_a_models_method_is_known(
     model: str, modality: Modality | None, architecture: str | None, method: str | None
 ) -> None:
     assert method_for(model, modality, architecture) == method
+
+
+@pytest.mark.parametrize(
+    ("given", "param"),
+    [
+        ({"image_size": 60}, "patch_size"),
+        ({"image_size": 16, "patch_size": 16}, "patch_size"),
+        ({"num_frames": 7}, "tubelet_size"),
+        ({"num_frames": 2}, "tubelet_size"),
+        ({"tubelet_size": 8}, "tubelet_size"),
+    ],
+)
+def test_patches_must_fill_the_clip(given: dict[str, int], param: str) -> None:
+    with pytest.raises(InvalidValue, match="cannot be cut into") as error:
+        VideoMaeHyperparameters(**given).check_for(preset("videomae-tiny"))
+    assert error.value.param == param
+
+
+def test_a_stored_model_keeps_its_clips() -> None:
+    VideoMaeHyperparameters(num_frames=16, tubelet_size=1, stride=3).check_for(preset("videomae-tiny"))
+    for given in ({"num_frames": 8}, {"stride": 2}, {"frame_rate": 12.0}):
+        with pytest.raises(InvalidValue, match="fixed in a stored model"):
+            VideoMaeHyperparameters(**given).check_for(None)
+    VideoMaeHyperparameters(strip_frames=8, mask_strategy="frame").check_for(None)

@@ -4,8 +4,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from app.media.audio import encode_wav
-from app.media.images import encode_png
-from app.media.panels import grey_out, image_panels, spectrogram_panels, to_pixels
+from app.media.images import Pixels, encode_animated_webp, encode_png
+from app.media.panels import clip_panels, grey_out, image_panels, moving_panels, spectrogram_panels, to_pixels
+from app.media.video import encode_mp4
 from app.objectives.audio.sound import Sound, resound
 from app.objectives.reconstruction import ReconstructResult
 from app.types import Modality
@@ -42,9 +43,36 @@ def _predicted_sound(result: ReconstructResult) -> bytes:
     return encode_wav(resound(sound, result.predicted[..., 0], result.hidden), sound.mel.sample_rate)
 
 
-PNG, WAV = "image/png", "audio/wav"
+def _contact_sheet(result: ReconstructResult) -> bytes:
+    return encode_png(clip_panels(result.original, result.hidden, result.predicted))
+
+
+def _moving_panels(result: ReconstructResult) -> bytes:
+    return encode_animated_webp(moving_panels(result.original, result.hidden, result.predicted), fps=result.info.fps)
+
+
+def _panels_film(result: ReconstructResult) -> bytes:
+    return _film(result, moving_panels(result.original, result.hidden, result.predicted))
+
+
+def _film(result: ReconstructResult, frames: Pixels) -> bytes:
+    return encode_mp4(frames, fps=result.info.fps)
+
+
+PNG, WEBP = "image/png", "image/webp"
+WAV, MP4 = "audio/wav", "video/mp4"
 
 RENDERINGS: dict[Modality, Rendering] = {
+    Modality.VIDEO: Rendering(
+        files={MP4: _panels_film, WEBP: _moving_panels, PNG: _contact_sheet},
+        parts={
+            "original": (MP4, lambda result: _film(result, to_pixels(result.original))),
+            "masked": (MP4, lambda result: _film(result, to_pixels(grey_out(result.original, result.hidden)))),
+            "predicted": (MP4, lambda result: _film(result, to_pixels(result.predicted))),
+            "panels": (WEBP, _moving_panels),
+            "sheet": (PNG, _contact_sheet),
+        },
+    ),
     Modality.IMAGE: Rendering(
         files={PNG: _image_panels},
         parts={

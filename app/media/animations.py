@@ -18,9 +18,9 @@ class Animation(Video):
 
     def __init__(self, data: bytes, kind: Kind, limits: Limits) -> None:
         super().__init__(limits)
-        self._kind = kind
+        self._data, self._kind = data, kind
         with reading(kind):
-            self._image = open_image(data, kind.name.removeprefix("animated "))
+            self._image = self._open()
             self.width, self.height = self._image.size
             count = FrameCount(limits, self.width * self.height, limits.max_video_volume // 10)
             moments = [0.0, *np.cumsum(list(count.each(self._durations())))]
@@ -28,6 +28,9 @@ class Animation(Video):
 
     def close(self) -> None:
         self._image.close()
+
+    def _open(self) -> Image.Image:
+        return open_image(self._data, self._kind.name.removeprefix("animated "))
 
     def _durations(self) -> Iterator[float]:
         index = 0
@@ -43,6 +46,9 @@ class Animation(Video):
     def _decode(self, wanted: Sequence[int], height: int, width: int) -> Iterator[Frames]:
         for index in wanted:
             with reading(self._kind):
+                if index < self._image.tell():  # Pillow 13 itself cannot go back in a PNG, but for to its start
+                    self._image.close()
+                    self._image = self._open()
                 self._image.seek(index)
                 frame = flatten(self._image).convert("RGB")
                 if frame.size != (width, height):

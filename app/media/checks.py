@@ -18,6 +18,10 @@ def _check_text(path: Path, filename: str, hp: Any) -> DocumentSample:
 # (the content, its file name, the job's hyperparameters) → what it found; raises InvalidData
 CHECKS: dict[Modality, Callable[[Path, str, Any], Any]] = {
     Modality.TEXT: _check_text,
+    # Strips of frames side by side are images.
+    Modality.VIDEO: lambda path, filename, hp: check_samples(
+        path, filename, Modality.IMAGE if hp.strip_frames else Modality.VIDEO
+    ),
     Modality.IMAGE: lambda path, filename, hp: check_samples(path, filename, Modality.IMAGE),
     Modality.AUDIO: lambda path, filename, hp: check_samples(path, filename, Modality.AUDIO),
 }

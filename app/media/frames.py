@@ -1,16 +1,20 @@
 """What every kind of video offers: the times of its frames, and any of them decoded."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from app.errors import InvalidData, TooLarge
 from app.media.limits import Limits
 
 Frames = NDArray[np.uint8]
 Times = NDArray[np.float64]
+Span = tuple[float, float]  # (start, end) in seconds
 
 
 class Video(ABC):
@@ -53,12 +57,45 @@ class Video(ABC):
         """Each wanted frame, upright and of this size; `wanted` is increasing."""
 
 
+class Strip(Video):
+    """Frames that lie side by side in one picture, as sprites come; each is there for a second.
+
+    Raises InvalidData for a width that is no whole number of frames.
+    """
+
+    def __init__(self, picture: Frames, frames: int, limits: Limits) -> None:
+        super().__init__(limits)
+        if picture.shape[1] % frames:
+            raise InvalidData(f"an image {picture.shape[1]} pixels wide is no strip of {frames} frames")
+        self._frames = np.split(picture, frames, axis=1)
+        self.height, self.width = self._frames[0].shape[:2]
+        self.times, self.duration = np.arange(frames, dtype=np.float64), float(frames)
+
+    def _decode(self, wanted: Sequence[int], height: int, width: int) -> Iterator[Frames]:
+        for index in wanted:
+            frame = Image.fromarray(self._frames[index])
+            yield np.asarray(frame.resize((width, height), Image.Resampling.BOX))
+
+
 def even_indices(times: Times, duration: float, count: int, start: float = 0.0) -> list[int]:
     """The frames on screen in the middles of `count` equal parts of [start, duration).
 
     Right for every frame rate, also a variable one; frames repeat where there are fewer than asked for.
     """
     moments = start + (np.arange(count) + 0.5) / count * max(0.0, duration - start)
+    return _on_screen(times, moments)
+
+
+def clip_indices(times: Times, duration: float, count: int, span: Span) -> list[int]:
+    """`count` frames, evenly spaced in time, of which the first one is that on screen when the span begins.
+
+    They are looked for amid the time that a frame is shown, where no rounding matters.
+    """
+    step = (span[1] - span[0]) / count
+    return _on_screen(times, span[0] + np.arange(count) * step + min(step, duration / len(times)) / 2)
+
+
+def _on_screen(times: Times, moments: NDArray[Any]) -> list[int]:
     return [int(i) for i in np.clip(np.searchsorted(times, moments, side="right") - 1, 0, len(times) - 1)]
 
 
@@ -71,6 +108,16 @@ def strided_indices(times: Times, duration: float, count: int, stride: int, star
     if first + stride * (count - 1) < len(times):
         return list(range(first, first + stride * (count - 1) + 1, stride))
     return even_indices(times, duration, count, float(times[first]))
+
+
+def spans(duration: float, length: float, most: int) -> list[Span]:
+    """Parts of a video, each of `length` seconds, evenly spread over it; so many that they cover it, or `most`.
+
+    They overlap a little where the duration is no multiple of the length. A shorter video is one part.
+    """
+    count = min(max(1, math.ceil(duration / length - 0.01)), most)  # a hundredth of one is no reason for another
+    starts = np.linspace(0, max(0.0, duration - length), count) if count > 1 else [0.0]
+    return [(float(start), min(float(start) + length, duration)) for start in starts]
 
 
 class FrameCount:

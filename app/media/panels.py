@@ -9,6 +9,7 @@ Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 
 GAP = 4  # white pixels between panels
+CONTACTS = 8  # frames of a clip that are shown side by side
 GREY = 0.5
 SMALLEST = 128  # pixels: smaller panels are enlarged by a whole number
 LINE, MAX_LINES = 1024, 64  # frames of a spectrogram that are drawn side by side, and lines of them
@@ -80,3 +81,18 @@ def side_by_side(panels: Sequence[Pixels]) -> Pixels:
 def stack(rows: Sequence[Pixels]) -> Pixels:
     """Pictures of one width [H, W, 3], one above the other, white between them."""
     return side_by_side([row.swapaxes(0, 1) for row in rows]).swapaxes(0, 1)
+
+
+def moving_panels(original: Floats, hidden: NDArray[np.bool_], predicted: Floats) -> Pixels:
+    """As image_panels for each frame: [T, H, W, C], [T, H, W] → uint8 [T, H', W', 3]"""
+    return np.stack([image_panels(*each) for each in zip(original, hidden, predicted, strict=True)])
+
+
+def clip_panels(original: Floats, hidden: NDArray[np.bool_], predicted: Floats) -> Pixels:
+    """A contact sheet: up to CONTACTS frames, evenly spread, in three rows: original, hidden parts in grey, predicted.
+
+    original, predicted [T, H, W, C] in [0, 1]; hidden [T, H, W] → uint8 [H', W', 3]
+    """
+    shown = ((np.arange(min(CONTACTS, len(original))) + 0.5) * len(original) / min(CONTACTS, len(original))).astype(int)
+    rows = (original[shown], grey_out(original[shown], hidden[shown]), predicted[shown])
+    return stack([side_by_side([enlarge(frame) for frame in to_pixels(row)]) for row in rows])

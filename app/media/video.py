@@ -28,6 +28,8 @@ from app.media.limits import DEFAULT_LIMITS, Limits
 from app.media.sniff import Kind, expect, reading
 from app.types import Modality
 
+MP4_CODEC = "libx264" if "libx264" in av.codecs_available else "mpeg4"
+
 
 @dataclass(frozen=True, slots=True)
 class Clip:
@@ -75,7 +77,7 @@ def open_video(data: bytes, *, limits: Limits = DEFAULT_LIMITS) -> Iterator[Vide
 
 
 def encode_mp4(frames: Frames, *, fps: float, crf: int = 18) -> bytes:
-    """MP4 (H.264, yuv420p, which every browser plays) of uint8 [T, H, W, 1 or 3].
+    """MP4 (H.264, yuv420p, which every browser plays) of uint8 [T, H, W, 1 or 3]. MPEG-4 where FFmpeg has no x264.
 
     An odd height or width gets its last row or column twice: H.264 halves the colours.
     """
@@ -84,7 +86,10 @@ def encode_mp4(frames: Frames, *, fps: float, crf: int = 18) -> bytes:
     height, width = (size + size % 2 for size in frames.shape[1:3])
     out = io.BytesIO()
     with av.open(out, mode="w", format="mp4") as container:
-        stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001), options={"crf": str(crf)})
+        rate = Fraction(fps).limit_denominator(1001)
+        # x264's macroblock tree reads memory beside small frames, so that the same ones would not give the same file.
+        options = {"crf": str(crf), "x264-params": "mbtree=0"}
+        stream = container.add_stream(MP4_CODEC, rate=rate, options=options)
         assert isinstance(stream, av.VideoStream)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         stream.codec_context.thread_count = 1

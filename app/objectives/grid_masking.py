@@ -1,7 +1,8 @@
 """Which patches of a grid are hidden: pure NumPy.
 
 A sampler takes the grid's shape, how many patches to hide and the only source of randomness, and hides
-exactly so many. → hidden [*shape]
+exactly so many; those of clips hide the nearest whole number of tubes or frames, which is the same for
+every draw. → hidden [*shape]
 """
 
 from collections.abc import Callable
@@ -105,3 +106,23 @@ def sample(
     if not 0 < ratio < 1:
         raise InvalidValue(f"mask_ratio is {ratio:g}; it should be between 0 and 1", param="mask_ratio")
     return samplers[strategy](shape, hidden_count(int(np.prod(shape)), ratio), rng)
+
+
+def hide_tubes(shape: tuple[int, ...], count: int, rng: np.random.Generator) -> Bools:
+    """The same patches (rows, columns) in every frame of a clip (VideoMAE, arXiv 2203.12602)."""
+    area = int(np.prod(shape[1:]))
+    tubes = min(max(round(count / shape[0]), 1), area - 1)
+    return np.broadcast_to(hide_random(shape[1:], tubes, rng), shape).copy()
+
+
+def hide_frames(shape: tuple[int, ...], count: int, rng: np.random.Generator) -> Bools:
+    """All of some frames. Raises InvalidValue for a clip of one, of which nothing would be left."""
+    if shape[0] < 2:
+        raise InvalidValue("a clip of one row of patches in time cannot be masked by frames", param="mask_strategy")
+    frames = min(max(round(count / int(np.prod(shape[1:]))), 1), shape[0] - 1)
+    hidden = np.zeros(shape, dtype=bool)
+    hidden[rng.permutation(shape[0])[:frames]] = True
+    return hidden
+
+
+CLIP_SAMPLERS: dict[str, GridSampler] = {"tube": hide_tubes, "random": hide_random, "frame": hide_frames}

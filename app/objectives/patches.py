@@ -88,23 +88,32 @@ def position_table(shape: Sequence[int], dimension: int, *, class_token: bool = 
     return np.concatenate([np.zeros((int(class_token), dimension)), table]).astype(np.float32)
 
 
-def normalise_patches(patches: Floats) -> tuple[Floats, Floats, Floats]:
-    """Each patch in its own mean and deviation. [..., P] → ([..., P], mean [..., 1], deviation [..., 1])"""
-    mean: Floats = patches.mean(-1, keepdims=True)
-    deviation: Floats = np.sqrt(patches.var(-1, ddof=1, keepdims=True) + np.float32(_EPSILON))
-    return (patches - mean) / deviation, mean, deviation
+def normalise_patches(patches: Floats, channels: int | None = None) -> tuple[Floats, Floats, Floats]:
+    """Each patch in its own mean and deviation. [..., P] → ([..., P], mean [..., 1], deviation [..., 1])
+
+    channels: each of so many has its own, as VideoMAE has it; mean and deviation are [..., channels] then.
+    """
+    if channels is None:
+        mean: Floats = patches.mean(-1, keepdims=True)
+        deviation: Floats = np.sqrt(patches.var(-1, ddof=1, keepdims=True) + np.float32(_EPSILON))
+        return (patches - mean) / deviation, mean, deviation
+    pixels = patches.reshape(*patches.shape[:-1], -1, channels)
+    mean, deviation = pixels.mean(-2), pixels.std(-2, ddof=1) + np.float32(_EPSILON)
+    return ((pixels - mean[..., None, :]) / deviation[..., None, :]).reshape(patches.shape), mean, deviation
 
 
-def statistics_around(patches: Floats, hidden: Bools, shape: Sequence[int]) -> tuple[Floats, Floats]:
-    """Mean and deviation of hidden patches as the visible ones around them suggest. [N, P] → [hidden, 1] twice
+def statistics_around(
+    patches: Floats, hidden: Bools, shape: Sequence[int], channels: int | None = None
+) -> tuple[Floats, Floats]:
+    """Mean and deviation of hidden patches as the visible ones around them suggest. [N, P] → [hidden, channels] twice
 
     What a model that predicts normalised patches leaves open; taking the hidden patches' own would tell
-    it part of the answer.
+    it part of the answer. channels: as in normalise_patches.
     """
-    _, mean, deviation = normalise_patches(patches)
-    values = np.concatenate([mean, deviation], axis=-1).reshape(*shape, 2)
-    filled = interpolate(values, ~hidden.reshape(tuple(shape))).reshape(-1, 2)[hidden]
-    return filled[:, :1], filled[:, 1:]
+    _, mean, deviation = normalise_patches(patches, channels)
+    values = np.concatenate([mean, deviation], axis=-1)
+    filled = interpolate(values.reshape(*shape, -1), ~hidden.reshape(tuple(shape))).reshape(values.shape)[hidden]
+    return filled[:, : mean.shape[-1]], filled[:, mean.shape[-1] :]
 
 
 def mean_fill(item: Floats, known: Bools) -> Floats:
@@ -117,8 +126,10 @@ def interpolate(values: Floats, known: Bools) -> Floats:
 
     values [*sizes, C], known [*sizes] → [*sizes, C]. Averages what is known into ever coarser grids until
     nothing is missing, then fills each finer one from the coarser (Gortler et al., The Lumigraph, 1996) and
-    smooths what it filled, which comes near to the solution of Laplace's equation.
+    smooths what it filled, which comes near to the solution of Laplace's equation. Where nothing is known, 0.5.
     """
+    if not known.any():
+        return np.full_like(values, 0.5)
     weight = known[..., None].astype(np.float32)
     return _pull_push(np.where(known[..., None], values, np.float32(0)), weight)
 

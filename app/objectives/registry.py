@@ -10,15 +10,18 @@ from app.objectives.base import Objective
 from app.objectives.image import load as image
 from app.objectives.model_files import read_json
 from app.objectives.text import load as text
+from app.objectives.video import load as video
 from app.types import Modality
 
 LOADERS: dict[Modality, Callable[[Path], Objective]] = {
     Modality.TEXT: text.load_text,
+    Modality.VIDEO: video.load_video,
     Modality.IMAGE: image.load_image,
     Modality.AUDIO: audio.load_audio,
 }
 MODEL_TYPES: dict[str, Modality] = {
     **dict.fromkeys(text.MODEL_TYPES, Modality.TEXT),
+    **dict.fromkeys(video.MODEL_TYPES, Modality.VIDEO),
     **dict.fromkeys(image.MODEL_TYPES, Modality.IMAGE),
 }
 # What tells a modality whose architecture is another's too.

@@ -16,6 +16,8 @@ _EXAMPLES: dict[tuple[Modality, Task], str] = {
         "/v1/fill-mask " + _JSON + ' \'{{"model": "{name}", "input": "The capital of France is [MASK]."}}\''
     ),
     (Modality.TEXT, Task.EMBED): _EMBED % "A sentence to compare with others.",
+    (Modality.VIDEO, Task.EMBED): _EMBED % "data:video/mp4;base64,…",
+    (Modality.VIDEO, Task.RECONSTRUCT): _RECONSTRUCT % "clip.mp4",
     (Modality.IMAGE, Task.EMBED): _EMBED % "data:image/jpeg;base64,…",
     (Modality.IMAGE, Task.RECONSTRUCT): _RECONSTRUCT % "photo.jpg",
     (Modality.AUDIO, Task.EMBED): _EMBED % "data:audio/flac;base64,…",

@@ -8,12 +8,13 @@ A new modality is one module here and one line in METHODS.
 from collections.abc import Mapping
 from typing import Any
 
-from app.recipes import audio, image, text
+from app.recipes import audio, image, text, video
 from app.recipes.audio import AudioMaeHyperparameters
 from app.recipes.base import Method, TrainingHyperparameters
 from app.recipes.image import ImageHyperparameters, MaeHyperparameters, SimMimHyperparameters
 from app.recipes.patches import PatchHyperparameters
 from app.recipes.text import TEXT_PRESETS, MlmHyperparameters
+from app.recipes.video import VideoMaeHyperparameters
 from app.types import Modality
 
 __all__ = [
@@ -27,11 +28,12 @@ __all__ = [
     "PatchHyperparameters",
     "SimMimHyperparameters",
     "TrainingHyperparameters",
+    "VideoMaeHyperparameters",
     "method_for",
     "preset",
 ]
 
-METHODS: dict[str, Method] = {**text.METHODS, **image.METHODS, **audio.METHODS}
+METHODS: dict[str, Method] = {**text.METHODS, **image.METHODS, **audio.METHODS, **video.METHODS}
 
 
 def preset(name: str) -> Mapping[str, Any] | None:

@@ -73,14 +73,19 @@ class Augment:
     flip: bool
 
     def __call__(self, sample: Any, rng: np.random.Generator | None) -> Pixels:
-        """Without a generator the whole of it, unturned."""
-        image: Pixels = np.asarray(sample[0])
-        stored = len(image)
-        if rng is None:
-            return image if stored == self.size else resize(image, self.size, (0, 0, stored, stored))
-        if self.crop < 1:
-            image = resize(image, self.size, self._box(stored, rng))
-        return np.ascontiguousarray(image[:, ::-1]) if self.flip and rng.random() < 0.5 else image
+        image: Pixels = self.frames(np.asarray(sample[:1]), rng)[0]
+        return image
+
+    def frames(self, frames: Pixels, rng: np.random.Generator | None) -> Pixels:
+        """uint8 [T, S, S, C] → [T, size, size, C], all cut and turned alike; without a generator neither."""
+        stored = frames.shape[1]
+        if rng is not None and self.crop < 1:
+            box = self._box(stored, rng)
+            frames = np.stack([resize(frame, self.size, box) for frame in frames])
+        elif stored != self.size:
+            frames = np.stack([resize(frame, self.size, (0, 0, stored, stored)) for frame in frames])
+        turned = self.flip and rng is not None and rng.random() < 0.5
+        return np.ascontiguousarray(frames[:, :, ::-1]) if turned else frames
 
     def _box(self, stored: int, rng: np.random.Generator) -> tuple[float, float, float, float]:
         area = rng.uniform(self.crop, 1) * stored**2

@@ -13,7 +13,7 @@ from transformers import PreTrainedModel
 
 from app.devices import resolve_device, resolve_dtype
 from app.errors import InvalidValue
-from app.training import audio, images, text
+from app.training import audio, images, text, video
 from app.training.distributed import Group, Silent, together
 from app.training.job import Material, TrainingJob, TrainingResult
 from app.training.plan import make_plan
@@ -26,6 +26,7 @@ PREPARATIONS: dict[str, Callable[[TrainingJob, Hooks, torch.device], Material]] 
     "mae": images.prepare,
     "simmim": images.prepare,
     "audiomae": audio.prepare,
+    "videomae": video.prepare,
 }
 
 

@@ -20,6 +20,7 @@ from tests.fakes.perform import perform
 from tests.fakes.tiny_audio import MEL, samples, sound, sound_file, sound_zip, tiny_audio_folder
 from tests.fakes.tiny_images import picture, tiny_image_folder
 from tests.fakes.tiny_models import CORPUS, tiny_bert_folder
+from tests.fakes.tiny_videos import frames, lossless, mp4, tiny_video_folder, video_zip
 
 
 @dataclass(frozen=True)
@@ -129,6 +130,42 @@ def audio_case(mask: MaskRequest, **settings: Any) -> Case:
     )
 
 
+def guess_frames(objective: Objective) -> tuple[np.ndarray, np.ndarray]:
+    """Of a video with something else in a box in its first half, of which the box is hidden then."""
+    whole = frames(3, width=32, height=32)
+    other = whole.copy()
+    other[:2, 8:24, 8:24] = 255 - other[:2, 8:24, 8:24]
+    mask = MaskRequest(boxes=((8, 8, 24, 24),), ranges=((0.0, 0.25),))
+    results = perform(
+        objective.tasks[Task.RECONSTRUCT], [ReconstructItem(lossless(pixels), mask) for pixels in (whole, other)]
+    )
+    return tuple(result.predicted[result.hidden] for result in results)  # type: ignore[return-value]
+
+
+def video_case(**settings: Any) -> Case:
+    return Case(
+        Modality.VIDEO,
+        lambda path: tiny_video_folder(path, **settings),
+        {
+            Task.EMBED: [
+                EmbedItem(mp4(0)),
+                EmbedItem(mp4(1, count=11), pooling=Pooling.MAX, normalize=False),
+                EmbedItem(lossless(frames(2)), output="tokens"),
+            ],
+            Task.RECONSTRUCT: [
+                ReconstructItem(mp4(0)),
+                ReconstructItem(mp4(1, count=11, fps=24), MaskRequest("random", 0.4, seed=3)),
+                ReconstructItem(mp4(2, width=64, height=64), MaskRequest("frame", 0.5)),
+                ReconstructItem(mp4(3, count=9), MaskRequest(boxes=((0, 0, 20, 30),), ranges=((0.0, 0.6),))),
+            ],
+        },
+        guess_frames,
+        "videomae",
+        lambda folder: video_zip(folder / "videos.zip", 12),
+        {"batch_size": 4},
+    )
+
+
 CASES: dict[str, Case] = {
     "text": Case(
         Modality.TEXT,
@@ -150,4 +187,6 @@ CASES: dict[str, Case] = {
     "simmim": image_case("simmim", "vit"),
     "audiomae": audio_case(MaskRequest("time-frequency", 0.6, seed=3)),
     "audiomae-norm": audio_case(MaskRequest("time", 0.5, seed=3), norm_pix_loss=True, mask_strategy="time-frequency"),
+    "videomae": video_case(),
+    "videomae-norm": video_case(norm_pix_loss=True),
 }

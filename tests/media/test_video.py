@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from app.errors import AppError, InvalidData, TooLarge
-from app.media.frames import even_indices, strided_indices
+from app.media.frames import Strip, clip_indices, even_indices, spans, strided_indices
 from app.media.images import encode_animated_webp
 from app.media.limits import Limits
 from app.media.video import decode_video, encode_mp4, open_video
@@ -45,6 +45,14 @@ def test_a_video_is_turned_as_it_says() -> None:
     # The file asks for a quarter turn counter-clockwise: what was at the right is on top.
     frames = decode_video(fixture("turned.mp4"), frames=1).frames
     assert np.abs(corners(frames[0]) - CORNERS[[1, 2, 3, 0]]).max() < 45
+
+
+@pytest.mark.parametrize("name", [n for n in VIDEOS if n.startswith("animated")])
+def test_animations_are_read_in_any_order(name: str) -> None:
+    with open_video(fixture(name)) as video:
+        whole = video.read(range(8))
+        for indices in ([3, 4], [2, 3], [7], [0], [5, 1]):
+            np.testing.assert_array_equal(video.read(indices), whole[indices])
 
 
 @pytest.mark.parametrize("name", REGULAR)
@@ -222,3 +230,41 @@ def test_neither_threads_nor_files_are_left() -> None:
             decode_video(fixture(name), frames=2, limits=Limits(max_video_frames=1))
     assert len(os.listdir("/proc/self/task")) == tasks
     assert len(os.listdir("/proc/self/fd")) == files
+
+
+def test_parts_cover_a_video_whatever_its_length() -> None:
+    assert spans(1.0, 2.0, 9) == [(0.0, 1.0)]
+    assert spans(2.01, 2.0, 9) == [(0.0, 2.0)]
+    assert spans(6.0, 2.0, 9) == [(0.0, 2.0), (2.0, 4.0), (4.0, 6.0)]
+    assert spans(5.0, 2.0, 9) == [(0.0, 2.0), (1.5, 3.5), (3.0, 5.0)]
+    assert spans(50.0, 2.0, 3) == [(0.0, 2.0), (24.0, 26.0), (48.0, 50.0)]
+    assert spans(0.0, 2.0, 9) == [(0.0, 0.0)]
+
+
+def test_frames_of_a_clip_are_those_on_screen_at_its_moments() -> None:
+    times = np.arange(12) / 12
+    assert clip_indices(times, 1.0, 4, (0.0, 1.0)) == [0, 3, 6, 9]
+    assert clip_indices(times, 1.0, 4, (4 / 12, 8 / 12)) == [4, 5, 6, 7]
+    assert clip_indices(times[:2], 2 / 12, 4, (0.0, 2 / 12)) == [0, 0, 1, 1]
+    assert clip_indices(np.array([0.0, 0.1, 0.2, 0.9]), 1.0, 4, (0.0, 1.0)) == [1, 2, 2, 2]
+
+
+def test_a_strip_is_a_video_of_its_frames() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 6, 10, 3), dtype=np.uint8)
+    strip = Strip(np.concatenate(pixels, axis=1), 3, Limits())
+    assert (strip.width, strip.height, strip.duration) == (10, 6, 3.0)
+    assert np.array_equal(strip.read([2, 0, 1]), pixels[[2, 0, 1]])
+    assert strip.read([0], short_side=3).shape == (1, 3, 5, 3)
+    with pytest.raises(InvalidData, match="30 pixels wide is no strip of 4"):
+        Strip(np.concatenate(pixels, axis=1), 4, Limits())
+
+
+def test_the_same_frames_give_the_same_file() -> None:
+    rng = np.random.default_rng(0)
+    noise = rng.normal(128, 90, (4, 32, 32, 3)).clip(0, 255).astype(np.uint8)
+    files = set()
+    for _ in range(20):
+        memory = [np.full(int(rng.integers(100, 300_000)), rng.integers(256), np.uint8) for _ in range(6)]
+        files.add(encode_mp4(noise, fps=8))
+        del memory
+    assert len(files) == 1

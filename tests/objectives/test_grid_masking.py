@@ -3,14 +3,17 @@ import pytest
 
 from app.errors import InvalidValue
 from app.objectives.grid_masking import (
+    CLIP_SAMPLERS,
     SAMPLERS,
     SPECTROGRAM_SAMPLERS,
     hidden_count,
     hide_blocks,
+    hide_frames,
     hide_frequencies,
     hide_squares,
     hide_times,
     hide_times_and_frequencies,
+    hide_tubes,
     sample,
 )
 
@@ -80,3 +83,27 @@ def test_what_cannot_be_is_named(strategy: str, ratio: float, param: str) -> Non
     with pytest.raises(InvalidValue) as error:
         sample(SAMPLERS, strategy, (4, 4), ratio, np.random.default_rng(0))
     assert error.value.param == param
+
+
+@pytest.mark.parametrize("strategy", CLIP_SAMPLERS)
+@pytest.mark.parametrize("shape", [(8, 14, 14), (4, 8, 8), (2, 3, 5)])
+@pytest.mark.parametrize("ratio", [0.01, 0.5, 0.9, 0.99])
+def test_those_of_clips_hide_equally_many_each_time_and_near_the_count(
+    strategy: str, shape: tuple[int, int, int], ratio: float
+) -> None:
+    count = hidden_count(int(np.prod(shape)), ratio)
+    masks = [CLIP_SAMPLERS[strategy](shape, count, np.random.default_rng(seed)) for seed in (0, 0, 1, 2, 3, 4)]
+    assert len({int(mask.sum()) for mask in masks}) == 1 and masks[0].shape == shape
+    assert np.array_equal(masks[0], masks[1]) and len({mask.tobytes() for mask in masks}) > 1
+    assert masks[0].any() and not masks[0].all()
+    unit = {"tube": shape[0], "random": 1, "frame": shape[1] * shape[2]}[strategy]
+    assert abs(int(masks[0].sum()) - count) <= unit
+
+
+def test_tubes_last_and_frames_are_whole() -> None:
+    tubes = hide_tubes((8, 14, 14), round(0.9 * 1568), np.random.default_rng(0))
+    assert (tubes == tubes[0]).all() and tubes[0].sum() == 176  # as VideoMAE's own code hides of 196
+    frames = hide_frames((4, 8, 8), round(0.9 * 256), np.random.default_rng(0))
+    assert sorted(frames.mean((1, 2))) == [0, 1, 1, 1]
+    with pytest.raises(InvalidValue, match="cannot be masked by frames"):
+        hide_frames((1, 8, 8), 32, np.random.default_rng(0))

@@ -69,6 +69,15 @@ def test_normalised_patches_have_mean_zero_and_deviation_one() -> None:
     assert np.allclose(normal * deviation + mean, patches, atol=1e-5)
 
 
+def test_patches_may_be_normalised_in_each_channel_by_itself() -> None:
+    patches = random(5, 48)
+    normal, mean, deviation = normalise_patches(patches, channels=3)
+    pixels = normal.reshape(5, 16, 3)
+    assert mean.shape == deviation.shape == (5, 3)
+    assert np.allclose(pixels.mean(1), 0, atol=1e-5) and np.allclose(pixels.std(1, ddof=1), 1, atol=1e-4)
+    assert np.allclose(pixels * deviation[:, None] + mean[:, None], patches.reshape(5, 16, 3), atol=1e-5)
+
+
 @pytest.mark.parametrize("grid", GRIDS)
 def test_baselines_keep_what_is_known_and_read_nothing_else(grid: PatchGrid) -> None:
     item = random(*grid.sizes, grid.channels)
@@ -79,6 +88,12 @@ def test_baselines_keep_what_is_known_and_read_nothing_else(grid: PatchGrid) -> 
         assert np.array_equal(filled[known], item[known])
         assert np.array_equal(fill(np.where(known[..., None], item, np.float32(9)), known), filled)
         assert filled.min() >= item[known].min() - 1e-6 and filled.max() <= item[known].max() + 1e-6
+
+
+def test_where_nothing_is_known_both_baselines_are_grey() -> None:
+    item = random(4, 4, 3)
+    for fill in (mean_fill, interpolate):
+        assert (fill(item, np.zeros((4, 4), bool)) == 0.5).all()
 
 
 def test_interpolation_follows_a_slope_that_the_mean_misses() -> None:
@@ -96,6 +111,14 @@ def test_statistics_of_hidden_patches_come_from_the_visible_ones() -> None:
     patches[hidden] = 7
     again = statistics_around(patches, hidden, (4, 4))
     assert np.array_equal(mean, again[0]) and np.array_equal(deviation, again[1])
+
+
+def test_statistics_may_be_those_of_each_channel() -> None:
+    patches = np.tile(np.float32([0.1, 0.5, 0.9]), (8, 4)) + 0.01 * random(8, 12)
+    hidden = np.arange(8) % 2 == 0
+    mean, deviation = statistics_around(patches, hidden, (2, 2, 2), channels=3)
+    assert mean.shape == deviation.shape == (4, 3)
+    assert np.allclose(mean, [0.1, 0.5, 0.9], atol=0.05) and (deviation < 0.05).all()
 
 
 def test_psnr_is_in_decibels() -> None:

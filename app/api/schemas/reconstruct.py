@@ -38,7 +38,7 @@ class MaskFields(Body):
     mask_strategy: str | None = Field(
         None,
         description="Of images: `random`, `block`, `square`; of sounds: `random`, `time`, `frequency`,"
-        " `time-frequency`; the model's own by default",
+        " `time-frequency`; of videos: `tube`, `random`, `frame`; the model's own by default",
     )
     mask_ratio: float | None = Field(None, gt=0, lt=1, description="Share to hide; as the model was trained by default")
     seed: int | None = Field(None, ge=0, lt=2**32, description="The same seed hides the same; 0 by default")

@@ -16,7 +16,7 @@ from app.objectives.patch.embed import Embed
 from app.objectives.patch.model import PatchModel, Reader
 from app.objectives.patch.pretrain import PatchBatch, PatchPretraining, as_unit
 from app.objectives.patch.reconstruct import Reconstruct
-from app.objectives.patch.space import PatchSpace
+from app.objectives.patch.space import SAME, PatchSpace, Targets
 from app.objectives.reconstruction import MaskDefaults
 from app.types import Modality, Task
 
@@ -39,6 +39,7 @@ class PatchObjective(PatchPretraining):
         mean: Sequence[float],
         std: Sequence[float],
         new_head: bool = False,
+        targets: Targets = SAME,
     ) -> None:
         self.patch_model, self.reader, self.masks, self.new_head = patch_model, reader, masks, new_head
         self.model: PreTrainedModel = patch_model.model.eval()
@@ -48,6 +49,7 @@ class PatchObjective(PatchPretraining):
             np.asarray(std, np.float32),
             squared=patch_model.loss == "mse",
             normalises=patch_model.normalises,
+            targets=targets,
         )
         self.tasks: dict[Task, TaskHandler] = {Task.EMBED: Embed(patch_model, self.space, reader, self.modality)}
         if patch_model.decodes:

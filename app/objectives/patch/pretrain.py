@@ -127,12 +127,19 @@ class PatchPretraining:
 
     def _targets(self, batch: PatchBatch) -> Tensor:
         """[B, n, P]"""
-        channels = self.space.grid.channels
-        targets = self._normalised(batch.targets.reshape(*batch.targets.shape[:2], -1, channels)).flatten(-2)
-        if self.space.normalises:
-            deviation = (targets.var(-1, keepdim=True) + 1e-6).sqrt()
-            targets = (targets - targets.mean(-1, keepdim=True)) / deviation
-        return targets
+        space = self.space
+        scale, shift = (
+            torch.tensor(v, device=batch.targets.device) for v in (space.targets.scale, space.targets.shift)
+        )
+        pixels = self._normalised(batch.targets.reshape(*batch.targets.shape[:2], -1, space.grid.channels))
+        pixels = pixels * scale + shift
+        if space.normalises and space.targets.by_channel:
+            deviation, mean = torch.std_mean(pixels, -2, keepdim=True)
+            pixels = (pixels - mean) / (deviation + 1e-6)
+        elif space.normalises:
+            variance, mean = torch.var_mean(pixels, (-2, -1), keepdim=True)
+            pixels = (pixels - mean) / (variance + 1e-6).sqrt()
+        return pixels.flatten(-2)
 
 
 def as_unit(pixels: Sample) -> NDArray[np.float32]:

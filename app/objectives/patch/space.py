@@ -34,6 +34,21 @@ def decibels(errors: Mapping[str, float]) -> dict[str, float]:
 
 
 @dataclass(frozen=True)
+class Targets:
+    """How what a model predicts differs from what it reads: in each channel it is read × scale + shift.
+
+    by_channel: normalised patches have a mean and a deviation for each channel (VideoMAE), not one for all (MAE).
+    """
+
+    scale: tuple[float, ...] = (1.0,)
+    shift: tuple[float, ...] = (0.0,)
+    by_channel: bool = False
+
+
+SAME = Targets()
+
+
+@dataclass(frozen=True)
 class PatchSpace:
     """mean, std: of each channel, [C], as the model's inputs are normalised; the rest as in PatchModel."""
 
@@ -42,6 +57,7 @@ class PatchSpace:
     std: Floats
     squared: bool
     normalises: bool
+    targets: Targets = SAME
 
     def normalise(self, pixels: Floats) -> Floats:
         """[..., C] in [0, 1] → what the model reads."""
@@ -59,7 +75,8 @@ class PatchSpace:
             scores = part.scores(window[:end], seen, predicted[: seen.sum()])
             return replace(scores, predicted=np.concatenate([scores.predicted, window[end:]]))
         patches = self.grid.cut(self.normalise(window))
-        target = normalise_patches(patches)[0][hidden] if self.normalises else patches[hidden]
+        patches = self._to_targets(patches)
+        target = normalise_patches(patches, self._own)[0][hidden] if self.normalises else patches[hidden]
         difference = predicted - target
         loss = np.square(difference).mean() if self.squared else np.abs(difference).mean()
         known = ~self.grid.enlarge(hidden)
@@ -70,12 +87,24 @@ class PatchSpace:
 
     def _pixels(self, patches: Floats, hidden: Bools, predicted: Floats) -> Floats:
         """What the model predicted, in [0, 1]. [hidden, P] → [hidden, P]"""
+        pixels = predicted.reshape(len(predicted), -1, self.grid.channels)
         if self.normalises:
-            mean, deviation = statistics_around(patches, hidden, self.grid.shape)
-            predicted = predicted * deviation + mean
-        pixels = predicted.reshape(len(predicted), -1, self.grid.channels) * self.std + self.mean
-        clipped: Floats = np.clip(pixels, 0, 1).reshape(predicted.shape)
+            mean, deviation = statistics_around(patches, hidden, self.grid.shape, self._own)
+            pixels = pixels * deviation[:, None] + mean[:, None]
+        scale, shift = (np.asarray(v, np.float32) for v in (self.targets.scale, self.targets.shift))
+        clipped: Floats = np.clip((pixels - shift) / scale * self.std + self.mean, 0, 1).reshape(predicted.shape)
         return clipped
+
+    @property
+    def _own(self) -> int | None:
+        """How many channels have a mean and a deviation of their own."""
+        return self.grid.channels if self.targets.by_channel else None
+
+    def _to_targets(self, patches: Floats) -> Floats:
+        """What the model reads → what it is to predict, but for normalising. [N, P] → [N, P]"""
+        scale, shift = (np.asarray(v, np.float32) for v in (self.targets.scale, self.targets.shift))
+        pixels: Floats = patches.reshape(len(patches), -1, self.grid.channels) * scale + shift
+        return pixels.reshape(patches.shape)
 
     def _paste(self, window: Floats, hidden: Bools, pixels: Floats) -> Floats:
         patches = self.grid.cut(window).copy()

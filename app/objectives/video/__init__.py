@@ -1,0 +1,1 @@
+"""Video: masked autoencoders that see clips (VideoMAE)."""

@@ -1,0 +1,65 @@
+"""Masked autoencoders that watch: VideoMAE."""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import Field
+
+from app.errors import InvalidValue
+from app.recipes.base import Method
+from app.recipes.image import decoder, vit
+from app.recipes.patches import DecoderHyperparameters, refuse_fixed
+from app.types import Modality
+
+MIN_PATCHES = 4  # of a frame
+MIN_TUBELETS = 2  # of a clip
+GEOMETRY = ("image_size", "patch_size", "num_frames", "tubelet_size")
+
+
+class VideoMaeHyperparameters(DecoderHyperparameters):
+    """Masked autoencoders that watch: arXiv 2203.12602.
+
+    `None` is the preset's or the stored model's own; a stored model keeps how it sees.
+    """
+
+    image_size: int | None = Field(None, ge=16, le=1024)  # pixels, square
+    patch_size: int | None = Field(None, ge=2, le=128)
+    num_frames: int | None = Field(None, ge=2, le=256)  # of a clip
+    tubelet_size: int | None = Field(None, ge=1, le=32)  # frames that a patch holds
+    stride: int | None = Field(None, ge=1, le=256)  # frames of a video from one of a clip to the next
+    frame_rate: float | None = Field(None, gt=0, le=1000)  # a second, that strides count in; each video's own mean
+    strip_frames: int | None = Field(None, ge=2, le=1024)  # the data are images of so many frames side by side
+    mask_strategy: Literal["tube", "random", "frame"] | None = None  # tube
+    crop: float = Field(0.5, gt=0, le=1)  # least share of a frame's area that a random crop keeps; 1: no crops
+    flip: bool = True  # left and right, by chance
+
+    def check_for(self, config: Mapping[str, Any] | None) -> None:
+        if config is None:
+            refuse_fixed(self, (*GEOMETRY, "stride", "frame_rate"))
+            return
+        size, patch, frames, tubelet = (getattr(self, name) or config[name] for name in GEOMETRY)
+        if size % patch or (size // patch) ** 2 < MIN_PATCHES:
+            raise InvalidValue(f"frames of {size} pixels cannot be cut into patches of {patch}", param="patch_size")
+        if frames % tubelet or frames < MIN_TUBELETS * tubelet:
+            raise InvalidValue(
+                f"clips of {frames} frames cannot be cut into {MIN_TUBELETS} tubelets of {tubelet} or more",
+                param="tubelet_size",
+            )
+
+
+def _watcher(layers: int, hidden: int, image_size: int, patch_size: int, frames: int, stride: int) -> dict[str, Any]:
+    clips = {"num_frames": frames, "tubelet_size": 2, "stride": stride, "norm_pix_loss": False}
+    return vit("videomae", layers, hidden, image_size, patch_size) | clips | {"use_mean_pooling": False}
+
+
+# Widths are those of the image presets, and the decoder is half as wide as the encoder, as in VideoMAE. The tiny
+# one, of 2.6 million parameters, is for short and small animations on a processor.
+VIDEOMAE_PRESETS: dict[str, dict[str, Any]] = {
+    "videomae-tiny": _watcher(5, 192, 64, 8, 8, 1) | decoder(2, 96),
+    "videomae-small": _watcher(12, 384, 224, 16, 16, 4) | decoder(4, 192),
+    "videomae-base": _watcher(12, 768, 224, 16, 16, 4) | decoder(4, 384),
+}
+
+METHODS = {
+    "videomae": Method(Modality.VIDEO, VideoMaeHyperparameters, VIDEOMAE_PRESETS, frozenset({"videomae"})),
+}
