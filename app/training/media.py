@@ -23,7 +23,7 @@ def datasets(
     job: TrainingJob, hp: PatchHyperparameters, decoding: Decoding, objective: PatchObjective, hooks: Hooks
 ) -> tuple[Dataset, Items]:
     """(training, held out), decoded once and read from the disk. Raises InvalidData and TooLarge."""
-    make_room(job.cache_dir, job.cache_bytes, 0, disk_bytes(objective.parameter_count(), hp.keep_checkpoints))
+    make_room(job.cache_dir, job.cache_bytes, 0, disk_bytes(objective.parameter_count(), hp.most_checkpoints))
     shards = _decode(job, hp, job.training_files, decoding, hooks)
     held_out = _decode(job, hp, job.validation_files, decoding, hooks) if job.validation_files else []
     collect(job.cache_dir, job.cache_bytes)  # how much came out of the files is known only now
