@@ -65,6 +65,18 @@ def test_openais_own_names_are_understood() -> None:
     assert (ours.epochs, ours.batch_tokens, ours.learning_rate) == (3, 512, None)
 
 
+@pytest.mark.parametrize(
+    ("given", "most"),
+    [
+        ({}, 3),
+        ({"keep_checkpoints": 5, "early_stopping_patience": 2}, 7),
+        ({"early_stopping_patience": 2, "schedule": "warmup-stable-decay"}, 5),
+    ],
+)
+def test_the_disk_holds_the_checkpoints_that_last_and_one_more(given: dict[str, Any], most: int) -> None:
+    assert MlmHyperparameters(**given).most_checkpoints == most
+
+
 def test_a_presets_base_tokenizer_needs_a_model() -> None:
     hyperparameters = MlmHyperparameters(tokenizer="base")
     with pytest.raises(InvalidValue, match="tokenizer of its own") as error:

@@ -197,7 +197,7 @@ def _memory(shape: Shape, hp: MlmHyperparameters) -> int:
 def _disk(shape: Shape, hp: MlmHyperparameters, tokens: float, documents: float) -> int:
     width = 2 if shape.vocabulary <= 1 << 16 else 4
     shards = tokens * width + documents * 24
-    checkpoints = (hp.keep_checkpoints + 1) * 3 * shape.parameters * _FLOAT
+    checkpoints = hp.most_checkpoints * 3 * shape.parameters * _FLOAT
     results = 2 * shape.parameters * (_FLOAT if hp.export_dtype == "float32" else 2)  # the export and its publication
     return round(shards + checkpoints + results)
 

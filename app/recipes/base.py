@@ -60,6 +60,12 @@ class TrainingHyperparameters(BaseModel):
             values.setdefault("epochs", values.pop("n_epochs"))
         return values
 
+    @property
+    def most_checkpoints(self) -> int:
+        """That are on the disk at once: the newest, the best, the one from before the decay, and one being written."""
+        before_decay = self.schedule == "warmup-stable-decay"
+        return self.keep_checkpoints + (self.early_stopping_patience is not None) + before_decay + 1
+
     def check_for(self, config: Mapping[str, Any] | None) -> None:
         """Raises InvalidValue where what was given does not suit this preset, or (None) a stored model."""
 

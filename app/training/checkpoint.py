@@ -40,9 +40,9 @@ class CheckpointError(AppError):
     code = "checkpoint_broken"
 
 
-def disk_bytes(parameters: int, keep: int) -> int:
-    """What the checkpoints of a run take: weights and AdamW's two moments, of each that is kept and the next one."""
-    return (keep + 1) * parameters * 3 * 4
+def disk_bytes(parameters: int, count: int) -> int:
+    """What so many checkpoints take: weights and AdamW's two moments of each."""
+    return count * parameters * 3 * 4
 
 
 def save_checkpoint(
