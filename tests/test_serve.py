@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 
 from app.store.importer import import_model
 from app.store.store import ModelStore
-from tests.fakes.cloze import PATIENCE, Server, descendants, is_running, wait_until
+from tests.fakes.cloze import PATIENCE, ROOT, Server, descendants, is_running, wait_until
 from tests.fakes.tiny_models import tiny_bert_folder
 
 
@@ -60,6 +61,33 @@ def test_serve_predict_pretrain_and_stop(server: Callable[[], Server], tmp_path:
     assert len(children) >= 2  # redis-server and a worker
     assert running.stop() == 0, running.output
     assert not any(map(is_running, children))
+
+
+# An import during which a SIGTERM comes, and which swallows what that raises, as a finaliser does.
+SWALLOWING = """
+import os, signal, sys
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == "app.main":
+            try:
+                os.kill(os.getpid(), signal.SIGTERM)
+                while True:
+                    pass
+            except KeyboardInterrupt:
+                pass
+sys.meta_path.insert(0, Finder())
+from app.cli import main
+sys.argv = ["cloze", "serve"]
+main()
+"""
+
+
+def test_a_start_is_interrupted_whatever_it_is_at(server: Callable[[], Server]) -> None:
+    running = server()
+    running.stop()
+    environment = running.environment
+    ended = subprocess.run([sys.executable, "-c", SWALLOWING], cwd=ROOT, env=environment, timeout=PATIENCE)
+    assert ended.returncode != 0
 
 
 def test_a_dead_worker_is_replaced_and_none_outlives_a_killed_server(server: Callable[[], Server]) -> None:

@@ -12,7 +12,9 @@ import shlex
 import signal
 import socket
 import sys
+import threading
 from collections.abc import Iterator
+from types import FrameType
 from typing import TYPE_CHECKING
 
 import typer
@@ -39,8 +41,7 @@ def serve(settings: Settings) -> None:
     """Returns when SIGINT or SIGTERM has stopped everything. Raises AppError for what cannot start."""
     logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("uvicorn.error").setLevel("DEBUG" if settings.log_level == "debug" else "WARNING")
-    # Until the server handles it, a SIGTERM unwinds as a Ctrl-C does, so what was started is stopped.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    interrupted = _unwind_when_asked()
     with contextlib.ExitStack() as stack:
         redis: EmbeddedRedis | None = None
         count = 0
@@ -53,7 +54,23 @@ def serve(settings: Settings) -> None:
         typer.echo(f"Cloze {__version__} is starting")
         workers = WorkerProcesses(count, [sys.executable, "-m", "app.worker"], _worker_environment(settings))
         stack.callback(workers.stop)
-        asyncio.run(_Service(settings, listener, workers, redis).run())
+        asyncio.run(_Service(settings, listener, workers, redis).run(interrupted))
+
+
+def _unwind_when_asked() -> threading.Event:
+    """Until the server handles signals, SIGTERM unwinds as a Ctrl-C does, so what was started is stopped.
+
+    The event says that one came: a finaliser that happens to run then swallows the exception.
+    """
+    came = threading.Event()
+
+    def unwind(signum: int, frame: FrameType | None) -> None:
+        came.set()
+        raise KeyboardInterrupt
+
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signum, unwind)
+    return came
 
 
 class _Server(uvicorn.Server):
@@ -85,10 +102,13 @@ class _Service:
         self._loading = self._services.warm_up_error  # what it says until the default model is there
         self._failure: str | None = None
 
-    async def run(self) -> None:
+    async def run(self, interrupted: threading.Event) -> None:
+        """interrupted: whether a signal has come before this could handle it."""
         loop = asyncio.get_running_loop()
         for signum in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(signum, self._stop, signum)
+        if interrupted.is_set():
+            raise KeyboardInterrupt
         watching = asyncio.create_task(self._watch())
         announcing = asyncio.create_task(self._announce())
         try:
