@@ -38,11 +38,12 @@ def build_spec(body: JobRequest, services: Services, jobs: JobStore, files: File
     model, base = _resolve_model(body.model, method, store)
     hyperparameters = _pin_models(hyperparameters, field, store, preset(model))
     found = [_check_file(files, f, "training_file", method, hyperparameters) for f in body.files]
+    held_out = None
     if body.validation_file:
-        _check_file(files, body.validation_file, "validation_file", method, hyperparameters)
+        held_out = _check_file(files, body.validation_file, "validation_file", method, hyperparameters)
     estimate = None
     if estimator := ESTIMATORS.get(method.modality):
-        material = Material(found, body.weights or (1.0,) * len(found), held_out=body.validation_file is not None)
+        material = Material(found, body.weights or (1.0,) * len(found), held_out)
         estimate = estimator(model, hyperparameters, material, store, recent_jobs(jobs))
         _check_disk(estimate, services.settings)
     return JobSpec(

@@ -96,12 +96,13 @@ class Estimate(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    documents: int | None = Field(None, description="Of all training files, each counted once")
-    tokens: int | None = Field(None, description="Of these documents")
+    documents: int | None = Field(None, description="Documents or media files, of all training files")
+    samples: int | None = Field(None, description="Of media: samples to train on that these files make")
+    tokens: int | None = Field(None, description="Of these documents; of media, patches of these samples")
     training_tokens: int | None = Field(None, description="That the job trains on, all epochs together")
     seconds: float | None = Field(None, description="By the speed of the last job that finished, if there is one")
     memory_bytes: int | None = Field(None, description="Of all its processes, at the peak")
-    disk_bytes: int | None = Field(None, description="Of tokenised data, checkpoints and the result")
+    disk_bytes: int | None = Field(None, description="Of decoded data, checkpoints and the result")
     sampled: bool = Field(False, description="Only the beginning of some file was read, and the rest taken to be alike")
 
 

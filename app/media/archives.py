@@ -12,7 +12,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import IO, BinaryIO
 
@@ -47,6 +47,7 @@ class Member:
 
     name: str
     data: bytes
+    share: float = field(default=1.0, compare=False)  # of the archive that has been read with it, about
 
 
 def read_members(path: Path, filename: str, *, report: Report, limits: Limits = DEFAULT_LIMITS) -> Iterator[Member]:
@@ -65,15 +66,20 @@ def read_members(path: Path, filename: str, *, report: Report, limits: Limits = 
                 yield from _read_zip(file, filename, report, limits, budget)
             elif suffix := next((PACKED[magic] for magic in PACKED if head.startswith(magic)), None):
                 with closing(COMPRESSIONS[suffix](file)) as unpacked:
-                    yield from _read_tar(unpacked, filename, report, limits, budget)
+                    yield from _placed(_read_tar(unpacked, filename, report, limits, budget), file, size)
             elif head[257:262] == b"ustar":
-                yield from _read_tar(file, filename, report, limits, budget)
+                yield from _placed(_read_tar(file, filename, report, limits, budget), file, size)
             elif size > limits.max_bytes:
                 report.skip(Reason.TOO_LARGE, filename)
             else:
                 yield Member(filename, file.read())
         except BROKEN as e:
             raise InvalidData(f"{filename}: the archive is broken or cut off ({e})") from e
+
+
+def _placed(members: Iterator[Member], file: BinaryIO, size: int) -> Iterator[Member]:
+    for member in members:
+        yield replace(member, share=min(1.0, file.tell() / size))
 
 
 class _Budget:
@@ -144,7 +150,7 @@ def _read_zip(file: BinaryIO, filename: str, report: Report, limits: Limits, bud
     with zipfile.ZipFile(file) as archive:
         entries = [entry for entry in archive.infolist() if not entry.is_dir()]
         _check_entries(len(entries), filename, limits)
-        for entry in sorted(entries, key=lambda entry: entry.filename):
+        for number, entry in enumerate(sorted(entries, key=lambda entry: entry.filename), 1):
             reason = Reason.ENCRYPTED if entry.flag_bits & ENCRYPTED else None
             mode = entry.external_attr >> 28  # the kind of file where Unix made it: 10 is a link, 8 a file
             if mode not in (0, 8):
@@ -159,7 +165,7 @@ def _read_zip(file: BinaryIO, filename: str, report: Report, limits: Limits, bud
             except BROKEN as e:
                 report.skip(Reason.BROKEN, entry.filename, str(e))
                 continue
-            yield Member(str(PurePosixPath(entry.filename)), data)
+            yield Member(str(PurePosixPath(entry.filename)), data, number / len(entries))
 
 
 def _directory_size(file: BinaryIO) -> int:

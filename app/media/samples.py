@@ -1,19 +1,21 @@
 """A data set of one modality out of uploaded files: archives, or single media files."""
 
-import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from app.errors import InvalidData
+from app.errors import AppError, InvalidData
 from app.media.archives import Member, read_members
-from app.media.limits import DEFAULT_LIMITS, Limits
+from app.media.lengths import LENGTHS, Length
+from app.media.limits import DEFAULT_LIMITS, MIB, Limits
 from app.media.reports import Reason, Report
 from app.media.sniff import ACCEPTED, ARTICLES, Kind, describe, sniff
 from app.types import Modality
 
 MAX_GROUP = 16
-LOOKED_AT = 1000
+LOOKED_AT = 1000  # files of an archive
+LOOKED_AT_BYTES = 64 * MIB  # of them, once one is usable
+MEASURED = 100  # items whose length is looked up
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,19 @@ class Sample:
     name: str
     data: bytes
     beside: dict[str, bytes] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class MediaSample:
+    """The beginning of a file of media, from which the whole is judged before a job is queued."""
+
+    items: int  # that are usable, as far as can be told without decoding them
+    share: float  # of the file that was looked at; 1: all of it, else about as much
+    lengths: tuple[Length, ...] = ()  # of the first items, where the modality has any
+
+    @property
+    def whole(self) -> bool:
+        return self.share == 1.0
 
 
 def read_samples(
@@ -52,19 +67,40 @@ def read_samples(
                 report.skip(Reason.OTHER_KIND, member.name, describe(member.data, kind))
 
 
-def check_samples(path: Path, filename: str, modality: Modality, *, limits: Limits = DEFAULT_LIMITS) -> None:
-    """The light look before a job is queued: raises InvalidData where nothing near the beginning is of use."""
-    report = Report()
-    members = itertools.islice(read_members(path, filename, report=report, limits=limits), LOOKED_AT)
-    for member in members:
-        kind = sniff(member.data)
-        if kind is not None and kind.modality == modality:
-            return
-        report.skip(Reason.OTHER_KIND, member.name, describe(member.data, kind))
+def check_samples(path: Path, filename: str, modality: Modality, *, limits: Limits = DEFAULT_LIMITS) -> MediaSample:
+    """The light look before a job is queued: raises InvalidData where nothing near the beginning is of use.
+
+    It ends with LOOKED_AT files or LOOKED_AT_BYTES. The share is that of a zip's entries, or of a tar's bytes.
+    """
+    report, lengths, size, share = Report(), list[Length](), 0, 1.0
+    for number, member in enumerate(read_members(path, filename, report=report, limits=limits), 1):
+        size += len(member.data)
+        try:
+            if length := _look(member, modality, len(lengths) < MEASURED, report, limits):
+                lengths.append(length)
+        except AppError as e:
+            report.skip(Reason.BROKEN, member.name, e.message)
+        if number == LOOKED_AT or (report.usable and size >= LOOKED_AT_BYTES):
+            share = member.share
+            break
+    if report.usable:
+        return MediaSample(report.usable, share, tuple(lengths))
     raise InvalidData(
         f"{filename}: expected {ARTICLES[modality]} ({', '.join(ACCEPTED[modality])}) or an archive (.zip, .tar,"
         f" .tar.gz, .tar.xz, .tar.zst) of such files; found {report.summary() or 'an empty archive'}"
     )
+
+
+def _look(member: Member, modality: Modality, measure: bool, report: Report, limits: Limits) -> Length | None:
+    """Counts a file; its length, if that is asked for and it has one."""
+    kind, length = sniff(member.data), None
+    if kind is None or kind.modality != modality:
+        report.skip(Reason.OTHER_KIND, member.name, describe(member.data, kind))
+        return None
+    if measure and modality in LENGTHS:
+        length = LENGTHS[modality](member.data, kind, limits)
+    report.usable += 1
+    return length
 
 
 def _groups(members: Iterator[Member], limits: Limits) -> Iterator[tuple[str, list[Member]]]:

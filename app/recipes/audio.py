@@ -57,14 +57,14 @@ def geometry(config: Mapping[str, Any], hp: AudioMaeHyperparameters) -> tuple[in
 
 
 def spectrogram(config: Mapping[str, Any], hp: AudioMaeHyperparameters) -> dict[str, Any]:
-    """How a preset with these hyperparameters hears: the fields of MelSettings."""
+    """How a preset or a stored model with these hyperparameters hears: the fields of MelSettings."""
     rate = hp.sample_rate or config["sample_rate"]
     win_length = hp.win_length or round(WINDOW_SECONDS * rate)
     return {
         "sample_rate": rate,
         "n_fft": hp.n_fft or 2 ** math.ceil(math.log2(2 * win_length)),
         "win_length": win_length,
-        "hop_length": hp.hop_length or round(HOP_SECONDS * rate),
+        "hop_length": hp.hop_length or config.get("hop_length") or round(HOP_SECONDS * rate),
         "n_mels": geometry(config, hp)[1],
         "f_min": 20.0 if hp.f_min is None else hp.f_min,
         "f_max": hp.f_max or rate / 2,

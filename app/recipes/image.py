@@ -7,10 +7,11 @@ from pydantic import Field
 
 from app.errors import InvalidValue
 from app.recipes.base import Method
-from app.recipes.patches import DecoderHyperparameters, PatchHyperparameters, refuse_fixed
+from app.recipes.patches import DecoderHyperparameters, PatchHyperparameters, refuse_fixed, settings_of
 from app.types import Modality
 
 MIN_PATCHES = 4
+ROOM = 1.25  # images that are to be cropped are kept larger than the model sees them, to stay sharp
 
 
 class ImageHyperparameters(PatchHyperparameters):
@@ -62,6 +63,20 @@ def decoder(layers: int, hidden: int) -> dict[str, Any]:
         "decoder_num_attention_heads": hidden // 32,
         "decoder_intermediate_size": hidden * 4,
     }
+
+
+def configured(config: Mapping[str, Any], hp: PatchHyperparameters) -> dict[str, Any]:
+    """A preset's configuration with the hyperparameters that are the same in all methods of patches."""
+    layers, width = getattr(hp, "decoder_layers", None), getattr(hp, "decoder_hidden_size", None)
+    changed = dict(config)
+    if layers or width:
+        changed |= decoder(layers or config["decoder_num_hidden_layers"], width or config["decoder_hidden_size"])
+    return changed | settings_of(hp)
+
+
+def kept_size(size: int, crop: float) -> int:
+    """Pixels of a side of decoded images, for a model that sees `size`."""
+    return round(size * ROOM) if crop < 1 else size
 
 
 # Widths are those of ViT-Ti, ViT-S and ViT-B; the tiny ones have half the layers, for small images on a processor.

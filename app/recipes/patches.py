@@ -1,7 +1,7 @@
 """What the methods that train on media share: all of them hide patches."""
 
 from collections.abc import Iterable
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -35,6 +35,12 @@ class DecoderHyperparameters(PatchHyperparameters):
     decoder_layers: int | None = Field(None, ge=1, le=32)  # of a preset, or of a bare encoder
     decoder_hidden_size: int | None = Field(None, ge=32, le=4096, multiple_of=32)
     norm_pix_loss: bool | None = None  # predict each patch in its own mean and deviation; false
+
+
+def settings_of(hyperparameters: PatchHyperparameters) -> dict[str, Any]:
+    """Fields of the configuration that a job may set anew, so that the model it makes is used as it was trained."""
+    names = ("mask_ratio", "mask_strategy", "norm_pix_loss")
+    return {name: value for name in names if (value := getattr(hyperparameters, name, None)) is not None}
 
 
 def refuse_fixed(hyperparameters: PatchHyperparameters, names: Iterable[str]) -> None:

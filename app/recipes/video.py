@@ -13,6 +13,7 @@ from app.types import Modality
 
 MIN_PATCHES = 4  # of a frame
 MIN_TUBELETS = 2  # of a clip
+MAX_CLIPS = 64  # that training takes of one video; a longer one gives so many, spread evenly over it
 GEOMETRY = ("image_size", "patch_size", "num_frames", "tubelet_size")
 
 

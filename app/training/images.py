@@ -15,13 +15,13 @@ from app.objectives.image.objective import ImageObjective
 from app.objectives.image.processing import ImageReader, resize
 from app.objectives.patch.mae import grid_of
 from app.recipes import ImageHyperparameters
+from app.recipes.image import kept_size
 from app.training.hooks import Hooks
 from app.training.job import Material, TrainingJob
 from app.training.media import configuration, datasets, material, stored
 from app.training.media_shards import Decoding
 from app.types import Modality
 
-ROOM = 1.25  # images that are to be cropped are kept larger than the model sees them, to stay sharp
 ASPECT = (3 / 4, 4 / 3)  # width ÷ height of a random crop, as in MAE
 
 
@@ -31,7 +31,7 @@ def prepare(job: TrainingJob, hooks: Hooks, device: torch.device) -> Material:
     assert isinstance(hp, ImageHyperparameters)
     objective = _objective(job, hp)
     size, channels = objective.space.grid.sizes[0], objective.space.grid.channels
-    decoding = _decoding(round(size * ROOM) if hp.crop < 1 else size, channels)
+    decoding = _decoding(kept_size(size, hp.crop), channels)
     data = datasets(job, hp, decoding, objective, hooks)
     masks = objective.masks
     objective.start_training(

@@ -9,7 +9,8 @@ import torch
 from app.errors import InvalidValue
 from app.objectives.patch.objective import PatchObjective
 from app.recipes import METHODS, PatchHyperparameters, preset
-from app.recipes.image import decoder
+from app.recipes.image import configured
+from app.recipes.patches import settings_of
 from app.training.cache import collect, make_room
 from app.training.checkpoint import disk_bytes
 from app.training.hooks import Dataset, Hooks
@@ -27,12 +28,6 @@ from app.training.mixture import Mixture
 P = TypeVar("P", bound=PatchObjective)
 
 
-def settings_of(hp: PatchHyperparameters) -> dict[str, Any]:
-    """Fields of the configuration that a job may set anew, so that the model it makes is used as it was trained."""
-    names = ("mask_ratio", "mask_strategy", "norm_pix_loss")
-    return {name: value for name in names if (value := getattr(hp, name, None)) is not None}
-
-
 def stored(job: TrainingJob, folder: Path, hp: PatchHyperparameters, load: Callable[..., P]) -> P:
     """The stored model that a job goes on with. Raises InvalidValue where it is not of the job's method."""
     for name in ("decoder_layers", "decoder_hidden_size"):
@@ -47,11 +42,7 @@ def stored(job: TrainingJob, folder: Path, hp: PatchHyperparameters, load: Calla
 
 def configuration(name: str, hp: PatchHyperparameters) -> dict[str, Any]:
     """A preset's, with the hyperparameters that are the same in all methods of patches."""
-    config = dict(preset(name) or {})
-    layers, width = getattr(hp, "decoder_layers", None), getattr(hp, "decoder_hidden_size", None)
-    if layers or width:
-        config |= decoder(layers or config["decoder_num_hidden_layers"], width or config["decoder_hidden_size"])
-    return config | settings_of(hp)
+    return configured(preset(name) or {}, hp)
 
 
 def material(

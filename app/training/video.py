@@ -17,15 +17,14 @@ from app.objectives.video.load import load_video
 from app.objectives.video.objective import VideoObjective
 from app.objectives.video.processing import VideoReader
 from app.recipes import VideoMaeHyperparameters
-from app.recipes.video import GEOMETRY
+from app.recipes.image import kept_size
+from app.recipes.video import GEOMETRY, MAX_CLIPS
 from app.training.hooks import Hooks
-from app.training.images import ROOM, Augment
+from app.training.images import Augment
 from app.training.job import Material, TrainingJob
 from app.training.media import configuration, datasets, material, stored
 from app.training.media_shards import Decoding
 from app.types import Modality
-
-MAX_CLIPS = 64  # of one video; a longer one gives so many, spread evenly over it
 
 
 def prepare(job: TrainingJob, hooks: Hooks, device: torch.device) -> Material:
@@ -34,8 +33,8 @@ def prepare(job: TrainingJob, hooks: Hooks, device: torch.device) -> Material:
     assert isinstance(hp, VideoMaeHyperparameters)
     objective = _objective(job, hp)
     reader = objective.reader
-    kept = round(reader.size * ROOM) if hp.crop < 1 else reader.size
-    data = datasets(job, hp, _decoding(reader, kept, hp.strip_frames), objective, hooks, window=reader.num_frames)
+    decoding = _decoding(reader, kept_size(reader.size, hp.crop), hp.strip_frames)
+    data = datasets(job, hp, decoding, objective, hooks, window=reader.num_frames)
     masks = objective.masks
     objective.start_training(
         CLIP_SAMPLERS[hp.mask_strategy or masks.strategy],

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 import pytest
 from fastapi.testclient import TestClient
 
-from app.api.estimates import Material, estimate_text, shape_of
+from app.api.estimates import Material
+from app.api.estimates.text import estimate_text, shape_of
 from app.jobs.queue import JobStore
 from app.jobs.spec import Progress
 from app.media.sampling import DocumentSample
@@ -40,7 +41,8 @@ def body(*files: Any, **hyperparameters: Any) -> dict[str, Any]:
 
 def test_a_jobs_answer_carries_an_estimate(jobs_client: TestClient, jobs: JobStore, upload: Upload) -> None:
     file = upload(DOCUMENTS)
-    first = jobs_client.post(PATH, json=body(file, epochs=2)).json()
+    asked = {"epochs": 2, "batch_tokens": 256}
+    first = jobs_client.post(PATH, json=body(file, **asked)).json()
     estimate = first["estimate"]
     assert (estimate["documents"], estimate["sampled"], estimate["seconds"]) == (50, False, None)
     assert estimate["tokens"] == pytest.approx(len("".join(DOCUMENTS)) / 4.3, rel=0.1)
@@ -52,12 +54,13 @@ def test_a_jobs_answer_carries_an_estimate(jobs_client: TestClient, jobs: JobSto
     assert claim is not None
     jobs.set_progress(claim, Progress(tokens=1000, tokens_per_second=1000.0))
     jobs.succeed(claim, "mine@1")
-    same = jobs_client.post(PATH, json=body(file, epochs=2)).json()["estimate"]
+    same = jobs_client.post(PATH, json=body(file, **asked)).json()["estimate"]
     assert same["seconds"] == pytest.approx(same["training_tokens"] / 1000, rel=0.01)
-    larger = {**body(file, epochs=2), "model": "bert-small"}
+    larger = {**body(file, **asked), "model": "bert-small"}
     assert jobs_client.post(PATH, json=larger).json()["estimate"]["seconds"] > 3 * same["seconds"]
     timed = jobs_client.post(PATH, json=body(file, max_minutes=3)).json()["estimate"]
     assert (timed["seconds"], timed["training_tokens"]) == (180, 180_000)
+    assert jobs_client.post(PATH, json=body(file, epochs=0.01)).json()["estimate"]["training_tokens"] == 4096  # a step
 
 
 def test_validating_does_all_but_queueing(jobs_client: TestClient, upload: Upload) -> None:
@@ -73,7 +76,7 @@ def test_validating_does_all_but_queueing(jobs_client: TestClient, upload: Uploa
 def test_files_may_have_weights(jobs_client: TestClient, jobs: JobStore, upload: Upload) -> None:
     first, second = upload(DOCUMENTS), upload(DOCUMENTS[:10])
     weighted = [{"id": first, "weight": 0.5}, second]
-    job = jobs_client.post(PATH, json=body(*weighted)).json()
+    job = jobs_client.post(PATH, json=body(*weighted, batch_tokens=256)).json()
     assert job["training_files"] == [{"id": first, "weight": 0.5}, {"id": second, "weight": 1.0}]
     assert job["training_file"] == first
     assert jobs.get(job["id"]).spec.weights == (0.5, 1.0)
@@ -131,7 +134,7 @@ def test_the_size_of_a_preset_is_known_without_building_it(name: str, store: Mod
 def test_every_preset_has_an_estimate(store: ModelStore) -> None:
     sample = DocumentSample(10, 430_000, 0.1, ("some text",))
     for name in TEXT_PRESETS:
-        found = estimate_text(name, MlmHyperparameters(), Material([sample], [1.0], False), store, [])
+        found = estimate_text(name, MlmHyperparameters(), Material([sample], [1.0], None), store, [])
         assert (found.documents, found.sampled) == (100, True)
         assert found.tokens == pytest.approx(1_000_000, rel=0.01)
         assert found.memory_bytes and found.disk_bytes
@@ -145,5 +148,5 @@ def test_a_stored_models_own_tokenizer_counts(store: ModelStore, tmp_path: Any) 
     text = " ".join(DOCUMENTS)
     sample = DocumentSample(1, len(text), 1.0, (text,))
     hp = MlmHyperparameters()
-    found = estimate_text("tiny@1", hp, Material([sample], [1.0], True), store, [])
+    found = estimate_text("tiny@1", hp, Material([sample], [1.0], sample), store, [])
     assert found.tokens == len(tiny_tokenizer("bert")(text, add_special_tokens=False)["input_ids"])

@@ -57,11 +57,11 @@ def lossless(pixels: np.ndarray, fps: float = 8) -> bytes:
     return out.getvalue()
 
 
-def video_zip(path: Path, count: int = 12, *, broken: int = 0) -> Path:
-    """`count` good videos, every third an animated WebP, `broken` cut ones and a list of labels."""
+def video_zip(path: Path, count: int = 12, *, broken: int = 0, length: int = FRAMES) -> Path:
+    """`count` good videos of `length` frames, every third an animated WebP, `broken` cut ones and a list of labels."""
     with zipfile.ZipFile(path, "w") as archive:
         for seed in range(count):
-            content = mp4(seed) if seed % 3 else encode_animated_webp(frames(seed), fps=8)
+            content = mp4(seed, length) if seed % 3 else encode_animated_webp(frames(seed, length), fps=8)
             archive.writestr(f"videos/{seed:03}.{'mp4' if seed % 3 else 'webp'}", content)
         for seed in range(broken):
             archive.writestr(f"videos/broken-{seed}.mp4", mp4(seed)[:600])

@@ -1,9 +1,13 @@
+import io
+import tarfile
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from app.errors import InvalidData
+from app.media import samples as looked
 from app.media.reports import EXAMPLES, Reason, Report
 from app.media.samples import check_samples, read_samples
 from app.types import Modality
@@ -90,3 +94,36 @@ def test_the_light_look_tells_what_was_found(tmp_path: Path) -> None:
         check_samples(path, "clip.mp4", Modality.AUDIO)
     with pytest.raises(InvalidData, match="an empty archive"):
         check_samples(archive(tmp_path, {}), "empty.zip", Modality.AUDIO)
+
+
+def test_the_light_look_tells_how_much_there_is(tmp_path: Path) -> None:
+    sounds = {name: fixture(name) for name in SOUNDS}
+    cut = {"cut.flac": fixture("tone.flac")[:60], "photo.jpg": fixture("photo.jpg")}
+    found = check_samples(archive(tmp_path, sounds | cut), "data.zip", Modality.AUDIO)
+    assert (found.items, found.whole) == (len(SOUNDS), True)
+    assert all(abs(length.seconds - 1) < 0.1 for length in found.lengths) and len(found.lengths) == len(SOUNDS)
+    images = check_samples(archive(tmp_path, sounds | cut), "data.zip", Modality.IMAGE)
+    assert (images.items, images.lengths) == (1, ())
+    with pytest.raises(InvalidData, match=r"found 1 broken \(cut.flac: the FLAC file"):
+        check_samples(archive(tmp_path, {"cut.flac": cut["cut.flac"]}), "data.zip", Modality.AUDIO)
+
+
+@pytest.mark.parametrize("packing", ["zip", "tar", "tar.gz"])
+def test_of_a_large_archive_the_beginning_is_looked_at(
+    tmp_path: Path, packing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(0)
+    files = {f"{i:04}.jpg": fixture("photo.jpg")[:100] + rng.bytes(3000) for i in range(200)}
+    path = archive(tmp_path, files)
+    if packing != "zip":
+        with tarfile.open(path, "w:gz" if packing == "tar.gz" else "w") as out:
+            for name, data in files.items():
+                entry = tarfile.TarInfo(name)
+                entry.size = len(data)
+                out.addfile(entry, io.BytesIO(data))
+    monkeypatch.setattr(looked, "LOOKED_AT", 100)
+    found = check_samples(path, f"data.{packing}", Modality.IMAGE)
+    assert found.items == 100 and not found.whole
+    assert found.share == pytest.approx(0.5, abs=0.0 if packing == "zip" else 0.1)
+    monkeypatch.setattr(looked, "LOOKED_AT_BYTES", 10 * 3100)
+    assert check_samples(path, f"data.{packing}", Modality.IMAGE).items == 10

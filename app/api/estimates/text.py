@@ -1,0 +1,128 @@
+"""Estimates of jobs on text."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from app.api.estimates.base import Cost, Layers, Material, complete, stored_config
+from app.errors import InvalidData
+from app.jobs.spec import Estimate, Job
+from app.media.sampling import DocumentSample
+from app.objectives.text.tokenizers import count_tokens
+from app.recipes import MlmHyperparameters, preset
+from app.store.store import ModelStore
+
+# Bytes of English a token, by the binary logarithm of a new tokenizer's size: measured on Wikipedia.
+_SIZES, _BYTES_A_TOKEN = (9.0, 11.0, 13.0, 14.0, 15.0), (2.0, 2.9, 3.85, 4.3, 4.6)
+_POSITIONS = 512  # of a preset
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Of a transformer encoder with a masked-language-modelling head."""
+
+    body: Layers
+    vocabulary: int
+
+    @property
+    def parameters(self) -> int:
+        positions = 0 if self.body.gated else _POSITIONS + 2
+        hidden = self.body.hidden
+        return self.body.parameters + (self.vocabulary + positions) * hidden + hidden**2 + self.vocabulary
+
+    def cost(self, hp: MlmHyperparameters) -> Cost:
+        head = (hp.masking_rate or 0.3) * (self.body.hidden * self.vocabulary + self.body.hidden**2)
+        return Cost(
+            parameters=self.parameters,
+            flops=self.body.flops(hp.sequence_length) + 6 * head,
+            activations=self.body.activations(hp.sequence_length),
+            step_tokens=hp.batch_tokens,
+        )
+
+
+def estimate_text(
+    model: str, hp: MlmHyperparameters, material: Material[DocumentSample], store: ModelStore, recent: Sequence[Job]
+) -> Estimate:
+    """Raises InvalidData where it is plain that there is too little text."""
+    ratio = _bytes_a_token(model, hp, material.samples, store)
+    documents, tokens = _totals(material.samples, ratio)
+    known = Estimate(
+        documents=round(sum(documents)), tokens=round(sum(tokens)), sampled=not all(s.whole for s in material.samples)
+    )
+    _check_enough(known, hp, held_out=material.held_out is not None)
+    epoch = sum(t * w for t, w in zip(tokens, material.weights, strict=True))
+    if material.held_out is None:
+        epoch *= 1 - hp.validation_fraction
+    return complete(
+        known,
+        model,
+        hp,
+        partial(_cost, store),
+        recent,
+        epoch=epoch,
+        data_bytes=_shard_bytes(shape_of(model, hp, store), *_totals(material.files, ratio)),
+    )
+
+
+def _totals(samples: Sequence[DocumentSample], ratio: float) -> tuple[list[float], list[float]]:
+    """(documents, tokens) of each file"""
+    return [s.documents / s.share for s in samples], [s.bytes / s.share / ratio for s in samples]
+
+
+def _check_enough(known: Estimate, hp: MlmHyperparameters, *, held_out: bool) -> None:
+    """There must be something to train on and, unless it has a file of its own, something to hold out."""
+    if known.sampled:
+        return
+    if not known.documents:
+        raise InvalidData("no document is as long as min_characters and max_characters ask", param="training_file")
+    if known.documents == 1 and not held_out and (known.tokens or 0) < hp.sequence_length / 2:
+        raise InvalidData(
+            f"one document of about {known.tokens} tokens is too little text: there must be some to train on"
+            " and some to hold out",
+            param="training_file",
+        )
+
+
+def _cost(store: ModelStore, model: str, hp: MlmHyperparameters) -> Cost | None:
+    shape = shape_of(model, hp, store)
+    return None if shape is None else shape.cost(hp)
+
+
+def shape_of(model: str, hp: MlmHyperparameters, store: ModelStore) -> Shape | None:
+    """A preset's, or that of a stored model's configuration; None where it says too little."""
+    found = preset(model)
+    if found is not None:
+        base = stored_config(store, hp.tokenizer_model) if hp.tokenizer_model else {}
+        config: Mapping[str, Any] = {"vocab_size": base.get("vocab_size", hp.vocab_size), **found}
+    else:
+        config = stored_config(store, model)
+    hidden = config.get("hidden_size", config.get("dim"))
+    layers = config.get("num_hidden_layers", config.get("n_layers"))
+    if not (isinstance(hidden, int) and isinstance(layers, int) and isinstance(config.get("vocab_size"), int)):
+        return None
+    body = Layers(
+        count=layers,
+        hidden=hidden,
+        intermediate=config.get("intermediate_size", config.get("hidden_dim", 4 * hidden)),
+        heads=config.get("num_attention_heads", config.get("n_heads", max(1, hidden // 64))),
+        gated=config.get("model_type") == "modernbert",
+    )
+    return Shape(body, config["vocab_size"])
+
+
+def _bytes_a_token(model: str, hp: MlmHyperparameters, samples: Sequence[DocumentSample], store: ModelStore) -> float:
+    texts = [text for s in samples for text in s.texts[: max(1, len(s.texts) // len(samples))]]
+    owner = hp.tokenizer_model if preset(model) is not None else model
+    tokens = count_tokens(store.resolve(owner).path, texts) if owner else None
+    if tokens:
+        return sum(len(t.encode(errors="surrogatepass")) for t in texts) / tokens
+    return float(np.interp(math.log2(hp.vocab_size), _SIZES, _BYTES_A_TOKEN))
+
+
+def _shard_bytes(shape: Shape | None, documents: Sequence[float], tokens: Sequence[float]) -> float:
+    width = 2 if shape is None or shape.vocabulary <= 1 << 16 else 4
+    return sum(tokens) * width + sum(documents) * 24

@@ -1,0 +1,189 @@
+"""What a job on media will take, said in the answer to it."""
+
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+from transformers import PreTrainedModel
+
+from app.api.estimates import ESTIMATORS, Material
+from app.api.estimates.base import Cost
+from app.api.estimates.patches import _amount, _cost, clips, estimate_patches, images, sounds
+from app.jobs.queue import JobStore
+from app.jobs.spec import Progress
+from app.media.lengths import Length
+from app.media.samples import MediaSample, check_samples
+from app.objectives.audio.processing import AudioReader
+from app.objectives.image.builder import build_preset
+from app.objectives.patch.mae import build_mae, grid_of
+from app.objectives.video.architectures import IMAGE_MEAN, IMAGE_STD
+from app.objectives.video.architectures import build_preset as build_clips
+from app.objectives.video.processing import VideoReader
+from app.recipes import METHODS, AudioMaeHyperparameters, MaeHyperparameters, VideoMaeHyperparameters, preset
+from app.store.store import ModelStore
+from app.training.audio import _decoding as decode_sounds
+from app.training.checkpoint import disk_bytes
+from app.training.images import _decoding as decode_pictures
+from app.training.job import SourceFile
+from app.training.media_shards import decode_file
+from app.training.video import _decoding as decode_films
+from app.types import Modality, Task
+from tests.api.conftest import publish
+from tests.fakes.image_data import picture_zip
+from tests.fakes.media import fixture
+from tests.fakes.tiny_audio import FRAMES, MEL, sound_zip, tiny_audio_model
+from tests.fakes.tiny_videos import CLIP, GRID, SIZE, video_zip
+
+PATH = "/v1/pretraining/jobs"
+SMALL = {"image_size": 32, "batch_size": 8}  # of patches of 8 pixels: 16
+
+
+@pytest.fixture
+def pictures(jobs_client: TestClient, tmp_path: Path) -> str:
+    return upload(jobs_client, picture_zip(tmp_path / "pictures.zip", 40))
+
+
+def upload(client: TestClient, file: Path) -> str:
+    answer = client.post("/v1/files", files={"file": (file.name, file.read_bytes())})
+    return str(answer.json()["id"])
+
+
+def ask(client: TestClient, *files: Any, model: str = "mae-tiny", **changes: Any) -> Any:
+    hyperparameters = changes.pop("hyperparameters", SMALL)
+    body = {"model": model, "training_files": list(files), "hyperparameters": hyperparameters, **changes}
+    return client.post(PATH, json=body).json()
+
+
+def test_pictures_are_counted(jobs_client: TestClient, jobs: JobStore, pictures: str) -> None:
+    first = ask(jobs_client, pictures, hyperparameters=SMALL | {"epochs": 2, "validation_fraction": 0.1})
+    estimate = first["estimate"]
+    assert (estimate["documents"], estimate["samples"], estimate["tokens"]) == (40, 40, 40 * 16)
+    assert (estimate["training_tokens"], estimate["seconds"], estimate["sampled"]) == (2 * 36 * 16, None, False)
+    assert jobs_client.get(f"{PATH}/{first['id']}").json()["estimate"] == estimate
+
+    claim = jobs.claim("worker", 60)
+    assert claim is not None
+    jobs.set_progress(claim, Progress(tokens=1000, tokens_per_second=100.0))
+    jobs.succeed(claim, "mine@1")
+    step = {"max_steps": 10}
+    same = ask(jobs_client, pictures, hyperparameters=SMALL | step)["estimate"]
+    assert (same["training_tokens"], same["seconds"]) == (10 * 8 * 16, 12.8)
+    deeper = ask(jobs_client, pictures, hyperparameters=SMALL | step | {"decoder_layers": 8})["estimate"]
+    assert 1.5 < deeper["seconds"] / same["seconds"] < 4
+    other = ask(jobs_client, pictures, model="simmim-tiny", hyperparameters=SMALL | step)["estimate"]
+    assert other["seconds"] is None  # of another method
+
+
+def test_weights_and_files_of_both_kinds_count(jobs_client: TestClient, pictures: str, tmp_path: Path) -> None:
+    second = upload(jobs_client, picture_zip(tmp_path / "more.zip", 10))
+    weighted = ask(jobs_client, {"id": pictures, "weight": 0.5}, second, validation_file=second)["estimate"]
+    assert (weighted["documents"], weighted["training_tokens"]) == (50, (20 + 10) * 16)
+    alone = ask(jobs_client, pictures, second)["estimate"]
+    assert weighted["disk_bytes"] - alone["disk_bytes"] == 10 * 40 * 40 * 3  # the validation file is decoded too
+
+
+def test_long_sounds_are_several_samples(jobs_client: TestClient, tmp_path: Path) -> None:
+    file = upload(jobs_client, sound_zip(tmp_path / "sounds.zip", 6, seconds=1.2, broken=2))
+    hyperparameters = {"sample_rate": 8000, "window_frames": 48, "n_mels": 32, "batch_size": 4}
+    estimate = ask(jobs_client, file, model="audiomae-tiny", hyperparameters=hyperparameters)["estimate"]
+    assert (estimate["documents"], estimate["samples"], estimate["tokens"]) == (6, 12, 12 * 3 * 2)
+
+
+@pytest.mark.parametrize(
+    ("names", "message"), [(["photo.jpg"], "one usable file is too little"), (["tone.flac"], "expected an image")]
+)
+def test_what_cannot_be_trained_on_is_refused_at_once(
+    jobs_client: TestClient, tmp_path: Path, pictures: str, names: list[str], message: str
+) -> None:
+    with zipfile.ZipFile(tmp_path / "few.zip", "w") as archive:
+        for name in names:
+            archive.writestr(name, fixture(name))
+    file = upload(jobs_client, tmp_path / "few.zip")
+    error = ask(jobs_client, file)["error"]
+    assert (error["code"], error["param"]) == ("invalid_data", "training_file")
+    assert message in error["message"]
+    if names == ["photo.jpg"]:
+        assert ask(jobs_client, file, validation_file=pictures)["estimate"]["documents"] == 1
+        assert ask(jobs_client, file, pictures)["estimate"]["documents"] == 41
+
+
+@pytest.mark.parametrize(
+    ("model", "build", "rel"),
+    [
+        ("mae-small", build_preset, 0.01),
+        ("simmim-tiny", build_preset, 0.01),
+        ("audiomae-tiny", build_mae, 0.01),
+        ("videomae-tiny", build_clips, 0.05),  # whose tables of positions are no parameters
+    ],
+)
+def test_the_size_of_a_preset_is_known_without_building_it(
+    model: str, build: Callable[..., PreTrainedModel], rel: float, store: ModelStore
+) -> None:
+    config = {k: v for k, v in (preset(model) or {}).items() if k not in ("sample_rate", "stride")}
+    assert cost_of(model, store).parameters == pytest.approx(build(config).num_parameters(), rel=rel)
+
+
+def cost_of(model: str, store: ModelStore, **given: Any) -> Cost:
+    method = next(m for m in METHODS.values() if model in m.presets)
+    layout_of = {Modality.IMAGE: images, Modality.AUDIO: sounds, Modality.VIDEO: clips}[method.modality]
+    found = _cost(layout_of, store, model, method.hyperparameters(**given))
+    assert found is not None
+    return found
+
+
+def test_every_preset_on_media_has_an_estimate(store: ModelStore) -> None:
+    sample = MediaSample(100, 0.1, (Length(4.0), Length(21.0)))
+    for method in METHODS.values():
+        if method.modality == Modality.TEXT or method.modality not in ESTIMATORS:
+            continue
+        for name in method.presets:
+            estimator, hp = ESTIMATORS[method.modality], method.hyperparameters()
+            found = estimator(name, hp, Material([sample], [1.0], None), store, [])
+            assert (found.documents, found.sampled) == (1000, True)
+            assert found.samples and found.tokens and found.tokens % found.samples == 0
+            assert found.memory_bytes and found.disk_bytes and found.disk_bytes > disk_bytes(1_000_000, 2)
+
+
+def test_hiding_less_and_a_larger_batch_take_more(store: ModelStore) -> None:
+    usual = cost_of("mae-small", store)
+    thorough = cost_of("mae-small", store, mask_ratio=0.25)
+    assert thorough.parameters == usual.parameters
+    assert 1.5 < thorough.flops / usual.flops < 3 and thorough.activations > usual.activations
+    assert cost_of("mae-small", store, batch_size=128).step_tokens == 2 * usual.step_tokens
+
+
+def test_a_stored_models_own_spectrogram_is_what_counts(store: ModelStore, tmp_path: Path) -> None:
+    publish(store, tmp_path, "sounds", modality=Modality.AUDIO, tasks=(Task.EMBED,), architecture="vit_mae")
+    folder, model = store.resolve("sounds").path, tiny_audio_model()
+    model.save_pretrained(folder)
+    AudioReader(grid_of(model), MEL).save(folder)
+    material = Material([MediaSample(10, 1.0, (Length(1.0),))], [1.0], None)
+    found = estimate_patches(sounds, "sounds@1", AudioMaeHyperparameters(), material, store, [])
+    assert (found.samples, found.tokens) == (10 * (100 // FRAMES), 20 * 10)  # 100 frames a second
+    assert found.memory_bytes and found.disk_bytes
+    (folder / "preprocessor_config.json").unlink()
+    unknown = estimate_patches(sounds, "sounds@1", AudioMaeHyperparameters(), material, store, [])
+    assert (unknown.documents, unknown.samples, unknown.disk_bytes) == (10, None, None)
+
+
+def test_shards_are_as_large_as_estimated(tmp_path: Path) -> None:
+    """What the estimates know of decoding is what training does."""
+    reader = AudioReader(grid_of(tiny_audio_model()), MEL)
+    pictures, made = picture_zip(tmp_path / "pictures.zip", 5), sound_zip(tmp_path / "sounds.zip", 5, seconds=1.234)
+    films, watcher = (
+        video_zip(tmp_path / "videos.zip", 5, length=11),
+        VideoReader(GRID, IMAGE_MEAN, IMAGE_STD, stride=1),
+    )
+    hearing = {"image_size": [FRAMES, MEL.n_mels], "patch_size": 8, "sample_rate": MEL.sample_rate}
+    for file, modality, layout, decoding in (
+        (pictures, Modality.IMAGE, images(preset("mae-tiny") or {}, MaeHyperparameters()), decode_pictures(120, 3)),
+        (made, Modality.AUDIO, sounds(hearing, AudioMaeHyperparameters()), decode_sounds(reader)),
+        (films, Modality.VIDEO, clips(CLIP, VideoMaeHyperparameters(crop=1)), decode_films(watcher, SIZE, None)),
+    ):
+        shard = decode_file(SourceFile(file, file.name), decoding, tmp_path / "cache", 1)
+        amount = _amount(check_samples(file, file.name, modality), layout)
+        assert (amount.items, amount.rows) == (len(shard), len(shard.rows))
+        assert amount.rows * layout.row_bytes == shard.rows.nbytes
