@@ -7,6 +7,8 @@ append-only file synced at every write, the API, and two workers with their trai
 every job whose creation was answered ends, each is published exactly once, and its weights are
 those of a run with the same seed that was left alone. The exit status says whether it did. A job
 that is given up as poisoned, having died three times in a row, is retried as its user would.
+
+Before that, on a calm service, one job's worker is killed again and again, and the recovery timed.
 """
 
 import argparse
@@ -17,19 +19,18 @@ import os
 import platform
 import random
 import signal
-import socket
-import subprocess
+import statistics
 import sys
 import tempfile
 import time
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import httpx
 
-from app.jobs.connection import redis_server_binary
 from app.store.store import ModelEntry, ModelStore
+from benchmarks.service import Service, processes
 
 FINAL = {"succeeded", "failed", "cancelled"}
 KINDS = ("trainer", "worker", "api", "redis")
@@ -45,113 +46,12 @@ HYPERPARAMETERS = {
 ANIMALS = ["lions", "zebras", "birds", "elephants", "hyenas", "gazelles", "vultures", "giraffes"]
 
 
-@dataclass
-class Part:
-    """One process of the service, started again whenever it has ended."""
-
-    name: str
-    command: list[str]
-    environment: dict[str, str]
-    log: Path
-    process: "subprocess.Popen[bytes] | None" = None
-
-    def ensure(self) -> None:
-        if self.process is None or self.process.poll() is not None:
-            with self.log.open("ab") as log:
-                self.process = subprocess.Popen(self.command, env=self.environment, stdout=log, stderr=log)
-
-    def pids(self) -> list[int]:
-        return [self.process.pid] if self.process is not None and self.process.poll() is None else []
-
-    def stop(self) -> None:
-        if self.process is not None:
-            self.process.terminate()
-            try:
-                self.process.wait(60)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-
-
-@dataclass
-class Service:
-    folder: Path
-    workers: int
-    parts: list[Part] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        self.url = f"http://127.0.0.1:{port}"
-        self.store = ModelStore(self.folder / "store")
-        (self.folder / "redis").mkdir(parents=True)
-        sock = self.folder / "redis" / "redis.sock"
-        environment = os.environ | {
-            "CLOZE_REDIS_URL": f"unix://{sock}",
-            "CLOZE_VAR_DIR": str(self.folder / "var"),
-            "CLOZE_MODEL_STORE": str(self.folder / "store"),
-            "CLOZE_PORT": str(port),
-            "CLOZE_THREADS": "1",
-            "CLOZE_WORKER_THREADS": "1",
-        }
-        redis = [redis_server_binary(), "--port", "0", "--unixsocket", str(sock), "--dir", str(sock.parent)]
-        redis += ["--appendonly", "yes", "--appendfsync", "always", "--save", ""]
-        self._add("redis", redis, environment)
-        self._add("api", [sys.executable, "-m", "app.cli", "serve"], environment)
-        for _ in range(self.workers):
-            self._add("worker", [sys.executable, "-m", "app.worker"], environment)
-
-    def _add(self, name: str, command: list[str], environment: dict[str, str]) -> None:
-        log = self.folder / f"{name}-{len(self.parts)}.log"
-        self.parts.append(Part(name, command, environment, log))
-
-    def ensure(self) -> None:
-        for part in self.parts:
-            part.ensure()
-
-    def pids(self, kind: str) -> list[int]:
-        if kind != "trainer":
-            return [pid for part in self.parts if part.name == kind for pid in part.pids()]
-        workers = {pid for part in self.parts if part.name == "worker" for pid in part.pids()}
-        return [pid for pid, parent, command in processes() if parent in workers and "app.worker.trainer" in command]
-
-    def stop(self) -> None:
-        for part in reversed(self.parts):
-            part.stop()
-
-    def ask(self, method: str, path: str, **options: Any) -> Any:
-        """The answer's JSON, however often the server has to be asked. Raises on a 4xx."""
-        while True:
-            self.ensure()
-            try:
-                answer = httpx.request(method, self.url + path, timeout=30, **options)
-            except httpx.TransportError:
-                time.sleep(0.2)
-                continue
-            if answer.status_code < 500:
-                return answer.raise_for_status().json()
-            time.sleep(0.2)
-
-
-def processes() -> list[tuple[int, int, list[str]]]:
-    """(pid, parent, command line) of all that run."""
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
-            command = (folder / "cmdline").read_bytes().decode(errors="replace").split("\0")
-        except (FileNotFoundError, ProcessLookupError):
-            continue  # it ended meanwhile
-        found.append((int(folder.name), parent, command))
-    return found
-
-
-def submit(service: Service, file: str, seed: int, name: str) -> str:
+def submit(service: Service, file: str, seed: int, name: str, **hyperparameters: Any) -> str:
     body = {
         "model": "bert-tiny",
         "training_file": file,
         "name": name,
-        "hyperparameters": HYPERPARAMETERS | {"seed": seed},
+        "hyperparameters": HYPERPARAMETERS | {"seed": seed} | hyperparameters,
     }
     job = service.ask("POST", "/v1/pretraining/jobs", json=body, headers={"Idempotency-Key": name})
     return str(job["id"])
@@ -167,6 +67,35 @@ def states(service: Service, ids: list[str]) -> dict[str, dict[str, Any]]:
         if not page["has_more"]:
             return found
         after = {"after": page["data"][-1]["id"]}
+
+
+def recoveries(service: Service, file: str, times: int) -> list[tuple[float, float]]:
+    """After each SIGKILL of a worker at work: seconds until its job is claimed again, and until it trains on."""
+    job_id = submit(service, file, 0, "recovery", max_steps=1_000_000, eval_interval=1_000_000)
+    took: list[tuple[float, float]] = []
+    step = 0
+
+    def wait(condition: Callable[[dict[str, Any]], bool]) -> tuple[float, dict[str, Any]]:
+        while not condition(job := service.ask("GET", f"/v1/pretraining/jobs/{job_id}")):
+            time.sleep(0.1)
+        return time.monotonic(), job
+
+    for attempt in range(1, times + 1):
+        _, job = wait(
+            lambda job, step=step: job["progress"]["step"] > step + 2 * HYPERPARAMETERS["checkpoint_interval"]
+        )
+        step = job["progress"]["step"]
+        [parent] = [
+            parent for _, parent, command in processes() if "app.worker.trainer" in command and job_id in command
+        ]
+        os.kill(parent, signal.SIGKILL)
+        killed = time.monotonic()
+        claimed, _ = wait(lambda job, attempt=attempt: job["attempts"] > attempt)
+        going, _ = wait(lambda job, step=step: job["progress"]["step"] > step)
+        took.append((claimed - killed, going - killed))
+    service.ask("POST", f"/v1/pretraining/jobs/{job_id}/cancel")
+    wait(lambda job: job["status"] in FINAL)
+    return took
 
 
 def disturb(
@@ -215,8 +144,25 @@ def weights(entry: ModelEntry) -> str:
     return entry.manifest.files["model.safetensors"]
 
 
+def describe(recovered: list[tuple[float, float]]) -> list[str]:
+    if not recovered:
+        return []
+    claimed, going = zip(*recovered, strict=True)
+    return [
+        f"Recovery on a calm service, {len(recovered)} times: a job whose worker was killed was claimed again after"
+        f" {statistics.median(claimed):.1f} s (median; at most {max(claimed):.1f} s), and trained on, PyTorch loaded"
+        f" anew, after {statistics.median(going):.1f} s (at most {max(going):.1f} s).",
+        "",
+    ]
+
+
 def report(
-    service: Service, references: list[str], ids: list[str], kills: "collections.Counter[str]", took: float
+    service: Service,
+    references: list[str],
+    ids: list[str],
+    kills: "collections.Counter[str]",
+    took: float,
+    recovered: list[tuple[float, float]],
 ) -> tuple[str, bool]:
     jobs, published = states(service, ids), publications(service.store)
     by_state = collections.Counter(job["status"] for job in jobs.values())
@@ -249,6 +195,7 @@ def report(
         "| --- | --- | --- |",
         *(f"| {name} | {held} | {of} |" for name, (held, of) in checks.items()),
         "",
+        *describe(recovered),
     ]
     failed = [f"- {i}: {job['status']} {job['error']}" for i, job in jobs.items() if job["status"] != "succeeded"]
     return "\n".join([*lines, *failed]).rstrip() + "\n", all(held == of for held, of in checks.values())
@@ -261,6 +208,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--mean-pause", type=float, default=8.0, help="seconds between kills, on average")
     parser.add_argument("--max-kills", type=float, default=float("inf"), help="after which the jobs are left alone")
+    parser.add_argument("--recoveries", type=int, default=10, help="kills on the calm service")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
@@ -280,10 +228,11 @@ def main() -> None:
             time.sleep(1)
         found = publications(service.store)
         references = [weights(found[i][0]) for i in calm]
+        recovered = recoveries(service, file_id, options.recoveries)
         started = time.monotonic()
         ids = [submit(service, file_id, n % options.runs, f"disturbed-{n}") for n in range(options.jobs)]
         kills = disturb(service, ids, options.mean_pause, options.max_kills, chance)
-        text, held = report(service, references, ids, kills, time.monotonic() - started)
+        text, held = report(service, references, ids, kills, time.monotonic() - started, recovered)
     finally:
         service.stop()
     print(text)
