@@ -175,7 +175,7 @@ def test_first_steps_fit_the_default_model() -> None:
     assert first_steps("http://h:1", entry(Task.FILL_MASK, Task.EMBED), needs_key=False) == (
         "m@1 is ready. Try:\n"
         "  curl http://h:1/v1/fill-mask -H 'content-type: application/json' "
-        """-d '{"input": "The capital of France is [MASK]."}'"""
+        """-d '{"input": "Tokyo is the capital of [MASK]."}'"""
     )
     assert "/v1/embeddings -H 'authorization: Bearer KEY'" in first_steps(
         "http://h:1", entry(Task.EMBED), needs_key=True

@@ -165,7 +165,7 @@ def first_steps(url: str, default: ModelEntry | None, *, needs_key: bool) -> str
             "  cloze models import FOLDER --name my-model"
         )
     if Task.FILL_MASK in default.manifest.tasks:
-        path, text = "/v1/fill-mask", "The capital of France is [MASK]."
+        path, text = "/v1/fill-mask", "Tokyo is the capital of [MASK]."
     else:
         path, text = "/v1/embeddings", "The lions chase the zebras."
     key = " -H 'authorization: Bearer KEY'" if needs_key else ""

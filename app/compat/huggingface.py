@@ -84,7 +84,7 @@ class _SimilarityBody(_Body):
 
 
 EXAMPLES = {
-    "fill-mask": {"value": {"inputs": "The capital of France is [MASK].", "parameters": {"top_k": 3}}},
+    "fill-mask": {"value": {"inputs": "Tokyo is the capital of [MASK].", "parameters": {"top_k": 3}}},
     "feature-extraction": {"value": {"inputs": ["The lions hunt.", "Big cats chase their prey."]}},
     "sentence-similarity": {
         "value": {"inputs": {"source_sentence": "The lions hunt.", "sentences": ["Big cats chase prey.", "It rains."]}}

@@ -13,7 +13,7 @@ _EMBED = "/v1/embeddings " + _JSON + ' \'{{"model": "{name}", "input": "%s"}}\''
 _RECONSTRUCT = "/v1/reconstruct -F model={name} -F file=@%s -H 'Accept: image/png' -o panels.png"
 _EXAMPLES: dict[tuple[Modality, Task], str] = {
     (Modality.TEXT, Task.FILL_MASK): (
-        "/v1/fill-mask " + _JSON + ' \'{{"model": "{name}", "input": "The capital of France is [MASK]."}}\''
+        "/v1/fill-mask " + _JSON + ' \'{{"model": "{name}", "input": "Tokyo is the capital of [MASK]."}}\''
     ),
     (Modality.TEXT, Task.EMBED): _EMBED % "A sentence to compare with others.",
     (Modality.VIDEO, Task.EMBED): _EMBED % "data:video/mp4;base64,…",

@@ -46,7 +46,7 @@ class FillMaskResponse(BaseModel):
 
 
 EXAMPLES = {
-    "one": {"summary": "One mask", "value": {"input": "The capital of France is [MASK]."}},
+    "one": {"summary": "One mask", "value": {"input": "Tokyo is the capital of [MASK]."}},
     "several": {
         "summary": "Several masks and inputs",
         "value": {
