@@ -11,7 +11,7 @@ from typing import cast
 import torch
 from transformers import PreTrainedModel
 
-from app.devices import resolve_device, resolve_dtype
+from app.devices import keep_memory, resolve_device, resolve_dtype
 from app.errors import InvalidValue
 from app.training import audio, images, text, video
 from app.training.distributed import Group, Silent, together
@@ -44,6 +44,7 @@ def _assist(job: TrainingJob, group: Group) -> None:
 
 
 def _run(job: TrainingJob, hooks: Hooks, group: Group) -> TrainingResult:
+    keep_memory()
     torch.set_num_threads(max(1, job.threads // group.size))
     torch.manual_seed(job.hyperparameters.seed)
     device = _device(job.device, group)
