@@ -45,7 +45,7 @@ def prepare(job: TrainingJob, hooks: Hooks, device: torch.device) -> Material:
         hp.mask_ratio or masks.ratio,
         Augment(reader.window_frames, hp.time_roll, hp.gain),
     )
-    return material(job, hp, objective, data, device)
+    return material(job, hp, objective, data)
 
 
 def _objective(job: TrainingJob, hp: AudioMaeHyperparameters) -> AudioObjective:

@@ -37,7 +37,7 @@ def prepare(job: TrainingJob, hooks: Hooks, device: torch.device) -> Material:
     objective.start_training(
         SAMPLERS[hp.mask_strategy or masks.strategy], hp.mask_ratio or masks.ratio, Augment(size, hp.crop, hp.flip)
     )
-    return material(job, hp, objective, data, device)
+    return material(job, hp, objective, data)
 
 
 def _objective(job: TrainingJob, hp: ImageHyperparameters) -> ImageObjective:

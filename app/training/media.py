@@ -4,8 +4,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-import torch
-
 from app.errors import InvalidValue
 from app.objectives.patch.objective import PatchObjective
 from app.recipes import METHODS, PatchHyperparameters, preset
@@ -50,12 +48,8 @@ def material(
     hp: PatchHyperparameters,
     objective: PatchObjective,
     data: tuple[Dataset, Items],
-    device: torch.device,
 ) -> Material:
     """What the trainer is given."""
-    if device.type == "cpu":
-        # sdpa's backward is slow on the CPU, as it is in text.
-        objective.model.set_attn_implementation("eager")
     return Material(
         objective=objective,
         training=data[0],

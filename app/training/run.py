@@ -53,6 +53,8 @@ def _run(job: TrainingJob, hooks: Hooks, group: Group) -> TrainingResult:
     objective, training, held_out = material.objective, material.training, material.held_out
     model = cast(PreTrainedModel, objective.model)  # every modality's is one
     objective.to(device, torch.float32)
+    if device.type == "cpu":
+        attend_eagerly(model)
     plan = make_plan(
         job.hyperparameters,
         samples=len(training),
@@ -97,6 +99,16 @@ def _device(name: str, group: Group) -> torch.device:
         raise InvalidValue(f"{group.size} processes need a GPU each, and there are {count - first}", param="processes")
     torch.cuda.set_device(first + group.rank)
     return torch.device("cuda", first + group.rank)
+
+
+def attend_eagerly(model: PreTrainedModel) -> None:
+    """On the CPU sdpa's backward is slow, most of all in bfloat16: a step of mae-tiny takes 2.2 times as long with it.
+
+    `set_attn_implementation` leaves out parts whose configuration is a copy of their own, as ViTMAE's decoder has.
+    """
+    for module in model.modules():
+        if (config := getattr(module, "config", None)) is not None:
+            config._attn_implementation = "eager"
 
 
 @contextmanager

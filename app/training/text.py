@@ -43,9 +43,6 @@ def prepare(job: TrainingJob, hooks: Hooks, device: torch.device) -> Material:
     if teacher is not None:
         teacher.to(device, torch.float32)
     objective.start_training(hp, hp.masking_rate or (SCRATCH_RATE if scratch else CONTINUE_RATE), teacher)
-    if device.type == "cpu":
-        # sdpa's backward is slow on the CPU: with it a step of MiniLM took 1.3 times as long.
-        objective.model.set_attn_implementation("eager")
     return Material(
         objective=objective,
         training=training,

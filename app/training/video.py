@@ -41,7 +41,7 @@ def prepare(job: TrainingJob, hooks: Hooks, device: torch.device) -> Material:
         hp.mask_ratio or masks.ratio,
         ClipAugment(reader.size, hp.crop, hp.flip),
     )
-    return material(job, hp, objective, data, device)
+    return material(job, hp, objective, data)
 
 
 def _objective(job: TrainingJob, hp: VideoMaeHyperparameters) -> VideoObjective:

@@ -9,9 +9,11 @@ import pytest
 import torch
 
 from app.errors import InvalidData, InvalidValue
+from app.objectives.image.builder import build_preset
 from app.objectives.text.load import load_text
+from app.recipes.image import MAE_PRESETS
 from app.training.job import SourceFile, TrainingJob
-from app.training.run import run
+from app.training.run import attend_eagerly, run
 from tests.fakes.runs import Recorder, same, weights
 from tests.fakes.tiny_models import CORPUS, tiny_text_folder
 
@@ -145,3 +147,12 @@ def test_compiling_without_a_compiler_says_so(job: Callable[..., TrainingJob], m
     with pytest.raises(InvalidValue, match=r"needs a C\+\+ compiler") as e:
         run(job(max_steps=1, compile=True), Recorder())
     assert e.value.param == "compile"
+
+
+def test_on_a_cpu_every_part_attends_eagerly() -> None:
+    # A decoder has a configuration of its own, which transformers' own switch does not reach.
+    model = build_preset(dict(MAE_PRESETS["mae-tiny"]))
+    attend_eagerly(model)
+    parts = [m.config for m in model.modules() if hasattr(m, "config")]
+    assert model.decoder.config in parts
+    assert {config._attn_implementation for config in parts} == {"eager"}
