@@ -218,7 +218,11 @@ class TextPretraining:
         """sdpa takes booleans; eager attention adds what it is given to the scores."""
         if self.model.config._attn_implementation != "eager":
             return visible
-        return torch.zeros(visible.shape, device=visible.device).masked_fill_(~visible, torch.finfo(torch.bfloat16).min)
+        kind = visible.device.type
+        # In the dtype of the scores, which a wider one would widen.
+        dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else torch.float32
+        bias = torch.zeros(visible.shape, dtype=dtype, device=visible.device)
+        return bias.masked_fill_(~visible, torch.finfo(torch.bfloat16).min)
 
 
 def _document_means(hidden: torch.Tensor, batch: MlmBatch) -> torch.Tensor:
