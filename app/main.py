@@ -24,6 +24,7 @@ from app.api.routes import (
     reconstruct,
     system,
     tokenize,
+    web,
     workers,
 )
 from app.api.routes import files as files_routes
@@ -113,6 +114,7 @@ def _add_routes(app: FastAPI) -> None:
         workers.router,
         huggingface.router,
         system.router,
+        web.router,
     ):
         app.include_router(router)
 
