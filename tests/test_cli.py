@@ -104,6 +104,9 @@ def test_without_a_server_the_model_is_loaded_here(run: Run, store: ModelStore, 
     table = run("predict", "The [MASK] chase.", "--top-k", "2").stdout.splitlines()
     assert table[0].split() == ["score", "token", "text"]
     assert len(table) == 3
+    together = run("predict", "The [MASK] chase the [MASK].", "--sequences", "4").stdout.splitlines()
+    assert together[0].split() == ["log-prob", "text"]
+    assert len(together) == 5 and not any("[MASK]" in line for line in together)
 
     embedded = json.loads(run("embed", "one", "two", "--model", "tiny@1", "--json").stdout)
     assert [item["index"] for item in embedded["data"]] == [0, 1]

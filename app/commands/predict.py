@@ -19,6 +19,9 @@ def predict(
     model: Model = None,
     top_k: Annotated[int, typer.Option("--top-k", "-k", min=1, help="Candidates for each mask.")] = 5,
     target: Annotated[list[str] | None, typer.Option(help="Score only these words; may be repeated.")] = None,
+    sequences: Annotated[
+        int, typer.Option("--sequences", "-n", min=0, max=20, help="Fill all masks together, in the N best ways.")
+    ] = 0,
     url: Url = None,
     api_key: ApiKey = None,
     as_json: Json = False,
@@ -28,10 +31,14 @@ def predict(
     Asks the running server. If there is none, and no --url was given, the model is loaded from the
     model store into this process.
     """
-    body = {"input": texts, "model": model, "top_k": top_k, "targets": target or []}
+    body = {"input": texts, "model": model, "top_k": top_k, "targets": target or [], "num_sequences": sequences}
     answer = _ask("/v1/fill-mask", body, url, api_key)
     if as_json:
         print_json(answer)
+        return
+    if sequences:
+        found = [each for item in answer["data"] for each in item["sequences"]]
+        print_table(["log-prob", "text"], [[f"{each['log_prob']:.4f}", each["sequence"]] for each in found])
         return
     rows = [
         [f"{candidate['score']:.4f}", candidate["token_str"], candidate["sequence"]]

@@ -175,6 +175,7 @@ CASES: dict[str, Case] = {
             Task.FILL_MASK: [
                 FillMaskItem("The [MASK] chase the zebras."),
                 FillMaskItem("[MASK] boils at [MASK] degrees"),
+                FillMaskItem("[MASK] boils at [MASK] degrees", num_sequences=2),
             ],
         },
         guess_words,

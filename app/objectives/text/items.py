@@ -10,12 +10,14 @@ class FillMaskItem:
     """text: holds one or several masks, written `[MASK]` or as the model's own mask token.
 
     targets: restrict the candidates to these words or vocabulary entries; one token each.
+    num_sequences: so many ways of filling all masks together are looked for, too.
     truncate: shorten a text longer than the model, around its masks.
     """
 
     text: str
     top_k: int = 5
     targets: tuple[str, ...] = ()
+    num_sequences: int = 0
     truncate: bool = False
     truncation_side: TruncationSide = TruncationSide.RIGHT
     max_masks: int = 64
@@ -46,9 +48,25 @@ class MaskPrediction:
 
 
 @dataclass(frozen=True)
+class FilledSequence:
+    """All masks of a text filled together.
+
+    sequence: the text as given with every mask filled.
+    log_prob: sum of the natural logarithms of each token's probability when it was filled in, given
+    the text and the tokens that had been filled in before it.
+    tokens: (token, token_str) of every mask, in the order of the text.
+    """
+
+    sequence: str
+    log_prob: float
+    tokens: list[tuple[int, str]]
+
+
+@dataclass(frozen=True)
 class FillMaskResult:
     masks: list[MaskPrediction]  # in the order of the text
     tokens: int  # that the model read, special ones included
+    sequences: list[FilledSequence] | None = None  # best first; None: not asked for
 
 
 @dataclass(frozen=True)
