@@ -9,7 +9,7 @@ import { ModelSelect } from "../../ui/model-select.js";
 import { copy, Snippets } from "../../ui/snippets.js";
 import { Empty, ErrorNote, Waiting } from "../../ui/status.js";
 import { Tabs } from "../../ui/tabs.js";
-import { Candidates, Together } from "./candidates.js";
+import { Candidates } from "./candidates.js";
 import { arrange, requestFor, standing } from "./predictions.js";
 import { Sentences } from "./sentences.js";
 import * as state from "./state.js";
@@ -89,7 +89,7 @@ function Filled({ model }) {
     ${asking && !model.loaded && html`<${Waiting}>Loading ${model.id} into memory; the first answer takes longer…<//>`}
     ${state.masks.value.length === 0
       ? html`<p class="muted">Nothing is hidden. Click a word to see what the model would put in its place.</p>`
-      : html`<${Candidates} filled=${filled} stale=${asking} /><${Together} filled=${filled} stale=${asking} />`}
+      : html`<${Candidates} filled=${filled} stale=${asking} />`}
     ${askedFor && html`<${Details} summary="This request as code"><${Snippets} request=${askedFor} /><//>`}
     <p class="visually-hidden" role="status" aria-live="polite">${asking ? "" : filled.spoken}</p>
   </div>`;

@@ -67,5 +67,5 @@ export function readMarks(parameter = "") {
   return Object.fromEntries(found.filter(Boolean));
 }
 
-/** "lions" from a candidate's token_str, as it is shown. */
-export const shown = (token) => token.trim() || "␣";
+/** A candidate's token_str as it is shown: "lions"; "…s" for what goes on with a word. */
+export const shown = (token) => (token.startsWith(JOINED) ? `…${token.slice(JOINED.length)}` : token.trim() || "␣");
