@@ -22,6 +22,7 @@ from app.api.routes import (
     job_watch,
     models,
     reconstruct,
+    score,
     system,
     tokenize,
     web,
@@ -102,6 +103,7 @@ def _add_routes(app: FastAPI) -> None:
     for router in (
         fill_mask.router,
         embeddings.router,
+        score.router,
         reconstruct.router,
         tokenize.router,
         models.router,

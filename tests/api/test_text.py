@@ -50,3 +50,44 @@ def test_sequences_beside_the_masks(client: TestClient) -> None:
 def test_num_sequences_is_checked(client: TestClient, value: Any) -> None:
     answer = client.post("/v1/fill-mask", json={"input": TEXT, "num_sequences": value})
     assert refusal(answer) == (422, "invalid_value", "num_sequences")
+
+
+def test_scores(client: TestClient) -> None:
+    inputs = ["The lions chase the zebras.", "zebras"]
+    body = client.post("/v1/score", json={"input": inputs, "top_k": 2}).json()
+
+    assert (body["object"], body["model"]) == ("score", "tiny@1")
+    assert [scored["index"] for scored in body["data"]] == [0, 1]
+    scored = body["data"][0]
+    assert scored.keys() == {"index", "log_likelihood", "pseudo_perplexity", "tokens"}
+    assert scored["tokens"][0].keys() == {
+        "token", "token_str", "start", "end", "word", "log_prob", "rank", "candidates",
+    }  # fmt: skip
+    assert scored["tokens"][0]["candidates"][0].keys() == {"score", "token", "token_str"}
+    assert sum(token["log_prob"] for token in scored["tokens"]) == pytest.approx(scored["log_likelihood"])
+    assert [len(token["candidates"]) for token in scored["tokens"]] == [2] * len(scored["tokens"])
+    assert body["usage"]["prompt_tokens"] == sum(len(scored["tokens"]) + 2 for scored in body["data"])
+    alone = client.post("/v1/score", json={"input": inputs[0], "method": "original"}).json()
+    assert alone["data"][0]["tokens"][0]["candidates"] == []
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code", "param"),
+    [
+        ({"input": ""}, 400, "empty_input", "input"),
+        ({"input": "[MASK]"}, 422, "invalid_value", "input"),
+        ({"input": "a", "method": "best"}, 422, "invalid_value", "method"),
+        ({"input": "a", "top_k": 21}, 422, "invalid_value", "top_k"),
+        ({"input": "a", "top_k": -1}, 422, "invalid_value", "top_k"),
+        ({"input": "the " * 99}, 422, "input_too_long", "input"),
+        ({"input": "a", "model": "bare"}, 422, "task_not_supported", "model"),
+        ({"input": "a", "targets": ["b"]}, 422, "invalid_value", "targets"),
+    ],
+)
+def test_scores_that_are_refused(client: TestClient, body: Any, status: int, code: str, param: str) -> None:
+    assert refusal(client.post("/v1/score", json=body)) == (status, code, param)
+
+
+def test_a_model_with_a_head_says_that_it_scores(client: TestClient) -> None:
+    tasks = {model["id"]: set(model["tasks"]) for model in client.get("/v1/models").json()["data"]}
+    assert tasks == {"tiny": {"fill-mask", "score", "embeddings"}, "bare": {"embeddings"}}

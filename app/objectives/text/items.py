@@ -1,6 +1,8 @@
 """What the text tasks take and give back. No torch: the API builds and reads these."""
 
+import math
 from dataclasses import dataclass
+from enum import StrEnum
 
 from app.types import TruncationSide
 
@@ -67,6 +69,59 @@ class FillMaskResult:
     masks: list[MaskPrediction]  # in the order of the text
     tokens: int  # that the model read, special ones included
     sequences: list[FilledSequence] | None = None  # best first; None: not asked for
+
+
+class ScoreMethod(StrEnum):
+    """What is hidden to score a token: it alone, or what follows it in its word, too."""
+
+    WITHIN_WORD_L2R = "within-word-l2r"
+    ORIGINAL = "original"
+
+
+@dataclass(frozen=True)
+class ScoreItem:
+    """top_k: so many of the tokens that the model would rather have had at each place."""
+
+    text: str
+    method: ScoreMethod = ScoreMethod.WITHIN_WORD_L2R
+    top_k: int = 0
+    truncate: bool = False
+    truncation_side: TruncationSide = TruncationSide.RIGHT
+
+
+@dataclass(frozen=True)
+class RankedToken:
+    score: float  # probability
+    token: int
+    token_str: str
+
+
+@dataclass(frozen=True)
+class ScoredToken:
+    """start, end: characters of the text as given. word: its number in the text. rank: 1 is the vocabulary's best."""
+
+    token: int
+    token_str: str
+    start: int
+    end: int
+    word: int
+    log_prob: float  # natural logarithm
+    rank: int
+    candidates: list[RankedToken]  # best first
+
+
+@dataclass(frozen=True)
+class ScoreResult:
+    tokens: list[ScoredToken]  # all but special ones
+    tokens_read: int  # of the text, special ones included
+
+    @property
+    def log_likelihood(self) -> float:
+        return math.fsum(token.log_prob for token in self.tokens)
+
+    @property
+    def pseudo_perplexity(self) -> float:
+        return math.exp(-self.log_likelihood / len(self.tokens))
 
 
 @dataclass(frozen=True)
