@@ -66,7 +66,6 @@ class Visit:
 
     def check_accessibility(self) -> None:
         """axe-core finds nothing serious or critical in what is shown now, light and dark."""
-        self.page.emulate_media(reduced_motion="reduce")
         for scheme in ("light", "dark"):
             self.page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
             found: dict[str, Any] = Axe().run(self.page).response
@@ -92,7 +91,7 @@ class Visit:
 @contextmanager
 def visiting(browser: Browser, origin: str, **options: Any) -> Iterator[Visit]:
     """A fresh context (no storage of earlier ones), checked at its end."""
-    context = browser.new_context(**{"viewport": WIDE, "locale": "en-GB", **options})
+    context = browser.new_context(**{"viewport": WIDE, "reduced_motion": "reduce", **options})
     try:
         visit = Visit(context, origin)
         yield visit
