@@ -11,7 +11,12 @@ from playwright.sync_api import Page, expect
 
 from tests.fakes.browser import Visit
 
-TEXTS = ["The lions hunt.", 'Big cats "chase" their prey, at night.', "Water boils at 100 degrees.", "The world is wide."]
+TEXTS = [
+    "The lions hunt.",
+    'Big cats "chase" their prey, at night.',
+    "Water boils at 100 degrees.",
+    "The world is wide.",
+]
 
 
 def write(page: Page, texts: list[str]) -> None:
@@ -56,7 +61,9 @@ def test_the_projection_is_that_of_principal_components(visit: Visit) -> None:
     vectors = rng.normal(size=(9, 5)) * [5, 3, 1, 0.5, 0.1]
     folder = page.evaluate("document.querySelector('script[type=module]').src.replace('main.js', '')")
     module = f"{folder}views/embed/vectors.js"
-    found = page.evaluate("async ([module, vectors]) => (await import(module)).project(vectors)", [module, vectors.tolist()])
+    found = page.evaluate(
+        "async ([module, vectors]) => (await import(module)).project(vectors)", [module, vectors.tolist()]
+    )
     centred = vectors - vectors.mean(0)
     u, s, _ = np.linalg.svd(centred)
     np.testing.assert_allclose(found["shares"], (s**2 / (s**2).sum())[:2], rtol=1e-6)
