@@ -1,5 +1,6 @@
 """Embed, from a reader's hands: write, compare, take the vectors along."""
 
+import base64
 import csv
 import io
 import json
@@ -9,7 +10,12 @@ import httpx
 import numpy as np
 from playwright.sync_api import Page, expect
 
+from app.objectives.registry import load
+from app.store.importer import import_model
+from app.store.store import ModelStore
 from tests.fakes.browser import Visit
+from tests.fakes.cloze import Server
+from tests.fakes.tiny_images import picture, tiny_image_folder
 
 TEXTS = [
     "The lions hunt.",
@@ -53,6 +59,27 @@ def test_texts_are_compared_and_their_vectors_saved(visit: Visit, origin: str) -
 
     visit.check_accessibility()
     visit.check_width()
+
+
+def test_pictures_are_compared_too(visit: Visit, cloze: Server, origin: str, tmp_path: Path) -> None:
+    store = ModelStore(cloze.store)
+    import_model(store, str(tiny_image_folder(tmp_path / "eyes")), "eyes", allow_hub=False, load=load)
+    files = [{"name": f"{seed}.jpg", "mimeType": "image/jpeg", "buffer": picture(seed)} for seed in range(3)]
+    try:
+        page = visit.go("#/embed?model=eyes")
+        page.get_by_label("Drop images, or choose some").set_input_files(files)
+        uris = [f"data:image/jpeg;base64,{base64.b64encode(file['buffer']).decode()}" for file in files]
+        answer = httpx.post(f"{origin}/v1/embeddings", json={"model": "eyes", "input": uris}).json()
+        vectors = np.array([each["embedding"] for each in answer["data"]])
+        expect(page.locator(".heat tbody td")).to_have_count(9)
+        shown = [text.replace("−", "-") for text in page.locator(".heat tbody td").all_text_contents()]
+        np.testing.assert_allclose(np.array(shown, float).reshape(3, 3), vectors @ vectors.T, atol=0.006)
+        page.get_by_role("button", name="Remove 1.jpg").click()
+        expect(page.locator(".heat tbody td")).to_have_count(4)
+        visit.check_accessibility()
+        visit.check_width()
+    finally:
+        store.delete("eyes@1")
 
 
 def test_the_projection_is_that_of_principal_components(visit: Visit) -> None:
