@@ -26,6 +26,7 @@ from app.api.routes import (
     score,
     system,
     tokenize,
+    web,
     workers,
 )
 from app.api.routes import files as files_routes
@@ -116,6 +117,7 @@ def _add_routes(app: FastAPI) -> None:
         workers.router,
         huggingface.router,
         system.router,
+        web.router,
     ):
         app.include_router(router)
 
