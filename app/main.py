@@ -25,6 +25,7 @@ from app.api.routes import (
     reconstruct,
     system,
     tokenize,
+    web,
     workers,
 )
 from app.api.routes import files as files_routes
@@ -115,6 +116,7 @@ def _add_routes(app: FastAPI) -> None:
         workers.router,
         huggingface.router,
         system.router,
+        web.router,
     ):
         app.include_router(router)
 

@@ -9,9 +9,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from app.api.errors import error_response
 from app.errors import Unauthorized
 
-# Probes and the page carry no key. /metrics and /info do: they name models and tell of the load.
+# Probes and the page carry no key; what the page asks for does. So do /metrics and /info: they name
+# models and tell of the load.
 OPEN_PATHS = frozenset({"/", "/health", "/ready", "/openapi.json", "/docs"})
-OPEN_PREFIXES = ("/docs/",)
+OPEN_PREFIXES = ("/docs/", "/static/")
 
 
 class ApiKeyMiddleware:

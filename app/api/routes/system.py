@@ -4,7 +4,6 @@ from typing import Any
 
 from fastapi import APIRouter, Response
 from fastapi.concurrency import run_in_threadpool
-from fastapi.responses import RedirectResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from app import __version__
@@ -12,11 +11,6 @@ from app.api.deps import ServicesDep
 from app.errors import ModelNotFound, NotReady
 
 router = APIRouter(tags=["System"])
-
-
-@router.get("/", include_in_schema=False)
-def root() -> RedirectResponse:
-    return RedirectResponse("/docs")
 
 
 @router.get("/health")

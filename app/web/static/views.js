@@ -1,0 +1,14 @@
+// The views, in the order of the navigation. To add one, see README.md beside this folder.
+import { EmbedView } from "./views/embed/index.js";
+import { FillView } from "./views/fill/index.js";
+import { JobsView } from "./views/jobs/index.js";
+import { ModelsView } from "./views/models/index.js";
+import { ReconstructView } from "./views/reconstruct/index.js";
+
+export const VIEWS = [
+  { id: "fill", title: "Fill", component: FillView },
+  { id: "reconstruct", title: "Reconstruct", component: ReconstructView },
+  { id: "embed", title: "Embed", component: EmbedView },
+  { id: "jobs", title: "Jobs", component: JobsView },
+  { id: "models", title: "Models", component: ModelsView },
+];

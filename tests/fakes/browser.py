@@ -1,0 +1,101 @@
+"""A real browser for tests of the page: Debian's Chromium, or Playwright's own."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from os import environ
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, BrowserContext, Page, Playwright, Route
+
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+ARGUMENTS = [
+    "--no-sandbox",  # tests may run as root, where the sandbox cannot
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-dev-shm-usage",
+]
+WIDE, NARROW = {"width": 1280, "height": 860}, {"width": 360, "height": 740}
+PATIENCE = 20_000  # ms
+
+
+def find_browser(playwright: Playwright) -> str | None:
+    """The path of a browser: CHROMIUM's, one of the system, or what `playwright install` has brought."""
+    own = Path(playwright.chromium.executable_path)
+    found = environ.get("CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
+    return found or (str(own) if own.exists() else None)
+
+
+class Visit:
+    """A page in a browser, and everything about it that should never be."""
+
+    def __init__(self, context: BrowserContext, origin: str) -> None:
+        self.origin = origin
+        self.faults: list[str] = []
+        self.expected: list[str] = []  # parts of messages that a test provokes: a 500's line in the console
+        context.set_default_timeout(PATIENCE)
+        context.route(lambda url: not self._is_own(url), self._refuse)
+        self.page: Page = context.new_page()
+        self.page.on("console", lambda message: message.type == "error" and self.faults.append(message.text))
+        self.page.on("pageerror", lambda error: self.faults.append(str(error)))
+
+    def _is_own(self, url: str) -> bool:
+        return url.startswith(self.origin) or urlsplit(url).scheme in ("data", "blob")
+
+    def _refuse(self, route: Route) -> None:
+        self.faults.append(f"a request to another origin: {route.request.url}")
+        route.abort()
+
+    def check(self) -> None:
+        """No error in the console, no uncaught exception, no request to elsewhere."""
+        assert [fault for fault in self.faults if not any(part in fault for part in self.expected)] == []
+
+    def go(self, fragment: str = "") -> Page:
+        """Opens the page anew at `#…`, and waits until the shell is there."""
+        self.page.goto("about:blank")
+        self.page.goto(f"{self.origin}/{fragment}")
+        self.page.get_by_role("navigation", name="Views").wait_for()
+        return self.page
+
+    def check_accessibility(self) -> None:
+        """axe-core finds nothing serious or critical in what is shown now, light and dark."""
+        self.page.emulate_media(reduced_motion="reduce")
+        for scheme in ("light", "dark"):
+            self.page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+            found: dict[str, Any] = Axe().run(self.page).response
+            serious = [
+                f"{scheme}: {each['id']}: {node['html'][:160]}: {node.get('failureSummary', '')[:300]}"
+                for each in found["violations"]
+                if each["impact"] in ("serious", "critical")
+                for node in each["nodes"]
+            ]
+            assert serious == [], "\n".join(serious)
+
+    def check_width(self) -> None:
+        """Nothing makes the page scroll sideways, on a phone neither."""
+        before = self.page.viewport_size
+        for size in (NARROW, WIDE):
+            self.page.set_viewport_size(size)  # type: ignore[arg-type]
+            wider = self.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+            assert wider <= 0, f"{wider} px too wide at {size['width']} px"
+        if before:
+            self.page.set_viewport_size(before)
+
+
+@contextmanager
+def visiting(browser: Browser, origin: str, **options: Any) -> Iterator[Visit]:
+    """A fresh context (no storage of earlier ones), checked at its end."""
+    context = browser.new_context(**{"viewport": WIDE, "locale": "en-GB", **options})
+    try:
+        visit = Visit(context, origin)
+        yield visit
+        visit.check()
+    finally:
+        context.close()

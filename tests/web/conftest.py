@@ -1,0 +1,54 @@
+"""One browser and one real server (`cloze serve`, with Redis and a worker) for all tests of the page."""
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Playwright, sync_playwright
+
+from app.objectives.registry import load
+from app.store.importer import import_model
+from app.store.store import ModelStore
+from tests.fakes.browser import ARGUMENTS, Visit, find_browser, visiting
+from tests.fakes.cloze import Server
+from tests.fakes.tiny_models import tiny_bert_folder
+
+
+@pytest.fixture(scope="session")
+def playwright() -> Iterator[Playwright]:
+    with sync_playwright() as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def browser(playwright: Playwright) -> Iterator[Browser]:
+    path = find_browser(playwright)
+    if path is None:
+        pytest.skip("no browser: `python scripts/browser.py` installs one, or CHROMIUM names it")
+    browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+    yield browser
+    browser.close()
+
+
+@pytest.fixture(scope="session")
+def cloze(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server with the text model `tiny`; it asks for a browser first, to be skipped without one."""
+    folder = tmp_path_factory.mktemp("cloze")
+    store = ModelStore(folder / "store")
+    import_model(store, str(tiny_bert_folder(folder / "tiny")), "tiny", allow_hub=False, load=load)
+    server = Server(folder)
+    try:
+        server.wait_for(r"tiny@1 is ready")
+        yield server
+    finally:
+        assert server.stop() == 0, server.output
+
+
+@pytest.fixture(scope="session")
+def origin(cloze: Server) -> str:
+    return cloze.wait_for(r"Listening on (http://127\.0\.0\.1:\d+)\n")[1]
+
+
+@pytest.fixture
+def visit(browser: Browser, origin: str) -> Iterator[Visit]:
+    with visiting(browser, origin) as visit:
+        yield visit
