@@ -46,7 +46,7 @@ export function JobPage({ id }) {
     ${job.error && job.status === "failed" && html`<${Failure} job=${job} />`}
     <section class="panel stack" aria-label="Progress">
       ${!hasEnded(job) && html`<${ProgressBar} job=${job} />`}
-      ${job.status !== "failed" && html`<p role="status">${whereabouts(job)}</p>`}
+      ${!hasEnded(job) && html`<p role="status">${whereabouts(job)}</p>`}
       <${Facts} job=${job} />
     </section>
     <${Views} job=${job} watched=${watched} />
@@ -66,6 +66,7 @@ function Facts({ job }) {
   const { progress } = job;
   const end = job.finished_at ?? (job.status === "running" ? Date.now() / 1000 : null);
   const facts = [
+    ["Steps", hasEnded(job) ? number(progress.step) : null],
     ["Trained on", progress.tokens ? `${compact(progress.tokens)} tokens, ${number(progress.epoch)} epochs` : null],
     ["Started", job.started_at ? date(job.started_at) : null],
     ["Took", job.started_at && end ? duration(end - job.started_at) : null],

@@ -31,8 +31,9 @@ export function whereabouts(job) {
   const { step, total_steps: total, tokens_per_second: speed, eta_seconds: left } = job.progress;
   const steps = step ? `Step ${number(step)}${total ? ` of ${number(total)}` : ""}` : null;
   if (job.status === "queued") {
-    const turn = job.queue_position === 0 ? "Next in the queue" : job.queue_position === null ? "Queued" : `${number(job.queue_position)} before it in the queue`;
-    return [job.queue_reason ?? turn, steps].filter(Boolean).join(" · ");
+    const before = job.queue_position;
+    const turn = before === 0 ? "Next in the queue" : before === null ? "Queued" : `${number(before)} before it in the queue`;
+    return [turn, job.queue_reason, steps].filter(Boolean).join(" · ");
   }
   if (job.status === "running") {
     const parts = [steps ?? "Getting ready", speed ? `${number(Math.round(speed))} tokens/s` : null];
