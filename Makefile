@@ -12,13 +12,15 @@ help: ## this list
 serve: .venv/installed ## the API, a worker and an embedded Redis on 127.0.0.1:8000
 	@$(BIN)/cloze serve
 
-test: .venv/installed-dev ## every test
+test: .venv/installed-dev ## every test, those of the page in a browser
+	@$(BIN)/python scripts/browser.py
 	$(BIN)/python -m pytest
 
 check: .venv/installed-dev ## lint, format, types, then every test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	@$(BIN)/python scripts/browser.py
 	$(BIN)/python -m pytest
 
 format: .venv/installed-dev ## rewrite the code as `make check` wants it

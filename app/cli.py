@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from app import __version__
 from app.commands import jobs, models
-from app.commands.predict import embed, predict
+from app.commands.predict import embed, predict, score
 from app.commands.pretrain import pretrain
 from app.errors import AppError
 from app.settings import Settings
@@ -22,6 +22,7 @@ app = typer.Typer(
 )
 app.command()(predict)
 app.command()(embed)
+app.command()(score)
 app.command()(pretrain)
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(models.app, name="models")

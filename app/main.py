@@ -23,6 +23,7 @@ from app.api.routes import (
     methods,
     models,
     reconstruct,
+    score,
     system,
     tokenize,
     web,
@@ -103,6 +104,7 @@ def _add_routes(app: FastAPI) -> None:
     for router in (
         fill_mask.router,
         embeddings.router,
+        score.router,
         reconstruct.router,
         tokenize.router,
         models.router,

@@ -14,6 +14,7 @@ class Task(StrEnum):
     """What a served model can be asked for; the values appear in model objects on the wire."""
 
     FILL_MASK = "fill-mask"
+    SCORE = "score"
     EMBED = "embeddings"
     RECONSTRUCT = "reconstruct"
 

@@ -69,7 +69,7 @@ def test_models_are_imported_listed_named_and_deleted(run: Run, store: ModelStor
 
     listed = json.loads(run("models", "list", "--json").stdout)
     assert [(model["id"], model["aliases"]) for model in listed] == [("org/tiny@2", []), ("org/tiny@1", ["prod"])]
-    assert set(listed[0]["tasks"]) == {"fill-mask", "embeddings"}
+    assert set(listed[0]["tasks"]) == {"fill-mask", "score", "embeddings"}
     lines = run("models", "list").stdout.splitlines()
     assert lines[1].startswith("org/tiny@2") and "prod" in lines[2]
 
@@ -104,6 +104,15 @@ def test_without_a_server_the_model_is_loaded_here(run: Run, store: ModelStore, 
     table = run("predict", "The [MASK] chase.", "--top-k", "2").stdout.splitlines()
     assert table[0].split() == ["score", "token", "text"]
     assert len(table) == 3
+    together = run("predict", "The [MASK] chase the [MASK].", "--sequences", "4").stdout.splitlines()
+    assert together[0].split() == ["log-prob", "text"]
+    assert len(together) == 5 and not any("[MASK]" in line for line in together)
+
+    scored = json.loads(run("score", "The lions chase.", "--json").stdout)["data"][0]
+    lines = run("score", "The lions chase.").stdout.splitlines()
+    assert lines[0].split() == ["log-likelihood", "perplexity", "text"]
+    assert lines[1].split()[0] == f"{scored['log_likelihood']:.4f}"
+    assert len(run("score", "The lions chase.", "--top-k", "2").stdout.splitlines()) == len(scored["tokens"]) + 1
 
     embedded = json.loads(run("embed", "one", "two", "--model", "tiny@1", "--json").stdout)
     assert [item["index"] for item in embedded["data"]] == [0, 1]

@@ -1,4 +1,4 @@
-"""`cloze predict` and `cloze embed`: by the running server or, without one, in this process."""
+"""`cloze predict`, `cloze embed` and `cloze score`: by the running server or, without one, in this process."""
 
 import asyncio
 import logging
@@ -19,6 +19,9 @@ def predict(
     model: Model = None,
     top_k: Annotated[int, typer.Option("--top-k", "-k", min=1, help="Candidates for each mask.")] = 5,
     target: Annotated[list[str] | None, typer.Option(help="Score only these words; may be repeated.")] = None,
+    sequences: Annotated[
+        int, typer.Option("--sequences", "-n", min=0, max=20, help="Fill all masks together, in the N best ways.")
+    ] = 0,
     url: Url = None,
     api_key: ApiKey = None,
     as_json: Json = False,
@@ -28,10 +31,14 @@ def predict(
     Asks the running server. If there is none, and no --url was given, the model is loaded from the
     model store into this process.
     """
-    body = {"input": texts, "model": model, "top_k": top_k, "targets": target or []}
+    body = {"input": texts, "model": model, "top_k": top_k, "targets": target or [], "num_sequences": sequences}
     answer = _ask("/v1/fill-mask", body, url, api_key)
     if as_json:
         print_json(answer)
+        return
+    if sequences:
+        found = [each for item in answer["data"] for each in item["sequences"]]
+        print_table(["log-prob", "text"], [[f"{each['log_prob']:.4f}", each["sequence"]] for each in found])
         return
     rows = [
         [f"{candidate['score']:.4f}", candidate["token_str"], candidate["sequence"]]
@@ -66,6 +73,43 @@ def embed(
         vector = item["embedding"]
         rows.append([text, str(len(vector)), ", ".join(f"{x:.4f}" for x in vector[:5]) + ", …"])
     print_table(["text", "dimensions", "vector"], rows)
+
+
+def score(
+    texts: Texts,
+    model: Model = None,
+    method: Annotated[
+        str, typer.Option(help="within-word-l2r, or original: each token is hidden alone.")
+    ] = "within-word-l2r",
+    top_k: Annotated[int, typer.Option("--top-k", "-k", min=0, max=20, help="What was expected in its place.")] = 0,
+    tokens: Annotated[bool, typer.Option("--tokens", help="A line a token instead of a line a text.")] = False,
+    url: Url = None,
+    api_key: ApiKey = None,
+    as_json: Json = False,
+) -> None:
+    """How probable the model finds each text: each of its tokens is hidden in turn.
+
+    Asks the running server. If there is none, and no --url was given, the model is loaded from the
+    model store into this process.
+    """
+    body = {"input": texts, "model": model, "method": method, "top_k": top_k}
+    answer = _ask("/v1/score", body, url, api_key)
+    if as_json:
+        print_json(answer)
+    elif tokens or top_k:
+        found = [token for item in answer["data"] for token in item["tokens"]]
+        print_table(["log-prob", "rank", "token", "expected"], [_token_row(token) for token in found])
+    else:
+        rows = [
+            [f"{item['log_likelihood']:.4f}", f"{item['pseudo_perplexity']:.2f}", text]
+            for text, item in zip(texts, answer["data"], strict=True)
+        ]
+        print_table(["log-likelihood", "perplexity", "text"], rows)
+
+
+def _token_row(token: dict[str, Any]) -> list[str]:
+    expected = ", ".join(f"{each['token_str']} {each['score']:.2f}" for each in token["candidates"])
+    return [f"{token['log_prob']:.4f}", str(token["rank"]), token["token_str"], expected]
 
 
 def _ask(path: str, body: dict[str, Any], url: str | None, api_key: str | None) -> Any:

@@ -2,15 +2,15 @@
 
 import asyncio
 import math
-import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor, Future
 from typing import Any, TypeVar
 
-from app.engine.batcher import Entry
+from app.engine.batcher import Batcher
+from app.engine.rounds import in_rounds, run_rows
 from app.engine.runner import Group, Lane, Runner
 from app.errors import TaskNotSupported
-from app.objectives.base import Objective, WarmUp
+from app.objectives.base import Objective, Prepared, WarmUp
 from app.store.store import ModelEntry
 from app.types import Task
 
@@ -31,7 +31,7 @@ class Engine:
     def __init__(self, entry: ModelEntry, objective: Objective, runner: Runner, executor: Executor) -> None:
         self.entry = entry
         self.objective = objective
-        self._batcher = runner.batcher
+        self._batcher: Batcher[Group] = runner.batcher
         self._executor = executor
         self._lanes = {task: Lane(entry.id, task, handler) for task, handler in objective.tasks.items()}
         self._active = 0
@@ -70,15 +70,11 @@ class Engine:
         self._idle.clear()
         try:
             prepared = await self._spread(lane.handler.prepare, items)
-            self._batcher.put(
-                [
-                    Entry(each, max(1, each.cost), Group(lane, each.key), future)
-                    for each, future in zip(prepared, futures, strict=True)
-                ]
-            )
-            await _settled(futures)
-            pairs = [(each, future.result()) for each, future in zip(prepared, futures, strict=True)]
-            return await self._spread(lambda pair: lane.handler.finish(*pair), pairs)
+            rows = [each for each in prepared if isinstance(each, Prepared)]
+            if len(rows) < len(prepared):
+                return await in_rounds(lane, prepared, futures, self._batcher, self._executor)
+            raws = await run_rows(lane, rows, futures, self._batcher)
+            return await self._spread(lambda pair: lane.handler.finish(*pair), list(zip(rows, raws, strict=True)))
         finally:
             for future in futures:
                 future.cancel()  # gives the permit back, unless it ran or runs
@@ -103,35 +99,3 @@ class Engine:
 
 def _each(function: Callable[[T], R], items: Iterable[T]) -> list[R]:
     return [function(item) for item in items]
-
-
-async def _settled(futures: Sequence[Future[Any]]) -> None:
-    """Returns when all have a result, raises the first error. Wakes the event loop once, not once a future."""
-    loop = asyncio.get_running_loop()
-    waiter: asyncio.Future[None] = loop.create_future()
-    remaining = len(futures)
-    guard = threading.Lock()
-
-    def settle(error: BaseException | None) -> None:
-        if waiter.done():
-            return
-        if error is None:
-            waiter.set_result(None)
-        else:
-            waiter.set_exception(error)
-
-    def on_done(future: Future[Any]) -> None:
-        nonlocal remaining
-        if future.cancelled():  # by the caller, who no longer waits
-            return
-        error = future.exception()
-        with guard:
-            remaining -= 1
-        if error is not None or remaining == 0:
-            loop.call_soon_threadsafe(settle, error)
-
-    if not futures:
-        return
-    for future in futures:
-        future.add_done_callback(on_done)
-    await waiter

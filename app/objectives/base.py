@@ -4,7 +4,7 @@ Serving goes through `tasks`, training through `samples` of a dataset; both shar
 model and its processor, so preprocessing cannot drift between them.
 """
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Generator, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -32,6 +32,11 @@ class Prepared:
     info: Any = None
 
 
+# How an item is answered that takes more than one row of a batch, or rows that depend on each other:
+# yields rows, is sent the raw result of each, and so on; returns the answer.
+Rounds = Generator[Sequence[Prepared], Sequence[Any], Any]
+
+
 class TaskHandler(Protocol):
     """How a model performs one task: prepare → collate → run → finish.
 
@@ -39,7 +44,9 @@ class TaskHandler(Protocol):
     item's own mistakes. `collate` runs on the feeding thread, `run` on the device's one thread.
     """
 
-    def prepare(self, item: Any) -> Prepared: ...
+    def prepare(self, item: Any) -> Prepared | Rounds:
+        """`Rounds`, which run on any thread too, take the place of `finish`."""
+        ...
 
     def collate(self, batch: Sequence[Prepared]) -> Any:
         """A batch of tensors on the CPU; padding only to the longest of the batch."""

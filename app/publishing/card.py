@@ -15,6 +15,7 @@ _EXAMPLES: dict[tuple[Modality, Task], str] = {
     (Modality.TEXT, Task.FILL_MASK): (
         "/v1/fill-mask " + _JSON + ' \'{{"model": "{name}", "input": "Tokyo is the capital of [MASK]."}}\''
     ),
+    (Modality.TEXT, Task.SCORE): "/v1/score " + _JSON + ' \'{{"model": "{name}", "input": "Tokyo is a city."}}\'',
     (Modality.TEXT, Task.EMBED): _EMBED % "A sentence to compare with others.",
     (Modality.VIDEO, Task.EMBED): _EMBED % "data:video/mp4;base64,…",
     (Modality.VIDEO, Task.RECONSTRUCT): _RECONSTRUCT % "clip.mp4",

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from app.types import Modality, Task
 
@@ -37,6 +37,13 @@ class Manifest(BaseModel):
     data: tuple[DataSource, ...] = ()
     metrics: dict[str, float] = Field(default_factory=dict)
     files: dict[str, str] = Field(default_factory=dict)  # file → sha256, filled by the store
+
+    @field_validator("tasks")
+    @classmethod
+    def _complete(cls, tasks: tuple[Task, ...], info: ValidationInfo) -> tuple[Task, ...]:
+        """What fills masks in texts also scores them, though manifests from before that could be do not say so."""
+        scores = info.data.get("modality") is Modality.TEXT and Task.FILL_MASK in tasks and Task.SCORE not in tasks
+        return (*tasks, Task.SCORE) if scores else tasks
 
     @property
     def publication_id(self) -> str | None:

@@ -13,7 +13,7 @@ from PIL import Image
 from app.objectives.base import Objective
 from app.objectives.embedding import EmbedItem
 from app.objectives.reconstruction import MaskRequest, ReconstructItem
-from app.objectives.text.items import FillMaskItem
+from app.objectives.text.items import FillMaskItem, ScoreItem, ScoreMethod
 from app.types import Modality, Pooling, Task
 from tests.fakes.image_data import picture_zip
 from tests.fakes.perform import perform
@@ -175,7 +175,9 @@ CASES: dict[str, Case] = {
             Task.FILL_MASK: [
                 FillMaskItem("The [MASK] chase the zebras."),
                 FillMaskItem("[MASK] boils at [MASK] degrees"),
+                FillMaskItem("[MASK] boils at [MASK] degrees", num_sequences=2),
             ],
+            Task.SCORE: [ScoreItem(CORPUS[0]), ScoreItem(CORPUS[1], ScoreMethod.ORIGINAL, top_k=3)],
         },
         guess_words,
         "mlm",

@@ -15,7 +15,7 @@ from app.training.job import SourceFile, TrainingJob
 from app.training.run import run
 from app.types import Task
 from tests.contracts.modalities import CASES, Case
-from tests.fakes.perform import perform
+from tests.fakes.perform import perform, rows_of
 from tests.fakes.runs import Recorder, same
 
 
@@ -85,7 +85,7 @@ def test_what_is_hidden_reaches_no_prediction(objective: Objective, case: Case) 
 
 def test_costs_count_what_the_model_reads(objective: Objective, case: Case) -> None:
     for task, items in case.items.items():
-        assert all(objective.tasks[task].prepare(item).cost > 1 for item in items)
+        assert all(row.cost > 1 for item in items for row in rows_of(objective.tasks[task], item))
 
 
 def test_what_is_saved_is_served_alike(objective: Objective, case: Case, tmp_path: Path) -> None:

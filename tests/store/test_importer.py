@@ -64,7 +64,7 @@ def test_a_folder_is_published_without_pickles_and_code(store: ModelStore, folde
     assert not any(path.is_symlink() for path in entry.path.rglob("*"))
     manifest = entry.manifest
     assert (manifest.modality, manifest.architecture, manifest.parameters) == (Modality.TEXT, "bert", 42)
-    assert manifest.tasks == (Task.EMBED, Task.FILL_MASK)
+    assert manifest.tasks == (Task.EMBED, Task.FILL_MASK, Task.SCORE)
     assert manifest.license == "apache-2.0"
     assert manifest.description == f"Imported from {folder}"
 

@@ -15,6 +15,8 @@ from app.api.schemas.fill_mask import (
     FillMaskRequest,
     FillMaskResponse,
     MaskObject,
+    SequenceObject,
+    TokenObject,
 )
 from app.objectives.text.items import FillMaskItem, FillMaskResult
 from app.types import Task
@@ -22,7 +24,7 @@ from app.types import Task
 router = APIRouter(route_class=StrictJsonRoute, tags=["Inference"])
 
 
-@router.post("/v1/fill-mask")
+@router.post("/v1/fill-mask", response_model_exclude_none=True)
 async def fill_mask(
     body: Annotated[FillMaskRequest, Body(openapi_examples=EXAMPLES)], request: Request, services: ServicesDep
 ) -> FillMaskResponse:
@@ -35,6 +37,7 @@ async def fill_mask(
             text=text,
             top_k=body.top_k,
             targets=body.targets,
+            num_sequences=body.num_sequences,
             truncate=body.truncate,
             truncation_side=body.truncation_side,
             max_masks=services.settings.max_masks,
@@ -44,7 +47,10 @@ async def fill_mask(
     results: list[FillMaskResult] = await while_connected(request, engine.submit(Task.FILL_MASK, items))
     return FillMaskResponse(
         model=engine.entry.id,
-        data=[FilledObject(index=index, masks=_masks(result)) for index, result in enumerate(results)],
+        data=[
+            FilledObject(index=index, masks=_masks(result), sequences=_sequences(result))
+            for index, result in enumerate(results)
+        ],
         usage=usage(sum(result.tokens for result in results)),
     )
 
@@ -61,4 +67,17 @@ def _masks(result: FillMaskResult) -> list[MaskObject]:
             ],
         )
         for mask in result.masks
+    ]
+
+
+def _sequences(result: FillMaskResult) -> list[SequenceObject] | None:
+    if result.sequences is None:
+        return None
+    return [
+        SequenceObject(
+            sequence=each.sequence,
+            log_prob=each.log_prob,
+            tokens=[TokenObject(token=token, token_str=text) for token, text in each.tokens],
+        )
+        for each in result.sequences
     ]

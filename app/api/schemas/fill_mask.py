@@ -15,6 +15,9 @@ class FillMaskRequest(Body):
     targets: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
         (), description="Score only these words, if any are given"
     )
+    num_sequences: Annotated[
+        int, Field(strict=True, ge=0, le=20, description="Ways of filling all masks of an input together, best first")
+    ] = 0
     truncate: Truncate = False
     truncation_side: TruncationSide = TruncationSide.RIGHT
 
@@ -33,9 +36,21 @@ class MaskObject(BaseModel):
     candidates: list[CandidateObject]
 
 
+class TokenObject(BaseModel):
+    token: int
+    token_str: str
+
+
+class SequenceObject(BaseModel):
+    sequence: str
+    log_prob: float = Field(description="Sum of the log-probabilities of its tokens, each as it was filled in")
+    tokens: list[TokenObject] = Field(description="One a mask, in the order of the text")
+
+
 class FilledObject(BaseModel):
     index: int
-    masks: list[MaskObject]
+    masks: list[MaskObject] = Field(description="Each by itself")
+    sequences: list[SequenceObject] | None = Field(None, description="All masks together; with `num_sequences`")
 
 
 class FillMaskResponse(BaseModel):
@@ -53,6 +68,10 @@ EXAMPLES = {
             "input": ["The [MASK] chase the [MASK] in the savanna.", "Paris is the [MASK] of France."],
             "top_k": 3,
         },
+    },
+    "sequences": {
+        "summary": "All masks filled together",
+        "value": {"input": "The [MASK] of France is [MASK].", "num_sequences": 3},
     },
     "targets": {
         "summary": "Only some words compete",

@@ -1,1 +1,1 @@
-"""Text: masked language models that fill masks and embed."""
+"""Text: masked language models that fill masks, score and embed."""

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from tokenizers import Encoding
 from transformers import PreTrainedTokenizerBase
@@ -11,6 +12,19 @@ from app.objectives.text.items import TokenInfo
 from app.types import TruncationSide
 
 MASK_ALIAS = "[MASK]"  # understood by every model, whatever its own mask token
+
+
+@dataclass(frozen=True)
+class Content:
+    """A text's tokens without the special ones around them.
+
+    words: which word each is of, as the tokenizer splits texts before it looks for tokens.
+    offsets: characters of each.
+    """
+
+    ids: list[int]
+    words: list[int]
+    offsets: list[tuple[int, int]]
 
 
 class TextEncoder:
@@ -42,9 +56,17 @@ class TextEncoder:
 
     def content_ids(self, text: str) -> list[int]:
         """Token ids without the special tokens around them. Raises EmptyInput, InvalidValue."""
+        return list(self._content(text).ids)
+
+    def content(self, text: str) -> Content:
+        """As `content_ids`, with words and offsets."""
+        encoding = self._content(text)
+        return Content(encoding.ids, [-1 if word is None else word for word in encoding.word_ids], encoding.offsets)
+
+    def _content(self, text: str) -> Encoding:
         if not text.strip():
             raise EmptyInput("the input is empty", param="input")
-        return list(self._encode(text, add_special_tokens=False).ids)
+        return self._encode(text, add_special_tokens=False)
 
     def strip(self, ids: Sequence[int]) -> list[int]:
         """The ids without the special tokens around them, where they are there."""

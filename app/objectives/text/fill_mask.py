@@ -1,7 +1,7 @@
-"""Fill-mask: the most probable tokens at each mask of a text."""
+"""Fill-mask: the most probable tokens at each mask of a text, and the most probable ways of filling all of them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -10,18 +10,19 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from app.errors import AppError, InvalidValue, NoMask, TooManyMasks
-from app.objectives.base import Prepared
+from app.objectives.base import Prepared, Rounds
 from app.objectives.text.encoding import MASK_ALIAS, TextEncoder
 from app.objectives.text.hidden import pad, rows_before_head, vocabulary_size
-from app.objectives.text.items import Candidate, FillMaskItem, FillMaskResult, MaskPrediction
+from app.objectives.text.items import Candidate, FilledSequence, FillMaskItem, FillMaskResult, MaskPrediction
 from app.objectives.text.pieces import Pieces
+from app.objectives.text.sequences import Filling, search
 from app.types import Task
 
 # A mask's row of logits counts as one token a so many vocabulary entries, which keeps the logits of
 # a batch as bounded as its tokens are.
 VOCABULARY_PER_TOKEN = 2048
 
-Raw = tuple[NDArray[np.float32], NDArray[np.int64]]  # scores and token ids, [masks, k] each
+Raw = tuple[NDArray[np.float32], NDArray[np.int64]]  # log-probabilities and token ids, [masks, k] each, best first
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class FillMaskFeatures:
     ids: list[int]
     positions: list[int]  # of the masks, in ids
     top_k: int
-    targets: list[int]  # token ids; empty: the whole vocabulary
+    targets: tuple[int, ...]  # token ids; empty: the whole vocabulary
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ class FillMaskBatch:
 class _Given:
     text: str
     spans: list[tuple[int, int]]  # characters of each mask in `text`
+    top_k: int
 
 
 class FillMask:
@@ -60,21 +62,50 @@ class FillMask:
     def example(self) -> FillMaskItem:
         return FillMaskItem(f"a {self._mask_token}")
 
-    def prepare(self, item: FillMaskItem) -> Prepared:
+    def prepare(self, item: FillMaskItem) -> Prepared | Rounds:
         if item.top_k < 1:
             raise InvalidValue(f"top_k is {item.top_k}; it must be at least 1", param="top_k")
-        targets = list(dict.fromkeys(self._pieces.target_id(target) for target in item.targets))
+        row = self._row(item)
+        return self._joint(row, item.num_sequences) if item.num_sequences else row
+
+    def _row(self, item: FillMaskItem) -> Prepared:
+        targets = tuple(dict.fromkeys(self._pieces.target_id(target) for target in item.targets))
         spans = [found.span() for found in self._encoder.mask_pattern.finditer(item.text)]
         content = self._encoder.content_ids(self._encoder.mask_pattern.sub(lambda _: self._mask_token, item.text))
         masks = self._masks(content, spans, item.max_masks)
-        if max(content + targets) >= self._vocabulary:  # a tokenizer may know more than its model
+        if max([*content, *targets]) >= self._vocabulary:  # a tokenizer may know more than its model
             raise InvalidValue(f"a token of the input or the targets is beyond the model's {self._vocabulary}")
         ids, shift = self._encoder.fit(
             content, self._max_length, truncate=item.truncate, side=item.truncation_side, keep=masks
         )
-        features = FillMaskFeatures(ids, [m + shift for m in masks], min(item.top_k, self._vocabulary), targets)
-        cost = max(len(ids), len(masks) * self._vocabulary // VOCABULARY_PER_TOKEN)
-        return Prepared(features, cost, key=Task.FILL_MASK, info=_Given(item.text, spans))
+        top_k = min(max(item.top_k, item.num_sequences), self._vocabulary)
+        features = FillMaskFeatures(ids, [m + shift for m in masks], top_k, targets)
+        return self._costed(features, _Given(item.text, spans, item.top_k))
+
+    def _costed(self, features: FillMaskFeatures, given: _Given | None = None) -> Prepared:
+        cost = max(len(features.ids), len(features.positions) * self._vocabulary // VOCABULARY_PER_TOKEN)
+        return Prepared(features, cost, key=Task.FILL_MASK, info=given)
+
+    def _joint(self, row: Prepared, count: int) -> Rounds:
+        """The masks one by one, each by itself, and `count` ways of filling them together."""
+        (raw,) = yield [row]
+        result = self.finish(row, raw)
+        features: FillMaskFeatures = row.features
+        found = yield from search(
+            features.ids,
+            features.positions,
+            raw,
+            count,
+            lambda ids, positions: self._costed(FillMaskFeatures(ids, positions, count, features.targets)),
+        )
+        return replace(result, sequences=[self._sequence(row, each) for each in found])
+
+    def _sequence(self, row: Prepared, found: Filling) -> FilledSequence:
+        tokens = [found.ids[position] for position in row.features.positions]
+        text = row.info.text
+        for index, token in reversed(list(enumerate(tokens))):  # from the end, so that the rest keep their numbers
+            text = self._pieces.filled(text, index, token)
+        return FilledSequence(text, found.log_prob, [(token, self._pieces.decoded(token)) for token in tokens])
 
     def _masks(self, content: list[int], spans: list[tuple[int, int]], most: int) -> list[int]:
         """Indices of the masks in `content`, one for each of `spans`."""
@@ -103,7 +134,7 @@ class FillMask:
         device = self._model.device
         with rows_before_head(self._model, collated.rows.to(device)):
             logits = self._model(**{name: t.to(device) for name, t in collated.inputs.items()}).logits[0]
-        scores = logits.float().softmax(-1)  # [N, V]
+        scores = logits.float().log_softmax(-1)  # [N, V]
         # One transfer serves every item that asks for the best of the whole vocabulary.
         widest = max((item.top_k for item in collated.items if not item.targets), default=0)
         best = [t.cpu().numpy() for t in scores.topk(widest)]
@@ -118,18 +149,18 @@ class FillMask:
         return results
 
     def finish(self, prepared: Prepared, raw: Raw) -> FillMaskResult:
-        scores, tokens = raw
+        given: _Given = prepared.info
+        scores, tokens = np.exp(raw[0][:, : given.top_k]), raw[1]
         if not np.isfinite(scores).all():
             raise AppError("the model computed numbers that are not finite for this input")
         features: FillMaskFeatures = prepared.features
-        given: _Given = prepared.info
         masks = [
             MaskPrediction(
                 position,
                 *given.spans[i],
                 [
                     Candidate(score, token, self._pieces.decoded(token), self._pieces.filled(given.text, i, token))
-                    for score, token in zip(scores[i].tolist(), tokens[i].tolist(), strict=True)
+                    for score, token in zip(scores[i].tolist(), tokens[i].tolist(), strict=False)
                 ],
             )
             for i, position in enumerate(features.positions)

@@ -1,6 +1,8 @@
 """What the text tasks take and give back. No torch: the API builds and reads these."""
 
+import math
 from dataclasses import dataclass
+from enum import StrEnum
 
 from app.types import TruncationSide
 
@@ -10,12 +12,14 @@ class FillMaskItem:
     """text: holds one or several masks, written `[MASK]` or as the model's own mask token.
 
     targets: restrict the candidates to these words or vocabulary entries; one token each.
+    num_sequences: so many ways of filling all masks together are looked for, too.
     truncate: shorten a text longer than the model, around its masks.
     """
 
     text: str
     top_k: int = 5
     targets: tuple[str, ...] = ()
+    num_sequences: int = 0
     truncate: bool = False
     truncation_side: TruncationSide = TruncationSide.RIGHT
     max_masks: int = 64
@@ -46,9 +50,78 @@ class MaskPrediction:
 
 
 @dataclass(frozen=True)
+class FilledSequence:
+    """All masks of a text filled together.
+
+    sequence: the text as given with every mask filled.
+    log_prob: sum of the natural logarithms of each token's probability when it was filled in, given
+    the text and the tokens that had been filled in before it.
+    tokens: (token, token_str) of every mask, in the order of the text.
+    """
+
+    sequence: str
+    log_prob: float
+    tokens: list[tuple[int, str]]
+
+
+@dataclass(frozen=True)
 class FillMaskResult:
     masks: list[MaskPrediction]  # in the order of the text
     tokens: int  # that the model read, special ones included
+    sequences: list[FilledSequence] | None = None  # best first; None: not asked for
+
+
+class ScoreMethod(StrEnum):
+    """What is hidden to score a token: it alone, or what follows it in its word, too."""
+
+    WITHIN_WORD_L2R = "within-word-l2r"
+    ORIGINAL = "original"
+
+
+@dataclass(frozen=True)
+class ScoreItem:
+    """top_k: so many of the tokens that the model would rather have had at each place."""
+
+    text: str
+    method: ScoreMethod = ScoreMethod.WITHIN_WORD_L2R
+    top_k: int = 0
+    truncate: bool = False
+    truncation_side: TruncationSide = TruncationSide.RIGHT
+
+
+@dataclass(frozen=True)
+class RankedToken:
+    score: float  # probability
+    token: int
+    token_str: str
+
+
+@dataclass(frozen=True)
+class ScoredToken:
+    """start, end: characters of the text as given. word: its number in the text. rank: 1 is the vocabulary's best."""
+
+    token: int
+    token_str: str
+    start: int
+    end: int
+    word: int
+    log_prob: float  # natural logarithm
+    rank: int
+    candidates: list[RankedToken]  # best first
+
+
+@dataclass(frozen=True)
+class ScoreResult:
+    tokens: list[ScoredToken]  # all but special ones
+    tokens_read: int  # of the text, special ones included
+
+    @property
+    def log_likelihood(self) -> float:
+        return math.fsum(token.log_prob for token in self.tokens)
+
+    @property
+    def pseudo_perplexity(self) -> float:
+        return math.exp(-self.log_likelihood / len(self.tokens))
 
 
 @dataclass(frozen=True)

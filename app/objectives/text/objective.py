@@ -15,6 +15,7 @@ from app.objectives.text.fill_mask import FillMask
 from app.objectives.text.hidden import position_limit
 from app.objectives.text.items import TokenInfo
 from app.objectives.text.pretrain import TextPretraining
+from app.objectives.text.score import Score
 from app.types import Modality, Pooling, Task
 
 
@@ -55,6 +56,7 @@ class TextObjective(TextPretraining):
         self.tasks: dict[Task, TaskHandler] = {Task.EMBED: embed}
         if has_head and self.mask_token is not None:
             self.tasks[Task.FILL_MASK] = FillMask(model, self._encoder, max_length=self.max_length)
+            self.tasks[Task.SCORE] = Score(model, self._encoder, max_length=self.max_length)
 
     def tokenize(self, text: str, add_special_tokens: bool = True) -> list[TokenInfo]:
         return self._encoder.tokens(text, add_special_tokens=add_special_tokens)

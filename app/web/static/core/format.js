@@ -6,11 +6,12 @@ const COMPACT = new Intl.NumberFormat("en", { notation: "compact", maximumSignif
 export const number = (value) => (value === null || value === undefined ? "–" : NUMBER.format(value));
 export const compact = (value) => (value === null || value === undefined ? "–" : COMPACT.format(value));
 
-/** 0.4213 → "42%"; small ones keep a digit: 0.0042 → "0.4%". */
+/** 0.4213 → "42%"; small ones keep two digits: 0.00423 → "0.42%". */
 export function percent(share) {
   const value = share * 100;
   if (value >= 9.95) return `${Math.round(value)}%`;
-  return value >= 0.05 ? `${value.toFixed(1)}%` : "<0.1%";
+  if (value >= 0.995) return `${value.toFixed(1)}%`;
+  return value >= 0.005 ? `${value.toFixed(2)}%` : "<0.01%";
 }
 
 const UNITS = ["B", "kB", "MB", "GB", "TB"];
@@ -30,7 +31,7 @@ export function duration(seconds) {
   return `${Math.floor(whole / 3600)} h ${Math.floor((whole % 3600) / 60)} min`;
 }
 
-const DATE = new Intl.DateTimeFormat("en", { dateStyle: "medium", timeStyle: "short" });
+const DATE = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "short" });
 export const date = (unix) => (unix ? DATE.format(new Date(unix * 1000)) : "–");
 
 /** Unix seconds → "just now", "5 min ago", "3 h ago", else the date. */

@@ -1,6 +1,125 @@
-import { html } from "../../core/html.js";
-import { Waiting } from "../../ui/status.js";
+// Fill: hide words of a text and see what the model puts in their place.
+import { ask } from "../../core/api.js";
+import { latest } from "../../core/ask.js";
+import { html, useEffect, useSignalEffect } from "../../core/html.js";
+import { able, choose, models, modelsError, refreshModels } from "../../core/models.js";
+import { link, route } from "../../core/router.js";
+import { Button, Details, TextArea } from "../../ui/controls.js";
+import { ModelSelect } from "../../ui/model-select.js";
+import { copy, Snippets } from "../../ui/snippets.js";
+import { Empty, ErrorNote, Waiting } from "../../ui/status.js";
+import { Tabs } from "../../ui/tabs.js";
+import { Candidates } from "./candidates.js";
+import { arrange, requestFor, standing } from "./predictions.js";
+import { Sentences } from "./sentences.js";
+import * as state from "./state.js";
+import { WholeText } from "./whole.js";
+
+const TYPING = 250; // ms without a key until the model is asked
+const EXAMPLES = [
+  { name: "Savanna", text: state.FOUNDING },
+  { name: "Capital", text: "Tokyo is the capital of Japan and its largest city.", hide: [5] },
+  { name: "Kitchen", text: "She boiled some water and drank a cup of green tea.", hide: [3, 9] },
+  { name: "Orchestra", text: "The orchestra played a symphony by Beethoven in the concert hall.", hide: [1, 4] },
+];
+
+const answer = latest();
+let askedFor = null; // the request that `answer` is of, or will be
+let typing = false;
 
 export function FillView() {
-  return html`<div class="view"><h1>Fill</h1><${Waiting} /></div>`;
+  useEffect(() => void refreshIfFailed(), []);
+  useSignalEffect(() => {
+    route.value;
+    state.read();
+  });
+  useSignalEffect(() => {
+    const chosen = choose(able("fill-mask"), state.model.value);
+    if (chosen && state.tab.value === "fill") question(chosen);
+    state.write();
+  });
+  if (modelsError.value) return html`<div class="view"><${Head} /><${ErrorNote} error=${modelsError.value} retry=${refreshModels} /></div>`;
+  if (models.value === null) return html`<div class="view"><${Head} /><${Waiting}>Looking for models…<//></div>`;
+  const chosen = choose(able("fill-mask"), state.model.value);
+  if (!chosen) return html`<div class="view"><${Head} /><${NoModel} /></div>`;
+  return html`<div class="view fill">
+    <${Head}><${ModelSelect} models=${able("fill-mask")} value=${chosen.id} onChange=${(id) => (state.model.value = id)} /><//>
+    <${Editor} />
+    <${Tabs} label="What to see" chosen=${state.tab.value} onChoose=${(tab) => (state.tab.value = tab)}
+      tabs=${[{ id: "fill", label: "Hide words" }, { id: "whole", label: "Whole text" }]}>
+      ${state.tab.value === "fill" ? html`<${Filled} model=${chosen} />` : html`<${WholeText} model=${chosen} filled=${standingText()} />`}
+    <//>
+  </div>`;
+}
+
+function Head({ children }) {
+  return html`<div class="view-head"><div><h1>Fill</h1>
+    <p class="lead">Hide words of a text, and see what the model puts in their place.</p></div>${children}</div>`;
+}
+
+const NoModel = () => html`<${Empty} title="No model fills masks yet"
+  text="Train one on your own texts, or import one with “cloze models import”. It appears here as soon as it is published.">
+  <a class="button primary" href=${link("jobs")}>Train a model</a><a class="button" href=${link("models")}>See the models</a><//>`;
+
+function Editor() {
+  const onInput = (value) => {
+    typing = true;
+    state.edit(value);
+    typing = false;
+  };
+  return html`<div class="stack">
+    <${TextArea} label="Text" value=${state.text.value} onInput=${onInput} rows=${2} spellcheck="false"
+      placeholder="Type or paste a text" hint="Click words below to hide them, or write [MASK] where one is missing." />
+    <div class="row between">
+      <div class="row examples" role="group" aria-label="Examples"><span class="small muted">Try</span>
+        ${EXAMPLES.map((example) => html`<${Button} class="small" onClick=${() => state.start(example)}>${example.name}<//>`)}
+      </div>
+      <${Button} kind="quiet" icon="link" onClick=${() => copy(location.href, "Link copied")}>Copy link<//>
+    </div>
+  </div>`;
+}
+
+function Filled({ model }) {
+  const filled = predictions();
+  const asking = answer.pending.value;
+  if (!state.words.value.length) return html`<p class="muted">Type a text above to begin.</p>`;
+  return html`<div class="stack filled" aria-busy=${asking}>
+    <${Sentences} filled=${filled} asking=${asking} />
+    ${answer.error.value && html`<${ErrorNote} error=${answer.error.value} retry=${() => question(model, true)} />`}
+    ${asking && !model.loaded && html`<${Waiting}>Loading ${model.id} into memory; the first answer takes longer…<//>`}
+    ${state.masks.value.length === 0
+      ? html`<p class="muted">Nothing is hidden. Click a word to see what the model would put in its place.</p>`
+      : html`<${Candidates} filled=${filled} stale=${asking} />`}
+    ${askedFor && html`<${Details} summary="This request as code"><${Snippets} request=${askedFor} /><//>`}
+    <p class="visually-hidden" role="status" aria-live="polite">${asking ? "" : filled.spoken}</p>
+  </div>`;
+}
+
+/** Asks the model about the text as it stands, unless that has just been asked. */
+function question(chosen, again = false) {
+  const request = requestFor(chosen.id, state.text.value, state.words.value, state.hiddenList.value, state.picks.value);
+  if (!request) {
+    askedFor = null;
+    return answer.clear();
+  }
+  if (!again && JSON.stringify(request) === JSON.stringify(askedFor)) return undefined;
+  askedFor = request;
+  const about = { masks: state.masks.value, picks: state.picks.value };
+  return answer.run(async (signal) => {
+    const given = await ask(request.path, request.body, { signal });
+    if (!chosen.loaded) void refreshModels();
+    return arrange(given, about);
+  }, typing ? TYPING : 0);
+}
+
+const predictions = () => standing(answer.value.value, state.masks.value, state.picks.value);
+
+/** The text with every mask filled as it is shown; null while some are not. */
+function standingText() {
+  const filled = predictions();
+  return filled.text(state.text.value, state.words.value, state.hiddenList.value);
+}
+
+function refreshIfFailed() {
+  if (modelsError.peek()) return refreshModels();
 }

@@ -1,6 +1,44 @@
+// Models: what the store holds, what is in memory, and where each came from.
+import { ago, bytes, compact } from "../../core/format.js";
 import { html } from "../../core/html.js";
-import { Waiting } from "../../ui/status.js";
+import { info, models, modelsError, refreshModels } from "../../core/models.js";
+import { link, route } from "../../core/router.js";
+import { Icon } from "../../ui/icons.js";
+import { Empty, ErrorNote, Waiting } from "../../ui/status.js";
+import { ModelPage } from "./page.js";
 
 export function ModelsView() {
-  return html`<div class="view"><h1>Models</h1><${Waiting} /></div>`;
+  const id = route.value.segments.join("/");
+  return html`<div class="view models">${id ? html`<${ModelPage} key=${id} id=${id} />` : html`<${List} />`}</div>`;
+}
+
+function List() {
+  const all = models.value;
+  const loaded = all?.filter((model) => model.loaded) ?? [];
+  const memory = loaded.reduce((sum, model) => sum + (model.memory_bytes ?? 0), 0);
+  return html`
+    <div class="view-head"><div><h1>Models</h1>
+      <p class="lead">${all ? html`${all.length} in the store, ${loaded.length} in memory${memory ? ` (${bytes(memory)})` : ""}${info.value ? html` on <code>${info.value.device}</code>` : ""}.` : "What the store holds."}</p></div>
+    </div>
+    ${modelsError.value && html`<${ErrorNote} error=${modelsError.value} retry=${refreshModels} />`}
+    ${!all && !modelsError.value && html`<${Waiting}>Looking for models…<//>`}
+    ${all?.length === 0 && html`<${Empty} title="The store is empty"
+      text="Train a model on your own files, or import one with “cloze models import”. It is served as soon as it is there."><a class="button primary" href=${link("jobs")}>Train a model</a><//>`}
+    ${all?.length > 0 && html`<ul class="model-cards">${all.map((model) => html`<li key=${model.name}><${Card} model=${model} /></li>`)}</ul>`}`;
+}
+
+function Card({ model }) {
+  return html`<a class="panel model-card" href=${link("models", [model.name])}>
+    <span class="row between"><h2>${model.name}</h2><${Badges} model=${model} /></span>
+    <p class="model-text">${model.description || `${model.architecture}, ${model.modality}`}</p>
+    <span class="model-facts small muted"><span>${model.modality}</span><span>${compact(model.parameters)} parameters</span><span>version ${model.version}</span><span>${ago(model.created)}</span></span>
+    <${Icon} name="chevron" />
+  </a>`;
+}
+
+export function Badges({ model }) {
+  return html`<span class="row badges">
+    ${model.default && html`<span class="badge">default</span>`}
+    ${model.loaded ? html`<span class="badge accent">in memory${model.memory_bytes ? ` · ${bytes(model.memory_bytes)}` : ""}</span>` : html`<span class="badge">not loaded</span>`}
+  </span>`;
 }

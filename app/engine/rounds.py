@@ -1,0 +1,163 @@
+"""Rows through the batcher: one an item, or as many as an item asks for in its rounds.
+
+Rows of an item in rounds hold no permit of their own, the item has one. Instead a request keeps
+only so many tokens in the queue that the device stays busy: whoever comes next waits for two
+batches of it, not for all its rows.
+"""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, Future
+from contextlib import asynccontextmanager
+from typing import Any
+
+from app.engine.batcher import Batcher, Entry
+from app.engine.runner import Group, Lane
+from app.objectives.base import Prepared, Rounds, TaskHandler
+
+_BATCHES = 2  # of a request, waiting or running: the device works on one while the next is collated
+_ITEMS = 64  # of a request, in their rounds at once
+
+
+async def run_rows(
+    lane: Lane, rows: Sequence[Prepared], futures: Sequence[Future[Any]], batcher: Batcher[Group]
+) -> list[Any]:
+    """The raw result of each row, by its future. The first error is raised; who leaves cancels the futures."""
+    batcher.put(
+        [Entry(row, _cost(row), Group(lane, row.key), future) for row, future in zip(rows, futures, strict=True)]
+    )
+    await _settled(futures)
+    return [future.result() for future in futures]
+
+
+async def in_rounds(
+    lane: Lane,
+    items: Sequence[Prepared | Rounds],
+    permits: Sequence[Future[Any]],
+    batcher: Batcher[Group],
+    executor: Executor,
+) -> list[Any]:
+    """The answer of each item, in order. A permit ends with its item."""
+    room = _Room(_BATCHES * batcher.max_tokens)
+    answers: list[Any] = [None] * len(items)
+    waiting = iter(enumerate(items))
+
+    async def run(rows: Sequence[Prepared]) -> list[Any]:
+        async with room.taken(sum(map(_cost, rows))):
+            futures: list[Future[Any]] = [Future() for _ in rows]
+            try:
+                return await run_rows(lane, rows, futures, batcher)
+            finally:
+                for future in futures:
+                    future.cancel()
+
+    async def answer(rounds: Rounds) -> Any:
+        advance = asyncio.get_running_loop().run_in_executor
+        done, value = await advance(executor, _advance, rounds, None)
+        while not done:
+            parts = await together(run(part) for part in _parts(value, batcher.max_tokens))
+            done, value = await advance(executor, _advance, rounds, [raw for part in parts for raw in part])
+        return value
+
+    async def work() -> None:
+        for index, item in waiting:
+            rounds = _only_round(lane.handler, item) if isinstance(item, Prepared) else item
+            answers[index] = await answer(rounds)
+            permits[index].cancel()
+
+    await together(work() for _ in range(min(_ITEMS, len(items))))
+    return answers
+
+
+async def together(work: Iterable[Coroutine[Any, Any, Any]]) -> list[Any]:
+    """The result of each; when one fails or the caller leaves, the others are cancelled and have ended."""
+    tasks = [asyncio.ensure_future(each) for each in work]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+class _Room:
+    """Tokens that may be in the queue at once. What is larger takes all of it."""
+
+    def __init__(self, tokens: int) -> None:
+        self._total = self._free = tokens
+        self._changed = asyncio.Condition()
+
+    @asynccontextmanager
+    async def taken(self, tokens: int) -> AsyncIterator[None]:
+        tokens = min(tokens, self._total)
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._free >= tokens)
+            self._free -= tokens
+        try:
+            yield
+        finally:
+            self._free += tokens
+            async with self._changed:
+                self._changed.notify_all()
+
+
+def _only_round(handler: TaskHandler, prepared: Prepared) -> Rounds:
+    (raw,) = yield [prepared]
+    return handler.finish(prepared, raw)
+
+
+def _advance(rounds: Rounds, raws: Sequence[Any] | None) -> tuple[bool, Any]:
+    """(False, the next rows) or (True, the answer). A future cannot carry StopIteration."""
+    try:
+        return False, next(rounds) if raws is None else rounds.send(raws)
+    except StopIteration as end:
+        return True, end.value
+
+
+def _parts(rows: Sequence[Prepared], tokens: int) -> Iterator[Sequence[Prepared]]:
+    """Neighbours, of at most so many tokens together; a row beyond that is alone."""
+    start = taken = 0
+    for place, row in enumerate(rows):
+        if taken + _cost(row) > tokens and place > start:
+            yield rows[start:place]
+            start, taken = place, 0
+        taken += _cost(row)
+    if start < len(rows):
+        yield rows[start:]
+
+
+def _cost(row: Prepared) -> int:
+    return max(1, row.cost)
+
+
+async def _settled(futures: Sequence[Future[Any]]) -> None:
+    """Returns when all have a result, raises the first error. Wakes the event loop once, not once a future."""
+    loop = asyncio.get_running_loop()
+    waiter: asyncio.Future[None] = loop.create_future()
+    remaining = len(futures)
+    guard = threading.Lock()
+
+    def settle(error: BaseException | None) -> None:
+        if waiter.done():
+            return
+        if error is None:
+            waiter.set_result(None)
+        else:
+            waiter.set_exception(error)
+
+    def on_done(future: Future[Any]) -> None:
+        nonlocal remaining
+        if future.cancelled():  # by the caller, who no longer waits
+            return
+        error = future.exception()
+        with guard:
+            remaining -= 1
+        if error is not None or remaining == 0:
+            loop.call_soon_threadsafe(settle, error)
+
+    if not futures:
+        return
+    for future in futures:
+        future.add_done_callback(on_done)
+    await waiter

@@ -1,0 +1,44 @@
+// What is embedded, kept while other views are open; texts and model stand in the address too.
+import { batch, computed, signal } from "../../core/html.js";
+import { route, setParams } from "../../core/router.js";
+
+const EXAMPLE = [
+  "Lions hunt in the open savanna.",
+  "A big cat stalks its prey through the grass.",
+  "Wolves chase a deer across the snow.",
+  "Simmer the tomatoes with garlic and basil.",
+  "Bake the bread until its crust is golden.",
+  "The telescope found water on a distant planet.",
+  "Astronauts repaired the space station.",
+].join("\n");
+const LONGEST_SHARED = 6000; // characters
+
+export const text = signal(EXAMPLE);
+export const model = signal(null);
+/** [{name, url, uri, kind}]: files that were dropped; url shows one, uri is sent. */
+export const files = signal([]);
+/** null, or [row, column] of the pair that is looked at. */
+export const pair = signal(null);
+
+export const lines = computed(() => text.value.split("\n").map((line) => line.trim()).filter(Boolean));
+
+let written = null;
+
+export function read() {
+  const { view, params } = route.value;
+  if (view !== "embed" || JSON.stringify(params) === written) return;
+  batch(() => {
+    if (params.text !== undefined) text.value = params.text;
+    if (params.model) model.value = params.model;
+  });
+}
+
+export function write() {
+  const params = {
+    text: text.value === EXAMPLE || text.value.length > LONGEST_SHARED ? undefined : text.value,
+    model: model.value ?? undefined,
+  };
+  if (route.peek().view !== "embed") return;
+  setParams(params);
+  written = JSON.stringify(route.peek().params);
+}

@@ -1,0 +1,65 @@
+// Arithmetic on embeddings. Pure functions; vectors are arrays of numbers.
+
+const dot = (a, b) => a.reduce((sum, value, at) => sum + value * b[at], 0);
+
+/** Cosines of every pair: [n][n], in [-1, 1]. */
+export function similarities(vectors) {
+  const lengths = vectors.map((vector) => Math.sqrt(dot(vector, vector)) || 1);
+  return vectors.map((a, i) => vectors.map((b, j) => (i === j ? 1 : dot(a, b) / (lengths[i] * lengths[j]))));
+}
+
+/**
+ * The two principal components: {points: [[x, y]], shares: [of the variance, each]}. By power
+ * iteration on the centred Gram matrix [n, n], which is small where there are fewer items than dimensions.
+ */
+export function project(vectors) {
+  const count = vectors.length;
+  const mean = vectors[0].map((_, at) => vectors.reduce((sum, vector) => sum + vector[at], 0) / count);
+  const centred = vectors.map((vector) => vector.map((value, at) => value - mean[at]));
+  const gram = centred.map((a) => centred.map((b) => dot(a, b)));
+  const total = gram.reduce((sum, row, at) => sum + row[at], 0);
+  const axes = [0, 1].map(() => {
+    const { value, vector } = leading(gram);
+    for (let i = 0; i < count; i++) for (let j = 0; j < count; j++) gram[i][j] -= value * vector[i] * vector[j];
+    return { value: Math.max(value, 0), vector };
+  });
+  const points = vectors.map((_, at) => axes.map(({ value, vector }) => vector[at] * Math.sqrt(value)));
+  return { points, shares: axes.map(({ value }) => (total > 1e-12 ? value / total : 0)) };
+}
+
+/** The largest eigenvalue of a symmetric matrix without negative ones, and its vector of length 1. */
+function leading(matrix) {
+  let vector = matrix.map((_, at) => Math.sin(at + 1)); // anything that is not orthogonal to it
+  let value = 0;
+  for (let round = 0; round < 300; round++) {
+    const next = matrix.map((row) => dot(row, vector));
+    const length = Math.sqrt(dot(next, next));
+    if (length < 1e-12) return { value: 0, vector: vector.map(() => 0) };
+    vector = next.map((each) => each / length);
+    if (Math.abs(length - value) < 1e-10 * length) break;
+    value = length;
+  }
+  return { value: dot(vector, matrix.map((row) => dot(row, vector))), vector };
+}
+
+/** Embeddings as NumPy reads them: float32, C order, [n, dimensions]. */
+export function npy(vectors) {
+  const shape = `(${vectors.length}, ${vectors[0].length})`;
+  const text = `{'descr': '<f4', 'fortran_order': False, 'shape': ${shape}, }`;
+  const header = text.padEnd(Math.ceil((text.length + 11) / 64) * 64 - 11) + "\n"; // 10 bytes stand before it
+  const bytes = new Uint8Array(10 + header.length + vectors.length * vectors[0].length * 4);
+  const view = new DataView(bytes.buffer);
+  bytes.set([0x93, 0x4e, 0x55, 0x4d, 0x50, 0x59, 1, 0]); // \x93NUMPY, version 1.0
+  view.setUint16(8, header.length, true);
+  bytes.set(new TextEncoder().encode(header), 10);
+  let at = 10 + header.length;
+  for (const vector of vectors) for (const value of vector) view.setFloat32(at, value, true), (at += 4);
+  return bytes;
+}
+
+/** One row an input: its label, then the numbers. Quoted as RFC 4180 has it. */
+export function csv(labels, vectors) {
+  const quoted = (text) => (/[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
+  const head = ["input", ...vectors[0].map((_, at) => `d${at}`)].join(",");
+  return [head, ...vectors.map((vector, at) => [quoted(labels[at]), ...vector].join(","))].join("\r\n") + "\r\n";
+}

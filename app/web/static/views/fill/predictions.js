@@ -1,0 +1,60 @@
+// From the state of the view to a request, and from its answer to what is shown. Pure functions.
+import { isMask, rewrite, shown } from "./words.js";
+
+const CANDIDATES = 6;
+const SEQUENCES = 5;
+
+/**
+ * The request for a text, or null if nothing is hidden. The first input has every open mask; then
+ * comes one for each mask that the reader has filled, with that one open: its candidates beside it.
+ */
+export function requestFor(model, text, words, hidden, picks) {
+  const masks = words.filter((word) => isMask(word, hidden));
+  if (!masks.length) return null;
+  const picked = masks.filter((mask) => picks[mask.index] !== undefined);
+  const open = (except) => rewrite(text, words, hidden, (word) => (word.index === except ? null : (picks[word.index] ?? null)));
+  const several = masks.length - picked.length > 1;
+  const inputs = [...(picked.length < masks.length ? [open(null)] : []), ...picked.map((mask) => open(mask.index))];
+  const body = { model, input: inputs.length === 1 ? inputs[0] : inputs, top_k: CANDIDATES };
+  if (several) body.num_sequences = SEQUENCES;
+  return { path: "/v1/fill-mask", body };
+}
+
+/** The answer by mask: {candidates: {index: […]}, sequences: [{share, words: {index: word}, text}]}. */
+export function arrange(answer, { masks, picks }) {
+  const candidates = {};
+  const openMasks = masks.filter((mask) => picks[mask.index] === undefined);
+  const picked = masks.filter((mask) => picks[mask.index] !== undefined);
+  const [first, rest] = openMasks.length ? [answer.data[0], answer.data.slice(1)] : [null, answer.data];
+  openMasks.forEach((mask, at) => (candidates[mask.index] = first.masks[at].candidates));
+  picked.forEach((mask, nth) => {
+    // Among the masks of its own input it stands where it stands among those that are open, and itself.
+    const at = masks.filter((each) => each === mask || picks[each.index] === undefined).indexOf(mask);
+    candidates[mask.index] = rest[nth].masks[at].candidates;
+  });
+  const sequences = (first?.sequences ?? []).map((each) => ({
+    share: Math.exp(each.log_prob),
+    text: each.sequence,
+    words: Object.fromEntries(openMasks.map((mask, at) => [mask.index, each.tokens[at].token_str.trim()])),
+  }));
+  return { candidates, sequences, model: answer.model };
+}
+
+/**
+ * What is shown now: the last answer, as far as it is about masks that are still there. `word(index)`:
+ * the reader's, else the best of all masks together, else the best of this mask; null before any answer.
+ */
+export function standing(answer, masks, picks) {
+  const candidates = Object.fromEntries(masks.flatMap((mask) => (answer?.candidates[mask.index] ? [[mask.index, answer.candidates[mask.index]]] : [])));
+  const best = answer?.sequences[0]?.words ?? {};
+  const word = (index) => picks[index] ?? best[index] ?? candidates[index]?.[0]?.token_str.trim() ?? null;
+  const spoken = masks.map((mask, at) => `Mask ${at + 1}: ${word(mask.index) === null ? "no answer yet" : shown(word(mask.index))}`).join("; ");
+  return {
+    masks,
+    candidates,
+    sequences: answer?.sequences ?? [],
+    word,
+    spoken: masks.length ? spoken : "Nothing is hidden",
+    text: (text, words, hidden) => (masks.some((mask) => word(mask.index) === null) ? null : rewrite(text, words, hidden, (each) => word(each.index))),
+  };
+}

@@ -1,0 +1,37 @@
+// The figure: the text with hidden words in grey, and under it the same with the model's words in green.
+import { html } from "../../core/html.js";
+import { Icon } from "../../ui/icons.js";
+import * as state from "./state.js";
+import { isMask, shown, tail } from "./words.js";
+
+export function Sentences({ filled, asking }) {
+  const words = state.words.value;
+  const hidden = state.hiddenList.value;
+  const end = tail(state.text.value, words);
+  return html`<div class="figure">
+    <div class="sentence" role="group" aria-label="Words to hide">
+      ${words.map((word) => html`<${Hideable} key=${word.index} word=${word} masked=${isMask(word, hidden)} standing=${filled.word(word.index)} after=${after(words, word, end)} />`)}
+    </div>
+    ${filled.masks.length > 0 && html`
+      <div class="figure-arrow"><${Icon} name="down" /></div>
+      <p class=${`sentence ${asking ? "stale" : ""}`} aria-label="With the model’s words">
+        ${words.map((word) => html`<${Shown} key=${word.index} word=${word} masked=${isMask(word, hidden)} filled=${filled} after=${after(words, word, end)} />`)}
+      </p>`}
+  </div>`;
+}
+
+/** What follows a word up to the next one, without the spaces: they are the gaps between chips. */
+const after = (words, word, end) => (words[word.index + 1]?.before ?? end).trim();
+
+function Hideable({ word, masked, standing, after }) {
+  const name = word.literal ? `Mask${standing ? `; take “${shown(standing)}”` : ""}` : masked ? `${word.text}, hidden; show it` : `${word.text}; hide it`;
+  return html`<span class="unit"><button type="button" class=${`word ${masked ? "masked" : ""}`} aria-pressed=${masked ? "true" : "false"}
+    aria-label=${name} title=${masked && !word.literal ? word.text : undefined} onClick=${() => state.toggle(word, standing)}>${word.literal ? "mask" : word.text}</button>${after}</span>`;
+}
+
+function Shown({ word, masked, filled, after }) {
+  if (!masked) return html`<span class="unit"><span class="word">${word.text}</span>${after}</span>`;
+  const standing = filled.word(word.index);
+  const own = state.picks.value[word.index] !== undefined;
+  return html`<span class="unit"><span class=${`word ${standing === null ? "masked" : "predicted"} ${own ? "own" : ""}`}>${standing === null ? "mask" : shown(standing)}</span>${after}</span>`;
+}

@@ -1,0 +1,88 @@
+// What the view is about, kept while other views are open, and in the address so that it can be shared.
+import { batch, computed, signal } from "../../core/html.js";
+import { route, setParams } from "../../core/router.js";
+import { follow, isMask, readMarks, split, writeMarks } from "./words.js";
+
+export const FOUNDING = "The [MASK] chase the [MASK] in the savanna.";
+const LONGEST_SHARED = 6000; // characters; longer texts stay out of the address
+
+export const text = signal(FOUNDING);
+/** Indices of hidden words → true. Masks that were typed are not among them. */
+export const hidden = signal({});
+/** Indices of masks → the word that the reader has chosen for them. */
+export const picks = signal({});
+export const model = signal(null); // an id, or null for the first that can
+export const tab = signal("fill"); // or "whole"
+
+export const words = computed(() => split(text.value));
+export const hiddenList = computed(() => Object.keys(hidden.value).map(Number));
+export const masks = computed(() => words.value.filter((word) => isMask(word, hiddenList.value)));
+
+let written = null; // the address as this view has last made it
+
+export function edit(value) {
+  batch(() => {
+    hidden.value = follow(text.value, value, hidden.value);
+    picks.value = follow(text.value, value, picks.value);
+    text.value = value;
+  });
+}
+
+/** Hides a word, or shows it again. A mask that was typed becomes the word that stands there now. */
+export function toggle(word, standing) {
+  batch(() => {
+    const { [word.index]: _, ...otherPicks } = picks.value;
+    picks.value = otherPicks;
+    if (word.literal) {
+      if (standing) text.value = text.value.slice(0, word.start) + standing + text.value.slice(word.end);
+    } else if (hidden.value[word.index]) {
+      const { [word.index]: __, ...others } = hidden.value;
+      hidden.value = others;
+    } else hidden.value = { ...hidden.value, [word.index]: true };
+  });
+}
+
+export function pick(index, word) {
+  const { [index]: was, ...others } = picks.value;
+  picks.value = was === word ? others : { ...others, [index]: word };
+}
+
+export function start(example) {
+  batch(() => {
+    text.value = example.text;
+    hidden.value = Object.fromEntries((example.hide ?? []).map((index) => [index, true]));
+    picks.value = {};
+  });
+}
+
+/** Takes the state out of the address, unless the address is our own. */
+export function read() {
+  const { view, params } = route.value;
+  if (view !== "fill" || JSON.stringify(params) === written) return;
+  batch(() => {
+    if (params.text !== undefined) {
+      text.value = params.text;
+      hidden.value = Object.fromEntries((params.hide ?? "").split(",").filter(Boolean).map((index) => [Number(index), true]));
+      picks.value = readMarks(params.pick);
+    }
+    if (params.model) model.value = params.model;
+    if (params.tab) tab.value = params.tab === "whole" ? "whole" : "fill";
+  });
+}
+
+export function write() {
+  const isStart = text.value === FOUNDING && !masksTouched() && !model.value && tab.value === "fill";
+  const shared = text.value.length <= LONGEST_SHARED;
+  const params = {
+    text: shared ? text.value : undefined,
+    hide: shared ? hiddenList.value.join(",") : undefined,
+    pick: shared ? writeMarks(picks.value) : undefined,
+    model: model.value ?? undefined,
+    tab: tab.value === "whole" ? "whole" : undefined,
+  };
+  if (route.peek().view !== "fill") return;
+  setParams(isStart ? {} : params);
+  written = JSON.stringify(route.peek().params);
+}
+
+const masksTouched = () => hiddenList.value.length > 0 || Object.keys(picks.value).length > 0;
