@@ -3,7 +3,7 @@ import { duration } from "../../core/format.js";
 import { html, useEffect, useRef, useState } from "../../core/html.js";
 import { Button } from "../../ui/controls.js";
 import { Painter } from "./painter.js";
-import { paint } from "./painting.js";
+import { isHidden, paint } from "./painting.js";
 import { RangePainter } from "./range-painter.js";
 import { mode, ranges } from "./state.js";
 
@@ -13,7 +13,7 @@ export function AudioPanels({ answer, mask, brush, stale }) {
   const [steps, bands] = mask.shape;
   const extent = size ? Math.min(size.width / (size.height / bands), steps) : steps;
   const painter = html`<${Painter} label="Mask of the sound" columns=${steps} rows=${bands} extent=${extent} brush=${brush}
-    hidden=${(x, y) => mask.flat[x * bands + bands - 1 - y] === 1}
+    hidden=${(x, y) => isHidden(x * bands + bands - 1 - y)}
     describe=${(x, y) => `${seconds ? `${((x / extent) * seconds).toFixed(2)} seconds` : `Step ${x + 1}`}, band ${bands - y} of ${bands}`}
     onPaint=${(cells, value) => paint(cells.map(([x, y]) => x * bands + bands - 1 - y), value)} />`;
   const rangePainter = seconds && html`<${RangePainter} seconds=${seconds} ranges=${ranges.value} onChange=${(next) => (ranges.value = next)} />`;

@@ -1,7 +1,7 @@
 // Original, masked and predicted picture side by side; the masked one is painted on.
 import { html } from "../../core/html.js";
 import { Painter } from "./painter.js";
-import { paint } from "./painting.js";
+import { isHidden, paint } from "./painting.js";
 
 export function ImagePanels({ answer, mask, brush, stale }) {
   const [rows, columns] = mask.shape;
@@ -10,7 +10,7 @@ export function ImagePanels({ answer, mask, brush, stale }) {
     <figure class="picture">
       <div class="picture-frame"><img src=${answer.media.original} alt="" draggable="false" />
         <${Painter} label="Mask of the picture" columns=${columns} rows=${rows} brush=${brush}
-          hidden=${(x, y) => mask.flat[y * columns + x] === 1}
+          hidden=${(x, y) => isHidden(y * columns + x)}
           describe=${(x, y) => `Row ${y + 1}, column ${x + 1}`}
           onPaint=${(cells, value) => paint(cells.map(([x, y]) => y * columns + x), value)} /></div>
       <figcaption>Masked <span class="muted">what the model sees; paint here</span></figcaption>

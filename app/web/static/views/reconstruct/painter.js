@@ -13,8 +13,10 @@ const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], Arrow
 export function Painter({ columns, rows, extent = columns, hidden, onPaint, describe, brush = 1, label }) {
   const canvas = useRef();
   const stroke = useRef(null);
+  const place = useRef(null); // where the keyboard is: keys may come faster than what they change is drawn
   const help = useId();
-  const [cursor, setCursor] = useState(null);
+  const [cursor, showCursor] = useState(null);
+  const setCursor = (cell) => showCursor((place.current = cell));
   const [said, say] = useState("");
 
   useEffect(() => {
@@ -51,7 +53,7 @@ export function Painter({ columns, rows, extent = columns, hidden, onPaint, desc
   const onPointerUp = () => (stroke.current = null);
 
   const onKeyDown = (event) => {
-    const [x, y] = cursor ?? [0, 0];
+    const [x, y] = place.current ?? [0, 0];
     if (event.key === " " || event.key === "Enter") {
       event.preventDefault();
       const value = hidden(x, y) ? 0 : 1;
@@ -69,7 +71,7 @@ export function Painter({ columns, rows, extent = columns, hidden, onPaint, desc
   };
 
   return html`<div class="painter" role="application" tabindex="0" aria-label=${label} aria-describedby=${help}
-      onKeyDown=${onKeyDown} onFocus=${(e) => e.target.matches(":focus-visible") && setCursor((at) => at ?? [0, 0])} onBlur=${() => setCursor(null)}>
+      onKeyDown=${onKeyDown} onFocus=${(e) => e.target.matches(":focus-visible") && setCursor(place.current ?? [0, 0])} onBlur=${() => setCursor(null)}>
     <canvas ref=${canvas} onPointerDown=${onPointerDown} onPointerMove=${onPointerMove} onPointerUp=${onPointerUp}
       onPointerCancel=${onPointerUp}></canvas>
     <span id=${help} class="visually-hidden">Arrow keys move, space hides or shows a patch, shift with an arrow goes on painting.</span>

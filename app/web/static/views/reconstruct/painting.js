@@ -8,6 +8,9 @@ function start() {
   return shown && { shape: shown.shape, flat: shown.flat.slice() };
 }
 
+/** Whether a patch is hidden as things stand, whatever has been drawn of it yet. */
+export const isHidden = (offset) => shownMask()?.flat[offset] === 1;
+
 /** Sets patches; offsets: where they lie in the flat mask. */
 export function paint(offsets, value) {
   const next = start();

@@ -21,7 +21,7 @@ export const modelId = signal(null);
 /** The newest answer, with its media as object URLs. */
 export const answer = latest();
 
-let kept = []; // object URLs of the answer that is shown
+let kept = [[], []]; // object URLs of the answer that is shown, and of the one before it, which may still be drawn
 
 export function readParams(params) {
   batch(() => {
@@ -53,8 +53,11 @@ export function toParams() {
 /** A new item is masked at random: a mask that was painted for another one says nothing of it. */
 export function show(next) {
   batch(() => {
-    if (item.value) Object.assign(painted, { value: null }) && (ranges.value = []);
-    if (item.value && mode.value !== "random") mode.value = "random";
+    if (item.value) {
+      painted.value = null;
+      ranges.value = [];
+      mode.value = "random";
+    }
     item.value = next;
   });
 }
@@ -89,14 +92,13 @@ export function reconstruct(model, delay) {
 }
 
 function withUrls(response) {
-  const old = kept;
   const media = {};
   for (const [name, { media_type: type, data }] of Object.entries(response.media)) {
     const bytes = Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0));
     media[name] = URL.createObjectURL(new Blob([bytes], { type }));
   }
-  kept = Object.values(media);
-  setTimeout(() => old.forEach((url) => URL.revokeObjectURL(url)), 2000); // what is on its way out may still be shown
+  kept[1].forEach((url) => URL.revokeObjectURL(url));
+  kept = [Object.values(media), kept[0]];
   const flat = flatten(response.mask);
   return { ...response, media, shape: shapeOf(response.mask), flat, share: countHidden(flat) / flat.length };
 }

@@ -2,7 +2,7 @@
 import { html, useEffect, useRef, useState } from "../../core/html.js";
 import { Button, Segmented } from "../../ui/controls.js";
 import { Painter } from "./painter.js";
-import { paint } from "./painting.js";
+import { isHidden, paint } from "./painting.js";
 
 const DRIFT = 0.07; // seconds that films may be apart
 
@@ -53,7 +53,7 @@ export function VideoPanels({ answer, mask, brush, stale }) {
       <${Film} film=${films[0]} title="Original" src=${answer.media.original} />
       <${Film} film=${films[1]} title="Masked" note="what the model sees; paint here" src=${answer.media.original}>
         <${Painter} label="Mask of the video" columns=${columns} rows=${rows} brush=${brush}
-          hidden=${(x, y) => mask.flat[(moment * rows + y) * columns + x] === 1}
+          hidden=${(x, y) => isHidden((moment * rows + y) * columns + x)}
           describe=${(x, y) => `Moment ${moment + 1}, row ${y + 1}, column ${x + 1}`}
           onPaint=${(cells, value) => paint(offsets(cells), value)} /><//>
       <${Film} film=${films[2]} title="Predicted" note="what it makes of that" predicted src=${answer.media.predicted} />
