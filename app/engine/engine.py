@@ -4,6 +4,7 @@ import asyncio
 import math
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor, Future
+from itertools import chain
 from typing import Any, TypeVar
 
 from app.engine.batcher import Batcher
@@ -31,6 +32,7 @@ class Engine:
     def __init__(self, entry: ModelEntry, objective: Objective, runner: Runner, executor: Executor) -> None:
         self.entry = entry
         self.objective = objective
+        self.memory_bytes = weight_bytes(objective)
         self._batcher: Batcher[Group] = runner.batcher
         self._executor = executor
         self._lanes = {task: Lane(entry.id, task, handler) for task, handler in objective.tasks.items()}
@@ -95,6 +97,11 @@ class Engine:
         finally:
             for chunk in chunks:
                 chunk.cancel()
+
+
+def weight_bytes(objective: Objective) -> int:
+    """Of the model's weights; what a forward takes beside them is not counted."""
+    return sum(tensor.nbytes for tensor in chain(objective.model.parameters(), objective.model.buffers()))
 
 
 def _each(function: Callable[[T], R], items: Iterable[T]) -> list[R]:

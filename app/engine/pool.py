@@ -104,6 +104,10 @@ class EnginePool:
         """Ids as name@version, most recently used first."""
         return list(reversed(self._engines))
 
+    def memory(self) -> dict[str, int]:
+        """Bytes of each loaded model's weights, by name@version."""
+        return {key: engine.memory_bytes for key, engine in self._engines.items()}
+
     async def get(self, model_id: str | None = None) -> Engine:
         """The engine of the model that the id means now, loaded if need be.
 
@@ -138,11 +142,11 @@ class EnginePool:
 
         A bare name unloads every loaded version of it. Works for models that the store has deleted.
         """
-        keys = [key for key, engine in self._engines.items() if model_id in (key, engine.entry.name)]
+        known = dict.fromkeys((*self._engines, *self._loading))
+        keys = [key for key in known if model_id in (key, key.rpartition("@")[0])]
         if not keys:
             keys = [(await self._entry(model_id)).id]
-        loading = [self._loading[key] for key in keys if key in self._loading]
-        if loading:
+        if loading := [self._loading[key] for key in keys if key in self._loading]:
             await asyncio.wait(loading)
         for key in keys:
             if key in self._engines:  # popped in the call: a name for it here would keep it alive

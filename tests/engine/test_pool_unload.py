@@ -103,6 +103,25 @@ def test_unload_during_a_load_unloads_it(publish: Callable[[str], str], loader: 
     run(main)
 
 
+def test_unload_of_a_model_that_is_deleted_while_it_loads(
+    store: ModelStore, publish: Callable[[str], str], loader: Loader, run: Callable[..., Any]
+):
+    publish("ant")
+    loader.gate.clear()
+
+    async def main(pool: EnginePool) -> None:
+        loading = asyncio.create_task(pool.get("ant"))
+        await occurs(loader.entered)
+        store.delete("ant")
+        unloading = asyncio.create_task(pool.unload("ant@1"))
+        loader.gate.set()
+        await loading
+        await unloading
+        assert pool.loaded() == []
+
+    run(main)
+
+
 def test_a_deleted_model_is_dropped(store: ModelStore, publish: Callable[[str], str], loader: Loader, run: Any):
     for name in ("ant", "ant", "bee"):
         publish(name)

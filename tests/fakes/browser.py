@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, BrowserContext, Page, Playwright, Route
+from playwright.sync_api import Browser, BrowserContext, Page, Playwright, Route, expect
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 ARGUMENTS = [
@@ -23,7 +23,9 @@ ARGUMENTS = [
     "--disable-dev-shm-usage",
 ]
 WIDE, NARROW = {"width": 1280, "height": 860}, {"width": 360, "height": 740}
-PATIENCE = 20_000  # ms
+PATIENCE = 60_000  # ms, on a busy machine
+
+expect.set_options(timeout=PATIENCE)
 
 
 def find_browser(playwright: Playwright) -> str | None:
@@ -40,9 +42,9 @@ class Visit:
         self.origin = origin
         self.faults: list[str] = []
         self.expected: list[str] = []  # parts of messages that a test provokes: a 500's line in the console
-        context.set_default_timeout(PATIENCE)
-        context.route(lambda url: not self._is_own(url), self._refuse)
         self.page: Page = context.new_page()
+        self.page.set_default_timeout(PATIENCE)
+        self.page.route(lambda url: not self._is_own(url), self._refuse)
         self.page.on("console", lambda message: message.type == "error" and self.faults.append(message.text))
         self.page.on("pageerror", lambda error: self.faults.append(str(error)))
 
@@ -59,14 +61,14 @@ class Visit:
 
     def go(self, fragment: str = "") -> Page:
         """Opens the page anew at `#…`, and waits until the shell is there."""
-        self.page.goto("about:blank")
+        if self.page.url.startswith(self.origin):
+            self.page.goto("about:blank")  # else only the fragment would change
         self.page.goto(f"{self.origin}/{fragment}")
         self.page.get_by_role("navigation", name="Views").wait_for()
         return self.page
 
     def check_accessibility(self) -> None:
         """axe-core finds nothing serious or critical in what is shown now, light and dark."""
-        self.page.emulate_media(reduced_motion="reduce")
         for scheme in ("light", "dark"):
             self.page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
             found: dict[str, Any] = Axe().run(self.page).response
@@ -89,10 +91,14 @@ class Visit:
             self.page.set_viewport_size(before)
 
 
+def new_context(browser: Browser, **options: Any) -> BrowserContext:
+    return browser.new_context(**{"viewport": WIDE, "reduced_motion": "reduce", **options})
+
+
 @contextmanager
 def visiting(browser: Browser, origin: str, **options: Any) -> Iterator[Visit]:
-    """A fresh context (no storage of earlier ones), checked at its end."""
-    context = browser.new_context(**{"viewport": WIDE, "locale": "en-GB", **options})
+    """A visit in a context of its own (no storage, no cache of earlier ones), checked at its end."""
+    context = new_context(browser, **options)
     try:
         visit = Visit(context, origin)
         yield visit

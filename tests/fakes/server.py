@@ -9,8 +9,8 @@ import uvicorn
 
 
 @contextmanager
-def serving(app: Any) -> Iterator[str]:
-    """The address of the running application: http://127.0.0.1:PORT."""
+def serving(app: Any, port: int = 0) -> Iterator[str]:
+    """The address of the running application: http://127.0.0.1:PORT; by default, on a free port."""
     started = threading.Event()
 
     class Server(uvicorn.Server):
@@ -18,7 +18,7 @@ def serving(app: Any) -> Iterator[str]:
             await super().startup(sockets)
             started.set()
 
-    server = Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning", lifespan="on"))
+    server = Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="warning", lifespan="on"))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     try:

@@ -3,12 +3,12 @@
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Playwright, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Playwright, sync_playwright
 
 from app.objectives.registry import load
 from app.store.importer import import_model
 from app.store.store import ModelStore
-from tests.fakes.browser import ARGUMENTS, Visit, find_browser, visiting
+from tests.fakes.browser import ARGUMENTS, Visit, find_browser, new_context
 from tests.fakes.cloze import Server
 from tests.fakes.tiny_models import tiny_bert_folder
 
@@ -48,7 +48,18 @@ def origin(cloze: Server) -> str:
     return cloze.wait_for(r"Listening on (http://127\.0\.0\.1:\d+)\n")[1]
 
 
+@pytest.fixture(scope="session")
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    """Shared by most visits, so that the page's files come from the browser's cache."""
+    context = new_context(browser)
+    yield context
+    context.close()
+
+
 @pytest.fixture
-def visit(browser: Browser, origin: str) -> Iterator[Visit]:
-    with visiting(browser, origin) as visit:
-        yield visit
+def visit(context: BrowserContext, origin: str) -> Iterator[Visit]:
+    """A new tab. A test that leaves something in local storage takes `visiting` instead."""
+    visit = Visit(context, origin)
+    yield visit
+    visit.page.close()
+    visit.check()

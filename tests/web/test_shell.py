@@ -2,9 +2,9 @@
 
 import re
 
-from playwright.sync_api import expect
+from playwright.sync_api import Browser, expect
 
-from tests.fakes.browser import Visit
+from tests.fakes.browser import Visit, visiting
 
 VIEWS = ["Fill", "Reconstruct", "Embed", "Jobs", "Models"]
 
@@ -24,14 +24,15 @@ def test_an_unknown_view_leads_back(visit: Visit) -> None:
     expect(page).to_have_title("Fill · Cloze")
 
 
-def test_the_theme_is_kept(visit: Visit) -> None:
-    page = visit.go()
-    for theme in ("light", "dark"):
-        page.get_by_role("button", name=re.compile("Theme")).click()
-        expect(page.locator("html")).to_have_attribute("data-theme", theme)
-    page.reload()
-    expect(page.locator("html")).to_have_attribute("data-theme", "dark")
-    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(18, 20, 21)"
+def test_the_theme_is_kept(browser: Browser, origin: str) -> None:
+    with visiting(browser, origin) as visit:
+        page = visit.go()
+        for theme in ("light", "dark"):
+            page.get_by_role("button", name=re.compile("Theme")).click()
+            expect(page.locator("html")).to_have_attribute("data-theme", theme)
+        page.reload()
+        expect(page.locator("html")).to_have_attribute("data-theme", "dark")
+        assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(18, 20, 21)"
 
 
 def test_the_keyboard_reaches_the_content_at_once(visit: Visit) -> None:

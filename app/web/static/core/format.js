@@ -3,7 +3,7 @@
 const NUMBER = new Intl.NumberFormat("en", { maximumFractionDigits: 2 });
 const COMPACT = new Intl.NumberFormat("en", { notation: "compact", maximumSignificantDigits: 3 });
 
-export const number = (value) => (value === null || value === undefined ? "–" : NUMBER.format(value));
+export const number = (value) => (value === null || value === undefined ? "–" : NUMBER.format(value).replace("-", "−"));
 export const compact = (value) => (value === null || value === undefined ? "–" : COMPACT.format(value));
 
 /** 0.4213 → "42%"; small ones keep two digits: 0.00423 → "0.42%". */

@@ -9,14 +9,18 @@ export function Dialog({ title, onClose, children, wide = false }) {
   useEffect(() => {
     const dialog = ref.current;
     dialog.showModal();
-    return () => dialog.close();
+    return () => {
+      ref.current = null;
+      dialog.close();
+    };
   }, []);
   const cancel = (event) => {
     event.preventDefault();
     onClose?.();
   };
+  const closed = () => !onClose && ref.current?.showModal(); // a second Escape closes it whatever we say
   const beside = (event) => event.target === ref.current && onClose?.();
-  return html`<dialog class=${`dialog ${wide ? "wide" : ""}`} ref=${ref} aria-labelledby=${id} onCancel=${cancel} onMouseDown=${beside}>
+  return html`<dialog class=${`dialog ${wide ? "wide" : ""}`} ref=${ref} aria-labelledby=${id} onCancel=${cancel} onClose=${closed} onMouseDown=${beside}>
     <div class="dialog-head"><h2 id=${id}>${title}</h2>
       ${onClose && html`<${Button} kind="quiet" icon="close" aria-label="Close" onClick=${onClose} />`}</div>
     <div class="dialog-body">${children}</div>

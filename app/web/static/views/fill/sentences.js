@@ -4,14 +4,17 @@ import { Icon } from "../../ui/icons.js";
 import * as state from "./state.js";
 import { isMask, shown, tail } from "./words.js";
 
+const MOST = 1500; // words that are shown; no model of today reads more, and each is a button
+
 export function Sentences({ filled, asking }) {
-  const words = state.words.value;
+  const words = state.words.value.slice(0, MOST);
   const hidden = state.hiddenList.value;
   const end = tail(state.text.value, words);
   return html`<div class="figure">
     <div class="sentence" role="group" aria-label="Words to hide">
       ${words.map((word) => html`<${Hideable} key=${word.index} word=${word} masked=${isMask(word, hidden)} standing=${filled.word(word.index)} after=${after(words, word, end)} />`)}
     </div>
+    ${state.words.value.length > MOST && html`<p class="small muted">Only the first ${MOST} words are shown.</p>`}
     ${filled.masks.length > 0 && html`
       <div class="figure-arrow"><${Icon} name="down" /></div>
       <p class=${`sentence ${asking ? "stale" : ""}`} aria-label="With the model’s words">

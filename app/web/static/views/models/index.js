@@ -18,7 +18,7 @@ function List() {
   const memory = loaded.reduce((sum, model) => sum + (model.memory_bytes ?? 0), 0);
   return html`
     <div class="view-head"><div><h1>Models</h1>
-      <p class="lead">${all ? html`${all.length} in the store, ${loaded.length} in memory${memory ? ` (${bytes(memory)})` : ""}${info.value ? html` on <code>${info.value.device}</code>` : ""}.` : "What the store holds."}</p></div>
+      <p class="lead">${all ? `${all.length} in the store, ${loaded.length} in memory${memory ? ` (${bytes(memory)})` : ""}${info.value ? `, on ${info.value.device}` : ""}.` : "What the store holds."}</p></div>
     </div>
     ${modelsError.value && html`<${ErrorNote} error=${modelsError.value} retry=${refreshModels} />`}
     ${!all && !modelsError.value && html`<${Waiting}>Looking for models…<//>`}

@@ -68,8 +68,11 @@ function Head({ model }) {
   const remove = async () => {
     const text = `Version ${model.version} of ${model.name} and its files go for good. Models that were made from it stay.`;
     if (!(await confirm({ title: `Delete ${id}?`, text, action: "Delete" }))) return;
-    await act("delete", () => change("DELETE", pathOf(id)), `${id} is deleted`);
-    if (!models.value?.some((each) => idOf(each) === id)) navigate("models");
+    const deleted = async () => {
+      await change("DELETE", pathOf(id));
+      navigate("models"); // before this page asks for what is gone
+    };
+    await act("delete", deleted, `${id} is deleted`);
   };
   return html`<div class="view-head">
     <div><div class="row"><h1>${model.name}</h1><${Badges} model=${model} /></div><p class="lead">${model.description}</p></div>
