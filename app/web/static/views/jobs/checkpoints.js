@@ -8,7 +8,8 @@ import { ErrorNote, Waiting } from "../../ui/status.js";
 import { toast, toastError } from "../../ui/toast.js";
 import { JOBS } from "./watch.js";
 
-export function Checkpoints({ job }) {
+/** messages: how many the job has told; a new checkpoint is told by one. */
+export function Checkpoints({ job, messages }) {
   const [found, setFound] = useState(null);
   const [error, setError] = useState(null);
   const [publishing, setPublishing] = useState(null);
@@ -17,7 +18,7 @@ export function Checkpoints({ job }) {
     const controller = new AbortController();
     get(`${path}?limit=100`, { signal: controller.signal }).then((page) => setFound(page.data), (failed) => isAbort(failed) || setError(failed));
     return () => controller.abort();
-  }, [job.id, job.status, job.progress.step]);
+  }, [job.id, job.status, messages]);
   const publish = async (checkpoint) => {
     setPublishing(checkpoint.id);
     try {

@@ -97,7 +97,7 @@ function Views({ job, watched }) {
     pictures: () => html`<${Pictures} id=${job.id} names=${pictures} psnr=${watched.series.value.get("eval_psnr")} />`,
     events: () => html`<${Events} events=${watched.messages.value} />`,
     log: () => html`<${Log} job=${job} />`,
-    checkpoints: () => html`<${Checkpoints} job=${job} />`,
+    checkpoints: () => html`<${Checkpoints} job=${job} messages=${watched.messages.value.length} />`,
     settings: () => html`<${Settings} job=${job} />`,
   }[chosen];
   return html`<${Tabs} label="What is known of the job" tabs=${tabs} chosen=${chosen} onChoose=${(tab) => setParams({ tab: tab === "curves" ? null : tab })}>${panel()}<//>`;

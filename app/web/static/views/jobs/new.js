@@ -77,7 +77,7 @@ export function NewJob() {
       <aside class="aside panel stack">
         <${Estimate} validation=${validation} modality=${job.modality.value} minutes=${minutes} workers=${workers} ready=${Boolean(request)} />
         ${failed && html`<${ErrorNote} error=${failed} />`}
-        <${Button} kind="primary" type="submit" busy=${sending} disabled=${!request || Boolean(validation.error.value)}>Start training<//>
+        <${Button} kind="primary" type="submit" busy=${sending} disabled=${!request || validation.error.value?.status < 500}>Start training<//>
         ${!request && html`<p class="small muted">${missing(job)}</p>`}
       </aside>
     </form>
