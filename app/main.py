@@ -21,6 +21,7 @@ from app.api.routes import (
     job_artifacts,
     job_control,
     job_watch,
+    methods,
     models,
     reconstruct,
     score,
@@ -114,6 +115,7 @@ def _add_routes(app: FastAPI) -> None:
             for prefix, tag in _JOB_PATHS.items()
             for routes in (jobs_routes, job_control, job_watch, job_artifacts)
         ),
+        methods.router,
         workers.router,
         huggingface.router,
         system.router,

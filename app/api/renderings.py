@@ -5,7 +5,15 @@ from dataclasses import dataclass
 
 from app.media.audio import encode_wav
 from app.media.images import Pixels, encode_animated_webp, encode_png
-from app.media.panels import clip_panels, grey_out, image_panels, moving_panels, spectrogram_panels, to_pixels
+from app.media.panels import (
+    clip_panels,
+    grey_out,
+    image_panels,
+    moving_panels,
+    spectrogram_panels,
+    spectrograms,
+    to_pixels,
+)
 from app.media.video import encode_mp4
 from app.objectives.audio.sound import Sound, resound
 from app.objectives.reconstruction import ReconstructResult
@@ -31,6 +39,11 @@ def _image_panels(result: ReconstructResult) -> bytes:
 
 def _spectrogram_panels(result: ReconstructResult) -> bytes:
     return encode_png(spectrogram_panels(result.original, result.hidden, result.predicted))
+
+
+def _spectrogram(which: int) -> Renderer:
+    """0: original, 1: masked, 2: predicted."""
+    return lambda result: encode_png(spectrograms(result.original, result.hidden, result.predicted)[which])
 
 
 def _original_sound(result: ReconstructResult) -> bytes:
@@ -87,6 +100,9 @@ RENDERINGS: dict[Modality, Rendering] = {
         parts={
             "original": (WAV, _original_sound),
             "predicted": (WAV, _predicted_sound),
+            "original_spectrogram": (PNG, _spectrogram(0)),
+            "masked_spectrogram": (PNG, _spectrogram(1)),
+            "predicted_spectrogram": (PNG, _spectrogram(2)),
             "panels": (PNG, _spectrogram_panels),
         },
     ),

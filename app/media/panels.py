@@ -32,15 +32,27 @@ def spectrogram_panels(original: Floats, hidden: NDArray[np.bool_], predicted: F
     by side, those of a longer one are stacked. What is longer than LINE frames goes on below, and of what is
     very long some frames are left out.
     """
-    step = -(-len(original) // (LINE * MAX_LINES))
+    panels = spectrograms(original, hidden, predicted, LINE * MAX_LINES)
+    frames = panels[0].shape[1]
+    if len(panels) * frames <= LINE:
+        return side_by_side([enlarge(panel) for panel in panels])
+    width = min(LINE, frames)
+    lines = [stack([_widened(p[:, at : at + width], width) for p in panels]) for at in range(0, frames, width)]
+    return stack(lines)
+
+
+def spectrograms(
+    original: Floats, hidden: NDArray[np.bool_], predicted: Floats, max_frames: int = 4 * LINE
+) -> tuple[Pixels, Pixels, Pixels]:
+    """The three panels of a sound, a pixel a frame and band; of one longer than `max_frames` some are left out.
+
+    original, predicted [T, F, 1] in [0, 1]; hidden [T, F] → three of uint8 [F, T', 3]
+    """
+    step = -(-len(original) // max_frames)
     seen, guess, grey = original[::step, ::-1, 0], predicted[::step, ::-1, 0], hidden[::step, ::-1]
     masked = np.where(grey[..., None], np.uint8(round(GREY * 255)), colours(seen))
-    panels = [panel.swapaxes(0, 1) for panel in (colours(seen), masked, colours(guess))]
-    if len(panels) * len(seen) <= LINE:
-        return side_by_side([enlarge(panel) for panel in panels])
-    width = min(LINE, len(seen))
-    lines = [stack([_widened(p[:, at : at + width], width) for p in panels]) for at in range(0, len(seen), width)]
-    return stack(lines)
+    first, second, third = (panel.swapaxes(0, 1) for panel in (colours(seen), masked, colours(guess)))
+    return first, second, third
 
 
 def _widened(pixels: Pixels, width: int) -> Pixels:

@@ -23,18 +23,34 @@ class AudioMaeHyperparameters(DecoderHyperparameters):
     `None` is the preset's or the stored model's own; a stored model keeps how it hears.
     """
 
-    sample_rate: int | None = Field(None, ge=1000, le=192_000)  # Hz; every sound is resampled to it
-    n_mels: int | None = Field(None, ge=4, le=512)
-    win_length: int | None = Field(None, ge=4, le=65_536)  # samples; 25 ms
-    hop_length: int | None = Field(None, ge=1, le=65_536)  # samples; 10 ms
-    n_fft: int | None = Field(None, ge=4, le=131_072)  # a power of two, at least twice win_length
-    f_min: float | None = Field(None, ge=0)  # Hz; 20
-    f_max: float | None = Field(None, gt=0)  # Hz; half the sample rate
-    window_frames: int | None = Field(None, ge=2, le=65_536)  # that the model hears at once
-    patch_size: int | None = Field(None, ge=2, le=128)
-    mask_strategy: Literal["random", "time", "frequency", "time-frequency"] | None = None  # random
-    time_roll: bool = True  # sounds begin anywhere, and go on from their start at their end
-    gain: float = Field(6.0, ge=0, le=40)  # dB by which sounds are made louder or softer, at most
+    sample_rate: int | None = Field(
+        None, ge=1000, le=192_000, description="Hz, to which every sound is resampled; the preset's"
+    )
+    n_mels: int | None = Field(None, ge=4, le=512, description="Mel bands, a multiple of patch_size; the preset's")
+    win_length: int | None = Field(None, ge=4, le=65_536, description="Samples of a frame; 25 ms")
+    hop_length: int | None = Field(None, ge=1, le=65_536, description="Samples from one frame to the next; 10 ms")
+    n_fft: int | None = Field(
+        None,
+        ge=4,
+        le=131_072,
+        description="Samples that a frame is filled up to; a power of two, at least twice win_length",
+    )
+    f_min: float | None = Field(None, ge=0, description="Hz, the lower end of the lowest band; 20")
+    f_max: float | None = Field(None, gt=0, description="Hz, the upper end of the highest band; half of sample_rate")
+    window_frames: int | None = Field(
+        None,
+        ge=2,
+        le=65_536,
+        description="Frames that the model hears at once, a multiple of patch_size; the preset's",
+    )
+    patch_size: int | None = Field(
+        None, ge=2, le=128, description="Frames and mel bands of a side of a patch; the preset's"
+    )
+    mask_strategy: Literal["random", "time", "frequency", "time-frequency"] | None = Field(
+        None, description="Single patches, moments, bands, or about the same share of both; the model's own"
+    )
+    time_roll: bool = Field(True, description="Lets a sound begin anywhere, and go on from its start at its end")
+    gain: float = Field(6.0, ge=0, le=40, description="dB by which a sound is made louder or softer, at most")
 
     def check_for(self, config: Mapping[str, Any] | None) -> None:
         if config is None:

@@ -9,45 +9,74 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from app.types import Modality
 
 Steps = Annotated[int, Field(ge=1, le=100_000_000)]
+Schedule = Literal["linear", "cosine", "warmup-stable-decay"]
 
 
 class TrainingHyperparameters(BaseModel):
-    """What every method shares. `None` means: chosen for the job, as the comment says."""
+    """What every method shares. `None` means: chosen for the job, as the description says."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     MODEL_FIELDS: ClassVar[tuple[str, ...]] = ()  # those that name a stored model
 
     # The run ends at whichever of these comes first; with none of them, after one epoch.
-    max_steps: Steps | None = None
-    epochs: float | None = Field(None, gt=0, le=10_000)
-    max_tokens: int | None = Field(None, ge=1)
-    max_minutes: float | None = Field(None, gt=0, le=525_600)
+    max_steps: Steps | None = Field(None, description="Optimiser steps")
+    epochs: float | None = Field(None, gt=0, le=10_000, description="Passes over the training data; fractions are fine")
+    max_tokens: int | None = Field(
+        None, ge=1, description="Tokens trained on, without padding; of media, all patches of the samples"
+    )
+    max_minutes: float | None = Field(None, gt=0, le=525_600, description="Minutes of training, over all attempts")
 
-    learning_rate: float | None = Field(None, gt=0, le=1)  # 5e-4 from scratch, 2e-4 otherwise
-    head_learning_rate: float | None = Field(None, gt=0, le=1)  # learning_rate; ×5 for a new head
-    schedule: Literal["linear", "cosine", "warmup-stable-decay"] = "linear"
-    warmup_ratio: float = Field(0.06, ge=0, lt=1)
-    decay_ratio: float = Field(0.2, gt=0, le=1)  # the last part of warmup-stable-decay
-    weight_decay: float = Field(0.01, ge=0, le=1)
-    adam_beta1: float = Field(0.9, ge=0, lt=1)
-    adam_beta2: float = Field(0.98, ge=0, lt=1)
-    max_grad_norm: float = Field(1.0, gt=0, le=1000)
-    gradient_accumulation_steps: int = Field(1, ge=1, le=1024)
-    processes: int = Field(1, ge=1, le=64)  # that train together, each on a GPU of its own or a share of the cores
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    compile: bool = False
-    seed: int = Field(0, ge=0, lt=2**32)
+    learning_rate: float | None = Field(
+        None, gt=0, le=1, description="Peak of AdamW's learning rate; 5e-4 from scratch, else 2e-4"
+    )
+    head_learning_rate: float | None = Field(
+        None, gt=0, le=1, description="The same for what is not the encoder; learning_rate, ×5 for a new head"
+    )
+    schedule: Schedule = Field("linear", description="What follows the warmup")
+    warmup_ratio: float = Field(0.06, ge=0, lt=1, description="Share of the run in which the rate rises from zero")
+    decay_ratio: float = Field(0.2, gt=0, le=1, description="Last share of the run in which warmup-stable-decay falls")
+    weight_decay: float = Field(0.01, ge=0, le=1, description="AdamW's; biases and norms do not decay")
+    adam_beta1: float = Field(0.9, ge=0, lt=1, description="AdamW's decay of the gradients' mean")
+    adam_beta2: float = Field(0.98, ge=0, lt=1, description="AdamW's decay of the gradients' squares")
+    max_grad_norm: float = Field(1.0, gt=0, le=1000, description="Gradients are clipped to this norm")
+    gradient_accumulation_steps: int = Field(
+        1, ge=1, le=1024, description="Micro-batches that a step's batch is cut into, to save memory"
+    )
+    processes: int = Field(
+        1, ge=1, le=64, description="That train together, each on a GPU of its own or on its share of the processors"
+    )
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="auto is bfloat16 where the hardware computes in it"
+    )
+    compile: bool = Field(
+        False, description="Compiles the encoder; needs a C++ compiler on the CPU, pays off in long runs"
+    )
+    seed: int = Field(
+        0, ge=0, lt=2**32, description="Of everything random: data order, masks, held-out share, new weights"
+    )
 
-    log_interval: Steps | None = None  # a fiftieth of the run, at most 10 steps
-    eval_interval: Steps | None = None  # a tenth of the run
-    checkpoint_interval: Steps | None = None  # every evaluation
-    keep_checkpoints: int = Field(2, ge=1, le=100)
-    validation_fraction: float = Field(0.02, gt=0, lt=1)  # held out where no validation file is given
-    max_eval_samples: int = Field(512, ge=1)
-    early_stopping_patience: int | None = Field(None, ge=1)  # evaluations in a row without a lower eval_loss; off
-    early_stopping_min_delta: float = Field(0.0, ge=0)  # by more than this, to count as lower
-    export_dtype: Literal["float32", "bfloat16"] = "float32"  # of the published weights
+    log_interval: Steps | None = Field(
+        None, description="Steps between training metrics; a fiftieth of the run, at most 10"
+    )
+    eval_interval: Steps | None = Field(None, description="Steps between held-out metrics; a tenth of the run")
+    checkpoint_interval: Steps | None = Field(
+        None, description="Steps between checkpoints, which a killed job resumes from; each evaluation, at most 500"
+    )
+    keep_checkpoints: int = Field(2, ge=1, le=100, description="Older checkpoints are deleted, but the best")
+    validation_fraction: float = Field(
+        0.02, gt=0, lt=1, description="Share of the data held out where no validation file is given"
+    )
+    max_eval_samples: int = Field(
+        512, ge=1, description="Held-out samples that an evaluation reads, the same each time"
+    )
+    early_stopping_patience: int | None = Field(
+        None, ge=1, description="Ends the run after so many evaluations in a row without a lower eval_loss; off"
+    )
+    early_stopping_min_delta: float = Field(
+        0.0, ge=0, description="By more than this an eval_loss has to be lower to count"
+    )
+    export_dtype: Literal["float32", "bfloat16"] = Field("float32", description="Of the published weights")
 
     @model_validator(mode="before")
     @classmethod

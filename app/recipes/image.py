@@ -17,12 +17,19 @@ ROOM = 1.25  # images that are to be cropped are kept larger than the model sees
 class ImageHyperparameters(PatchHyperparameters):
     """What both methods share. `None` is the preset's or the stored model's own; a stored model keeps its own."""
 
-    image_size: int | None = Field(None, ge=16, le=1024)  # pixels, square
-    patch_size: int | None = Field(None, ge=2, le=128)
-    channels: Literal[1, 3] | None = None  # grey or RGB; 3
-    mask_strategy: Literal["random", "block", "square"] | None = None  # random for mae, square for simmim
-    crop: float = Field(0.5, gt=0, le=1)  # least share of an image's area that a random crop keeps; 1: no crops
-    flip: bool = True  # left and right, by chance
+    image_size: int | None = Field(None, ge=16, le=1024, description="Pixels of a side; the preset's")
+    patch_size: int | None = Field(
+        None, ge=2, le=128, description="Pixels of a side of a patch; divides image_size; the preset's"
+    )
+    channels: Literal[1, 3] | None = Field(None, description="1 is grey, 3 is RGB; 3")
+    mask_strategy: Literal["random", "block", "square"] | None = Field(
+        None,
+        description="Single patches, rectangles (BEiT), or aligned squares of 2 × 2 patches (SimMIM); the model's own",
+    )
+    crop: float = Field(
+        0.5, gt=0, le=1, description="Least share of the area that a random crop keeps; 1 crops nothing"
+    )
+    flip: bool = Field(True, description="Turns half of the images left to right")
 
     def check_for(self, config: Mapping[str, Any] | None) -> None:
         if config is None:

@@ -1,25 +1,31 @@
 """What the methods that train on media share: all of them hide patches."""
 
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import Field, model_validator
 
 from app.errors import InvalidValue
-from app.recipes.base import TrainingHyperparameters
+from app.recipes.base import Schedule, TrainingHyperparameters
 
 
 class PatchHyperparameters(TrainingHyperparameters):
     """As in masked autoencoders (arXiv 2111.06377), appendix A.1, where the shared ones have other defaults."""
 
-    schedule: Literal["linear", "cosine", "warmup-stable-decay"] = "cosine"
-    weight_decay: float = Field(0.05, ge=0, le=1)
-    adam_beta2: float = Field(0.95, ge=0, lt=1)
-    max_eval_samples: int = Field(256, ge=1)
+    schedule: Schedule = Field("cosine", description="What follows the warmup")
+    weight_decay: float = Field(0.05, ge=0, le=1, description="AdamW's; biases and norms do not decay")
+    adam_beta2: float = Field(0.95, ge=0, lt=1, description="AdamW's decay of the gradients' squares")
+    max_eval_samples: int = Field(
+        256, ge=1, description="Held-out samples that an evaluation reads, the same each time"
+    )
 
-    batch_size: int = Field(64, ge=1, le=65_536)  # items per optimiser step, all micro-batches together
-    mask_ratio: float | None = Field(None, gt=0, lt=1)  # the model's own
-    max_broken_share: float = Field(0.5, ge=0, le=1)  # of the files that are meant to be data
+    batch_size: int = Field(64, ge=1, le=65_536, description="Items of an optimiser step, all micro-batches together")
+    mask_ratio: float | None = Field(
+        None, gt=0, lt=1, description="Share of the patches to hide and predict; the model's own"
+    )
+    max_broken_share: float = Field(
+        0.5, ge=0, le=1, description="Of the files that are meant to be data, before the job fails"
+    )
 
     @model_validator(mode="after")
     def _check_micro_batches(self) -> "PatchHyperparameters":
@@ -32,9 +38,16 @@ class PatchHyperparameters(TrainingHyperparameters):
 class DecoderHyperparameters(PatchHyperparameters):
     """Of ViTMAE, whatever it is shown."""
 
-    decoder_layers: int | None = Field(None, ge=1, le=32)  # of a preset, or of a bare encoder
-    decoder_hidden_size: int | None = Field(None, ge=32, le=4096, multiple_of=32)
-    norm_pix_loss: bool | None = None  # predict each patch in its own mean and deviation; false
+    decoder_layers: int | None = Field(
+        None, ge=1, le=32, description="Of a preset, or of an encoder that has no decoder; the preset's"
+    )
+    decoder_hidden_size: int | None = Field(
+        None, ge=32, le=4096, multiple_of=32, description="Width of the decoder, a multiple of 32; the preset's"
+    )
+    norm_pix_loss: bool | None = Field(
+        None,
+        description="Predict each patch in its own mean and deviation: better features, worse picture; the model's own",
+    )
 
 
 def settings_of(hyperparameters: PatchHyperparameters) -> dict[str, Any]:

@@ -11,28 +11,43 @@ from app.types import Modality
 
 
 class MlmHyperparameters(TrainingHyperparameters):
-    """Masked language modelling: BERT (arXiv 1810.04805), with the later findings as options."""
+    """Masked language modelling: BERT (arXiv 1810.04805), with later findings as options."""
 
     MODEL_FIELDS: ClassVar[tuple[str, ...]] = ("teacher", "tokenizer_model")
 
-    sequence_length: int = Field(128, ge=8, le=8192)
-    batch_tokens: int = Field(4096, ge=8, le=4_194_304)  # per optimiser step, all micro-batches together
-    masking_rate: float | None = Field(None, gt=0, lt=1)  # 0.3 from scratch, 0.15 otherwise
-    masking_strategy: Literal["token", "whole-word", "span"] = "token"
-    mean_span_length: float = Field(3.0, ge=1, le=10)  # words of a span, geometric (SpanBERT)
-    mask_token_share: float = Field(0.8, ge=0, le=1)  # of the chosen positions
-    random_token_share: float = Field(0.1, ge=0, le=1)  # the rest keeps its token
+    sequence_length: int = Field(128, ge=8, le=8192, description="Tokens of a row")
+    batch_tokens: int = Field(
+        4096, ge=8, le=4_194_304, description="Tokens of an optimiser step, all micro-batches together"
+    )
+    masking_rate: float | None = Field(
+        None, gt=0, lt=1, description="Share of the tokens to predict; 0.3 from scratch, else 0.15"
+    )
+    masking_strategy: Literal["token", "whole-word", "span"] = Field("token", description="What is masked together")
+    mean_span_length: float = Field(
+        3.0, ge=1, le=10, description="Words of a span, for span; geometric, as in SpanBERT"
+    )
+    mask_token_share: float = Field(
+        0.8, ge=0, le=1, description="Of the tokens to predict, those shown as the mask token"
+    )
+    random_token_share: float = Field(
+        0.1, ge=0, le=1, description="And those shown as a random token; the rest are shown as they are"
+    )
 
-    tokenizer: Literal["base", "wordpiece", "bpe"] | None = None  # preset: new; stored model: its own
-    tokenizer_model: str | None = None  # the stored model that a preset's "base" tokenizer comes from
-    vocab_size: int = Field(16_384, ge=64, le=262_144)
-    text_column: str = Field("text", min_length=1)
-    min_characters: int | None = Field(None, ge=1)  # shorter and longer documents are left out
-    max_characters: int | None = Field(None, ge=1)
-    deduplicate: Literal["off", "exact"] = "off"  # exact: but for case and white space
+    tokenizer: Literal["base", "wordpiece", "bpe"] | None = Field(
+        None,
+        description="Of a preset, new or that of tokenizer_model (base); wordpiece, bpe for ModernBERT",
+    )
+    tokenizer_model: str | None = Field(None, description="The stored model that a preset's base tokenizer comes from")
+    vocab_size: int = Field(16_384, ge=64, le=262_144, description="Of a new tokenizer, at most")
+    text_column: str = Field("text", min_length=1, description="Field or column of structured files")
+    min_characters: int | None = Field(None, ge=1, description="Shorter documents are left out")
+    max_characters: int | None = Field(None, ge=1, description="Longer documents are left out")
+    deduplicate: Literal["off", "exact"] = Field(
+        "off", description="exact leaves out documents that have come before, but for case and white space"
+    )
 
-    teacher: str | None = None  # a stored encoder whose sentence embeddings are to be kept
-    teacher_weight: float = Field(5.0, ge=0, le=1000)
+    teacher: str | None = Field(None, description="A stored encoder whose sentence embeddings the model is to keep")
+    teacher_weight: float = Field(5.0, ge=0, le=1000, description="Of the distance from the teacher in the loss")
 
     @model_validator(mode="before")
     @classmethod

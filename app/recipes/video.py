@@ -23,16 +23,31 @@ class VideoMaeHyperparameters(DecoderHyperparameters):
     `None` is the preset's or the stored model's own; a stored model keeps how it sees.
     """
 
-    image_size: int | None = Field(None, ge=16, le=1024)  # pixels, square
-    patch_size: int | None = Field(None, ge=2, le=128)
-    num_frames: int | None = Field(None, ge=2, le=256)  # of a clip
-    tubelet_size: int | None = Field(None, ge=1, le=32)  # frames that a patch holds
-    stride: int | None = Field(None, ge=1, le=256)  # frames of a video from one of a clip to the next
-    frame_rate: float | None = Field(None, gt=0, le=1000)  # a second, that strides count in; each video's own mean
-    strip_frames: int | None = Field(None, ge=2, le=1024)  # the data are images of so many frames side by side
-    mask_strategy: Literal["tube", "random", "frame"] | None = None  # tube
-    crop: float = Field(0.5, gt=0, le=1)  # least share of a frame's area that a random crop keeps; 1: no crops
-    flip: bool = True  # left and right, by chance
+    image_size: int | None = Field(None, ge=16, le=1024, description="Pixels of a side of a frame; the preset's")
+    patch_size: int | None = Field(
+        None, ge=2, le=128, description="Pixels of a side of a patch; divides image_size; the preset's"
+    )
+    num_frames: int | None = Field(None, ge=2, le=256, description="Frames of a clip; the preset's")
+    tubelet_size: int | None = Field(
+        None, ge=1, le=32, description="Frames that a patch holds; divides num_frames, at least twice; the preset's"
+    )
+    stride: int | None = Field(
+        None, ge=1, le=256, description="Frames of the video from one of the clip to the next; the preset's"
+    )
+    frame_rate: float | None = Field(
+        None, gt=0, le=1000, description="Frames a second that stride counts in; each video's own mean"
+    )
+    strip_frames: int | None = Field(
+        None, ge=2, le=1024, description="The data are images, each a strip of so many frames side by side; off"
+    )
+    mask_strategy: Literal["tube", "random", "frame"] | None = Field(
+        None,
+        description="The same patches in every frame, single patches, or all of some moments; the model's own",
+    )
+    crop: float = Field(
+        0.5, gt=0, le=1, description="Least share of the area that a random crop keeps; 1 crops nothing"
+    )
+    flip: bool = Field(True, description="Turns half of the clips left to right")
 
     def check_for(self, config: Mapping[str, Any] | None) -> None:
         if config is None:

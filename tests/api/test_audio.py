@@ -63,6 +63,9 @@ def test_the_answer_says_what_was_hidden_and_lets_it_be_heard(client: TestClient
     assert np.abs(original - predicted).max() > 0.02
     image = Image.open(io.BytesIO(base64.b64decode(answer["media"]["panels"]["data"])))
     assert image.size == (3 * 8 * 100 + 2 * 4, 8 * MEL.n_mels)  # a frame is eight pixels wide
+    for name in ("original", "masked", "predicted"):
+        one = Image.open(io.BytesIO(base64.b64decode(answer["media"][f"{name}_spectrogram"]["data"])))
+        assert one.size == (100, MEL.n_mels)
 
 
 def test_the_same_seed_gives_the_same_answer_in_a_form_as_in_json(client: TestClient) -> None:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from app.media.panels import GAP, LINE, MAX_LINES, colours, spectrogram_panels
+from app.media.panels import GAP, LINE, MAX_LINES, colours, spectrogram_panels, spectrograms
 
 
 def test_louder_is_brighter() -> None:
@@ -40,3 +40,14 @@ def test_long_sounds_go_on_below(frames: int, lines: int) -> None:
     shown = spectrogram_panels(values, np.zeros((frames, 60), bool), values)
     assert lines <= MAX_LINES
     assert shown.shape == (lines * (3 * 60 + 2 * GAP) + (lines - 1) * GAP, LINE, 3)
+
+
+def test_spectrograms_come_one_by_one_a_pixel_a_frame_and_band() -> None:
+    original = np.linspace(0, 1, 50 * 8, dtype=np.float32).reshape(50, 8, 1)
+    hidden = np.zeros((50, 8), bool)
+    hidden[10:20] = True
+    seen, masked, guess = spectrograms(original, hidden, original[::-1])
+    assert seen.shape == masked.shape == guess.shape == (8, 50, 3)
+    assert (masked[:, 10:20] == 128).all() and np.array_equal(masked[:, :10], seen[:, :10])
+    assert np.array_equal(seen[-1, 0], colours(original[0, 0, 0]))  # the lowest band is at the bottom
+    assert spectrograms(original, hidden, original, max_frames=20)[0].shape == (8, 17, 3)

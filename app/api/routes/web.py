@@ -44,6 +44,11 @@ _TYPES = {
     ".svg": "image/svg+xml",
     ".json": "application/json",
     ".txt": "text/plain",
+    ".md": "text/plain",
+    ".jpg": "image/jpeg",
+    ".webp": "image/webp",
+    ".ogg": "audio/ogg",
+    ".mp4": "video/mp4",
 }
 
 

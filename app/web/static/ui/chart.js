@@ -58,7 +58,7 @@ function options({ series, width, height, xLabel, yLabel, log, format }) {
     height,
     scales: { x: { time: false }, y: log ? { distr: 3 } : {} },
     axes: [
-      { ...axis, label: xLabel, labelSize: 20 },
+      { ...axis, label: xLabel, labelSize: 20, size: 32 },
       { ...axis, label: yLabel, labelSize: 20, size: 56, values: (_, values) => values.map((value) => (value === null ? "" : format(value))) },
     ],
     series: [
@@ -74,6 +74,13 @@ function options({ series, width, height, xLabel, yLabel, log, format }) {
       })),
     ],
     legend: { live: true },
+    hooks: { setData: [restLegend], setCursor: [(plot) => plot.cursor.idx === null && restLegend(plot)], ready: [restLegend] },
     cursor: { points: { size: 7 } },
   };
+}
+
+/** Without a pointer over the chart, the legend tells the newest value of each series. */
+function restLegend(plot) {
+  const idxs = plot.data.map((column) => column.findLastIndex((value) => value !== null));
+  if (idxs[0] >= 0 && plot.legend) plot.setLegend({ idxs });
 }

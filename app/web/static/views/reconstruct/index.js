@@ -1,6 +1,150 @@
-import { html } from "../../core/html.js";
-import { Waiting } from "../../ui/status.js";
+// Reconstruct: hide a part of a picture, a sound or a video, and see what the model makes of it.
+import { isAbort } from "../../core/api.js";
+import { html, untracked, useEffect, useRef, useState } from "../../core/html.js";
+import { able, choose, models, modelsError, refreshModels } from "../../core/models.js";
+import { link, route, setParams } from "../../core/router.js";
+import { Details } from "../../ui/controls.js";
+import { Empty, ErrorNote, Note, Waiting } from "../../ui/status.js";
+import { toastError } from "../../ui/toast.js";
+import { AudioPanels } from "./audio-panels.js";
+import { FormSnippets } from "./code.js";
+import { MaskControls, Source } from "./controls.js";
+import { EXAMPLES, fetchExample } from "./examples.js";
+import { countHidden } from "./grid.js";
+import { ImagePanels } from "./image-panels.js";
+import { kindOf } from "./media-kind.js";
+import { Score } from "./score.js";
+import * as state from "./state.js";
+import { VideoPanels } from "./video-panels.js";
+
+const PANELS = { image: ImagePanels, audio: AudioPanels, video: VideoPanels };
+const KINDS = { image: "images", audio: "sound", video: "video" };
+const QUICK = 60; // ms without a newer question, after a slider moved
+const PAINTING = 250; // and after a stroke
 
 export function ReconstructView() {
-  return html`<div class="view"><h1>Reconstruct</h1><${Waiting} /></div>`;
+  const [brush, setBrush] = useState(1);
+  useAddress();
+  const { item } = state;
+  const kind = item.value?.kind;
+  const among = kind ? able("reconstruct", kind) : [];
+  const model = choose(among, state.modelId.value);
+  useQuestions(model);
+
+  const onFile = async (file) => {
+    state.answer.clear();
+    state.show({ file, kind: await kindOf(file), example: null });
+  };
+  return html`<div class="view">
+    <div class="view-head"><div>
+      <h1>Reconstruct</h1>
+      <p class="lead">Hide a part of a picture, a sound or a video. The model guesses it from the rest.</p>
+    </div></div>
+    <div class="workbench">
+      <${Source} onFile=${onFile} onExample=${showExample} />
+      <div class="stage stack"><${Stage} kind=${kind} model=${model} brush=${brush} /></div>
+      ${model && html`<${MaskControls} models=${among} model=${model} kind=${kind} brush=${brush} onBrush=${setBrush} />`}
+      ${model && html`<${Outcome} kind=${kind} />`}
+    </div>
+  </div>`;
+}
+
+function Stage({ kind, model, brush }) {
+  const { answer, item } = state;
+  if (modelsError.value) return html`<${ErrorNote} error=${modelsError.value} retry=${refreshModels} />`;
+  if (models.value === null) return html`<${Waiting} />`;
+  if (!item.value) return html`<${Start} />`;
+  if (!model) return html`<${NoModel} kind=${kind} />`;
+  const { value: found } = answer.value;
+  const fields = state.maskFields();
+  const ready = found && found.modality === kind;
+  const Panels = PANELS[kind];
+  const mask = state.shownMask();
+  return html`
+    ${answer.error.value && html`<${ErrorNote} error=${answer.error.value} retry=${() => state.reconstruct(model, 0)} />`}
+    ${!fields && html`<${Note}>${state.mode.value === "ranges" ? "Choose what is to be hidden: drag over the masked spectrogram." : "Hide at least one patch, and leave at least one to see."}<//>`}
+    ${!ready && !answer.error.value && html`<div class="panel"><${Waiting}>${model.loaded ? "Looking…" : `Loading ${model.id}…`}<//></div>`}
+    ${ready && mask && html`
+      <section class="panel stack" aria-label="Reconstruction">
+        <${Panels} answer=${found} mask=${mask} brush=${brush} stale=${answer.pending.value} />
+        <${Summary} found=${found} mask=${mask} />
+      </section>`}`;
+}
+
+function Outcome({ kind }) {
+  const found = state.answer.value.value;
+  const fields = state.maskFields();
+  if (found?.modality !== kind) return null;
+  return html`<div class="outcome stack">
+    <${Score} answer=${found} />
+    ${fields && html`<${Details} summary="Copy as curl or Python"><${FormSnippets} request=${{ file: state.item.value.file.name, fields: { model: found.model, ...fields } }} /><//>`}
+  </div>`;
+}
+
+function Summary({ found, mask }) {
+  const hidden = countHidden(mask.flat);
+  const { pending } = state.answer;
+  return html`<p class="small muted summary"><span>${hidden} of ${mask.flat.length} patches are hidden (${Math.round((hidden / mask.flat.length) * 100)}%), by ${found.model}.</span>
+    <span role="status">${pending.value ? html`<span class="spinner" aria-hidden="true"></span> Predicting…` : ""}</span></p>`;
+}
+
+function Start() {
+  return html`<div class="panel"><${Empty} title="Nothing is hidden yet" text="Take one of the examples, or a file of your own. It goes to this server and nowhere else." /></div>`;
+}
+
+function NoModel({ kind }) {
+  const others = models.value.filter((model) => model.tasks.includes("reconstruct"));
+  const hears = others.map((model) => model.id).slice(0, 3).join(", ");
+  return html`<div class="panel"><${Empty} title=${`No model for ${KINDS[kind]} yet`}
+    text=${`The model store has none that reconstructs ${KINDS[kind]}${hears ? ` (there is ${hears}, for other kinds)` : ""}. Train one on files of yours: a small one takes minutes.`}>
+    <a class="button primary" href=${link("jobs", ["new"], { modality: kind })}>Train a model<//><//></div>`;
+}
+
+async function showExample(example) {
+  try {
+    const file = await fetchExample(example);
+    state.answer.clear();
+    state.show({ file, kind: example.kind, example: example.id });
+  } catch (error) {
+    if (!isAbort(error)) toastError(error);
+  }
+}
+
+/** Between the address and the state: read when the view opens or the address is edited, written when the state changes. */
+function useAddress() {
+  const opened = useRef(false);
+  useEffect(() => {
+    const { params } = route.peek();
+    if (!opened.current) {
+      opened.current = true;
+      if (Object.keys(params).length) state.readParams(params);
+    }
+    const example = EXAMPLES.find((each) => each.id === params.example);
+    if (example && state.item.peek()?.example !== example.id) {
+      untracked(async () => {
+        try {
+          const file = await fetchExample(example);
+          state.item.value = { file, kind: example.kind, example: example.id };
+        } catch (error) {
+          toastError(error);
+        }
+      });
+    }
+  }, [route.value.params.example]);
+  const params = state.toParams();
+  useEffect(() => {
+    if (state.item.peek()) setParams(params);
+  }, [JSON.stringify(params)]);
+}
+
+/** Asks whenever what is asked for has changed. */
+function useQuestions(model) {
+  const before = useRef(null);
+  const fields = state.item.value && model ? JSON.stringify(state.maskFields()) : null;
+  useEffect(() => {
+    if (!fields || fields === "null") return;
+    const fresh = before.current !== state.item.value;
+    before.current = state.item.value;
+    state.reconstruct(model, fresh ? 0 : state.mode.value === "painted" ? PAINTING : QUICK);
+  }, [state.item.value, model?.id, fields]);
 }

@@ -1,0 +1,50 @@
+"""What a pretraining job may be asked for, for forms and clients to be made from."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field
+
+from app.recipes import Method
+from app.recipes.groups import GROUPS, group_of
+from app.types import Modality
+
+
+class PresetObject(BaseModel):
+    id: str
+    config: dict[str, Any] = Field(description="Of the model; what hyperparameters of the same name are by default")
+
+
+class MethodObject(BaseModel):
+    id: str = Field(description="`method.type` of a job")
+    object: Literal["pretraining.method"] = "pretraining.method"
+    modality: Modality
+    description: str
+    presets: list[PresetObject] = Field(description="Models built from scratch, the smallest first")
+    architectures: list[str] = Field(
+        description="Of stored models of the modality that it continues; all of them where none is named"
+    )
+    groups: list[str] = Field(description="Of hyperparameters, in order; those of `architecture` are for presets")
+    hyperparameters: dict[str, Any] = Field(
+        description="A JSON Schema with defaults; each property names its `group`. Of a default of null, the"
+        " description says behind its semicolon what is chosen"
+    )
+
+
+class MethodList(BaseModel):
+    object: Literal["list"] = "list"
+    data: list[MethodObject]
+
+
+def method_object(name: str, method: Method) -> MethodObject:
+    schema = method.hyperparameters.model_json_schema()
+    properties = {field: {**rest, "group": group_of(field)} for field, rest in schema["properties"].items()}
+    used = {rest["group"] for rest in properties.values()}
+    return MethodObject(
+        id=name,
+        modality=method.modality,
+        description=schema["description"].partition("\n")[0],
+        presets=[PresetObject(id=preset, config=dict(config)) for preset, config in method.presets.items()],
+        architectures=sorted(method.architectures),
+        groups=[group for group in GROUPS if group in used],
+        hyperparameters={**schema, "properties": properties},
+    )

@@ -1,0 +1,35 @@
+"""Which hyperparameters belong together, in the order in which people think of them."""
+
+from collections.abc import Mapping
+
+# Those of `architecture` are a preset's: a stored model has its own already.
+GROUPS: Mapping[str, tuple[str, ...]] = {
+    "length": (
+        "max_steps", "epochs", "max_tokens", "max_minutes", "early_stopping_patience", "early_stopping_min_delta",
+    ),
+    "optimiser": (
+        "learning_rate", "head_learning_rate", "batch_size", "batch_tokens", "schedule", "warmup_ratio", "decay_ratio",
+        "weight_decay", "adam_beta1", "adam_beta2", "max_grad_norm", "seed",
+    ),
+    "masking": (
+        "mask_ratio", "mask_strategy", "masking_rate", "masking_strategy", "mean_span_length", "mask_token_share",
+        "random_token_share", "norm_pix_loss",
+    ),
+    "data": (
+        "sequence_length", "text_column", "min_characters", "max_characters", "deduplicate", "strip_frames", "crop",
+        "flip", "time_roll", "gain", "max_broken_share", "validation_fraction",
+    ),
+    "architecture": (
+        "image_size", "patch_size", "channels", "num_frames", "tubelet_size", "stride", "frame_rate", "sample_rate",
+        "n_mels", "win_length", "hop_length", "n_fft", "f_min", "f_max", "window_frames", "decoder_layers",
+        "decoder_hidden_size", "tokenizer", "tokenizer_model", "vocab_size",
+    ),
+    "teacher": ("teacher", "teacher_weight"),
+    "evaluation": ("eval_interval", "max_eval_samples", "log_interval", "checkpoint_interval", "keep_checkpoints"),
+    "computation": ("gradient_accumulation_steps", "processes", "precision", "compile", "export_dtype"),
+}  # fmt: skip
+
+
+def group_of(name: str) -> str:
+    """Raises StopIteration for a name that no method has; a test sees to it that every name has one."""
+    return next(group for group, names in GROUPS.items() if name in names)

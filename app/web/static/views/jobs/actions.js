@@ -1,0 +1,111 @@
+// What can be asked of a job in its state.
+import { change } from "../../core/api.js";
+import { html, useState } from "../../core/html.js";
+import { refreshModels } from "../../core/models.js";
+import { link, navigate } from "../../core/router.js";
+import { Button, Select, TextField } from "../../ui/controls.js";
+import { confirm, Dialog } from "../../ui/dialog.js";
+import { toast, toastError } from "../../ui/toast.js";
+import { tryView } from "./states.js";
+import { JOBS } from "./watch.js";
+
+const can = {
+  pause: (job) => ["queued", "running"].includes(job.status) && !job.pause_requested && !job.cancel_requested,
+  resume: (job) => job.status === "paused" || (job.pause_requested && !job.cancel_requested),
+  cancel: (job) => ["validating_files", "queued", "running", "paused"].includes(job.status) && !job.cancel_requested,
+  retry: (job) => ["failed", "cancelled"].includes(job.status),
+  extend: (job) => job.status === "succeeded",
+  sooner: (job) => job.status === "queued" && job.queue_position > 0,
+  delete: (job) => ["succeeded", "failed", "cancelled"].includes(job.status),
+};
+
+/** put(job): the job as the server has answered. modality: of its method, where it is known. */
+export function Actions({ job, modality, put }) {
+  const [busy, setBusy] = useState(null);
+  const [dialog, setDialog] = useState(null);
+  const act = async (action, body) => {
+    setBusy(action);
+    setDialog(null);
+    try {
+      put(await change("POST", `${JOBS}/${job.id}/${action}`, body ?? {}));
+    } catch (failed) {
+      toastError(failed);
+    }
+    setBusy(null);
+  };
+  const remove = async () => {
+    const text = `${job.name}: its record, events, log, pictures and checkpoints go for good. Models that it has published stay.`;
+    if (!(await confirm({ title: "Delete this job?", text, action: "Delete" }))) return;
+    try {
+      await change("DELETE", `${JOBS}/${job.id}`);
+      toast("The job is deleted");
+      navigate("jobs");
+    } catch (failed) {
+      toastError(failed);
+    }
+  };
+  const button = (action, label, icon, onClick = () => act(action)) =>
+    can[action](job) && html`<${Button} icon=${icon} busy=${busy === action} onClick=${onClick}>${label}<//>`;
+  return html`<div class="row actions">
+    ${job.fine_tuned_model && modality && html`<a class="button primary" href=${link(tryView(modality), [], { model: job.fine_tuned_model })} onClick=${() => void refreshModels()}>Try it</a>`}
+    ${button("resume", job.status === "paused" ? "Resume" : "Do not pause", "play")}
+    ${button("pause", "Pause", "pause")}
+    ${can.sooner(job) && html`<${Button} busy=${busy === "priority"} onClick=${() => act("priority", { position: 0 })}>Next in the queue<//>`}
+    ${button("retry", "Retry", "refresh", () => (job.error?.code === "deadline_exceeded" ? setDialog("retry") : act("retry")))}
+    ${button("extend", "Train longer", "plus", () => setDialog("extend"))}
+    ${button("cancel", "Cancel", "close", () => setDialog("cancel"))}
+    <a class="button" href=${link("jobs", ["new"], { like: job.id })}>New like this</a>
+    ${can.delete(job) && html`<${Button} kind="quiet" icon="trash" aria-label="Delete this job" title="Delete this job" onClick=${remove} />`}
+    ${dialog === "cancel" && html`<${CancelDialog} job=${job} act=${act} onClose=${() => setDialog(null)} />`}
+    ${dialog === "extend" && html`<${ExtendDialog} job=${job} act=${act} onClose=${() => setDialog(null)} />`}
+    ${dialog === "retry" && html`<${RetryDialog} act=${act} onClose=${() => setDialog(null)} />`}
+  </div>`;
+}
+
+function CancelDialog({ job, act, onClose }) {
+  return html`<${Dialog} title="Cancel this job?" onClose=${onClose}>
+    <p>It stops within two steps and keeps its last checkpoint, from which it can be retried.${job.progress.step ? " What it has learnt until then can be published now." : ""}</p>
+    <div class="row end">
+      <${Button} onClick=${onClose}>Keep it running<//>
+      ${job.progress.step > 0 && html`<${Button} onClick=${() => act("cancel", { publish: true })}>Cancel and publish<//>`}
+      <${Button} kind="danger" onClick=${() => act("cancel")}>Cancel the job<//>
+    </div><//>`;
+}
+
+const LIMITS = [
+  { value: "max_steps", label: "steps in all", of: (job) => job.progress.step * 2 },
+  { value: "epochs", label: "epochs in all", of: (job) => Math.max(1, Math.ceil(job.progress.epoch * 2)) },
+  { value: "max_minutes", label: "minutes in all", of: () => 30 },
+];
+
+function ExtendDialog({ job, act, onClose }) {
+  const [limit, setLimit] = useState(LIMITS[0]);
+  const [value, setValue] = useState(String(limit.of(job) || 100));
+  const valid = Number(value) > 0;
+  const submit = (event) => {
+    event.preventDefault();
+    if (valid) void act("extend", { [limit.value]: Number(value) });
+  };
+  return html`<${Dialog} title="Train longer" onClose=${onClose}>
+    <form onSubmit=${submit}>
+      <p>Goes on where it ended, and publishes the next version. The limit is that of the whole job: it has done ${job.progress.step} steps.</p>
+      <div class="columns">
+        <${TextField} label="Up to" type="number" min="0" step="any" value=${value} onInput=${setValue} />
+        <${Select} label="Unit" value=${limit.value} options=${LIMITS} onChange=${(next) => setLimit(LIMITS.find((each) => each.value === next))} />
+      </div>
+      <div class="row end"><${Button} onClick=${onClose}>Not now<//><${Button} kind="primary" type="submit" disabled=${!valid}>Train longer<//></div>
+    </form><//>`;
+}
+
+function RetryDialog({ act, onClose }) {
+  const [minutes, setMinutes] = useState("60");
+  const submit = (event) => {
+    event.preventDefault();
+    void act("retry", { max_wall_minutes: Number(minutes) });
+  };
+  return html`<${Dialog} title="Retry with more time" onClose=${onClose}>
+    <form onSubmit=${submit}>
+      <${TextField} label="Minutes from now on, queue included" type="number" min="1" step="any" value=${minutes} onInput=${setMinutes} />
+      <div class="row end"><${Button} onClick=${onClose}>Not now<//><${Button} kind="primary" type="submit" disabled=${!(Number(minutes) > 0)}>Retry<//></div>
+    </form><//>`;
+}

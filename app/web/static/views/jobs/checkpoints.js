@@ -1,0 +1,40 @@
+// What a job could go on from, and any of it as a model of its own.
+import { change, get, isAbort } from "../../core/api.js";
+import { date, number } from "../../core/format.js";
+import { html, useEffect, useState } from "../../core/html.js";
+import { refreshModels } from "../../core/models.js";
+import { Button } from "../../ui/controls.js";
+import { ErrorNote, Waiting } from "../../ui/status.js";
+import { toast, toastError } from "../../ui/toast.js";
+import { JOBS } from "./watch.js";
+
+/** messages: how many the job has told; a new checkpoint is told by one. */
+export function Checkpoints({ job, messages }) {
+  const [found, setFound] = useState(null);
+  const [error, setError] = useState(null);
+  const [publishing, setPublishing] = useState(null);
+  const path = `${JOBS}/${job.id}/checkpoints`;
+  useEffect(() => {
+    const controller = new AbortController();
+    get(`${path}?limit=100`, { signal: controller.signal }).then((page) => setFound(page.data), (failed) => isAbort(failed) || setError(failed));
+    return () => controller.abort();
+  }, [job.id, job.status, messages]);
+  const publish = async (checkpoint) => {
+    setPublishing(checkpoint.id);
+    try {
+      const { model } = await change("POST", `${path}/${checkpoint.id}/publish`, {});
+      toast(`Published as ${model}`);
+      void refreshModels();
+    } catch (failed) {
+      toastError(failed);
+    }
+    setPublishing(null);
+  };
+  if (error) return html`<${ErrorNote} error=${error} />`;
+  if (!found) return html`<${Waiting} />`;
+  if (!found.length) return html`<p class="muted">There is no checkpoint yet.</p>`;
+  return html`<div class="table-scroll" tabindex="0" role="group" aria-label="Checkpoints"><table><thead><tr><th class="figure">Step</th><th>Saved</th><th class="figure">Held-out loss</th><th><span class="visually-hidden">Actions</span></th></tr></thead>
+    <tbody>${found.map((each) => html`<tr key=${each.id}><td class="figure">${number(each.step_number)}</td><td>${date(each.created_at)}</td>
+      <td class="figure">${each.metrics.eval_loss === undefined ? "–" : each.metrics.eval_loss.toFixed(4)}</td>
+      <td><${Button} class="small" busy=${publishing === each.id} onClick=${() => publish(each)} aria-label=${`Publish step ${each.step_number}`}>Publish<//></td></tr>`)}</tbody></table></div>`;
+}

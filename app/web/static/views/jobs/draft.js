@@ -1,0 +1,99 @@
+// A new job as it is filled in: what is chosen, and the request that comes of it.
+import { computed, signal } from "../../core/html.js";
+import { models } from "../../core/models.js";
+import { methodOf, methods } from "./methods.js";
+import { describe, parse } from "./schema.js";
+import { uploads } from "./uploads.js";
+
+export const LIMITS = [
+  { value: "max_minutes", label: "minutes" },
+  { value: "epochs", label: "epochs" },
+  { value: "max_steps", label: "steps" },
+  { value: "max_tokens", label: "tokens" },
+];
+
+const EXTENSIONS = {
+  text: /\.(txt|jsonl|json|csv|parquet)(\.(gz|xz|zst))?$/i,
+  image: /\.(jpe?g|png|webp|bmp|tiff?)$/i,
+  audio: /\.(wav|flac|ogg|opus|mp3|m4a|aac)$/i,
+  video: /\.(mp4|mov|webm|mkv|gif)$/i,
+};
+
+/** The modality that a file's name suggests; null for archives. */
+export const suggests = (name) => Object.keys(EXTENSIONS).find((modality) => EXTENSIONS[modality].test(name)) ?? null;
+
+export function draft() {
+  const files = uploads();
+  const modality = signal("text");
+  const methodId = signal(null); // null: the first of the modality
+  const modelId = signal(null); // null: the smallest preset
+  const name = signal("");
+  const limit = signal({ name: "max_minutes", text: "10" });
+  const values = signal({}); // hyperparameter → what was typed
+
+  const ofModality = computed(() => (methods.value ?? []).filter((method) => method.modality === modality.value));
+  const method = computed(() => ofModality.value.find((each) => each.id === methodId.value) ?? ofModality.value[0] ?? null);
+  const continued = computed(() => (models.value ?? []).filter((model) => continues(method.value, model)));
+  const model = computed(() => {
+    const known = [...(method.value?.presets ?? []), ...continued.value].map((each) => each.id);
+    return known.includes(modelId.value) || modelId.value?.includes("@") ? modelId.value : (known[0] ?? null);
+  });
+  const preset = computed(() => method.value?.presets.find((each) => each.id === model.value) ?? null);
+
+  /** [{id, fields}] of what may be set; the length of the run stands by itself. */
+  const groups = computed(() => {
+    if (!method.value) return [];
+    const limits = LIMITS.map((each) => each.value);
+    const fields = Object.entries(method.value.hyperparameters.properties).filter(([each]) => !limits.includes(each)).map(([each, property]) => describe(each, property));
+    return method.value.groups
+      .filter((group) => group !== "architecture" || preset.value)
+      .map((group) => ({ id: group, fields: fields.filter((field) => field.group === group) }))
+      .filter((group) => group.fields.length);
+  });
+
+  const parsed = computed(() => {
+    const errors = {};
+    const hyperparameters = {};
+    for (const field of groups.value.flatMap((group) => group.fields)) {
+      const { value, error } = parse(field, values.value[field.name]);
+      if (error) errors[field.name] = error;
+      else if (value !== undefined) hyperparameters[field.name] = value;
+    }
+    const { name: limited, text } = limit.value;
+    const described = method.value && describe(limited, method.value.hyperparameters.properties[limited]);
+    const { value, error } = described ? parse(described, text) : {};
+    if (error) errors[limited] = error;
+    else if (value !== undefined) hyperparameters[limited] = value;
+    return { errors, hyperparameters };
+  });
+
+  /** What is sent; null while something is missing or wrong. */
+  const request = computed(() => {
+    const ids = files.entries.value.map((entry) => entry.id);
+    if (!ids.length || ids.includes(null) || !model.value || Object.keys(parsed.value.errors).length) return null;
+    const type = method.value.id;
+    const body = { model: model.value, method: { type, [type]: { hyperparameters: parsed.value.hyperparameters } } };
+    if (ids.length === 1) body.training_file = ids[0];
+    else body.training_files = ids;
+    if (name.value.trim()) body.name = name.value.trim();
+    return body;
+  });
+
+  /** Begins as another job was: its model, settings and files. */
+  function like(job, stored) {
+    const found = methodOf(job.method.type);
+    modality.value = found.modality;
+    methodId.value = found.id;
+    modelId.value = job.model;
+    const given = Object.entries(job.hyperparameters).filter(([each, value]) => value !== found.hyperparameters.properties[each]?.default);
+    const limits = given.filter(([each]) => LIMITS.some((one) => one.value === each));
+    limit.value = limits.length ? { name: limits[0][0], text: String(limits[0][1]) } : { name: "epochs", text: "1" };
+    values.value = Object.fromEntries(given.filter(([each]) => !LIMITS.some((one) => one.value === each)).map(([each, value]) => [each, String(value)]));
+    stored.forEach(files.put);
+  }
+
+  return { files, modality, methodId, modelId, name, limit, values, ofModality, method, continued, model, preset, groups, parsed, request, like };
+}
+
+const continues = (method, model) =>
+  method && model.modality === method.modality && (!method.architectures.length || method.architectures.includes(model.architecture));

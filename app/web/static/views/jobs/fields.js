@@ -1,0 +1,46 @@
+// The settings that few need, made from the server's description of them.
+import { html } from "../../core/html.js";
+import { Details, Select, TextField } from "../../ui/controls.js";
+
+const TITLES = {
+  length: "Early stopping",
+  optimiser: "Optimiser",
+  masking: "Masking",
+  data: "Data",
+  architecture: "Architecture",
+  teacher: "Teacher",
+  evaluation: "Evaluation and checkpoints",
+  computation: "Computation",
+};
+
+/** groups: [{id, fields}]; values: name → text; errors: name → message; config: of the preset. */
+export function AdvancedSettings({ groups, values, errors, config, onInput }) {
+  return html`<div class="advanced">${groups.map(({ id, fields }) => {
+    const changed = fields.filter((field) => (values[field.name] ?? "") !== "").length;
+    const wrong = fields.some((field) => errors[field.name]);
+    return html`<${Details} key=${id} open=${wrong || undefined} summary=${html`${TITLES[id] ?? id}${changed > 0 && html` <span class="badge accent">${changed} set</span>`}`}>
+      <div class="field-grid">${fields.map((field) => html`<${SchemaField} key=${field.name} field=${field} value=${values[field.name] ?? ""} error=${errors[field.name]}
+        standard=${standard(field, config)} onInput=${(value) => onInput(field.name, value)} />`)}</div><//>`;
+  })}</div>`;
+}
+
+/** What it is if it is left alone, in words. */
+function standard(field, config) {
+  if (field.default !== null) return shown(field.default);
+  const own = config?.[field.name];
+  if (own !== undefined && typeof own !== "object") return shown(own);
+  return field.otherwise ?? "unset";
+}
+
+const shown = (value) => (value === true ? "yes" : value === false ? "no" : String(value));
+
+function SchemaField({ field, value, error, standard: usual, onInput }) {
+  const { label, hint } = field;
+  if (field.kind === "choice" || field.kind === "flag") {
+    const options = field.kind === "flag" ? [true, false] : field.options;
+    return html`<${Select} label=${label} hint=${hint} error=${error} value=${value} onChange=${onInput}
+      options=${[{ value: "", label: `Default: ${usual}` }, ...options.map((option) => ({ value: String(option), label: shown(option) }))]} />`;
+  }
+  return html`<${TextField} label=${label} hint=${hint} error=${error} value=${value} onInput=${onInput} placeholder=${usual}
+    inputmode=${field.kind === "number" ? (field.integer ? "numeric" : "decimal") : undefined} autocomplete="off" spellcheck="false" />`;
+}

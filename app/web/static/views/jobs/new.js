@@ -1,0 +1,159 @@
+// A new job: files, a model to begin from, how long; everything else has a default.
+import { ask, change, get } from "../../core/api.js";
+import { latest } from "../../core/ask.js";
+import { html, useEffect, useMemo, useRef, useState } from "../../core/html.js";
+import { link, navigate, route } from "../../core/router.js";
+import { Button, Details, Field, Segmented, Select, TextField } from "../../ui/controls.js";
+import { ErrorNote, Waiting } from "../../ui/status.js";
+import { draft, LIMITS, suggests } from "./draft.js";
+import { Estimate } from "./estimate.js";
+import { AdvancedSettings } from "./fields.js";
+import { loadMethods, methods, methodsError } from "./methods.js";
+import { Uploads } from "./uploads.js";
+import { JOBS } from "./watch.js";
+
+const MODALITIES = [
+  { value: "text", label: "Text" },
+  { value: "image", label: "Pictures" },
+  { value: "audio", label: "Sound" },
+  { value: "video", label: "Video" },
+];
+const SETTLED = 400; // ms without a change, before the server is asked what it would take
+
+export function NewJob() {
+  const { params } = route.value;
+  const job = useMemo(draft, []);
+  const validation = useMemo(latest, []);
+  const [workers, setWorkers] = useState([]);
+  const [failed, setFailed] = useState(null);
+  const [sending, setSending] = useState(false);
+  useEffect(() => {
+    loadMethods();
+    get("/v1/workers").then((found) => setWorkers(found.data), () => {});
+    if (MODALITIES.some(({ value }) => value === params.modality)) job.modality.value = params.modality;
+    return validation.clear;
+  }, []);
+  useLikeness(job, params.like, setFailed);
+  useSuggestion(job, Boolean(params.modality || params.like));
+
+  const request = job.request.value;
+  const text = JSON.stringify(request);
+  useEffect(() => {
+    if (request) void validation.run((signal) => ask(`${JOBS}/validate`, request, { signal }), SETTLED);
+    else validation.clear();
+  }, [text]);
+
+  if (methodsError.value) return html`<div class="view"><h1>New job</h1><${ErrorNote} error=${methodsError.value} retry=${loadMethods} /></div>`;
+  if (!methods.value) return html`<div class="view"><h1>New job</h1><${Waiting} /></div>`;
+
+  const errors = { ...job.parsed.value.errors, ...fieldError(failed ?? validation.error.value) };
+  const submit = async (event) => {
+    event.preventDefault();
+    if (!request || sending) return;
+    setSending(true);
+    setFailed(null);
+    try {
+      // Sent again after an interruption under the same key, it makes one job all the same.
+      const created = await change("POST", JOBS, request, { headers: { "content-type": "application/json", "idempotency-key": randomKey() }, resend: true });
+      navigate("jobs", [created.id]);
+    } catch (error) {
+      setFailed(error);
+      setSending(false);
+    }
+  };
+  const minutes = job.limit.value.name === "max_minutes" ? Number(job.limit.value.text) || null : null;
+  return html`<div class="view">
+    <div class="stack head"><nav aria-label="Where this is"><a class="small back" href=${link("jobs")}>All jobs</a></nav>
+      <div class="view-head"><div><h1>New job</h1><p class="lead">Give it files and a model to begin from. Everything else has a default that works unattended.</p></div></div></div>
+    <form class="new-job" onSubmit=${submit} novalidate>
+      <div class="stack form">
+        <section class="panel stack"><h2>Files</h2><${Uploads} files=${job.files} error=${errors.training_file ?? errors.training_files} /></section>
+        <section class="panel stack"><h2>Model</h2><${ModelFields} job=${job} errors=${errors} /></section>
+        <section class="panel stack"><h2>Training</h2><${LengthFields} job=${job} errors=${errors} />
+          <${Details} summary="Advanced settings" open=${job.groups.value.some((group) => group.fields.some((field) => errors[field.name])) || undefined}>
+            <${AdvancedSettings} groups=${job.groups.value} values=${job.values.value} errors=${errors} config=${job.preset.value?.config}
+              onInput=${(name, value) => (job.values.value = { ...job.values.value, [name]: value })} /><//></section>
+      </div>
+      <aside class="aside panel stack">
+        <${Estimate} validation=${validation} modality=${job.modality.value} minutes=${minutes} workers=${workers} ready=${Boolean(request)} />
+        ${failed && html`<${ErrorNote} error=${failed} />`}
+        <${Button} kind="primary" type="submit" busy=${sending} disabled=${!request || validation.error.value?.status < 500}>Start training<//>
+        ${!request && html`<p class="small muted">${missing(job)}</p>`}
+      </aside>
+    </form>
+  </div>`;
+}
+
+function ModelFields({ job, errors }) {
+  const { method, model, ofModality, continued } = job;
+  const pinned = model.value?.includes("@") ? [model.value] : [];
+  return html`
+    <${Segmented} label="Kind of data" value=${job.modality.value} options=${MODALITIES} onChange=${(next) => (job.modality.value = next)} />
+    <div class="field-grid">
+      <${Field} label="Begin from" hint=${job.preset.value ? "A new model of this size, with random weights" : "Goes on with what this model has learnt"} error=${errors.model}>${(id, note) => html`
+        <select id=${id} value=${model.value} aria-describedby=${note} onChange=${(e) => (job.modelId.value = e.target.value)}>
+          <optgroup label="From scratch">${method.value.presets.map(({ id: each, config }) => html`<option value=${each} selected=${each === model.value}>${each} (${sizeOf(config)})</option>`)}</optgroup>
+          ${(continued.value.length > 0 || pinned.length > 0) && html`<optgroup label="Continue">${[...new Set([...pinned, ...continued.value.map((each) => each.id)])].map((each) => html`<option value=${each} selected=${each === model.value}>${each}</option>`)}</optgroup>`}
+        </select>`}<//>
+      <${Select} label="Objective" value=${method.value.id} onChange=${(next) => (job.methodId.value = next)} hint=${method.value.description}
+        options=${ofModality.value.map(({ id }) => ({ value: id, label: OBJECTIVES[id] ?? id }))} />
+      <${TextField} label="Name of the result" value=${job.name.value} onInput=${(next) => (job.name.value = next)} error=${errors.name}
+        placeholder=${`${(model.value ?? "").split("@")[0]}-…`} hint="A name that exists gets its next version" autocomplete="off" spellcheck="false" />
+    </div>`;
+}
+
+const OBJECTIVES = { mlm: "Masked language modelling", mae: "Masked autoencoder (MAE)", simmim: "SimMIM", audiomae: "AudioMAE", videomae: "VideoMAE" };
+
+const sizeOf = (config) => `${config.num_hidden_layers} layers of ${config.hidden_size}`;
+
+function LengthFields({ job, errors }) {
+  const { name, text } = job.limit.value;
+  return html`<div class="field-grid">
+    <${TextField} label="Train for" value=${text} onInput=${(next) => (job.limit.value = { name, text: next })} inputmode="decimal" error=${errors[name]} autocomplete="off" />
+    <${Select} label="Unit" value=${name} options=${LIMITS} onChange=${(next) => (job.limit.value = { name: next, text })} />
+  </div>`;
+}
+
+/** The field that an answer of the server's is about: {patch_size: "…"}. */
+function fieldError(error) {
+  if (!error?.param) return {};
+  return { [error.param.split(".").at(-1)]: error.message };
+}
+
+function missing(job) {
+  const entries = job.files.entries.value;
+  if (!entries.length) return "Files are missing.";
+  if (entries.some((entry) => entry.error)) return "A file could not be sent: send it again or leave it out.";
+  if (entries.some((entry) => !entry.id)) return "Files are on their way.";
+  return "A setting is not valid.";
+}
+
+/** Fills the form as another job was. */
+function useLikeness(job, id, onError) {
+  useEffect(() => {
+    if (!id || !methods.value) return;
+    (async () => {
+      try {
+        const other = await get(`${JOBS}/${id}`);
+        const ids = other.training_files.map((file) => file.id ?? file);
+        const stored = await Promise.allSettled(ids.map((each) => get(`/v1/files/${each}`)));
+        job.like(other, stored.filter(({ status }) => status === "fulfilled").map(({ value }) => value));
+      } catch (error) {
+        onError(error);
+      }
+    })();
+  }, [id, methods.value]);
+}
+
+/** The first file says what kind of data it is, unless that has been said already. */
+function useSuggestion(job, told) {
+  const done = useRef(told);
+  const [first] = job.files.entries.value;
+  useEffect(() => {
+    if (!first || done.current) return;
+    done.current = true;
+    job.modality.value = suggests(first.name) ?? job.modality.value;
+  }, [first?.key]);
+}
+
+const randomKey = () => Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");

@@ -1,0 +1,82 @@
+// Three films that play as one: original, masked and predicted. The masked one is painted on.
+import { html, useEffect, useRef, useState } from "../../core/html.js";
+import { Button, Segmented } from "../../ui/controls.js";
+import { Painter } from "./painter.js";
+import { isHidden, paint } from "./painting.js";
+
+const DRIFT = 0.07; // seconds that films may be apart
+
+const still = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
+
+export function VideoPanels({ answer, mask, brush, stale }) {
+  const films = [useRef(), useRef(), useRef()];
+  const [playing, setPlaying] = useState(!still());
+  const [share, setShare] = useState(0); // of the film that has been shown
+  const [whole, setWhole] = useState("all"); // what a stroke covers: "all" moments, or "one"
+  const [moments, rows, columns] = mask.shape;
+  const moment = Math.min(Math.floor(share * moments), moments - 1);
+
+  useEffect(() => {
+    const [leader, ...others] = films.map((film) => film.current);
+    for (const film of [leader, ...others]) {
+      if (playing) void film.play().catch(() => {}); // a newer answer has taken its place
+      else film.pause();
+    }
+    if (!playing) return;
+    let frame;
+    const tick = () => {
+      for (const film of others) if (Math.abs(film.currentTime - leader.currentTime) > DRIFT) film.currentTime = leader.currentTime;
+      if (leader.duration) setShare(leader.currentTime / leader.duration);
+      frame = requestAnimationFrame(tick);
+    };
+    frame = requestAnimationFrame(tick);
+    return () => cancelAnimationFrame(frame);
+  }, [playing, answer]);
+
+  const seek = (to) => {
+    setPlaying(false);
+    setShare(to);
+    for (const film of films) if (film.current.duration) film.current.currentTime = Math.min(to, 0.999) * film.current.duration;
+  };
+  const offsets = (cells) => {
+    const covered = whole === "all" ? Array.from({ length: moments }, (_, at) => at) : [moment];
+    return covered.flatMap((at) => cells.map(([x, y]) => (at * rows + y) * columns + x));
+  };
+  const hiddenIn = (at) => mask.flat.subarray(at * rows * columns, (at + 1) * rows * columns).reduce((sum, each) => sum + each, 0) / (rows * columns);
+  const toggleMoment = () => {
+    const value = hiddenIn(moment) === 1 ? 0 : 1;
+    paint(Array.from({ length: rows * columns }, (_, at) => moment * rows * columns + at), value);
+  };
+
+  return html`<div class=${`stack ${stale ? "stale" : ""}`}>
+    <div class="triptych">
+      <${Film} film=${films[0]} title="Original" src=${answer.media.original} />
+      <${Film} film=${films[1]} title="Masked" note="what the model sees; paint here" src=${answer.media.original}>
+        <${Painter} label="Mask of the video" columns=${columns} rows=${rows} brush=${brush}
+          hidden=${(x, y) => isHidden((moment * rows + y) * columns + x)}
+          describe=${(x, y) => `Moment ${moment + 1}, row ${y + 1}, column ${x + 1}`}
+          onPaint=${(cells, value) => paint(offsets(cells), value)} /><//>
+      <${Film} film=${films[2]} title="Predicted" note="what it makes of that" predicted src=${answer.media.predicted} />
+    </div>
+    <div class="transport">
+      <${Button} icon=${playing ? "pause" : "play"} aria-label=${playing ? "Pause" : "Play"} onClick=${() => setPlaying(!playing)} />
+      <div class="moments" role="group" aria-label="Moments; fuller is more hidden">
+        ${Array.from({ length: moments }, (_, at) => html`<button type="button" class=${`moment ${at === moment ? "now" : ""}`} aria-current=${at === moment ? "time" : undefined}
+          aria-label=${`Moment ${at + 1}, ${Math.round(hiddenIn(at) * 100)}% hidden`} onClick=${() => seek((at + 0.25) / moments)}>
+          <i style=${{ height: `${hiddenIn(at) * 100}%` }}></i></button>`)}
+      </div>
+    </div>
+    <div class="row">
+      <${Segmented} label="A stroke covers" value=${whole} onChange=${setWhole}
+        options=${[{ value: "all", label: "Paint all moments" }, { value: "one", label: "Paint this moment" }]} />
+      <${Button} class="small" onClick=${toggleMoment}>${hiddenIn(moment) === 1 ? "Show" : "Hide"} moment ${moment + 1}<//>
+    </div>
+  </div>`;
+}
+
+function Film({ film, title, note, src, predicted, children }) {
+  return html`<figure class=${`picture ${predicted ? "predicted" : ""}`}>
+    <div class="picture-frame"><video ref=${film} src=${src} aria-label=${title} muted loop playsinline preload="auto"></video>${children}</div>
+    <figcaption>${title} ${note && html`<span class="muted">${note}</span>`}</figcaption>
+  </figure>`;
+}
