@@ -2,7 +2,8 @@
 
 When the device frees up, `next_batch` takes the group of the oldest waiting entry and fills the
 batch with entries of that group which are near it in length. Every batch holds the oldest entry of
-all, so none starves. A batch is padded to its longest entry, so it costs longest × count tokens.
+all, so none starves. A batch that is padded to its longest entry costs longest × count tokens; one
+that is not costs its tokens, and takes the oldest entries of any length.
 
 Imports no torch, no HTTP and no asyncio; every method may be called from any thread.
 """
@@ -31,12 +32,16 @@ _MAX_RETRY_AFTER = 60  # seconds
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Entry(Generic[G]):
-    """One input that waits. `cost` is in tokens, at least 1; only entries of equal `group` share a batch."""
+    """One input that waits. `cost` is in tokens, at least 1; only entries of equal `group` share a batch.
+
+    padded: a batch pads it to its longest entry; the same for all of a group.
+    """
 
     prepared: Any
     cost: int
     group: G
     future: Future[Any]
+    padded: bool = True
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -51,7 +56,9 @@ class Batch(Generic[G]):
 
     @property
     def padded(self) -> int:
-        """Tokens with padding: what the batch takes of the budget."""
+        """Tokens with padding, if there is any: what the batch takes of the budget."""
+        if not self.entries[0].padded:
+            return self.tokens
         return len(self.entries) * max(entry.cost for entry in self.entries)
 
 
@@ -175,7 +182,8 @@ class Batcher(Generic[G]):
         """The next batch; None if every entry of it was cancelled at this very moment."""
         group = min(self._queues, key=lambda group: next(iter(self._queues[group])))
         window = list(itertools.islice(self._queues[group].items(), _WINDOW))
-        chosen = [window[place] for place in fill([entry.cost for _, entry in window], self._budget)]
+        pick = fill if window[0][1].padded else take
+        chosen = [window[place] for place in pick([entry.cost for _, entry in window], self._budget)]
         self._remove(group, [number for number, _ in chosen])
         alive = [entry for _, entry in chosen if entry.future.set_running_or_notify_cancel()]
         return Batch(group, alive) if alive else None
@@ -226,6 +234,12 @@ def fill(costs: Sequence[int], budget: int) -> list[int]:
         high += 1
         tokens += costs[ranked[high]]
     return ranked[low : high + 1]
+
+
+def take(costs: Sequence[int], budget: int) -> list[int]:
+    """The first places in `costs` that the budget has room for, at least one, in ascending order of cost."""
+    count = sum(1 for tokens in itertools.accumulate(costs) if tokens <= budget)
+    return sorted(range(max(1, count)), key=lambda place: costs[place])
 
 
 def _refuse(entries: Iterable[Entry[G]]) -> None:

@@ -16,6 +16,7 @@ from app.engine.observer import EngineObserver
 from app.engine.runner import Runner, private
 from app.errors import AppError, ModelNotFound, NotReady
 from app.objectives.base import Objective
+from app.objectives.packed import pack
 from app.store.store import ModelEntry
 
 SHIPPED = "cloze-text"  # the default model unless another is set
@@ -199,7 +200,7 @@ class EnginePool:
         # Only now that its files have proved good is another model given up for it.
         await self._drop_deleted()
         await self._make_room(entry, weight_bytes(objective))
-        await run(self._reading, objective.to, self.runner.device, self.dtype)
+        await run(self._reading, self._place, objective)
         engine = Engine(entry, objective, self.runner, self._preparing)
         await engine.warm_up()
         return engine
@@ -216,6 +217,10 @@ class EnginePool:
         ):
             freeing.append(self._evict(next(iter(self._engines))))
         await asyncio.gather(*freeing)
+
+    def _place(self, objective: Objective) -> None:
+        objective.to(self.runner.device, self.dtype)
+        pack(objective.model)
 
     def _end_loading(self, key: str, task: asyncio.Task[Engine]) -> None:
         del self._loading[key]

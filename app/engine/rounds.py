@@ -24,9 +24,8 @@ async def run_rows(
     lane: Lane, rows: Sequence[Prepared], futures: Sequence[Future[Any]], batcher: Batcher[Group]
 ) -> list[Any]:
     """The raw result of each row, by its future. The first error is raised; who leaves cancels the futures."""
-    batcher.put(
-        [Entry(row, _cost(row), Group(lane, row.key), future) for row, future in zip(rows, futures, strict=True)]
-    )
+    lined_up = zip(rows, futures, strict=True)
+    batcher.put([Entry(row, _cost(row), Group(lane, row.key), future, row.padded) for row, future in lined_up])
     await _settled(futures)
     return [future.result() for future in futures]
 

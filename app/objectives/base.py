@@ -24,12 +24,14 @@ class Prepared:
     cost: tokens (patches, frames) that the item takes of a batch's budget.
     key: only items of equal key share a forward.
     info: what `finish` needs to build the answer; never collated.
+    padded: items of a batch are padded to its longest, so they should be alike in cost.
     """
 
     features: Any
     cost: int
     key: Hashable = None
     info: Any = None
+    padded: bool = True
 
 
 # How an item is answered that takes more than one row of a batch, or rows that depend on each other:

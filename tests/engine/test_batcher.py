@@ -229,3 +229,23 @@ def test_the_budget_shrinks_and_recovers():
         batcher.recover()
         seen.add(batcher.budget)
     assert seen == {1, 2, 4, 8, 16, 32, 64}
+
+
+def test_what_is_not_padded_shares_a_batch_at_any_length() -> None:
+    batcher: Batcher[str] = Batcher(max_tokens=110, max_inputs=100)
+    costs = [100, 2, 8, 1]
+    futures = batcher.admit(len(costs))
+    entries = [Entry(cost, cost, "g", future, padded=False) for cost, future in zip(costs, futures, strict=True)]
+    batcher.put(entries)
+    batch = take(batcher)
+    assert [entry.cost for entry in batch.entries] == [2, 8, 100]
+    assert batch.padded == batch.tokens == 110
+    assert [entry.cost for entry in take(batcher).entries] == [1]
+
+
+def test_an_unpadded_entry_beyond_the_budget_runs_alone() -> None:
+    batcher: Batcher[str] = Batcher(max_tokens=10, max_inputs=100)
+    batcher.put(
+        [Entry(cost, cost, "g", future, padded=False) for cost, future in zip([50, 1], batcher.admit(2), strict=True)]
+    )
+    assert [entry.cost for entry in take(batcher).entries] == [50]

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 from transformers import PreTrainedModel
 
 from app.errors import AppError, EmptyInput, InvalidValue
 from app.objectives.base import Prepared
 from app.objectives.embedding import EmbedItem, EmbedResult
 from app.objectives.text.encoding import TextEncoder
-from app.objectives.text.hidden import POOLERS, pad, vocabulary_size
+from app.objectives.text.hidden import POOLERS, vocabulary_size
+from app.objectives.text.rows import Rows, collate, encode, pads
 from app.types import Pooling, Task
 
 
@@ -25,8 +25,7 @@ class EmbedFeatures:
 
 @dataclass(frozen=True)
 class EmbedBatch:
-    inputs: dict[str, Tensor]  # [B, L]
-    lengths: list[int]
+    texts: Rows
     poolings: list[Pooling | None]
 
 
@@ -58,7 +57,7 @@ class Embed:
         content = self._content(item.input)
         ids, _ = self._encoder.fit(content, self._max_length, truncate=item.truncate, side=item.truncation_side)
         pooling = None if item.output == "tokens" else item.pooling or self._pooling
-        return Prepared(EmbedFeatures(ids, pooling), cost=len(ids), key=Task.EMBED, info=item)
+        return Prepared(EmbedFeatures(ids, pooling), cost=len(ids), key=Task.EMBED, info=item, padded=pads(self._model))
 
     def _content(self, given: str | tuple[int, ...] | bytes) -> list[int]:
         if isinstance(given, bytes):
@@ -75,20 +74,21 @@ class Embed:
 
     def collate(self, batch: Sequence[Prepared]) -> EmbedBatch:
         features: list[EmbedFeatures] = [p.features for p in batch]
-        inputs = pad([f.ids for f in features], self._pad_id)
-        return EmbedBatch(inputs, [len(f.ids) for f in features], [f.pooling for f in features])
+        texts = collate(self._model, [f.ids for f in features], self._pad_id)
+        return EmbedBatch(texts, [f.pooling for f in features])
 
     @torch.inference_mode()
     def run(self, collated: EmbedBatch) -> list[NDArray[np.float32]]:
-        inputs = {name: tensor.to(self._model.device) for name, tensor in collated.inputs.items()}
-        hidden = self._model.base_model(**inputs).last_hidden_state.float()  # [B, L, H]
+        hidden = encode(self._model, collated.texts).float()  # [tokens, H]
+        lengths = torch.tensor(collated.texts.lengths, device=hidden.device)
         pooled = {
-            pooling: POOLERS[pooling](hidden, inputs["attention_mask"]).cpu().numpy()
+            pooling: POOLERS[pooling](hidden, lengths).cpu().numpy()
             for pooling in set(collated.poolings)
             if pooling is not None
         }
-        rows = enumerate(zip(collated.poolings, collated.lengths, strict=True))
-        return [hidden[i, :n].cpu().numpy() if p is None else pooled[p][i] for i, (p, n) in rows]
+        ends = np.cumsum(collated.texts.lengths)
+        rows = enumerate(zip(collated.poolings, ends, collated.texts.lengths, strict=True))
+        return [hidden[end - n : end].cpu().numpy() if p is None else pooled[p][i] for i, (p, end, n) in rows]
 
     def finish(self, prepared: Prepared, raw: NDArray[np.float32]) -> EmbedResult:
         item: EmbedItem = prepared.info

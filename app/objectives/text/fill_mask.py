@@ -12,9 +12,10 @@ from transformers import PreTrainedModel
 from app.errors import AppError, InvalidValue, NoMask, TooManyMasks
 from app.objectives.base import Prepared, Rounds
 from app.objectives.text.encoding import MASK_ALIAS, TextEncoder
-from app.objectives.text.hidden import pad, rows_before_head, vocabulary_size
+from app.objectives.text.hidden import rows_before_head, vocabulary_size
 from app.objectives.text.items import Candidate, FilledSequence, FillMaskItem, FillMaskResult, MaskPrediction
 from app.objectives.text.pieces import Pieces
+from app.objectives.text.rows import Rows, collate, forward, pads
 from app.objectives.text.sequences import Filling, search
 from app.types import Task
 
@@ -35,7 +36,7 @@ class FillMaskFeatures:
 
 @dataclass(frozen=True)
 class FillMaskBatch:
-    inputs: dict[str, Tensor]  # [B, L]
+    texts: Rows
     rows: Tensor  # [N] the masks' indices into the flattened batch
     items: list[FillMaskFeatures]
 
@@ -84,7 +85,7 @@ class FillMask:
 
     def _costed(self, features: FillMaskFeatures, given: _Given | None = None) -> Prepared:
         cost = max(len(features.ids), len(features.positions) * self._vocabulary // VOCABULARY_PER_TOKEN)
-        return Prepared(features, cost, key=Task.FILL_MASK, info=given)
+        return Prepared(features, cost, key=Task.FILL_MASK, info=given, padded=pads(self._model))
 
     def _joint(self, row: Prepared, count: int) -> Rounds:
         """The masks one by one, each by itself, and `count` ways of filling them together."""
@@ -124,16 +125,14 @@ class FillMask:
 
     def collate(self, batch: Sequence[Prepared]) -> FillMaskBatch:
         items: list[FillMaskFeatures] = [p.features for p in batch]
-        inputs = pad([item.ids for item in items], self._pad_id)
-        length = inputs["input_ids"].shape[1]
-        rows = [i * length + position for i, item in enumerate(items) for position in item.positions]
-        return FillMaskBatch(inputs, torch.tensor(rows), items)
+        texts = collate(self._model, [item.ids for item in items], self._pad_id)
+        rows = [place for i, item in enumerate(items) for place in texts.places(i, item.positions)]
+        return FillMaskBatch(texts, torch.tensor(rows), items)
 
     @torch.inference_mode()
     def run(self, collated: FillMaskBatch) -> list[Raw]:
-        device = self._model.device
-        with rows_before_head(self._model, collated.rows.to(device)):
-            logits = self._model(**{name: t.to(device) for name, t in collated.inputs.items()}).logits[0]
+        with rows_before_head(self._model, collated.rows.to(self._model.device)):
+            logits = forward(self._model, collated.texts).logits[0]
         scores = logits.float().log_softmax(-1)  # [N, V]
         # One transfer serves every item that asks for the best of the whole vocabulary.
         widest = max((item.top_k for item in collated.items if not item.targets), default=0)

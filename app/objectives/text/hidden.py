@@ -67,18 +67,17 @@ def position_limit(model: PreTrainedModel) -> int:
     return int(model.config.max_position_embeddings)
 
 
-def _mean(hidden: Tensor, mask: Tensor) -> Tensor:
-    weights = mask.unsqueeze(-1).to(hidden.dtype)
-    return (hidden * weights).sum(1) / weights.sum(1)
+def _mean(hidden: Tensor, lengths: Tensor) -> Tensor:
+    return torch.segment_reduce(hidden, "mean", lengths=lengths, axis=0)
 
 
-def _cls(hidden: Tensor, mask: Tensor) -> Tensor:
-    return hidden[:, 0]
+def _cls(hidden: Tensor, lengths: Tensor) -> Tensor:
+    return hidden[lengths.cumsum(0) - lengths]
 
 
-def _max(hidden: Tensor, mask: Tensor) -> Tensor:
-    return hidden.masked_fill(mask.unsqueeze(-1) == 0, -torch.inf).amax(1)
+def _max(hidden: Tensor, lengths: Tensor) -> Tensor:
+    return torch.segment_reduce(hidden, "max", lengths=lengths, axis=0)
 
 
-# hidden [B, L, H], mask [B, L] (1 is a token, 0 padding) → [B, H]
+# hidden [tokens, H] of B texts, one after another, lengths [B] → [B, H]
 POOLERS: dict[Pooling, Pooler] = {Pooling.MEAN: _mean, Pooling.CLS: _cls, Pooling.MAX: _max}

@@ -18,8 +18,9 @@ from app.errors import AppError, InvalidValue
 from app.objectives.base import Prepared, Rounds
 from app.objectives.text.encoding import Content, TextEncoder
 from app.objectives.text.fill_mask import VOCABULARY_PER_TOKEN
-from app.objectives.text.hidden import pad, rows_before_head, vocabulary_size
+from app.objectives.text.hidden import rows_before_head, vocabulary_size
 from app.objectives.text.items import RankedToken, ScoredToken, ScoreItem, ScoreMethod, ScoreResult
+from app.objectives.text.rows import Rows, collate, forward, pads
 from app.types import Task
 
 
@@ -34,7 +35,7 @@ class ScoreRow:
 
 @dataclass(frozen=True)
 class ScoreBatch:
-    inputs: dict[str, Tensor]  # [B, L]
+    texts: Rows
     rows: Tensor  # [B] what is scored, as indices into the flattened batch
     tokens: Tensor  # [B] what stands there
     top_k: list[int]
@@ -80,7 +81,15 @@ class Score:
         rows = []
         for index, place in enumerate(places):
             hidden = [p + shift for p in _hidden(index, places, content.words, item.method)]
-            rows.append(Prepared(ScoreRow(ids, hidden, item.top_k), cost, key=Task.SCORE, info=(content, place)))
+            rows.append(
+                Prepared(
+                    ScoreRow(ids, hidden, item.top_k),
+                    cost,
+                    key=Task.SCORE,
+                    info=(content, place),
+                    padded=pads(self._model),
+                )
+            )
         raws = yield rows
         tokens = [self.finish(row, raw) for row, raw in zip(rows, raws, strict=True)]
         return ScoreResult(tokens, tokens_read=len(ids))
@@ -100,20 +109,22 @@ class Score:
 
     def collate(self, batch: Sequence[Prepared]) -> ScoreBatch:
         rows: list[ScoreRow] = [p.features for p in batch]
-        inputs = pad([row.ids for row in rows], self._pad_id)
-        scored = torch.tensor([row.hidden[0] for row in rows])
-        lines = torch.arange(len(rows))
-        tokens = inputs["input_ids"][lines, scored]
-        for line, row in enumerate(rows):
-            inputs["input_ids"][line, row.hidden] = self._mask_id
-        length = inputs["input_ids"].shape[1]
-        return ScoreBatch(inputs, lines * length + scored, tokens, [row.top_k for row in rows])
+        tokens = torch.tensor([row.ids[row.hidden[0]] for row in rows])
+        texts = collate(self._model, [self._masked(row) for row in rows], self._pad_id)
+        scored = torch.tensor([place for i, row in enumerate(rows) for place in texts.places(i, row.hidden[:1])])
+        return ScoreBatch(texts, scored, tokens, [row.top_k for row in rows])
+
+    def _masked(self, row: ScoreRow) -> list[int]:
+        ids = list(row.ids)
+        for position in row.hidden:
+            ids[position] = self._mask_id
+        return ids
 
     @torch.inference_mode()
     def run(self, collated: ScoreBatch) -> list[RawScore]:
         device = self._model.device
         with rows_before_head(self._model, collated.rows.to(device)):
-            logits = self._model(**{name: t.to(device) for name, t in collated.inputs.items()}).logits[0]
+            logits = forward(self._model, collated.texts).logits[0]
         scores = logits.float()  # [B, V]
         whole = scores.logsumexp(-1, keepdim=True)  # [B, 1]
         own = scores.gather(1, collated.tokens.to(device).unsqueeze(1))  # [B, 1]

@@ -1,0 +1,23 @@
+"""What `python -m benchmarks` was asked for."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Options:
+    quick: bool
+    threads: int
+    data: Path | None
+    rounds: int
+    seconds: float
+    tasks: tuple[str, ...]
+    systems: tuple[str, ...]  # parts of names, lower case; empty: all
+    var: Path
+    results: Path
+
+    def command(self) -> str:
+        """As it would be typed, without folders."""
+        parts = ["python -m benchmarks", "--quick" * self.quick, f"--threads {self.threads}"]
+        parts += ["--data DATA" * (self.data is not None), f"--rounds {self.rounds}", f"--seconds {self.seconds:g}"]
+        return " ".join(part for part in parts if part)

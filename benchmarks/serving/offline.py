@@ -1,0 +1,96 @@
+"""The offline ideal, in a process of its own: the same forward without a server, on ideal batches.
+
+Standard input: {"model", "task", "dtype", "threads", "texts"}. Two forwards are timed: `padded` is the plain
+one of transformers on batches sorted by length and padded, `own` the one that Cloze serves.
+"""
+
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from app.objectives.base import Prepared, TaskHandler
+from app.objectives.embedding import EmbedItem
+from app.objectives.packed import pack
+from app.objectives.registry import load
+from app.objectives.text import embed, fill_mask, rows
+from app.objectives.text.items import FillMaskItem
+from app.types import Task
+
+TOKENS = 4096  # of a batch
+ROUNDS = 3
+
+
+def main(job: dict[str, Any]) -> dict[str, Any]:
+    torch.set_num_threads(job["threads"])
+    task = Task.EMBED if job["task"] == "embed" else Task.FILL_MASK
+    found: dict[str, Any] = {}
+    for way in ("padded", "own"):
+        for module in (rows, embed, fill_mask):
+            module.pads = (lambda _: True) if way == "padded" else _pads  # type: ignore[attr-defined]
+        objective = load(Path(job["model"]))
+        objective.to(torch.device("cpu"), getattr(torch, job["dtype"]))
+        if way == "own":
+            pack(objective.model)
+        found[way] = measure(objective.tasks[task], [item(task, text) for text in job["texts"]])
+    return found
+
+
+def item(task: Task, text: str) -> Any:
+    return EmbedItem(text, truncate=True) if task is Task.EMBED else FillMaskItem(text, truncate=True)
+
+
+def measure(handler: TaskHandler, items: Sequence[Any]) -> dict[str, float]:
+    prepared: list[Prepared] = sorted((handler.prepare(each) for each in items), key=lambda each: each.cost)
+    tokens = sum(each.cost for each in prepared)
+    collated = [handler.collate(batch) for batch in batches(prepared)]
+    forward = quickest(lambda: [handler.run(batch) for batch in collated])
+    tokenise = quickest(lambda: [handler.prepare(each) for each in items])
+
+    def alone(each: Any) -> None:
+        ready = handler.prepare(each)
+        (raw,) = handler.run(handler.collate([ready]))
+        handler.finish(ready, raw)
+
+    single = [quickest(lambda each=each: alone(each), 2) for each in items[:: max(1, len(items) // 60)]]
+    return {
+        "inputs_per_second": len(items) / forward,
+        "with_tokenising": len(items) / (forward + tokenise),
+        "tokens_per_second": tokens / forward,
+        "tokens_each": tokens / len(items),
+        "single_ms": 1000 * statistics.median(single),
+    }
+
+
+def batches(prepared: Sequence[Prepared]) -> list[list[Prepared]]:
+    """Sorted by length, of at most TOKENS each."""
+    found: list[list[Prepared]] = [[]]
+    for each in prepared:
+        batch = [*found[-1], each]
+        size = len(batch) * each.cost if each.padded else sum(e.cost for e in batch)
+        if found[-1] and size > TOKENS:
+            found.append([each])
+        else:
+            found[-1].append(each)
+    return found
+
+
+def quickest(work: Callable[[], Any], rounds: int = ROUNDS) -> float:
+    """Seconds."""
+    times = []
+    for _ in range(rounds):
+        started = time.perf_counter()
+        with torch.inference_mode():
+            work()
+        times.append(time.perf_counter() - started)
+    return min(times)
+
+
+if __name__ == "__main__":
+    _pads = rows.pads
+    print(json.dumps(main(json.load(sys.stdin))))
