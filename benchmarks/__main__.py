@@ -9,11 +9,16 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import report
+from benchmarks import report, sharing
 from benchmarks.options import Options
+from benchmarks.pretraining import run as pretraining
 from benchmarks.serving import run as serving
 
-SECTIONS: dict[str, Callable[[Options], None]] = {"serving": serving.main}
+SECTIONS: dict[str, Callable[[Options], None]] = {
+    "serving": serving.main,
+    "pretraining": pretraining.main,
+    "sharing": sharing.main,
+}
 
 
 def main() -> None:

@@ -1,1 +1,1 @@
-"""Pretraining text and images beside the peers that people would otherwise use: python -m benchmarks.pretraining"""
+"""Pretraining text and images beside the loops that people would otherwise write."""

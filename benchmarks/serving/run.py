@@ -154,7 +154,7 @@ def main(options: Options) -> None:
     options.var.mkdir(parents=True, exist_ok=True)
     venvs = options.var / "venvs"
     venvs.mkdir(exist_ok=True)
-    for name in systems.PINS:
+    for name in ("infinity", "python"):
         systems.install(venvs, name)
     encoder = systems.encoder_folder()
     filler = build_store(options.var / "store", encoder, shared(options))

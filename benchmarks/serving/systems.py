@@ -24,6 +24,7 @@ PINS = {
         "uvicorn[standard]==0.54.0",
         "litserve==0.2.19",
     ),
+    "trainer": ("transformers==5.23.0", "torch==2.13.0", "accelerate==1.15.0", "pillow==13.0.0"),
 }
 
 

