@@ -247,8 +247,8 @@ def compare(case: Case, options: Options, folder: Path) -> str:
     head = ("", f"{case.unit}/s", "× the peer", "of the matrix limit", "held-out loss", "spread")
     return (
         f"**{case.name}.** {_steps(options)} steps, {options.rounds} rounds; the held-out loss was"
-        f" {held_out_loss(case.start, case):.4f} at the start, and large bf16 products reach {limit / 1e9:,.0f} GFLOP/s."
-        f"\n\n{table(head, rows)}\n"
+        f" {held_out_loss(case.start, case):.4f} at the start; large bf16 products reach {limit / 1e9:,.0f} GFLOP/s"
+        f" here.\n\n{table(head, rows)}\n"
     )
 
 
