@@ -63,7 +63,8 @@ async def receive(reader: asyncio.StreamReader, inputs: int, server: Server, mem
         if not line.startswith(b"{"):
             continue
         answer = json.loads(line)
-        assert answer["id"] == answer["index"] == expected and "embedding" in answer, line[:200]
+        assert answer["id"] == answer["index"] == expected, line[:200]
+        assert "embedding" in answer, line[:200]
         expected += 1
         if expected % max(1, inputs // 100) == 0:
             memory.append(server.memory()["RssAnon"])
@@ -92,11 +93,8 @@ async def stream(server: Server, inputs: int, words: int) -> None:
     writer.close()
     tenth = max(1, len(memory) // 10)
     print(f"{inputs:,} inputs of {words} words on average: {took:,.1f} s, {inputs / took:,.1f} inputs/s")
-    print(
-        f"own memory: {memory[0]:,.1f} MiB before, {statistics.mean(memory[1 : 1 + tenth]):,.1f} in its first tenth,",
-        end="",
-    )
-    print(f" {statistics.mean(memory[-tenth:]):,.1f} in its last, {max(memory):,.1f} at most")
+    first, last = statistics.mean(memory[1 : 1 + tenth]), statistics.mean(memory[-tenth:])
+    print(f"own memory: {memory[0]:,.1f} MiB before, {first:,.1f} in its first tenth, {last:,.1f} in its last")
     seconds.sort()
     print(f"{len(seconds)} single questions beside it: median {statistics.median(seconds) * 1000:,.0f} ms,", end="")
     print(f" at most {seconds[-1] * 1000:,.0f} ms")
