@@ -82,23 +82,6 @@ def test_pictures_are_compared_too(visit: Visit, cloze: Server, origin: str, tmp
         store.delete("vision@1")
 
 
-def test_the_projection_is_that_of_principal_components(visit: Visit) -> None:
-    page = visit.go("#/embed")
-    rng = np.random.default_rng(0)
-    vectors = rng.normal(size=(9, 5)) * [5, 3, 1, 0.5, 0.1]
-    folder = page.evaluate("document.querySelector('script[type=module]').src.replace('main.js', '')")
-    module = f"{folder}views/embed/vectors.js"
-    found = page.evaluate(
-        "async ([module, vectors]) => (await import(module)).project(vectors)", [module, vectors.tolist()]
-    )
-    centred = vectors - vectors.mean(0)
-    u, s, _ = np.linalg.svd(centred)
-    np.testing.assert_allclose(found["shares"], (s**2 / (s**2).sum())[:2], rtol=1e-6)
-    np.testing.assert_allclose(np.abs(found["points"]), np.abs(u[:, :2] * s[:2]), atol=1e-4)
-    same = page.evaluate("async (module) => (await import(module)).project([[1, 2], [1, 2], [1, 2]])", module)
-    assert same["shares"] == [0, 0] and np.isfinite(same["points"]).all()
-
-
 def test_many_texts_and_none(visit: Visit) -> None:
     page = visit.go("#/embed")
     write(page, [f"text number {nth}" for nth in range(30)])
