@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from pathlib import Path
 
 from fastapi import FastAPI
@@ -31,7 +32,7 @@ from app.api.routes import files as files_routes
 from app.api.routes import jobs as jobs_routes
 from app.api.security import ApiKeyMiddleware
 from app.compat import huggingface
-from app.devices import resolve_device
+from app.devices import resolve_device, resolve_dtype
 from app.engine.pool import EnginePool
 from app.engine.runner import Runner
 from app.errors import AppError, NotReady
@@ -61,7 +62,7 @@ def create_app(
     settings: Settings | None = None,
     *,
     pool: EnginePool | None = None,
-    load: Callable[[Path], Objective] = registry.load,
+    load: Callable[[Path], Objective] | None = None,
     jobs: JobStore | None = None,
     files: FileStore | None = None,
     feed: EventFeed | None = None,
@@ -158,10 +159,11 @@ async def _warm_up(services: Services) -> None:
 
 
 def _build_pool(
-    settings: Settings, store: ModelStore, load: Callable[[Path], Objective], metrics: Metrics
+    settings: Settings, store: ModelStore, load: Callable[[Path], Objective] | None, metrics: Metrics
 ) -> EnginePool:
+    device = resolve_device(settings.device)
     runner = Runner(
-        resolve_device(settings.device),
+        device,
         max_batch_tokens=settings.max_batch_tokens,
         max_queued_inputs=settings.max_queued_inputs,
         threads=settings.threads,
@@ -170,10 +172,11 @@ def _build_pool(
     return EnginePool(
         store,
         runner,
-        load=load,
+        load=load or partial(registry.load, dtype=resolve_dtype(settings.dtype, device)),
         dtype=settings.dtype,
         default_model=settings.default_model,
         max_loaded=settings.max_loaded_models,
+        max_bytes=settings.model_memory_bytes,
         observer=metrics,
     )
 

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from app.commands.output import Json, note, print_json, print_table
-from app.errors import Conflict, NotReady
+from app.errors import NotReady
 from app.settings import Settings
 from app.store.store import ModelEntry, ModelStore
 
@@ -94,12 +94,9 @@ def _refuse_used(entries: list[ModelEntry]) -> None:
     settings = Settings()
     try:
         with connect(find_url(settings.redis_url, settings.var_dir), retries=0, timeout=_REDIS_TIMEOUT) as redis:
-            users = JobStore(redis).users_of_models(entry.id for entry in entries)
+            JobStore(redis).check_unused(entry.id for entry in entries)
     except (NotReady, StorageError):
         note("No Redis is in reach, so whether a job needs it is not known.")
-        return
-    if users:
-        raise Conflict(f"a job that has not ended needs it as its base, teacher or tokenizer: {', '.join(users[:5])}")
 
 
 def _report(entry: ModelEntry, message: str, as_json: bool) -> None:

@@ -174,6 +174,14 @@ class JobStore(Claims):
         keys = list(map(model_jobs_key, model_ids))
         return sorted(user.decode() for user in self._redis.sunion(keys)) if keys else []
 
+    def check_unused(self, model_ids: Iterable[str]) -> None:
+        """Raises Conflict for models, given as name@version, that an unfinished job needs."""
+        if users := self.users_of_models(model_ids):
+            raise Conflict(
+                f"a job that has not ended needs it as its base, teacher or tokenizer: {', '.join(users[:5])}",
+                param="model",
+            )
+
     def queue_reasons(self, jobs: Iterable[Job]) -> dict[str, str]:
         """Why queued jobs do not run, beside those before them, by job id."""
         queued = [job for job in jobs if job.state is JobState.QUEUED]

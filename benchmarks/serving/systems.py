@@ -55,7 +55,7 @@ def install(venvs: Path, name: str) -> None:
     if stamp.is_file() and stamp.read_text() == "\n".join(PINS[name]):
         return
     subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-    subprocess.run([folder / "bin" / "pip", "install", "--quiet", *PINS[name]], check=True)
+    subprocess.run([folder / "bin" / "pip", "install", "--quiet", "--no-compile", *PINS[name]], check=True)
     stamp.write_text("\n".join(PINS[name]))
 
 

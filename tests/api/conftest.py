@@ -20,7 +20,7 @@ from tests.fakes.objective import FakeObjective
 from tests.fakes.redis import redis, redis_server  # noqa: F401
 
 FULL, BARE, SLASHED = "full", "bare", "org/slashed"
-TASKS = {FULL: (Task.FILL_MASK, Task.EMBED), BARE: (Task.EMBED,), SLASHED: (Task.FILL_MASK, Task.EMBED)}
+TASKS = {FULL: (Task.FILL_MASK, Task.SCORE, Task.EMBED), BARE: (Task.EMBED,), SLASHED: (Task.FILL_MASK, Task.EMBED)}
 
 Fakes = dict[str, FakeObjective]
 MakeClient = Callable[..., TestClient]

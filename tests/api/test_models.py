@@ -4,8 +4,11 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
+from app.jobs.connection import Client
+from app.jobs.queue import JobStore
 from app.store.store import ModelStore
 from tests.api.conftest import publish
+from tests.fakes.jobs import make_spec
 from tests.fakes.objective import FakeObjective
 
 
@@ -47,12 +50,12 @@ def test_unknown_model(client: TestClient) -> None:
 @pytest.mark.parametrize("name", ["full", "org/slashed"])
 def test_load_and_unload(client: TestClient, fakes: dict[str, FakeObjective], name: str) -> None:
     loaded = client.post(f"/v1/models/{name}/load").json()
-    assert (loaded["loaded"], loaded["max_length"]) == (True, 64)
+    assert (loaded["loaded"], loaded["max_length"], loaded["memory_bytes"]) == (True, 64, 8)  # two float32
     assert fakes[name].placed is not None
     assert client.get(f"/v1/models/{name}").json()["loaded"] is True
 
     unloaded = client.post(f"/v1/models/{name}/unload").json()
-    assert (unloaded["loaded"], unloaded["max_length"]) == (False, None)
+    assert (unloaded["loaded"], unloaded["max_length"], unloaded["memory_bytes"]) == (False, None, None)
     assert client.post("/v1/models/absent/unload").status_code == 404
     assert client.post("/v1/models/absent/load").status_code == 404
 
@@ -66,3 +69,73 @@ def test_a_publication_is_served_by_the_next_request(client: TestClient, store: 
     assert client.post("/v1/fill-mask", json=ask).json()["model"] == "new@1"
     publish(store, tmp_path, "new")
     assert client.post("/v1/fill-mask", json=ask).json()["model"] == "new@2"
+
+
+def test_a_deleted_model_is_out_of_store_and_memory(client: TestClient, store: ModelStore, tmp_path: Path) -> None:
+    publish(store, tmp_path, "org/slashed")
+    for version in (1, 2):
+        client.post(f"/v1/models/org/slashed@{version}/load")
+
+    answer = client.delete("/v1/models/org/slashed@2")
+
+    assert answer.json() == {"id": "org/slashed@2", "object": "model", "deleted": True}
+    assert client.app.state.services.pool.loaded() == ["org/slashed@1", "full@1"]  # type: ignore[attr-defined]
+    assert client.get("/v1/models/org/slashed").json()["versions"] == [1]
+    assert client.delete("/v1/models/org%2Fslashed").status_code == 200
+    assert client.delete("/v1/models/org%2Fslashed").status_code == 404
+    assert client.app.state.services.pool.loaded() == ["full@1"]  # type: ignore[attr-defined]
+
+
+def test_what_is_not_deleted(jobs_client: TestClient, jobs: JobStore, redis: Client, store: ModelStore) -> None:
+    jobs_client.post("/v1/models/bare/load")
+    job = jobs.create(make_spec(redis, model="bare@1"))
+    for path in ("bare", "bare@1"):
+        answer = jobs_client.delete(f"/v1/models/{path}")
+        assert answer.status_code == 409
+        assert job.id in answer.json()["error"]["message"]
+    assert jobs_client.get("/v1/models/bare").json()["loaded"]
+    assert jobs_client.delete("/v1/models/bare:latest").status_code == 422
+    jobs.cancel(job.id)
+    assert jobs_client.delete("/v1/models/bare@1").json()["deleted"] is True
+
+
+def test_aliases(client: TestClient, store: ModelStore, tmp_path: Path) -> None:
+    publish(store, tmp_path, "org/slashed")
+    path = "/v1/models/org/slashed/aliases/prod"
+
+    body = client.put(path, json={"version": 1}).json()
+
+    assert (body["id"], body["version"], body["aliases"]) == ("org/slashed:prod", 1, {"prod": 1})
+    assert client.put(path, json={"version": 2}).json()["version"] == 2
+    assert client.post("/v1/embeddings", json={"model": "org/slashed:prod", "input": "a"}).json()["model"][-2:] == "@2"
+    assert client.delete(path.replace("org/", "org%2F")).json()["aliases"] == {}
+    assert client.delete(path).status_code == 404
+    assert client.get("/v1/models/org/slashed:prod").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "param"),
+    [
+        ("full/aliases/prod", {"version": 9}, 404, "model"),
+        ("absent/aliases/prod", {"version": 1}, 404, "model"),
+        ("full/aliases/latest", {"version": 1}, 422, "alias"),
+        ("full/aliases/7", {"version": 1}, 422, "alias"),
+        ("full/aliases/prod", {"version": 0}, 422, "version"),
+        ("full/aliases/prod", {"version": "1"}, 422, "version"),
+        ("full/aliases/prod", {}, 422, "version"),
+    ],
+)
+def test_aliases_that_are_refused(client: TestClient, path: str, body: dict[str, int], status: int, param: str) -> None:
+    answer = client.put(f"/v1/models/{path}", json=body)
+    assert (answer.status_code, answer.json()["error"]["param"]) == (status, param)
+
+
+def test_the_card(client: TestClient, store: ModelStore) -> None:
+    assert client.get("/v1/models/org/slashed/card").status_code == 404
+    (store.resolve("org/slashed").path / "README.md").write_text("# Schönes Modell\n", encoding="utf-8")
+
+    answer = client.get("/v1/models/org%2Fslashed/card")
+
+    assert answer.headers["content-type"] == "text/markdown; charset=utf-8"
+    assert answer.text == "# Schönes Modell\n"
+    assert client.get("/v1/models/absent/card").json()["error"]["code"] == "model_not_found"

@@ -44,12 +44,21 @@ def jobs(redis_server: EmbeddedRedis) -> Iterator[JobStore]:
 
 
 @pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> ModelStore:
+    return ModelStore(tmp_path_factory.mktemp("store"))
+
+
+@pytest.fixture(scope="module")
 def url(
-    folder: Path, theirs: Any, jobs: JobStore, redis_server: EmbeddedRedis, tmp_path_factory: pytest.TempPathFactory
+    folder: Path,
+    theirs: Any,
+    store: ModelStore,
+    jobs: JobStore,
+    redis_server: EmbeddedRedis,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[str]:
     # After `theirs`: transformers must not load two models at once.
     root = tmp_path_factory.mktemp("server")
-    store = ModelStore(root / "models")
     manifest = Manifest(modality=Modality.TEXT, architecture="bert", tasks=(Task.FILL_MASK, Task.EMBED), parameters=1)
     store.publish(folder, manifest, name=MODEL)
     settings = Settings(var_dir=root / "var", device="cpu", dtype="float32", threads=1, redis_url=redis_server.url)
@@ -128,6 +137,18 @@ def test_the_message_of_an_error_reaches_the_user(url: str) -> None:
 
 
 # OpenAI
+
+
+def test_models_are_deleted(client: openai.OpenAI, store: ModelStore, folder: Path) -> None:
+    manifest = Manifest(modality=Modality.TEXT, architecture="bert", tasks=(Task.EMBED,), parameters=1)
+    for _ in range(2):
+        store.publish(folder, manifest, name="org/spare")
+    deleted = client.models.delete("org/spare@1")
+    assert (deleted.id, deleted.object, deleted.deleted) == ("org/spare@1", "model", True)
+    assert client.models.retrieve("org/spare").id == "org/spare"
+    assert client.models.delete("org/spare").deleted
+    with pytest.raises(openai.NotFoundError):
+        client.models.delete("org/spare")
 
 
 def test_models(client: openai.OpenAI) -> None:

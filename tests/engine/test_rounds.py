@@ -72,10 +72,10 @@ def test_rounds_are_answered_in_order_and_ordinary_rows_beside_them(engine: Engi
 def test_rows_of_many_requests_share_batches(engine: Engine, fake: FakeObjective):
     async def main() -> None:
         fake.gate.clear()
-        requests = [asyncio.create_task(engine.submit(Task.SCORE, [[1]])) for _ in range(2)]
-        await occurs(fake.started)  # the first runs, and the second is collated
-        await occurs(fake.collated)
-        await occurs(fake.collated)
+        requests = []
+        for _ in range(2):  # one runs, the other is ready to
+            requests.append(asyncio.create_task(engine.submit(Task.SCORE, [[1]])))
+            await occurs(fake.collated)
         requests += [asyncio.create_task(engine.submit(Task.SCORE, [[3], [2]])) for _ in range(4)]
         while engine._batcher.waiting < 20:
             await asyncio.sleep(0)

@@ -14,9 +14,18 @@ import torch
 from torch import nn
 
 from app.errors import EmptyInput, InputTooLong, NoMask, TooManyMasks
-from app.objectives.base import Prepared
+from app.objectives.base import Prepared, Rounds
 from app.objectives.embedding import EmbedItem, EmbedResult
-from app.objectives.text.items import Candidate, FillMaskItem, FillMaskResult, MaskPrediction, TokenInfo
+from app.objectives.text.items import (
+    Candidate,
+    FillMaskItem,
+    FillMaskResult,
+    MaskPrediction,
+    ScoredToken,
+    ScoreItem,
+    ScoreResult,
+    TokenInfo,
+)
 from app.types import Modality, Pooling, Task
 
 MASK = "[MASK]"
@@ -39,7 +48,7 @@ class FakeObjective:
     mask_token = MASK
 
     def __init__(self, tasks: Iterable[Task] = (Task.FILL_MASK, Task.EMBED)) -> None:
-        handlers = {Task.FILL_MASK: FillMask(self), Task.EMBED: Embed(self)}
+        handlers = {Task.FILL_MASK: FillMask(self), Task.EMBED: Embed(self), Task.SCORE: Score(self)}
         self.tasks = {task: handlers[task] for task in tasks}
         self.model = nn.Linear(1, 1)
         self.placed: tuple[torch.device, torch.dtype] | None = None
@@ -147,6 +156,25 @@ class FillMask(Handler):
                 ]
                 masks.append(MaskPrediction(position, word.start(), word.end(), candidates))
         return FillMaskResult(masks, prepared.cost)
+
+
+class Score(Handler):
+    """A row a word; the longer the text, the less probable each."""
+
+    def example(self) -> ScoreItem:
+        return ScoreItem("warm up")
+
+    def prepare(self, item: ScoreItem) -> Rounds:
+        found = words(item.text)
+        return self._rounds(found, self.check([token_id(word.group()) for word in found], item.truncate))
+
+    def _rounds(self, found: list[re.Match[str]], tokens: tuple[int, ...]) -> Rounds:
+        yield [Prepared(tokens, len(tokens)) for _ in tokens]
+        scored = [
+            ScoredToken(token, word.group(), *word.span(), index, -float(len(tokens)), 1, [])
+            for index, (token, word) in enumerate(zip(tokens, found, strict=False))
+        ]
+        return ScoreResult(scored, len(tokens))
 
 
 def words(text: str) -> list[re.Match[str]]:

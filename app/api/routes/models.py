@@ -1,22 +1,25 @@
-"""/v1/models: what the store holds and what is in memory. Ids may hold slashes, plain or as %2F."""
+"""/v1/models: what the store holds, what is in memory, and how to change either. Ids may hold slashes, also as %2F."""
 
 import asyncio
+import contextlib
 import itertools
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
+from fastapi.responses import PlainTextResponse
 
+from app.api.body import StrictJsonRoute
 from app.api.deps import Services, ServicesDep
-from app.api.schemas.models import ModelList, ModelObject, model_object
-from app.errors import ModelNotFound, NotReady
-from app.store.store import ModelEntry
+from app.api.schemas.models import AliasRequest, ModelDeleted, ModelList, ModelObject, model_object
+from app.errors import ModelNotFound, NotFound, NotReady
+from app.store.store import ModelEntry, ModelStore
 
-router = APIRouter(tags=["Models"])
+router = APIRouter(route_class=StrictJsonRoute, tags=["Models"])
 
 
 @router.get("/v1/models")
 async def list_models(services: ServicesDep) -> ModelList:
     """One entry a name, standing for its latest version; the default model first."""
-    return ModelList(data=await asyncio.to_thread(_list, services, services.pool.loaded()))
+    return ModelList(data=await asyncio.to_thread(_list, services, services.pool.memory()))
 
 
 @router.post("/v1/models/{model_id:path}/load")
@@ -33,6 +36,46 @@ async def unload_model(model_id: str, services: ServicesDep) -> ModelObject:
     return await _answer(model_id, services)
 
 
+@router.put("/v1/models/{name:path}/aliases/{alias}")
+async def set_alias(name: str, alias: str, body: AliasRequest, services: ServicesDep) -> ModelObject:
+    """Afterwards `name:alias` means this version, whatever it meant before."""
+    await asyncio.to_thread(services.store.set_alias, name, alias, body.version)
+    return await _answer(f"{name}:{alias}", services)
+
+
+@router.delete("/v1/models/{name:path}/aliases/{alias}")
+async def remove_alias(name: str, alias: str, services: ServicesDep) -> ModelObject:
+    """The version that it meant stays."""
+    await asyncio.to_thread(services.store.remove_alias, name, alias)
+    return await _answer(name, services)
+
+
+@router.delete("/v1/models/{model_id:path}")
+async def delete_model(model_id: str, services: ServicesDep) -> ModelDeleted:
+    """One version, as `name@version`, or by `name` all of them; none that an unfinished job needs.
+
+    Requests that it is answering are answered yet; its memory is free when this returns.
+    """
+
+    def refuse_used(entries: list[ModelEntry]) -> None:
+        if services.jobs is not None:
+            services.jobs.check_unused(entry.id for entry in entries)
+
+    gone = await asyncio.to_thread(services.store.delete, model_id, fence=refuse_used)
+    # Only now: from here on nobody can load it again.
+    for entry in gone:
+        with contextlib.suppress(ModelNotFound):  # it was not loaded
+            await services.pool.unload(entry.id)
+    return ModelDeleted(id=model_id)
+
+
+@router.get("/v1/models/{model_id:path}/card", response_class=PlainTextResponse)
+async def get_card(model_id: str, services: ServicesDep) -> Response:
+    """The model's card (README.md), as Markdown."""
+    card = await asyncio.to_thread(_read_card, services.store, model_id)
+    return Response(card, media_type="text/markdown; charset=utf-8")
+
+
 @router.get("/v1/models/{model_id:path}")
 async def get_model(model_id: str, services: ServicesDep) -> ModelObject:
     """One model, by `name`, `name@version` or `name:alias`."""
@@ -40,34 +83,42 @@ async def get_model(model_id: str, services: ServicesDep) -> ModelObject:
 
 
 async def _answer(model_id: str, services: Services) -> ModelObject:
-    loaded = services.pool.loaded()
-    model = await asyncio.to_thread(_get, model_id, services, loaded)
+    memory = services.pool.memory()
+    model = await asyncio.to_thread(_get, model_id, services, memory)
     if not model.loaded:
         return model
     engine = await services.pool.get(f"{model.name}@{model.version}")
     return model.model_copy(update={"max_length": getattr(engine.objective, "max_length", None)})
 
 
-def _get(model_id: str, services: Services, loaded: list[str]) -> ModelObject:
-    return _describe(model_id, services.store.resolve(model_id), services, loaded, _default_id(services))
+def _read_card(store: ModelStore, model_id: str) -> bytes:
+    entry = store.resolve(model_id)
+    try:
+        return (entry.path / "README.md").read_bytes()
+    except FileNotFoundError:
+        raise NotFound(f"{entry.id} has no card", param="model") from None
 
 
-def _list(services: Services, loaded: list[str]) -> list[ModelObject]:
+def _get(model_id: str, services: Services, memory: dict[str, int]) -> ModelObject:
+    return _describe(model_id, services.store.resolve(model_id), services, memory, _default_id(services))
+
+
+def _list(services: Services, memory: dict[str, int]) -> list[ModelObject]:
     default = _default_id(services)
     latest = [next(versions) for _, versions in itertools.groupby(services.store.list(), lambda entry: entry.name)]
-    models = [_describe(entry.name, entry, services, loaded, default) for entry in latest]
+    models = [_describe(entry.name, entry, services, memory, default) for entry in latest]
     return sorted(models, key=lambda model: not model.default)  # stable: the rest stays by name
 
 
 def _describe(
-    model_id: str, entry: ModelEntry, services: Services, loaded: list[str], default: str | None
+    model_id: str, entry: ModelEntry, services: Services, memory: dict[str, int], default: str | None
 ) -> ModelObject:
     return model_object(
         model_id,
         entry,
         versions=[each.version for each in services.store.versions(entry.name)],
         aliases=services.store.aliases(entry.name),
-        loaded=entry.id in loaded,
+        memory_bytes=memory.get(entry.id),
         default=entry.id == default,
     )
 

@@ -1,10 +1,11 @@
 """Model objects: OpenAI's fields, and what Cloze knows besides."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
 
+from app.api.schemas.common import Body
 from app.store.store import ModelEntry
 from app.types import Modality, Task
 
@@ -23,6 +24,7 @@ class ModelObject(BaseModel):
     tasks: list[Task]
     parameters: int
     loaded: bool
+    memory_bytes: int | None = Field(description="Of its weights, while it is loaded")
     default: bool
     description: str
     license: str | None
@@ -30,6 +32,16 @@ class ModelObject(BaseModel):
     job_id: str | None = Field(description="The job that made it")
     metrics: dict[str, float]
     max_length: int | None = Field(None, description="In tokens; known once the model is loaded")
+
+
+class ModelDeleted(BaseModel):
+    id: str
+    object: Literal["model"] = "model"
+    deleted: Literal[True] = True
+
+
+class AliasRequest(Body):
+    version: Annotated[int, Field(strict=True, ge=1)]
 
 
 class ModelList(BaseModel):
@@ -43,7 +55,7 @@ def model_object(
     *,
     versions: Sequence[int],
     aliases: dict[str, int],
-    loaded: bool,
+    memory_bytes: int | None,
     default: bool,
 ) -> ModelObject:
     manifest = entry.manifest
@@ -58,7 +70,8 @@ def model_object(
         architecture=manifest.architecture,
         tasks=list(manifest.tasks),
         parameters=manifest.parameters,
-        loaded=loaded,
+        loaded=memory_bytes is not None,
+        memory_bytes=memory_bytes,
         default=default,
         description=manifest.description,
         license=manifest.license,
