@@ -12,6 +12,7 @@ class Options:
     rounds: int
     seconds: float
     tasks: tuple[str, ...]
+    dtypes: tuple[str, ...]
     systems: tuple[str, ...]  # parts of names, lower case; empty: all
     var: Path
     results: Path

@@ -79,11 +79,11 @@ def render(found: Findings, options: Options, seconds: float) -> str:
 def _introduction(found: Findings, options: Options, seconds: float) -> str:
     busiest = max(each["cpu"] for rounds in found.measured.values() for each in rounds)
     failures = sum(each["failures"] for rounds in found.measured.values() for each in rounds)
-    tokens = found.ideal("bfloat16", "own", "tokens_each")
+    tokens = found.ideal(next(iter(found.offline)), "own", "tokens_each")
     return (
         f"`{options.command()}`, {machine()}; {options.threads} thread{'s' * (options.threads != 1)} on each side; "
-        f"{seconds / 60:.0f} minutes. {options.rounds} rounds in which all take turns, {options.seconds:g} s each after "
-        f"1 s of warm-up; figures are medians of the rounds. Mixed texts have {tokens:.0f} tokens on average. "
+        f"{seconds / 60:.0f} minutes. {options.rounds} rounds in which all take turns, {options.seconds:g} s each "
+        f"after 1 s of warm-up; figures are medians of the rounds. Mixed texts have {tokens:.0f} tokens on average. "
         f"The client is a process of its own on the same cores; it took at most {busiest:.0%} of one. "
         f"Requests that failed: {failures}."
     )
