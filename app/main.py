@@ -162,6 +162,7 @@ def _build_pool(
     settings: Settings, store: ModelStore, load: Callable[[Path], Objective] | None, metrics: Metrics
 ) -> EnginePool:
     device = resolve_device(settings.device)
+    device = resolve_device(settings.device)
     runner = Runner(
         device,
         max_batch_tokens=settings.max_batch_tokens,
