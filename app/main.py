@@ -32,7 +32,7 @@ from app.api.routes import files as files_routes
 from app.api.routes import jobs as jobs_routes
 from app.api.security import ApiKeyMiddleware
 from app.compat import huggingface
-from app.devices import resolve_device, resolve_dtype
+from app.devices import batch_tokens, resolve_device, resolve_dtype
 from app.engine.pool import EnginePool
 from app.engine.runner import Runner
 from app.errors import AppError, NotReady
@@ -162,10 +162,9 @@ def _build_pool(
     settings: Settings, store: ModelStore, load: Callable[[Path], Objective] | None, metrics: Metrics
 ) -> EnginePool:
     device = resolve_device(settings.device)
-    device = resolve_device(settings.device)
     runner = Runner(
         device,
-        max_batch_tokens=settings.max_batch_tokens,
+        max_batch_tokens=settings.max_batch_tokens or batch_tokens(device),
         max_queued_inputs=settings.max_queued_inputs,
         threads=settings.threads,
         observer=metrics,
