@@ -75,7 +75,8 @@ class Bench:
             found.memory[server.system.name, server.dtype] = server.memory()
             server.pause()
         peers = [key for key in answers if key[0] != "Cloze" and key[1] == "float32"]
-        reference = answers[peers[0] if peers else next(iter(answers))]
+        found.reference = peers[0] if peers else next(iter(answers))
+        reference = answers[found.reference]
         for (name, dtype), given in answers.items():
             found.add_agreement(name, dtype, self._agreement(given, reference))
 

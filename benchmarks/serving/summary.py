@@ -26,6 +26,7 @@ class Findings:
     task: str
     measured: dict[tuple[str, str, Cell], list[dict[str, Any]]] = field(default_factory=lambda: defaultdict(list))
     offline: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: defaultdict(list))
+    reference: Key = ("", "")  # whose answers the others are compared with
     agreement: dict[Key, float] = field(default_factory=dict)
     batched: dict[Key, float] = field(default_factory=dict)
     memory: dict[Key, float] = field(default_factory=dict)
@@ -125,7 +126,7 @@ def _answers(found: Findings) -> str:
         [*key, f"{found.agreement[key]:.{digits}f}", f"{found.batched[key]:.{digits}f}", f"{found.memory[key]:.0f} MiB"]
         for key in found.systems
     ]
-    head = ["System", "dtype", f"{what} with a peer's float32", f"{what}, alone and together", "Memory"]
+    head = ["System", "dtype", f"{what} with {' in '.join(found.reference)}", f"{what}, alone and together", "Memory"]
     return "The answers agree:\n\n" + table(head, rows)
 
 
