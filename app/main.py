@@ -14,6 +14,7 @@ from app.api import docs, errors
 from app.api.deps import Services
 from app.api.limits import BodyLimitMiddleware
 from app.api.metrics import Metrics, MetricsMiddleware
+from app.api.ndjson import NDJSON
 from app.api.request_id import RequestIdMiddleware
 from app.api.routes import (
     embeddings,
@@ -52,6 +53,7 @@ _JOB_PATHS = {
     "/v1/pretraining/jobs": "Pretraining jobs",
     "/v1/fine_tuning/jobs": "Pretraining jobs, under OpenAI's path",
 }
+_STREAMED = (NDJSON, frozenset({"/v1/embeddings", "/v1/fill-mask"}))
 _QUICK = 2.0  # seconds
 _FORM_ROOM = MIB  # what a multipart form adds to its file, at most
 
@@ -209,7 +211,7 @@ def _watch(services: Services) -> None:
 def _add_middleware(app: FastAPI, settings: Settings, metrics: Metrics) -> None:
     """The last one added is the outermost."""
     uploads = {"/v1/files": settings.max_file_bytes + _FORM_ROOM}
-    app.add_middleware(BodyLimitMiddleware, max_bytes=settings.max_body_bytes, by_path=uploads)
+    app.add_middleware(BodyLimitMiddleware, max_bytes=settings.max_body_bytes, by_path=uploads, streamed=_STREAMED)
     app.add_middleware(ApiKeyMiddleware, keys=settings.api_keys)
     app.add_middleware(MetricsMiddleware, metrics=metrics)
     app.add_middleware(RequestIdMiddleware)
