@@ -49,6 +49,15 @@ def _has_bfloat16(device: torch.device) -> bool:
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 
 
+def batch_tokens(device: torch.device) -> int:
+    """Tokens of a batch unless the operator says otherwise.
+
+    Beyond 4,096 a CPU's caches no longer hold what a layer hands on: in padded batches of 8,192 tokens
+    all-MiniLM-L6-v2 took 1.4 times as long a text, and everyone waits longer for the batch before theirs.
+    """
+    return 4096 if device.type == "cpu" else 16384
+
+
 def serving_threads(threads: int | None = None) -> int:
     """Torch threads of the server: as set, else all processors that it may use but one.
 

@@ -35,7 +35,7 @@ from app.api.routes import files as files_routes
 from app.api.routes import jobs as jobs_routes
 from app.api.security import ApiKeyMiddleware
 from app.compat import huggingface
-from app.devices import resolve_device, resolve_dtype
+from app.devices import batch_tokens, resolve_device, resolve_dtype
 from app.engine.pool import EnginePool
 from app.engine.runner import Runner
 from app.errors import AppError, NotReady
@@ -170,7 +170,7 @@ def _build_pool(
     device = resolve_device(settings.device)
     runner = Runner(
         device,
-        max_batch_tokens=settings.max_batch_tokens,
+        max_batch_tokens=settings.max_batch_tokens or batch_tokens(device),
         max_queued_inputs=settings.max_queued_inputs,
         threads=settings.threads,
         observer=metrics,

@@ -31,7 +31,7 @@ class Settings(BaseSettings):
     device: str = "auto"  # auto | cpu | cuda | cuda:N
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     threads: int | None = Field(None, ge=1)  # torch threads of the server
-    max_batch_tokens: int = Field(16384, ge=1)
+    max_batch_tokens: int | None = Field(None, ge=1)  # unset: 16384 on a GPU, 4096 on a CPU
     max_queued_inputs: int = Field(8192, ge=1)  # admission: inputs waiting or running
     max_loaded_models: int = Field(8, ge=1)  # least recently used beyond this are unloaded
     model_memory_bytes: int | None = Field(None, ge=1)  # of the weights of all loaded models; beyond it likewise

@@ -6,6 +6,8 @@ their own under var/bench. `--quick` measures the cells that matter most, in min
 
 import argparse
 import os
+import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -35,6 +37,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=2, help="times that everything takes its turn")
     parser.add_argument("--seconds", type=float, help="of each measurement")
     parser.add_argument("--task", choices=["embed", "fill"], action="append", help="serving: one task only")
+    parser.add_argument("--dtype", choices=["bfloat16", "float32"], action="append", help="serving: one dtype only")
     parser.add_argument("--systems", help="serving: only those whose name holds one of these, comma-separated")
     parser.add_argument("--var", type=Path, default=Path("var/bench"), help="environments, logs, stores")
     parser.add_argument("--results", type=Path, default=report.RESULTS)
@@ -46,10 +49,12 @@ def main() -> None:
         rounds=given.rounds,
         seconds=given.seconds or (5.0 if given.quick else 8.0),
         tasks=tuple(given.task or ("embed", "fill")),
+        dtypes=tuple(given.dtype or ("bfloat16", "float32")),
         systems=tuple(each.strip().lower() for each in (given.systems or "").split(",") if each.strip()),
         var=given.var.resolve(),
         results=given.results,
     )
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # unwinds, so that no server stays behind
     for name in given.only or SECTIONS:
         SECTIONS[name](options)
 

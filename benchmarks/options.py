@@ -12,6 +12,7 @@ class Options:
     rounds: int
     seconds: float
     tasks: tuple[str, ...]
+    dtypes: tuple[str, ...]
     systems: tuple[str, ...]  # parts of names, lower case; empty: all
     var: Path
     results: Path
@@ -20,4 +21,9 @@ class Options:
         """As it would be typed, without folders."""
         parts = ["python -m benchmarks", "--quick" * self.quick, f"--threads {self.threads}"]
         parts += ["--data DATA" * (self.data is not None), f"--rounds {self.rounds}", f"--seconds {self.seconds:g}"]
+        parts += [
+            f"--task {self.tasks[0]}" * (len(self.tasks) == 1),
+            f"--dtype {self.dtypes[0]}" * (len(self.dtypes) == 1),
+        ]
+        parts += [f"--systems {','.join(self.systems)}" * bool(self.systems)]
         return " ".join(part for part in parts if part)

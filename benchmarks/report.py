@@ -39,4 +39,5 @@ def machine() -> str:
     gpu = f", {torch.cuda.get_device_name(0)}" if torch.cuda.is_available() else ""
     cores = len(os.sched_getaffinity(0))
     with_units = f" ({', '.join(units)})" if units else ""
-    return f"{cores} core{'s' * (cores != 1)} of {name}{with_units}{gpu}, Python {platform.python_version()}, torch {torch.__version__}"
+    versions = f"Python {platform.python_version()}, torch {torch.__version__}"
+    return f"{cores} core{'s' * (cores != 1)} of {name}{with_units}{gpu}, {versions}"

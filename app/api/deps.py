@@ -50,7 +50,10 @@ class Services:
             raise InvalidValue(f"`{param}` should be at most {limit}, not {top_k}", param=param)
 
 
-def _services(request: Request) -> Services:
+# Coroutines, though none of them waits: what is none runs on a thread, which takes longer than all it does.
+
+
+async def _services(request: Request) -> Services:
     services: Services = request.app.state.services
     return services
 
@@ -58,13 +61,13 @@ def _services(request: Request) -> Services:
 ServicesDep = Annotated[Services, Depends(_services)]
 
 
-def _jobs(services: ServicesDep) -> JobStore:
+async def _jobs(services: ServicesDep) -> JobStore:
     if services.jobs is None:
         raise NotReady(NO_REDIS)
     return services.jobs
 
 
-def _files(services: ServicesDep) -> FileStore:
+async def _files(services: ServicesDep) -> FileStore:
     if services.files is None:
         raise NotReady(NO_REDIS)
     return services.files

@@ -11,11 +11,12 @@ from app.engine.batcher import Batcher
 from app.engine.rounds import in_rounds, run_rows
 from app.engine.runner import Group, Lane, Runner
 from app.errors import TaskNotSupported
-from app.objectives.base import Objective, Prepared, WarmUp
+from app.objectives.base import Objective, Prepared, Quick, WarmUp
 from app.store.store import ModelEntry
 from app.types import Task
 
 _CHUNK = 16  # items a thread of the pool takes at least: a hop costs more than tokenizing one sentence
+_QUICK = 4  # items at most that are prepared on the event loop, if each is quick
 _CHUNKS = 4  # at most, so that one large request leaves threads to the others
 
 T = TypeVar("T")
@@ -71,18 +72,24 @@ class Engine:
         self._active += 1
         self._idle.clear()
         try:
-            prepared = await self._spread(lane.handler.prepare, items)
-            rows = [each for each in prepared if isinstance(each, Prepared)]
+            quick = len(items) <= _QUICK and isinstance(lane.handler, Quick) and all(map(lane.handler.is_quick, items))
+            each = self._here if quick else self._spread
+            prepared = await each(lane.handler.prepare, items)
+            rows = [row for row in prepared if isinstance(row, Prepared)]
             if len(rows) < len(prepared):
                 return await in_rounds(lane, prepared, futures, self._batcher, self._executor)
             raws = await run_rows(lane, rows, futures, self._batcher)
-            return await self._spread(lambda pair: lane.handler.finish(*pair), list(zip(rows, raws, strict=True)))
+            return await each(lambda pair: lane.handler.finish(*pair), list(zip(rows, raws, strict=True)))
         finally:
             for future in futures:
                 future.cancel()  # gives the permit back, unless it ran or runs
             self._active -= 1
             if self._active == 0:
                 self._idle.set()
+
+    async def _here(self, function: Callable[[T], R], items: Sequence[T]) -> list[R]:
+        """On the event loop, what takes it less time than a hop to a thread and back."""
+        return _each(function, items)
 
     async def _spread(self, function: Callable[[T], R], items: Sequence[T]) -> list[R]:
         """`function` of every item on the executor's threads, a few chunks a request."""

@@ -159,7 +159,8 @@ class EnginePool:
 
     async def _entry(self, model_id: str | None) -> ModelEntry:
         try:
-            return await asyncio.to_thread(self._resolve, model_id)
+            # On the event loop: a few small files, sooner read (50 µs) than a thread is asked to.
+            return self._resolve(model_id)
         except ModelNotFound:
             await self._drop_deleted()
             raise
@@ -205,6 +206,10 @@ class EnginePool:
         await engine.warm_up()
         return engine
 
+    def _place(self, objective: Objective) -> None:
+        objective.to(self.runner.device, self.dtype)
+        pack(objective.model)
+
     async def _make_room(self, entry: ModelEntry, needed: int) -> None:
         """Unloads until the model fits; its predecessors' memory is free when this returns."""
         budget = self._max_bytes
@@ -217,10 +222,6 @@ class EnginePool:
         ):
             freeing.append(self._evict(next(iter(self._engines))))
         await asyncio.gather(*freeing)
-
-    def _place(self, objective: Objective) -> None:
-        objective.to(self.runner.device, self.dtype)
-        pack(objective.model)
 
     def _end_loading(self, key: str, task: asyncio.Task[Engine]) -> None:
         del self._loading[key]

@@ -69,6 +69,13 @@ class WarmUp(Protocol):
 
 
 @runtime_checkable
+class Quick(Protocol):
+    """What a TaskHandler may add: which items are prepared and finished in far less than a millisecond."""
+
+    def is_quick(self, item: Any) -> bool: ...
+
+
+@runtime_checkable
 class Illustrating(Protocol):
     """What an Objective may add: a picture of what its model makes of a masked batch, for who watches it learn."""
 

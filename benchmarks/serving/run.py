@@ -19,7 +19,6 @@ from benchmarks.serving.servers import Server
 from benchmarks.serving.summary import Cell, Findings, render
 from benchmarks.serving.systems import ROOT, System
 
-DTYPES = ("bfloat16", "float32")
 CHECKED = 48  # texts that every system answers, to be compared
 _WARM = 1.0  # seconds
 
@@ -45,7 +44,7 @@ class Bench:
         try:
             self._check(found)
             for number in range(self.options.rounds):
-                for dtype in DTYPES:
+                for dtype in self.options.dtypes:
                     found.add_offline(dtype, self._offline(dtype))
                 for cell in self.cells:
                     order = self.servers if number % 2 == 0 else self.servers[::-1]
@@ -76,7 +75,8 @@ class Bench:
             found.memory[server.system.name, server.dtype] = server.memory()
             server.pause()
         peers = [key for key in answers if key[0] != "Cloze" and key[1] == "float32"]
-        reference = answers[peers[0] if peers else next(iter(answers))]
+        found.reference = peers[0] if peers else next(iter(answers))
+        reference = answers[found.reference]
         for (name, dtype), given in answers.items():
             found.add_agreement(name, dtype, self._agreement(given, reference))
 
@@ -166,7 +166,7 @@ def main(options: Options) -> None:
         bench = Bench(options, task, options.var, model, inputs)
         bench.servers = [
             Server(system, dtype, model, options.var, shared(options))
-            for dtype in DTYPES
+            for dtype in options.dtypes
             for system in _chosen(options, systems.EMBEDDING if task == "embed" else systems.FILLING)
         ]
         title = "Serving embeddings" if task == "embed" else "Serving fill-mask"

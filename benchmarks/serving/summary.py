@@ -26,6 +26,7 @@ class Findings:
     task: str
     measured: dict[tuple[str, str, Cell], list[dict[str, Any]]] = field(default_factory=lambda: defaultdict(list))
     offline: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: defaultdict(list))
+    reference: Key = ("", "")  # whose answers the others are compared with
     agreement: dict[Key, float] = field(default_factory=dict)
     batched: dict[Key, float] = field(default_factory=dict)
     memory: dict[Key, float] = field(default_factory=dict)
@@ -79,11 +80,11 @@ def render(found: Findings, options: Options, seconds: float) -> str:
 def _introduction(found: Findings, options: Options, seconds: float) -> str:
     busiest = max(each["cpu"] for rounds in found.measured.values() for each in rounds)
     failures = sum(each["failures"] for rounds in found.measured.values() for each in rounds)
-    tokens = found.ideal("bfloat16", "own", "tokens_each")
+    tokens = found.ideal(next(iter(found.offline)), "own", "tokens_each")
     return (
         f"`{options.command()}`, {machine()}; {options.threads} thread{'s' * (options.threads != 1)} on each side; "
-        f"{seconds / 60:.0f} minutes. {options.rounds} rounds in which all take turns, {options.seconds:g} s each after "
-        f"1 s of warm-up; figures are medians of the rounds. Mixed texts have {tokens:.0f} tokens on average. "
+        f"{seconds / 60:.0f} minutes. {options.rounds} rounds in which all take turns, {options.seconds:g} s each "
+        f"after 1 s of warm-up; figures are medians of the rounds. Mixed texts have {tokens:.0f} tokens on average. "
         f"The client is a process of its own on the same cores; it took at most {busiest:.0%} of one. "
         f"Requests that failed: {failures}."
     )
@@ -125,7 +126,7 @@ def _answers(found: Findings) -> str:
         [*key, f"{found.agreement[key]:.{digits}f}", f"{found.batched[key]:.{digits}f}", f"{found.memory[key]:.0f} MiB"]
         for key in found.systems
     ]
-    head = ["System", "dtype", f"{what} with a peer's float32", f"{what}, alone and together", "Memory"]
+    head = ["System", "dtype", f"{what} with {' in '.join(found.reference)}", f"{what}, alone and together", "Memory"]
     return "The answers agree:\n\n" + table(head, rows)
 
 

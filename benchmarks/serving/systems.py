@@ -56,7 +56,7 @@ def install(venvs: Path, name: str) -> None:
     if stamp.is_file() and stamp.read_text() == "\n".join(PINS[name]):
         return
     subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-    subprocess.run([folder / "bin" / "pip", "install", "--quiet", *PINS[name]], check=True)
+    subprocess.run([folder / "bin" / "pip", "install", "--quiet", "--no-compile", *PINS[name]], check=True)
     stamp.write_text("\n".join(PINS[name]))
 
 
@@ -65,16 +65,13 @@ def _cloze(_venvs: Path, _model: Path, _port: int, _dtype: str) -> list[str]:
 
 
 def _infinity(venvs: Path, model: Path, port: int, dtype: str) -> list[str]:
-    # Its default engine, batch size and scheduling; compiled, its other documented setting, is a variant.
+    # Its default engine, batch size and scheduling, uncompiled as by default. BetterTransformer, its other default,
+    # needs optimum below 2, which these extras do not bring: the model attends by PyTorch's sdpa.
     return [
         *(str(venvs / "infinity/bin/infinity_emb"), "v2", "--model-id", str(model), "--served-model-name", "m"),
         *("--engine", "torch", "--device", "cpu", "--dtype", dtype, "--no-bettertransformer", "--no-compile"),
         *("--host", "127.0.0.1", "--port", str(port)),
     ]
-
-
-def _infinity_compiled(venvs: Path, model: Path, port: int, dtype: str) -> list[str]:
-    return [each.replace("--no-compile", "--compile") for each in _infinity(venvs, model, port, dtype)]
 
 
 def _app(name: str) -> Callable[[Path, Path, int, str], list[str]]:
@@ -124,14 +121,6 @@ EMBEDDING = [
     System("FastAPI + sentence-transformers", "embed", _app("plain"), "/embed", _inputs, list),
     System("LitServe", "embed", _lit, "/embed", _inputs, list),
 ]
-COMPILED = System(
-    "infinity, compiled",
-    "embed",
-    _infinity_compiled,
-    "/embeddings",
-    lambda texts: {"model": "m", "input": texts},
-    _openai,
-)
 FILLING = [
     System("Cloze", "fill", _cloze, "/v1/fill-mask", _cloze_body("cloze-text"), _cloze_tokens, "/ready"),
     System("pipeline", "fill", _app("pipeline"), "/fill-mask", _inputs, _pipeline_tokens),

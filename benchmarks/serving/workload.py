@@ -36,15 +36,15 @@ def texts(data: Path | None, tokenizer: Path, count: int = 2048) -> dict[str, li
 def _read(data: Path | None) -> tuple[list[str], list[str]]:
     if data is None:
         paragraphs = [json.loads(line)["text"] for line in FIXTURE.read_text(encoding="utf-8").splitlines()]
-        return [s for p in paragraphs for s in _END.split(p)], paragraphs
+        return [s for p in paragraphs for s in _END.split(p)] + paragraphs, paragraphs
     with lzma.open(data / "text_eval" / "stsb.jsonl.xz", "rt", encoding="utf-8") as lines:
         pairs = [json.loads(line) for line in lines]
     sentences = sorted({pair[side] for pair in pairs for side in ("sentence1", "sentence2")})[::6]
     with lzma.open(data / "wiki_en" / "wiki_en_valid.jsonl.xz", "rt", encoding="utf-8") as lines:
         paragraphs = [p for line in lines for p in json.loads(line)["text"].split("\n")]
-    # Half of the sentences are Wikipedia's, and the paragraphs, which are long texts, are among the mixed ones too.
+    # As many sentences from either, and half as many paragraphs: mixed texts have some 40 tokens on average.
     wiki = [s for p in paragraphs for s in _END.split(p)]
-    return sentences + wiki[: len(sentences)] + paragraphs[: len(sentences) // 8], paragraphs
+    return sentences + wiki[: len(sentences)] + paragraphs[: len(sentences) // 2], paragraphs
 
 
 def masked(text: str) -> str:

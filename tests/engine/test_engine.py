@@ -1,5 +1,6 @@
 import asyncio
 import random
+import threading
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -167,3 +168,25 @@ def test_warming_up_takes_no_permit(make_runner: Callable[..., Runner], make_eng
 
     run(main)
     assert fake.batches == [1, 1]
+
+
+def test_few_quick_items_need_no_thread(runner: Runner, fake: FakeObjective, make_engine: MakeEngine):
+    handler = fake.tasks[Task.EMBED]
+    handler.is_quick = lambda item: len(item.input) < 10  # type: ignore[attr-defined]
+    engine = make_engine(runner, fake)
+    threads: list[str] = []
+    prepare = handler.prepare
+
+    def noted(item: Any) -> Any:
+        threads.append(threading.current_thread().name)
+        return prepare(item)
+
+    handler.prepare = noted  # type: ignore[method-assign]
+
+    async def main() -> list[bool]:
+        here = threading.current_thread().name
+        for texts in (["a b"], ["a b"] * 100, ["a b", "a b c d e f"]):
+            await engine.submit(Task.EMBED, embeds(*texts))
+        return [name == here for name in threads]
+
+    assert run(main) == [True] + [False] * 102

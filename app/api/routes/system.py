@@ -51,7 +51,7 @@ async def info(services: ServicesDep) -> dict[str, Any]:
         "loaded_models": pool.loaded(),
         "device": str(pool.runner.device),
         "dtype": str(pool.dtype).removeprefix("torch."),
-        "max_batch_tokens": settings.max_batch_tokens,
+        "max_batch_tokens": pool.runner.batcher.max_tokens,
         "max_concurrent_inputs": settings.max_queued_inputs,
         "max_client_batch_size": settings.max_request_inputs,
         "max_body_bytes": settings.max_body_bytes,

@@ -11,7 +11,7 @@ from transformers import PreTrainedModel
 from app.errors import AppError, EmptyInput, InvalidValue
 from app.objectives.base import Prepared
 from app.objectives.embedding import EmbedItem, EmbedResult
-from app.objectives.text.encoding import TextEncoder
+from app.objectives.text.encoding import QUICK_CHARACTERS, TextEncoder
 from app.objectives.text.hidden import POOLERS, vocabulary_size
 from app.objectives.text.rows import Rows, collate, encode, pads
 from app.types import Pooling, Task
@@ -46,6 +46,9 @@ class Embed:
 
     def example(self) -> EmbedItem:
         return EmbedItem("a")
+
+    def is_quick(self, item: EmbedItem) -> bool:
+        return isinstance(item.input, str) and len(item.input) <= QUICK_CHARACTERS and item.output == "pooled"
 
     def prepare(self, item: EmbedItem) -> Prepared:
         if item.dimensions is not None and not 1 <= item.dimensions <= self._dimensions:

@@ -11,7 +11,7 @@ from transformers import PreTrainedModel
 
 from app.errors import AppError, InvalidValue, NoMask, TooManyMasks
 from app.objectives.base import Prepared, Rounds
-from app.objectives.text.encoding import MASK_ALIAS, TextEncoder
+from app.objectives.text.encoding import MASK_ALIAS, QUICK_CHARACTERS, TextEncoder
 from app.objectives.text.hidden import rows_before_head, vocabulary_size
 from app.objectives.text.items import Candidate, FilledSequence, FillMaskItem, FillMaskResult, MaskPrediction
 from app.objectives.text.pieces import Pieces
@@ -62,6 +62,10 @@ class FillMask:
 
     def example(self) -> FillMaskItem:
         return FillMaskItem(f"a {self._mask_token}")
+
+    def is_quick(self, item: FillMaskItem) -> bool:
+        few = item.top_k <= 10 and len(item.targets) <= 10 and item.num_sequences == 0
+        return few and len(item.text) <= QUICK_CHARACTERS and item.text.count("[") + item.text.count("<") <= 2
 
     def prepare(self, item: FillMaskItem) -> Prepared | Rounds:
         if item.top_k < 1:

@@ -1,4 +1,4 @@
-"""A plain FastAPI app on sentence-transformers, as its documentation and FastAPI's show. Runs in the peers' environment."""
+"""A plain FastAPI app on sentence-transformers, as their documentation shows. Runs in the peers' environment."""
 
 import os
 
