@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from pathlib import Path
 
 from fastapi import FastAPI
@@ -13,6 +14,7 @@ from app.api import docs, errors
 from app.api.deps import Services
 from app.api.limits import BodyLimitMiddleware
 from app.api.metrics import Metrics, MetricsMiddleware
+from app.api.ndjson import NDJSON
 from app.api.request_id import RequestIdMiddleware
 from app.api.routes import (
     embeddings,
@@ -33,7 +35,7 @@ from app.api.routes import files as files_routes
 from app.api.routes import jobs as jobs_routes
 from app.api.security import ApiKeyMiddleware
 from app.compat import huggingface
-from app.devices import resolve_device
+from app.devices import resolve_device, resolve_dtype
 from app.engine.pool import EnginePool
 from app.engine.runner import Runner
 from app.errors import AppError, NotReady
@@ -53,6 +55,7 @@ _JOB_PATHS = {
     "/v1/pretraining/jobs": "Pretraining jobs",
     "/v1/fine_tuning/jobs": "Pretraining jobs, under OpenAI's path",
 }
+_STREAMED = (NDJSON, frozenset({"/v1/embeddings", "/v1/fill-mask"}))
 _QUICK = 2.0  # seconds
 _FORM_ROOM = MIB  # what a multipart form adds to its file, at most
 
@@ -63,7 +66,7 @@ def create_app(
     settings: Settings | None = None,
     *,
     pool: EnginePool | None = None,
-    load: Callable[[Path], Objective] = registry.load,
+    load: Callable[[Path], Objective] | None = None,
     jobs: JobStore | None = None,
     files: FileStore | None = None,
     feed: EventFeed | None = None,
@@ -162,10 +165,11 @@ async def _warm_up(services: Services) -> None:
 
 
 def _build_pool(
-    settings: Settings, store: ModelStore, load: Callable[[Path], Objective], metrics: Metrics
+    settings: Settings, store: ModelStore, load: Callable[[Path], Objective] | None, metrics: Metrics
 ) -> EnginePool:
+    device = resolve_device(settings.device)
     runner = Runner(
-        resolve_device(settings.device),
+        device,
         max_batch_tokens=settings.max_batch_tokens,
         max_queued_inputs=settings.max_queued_inputs,
         threads=settings.threads,
@@ -174,10 +178,11 @@ def _build_pool(
     return EnginePool(
         store,
         runner,
-        load=load,
+        load=load or partial(registry.load, dtype=resolve_dtype(settings.dtype, device)),
         dtype=settings.dtype,
         default_model=settings.default_model,
         max_loaded=settings.max_loaded_models,
+        max_bytes=settings.model_memory_bytes,
         observer=metrics,
     )
 
@@ -210,7 +215,7 @@ def _watch(services: Services) -> None:
 def _add_middleware(app: FastAPI, settings: Settings, metrics: Metrics) -> None:
     """The last one added is the outermost."""
     uploads = {"/v1/files": settings.max_file_bytes + _FORM_ROOM}
-    app.add_middleware(BodyLimitMiddleware, max_bytes=settings.max_body_bytes, by_path=uploads)
+    app.add_middleware(BodyLimitMiddleware, max_bytes=settings.max_body_bytes, by_path=uploads, streamed=_STREAMED)
     app.add_middleware(ApiKeyMiddleware, keys=settings.api_keys)
     app.add_middleware(MetricsMiddleware, metrics=metrics)
     app.add_middleware(RequestIdMiddleware)

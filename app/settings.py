@@ -34,6 +34,7 @@ class Settings(BaseSettings):
     max_batch_tokens: int = Field(16384, ge=1)
     max_queued_inputs: int = Field(8192, ge=1)  # admission: inputs waiting or running
     max_loaded_models: int = Field(8, ge=1)  # least recently used beyond this are unloaded
+    model_memory_bytes: int | None = Field(None, ge=1)  # of the weights of all loaded models; beyond it likewise
     max_request_inputs: int = Field(2048, ge=1)
     max_masks: int = Field(64, ge=1)  # in one input
     max_top_k: int = Field(1000, ge=1)

@@ -49,9 +49,7 @@ class Service:
     parts: list[Part] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+        port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         self.store = ModelStore(self.folder / "store")
         (self.folder / "redis").mkdir(parents=True)
@@ -101,6 +99,12 @@ class Service:
             if answer.status_code < 500:
                 return answer.raise_for_status().json()
             time.sleep(0.2)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def processes() -> list[tuple[int, int, list[str]]]:

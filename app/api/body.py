@@ -18,6 +18,11 @@ def parse_json(body: bytes) -> Any:
         raise BadRequest(f"the body is not valid JSON: {error}") from error
 
 
+def media_type(request: Request) -> str:
+    """Of the body, in lower case and without parameters; empty where the client names none."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
 class StrictJsonRoute(APIRoute):
     """Parses the body itself, before FastAPI does it leniently."""
 
@@ -32,10 +37,9 @@ class StrictJsonRoute(APIRoute):
             body = await request.body()
             if not body and optional:  # whatever type the client gives to nothing
                 return await handler(request)
-            content_type = request.headers.get("content-type", "")
-            media_type = content_type.partition(";")[0].strip().lower()
-            if media_type != "application/json":
-                found = f"it is {media_type!r}" if media_type else "it is missing"
+            given = media_type(request)
+            if given != "application/json":
+                found = f"it is {given!r}" if given else "it is missing"
                 raise BadRequest(f"the Content-Type must be application/json; {found}")
             if not body:
                 raise EmptyInput("the body is empty; a JSON object was expected")

@@ -35,14 +35,17 @@ class MethodNotAllowed(AppError):
 def error_response(scope: Scope, error: AppError, headers: Mapping[str, str] | None = None) -> Response:
     """The envelope of an error; also notes its code for the metrics."""
     scope.setdefault("state", {})["error_code"] = error.code
-    body = {"message": error.message, "type": error.type, "code": error.code, "param": error.param}
-    response = JSONResponse({"error": body}, error.status, dict(headers or {}))
+    response = JSONResponse({"error": error_object(error)}, error.status, dict(headers or {}))
     response.headers["x-error-message"] = _header_safe(error.message)
     if isinstance(error, Busy):
         response.headers["retry-after"] = str(error.retry_after)
     if isinstance(error, Unauthorized):
         response.headers["www-authenticate"] = "Bearer"
     return response
+
+
+def error_object(error: AppError) -> dict[str, str | None]:
+    return {"message": error.message, "type": error.type, "code": error.code, "param": error.param}
 
 
 def internal_error(scope: Scope) -> Response:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from app.devices import free_memory, is_out_of_memory, resolve_dtype
-from app.engine.engine import Engine
+from app.engine.engine import Engine, weight_bytes
 from app.engine.observer import EngineObserver
 from app.engine.runner import Runner, private
 from app.errors import AppError, ModelNotFound, NotReady
@@ -37,7 +37,8 @@ class EnginePool:
     load: reads a model folder; runs in a thread, one model at a time.
     dtype: auto, float32 or bfloat16.
     default_model: the id that stands for None; unset: `cloze-text` if it is there, else the store's first.
-    max_loaded: the least recently used beyond so many are unloaded, once their requests have ended.
+    max_loaded, max_bytes: the least recently used beyond so many, or beyond so many bytes of weights, are
+    unloaded, once their requests have ended.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class EnginePool:
         dtype: str = "auto",
         default_model: str | None = None,
         max_loaded: int = 8,
+        max_bytes: int | None = None,
         observer: EngineObserver | None = None,
     ) -> None:
         self.runner = runner
@@ -56,7 +58,7 @@ class EnginePool:
         self._store = store
         self._load = load
         self._default_model = default_model
-        self._max_loaded = max_loaded
+        self._max_loaded, self._max_bytes = max_loaded, max_bytes
         self._observer = observer
         self._engines: OrderedDict[str, Engine] = OrderedDict()  # by name@version, least recently used first
         self._loading: dict[str, asyncio.Task[Engine]] = {}
@@ -169,7 +171,8 @@ class EnginePool:
             try:
                 await asyncio.to_thread(self._store.resolve, key)
             except ModelNotFound:
-                self._evict(key)
+                if key in self._engines:  # nobody else has dropped it meanwhile
+                    self._evict(key)
 
     async def _loaded(self, entry: ModelEntry) -> Engine:
         async with self._turn:
@@ -195,22 +198,33 @@ class EnginePool:
         objective = await run(self._reading, self._load, entry.path)
         # Only now that its files have proved good is another model given up for it.
         await self._drop_deleted()
-        while len(self._engines) >= self._max_loaded:
-            self._evict(next(iter(self._engines)))
+        await self._make_room(entry, weight_bytes(objective))
         await run(self._reading, objective.to, self.runner.device, self.dtype)
         engine = Engine(entry, objective, self.runner, self._preparing)
         await engine.warm_up()
         return engine
+
+    async def _make_room(self, entry: ModelEntry, needed: int) -> None:
+        """Unloads until the model fits; its predecessors' memory is free when this returns."""
+        budget = self._max_bytes
+        if budget is not None and needed > budget:
+            raise NotReady(f"{entry.id} takes {needed} bytes, more than all models may here ({budget})")
+        freeing = []
+        while self._engines and (
+            len(self._engines) >= self._max_loaded
+            or (budget is not None and sum(self.memory().values()) + needed > budget)
+        ):
+            freeing.append(self._evict(next(iter(self._engines))))
+        await asyncio.gather(*freeing)
 
     def _end_loading(self, key: str, task: asyncio.Task[Engine]) -> None:
         del self._loading[key]
         if not task.cancelled():
             task.exception()  # seen, even if every caller has left
 
-    def _evict(self, key: str) -> None:
-        if key in self._engines:
-            _log.info("unloading %s", key)
-            self._free(self._engines.pop(key))
+    def _evict(self, key: str) -> asyncio.Task[None]:
+        _log.info("unloading %s", key)
+        return self._free(self._engines.pop(key))
 
     def _free(self, engine: Engine) -> asyncio.Task[None]:
         """Frees its memory beside the caller. Until then it goes on answering whoever still holds it."""

@@ -6,7 +6,7 @@ of a worker checks it in the same transaction, so a worker that lost its job can
 
 import hashlib
 import secrets
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, ItemsView, Iterable, Mapping
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -104,14 +104,24 @@ class JobStore(Claims):
                 raise JobNotFound(f"no job '{after}'", param="after")
             start = rank + 1
         found: list[Job] = []
-        wanted = (metadata or {}).items()
+        wanted = dict(metadata or {}).items()
+        size = SCAN if wanted else limit + 1
         while len(found) <= limit:
-            ids = [i.decode() for i in self._redis.zrevrange(JOBS, start, start + SCAN - 1)]
-            found += [j for j in self._records.read_many(ids) if wanted <= j.spec.metadata.items()]
+            ids = [i.decode() for i in self._redis.zrevrange(JOBS, start, start + size - 1)]
+            found += self._records.read_many(self._carrying(ids, wanted) if wanted else ids)
             start += len(ids)
-            if len(ids) < SCAN:
+            if len(ids) < size:
                 break
         return found[:limit], len(found) > limit
+
+    def _carrying(self, job_ids: Ids, wanted: ItemsView[str, str]) -> Ids:
+        """Those with all of that metadata: a record is not made a Job, several times as dear, to be left out."""
+        raws = self._redis.mget([job_key(job_id) for job_id in job_ids]) if job_ids else []
+        return [
+            job_id
+            for job_id, raw in zip(job_ids, raws, strict=True)
+            if raw is not None and wanted <= orjson.loads(raw)["spec"]["metadata"].items()
+        ]
 
     def cancel(self, job_id: str, *, publish: bool = False, published: str | None = None) -> Job:
         """Ends a waiting job at once and asks a running one to stop, and to publish its last checkpoint.

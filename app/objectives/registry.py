@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import torch
+
 from app.errors import InvalidModel
 from app.objectives.audio import load as audio
 from app.objectives.audio.processing import is_audio
@@ -13,7 +15,7 @@ from app.objectives.text import load as text
 from app.objectives.video import load as video
 from app.types import Modality
 
-LOADERS: dict[Modality, Callable[[Path], Objective]] = {
+LOADERS: dict[Modality, Callable[..., Objective]] = {
     Modality.TEXT: text.load_text,
     Modality.VIDEO: video.load_video,
     Modality.IMAGE: image.load_image,
@@ -28,12 +30,12 @@ MODEL_TYPES: dict[str, Modality] = {
 MARKERS: dict[Modality, Callable[[Path], bool]] = {Modality.AUDIO: is_audio}
 
 
-def load(folder: Path) -> Objective:
-    """Loads the model in `folder`, by its manifest's modality or else its processor file and model_type.
+def load(folder: Path, dtype: torch.dtype = torch.float32) -> Objective:
+    """Loads the model in `folder` on the CPU, by its manifest's modality or else its processor file and model_type.
 
     Raises InvalidModel for a folder that holds none.
     """
-    return LOADERS[modality(folder)](folder)
+    return LOADERS[modality(folder)](folder, dtype=dtype)
 
 
 def modality(folder: Path) -> Modality:

@@ -94,8 +94,10 @@ def test_what_is_saved_is_served_alike(objective: Objective, case: Case, tmp_pat
 
 
 def test_bfloat16_is_near(case: Case, folder: Path, objective: Objective) -> None:
-    half = registry.load(folder)
-    half.to(torch.device("cpu"), torch.bfloat16)
+    half, converted = registry.load(folder, torch.bfloat16), registry.load(folder)
+    for each in (half, converted):
+        each.to(torch.device("cpu"), torch.bfloat16)
+    assert equal(answers(half, case), answers(converted, case))
     exact, near = (perform(o.tasks[Task.EMBED], case.items[Task.EMBED][:1])[0].vector for o in (objective, half))
     assert near.dtype == np.float32
     assert np.dot(exact, near) > 0.98

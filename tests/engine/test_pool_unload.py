@@ -1,13 +1,15 @@
 import asyncio
 import gc
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+from torch import nn
 
 from app.engine.engine import Engine
 from app.engine.pool import EnginePool
-from app.errors import ModelNotFound
+from app.errors import ModelNotFound, NotReady
 from app.objectives.embedding import EmbedItem
 from app.store.store import ModelStore
 from app.types import Task
@@ -32,6 +34,49 @@ def test_the_least_recently_used_model_is_unloaded(publish: Callable[[str], str]
         assert len(pool.loaded()) == 2
 
     run(main, max_loaded=2)
+
+
+def test_the_least_recently_used_models_make_room_in_memory(
+    publish: Callable[[str], str], loader: Loader, run: Callable[..., Any]
+):
+    for name in ("ant", "bee", "cat", "dog", "elephant", "fox"):
+        publish(name)
+    sizes = {"dog": 5, "elephant": 7}  # in weights of four bytes; of all others one and a bias
+
+    def load(folder: Path) -> FakeObjective:
+        objective = FakeObjective()
+        objective.model = nn.Linear(sizes.get(folder.parent.name, 2) - 1, 1)
+        return objective
+
+    async def main(pool: EnginePool) -> None:
+        pool._load = load
+        for name in ("ant", "bee", "ant", "cat"):
+            await pool.get(name)
+        assert pool.memory() == {"bee@1": 8, "ant@1": 8, "cat@1": 8}
+        await pool.get("dog")
+        assert pool.memory() == {"dog@1": 20}
+        with pytest.raises(NotReady, match="elephant@1 takes 28 bytes, more than all models may here"):
+            await pool.get("elephant")
+        assert pool.memory() == {"dog@1": 20}  # no other was given up for it
+        await pool.get("fox")
+        assert pool.memory() == {"fox@1": 8}
+
+    run(main, max_bytes=24)
+
+
+def test_what_makes_room_is_freed_before_the_next_counts_as_loaded(
+    publish: Callable[[str], str], loader: Loader, run: Callable[..., Any]
+):
+    names = [publish(name) for name in ("ant", "bee", "cat")]
+
+    async def main(pool: EnginePool) -> None:
+        for name in names * 3:
+            await pool.get(name)
+            assert (pool.loaded(), pool._freeing) == ([name], set())
+
+    run(main, max_bytes=8)
+    gc.collect()
+    assert [made() for made in loader.made] == [None] * 9
 
 
 def test_unload_frees_the_model(publish: Callable[[str], str], loader: Loader, run: Callable[..., Any]):

@@ -11,7 +11,7 @@ from tests.fakes.tiny_models import tiny_bert_folder
 def test_a_folder_without_manifest_is_known_by_its_model_type(tmp_path: Path) -> None:
     objective = registry.load(tiny_bert_folder(tmp_path))
     assert objective.modality is Modality.TEXT
-    assert set(objective.tasks) == {Task.FILL_MASK, Task.EMBED}
+    assert set(objective.tasks) == {Task.FILL_MASK, Task.SCORE, Task.EMBED}
 
 
 def test_the_manifest_decides(tmp_path: Path) -> None:

@@ -1,16 +1,21 @@
 """Modules of the page by themselves, in the browser: streams, words of a text, code to copy."""
 
+from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pytest
-from playwright.sync_api import Page, Route
+from playwright.sync_api import BrowserContext, Page, Route
 
 from tests.fakes.browser import Visit
 
 
-@pytest.fixture
-def page(visit: Visit) -> Page:
-    return visit.go()
+@pytest.fixture(scope="module")
+def page(context: BrowserContext, origin: str) -> Iterator[Page]:
+    visit = Visit(context, origin)
+    yield visit.go()
+    visit.page.close()
+    visit.check()
 
 
 def call(page: Page, module: str, expression: str, argument: Any = None) -> Any:
@@ -79,3 +84,13 @@ def test_code_to_copy_is_quoted(page: Page) -> None:
     assert r"""it'\''s""" in curl
     python = call(page, "ui/snippets.js", "m.python({path: '/v1/x', body: a})", body)
     assert eval(python.split("json=")[1].split(",\n")[0]) == body
+
+
+def test_the_projection_is_that_of_principal_components(page: Page) -> None:
+    vectors = np.random.default_rng(0).normal(size=(9, 5)) * [5, 3, 1, 0.5, 0.1]
+    found = call(page, "views/embed/vectors.js", "m.project(a)", vectors.tolist())
+    u, s, _ = np.linalg.svd(vectors - vectors.mean(0))
+    np.testing.assert_allclose(found["shares"], (s**2 / (s**2).sum())[:2], rtol=1e-6)
+    np.testing.assert_allclose(np.abs(found["points"]), np.abs(u[:, :2] * s[:2]), atol=1e-4)
+    same = call(page, "views/embed/vectors.js", "m.project([[1, 2], [1, 2], [1, 2]])")
+    assert same["shares"] == [0, 0] and np.isfinite(same["points"]).all()

@@ -63,13 +63,13 @@ def test_texts_are_compared_and_their_vectors_saved(visit: Visit, origin: str) -
 
 def test_pictures_are_compared_too(visit: Visit, cloze: Server, origin: str, tmp_path: Path) -> None:
     store = ModelStore(cloze.store)
-    import_model(store, str(tiny_image_folder(tmp_path / "eyes")), "eyes", allow_hub=False, load=load)
+    import_model(store, str(tiny_image_folder(tmp_path / "vision")), "vision", allow_hub=False, load=load)
     files = [{"name": f"{seed}.jpg", "mimeType": "image/jpeg", "buffer": picture(seed)} for seed in range(3)]
     try:
-        page = visit.go("#/embed?model=eyes")
+        page = visit.go("#/embed?model=vision")
         page.get_by_label("Drop images, or choose some").set_input_files(files)
         uris = [f"data:image/jpeg;base64,{base64.b64encode(file['buffer']).decode()}" for file in files]
-        answer = httpx.post(f"{origin}/v1/embeddings", json={"model": "eyes", "input": uris}).json()
+        answer = httpx.post(f"{origin}/v1/embeddings", json={"model": "vision", "input": uris}).json()
         vectors = np.array([each["embedding"] for each in answer["data"]])
         expect(page.locator(".heat tbody td")).to_have_count(9)
         shown = [text.replace("−", "-") for text in page.locator(".heat tbody td").all_text_contents()]
@@ -79,24 +79,7 @@ def test_pictures_are_compared_too(visit: Visit, cloze: Server, origin: str, tmp
         visit.check_accessibility()
         visit.check_width()
     finally:
-        store.delete("eyes@1")
-
-
-def test_the_projection_is_that_of_principal_components(visit: Visit) -> None:
-    page = visit.go("#/embed")
-    rng = np.random.default_rng(0)
-    vectors = rng.normal(size=(9, 5)) * [5, 3, 1, 0.5, 0.1]
-    folder = page.evaluate("document.querySelector('script[type=module]').src.replace('main.js', '')")
-    module = f"{folder}views/embed/vectors.js"
-    found = page.evaluate(
-        "async ([module, vectors]) => (await import(module)).project(vectors)", [module, vectors.tolist()]
-    )
-    centred = vectors - vectors.mean(0)
-    u, s, _ = np.linalg.svd(centred)
-    np.testing.assert_allclose(found["shares"], (s**2 / (s**2).sum())[:2], rtol=1e-6)
-    np.testing.assert_allclose(np.abs(found["points"]), np.abs(u[:, :2] * s[:2]), atol=1e-4)
-    same = page.evaluate("async (module) => (await import(module)).project([[1, 2], [1, 2], [1, 2]])", module)
-    assert same["shares"] == [0, 0] and np.isfinite(same["points"]).all()
+        store.delete("vision@1")
 
 
 def test_many_texts_and_none(visit: Visit) -> None:

@@ -1,5 +1,6 @@
 """Models, from an operator's hands: read, load, unload, name, delete."""
 
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -32,17 +33,21 @@ A **small** model with `code`, a [link](https://example.com) and [a trap](javasc
 """
 
 
+NAMES = (f"zoo/spare{nth}" for nth in itertools.count())  # a name's versions are counted on after a deletion
+
+
 @pytest.fixture
 def spare(cloze: Server, tmp_path: Path) -> Iterator[str]:
-    """A model that a test may do anything with."""
-    store = ModelStore(cloze.store)
+    """A model of two versions that a test may do anything with; behind `tiny`, which stays the default."""
+    store, name = ModelStore(cloze.store), next(NAMES)
     folder = tiny_bert_folder(tmp_path / "spare", seed=1)
     (folder / "README.md").write_text(CARD)
     for _ in range(2):
-        import_model(store, str(folder), "acme/spare", allow_hub=False, load=load)
-    yield "acme/spare"
-    for version in store.versions("acme/spare") if "acme/spare" in {entry.name for entry in store.list()} else []:
-        store.delete(version.id)
+        import_model(store, str(folder), name, allow_hub=False, load=load)
+    yield name
+    for entry in store.list():
+        if entry.name == name:
+            store.delete(entry.id)
 
 
 def open_model(visit: Visit, name: str) -> Page:
@@ -67,14 +72,14 @@ def test_a_card_is_shown_and_runs_nothing(visit: Visit, spare: str) -> None:
 
 def test_a_model_is_loaded_and_unloaded(visit: Visit, spare: str, origin: str) -> None:
     page = open_model(visit, spare)
-    page.get_by_role("button", name="Load").click()
-    expect(page.get_by_text("acme/spare@2 is in memory")).to_be_visible()
+    page.get_by_role("button", name="Load", exact=True).click()
+    expect(page.get_by_text(f"{spare}@2 is in memory")).to_be_visible()
     [loaded] = [each for each in httpx.get(f"{origin}/v1/models").json()["data"] if each["id"] == spare]
     assert loaded["loaded"] and loaded["memory_bytes"] > 0
     expect(page.locator(".model-sheet")).to_contain_text(f"{loaded['memory_bytes'] / 1000:.1f} kB")
     page.get_by_role("button", name="Unload").click()
-    expect(page.get_by_text("acme/spare@2 has left memory")).to_be_visible()
-    expect(page.get_by_role("button", name="Load")).to_be_visible()
+    expect(page.get_by_text(f"{spare}@2 has left memory")).to_be_visible()
+    expect(page.get_by_role("button", name="Load", exact=True)).to_be_visible()
     page.get_by_role("link", name="Try it").click()
     expect(page.get_by_label("Model", exact=True)).to_have_value(spare)
 
@@ -85,8 +90,8 @@ def test_versions_get_and_lose_aliases(visit: Visit, spare: str, origin: str) ->
     page.get_by_label("New or moved alias").fill("production")
     page.get_by_label("Version", exact=True).select_option("1")
     page.get_by_role("button", name="Set alias").click()
-    expect(page.get_by_text("acme/spare:production is version 1")).to_be_visible()
-    assert httpx.get(f"{origin}/v1/models/acme/spare:production").json()["version"] == 1
+    expect(page.get_by_text(f"{spare}:production is version 1")).to_be_visible()
+    assert httpx.get(f"{origin}/v1/models/{spare}:production").json()["version"] == 1
     page.get_by_role("button", name="Remove the alias production").click()
     expect(page.get_by_text("The alias production is gone")).to_be_visible()
     expect(page.locator(".alias")).to_have_count(0)
@@ -96,12 +101,12 @@ def test_versions_get_and_lose_aliases(visit: Visit, spare: str, origin: str) ->
 def test_a_version_is_deleted_once_that_is_confirmed(visit: Visit, spare: str, origin: str) -> None:
     page = open_model(visit, spare)
     page.get_by_role("button", name="Delete").click()
-    dialog = page.get_by_role("dialog", name="Delete acme/spare@2?")
+    dialog = page.get_by_role("dialog", name=f"Delete {spare}@2?")
     page.keyboard.press("Escape")
     expect(dialog).to_have_count(0)
     page.get_by_role("button", name="Delete").click()
     dialog.get_by_role("button", name="Delete").click()
-    expect(page.get_by_text("acme/spare@2 is deleted")).to_be_visible()
+    expect(page.get_by_text(f"{spare}@2 is deleted")).to_be_visible()
     expect(page.get_by_role("heading", level=1)).to_have_text("Models")
     assert httpx.get(f"{origin}/v1/models/{spare}").json()["versions"] == [1]
 
@@ -109,15 +114,15 @@ def test_a_version_is_deleted_once_that_is_confirmed(visit: Visit, spare: str, o
 def test_lineage_leads_from_parents_to_children(visit: Visit, spare: str, cloze: Server, tmp_path: Path) -> None:
     store = ModelStore(cloze.store)
     parent = store.resolve("tiny@1").manifest
-    child = parent.model_copy(update={"parents": ("acme/spare@1", "gone@7"), "job_id": "ftjob-0"})
-    folder = tiny_bert_folder(tmp_path / "child")
-    store.publish(folder, child, name="child")
+    child = parent.model_copy(update={"parents": (f"{spare}@1", "gone@7"), "job_id": "ftjob-0"})
+    folder = tiny_bert_folder(tmp_path / "young")
+    store.publish(folder, child, name="young")
     try:
-        page = visit.go("#/models/child?tab=lineage")
+        page = visit.go("#/models/young?tab=lineage")
         expect(page.get_by_role("link", name="ftjob-0")).to_have_attribute("href", "#/jobs/ftjob-0")
         expect(page.get_by_text("gone@7")).to_contain_text("not in the store")
-        page.get_by_role("link", name="acme/spare@1").click()
+        page.get_by_role("link", name=f"{spare}@1").click()
         page.get_by_role("tab", name="Lineage").click()
-        expect(page.get_by_role("link", name="child@1")).to_be_visible()
+        expect(page.get_by_role("link", name="young@1")).to_be_visible()
     finally:
-        store.delete("child@1")
+        store.delete("young@1")

@@ -8,16 +8,42 @@ import numpy as np
 import orjson
 from fastapi import APIRouter, Body, Request, Response
 
-from app.api.body import StrictJsonRoute
-from app.api.deps import ServicesDep
+from app.api.deps import Services, ServicesDep
 from app.api.disconnect import while_connected
 from app.api.media_inputs import fetched
+from app.api.ndjson import LineWork, also_ndjson, answer_lines, one_input, options
 from app.api.schemas.common import usage
-from app.api.schemas.embeddings import EXAMPLES, EmbeddingsRequest, EmbeddingsResponse
+from app.api.schemas.embeddings import EXAMPLES, EmbeddingOptions, EmbeddingsRequest, EmbeddingsResponse
 from app.objectives.embedding import EmbedItem, EmbedResult
 from app.types import Task
 
-router = APIRouter(route_class=StrictJsonRoute, tags=["Inference"])
+
+async def _stream(request: Request) -> Response:
+    services: Services = request.app.state.services
+    asked = options(request, EmbeddingOptions)
+    encode = _base64 if asked.encoding_format == "base64" else np.ascontiguousarray
+
+    async def item(value: Any) -> EmbedItem:
+        return EmbedItem(
+            input=await one_input(services, value),
+            pooling=asked.pooling,
+            normalize=asked.normalize,
+            truncate=asked.truncate,
+            truncation_side=asked.truncation_side,
+            dimensions=asked.dimensions,
+        )
+
+    def fields(result: EmbedResult) -> dict[str, Any]:
+        return {
+            "object": "embedding",
+            "embedding": encode(result.vector),
+            "usage": usage(result.tokens).model_dump(),
+        }
+
+    return await answer_lines(request, services, asked.model, LineWork(Task.EMBED, item, fields))
+
+
+router = APIRouter(route_class=also_ndjson(_stream), tags=["Inference"])
 
 
 @router.post("/v1/embeddings", response_model=EmbeddingsResponse)
@@ -26,7 +52,8 @@ async def embeddings(
 ) -> Response:
     """One vector an input: a text, a list of integers (token ids), or media as a data URI or typed input.
 
-    With `output` windows, one a window of it.
+    With `output` windows, one a window of it. A body of `application/x-ndjson` is a stream of inputs, a line
+    each: a string, or an object with `input` and `id`; options are then parameters of the query.
     """
     services.check_inputs(len(body.input))
     inputs = await fetched(services, body.input)

@@ -1,34 +1,65 @@
 """POST /v1/fill-mask: the most probable words for every mask."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Request
+from fastapi import APIRouter, Body, Request, Response
 
-from app.api.body import StrictJsonRoute
-from app.api.deps import ServicesDep
+from app.api.deps import Services, ServicesDep
 from app.api.disconnect import while_connected
+from app.api.ndjson import LineWork, also_ndjson, answer_lines, options
 from app.api.schemas.common import usage
 from app.api.schemas.fill_mask import (
     EXAMPLES,
     CandidateObject,
     FilledObject,
+    FillMaskOptions,
     FillMaskRequest,
     FillMaskResponse,
     MaskObject,
     SequenceObject,
     TokenObject,
 )
+from app.errors import InvalidValue
 from app.objectives.text.items import FillMaskItem, FillMaskResult
 from app.types import Task
 
-router = APIRouter(route_class=StrictJsonRoute, tags=["Inference"])
+
+async def _stream(request: Request) -> Response:
+    services: Services = request.app.state.services
+    asked = options(request, FillMaskOptions)
+    services.check_top_k(asked.top_k)
+
+    async def item(value: Any) -> FillMaskItem:
+        if not isinstance(value, str):
+            raise InvalidValue("`input` should be a string", param="input")
+        return FillMaskItem(
+            text=value,
+            top_k=asked.top_k,
+            num_sequences=asked.num_sequences,
+            truncate=asked.truncate,
+            truncation_side=asked.truncation_side,
+            max_masks=services.settings.max_masks,
+        )
+
+    def fields(result: FillMaskResult) -> dict[str, Any]:
+        filled = FilledObject(index=0, masks=_masks(result), sequences=_sequences(result))
+        return filled.model_dump(exclude={"index"}, exclude_none=True) | {"usage": usage(result.tokens).model_dump()}
+
+    return await answer_lines(request, services, asked.model, LineWork(Task.FILL_MASK, item, fields))
+
+
+router = APIRouter(route_class=also_ndjson(_stream), tags=["Inference"])
 
 
 @router.post("/v1/fill-mask", response_model_exclude_none=True)
 async def fill_mask(
     body: Annotated[FillMaskRequest, Body(openapi_examples=EXAMPLES)], request: Request, services: ServicesDep
 ) -> FillMaskResponse:
-    """Write `[MASK]`, or the model's own mask token, wherever a word is to be found."""
+    """Write `[MASK]`, or the model's own mask token, wherever a word is to be found.
+
+    A body of `application/x-ndjson` is a stream of texts, a line each: a string, or an object with `input` and
+    `id`; options are then parameters of the query.
+    """
     services.check_inputs(len(body.input))
     services.check_top_k(body.top_k)
     engine = await services.pool.get(body.model)

@@ -25,6 +25,18 @@ class EmbeddingsRequest(Body):
     truncation_side: TruncationSide = TruncationSide.RIGHT
 
 
+class EmbeddingOptions(Body):
+    """Of a stream of inputs, in the query."""
+
+    model: Model = None
+    encoding_format: Literal["float", "base64"] = "float"
+    dimensions: Annotated[int, Field(ge=1)] | None = None
+    pooling: Pooling | None = None
+    normalize: bool = True
+    truncate: bool = False
+    truncation_side: TruncationSide = TruncationSide.RIGHT
+
+
 class EmbeddingObject(BaseModel):
     object: Literal["embedding"] = "embedding"
     index: int = Field(description="Of the input; windows of one input share it")

@@ -22,6 +22,16 @@ class FillMaskRequest(Body):
     truncation_side: TruncationSide = TruncationSide.RIGHT
 
 
+class FillMaskOptions(Body):
+    """Of a stream of inputs, in the query."""
+
+    model: Model = None
+    top_k: Annotated[int, Field(ge=1)] = 5
+    num_sequences: Annotated[int, Field(ge=0, le=20)] = 0
+    truncate: bool = False
+    truncation_side: TruncationSide = TruncationSide.RIGHT
+
+
 class CandidateObject(BaseModel):
     score: float
     token: int

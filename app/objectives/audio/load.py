@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from app.errors import InvalidModel
 from app.objectives.audio.objective import AudioObjective
 from app.objectives.audio.processing import load_reader
@@ -15,14 +17,20 @@ MODEL_TYPES = frozenset({"vit_mae"})
 MIN_BANDS = 2  # patches along the frequencies: of a single one, a short sound would leave nothing to see
 
 
-def load_audio(folder: Path, *, new_head: bool = False, settings: Mapping[str, Any] | None = None) -> AudioObjective:
+def load_audio(
+    folder: Path,
+    *,
+    new_head: bool = False,
+    settings: Mapping[str, Any] | None = None,
+    dtype: torch.dtype = torch.float32,
+) -> AudioObjective:
     """As load_image does, for spectrograms: `image_size` is (frames, mel bands), `num_channels` 1.
 
     Raises InvalidModel for everything that cannot be or must not be loaded.
     """
     config = read_config(folder, MODEL_TYPES, "an audio model")
     _check_geometry(config)
-    model, has_head = load_masked(ViTMAEForPreTraining, folder, HEAD, settings or {})
+    model, has_head = load_masked(ViTMAEForPreTraining, folder, HEAD, settings or {}, dtype)
     if not has_head and new_head:
         start_decoder(model)
     reader = load_reader(folder, grid_of(model))

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from app.errors import InvalidModel
 from app.objectives.image.builder import CLASSES
 from app.objectives.image.objective import ImageObjective
@@ -15,8 +17,14 @@ from app.objectives.patch.mae import HEAD, grid_of, start_decoder
 MODEL_TYPES = frozenset(CLASSES)
 
 
-def load_image(folder: Path, *, new_head: bool = False, settings: Mapping[str, Any] | None = None) -> ImageObjective:
-    """Loads a masked image model or a bare encoder, in float32 on the CPU.
+def load_image(
+    folder: Path,
+    *,
+    new_head: bool = False,
+    settings: Mapping[str, Any] | None = None,
+    dtype: torch.dtype = torch.float32,
+) -> ImageObjective:
+    """Loads a masked image model or a bare encoder, in `dtype` on the CPU.
 
     A checkpoint without a decoder embeds only; with `new_head` it is given a random one instead, from
     torch's global generator, for training to fill. `settings` replace fields of its configuration.
@@ -24,7 +32,7 @@ def load_image(folder: Path, *, new_head: bool = False, settings: Mapping[str, A
     """
     config = read_config(folder, MODEL_TYPES, "an image model")
     _check_geometry(config)
-    model, has_head = load_masked(CLASSES[str(config["model_type"])], folder, HEAD, settings or {})
+    model, has_head = load_masked(CLASSES[str(config["model_type"])], folder, HEAD, settings or {}, dtype)
     if not has_head and new_head and model.config.model_type == "vit_mae":
         start_decoder(model)
     reader = load_reader(folder, grid_of(model))

@@ -12,9 +12,9 @@ from app.objectives.model_files import first_line
 
 
 def load_masked(
-    kind: Any, folder: Path, head: tuple[str, ...], settings: Mapping[str, Any]
+    kind: Any, folder: Path, head: tuple[str, ...], settings: Mapping[str, Any], dtype: torch.dtype
 ) -> tuple[PreTrainedModel, bool]:
-    """A model of the class `kind` in float32 on the CPU, and whether the checkpoint had its head.
+    """A model of the class `kind` in `dtype` on the CPU, and whether the checkpoint had its head.
 
     head: prefixes of what an encoder saved alone lacks. settings: fields of its configuration to set anew.
     Raises InvalidModel for everything that cannot be or must not be loaded.
@@ -25,7 +25,7 @@ def load_masked(
             use_safetensors=True,
             trust_remote_code=False,
             local_files_only=True,
-            dtype=torch.float32,
+            dtype=dtype,
             output_loading_info=True,
         )
         for name, value in settings.items():

@@ -22,15 +22,17 @@ transformers.utils.logging.set_verbosity_error()
 transformers.utils.logging.disable_progress_bar()
 
 
-def load_text(folder: Path, *, new_head: bool = False) -> TextObjective:
-    """Loads a masked LM, a bare encoder or a sentence-transformers folder, in float32 on the CPU.
+def load_text(folder: Path, *, new_head: bool = False, dtype: torch.dtype = torch.float32) -> TextObjective:
+    """Loads a masked LM, a bare encoder or a sentence-transformers folder, in `dtype` on the CPU.
+
+    Weights that are stored in that dtype are not read but mapped into memory.
 
     A checkpoint without the weights of an MLM head embeds only; with `new_head` it is given a
     random one instead, from torch's global generator, for training to fill.
     Raises InvalidModel for everything that cannot be or must not be loaded.
     """
     _check_files(folder)
-    model, has_head = _load_model(folder)
+    model, has_head = _load_model(folder, dtype)
     tokenizer = load_tokenizer(folder)
     if not has_head and not new_head:
         model = cast(PreTrainedModel, model.base_model)
@@ -50,7 +52,7 @@ def _check_files(folder: Path) -> None:
         raise InvalidModel("the model folder has no tokenizer (tokenizer.json or a vocabulary file)")
 
 
-def _load_model(folder: Path) -> tuple[PreTrainedModel, bool]:
+def _load_model(folder: Path, dtype: torch.dtype) -> tuple[PreTrainedModel, bool]:
     """The masked LM and whether the checkpoint had its head."""
     try:
         model, found = AutoModelForMaskedLM.from_pretrained(
@@ -58,7 +60,7 @@ def _load_model(folder: Path) -> tuple[PreTrainedModel, bool]:
             use_safetensors=True,
             trust_remote_code=False,
             local_files_only=True,
-            dtype=torch.float32,
+            dtype=dtype,
             output_loading_info=True,
         )
     except Exception as e:  # every parser and every shape check below it has errors of its own

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from transformers import VideoMAEForPreTraining
 
 from app.errors import InvalidModel
@@ -16,8 +17,14 @@ from app.objectives.video.processing import load_reader
 MODEL_TYPES = frozenset({"videomae"})
 
 
-def load_video(folder: Path, *, new_head: bool = False, settings: Mapping[str, Any] | None = None) -> VideoObjective:
-    """Loads VideoMAE, or its encoder alone, in float32 on the CPU.
+def load_video(
+    folder: Path,
+    *,
+    new_head: bool = False,
+    settings: Mapping[str, Any] | None = None,
+    dtype: torch.dtype = torch.float32,
+) -> VideoObjective:
+    """Loads VideoMAE, or its encoder alone, in `dtype` on the CPU.
 
     A checkpoint without a decoder embeds only; with `new_head` it is given a random one instead, from
     torch's global generator, for training to fill. `settings` replace fields of its configuration.
@@ -25,7 +32,7 @@ def load_video(folder: Path, *, new_head: bool = False, settings: Mapping[str, A
     """
     config = read_config(folder, MODEL_TYPES, "a video model")
     _check_geometry(config)
-    model, has_head = load_masked(VideoMAEForPreTraining, folder, HEAD, settings or {})
+    model, has_head = load_masked(VideoMAEForPreTraining, folder, HEAD, settings or {}, dtype)
     if not has_head and new_head:
         start_decoder(model)
     reader = load_reader(folder, grid_of(model))

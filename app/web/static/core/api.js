@@ -1,6 +1,6 @@
 // Every request to the server. Waits by itself for a key (401), for a busy server (429) and for one that
 // cannot be reached, so that a view sees an answer, an ApiError that is worth showing, or an AbortError.
-import { address, connection, pause, reconnected } from "./connection.js";
+import { address, pause, reconnected } from "./connection.js";
 import { signal } from "./html.js";
 import { askForKey, authorization, key } from "./keys.js";
 
@@ -126,4 +126,3 @@ function watchSlow() {
   };
 }
 
-export { connection };

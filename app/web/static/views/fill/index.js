@@ -20,7 +20,8 @@ const EXAMPLES = [
   { name: "Savanna", text: state.FOUNDING },
   { name: "Capital", text: "Tokyo is the capital of Japan and its largest city.", hide: [5] },
   { name: "Kitchen", text: "She boiled some water and drank a cup of green tea.", hide: [3, 9] },
-  { name: "Orchestra", text: "The orchestra played a symphony by Beethoven in the concert hall.", hide: [1, 4] },
+  { name: "Voyage", text: "The ship sailed across the sea to Europe.", hide: [5, 7] },
+  { name: "Match", text: "The team won the game in 1998.", hide: [1, 4] },
 ];
 
 const answer = latest();

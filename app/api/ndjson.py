@@ -1,0 +1,234 @@
+"""Streams of any length: newline-delimited JSON in, newline-delimited JSON out, a line an input.
+
+Answers come in order, while later lines still arrive. Only so many lines are worked on at once:
+where the device is slower than the client, nothing more is read, and where the client does not read
+its answers, nothing more is computed. A line at fault is answered with its error and ends nothing.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
+from contextlib import aclosing, suppress
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import orjson
+from fastapi import Request, Response
+from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic_core import from_json
+from starlette.requests import ClientDisconnect
+from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from app.api.body import StrictJsonRoute, media_type
+from app.api.deps import Services
+from app.api.errors import describe, error_object
+from app.api.media_inputs import fetched
+from app.api.schemas.common import Inputs
+from app.errors import AppError, BadRequest, Busy, InvalidValue, TooLarge
+from app.types import Task
+
+NDJSON = "application/x-ndjson"
+
+_CHUNK = 32  # lines that are submitted together, at most
+_CHUNKS = 8  # in flight: enough to fill a device's batches, few enough to leave the queue to others
+_SHARE = 8  # a stream takes at most one permit in so many
+_LONGEST_WAIT = 1.0  # seconds until a full queue is asked again
+
+Handler = Callable[[Request], Awaitable[Response]]
+B = TypeVar("B", bound=BaseModel)
+
+_INPUTS: TypeAdapter[list[Any]] = TypeAdapter(Inputs)
+
+
+def also_ndjson(stream: Handler) -> type[StrictJsonRoute]:
+    """A route class whose routes hand bodies of NDJSON to `stream`, and all others on as ever."""
+
+    class Route(StrictJsonRoute):
+        def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+            plain = super().get_route_handler()
+
+            async def either(request: Request) -> Response:
+                return await (stream if media_type(request) == NDJSON else plain)(request)
+
+            return either
+
+    return Route
+
+
+def options(request: Request, schema: type[B]) -> B:
+    """The query's parameters. Raises InvalidValue."""
+    try:
+        return schema.model_validate(dict(request.query_params))
+    except ValidationError as error:
+        raise describe(error.errors()[0]) from error
+
+
+async def one_input(services: Services, value: Any) -> Any:
+    """A line's input, as the `input` of a body that holds one. Raises InvalidValue."""
+    try:
+        inputs = _INPUTS.validate_python(value)
+    except ValidationError as error:
+        raise InvalidValue(
+            f"`input`: {error.errors()[0]['msg'].removeprefix('Value error, ')}", param="input"
+        ) from error
+    if len(inputs) != 1:
+        raise InvalidValue(f"a line holds one input, not {len(inputs)}", param="input")
+    return (await fetched(services, inputs))[0]
+
+
+@dataclass(frozen=True)
+class LineWork:
+    """What a stream's lines are asked.
+
+    item: a line's `input` → an item of the task, or AppError. fields: a result → what the answer says of it.
+    """
+
+    task: Task
+    item: Callable[[Any], Awaitable[Any]]
+    fields: Callable[[Any], dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class _Line:
+    index: int
+    id: Any  # None: the client gave none
+    asked: Any  # an item, or the AppError that the line is
+
+
+async def answer_lines(request: Request, services: Services, model: str | None, work: LineWork) -> Response:
+    """Raises AppError as long as nothing is sent: for an unknown model, and for one that cannot do the task."""
+    engine = await services.pool.get(model)
+    engine.require(work.task)
+    return _LinesResponse(_Answers(services, engine.entry.id, work).of(request.receive), media_type=NDJSON)
+
+
+class _LinesResponse(StreamingResponse):
+    """Leaves what the client sends to its content, where starlette's would look there for the client's leave."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with suppress(ClientDisconnect):
+            async with aclosing(self.body_iterator):  # type: ignore[type-var]
+                await self.stream_response(send)
+
+
+class _Answers:
+    def __init__(self, services: Services, model: str, work: LineWork) -> None:
+        settings = services.settings
+        self._pool, self._model, self._work = services.pool, model, work
+        self._max_line = settings.max_body_bytes
+        share = max(1, settings.max_queued_inputs // _SHARE)
+        self._chunk = min(_CHUNK, share)
+        self._chunks = min(_CHUNKS, max(1, share // self._chunk))
+
+    async def of(self, receive: Receive) -> AsyncIterator[bytes]:
+        """The answers of the lines that arrive, chunk by chunk."""
+        answers: asyncio.Queue[asyncio.Task[bytes] | None] = asyncio.Queue()
+        room = asyncio.Semaphore(self._chunks)
+
+        async def read() -> None:
+            index = 0
+            try:
+                async for lines in _lines(receive, self._max_line):
+                    for start in range(0, len(lines), self._chunk):
+                        await room.acquire()
+                        chunk = lines[start : start + self._chunk]
+                        answers.put_nowait(asyncio.create_task(self._answer(chunk, index)))
+                        index += len(chunk)
+            finally:
+                answers.put_nowait(None)
+
+        reading = asyncio.create_task(read())
+        try:
+            while (answer := await answers.get()) is not None:
+                yield await answer
+                room.release()
+            await reading  # raises what ended it
+        finally:
+            reading.cancel()
+            await asyncio.gather(reading, return_exceptions=True)
+            while not answers.empty():
+                if (left := answers.get_nowait()) is not None:
+                    left.cancel()
+
+    async def _answer(self, raws: Sequence[bytes | None], first: int) -> bytes:
+        lines = [await self._line(raw, first + place) for place, raw in enumerate(raws)]
+        sound = [line for line in lines if not isinstance(line.asked, AppError)]
+        results = iter(await self._submit([line.asked for line in sound]))
+        written = []
+        for line in lines:
+            result = line.asked if isinstance(line.asked, AppError) else next(results)
+            head = {"index": line.index} | ({} if line.id is None else {"id": line.id})
+            body = {"error": error_object(result)} if isinstance(result, AppError) else self._work.fields(result)
+            written.append(orjson.dumps(head | body, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE))
+        return b"".join(written)
+
+    async def _line(self, raw: bytes | None, index: int) -> _Line:
+        identifier = None
+        try:
+            if raw is None:
+                raise TooLarge(f"the line is longer than the {self._max_line} bytes that are taken here")
+            try:
+                value = from_json(raw, allow_inf_nan=False)
+            except ValueError as error:
+                raise BadRequest(f"the line is not valid JSON: {error}") from error
+            if isinstance(value, dict):
+                identifier = value.get("id")
+                if not isinstance(identifier, str | int | None):
+                    raise InvalidValue("`id` should be a string or a number", param="id")
+                if unknown := value.keys() - {"id", "input"}:
+                    name = min(unknown)
+                    raise InvalidValue(f"`{name}` is not a field that is known here", param=name)
+                if "input" not in value:
+                    raise InvalidValue("`input` is required", param="input")
+                value = value["input"]
+            elif not isinstance(value, str):
+                raise InvalidValue("a line should be a string or an object with `input` and perhaps `id`")
+            return _Line(index, identifier, await self._work.item(value))
+        except AppError as error:
+            return _Line(index, identifier if isinstance(identifier, str | int) else None, error)
+
+    async def _submit(self, items: Sequence[Any]) -> list[Any]:
+        """A result an item, or the AppError that it met. A full queue is waited for."""
+        while True:
+            try:
+                engine = await self._pool.get(self._model)
+                return await engine.submit(self._work.task, items)
+            except Busy as busy:
+                await asyncio.sleep(min(busy.retry_after, _LONGEST_WAIT))
+            except AppError as error:  # of one item, or of what all share
+                if len(items) == 1:
+                    return [error]
+                return [each for item in items for each in await self._submit([item])]
+
+
+async def _lines(receive: Receive, limit: int) -> AsyncIterator[list[bytes | None]]:
+    """The lines of a body as they arrive, without empty ones; None for one of more than `limit` bytes."""
+    parts: list[bytes] = []  # of a line whose end has not come yet
+    length = 0
+    more = True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        more = message.get("more_body", False)
+        pieces = message.get("body", b"").split(b"\n") + ([] if more else [b""])
+        found: list[bytes | None] = []
+        for place, piece in enumerate(pieces):
+            length += len(piece)
+            if length <= limit:
+                parts.append(piece)
+            else:
+                parts.clear()
+            if place < len(pieces) - 1:
+                found.extend(_ended(parts, length > limit))
+                parts, length = [], 0
+        if found:
+            yield found
+
+
+def _ended(parts: Sequence[bytes], too_long: bool) -> Iterator[bytes | None]:
+    line = b"".join(parts)
+    if too_long:
+        yield None
+    elif line.strip():
+        yield line
