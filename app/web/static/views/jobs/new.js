@@ -74,7 +74,7 @@ export function NewJob() {
             onInput=${(name, value) => (job.values.value = { ...job.values.value, [name]: value })} /></section>
       </div>
       <aside class="aside panel stack">
-        <${Estimate} validation=${validation} modality=${job.modality.value} minutes=${minutes} workers=${workers} ready=${Boolean(request)} />
+        <${Estimate} validation=${validation} modality=${job.modality.value} minutes=${minutes} workers=${workers} files=${job.files.entries.value.length > 0} ready=${Boolean(request)} />
         ${failed && html`<${ErrorNote} error=${failed} />`}
         <${Button} kind="primary" type="submit" busy=${sending} disabled=${!request || validation.error.value?.status < 500}>Start training<//>
         ${!request && html`<p class="small muted">${missing(job)}</p>`}
