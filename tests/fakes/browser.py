@@ -57,7 +57,8 @@ class Visit:
 
     def check(self) -> None:
         """No error in the console, no uncaught exception, no request to elsewhere."""
-        assert [fault for fault in self.faults if not any(part in fault for part in self.expected)] == []
+        faults = [fault for fault in self.faults if not any(part in fault for part in self.expected)]
+        assert faults == [], "\n".join(faults)
 
     def go(self, fragment: str = "") -> Page:
         """Opens the page anew at `#…`, and waits until the shell is there."""

@@ -1,5 +1,5 @@
 // Line charts by uPlot, in the page's colours, as wide as there is room.
-import { html, useEffect, useRef } from "../core/html.js";
+import { html, useEffect, useLayoutEffect, useRef } from "../core/html.js";
 import { color, palette } from "../core/theme.js";
 import uPlot from "../vendor/uplot.js";
 
@@ -16,7 +16,8 @@ export function Chart({ label, series, height = 220, xLabel, yLabel, log = false
   const data = align(series);
   const shape = JSON.stringify([series.map((each) => [each.label, each.color, each.dash]), palette.value, height, xLabel, yLabel, log]);
 
-  useEffect(() => {
+  // Before anything is drawn: an effect that came later could find the place gone.
+  useLayoutEffect(() => {
     const width = () => Math.max(place.current.clientWidth, 200);
     plot.current = new uPlot(options({ series, width: width(), height, xLabel, yLabel, log, format }), data, place.current);
     const observer = new ResizeObserver(() => plot.current?.setSize({ width: width(), height }));

@@ -1,5 +1,5 @@
 // The settings that few need, made from the server's description of them.
-import { html } from "../../core/html.js";
+import { html, useRef } from "../../core/html.js";
 import { Details, Select, TextField } from "../../ui/controls.js";
 
 const TITLES = {
@@ -14,14 +14,25 @@ const TITLES = {
 };
 
 /** groups: [{id, fields}]; values: name → text; errors: name → message; config: of the preset. */
-export function AdvancedSettings({ groups, values, errors, config, onInput }) {
-  return html`<div class="advanced">${groups.map(({ id, fields }) => {
-    const changed = fields.filter((field) => (values[field.name] ?? "") !== "").length;
-    const wrong = fields.some((field) => errors[field.name]);
-    return html`<${Details} key=${id} open=${wrong || undefined} summary=${html`${TITLES[id] ?? id}${changed > 0 && html` <span class="badge accent">${changed} set</span>`}`}>
-      <div class="field-grid">${fields.map((field) => html`<${SchemaField} key=${field.name} field=${field} value=${values[field.name] ?? ""} error=${errors[field.name]}
-        standard=${standard(field, config)} onInput=${(value) => onInput(field.name, value)} />`)}</div><//>`;
-  })}</div>`;
+export function AdvancedSettings({ groups, errors, ...rest }) {
+  const open = useOpened(groups.some(({ fields }) => fields.some((field) => errors[field.name])));
+  return html`<${Details} summary="Advanced settings" open=${open}>
+    <div class="advanced">${groups.map((group) => html`<${Group} key=${group.id} group=${group} errors=${errors} ...${rest} />`)}</div><//>`;
+}
+
+function Group({ group: { id, fields }, values, errors, config, onInput }) {
+  const open = useOpened(fields.some((field) => errors[field.name]));
+  const changed = fields.filter((field) => (values[field.name] ?? "") !== "").length;
+  return html`<${Details} open=${open} summary=${html`${TITLES[id] ?? id}${changed > 0 && html` <span class="badge accent">${changed} set</span>`}`}>
+    <div class="field-grid">${fields.map((field) => html`<${SchemaField} key=${field.name} field=${field} value=${values[field.name] ?? ""} error=${errors[field.name]}
+      standard=${standard(field, config)} onInput=${(value) => onInput(field.name, value)} />`)}</div><//>`;
+}
+
+/** What has been opened for an error stays so when the error is mended: the user is still in there. */
+function useOpened(wrong) {
+  const opened = useRef(false);
+  opened.current ||= wrong;
+  return opened.current || undefined;
 }
 
 /** What it is if it is left alone, in words. */

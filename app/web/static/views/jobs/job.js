@@ -77,7 +77,7 @@ function Facts({ job }) {
     ["Extended", job.extensions ? `${job.extensions} ×` : null],
     ["Deadline", job.deadline ? date(job.deadline) : null],
   ].filter(([, value]) => value);
-  return html`<dl class="facts">${facts.map(([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>`;
+  return html`<dl class="job-facts">${facts.map(([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>`;
 }
 
 function Views({ job, watched }) {

@@ -3,7 +3,7 @@ import { ask, change, get } from "../../core/api.js";
 import { latest } from "../../core/ask.js";
 import { html, useEffect, useMemo, useRef, useState } from "../../core/html.js";
 import { link, navigate, route } from "../../core/router.js";
-import { Button, Details, Field, Segmented, Select, TextField } from "../../ui/controls.js";
+import { Button, Field, Segmented, Select, TextField } from "../../ui/controls.js";
 import { ErrorNote, Waiting } from "../../ui/status.js";
 import { draft, LIMITS, suggests } from "./draft.js";
 import { Estimate } from "./estimate.js";
@@ -70,12 +70,11 @@ export function NewJob() {
         <section class="panel stack"><h2>Files</h2><${Uploads} files=${job.files} error=${errors.training_file ?? errors.training_files} /></section>
         <section class="panel stack"><h2>Model</h2><${ModelFields} job=${job} errors=${errors} /></section>
         <section class="panel stack"><h2>Training</h2><${LengthFields} job=${job} errors=${errors} />
-          <${Details} summary="Advanced settings" open=${job.groups.value.some((group) => group.fields.some((field) => errors[field.name])) || undefined}>
-            <${AdvancedSettings} groups=${job.groups.value} values=${job.values.value} errors=${errors} config=${job.preset.value?.config}
-              onInput=${(name, value) => (job.values.value = { ...job.values.value, [name]: value })} /><//></section>
+          <${AdvancedSettings} groups=${job.groups.value} values=${job.values.value} errors=${errors} config=${job.preset.value?.config}
+            onInput=${(name, value) => (job.values.value = { ...job.values.value, [name]: value })} /></section>
       </div>
       <aside class="aside panel stack">
-        <${Estimate} validation=${validation} modality=${job.modality.value} minutes=${minutes} workers=${workers} ready=${Boolean(request)} />
+        <${Estimate} validation=${validation} modality=${job.modality.value} minutes=${minutes} workers=${workers} files=${job.files.entries.value.length > 0} ready=${Boolean(request)} />
         ${failed && html`<${ErrorNote} error=${failed} />`}
         <${Button} kind="primary" type="submit" busy=${sending} disabled=${!request || validation.error.value?.status < 500}>Start training<//>
         ${!request && html`<p class="small muted">${missing(job)}</p>`}

@@ -17,7 +17,7 @@ export function AudioPanels({ answer, mask, brush, stale }) {
     describe=${(x, y) => `${seconds ? `${((x / extent) * seconds).toFixed(2)} seconds` : `Step ${x + 1}`}, band ${bands - y} of ${bands}`}
     onPaint=${(cells, value) => paint(cells.map(([x, y]) => x * bands + bands - 1 - y), value)} />`;
   const rangePainter = seconds && html`<${RangePainter} seconds=${seconds} ranges=${ranges.value} onChange=${(next) => (ranges.value = next)} />`;
-  return html`<div class=${`spectrograms ${stale ? "stale" : ""}`}>
+  return html`<div class=${`spectrograms ${stale ? "awaiting" : ""}`}>
     <${Spectrogram} title="Original" picture=${answer.media.original_spectrogram} sound=${answer.media.original}
       alt="Spectrogram of the sound" onSize=${setSize} onSeconds=${setSeconds} />
     <${Spectrogram} title="Masked" note=${mode.value === "ranges" ? "what the model hears; drag to hide a part" : "what the model hears; paint here"}

@@ -5,7 +5,7 @@ import { isHidden, paint } from "./painting.js";
 
 export function ImagePanels({ answer, mask, brush, stale }) {
   const [rows, columns] = mask.shape;
-  return html`<div class=${`triptych ${stale ? "stale" : ""}`}>
+  return html`<div class=${`triptych ${stale ? "awaiting" : ""}`}>
     <${Picture} title="Original" src=${answer.media.original} alt="What was sent, as the model would see it" />
     <figure class="picture">
       <div class="picture-frame"><img src=${answer.media.original} alt="" draggable="false" />

@@ -4,7 +4,7 @@ import { html, untracked, useEffect, useRef, useState } from "../../core/html.js
 import { able, choose, models, modelsError, refreshModels } from "../../core/models.js";
 import { link, route, setParams } from "../../core/router.js";
 import { Details } from "../../ui/controls.js";
-import { Empty, ErrorNote, Note, Waiting } from "../../ui/status.js";
+import { Empty, ErrorNote, Waiting } from "../../ui/status.js";
 import { toastError } from "../../ui/toast.js";
 import { AudioPanels } from "./audio-panels.js";
 import { FormSnippets } from "./code.js";
@@ -56,13 +56,11 @@ function Stage({ kind, model, brush }) {
   if (!item.value) return html`<${Start} />`;
   if (!model) return html`<${NoModel} kind=${kind} />`;
   const { value: found } = answer.value;
-  const fields = state.maskFields();
   const ready = found && found.modality === kind;
   const Panels = PANELS[kind];
   const mask = state.shownMask();
   return html`
     ${answer.error.value && html`<${ErrorNote} error=${answer.error.value} retry=${() => state.reconstruct(model, 0)} />`}
-    ${!fields && html`<${Note}>${state.mode.value === "ranges" ? "Choose what is to be hidden: drag over the masked spectrogram." : "Hide at least one patch, and leave at least one to see."}<//>`}
     ${!ready && !answer.error.value && html`<div class="panel"><${Waiting}>${model.loaded ? "Looking…" : `Loading ${model.id}…`}<//></div>`}
     ${ready && mask && html`
       <section class="panel stack" aria-label="Reconstruction">
@@ -81,9 +79,13 @@ function Outcome({ kind }) {
   </div>`;
 }
 
+/** Below the pictures, and always of one height: what moved them would lead a stroke astray. */
 function Summary({ found, mask }) {
   const hidden = countHidden(mask.flat);
   const { pending } = state.answer;
+  if (!state.maskFields()) {
+    return html`<p class="small summary" role="status"><strong>${state.mode.value === "ranges" ? "Choose what is to be hidden: drag over the masked spectrogram." : "Hide at least one patch, and leave at least one to see."}</strong></p>`;
+  }
   return html`<p class="small muted summary"><span>${hidden} of ${mask.flat.length} patches are hidden (${Math.round((hidden / mask.flat.length) * 100)}%), by ${found.model}.</span>
     <span role="status">${pending.value ? html`<span class="spinner" aria-hidden="true"></span> Predicting…` : ""}</span></p>`;
 }

@@ -17,5 +17,5 @@ export async function kindOf(file) {
 function isAnimated(text) {
   if (text.startsWith("GIF8")) return text.split("\x21\xf9\x04").length > 2;
   if (/^RIFF....WEBPVP8X/s.test(text)) return text.slice(0, 64).includes("ANIM");
-  return text.startsWith("\x89PNG") && text.slice(0, 1024).includes("acTL");
+  return text.slice(1, 4) === "PNG" && text.slice(0, 1024).includes("acTL");
 }

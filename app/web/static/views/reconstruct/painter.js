@@ -1,5 +1,5 @@
 // A grid of patches over a picture, painted by mouse, finger or keyboard.
-import { html, useEffect, useId, useRef, useState } from "../../core/html.js";
+import { html, useId, useLayoutEffect, useRef, useState } from "../../core/html.js";
 import { color, palette } from "../../core/theme.js";
 import { between } from "./grid.js";
 
@@ -19,8 +19,8 @@ export function Painter({ columns, rows, extent = columns, hidden, onPaint, desc
   const setCursor = (cell) => showCursor((place.current = cell));
   const [said, say] = useState("");
 
-  useEffect(() => {
-    const redraw = () => draw(canvas.current, { columns, rows, extent, hidden, cursor });
+  useLayoutEffect(() => {
+    const redraw = () => canvas.current && draw(canvas.current, { columns, rows, extent, hidden, cursor });
     redraw();
     const observer = new ResizeObserver(redraw);
     observer.observe(canvas.current);

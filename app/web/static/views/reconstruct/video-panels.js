@@ -48,7 +48,7 @@ export function VideoPanels({ answer, mask, brush, stale }) {
     paint(Array.from({ length: rows * columns }, (_, at) => moment * rows * columns + at), value);
   };
 
-  return html`<div class=${`stack ${stale ? "stale" : ""}`}>
+  return html`<div class=${`stack ${stale ? "awaiting" : ""}`}>
     <div class="triptych">
       <${Film} film=${films[0]} title="Original" src=${answer.media.original} />
       <${Film} film=${films[1]} title="Masked" note="what the model sees; paint here" src=${answer.media.original}>
