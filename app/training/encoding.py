@@ -126,7 +126,9 @@ class PartEncoder:
         data, words = _bytes(ids), _bytes(normals)
         lengths = np.diff(ends) // self._dtype.itemsize
         # Without the space of a document that begins with one.
-        hashes = [_hash(words[a + (words[a:b][:1] == b" ") : b]) for a, b in itertools.pairwise(word_ends.tolist())]
+        hashes = [
+            _hash(words[a + (bytes(words[a:b][:1]) == b" ") : b]) for a, b in itertools.pairwise(word_ends.tolist())
+        ]
         tokens: list[bytes | memoryview] = []
         done = 0
         for number in whole:
