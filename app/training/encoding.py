@@ -23,8 +23,8 @@ from tokenizers import Tokenizer
 from app.training.chunking import Chunking, Cutter, Ints, find_chunking
 
 PIECE_CHARS = 100_000  # longer documents are cut at white space, only to be encoded
-TABLE_SIZE = 100_000  # parts that are looked up outside of the interpreter: those seen first
-CACHE_SIZE = 150_000  # of others, twice; a part with its tokens takes some 400 bytes
+TABLE_SIZE = 100_000  # parts that are looked up outside of the interpreter
+CACHE_SIZE = 150_000  # of all, twice; a part with its tokens takes some 400 bytes
 CACHED_CHARS = 64  # longer parts are hardly seen again
 TOGETHER = 500  # parts encoded as one text
 
@@ -150,13 +150,14 @@ class PartEncoder:
         wrong = [name for name, entry in zip(names, entries, strict=True) if entry.alone]
         both = table.joined(Table.of(names, entries))
         where = pc.replace_with_mask(where, unknown, pc.add(rare.indices, pa.scalar(len(table.parts), pa.int32())))
-        if len(table.parts) < TABLE_SIZE and len(names) > len(wrong):
-            self._grow(table, names, entries)
+        self._grow(table, names, entries)
         return both.ids.take(where), both.normals.take(where), wrong
 
     def _grow(self, table: "Table", names: Sequence[str], entries: Sequence["Entry"]) -> None:
         kept = [(name, e) for name, e in zip(names, entries, strict=True) if not e.alone and len(name) <= CACHED_CHARS]
-        grown = table.joined(Table.of([name for name, _ in kept], [entry for _, entry in kept]))
+        grown = Table.of([name for name, _ in kept], [entry for _, entry in kept])
+        if len(table.parts) + len(kept) <= TABLE_SIZE:
+            grown = table.joined(grown)  # else those that are still in use come back with the next documents
         with self._growing:
             if self._table is table:  # else another thread's came first
                 self._table = grown
