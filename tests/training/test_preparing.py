@@ -40,8 +40,19 @@ def test_that_another_job_does_the_work_is_said_once() -> None:
 
 
 def test_a_run_is_stopped_while_it_prepares() -> None:
-    listen = Preparing(Recorder(stop_at=0), "a.txt", 10)
     for read in (5, None):
         with pytest.raises(Stopped) as stopped:
-            listen(read)
+            Preparing(Recorder(stop_at=0), "a.txt", 10)(read)
         assert stopped.value.reason == "cancel"
+
+
+def test_whether_to_stop_is_asked_four_times_a_second() -> None:
+    now, hooks = [0.0], Recorder()
+    listen = Preparing(hooks, "a.txt", 10, lambda: now[0])
+    listen.check()
+    hooks.stop_at = 0
+    now[0] = 0.2
+    listen.check()
+    now[0] = 0.3
+    with pytest.raises(Stopped):
+        listen.check()
