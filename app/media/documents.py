@@ -44,7 +44,7 @@ COMPRESSIONS: dict[str, Opener] = {
 
 
 def read_documents(path: Path, filename: str, text_column: str = "text") -> Iterator[str]:
-    """The documents of one file, stripped, empty ones left out.
+    """The documents of one file, stripped, empty ones left out; what is no character is U+FFFD.
 
     `filename` carries the format (`path` may be an upload without a suffix). Raises InvalidData
     naming the file, the line and what was expected.
@@ -58,11 +58,19 @@ def read_open(file: BinaryIO, filename: str, text_column: str) -> Iterator[str]:
     try:
         for document in _read_stream(file, filename, text_column):
             if text := document.strip():
-                yield text
+                yield _characters(text)
     except UnicodeDecodeError as e:
         raise InvalidData(f"{filename}: not UTF-8 text ({e.reason} at byte {e.start} of a block)") from e
     except (EOFError, lzma.LZMAError, zstandard.ZstdError, zipfile.BadZipFile, gzip.BadGzipFile, zlib.error) as e:
         raise InvalidData(f"{filename}: the compressed data is broken or cut off ({e})") from e
+
+
+def _characters(text: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # JSON may hold one half of a pair of surrogates
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
 
 
 def _read_stream(file: BinaryIO, name: str, column: str) -> Iterator[str]:

@@ -2,8 +2,10 @@
 
 An entry is a folder `<cache>/<kind>/<key>`. The modification time of its file `lock` says when the
 entry was last used. Whoever uses an entry holds that file's lock together with others, and whoever
-removes one must hold it alone. `flock` and not `lockf`: data loaders that were forked keep it too,
-and the kernel releases it with the last of them, however they end.
+makes or removes one must hold it alone. What is being made lies beside it, in `.tmp-<key>`; if its
+maker is stopped or killed it stays there for a day, for the next one to go on with. `flock` and not
+`lockf`: data loaders that were forked keep it too, and the kernel releases it with the last of them,
+however they end.
 """
 
 import fcntl
@@ -12,37 +14,53 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import IO, NamedTuple
 
 from app.errors import InsufficientStorage
+from app.training.hooks import Stopped
 
 LOCK = "lock"
-ASIDE = ".tmp-"  # begins the name of a folder that is being made or removed
-_GRACE = 3600.0  # seconds in which a folder that is being made may still be without its lock
+ASIDE = ".tmp-"  # begins the name of a folder that is being made
+REMOVED = ".old-"  # and of one that is being removed
+_GRACE = 3600.0  # seconds in which a folder may still be without its lock
+_ABANDONED = 86_400.0  # seconds after which nobody is expected to go on with what was begun
+_POLL = 0.2  # seconds
 
 
-def hold(folder: Path, make: Callable[[Path], None]) -> IO[bytes]:
+def hold(folder: Path, make: Callable[[Path], None], wait: Callable[[], None] = lambda: None) -> IO[bytes]:
     """Marks an entry as used now, and as in use for as long as the file that is returned stays open.
 
-    If the entry is not there, `make` fills a folder aside, which is then renamed into place.
+    If the entry is not there, `make` fills a folder aside, which is then renamed into place. The folder may
+    hold what a maker that was stopped or killed has left. While another process makes the entry, `wait` is
+    called again and again; like `make`, it may raise.
     """
     while (lock := _lock(folder)) is None:
-        _make(folder, make)
+        _make(folder, make, wait)
     return lock
+
+
+def begun(folder: Path) -> int | None:
+    """None if the entry is there, else the bytes made of it so far; either is now the last to be collected."""
+    for place in (folder, _aside(folder)):
+        with suppress(FileNotFoundError):
+            os.utime(place / LOCK)
+            return None if place == folder else _size(place)
+    return 0
 
 
 def collect(cache: Path, budget: int, needed: int = 0) -> int:
     """Removes entries until the rest and `needed` bytes fit into `budget` bytes; returns the bytes freed.
 
     Those that were used longest ago go first; one that is in use stays. What a killed process had
-    half made or half removed goes in any case.
+    half removed goes in any case, and so does what was begun long ago.
     """
     entries = sorted(filter(None, map(_entry, cache.glob("*/*"))), key=lambda e: e.last_used)
     excess = sum(e.bytes for e in entries) + needed - budget
     freed = 0
     for entry in entries:
-        if (freed < excess or entry.folder.name.startswith(ASIDE)) and _remove(entry):
+        if (freed < excess or _is_left(entry)) and _remove(entry):
             freed += entry.bytes
     return freed
 
@@ -93,20 +111,47 @@ def _lock(folder: Path) -> IO[bytes] | None:
     return lock
 
 
-def _make(folder: Path, make: Callable[[Path], None]) -> None:
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(prefix=ASIDE, dir=folder.parent))
-    try:
-        with (aside / LOCK).open("ab") as lock:
-            fcntl.flock(lock, fcntl.LOCK_SH)
+def _aside(folder: Path) -> Path:
+    return folder.with_name(ASIDE + folder.name)
+
+
+def _make(folder: Path, make: Callable[[Path], None], wait: Callable[[], None]) -> None:
+    aside = _aside(folder)
+    lock = _claim(aside)
+    if lock is None:
+        wait()
+        time.sleep(_POLL)
+        return
+    with lock:
+        if (folder / LOCK).exists():  # made since we looked
+            shutil.rmtree(aside, ignore_errors=True)
+            return
+        try:
             make(aside)
-            try:
-                os.rename(aside, folder)
-            except OSError:  # another job made the same entry meanwhile; theirs is as good
-                if not (folder / LOCK).exists():
-                    raise
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
+            os.rename(aside, folder)
+        except Stopped:
+            raise  # another attempt goes on with it
+        except Exception:
+            shutil.rmtree(aside, ignore_errors=True)
+            raise
+        finally:
+            fcntl.flock(lock, fcntl.LOCK_UN)  # a process that was forked meanwhile does not keep it
+
+
+def _claim(aside: Path) -> IO[bytes] | None:
+    """The lock of a folder that may be filled, held alone; None if another process holds it, or has just had it."""
+    aside.mkdir(parents=True, exist_ok=True)
+    path = aside / LOCK
+    with suppress(FileNotFoundError), ExitStack() as stack:
+        lock = stack.enter_context(path.open("ab"))
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return None
+        if os.path.samestat(os.fstat(lock.fileno()), path.stat()):
+            stack.pop_all()
+            return lock
+    return None
 
 
 def _entry(folder: Path) -> _Entry | None:
@@ -116,9 +161,21 @@ def _entry(folder: Path) -> _Entry | None:
         last_used = (lock if lock.exists() else folder).stat().st_mtime
         if not lock.exists() and time.time() - last_used < _GRACE:
             return None
-        return _Entry(folder, last_used, sum(f.stat().st_size for f in folder.rglob("*") if f.is_file()))
+        if folder.name.startswith(ASIDE):
+            last_used = max([last_used, *(f.stat().st_mtime for f in folder.iterdir())])
+        return _Entry(folder, last_used, _size(folder))
     except FileNotFoundError:
         return None
+
+
+def _size(folder: Path) -> int:
+    return sum(f.stat().st_size for f in folder.rglob("*") if f.is_file())
+
+
+def _is_left(entry: _Entry) -> bool:
+    """Whether nobody will want what a killed process has left there."""
+    name = entry.folder.name
+    return name.startswith(REMOVED) or (name.startswith(ASIDE) and time.time() - entry.last_used > _ABANDONED)
 
 
 def _remove(entry: _Entry) -> bool:
@@ -126,7 +183,7 @@ def _remove(entry: _Entry) -> bool:
     try:
         with (entry.folder / LOCK).open("ab") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            aside = Path(tempfile.mkdtemp(prefix=ASIDE, dir=entry.folder.parent))
+            aside = Path(tempfile.mkdtemp(prefix=REMOVED, dir=entry.folder.parent))
             os.rename(entry.folder, aside)
             shutil.rmtree(aside, ignore_errors=True)
     except (BlockingIOError, FileNotFoundError):

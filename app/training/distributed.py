@@ -21,6 +21,7 @@ from torch import nn
 
 from app.errors import AppError
 from app.objectives.base import Metrics
+from app.training.hooks import Stopped
 
 T = TypeVar("T")
 Work = Callable[["Group"], object]
@@ -141,7 +142,7 @@ def together(size: int, folder: Path, assist: Work, bind: Callable[[int], None])
             yield Group(0, size)
             for process in others:
                 process.join()
-        except AppError:
+        except (AppError, Stopped):
             raise
         except Exception as e:
             for process in others:

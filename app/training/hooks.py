@@ -13,6 +13,14 @@ class Dataset(Protocol):
     def __getitem__(self, index: int) -> Any: ...
 
 
+class Stopped(Exception):
+    """Raised where a run is told to stop before its first step; `reason` is what `should_stop` said."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
 class Hooks(Protocol):
     """How a run speaks to whoever started it. All are called from the training thread."""
 

@@ -22,6 +22,7 @@ from app.training.media_shards import (
     split_items,
 )
 from app.training.mixture import Mixture
+from app.training.preparing import Preparing
 
 P = TypeVar("P", bound=PatchObjective)
 
@@ -87,7 +88,8 @@ def _decode(
 ) -> list[MediaShard]:
     shards = []
     for file in files:
-        shard = decode_file(file, decoding, job.cache_dir, job.threads)
+        listen = Preparing(hooks, file.filename, file.path.stat().st_size)
+        shard = decode_file(file, decoding, job.cache_dir, job.threads, listen.check)
         left_out = shard.report.summary()
         hooks.on_event(
             f"{file.filename}: {len(shard):,} {decoding.modality} files"

@@ -87,14 +87,17 @@ class Items:
         return self._shards[shard][item][first:last]
 
 
-def decode_file(file: SourceFile, decoding: Decoding, cache_dir: Path, threads: int) -> MediaShard:
+def decode_file(
+    file: SourceFile, decoding: Decoding, cache_dir: Path, threads: int, check: Callable[[], None] = lambda: None
+) -> MediaShard:
     """The file's shard, from the cache or made now by so many threads; memory holds only what they work on.
 
+    `check` is called for every item and while another process makes the shard; what it raises ends the work.
     Raises InvalidData and TooLarge for an archive itself; what is wrong with a file in it is reported.
     """
     parts = [str(SHARD_FORMAT), file.digest(), decoding.modality, decoding.name]
     folder = cache_dir / decoding.modality / hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
-    return _open(folder, hold(folder, lambda aside: _write(aside, file, decoding, threads)))
+    return _open(folder, hold(folder, lambda aside: _write(aside, file, decoding, threads, check), check))
 
 
 def check_reports(shards: Sequence[MediaShard], what: str, max_broken_share: float) -> Report:
@@ -163,11 +166,12 @@ def _open(folder: Path, lock: IO[bytes]) -> MediaShard:
     return MediaShard(rows, ends, Report(meta["report"]["usable"], skipped), lock)
 
 
-def _write(folder: Path, file: SourceFile, decoding: Decoding, threads: int) -> None:
+def _write(folder: Path, file: SourceFile, decoding: Decoding, threads: int, check: Callable[[], None]) -> None:
     report, ends, total = Report(), [], 0
     samples = read_samples(file.path, file.filename, decoding.modality, report=report)
     with (folder / "rows.bin").open("wb") as out:
         for sample, decoded in _decoded(samples, decoding.decode, threads):
+            check()
             try:
                 rows = decoded.result()
             except AppError as e:

@@ -33,7 +33,8 @@ PREPARATIONS: dict[str, Callable[[TrainingJob, Hooks, torch.device], Material]] 
 def run(job: TrainingJob, hooks: Hooks) -> TrainingResult:
     """Trains, resuming from the newest checkpoint in `job.run_dir`. Call it from the main thread.
 
-    Raises AppErrors for what the user can mend: data, model, hyperparameters, divergence, memory.
+    Raises AppErrors for what the user can mend: data, model, hyperparameters, divergence, memory; and Stopped
+    where it is told to stop while it prepares its data.
     """
     with together(job.hyperparameters.processes, job.run_dir, partial(_assist, job), job.bind) as group:
         return _run(job, hooks, group)

@@ -4,19 +4,22 @@ A shard's folder is named by the hash of all that it depends on: the file's cont
 and the tokenizer. It holds
 
     tokens.bin       all documents' token ids end to end, without special tokens, uint16 or uint32
-    ends.npy         [documents] int64, where each document ends in tokens.bin
-    characters.npy   [documents] int64, how long each document is
-    hashes.npy       [documents] uint64, of each document's normalised text
+    ends.bin         [documents] int64, where each document ends in tokens.bin
+    characters.bin   [documents] int64, how long each document is
+    hashes.bin       [documents] uint64, of each document's normalised text
     shard.json       counts
+
+All grow at their ends only, and while they do, progress.json says how far they are good. So a process
+that is killed costs no more than the text since it was last written.
 """
 
 import hashlib
-import itertools
 import json
 import os
-import unicodedata
-from array import array
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -25,14 +28,20 @@ import numpy as np
 from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
-from app.media.documents import COMPRESSIONS, read_documents
-from app.training.cache import hold
+from app.media.documents import COMPRESSIONS, read_open
+from app.training.cache import begun, hold
+from app.training.encoding import Encoded, make_encoder
+from app.training.hooks import Stopped
 from app.training.job import SourceFile
 
-SHARD_FORMAT = 2
-BATCH_CHARS = 2_000_000  # text in flight at once; the encodings of it take some hundred MB
+SHARD_FORMAT = 3
+BATCH_CHARS = 2_000_000  # text that a thread works on at once, which takes it some 60 MB
+SAVED_CHARS = 64_000_000  # text after which what there is becomes good
 PACKED_SHARE = 3  # a compressed text's shard is up to so many times its size; a plain one's is smaller than it
-PIECE_CHARS = 100_000  # longer documents are cut at white space, only to be encoded
+
+# Called as work goes on with the bytes of the file that have been read, None while another process
+# does the work; may raise to stop it.
+Listener = Callable[[int | None], None]
 
 
 @dataclass(frozen=True)
@@ -53,27 +62,36 @@ def tokenize_file(
     column: str,
     tokenizer: PreTrainedTokenizerBase,
     cache_dir: Path,
-    on_progress: Callable[[int], None] = lambda tokens: None,
+    threads: int = 1,
+    listen: Listener = lambda read: None,
 ) -> Shard:
     """The file's shard, from the cache or made now; memory stays bounded whatever the file's size.
 
-    Encoding uses every core that TOKENIZERS_PARALLELISM and the affinity allow. `on_progress`
-    hears the number of tokens so far. Raises InvalidData as `read_documents` does.
+    What an earlier process began is gone on with; what another is making is waited for. Raises InvalidData
+    as `read_documents` does, and what `listen` raises.
     """
     folder = cache_dir / "tokens" / _key(file, column, tokenizer)
 
     def make(aside: Path) -> None:
-        _write_shard(aside, read_documents(file.path, file.filename, column), tokenizer, on_progress)
+        with file.path.open("rb") as content:
+            documents = read_open(content, file.filename, column)
 
-    return _open_shard(folder, hold(folder, make))
+            def heard() -> None:
+                # Who has read it all may have closed it.
+                listen(file.path.stat().st_size if content.closed else content.tell())
+
+            _write_shard(aside, documents, tokenizer, threads, heard)
+
+    return _open_shard(folder, hold(folder, make, lambda: listen(None)))
 
 
 def missing_bytes(file: SourceFile, column: str, tokenizer: PreTrainedTokenizerBase, cache_dir: Path) -> int:
     """About how much the file's shard will add to the cache; 0 if it is there."""
-    if (cache_dir / "tokens" / _key(file, column, tokenizer)).exists():
+    made = begun(cache_dir / "tokens" / _key(file, column, tokenizer))
+    if made is None:
         return 0
     packed = Path(file.filename).suffix.lower() in {*COMPRESSIONS, ".zip", ".parquet"}
-    return file.path.stat().st_size * (PACKED_SHARE if packed else 1)
+    return max(0, file.path.stat().st_size * (PACKED_SHARE if packed else 1) - made)
 
 
 def _key(file: SourceFile, column: str, tokenizer: PreTrainedTokenizerBase) -> str:
@@ -91,62 +109,129 @@ def _open_shard(folder: Path, lock: IO[bytes]) -> Shard:
     dtype = np.dtype(meta["dtype"])
     empty = meta["tokens"] == 0  # nothing cannot be mapped
     tokens = np.zeros(0, dtype) if empty else np.memmap(folder / "tokens.bin", dtype=dtype, mode="r")
-    ends, characters, hashes = (np.load(folder / f"{name}.npy") for name in ("ends", "characters", "hashes"))
-    return Shard(tokens, ends, characters, hashes, lock)
+    ends, characters = (np.fromfile(folder / f"{name}.bin", np.int64) for name in ("ends", "characters"))
+    return Shard(tokens, ends, characters, np.fromfile(folder / "hashes.bin", np.uint64), lock)
 
 
 def _write_shard(
-    folder: Path, documents: Iterable[str], tokenizer: PreTrainedTokenizerBase, on_progress: Callable[[int], None]
+    folder: Path,
+    documents: Iterable[str],
+    tokenizer: PreTrainedTokenizerBase,
+    threads: int,
+    listen: Callable[[], None],
 ) -> None:
+    """Goes on from where the folder's files are good."""
     dtype = np.dtype(np.uint16 if len(tokenizer) <= 1 << 16 else np.uint32)
-    ends, characters, hashes = array("q"), array("q"), array("Q")
-    total = 0
-    with (folder / "tokens.bin").open("wb") as out:
-        for batch in _batches(documents):
-            pieces = [list(_pieces(document)) for document in batch]
-            flat = list(itertools.chain.from_iterable(pieces))
-            encoded = iter(tokenizer.backend_tokenizer.encode_batch_fast(flat, add_special_tokens=False))
-            for document, parts in zip(batch, pieces, strict=True):
-                for encoding in itertools.islice(encoded, len(parts)):
-                    ids = np.asarray(encoding.ids, dtype=dtype)
-                    out.write(ids.tobytes())
-                    total += len(ids)
-                ends.append(total)
-                characters.append(len(document))
-                hashes.append(text_hash(document))
-            on_progress(total)
-        out.flush()
-        os.fsync(out.fileno())
-    np.save(folder / "ends.npy", np.array(ends, dtype=np.int64))
-    np.save(folder / "characters.npy", np.array(characters, dtype=np.int64))
-    np.save(folder / "hashes.npy", np.array(hashes, dtype=np.uint64))
-    (folder / "shard.json").write_text(json.dumps({"dtype": dtype.name, "tokens": total, "documents": len(ends)}))
+    encode = make_encoder(tokenizer.backend_tokenizer, dtype)
+    with _Writer(folder, dtype) as writer:
+        batches = _batches(documents, skip=writer.documents)
+        try:
+            for batch, encoded in _in_order(batches, encode, threads):
+                writer.add(batch, encoded)
+                listen()
+        except Stopped:
+            writer.save()
+            raise
+        writer.finish()
 
 
-def text_hash(document: str) -> int:
-    """64 bits of what remains of a text when case, white space and Unicode's ways to spell do not count."""
-    normal = " ".join(unicodedata.normalize("NFKC", document).casefold().split())
-    return int.from_bytes(hashlib.blake2b(normal.encode(errors="surrogatepass"), digest_size=8).digest())
+class _Writer:
+    """Appends to a shard's files, of which it first drops what was not good."""
+
+    def __init__(self, folder: Path, dtype: np.dtype[Any]) -> None:
+        self._folder, self._dtype = folder, dtype
+        self._journal = folder / "progress.json"
+        self.documents, self.tokens = self._good()
+        self._unsaved = 0  # characters
+        self._files = ExitStack()
+
+    def _sizes(self, documents: int, tokens: int) -> dict[str, int]:
+        lists = dict.fromkeys(("ends.bin", "characters.bin", "hashes.bin"), 8 * documents)
+        return {"tokens.bin": tokens * self._dtype.itemsize, **lists}
+
+    def _good(self) -> tuple[int, int]:
+        """(documents, tokens); none where a file has lost of what was good."""
+        try:
+            good = json.loads(self._journal.read_text())
+            sizes = self._sizes(good["documents"], good["tokens"])
+            complete = all((self._folder / name).stat().st_size >= size for name, size in sizes.items())
+        except (FileNotFoundError, ValueError):
+            return 0, 0
+        return (good["documents"], good["tokens"]) if complete else (0, 0)
+
+    def __enter__(self) -> "_Writer":
+        opened = {}
+        for name, size in self._sizes(self.documents, self.tokens).items():
+            opened[name] = self._files.enter_context((self._folder / name).open("ab"))
+            opened[name].truncate(size)
+        self._tokens, self._ends, self._characters, self._hashes = opened.values()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._files.close()
+
+    def add(self, batch: list[str], encoded: Encoded) -> None:
+        ends = self.tokens + np.cumsum(encoded.lengths)
+        characters = np.fromiter(map(len, batch), np.int64, len(batch))
+        self._tokens.write(encoded.tokens)
+        for out, values in ((self._ends, ends), (self._characters, characters), (self._hashes, encoded.hashes)):
+            out.write(values.tobytes())
+        self.documents += len(batch)
+        self.tokens += int(encoded.lengths.sum())
+        self._unsaved += int(characters.sum())
+        if self._unsaved >= SAVED_CHARS:
+            self.save()
+
+    def save(self) -> None:
+        for out in (self._tokens, self._ends, self._characters, self._hashes):
+            out.flush()
+            os.fsync(out.fileno())
+        fresh = self._journal.with_suffix(".new")
+        with fresh.open("w") as journal:
+            json.dump({"documents": self.documents, "tokens": self.tokens}, journal)
+            journal.flush()
+            os.fsync(journal.fileno())
+        fresh.replace(self._journal)
+        self._unsaved = 0
+
+    def finish(self) -> None:
+        self.save()
+        meta = {"dtype": self._dtype.name, "tokens": self.tokens, "documents": self.documents}
+        (self._folder / "shard.json").write_text(json.dumps(meta))
+        self._journal.unlink()
 
 
-def _batches(documents: Iterable[str]) -> Iterator[list[str]]:
+def _in_order(
+    batches: Iterator[list[str]], encode: Callable[[list[str]], Encoded], threads: int
+) -> Iterator[tuple[list[str], Encoded]]:
+    """Each batch and what becomes of it; with several threads, this one reads ahead of them."""
+    if threads == 1:
+        yield from ((batch, encode(batch)) for batch in batches)
+        return
+    waiting: deque[tuple[list[str], Future[Encoded]]] = deque()
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="encode")
+    try:
+        for batch in batches:
+            waiting.append((batch, pool.submit(encode, batch)))
+            if len(waiting) > threads:
+                first, encoded = waiting.popleft()
+                yield first, encoded.result()
+        for first, encoded in waiting:
+            yield first, encoded.result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _batches(documents: Iterable[str], skip: int) -> Iterator[list[str]]:
+    """All but the first `skip` documents; in their place come empty batches, so that whoever listens hears."""
     batch: list[str] = []
     chars = 0
-    for document in documents:
-        batch.append(document)
+    for number, document in enumerate(documents):
+        if number >= skip:
+            batch.append(document)
         chars += len(document)
         if chars >= BATCH_CHARS:
             yield batch
             batch, chars = [], 0
     if batch:
         yield batch
-
-
-def _pieces(document: str) -> Iterator[str]:
-    start = 0
-    while len(document) - start > PIECE_CHARS:
-        cut = document.rfind(" ", start + 1, start + PIECE_CHARS)
-        cut = cut if cut > start else start + PIECE_CHARS
-        yield document[start:cut]
-        start = cut
-    yield document[start:]

@@ -20,6 +20,7 @@ from app.training.checkpoint import disk_bytes
 from app.training.filters import choose_documents
 from app.training.job import Material, SourceFile, TrainingJob
 from app.training.mixture import Mixture
+from app.training.preparing import Preparing
 from app.training.rows import Ints, Rows, all_documents, pack, split_documents
 from app.training.shards import Shard, missing_bytes, tokenize_file
 from app.training.trainer import Dataset, Hooks
@@ -100,7 +101,8 @@ def _tokenize(
 ) -> list[Shard]:
     shards = []
     for file in files:
-        shard = tokenize_file(file, column, objective.tokenizer, job.cache_dir)
+        listen = Preparing(hooks, file.filename, file.path.stat().st_size)
+        shard = tokenize_file(file, column, objective.tokenizer, job.cache_dir, job.threads, listen)
         hooks.on_event(f"{file.filename}: {len(shard.tokens):,} tokens in {len(shard.ends):,} documents")
         shards.append(shard)
     return shards

@@ -15,6 +15,7 @@ from app.publishing.publication import Publisher
 from app.settings import Settings
 from app.store.manifest import Manifest
 from app.store.store import ModelEntry, ModelStore
+from app.training.hooks import Stopped
 from app.worker.reports import Reports
 
 if TYPE_CHECKING:
@@ -76,6 +77,9 @@ class Execution:
                 published = self._publish(result)
         except (LeaseLost, StorageError):
             raise
+        except Stopped as e:
+            self._reports.flush()
+            self._stop(e.reason)
         except AppError as e:
             _log.exception("the job failed")
             self._fail(_error(e))

@@ -92,3 +92,9 @@ def test_a_decompression_bomb_in_a_zip_is_refused(tmp_path: Path) -> None:
     upload.write_bytes(zipped("bomb.txt", b"0" * 30_000_000))
     with pytest.raises(InvalidData, match="times its size"):
         sample_documents(upload, "bomb.zip", "text")
+
+
+def test_half_a_pair_of_surrogates_is_no_character(tmp_path: Path) -> None:
+    upload = tmp_path / "content"
+    upload.write_text(r'''"a\ud83d b" "\ud83d\ude00" "\ude00\ud83d"'''.replace('" "', '"\n"'))
+    assert list(read_documents(upload, "a.jsonl")) == ["a\ufffd b", "\U0001f600", "\ufffd\ufffd"]

@@ -5,10 +5,11 @@ import pytest
 
 from app.errors import InvalidData
 from app.recipes import MlmHyperparameters
+from app.training.encoding import text_hash
 from app.training.filters import choose_documents
 from app.training.job import SourceFile
 from app.training.rows import Ints
-from app.training.shards import Shard, text_hash, tokenize_file
+from app.training.shards import Shard, tokenize_file
 from tests.fakes.tiny_models import tiny_tokenizer
 
 

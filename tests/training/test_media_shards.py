@@ -8,6 +8,7 @@ import pytest
 
 from app.errors import InvalidData
 from app.media.images import decode_image
+from app.training.hooks import Stopped
 from app.training.job import SourceFile
 from app.training.media_shards import Decoding, MediaShard, check_reports, decode_file, split_items
 from app.types import Modality
@@ -42,6 +43,20 @@ def test_the_number_of_threads_changes_nothing(make: Make, tmp_path: Path) -> No
     one = make(picture_zip(tmp_path / "a.zip", count=9), threads=1)
     other = decode_file(SourceFile(tmp_path / "a.zip", "a.zip"), LINES, tmp_path / "elsewhere", threads=4)
     assert np.array_equal(one.rows, other.rows) and np.array_equal(one.ends, other.ends)
+
+
+def test_the_making_of_a_shard_can_be_stopped(make: Make, tmp_path: Path) -> None:
+    source = picture_zip(tmp_path / "a.zip", count=9)
+    calls: list[int] = []
+
+    def check() -> None:
+        calls.append(1)
+        if len(calls) == 4:
+            raise Stopped("cancel")
+
+    with pytest.raises(Stopped):
+        decode_file(SourceFile(source, "a.zip"), LINES, tmp_path / "cache", 2, check)
+    assert len(make(source)) == 9
 
 
 def test_what_is_broken_is_counted_also_when_it_comes_from_the_cache(make: Make, tmp_path: Path) -> None:

@@ -1,14 +1,24 @@
 import gzip
 import json
+import multiprocessing
+import os
+import signal
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+import app.training.encoding as encoding
 import app.training.shards as module
+from app.training.hooks import Stopped
 from app.training.job import SourceFile
-from app.training.shards import tokenize_file
+from app.training.shards import missing_bytes, tokenize_file
 from tests.fakes.tiny_models import CORPUS, tiny_tokenizer
+
+# A server that has imported torch once, and forks a process for every attempt.
+CONTEXT = multiprocessing.get_context("forkserver")
+CONTEXT.set_forkserver_preload(["tests.training.test_shards"])
 
 
 @pytest.fixture
@@ -56,7 +66,8 @@ def test_long_documents_are_encoded_in_pieces_without_loss(
     source: SourceFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = tokenize_file(source, "text", tiny_tokenizer(), tmp_path / "a")
-    monkeypatch.setattr(module, "PIECE_CHARS", 20)
+    monkeypatch.setattr(encoding, "PIECE_CHARS", 20)
+    monkeypatch.setattr(encoding, "find_chunking", lambda tokenizer: None)
     monkeypatch.setattr(module, "BATCH_CHARS", 50)
     pieces = tokenize_file(source, "text", tiny_tokenizer(), tmp_path / "b")
     assert np.array_equal(whole.tokens, pieces.tokens)
@@ -69,3 +80,104 @@ def test_a_failed_tokenisation_leaves_nothing_behind(tmp_path: Path) -> None:
     with pytest.raises(Exception, match=r"bad.jsonl, line 1"):
         tokenize_file(SourceFile(path, path.name), "text", tiny_tokenizer(), tmp_path / "cache")
     assert list((tmp_path / "cache" / "tokens").iterdir()) == []
+
+
+@pytest.fixture
+def large(tmp_path: Path) -> SourceFile:
+    path = tmp_path / "large"
+    path.write_text("\n".join(json.dumps(f"{number} {text}") for number in range(50) for text in CORPUS))
+    return SourceFile(path, "large.jsonl")
+
+
+@pytest.fixture
+def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "BATCH_CHARS", 1000)
+    monkeypatch.setattr(module, "SAVED_CHARS", 4000)
+
+
+def files(cache: Path) -> dict[str, bytes]:
+    (folder,) = (cache / "tokens").iterdir()
+    return {file.name: file.read_bytes() for file in folder.iterdir()}
+
+
+@pytest.mark.usefixtures("small_batches")
+def test_threads_and_stops_change_no_byte(large: SourceFile, tmp_path: Path) -> None:
+    tokenize_file(large, "text", tiny_tokenizer(), tmp_path / "whole")
+    expected = files(tmp_path / "whole")
+    assert sorted(expected) == ["characters.bin", "ends.bin", "hashes.bin", "lock", "shard.json", "tokens.bin"]
+    heard: list[int | None] = []
+    stops = [3, 9, 10, 22]
+
+    def listen(read: int | None) -> None:
+        heard.append(read)
+        if len(heard) in stops:
+            raise Stopped("pause")
+
+    for _ in stops:
+        with pytest.raises(Stopped):
+            tokenize_file(large, "text", tiny_tokenizer(), tmp_path / "cut", 3, listen)
+    tokenize_file(large, "text", tiny_tokenizer(), tmp_path / "cut", 3, listen)
+    assert files(tmp_path / "cut") == expected
+    assert heard[-1] == large.path.stat().st_size
+
+
+def tokenize_until_killed(file: SourceFile, tokenizer: Any, cache: Path, batches: int) -> None:
+    module.BATCH_CHARS, module.SAVED_CHARS = 1000, 4000
+    left = iter(range(batches))
+
+    def listen(read: int | None) -> None:
+        if next(left, None) is None:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    tokenize_file(file, "text", tokenizer, cache, 2, listen)
+
+
+def test_a_killed_process_loses_no_more_than_what_was_not_saved(
+    large: SourceFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_batches: None
+) -> None:
+    tokenize_file(large, "text", tiny_tokenizer(), tmp_path / "whole")
+    for batches in (14, 10):  # the second one begins by reading what the first has done
+        process = CONTEXT.Process(
+            target=tokenize_until_killed, args=(large, tiny_tokenizer(), tmp_path / "cut", batches)
+        )
+        process.start()
+        process.join()
+        assert process.exitcode == -signal.SIGKILL
+    (aside,) = (tmp_path / "cut" / "tokens").iterdir()
+    with (aside / "tokens.bin").open("ab") as torn:
+        torn.write(b"what was never good")
+    encoded: list[int] = []
+    add = module._Writer.add
+    monkeypatch.setattr(module._Writer, "add", lambda self, batch, e: (encoded.append(len(batch)), add(self, batch, e)))
+    tokenize_file(large, "text", tiny_tokenizer(), tmp_path / "cut")
+    assert 0 < sum(encoded) < 8 * 50 - 60
+    assert files(tmp_path / "cut") == files(tmp_path / "whole")
+
+
+def test_a_file_that_lost_what_was_good_is_begun_again(large: SourceFile, tmp_path: Path, small_batches: None) -> None:
+    tokenize_file(large, "text", tiny_tokenizer(), tmp_path / "whole")
+    heard: list[int | None] = []
+
+    def listen(read: int | None) -> None:
+        heard.append(read)
+        if len(heard) == 9:
+            raise Stopped("pause")
+
+    with pytest.raises(Stopped):
+        tokenize_file(large, "text", tiny_tokenizer(), tmp_path / "cut", 1, listen)
+    (aside,) = (tmp_path / "cut" / "tokens").iterdir()
+    os.truncate(aside / "hashes.bin", 8)
+    tokenize_file(large, "text", tiny_tokenizer(), tmp_path / "cut")
+    assert files(tmp_path / "cut") == files(tmp_path / "whole")
+
+
+def test_what_was_begun_counts_as_there(large: SourceFile, tmp_path: Path, small_batches: None) -> None:
+    def listen(read: int | None) -> None:
+        raise Stopped("cancel")
+
+    before = missing_bytes(large, "text", tiny_tokenizer(), tmp_path)
+    with pytest.raises(Stopped):
+        tokenize_file(large, "text", tiny_tokenizer(), tmp_path, 1, listen)
+    assert 0 < missing_bytes(large, "text", tiny_tokenizer(), tmp_path) < before
+    tokenize_file(large, "text", tiny_tokenizer(), tmp_path)
+    assert missing_bytes(large, "text", tiny_tokenizer(), tmp_path) == 0

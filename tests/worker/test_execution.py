@@ -12,6 +12,7 @@ from app.jobs.artifacts import JobArtifacts
 from app.jobs.connection import StorageError
 from app.jobs.queue import Claim, JobStore, LeaseLost
 from app.jobs.spec import Job, JobState
+from app.training.preparing import Preparing
 from app.worker.backlog import Backlog
 from app.worker.execution import Execution, Services
 from app.worker.reports import Reports
@@ -100,6 +101,25 @@ def test_our_mistake_stays_in_the_log(services: Services, claim: Claim, caplog: 
     assert job.state is JobState.FAILED
     assert job.error and job.error.code == "internal_error" and "RuntimeError" in job.error.message
     assert "secret" not in job.model_dump_json() and "a secret detail" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("reason", "state"), [("drain", JobState.QUEUED), ("cancel", JobState.CANCELLED), ("pause", JobState.PAUSED)]
+)
+def test_a_run_may_be_stopped_before_its_first_step(
+    services: Services, claim: Claim, reason: str, state: JobState
+) -> None:
+    if reason == "cancel":
+        services.jobs.cancel(claim.job_id)
+    elif reason == "pause":
+        services.jobs.pause(claim.job_id)
+
+    def train(job: Job, reports: Reports, services: Services) -> Any:
+        listen = Preparing(reports, "wiki.jsonl", 10)
+        listen(5)
+        raise AssertionError("not stopped")
+
+    assert execute(services, claim, train, draining=reason == "drain").state is state
 
 
 def test_draining_hands_back_and_cancelling_ends(services: Services, claim: Claim) -> None:

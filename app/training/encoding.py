@@ -1,0 +1,290 @@
+"""Documents → token ids and hashes, many times as fast as the tokenizer alone, and exactly what it gives.
+
+Text repeats itself: most of its words have been encoded before. Where `find_chunking` shows that a
+text's parts can be encoded one by one, a part is encoded when it first comes, and then looked up.
+Splitting, looking up and putting together run in pyarrow, outside of the interpreter's lock, so
+that several threads may encode with one encoder at once.
+"""
+
+import hashlib
+import itertools
+import threading
+import unicodedata
+from array import array
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Generic, NamedTuple, TypeVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+from app.training.chunking import Chunking, Cutter, Ints, find_chunking
+
+PIECE_CHARS = 100_000  # longer documents are cut at white space, only to be encoded
+TABLE_SIZE = 100_000  # parts that are looked up outside of the interpreter
+CACHE_SIZE = 150_000  # of all, twice; a part with its tokens takes some 400 bytes
+CACHED_CHARS = 64  # longer parts are hardly seen again
+TOGETHER = 500  # parts encoded as one text
+
+V = TypeVar("V")
+
+
+class Encoded(NamedTuple):
+    tokens: bytes  # of all documents, end to end
+    lengths: Ints  # [D] tokens of each
+    hashes: NDArray[np.uint64]  # [D]
+
+
+class Recent(Generic[V]):
+    """The newest `size` to 2 × `size` entries."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._new: dict[str, V] = {}
+        self._old: dict[str, V] = {}
+
+    def get(self, key: str) -> V | None:
+        found = self._new.get(key)
+        if found is None and (found := self._old.get(key)) is not None:
+            self._new[key] = found
+        return found
+
+    def put(self, key: str, value: V) -> None:
+        if len(self._new) >= self._size:
+            self._old, self._new = self._new, {}
+        self._new[key] = value
+
+
+def make_encoder(tokenizer: Tokenizer, dtype: np.dtype[Any]) -> Callable[[Sequence[str]], Encoded]:
+    """A function that may run in several threads at once. dtype: of the ids, an unsigned integer."""
+    chunking = find_chunking(tokenizer)
+    return PartEncoder(tokenizer, dtype, chunking) if chunking else WholeEncoder(tokenizer, dtype)
+
+
+class WholeEncoder:
+    """Asks the tokenizer for every document."""
+
+    def __init__(self, tokenizer: Tokenizer, dtype: np.dtype[Any]) -> None:
+        self._tokenizer, self._dtype = tokenizer, dtype
+
+    def __call__(self, documents: Sequence[str]) -> Encoded:
+        pieces = [list(_pieces(document)) for document in documents]
+        flat = [piece for parts in pieces for piece in parts]
+        encoded = iter(self._tokenizer.encode_batch_fast(flat, add_special_tokens=False))
+        tokens, lengths = [], []
+        for parts in pieces:
+            ids = [np.asarray(next(encoded).ids, dtype=self._dtype) for _ in parts]
+            tokens += [each.tobytes() for each in ids]
+            lengths.append(sum(map(len, ids)))
+        hashes = np.fromiter(map(text_hash, documents), np.uint64, len(documents))
+        return Encoded(b"".join(tokens), np.array(lengths, np.int64), hashes)
+
+
+class PartEncoder:
+    """Looks up the tokens of a document's parts."""
+
+    def __init__(self, tokenizer: Tokenizer, dtype: np.dtype[Any], chunking: Chunking) -> None:
+        self._dtype, self._chunking = dtype, chunking
+        self._whole = WholeEncoder(tokenizer, dtype)
+        self._encode_parts = PartTokenizer(tokenizer, dtype, chunking)
+        self._cutter = Cutter(chunking)
+        self._beginnings = {content[:2] for content in chunking.added}
+        self._recent: Recent[Entry] = Recent(CACHE_SIZE)
+        self._table = Table.of([], [])
+        self._growing = threading.Lock()
+
+    def __call__(self, documents: Sequence[str]) -> Encoded:
+        whole = {n for n, document in enumerate(documents) if self._holds_added(document)}
+        parts, edges = self._cutter(["" if n in whole else document for n, document in enumerate(documents)])
+        ids, normals, wrong = self._look_up(parts)
+        uneven: set[int] = set()
+        if wrong:
+            places = np.flatnonzero(pc.is_in(parts, value_set=pa.array(wrong, pa.large_string())).to_numpy(False))
+            uneven.update((np.searchsorted(edges, places, side="right") - 1).tolist())
+        if self._chunking.keeps_space:
+            whole |= uneven
+        encoded = self._gather(documents, sorted(whole), _edges(ids)[edges], _edges(normals)[edges], ids, normals)
+        for number in uneven - whole:
+            encoded.hashes[number] = text_hash(documents[number])
+        return encoded
+
+    def _holds_added(self, document: str) -> bool:
+        return any(b in document for b in self._beginnings) and any(c in document for c in self._chunking.added)
+
+    def _gather(
+        self,
+        documents: Sequence[str],
+        whole: Sequence[int],
+        ends: Ints,
+        word_ends: Ints,
+        ids: pa.Array,
+        normals: pa.Array,
+    ) -> Encoded:
+        """whole: the documents that were not to be cut. ends, word_ends: [D + 1], in the bytes of ids and normals."""
+        data, words = _bytes(ids), _bytes(normals)
+        lengths = np.diff(ends) // self._dtype.itemsize
+        # Without the space of a document that begins with one.
+        hashes = [
+            _hash(words[a + (bytes(words[a:b][:1]) == b" ") : b]) for a, b in itertools.pairwise(word_ends.tolist())
+        ]
+        tokens: list[bytes | memoryview] = []
+        done = 0
+        for number in whole:
+            one = self._whole([documents[number]])
+            tokens += [data[done : ends[number]], one.tokens]
+            done = ends[number + 1]
+            lengths[number], hashes[number] = one.lengths[0], int(one.hashes[0])
+        tokens.append(data[done : ends[-1]])
+        return Encoded(b"".join(tokens), lengths, np.array(hashes, np.uint64))
+
+    def _look_up(self, parts: pa.Array) -> tuple[pa.Array, pa.Array, list[str]]:
+        """→ ([K] ids, [K] normal forms, parts that stand alone)"""
+        table = self._table
+        where = pc.index_in(parts, value_set=table.parts)
+        unknown = pc.is_null(where)
+        rare = parts.filter(unknown).dictionary_encode()
+        names = rare.dictionary.to_pylist()
+        entries = self._entries(names)
+        wrong = [name for name, entry in zip(names, entries, strict=True) if entry.alone]
+        both = table.joined(Table.of(names, entries))
+        where = pc.replace_with_mask(where, unknown, pc.add(rare.indices, pa.scalar(len(table.parts), pa.int32())))
+        self._grow(table, names, entries)
+        return both.ids.take(where), both.normals.take(where), wrong
+
+    def _grow(self, table: "Table", names: Sequence[str], entries: Sequence["Entry"]) -> None:
+        kept = [(name, e) for name, e in zip(names, entries, strict=True) if not e.alone and len(name) <= CACHED_CHARS]
+        grown = Table.of([name for name, _ in kept], [entry for _, entry in kept])
+        if len(table.parts) + len(kept) <= TABLE_SIZE:
+            grown = table.joined(grown)  # else those that are still in use come back with the next documents
+        with self._growing:
+            if self._table is table:  # else another thread's came first
+                self._table = grown
+
+    def _entries(self, parts: Sequence[str]) -> list["Entry"]:
+        entries = [self._recent.get(part) for part in parts]
+        missing = [part for part, entry in zip(parts, entries, strict=True) if entry is None]
+        made = {part: make_entry(part, ids) for part, ids in zip(missing, self._encode_parts(missing), strict=True)}
+        for part, entry in made.items():
+            if len(part) <= CACHED_CHARS:
+                self._recent.put(part, entry)
+        return [entry or made[part] for part, entry in zip(parts, entries, strict=True)]
+
+
+class Entry(NamedTuple):
+    """What is known of a part.
+
+    normal: what `text_hash` sees of it. alone: the normal form of a text is another than its parts', and where
+    white space makes tokens, the text is not to be cut after this one.
+    """
+
+    ids: bytes
+    normal: bytes
+    alone: bool
+
+
+def make_entry(part: str, ids: bytes) -> Entry:
+    if part.isascii():
+        normal, alone = part.lower(), False
+    else:
+        normal = unicodedata.normalize("NFKC", part).casefold()
+        # A combining slash makes another character of the =, < or > before it.
+        alone = unicodedata.normalize("NFKC", "=" + part)[0] != "="
+    # Only white space in front is known to stay there.
+    alone = alone or bool(part.strip(" \n\t\r") and normal[-1].isspace())
+    words = " ".join(normal.split())
+    return Entry(ids, (" " + words if words and normal[0].isspace() else words).encode(), alone)
+
+
+class PartTokenizer:
+    """Encodes new parts as few long texts: a call of a tokenizer costs more than a word."""
+
+    def __init__(self, tokenizer: Tokenizer, dtype: np.dtype[Any], chunking: Chunking) -> None:
+        self._tokenizer, self._dtype, self._chunking = tokenizer, dtype, chunking
+        self._model = tokenizer.model
+
+    def __call__(self, parts: Sequence[str]) -> list[bytes]:
+        """parts: without added tokens"""
+        found: list[bytes | None] = [None] * len(parts)
+        if self._chunking.words:
+            for n, part in enumerate(parts):
+                word = part.lstrip(" \n\t\r")
+                if word.isascii() and (word.isalnum() or (len(word) == 1 and word.isprintable())):
+                    found[n] = self._pack([token.id for token in self._model.tokenize(word)])
+        left = [n for n, ids in enumerate(found) if ids is None]
+        for n, ids in zip(left, self._encode([parts[n] for n in left]), strict=True):
+            found[n] = ids
+        return [ids for ids in found if ids is not None]
+
+    def _encode(self, parts: Sequence[str]) -> list[bytes]:
+        if self._chunking.separator is None:
+            return [self._pack(ids) for ids in self._ids(parts)]
+        mark, number = self._chunking.separator
+        encoded: list[bytes] = []
+        groups = [parts[start : start + TOGETHER] for start in range(0, len(parts), TOGETHER)]
+        for group, ids in zip(groups, self._ids([mark.join(group) for group in groups]), strict=True):
+            edges = [-1, *(place for place, each in enumerate(ids) if each == number), len(ids)]
+            if len(edges) == len(group) + 1:
+                encoded += [self._pack(ids[a + 1 : b]) for a, b in itertools.pairwise(edges)]
+            else:  # the model knows the separator too, and made one of something else
+                encoded += map(self._pack, self._ids(group))
+        return encoded
+
+    def _ids(self, texts: Sequence[str]) -> list[list[int]]:
+        return [e.ids for e in self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
+
+    def _pack(self, ids: Sequence[int]) -> bytes:
+        return array(self._dtype.char, ids).tobytes()
+
+
+class Table(NamedTuple):
+    parts: pa.Array  # [K] large_string, each once
+    ids: pa.Array  # [K] large_binary
+    normals: pa.Array  # [K] large_binary
+
+    @classmethod
+    def of(cls, parts: Sequence[str], entries: Sequence[Entry]) -> "Table":
+        return cls(
+            pa.array(parts, pa.large_string()),
+            pa.array([entry.ids for entry in entries], pa.large_binary()),
+            pa.array([entry.normal for entry in entries], pa.large_binary()),
+        )
+
+    def joined(self, other: "Table") -> "Table":
+        return Table(*(pa.concat_arrays(pair) for pair in zip(self, other, strict=True)))
+
+
+def _edges(values: pa.Array) -> Ints:
+    """[K + 1], in `_bytes`."""
+    return np.frombuffer(values.buffers()[1], np.int64)[values.offset : values.offset + len(values) + 1]
+
+
+def _bytes(values: pa.Array) -> memoryview:
+    data = values.buffers()[2]
+    return memoryview(b"" if data is None else data)
+
+
+def text_hash(document: str) -> int:
+    """64 bits of what remains of a text when case, white space and Unicode's ways to spell do not count."""
+    return _hash(" ".join(_words(document)).encode(errors="surrogatepass"))
+
+
+def _words(text: str) -> list[str]:
+    if text.isascii():
+        return text.lower().split()
+    return unicodedata.normalize("NFKC", text).casefold().split()
+
+
+def _hash(normal: bytes | memoryview) -> int:
+    return int.from_bytes(hashlib.blake2b(normal, digest_size=8).digest())
+
+
+def _pieces(document: str) -> Iterator[str]:
+    start = 0
+    while len(document) - start > PIECE_CHARS:
+        cut = document.rfind(" ", start + 1, start + PIECE_CHARS)
+        cut = cut if cut > start else start + PIECE_CHARS
+        yield document[start:cut]
+        start = cut
+    yield document[start:]
