@@ -45,10 +45,11 @@ class Recent(Generic[V]):
         self._new: dict[str, V] = {}
         self._old: dict[str, V] = {}
 
-    def get(self, key: str) -> V | None:
-        found = self._new.get(key)
-        if found is None and (found := self._old.get(key)) is not None:
-            self._new[key] = found
+    def get_all(self, keys: Sequence[str]) -> list[V | None]:
+        found = list(map(self._new.get, keys))
+        for place, value in enumerate(found):
+            if value is None and (old := self._old.get(keys[place])) is not None:
+                found[place] = self._new[keys[place]] = old
         return found
 
     def put(self, key: str, value: V) -> None:
@@ -163,7 +164,7 @@ class PartEncoder:
                 self._table = grown
 
     def _entries(self, parts: Sequence[str]) -> list["Entry"]:
-        entries = [self._recent.get(part) for part in parts]
+        entries = self._recent.get_all(parts)
         missing = [part for part, entry in zip(parts, entries, strict=True) if entry is None]
         made = {part: make_entry(part, ids) for part, ids in zip(missing, self._encode_parts(missing), strict=True)}
         for part, entry in made.items():
@@ -186,6 +187,9 @@ class Entry(NamedTuple):
 
 def make_entry(part: str, ids: bytes) -> Entry:
     if part.isascii():
+        word = part.lstrip(" ")
+        if word.isalnum() and len(word) + 1 >= len(part):  # most are so
+            return Entry(ids, part.lower().encode(), False)
         normal, alone = part.lower(), False
     else:
         normal = unicodedata.normalize("NFKC", part).casefold()
