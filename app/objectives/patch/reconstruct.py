@@ -20,6 +20,7 @@ from app.objectives.reconstruction import (
     ReconstructResult,
     checked_mask,
     draw_masks,
+    hide_padding,
 )
 from app.types import Task
 
@@ -50,7 +51,9 @@ class Reconstruct:
 
     def prepare(self, item: ReconstructItem) -> Prepared:
         given = self._reader.read(item.content)
-        hidden = self._hidden(item, given).reshape(len(given.windows), -1)
+        masks = self._hidden(item, given)
+        hide_padding(masks, given.rows(self._space.grid), self._masks, item.mask.seed)
+        hidden = masks.reshape(len(given.windows), -1)
         return Prepared(ReconstructFeatures(given.windows, hidden), cost=hidden.size, key=Task.RECONSTRUCT, info=given)
 
     def _hidden(self, item: ReconstructItem, given: Given) -> NDArray[np.bool_]:
@@ -88,12 +91,13 @@ class Reconstruct:
             raise AppError("the model computed numbers that are not finite for this input")
         grid = self._space.grid
         rows = given.rows(grid)
+        across = grid.count // grid.shape[0]
+        weights = np.array([h[: r * across].sum() for h, r in zip(features.hidden, rows, strict=True)])
         # A window of which a box hides nothing is shown as it is.
         scores = [
-            self._space.scores(*each) if each[1].any() else None
-            for each in zip(features.windows, features.hidden, raw, rows, strict=True)
+            self._space.scores(*each) if weight else None
+            for weight, *each in zip(weights, features.windows, features.hidden, raw, rows, strict=True)
         ]
-        weights = features.hidden.sum(1)
 
         def mean(values: Sequence[float]) -> float:
             return float(np.average(values, weights=weights[weights > 0]))
