@@ -92,7 +92,7 @@ def draw_masks(
     return masks
 
 
-def hide_padding(masks: NDArray[np.bool_], rows: Sequence[int], defaults: MaskDefaults, seed: int) -> None:
+def hide_padding(masks: NDArray[np.bool_], rows: Sequence[int], defaults: MaskDefaults) -> None:
     """Hides, in masks [windows, *shape], the model's own share of what is padding, behind `rows` of each window.
 
     In training padding is hidden as much as everything else. A model that sees all of it behind a short sound
@@ -101,7 +101,7 @@ def hide_padding(masks: NDArray[np.bool_], rows: Sequence[int], defaults: MaskDe
     for window, (mask, filled) in enumerate(zip(masks, rows, strict=True)):
         padding = mask[filled:]
         if padding.size > 1:
-            rng = np.random.default_rng([seed, window, filled])
+            rng = np.random.default_rng([window, filled])  # the same for the same mask, however that was asked for
             padding |= hide_random(padding.shape, hidden_count(padding.size, defaults.ratio), rng)
 
 

@@ -63,7 +63,7 @@ def corpus(openai: OpenAI, tmp_path_factory: pytest.TempPathFactory) -> str:
 def test_models_are_listed_and_found_by_ids_with_slashes(openai: OpenAI) -> None:
     [model] = openai.models.list().data
     assert (model.id, model.modality, model.default) == ("acme/tiny", "text", True)
-    assert set(model.tasks) == {"fill-mask", "embeddings"}
+    assert set(model.tasks) == {"fill-mask", "embeddings", "score"}
     assert openai.models.retrieve("acme/tiny").parameters == model.parameters > 0
 
 

@@ -52,7 +52,7 @@ class Reconstruct:
     def prepare(self, item: ReconstructItem) -> Prepared:
         given = self._reader.read(item.content)
         masks = self._hidden(item, given)
-        hide_padding(masks, given.rows(self._space.grid), self._masks, item.mask.seed)
+        hide_padding(masks, given.rows(self._space.grid), self._masks)
         hidden = masks.reshape(len(given.windows), -1)
         return Prepared(ReconstructFeatures(given.windows, hidden), cost=hidden.size, key=Task.RECONSTRUCT, info=given)
 
