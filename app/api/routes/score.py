@@ -38,7 +38,7 @@ async def score(
         "object": "score",
         "model": engine.entry.id,
         "data": [_scored(index, result) for index, result in enumerate(results)],
-        "usage": usage(sum(result.tokens_read for result in results)).model_dump(),
+        "usage": usage(sum(result.tokens for result in results)).model_dump(),
     }
     return Response(orjson.dumps(answer), media_type="application/json")
 
@@ -48,5 +48,5 @@ def _scored(index: int, result: ScoreResult) -> dict[str, Any]:
         "index": index,
         "log_likelihood": result.log_likelihood,
         "pseudo_perplexity": result.pseudo_perplexity,
-        "tokens": result.tokens,  # orjson writes dataclasses as objects of their fields
+        "tokens": result.scored,  # orjson writes dataclasses as objects of their fields
     }

@@ -112,16 +112,16 @@ class ScoredToken:
 
 @dataclass(frozen=True)
 class ScoreResult:
-    tokens: list[ScoredToken]  # all but special ones
-    tokens_read: int  # of the text, special ones included
+    scored: list[ScoredToken]  # all but special ones
+    tokens: int  # of the text, special ones included
 
     @property
     def log_likelihood(self) -> float:
-        return math.fsum(token.log_prob for token in self.tokens)
+        return math.fsum(token.log_prob for token in self.scored)
 
     @property
     def pseudo_perplexity(self) -> float:
-        return math.exp(-self.log_likelihood / len(self.tokens))
+        return math.exp(-self.log_likelihood / len(self.scored))
 
 
 @dataclass(frozen=True)

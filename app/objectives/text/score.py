@@ -92,7 +92,7 @@ class Score:
             )
         raws = yield rows
         tokens = [self.finish(row, raw) for row, raw in zip(rows, raws, strict=True)]
-        return ScoreResult(tokens, tokens_read=len(ids))
+        return ScoreResult(tokens, tokens=len(ids))
 
     def finish(self, prepared: Prepared, raw: RawScore) -> ScoredToken:
         content, place = prepared.info

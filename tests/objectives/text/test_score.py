@@ -49,8 +49,8 @@ def test_it_is_the_plain_loop(objectives: Any, architecture: str, method: ScoreM
     objective = objectives(architecture)
     (result,) = score(objective, TEXT, method=method)
     reference = expected(objective, TEXT, method)
-    assert [(t.token, t.rank) for t in result.tokens] == [(token, rank) for token, _, rank in reference]
-    assert [t.log_prob for t in result.tokens] == pytest.approx([p for _, p, _ in reference], rel=1e-4)
+    assert [(t.token, t.rank) for t in result.scored] == [(token, rank) for token, _, rank in reference]
+    assert [t.log_prob for t in result.scored] == pytest.approx([p for _, p, _ in reference], rel=1e-4)
     total = sum(p for _, p, _ in reference)
     assert result.log_likelihood == pytest.approx(total, rel=1e-4)
     assert result.pseudo_perplexity == pytest.approx(math.exp(-total / len(reference)), rel=1e-4)
@@ -59,24 +59,24 @@ def test_it_is_the_plain_loop(objectives: Any, architecture: str, method: ScoreM
 def test_the_methods_differ_only_in_words_of_several_tokens(bert: TextObjective) -> None:
     (l2r,), (original,) = (score(bert, TEXT, method=method) for method in ScoreMethod)
     last_of_word = [
-        i for i, token in enumerate(l2r.tokens) if i + 1 == len(l2r.tokens) or l2r.tokens[i + 1].word != token.word
+        i for i, token in enumerate(l2r.scored) if i + 1 == len(l2r.scored) or l2r.scored[i + 1].word != token.word
     ]
-    assert 3 < len(last_of_word) < len(l2r.tokens)
-    differing = [i for i in range(len(l2r.tokens)) if abs(l2r.tokens[i].log_prob - original.tokens[i].log_prob) > 1e-4]
+    assert 3 < len(last_of_word) < len(l2r.scored)
+    differing = [i for i in range(len(l2r.scored)) if abs(l2r.scored[i].log_prob - original.scored[i].log_prob) > 1e-4]
     assert differing and not set(differing) & set(last_of_word)
 
 
 def test_offsets_words_and_strings(bert: TextObjective) -> None:
     text = "Paris boils  again!"
     (result,) = score(bert, text)
-    assert "".join(text[t.start : t.end] for t in result.tokens) == "Parisboilsagain!"
-    assert sorted({t.word for t in result.tokens}) == [0, 1, 2, 3]
-    assert result.tokens[0].token_str == "paris"
+    assert "".join(text[t.start : t.end] for t in result.scored) == "Parisboilsagain!"
+    assert sorted({t.word for t in result.scored}) == [0, 1, 2, 3]
+    assert result.scored[0].token_str == "paris"
 
 
 def test_candidates_are_the_best_of_the_vocabulary(bert: TextObjective) -> None:
     few, none = score(bert, TEXT, top_k=3)[0], score(bert, TEXT)[0]
-    for token, bare in zip(few.tokens, none.tokens, strict=True):
+    for token, bare in zip(few.scored, none.scored, strict=True):
         scores = [candidate.score for candidate in token.candidates]
         assert len(scores) == 3 and scores == sorted(scores, reverse=True)
         assert bare.candidates == []
@@ -87,7 +87,7 @@ def test_candidates_are_the_best_of_the_vocabulary(bert: TextObjective) -> None:
 
 def test_special_tokens_are_context_and_unknown_words_are_scored(bert: TextObjective) -> None:
     (result,) = score(bert, "The [MASK] 漢 chase [SEP] .")
-    assert [t.token_str for t in result.tokens] == ["the", "[UNK]", "chase", "."]
+    assert [t.token_str for t in result.scored] == ["the", "[UNK]", "chase", "."]
     with pytest.raises(InvalidValue, match="no token to score"):
         score(bert, "[MASK] [SEP]")
 
@@ -99,15 +99,15 @@ def test_rows_share_a_text_and_each_hides_its_own(bert: TextObjective) -> None:
     masked = hidden.sum(1)
     assert len({id(row.features.ids) for row in rows}) == 1
     assert masked.tolist() == [len(row.features.hidden) for row in rows]
-    assert batch.tokens.tolist() == [t.token for t in score(bert, TEXT)[0].tokens]
+    assert batch.tokens.tolist() == [t.token for t in score(bert, TEXT)[0].scored]
 
 
 @pytest.mark.parametrize("side", TruncationSide)
 def test_what_truncation_leaves_is_scored(bert: TextObjective, side: TruncationSide) -> None:
     words = ["the", "lions"] + ["of"] * 100 + ["paris", "chase"]
     (result,) = score(bert, " ".join(words), truncate=True, truncation_side=side)
-    assert result.tokens_read == MAX_LENGTH
-    kept = [t.token_str for t in result.tokens]
+    assert result.tokens == MAX_LENGTH
+    kept = [t.token_str for t in result.scored]
     assert kept == (words[: MAX_LENGTH - 2] if side is TruncationSide.RIGHT else words[-MAX_LENGTH + 2 :])
     with pytest.raises(InputTooLong):
         score(bert, " ".join(words))
