@@ -49,10 +49,10 @@ function literal(value) {
 
 const LANGUAGES = [{ value: "curl", label: "curl" }, { value: "python", label: "Python" }];
 
-/** request: {method?, path, body?}, as the API client takes it. */
-export function Snippets({ request }) {
+/** request: {method?, path, body?}, as the API client takes it; or what `writers`, a function a language, take. */
+export function Snippets({ request, writers = { curl, python } }) {
   const [language, setLanguage] = useState("curl");
-  const text = { curl, python }[language](request);
+  const text = writers[language](request);
   return html`<section class="snippets" aria-label="This request as code">
     <div class="row between">
       <${Segmented} label="Language" value=${language} options=${LANGUAGES} onChange=${setLanguage} />

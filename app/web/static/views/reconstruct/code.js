@@ -1,9 +1,8 @@
-// The request that is shown, as code: the file goes as a form, so this is not what ui/snippets.js writes.
+// The request that is shown, as code: the file goes as a form, so it is written otherwise than ui/snippets.js does.
 import { address } from "../../core/connection.js";
-import { html, useState } from "../../core/html.js";
+import { html } from "../../core/html.js";
 import { key } from "../../core/keys.js";
-import { Button, Segmented } from "../../ui/controls.js";
-import { copy } from "../../ui/snippets.js";
+import { Snippets } from "../../ui/snippets.js";
 
 const quoted = (text) => `'${String(text).replaceAll("'", `'\\''`)}'`;
 const sent = (value) => (typeof value === "object" ? JSON.stringify(value) : String(value));
@@ -34,17 +33,5 @@ function python({ fields, file }) {
   ].join("\n");
 }
 
-const LANGUAGES = [{ value: "curl", label: "curl" }, { value: "python", label: "Python" }];
-
 /** request: {file: its name, fields}. */
-export function FormSnippets({ request }) {
-  const [language, setLanguage] = useState("curl");
-  const text = { curl, python }[language](request);
-  return html`<section class="snippets" aria-label="This request as code">
-    <div class="row between">
-      <${Segmented} label="Language" value=${language} options=${LANGUAGES} onChange=${setLanguage} />
-      <${Button} icon="copy" onClick=${() => copy(text, `Copied as ${language === "curl" ? "curl" : "Python"}`)}>Copy<//>
-    </div>
-    <pre tabindex="0"><code>${text}</code></pre>
-  </section>`;
-}
+export const FormSnippets = ({ request }) => html`<${Snippets} request=${request} writers=${{ curl, python }} />`;
