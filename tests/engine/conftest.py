@@ -1,4 +1,5 @@
 import asyncio
+import gc
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -82,8 +83,12 @@ def loader() -> Loader:
 
 
 @pytest.fixture
-def run(store: ModelStore, loader: Loader, make_runner: Callable[..., Runner]) -> Callable[..., Any]:
-    """Runs a coroutine function with a started pool."""
+def run(store: ModelStore, loader: Loader, make_runner: Callable[..., Runner]) -> Iterator[Callable[..., Any]]:
+    """Runs a coroutine function with a started pool.
+
+    Freeing a model collects garbage. What all tests before have left is kept out of that, as `cloze serve`
+    keeps out what its imports have made: else each collection looks through the whole session's objects.
+    """
 
     def run(main: Callable[[EnginePool], Awaitable[Any]], **options: Any) -> Any:
         async def with_pool() -> Any:
@@ -96,4 +101,6 @@ def run(store: ModelStore, loader: Loader, make_runner: Callable[..., Runner]) -
 
         return asyncio.run(asyncio.wait_for(with_pool(), WAIT))
 
-    return run
+    gc.freeze()
+    yield run
+    gc.unfreeze()
