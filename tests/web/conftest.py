@@ -13,13 +13,13 @@ from tests.fakes.cloze import Server
 from tests.fakes.tiny_models import tiny_bert_folder
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def playwright() -> Iterator[Playwright]:
     with sync_playwright() as started:
         yield started
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser(playwright: Playwright) -> Iterator[Browser]:
     path = find_browser(playwright)
     if path is None:
@@ -29,7 +29,7 @@ def browser(playwright: Playwright) -> Iterator[Browser]:
     browser.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def cloze(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server with the text model `tiny`; it asks for a browser first, to be skipped without one."""
     folder = tmp_path_factory.mktemp("cloze")
@@ -43,12 +43,12 @@ def cloze(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         assert server.stop() == 0, server.output
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def origin(cloze: Server) -> str:
     return cloze.wait_for(r"Listening on (http://127\.0\.0\.1:\d+)\n")[1]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def context(browser: Browser) -> Iterator[BrowserContext]:
     """Shared by most visits, so that the page's files come from the browser's cache."""
     context = new_context(browser)
