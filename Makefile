@@ -2,6 +2,8 @@
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
+# Two processes, each with whole files, so that what a file's tests share is made once.
+PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt
 
 .PHONY: help serve test check format bench clean
@@ -14,14 +16,14 @@ serve: .venv/installed ## the API, a worker and an embedded Redis on 127.0.0.1:8
 
 test: .venv/installed-dev ## every test, those of the page in a browser
 	@$(BIN)/python scripts/browser.py
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 check: .venv/installed-dev ## lint, format, types, then every test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	@$(BIN)/python scripts/browser.py
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 format: .venv/installed-dev ## rewrite the code as `make check` wants it
 	$(BIN)/ruff check --fix .
