@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks import report, sharing
+from benchmarks.backends import run as backends
 from benchmarks.options import Options
 from benchmarks.pretraining import run as pretraining
 from benchmarks.serving import run as serving
@@ -20,6 +21,7 @@ SECTIONS: dict[str, Callable[[Options], None]] = {
     "serving": serving.main,
     "pretraining": pretraining.main,
     "sharing": sharing.main,
+    "backends": backends.main,
 }
 
 

@@ -25,6 +25,14 @@ PINS = {
         "litserve==0.2.19",
     ),
     "trainer": ("transformers==5.23.0", "torch==2.13.0", "accelerate==1.15.0", "pillow==13.0.0"),
+    "backends": (
+        "transformers==4.57.6",
+        "torch==2.13.0",
+        "openvino==2026.4.1",
+        "onnx==1.23.2",
+        "onnxscript==0.7.2",
+        "onnxruntime==1.32.0",
+    ),
 }
 
 
