@@ -12,6 +12,7 @@ import orjson
 from fastapi import APIRouter, Body, Request, Response
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from app.api.answer_size import check_fill_mask
 from app.api.body import StrictJsonRoute
 from app.api.deps import Services, ServicesDep
 from app.api.disconnect import while_connected
@@ -131,6 +132,7 @@ async def _fill_mask(engine: Engine, raw: Json, request: Request, services: Serv
         FillMaskItem(text=text, top_k=top_k, targets=tuple(targets), max_masks=services.settings.max_masks)
         for text in body.inputs
     ]
+    check_fill_mask(getattr(engine.objective, "mask_token", None), items, param="parameters.top_k")
     results: list[FillMaskResult] = await while_connected(request, engine.submit(Task.FILL_MASK, items))
     answers = [_by_mask(result) for result in results]
     return answers[0] if len(answers) == 1 else answers

@@ -81,3 +81,31 @@ def test_truncate(client: TestClient, fakes: dict[str, FakeObjective]) -> None:
     body = client.post("/v1/fill-mask", json={"input": long, "truncate": True}).json()
 
     assert body["usage"]["prompt_tokens"] == fakes["full"].max_length
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"input": f"{MASK} " + "a" * 70_000, "top_k": 1000},
+        {"input": [f"{MASK} {MASK} " + "a" * 9_000] * 4, "top_k": 1000},
+        {"input": f"{MASK} " * 64 + "a" * 1_000, "top_k": 1000},
+        {"input": f"{MASK} " + "a" * 4_000_000, "num_sequences": 20, "targets": ["tea"]},
+    ],
+)
+def test_an_answer_that_would_be_huge_is_refused_before_any_work(
+    client: TestClient, fakes: dict[str, FakeObjective], body: dict[str, object]
+) -> None:
+    client.post("/v1/models/full/load")
+    before = list(fakes["full"].batches)
+
+    answer = client.post("/v1/fill-mask", json=body)
+
+    error = answer.json()["error"]
+    assert (answer.status_code, error["code"], error["param"]) == (422, "invalid_value", "top_k")
+    assert "repeats its text" in error["message"]
+    assert fakes["full"].batches == before
+
+
+def test_few_targets_make_few_candidates(client: TestClient) -> None:
+    body = {"input": f"{MASK} " + "a" * 70_000, "top_k": 1000, "targets": ["tea"]}
+    assert client.post("/v1/fill-mask", json=body).status_code == 200

@@ -93,6 +93,11 @@ def test_fill_mask(client: TestClient) -> None:
     assert bare.json()["error"]["code"] == "task_not_supported"
 
 
+def test_a_lines_answer_is_bounded(client: TestClient) -> None:
+    found = ask(client, f"{MASK} " + "a" * 3_000, MASK, path="/v1/fill-mask", top_k=1000)
+    assert [line.get("error", {}).get("param") for line in found] == ["top_k", None]
+
+
 def test_only_a_line_is_bounded_not_the_body(make_client: Callable[..., TestClient]) -> None:
     client = make_client(max_body_bytes=100)
     assert len(ask(client, *["a b c"] * 1000)) == 1000

@@ -89,6 +89,12 @@ def test_the_bare_url_picks_the_task(client: TestClient) -> None:
         ("full/pipeline/fill-mask", {"inputs": ""}, 400, "input"),
         ("full/pipeline/fill-mask", {"inputs": ONE, "parameters": {"top_k": 0}}, 422, "parameters.top_k"),
         ("full/pipeline/fill-mask", {"inputs": ONE, "parameters": {"top_k": 1001}}, 422, "parameters.top_k"),
+        (
+            "full/pipeline/fill-mask",
+            {"inputs": ONE + " a" * 50_000, "parameters": {"top_k": 1000}},
+            422,
+            "parameters.top_k",
+        ),
         ("full/pipeline/fill-mask", {"inputs": ONE, "parameters": {"k": 1}}, 422, "parameters.k"),
         ("full/pipeline/feature-extraction", {"inputs": "a", "prompt_name": "query"}, 422, "prompt_name"),
         (

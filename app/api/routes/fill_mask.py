@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Request, Response
 
+from app.api.answer_size import MAX_FILL_MASK_LINE, check_fill_mask
 from app.api.deps import Services, ServicesDep
 from app.api.disconnect import while_connected
 from app.api.ndjson import LineWork, also_ndjson, answer_lines, options
@@ -19,6 +20,7 @@ from app.api.schemas.fill_mask import (
     SequenceObject,
     TokenObject,
 )
+from app.engine.engine import Engine
 from app.errors import InvalidValue
 from app.objectives.text.items import FillMaskItem, FillMaskResult
 from app.types import Task
@@ -28,11 +30,12 @@ async def _stream(request: Request) -> Response:
     services: Services = request.app.state.services
     asked = options(request, FillMaskOptions)
     services.check_top_k(asked.top_k)
+    mask_token = _mask_token(await services.pool.get(asked.model))
 
     async def item(value: Any) -> FillMaskItem:
         if not isinstance(value, str):
             raise InvalidValue("`input` should be a string", param="input")
-        return FillMaskItem(
+        made = FillMaskItem(
             text=value,
             top_k=asked.top_k,
             num_sequences=asked.num_sequences,
@@ -40,6 +43,8 @@ async def _stream(request: Request) -> Response:
             truncation_side=asked.truncation_side,
             max_masks=services.settings.max_masks,
         )
+        check_fill_mask(mask_token, [made], limit=MAX_FILL_MASK_LINE)
+        return made
 
     def fields(result: FillMaskResult) -> dict[str, Any]:
         filled = FilledObject(index=0, masks=_masks(result), sequences=_sequences(result))
@@ -75,6 +80,7 @@ async def fill_mask(
         )
         for text in body.input
     ]
+    check_fill_mask(_mask_token(engine), items)
     results: list[FillMaskResult] = await while_connected(request, engine.submit(Task.FILL_MASK, items))
     return FillMaskResponse(
         model=engine.entry.id,
@@ -84,6 +90,11 @@ async def fill_mask(
         ],
         usage=usage(sum(result.tokens for result in results)),
     )
+
+
+def _mask_token(engine: Engine) -> str | None:
+    """None where the model has none, which its answer will say."""
+    return getattr(engine.objective, "mask_token", None)
 
 
 def _masks(result: FillMaskResult) -> list[MaskObject]:

@@ -11,9 +11,16 @@ from transformers import PreTrainedModel
 
 from app.errors import AppError, InvalidValue, NoMask, TooManyMasks
 from app.objectives.base import Prepared, Rounds
-from app.objectives.text.encoding import MASK_ALIAS, QUICK_CHARACTERS, TextEncoder
+from app.objectives.text.encoding import QUICK_CHARACTERS, TextEncoder
 from app.objectives.text.hidden import rows_before_head, vocabulary_size
-from app.objectives.text.items import Candidate, FilledSequence, FillMaskItem, FillMaskResult, MaskPrediction
+from app.objectives.text.items import (
+    MASK_ALIAS,
+    Candidate,
+    FilledSequence,
+    FillMaskItem,
+    FillMaskResult,
+    MaskPrediction,
+)
 from app.objectives.text.pieces import Pieces
 from app.objectives.text.rows import Rows, collate, forward, pads
 from app.objectives.text.sequences import Filling, search
