@@ -57,6 +57,8 @@ def test_targets(client: TestClient) -> None:
         ({"input": MASK, "top_k": 51}, 422, "invalid_value", "top_k"),
         ({"input": MASK, "top_k": "5"}, 422, "invalid_value", "top_k"),
         ({"input": MASK, "targets": [""]}, 422, "invalid_value", "targets.0"),
+        ({"input": MASK, "targets": ["a", "b" * 257]}, 422, "invalid_value", "targets.1"),
+        ({"input": MASK, "targets": ["a"] * 1001}, 422, "invalid_value", "targets"),
         ({"input": MASK, "truncate": "yes"}, 422, "invalid_value", "truncate"),
         ({"input": MASK, "topk": 3}, 422, "invalid_value", "topk"),
         ({"input": MASK, "model": "absent"}, 404, "model_not_found", "model"),
