@@ -8,10 +8,11 @@ from itertools import chain
 from typing import Any, TypeVar
 
 from app.engine.batcher import Batcher
+from app.engine.heavy import Hall
 from app.engine.rounds import in_rounds, run_rows
 from app.engine.runner import Group, Lane, Runner
 from app.errors import TaskNotSupported
-from app.objectives.base import Objective, Prepared, Quick, WarmUp
+from app.objectives.base import Heavy, Objective, Prepared, Quick, WarmUp
 from app.store.store import ModelEntry
 from app.types import Task
 
@@ -36,6 +37,7 @@ class Engine:
         self.memory_bytes = weight_bytes(objective)
         self._batcher: Batcher[Group] = runner.batcher
         self._executor = executor
+        self._hall = Hall(runner.batcher, executor)
         self._lanes = {task: Lane(entry.id, task, handler) for task, handler in objective.tasks.items()}
         self._active = 0
         self._idle = asyncio.Event()
@@ -72,6 +74,8 @@ class Engine:
         self._active += 1
         self._idle.clear()
         try:
+            if isinstance(lane.handler, Heavy):
+                return await self._hall.answer(lane, items, futures)
             quick = len(items) <= _QUICK and isinstance(lane.handler, Quick) and all(map(lane.handler.is_quick, items))
             each = self._here if quick else self._spread
             prepared = await each(lane.handler.prepare, items)

@@ -16,8 +16,8 @@ from app.engine.batcher import Batcher, Entry
 from app.engine.runner import Group, Lane
 from app.objectives.base import Prepared, Rounds, TaskHandler
 
-_BATCHES = 2  # of a request, waiting or running: the device works on one while the next is collated
-_ITEMS = 64  # of a request, in their rounds at once
+BATCHES = 2  # of a request, waiting or running: the device works on one while the next is collated
+ITEMS = 64  # of a request, in their rounds at once
 
 
 async def run_rows(
@@ -38,7 +38,7 @@ async def in_rounds(
     executor: Executor,
 ) -> list[Any]:
     """The answer of each item, in order. A permit ends with its item."""
-    room = _Room(_BATCHES * batcher.max_tokens)
+    room = Room(BATCHES * batcher.max_tokens)
     answers: list[Any] = [None] * len(items)
     waiting = iter(enumerate(items))
 
@@ -65,7 +65,7 @@ async def in_rounds(
             answers[index] = await answer(rounds)
             permits[index].cancel()
 
-    await together(work() for _ in range(min(_ITEMS, len(items))))
+    await together(work() for _ in range(min(ITEMS, len(items))))
     return answers
 
 
@@ -80,7 +80,7 @@ async def together(work: Iterable[Coroutine[Any, Any, Any]]) -> list[Any]:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-class _Room:
+class Room:
     """Tokens that may be in the queue at once. What is larger takes all of it."""
 
     def __init__(self, tokens: int) -> None:
