@@ -11,12 +11,11 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 from app.engine.batcher import Batcher
-from app.engine.rounds import BATCHES, ITEMS, Room, run_rows, together
+from app.engine.rounds import BATCHES, ITEMS, THREADS, Room, run_rows, together
 from app.engine.runner import Group, Lane
 from app.objectives.base import Prepared
 
 _PREPARED = 4  # items of a model that are being prepared, or wait for room
-_OF_REQUEST = 3  # of those, so that one request leaves a place to the others
 
 
 class Hall:
@@ -30,7 +29,7 @@ class Hall:
 
     async def answer(self, lane: Lane, items: Sequence[Any], permits: Sequence[Future[Any]]) -> list[Any]:
         """The answer of each item, in order. The first error, or the caller's leave, ends the others."""
-        own = asyncio.Semaphore(_OF_REQUEST)
+        own = asyncio.Semaphore(THREADS)
         answers: list[Any] = [None] * len(items)
         waiting = iter(enumerate(items))
 

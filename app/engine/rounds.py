@@ -17,6 +17,7 @@ from app.engine.runner import Group, Lane
 from app.objectives.base import Prepared, Rounds, TaskHandler
 
 BATCHES = 2  # of a request, waiting or running: the device works on one while the next is collated
+THREADS = 3  # of the executor's that one request takes at once, so that it leaves one to the others
 ITEMS = 64  # of a request, in their rounds at once
 
 
@@ -39,6 +40,7 @@ async def in_rounds(
 ) -> list[Any]:
     """The answer of each item, in order. A permit ends with its item."""
     room = Room(BATCHES * batcher.max_tokens)
+    threads = asyncio.Semaphore(THREADS)
     answers: list[Any] = [None] * len(items)
     waiting = iter(enumerate(items))
 
@@ -51,12 +53,15 @@ async def in_rounds(
                 for future in futures:
                     future.cancel()
 
+    async def advance(rounds: Rounds, raws: Sequence[Any] | None) -> tuple[bool, Any]:
+        async with threads:
+            return await asyncio.get_running_loop().run_in_executor(executor, _advance, rounds, raws)
+
     async def answer(rounds: Rounds) -> Any:
-        advance = asyncio.get_running_loop().run_in_executor
-        done, value = await advance(executor, _advance, rounds, None)
+        done, value = await advance(rounds, None)
         while not done:
             parts = await together(run(part) for part in _parts(value, batcher.max_tokens))
-            done, value = await advance(executor, _advance, rounds, [raw for part in parts for raw in part])
+            done, value = await advance(rounds, [raw for part in parts for raw in part])
         return value
 
     async def work() -> None:
