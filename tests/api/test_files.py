@@ -26,6 +26,8 @@ def test_upload_get_content_delete(jobs_client: TestClient) -> None:
     content = jobs_client.get(f"/v1/files/{file['id']}/content")
     assert content.content == TEXT
     assert "text.txt" in content.headers["content-disposition"]
+    beyond = jobs_client.get(f"/v1/files/{file['id']}/content", headers={"range": "bytes=99999999999-"})
+    assert (beyond.status_code, beyond.json()["error"]["code"]) == (416, "range_not_satisfiable")
     assert jobs_client.delete(f"/v1/files/{file['id']}").json() == {
         "id": file["id"],
         "object": "file",
