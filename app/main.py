@@ -142,6 +142,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         for each in beside:
             await each.stop()
         await services.pool.stop()
+        services.fetching.shutdown(wait=False, cancel_futures=True)
 
 
 async def _warm_up(services: Services) -> None:
