@@ -14,10 +14,10 @@ _CANDIDATE = 128  # characters of an answer that a candidate takes beside its se
 
 def check_fill_mask(
     mask_token: str | None, items: Iterable[FillMaskItem], *, limit: int = MAX_FILL_MASK, param: str = "top_k"
-) -> None:
+) -> int:
     """Each candidate of each mask repeats its text, also where truncation cut what the model reads.
 
-    mask_token: the model's own. Raises InvalidValue.
+    mask_token: the model's own. Returns how many characters the answer may have. Raises InvalidValue.
     """
     masks = {MASK_ALIAS, mask_token or MASK_ALIAS}
     size = 0
@@ -31,6 +31,7 @@ def check_fill_mask(
             f" repeats its text; lower `{param}`, or send fewer masks or shorter texts",
             param=param,
         )
+    return size
 
 
 def check_tokenize(texts: Sequence[str]) -> None:

@@ -1,6 +1,9 @@
+import threading
+
 import pytest
 from fastapi.testclient import TestClient
 
+from app.api.routes import fill_mask as route
 from tests.fakes.objective import MASK, WORDS, FakeObjective, token_id
 
 
@@ -106,6 +109,21 @@ def test_an_answer_that_would_be_huge_is_refused_before_any_work(
     assert (answer.status_code, error["code"], error["param"]) == (422, "invalid_value", "top_k")
     assert "repeats its text" in error["message"]
     assert fakes["full"].batches == before
+
+
+def test_a_large_answer_is_written_off_the_event_loop(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    threads: list[str] = []
+    write = route._answer
+    monkeypatch.setattr(
+        route, "_answer", lambda *given: threads.append(threading.current_thread().name) or write(*given)
+    )
+    small = client.post("/v1/fill-mask", json={"input": MASK})
+    large = client.post("/v1/fill-mask", json={"input": f"{MASK} " + "a" * 70_000})
+
+    assert [name.startswith("asyncio_") for name in threads] == [False, True]
+    for answer in (small, large):
+        assert answer.headers["content-type"] == "application/json"
+        assert [c["token_str"] for c in answer.json()["data"][0]["masks"][0]["candidates"]] == list(WORDS[:5])
 
 
 def test_few_targets_make_few_candidates(client: TestClient) -> None:
