@@ -4,6 +4,7 @@ AppError                     500 internal_error
 ├── BadRequest               400 invalid_request
 │   └── EmptyInput           400 empty_input
 ├── Unauthorized             401 invalid_api_key
+├── Forbidden                403 forbidden
 ├── NotFound                 404 not_found
 │   ├── ModelNotFound        404 model_not_found
 │   ├── JobNotFound          404 job_not_found
@@ -55,6 +56,12 @@ class Unauthorized(AppError):
     status = 401
     code = "invalid_api_key"
     type = "authentication_error"
+
+
+class Forbidden(AppError):
+    status = 403
+    code = "forbidden"
+    type = "permission_error"
 
 
 class NotFound(AppError):

@@ -15,6 +15,7 @@ from app.api.deps import Services
 from app.api.limits import BodyLimitMiddleware
 from app.api.metrics import Metrics, MetricsMiddleware
 from app.api.ndjson import NDJSON
+from app.api.origins import OriginMiddleware
 from app.api.request_id import RequestIdMiddleware
 from app.api.routes import (
     embeddings,
@@ -142,6 +143,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         for each in beside:
             await each.stop()
         await services.pool.stop()
+        services.fetching.shutdown(wait=False, cancel_futures=True)
 
 
 async def _warm_up(services: Services) -> None:
@@ -217,5 +219,8 @@ def _add_middleware(app: FastAPI, settings: Settings, metrics: Metrics) -> None:
     uploads = {"/v1/files": settings.max_file_bytes + _FORM_ROOM}
     app.add_middleware(BodyLimitMiddleware, max_bytes=settings.max_body_bytes, by_path=uploads, streamed=_STREAMED)
     app.add_middleware(ApiKeyMiddleware, keys=settings.api_keys)
+    app.add_middleware(
+        OriginMiddleware, own=settings.host, allowed=settings.allowed_hosts, keys=bool(settings.api_keys)
+    )
     app.add_middleware(MetricsMiddleware, metrics=metrics)
     app.add_middleware(RequestIdMiddleware)

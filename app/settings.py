@@ -25,6 +25,7 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     api_keys: Annotated[tuple[str, ...], NoDecode] = ()  # comma-separated; empty: no key is asked for
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()  # comma-separated; names of the server; "*": any
     default_model: str | None = None  # unset: `cloze-text` if it is there, else the first of the store
     allow_hub: bool = False  # `cloze models import HUB_ID` may download
 
@@ -62,7 +63,7 @@ class Settings(BaseSettings):
     webhook_secret: str | None = Field(None, repr=False)  # whsec_ and 24 to 64 bytes in base64
     webhook_allow_private: bool = False  # users' own webhooks may lead into the server's network
 
-    @field_validator("api_keys", "media_hosts", mode="before")
+    @field_validator("api_keys", "allowed_hosts", "media_hosts", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(k.strip() for k in value.split(",") if k.strip()) if isinstance(value, str) else value

@@ -1,6 +1,7 @@
 """What routes are handed: the services that main composed, and the checks that many routes share."""
 
-from dataclasses import dataclass
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass, field
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -30,6 +31,7 @@ class Services:
     feed: EventFeed | None = None
     webhooks: WebhookSender | None = None
     reconciler: ReconcilerLoop | None = None
+    fetching: Executor = field(default_factory=lambda: ThreadPoolExecutor(8, thread_name_prefix="fetch"))
     warm_up_error: str | None = "the default model is being loaded"  # None: ready
 
     def need_feed(self) -> EventFeed:

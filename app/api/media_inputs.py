@@ -3,12 +3,20 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
+from fastapi import Request
+
 from app.api.deps import Services
-from app.errors import AppError
+from app.api.disconnect import while_connected
+from app.engine.rounds import together
+from app.errors import AppError, TooLarge
 from app.media.data_uris import decode_base64, parse_data_uri
 from app.media.fetch import fetch
+
+_AT_ONCE = 4  # addresses of one request
+_FILES = 4  # times the size of a body is what all of them may have
 
 T = TypeVar("T")
 
@@ -69,23 +77,42 @@ def _bytes(text: str) -> bytes:
         raise
 
 
-async def fetched(services: Services, inputs: Sequence[T | RemoteMedia], param: str = "input") -> list[T | bytes]:
-    """The inputs with every address replaced by its content. Raises what `fetch` raises."""
-    return list(await asyncio.gather(*(_fetched(services, each, param) for each in inputs)))
+async def fetched(
+    services: Services, inputs: Sequence[T | RemoteMedia], request: Request | None = None
+) -> list[T | bytes]:
+    """The inputs with every address replaced by its content. Raises what `fetch` raises, and TooLarge.
+
+    A few are fetched at once, and none any more once one has failed or the client of `request` has left.
+    """
+    contents: dict[int, bytes] = {}
+    waiting = iter([(place, each.url) for place, each in enumerate(inputs) if isinstance(each, RemoteMedia)])
+
+    async def work() -> None:
+        for place, url in waiting:
+            contents[place] = await _content(services, url)
+            if sum(map(len, contents.values())) > _FILES * services.settings.max_body_bytes:
+                raise TooLarge(
+                    f"the addresses of one request may have {_FILES * services.settings.max_body_bytes} bytes in all",
+                    param="input",
+                )
+
+    if any(isinstance(each, RemoteMedia) for each in inputs):
+        fetching = together(work() for _ in range(_AT_ONCE))
+        await (fetching if request is None else while_connected(request, fetching))
+    return [contents.get(place, b"") if isinstance(each, RemoteMedia) else each for place, each in enumerate(inputs)]
 
 
-async def _fetched(services: Services, given: T | RemoteMedia, param: str) -> T | bytes:
-    if not isinstance(given, RemoteMedia):
-        return given
+async def _content(services: Services, url: str) -> bytes:
     settings = services.settings
+    work = partial(
+        fetch,
+        url,
+        allowed_hosts=settings.media_hosts,
+        max_bytes=settings.max_body_bytes,
+        timeout=settings.media_timeout,
+    )
     try:
-        return await asyncio.to_thread(
-            fetch,
-            given.url,
-            allowed_hosts=settings.media_hosts,
-            max_bytes=settings.max_body_bytes,
-            timeout=settings.media_timeout,
-        )
+        return await asyncio.get_running_loop().run_in_executor(services.fetching, work)
     except AppError as error:
-        error.param = param
+        error.param = "input"
         raise

@@ -10,7 +10,7 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from app.errors import BadRequest, InvalidValue
 
 MAX_FIELD_BYTES = 64 * 1024
-MAX_FIELDS = 32
+MAX_PARTS = 33  # the file among them
 
 
 @dataclass
@@ -107,8 +107,10 @@ async def _read_field(part: _PartBegins, events: AsyncIterator[_Event], fields: 
             break
         if isinstance(event, bytes):
             value += event
-        if len(value) > MAX_FIELD_BYTES or len(fields) >= MAX_FIELDS:
-            raise InvalidValue(f"`{part.name}`: the form's fields are too many or too long", param=part.name)
+        if len(value) > MAX_FIELD_BYTES:
+            raise InvalidValue(
+                f"`{part.name}`: the form's field is longer than {MAX_FIELD_BYTES} bytes", param=part.name
+            )
     fields[part.name] = value.decode("utf-8", "replace")
 
 
@@ -117,6 +119,7 @@ async def _read_events(request: Request) -> AsyncIterator[_Event]:
     if kind != b"multipart/form-data" or b"boundary" not in options:
         raise BadRequest("the Content-Type must be multipart/form-data with a boundary; send the file as a form")
     collected = _Events()
+    parts = 0
     try:
         parser = MultipartParser(
             options[b"boundary"],
@@ -134,6 +137,12 @@ async def _read_events(request: Request) -> AsyncIterator[_Event]:
         async for chunk in request.stream():
             parser.write(chunk)
             for event in collected.events:
+                if isinstance(event, _PartBegins):  # counted here: an empty field has no data, and names may repeat
+                    parts += 1
+                    if parts > MAX_PARTS:
+                        raise InvalidValue(
+                            f"`{event.name}`: the form has more than {MAX_PARTS} parts", param=event.name
+                        )
                 yield event
             collected.events.clear()
     except FormParserError as error:

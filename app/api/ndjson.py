@@ -6,6 +6,8 @@ its answers, nothing more is computed. A line at fault is answered with its erro
 """
 
 import asyncio
+import logging
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
@@ -33,6 +35,10 @@ _CHUNK = 32  # lines that are submitted together, at most
 _CHUNKS = 8  # in flight: enough to fill a device's batches, few enough to leave the queue to others
 _SHARE = 8  # a stream takes at most one permit in so many
 _LONGEST_WAIT = 1.0  # seconds until a full queue is asked again
+
+_INTEGERS = range(-(2**63), 2**64)  # that an answer can hold
+
+_log = logging.getLogger(__name__)
 
 Handler = Callable[[Request], Awaitable[Response]]
 B = TypeVar("B", bound=BaseModel)
@@ -154,13 +160,18 @@ class _Answers:
         lines = [await self._line(raw, first + place) for place, raw in enumerate(raws)]
         sound = [line for line in lines if not isinstance(line.asked, AppError)]
         results = iter(await self._submit([line.asked for line in sound]))
-        written = []
-        for line in lines:
-            result = line.asked if isinstance(line.asked, AppError) else next(results)
-            head = {"index": line.index} | ({} if line.id is None else {"id": line.id})
-            body = {"error": error_object(result)} if isinstance(result, AppError) else self._work.fields(result)
-            written.append(orjson.dumps(head | body, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE))
-        return b"".join(written)
+        return b"".join(
+            self._written(line, line.asked if isinstance(line.asked, AppError) else next(results)) for line in lines
+        )
+
+    def _written(self, line: _Line, result: Any) -> bytes:
+        head = {"index": line.index} | ({} if line.id is None else {"id": line.id})
+        if not isinstance(result, AppError):
+            try:
+                return _json(head | self._work.fields(result))
+            except Exception as error:
+                result = _known(error)
+        return _json(head | {"error": error_object(result)})
 
     async def _line(self, raw: bytes | None, index: int) -> _Line:
         identifier = None
@@ -172,9 +183,7 @@ class _Answers:
             except ValueError as error:
                 raise BadRequest(f"the line is not valid JSON: {error}") from error
             if isinstance(value, dict):
-                identifier = value.get("id")
-                if not isinstance(identifier, str | int | None):
-                    raise InvalidValue("`id` should be a string or a number", param="id")
+                identifier = _identifier(value.get("id"))
                 if unknown := value.keys() - {"id", "input"}:
                     name = min(unknown)
                     raise InvalidValue(f"`{name}` is not a field that is known here", param=name)
@@ -184,8 +193,8 @@ class _Answers:
             elif not isinstance(value, str):
                 raise InvalidValue("a line should be a string or an object with `input` and perhaps `id`")
             return _Line(index, identifier, await self._work.item(value))
-        except AppError as error:
-            return _Line(index, identifier if isinstance(identifier, str | int) else None, error)
+        except Exception as error:
+            return _Line(index, identifier, _known(error))
 
     async def _submit(self, items: Sequence[Any]) -> list[Any]:
         """A result an item, or the AppError that it met. A full queue is waited for."""
@@ -195,10 +204,36 @@ class _Answers:
                 return await engine.submit(self._work.task, items)
             except Busy as busy:
                 await asyncio.sleep(min(busy.retry_after, _LONGEST_WAIT))
-            except AppError as error:  # of one item, or of what all share
+            except Exception as error:  # of one item, or of what all share
                 if len(items) == 1:
-                    return [error]
+                    return [_known(error)]
                 return [each for item in items for each in await self._submit([item])]
+
+
+def _identifier(value: Any) -> str | int | float | None:
+    """Raises InvalidValue for what an answer could not repeat."""
+    match value:
+        case None | str():
+            return value
+        case bool():
+            pass
+        case int() if value in _INTEGERS:
+            return value
+        case float() if math.isfinite(value):
+            return value
+    raise InvalidValue("`id` should be a string or a number, and an integer one of at most 64 bits", param="id")
+
+
+def _known(error: Exception) -> AppError:
+    """What a line is answered with; what no user can be at fault for is told to the log alone."""
+    if isinstance(error, AppError):
+        return error
+    _log.error("a line of a stream failed", exc_info=error)
+    return AppError("internal error; the server's log says why")
+
+
+def _json(value: dict[str, Any]) -> bytes:
+    return orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE)
 
 
 async def _lines(receive: Receive, limit: int) -> AsyncIterator[list[bytes | None]]:

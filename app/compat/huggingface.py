@@ -12,11 +12,12 @@ import orjson
 from fastapi import APIRouter, Body, Request, Response
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from app.api.answer_size import check_fill_mask
 from app.api.body import StrictJsonRoute
 from app.api.deps import Services, ServicesDep
 from app.api.disconnect import while_connected
 from app.api.errors import describe
-from app.api.schemas.common import Texts
+from app.api.schemas.common import Targets, Texts
 from app.engine.engine import Engine
 from app.errors import InvalidValue, NotFound
 from app.objectives.embedding import EmbedItem, EmbedResult
@@ -36,11 +37,15 @@ class _Body(BaseModel):
     options: Json | None = None
 
 
+def _as_list(value: object) -> object:
+    return [value] if isinstance(value, str) else () if value is None else value
+
+
 class _FillMaskParameters(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     top_k: Annotated[int, Field(strict=True, ge=1)] | None = None
-    targets: str | list[str] | None = None
+    targets: Annotated[Targets, BeforeValidator(_as_list)] = ()
 
 
 class _FillMaskBody(_Body):
@@ -126,11 +131,11 @@ async def _fill_mask(engine: Engine, raw: Json, request: Request, services: Serv
     parameters = body.parameters or _FillMaskParameters()
     top_k = parameters.top_k or 5
     services.check_top_k(top_k, "parameters.top_k")
-    targets = [parameters.targets] if isinstance(parameters.targets, str) else parameters.targets or []
     items = [
-        FillMaskItem(text=text, top_k=top_k, targets=tuple(targets), max_masks=services.settings.max_masks)
+        FillMaskItem(text=text, top_k=top_k, targets=parameters.targets, max_masks=services.settings.max_masks)
         for text in body.inputs
     ]
+    check_fill_mask(getattr(engine.objective, "mask_token", None), items, param="parameters.top_k")
     results: list[FillMaskResult] = await while_connected(request, engine.submit(Task.FILL_MASK, items))
     answers = [_by_mask(result) for result in results]
     return answers[0] if len(answers) == 1 else answers

@@ -2,22 +2,23 @@
 
 import asyncio
 import math
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor, Future
 from itertools import chain
 from typing import Any, TypeVar
 
 from app.engine.batcher import Batcher
-from app.engine.rounds import in_rounds, run_rows
+from app.engine.heavy import Hall
+from app.engine.rounds import THREADS, in_rounds, run_rows, together
 from app.engine.runner import Group, Lane, Runner
 from app.errors import TaskNotSupported
-from app.objectives.base import Objective, Prepared, Quick, WarmUp
+from app.objectives.base import Heavy, Objective, Prepared, Quick, WarmUp
 from app.store.store import ModelEntry
 from app.types import Task
 
-_CHUNK = 16  # items a thread of the pool takes at least: a hop costs more than tokenizing one sentence
+_CHUNK = 16  # items that a thread takes at once: a hop costs more than tokenizing one sentence
 _QUICK = 4  # items at most that are prepared on the event loop, if each is quick
-_CHUNKS = 4  # at most, so that one large request leaves threads to the others
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -36,6 +37,7 @@ class Engine:
         self.memory_bytes = weight_bytes(objective)
         self._batcher: Batcher[Group] = runner.batcher
         self._executor = executor
+        self._hall = Hall(runner.batcher, executor)
         self._lanes = {task: Lane(entry.id, task, handler) for task, handler in objective.tasks.items()}
         self._active = 0
         self._idle = asyncio.Event()
@@ -72,6 +74,8 @@ class Engine:
         self._active += 1
         self._idle.clear()
         try:
+            if isinstance(lane.handler, Heavy):
+                return await self._hall.answer(lane, items, futures)
             quick = len(items) <= _QUICK and isinstance(lane.handler, Quick) and all(map(lane.handler.is_quick, items))
             each = self._here if quick else self._spread
             prepared = await each(lane.handler.prepare, items)
@@ -89,21 +93,28 @@ class Engine:
 
     async def _here(self, function: Callable[[T], R], items: Sequence[T]) -> list[R]:
         """On the event loop, what takes it less time than a hop to a thread and back."""
-        return _each(function, items)
+        return [function(item) for item in items]
 
     async def _spread(self, function: Callable[[T], R], items: Sequence[T]) -> list[R]:
-        """`function` of every item on the executor's threads, a few chunks a request."""
-        size = max(_CHUNK, math.ceil(len(items) / _CHUNKS))
-        loop = asyncio.get_running_loop()
-        chunks = [
-            loop.run_in_executor(self._executor, _each, function, items[start : start + size])
-            for start in range(0, len(items), size)
-        ]
-        try:
-            return [result for chunk in await asyncio.gather(*chunks) for result in chunk]
-        finally:
+        """`function` of every item on the executor's threads, chunk after chunk on a few of them.
+
+        Once one item has failed or the caller has left, no other is begun.
+        """
+        results: list[list[R]] = [[]] * math.ceil(len(items) / _CHUNK)
+        chunks = iter(range(len(results)))
+        over = threading.Event()
+
+        async def work() -> None:
+            run = asyncio.get_running_loop().run_in_executor
             for chunk in chunks:
-                chunk.cancel()
+                part = items[chunk * _CHUNK : (chunk + 1) * _CHUNK]
+                results[chunk] = await run(self._executor, _each, function, part, over)
+
+        try:
+            await together(work() for _ in range(min(THREADS, len(results))))
+        finally:
+            over.set()  # threads cannot be cancelled
+        return [result for part in results for result in part]
 
 
 def weight_bytes(objective: Objective) -> int:
@@ -111,5 +122,6 @@ def weight_bytes(objective: Objective) -> int:
     return sum(tensor.nbytes for tensor in chain(objective.model.parameters(), objective.model.buffers()))
 
 
-def _each(function: Callable[[T], R], items: Iterable[T]) -> list[R]:
-    return [function(item) for item in items]
+def _each(function: Callable[[T], R], items: Iterable[T], over: threading.Event) -> list[R]:
+    """Of the items until `over`, when nobody asks for the results any more."""
+    return [function(item) for item in items if not over.is_set()]

@@ -16,8 +16,9 @@ from app.engine.batcher import Batcher, Entry
 from app.engine.runner import Group, Lane
 from app.objectives.base import Prepared, Rounds, TaskHandler
 
-_BATCHES = 2  # of a request, waiting or running: the device works on one while the next is collated
-_ITEMS = 64  # of a request, in their rounds at once
+BATCHES = 2  # of a request, waiting or running: the device works on one while the next is collated
+THREADS = 3  # of the executor's that one request takes at once, so that it leaves one to the others
+ITEMS = 64  # of a request, in their rounds at once
 
 
 async def run_rows(
@@ -38,7 +39,8 @@ async def in_rounds(
     executor: Executor,
 ) -> list[Any]:
     """The answer of each item, in order. A permit ends with its item."""
-    room = _Room(_BATCHES * batcher.max_tokens)
+    room = Room(BATCHES * batcher.max_tokens)
+    threads = asyncio.Semaphore(THREADS)
     answers: list[Any] = [None] * len(items)
     waiting = iter(enumerate(items))
 
@@ -51,12 +53,15 @@ async def in_rounds(
                 for future in futures:
                     future.cancel()
 
+    async def advance(rounds: Rounds, raws: Sequence[Any] | None) -> tuple[bool, Any]:
+        async with threads:
+            return await asyncio.get_running_loop().run_in_executor(executor, _advance, rounds, raws)
+
     async def answer(rounds: Rounds) -> Any:
-        advance = asyncio.get_running_loop().run_in_executor
-        done, value = await advance(executor, _advance, rounds, None)
+        done, value = await advance(rounds, None)
         while not done:
             parts = await together(run(part) for part in _parts(value, batcher.max_tokens))
-            done, value = await advance(executor, _advance, rounds, [raw for part in parts for raw in part])
+            done, value = await advance(rounds, [raw for part in parts for raw in part])
         return value
 
     async def work() -> None:
@@ -65,7 +70,7 @@ async def in_rounds(
             answers[index] = await answer(rounds)
             permits[index].cancel()
 
-    await together(work() for _ in range(min(_ITEMS, len(items))))
+    await together(work() for _ in range(min(ITEMS, len(items))))
     return answers
 
 
@@ -80,7 +85,7 @@ async def together(work: Iterable[Coroutine[Any, Any, Any]]) -> list[Any]:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-class _Room:
+class Room:
     """Tokens that may be in the queue at once. What is larger takes all of it."""
 
     def __init__(self, tokens: int) -> None:

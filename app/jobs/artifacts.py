@@ -7,6 +7,7 @@ from pathlib import Path
 from app.errors import NotFound
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]*\.[a-z0-9]+")
+_LONGEST = 200  # characters; file systems raise for names beyond about 255
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,6 @@ class JobArtifacts:
     def path(self, name: str) -> Path:
         """Raises NotFound."""
         path = self._folder / name
-        if not _NAME.fullmatch(name) or not path.is_file():
+        if not _NAME.fullmatch(name) or len(name) > _LONGEST or not path.is_file():
             raise NotFound(f"the job has no artifact {name[:100]!r}")
         return path

@@ -7,7 +7,7 @@ model and its processor, so preprocessing cannot drift between them.
 from collections.abc import Generator, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -73,6 +73,16 @@ class Quick(Protocol):
     """What a TaskHandler may add: which items are prepared and finished in far less than a millisecond."""
 
     def is_quick(self, item: Any) -> bool: ...
+
+
+@runtime_checkable
+class Heavy(Protocol):
+    """What a TaskHandler may add: its items weigh far more prepared than as they came, and few are held at once.
+
+    Each is one row: `prepare` gives no `Rounds`.
+    """
+
+    heavy: Literal[True]
 
 
 @runtime_checkable

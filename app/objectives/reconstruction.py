@@ -77,7 +77,7 @@ def draw_masks(
 ) -> NDArray[np.bool_]:
     """The masks of a request without boxes and ranges, one a window. → [windows, *shape]. Raises InvalidValue.
 
-    rows: of each window, how many places along the first axis are not padding, which is never hidden.
+    rows: of each window, how many places along the first axis are not padding, which `hide_padding` sees to.
     """
     masks = np.zeros((len(rows), *shape), dtype=bool)
     if request.grid is not None:

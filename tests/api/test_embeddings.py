@@ -93,3 +93,12 @@ def test_tokenize(client: TestClient) -> None:
         "stop": 6,
     }
     assert body["usage"]["total_tokens"] == 3
+    assert (body["object"], body["model"]) == ("list", "full@1")
+
+
+def test_tokenize_takes_so_many_characters(client: TestClient) -> None:
+    answer = client.post("/v1/tokenize", json={"input": ["a" * 500_000, "a" * 500_000, "b"]})
+
+    error = answer.json()["error"]
+    assert (answer.status_code, error["code"], error["param"]) == (422, "invalid_value", "input")
+    assert "1000001 characters" in error["message"]

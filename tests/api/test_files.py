@@ -26,6 +26,8 @@ def test_upload_get_content_delete(jobs_client: TestClient) -> None:
     content = jobs_client.get(f"/v1/files/{file['id']}/content")
     assert content.content == TEXT
     assert "text.txt" in content.headers["content-disposition"]
+    beyond = jobs_client.get(f"/v1/files/{file['id']}/content", headers={"range": "bytes=99999999999-"})
+    assert (beyond.status_code, beyond.json()["error"]["code"]) == (416, "range_not_satisfiable")
     assert jobs_client.delete(f"/v1/files/{file['id']}").json() == {
         "id": file["id"],
         "object": "file",
@@ -83,6 +85,9 @@ def test_the_purpose_may_stand_anywhere(jobs_client: TestClient, parts: tuple[by
         (form(FILE, b'name="expires"\r\n\r\n1'), 422, "expires"),
         (form(FILE, FILE), 422, "file"),
         (form(b'name="purpose"\r\n\r\n' + b"x" * 70_000, FILE), 422, "purpose"),
+        (form(*[b'name="purpose"\r\n\r\n'] * 33, FILE), 422, "file"),
+        (form(*[f'name="f{n}"\r\n\r\n'.encode() for n in range(40)]), 422, "f33"),
+        (form(FILE, *[b'name="purpose"\r\n\r\nfine-tune'] * 40), 422, "purpose"),
         (form(b'name="file"; filename="a.txt"\r\n\r\n'), 400, "file"),
         (form(FILE, end=b""), 400, None),
         (b"", 400, None),

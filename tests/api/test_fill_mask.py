@@ -1,6 +1,9 @@
+import threading
+
 import pytest
 from fastapi.testclient import TestClient
 
+from app.api.routes import fill_mask as route
 from tests.fakes.objective import MASK, WORDS, FakeObjective, token_id
 
 
@@ -57,6 +60,8 @@ def test_targets(client: TestClient) -> None:
         ({"input": MASK, "top_k": 51}, 422, "invalid_value", "top_k"),
         ({"input": MASK, "top_k": "5"}, 422, "invalid_value", "top_k"),
         ({"input": MASK, "targets": [""]}, 422, "invalid_value", "targets.0"),
+        ({"input": MASK, "targets": ["a", "b" * 257]}, 422, "invalid_value", "targets.1"),
+        ({"input": MASK, "targets": ["a"] * 1001}, 422, "invalid_value", "targets"),
         ({"input": MASK, "truncate": "yes"}, 422, "invalid_value", "truncate"),
         ({"input": MASK, "topk": 3}, 422, "invalid_value", "topk"),
         ({"input": MASK, "model": "absent"}, 404, "model_not_found", "model"),
@@ -81,3 +86,46 @@ def test_truncate(client: TestClient, fakes: dict[str, FakeObjective]) -> None:
     body = client.post("/v1/fill-mask", json={"input": long, "truncate": True}).json()
 
     assert body["usage"]["prompt_tokens"] == fakes["full"].max_length
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"input": f"{MASK} " + "a" * 70_000, "top_k": 1000},
+        {"input": [f"{MASK} {MASK} " + "a" * 9_000] * 4, "top_k": 1000},
+        {"input": f"{MASK} " * 64 + "a" * 1_000, "top_k": 1000},
+        {"input": f"{MASK} " + "a" * 4_000_000, "num_sequences": 20, "targets": ["tea"]},
+    ],
+)
+def test_an_answer_that_would_be_huge_is_refused_before_any_work(
+    client: TestClient, fakes: dict[str, FakeObjective], body: dict[str, object]
+) -> None:
+    client.post("/v1/models/full/load")
+    before = list(fakes["full"].batches)
+
+    answer = client.post("/v1/fill-mask", json=body)
+
+    error = answer.json()["error"]
+    assert (answer.status_code, error["code"], error["param"]) == (422, "invalid_value", "top_k")
+    assert "repeats its text" in error["message"]
+    assert fakes["full"].batches == before
+
+
+def test_a_large_answer_is_written_off_the_event_loop(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    threads: list[str] = []
+    write = route._answer
+    monkeypatch.setattr(
+        route, "_answer", lambda *given: threads.append(threading.current_thread().name) or write(*given)
+    )
+    small = client.post("/v1/fill-mask", json={"input": MASK})
+    large = client.post("/v1/fill-mask", json={"input": f"{MASK} " + "a" * 70_000})
+
+    assert [name.startswith("asyncio_") for name in threads] == [False, True]
+    for answer in (small, large):
+        assert answer.headers["content-type"] == "application/json"
+        assert [c["token_str"] for c in answer.json()["data"][0]["masks"][0]["candidates"]] == list(WORDS[:5])
+
+
+def test_few_targets_make_few_candidates(client: TestClient) -> None:
+    body = {"input": f"{MASK} " + "a" * 70_000, "top_k": 1000, "targets": ["tea"]}
+    assert client.post("/v1/fill-mask", json=body).status_code == 200

@@ -62,6 +62,43 @@ def test_mistakes_are_answered_in_their_line(make_client: Callable[..., TestClie
     assert found[0]["error"].keys() == {"message", "type", "code", "param"}
 
 
+@pytest.mark.parametrize("given", [b"18446744073709551616", b"-9223372036854775809", b"true", b"1e999", b"[1]"])
+def test_an_id_that_no_answer_could_repeat_is_a_mistake_of_its_line(client: TestClient, given: bytes) -> None:
+    found = ask(client, b'{"id": ' + given + b', "input": "a"}', "b")
+    assert found[0]["error"]["code"] in ("invalid_value", "invalid_request")
+    assert "id" not in found[0] and "embedding" in found[1]
+
+
+@pytest.mark.parametrize("given", ["x", 18446744073709551615, -9223372036854775808, 1.5, 0, ""])
+def test_ids_come_back_as_they_were(client: TestClient, given: Any) -> None:
+    (found,) = ask(client, {"id": given, "input": "a"})
+    assert (found["id"], "embedding" in found) == (given, True)
+
+
+@pytest.mark.parametrize("where", ["prepare", "finish", "tolist"])
+def test_a_line_that_meets_a_bug_is_answered_and_ends_nothing(
+    client: TestClient, fakes: dict[str, FakeObjective], where: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    handler: Any = fakes["full"].tasks[Task.EMBED]
+    name = "finish" if where == "tolist" else where
+    work = getattr(handler, name)
+
+    def broken(*given: Any) -> Any:
+        text = (given[0].info if name == "finish" else given[0]).input
+        if text != "bad":
+            return work(*given)
+        if where == "tolist":  # an answer that cannot be written
+            return SimpleNamespace(vector=np.array([object()]), tokens=1)
+        raise RuntimeError("a secret of the server")
+
+    setattr(handler, name, broken)
+    found = ask(client, "good", {"id": 1, "input": "bad"}, "good")
+
+    assert ["embedding" in line for line in found] == [True, False, True]
+    assert (found[1]["id"], found[1]["error"]["code"]) == (1, "internal_error")
+    assert ("secret" not in found[1]["error"]["message"] and "secret" in caplog.text) or where == "tolist"
+
+
 def test_options_are_in_the_query(client: TestClient) -> None:
     (found,) = ask(client, "a b", model="org/slashed", encoding_format="base64", dimensions=3, normalize="false")
     vector = np.frombuffer(base64.b64decode(found["embedding"]), "<f4")
@@ -91,6 +128,11 @@ def test_fill_mask(client: TestClient) -> None:
     assert [line["error"]["code"] for line in found if "error" in line] == ["no_mask", "invalid_value"]
     bare = client.post("/v1/fill-mask", params={"model": "bare"}, content=b'"a"\n', headers=HEADERS)
     assert bare.json()["error"]["code"] == "task_not_supported"
+
+
+def test_a_lines_answer_is_bounded(client: TestClient) -> None:
+    found = ask(client, f"{MASK} " + "a" * 3_000, MASK, path="/v1/fill-mask", top_k=1000)
+    assert [line.get("error", {}).get("param") for line in found] == ["top_k", None]
 
 
 def test_only_a_line_is_bounded_not_the_body(make_client: Callable[..., TestClient]) -> None:

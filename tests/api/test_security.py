@@ -36,3 +36,65 @@ def test_what_is_open(locked: TestClient, path: str, status: int) -> None:
 
 def test_without_keys_any_token_is_ignored(client: TestClient) -> None:
     assert client.get("/v1/models", headers={"authorization": "Bearer hf_ambient"}).status_code == 200
+
+
+OWN = [
+    "localhost",
+    "localhost:8000",
+    "127.0.0.1:8000",
+    "[::1]:8000",
+    "192.168.1.7",
+    "api:8000",
+    "Cloze.Local:80",
+    "a.localhost.",
+]
+FOREIGN = ["evil.example", "evil.example:8000", "127.0.0.1.evil.example", "localhost.evil.example", "[::1", "a.b]c"]
+
+
+@pytest.mark.parametrize("host", OWN)
+def test_the_servers_own_names_are_served(client: TestClient, host: str) -> None:
+    assert client.get("/health", headers={"host": host}).status_code == 200
+
+
+@pytest.mark.parametrize("host", FOREIGN)
+def test_without_keys_no_other_name_leads_here(make_client: Callable[..., TestClient], host: str) -> None:
+    for path in ("/", "/health", "/v1/models"):
+        answer = make_client().get(path, headers={"host": host})
+        assert (answer.status_code, answer.json()["error"]["code"]) == (403, "forbidden")
+        assert "CLOZE_ALLOWED_HOSTS" in answer.json()["error"]["message"]
+        assert answer.headers["x-request-id"]
+    for settings in ({"allowed_hosts": ("*",)}, {"api_keys": ("key",)}):
+        assert make_client(**settings).get("/health", headers={"host": host}).status_code == 200
+
+
+def test_names_may_be_listed(make_client: Callable[..., TestClient]) -> None:
+    client = make_client(allowed_hosts=("Cloze.Example", "other.example"), host="own.example")
+    for host, status in (("cloze.example:8000", 200), ("own.example", 200), ("a.cloze.example", 403)):
+        assert client.get("/health", headers={"host": host}).status_code == status
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 404),
+        ({"origin": "http://testserver"}, 404),
+        ({"origin": "https://TESTSERVER:8443"}, 404),  # a proxy may hide the port
+        ({"origin": "https://listed.example"}, 404),
+        ({"origin": "https://evil.example"}, 403),
+        ({"origin": "null"}, 403),
+        ({"origin": ""}, 403),
+        ({"origin": "https://evil.example", "sec-fetch-site": "cross-site"}, 403),
+        ({"origin": "https://evil.example", "sec-fetch-site": "same-site"}, 403),
+        ({"origin": "https://cloze.example", "sec-fetch-site": "same-origin"}, 404),
+    ],
+)
+@pytest.mark.parametrize("keys", [(), ("key",)])
+def test_pages_of_other_hosts_change_nothing(
+    make_client: Callable[..., TestClient], keys: tuple[str, ...], headers: dict[str, str], status: int
+) -> None:
+    client = make_client(api_keys=keys, allowed_hosts=("listed.example",))
+    headers = {**headers, "authorization": "Bearer key"}
+
+    assert client.post("/v1/models/absent/load", headers=headers).status_code == status
+    assert client.delete("/v1/models/absent", headers=headers).status_code == status
+    assert client.get("/v1/models", headers=headers).status_code == 200

@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Callable
 
+import httpx
 import pytest
 from fastapi.testclient import TestClient
 
@@ -65,12 +66,38 @@ def test_files_are_kept_for_as_long_as_they_are_the_same(client: TestClient) -> 
 
 @pytest.mark.parametrize(
     "path",
-    ["../__init__.py", "..%2f__init__.py", "%2e%2e/README.md", "/etc/passwd", "", "core", "nothing.js"],
+    [
+        "../__init__.py",
+        "..%2f__init__.py",
+        "%2e%2e/README.md",
+        "/etc/passwd",
+        "",
+        "core",
+        "nothing.js",
+        "%00.js",
+        "a" * 300 + ".js",
+        "a" * 5000,
+    ],
 )
 def test_nothing_else_is_given_away(client: TestClient, path: str) -> None:
     answer = client.get(f"/static/x/{path}")
     assert answer.status_code == 404
     assert answer.json()["error"]["code"] == "not_found"
+
+
+def test_odd_ranges_are_answered_in_the_envelope(client: TestClient) -> None:
+    def ask(given: str) -> httpx.Response:
+        return client.get("/static/x/main.js", headers={"range": given})
+
+    whole = ask("bytes=0-")
+    assert whole.status_code == 206
+    for far in ("bytes=99999999999-", f"bytes={'9' * 5000}-", f"bytes={'9' * 5000}-{'9' * 5000}"):
+        assert (ask(far).status_code, ask(far).json()["error"]["code"]) == (416, "range_not_satisfiable")
+    for long in (f"bytes=0-{'9' * 5000}", f"bytes=-{'9' * 5000}"):
+        assert (ask(long).status_code, ask(long).content) == (206, whole.content)
+    assert ask(f"bytes={'0' * 5000}1-2").content == whole.content[1:3]
+    for whole_anyway in ("bytes=2-1", "bytes=-", "lines=1-2", "bytes", "bytes=0-1,3-4"):
+        assert (ask(whole_anyway).status_code, ask(whole_anyway).content) == (200, whole.content)
 
 
 def test_vendored_files_are_those_of_the_lock_file() -> None:

@@ -31,6 +31,7 @@ def test_fill_mask_nesting(client: TestClient) -> None:
 
 def test_fill_mask_parameters(client: TestClient) -> None:
     assert len(ask(client, "fill-mask", inputs=ONE, parameters={"top_k": 2})) == 2
+    assert len(ask(client, "fill-mask", inputs=ONE, parameters={"targets": None})) == 5
     for targets in ("tea", ["tea"]):
         [only] = ask(client, "fill-mask", inputs=ONE, parameters={"targets": targets}, options={"use_cache": False})
         assert only["token_str"] == "tea"
@@ -89,6 +90,14 @@ def test_the_bare_url_picks_the_task(client: TestClient) -> None:
         ("full/pipeline/fill-mask", {"inputs": ""}, 400, "input"),
         ("full/pipeline/fill-mask", {"inputs": ONE, "parameters": {"top_k": 0}}, 422, "parameters.top_k"),
         ("full/pipeline/fill-mask", {"inputs": ONE, "parameters": {"top_k": 1001}}, 422, "parameters.top_k"),
+        ("full/pipeline/fill-mask", {"inputs": ONE, "parameters": {"targets": "a" * 257}}, 422, "parameters.targets.0"),
+        ("full/pipeline/fill-mask", {"inputs": ONE, "parameters": {"targets": 7}}, 422, "parameters.targets"),
+        (
+            "full/pipeline/fill-mask",
+            {"inputs": ONE + " a" * 50_000, "parameters": {"top_k": 1000}},
+            422,
+            "parameters.top_k",
+        ),
         ("full/pipeline/fill-mask", {"inputs": ONE, "parameters": {"k": 1}}, 422, "parameters.k"),
         ("full/pipeline/feature-extraction", {"inputs": "a", "prompt_name": "query"}, 422, "prompt_name"),
         (

@@ -190,3 +190,59 @@ def test_few_quick_items_need_no_thread(runner: Runner, fake: FakeObjective, mak
         return [name == here for name in threads]
 
     assert run(main) == [True] + [False] * 102
+
+
+def test_a_large_request_leaves_a_thread_to_the_others(runner: Runner, fake: FakeObjective, make_engine: MakeEngine):
+    handler = fake.tasks[Task.EMBED]
+    prepare = handler.prepare
+    entered, gate = threading.Semaphore(0), threading.Event()
+
+    def slow(item: Any) -> Any:
+        if item.input == "slow":
+            entered.release()
+            assert gate.wait(WAIT)
+        return prepare(item)
+
+    handler.prepare = slow  # type: ignore[method-assign]
+    engine = make_engine(runner, fake)
+
+    async def main() -> None:
+        large = asyncio.create_task(engine.submit(Task.EMBED, embeds(*["slow"] * 500)))
+        try:
+            for _ in range(3):
+                await occurs(entered)
+            assert len(await engine.submit(Task.EMBED, embeds("small"))) == 1
+        finally:
+            gate.set()
+        assert len(await large) == 500
+
+    run(main)
+
+
+def test_nothing_more_is_prepared_for_who_has_left(runner: Runner, fake: FakeObjective, make_engine: MakeEngine):
+    handler = fake.tasks[Task.EMBED]
+    prepare = handler.prepare
+    entered, gate = threading.Semaphore(0), threading.Event()
+    prepared = []
+
+    def slow(item: Any) -> Any:
+        entered.release()
+        assert gate.wait(WAIT)
+        prepared.append(item)
+        return prepare(item)
+
+    handler.prepare = slow  # type: ignore[method-assign]
+    engine = make_engine(runner, fake)
+
+    async def main() -> None:
+        leaving = asyncio.create_task(engine.submit(Task.EMBED, embeds(*"abc" * 100)))
+        for _ in range(3):
+            await occurs(entered)
+        leaving.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await leaving
+        gate.set()
+        assert len(await engine.submit(Task.EMBED, embeds(*"d" * 100))) == 100
+
+    run(main)
+    assert len(prepared) == 3 + 100

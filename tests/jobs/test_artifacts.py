@@ -16,7 +16,9 @@ def test_what_is_saved_is_listed_in_the_order_of_the_steps(tmp_path: Path) -> No
     assert artifacts.path("step-000000030.png").read_bytes() == b"x" * 30
 
 
-@pytest.mark.parametrize("name", ["absent.png", "../lock", "..", "", ".tmp-half", "a/b.png", "a\0.png"])
+@pytest.mark.parametrize(
+    "name", ["absent.png", "../lock", "..", "", ".tmp-half", "a/b.png", "a\0.png", "a" * 300 + ".png"]
+)
 def test_nothing_else_is_found(tmp_path: Path, name: str) -> None:
     JobArtifacts(tmp_path, "ftjob-1").save("a.png", b"")
     (tmp_path / "ftjob-1" / "lock").touch()

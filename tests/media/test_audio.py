@@ -145,6 +145,12 @@ def test_silence_without_length_is_no_sound() -> None:
         decode_audio(wav(np.zeros(0)), sample_rate=8000)
 
 
+def test_a_sound_too_short_for_the_rate_is_no_sound() -> None:
+    with pytest.raises(InvalidData, match="holds no sound"):
+        decode_audio(wav(np.ones(1), 44100), sample_rate=16000)
+    assert len(decode_audio(wav(np.ones(1), 44100), sample_rate=44100)) == 1
+
+
 def test_threads_may_decode_at_once_and_none_is_left() -> None:
     data = fixture("tone.ogg")
     expected = decode_audio(data, sample_rate=16000)

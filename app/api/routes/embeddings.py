@@ -56,7 +56,7 @@ async def embeddings(
     each: a string, or an object with `input` and `id`; options are then parameters of the query.
     """
     services.check_inputs(len(body.input))
-    inputs = await fetched(services, body.input)
+    inputs = await fetched(services, body.input, request)
     engine = await services.pool.get(body.model)
     items = [
         EmbedItem(

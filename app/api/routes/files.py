@@ -4,10 +4,10 @@ from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
-from fastapi.responses import FileResponse
 
 from app.api.deps import FilesDep, ServicesDep
 from app.api.multipart import Upload, open_upload
+from app.api.ranges import RangedFile
 from app.api.schemas.files import PURPOSE, FileDeleted, FileList, FileObject, file_object
 from app.errors import InvalidValue
 
@@ -62,11 +62,11 @@ def get_file(file_id: str, files: FilesDep) -> FileObject:
     return file_object(files.get(file_id))
 
 
-@router.get("/{file_id}/content", response_class=FileResponse)
-def get_content(file_id: str, files: FilesDep) -> FileResponse:
+@router.get("/{file_id}/content", response_class=RangedFile)
+def get_content(file_id: str, files: FilesDep) -> RangedFile:
     """The bytes as they were sent."""
     file = files.get(file_id)
-    return FileResponse(files.path(file_id), media_type="application/octet-stream", filename=file.filename)
+    return RangedFile(files.path(file_id), media_type="application/octet-stream", filename=file.filename)
 
 
 @router.delete("/{file_id}")

@@ -1,9 +1,13 @@
 """POST /v1/fill-mask: the most probable words for every mask."""
 
+import asyncio
+from collections.abc import Sequence
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Request, Response
 
+from app.api.answer_size import MAX_FILL_MASK_LINE, check_fill_mask
 from app.api.deps import Services, ServicesDep
 from app.api.disconnect import while_connected
 from app.api.ndjson import LineWork, also_ndjson, answer_lines, options
@@ -19,20 +23,24 @@ from app.api.schemas.fill_mask import (
     SequenceObject,
     TokenObject,
 )
+from app.engine.engine import Engine
 from app.errors import InvalidValue
 from app.objectives.text.items import FillMaskItem, FillMaskResult
 from app.types import Task
+
+_QUICK = 100_000  # characters of an answer that is written sooner than a thread is asked to
 
 
 async def _stream(request: Request) -> Response:
     services: Services = request.app.state.services
     asked = options(request, FillMaskOptions)
     services.check_top_k(asked.top_k)
+    mask_token = _mask_token(await services.pool.get(asked.model))
 
     async def item(value: Any) -> FillMaskItem:
         if not isinstance(value, str):
             raise InvalidValue("`input` should be a string", param="input")
-        return FillMaskItem(
+        made = FillMaskItem(
             text=value,
             top_k=asked.top_k,
             num_sequences=asked.num_sequences,
@@ -40,6 +48,8 @@ async def _stream(request: Request) -> Response:
             truncation_side=asked.truncation_side,
             max_masks=services.settings.max_masks,
         )
+        check_fill_mask(mask_token, [made], limit=MAX_FILL_MASK_LINE)
+        return made
 
     def fields(result: FillMaskResult) -> dict[str, Any]:
         filled = FilledObject(index=0, masks=_masks(result), sequences=_sequences(result))
@@ -51,10 +61,10 @@ async def _stream(request: Request) -> Response:
 router = APIRouter(route_class=also_ndjson(_stream), tags=["Inference"])
 
 
-@router.post("/v1/fill-mask", response_model_exclude_none=True)
+@router.post("/v1/fill-mask", response_model=FillMaskResponse)
 async def fill_mask(
     body: Annotated[FillMaskRequest, Body(openapi_examples=EXAMPLES)], request: Request, services: ServicesDep
-) -> FillMaskResponse:
+) -> Response:
     """Write `[MASK]`, or the model's own mask token, wherever a word is to be found.
 
     A body of `application/x-ndjson` is a stream of texts, a line each: a string, or an object with `input` and
@@ -75,15 +85,29 @@ async def fill_mask(
         )
         for text in body.input
     ]
+    size = check_fill_mask(_mask_token(engine), items)
     results: list[FillMaskResult] = await while_connected(request, engine.submit(Task.FILL_MASK, items))
-    return FillMaskResponse(
-        model=engine.entry.id,
+    write = partial(_answer, engine.entry.id, results)
+    # The event loop would be held for a second by the largest.
+    content = write() if size <= _QUICK else await asyncio.to_thread(write)
+    return Response(content, media_type="application/json")
+
+
+def _answer(model: str, results: Sequence[FillMaskResult]) -> bytes:
+    answer = FillMaskResponse(
+        model=model,
         data=[
             FilledObject(index=index, masks=_masks(result), sequences=_sequences(result))
             for index, result in enumerate(results)
         ],
         usage=usage(sum(result.tokens for result in results)),
     )
+    return answer.model_dump_json(exclude_none=True).encode()
+
+
+def _mask_token(engine: Engine) -> str | None:
+    """None where the model has none, which its answer will say."""
+    return getattr(engine.objective, "mask_token", None)
 
 
 def _masks(result: FillMaskResult) -> list[MaskObject]:

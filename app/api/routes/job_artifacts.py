@@ -3,9 +3,9 @@
 import mimetypes
 
 from fastapi import APIRouter
-from fastapi.responses import FileResponse
 
 from app.api.deps import JobsDep, ServicesDep
+from app.api.ranges import RangedFile
 from app.api.schemas.job_artifacts import ArtifactList, ArtifactObject
 from app.jobs.artifacts import JobArtifacts
 
@@ -17,16 +17,16 @@ def list_artifacts(job_id: str, services: ServicesDep, jobs: JobsDep) -> Artifac
     return ArtifactList(data=[ArtifactObject(name=a.name, bytes=a.bytes, created_at=int(a.created_at)) for a in found])
 
 
-def get_artifact(job_id: str, name: str, services: ServicesDep, jobs: JobsDep) -> FileResponse:
+def get_artifact(job_id: str, name: str, services: ServicesDep, jobs: JobsDep) -> RangedFile:
     """The file, with its own media type."""
     jobs.get(job_id)
     path = JobArtifacts(services.settings.jobs_dir, job_id).path(name)
-    return FileResponse(path, media_type=mimetypes.guess_type(name)[0] or "application/octet-stream")
+    return RangedFile(path, media_type=mimetypes.guess_type(name)[0] or "application/octet-stream")
 
 
 def build_router(prefix: str, tag: str) -> APIRouter:
     """The routes of artifacts under `prefix`."""
     router = APIRouter(prefix=prefix, tags=[tag])
     router.get("/{job_id}/artifacts")(list_artifacts)
-    router.get("/{job_id}/artifacts/{name}", response_class=FileResponse)(get_artifact)
+    router.get("/{job_id}/artifacts/{name}", response_class=RangedFile)(get_artifact)
     return router

@@ -79,7 +79,7 @@ async def _read(request: Request, services: ServicesDep) -> tuple[bytes, MaskFie
     if media_type != JSON:
         raise BadRequest(f"the Content-Type must be multipart/form-data or {JSON}; it is {media_type or 'missing'!r}")
     body = _validated(ReconstructRequest, parse_json(await request.body()))
-    [content] = await fetched(services, [body.content])
+    [content] = await fetched(services, [body.content], request)
     return content, body
 
 

@@ -3,8 +3,9 @@
 import asyncio
 from typing import Annotated
 
-from fastapi import APIRouter, Body
+from fastapi import APIRouter, Body, Response
 
+from app.api.answer_size import check_tokenize
 from app.api.body import StrictJsonRoute
 from app.api.deps import ServicesDep
 from app.api.schemas.common import usage
@@ -14,19 +15,20 @@ from app.errors import TaskNotSupported
 router = APIRouter(route_class=StrictJsonRoute, tags=["Inference"])
 
 
-@router.post("/v1/tokenize")
+@router.post("/v1/tokenize", response_model=TokenizeResponse)
 async def tokenize(
     body: Annotated[TokenizeRequest, Body(openapi_examples=EXAMPLES)], services: ServicesDep
-) -> TokenizeResponse:
+) -> Response:
     """Token ids and strings with character offsets."""
     services.check_inputs(len(body.input))
+    check_tokenize(body.input)
     engine = await services.pool.get(body.model)
     split = getattr(engine.objective, "tokenize", None)
     if split is None:
         raise TaskNotSupported(f"{engine.entry.id} reads no text", param="model")
 
-    def tokenize_all() -> list[TokenizedObject]:
-        return [
+    def answer() -> bytes:
+        data = [
             TokenizedObject(
                 index=index,
                 tokens=[
@@ -36,8 +38,8 @@ async def tokenize(
             )
             for index, text in enumerate(body.input)
         ]
+        tokens = usage(sum(len(tokenized.tokens) for tokenized in data))
+        return TokenizeResponse(model=engine.entry.id, data=data, usage=tokens).model_dump_json().encode()
 
-    data = await asyncio.to_thread(tokenize_all)
-    return TokenizeResponse(
-        model=engine.entry.id, data=data, usage=usage(sum(len(tokenized.tokens) for tokenized in data))
-    )
+    # A model would be written on the event loop, which a million tokens hold for seconds.
+    return Response(await asyncio.to_thread(answer), media_type="application/json")

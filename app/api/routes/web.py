@@ -3,8 +3,9 @@
 import hashlib
 
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import FileResponse, HTMLResponse
+from fastapi.responses import HTMLResponse
 
+from app.api.ranges import RangedFile
 from app.errors import NotFound
 from app.web import STATIC
 
@@ -66,12 +67,15 @@ def index(request: Request) -> Response:
 @router.api_route("/static/{version}/{path:path}", methods=["GET", "HEAD"])
 def static(version: str, path: str) -> Response:
     """One file. Under another release than this one, it must be asked for again each time."""
-    file = (STATIC / path).resolve()
-    kind = _TYPES.get(file.suffix)
-    if kind is None or not file.is_relative_to(STATIC.resolve()) or not file.is_file():
-        raise NotFound(f"there is no file {path!r} of the page")
+    try:
+        file = (STATIC / path).resolve()
+        found = file.is_relative_to(STATIC.resolve()) and file.is_file()
+    except (OSError, ValueError):  # a name too long, or with a zero in it
+        found = False
+    if not found or (kind := _TYPES.get(file.suffix)) is None:
+        raise NotFound(f"there is no file {path[:100]!r} of the page")
     kept = _YEAR if version == release() else "no-cache"
-    return FileResponse(file, media_type=kind, headers=_SAFE | {"cache-control": kept})
+    return RangedFile(file, media_type=kind, headers=_SAFE | {"cache-control": kept})
 
 
 def release() -> str:

@@ -109,6 +109,8 @@ Inputs = Annotated[
         }
     ),
 ]
+# Each is tokenised; a word is far shorter, and no answer has more candidates than there are words here.
+Targets = Annotated[tuple[Annotated[str, Field(min_length=1, max_length=256)], ...], Field(max_length=1000)]
 Truncate = Annotated[
     StrictBool, Field(description="Cut an input that is longer than the model takes, instead of refusing it")
 ]

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
 
-from app.api.schemas.common import Body, Model, Texts, Truncate, Usage
+from app.api.schemas.common import Body, Model, Targets, Texts, Truncate, Usage
 from app.types import TruncationSide
 
 
@@ -12,9 +12,7 @@ class FillMaskRequest(Body):
     model: Model = None
     input: Texts
     top_k: Annotated[int, Field(strict=True, ge=1, description="Candidates for each mask")] = 5
-    targets: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
-        (), description="Score only these words, if any are given"
-    )
+    targets: Targets = Field((), description="Score only these words, if any are given")
     num_sequences: Annotated[
         int, Field(strict=True, ge=0, le=20, description="Ways of filling all masks of an input together, best first")
     ] = 0

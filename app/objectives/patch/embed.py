@@ -1,7 +1,8 @@
 """Embeddings of media: one vector an item, or one a patch."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 import torch
@@ -31,6 +32,8 @@ class Embed:
     the model sees, is pooled nowhere.
     """
 
+    heavy: Literal[True] = True
+
     def __init__(self, model: PatchModel, space: PatchSpace, reader: Reader, modality: Modality) -> None:
         self._model, self._space, self._reader, self._modality = model, space, reader, modality
         self._dimensions = int(model.model.config.hidden_size)
@@ -50,7 +53,8 @@ class Embed:
             )
         if item.pooling is Pooling.CLS and not self._model.class_tokens:
             raise InvalidValue("this model has no class token; pooling can be mean or max", param="pooling")
-        given = self._reader.read(item.input)
+        # Without what only the rendering of an answer needs, such as a sound's samples, which outweigh its windows.
+        given = replace(self._reader.read(item.input), info=None)
         tokens = len(given.windows) * (self._model.class_tokens + self._space.grid.count)
         return Prepared(given.windows, cost=tokens, key=Task.EMBED, info=(item, given))
 

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -42,6 +43,8 @@ class ReconstructBatch:
 
 class Reconstruct:
     """A TaskHandler: ReconstructItem → ReconstructResult."""
+
+    heavy: Literal[True] = True
 
     def __init__(self, model: PatchModel, space: PatchSpace, reader: Reader, masks: MaskDefaults) -> None:
         self._model, self._space, self._reader, self._masks = model, space, reader, masks

@@ -8,11 +8,10 @@ from tokenizers import Encoding
 from transformers import PreTrainedTokenizerBase
 
 from app.errors import EmptyInput, InputTooLong, InvalidValue
-from app.objectives.text.items import TokenInfo
+from app.objectives.text.items import MASK_ALIAS, TokenInfo
 from app.types import TruncationSide
 
 QUICK_CHARACTERS = 2000  # of a text that is tokenised in a fraction of a millisecond
-MASK_ALIAS = "[MASK]"  # understood by every model, whatever its own mask token
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,16 @@ from transformers import PreTrainedModel
 
 from app.errors import AppError, InvalidValue, NoMask, TooManyMasks
 from app.objectives.base import Prepared, Rounds
-from app.objectives.text.encoding import MASK_ALIAS, QUICK_CHARACTERS, TextEncoder
+from app.objectives.text.encoding import QUICK_CHARACTERS, TextEncoder
 from app.objectives.text.hidden import rows_before_head, vocabulary_size
-from app.objectives.text.items import Candidate, FilledSequence, FillMaskItem, FillMaskResult, MaskPrediction
+from app.objectives.text.items import (
+    MASK_ALIAS,
+    Candidate,
+    FilledSequence,
+    FillMaskItem,
+    FillMaskResult,
+    MaskPrediction,
+)
 from app.objectives.text.pieces import Pieces
 from app.objectives.text.rows import Rows, collate, forward, pads
 from app.objectives.text.sequences import Filling, search
@@ -65,7 +72,8 @@ class FillMask:
 
     def is_quick(self, item: FillMaskItem) -> bool:
         few = item.top_k <= 10 and len(item.targets) <= 10 and item.num_sequences == 0
-        return few and len(item.text) <= QUICK_CHARACTERS and item.text.count("[") + item.text.count("<") <= 2
+        characters = len(item.text) + sum(map(len, item.targets))
+        return few and characters <= QUICK_CHARACTERS and item.text.count("[") + item.text.count("<") <= 2
 
     def prepare(self, item: FillMaskItem) -> Prepared | Rounds:
         if item.top_k < 1:
@@ -74,7 +82,7 @@ class FillMask:
         return self._joint(row, item.num_sequences) if item.num_sequences else row
 
     def _row(self, item: FillMaskItem) -> Prepared:
-        targets = tuple(dict.fromkeys(self._pieces.target_id(target) for target in item.targets))
+        targets = self._pieces.target_ids(item.targets)
         spans = [found.span() for found in self._encoder.mask_pattern.finditer(item.text)]
         content = self._encoder.content_ids(self._encoder.mask_pattern.sub(lambda _: self._mask_token, item.text))
         masks = self._masks(content, spans, item.max_masks)

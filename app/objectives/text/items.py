@@ -6,6 +6,8 @@ from enum import StrEnum
 
 from app.types import TruncationSide
 
+MASK_ALIAS = "[MASK]"  # understood by every model, whatever its own mask token
+
 
 @dataclass(frozen=True)
 class FillMaskItem:

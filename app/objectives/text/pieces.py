@@ -3,6 +3,8 @@
 from app.errors import EmptyInput, InvalidValue
 from app.objectives.text.encoding import TextEncoder
 
+_SHOWN = 8  # pieces of a word at fault that its error names
+
 
 class Pieces:
     """One vocabulary's way of writing words: what begins one and what goes on with it."""
@@ -21,7 +23,16 @@ class Pieces:
         spaced = backend.decode(backend.encode(" a", add_special_tokens=False).ids)
         self._byte_level = self._continuation is None and spaced.startswith(" ")
         self._mask_eats_space = bool(mask.lstrip) or not self._byte_level
+        self._last_targets: tuple[tuple[str, ...], tuple[int, ...]] = ((), ())
         self._word_start = "Ġ" if self._byte_level else "▁"  # else SentencePiece's
+
+    def target_ids(self, targets: tuple[str, ...]) -> tuple[int, ...]:
+        """Of each, without repetition. Those of one request are the same for all its items, so the last are kept."""
+        known, ids = self._last_targets
+        if targets != known:
+            ids = tuple(dict.fromkeys(map(self.target_id, targets)))
+            self._last_targets = targets, ids  # in one step, for there are many threads
+        return ids
 
     def target_id(self, target: str) -> int:
         """The one token of a word, as it would be written at a mask, or an exact vocabulary entry.
@@ -38,12 +49,13 @@ class Pieces:
         if exact is not None:
             return exact
         if len(ids) > 1 and self._tokenizer.unk_token_id not in ids:
-            pieces = ", ".join(repr(piece) for piece in self._tokenizer.convert_ids_to_tokens(ids))
+            pieces = ", ".join(repr(piece) for piece in self._tokenizer.convert_ids_to_tokens(ids[:_SHOWN]))
+            pieces += ", …" if len(ids) > _SHOWN else ""
             raise InvalidValue(
-                f"target {target!r} is {len(ids)} tokens in this vocabulary ({pieces}); a target must be one",
+                f"target {target[:60]!r} is {len(ids)} tokens in this vocabulary ({pieces}); a target must be one",
                 param="targets",
             )
-        raise InvalidValue(f"target {target!r} is not in this model's vocabulary", param="targets")
+        raise InvalidValue(f"target {target[:60]!r} is not in this model's vocabulary", param="targets")
 
     def decoded(self, token: int) -> str:
         return str(self._tokenizer.decode([token]))

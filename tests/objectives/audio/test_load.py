@@ -192,3 +192,8 @@ def test_windows_are_embedded_one_by_one_with_their_times(objective: AudioObject
 def test_unknown_strategies_are_refused(objective: AudioObjective) -> None:
     with pytest.raises(InvalidValue, match="time-frequency"):
         reconstruct(objective, sound(), strategy="block")
+
+
+def test_what_is_held_for_an_embedding_is_no_samples(objective: AudioObjective) -> None:
+    prepared = objective.tasks[Task.EMBED].prepare(EmbedItem(sound(0, 1.0)))
+    assert prepared.info[1].info is None

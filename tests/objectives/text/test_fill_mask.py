@@ -82,6 +82,27 @@ def test_a_target_is_the_word_at_the_mask_in_byte_level_vocabularies(roberta: Te
     assert [c.token_str for c in mask.candidates] == [" the"]
 
 
+def test_targets_of_a_request_are_looked_up_once(bert: TextObjective, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    find = Pieces.target_id
+    monkeypatch.setattr(Pieces, "target_id", lambda self, target: asked.append(target) or find(self, target))
+    handler = bert.tasks[Task.FILL_MASK]
+    rows = [handler.prepare(FillMaskItem(PARIS, targets=("zebras", "the"))) for _ in range(3)]
+    assert len({row.features.targets for row in rows}) == 1
+    assert handler.prepare(FillMaskItem(PARIS, targets=("the",))).features.targets == rows[0].features.targets[1:]
+    assert asked == ["zebras", "the", "the"]
+
+
+def test_long_targets_are_not_quick_nor_shown_in_full(bert: TextObjective) -> None:
+    handler = bert.tasks[Task.FILL_MASK]
+    assert handler.is_quick(FillMaskItem(PARIS, targets=("the",)))
+    assert not handler.is_quick(FillMaskItem(PARIS, targets=("the" * 1000,)))
+    for target in ("the " * 1000, "漢" * 1000):
+        with pytest.raises(InvalidValue) as caught:
+            handler.prepare(FillMaskItem(PARIS, targets=(target,)))
+        assert len(caught.value.message) < 400
+
+
 def test_targets_and_whole_vocabulary_share_a_batch(bert: TextObjective) -> None:
     items = [FillMaskItem(PARIS, targets=("the", "lions")), FillMaskItem("[MASK] [MASK]", top_k=2), FillMaskItem(PARIS)]
     batched = perform(bert.tasks[Task.FILL_MASK], items)

@@ -1,0 +1,41 @@
+"""How large an answer may become: what asks for more is refused before anything is computed for it."""
+
+from collections.abc import Iterable, Sequence
+
+from app.errors import InvalidValue
+from app.objectives.text.items import MASK_ALIAS, FillMaskItem
+from app.settings import MIB
+
+MAX_FILL_MASK = 64 * MIB  # characters of a request's answer
+MAX_FILL_MASK_LINE = 2 * MIB  # of one line's, in a stream: its answers of many lines are held at once
+MAX_TOKENIZE = 1_000_000  # characters of all texts: about 100 bytes of answer each, if every one is a token
+_CANDIDATE = 128  # characters of an answer that a candidate takes beside its sequence
+
+
+def check_fill_mask(
+    mask_token: str | None, items: Iterable[FillMaskItem], *, limit: int = MAX_FILL_MASK, param: str = "top_k"
+) -> int:
+    """Each candidate of each mask repeats its text, also where truncation cut what the model reads.
+
+    mask_token: the model's own. Returns how many characters the answer may have. Raises InvalidValue.
+    """
+    masks = {MASK_ALIAS, mask_token or MASK_ALIAS}
+    size = 0
+    for item in items:
+        found = min(sum(map(item.text.count, masks)), item.max_masks)
+        wanted = min(item.top_k, len(item.targets) or item.top_k)
+        size += (found * wanted + item.num_sequences) * (len(item.text) + _CANDIDATE)
+    if size > limit:
+        raise InvalidValue(
+            f"the answer could have {size} characters, where {limit} are allowed: every candidate of every mask"
+            f" repeats its text; lower `{param}`, or send fewer masks or shorter texts",
+            param=param,
+        )
+    return size
+
+
+def check_tokenize(texts: Sequence[str]) -> None:
+    """Raises InvalidValue."""
+    size = sum(map(len, texts))
+    if size > MAX_TOKENIZE:
+        raise InvalidValue(f"`input` has {size} characters in all; one request may have {MAX_TOKENIZE}", param="input")

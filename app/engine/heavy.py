@@ -1,0 +1,52 @@
+"""Items that weigh far more prepared than as they came: few are held at once, however many a request has.
+
+A file of a few kilobytes can be half an hour of silence, a hundred megabytes as a model sees it. So one
+is prepared only when those before it have room in the queue, its row runs at once, and then it is let go.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from concurrent.futures import Executor, Future
+from contextlib import AsyncExitStack
+from typing import Any
+
+from app.engine.batcher import Batcher
+from app.engine.rounds import BATCHES, ITEMS, THREADS, Room, run_rows, together
+from app.engine.runner import Group, Lane
+from app.objectives.base import Prepared
+
+_PREPARED = 4  # items of a model that are being prepared, or wait for room
+
+
+class Hall:
+    """What one model holds of prepared items, of all requests together."""
+
+    def __init__(self, batcher: Batcher[Group], executor: Executor) -> None:
+        self._batcher, self._executor = batcher, executor
+        self._places = asyncio.Semaphore(_PREPARED)
+        self._room = Room(BATCHES * batcher.max_tokens)
+        self._turn = asyncio.Lock()  # who waits for much room is not overtaken for ever by who needs little
+
+    async def answer(self, lane: Lane, items: Sequence[Any], permits: Sequence[Future[Any]]) -> list[Any]:
+        """The answer of each item, in order. The first error, or the caller's leave, ends the others."""
+        own = asyncio.Semaphore(THREADS)
+        answers: list[Any] = [None] * len(items)
+        waiting = iter(enumerate(items))
+
+        async def work() -> None:
+            for index, item in waiting:
+                answers[index] = await self._answer(lane, item, permits[index], own)
+
+        await together(work() for _ in range(min(ITEMS, len(items))))
+        return answers
+
+    async def _answer(self, lane: Lane, item: Any, permit: Future[Any], own: asyncio.Semaphore) -> Any:
+        run = asyncio.get_running_loop().run_in_executor
+        async with AsyncExitStack() as held:
+            async with own, self._places:
+                prepared = await run(self._executor, lane.handler.prepare, item)
+                assert isinstance(prepared, Prepared), "heavy items are one row each"
+                async with self._turn:
+                    await held.enter_async_context(self._room.taken(prepared.cost))
+            (raw,) = await run_rows(lane, [prepared], [permit], self._batcher)
+            return await run(self._executor, lane.handler.finish, prepared, raw)

@@ -1,0 +1,117 @@
+"""Items that weigh far more prepared than as they came."""
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from app.engine.engine import Engine
+from app.engine.runner import Runner
+from app.errors import EmptyInput
+from app.objectives.base import Prepared
+from app.objectives.embedding import EmbedItem, EmbedResult
+from app.types import Task
+from tests.fakes.loader import WAIT, occurs
+from tests.fakes.objective import Embed, FakeObjective
+
+BATCH = 4  # tokens
+HELD = 2 * BATCH + 4  # rows of one token in two batches, and those that wait for room
+
+
+class Files(Embed):
+    """Counts the items that are held between `prepare` and the end of `finish`."""
+
+    heavy = True
+
+    def __init__(self, objective: FakeObjective) -> None:
+        super().__init__(objective)
+        self.held = self.most = self.prepared = 0
+        self._guard = threading.Lock()
+
+    def prepare(self, item: EmbedItem) -> Prepared:
+        with self._guard:
+            self.prepared += 1
+            self.held += 1
+            self.most = max(self.most, self.held)
+        return super().prepare(item)
+
+    def finish(self, prepared: Prepared, raw: np.ndarray) -> EmbedResult:
+        try:
+            return super().finish(prepared, raw)
+        finally:
+            with self._guard:
+                self.held -= 1
+
+
+@pytest.fixture
+def files(fake: FakeObjective) -> Files:
+    fake.tasks[Task.EMBED] = files = Files(fake)
+    return files
+
+
+@pytest.fixture
+def runner(make_runner: Callable[..., Runner]) -> Runner:
+    return make_runner(max_batch_tokens=BATCH)
+
+
+def run(awaitable: Callable[[], Awaitable[Any]]) -> Any:
+    return asyncio.run(asyncio.wait_for(awaitable(), WAIT))
+
+
+def embeds(*texts: str) -> list[EmbedItem]:
+    return [EmbedItem(text) for text in texts]
+
+
+def test_few_are_held_at_once_and_all_are_answered_in_order(files: Files, engine: Engine, runner: Runner) -> None:
+    async def main() -> list[list[EmbedResult]]:
+        return await asyncio.gather(*(engine.submit(Task.EMBED, embeds(*"abcdefgh" * 10)) for _ in range(3)))
+
+    answers = run(main)
+
+    assert files.most <= HELD
+    assert files.prepared == 240
+    for answer in answers:
+        for place, result in enumerate(answer):
+            np.testing.assert_allclose(result.vector, answer[place % 8].vector, atol=1e-6)
+    assert runner.batcher.in_use == 0
+
+
+def test_one_that_weighs_more_than_all_the_room_is_answered(files: Files, engine: Engine) -> None:
+    async def main() -> list[EmbedResult]:
+        return await engine.submit(Task.EMBED, embeds("a", " ".join("b" * 50), "c"))
+
+    assert [result.tokens for result in run(main)] == [1, 50, 1]
+
+
+def test_a_mistake_ends_the_rest(files: Files, engine: Engine, runner: Runner, fake: FakeObjective) -> None:
+    fake.gate.clear()
+
+    async def main() -> None:
+        try:
+            with pytest.raises(EmptyInput):
+                await engine.submit(Task.EMBED, embeds(*"abcd", "", *"e" * 100))
+        finally:
+            fake.gate.set()
+        await engine.drained()
+
+    run(main)
+    assert files.prepared <= HELD + 1
+
+
+def test_who_leaves_ends_the_rest(files: Files, engine: Engine, runner: Runner, fake: FakeObjective) -> None:
+    fake.gate.clear()
+
+    async def main() -> None:
+        leaving = asyncio.create_task(engine.submit(Task.EMBED, embeds(*"a" * 100)))
+        await occurs(fake.started)
+        leaving.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await leaving
+        fake.gate.set()
+        assert len(await engine.submit(Task.EMBED, embeds("b"))) == 1
+
+    run(main)
+    assert files.prepared <= HELD + 1
