@@ -1,9 +1,11 @@
 """The workers' side of the queue: jobs are claimed under a lease and fenced by their attempt."""
 
+import contextlib
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
+from app.errors import JobNotFound
 from app.jobs import decisions
 from app.jobs.connection import Client, StorageError
 from app.jobs.events import SYSTEM_PREFIX, EventLog, EventType, Level, NewEvent, checkpoint_id
@@ -65,7 +67,7 @@ class Claims:
                     continue
                 try:
                     job = self._records.change(job.id, decide)
-                except _NotNow:
+                except (_NotNow, JobNotFound):
                     continue
                 return Claim(job.id, job.attempt)
             start += SCAN
@@ -223,10 +225,10 @@ class Claims:
         held = {raw.decode(): until for raw, until in self._redis.zrange(LEASES, 0, -1, withscores=True)}
         silent = {job_id for job_id, until in held.items() if until <= now} if believes() else set()
         for job_id in held if dead else silent:
-            self._records.change(job_id, take_back)
+            self._change_if_there(job_id, take_back)
         for job in self._records.read_many([i.decode() for i in self._redis.zrangebyscore(DEADLINES, "-inf", now)]):
             if job.lease_until is None:
-                self._records.change(job.id, expire)
+                self._change_if_there(job.id, expire)
         for _ in range(self._redis.zcard(QUEUE) - self._wakeups.waiting()):
             self._wakeups.send("reconciled")
 
@@ -236,7 +238,14 @@ class Claims:
                 raise LeaseLost(claim.job_id)
             return decide(job, now)
 
-        return self._records.change(claim.job_id, fenced)
+        try:
+            return self._records.change(claim.job_id, fenced)
+        except JobNotFound as e:  # it ended, and was deleted before its trainer or worker had left it
+            raise LeaseLost(claim.job_id) from e
+
+    def _change_if_there(self, job_id: str, decide: Callable[[Job, float], Change]) -> None:
+        with contextlib.suppress(JobNotFound):  # deleted since the index was read
+            self._records.change(job_id, decide)
 
     def _wake_if_waiting(self, job: Job) -> None:
         if not job.waits:

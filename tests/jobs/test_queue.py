@@ -176,6 +176,22 @@ def test_a_stale_claim_can_write_nothing(jobs: JobStore, claim: Claim, redis: Cl
     jobs.check(current)
 
 
+def test_a_claim_of_a_deleted_job_is_lost(jobs: JobStore, claim: Claim) -> None:
+    jobs.succeed(claim, "tiny@1")
+    jobs.delete(claim.job_id)  # while its trainer is still exiting
+    with pytest.raises(LeaseLost):
+        jobs.heartbeat(claim, LEASE)
+    with pytest.raises(LeaseLost):
+        jobs.requeue(claim, "The trainer died", crashed=True)
+
+
+def test_jobs_that_are_deleted_meanwhile_stop_no_round(jobs: JobStore, claim: Claim, redis: Client) -> None:
+    redis.zadd("cloze:leases", {"ftjob-0": 0.0})  # as if read before the deletion
+    expire_lease(redis, jobs, claim.job_id)
+    jobs.reconcile()
+    assert jobs.get(claim.job_id).state is JobState.QUEUED
+
+
 def test_reconcile_leaves_live_leases_alone(jobs: JobStore, claim: Claim) -> None:
     jobs.reconcile()
     assert jobs.get(claim.job_id).state is JobState.RUNNING

@@ -109,3 +109,12 @@ def test_one_that_ends_without_a_word_is_a_crash(services: Services, submit: Cal
     assert services.jobs.get(claim.job_id).crashes == 1
     assert "ended with status 1" in services.jobs.events(claim.job_id, order="desc")[0][0].message
     assert last_lines(services.settings.jobs_dir / claim.job_id / "attempt-1.log") == "no memory"
+
+
+def test_one_whose_job_is_deleted_as_it_ends(services: Services, submit: Callable[..., Job]) -> None:
+    supervision, claim = supervise(services, submit, DEAF)
+    services.jobs.succeed(claim, "tiny@1")
+    services.jobs.delete(claim.job_id)
+    supervision.beat(60)
+    supervision.run()
+    assert services.jobs.list() == ([], False)
