@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from app.errors import InvalidData, InvalidModel, InvalidValue
 from app.media.documents import read_documents
 from app.objectives.text.builder import build_preset, start_at_frequencies
+from app.objectives.text.hidden import vocabulary_size
 from app.objectives.text.load import load_text, load_tokenizer
 from app.objectives.text.objective import TextObjective
 from app.objectives.text.tokenizers import train_tokenizer
@@ -39,7 +40,8 @@ def prepare(job: TrainingJob, hooks: Hooks, device: torch.device) -> Material:
     shards = _tokenize(job, job.training_files, objective, hp.text_column, hooks)
     training, held_out = _rows(job, hp, shards, objective, hooks)
     if objective.new_head:
-        start_at_frequencies(objective.model, _token_counts(shards, len(objective.tokenizer)))
+        # The model's vocabulary, which may be padded beyond its tokenizer's.
+        start_at_frequencies(objective.model, _token_counts(shards, vocabulary_size(objective.model)))
     teacher = load_text(job.model_folders[hp.teacher]) if hp.teacher else None
     if teacher is not None:
         teacher.to(device, torch.float32)
