@@ -218,8 +218,9 @@ class Claims:
             return decisions.hand_back(job, now, reason, crashed=True, backoff=backoff, last_lines=last_lines(job))
 
         def expire(job: Job, now: float) -> Change:
-            idle = job.state in (JobState.QUEUED, JobState.PAUSED) and decisions.is_late(job, now)
-            return decisions.fail(job, now, decisions.deadline_exceeded(job)) if idle else Change(job)
+            idle = job.waits or job.state is JobState.PAUSED
+            late = idle and decisions.is_late(job, now)
+            return decisions.fail(job, now, decisions.deadline_exceeded(job)) if late else Change(job)
 
         now = self._records.now()
         held = {raw.decode(): until for raw, until in self._redis.zrange(LEASES, 0, -1, withscores=True)}
