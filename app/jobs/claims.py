@@ -12,7 +12,7 @@ from app.jobs.events import SYSTEM_PREFIX, EventLog, EventType, Level, NewEvent,
 from app.jobs.records import DEADLINES, LEASES, QUEUE, Change, Records
 from app.jobs.spec import Checkpoint, Job, JobError, JobState, Progress
 from app.jobs.wakeups import Wakeups
-from app.jobs.workers import Capabilities, fits
+from app.jobs.workers import Capabilities, WorkerRegistry, fits
 
 SCAN = 100  # records read at once while a list is filtered
 
@@ -39,6 +39,7 @@ class Claims:
         self._log = EventLog(redis)
         self._records = Records(redis, self._log)
         self._wakeups = Wakeups(redis)
+        self.workers = WorkerRegistry(redis)
 
     def claim(self, worker_id: str, lease_seconds: float, capabilities: Capabilities | None = None) -> Claim | None:
         """Takes the first job of the queue that the worker can do now, or None if there is none.
@@ -230,7 +231,9 @@ class Claims:
         for job in self._records.read_many([i.decode() for i in self._redis.zrangebyscore(DEADLINES, "-inf", now)]):
             if job.lease_until is None:
                 self._change_if_there(job.id, expire)
-        for _ in range(self._redis.zcard(QUEUE) - self._wakeups.waiting()):
+        # A busy worker looks at the queue when it is done. What no worker fits must not keep the idle ones awake.
+        idle = sum(w.job_id is None and not w.draining for w in self.workers.list())
+        for _ in range(min(self._redis.zcard(QUEUE), max(idle, 1)) - self._wakeups.waiting()):
             self._wakeups.send("reconciled")
 
     def _held(self, claim: Claim, decide: Callable[[Job, float], Change]) -> Job:
