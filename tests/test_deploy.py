@@ -74,6 +74,7 @@ def test_the_image_runs_as_nobody_special_and_checks_its_health() -> None:
     assert "\nUSER cloze\n" in final
     assert "HEALTHCHECK" in final and "/health" in final
     assert "curl" not in final
+    assert final.index("install --yes --no-install-recommends redis-server") < final.index("\nUSER cloze\n")
     assert "ARG TORCH_INDEX=\n" in DOCKERFILE
 
 
