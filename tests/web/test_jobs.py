@@ -167,6 +167,20 @@ def test_a_failed_job_says_why_and_what_to_do(visit: Visit, origin: str, file_id
     expect(page.get_by_label("Sequence length")).to_have_value("32")
 
 
+def test_a_job_that_cannot_be_shown_at_first_is_asked_for_again(visit: Visit, origin: str, file_id: str) -> None:
+    job_id = submit(origin, file_id, "shy", max_wall_minutes=0.0001)
+    away = {"error": {"message": "Redis is away", "code": "not_ready", "param": None, "type": "server_error"}}
+    visit.expected += ["503"]
+    path = f"**{JOBS}/{job_id}"
+    visit.page.route(path, lambda route: route.fulfill(status=503, headers={"x-request-id": "r"}, json=away))
+    page = visit.go(f"#/jobs/{job_id}")
+    expect(page.get_by_role("alert")).to_contain_text("Redis is away")
+    page.unroute(path)
+    page.get_by_role("button", name="Try again").click()
+    expect(page.get_by_role("heading", name="shy")).to_be_visible()
+    expect(page.get_by_text("Redis is away")).to_have_count(0)
+
+
 def test_runs_are_compared_and_trained_longer(visit: Visit, origin: str, file_id: str) -> None:
     for name, rate in (("slow", 1e-4), ("fast", 1e-3)):
         limits = {"max_steps": 4, "eval_interval": 2, "log_interval": 1, "learning_rate": rate}
