@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from transformers import AutoModel
+from transformers import AutoModel, PreTrainedTokenizerFast
 
 from app.errors import InvalidData, InvalidValue
 from app.objectives.image.builder import build_preset
@@ -57,6 +57,21 @@ def test_a_new_head_may_have_more_rows_than_the_tokenizer(job: Callable[..., Tra
     padded.save_pretrained(base)
     result = run(job(model=base, max_steps=1), Recorder())
     assert vocabulary_size(load_text(result.folder).model) == padded.config.vocab_size
+
+
+def test_killed_while_it_saves_its_tokenizer_it_makes_another(
+    job: Callable[..., TrainingJob], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(self: object, folder: Path) -> None:
+        folder.mkdir()
+        (folder / "tokenizer.json").write_text("{")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(PreTrainedTokenizerFast, "save_pretrained", die)
+        with pytest.raises(KeyboardInterrupt):
+            run(job(max_steps=1), Recorder())
+    assert run(job(max_steps=1), Recorder()).outcome.state.step == 1
 
 
 @pytest.mark.parametrize("accumulation", [1, 2])
