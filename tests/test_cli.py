@@ -190,3 +190,21 @@ def test_first_steps_fit_the_default_model() -> None:
         "http://h:1", entry(Task.EMBED), needs_key=True
     )
     assert "cloze pretrain" in first_steps("http://h:1", None, needs_key=False)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "told"),
+    [
+        ("CLOZE_PORT", "no number", "cloze: CLOZE_PORT: Input should be a valid integer"),
+        ("CLOZE_WEBHOOK_URL", "http://x", "cloze: Value error, CLOZE_WEBHOOK_URL needs CLOZE_WEBHOOK_SECRET"),
+    ],
+)
+def test_wrong_settings_are_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], variable: str, value: str, told: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    monkeypatch.setattr(sys, "argv", ["cloze", "serve"])
+    with pytest.raises(SystemExit, match="1"):
+        cli.main()
+    error = capsys.readouterr().err
+    assert error.startswith(told) and error.count("\n") == 1

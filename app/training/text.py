@@ -1,5 +1,6 @@
 """What a masked-language-modelling run trains on: its model, its tokenizer and its rows."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -7,10 +8,12 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from transformers import PreTrainedTokenizerBase
 
 from app.errors import InvalidData, InvalidModel, InvalidValue
 from app.media.documents import read_documents
 from app.objectives.text.builder import build_preset, start_at_frequencies
+from app.objectives.text.hidden import vocabulary_size
 from app.objectives.text.load import load_text, load_tokenizer
 from app.objectives.text.objective import TextObjective
 from app.objectives.text.tokenizers import train_tokenizer
@@ -39,7 +42,8 @@ def prepare(job: TrainingJob, hooks: Hooks, device: torch.device) -> Material:
     shards = _tokenize(job, job.training_files, objective, hp.text_column, hooks)
     training, held_out = _rows(job, hp, shards, objective, hooks)
     if objective.new_head:
-        start_at_frequencies(objective.model, _token_counts(shards, len(objective.tokenizer)))
+        # The model's vocabulary, which may be padded beyond its tokenizer's.
+        start_at_frequencies(objective.model, _token_counts(shards, vocabulary_size(objective.model)))
     teacher = load_text(job.model_folders[hp.teacher]) if hp.teacher else None
     if teacher is not None:
         teacher.to(device, torch.float32)
@@ -72,10 +76,20 @@ def _objective(job: TrainingJob, hp: MlmHyperparameters, hooks: Hooks) -> TextOb
     if not (folder / "tokenizer.json").exists():
         kind = hp.tokenizer or ("bpe" if config["model_type"] == "modernbert" else "wordpiece")
         hooks.on_event(f"Training a {kind} tokenizer of up to {hp.vocab_size:,} tokens")
-        train_tokenizer(kind, _sample(job, hp.text_column), hp.vocab_size, hp.sequence_length).save_pretrained(folder)
+        trained = train_tokenizer(kind, _sample(job, hp.text_column), hp.vocab_size, hp.sequence_length)
+        _save_whole(trained, folder)
     tokenizer = load_tokenizer(folder)
     model = build_preset(config, tokenizer, hp.sequence_length)
     return TextObjective(model, tokenizer, has_head=True, new_head=True)
+
+
+def _save_whole(tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
+    """In one rename: half of a tokenizer, which a kill leaves, would fail every later attempt."""
+    aside = folder.with_name(f".tmp-{folder.name}")
+    for left in (aside, folder):
+        shutil.rmtree(left, ignore_errors=True)
+    tokenizer.save_pretrained(aside)
+    aside.rename(folder)
 
 
 def _sample(job: TrainingJob, column: str) -> Iterator[str]:

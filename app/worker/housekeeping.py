@@ -1,4 +1,4 @@
-"""Deletes what has been kept for long enough: of ended jobs, and uploads that none reads."""
+"""Deletes what has been kept for long enough: of ended jobs, uploads that none reads, and halves of uploads."""
 
 import contextlib
 import logging
@@ -36,6 +36,7 @@ class Housekeeping:
 
     def clean(self) -> None:
         settings = self._settings
+        self._files.drop_unfinished(_DAY)
         for job_id in self._ended(settings.keep_checkpoints_days):
             with contextlib.suppress(JobNotFound):
                 if self._jobs.drop_checkpoints(job_id):

@@ -107,7 +107,9 @@ class Supervision:
                 told = True
                 process.terminate()
                 deadline = time.monotonic() + self._drain_seconds
-            elif self._told_to_stop and deadline is None:
+            elif not told and not self._told_to_stop:
+                deadline = None  # a request to pause was taken back
+            elif deadline is None:
                 deadline = time.monotonic() + self._cancel_seconds
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(_POLL)

@@ -114,6 +114,8 @@ class Worker:
                 self._beat()
             except StorageError as e:
                 _log.warning("Redis is away: %s", e)
+            except Exception:  # without beats this worker's jobs would be taken for lost
+                _log.exception("a beat of worker %s failed", self.id)
         try:
             self._registry.remove(self.id)
         except StorageError as e:

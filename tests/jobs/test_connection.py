@@ -66,3 +66,12 @@ def test_it_ends_with_the_process_that_started_it(tmp_path: Path) -> None:
     parent.wait()
     assert select.select([server], [], [], 60)[0] == [server]
     os.close(server)
+
+
+def test_where_no_redis_server_is_found_it_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.jobs.connection.shutil.which", lambda name: None)
+    monkeypatch.setattr("app.jobs.connection.importlib.util.find_spec", lambda name: None)
+    with pytest.raises(NotReady, match=r"apt-get install redis-server.*CLOZE_REDIS_URL"), EmbeddedRedis(tmp_path):
+        pass

@@ -197,6 +197,20 @@ def test_waiting_jobs_fail_when_they_are_late(
     assert error and error.code == "deadline_exceeded"
 
 
+def test_a_cancelled_job_that_waits_to_be_published_may_be_late(jobs: JobStore, redis: Client) -> None:
+    job = jobs.create(make_spec(redis, max_wall_minutes=1))
+    claim = take(jobs)
+    jobs.cancel(job.id, publish=True)
+    jobs.requeue(claim, "The worker is stopping", crashed=False)
+    let_it_be_late(jobs, redis, job)
+    assert jobs.claim("w1", LEASE) is None
+    jobs.reconcile()
+    failed = jobs.get(job.id)
+    assert failed.state is JobState.FAILED
+    assert failed.error and failed.error.code == "deadline_exceeded"
+    assert redis.zcard("cloze:queue") == 0
+
+
 def test_cancelling_with_publication_waits_for_a_worker_that_lives(jobs: JobStore, job: Job) -> None:
     claim = take(jobs)
     jobs.cancel(job.id, publish=True)

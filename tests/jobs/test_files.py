@@ -1,5 +1,7 @@
 import asyncio
 import hashlib
+import os
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -92,3 +94,15 @@ def test_content_that_vanished_is_said_to_be_missing(files: FileStore) -> None:
     files.path(stored.id).unlink()
     with pytest.raises(FileNotFound, match="missing on this machine"):
         files.path(stored.id)
+
+
+def test_uploads_whose_server_was_killed_go(files: FileStore, tmp_path: Path) -> None:
+    for name, age in (("dead", 7200), ("alive", 60)):
+        folder = tmp_path / f".tmp-file-{name}"
+        folder.mkdir()
+        (folder / "content").write_bytes(b"half")
+        os.utime(folder, (0, 0))
+        os.utime(folder / "content", (time.time() - age,) * 2)
+    stored = put(files)
+    files.drop_unfinished(3600)
+    assert sorted(p.name for p in tmp_path.iterdir()) == [".tmp-file-alive", stored.id]

@@ -6,6 +6,7 @@ from app.errors import Conflict, FileNotFound, InvalidValue, JobNotFound
 from app.jobs.connection import Client
 from app.jobs.queue import MAX_CRASHES, Claim, JobStore, LeaseLost
 from app.jobs.spec import Job, JobError, JobState, Progress
+from app.jobs.workers import WorkerInfo
 from tests.fakes.jobs import make_spec
 
 LEASE = 60.0
@@ -176,6 +177,22 @@ def test_a_stale_claim_can_write_nothing(jobs: JobStore, claim: Claim, redis: Cl
     jobs.check(current)
 
 
+def test_a_claim_of_a_deleted_job_is_lost(jobs: JobStore, claim: Claim) -> None:
+    jobs.succeed(claim, "tiny@1")
+    jobs.delete(claim.job_id)  # while its trainer is still exiting
+    with pytest.raises(LeaseLost):
+        jobs.heartbeat(claim, LEASE)
+    with pytest.raises(LeaseLost):
+        jobs.requeue(claim, "The trainer died", crashed=True)
+
+
+def test_jobs_that_are_deleted_meanwhile_stop_no_round(jobs: JobStore, claim: Claim, redis: Client) -> None:
+    redis.zadd("cloze:leases", {"ftjob-0": 0.0})  # as if read before the deletion
+    expire_lease(redis, jobs, claim.job_id)
+    jobs.reconcile()
+    assert jobs.get(claim.job_id).state is JobState.QUEUED
+
+
 def test_reconcile_leaves_live_leases_alone(jobs: JobStore, claim: Claim) -> None:
     jobs.reconcile()
     assert jobs.get(claim.job_id).state is JobState.RUNNING
@@ -220,6 +237,17 @@ def test_a_lost_wake_up_is_sent_again(jobs: JobStore, job: Job, redis: Client) -
     jobs.reconcile()
     jobs.reconcile()
     assert redis.llen("rq:queue:cloze") == 1
+
+
+def test_as_many_wake_ups_are_sent_again_as_there_are_idle_workers(jobs: JobStore, redis: Client) -> None:
+    for _ in range(5):
+        jobs.create(make_spec(redis))
+    redis.delete("rq:queue:cloze")
+    for name, doing in {"a": {}, "b": {}, "c": {"job_id": "ftjob-0"}, "d": {"draining": True}}.items():
+        jobs.workers.beat(WorkerInfo(id=name, host="h", machine="m", pid=1, birth=None, started_at=0, **doing))
+    jobs.reconcile()
+    jobs.reconcile()
+    assert redis.llen("rq:queue:cloze") == 2
 
 
 def test_events_page_in_both_orders(jobs: JobStore, claim: Claim) -> None:

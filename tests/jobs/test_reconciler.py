@@ -1,10 +1,12 @@
+import asyncio
+import threading
 from pathlib import Path
 
 import pytest
 
 from app.jobs.connection import Client, StorageError
 from app.jobs.queue import Claim, JobStore
-from app.jobs.reconciler import Reconciler
+from app.jobs.reconciler import Reconciler, ReconcilerLoop
 from app.jobs.spec import JobState
 from tests.fakes.jobs import make_spec
 
@@ -100,3 +102,26 @@ def test_a_worker_that_is_known_to_be_dead_is_not_waited_for(
 ) -> None:
     reconciler.run(["w1"])
     assert state(jobs, silent) is JobState.QUEUED
+
+
+def test_a_round_that_fails_is_not_the_last() -> None:
+    came_back = threading.Event()
+
+    class Failing:
+        interval = 0.0
+        rounds = 0
+
+        def run(self) -> None:
+            self.rounds += 1
+            if self.rounds == 1:
+                raise KeyError("a record that is not understood")
+            came_back.set()
+
+    async def scenario() -> bool:
+        loop = ReconcilerLoop(Failing())  # type: ignore[arg-type]
+        await loop.start()
+        found = await asyncio.to_thread(came_back.wait, 30)
+        await loop.stop()
+        return found
+
+    assert asyncio.run(scenario())

@@ -3,6 +3,7 @@ import gzip
 import io
 import json
 import lzma
+import re
 import zipfile
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 import zstandard
 
 from app.errors import InvalidData
+from app.media import documents, sampling
 from app.media.documents import read_documents
 from app.media.sampling import sample_documents
 
@@ -65,7 +67,22 @@ def test_every_format_in_every_packing_gives_the_same_documents(tmp_path: Path, 
         ("a.jsonl", b'{"text": "x"}\n{"text": ', "a.jsonl, line 2: expected a JSON object"),
         ("a.jsonl", b'{"text": "x"}\n{"body": "y"}', "a.jsonl, line 2: no field 'text'; found 'body'"),
         ("a.jsonl", b'{"text": 3}', "expected a string in 'text', found int"),
-        ("a.json", b'{"text": "x"}', "expected a JSON array, found dict"),
+        ("a.json", b'{"text": "x"}', 'a.json: expected a JSON array, found \'{"text": "x"}\''),
+        ("a.json", b"", "a.json: expected a JSON array, found the end"),
+        ("a.json", b"[]", "holds no text"),
+        ("a.json", b'["x", ', "element 1: expected an object or a string, found the end"),
+        ("a.json", b'["x", [1]]', "element 1: expected an object or a string, found '[1]]'"),
+        ("a.json", b'["x", {"body": "y"}]', "element 1: no field 'text'; found 'body'"),
+        ("a.json", b'["x" "y"]', "expected ',' or ']' behind element 0, found '\"y\"]'"),
+        ("a.json", b'["x", {"text": tru}]', "element 1: expected a JSON object or string (Expecting value)"),
+        ("a.json", b'["x", {"text" "y"}, "' + b"z" * 999 + b'"]', "element 1: expected a JSON object or string (Exp"),
+        ("a.json", b'["x", "y', "element 1: expected a JSON object or string (Unterminated string"),
+        ("a.json", b'["x"] 1', "expected nothing behind the array, found '1'"),
+        (
+            "a.json",
+            b'["x", {"text": ' + b"[" * 100_000,
+            "element 1: expected a JSON object or string (maximum recursion",
+        ),
         ("a.csv", b"id,body\n1,x", "line 1: no column 'text' in the header; found 'id', 'body'"),
         ("a.csv", b"id,text\n1,x\n2", "line 3: expected 2 fields, found 1"),
         ("a.txt", b"\xff\xfe\x00", "not UTF-8"),
@@ -82,7 +99,7 @@ def test_errors_name_the_file_the_line_and_what_was_expected(
 ) -> None:
     upload = tmp_path / "content"
     upload.write_bytes(content)
-    with pytest.raises(InvalidData, match=expected.replace("(", r"\(")) as e:
+    with pytest.raises(InvalidData, match=re.escape(expected)) as e:
         sample_documents(upload, name, "text")
     assert e.value.message.startswith(name)
 
@@ -98,3 +115,44 @@ def test_half_a_pair_of_surrogates_is_no_character(tmp_path: Path) -> None:
     upload = tmp_path / "content"
     upload.write_text(r'''"a\ud83d b" "\ud83d\ude00" "\ude00\ud83d"'''.replace('" "', '"\n"'))
     assert list(read_documents(upload, "a.jsonl")) == ["a\ufffd b", "\U0001f600", "\ufffd\ufffd"]
+
+
+@pytest.mark.parametrize("piece", [1, 7, 1 << 16])
+def test_an_array_is_read_in_pieces_of_any_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, piece: int) -> None:
+    monkeypatch.setattr(documents, "_PIECE", piece)
+    rows = [{"id": -1.5e3, "ok": True, "text": text} for text in [*TEXTS, '\\"', "\U0001f981", "long " * 99]]
+    upload = tmp_path / "content"
+    upload.write_text(" \n" + json.dumps([*rows, *TEXTS], indent=2) + "\n ", encoding="utf-8-sig")
+    expected = [str(row["text"]).strip() for row in rows] + TEXTS
+    assert list(read_documents(upload, "a.json")) == expected
+
+
+@pytest.mark.parametrize("content", [b"[" + b"[]," * 200_000, b"[" + b'"a lion",' * 500_000])
+def test_the_look_at_an_array_reads_no_more_than_its_beginning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes
+) -> None:
+    monkeypatch.setattr(sampling, "MAX_BYTES", 10_000)
+    upload = tmp_path / "content"
+    upload.write_bytes(content)  # cut off, which only someone who reads on sees
+    if content.startswith(b"[["):
+        with pytest.raises(InvalidData, match="element 0: expected an object or a string"):
+            sample_documents(upload, "a.json", "text")
+    else:
+        assert sample_documents(upload, "a.json", "text").share < 0.1
+
+
+def test_an_element_has_a_greatest_length(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(documents, "MAX_LINE_CHARS", 1000)
+    monkeypatch.setattr(documents, "_PIECE", 10)
+    upload = tmp_path / "content"
+    upload.write_bytes(b'["a lion", "' + b"a" * 5000 + b'"]')
+    with pytest.raises(InvalidData, match="element 1: longer than 1000 characters"):
+        sample_documents(upload, "a.json", "text")
+
+
+def test_a_packed_parquet_file_is_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(documents, "MAX_PACKED_PARQUET", 100)
+    upload = tmp_path / "content"
+    upload.write_bytes(gzip.compress(encode(".parquet")))
+    with pytest.raises(InvalidData, match=r"over 100 bytes once unpacked; send it as \.parquet"):
+        sample_documents(upload, "a.parquet.gz", "text")

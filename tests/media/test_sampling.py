@@ -26,7 +26,7 @@ def test_a_small_file_is_read_whole(tmp_path: Path) -> None:
     assert found.whole and found.texts == ("One lion.", "Two lions, é.")
 
 
-@pytest.mark.parametrize("suffix", [".jsonl", ".jsonl.xz", ".parquet"])
+@pytest.mark.parametrize("suffix", [".jsonl", ".jsonl.xz", ".json", ".parquet"])
 def test_of_a_large_file_the_beginning_tells_the_rest(
     tmp_path: Path, lines: bytes, monkeypatch: pytest.MonkeyPatch, suffix: str
 ) -> None:
@@ -34,6 +34,8 @@ def test_of_a_large_file_the_beginning_tells_the_rest(
     path = tmp_path / "content"
     if suffix == ".parquet":
         pq.write_table(pa.table({"text": TEXTS, "more": TEXTS}), path)
+    elif suffix == ".json":
+        path.write_bytes(b"[" + lines.replace(b"\n", b",\n") + b"]")
     else:
         path.write_bytes(lzma.compress(lines) if suffix.endswith("xz") else lines)
     found = sample_documents(path, f"a{suffix}", "text")

@@ -71,4 +71,11 @@ def test_a_fence_prevents_the_checkpoint(tmp_path: Path) -> None:
 
     with pytest.raises(PermissionError):
         save(tmp_path, 1, fence=refuse)
-    assert list(checkpoints(tmp_path)) == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_trainer_left_half_saved_goes_at_the_next_save(tmp_path: Path) -> None:
+    (tmp_path / ".tmp-1-7").mkdir()
+    (tmp_path / ".tmp-1-7" / "model.safetensors").write_text("half")
+    save(tmp_path, 8)
+    assert [p.name for p in tmp_path.iterdir()] == ["step-000000008"]

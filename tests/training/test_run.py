@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from transformers import AutoModel, PreTrainedTokenizerFast
 
 from app.errors import InvalidData, InvalidValue
 from app.objectives.image.builder import build_preset
+from app.objectives.text.hidden import vocabulary_size
 from app.objectives.text.load import load_text
 from app.recipes.image import MAE_PRESETS
 from app.training.job import SourceFile, TrainingJob
@@ -46,6 +48,30 @@ def test_a_bare_encoder_gets_a_head(job: Callable[..., TrainingJob], tmp_path: P
     assert not load_text(base).has_head
     result = run(job(model=base, max_steps=2), Recorder())
     assert load_text(result.folder).has_head
+
+
+def test_a_new_head_may_have_more_rows_than_the_tokenizer(job: Callable[..., TrainingJob], tmp_path: Path) -> None:
+    base = tiny_text_folder(tmp_path / "base", "xlm-roberta", head=False)
+    padded = AutoModel.from_pretrained(base)
+    padded.resize_token_embeddings(padded.config.vocab_size + 35)
+    padded.save_pretrained(base)
+    result = run(job(model=base, max_steps=1), Recorder())
+    assert vocabulary_size(load_text(result.folder).model) == padded.config.vocab_size
+
+
+def test_killed_while_it_saves_its_tokenizer_it_makes_another(
+    job: Callable[..., TrainingJob], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(self: object, folder: Path) -> None:
+        folder.mkdir()
+        (folder / "tokenizer.json").write_text("{")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(PreTrainedTokenizerFast, "save_pretrained", die)
+        with pytest.raises(KeyboardInterrupt):
+            run(job(max_steps=1), Recorder())
+    assert run(job(max_steps=1), Recorder()).outcome.state.step == 1
 
 
 @pytest.mark.parametrize("accumulation", [1, 2])

@@ -82,6 +82,20 @@ def test_pictures_are_compared_too(visit: Visit, cloze: Server, origin: str, tmp
         store.delete("vision@1")
 
 
+def test_texts_are_compared_again_after_a_look_at_another_model(visit: Visit, cloze: Server, tmp_path: Path) -> None:
+    store = ModelStore(cloze.store)
+    import_model(store, str(tiny_image_folder(tmp_path / "another")), "another", allow_hub=False, load=load)
+    try:
+        page = visit.go("#/embed?model=tiny")
+        write(page, TEXTS)
+        page.get_by_label("Model").select_option("another")
+        expect(page.get_by_role("heading", name="Nothing to compare yet")).to_be_visible()
+        page.get_by_label("Model").select_option("tiny")
+        expect(page.locator(".heat tbody tr")).to_have_count(len(TEXTS))
+    finally:
+        store.delete("another@1")
+
+
 def test_many_texts_and_none(visit: Visit) -> None:
     page = visit.go("#/embed")
     write(page, [f"text number {nth}" for nth in range(30)])

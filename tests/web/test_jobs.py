@@ -167,6 +167,53 @@ def test_a_failed_job_says_why_and_what_to_do(visit: Visit, origin: str, file_id
     expect(page.get_by_label("Sequence length")).to_have_value("32")
 
 
+def test_a_job_like_another_keeps_all_that_it_was_asked_for(visit: Visit, origin: str, tmp_path: Path) -> None:
+    ids = []
+    for name in ("first", "second", "valid"):
+        (tmp_path / f"{name}.txt").write_text("\n\n".join(f"{name}: {line}" for line in CORPUS))
+        sent = httpx.post(f"{origin}/v1/files", files={"file": (tmp_path / f"{name}.txt").open("rb")})
+        ids.append(sent.raise_for_status().json()["id"])
+    asked = {
+        "training_files": [{"id": ids[0], "weight": 2.0}, ids[1]],
+        "validation_file": ids[2],
+        "hyperparameters": {**TINY_TEXT, "max_steps": 50_000, "max_minutes": 30},
+    }
+    body = {"model": "tiny", "name": "blend", **asked}
+    job_id = httpx.post(f"{origin}{JOBS}", json=body).raise_for_status().json()["id"]
+    httpx.post(f"{origin}{JOBS}/{job_id}/cancel").raise_for_status()
+
+    with visit.page.expect_request(f"**{JOBS}/validate") as request:
+        page = visit.go(f"#/jobs/new?like={job_id}")
+    sent = request.value.post_data_json
+    assert sent["training_files"] == asked["training_files"]
+    assert sent["validation_file"] == asked["validation_file"]
+    given = sent["method"]["mlm"]["hyperparameters"]
+    assert (given["max_steps"], given["max_minutes"]) == (50_000, 30)
+
+    expect(page.locator(".upload-list")).to_contain_text("weight 2")
+    expect(page.get_by_text("Held out: valid.txt")).to_be_visible()
+    visit.check_accessibility()
+    visit.check_width()
+    with page.expect_request(lambda it: it.url.endswith("/validate") and "validation_file" not in it.post_data_json):
+        page.get_by_role("button", name="Leave out valid.txt").click()
+    page.get_by_role("button", name=re.compile("Leave out the limit of")).click()
+    expect(page.get_by_text(re.compile("^At most .*, too$"))).to_have_count(0)
+
+
+def test_a_job_that_cannot_be_shown_at_first_is_asked_for_again(visit: Visit, origin: str, file_id: str) -> None:
+    job_id = submit(origin, file_id, "shy", max_wall_minutes=0.0001)
+    away = {"error": {"message": "Redis is away", "code": "not_ready", "param": None, "type": "server_error"}}
+    visit.expected += ["503"]
+    path = f"**{JOBS}/{job_id}"
+    visit.page.route(path, lambda route: route.fulfill(status=503, headers={"x-request-id": "r"}, json=away))
+    page = visit.go(f"#/jobs/{job_id}")
+    expect(page.get_by_role("alert")).to_contain_text("Redis is away")
+    page.unroute(path)
+    page.get_by_role("button", name="Try again").click()
+    expect(page.get_by_role("heading", name="shy")).to_be_visible()
+    expect(page.get_by_text("Redis is away")).to_have_count(0)
+
+
 def test_runs_are_compared_and_trained_longer(visit: Visit, origin: str, file_id: str) -> None:
     for name, rate in (("slow", 1e-4), ("fast", 1e-3)):
         limits = {"max_steps": 4, "eval_interval": 2, "log_interval": 1, "learning_rate": rate}

@@ -1,3 +1,4 @@
+import os
 from collections.abc import Callable
 
 from app.jobs.connection import Client
@@ -55,3 +56,11 @@ def test_a_retried_job_keeps_its_checkpoints(services: Services, submit: Callabl
 
 def test_one_worker_at_a_time_keeps_house(services: Services) -> None:
     assert [services.jobs.take_turn("housekeeping", 60) for _ in range(2)] == [True, False]
+
+
+def test_uploads_that_were_never_finished_go_unasked(services: Services) -> None:
+    left = services.settings.files_dir / ".tmp-file-1"
+    left.mkdir(parents=True)
+    os.utime(left, (LONG_AGO, LONG_AGO))
+    clean(services)
+    assert not left.exists()

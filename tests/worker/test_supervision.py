@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -47,6 +48,33 @@ def test_one_whose_job_is_lost_is_killed(services: Services, submit: Callable[..
     supervision.run()
     job = services.jobs.get(claim.job_id)
     assert (job.state, job.crashes) == (JobState.QUEUED, 1)
+
+
+def test_one_whose_pause_is_taken_back_goes_on(
+    services: Services, submit: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    supervision, claim = supervise(services, submit, DEAF, cancel_seconds=120)
+    asks = [services.jobs.pause, services.jobs.resume, *[services.jobs.get] * 8]
+    clock = SimpleNamespace(now=0.0)
+
+    class Trainer:
+        was_killed = False
+
+        def poll(self) -> int | None:
+            return None if asks else 0
+
+        def wait(self, timeout: float) -> None:  # a minute and a beat
+            asks.pop(0)(claim.job_id)
+            supervision.beat(60)
+            clock.now += 60
+
+        def kill(self) -> None:
+            self.was_killed = True
+
+    trainer = Trainer()
+    monkeypatch.setattr("app.worker.supervision.time", SimpleNamespace(monotonic=lambda: clock.now))
+    assert not supervision._watch(trainer)  # type: ignore[arg-type]
+    assert not trainer.was_killed
 
 
 KILLED = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
@@ -109,3 +137,12 @@ def test_one_that_ends_without_a_word_is_a_crash(services: Services, submit: Cal
     assert services.jobs.get(claim.job_id).crashes == 1
     assert "ended with status 1" in services.jobs.events(claim.job_id, order="desc")[0][0].message
     assert last_lines(services.settings.jobs_dir / claim.job_id / "attempt-1.log") == "no memory"
+
+
+def test_one_whose_job_is_deleted_as_it_ends(services: Services, submit: Callable[..., Job]) -> None:
+    supervision, claim = supervise(services, submit, DEAF)
+    services.jobs.succeed(claim, "tiny@1")
+    services.jobs.delete(claim.job_id)
+    supervision.beat(60)
+    supervision.run()
+    assert services.jobs.list() == ([], False)

@@ -4,10 +4,14 @@ import os
 import signal
 from collections.abc import Callable
 
+import pytest
+
 from app.jobs.connection import Client
 from app.jobs.spec import Job, JobState
-from app.jobs.workers import WorkerRegistry
+from app.jobs.workers import Capabilities, WorkerRegistry
+from app.settings import Settings
 from app.worker.execution import Services
+from app.worker.worker import Worker
 from tests.worker.conftest import PATIENCE, StartWorker, WaitFor
 
 Submit = Callable[..., Job]
@@ -138,3 +142,19 @@ def test_a_suspended_worker_that_comes_back_finds_its_job_lost(
     done = wait_for(job, JobState.SUCCEEDED)
     assert done.attempt >= 2
     assert [e.id for e in services.store.list()] == ["tiny@1"]
+
+
+def test_a_beat_that_fails_is_not_the_last(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    hasty = settings.model_copy(update={"lease_seconds": 0.01})
+    worker = Worker(str(settings.redis_url), hasty, trainer=[], environment={}, capabilities=Capabilities())
+    beats = []
+
+    def beat() -> None:
+        beats.append(len(beats))
+        if len(beats) == 1:
+            raise KeyError("a record that is not understood")
+        worker._ended.set()
+
+    monkeypatch.setattr(worker, "_beat", beat)
+    worker._beat_until_the_end()
+    assert beats == [0, 1]

@@ -94,7 +94,10 @@ const requestFor = (model, items) => ({ path: "/v1/embeddings", body: { model: m
 
 function question(model, again = false) {
   const items = inputs(model).slice(0, MOST);
-  if (!items.length) return answer.clear();
+  if (!items.length) {
+    answer.about = undefined; // what is cleared is asked for again
+    return answer.clear();
+  }
   const about = JSON.stringify([model.id, items.map((item) => item.label)]);
   if (!again && answer.about === about) return undefined;
   const first = answer.about === undefined;

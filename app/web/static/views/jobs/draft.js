@@ -29,6 +29,8 @@ export function draft() {
   const modelId = signal(null); // null: the smallest preset
   const name = signal("");
   const limit = signal({ name: "max_minutes", text: "10" });
+  const further = signal([]); // [{name, text}]: other limits, as those of a job that this one is like
+  const heldOut = signal(null); // null: a share of the files
   const values = signal({}); // hyperparameter → what was typed
 
   const ofModality = computed(() => (methods.value ?? []).filter((method) => method.modality === modality.value));
@@ -51,6 +53,9 @@ export function draft() {
       .filter((group) => group.fields.length);
   });
 
+  /** Every limit that counts: the run ends at the first that is reached. */
+  const lengths = computed(() => [limit.value, ...further.value.filter((each) => each.name !== limit.value.name)]);
+
   const parsed = computed(() => {
     const errors = {};
     const hyperparameters = {};
@@ -59,11 +64,12 @@ export function draft() {
       if (error) errors[field.name] = error;
       else if (value !== undefined) hyperparameters[field.name] = value;
     }
-    const { name: limited, text } = limit.value;
-    const described = method.value && describe(limited, method.value.hyperparameters.properties[limited]);
-    const { value, error } = described ? parse(described, text) : {};
-    if (error) errors[limited] = error;
-    else if (value !== undefined) hyperparameters[limited] = value;
+    for (const { name: limited, text } of lengths.value) {
+      const described = method.value && describe(limited, method.value.hyperparameters.properties[limited]);
+      const { value, error } = described ? parse(described, text) : {};
+      if (error) errors[limited] = error;
+      else if (value !== undefined) hyperparameters[limited] = value;
+    }
     return { errors, hyperparameters };
   });
 
@@ -74,25 +80,28 @@ export function draft() {
     const type = method.value.id;
     const body = { model: model.value, method: { type, [type]: { hyperparameters: parsed.value.hyperparameters } } };
     if (ids.length === 1) body.training_file = ids[0];
-    else body.training_files = ids;
+    else body.training_files = files.entries.value.map(({ id, weight }) => (weight === 1 ? id : { id, weight }));
+    if (heldOut.value) body.validation_file = heldOut.value.id;
     if (name.value.trim()) body.name = name.value.trim();
     return body;
   });
 
-  /** Begins as another job was: its model, settings and files. */
-  function like(job, stored) {
+  /** Begins as another job was: its model, settings and files (with weights), `held` being the one held out, or null. */
+  function like(job, stored, held) {
     const found = methodOf(job.method.type);
     modality.value = found.modality;
     methodId.value = found.id;
     modelId.value = job.model;
     const given = Object.entries(job.hyperparameters).filter(([each, value]) => value !== found.hyperparameters.properties[each]?.default);
-    const limits = given.filter(([each]) => LIMITS.some((one) => one.value === each));
-    limit.value = limits.length ? { name: limits[0][0], text: String(limits[0][1]) } : { name: "epochs", text: "1" };
+    const limits = given.filter(([each]) => LIMITS.some((one) => one.value === each)).map(([each, value]) => ({ name: each, text: String(value) }));
+    limit.value = limits[0] ?? { name: "epochs", text: "1" };
+    further.value = limits.slice(1);
     values.value = Object.fromEntries(given.filter(([each]) => !LIMITS.some((one) => one.value === each)).map(([each, value]) => [each, String(value)]));
-    stored.forEach(files.put);
+    for (const file of stored) files.put(file);
+    heldOut.value = held;
   }
 
-  return { files, modality, methodId, modelId, name, limit, values, ofModality, method, continued, model, preset, groups, parsed, request, like };
+  return { files, modality, methodId, modelId, name, limit, further, lengths, heldOut, values, ofModality, method, continued, model, preset, groups, parsed, request, like };
 }
 
 const continues = (method, model) =>

@@ -28,8 +28,9 @@ export function JobPage({ id }) {
     if (job?.fine_tuned_model) void refreshModels();
   }, [job?.fine_tuned_model]);
   if (!job) {
-    return html`<div class="view"><h1>Job</h1>${watched.error.value
-      ? html`<${ErrorNote} error=${watched.error.value} /><p><a href=${link("jobs")}>All jobs</a></p>`
+    const failed = watched.error.value;
+    return html`<div class="view"><h1>Job</h1>${failed
+      ? html`<${ErrorNote} error=${failed} retry=${failed.status === 404 ? null : () => watched.start()} /><p><a href=${link("jobs")}>All jobs</a></p>`
       : html`<${Waiting} />`}</div>`;
   }
   const modality = methodOf(job.method.type)?.modality;

@@ -61,13 +61,14 @@ export function NewJob() {
       setSending(false);
     }
   };
-  const minutes = job.limit.value.name === "max_minutes" ? Number(job.limit.value.text) || null : null;
+  const minutes = Number(job.lengths.value.find(({ name }) => name === "max_minutes")?.text) || null;
   return html`<div class="view">
     <div class="stack head"><nav aria-label="Where this is"><a class="small back" href=${link("jobs")}>All jobs</a></nav>
       <div class="view-head"><div><h1>New job</h1><p class="lead">Give it files and a model to begin from. Everything else has a default that works unattended.</p></div></div></div>
     <form class="new-job" onSubmit=${submit} novalidate>
       <div class="stack form">
-        <section class="panel stack"><h2>Files</h2><${Uploads} files=${job.files} error=${errors.training_file ?? errors.training_files} /></section>
+        <section class="panel stack"><h2>Files</h2><${Uploads} files=${job.files} error=${errors.training_file ?? errors.training_files} />
+          ${job.heldOut.value && html`<${HeldOut} job=${job} error=${errors.validation_file} />`}</section>
         <section class="panel stack"><h2>Model</h2><${ModelFields} job=${job} errors=${errors} /></section>
         <section class="panel stack"><h2>Training</h2><${LengthFields} job=${job} errors=${errors} />
           <${AdvancedSettings} groups=${job.groups.value} values=${job.values.value} errors=${errors} config=${job.preset.value?.config}
@@ -105,12 +106,21 @@ const OBJECTIVES = { mlm: "Masked language modelling", mae: "Masked autoencoder 
 
 const sizeOf = (config) => `${config.num_hidden_layers} layers of ${config.hidden_size}`;
 
+const HeldOut = ({ job, error }) => html`<div class="row"><span class="small">Held out: ${job.heldOut.value.filename}</span>
+    <${Button} kind="quiet" class="small" icon="close" aria-label=${`Leave out ${job.heldOut.value.filename}`} onClick=${() => (job.heldOut.value = null)} /></div>
+  ${error && html`<p class="field-error" role="alert">${error}</p>`}`;
+
 function LengthFields({ job, errors }) {
   const { name, text } = job.limit.value;
+  const [, ...further] = job.lengths.value;
+  const unit = (limit) => LIMITS.find(({ value }) => value === limit).label;
+  const remove = (limit) => (job.further.value = job.further.value.filter((each) => each.name !== limit));
   return html`<div class="field-grid">
     <${TextField} label="Train for" value=${text} onInput=${(next) => (job.limit.value = { name, text: next })} inputmode="decimal" error=${errors[name]} autocomplete="off" />
     <${Select} label="Unit" value=${name} options=${LIMITS} onChange=${(next) => (job.limit.value = { name: next, text })} />
-  </div>`;
+  </div>
+  ${further.map((each) => html`<div class="row" key=${each.name}><span class="small">At most ${each.text} ${unit(each.name)}, too</span>
+    <${Button} kind="quiet" class="small" icon="close" aria-label=${`Leave out the limit of ${unit(each.name)}`} onClick=${() => remove(each.name)} /></div>`)}`;
 }
 
 /** The field that an answer of the server's is about: {patch_size: "…"}. */
@@ -127,6 +137,13 @@ function missing(job) {
   return "A setting is not valid.";
 }
 
+/** A file's record; null for one that is gone. */
+const find = (id) =>
+  get(`/v1/files/${id}`).catch((error) => {
+    if (error.status === 404) return null;
+    throw error;
+  });
+
 /** Fills the form as another job was. */
 function useLikeness(job, id, onError) {
   useEffect(() => {
@@ -134,9 +151,10 @@ function useLikeness(job, id, onError) {
     (async () => {
       try {
         const other = await get(`${JOBS}/${id}`);
-        const ids = other.training_files.map((file) => file.id ?? file);
-        const stored = await Promise.allSettled(ids.map((each) => get(`/v1/files/${each}`)));
-        job.like(other, stored.filter(({ status }) => status === "fulfilled").map(({ value }) => value));
+        const files = other.training_files.map((file) => (file.id ? file : { id: file, weight: 1 }));
+        const stored = await Promise.all(files.map(({ id: each }) => find(each)));
+        const held = other.validation_file ? await find(other.validation_file) : null;
+        job.like(other, stored.map((file, at) => file && { ...file, weight: files[at].weight }).filter(Boolean), held);
       } catch (error) {
         onError(error);
       }

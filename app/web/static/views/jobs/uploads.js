@@ -6,7 +6,7 @@ import { upload } from "../../core/upload.js";
 import { Button, Details, DropZone } from "../../ui/controls.js";
 import { ErrorNote } from "../../ui/status.js";
 
-/** [{key, name, size, id, progress, error}] as signals: `entries`; add(files), remove(entry), put(stored). */
+/** [{key, name, size, weight, id, progress, error}] as signals: `entries`; add(files), remove(entry), put(stored). */
 export function uploads() {
   const entries = signal([]);
   let queue = Promise.resolve();
@@ -18,7 +18,7 @@ export function uploads() {
     for (const file of files) {
       const key = ++count;
       const controller = new AbortController();
-      entries.value = [...entries.value, { key, name: file.name, size: file.size, id: null, progress: 0, error: null, controller, file }];
+      entries.value = [...entries.value, { key, name: file.name, size: file.size, weight: 1, id: null, progress: 0, error: null, controller, file }];
       queue = queue.then(() => run(key, file, controller.signal));
     }
   }
@@ -39,10 +39,10 @@ export function uploads() {
     entries.value = entries.value.filter((each) => each.key !== entry.key);
   }
 
-  /** A file that is there already. */
+  /** A file that is there already, with the weight that it had in another job. */
   function put(stored) {
     if (entries.value.some((each) => each.id === stored.id)) return;
-    entries.value = [...entries.value, { key: ++count, name: stored.filename, size: stored.bytes, id: stored.id, progress: 1, error: null }];
+    entries.value = [...entries.value, { key: ++count, name: stored.filename, size: stored.bytes, weight: stored.weight ?? 1, id: stored.id, progress: 1, error: null }];
   }
 
   const again = (entry) => (queue = queue.then(() => run(entry.key, entry.file, entry.controller.signal)));
@@ -63,7 +63,7 @@ export function Uploads({ files, error }) {
 }
 
 function Upload({ entry, files }) {
-  const state = entry.error ? entry.error.message : entry.id ? bytes(entry.size) : `${Math.round(entry.progress * 100)}% of ${bytes(entry.size)}`;
+  const state = entry.error ? entry.error.message : entry.id ? `${bytes(entry.size)}${entry.weight === 1 ? "" : `, weight ${entry.weight}`}` : `${Math.round(entry.progress * 100)}% of ${bytes(entry.size)}`;
   return html`<li class=${`upload ${entry.error ? "failed" : ""}`}>
     <span class="upload-name">${entry.name}</span><span class="small muted upload-state" role=${entry.error ? "alert" : undefined}>${state}</span>
     ${!entry.id && !entry.error && html`<progress max="1" value=${entry.progress} aria-label=${`Upload of ${entry.name}`}></progress>`}

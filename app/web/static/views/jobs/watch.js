@@ -24,6 +24,7 @@ export function watch(id) {
 
   async function start() {
     const { signal: aborted } = controller;
+    error.value = null;
     try {
       const [record, page] = await Promise.all([get(path, { signal: aborted }), get(`${path}/events?limit=200`, { signal: aborted })]);
       last = page.data[0]?.id ?? null;
