@@ -31,6 +31,8 @@ class Housekeeping:
                     self.clean()
             except StorageError as e:
                 _log.warning("no housekeeping: %s", e)
+            except OSError:  # a full or vanished disk may be well again in an hour
+                _log.exception("no housekeeping")
             if ended.wait(_INTERVAL):
                 return
 

@@ -1,5 +1,8 @@
 import os
+import threading
 from collections.abc import Callable
+
+import pytest
 
 from app.jobs.connection import Client
 from app.jobs.spec import Job
@@ -52,6 +55,16 @@ def test_a_retried_job_keeps_its_checkpoints(services: Services, submit: Callabl
     services.jobs.retry(job.id)
     assert not services.jobs.drop_checkpoints(job.id)
     assert services.jobs.checkpoints(job.id)[0]
+
+
+def test_a_failing_disk_does_not_end_it(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(age: float) -> None:
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr(services.files, "drop_unfinished", fail)
+    ended = threading.Event()
+    ended.set()
+    Housekeeping(services.jobs, services.files, services.settings).run_until(ended)
 
 
 def test_one_worker_at_a_time_keeps_house(services: Services) -> None:
