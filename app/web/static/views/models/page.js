@@ -125,7 +125,7 @@ function Metrics({ model }) {
   const metrics = Object.entries(model.metrics);
   if (!metrics.length) return html`<p class="muted">No metrics came with this model.</p>`;
   return html`<div class="panel table-scroll" tabindex="0" role="region" aria-label="Metrics"><table class="metrics">
-    <thead><tr><th scope="col">Metric, on held-out data</th><th scope="col" class="figure">Value</th></tr></thead>
-    <tbody>${metrics.map(([name, value]) => html`<tr><th scope="row">${name.replace(/^eval_/, "").replaceAll("_", " ")}</th><td class="figure">${Number(value.toPrecision(4))}</td></tr>`)}</tbody>
+    <thead><tr><th scope="col">Metric, on held-out data</th><th scope="col" class="number">Value</th></tr></thead>
+    <tbody>${metrics.map(([name, value]) => html`<tr><th scope="row">${name.replace(/^eval_/, "").replaceAll("_", " ")}</th><td class="number">${Number(value.toPrecision(4))}</td></tr>`)}</tbody>
   </table></div>`;
 }
