@@ -85,6 +85,7 @@ def test_choosing_a_word_updates_the_other_masks(visit: Visit) -> None:
 def test_a_sequence_fills_all_masks_at_once(visit: Visit) -> None:
     page = visit.go()
     third = page.get_by_role("region", name="All masks together").get_by_role("button").nth(2)
+    expect(third.locator(".word")).to_have_count(2)
     words = third.locator(".word").all_text_contents()
     third.click()
     expect(page.locator(".figure .own")).to_have_count(2)
