@@ -87,10 +87,10 @@ class _Service:
     ) -> None:
         # Read when torch is loaded. Threads that spin at a barrier keep a training job's own from it.
         os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-        # oneDNN and its binding keep what they made for the last 1024 shapes of a product each. Batches hardly ever
-        # repeat a shape: 600 of three small layers took 0.7 GB with that, 0.04 GB with these, in the same time.
+        # oneDNN and its binding keep what they made for the last 1024 shapes of a product each, up to 0.7 GB.
+        # Batches have few shapes, since their sizes are rounded (objectives/text/rows.py): a model needs some 100.
         for cache in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):
-            os.environ.setdefault(cache, "32")
+            os.environ.setdefault(cache, "128")
         from app.main import create_app  # torch: seconds in which Redis and the workers start
 
         app = create_app(settings)

@@ -29,6 +29,13 @@ def test_unpadded_equals_padded(architecture: str, objectives: Any, monkeypatch:
     assert model.config._attn_implementation == before
 
 
+def test_batches_have_few_sizes() -> None:
+    sizes = {tokens: rows.rounded(tokens) for tokens in range(1, 4097)}
+    assert all(tokens <= size <= max(tokens * 9 / 8 + 1, 8 * -(-tokens // 8)) for tokens, size in sizes.items())
+    assert len(set(sizes.values())) == 56
+    assert [rows.rounded(tokens) for tokens in (1, 8, 9, 128, 129, 4096)] == [8, 8, 16, 128, 144, 4096]
+
+
 def test_places_are_in_the_flattened_output(objectives: Any) -> None:
     model = objectives("bert").model
     assert rows.collate(model, TEXTS, 0).places(2, [0, 3]) == [6, 9]

@@ -95,8 +95,8 @@ def test_special_tokens_are_context_and_unknown_words_are_scored(bert: TextObjec
 def test_rows_share_a_text_and_each_hides_its_own(bert: TextObjective) -> None:
     rows = rows_of(bert.tasks[Task.SCORE], ScoreItem(TEXT))
     batch = bert.tasks[Task.SCORE].collate(rows)
-    hidden = batch.texts.inputs["input_ids"].view(len(rows), -1) == bert.tokenizer.mask_token_id
-    masked = hidden.sum(1)
+    own = batch.texts.inputs["input_ids"][0, : sum(batch.texts.lengths)]
+    masked = (own.view(len(rows), -1) == bert.tokenizer.mask_token_id).sum(1)
     assert len({id(row.features.ids) for row in rows}) == 1
     assert masked.tolist() == [len(row.features.hidden) for row in rows]
     assert batch.tokens.tolist() == [t.token for t in score(bert, TEXT)[0].scored]
