@@ -72,7 +72,7 @@ function Editor() {
     <${TextArea} label="Text" value=${state.text.value} onInput=${onInput} rows=${2} spellcheck="false"
       placeholder="Type or paste a text" hint="Click words below to hide them, or write [MASK] where one is missing." />
     <div class="row between">
-      <div class="row examples" role="group" aria-label="Examples"><span class="small muted">Try</span>
+      <div class="row" role="group" aria-label="Examples"><span class="small muted">Try</span>
         ${EXAMPLES.map((example) => html`<${Button} class="small" onClick=${() => state.start(example)}>${example.name}<//>`)}
       </div>
       <${Button} kind="quiet" icon="link" onClick=${() => copy(location.href, "Link copied")}>Copy link<//>
