@@ -181,9 +181,11 @@ class EnginePool:
             started = time.perf_counter()
             try:
                 engine = await self._warm(entry)
-            except AppError:
-                raise
             except Exception as error:
+                # Deleted while it was being read, it is not broken but gone.
+                await asyncio.to_thread(self._store.resolve, entry.id)
+                if isinstance(error, AppError):
+                    raise
                 _log.exception("loading %s failed", entry.id)
                 if is_out_of_memory(error):
                     raise NotReady(f"{entry.id} does not fit in the memory of {self.runner.device}") from None

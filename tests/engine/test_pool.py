@@ -144,6 +144,24 @@ def test_a_failing_load_fails_all_who_wait_and_is_tried_again(
     run(main)
 
 
+def test_a_model_deleted_while_it_is_being_read_is_not_found(
+    store: ModelStore, publish: Callable[[str], str], loader: Loader, run: Callable[..., Any]
+):
+    publish("ant")
+    loader.gate.clear()
+
+    async def main(pool: EnginePool) -> None:
+        loading = asyncio.create_task(pool.get("ant"))
+        await occurs(loader.entered)
+        store.delete("ant@1")
+        loader.error = InvalidModel("the model folder has no readable config.json")
+        loader.gate.set()
+        with pytest.raises(ModelNotFound):
+            await loading
+
+    run(main)
+
+
 def test_a_load_that_fails_costs_no_other_model_its_place(
     publish: Callable[[str], str], loader: Loader, run: Callable[..., Any]
 ):

@@ -38,7 +38,10 @@ NAMES = (f"zoo/spare{nth}" for nth in itertools.count())  # a name's versions ar
 
 @pytest.fixture
 def spare(cloze: Server, tmp_path: Path) -> Iterator[str]:
-    """A model of two versions that a test may do anything with; behind `tiny`, which stays the default."""
+    """A model of two versions that a test may do anything with; behind `tiny`, which stays the default.
+
+    Asked for before `visit`, it is deleted once the page is closed, which would miss it.
+    """
     store, name = ModelStore(cloze.store), next(NAMES)
     folder = tiny_bert_folder(tmp_path / "spare", seed=1)
     (folder / "README.md").write_text(CARD)
@@ -57,7 +60,7 @@ def open_model(visit: Visit, name: str) -> Page:
     return page
 
 
-def test_a_card_is_shown_and_runs_nothing(visit: Visit, spare: str) -> None:
+def test_a_card_is_shown_and_runs_nothing(spare: str, visit: Visit) -> None:
     page = open_model(visit, spare)
     card = page.locator(".markdown")
     expect(card.get_by_role("heading", name="Spare")).to_be_visible()
@@ -70,21 +73,22 @@ def test_a_card_is_shown_and_runs_nothing(visit: Visit, spare: str) -> None:
     visit.check_width()
 
 
-def test_a_model_is_loaded_and_unloaded(visit: Visit, spare: str, origin: str) -> None:
+def test_a_model_is_loaded_and_unloaded(spare: str, visit: Visit, origin: str) -> None:
     page = open_model(visit, spare)
     page.get_by_role("button", name="Load", exact=True).click()
     expect(page.get_by_text(f"{spare}@2 is in memory")).to_be_visible()
     [loaded] = [each for each in httpx.get(f"{origin}/v1/models").json()["data"] if each["id"] == spare]
     assert loaded["loaded"] and loaded["memory_bytes"] > 0
-    expect(page.locator(".model-sheet")).to_contain_text(f"{loaded['memory_bytes'] / 1000:.1f} kB")
+    expect(page.locator(".model-sheet")).to_contain_text(f"{loaded['memory_bytes'] / 1000:.3g} kB")
     page.get_by_role("button", name="Unload").click()
     expect(page.get_by_text(f"{spare}@2 has left memory")).to_be_visible()
     expect(page.get_by_role("button", name="Load", exact=True)).to_be_visible()
     page.get_by_role("link", name="Try it").click()
     expect(page.get_by_label("Model", exact=True)).to_have_value(spare)
+    expect(page.locator(".figure .predicted").first).to_be_visible()
 
 
-def test_versions_get_and_lose_aliases(visit: Visit, spare: str, origin: str) -> None:
+def test_versions_get_and_lose_aliases(spare: str, visit: Visit, origin: str) -> None:
     page = open_model(visit, spare)
     page.get_by_role("tab", name="Versions").click()
     page.get_by_label("New or moved alias").fill("production")
@@ -98,7 +102,7 @@ def test_versions_get_and_lose_aliases(visit: Visit, spare: str, origin: str) ->
     visit.check_accessibility()
 
 
-def test_a_version_is_deleted_once_that_is_confirmed(visit: Visit, spare: str, origin: str) -> None:
+def test_a_version_is_deleted_once_that_is_confirmed(spare: str, visit: Visit, origin: str) -> None:
     page = open_model(visit, spare)
     page.get_by_role("button", name="Delete").click()
     dialog = page.get_by_role("dialog", name=f"Delete {spare}@2?")
@@ -111,7 +115,7 @@ def test_a_version_is_deleted_once_that_is_confirmed(visit: Visit, spare: str, o
     assert httpx.get(f"{origin}/v1/models/{spare}").json()["versions"] == [1]
 
 
-def test_lineage_leads_from_parents_to_children(visit: Visit, spare: str, cloze: Server, tmp_path: Path) -> None:
+def test_lineage_leads_from_parents_to_children(spare: str, visit: Visit, cloze: Server, tmp_path: Path) -> None:
     store = ModelStore(cloze.store)
     parent = store.resolve("tiny@1").manifest
     child = parent.model_copy(update={"parents": (f"{spare}@1", "gone@7"), "job_id": "ftjob-0"})
