@@ -8,7 +8,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_a_few_jobs_survive_random_kills_of_every_process() -> None:
-    options = ["--jobs=3", "--runs=1", "--recoveries=0", "--workers=1", "--mean-pause=3", "--max-kills=12", "--seed=1"]
+    options = ["--jobs=3", "--runs=1", "--recoveries=0", "--workers=1", "--mean-pause=2", "--max-kills=8", "--seed=1"]
     ran = subprocess.run(
         [sys.executable, "-m", "benchmarks.faults", *options], cwd=ROOT, capture_output=True, text=True, timeout=400
     )
