@@ -1,61 +1,34 @@
 """Documents → token ids and hashes, many times as fast as the tokenizer alone, and exactly what it gives.
 
 Text repeats itself: most of its words have been encoded before. Where `find_chunking` shows that a
-text's parts can be encoded one by one, a part is encoded when it first comes, and then looked up.
+text's parts can be encoded one by one, a part is encoded when it first comes, and then looked up (`Parts`).
 Splitting, looking up and putting together run in pyarrow, outside of the interpreter's lock, so
 that several threads may encode with one encoder at once.
 """
 
 import hashlib
 import itertools
-import threading
 import unicodedata
 from array import array
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from app.training.chunking import Chunking, Cutter, Ints, find_chunking
+from app.training.parts import Learnt, Parts
 
 PIECE_CHARS = 100_000  # longer documents are cut at white space, only to be encoded
-TABLE_SIZE = 100_000  # parts that are looked up outside of the interpreter
-CACHE_SIZE = 150_000  # of all, twice; a part with its tokens takes some 400 bytes
-CACHED_CHARS = 64  # longer parts are hardly seen again
 TOGETHER = 500  # parts encoded as one text
-
-V = TypeVar("V")
 
 
 class Encoded(NamedTuple):
     tokens: bytes  # of all documents, end to end
     lengths: Ints  # [D] tokens of each
     hashes: NDArray[np.uint64]  # [D]
-
-
-class Recent(Generic[V]):
-    """The newest `size` to 2 × `size` entries."""
-
-    def __init__(self, size: int) -> None:
-        self._size = size
-        self._new: dict[str, V] = {}
-        self._old: dict[str, V] = {}
-
-    def get_all(self, keys: Sequence[str]) -> list[V | None]:
-        found = list(map(self._new.get, keys))
-        for place, value in enumerate(found):
-            if value is None and (old := self._old.get(keys[place])) is not None:
-                found[place] = self._new[keys[place]] = old
-        return found
-
-    def put(self, key: str, value: V) -> None:
-        if len(self._new) >= self._size:
-            self._old, self._new = self._new, {}
-        self._new[key] = value
 
 
 def make_encoder(tokenizer: Tokenizer, dtype: np.dtype[Any]) -> Callable[[Sequence[str]], Encoded]:
@@ -91,19 +64,14 @@ class PartEncoder:
         self._whole = WholeEncoder(tokenizer, dtype)
         self._encode_parts = PartTokenizer(tokenizer, dtype, chunking)
         self._cutter = Cutter(chunking)
-        self._beginnings = {content[:2] for content in chunking.added}
-        self._recent: Recent[Entry] = Recent(CACHE_SIZE)
-        self._table = Table.of([], [])
-        self._growing = threading.Lock()
+        self._beginnings = {content[0] for content in chunking.added}
+        self._parts = Parts()
 
     def __call__(self, documents: Sequence[str]) -> Encoded:
         whole = {n for n, document in enumerate(documents) if self._holds_added(document)}
         parts, edges = self._cutter(["" if n in whole else document for n, document in enumerate(documents)])
-        ids, normals, wrong = self._look_up(parts)
-        uneven: set[int] = set()
-        if wrong:
-            places = np.flatnonzero(pc.is_in(parts, value_set=pa.array(wrong, pa.large_string())).to_numpy(False))
-            uneven.update((np.searchsorted(edges, places, side="right") - 1).tolist())
+        ids, normals, alone = self._look_up(parts)
+        uneven = set((np.searchsorted(edges, alone, side="right") - 1).tolist())
         if self._chunking.keeps_space:
             whole |= uneven
         encoded = self._gather(documents, sorted(whole), _edges(ids)[edges], _edges(normals)[edges], ids, normals)
@@ -112,7 +80,7 @@ class PartEncoder:
         return encoded
 
     def _holds_added(self, document: str) -> bool:
-        return any(b in document for b in self._beginnings) and any(c in document for c in self._chunking.added)
+        return any(first in document for first in self._beginnings) and any(c in document for c in self._chunking.added)
 
     def _gather(
         self,
@@ -140,56 +108,27 @@ class PartEncoder:
         tokens.append(data[done : ends[-1]])
         return Encoded(b"".join(tokens), lengths, np.array(hashes, np.uint64))
 
-    def _look_up(self, parts: pa.Array) -> tuple[pa.Array, pa.Array, list[str]]:
-        """→ ([K] ids, [K] normal forms, parts that stand alone)"""
-        table = self._table
-        where = pc.index_in(parts, value_set=table.parts)
-        unknown = pc.is_null(where)
-        rare = parts.filter(unknown).dictionary_encode()
-        names = rare.dictionary.to_pylist()
-        entries = self._entries(names)
-        wrong = [name for name, entry in zip(names, entries, strict=True) if entry.alone]
-        both = table.joined(Table.of(names, entries))
-        where = pc.replace_with_mask(where, unknown, pc.add(rare.indices, pa.scalar(len(table.parts), pa.int32())))
-        self._grow(table, names, entries)
-        return both.ids.take(where), both.normals.take(where), wrong
+    def _look_up(self, parts: pa.Array) -> tuple[pa.Array, pa.Array, Ints]:
+        """→ ([K] ids, [K] normal forms, places of parts that stand alone)"""
+        if self._parts.full:
+            self._parts = Parts()
+        each = parts.dictionary_encode()
+        found = self._parts.look_up(each.dictionary.to_pylist(), self._learn)
+        numbers = found.numbers[each.indices.to_numpy()]
+        where = pa.array(numbers)
+        return found.ids.take(where), found.normals.take(where), np.flatnonzero(found.alone[numbers])
 
-    def _grow(self, table: "Table", names: Sequence[str], entries: Sequence["Entry"]) -> None:
-        kept = [(name, e) for name, e in zip(names, entries, strict=True) if not e.alone and len(name) <= CACHED_CHARS]
-        grown = Table.of([name for name, _ in kept], [entry for _, entry in kept])
-        if len(table.parts) + len(kept) <= TABLE_SIZE:
-            grown = table.joined(grown)  # else those that are still in use come back with the next documents
-        with self._growing:
-            if self._table is table:  # else another thread's came first
-                self._table = grown
-
-    def _entries(self, parts: Sequence[str]) -> list["Entry"]:
-        entries = self._recent.get_all(parts)
-        missing = [part for part, entry in zip(parts, entries, strict=True) if entry is None]
-        made = {part: make_entry(part, ids) for part, ids in zip(missing, self._encode_parts(missing), strict=True)}
-        for part, entry in made.items():
-            if len(part) <= CACHED_CHARS:
-                self._recent.put(part, entry)
-        return [entry or made[part] for part, entry in zip(parts, entries, strict=True)]
+    def _learn(self, parts: Sequence[str]) -> Learnt:
+        normals, alone = zip(*map(normal_form, parts), strict=True)
+        return Learnt(self._encode_parts(parts), normals, alone)
 
 
-class Entry(NamedTuple):
-    """What is known of a part.
-
-    normal: what `text_hash` sees of it. alone: the normal form of a text is another than its parts', and where
-    white space makes tokens, the text is not to be cut after this one.
-    """
-
-    ids: bytes
-    normal: bytes
-    alone: bool
-
-
-def make_entry(part: str, ids: bytes) -> Entry:
+def normal_form(part: str) -> tuple[bytes, bool]:
+    """(what `text_hash` sees of a part, whether it stands alone): see `Learnt`."""
     if part.isascii():
         word = part.lstrip(" ")
         if word.isalnum() and len(word) + 1 >= len(part):  # most are so
-            return Entry(ids, part.lower().encode(), False)
+            return part.lower().encode(), False
         normal, alone = part.lower(), False
     else:
         normal = unicodedata.normalize("NFKC", part).casefold()
@@ -198,7 +137,7 @@ def make_entry(part: str, ids: bytes) -> Entry:
     # Only white space in front is known to stay there.
     alone = alone or bool(part.strip(" \n\t\r") and normal[-1].isspace())
     words = " ".join(normal.split())
-    return Entry(ids, (" " + words if words and normal[0].isspace() else words).encode(), alone)
+    return (" " + words if words and normal[0].isspace() else words).encode(), alone
 
 
 class PartTokenizer:
@@ -240,23 +179,6 @@ class PartTokenizer:
 
     def _pack(self, ids: Sequence[int]) -> bytes:
         return array(self._dtype.char, ids).tobytes()
-
-
-class Table(NamedTuple):
-    parts: pa.Array  # [K] large_string, each once
-    ids: pa.Array  # [K] large_binary
-    normals: pa.Array  # [K] large_binary
-
-    @classmethod
-    def of(cls, parts: Sequence[str], entries: Sequence[Entry]) -> "Table":
-        return cls(
-            pa.array(parts, pa.large_string()),
-            pa.array([entry.ids for entry in entries], pa.large_binary()),
-            pa.array([entry.normal for entry in entries], pa.large_binary()),
-        )
-
-    def joined(self, other: "Table") -> "Table":
-        return Table(*(pa.concat_arrays(pair) for pair in zip(self, other, strict=True)))
 
 
 def _edges(values: pa.Array) -> Ints:

@@ -12,6 +12,7 @@ from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizer
 from tokenizers.models import WordPiece
 
 import app.training.encoding as module
+from app.training import parts
 from app.training.chunking import find_chunking
 from app.training.encoding import PartEncoder, WholeEncoder, make_encoder, text_hash
 from tests.fakes.tiny_models import CORPUS, tiny_tokenizer
@@ -77,8 +78,8 @@ def test_every_character_that_may_change_where_a_text_can_be_cut(family: str) ->
 
 @pytest.mark.parametrize("family", ["bert", "roberta"])
 def test_what_is_forgotten_is_encoded_again(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("TABLE_SIZE", "CACHE_SIZE", "CACHED_CHARS", "TOGETHER"):
-        monkeypatch.setattr(module, name, 7)
+    monkeypatch.setattr(module, "TOGETHER", 7)
+    monkeypatch.setattr(parts, "MAX_PARTS", 30)
     tokenizer = tiny_tokenizer(family).backend_tokenizer
     encode = make_encoder(tokenizer, U16)
     for seed in (1, 2, 1):
