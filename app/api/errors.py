@@ -17,6 +17,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
 from starlette.types import Scope
 
+from app.api.ranges import RangeNotSatisfiable
 from app.errors import AppError, BadRequest, Busy, InvalidValue, NotFound, NotReady, Unauthorized
 from app.jobs.connection import StorageError
 
@@ -41,6 +42,8 @@ def error_response(scope: Scope, error: AppError, headers: Mapping[str, str] | N
         response.headers["retry-after"] = str(error.retry_after)
     if isinstance(error, Unauthorized):
         response.headers["www-authenticate"] = "Bearer"
+    if isinstance(error, RangeNotSatisfiable):
+        response.headers["content-range"] = f"bytes */{error.size}"
     return response
 
 

@@ -13,9 +13,15 @@ _RANGE = re.compile(r"bytes=([0-9]*)-([0-9]*)")
 
 
 class RangeNotSatisfiable(AppError):
+    """size: of the whole, in bytes."""
+
     status = 416
     code = "range_not_satisfiable"
     type = "invalid_request_error"
+
+    def __init__(self, message: str, *, size: int) -> None:
+        super().__init__(message)
+        self.size = size
 
 
 def parse_range(header: str | None, size: int) -> tuple[int, int] | None:
@@ -34,7 +40,8 @@ def parse_range(header: str | None, size: int) -> tuple[int, int] | None:
         if last is not None and last < start:
             return None  # not a range at all: to be ignored
     if start >= end:
-        raise RangeNotSatisfiable(f"the range {match.group()[:100]!r} lies beyond the {size} bytes that there are")
+        asked = match.group()[:100]
+        raise RangeNotSatisfiable(f"the range {asked!r} lies beyond the {size} bytes that there are", size=size)
     return start, end
 
 

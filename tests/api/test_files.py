@@ -28,6 +28,7 @@ def test_upload_get_content_delete(jobs_client: TestClient) -> None:
     assert "text.txt" in content.headers["content-disposition"]
     beyond = jobs_client.get(f"/v1/files/{file['id']}/content", headers={"range": "bytes=99999999999-"})
     assert (beyond.status_code, beyond.json()["error"]["code"]) == (416, "range_not_satisfiable")
+    assert beyond.headers["content-range"] == "bytes */31"
     assert jobs_client.delete(f"/v1/files/{file['id']}").json() == {
         "id": file["id"],
         "object": "file",
