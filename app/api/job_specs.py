@@ -36,7 +36,8 @@ def build_spec(body: JobRequest, services: Services, jobs: JobStore, files: File
     method = METHODS[method_name]
     hyperparameters = _validate(method, _with_seed(given, body.seed, field), field)
     model, base = _resolve_model(body.model, method, store)
-    hyperparameters = _pin_models(hyperparameters, field, store, preset(model))
+    hyperparameters = _pin_models(hyperparameters, field, store, method)
+    _check_for(hyperparameters, field, preset(model))
     found = [_check_file(files, f, "training_file", method, hyperparameters) for f in body.files]
     held_out = None
     if body.validation_file:
@@ -144,21 +145,30 @@ def _resolve_model(model: str, method: Method, store: ModelStore) -> tuple[str, 
 
 
 def _pin_models(
-    hyperparameters: TrainingHyperparameters, field: str, store: ModelStore, config: Mapping[str, Any] | None
+    hyperparameters: TrainingHyperparameters, field: str, store: ModelStore, method: Method
 ) -> TrainingHyperparameters:
     """The models that hyperparameters name, as the versions that are latest now."""
     pinned = {}
     for name in hyperparameters.MODEL_FIELDS:
         if (model := getattr(hyperparameters, name)) is not None:
             try:
-                pinned[name] = store.resolve(model).id
+                entry = store.resolve(model)
             except ModelNotFound as error:
                 raise ModelNotFound(error.message, param=f"{field}.{name}") from error
+            if entry.manifest.modality is not method.modality:
+                raise InvalidValue(
+                    f"`{name}` should be a model of {method.modality}; {entry.id} is one of {entry.manifest.modality}",
+                    param=f"{field}.{name}",
+                )
+            pinned[name] = entry.id
+    return hyperparameters.model_copy(update=pinned)
+
+
+def _check_for(hyperparameters: TrainingHyperparameters, field: str, config: Mapping[str, Any] | None) -> None:
     try:
         hyperparameters.check_for(config)
     except InvalidValue as error:
         raise InvalidValue(error.message, param=f"{field}.{error.param}") from error
-    return hyperparameters.model_copy(update=pinned)
 
 
 def _check_file(

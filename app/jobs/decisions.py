@@ -86,7 +86,10 @@ def retry(job: Job, now: float, *, deadline: float | None) -> Change:
 
 
 def extend(job: Job, now: float, *, hyperparameters: Mapping[str, Any], given: Mapping[str, Any]) -> Change:
-    """hyperparameters: with the new limits in the place of the old; given: those limits alone."""
+    """hyperparameters: with the new limits in the place of the old; given: those limits alone.
+
+    A deadline that the job has met, and that has passed since, does not bind its extension.
+    """
     check_action(job, "extend")
     done = {"max_steps": job.progress.step, "max_tokens": job.progress.tokens, "epochs": job.progress.epoch}
     for name, limit in given.items():
@@ -94,12 +97,15 @@ def extend(job: Job, now: float, *, hyperparameters: Mapping[str, Any], given: M
             raise InvalidValue(
                 f"`{name}` is the new limit of the whole job, which is beyond {limit} already", param=name
             )
-    spec = job.spec.model_copy(
-        update={"hyperparameters": dict(hyperparameters), "request": {**job.spec.request, "extended": dict(given)}}
-    )
+    update: dict[str, Any] = {
+        "hyperparameters": dict(hyperparameters),
+        "request": {**job.spec.request, "extended": dict(given)},
+    }
+    if job.spec.deadline is not None and job.spec.deadline <= now:
+        update["deadline"] = None
+    job = with_(job, spec=job.spec.model_copy(update=update), extensions=job.extensions + 1)
     wanted = ", ".join(f"{name} {limit}" for name, limit in given.items())
-    update = {"spec": spec, "extensions": job.extensions + 1, "extended_at_step": job.progress.step}
-    return _requeue(job, now, f"Extended to {wanted}: queued again", None, **update)
+    return _requeue(job, now, f"Extended to {wanted}: queued again", None, extended_at_step=job.progress.step)
 
 
 def prioritise(job: Job, now: float, *, priority: int) -> Change:

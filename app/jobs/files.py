@@ -156,9 +156,7 @@ class Upload:
         self._file.flush()
         os.fsync(self._file.fileno())
         _sync_folder(self._folder)
-        self._folder.rename(self._root / self._id)
-        _sync_folder(self._root)
-        seconds, micros = self._redis.time()
+        seconds, micros = self._redis.time()  # a Redis that is away leaves the folder to `__exit__`
         stored = StoredFile(
             id=self._id,
             filename=self._filename,
@@ -167,11 +165,22 @@ class Upload:
             purpose=self._purpose,
             created_at=seconds + micros / 1e6,
         )
-        with self._redis.pipeline() as pipe:
-            pipe.set(file_key(stored.id), stored.model_dump_json())
-            pipe.zadd(FILES, {stored.id: stored.created_at})
-            pipe.execute()
+        self._folder.rename(self._root / self._id)
+        _sync_folder(self._root)
+        self._record(stored)
         return stored
+
+    def _record(self, stored: StoredFile) -> None:
+        try:
+            with self._redis.pipeline() as pipe:
+                pipe.set(file_key(stored.id), stored.model_dump_json())
+                pipe.zadd(FILES, {stored.id: stored.created_at})
+                pipe.execute()
+        except Exception:
+            with contextlib.suppress(Exception):  # the answer may be all that was lost
+                if not self._redis.exists(file_key(stored.id)):
+                    shutil.rmtree(self._root / stored.id, ignore_errors=True)
+            raise
 
 
 def _clean_name(filename: str) -> str:

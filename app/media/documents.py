@@ -1,6 +1,6 @@
 """Text files of many formats, read as a stream of documents.
 
-    .txt      documents end at an empty line
+    .txt      documents end at an empty line, or once they are very long at the end of a line
     .jsonl    one JSON object (its `text_column`) or one JSON string a line
     .json     an array of the same
     .csv      with a header row
@@ -30,9 +30,11 @@ import zstandard
 from app.errors import InvalidData
 
 MAX_LINE_CHARS = 64 * 1024 * 1024
+MAX_PARAGRAPH = 1_000_000  # characters, of a .txt: one without empty lines is not one document
 MAX_PACKED_PARQUET = 64 * 1024 * 1024  # bytes, unpacked: it is held in memory
 MAX_ZIP_ENTRIES = 100_000
 MAX_ZIP_RATIO = 1000  # a decompression bomb, not text
+_ENCRYPTED = 0x1  # of a zip entry's flags
 _PIECE = 64 * 1024  # characters of JSON that are read at once
 _LONGEST_WORD = 16  # above the characters of "-Infinity", the longest piece of JSON besides strings and numbers
 _DECODER = json.JSONDecoder()
@@ -65,6 +67,8 @@ def read_open(file: BinaryIO, filename: str, text_column: str) -> Iterator[str]:
                 yield _characters(text)
     except UnicodeDecodeError as e:
         raise InvalidData(f"{filename}: not UTF-8 text ({e.reason} at byte {e.start} of a block)") from e
+    except NotImplementedError as e:
+        raise InvalidData(f"{filename}: compressed in a way that cannot be read ({e})") from e
     except (EOFError, lzma.LZMAError, zstandard.ZstdError, zipfile.BadZipFile, gzip.BadGzipFile, zlib.error) as e:
         raise InvalidData(f"{filename}: the compressed data is broken or cut off ({e})") from e
 
@@ -107,6 +111,8 @@ def _read_zip(file: BinaryIO, name: str, column: str) -> Iterator[str]:
         for entry in sorted(entries, key=lambda e: e.filename):
             if entry.file_size > MAX_ZIP_RATIO * max(entry.compress_size, 1024):
                 raise InvalidData(f"{name}: {entry.filename} unpacks to more than {MAX_ZIP_RATIO} times its size")
+            if entry.flag_bits & _ENCRYPTED:
+                raise InvalidData(f"{name}: {entry.filename} is encrypted")
             if PurePath(entry.filename).suffix.lower() == ".zip":
                 raise InvalidData(f"{name}: {entry.filename} is an archive within the archive")
             with archive.open(entry) as inner:
@@ -130,12 +136,14 @@ def _lines(stream: IO[bytes], name: str) -> Iterator[tuple[int, str]]:
 
 def _read_txt(stream: IO[bytes], name: str, column: str) -> Iterator[str]:
     paragraph: list[str] = []
+    size = 0
     for _, line in _lines(stream, name):
-        if line.strip():
+        if not (empty := not line.strip()):
             paragraph.append(line)
-        elif paragraph:
+            size += len(line)
+        if paragraph and (empty or size >= MAX_PARAGRAPH):
             yield "".join(paragraph)
-            paragraph = []
+            paragraph, size = [], 0
     yield "".join(paragraph)
 
 
@@ -144,7 +152,7 @@ def _read_jsonl(stream: IO[bytes], name: str, column: str) -> Iterator[str]:
         if line.strip():
             try:
                 row = json.loads(line)
-            except (json.JSONDecodeError, RecursionError) as e:
+            except (ValueError, RecursionError) as e:  # a ValueError alone is a number of thousands of digits
                 raise InvalidData(f"{name}, line {number}: expected a JSON object or string ({e})") from e
             yield _text_of(row, f"{name}, line {number}", column)
 
@@ -192,6 +200,8 @@ class _JsonArray:
                     raise InvalidData(f"{where}: longer than {MAX_LINE_CHARS} characters") from e
                 if not is_cut or not self._read_on(max(size, _PIECE)):
                     raise InvalidData(f"{where}: expected a JSON object or string ({e.msg})") from e
+            except ValueError as e:  # a number of thousands of digits
+                raise InvalidData(f"{where}: expected a JSON object or string ({e})") from e
 
     def _take(self, character: str, expected: str) -> None:
         if self._peek() != character:

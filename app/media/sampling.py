@@ -45,7 +45,7 @@ def sample_documents(
                 if sum(map(len, texts)) < MAX_TEXT:
                     texts.append(document[:MAX_TEXT])
             if size >= MAX_BYTES:
-                read = file.tell()
+                read = path.stat().st_size if file.closed else file.tell()  # who has read it all may have closed it
                 break
     if not seen:
         raise InvalidData(f"{filename}: holds no text")

@@ -21,7 +21,7 @@ from torch import nn
 
 from app.errors import AppError
 from app.objectives.base import Metrics
-from app.training.hooks import Stopped
+from app.training.hooks import Killed, Stopped
 
 T = TypeVar("T")
 Work = Callable[["Group"], object]
@@ -126,7 +126,7 @@ def together(size: int, folder: Path, assist: Work, bind: Callable[[int], None])
 
     folder: where they meet. assist, bind: picklable; each process first calls `bind` with the id of
     this one, to end when this one does. Call from the main thread. The others do not outlive the
-    context. Raises RuntimeError if one of them ends before its time.
+    context. Raises RuntimeError if one of them ends before its time, Killed if by SIGKILL.
     """
     if size == 1:
         yield Group()
@@ -150,7 +150,8 @@ def together(size: int, folder: Path, assist: Work, bind: Callable[[int], None])
             ended = {rank: p.exitcode for rank, p in enumerate(others, start=1) if p.exitcode}
             if not ended:
                 raise
-            raise RuntimeError(f"training processes ended before their time: {ended} (rank: exit code)") from e
+            how = Killed if -signal.SIGKILL in ended.values() else RuntimeError
+            raise how(f"training processes ended before their time: {ended} (rank: exit code)") from e
         finally:
             for process in others:
                 process.kill()

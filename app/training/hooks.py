@@ -21,6 +21,10 @@ class Stopped(Exception):
         self.reason = reason
 
 
+class Killed(RuntimeError):
+    """One of a run's processes was killed: by the kernel when memory ran out, or by somebody's hand."""
+
+
 class Hooks(Protocol):
     """How a run speaks to whoever started it. All are called from the training thread."""
 

@@ -34,7 +34,7 @@ from app.training.encoding import Encoded, make_encoder
 from app.training.hooks import Stopped
 from app.training.job import SourceFile
 
-SHARD_FORMAT = 3
+SHARD_FORMAT = 4
 BATCH_CHARS = 2_000_000  # text that a thread works on at once, which takes it some 60 MB
 SAVED_CHARS = 64_000_000  # text after which what there is becomes good
 PACKED_SHARE = 3  # a compressed text's shard is up to so many times its size; a plain one's is smaller than it

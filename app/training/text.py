@@ -72,12 +72,15 @@ def _objective(job: TrainingJob, hp: MlmHyperparameters, hooks: Hooks) -> TextOb
     config = preset(job.model)
     if config is None:
         raise InvalidValue(f"{job.model!r} is no preset", param="model")
-    folder = job.model_folders[hp.tokenizer_model] if hp.tokenizer_model else job.run_dir / "tokenizer"
-    if not (folder / "tokenizer.json").exists():
-        kind = hp.tokenizer or ("bpe" if config["model_type"] == "modernbert" else "wordpiece")
-        hooks.on_event(f"Training a {kind} tokenizer of up to {hp.vocab_size:,} tokens")
-        trained = train_tokenizer(kind, _sample(job, hp.text_column), hp.vocab_size, hp.sequence_length)
-        _save_whole(trained, folder)
+    if hp.tokenizer_model:
+        folder = job.model_folders[hp.tokenizer_model]  # another model's, where nothing may be written
+    else:
+        folder = job.run_dir / "tokenizer"
+        if not (folder / "tokenizer.json").exists():
+            kind = hp.tokenizer or ("bpe" if config["model_type"] == "modernbert" else "wordpiece")
+            hooks.on_event(f"Training a {kind} tokenizer of up to {hp.vocab_size:,} tokens")
+            trained = train_tokenizer(kind, _sample(job, hp.text_column), hp.vocab_size, hp.sequence_length)
+            _save_whole(trained, folder)
     tokenizer = load_tokenizer(folder)
     model = build_preset(config, tokenizer, hp.sequence_length)
     return TextObjective(model, tokenizer, has_head=True, new_head=True)
@@ -126,6 +129,8 @@ def _rows(
     job: TrainingJob, hp: MlmHyperparameters, shards: list[Shard], objective: TextObjective, hooks: Hooks
 ) -> tuple[Dataset, Rows]:
     """→ (training, held out)"""
+    prefix, suffix = objective.affixes()
+    overhead = len(prefix) + len(suffix)
     validation = _tokenize(job, job.validation_files, objective, hp.text_column, hooks)
     documents, dropped = choose_documents(shards, validation, hp)
     if dropped is not None:
@@ -133,12 +138,11 @@ def _rows(
     if validation:
         held_documents = all_documents(validation)
     else:
-        documents, held_documents = split_documents(documents, hp.validation_fraction, hp.seed, hp.sequence_length)
+        piece = hp.sequence_length - overhead  # fills a row
+        documents, held_documents = split_documents(documents, hp.validation_fraction, hp.seed, piece)
         validation = shards
-    prefix, suffix = objective.affixes()
 
     def rows(source: list[Shard], documents: Ints) -> Rows:
-        overhead = len(prefix) + len(suffix)
         return Rows(source, pack(documents, hp.sequence_length, overhead, share_rows=objective.packs), prefix, suffix)
 
     training: Dataset

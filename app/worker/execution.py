@@ -2,6 +2,8 @@
 
 import fcntl
 import logging
+import os
+import signal
 import time
 from collections.abc import Callable
 from typing import IO, TYPE_CHECKING, Literal, NamedTuple
@@ -15,7 +17,7 @@ from app.publishing.publication import Publisher
 from app.settings import Settings
 from app.store.manifest import Manifest
 from app.store.store import ModelEntry, ModelStore
-from app.training.hooks import Stopped
+from app.training.hooks import Killed, Stopped
 from app.worker.reports import Reports
 
 if TYPE_CHECKING:
@@ -83,6 +85,10 @@ class Execution:
         except AppError as e:
             _log.exception("the job failed")
             self._fail(_error(e))
+        except Killed:
+            # Then as a whole: whoever watches over this process knows what a kill means, and tries again.
+            _log.exception("a part of the trainer was killed")
+            os.kill(os.getpid(), signal.SIGKILL)
         except Exception as e:
             _log.exception("the job failed by an error of Cloze")
             message = f"the trainer failed ({type(e).__name__}); its log has the details"

@@ -1,3 +1,4 @@
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,6 +9,9 @@ from openai.types.fine_tuning.jobs import FineTuningJobCheckpoint
 from app.jobs.queue import JobStore
 from app.jobs.spec import JobError, Progress
 from app.recipes import TEXT_PRESETS
+from app.store.store import ModelStore
+from app.types import Modality
+from tests.api.conftest import publish
 
 PATH = "/v1/pretraining/jobs"
 TEXT = b"The lions hunt.\n\nThe deer run.\n"
@@ -123,6 +127,16 @@ def test_refusals_name_the_field(
     error = answer.json()["error"]
     assert (answer.status_code, error["param"]) == (status, param), error
     assert jobs_client.get(PATH).json()["data"] == []
+
+
+@pytest.mark.parametrize("field", ["teacher", "tokenizer_model"])
+def test_a_model_of_images_teaches_no_text(
+    jobs_client: TestClient, file_id: str, store: ModelStore, tmp_path: Path, field: str
+) -> None:
+    publish(store, tmp_path, "seen", modality=Modality.IMAGE)
+    error = create(jobs_client, file_id, model="bert-tiny", method=mlm(**{field: "seen"})).json()["error"]
+    assert (error["code"], error["param"]) == ("invalid_value", f"{FIELD}.{field}")
+    assert error["message"] == f"`{field}` should be a model of text; seen@1 is one of image"
 
 
 def test_an_unknown_model_lists_the_presets(jobs_client: TestClient, file_id: str) -> None:

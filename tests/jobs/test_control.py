@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from app.errors import Conflict, FileNotFound, InvalidValue, JobNotFound
+from app.jobs import decisions
 from app.jobs.connection import Client
 from app.jobs.files import FileStore
 from app.jobs.queue import Claim, JobStore
@@ -122,6 +123,18 @@ def test_a_finished_job_is_extended(jobs: JobStore, job: Job) -> None:
     assert (longer.state, longer.extensions, longer.extended_at_step) == (JobState.QUEUED, 1, 10)
     assert longer.spec.hyperparameters == {"max_steps": 20}
     assert longer.result_model == "tiny@1"
+
+
+def test_a_deadline_that_was_met_does_not_bind_an_extension(jobs: JobStore, redis: Client) -> None:
+    soon = redis.time()[0] + 1000.0
+    job = jobs.create(make_spec(redis, deadline=soon))
+    claim = take(jobs)
+    jobs.add_checkpoint(claim, 10, "checkpoints/10", {})
+    jobs.succeed(claim, "tiny@1")
+    done = jobs.get(job.id)
+    for now, deadline in ((soon - 1, soon), (soon + 1, None)):
+        longer = decisions.extend(done, now, hyperparameters={"max_steps": 20}, given={"max_steps": 20}).job
+        assert (longer.state, longer.deadline, longer.spec.deadline) == (JobState.QUEUED, deadline, deadline)
 
 
 def test_without_a_checkpoint_nothing_is_extended(jobs: JobStore, job: Job) -> None:

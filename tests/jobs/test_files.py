@@ -3,7 +3,9 @@ import hashlib
 import os
 import time
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -48,6 +50,32 @@ def test_what_is_refused_leaves_nothing(files: FileStore, tmp_path: Path) -> Non
         put(files, "a.txt", b"")
     assert list(tmp_path.iterdir()) == []
     assert files.list() == ([], False)
+
+
+def test_a_file_that_redis_does_not_take_leaves_nothing(
+    files: FileStore, redis: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipeline = redis.pipeline
+
+    def failing(*, lost: str) -> Any:
+        pipe = pipeline()
+
+        def execute() -> None:
+            if lost == "answer":
+                type(pipe).execute(pipe)
+            raise ConnectionError(lost)
+
+        monkeypatch.setattr(pipe, "execute", execute)
+        return pipe
+
+    for lost, left in (("request", 0), ("answer", 1)):
+        monkeypatch.setattr(redis, "pipeline", partial(failing, lost=lost))
+        with pytest.raises(ConnectionError, match=lost):
+            put(files, "a.txt", b"abc")
+        monkeypatch.setattr(redis, "pipeline", pipeline)
+        known, _ = files.list()
+        assert len(list(tmp_path.iterdir())) == len(known) == left
+    assert files.path(known[0].id).read_bytes() == b"abc"
 
 
 @pytest.mark.parametrize(

@@ -44,6 +44,14 @@ def zipped(name: str, data: bytes) -> bytes:
     return out.getvalue()
 
 
+def patched(archive: bytes, field: int, value: int) -> bytes:
+    """With another value in a field of the first entry's headers, given by its place in the local one."""
+    local, central = archive.index(b"PK\3\4") + field, archive.index(b"PK\1\2") + field + 2
+    changed = bytearray(archive)
+    changed[local : local + 2] = changed[central : central + 2] = value.to_bytes(2, "little")
+    return bytes(changed)
+
+
 PACK = {
     "": lambda name, data: data,
     ".gz": lambda name, data: gzip.compress(data),
@@ -83,6 +91,10 @@ def test_every_format_in_every_packing_gives_the_same_documents(tmp_path: Path, 
             b'["x", {"text": ' + b"[" * 100_000,
             "element 1: expected a JSON object or string (maximum recursion",
         ),
+        ("a.json", b'["x", {"text": ' + b"1" * 5000 + b"}]", "element 1: expected a JSON object or string (Exceeds"),
+        ("a.jsonl", b'{"text": ' + b"1" * 5000 + b"}", "line 1: expected a JSON object or string (Exceeds"),
+        ("a.zip", patched(zipped("a.txt", b"abc"), 6, 1), "a.txt is encrypted"),
+        ("a.zip", patched(zipped("a.txt", b"abc"), 8, 9), "compressed in a way that cannot be read"),
         ("a.csv", b"id,body\n1,x", "line 1: no column 'text' in the header; found 'id', 'body'"),
         ("a.csv", b"id,text\n1,x\n2", "line 3: expected 2 fields, found 1"),
         ("a.txt", b"\xff\xfe\x00", "not UTF-8"),
@@ -109,6 +121,14 @@ def test_a_decompression_bomb_in_a_zip_is_refused(tmp_path: Path) -> None:
     upload.write_bytes(zipped("bomb.txt", b"0" * 30_000_000))
     with pytest.raises(InvalidData, match="times its size"):
         sample_documents(upload, "bomb.zip", "text")
+
+
+def test_a_text_without_empty_lines_is_no_single_document(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(documents, "MAX_PARAGRAPH", 20)
+    upload = tmp_path / "content"
+    upload.write_text("One lion.\nTwo lions.\nThree.\n\nFour.\n" + "x" * 50 + "\n\nFive.")
+    expected = ["One lion.\nTwo lions.", "Three.", "Four.\n" + "x" * 50, "Five."]
+    assert list(read_documents(upload, "a.txt")) == expected
 
 
 def test_half_a_pair_of_surrogates_is_no_character(tmp_path: Path) -> None:

@@ -1,3 +1,4 @@
+import gzip
 import json
 import lzma
 from pathlib import Path
@@ -5,9 +6,11 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import zstandard
 
 import app.media.sampling as module
 from app.errors import InvalidData
+from app.media import documents
 from app.media.sampling import sample_documents
 
 TEXTS = [f"Document {n} tells of lion {n * 7919 % 1000}, at some length, é." for n in range(20_000)]
@@ -43,6 +46,21 @@ def test_of_a_large_file_the_beginning_tells_the_rest(
     assert found.documents / found.share == pytest.approx(len(TEXTS), rel=0.2)
     assert found.bytes / found.share == pytest.approx(len("".join(TEXTS).encode()), rel=0.2)
     assert sum(map(len, found.texts)) < 2 * module.MAX_TEXT
+
+
+@pytest.mark.parametrize("suffix", [".txt", ".txt.zst", ".txt.gz"])
+@pytest.mark.parametrize("ending", ["", "\n\nThe end."])
+def test_a_text_without_empty_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str, ending: str) -> None:
+    monkeypatch.setattr(module, "MAX_BYTES", 300_000)
+    monkeypatch.setattr(documents, "MAX_PARAGRAPH", 200_000)
+    path = tmp_path / "content"
+    content = ("\n".join(TEXTS[:4500]) + ending).encode()
+    assert 300_000 > len(content) - len(TEXTS[0]) * 300 > 200_000
+    pack = {".zst": zstandard.compress, ".gz": gzip.compress}.get(suffix[4:], bytes)
+    path.write_bytes(pack(content))
+    found = sample_documents(path, f"a{suffix}", "text")
+    assert found.documents >= 1
+    assert 0 < found.share <= 1
 
 
 def test_what_is_broken_or_empty_is_refused(tmp_path: Path) -> None:

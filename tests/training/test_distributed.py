@@ -13,6 +13,7 @@ import pytest
 
 from app.jobs.child import die_with_parent
 from app.training.distributed import Group, check_parent, together
+from app.training.hooks import Killed
 from app.training.job import TrainingJob
 from app.training.run import run
 from tests.fakes.runs import Recorder, same, weights
@@ -41,19 +42,27 @@ def fail(group: Group) -> None:
     sys.exit(7)
 
 
+def be_killed(group: Group) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 def wait(group: Group) -> None:
     group.agree(None)  # until rank 0 speaks, which it never does
     group.agree(None)
 
 
-def test_one_that_ends_before_its_time_ends_the_run(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("end", "seen", "code"), [(fail, RuntimeError, 7), (be_killed, Killed, -9)])
+def test_one_that_ends_before_its_time_ends_the_run(
+    tmp_path: Path, end: Callable[[Group], None], seen: type[Exception], code: int
+) -> None:
     def talk() -> None:
-        with together(2, tmp_path, fail, check_parent) as group:
+        with together(2, tmp_path, end, check_parent) as group:
             while True:
                 group.sum(1)
 
-    with pytest.raises(RuntimeError, match=r"ended before their time: \{1: 7\}"):
+    with pytest.raises(seen, match=rf"ended before their time: \{{1: {code}\}}") as raised:
         talk()
+    assert type(raised.value) is seen
 
 
 def hold(folder: str) -> None:

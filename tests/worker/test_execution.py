@@ -1,5 +1,6 @@
 """An attempt in this process, with training replaced by a function."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,6 +13,7 @@ from app.jobs.artifacts import JobArtifacts
 from app.jobs.connection import StorageError
 from app.jobs.queue import Claim, JobStore, LeaseLost
 from app.jobs.spec import Job, JobState
+from app.training.hooks import Killed
 from app.training.preparing import Preparing
 from app.worker.backlog import Backlog
 from app.worker.execution import Execution, Services
@@ -101,6 +103,24 @@ def test_our_mistake_stays_in_the_log(services: Services, claim: Claim, caplog: 
     assert job.state is JobState.FAILED
     assert job.error and job.error.code == "internal_error" and "RuntimeError" in job.error.message
     assert "secret" not in job.model_dump_json() and "a secret detail" in caplog.text
+
+
+def test_a_run_that_lost_a_process_to_a_kill_ends_as_killed(
+    services: Services, claim: Claim, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Dead(BaseException):
+        pass
+
+    def kill(pid: int, signum: int) -> None:
+        raise Dead(pid, signum)
+
+    def train(job: Job, reports: Reports, services: Services) -> Any:
+        raise Killed("training processes ended before their time: {1: -9}")
+
+    monkeypatch.setattr(os, "kill", kill)
+    with pytest.raises(Dead, match=f"{os.getpid()}, .*9"):
+        execute(services, claim, train)
+    assert services.jobs.get(claim.job_id).state is JobState.RUNNING  # whoever watches over the process goes on
 
 
 @pytest.mark.parametrize(
