@@ -143,6 +143,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         for each in beside:
             await each.stop()
         await services.pool.stop()
+        services.rendering.shutdown(wait=False, cancel_futures=True)
         services.fetching.shutdown(wait=False, cancel_futures=True)
 
 

@@ -1,4 +1,4 @@
-"""JSON bodies, read strictly: no NaN, no Infinity, bounded nesting, the right content type."""
+"""JSON bodies, read strictly: no NaN, no Infinity, bounded nesting and objects, the right content type."""
 
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -9,13 +9,30 @@ from pydantic_core import from_json
 
 from app.errors import BadRequest, EmptyInput
 
+MAX_FIELDS = 1000  # of an object: pydantic lists every unknown one, for seconds if there are a million
+
 
 def parse_json(body: bytes) -> Any:
     """The value of a JSON text; nesting ends at 200 levels. Raises BadRequest."""
     try:
-        return from_json(body, allow_inf_nan=False)
+        value = from_json(body, allow_inf_nan=False)
     except ValueError as error:
         raise BadRequest(f"the body is not valid JSON: {error}") from error
+    _check_objects(value)
+    return value
+
+
+def _check_objects(value: Any) -> None:
+    """Of objects within arrays within arrays, none is looked at: no schema goes into them."""
+    if isinstance(value, dict):
+        if len(value) > MAX_FIELDS:
+            raise BadRequest(f"an object of the body has {len(value)} fields; it may have {MAX_FIELDS}")
+        for each in value.values():
+            _check_objects(each)
+    elif isinstance(value, list):
+        for each in value:
+            if isinstance(each, dict):
+                _check_objects(each)
 
 
 def media_type(request: Request) -> str:

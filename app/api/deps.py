@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from app.api.metrics import Metrics
+from app.api.turns import Turns
 from app.engine.pool import EnginePool
 from app.errors import InvalidValue, NotReady
 from app.jobs.feed import EventFeed
@@ -31,6 +32,8 @@ class Services:
     feed: EventFeed | None = None
     webhooks: WebhookSender | None = None
     reconciler: ReconcilerLoop | None = None
+    reconstructing: Turns = field(default_factory=lambda: Turns(at_once=4, waiting=64, what="reconstructions"))
+    rendering: Executor = field(default_factory=lambda: ThreadPoolExecutor(2, thread_name_prefix="render"))
     fetching: Executor = field(default_factory=lambda: ThreadPoolExecutor(8, thread_name_prefix="fetch"))
     warm_up_error: str | None = "the default model is being loaded"  # None: ready
 

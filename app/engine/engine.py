@@ -37,7 +37,7 @@ class Engine:
         self.memory_bytes = weight_bytes(objective)
         self._batcher: Batcher[Group] = runner.batcher
         self._executor = executor
-        self._hall = Hall(runner.batcher, executor)
+        self._hall = Hall(runner.batcher)
         self._lanes = {task: Lane(entry.id, task, handler) for task, handler in objective.tasks.items()}
         self._active = 0
         self._idle = asyncio.Event()

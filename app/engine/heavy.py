@@ -6,7 +6,7 @@ is prepared only when those before it have room in the queue, its row runs at on
 
 import asyncio
 from collections.abc import Sequence
-from concurrent.futures import Executor, Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -21,8 +21,10 @@ _PREPARED = 4  # items of a model that are being prepared, or wait for room
 class Hall:
     """What one model holds of prepared items, of all requests together."""
 
-    def __init__(self, batcher: Batcher[Group], executor: Executor) -> None:
-        self._batcher, self._executor = batcher, executor
+    def __init__(self, batcher: Batcher[Group]) -> None:
+        self._batcher = batcher
+        # Threads of its own: a decoding that has begun goes on to its end, and texts would wait for it.
+        self._executor = ThreadPoolExecutor(_PREPARED, thread_name_prefix="decode")
         self._places = asyncio.Semaphore(_PREPARED)
         self._room = Room(BATCHES * batcher.max_tokens)
         self._turn = asyncio.Lock()  # who waits for much room is not overtaken for ever by who needs little

@@ -15,7 +15,7 @@ import time
 from collections.abc import AsyncIterable, Iterable
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeAlias
+from typing import Literal, Self, TypeAlias
 
 from redis.exceptions import WatchError
 
@@ -29,6 +29,7 @@ _MAX_NAME = 255  # characters
 _UNFINISHED = ".tmp-"  # begins the names of folders of uploads under way
 
 Ids: TypeAlias = list[str]
+Order: TypeAlias = Literal["asc", "desc"]
 FilePage: TypeAlias = tuple[list[StoredFile], bool]
 
 
@@ -71,15 +72,19 @@ class FileStore:
             raise FileNotFound(f"the content of file '{file_id}' is missing on this machine")
         return path
 
-    def list(self, after: str | None = None, limit: int = 100, purpose: str | None = None) -> FilePage:
-        """Newest first, at most `limit` files older than `after`, and whether there are more."""
+    def list(
+        self, after: str | None = None, limit: int = 100, purpose: str | None = None, order: Order = "desc"
+    ) -> FilePage:
+        """At most `limit` files that follow `after`, and whether there are more; `desc` is the newest first."""
+        redis, newest_first = self._redis, order == "desc"
+        rank_of, range_of = (redis.zrevrank, redis.zrevrange) if newest_first else (redis.zrank, redis.zrange)
         start = 0
         if after is not None:
-            rank = self._redis.zrevrank(FILES, after)
+            rank = rank_of(FILES, after)
             if rank is None:
                 raise FileNotFound(f"no file '{after}'", param="after")
             start = rank + 1
-        ids = self._redis.zrevrange(FILES, start, -1)
+        ids = range_of(FILES, start, -1)
         records = self._redis.mget([file_key(i.decode()) for i in ids]) if ids else []
         files = [StoredFile.model_validate_json(r) for r in records if r is not None]
         found = [f for f in files if purpose is None or f.purpose == purpose]

@@ -60,6 +60,16 @@ def test_wrong_content_type(client: TestClient, content_type: str) -> None:
     assert "application/json" in str(error_of(answer)["message"])
 
 
+@pytest.mark.parametrize("path", ["/v1/fill-mask", "/models/full/pipeline/fill-mask"])
+@pytest.mark.parametrize("within", ["{}", '{{"parameters": {}}}', '{{"input": [{}]}}'])
+def test_an_object_of_many_fields(client: TestClient, path: str, within: str) -> None:
+    many = json.dumps({f"k{number}": 1 for number in range(1001)})
+    answer = client.post(path, content=within.format(many), headers=JSON)
+
+    assert answer.status_code == 400
+    assert "1001 fields" in str(error_of(answer)["message"])
+
+
 def test_infinity_as_a_large_number(client: TestClient) -> None:
     answer = client.post("/v1/fill-mask", content=b'{"input": "[MASK]", "top_k": 1e999}', headers=JSON)
 

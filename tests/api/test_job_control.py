@@ -118,6 +118,15 @@ def test_a_checkpoint_is_published_once(
     assert post(job_id, "checkpoints/ftckpt-none/publish", status=404)["param"] == "checkpoint"
 
 
+@pytest.mark.parametrize("limit", ['{"deadline": 1e999}', '{"max_wall_minutes": 1e999}', '{"max_wall_minutes": 1e308}'])
+def test_a_time_that_no_clock_shows_is_refused(make_job: MakeJob, jobs_client: TestClient, limit: str) -> None:
+    job_id = make_job()
+    jobs_client.post(f"{PATH}/{job_id}/cancel")
+    answer = jobs_client.post(f"{PATH}/{job_id}/retry", content=limit, headers={"content-type": "application/json"})
+    assert answer.status_code == 422, answer.text
+    assert jobs_client.get(f"{PATH}/{job_id}").json()["status"] == "cancelled"
+
+
 def test_a_damaged_checkpoint_is_not_published(
     post: Post, make_job: MakeJob, jobs: JobStore, store: ModelStore, tmp_path: Path
 ) -> None:

@@ -3,6 +3,7 @@
 import base64
 import io
 from collections.abc import Iterator
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -93,6 +94,32 @@ def test_films_are_what_browsers_play(client: TestClient) -> None:
         [stream] = container.streams.video
         assert (stream.codec_context.name, stream.pix_fmt) == ("h264", "yuv420p")
         assert stream.width % 2 == stream.height % 2 == 0
+
+
+def test_frames_next_to_no_time_apart_are_rendered_slower(client: TestClient) -> None:
+    import av
+
+    out = io.BytesIO()
+    with av.open(out, "w", format="mp4", options={"video_track_timescale": "2000000000"}) as container:
+        stream = container.add_stream("libx264", rate=30)
+        stream.width = stream.height = 32
+        stream.pix_fmt = "yuv420p"
+        stream.time_base = stream.codec_context.time_base = Fraction(1, 2_000_000_000)
+        packets = []
+        for number in range(2):
+            frame = av.VideoFrame.from_ndarray(np.full((32, 32, 3), 100 * number, np.uint8), format="rgb24")
+            frame.pts, frame.time_base = number, stream.time_base
+            frame.duration = 1
+            packets += stream.encode(frame)
+        for packet in (*packets, *stream.encode()):
+            packet.duration = 1
+            container.mux(packet)
+    with open_video(out.getvalue()) as video:
+        assert video.duration < 1e-6
+    uri = "data:video/mp4;base64," + base64.b64encode(out.getvalue()).decode()
+    response = client.post("/v1/reconstruct", json={"input": uri}, headers={"accept": "video/mp4"})
+    assert response.status_code == 200, response.text
+    assert len(film(response.content)) == 4
 
 
 def test_the_same_seed_gives_the_same_answer(client: TestClient) -> None:

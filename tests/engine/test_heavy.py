@@ -79,6 +79,32 @@ def test_few_are_held_at_once_and_all_are_answered_in_order(files: Files, engine
     assert runner.batcher.in_use == 0
 
 
+def test_texts_do_not_wait_for_what_is_being_decoded(
+    files: Files, engine: Engine, runner: Runner, make_engine: Callable[..., Engine]
+) -> None:
+    going = threading.Event()
+    begun = threading.Semaphore(0)
+    prepare = files.prepare
+
+    def slow(item: EmbedItem) -> Prepared:
+        begun.release()
+        assert going.wait(WAIT)
+        return prepare(item)
+
+    files.prepare = slow  # type: ignore[method-assign]
+
+    async def main() -> None:
+        decoding = [asyncio.create_task(engine.submit(Task.EMBED, embeds(*"abcd"))) for _ in range(2)]
+        for _ in range(4):
+            await occurs(begun)
+        texts = make_engine(runner, FakeObjective())
+        assert len(await texts.submit(Task.EMBED, embeds(*"abcdefgh"))) == 8
+        going.set()
+        await asyncio.gather(*decoding)
+
+    run(main)
+
+
 def test_one_that_weighs_more_than_all_the_room_is_answered(files: Files, engine: Engine) -> None:
     async def main() -> list[EmbedResult]:
         return await engine.submit(Task.EMBED, embeds("a", " ".join("b" * 50), "c"))

@@ -92,6 +92,8 @@ def test_list_pages_newest_first(files: FileStore) -> None:
     assert (page, more) == ([made[2], made[1]], True)
     assert files.list(after=made[1].id) == ([made[0]], False)
     assert files.list(purpose="other") == ([], False)
+    assert files.list(limit=1, order="asc") == ([made[0]], True)
+    assert files.list(after=made[0].id, order="asc")[0] == made[1:]
     with pytest.raises(FileNotFound):
         files.list(after="file-0")
 

@@ -1,7 +1,7 @@
 """/v1/files: data for jobs, as OpenAI's routes."""
 
 from collections.abc import AsyncIterator
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request
 
@@ -46,9 +46,10 @@ def list_files(
     after: Annotated[str | None, Query(description="The last id of the page before")] = None,
     limit: Annotated[int, Query(ge=1, le=10_000)] = 100,
     purpose: str | None = None,
+    order: Annotated[Literal["asc", "desc"], Query(description="desc: the newest first")] = "desc",
 ) -> FileList:
-    """Newest first."""
-    found, has_more = files.list(after, limit, purpose)
+    """All of them, the newest first unless `order` says otherwise."""
+    found, has_more = files.list(after, limit, purpose, order)
     return FileList(
         data=[file_object(file) for file in found],
         has_more=has_more,

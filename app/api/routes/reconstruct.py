@@ -60,10 +60,15 @@ async def reconstruct(request: Request, services: ServicesDep) -> Response:
     rendering = RENDERINGS[engine.objective.modality]
     form = choose(request.headers.get("accept"), [JSON, *rendering.files])
     item = ReconstructItem(content, body.request())
-    [result] = await while_connected(request, engine.submit(Task.RECONSTRUCT, [item]))
-    # Encoding pictures takes as long as many a model does, and it holds no lock.
-    answer = await asyncio.to_thread(_answer, engine, result, rendering, form)
-    return Response(answer, media_type=form)
+
+    async def work() -> bytes:
+        # A result weighs many times what its file does, and rendering it may take longer than the model did.
+        async with services.reconstructing.taken():
+            [result] = await engine.submit(Task.RECONSTRUCT, [item])
+            run = asyncio.get_running_loop().run_in_executor
+            return await run(services.rendering, _answer, engine, result, rendering, form)
+
+    return Response(await while_connected(request, work()), media_type=form)
 
 
 async def _read(request: Request, services: ServicesDep) -> tuple[bytes, MaskFields]:

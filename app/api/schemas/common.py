@@ -17,7 +17,7 @@ MODEL_EXAMPLE = "cloze-text"
 class Body(BaseModel):
     """A request's body: unknown fields are refused, so that a typo is not silently ignored."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Usage(BaseModel):

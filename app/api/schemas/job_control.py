@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import BaseModel, Field, model_validator
 
 from app.api.schemas.common import Body
-from app.api.schemas.jobs import Priority
+from app.api.schemas.jobs import LATEST, LONGEST, Priority
 
 
 class CancelRequest(Body):
@@ -13,8 +13,8 @@ class CancelRequest(Body):
 
 
 class RetryRequest(Body):
-    deadline: float | None = Field(None, gt=0, description="A new one, where the old one has passed")
-    max_wall_minutes: float | None = Field(None, gt=0)
+    deadline: float | None = Field(None, gt=0, lt=LATEST, description="A new one, where the old one has passed")
+    max_wall_minutes: float | None = Field(None, gt=0, le=LONGEST)
 
 
 class ExtendRequest(Body):

@@ -30,6 +30,8 @@ class WeightedFile(Body):
 Priority = Annotated[int, Field(ge=-MAX_PRIORITY, le=MAX_PRIORITY, description="The highest is claimed first")]
 
 # OpenAI knows no such state: until it has stopped, a job that is told to stop is running.
+LATEST = 1e11  # of Unix times: in some 3,000 years
+LONGEST = 5_256_000.0  # minutes: ten years
 _STATUS = {JobState.CANCELLING: JobState.RUNNING}
 _ENDED = (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED)
 
@@ -53,8 +55,10 @@ class JobRequest(Body):
     webhook: WebhookRequest | None = None
     resources: Resources = Resources()
     priority: Priority = 0
-    deadline: float | None = Field(None, gt=0, description="Unix time at which a job that is not done fails")
-    max_wall_minutes: float | None = Field(None, gt=0, description="The same, in minutes from now on, queue included")
+    deadline: float | None = Field(None, gt=0, lt=LATEST, description="Unix time at which a job that is not done fails")
+    max_wall_minutes: float | None = Field(
+        None, gt=0, le=LONGEST, description="The same, in minutes from now on, queue included"
+    )
 
     @model_validator(mode="after")
     def _check_files(self) -> "JobRequest":

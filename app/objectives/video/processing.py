@@ -21,6 +21,7 @@ from app.objectives.reconstruction import MaskRequest, touched
 
 STRIDE = 4  # where a folder does not say; VideoMAE's on Kinetics
 MAX_WINDOWS = 16  # of a longer video so many clips are seen, spread evenly over it
+MAX_RATE = 1000.0  # frames a second of what is rendered; the times of a file's own may lie arbitrarily close
 SHARPNESS = 2  # large frames are decoded at up to so many times the size that they are seen at
 
 
@@ -59,7 +60,8 @@ class VideoReader(Framing):
             clips = self.spans(video, MAX_WINDOWS)
             frames = [self.clip(video, clip, self.size, source) for clip in clips]
             start, end = clips[0]
-            footage = Footage(source, video.duration, self.num_frames / (end - start) if end > start else 1.0)
+            rate = self.num_frames / (end - start) if end > start else 1.0
+            footage = Footage(source, video.duration, min(rate, MAX_RATE))
         return Given(np.stack(frames).astype(np.float32) / np.float32(255), info=footage, times=tuple(clips))
 
     def clip(self, video: Video, span: Span, size: int, source: Source) -> Frames:

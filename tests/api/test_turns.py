@@ -1,0 +1,33 @@
+"""Few have their turn, some wait, the others are told to come again."""
+
+import asyncio
+
+import pytest
+
+from app.api.turns import Turns
+from app.errors import Busy
+
+
+def test_few_at_once_some_wait_and_no_more_are_taken() -> None:
+    async def main() -> None:
+        turns = Turns(at_once=2, waiting=1, what="sounds")
+        inside: list[int] = []
+        go = asyncio.Event()
+
+        async def work(number: int) -> None:
+            async with turns.taken():
+                inside.append(number)
+                await go.wait()
+
+        tasks = [asyncio.create_task(work(number)) for number in range(4)]
+        with pytest.raises(Busy, match="3 sounds"):
+            await tasks[3]
+        assert inside == [0, 1]
+        tasks[0].cancel()  # a client that leaves makes room
+        await asyncio.gather(tasks[0], return_exceptions=True)
+        later = asyncio.create_task(work(4))
+        go.set()
+        await asyncio.gather(tasks[1], tasks[2], later)
+        assert inside == [0, 1, 2, 4]
+
+    asyncio.run(main())
