@@ -195,8 +195,8 @@ def measured(command: list[str], options: dict[str, Any], folder: Path) -> float
 def held_out_loss(folder: Path, case: Case) -> float:
     """Of the weights in a folder, by Cloze's fixed standard."""
     for file in case.start.iterdir():  # a peer saves weights and their configuration alone
-        if file.is_file() and not (folder / file.name).exists():
-            shutil.copy(file, folder)
+        if not (folder / file.name).exists():
+            (shutil.copytree if file.is_dir() else shutil.copy)(file, folder / file.name)
     trained: Any = load(folder)
     objective: Any = case.material.objective
     objective.model.load_state_dict(trained.model.state_dict())
