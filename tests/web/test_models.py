@@ -106,6 +106,7 @@ def test_a_version_is_deleted_once_that_is_confirmed(spare: str, visit: Visit, o
     page = open_model(visit, spare)
     page.get_by_role("button", name="Delete").click()
     dialog = page.get_by_role("dialog", name=f"Delete {spare}@2?")
+    expect(dialog).to_be_visible()
     page.keyboard.press("Escape")
     expect(dialog).to_have_count(0)
     page.get_by_role("button", name="Delete").click()
