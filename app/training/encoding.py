@@ -2,8 +2,8 @@
 
 Text repeats itself: most of its words have been encoded before. Where `find_chunking` shows that a
 text's parts can be encoded one by one, a part is encoded when it first comes, and then looked up (`Parts`).
-Splitting, looking up and putting together run in pyarrow, outside of the interpreter's lock, so
-that several threads may encode with one encoder at once.
+Splitting and putting together run in NumPy and pyarrow, outside of the interpreter's lock. Several
+threads may encode with one encoder at once.
 """
 
 import hashlib
