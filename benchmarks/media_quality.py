@@ -10,75 +10,24 @@ strongly it is regularised is chosen on a fifth of its training items.
 """
 
 import argparse
-import csv
-import io
-import zipfile
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import nn
 
 from app.objectives.embedding import EmbedItem
 from app.objectives.patch.objective import PatchObjective
 from app.objectives.reconstruction import ReconstructItem
-from app.types import Modality, Task
+from app.types import Task
+from benchmarks.media_sets import SETS, Labelled
 from benchmarks.offline import load_model, perform
 
 DRAWS, FEW = 5, 10
 PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 Floats = NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class Labelled:
-    """content: a media file as a client would send it."""
-
-    content: bytes
-    label: str
-    held_out: bool
-
-
-def as_animation(strip: bytes) -> bytes:
-    """Eight frames side by side, as the sprites are packed → the same frames as a lossless animation."""
-    image = Image.open(io.BytesIO(strip)).convert("RGB")
-    side = image.height
-    frames = [image.crop((left, 0, left + side, side)) for left in range(0, image.width, side)]
-    out = io.BytesIO()
-    frames[0].save(out, "PNG", save_all=True, append_images=frames[1:], duration=125, loop=0)
-    return out.getvalue()
-
-
-def read(
-    path: Path,
-    label: str,
-    held_out: Callable[[Mapping[str, str]], bool],
-    convert: Callable[[bytes], bytes] = lambda content: content,
-) -> list[Labelled]:
-    with zipfile.ZipFile(path) as archive:
-        rows = csv.DictReader(io.TextIOWrapper(archive.open("labels.csv"), encoding="utf-8"))
-        return [Labelled(convert(archive.read(r["file"])), r[label], held_out(r)) for r in rows]
-
-
-def in_test(row: Mapping[str, str]) -> bool:
-    return row["split"] == "test"
-
-
-SETS: dict[Modality, dict[str, Callable[[Path], list[Labelled]]]] = {
-    Modality.IMAGE: {
-        "CIFAR-10": lambda data: read(data / "cifar10_8k.zip", "label", in_test),
-        "Caltech-101": lambda data: read(data / "caltech101_96.zip", "label", in_test),
-    },
-    Modality.AUDIO: {
-        "spoken digits": lambda data: read(data / "fsdd_flac.zip", "digit", in_test),
-        "ESC-10": lambda data: read(data / "esc10_16k.zip", "label", lambda row: row["fold"] == "5"),
-    },
-    Modality.VIDEO: {"sprites": lambda data: read(data / "sprites_lpc.zip", "label", in_test, as_animation)},
-}
 
 
 def reconstruction(objective: PatchObjective, items: Sequence[Labelled]) -> dict[str, float]:

@@ -2,7 +2,7 @@
 
 FOLDER holds shared/data's archives. OUT gets `<set>_train.zip` of what is not held out, and for each modality
 `<modality>_held_out.zip`, a job's validation file: up to 128 held-out items of every set, chosen by a fixed seed.
-Sprites become lossless animations. Of the unlabelled real clips every eighth is held out.
+Sprites become lossless animations; in scenes there are some of each, at other places than those of the probe.
 """
 
 import random
@@ -11,16 +11,10 @@ import zipfile
 from pathlib import Path
 
 from app.types import Modality
-from benchmarks.media_quality import SETS, Labelled
+from benchmarks.media_sets import SETS, Labelled, in_scenes, real_clips
 
 EACH = 128
-REAL_CLIPS, EVERY = "intel_clips_112.zip", 8
-
-
-def real_clips(data: Path) -> list[Labelled]:
-    with zipfile.ZipFile(data / REAL_CLIPS) as archive:
-        names = sorted(name for name in archive.namelist() if name.endswith(".mp4"))
-        return [Labelled(archive.read(name), "", place % EVERY == 0) for place, name in enumerate(names)]
+SCENE_SEEDS = (1, 2)
 
 
 def write(path: Path, items: list[Labelled]) -> None:
@@ -28,17 +22,22 @@ def write(path: Path, items: list[Labelled]) -> None:
         for place, item in enumerate(items):
             # Dates are fixed, so that the same items are the same file.
             archive.writestr(zipfile.ZipInfo(f"{place:05}"), item.content)
-    print(path.name, len(items))
+    print(path.name, len(items), flush=True)
 
 
-def main(data: Path, out: Path) -> None:
+def sets(modality: Modality, data: Path) -> dict[str, list[Labelled]]:
+    every = {name: source(data) for name, source in SETS[modality].items()}
+    if modality is Modality.VIDEO:
+        every["sprites in scenes"] = [item for seed in SCENE_SEEDS for item in in_scenes(data, seed)]
+        every["real clips"] = real_clips(data)
+    return every
+
+
+def main(data: Path, out: Path, modalities: list[Modality]) -> None:
     out.mkdir(parents=True, exist_ok=True)
-    for modality, sources in SETS.items():
-        every = {name: source(data) for name, source in sources.items()}
-        if modality is Modality.VIDEO:
-            every["real clips"] = real_clips(data)
+    for modality in modalities:
         held_out: list[Labelled] = []
-        for name, items in every.items():
+        for name, items in sets(modality, data).items():
             write(out / f"{name.replace(' ', '_').lower()}_train.zip", [item for item in items if not item.held_out])
             rest = [item for item in items if item.held_out]
             held_out += random.Random(0).sample(rest, min(EACH, len(rest)))
@@ -46,4 +45,4 @@ def main(data: Path, out: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]), [Modality(name) for name in sys.argv[3:]] or list(SETS))

@@ -31,6 +31,7 @@ from app.training.evaluate import evaluate
 from app.training.job import Material
 from app.training.mixture import order_of
 from app.training.plan import make_plan
+from app.types import Modality
 from benchmarks.media_splits import main as split_media
 from benchmarks.options import Options
 from benchmarks.pretraining.cloze_run import job
@@ -121,7 +122,7 @@ def _operations_of_a_token(model: Any) -> float:
 
 def image_case(options: Options, folder: Path) -> Case:
     rows, steps = 64, _steps(options)
-    split_media(options.data, folder / "media")
+    split_media(options.data, folder / "media", [Modality.IMAGE])
     files = [str(folder / "media" / f"{name}_train.zip") for name in ("caltech-101", "cifar-10")]
     hyperparameters = {
         "max_steps": steps,

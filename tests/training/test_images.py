@@ -65,12 +65,13 @@ def test_a_preset_trains_from_scratch_to_a_servable_folder(job: Build, preset: s
 @pytest.mark.parametrize("options", [{}, {"norm_pix_loss": True}])
 def test_a_model_learns(job: Build, options: dict[str, Any]) -> None:
     hooks = Recorder()
-    given = {"model": "mae-tiny", "decoder_layers": 1, "max_steps": 60, "eval_interval": 30, "crop": 1.0, "flip": False}
-    result = run(job(**given, **PRESET, learning_rate=2e-3, log_interval=10, **options), hooks)
-    losses = hooks.series("train_loss")
+    given = {"model": "mae-tiny", "decoder_layers": 1, "max_steps": 60, "eval_interval": 10, "crop": 1.0, "flip": False}
+    task = job(**given, **PRESET, learning_rate=5e-4, log_interval=10, **options)
+    # Held out is what it trains on: of two dozen random pictures nothing is learnt about others.
+    result = run(replace(task, validation_files=task.training_files), hooks)
+    losses, decibels = hooks.series("train_loss"), hooks.series("eval_psnr")
     assert losses[-1] < losses[0] * 0.9
-    first, last = hooks.series("eval_psnr")
-    assert options or last > first  # of normalised patches, brightness is not learnt
+    assert options or decibels[-1] > decibels[0]  # of normalised patches, brightness is not learnt
     assert all(0 <= share <= 1 for share in hooks.series("data_wait_share"))
     assert load_image(result.folder).space.normalises == bool(options)
 
