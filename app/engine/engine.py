@@ -13,7 +13,7 @@ from app.engine.heavy import Hall
 from app.engine.rounds import THREADS, in_rounds, run_rows, together
 from app.engine.runner import Group, Lane, Runner
 from app.errors import TaskNotSupported
-from app.objectives.base import Heavy, Objective, Prepared, Quick, WarmUp
+from app.objectives.base import Objective, Prepared, WarmUp
 from app.store.store import ModelEntry
 from app.types import Task
 
@@ -74,9 +74,9 @@ class Engine:
         self._active += 1
         self._idle.clear()
         try:
-            if isinstance(lane.handler, Heavy):
+            if lane.heavy:
                 return await self._hall.answer(lane, items, futures)
-            quick = len(items) <= _QUICK and isinstance(lane.handler, Quick) and all(map(lane.handler.is_quick, items))
+            quick = len(items) <= _QUICK and all(map(lane.is_quick, items))
             each = self._here if quick else self._spread
             prepared = await each(lane.handler.prepare, items)
             rows = [row for row in prepared if isinstance(row, Prepared)]

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -19,7 +20,7 @@ from app.devices import free_memory, is_out_of_memory, serving_threads
 from app.engine.batcher import Batch, Batcher, Entry
 from app.engine.observer import EngineObserver
 from app.errors import AppError, NotReady, TooLarge
-from app.objectives.base import TaskHandler
+from app.objectives.base import Heavy, Quick, TaskHandler
 from app.types import Task
 
 _RESTART_DELAY = 1.0  # seconds; a thread that dies at once may not spin
@@ -34,6 +35,16 @@ class Lane:
     model: str
     task: Task
     handler: TaskHandler
+
+    # What a handler adds is asked once: to look for it takes as long as to prepare a short text.
+
+    @cached_property
+    def heavy(self) -> bool:
+        return isinstance(self.handler, Heavy)
+
+    @cached_property
+    def is_quick(self) -> Callable[[Any], bool]:
+        return self.handler.is_quick if isinstance(self.handler, Quick) else lambda item: False
 
 
 @dataclass(frozen=True)

@@ -56,7 +56,7 @@ class ModelStore:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._lock = root / ".lock"
-        self._manifests: dict[Path, tuple[tuple[int, int, int], Manifest | None]] = {}
+        self._known: dict[str, tuple[tuple[int, int, int], ModelEntry | None]] = {}
         self._guard = threading.Lock()
 
     # Reading
@@ -193,32 +193,23 @@ class ModelStore:
         raise self._not_found(name, ModelId(name))
 
     def _entry(self, name: str, version: int) -> ModelEntry | None:
-        path = self.root / name / str(version)
-        manifest = self._manifest(path / MANIFEST)
-        if manifest is None:
-            return None
-        # The place decides: a folder may have been copied here from another store.
-        if (manifest.name, manifest.version) != (name, version):
-            manifest = manifest.model_copy(update={"name": name, "version": version})
-        return ModelEntry(name, version, path, manifest)
-
-    def _manifest(self, path: Path) -> Manifest | None:
-        """The parsed manifest, or None where there is none; parsed again only when the file changed."""
+        """A version that is whole, or None; its manifest is parsed again only when the file changed."""
+        file = f"{self.root}/{name}/{version}/{MANIFEST}"  # not a Path: every request comes by here
         try:
-            stat = path.stat()
+            stat = os.stat(file)
         except (FileNotFoundError, NotADirectoryError):
             with self._guard:
-                self._manifests.pop(path, None)
+                self._known.pop(file, None)
             return None
         signature = (stat.st_ino, stat.st_mtime_ns, stat.st_size)
         with self._guard:
-            known = self._manifests.get(path)
+            known = self._known.get(file)
         if known is not None and known[0] == signature:
             return known[1]
-        manifest = _read_manifest(path)
+        entry = _read_entry(self.root / name / str(version), name, version)
         with self._guard:
-            self._manifests[path] = (signature, manifest)
-        return manifest
+            self._known[file] = (signature, entry)
+        return entry
 
     def _published_as(self, publication_id: str | None, name: str) -> ModelEntry | None:
         if publication_id is None:
@@ -262,9 +253,13 @@ def _version_numbers(folder: Path) -> list[int]:
     return [number for child in _folders(folder) if (number := parse_version(child)) is not None]
 
 
-def _read_manifest(path: Path) -> Manifest | None:
+def _read_entry(path: Path, name: str, version: int) -> ModelEntry | None:
     try:
-        return Manifest.model_validate_json(path.read_bytes())
+        manifest = Manifest.model_validate_json((path / MANIFEST).read_bytes())
     except (FileNotFoundError, ValidationError) as error:
-        _log.warning("%s is not a valid manifest and its model is left out: %s", path, error)
+        _log.warning("%s is not a valid manifest and its model is left out: %s", path / MANIFEST, error)
         return None
+    # The place decides: a folder may have been copied here from another store.
+    if (manifest.name, manifest.version) != (name, version):
+        manifest = manifest.model_copy(update={"name": name, "version": version})
+    return ModelEntry(name, version, path, manifest)

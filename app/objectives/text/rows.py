@@ -42,7 +42,9 @@ class Rows:
 
 def pads(model: PreTrainedModel) -> bool:
     """Whether a batch is padded to its longest text. On a GPU it is: one call a length is slow there."""
-    return model.config.model_type not in _FIRST_POSITION or model.device.type != "cpu"
+    # Of one tensor, not `model.device`, which looks through the modules: it is asked for every text.
+    device = cast(Tensor, model.get_input_embeddings().weight).device
+    return model.config.model_type not in _FIRST_POSITION or device.type != "cpu"
 
 
 def collate(model: PreTrainedModel, texts: Sequence[Sequence[int]], pad_id: int) -> Rows:
