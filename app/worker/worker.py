@@ -68,6 +68,7 @@ class Worker:
             capabilities=capabilities,
         )
         self._stopping = False
+        self._is_away = False
         self._ended = threading.Event()
         self._current: Supervision | None = None
         self._listener: WakeupListener | None = None
@@ -85,7 +86,7 @@ class Worker:
                 self._listener = WakeupListener(self._redis, on_wake=self._work, on_stop=self._stop)
                 self._listener.work(logging_level="WARNING")
             except StorageError as e:
-                _log.warning("Redis is away: %s", e)
+                self._notice_outage(e)
             if not self._stopping:
                 time.sleep(_PAUSE)
         self._ended.set()
@@ -112,14 +113,23 @@ class Worker:
         while not self._ended.wait(self._reconciler.interval):
             try:
                 self._beat()
+                self._notice_outage(None)
             except StorageError as e:
-                _log.warning("Redis is away: %s", e)
+                self._notice_outage(e)
             except Exception:  # without beats this worker's jobs would be taken for lost
                 _log.exception("a beat of worker %s failed", self.id)
         try:
             self._registry.remove(self.id)
         except StorageError as e:
             _log.warning("worker %s could not sign off: %s", self.id, e)
+
+    def _notice_outage(self, error: StorageError | None) -> None:
+        """Says once that Redis is away, and once that it is back: it is tried every second by two threads."""
+        if error is not None and not self._is_away:
+            _log.warning("Redis is away, trying again: %s", error)
+        elif error is None and self._is_away:
+            _log.info("Redis is back")
+        self._is_away = error is not None
 
     def _beat(self) -> None:
         current, listener = self._current, self._listener
