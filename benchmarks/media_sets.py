@@ -10,7 +10,7 @@ from pathlib import Path
 from PIL import Image
 
 from app.types import Modality
-from benchmarks.scenes import compose
+from benchmarks.moved_sprites import moved
 
 REAL_CLIPS, EVERY = "intel_clips_112.zip", 8
 
@@ -60,11 +60,10 @@ def real_clips(data: Path) -> list[Labelled]:
         return [Labelled(archive.read(name), "", place % EVERY == 0) for place, name in enumerate(names)]
 
 
-def in_scenes(data: Path, seed: int = 0) -> list[Labelled]:
-    """The sprites, each somewhere in a real clip; another seed, other places."""
+def moved_sprites(data: Path, seed: int = 0) -> list[Labelled]:
+    """The sprites, each at another size and place; another seed, others."""
     strips = read(data / "sprites_lpc.zip", "label", in_test)
-    backgrounds = [(clip.content, clip.held_out) for clip in real_clips(data)]
-    clips = compose([(each.content, each.held_out) for each in strips], backgrounds, seed)
+    clips = moved([each.content for each in strips], seed)
     return [
         Labelled(animation([Image.fromarray(frame) for frame in frames]), each.label, each.held_out)
         for each, frames in zip(strips, clips, strict=True)
@@ -80,5 +79,5 @@ SETS: dict[Modality, dict[str, Callable[[Path], list[Labelled]]]] = {
         "spoken digits": lambda data: read(data / "fsdd_flac.zip", "digit", in_test),
         "ESC-10": lambda data: read(data / "esc10_16k.zip", "label", lambda row: row["fold"] == "5"),
     },
-    Modality.VIDEO: {"sprites": sprites, "sprites in scenes": in_scenes},
+    Modality.VIDEO: {"sprites": sprites, "moved sprites": moved_sprites},
 }
