@@ -79,6 +79,13 @@ def test_a_stream_has_every_event_and_ends_with_the_job(url: str, jobs: JobStore
     )
 
 
+def test_a_stream_says_why_a_job_waits(url: str, jobs: JobStore, redis: Client) -> None:
+    job_id = jobs.create(make_spec(redis)).id
+    with httpx.stream("GET", url + PATH.format(job_id) + "/events", headers=SSE, timeout=PATIENCE) as answer:
+        shown = next(m for m in parse(answer.iter_lines()) if m.get("event") == "job")
+    assert json.loads(shown["data"])["queue_reason"] == "no worker is running"
+
+
 def test_a_broken_stream_goes_on_where_it_was(url: str, jobs: JobStore, claim: Claim) -> None:
     jobs.append_event(claim, "one")
     jobs.append_event(claim, "two")

@@ -72,6 +72,15 @@ def test_marks_follow_their_words_through_an_edit(page: Page) -> None:
     assert call(page, "views/fill/words.js", moved, "") == {}
 
 
+def test_an_address_may_name_an_older_version(page: Page) -> None:
+    models = [{"id": name, "name": name, "version": 3, "versions": [3, 1]} for name in ("a", "b")]
+    chosen = "Object.fromEntries(['b', 'b@3', 'b@1', 'b@2', null].map(id => [id, m.choose(a, id)]))"
+    found = {
+        asked: (model["id"], model["version"]) for asked, model in call(page, "core/models.js", chosen, models).items()
+    }
+    assert found == {"b": ("b", 3), "b@3": ("b", 3), "b@1": ("b@1", 1), "b@2": ("a", 3), "null": ("a", 3)}
+
+
 def test_marks_survive_an_address(page: Page) -> None:
     marks = {"1": "a,b:c%", "12": "##s"}
     assert call(page, "views/fill/words.js", "m.readMarks(m.writeMarks(a))", marks) == marks

@@ -1,6 +1,7 @@
 """Fill, from a reader's hands: hide, choose, see all masks together, share, copy."""
 
 import json
+import re
 import shlex
 import subprocess
 import sys
@@ -59,6 +60,29 @@ def test_words_are_hidden_and_shown_by_a_click_or_a_key(visit: Visit) -> None:
     page.get_by_label("Text", exact=True).fill("In the savanna the lions chase the striped zebras.")
     expect(page.get_by_role("button", name="zebras, hidden; show it")).to_be_visible()
     expect(masks(page)).to_have_count(1)
+
+
+def test_a_typed_mask_becomes_its_word_and_hides_no_other(visit: Visit) -> None:
+    page = visit.go()
+    text = page.get_by_label("Text", exact=True)
+    text.fill("However [MASK] the lions hunt zebras.")
+    page.get_by_role("button", name="zebras; hide it").click()
+    predicted(page)
+    page.get_by_role("region", name="Mask 1").locator(".candidate").nth(1).click()
+    predicted(page)
+    page.get_by_role("button", name=re.compile("^Mask; take")).click()
+    expect(text).not_to_have_value(re.compile(r"\[MASK\]|##"))
+    expect(page.get_by_role("button", name="zebras, hidden; show it")).to_be_visible()
+    expect(masks(page)).to_have_count(1)
+
+
+def test_a_link_to_the_view_keeps_the_text_in_the_address(visit: Visit) -> None:
+    page = visit.go()
+    page.get_by_label("Text", exact=True).fill("The lions hunt.")
+    expect(page).to_have_url(re.compile("lions"))
+    page.get_by_role("navigation", name="Views").get_by_role("link", name="Fill").click()
+    expect(page).to_have_url(re.compile("lions"))
+    expect(page.get_by_label("Text", exact=True)).to_have_value("The lions hunt.")
 
 
 def test_choosing_a_word_updates_the_other_masks(visit: Visit) -> None:
@@ -141,7 +165,7 @@ def test_a_link_carries_the_whole_state(visit: Visit, browser: Browser, origin: 
 
 
 def test_the_whole_text_is_coloured_by_how_well_it_is_understood(visit: Visit, origin: str) -> None:
-    text = "The capital of France is Paris."
+    text = "😀 The capital of France is Paris."
     page = visit.go()
     page.get_by_label("Text", exact=True).fill(text)
     page.get_by_role("tab", name="Hide words").press("ArrowRight")

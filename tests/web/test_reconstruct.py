@@ -138,12 +138,16 @@ def test_a_video_plays_and_is_painted_moment_by_moment(visit: Visit) -> None:
     for which in range(3):
         expect(films.nth(which)).to_have_js_property("readyState", 4)
     page.get_by_role("button", name=re.compile("^Moment 2")).click()  # which stops it there
+    at = films.first.evaluate("film => film.currentTime")
+    assert at > 0
     expect(page.get_by_role("button", name="Play")).to_be_visible()
     page.get_by_text("Painted").click()
     page.get_by_role("button", name="Show all").click()
     page.get_by_role("button", name="Hide moment 2").click()
     expect(page.get_by_role("button", name="Moment 2, 100% hidden")).to_be_visible()
     one_moment = hidden(page)
+    for which in range(3):  # films of a newer answer, at the same moment
+        expect(films.nth(which)).to_have_js_property("currentTime", at)
     page.get_by_role("application", name="Mask of the video").focus()
     page.get_by_role("button", name=re.compile("^Moment 1")).click()
     page.get_by_role("application", name="Mask of the video").press("Space")  # a patch, at all moments
@@ -151,6 +155,19 @@ def test_a_video_plays_and_is_painted_moment_by_moment(visit: Visit) -> None:
     assert hidden(page) > one_moment
     visit.check_accessibility()
     visit.check_width()
+
+
+def test_a_strategy_stays_with_its_kind(visit: Visit) -> None:
+    page = visit.go("#/reconstruct?example=walk&strategy=frame")
+    expect(page.get_by_role("heading", name=re.compile(r"dB PSNR"))).to_be_visible()
+    expect(page.get_by_label("Strategy")).to_have_value("frame")
+    page.get_by_role("button", name="Example: Sunflower").click()
+    expect(page.get_by_text("12 of 16 patches are hidden")).to_be_visible()
+    expect(page).not_to_have_url(re.compile("strategy"))
+    page.evaluate("location.hash = '#/reconstruct?example=leopard&ratio=0.5'")  # as an edit of the address
+    expect(page.get_by_text("8 of 16 patches are hidden")).to_be_visible()
+    expect(page.get_by_role("button", name="Example: Leopard")).to_have_attribute("aria-pressed", "true")
+    expect(page.get_by_role("alert")).to_have_count(0)
 
 
 def test_a_file_of_ones_own_is_shown_and_a_broken_one_is_explained(visit: Visit, tmp_path: Path) -> None:

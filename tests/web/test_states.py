@@ -68,6 +68,9 @@ def test_a_key_is_asked_for_and_kept_for_the_tab_only(browser: Browser, serve: S
         dialog.get_by_label("API key").press("Enter")
         expect(dialog.get_by_text("The server does not know this key.")).to_be_visible()
         visit.check_accessibility()
+        dialog.get_by_label("API key").fill("right\u200b")  # no header can carry it
+        dialog.get_by_role("button", name="Continue").click()
+        expect(dialog.get_by_text("a character that no key can have")).to_be_visible()
         dialog.get_by_label("API key").fill("right")
         dialog.get_by_role("button", name="Continue").click()
         expect(dialog).to_have_count(0)

@@ -12,14 +12,14 @@ from app.api import sse
 from app.api.deps import JobsDep, ServicesDep
 from app.api.ranges import parse_range
 from app.api.schemas.job_watch import DeliveryList, MetricSeriesList, delivery_object, series_object
-from app.api.schemas.jobs import EventList, event_object, job_object
+from app.api.schemas.jobs import EventList, JobObject, event_object, job_object
 from app.errors import InvalidValue, JobNotFound, NotFound
 from app.jobs.connection import StorageError
 from app.jobs.feed import EventFeed
 from app.jobs.logs import AttemptLog
 from app.jobs.metrics import downsample
 from app.jobs.queue import JobStore
-from app.jobs.spec import FINAL_STATES, JobEvent, JobState
+from app.jobs.spec import FINAL_STATES, Job, JobEvent, JobState
 
 _END = "-end"  # what the id of a stream's last message has behind that of the event before it
 _LOG_INTERVAL = 0.5  # seconds between two looks at a log that grows
@@ -54,7 +54,7 @@ async def list_events(
         if await run_in_threadpool(_has_ended, jobs, job_id, cursor):
             return Response(status_code=204)  # tells a browser's EventSource not to come back
     await run_in_threadpool(jobs.events, job_id, cursor, 1)  # what is wrong is told before the stream begins
-    return sse.stream(_messages(services.need_feed(), job_id, cursor))
+    return sse.stream(_messages(services.need_feed(), jobs, job_id, cursor))
 
 
 def _has_ended(jobs: JobStore, job_id: str, after: str) -> bool:
@@ -63,7 +63,7 @@ def _has_ended(jobs: JobStore, job_id: str, after: str) -> bool:
     return final and not jobs.events(job_id, after, 1)[0]
 
 
-async def _messages(feed: EventFeed, job_id: str, after: str | None) -> AsyncIterator[bytes]:
+async def _messages(feed: EventFeed, jobs: JobStore, job_id: str, after: str | None) -> AsyncIterator[bytes]:
     yield sse.RETRY
     last = after or ""
     try:
@@ -75,10 +75,17 @@ async def _messages(feed: EventFeed, job_id: str, after: str | None) -> AsyncIte
                 yield sse.message(news.type, event_object(news).model_dump_json(), news.id)
             else:
                 ended = news.state in FINAL_STATES
-                text = job_object(news).model_dump_json()
+                text = (await run_in_threadpool(_shown, jobs, news)).model_dump_json()
                 yield sse.message("end", text, last + _END) if ended else sse.message("job", text)
     except JobNotFound:  # deleted meanwhile
         return
+
+
+def _shown(jobs: JobStore, job: Job) -> JobObject:
+    try:
+        return job_object(job, jobs.queue_reasons([job]).get(job.id))
+    except StorageError:
+        return job_object(job)
 
 
 def get_metrics(

@@ -2,7 +2,11 @@
 import { signal } from "./html.js";
 import { session } from "./storage.js";
 
-export const key = signal(session.get("key"));
+/** Whether a header can carry it, which holds no other letters. */
+export const isSendable = (text) => /^[\x20-\x7e]+$/.test(text);
+
+const kept = session.get("key");
+export const key = signal(kept && isSendable(kept) ? kept : null);
 
 /** null, or what the dialog asks: {wrong, answer(key), forget()}. */
 export const keyPrompt = signal(null);

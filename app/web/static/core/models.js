@@ -28,9 +28,17 @@ export function able(task, modality = null) {
   return (models.value ?? []).filter((model) => model.tasks.includes(task) && (!modality || model.modality === modality));
 }
 
-/** Which of `among` an address means; the first one if it means none. */
+/** Which of `among` an address means, an older version of one included; the first one if it means none. */
 export function choose(among, id) {
-  return among.find((model) => model.id === id || `${model.name}@${model.version}` === id) ?? among[0] ?? null;
+  const listed = among.find((model) => model.id === id || `${model.name}@${model.version}` === id);
+  return listed ?? olderVersion(among, id) ?? among[0] ?? null;
+}
+
+/** The list has the latest version of each model only, and a link may name any. */
+function olderVersion(among, id) {
+  const [, name, number] = /^(.+)@(\d+)$/.exec(id ?? "") ?? [];
+  const model = among.find((each) => each.name === name && each.versions.includes(Number(number)));
+  return model && { ...model, id, version: Number(number), loaded: false };
 }
 
 effect(() => {

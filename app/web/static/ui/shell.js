@@ -2,7 +2,7 @@
 import { busy, slow } from "../core/api.js";
 import { connection } from "../core/connection.js";
 import { html, useEffect, useRef, useState } from "../core/html.js";
-import { forgetKey, key, keyPrompt } from "../core/keys.js";
+import { forgetKey, isSendable, key, keyPrompt } from "../core/keys.js";
 import { link, route } from "../core/router.js";
 import { nextTheme, theme } from "../core/theme.js";
 import { VIEWS } from "../views.js";
@@ -21,7 +21,7 @@ export function Shell() {
     document.title = view ? `${view.title} · Cloze` : "Cloze";
     if (!first.current) main.current.focus({ preventScroll: true });
     first.current = false;
-  }, [route.value.view]);
+  }, [route.value.view, route.value.segments.join("/")]);
   return html`
     <a class="skip" href="#main" onClick=${(e) => (e.preventDefault(), main.current.focus())}>Skip to content</a>
     <${Header} />
@@ -75,18 +75,21 @@ function BusyBanner({ until }) {
 
 function KeyDialog() {
   const [given, setGiven] = useState("");
+  const [odd, setOdd] = useState(false);
   const prompt = keyPrompt.value;
   if (!prompt) return null;
   const submit = (event) => {
     event.preventDefault();
     if (!given.trim()) return;
+    setOdd(!isSendable(given.trim()));
+    if (!isSendable(given.trim())) return;
     setGiven("");
     prompt.answer(given);
   };
   return html`<${Dialog} title="This server asks for an API key">
     <form onSubmit=${submit}>
       <${TextField} label="API key" type="password" value=${given} onInput=${setGiven} autocomplete="off" autofocus
-        error=${prompt.wrong ? "The server does not know this key." : undefined}
+        error=${odd ? "This has a character that no key can have; an invisible one may have come along." : prompt.wrong ? "The server does not know this key." : undefined}
         hint="Kept until this tab is closed, and sent to this server only." />
       <div class="row end"><${Button} kind="primary" type="submit" disabled=${!given.trim()}>Continue<//></div>
     </form>

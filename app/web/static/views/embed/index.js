@@ -28,6 +28,7 @@ export function EmbedView() {
     state.read();
   });
   useSignalEffect(() => {
+    route.value; // as in Fill: a link to this view names no texts
     const model = choose(able("embeddings"), state.model.value);
     if (model) question(model);
     state.write();
@@ -80,8 +81,10 @@ async function add(files, kind) {
   if (files.reduce((sum, file) => sum + file.size, taken) > room) {
     return toast(`Together these are larger than the ${bytes(room)} that one request may carry.`, "failed");
   }
-  const read = await Promise.all(files.map(async (file) => ({ name: file.name, kind, size: file.size, url: URL.createObjectURL(file), uri: await dataUri(file) })));
-  state.files.value = [...state.files.value, ...read];
+  const read = await Promise.allSettled(files.map(async (file) => ({ name: file.name, kind, size: file.size, uri: await dataUri(file), url: URL.createObjectURL(file) })));
+  const failed = files.filter((_, at) => read[at].status === "rejected");
+  if (failed.length) toast(`Not a file that can be read: ${failed.map((file) => file.name).join(", ")}`, "failed");
+  state.files.value = [...state.files.value, ...read.flatMap((each) => (each.status === "fulfilled" ? [each.value] : []))];
 }
 
 /** What is asked about: [{label, input, url?}] */
@@ -98,7 +101,7 @@ function question(model, again = false) {
     answer.about = undefined; // what is cleared is asked for again
     return answer.clear();
   }
-  const about = JSON.stringify([model.id, items.map((item) => item.label)]);
+  const about = JSON.stringify([model.id, model.version, items.map((item) => item.url ?? item.label)]);
   if (!again && answer.about === about) return undefined;
   const first = answer.about === undefined;
   answer.about = about;

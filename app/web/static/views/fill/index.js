@@ -26,6 +26,7 @@ const EXAMPLES = [
 
 const answer = latest();
 let askedFor = null; // the request that `answer` is of, or will be
+let askedOf = null; // and the model's version
 let typing = false;
 
 export function FillView() {
@@ -36,6 +37,7 @@ export function FillView() {
   });
   useSignalEffect(() => {
     const chosen = choose(able("fill-mask"), state.model.value);
+    route.value; // a link of the page to this view names no text: what is shown belongs into the address again
     if (chosen && state.tab.value === "fill") question(chosen);
     state.write();
   });
@@ -90,7 +92,7 @@ function Filled({ model }) {
     ${asking && !model.loaded && html`<${Waiting}>Loading ${model.id} into memory; the first answer takes longer…<//>`}
     ${state.masks.value.length === 0
       ? html`<p class="muted">Nothing is hidden. Click a word to see what the model would put in its place.</p>`
-      : html`<${Candidates} filled=${filled} stale=${asking} />`}
+      : html`<${Candidates} filled=${filled} stale=${asking || answer.error.value} />`}
     ${askedFor && html`<${Details} summary="This request as code"><${Snippets} request=${askedFor} /><//>`}
     <p class="visually-hidden" role="status" aria-live="polite">${asking ? "" : filled.spoken}</p>
   </div>`;
@@ -103,8 +105,9 @@ function question(chosen, again = false) {
     askedFor = null;
     return answer.clear();
   }
-  if (!again && JSON.stringify(request) === JSON.stringify(askedFor)) return undefined;
+  if (!again && chosen.version === askedOf && JSON.stringify(request) === JSON.stringify(askedFor)) return undefined;
   askedFor = request;
+  askedOf = chosen.version;
   const about = { masks: state.masks.value, picks: state.picks.value };
   return answer.run(async (signal) => {
     const given = await ask(request.path, request.body, { signal });

@@ -1,7 +1,7 @@
 // What the view is about, kept while other views are open, and in the address so that it can be shared.
 import { batch, computed, signal } from "../../core/html.js";
 import { route, setParams } from "../../core/router.js";
-import { follow, isMask, readMarks, split, writeMarks } from "./words.js";
+import { follow, isMask, readMarks, rewrite, split, writeMarks } from "./words.js";
 
 export const FOUNDING = "The [MASK] chase the [MASK] in the savanna.";
 const LONGEST_SHARED = 6000; // characters; longer texts stay out of the address
@@ -34,7 +34,7 @@ export function toggle(word, standing) {
     const { [word.index]: _, ...otherPicks } = picks.value;
     picks.value = otherPicks;
     if (word.literal) {
-      if (standing) text.value = text.value.slice(0, word.start) + standing + text.value.slice(word.end);
+      if (standing) edit(rewrite(text.value, words.value, [], (each) => (each.index === word.index ? standing : each.text)));
     } else if (hidden.value[word.index]) {
       const { [word.index]: __, ...others } = hidden.value;
       hidden.value = others;

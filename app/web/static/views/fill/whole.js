@@ -54,12 +54,20 @@ export function WholeText({ model, filled }) {
 
 /** The words of a scored text: {…word, share, rank, candidates}; those that the model did not read have no share. */
 function judge({ text, score }) {
+  const unit = unitsOf(text);
   return split(text).map((word) => {
-    const tokens = score.tokens.filter((token) => token.start !== null && token.start >= word.start && token.end <= word.end);
+    const tokens = score.tokens.filter((token) => token.start !== null && unit[token.start] >= word.start && unit[token.end] <= word.end);
     if (!tokens.length) return { ...word, share: null };
     const logProb = tokens.reduce((sum, token) => sum + token.log_prob, 0);
     return { ...word, share: Math.exp(logProb), pieces: tokens.length, rank: tokens[0].rank, candidates: tokens[0].candidates ?? [] };
   });
+}
+
+/** Where each character begins, and the text ends, in JavaScript's units: the server counts an emoji once. */
+function unitsOf(text) {
+  const units = [0];
+  for (const character of text) units.push(units.at(-1) + character.length);
+  return units;
 }
 
 function Scored({ scored, chosen, choose, stale }) {

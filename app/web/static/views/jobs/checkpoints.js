@@ -16,7 +16,7 @@ export function Checkpoints({ job, messages }) {
   const path = `${JOBS}/${job.id}/checkpoints`;
   useEffect(() => {
     const controller = new AbortController();
-    get(`${path}?limit=100`, { signal: controller.signal }).then((page) => setFound(page.data), (failed) => isAbort(failed) || setError(failed));
+    get(`${path}?limit=100`, { signal: controller.signal }).then((page) => (setFound(page.data), setError(null)), (failed) => isAbort(failed) || setError(failed));
     return () => controller.abort();
   }, [job.id, job.status, messages]);
   const publish = async (checkpoint) => {

@@ -33,7 +33,9 @@ export function ComparePage() {
         setError(null);
         if (found.some(({ job }) => ["queued", "running"].includes(job.status))) timer = setTimeout(look, AGAIN);
       } catch (failed) {
-        if (!isAbort(failed) && !signal.aborted) setError(failed);
+        if (isAbort(failed) || signal.aborted) return;
+        setError(failed);
+        timer = setTimeout(look, AGAIN);
       }
     };
     void look();

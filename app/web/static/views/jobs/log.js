@@ -13,6 +13,7 @@ export function Log({ job }) {
   const [text, setText] = useState(null);
   const [error, setError] = useState(null);
   const place = useRef();
+  const atEnd = useRef(true); // who has scrolled up to read stays there
   const ended = hasEnded(job);
   useEffect(() => {
     const controller = new AbortController();
@@ -34,12 +35,13 @@ export function Log({ job }) {
     return () => controller.abort();
   }, [job.id, job.attempts, ended]);
   useLayoutEffect(() => {
-    if (place.current) place.current.scrollTop = place.current.scrollHeight;
+    if (place.current && atEnd.current) place.current.scrollTop = place.current.scrollHeight;
   }, [text]);
   if (error?.status === 404) return html`<p class="muted">${job.attempts ? error.message : "No worker has begun this job yet, so there is no log."}</p>`;
   if (error) return html`<${ErrorNote} error=${error} />`;
   if (text === null) return html`<${Waiting} />`;
-  return html`<pre class="log" ref=${place} tabindex="0" aria-label="Log"><code>${text || "Nothing has been printed yet."}</code></pre>`;
+  return html`<pre class="log" ref=${place} tabindex="0" aria-label="Log"
+    onScroll=${({ target }) => (atEnd.current = target.scrollHeight - target.scrollTop - target.clientHeight < 10)}><code>${text || "Nothing has been printed yet."}</code></pre>`;
 }
 
 const TIME = new Intl.DateTimeFormat("en-GB", { timeStyle: "medium" });

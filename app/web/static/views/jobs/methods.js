@@ -10,7 +10,10 @@ let asked = null;
 
 export function loadMethods() {
   asked ??= get("/v1/pretraining/methods").then(
-    (found) => (methods.value = found.data),
+    (found) => {
+      methods.value = found.data;
+      methodsError.value = null;
+    },
     (failed) => {
       methodsError.value = failed;
       asked = null;

@@ -7,6 +7,8 @@ import { hasEnded } from "./states.js";
 export const JOBS = "/v1/pretraining/jobs";
 const FLUSH = 200; // ms: what comes faster is drawn together
 const KEPT = 500; // messages
+const PAGE = 1000; // events
+const PAGES = 20; // that are looked through for messages: metrics stand between them
 
 /** {job, messages, series, artifacts, error: signals; start(), stop(), put(job)} */
 export function watch(id) {
@@ -26,15 +28,15 @@ export function watch(id) {
     const { signal: aborted } = controller;
     error.value = null;
     try {
-      const [record, page] = await Promise.all([get(path, { signal: aborted }), get(`${path}/events?limit=200`, { signal: aborted })]);
-      last = page.data[0]?.id ?? null;
+      const [record, told] = await Promise.all([get(path, { signal: aborted }), toldSoFar(path, aborted)]);
+      last = told.last;
       const [metrics, files] = await Promise.all([
         get(`${path}/metrics?max_points=1000`, { signal: aborted }),
         get(`${path}/artifacts`, { signal: aborted }),
       ]);
       batch(() => {
         job.value = record;
-        messages.value = page.data.filter((event) => event.type === "message").reverse();
+        messages.value = told.messages;
         series.value = new Map(metrics.data.map(({ key, points }) => [key, points.map(({ step, value }) => ({ x: step, y: value }))]));
         artifacts.value = files.data.map((each) => each.name);
       });
@@ -89,6 +91,21 @@ export function watch(id) {
   }
 
   return { job, messages, series, artifacts, error, start, stop, put };
+}
+
+/** {messages: the newest of them, the oldest first; last: the id of the newest event}. */
+async function toldSoFar(path, aborted) {
+  const messages = [];
+  let last = null;
+  let after = "";
+  for (let at = 0; at < PAGES && messages.length < KEPT; at++) {
+    const page = await get(`${path}/events?limit=${PAGE}${after}`, { signal: aborted });
+    last ??= page.data[0]?.id ?? null;
+    messages.push(...page.data.filter((event) => event.type === "message"));
+    if (!page.has_more) break;
+    after = `&after=${encodeURIComponent(page.data.at(-1).id)}`;
+  }
+  return { messages: messages.slice(0, KEPT).reverse(), last };
 }
 
 /** Points behind the others; a step that is done again takes the place of all from there on. */

@@ -52,7 +52,7 @@ function Spectrogram({ title, note, picture, sound, alt, predicted, onSize, onSe
       ${children}
       ${at !== null && html`<i class="playhead" style=${{ left: `${at * 100}%` }}></i>`}</div>
     ${sound && html`<audio ref=${audio} src=${sound} preload="metadata" onPlay=${() => setAt(0)} onPause=${() => setAt(null)}
-      onEnded=${() => setAt(null)} onLoadedMetadata=${(e) => onSeconds?.(e.target.duration)}></audio>`}
+      onEnded=${() => setAt(null)} onEmptied=${() => setAt(null)} onLoadedMetadata=${(e) => onSeconds?.(e.target.duration)}></audio>`}
   </figure>`;
 }
 

@@ -1,6 +1,6 @@
 // Reconstruct: hide a part of a picture, a sound or a video, and see what the model makes of it.
 import { isAbort } from "../../core/api.js";
-import { html, untracked, useEffect, useRef, useState } from "../../core/html.js";
+import { batch, html, useEffect, useRef, useState } from "../../core/html.js";
 import { able, choose, models, modelsError, refreshModels } from "../../core/models.js";
 import { link, route, setParams } from "../../core/router.js";
 import { Details } from "../../ui/controls.js";
@@ -31,10 +31,6 @@ export function ReconstructView() {
   const model = choose(among, state.modelId.value);
   useQuestions(model);
 
-  const onFile = async (file) => {
-    state.answer.clear();
-    state.show({ file, kind: await kindOf(file), example: null });
-  };
   return html`<div class="view">
     <div class="view-head"><div>
       <h1>Reconstruct</h1>
@@ -102,41 +98,49 @@ function NoModel({ kind }) {
     <a class="button primary" href=${link("jobs", ["new"], { modality: kind })}>Train a model<//><//></div>`;
 }
 
-async function showExample(example) {
+let wanted = 0; // how often an item was asked for: what is read slowly may not take the place of a later one
+let written = null; // the address as this view has last made it
+
+/** `read` gives the item; `take` is called with it, unless another was asked for meanwhile. */
+async function bring(read, take) {
+  const own = ++wanted;
   try {
-    const file = await fetchExample(example);
-    state.answer.clear();
-    state.show({ file, kind: example.kind, example: example.id });
+    const item = await read();
+    if (own !== wanted) return;
+    batch(() => {
+      state.answer.clear();
+      take(item);
+    });
   } catch (error) {
-    if (!isAbort(error)) toastError(error);
+    if (own === wanted && !isAbort(error)) toastError(error);
   }
 }
 
+const onFile = (file) => bring(async () => ({ file, kind: await kindOf(file), example: null }), state.show);
+
+const readExample = async (example) => ({ file: await fetchExample(example), kind: example.kind, example: example.id });
+
+const showExample = (example) => bring(() => readExample(example), state.show);
+
 /** Between the address and the state: read when the view opens or the address is edited, written when the state changes. */
 function useAddress() {
-  const opened = useRef(false);
+  const given = JSON.stringify(route.value.params);
   useEffect(() => {
     const { params } = route.peek();
-    if (!opened.current) {
-      opened.current = true;
-      if (Object.keys(params).length) state.readParams(params);
-    }
+    if (given === written || !Object.keys(params).length) return;
     const example = EXAMPLES.find((each) => each.id === params.example);
-    if (example && state.item.peek()?.example !== example.id) {
-      untracked(async () => {
-        try {
-          const file = await fetchExample(example);
-          state.item.value = { file, kind: example.kind, example: example.id };
-        } catch (error) {
-          toastError(error);
-        }
-      });
-    }
-  }, [route.value.params.example]);
+    if (!example || state.item.peek()?.example === example.id) return state.readParams(params);
+    void bring(() => readExample(example), (item) => {
+      state.readParams(params);
+      state.item.value = item;
+    });
+  }, [given]);
   const params = state.toParams();
   useEffect(() => {
-    if (state.item.peek()) setParams(params);
-  }, [JSON.stringify(params)]);
+    if (!state.item.peek()) return;
+    setParams(params);
+    written = JSON.stringify(route.peek().params);
+  }, [JSON.stringify(params), given]);
 }
 
 /** Asks whenever what is asked for has changed. */
@@ -148,5 +152,5 @@ function useQuestions(model) {
     const fresh = before.current !== state.item.value;
     before.current = state.item.value;
     state.reconstruct(model, fresh ? 0 : state.mode.value === "painted" ? PAINTING : QUICK);
-  }, [state.item.value, model?.id, fields]);
+  }, [state.item.value, model?.id, model?.version, fields]);
 }

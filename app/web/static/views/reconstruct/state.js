@@ -57,6 +57,7 @@ export function show(next) {
       painted.value = null;
       ranges.value = [];
       mode.value = "random";
+      if (item.value.kind !== next.kind) strategy.value = ""; // each kind has its own
     }
     item.value = next;
   });

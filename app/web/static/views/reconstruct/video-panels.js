@@ -33,11 +33,16 @@ export function VideoPanels({ answer, mask, brush, stale }) {
     return () => cancelAnimationFrame(frame);
   }, [playing, answer]);
 
+  const goTo = (film, to) => {
+    if (film.duration) film.currentTime = Math.min(to, 0.999) * film.duration;
+  };
   const seek = (to) => {
     setPlaying(false);
     setShare(to);
-    for (const film of films) if (film.current.duration) film.current.currentTime = Math.min(to, 0.999) * film.current.duration;
+    for (const film of films) goTo(film.current, to);
   };
+  // A newer answer brings other films; who looks at a moment goes on looking at it.
+  const onReady = (event) => playing || goTo(event.target, share);
   const offsets = (cells) => {
     const covered = whole === "all" ? Array.from({ length: moments }, (_, at) => at) : [moment];
     return covered.flatMap((at) => cells.map(([x, y]) => (at * rows + y) * columns + x));
@@ -50,13 +55,13 @@ export function VideoPanels({ answer, mask, brush, stale }) {
 
   return html`<div class=${`stack ${stale ? "awaiting" : ""}`}>
     <div class="triptych">
-      <${Film} film=${films[0]} title="Original" src=${answer.media.original} />
-      <${Film} film=${films[1]} title="Masked" note="what the model sees; paint here" src=${answer.media.original}>
+      <${Film} film=${films[0]} title="Original" src=${answer.media.original} onReady=${onReady} />
+      <${Film} film=${films[1]} title="Masked" note="what the model sees; paint here" src=${answer.media.original} onReady=${onReady}>
         <${Painter} label="Mask of the video" columns=${columns} rows=${rows} brush=${brush}
           hidden=${(x, y) => isHidden((moment * rows + y) * columns + x)}
           describe=${(x, y) => `Moment ${moment + 1}, row ${y + 1}, column ${x + 1}`}
           onPaint=${(cells, value) => paint(offsets(cells), value)} /><//>
-      <${Film} film=${films[2]} title="Predicted" note="what it makes of that" predicted src=${answer.media.predicted} />
+      <${Film} film=${films[2]} title="Predicted" note="what it makes of that" predicted src=${answer.media.predicted} onReady=${onReady} />
     </div>
     <div class="transport">
       <${Button} icon=${playing ? "pause" : "play"} aria-label=${playing ? "Pause" : "Play"} onClick=${() => setPlaying(!playing)} />
@@ -74,9 +79,9 @@ export function VideoPanels({ answer, mask, brush, stale }) {
   </div>`;
 }
 
-function Film({ film, title, note, src, predicted, children }) {
+function Film({ film, title, note, src, predicted, onReady, children }) {
   return html`<figure class=${`picture ${predicted ? "predicted" : ""}`}>
-    <div class="picture-frame"><video ref=${film} src=${src} aria-label=${title} muted loop playsinline preload="auto"></video>${children}</div>
+    <div class="picture-frame"><video ref=${film} src=${src} aria-label=${title} muted loop playsinline preload="auto" onLoadedMetadata=${onReady}></video>${children}</div>
     <figcaption>${title} ${note && html`<span class="muted">${note}</span>`}</figcaption>
   </figure>`;
 }
