@@ -66,6 +66,9 @@ def main() -> None:
     except AppError as error:
         typer.echo(f"cloze: {error.message}", err=True)
         sys.exit(1)
+    except OSError as error:  # a folder that cannot be written, say
+        typer.echo(f"cloze: {error}", err=True)
+        sys.exit(1)
     except ValidationError as error:  # only Settings are validated here
         for problem in error.errors():
             # A rule over several settings has no place, and names them itself.

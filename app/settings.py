@@ -69,6 +69,20 @@ class Settings(BaseSettings):
     def _split(cls, value: object) -> object:
         return tuple(k.strip() for k in value.split(",") if k.strip()) if isinstance(value, str) else value
 
+    @field_validator("api_keys")
+    @classmethod
+    def _check_keys(cls, keys: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(key.isascii() and key.isprintable() for key in keys):
+            raise ValueError("a key has letters of ASCII only: no header can carry others")
+        return keys
+
+    @field_validator("redis_url")
+    @classmethod
+    def _check_redis_url(cls, url: str | None) -> str | None:
+        if url and not url.startswith(("redis://", "rediss://", "unix://")):
+            raise ValueError("expected redis://HOST:PORT/0, rediss://… or unix://…")
+        return url
+
     @model_validator(mode="after")
     def _check_webhook(self) -> Self:
         if self.webhook_url and not self.webhook_secret:

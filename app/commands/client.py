@@ -18,7 +18,9 @@ from app.settings import Settings
 
 Url = Annotated[
     str | None,
-    typer.Option(envvar="CLOZE_URL", show_default=False, help="The server; http://127.0.0.1:8000 by default."),
+    typer.Option(
+        envvar="CLOZE_URL", show_default=False, help="The server; by default that of CLOZE_HOST and CLOZE_PORT."
+    ),
 ]
 ApiKey = Annotated[
     str | None, typer.Option(envvar="CLOZE_API_KEY", show_default=False, help="Where the server asks for a key.")
@@ -48,6 +50,8 @@ class ApiClient:
             self._http = httpx.Client(base_url=self.url, headers=headers, timeout=_TIMEOUT, transport=transport)
         except httpx.InvalidURL as error:
             raise InvalidValue(f"{self.url!r} is not a URL: {error}") from error
+        except UnicodeError as error:
+            raise InvalidValue("the API key has a letter that no header can carry") from error
 
     def __enter__(self) -> Self:
         return self
@@ -113,11 +117,13 @@ class ApiClient:
             raise NoServer(f"no server at {self.url}; start one with: make serve") from error
         except httpx.TransportError as error:
             raise ServerUnreachable(f"the connection to {self.url} broke: {error or type(error).__name__}") from error
+        except (httpx.InvalidURL, ValueError) as error:  # an infinite number, text that is no UTF-8
+            raise InvalidValue(f"this cannot be sent: {error}") from error
 
 
 def default_url(settings: Settings) -> str:
-    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.host, settings.host)  # noqa: S104 - not bound here
-    return f"http://{host}:{settings.port}"
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104 - not bound here
+    return f"http://[{host}]:{settings.port}" if ":" in host else f"http://{host}:{settings.port}"
 
 
 def read_answer(response: httpx.Response) -> Any:

@@ -19,16 +19,21 @@ def pretrain(
         list[str],
         typer.Argument(
             metavar="FILE[=WEIGHT]...",
-            help="Text: .txt, .jsonl, .json, .csv, .parquet; also .gz .xz .zst .zip."
-            " An epoch sees the documents of a file as often as its weight says, 1 by default.",
+            help="Text: .txt, .jsonl, .json, .csv, .parquet; also .gz .xz .zst .zip. Pictures, sounds and videos:"
+            " .zip or .tar of files. An epoch sees a file as often as its weight says, 1 by default.",
         ),
     ],
     model: Annotated[
-        str, typer.Option("--model", "-m", help="A stored model to continue, or a preset from scratch: bert-mini, …")
+        str,
+        typer.Option(
+            "--model", "-m", help="A stored model to continue, or a preset from scratch: bert-mini, mae-tiny, …"
+        ),
     ],
     name: Annotated[str | None, typer.Option(help="Publish the result under this name.")] = None,
     validation: Annotated[Path | None, typer.Option(help="Held-out data; else a share is held out.")] = None,
-    method: Annotated[str, typer.Option(help="What is learnt; mlm is masked language modelling.")] = "mlm",
+    method: Annotated[
+        str | None, typer.Option(help="What is learnt: mlm, mae, …; by default what suits --model.")
+    ] = None,
     max_steps: Annotated[int | None, typer.Option(help="End after so many steps.")] = None,
     epochs: Annotated[float | None, typer.Option(help="End after so many passes over the data.")] = None,
     max_minutes: Annotated[float | None, typer.Option(help="End after so many minutes.")] = None,
@@ -46,9 +51,7 @@ def pretrain(
     hyperparameters = {key: value for key, value in named.items() if value is not None}
     hyperparameters |= dict(map(parse_setting, values or []))
     with ApiClient(url, api_key) as client:
-        job = _submit(
-            client, list(map(parse_file, files)), validation, model, name, {"type": method, method: hyperparameters}
-        )
+        job = _submit(client, list(map(parse_file, files)), validation, model, name, method, hyperparameters)
         if as_json and not watch:
             print_json(job)
         elif not watch:
@@ -64,10 +67,12 @@ def _submit(
     validation: Path | None,
     model: str,
     name: str | None,
-    method: dict[str, Any],
+    method: str | None,
+    hyperparameters: dict[str, Any],
 ) -> dict[str, Any]:
-    kind = method["type"]
-    body: dict[str, Any] = {"model": model, "method": {"type": kind, kind: {"hyperparameters": method[kind]}}}
+    body: dict[str, Any] = {"model": model, "hyperparameters": hyperparameters}
+    if method is not None:
+        body["method"] = {"type": method}
     if name is not None:
         body["name"] = name
     client.get("/v1/models")  # no server or a wrong key: said before a large file is sent

@@ -46,7 +46,10 @@ def import_model(
     Raises InvalidModel for what cannot be served, ModelNotFound and NotReady for a failing download.
     """
     check_name(name)
-    folder = Path(source).expanduser()
+    try:
+        folder = Path(source).expanduser()
+    except RuntimeError as error:  # ~NAME, where nobody has that name
+        raise InvalidValue(f"{source!r} is not a folder: {error}", param="source") from error
     origin = source
     if not folder.is_dir():
         if not allow_hub:

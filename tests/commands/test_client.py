@@ -47,6 +47,17 @@ def test_upload_streams_a_file(tmp_path: Path) -> None:
     assert client(handler).upload(tmp_path / "data.txt") == "file-1"
 
 
+def test_what_cannot_be_sent_is_told() -> None:
+    with pytest.raises(InvalidValue, match="cannot be sent"):
+        answering(200).post("/v1/x", {"a": float("inf")})
+    with pytest.raises(InvalidValue, match="cannot be sent"):
+        answering(200).post("/v1/x", {"a": "caf\udce9"})
+    with pytest.raises(InvalidValue, match="cannot be sent"):
+        answering(200).get("/v1/x/1\r\n")
+    with pytest.raises(InvalidValue, match="API key"):
+        client(lambda request: httpx.Response(200), "schlüssel")
+
+
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     with pytest.raises(InvalidValue, match=r"none\.txt: No such file or directory"):
         answering(200).upload(tmp_path / "none.txt")
@@ -92,7 +103,12 @@ def test_what_is_no_url(url: str) -> None:
 
 @pytest.mark.parametrize(
     ("host", "url"),
-    [("127.0.0.1", "http://127.0.0.1:9"), ("0.0.0.0", "http://127.0.0.1:9"), ("::", "http://[::1]:9")],
+    [
+        ("127.0.0.1", "http://127.0.0.1:9"),
+        ("0.0.0.0", "http://127.0.0.1:9"),
+        ("::", "http://[::1]:9"),
+        ("fe80::2", "http://[fe80::2]:9"),
+    ],
 )
 def test_the_default_url_follows_the_settings(host: str, url: str) -> None:
     assert default_url(Settings(host=host, port=9)) == url

@@ -44,6 +44,15 @@ def test_files_have_weights(sent: list[dict[str, Any]], tmp_path: Path, monkeypa
     assert sent[0]["training_files"] == [{"id": "file-1", "weight": 2.5}, "file-2", "file-3"]
 
 
+def test_the_server_chooses_the_method_unless_it_is_named(sent: list[dict[str, Any]], tmp_path: Path) -> None:
+    (tmp_path / "a.zip").write_bytes(b"")
+    for named in ([], ["--method", "simmim"]):
+        options = ["pretrain", str(tmp_path / "a.zip"), "-m", "mae-tiny", "--max-steps", "3", *named]
+        assert CliRunner().invoke(cli.app, options).exit_code == 0
+    assert "method" not in sent[0] and sent[1]["method"] == {"type": "simmim"}
+    assert sent[0]["hyperparameters"] == sent[1]["hyperparameters"] == {"max_steps": 3}
+
+
 @pytest.mark.parametrize("weight", ["0", "-1", "nan", "inf"])
 def test_a_weight_is_a_number_above_zero(weight: str) -> None:
     with pytest.raises(InvalidValue, match="above 0"):

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Field, StrictBool, WithJsonSchema
 
 from app.api.media_inputs import TYPED, RemoteMedia, text_or_media, typed_media
 from app.errors import EmptyInput
@@ -110,7 +110,8 @@ Inputs = Annotated[
     ),
 ]
 # Each is tokenised; a word is far shorter, and no answer has more candidates than there are words here.
-Targets = Annotated[tuple[Annotated[str, Field(min_length=1, max_length=256)], ...], Field(max_length=1000)]
+# As of every list of single values: the first wrong one is told. A million of them would take a minute to list.
+Targets = Annotated[tuple[Annotated[str, Field(min_length=1, max_length=256)], ...], Field(max_length=1000), FailFast()]
 Truncate = Annotated[
     StrictBool, Field(description="Cut an input that is longer than the model takes, instead of refusing it")
 ]

@@ -1,9 +1,9 @@
 """What is seen of a job while it runs, beside the job itself."""
 
-from typing import Literal
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, Field, field_validator
+from pydantic import BaseModel, FailFast, Field, field_validator
 
 from app.api.schemas.common import Body
 from app.jobs.metrics import Points
@@ -41,7 +41,7 @@ class WebhookRequest(Body):
     url: str = Field(max_length=2048, description="http or https; redirections are not followed")
     # Left out of every dump of the request, so that no manifest, digest or answer carries it.
     secret: str = Field(exclude=True, description="`whsec_` and 24 to 64 random bytes in base64")
-    events: list[JobState] = Field([], description="Only these states; all of them by default")
+    events: Annotated[list[JobState], FailFast()] = Field([], description="Only these states; all of them by default")
 
     @field_validator("url")
     @classmethod

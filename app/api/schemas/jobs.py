@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, FailFast, Field, model_validator
 
 from app.api.schemas.common import Body
 from app.api.schemas.job_watch import WebhookObject, WebhookRequest, webhook_object
@@ -39,7 +39,7 @@ _ENDED = (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED)
 class JobRequest(Body):
     model: str = Field(min_length=1, description="A stored model to continue from, or a preset built from scratch")
     training_file: FileId | None = None
-    training_files: list[FileId | WeightedFile] = Field(
+    training_files: Annotated[list[FileId | WeightedFile], FailFast()] = Field(
         [], max_length=1000, description="Instead of `training_file`, where there are several or they have weights"
     )
     validation_file: FileId | None = None

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, Field, WithJsonSchema, model_validator
+from pydantic import BaseModel, BeforeValidator, FailFast, Field, WithJsonSchema, model_validator
 from pydantic_core import from_json
 
 from app.api.media_inputs import RemoteMedia, media
@@ -27,8 +27,8 @@ MediaInput = Annotated[
     BeforeValidator(media),
     WithJsonSchema({"type": "string", "description": "The file: a data URI, or base64; or a typed input"}),
 ]
-Boxes = Annotated[tuple[Box, ...], BeforeValidator(_parsed), Field(max_length=MAX_REGIONS)]
-Ranges = Annotated[tuple[Range, ...], BeforeValidator(_parsed), Field(max_length=MAX_REGIONS)]
+Boxes = Annotated[tuple[Box, ...], FailFast(), BeforeValidator(_parsed), Field(max_length=MAX_REGIONS)]
+Ranges = Annotated[tuple[Range, ...], FailFast(), BeforeValidator(_parsed), Field(max_length=MAX_REGIONS)]
 
 
 class MaskFields(Body):
