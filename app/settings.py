@@ -69,13 +69,6 @@ class Settings(BaseSettings):
     def _split(cls, value: object) -> object:
         return tuple(k.strip() for k in value.split(",") if k.strip()) if isinstance(value, str) else value
 
-    @field_validator("api_keys")
-    @classmethod
-    def _check_keys(cls, keys: tuple[str, ...]) -> tuple[str, ...]:
-        if not all(key.isascii() and key.isprintable() for key in keys):
-            raise ValueError("a key has letters of ASCII only: no header can carry others")
-        return keys
-
     @field_validator("redis_url")
     @classmethod
     def _check_redis_url(cls, url: str | None) -> str | None:

@@ -1,19 +1,23 @@
 """How large an answer may become: what asks for more is refused before anything is computed for it."""
 
-from collections.abc import Iterable, Sequence
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
 
 from app.errors import InvalidValue
 from app.objectives.text.items import MASK_ALIAS, FillMaskItem
 from app.settings import MIB
 
-MAX_FILL_MASK = 64 * MIB  # characters of a request's answer
+MAX_ANSWER = 64 * MIB  # characters of a request's answer
 MAX_FILL_MASK_LINE = 2 * MIB  # of one line's, in a stream: its answers of many lines are held at once
 MAX_TOKENIZE = 1_000_000  # characters of all texts: about 100 bytes of answer each, if every one is a token
 _CANDIDATE = 128  # characters of an answer that a candidate takes beside its sequence
+_NUMBER = 12  # characters of a vector's number and its comma
+_SPECIAL = 2  # tokens around a text
+_QUICK = 100_000  # characters of an answer that is written sooner than a thread is asked to
 
 
 def check_fill_mask(
-    mask_token: str | None, items: Iterable[FillMaskItem], *, limit: int = MAX_FILL_MASK, param: str = "top_k"
+    mask_token: str | None, items: Iterable[FillMaskItem], *, limit: int = MAX_ANSWER, param: str = "top_k"
 ) -> int:
     """Each candidate of each mask repeats its text, also where truncation cut what the model reads.
 
@@ -39,3 +43,24 @@ def check_tokenize(texts: Sequence[str]) -> None:
     size = sum(map(len, texts))
     if size > MAX_TOKENIZE:
         raise InvalidValue(f"`input` has {size} characters in all; one request may have {MAX_TOKENIZE}", param="input")
+
+
+def check_vectors(texts: Iterable[str], longest: int | None, dimensions: int, *, param: str) -> int:
+    """longest: vectors of a text at most, where each of its tokens has one; None: as many as there are tokens.
+
+    Returns how many characters the answer may have. Raises InvalidValue.
+    """
+    tokens = [len(text) + _SPECIAL for text in texts]  # a tokenizer makes hardly more than one of a character
+    vectors = sum(tokens if longest is None else (min(each, longest) for each in tokens))
+    size = vectors * dimensions * _NUMBER
+    if size > MAX_ANSWER:
+        raise InvalidValue(
+            f"the answer could have {size} characters, where {MAX_ANSWER} are allowed: send fewer or shorter inputs",
+            param=param,
+        )
+    return size
+
+
+async def written(write: Callable[[], bytes], size: int) -> bytes:
+    """The answer that `write` makes, of so many characters. The largest would hold the event loop for a second."""
+    return write() if size <= _QUICK else await asyncio.to_thread(write)

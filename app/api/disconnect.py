@@ -5,6 +5,7 @@ from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 from starlette.requests import ClientDisconnect, Request
+from starlette.types import Receive
 
 T = TypeVar("T")
 
@@ -15,7 +16,7 @@ async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
     The request's body must have been read: what the client sends next can only be its leave.
     """
     task = asyncio.ensure_future(work)
-    watch = asyncio.ensure_future(_left(request))
+    watch = asyncio.ensure_future(left(request.receive))
     try:
         await asyncio.wait({task, watch}, return_when=asyncio.FIRST_COMPLETED)
         if task.done():
@@ -28,6 +29,7 @@ async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
         await asyncio.gather(task, watch, return_exceptions=True)
 
 
-async def _left(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
+async def left(receive: Receive) -> None:
+    """Returns once the client has left, whose body must have been read."""
+    while (await receive())["type"] != "http.disconnect":
         continue

@@ -2,6 +2,7 @@
 
 import secrets
 import shutil
+import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -13,13 +14,14 @@ from app.api.estimates import ESTIMATORS, Material, recent_jobs
 from app.api.schemas.jobs import JobRequest
 from app.api.webhooks import resolve_webhook
 from app.errors import AppError, InsufficientStorage, InvalidValue, ModelNotFound
+from app.jobs.decisions import check_deadline
 from app.jobs.files import FileStore
 from app.jobs.queue import JobStore
 from app.jobs.spec import Estimate, JobSpec
 from app.media.checks import CHECKS
 from app.recipes import METHODS, Method, TrainingHyperparameters, method_for, preset
 from app.settings import Settings
-from app.store.names import MAX_NAME_LENGTH, check_name
+from app.store.names import MAX_NAME_LENGTH, check_new_name
 from app.store.store import ModelStore
 
 DEFAULT_METHOD = "mlm"
@@ -31,6 +33,7 @@ def build_spec(body: JobRequest, services: Services, jobs: JobStore, files: File
     Raises InvalidValue naming the field at fault, ModelNotFound, FileNotFound, InvalidData, or
     InsufficientStorage where the disk could not hold what the job makes.
     """
+    check_deadline(body.deadline, time.time())
     store = services.store
     method_name, given, field = _given_hyperparameters(body, store)
     method = METHODS[method_name]
@@ -201,7 +204,7 @@ def _result_name(body: JobRequest, base: str) -> str:
         ending = f"-{secrets.token_hex(4)}"
         return base[: MAX_NAME_LENGTH - len(ending)] + ending
     try:
-        return check_name(given)
+        return check_new_name(given)
     except InvalidValue as error:
         raise InvalidValue(error.message, param="name" if body.name else "suffix") from error
 

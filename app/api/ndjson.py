@@ -3,6 +3,7 @@
 Answers come in order, while later lines still arrive. Only so many lines are worked on at once:
 where the device is slower than the client, nothing more is read, and where the client does not read
 its answers, nothing more is computed. A line at fault is answered with its error and ends nothing.
+When the client leaves, what waits or is being worked on for it is dropped.
 """
 
 import asyncio
@@ -19,10 +20,11 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import from_json
 from starlette.requests import ClientDisconnect
 from starlette.responses import StreamingResponse
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from app.api.body import StrictJsonRoute, media_type
 from app.api.deps import Services
+from app.api.disconnect import left
 from app.api.errors import describe, error_object
 from app.api.media_inputs import fetched
 from app.api.schemas.common import Inputs
@@ -127,18 +129,23 @@ class _Answers:
         self._chunks = min(_CHUNKS, max(1, share // self._chunk))
 
     async def of(self, receive: Receive) -> AsyncIterator[bytes]:
-        """The answers of the lines that arrive, chunk by chunk."""
+        """The answers of the lines that arrive, chunk by chunk. Raises ClientDisconnect."""
         answers: asyncio.Queue[asyncio.Task[bytes] | None] = asyncio.Queue()
+        unfinished: set[asyncio.Task[bytes]] = set()
         room = asyncio.Semaphore(self._chunks)
+        client = _Client(receive)
 
         async def read() -> None:
             index = 0
             try:
-                async for lines in _lines(receive, self._max_line):
+                async for lines in _lines(client.receive, self._max_line):
                     for start in range(0, len(lines), self._chunk):
                         await room.acquire()
                         chunk = lines[start : start + self._chunk]
-                        answers.put_nowait(asyncio.create_task(self._answer(chunk, index)))
+                        answer = asyncio.create_task(self._answer(chunk, index))
+                        unfinished.add(answer)
+                        answer.add_done_callback(unfinished.discard)
+                        answers.put_nowait(answer)
                         index += len(chunk)
             finally:
                 answers.put_nowait(None)
@@ -146,15 +153,17 @@ class _Answers:
         reading = asyncio.create_task(read())
         try:
             while (answer := await answers.get()) is not None:
-                yield await answer
+                await asyncio.wait({answer, client.left}, return_when=asyncio.FIRST_COMPLETED)
+                if client.left.done():
+                    raise ClientDisconnect
+                yield answer.result()
                 room.release()
             await reading  # raises what ended it
         finally:
-            reading.cancel()
-            await asyncio.gather(reading, return_exceptions=True)
-            while not answers.empty():
-                if (left := answers.get_nowait()) is not None:
-                    left.cancel()
+            ending = [reading, client.left, *unfinished]
+            for each in ending:
+                each.cancel()
+            await asyncio.gather(*ending, return_exceptions=True)
 
     async def _answer(self, raws: Sequence[bytes | None], first: int) -> bytes:
         lines = [await self._line(raw, first + place) for place, raw in enumerate(raws)]
@@ -234,6 +243,26 @@ def _known(error: Exception) -> AppError:
 
 def _json(value: dict[str, Any]) -> bytes:
     return orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE)
+
+
+class _Client:
+    """Who sends the lines; all that it says is heard here, its leave too."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._body_ended = asyncio.Event()
+        self.left = asyncio.create_task(self._leave())  # done when it has
+
+    async def receive(self) -> Message:
+        """The next message of the body."""
+        message = await self._receive()
+        if not message.get("more_body", False):  # the last one; or the client has left before it
+            self._body_ended.set()
+        return message
+
+    async def _leave(self) -> None:
+        await self._body_ended.wait()
+        await left(self._receive)
 
 
 async def _lines(receive: Receive, limit: int) -> AsyncIterator[list[bytes | None]]:

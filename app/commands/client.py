@@ -45,13 +45,13 @@ class ApiClient:
         self, url: str | None = None, api_key: str | None = None, *, transport: httpx.BaseTransport | None = None
     ) -> None:
         self.url = (url or default_url(Settings())).rstrip("/")
-        headers = {"authorization": f"Bearer {api_key}"} if api_key else {}
         try:
+            headers = {b"authorization": f"Bearer {api_key}".encode()} if api_key else {}
             self._http = httpx.Client(base_url=self.url, headers=headers, timeout=_TIMEOUT, transport=transport)
         except httpx.InvalidURL as error:
             raise InvalidValue(f"{self.url!r} is not a URL: {error}") from error
-        except UnicodeError as error:
-            raise InvalidValue("the API key has a letter that no header can carry") from error
+        except UnicodeEncodeError as error:
+            raise InvalidValue(f"the API key is no text: {error.reason}") from error
 
     def __enter__(self) -> Self:
         return self

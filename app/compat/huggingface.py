@@ -4,15 +4,15 @@ The client posts to exactly the URL it is given, so every task of a model has on
 `/models/{id}/pipeline/{task}`; `/models/{id}` picks the task itself.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
 import orjson
 from fastapi import APIRouter, Body, Request, Response
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Field, ValidationError
 
-from app.api.answer_size import check_fill_mask
+from app.api.answer_size import check_fill_mask, check_vectors, written
 from app.api.body import StrictJsonRoute
 from app.api.deps import Services, ServicesDep
 from app.api.disconnect import while_connected
@@ -80,7 +80,7 @@ class _Sentences(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     source_sentence: str
-    sentences: Annotated[list[str], Field(min_length=1)]
+    sentences: Annotated[list[str], Field(min_length=1), FailFast()]
 
 
 class _SimilarityBody(_Body):
@@ -106,8 +106,7 @@ async def run_pipeline(model_id: str, task: str, body: AnyBody, request: Request
     if perform is None:
         raise NotFound(f"there is no pipeline {task!r}; there are {', '.join(PIPELINES)}")
     engine = await services.pool.get(model_id)
-    answer = await perform(engine, body, request, services)
-    return Response(orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY), media_type="application/json")
+    return Response(await perform(engine, body, request, services), media_type="application/json")
 
 
 @router.post("/models/{model_id:path}")
@@ -121,7 +120,7 @@ async def run_model(model_id: str, body: AnyBody, request: Request, services: Se
     return await run_pipeline(engine.entry.id, task, body, request, services)
 
 
-async def _fill_mask(engine: Engine, raw: Json, request: Request, services: Services) -> object:
+async def _fill_mask(engine: Engine, raw: Json, request: Request, services: Services) -> bytes:
     """One mask: candidates; several: a list of them each. Several inputs: a list of the above.
 
     As the pipeline of transformers does, one input in a list is answered like the input alone.
@@ -135,10 +134,9 @@ async def _fill_mask(engine: Engine, raw: Json, request: Request, services: Serv
         FillMaskItem(text=text, top_k=top_k, targets=parameters.targets, max_masks=services.settings.max_masks)
         for text in body.inputs
     ]
-    check_fill_mask(getattr(engine.objective, "mask_token", None), items, param="parameters.top_k")
+    size = check_fill_mask(getattr(engine.objective, "mask_token", None), items, param="parameters.top_k")
     results: list[FillMaskResult] = await while_connected(request, engine.submit(Task.FILL_MASK, items))
-    answers = [_by_mask(result) for result in results]
-    return answers[0] if len(answers) == 1 else answers
+    return await written(lambda: _json(map(_by_mask, results), alone=len(results) == 1), size)
 
 
 def _by_mask(result: FillMaskResult) -> list[Any]:
@@ -152,7 +150,7 @@ def _candidates(mask: MaskPrediction) -> list[Json]:
     ]
 
 
-async def _feature_extraction(engine: Engine, raw: Json, request: Request, services: Services) -> object:
+async def _feature_extraction(engine: Engine, raw: Json, request: Request, services: Services) -> bytes:
     """A vector for a string, a list of vectors for a list.
 
     With pooling "none" as the pipeline of transformers: each input gives a list of one list of vectors.
@@ -160,13 +158,17 @@ async def _feature_extraction(engine: Engine, raw: Json, request: Request, servi
     body = _parse(_FeatureBody, raw)
     services.check_inputs(len(body.inputs))
     parameters = _merged(body)
-    results = await _embed(engine, body.inputs, parameters, request)
     tokens = parameters.pooling == "none"
-    answers = [result.vector[np.newaxis] if tokens else np.ascontiguousarray(result.vector) for result in results]
-    return answers[0] if isinstance(raw["inputs"], str) else answers
+    longest = getattr(engine.objective, "max_length", None) if tokens else 1
+    dimensions = min(filter(None, (parameters.dimensions, _width(engine))), default=1)
+    size = check_vectors(body.inputs, longest, dimensions, param="inputs")
+    results = await _embed(engine, body.inputs, parameters, request)
+    # Cut to its first dimensions a vector is a view, which orjson does not take.
+    vectors = (np.ascontiguousarray(result.vector[np.newaxis] if tokens else result.vector) for result in results)
+    return await written(lambda: _json(vectors, alone=isinstance(raw["inputs"], str)), size)
 
 
-async def _sentence_similarity(engine: Engine, raw: Json, request: Request, services: Services) -> object:
+async def _sentence_similarity(engine: Engine, raw: Json, request: Request, services: Services) -> bytes:
     """The cosine of the source sentence and each of the others."""
     body = _parse(_SimilarityBody, raw)
     texts = [body.inputs.source_sentence, *body.inputs.sentences]
@@ -175,7 +177,7 @@ async def _sentence_similarity(engine: Engine, raw: Json, request: Request, serv
     if parameters.pooling == "none":
         raise InvalidValue("sentences are compared by pooled vectors", param="parameters.pooling")
     source, *others = [result.vector for result in await _embed(engine, texts, parameters, request)]
-    return [float(np.dot(source, other)) for other in others]
+    return orjson.dumps([float(np.dot(source, other)) for other in others])
 
 
 async def _embed(engine: Engine, texts: list[str], parameters: _EmbedParameters, request: Request) -> list[EmbedResult]:
@@ -197,6 +199,18 @@ async def _embed(engine: Engine, texts: list[str], parameters: _EmbedParameters,
     return results
 
 
+def _width(engine: Engine) -> int | None:
+    """Dimensions of the vectors of a model of texts; None of another, which refuses its inputs anyway."""
+    return getattr(getattr(engine.objective.model, "config", None), "hidden_size", None)
+
+
+def _json(answers: Iterable[object], *, alone: bool) -> bytes:
+    """alone: the only one, without a list around it."""
+    # Each by itself: while orjson writes one, no other thread runs.
+    parts = [orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY) for answer in answers]
+    return parts[0] if alone else b"[" + b",".join(parts) + b"]"
+
+
 def _merged(body: _FeatureBody) -> _EmbedParameters:
     """What stands beside `inputs` goes before what stands in `parameters`."""
     fields = _EmbedParameters.model_fields.keys()
@@ -211,7 +225,7 @@ def _parse(kind: type[T], raw: Json) -> T:
         raise describe(dict(error.errors()[0])) from error
 
 
-Pipeline = Callable[[Engine, Json, Request, Services], Awaitable[object]]
+Pipeline = Callable[[Engine, Json, Request, Services], Awaitable[bytes]]
 
 PIPELINES: dict[str, Pipeline] = {
     "fill-mask": _fill_mask,

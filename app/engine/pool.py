@@ -103,6 +103,13 @@ class EnginePool:
             raise NotReady("no model is in the model store yet; import or pretrain one")
         return entries[0].id
 
+    def has_default(self) -> bool:
+        """Whether the model that stands for no id is loaded. Reads the store."""
+        try:
+            return self.default_id() in self._engines
+        except AppError:
+            return False
+
     def loaded(self) -> list[str]:
         """Ids as name@version, most recently used first."""
         return list(reversed(self._engines))

@@ -167,6 +167,12 @@ def deadline_exceeded(job: Job) -> JobError:
     return JobError(code="deadline_exceeded", message=message, param="deadline", type="user_error")
 
 
+def check_deadline(deadline: float | None, now: float) -> None:
+    """Raises InvalidValue for a given one that has passed."""
+    if deadline is not None and deadline <= now:
+        raise InvalidValue("`deadline` has passed already", param="deadline")
+
+
 def first_deadline(job: Job, now: float) -> float | None:
     """The earlier one of what the request names."""
     minutes = job.spec.max_wall_minutes
@@ -175,6 +181,7 @@ def first_deadline(job: Job, now: float) -> float | None:
 
 def _requeue(job: Job, now: float, message: str, deadline: float | None, **update: Any) -> Change:
     """An ended job goes on from its last checkpoint."""
+    check_deadline(deadline, now)
     if deadline is None and (deadline := first_deadline(job, now)) is not None and deadline <= now:
         raise Conflict(f"the deadline of job '{job.id}' has passed: give a new one", param="deadline")
     fresh = {"crashes": 0, "error": None, "finished_at": None, "worker": None, "deadline": deadline}

@@ -16,6 +16,8 @@ from app.jobs.spec import Checkpoint, JobEvent
 
 SYSTEM_PREFIX = "system/"  # of metrics that tell of the machine, not of the training
 
+_DIGITS = "[0-9]{0,18}"  # further ones, so that a number is below 2^64, the largest that Redis takes
+
 Level = Literal["info", "warn", "error"]
 EventType = Literal["message", "metrics"]
 Order = Literal["asc", "desc"]
@@ -84,14 +86,14 @@ def _checkpoints_key(job_id: str) -> str:
 
 def entry_id(job_id: str, event_id: str) -> str:
     """An event's id within its stream. Raises InvalidValue if it is no event of the job."""
-    match = re.fullmatch(rf"ftevent-{re.escape(_suffix(job_id))}-(\d+-\d+)", event_id)
+    match = re.fullmatch(rf"ftevent-{re.escape(_suffix(job_id))}-([1-9]{_DIGITS}-[0-9]{_DIGITS})", event_id)
     if match is None:
         raise InvalidValue(f"'{event_id}' is not an event of job '{job_id}'", param="after")
     return match[1]
 
 
 def _checkpoint_step(job_id: str, identifier: str) -> int:
-    match = re.fullmatch(rf"ftckpt-{re.escape(_suffix(job_id))}-(\d+)", identifier)
+    match = re.fullmatch(rf"ftckpt-{re.escape(_suffix(job_id))}-([0-9]{_DIGITS})", identifier)
     if match is None:
         raise InvalidValue(f"'{identifier}' is not a checkpoint of job '{job_id}'", param="after")
     return int(match[1])

@@ -5,6 +5,7 @@ of a worker checks it in the same transaction, so a worker that lost its job can
 """
 
 import hashlib
+import json
 import secrets
 from collections.abc import Callable, ItemsView, Iterable, Mapping
 from functools import partial
@@ -12,7 +13,7 @@ from typing import Any, TypeAlias
 
 import orjson
 
-from app.errors import Conflict, InvalidValue, JobNotFound, NotFound
+from app.errors import Conflict, JobNotFound, NotFound
 from app.jobs import decisions
 from app.jobs.claims import SCAN, Claim, Claims, LeaseLost, StopReason
 from app.jobs.connection import Client
@@ -66,8 +67,7 @@ class JobStore(Claims):
 
         def decide(now: float) -> Change:
             deadline = decisions.first_deadline(new, now)
-            if deadline is not None and deadline <= now:
-                raise InvalidValue("`deadline` has passed already", param="deadline")
+            decisions.check_deadline(deadline, now)
             job = decisions.with_(new, created_at=now, deadline=deadline)
             return Change(job, [NewEvent("Created the job and queued it")])
 
@@ -139,7 +139,8 @@ class JobStore(Claims):
     def retry(self, job_id: str, *, deadline: float | None = None) -> Job:
         """An ended job that did not succeed goes on from its last checkpoint.
 
-        deadline: a new one, in Unix seconds; Conflict if it is missing and the old one has passed.
+        deadline: a new one, in Unix seconds; Conflict if it is missing and the old one has passed,
+        InvalidValue if it has passed itself.
         """
         return self._change_and_wake(job_id, partial(decisions.retry, deadline=deadline))
 
@@ -245,5 +246,5 @@ class JobStore(Claims):
 
     def _idempotency(self, key: str, body: Mapping[str, Any]) -> Idempotency:
         """Of the request as it was sent: what it was resolved to (a model's latest version) may change."""
-        digest = hashlib.sha256(orjson.dumps(body, option=orjson.OPT_SORT_KEYS)).hexdigest()
-        return Idempotency(key, digest, self._idempotency_seconds)
+        text = json.dumps(body, sort_keys=True, separators=(",", ":"))  # not orjson: it has no integers of any size
+        return Idempotency(key, hashlib.sha256(text.encode()).hexdigest(), self._idempotency_seconds)

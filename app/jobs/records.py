@@ -7,6 +7,7 @@ unfinished by theirs; `finished` the ended by when; `states` how many are in eac
 The channel `news` carries the id of every job that changed.
 """
 
+import re
 import secrets
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -21,11 +22,11 @@ from app.jobs.spec import FINAL_STATES, Checkpoint, Job, check_action, check_tra
 from app.recipes import METHODS, preset
 
 JOBS, QUEUE, LEASES, STATES, SEQUENCE = "cloze:jobs", "cloze:queue", "cloze:leases", "cloze:states", "cloze:sequence"
-TURNS, DEADLINES, FINISHED = "cloze:turns", "cloze:deadlines", "cloze:finished"
-NEWS = "cloze:news"
+TURNS, DEADLINES, FINISHED, NEWS = "cloze:turns", "cloze:deadlines", "cloze:finished", "cloze:news"
 _TOKEN_SECONDS = 600  # far above the time in which a connection is tried again
 # Scores in the queue are turn − priority · _CLASS, exact in a double for every turn below it.
 _CLASS = 2**40
+_JOB_ID, _FILE_ID = re.compile("ftjob-[a-z0-9]+"), re.compile("file-[a-z0-9]+")  # others could make another key
 
 
 class Change(NamedTuple):
@@ -194,10 +195,16 @@ class Records:
 
 
 def job_key(job_id: str) -> str:
+    """Raises JobNotFound for what is no id."""
+    if not _JOB_ID.fullmatch(job_id):
+        raise JobNotFound(f"no job '{job_id}'")
     return f"cloze:job:{job_id}"
 
 
 def file_key(file_id: str) -> str:
+    """Raises FileNotFound for what is no id."""
+    if not _FILE_ID.fullmatch(file_id):
+        raise FileNotFound(f"no file '{file_id}'")
     return f"cloze:file:{file_id}"
 
 

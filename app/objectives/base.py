@@ -7,7 +7,7 @@ model and its processor, so preprocessing cannot drift between them.
 from collections.abc import Generator, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -113,6 +113,13 @@ class Metrics:
         )
 
 
+class Counts(NamedTuple):
+    """How much a training batch holds, or several together, of what a loss may be a mean of."""
+
+    positions: int  # predicted
+    items: int  # documents, images, sounds, clips
+
+
 class Objective(Protocol):
     """A loaded masked model with everything around it that knows its modality."""
 
@@ -147,8 +154,11 @@ class Objective(Protocol):
         """A training batch on the CPU."""
         ...
 
-    def forward(self, batch: Any) -> tuple[torch.Tensor, Metrics]:
-        """Mean loss (differentiable, scalar) and the metrics of one batch already on the device."""
+    def forward(self, batch: Any, whole: Counts | None = None) -> tuple[torch.Tensor, Metrics]:
+        """Mean loss (differentiable, scalar) and the metrics of one batch already on the device.
+
+        whole: counts of all batches of a step; the loss is this one's part then, and the parts add up to the mean.
+        """
         ...
 
     def summarise(self, total: Metrics) -> dict[str, float]:

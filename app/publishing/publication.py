@@ -56,7 +56,7 @@ class Publisher:
             try:
                 stack.enter_context(_locked(folder, fcntl.LOCK_SH))
                 staged = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=folder, prefix=".tmp-")))
-                tokens = _stage(folder, checkpoint, staged)
+                tokens, digest = _stage(folder, checkpoint, staged)
                 made = Manifest.model_validate_json((staged / "manifest.json").read_bytes())
             except (FileNotFoundError, BlockingIOError) as error:
                 raise Conflict(f"checkpoint '{checkpoint.id}' is not on the disk any more") from error
@@ -67,7 +67,7 @@ class Publisher:
                 staged,
                 made.model_copy(update={"metrics": checkpoint.metrics}),
                 name or job.spec.name,
-                checkpoint.id,
+                f"{checkpoint.id}/{digest[:16]}",  # an extension may come to the same step with other weights
                 fence,
             )
 
@@ -145,17 +145,17 @@ def _result_id(job: Job) -> str:
     return f"{job.id}/{job.extensions}" if job.extensions else job.id
 
 
-def _stage(folder: Path, checkpoint: Checkpoint, staged: Path) -> int:
-    """Puts a servable folder together; returns the tokens that the checkpoint was trained on.
+def _stage(folder: Path, checkpoint: Checkpoint, staged: Path) -> tuple[int, str]:
+    """Puts a servable folder together → (tokens that the checkpoint was trained on, sha256 of its weights).
 
     The weights are linked first: a trainer that drops the checkpoint meanwhile does not matter.
     """
     source = folder / checkpoint.path
     os.link(source / WEIGHTS, staged / WEIGHTS)
-    digests = json.loads((source / "manifest.json").read_bytes())
+    digests: dict[str, str] = json.loads((source / "manifest.json").read_bytes())
     tokens = int(json.loads((source / "state.json").read_bytes())["tokens"])
     with (staged / WEIGHTS).open("rb") as file:
         if hashlib.file_digest(file, "sha256").hexdigest() != digests[WEIGHTS]:
             raise Conflict(f"the weights of checkpoint '{checkpoint.id}' are damaged")
     shutil.copytree(folder / SKELETON, staged, dirs_exist_ok=True)
-    return tokens
+    return tokens, digests[WEIGHTS]

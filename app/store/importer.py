@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from app.errors import InvalidModel, InvalidValue, ModelNotFound, NotReady
 from app.store.manifest import Manifest
-from app.store.names import check_name
+from app.store.names import check_new_name
 from app.store.store import MANIFEST, ModelEntry, ModelStore
 from app.types import Modality, Task
 
@@ -45,7 +45,7 @@ def import_model(
     `load` is the registry's and proves that the model works before anything is published.
     Raises InvalidModel for what cannot be served, ModelNotFound and NotReady for a failing download.
     """
-    check_name(name)
+    check_new_name(name)
     try:
         folder = Path(source).expanduser()
     except RuntimeError as error:  # ~NAME, where nobody has that name

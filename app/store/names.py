@@ -10,6 +10,8 @@ LATEST = "latest"  # an alias that every model has
 
 _SEGMENT = re.compile(r"(?!\d+$)[A-Za-z0-9_][A-Za-z0-9._-]*", re.ASCII)  # all digits would be a version
 _ALIAS = re.compile(r"[A-Za-z_][A-Za-z0-9._-]{0,63}", re.ASCII)
+_TAKEN = frozenset({"aliases", "aliases.json", "manifest.json"})  # by the API's paths and the store's files
+_TAKEN_AT_END = frozenset({"card", "load", "unload"})  # by the API's paths
 _VERSION = re.compile(r"[1-9]\d{0,8}", re.ASCII)
 
 
@@ -49,6 +51,18 @@ def check_name(name: str) -> str:
         raise InvalidValue(
             f"{name[:MAX_NAME_LENGTH]!r} is not a model name: use letters, digits, '.', '_' and '-' in one or more "
             f"parts divided by '/', none only of digits, at most {MAX_NAME_LENGTH} characters together",
+            param="model",
+        )
+    return name
+
+
+def check_new_name(name: str) -> str:
+    """As check_name, for a model that is to be made: what is in a store already keeps whatever name it has."""
+    *_, last = segments = check_name(name).split("/")
+    if taken := _TAKEN.intersection(segments) or _TAKEN_AT_END.intersection([last]):
+        raise InvalidValue(
+            f"{name!r} cannot be a model's name: {min(taken)!r} has a meaning of its own in the store or in the API's"
+            " paths; use another word",
             param="model",
         )
     return name

@@ -25,7 +25,16 @@ from pydantic import TypeAdapter, ValidationError
 from app.errors import InvalidModel, InvalidValue, ModelNotFound
 from app.store.disk import copy_folder, locked, make_folders, sync_folder, temporary_folder, write_text
 from app.store.manifest import Manifest
-from app.store.names import LATEST, MAX_NAME_LENGTH, ModelId, check_alias, check_name, is_segment, parse_version
+from app.store.names import (
+    LATEST,
+    MAX_NAME_LENGTH,
+    ModelId,
+    check_alias,
+    check_name,
+    check_new_name,
+    is_segment,
+    parse_version,
+)
 
 MANIFEST = "manifest.json"
 ALIASES = "aliases.json"
@@ -92,7 +101,7 @@ class ModelStore:
         """alias → version; without `latest`, which follows publications by itself."""
         try:
             return _ALIASES.validate_json((self.root / check_name(name) / ALIASES).read_bytes())
-        except (FileNotFoundError, NotADirectoryError):
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):  # a folder: of a model that is so named
             return {}
         except ValidationError as error:
             raise InvalidModel(f"{name}/{ALIASES} does not map aliases to versions") from error
@@ -108,7 +117,7 @@ class ModelStore:
         default, returns the first entry.
         `fence` runs under the store's lock right before the version appears, and stops it by raising.
         """
-        check_name(name)
+        check_new_name(name)
         if (published := self._published_as(manifest.publication_id, name)) is not None:
             return published
         self.root.mkdir(parents=True, exist_ok=True)

@@ -131,7 +131,8 @@ def _make(folder: Path, make: Callable[[Path], None], wait: Callable[[], None]) 
             os.rename(aside, folder)
         except Stopped:
             raise  # another attempt goes on with it
-        except Exception:
+        except Exception as e:
+            e.add_note(f"the prepared data ({folder.parent.name})")
             shutil.rmtree(aside, ignore_errors=True)
             raise
         finally:

@@ -71,7 +71,8 @@ def save_checkpoint(
         fence()
         shutil.rmtree(final, ignore_errors=True)
         os.rename(aside, final)
-    except BaseException:  # no space, or the fence: half a checkpoint is as large as a whole one
+    except BaseException as e:  # no space, or the fence: half a checkpoint is as large as a whole one
+        e.add_note(f"the checkpoint of step {state.step}")
         shutil.rmtree(aside, ignore_errors=True)
         raise
     _fsync(root)
@@ -90,7 +91,8 @@ def _write(aside: Path, model: nn.Module, optimizer: torch.optim.Optimizer, stat
     rng = {"cpu": torch.get_rng_state()}
     if torch.cuda.is_available():
         rng["cuda"] = torch.cuda.get_rng_state()
-    torch.save({"optimizer": optimizer.state_dict(), "rng": rng}, aside / "optimizer.pt")
+    with (aside / "optimizer.pt").open("wb") as out:  # of a path, torch would not tell that the disk is full
+        torch.save({"optimizer": optimizer.state_dict(), "rng": rng}, out)
     (aside / "state.json").write_text(json.dumps(asdict(state)))
     digests = {f.name: _digest(f) for f in sorted(aside.iterdir())}
     (aside / "manifest.json").write_text(json.dumps(digests, indent=1))

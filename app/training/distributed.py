@@ -171,13 +171,10 @@ def _assist(group: Group, meet: Path, assist: Work, bind: Callable[[int], None],
 def _join(group: Group, meet: Path) -> None:
     os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")  # all are on this machine
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
-    dist.init_process_group(
-        backend,
-        init_method=(meet / "store").absolute().as_uri(),
-        rank=group.rank,
-        world_size=group.size,
-        timeout=_PATIENCE,
-    )
+    # No URL of the file, as init_method: torch does not undo its quoting of spaces and the like.
+    store = dist.FileStore(str((meet / "store").absolute()), group.size)  # type: ignore[attr-defined]
+    store.set_timeout(_PATIENCE)
+    dist.init_process_group(backend, store=store, rank=group.rank, world_size=group.size, timeout=_PATIENCE)
 
 
 def check_parent(parent: int) -> None:

@@ -192,9 +192,12 @@ def _decoded(
 ) -> Iterator[tuple[Sample, "Future[Rows]"]]:
     """Samples in their order, each decoded or failed, a few of them ahead."""
     waiting: deque[tuple[Sample, Future[Rows]]] = deque()
-    with ThreadPoolExecutor(threads, thread_name_prefix="decode") as pool:
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
+    try:
         for sample in samples:
             waiting.append((sample, pool.submit(decode, sample.data)))
             if len(waiting) >= threads * AHEAD:
                 yield waiting.popleft()
         yield from waiting
+    finally:
+        pool.shutdown(cancel_futures=True)

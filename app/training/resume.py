@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from app.errors import InvalidValue
 from app.training.checkpoint import CheckpointError, TrainState, checkpoint_path, load_checkpoint, load_newest
 from app.training.hooks import Hooks
 from app.training.plan import STABLE, Plan
@@ -46,12 +47,13 @@ def _extend(
     folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, plan: Plan, hooks: Hooks, ended: TrainState
 ) -> TrainState:
     """The state to extend a run from: with `warmup-stable-decay`, the one before its decay, if that is still there."""
-    if plan.schedule != STABLE:
-        return ended
     state = None
     with suppress(CheckpointError):
-        if ended.before_decay is not None:
+        if plan.schedule == STABLE and ended.before_decay is not None:
             state = load_checkpoint(checkpoint_path(folder, ended.before_decay), model, optimizer)
+    _check_minutes(plan, state or ended)
+    if plan.schedule != STABLE:
+        return ended
     if state is None:
         hooks.on_event(
             "No checkpoint from before the decay of the learning rate is left:"
@@ -63,3 +65,13 @@ def _extend(
     # A better evaluation may have followed, for which the best one of then was dropped.
     kept = state.best is not None and checkpoint_path(folder, int(state.best["step"])).exists()
     return replace(state, before_decay=None, best=state.best if kept else None)
+
+
+def _check_minutes(plan: Plan, start: TrainState) -> None:
+    """Raises InvalidValue where an extension would end as it begins: who asks for one cannot see what steps took."""
+    if plan.max_seconds is not None and start.seconds >= plan.max_seconds:
+        raise InvalidValue(
+            f"max_minutes is {plan.max_seconds / 60:g}, but step {start.step}, from which the extension goes on,"
+            f" was reached after {start.seconds / 60:.2f} minutes of training",
+            param="max_minutes",
+        )

@@ -38,13 +38,13 @@ def prepare(job: TrainingJob, hooks: Hooks, device: torch.device) -> Material:
     assert isinstance(hp, MlmHyperparameters)
     scratch = not isinstance(job.model, Path)
     objective = _objective(job, hp, hooks)
+    teacher = _teacher(job.model_folders[hp.teacher], hp, objective) if hp.teacher else None
     _make_room(job, hp, objective)
     shards = _tokenize(job, job.training_files, objective, hp.text_column, hooks)
     training, held_out = _rows(job, hp, shards, objective, hooks)
     if objective.new_head:
         # The model's vocabulary, which may be padded beyond its tokenizer's.
         start_at_frequencies(objective.model, _token_counts(shards, vocabulary_size(objective.model)))
-    teacher = load_text(job.model_folders[hp.teacher]) if hp.teacher else None
     if teacher is not None:
         teacher.to(device, torch.float32)
     objective.start_training(hp, hp.masking_rate or (SCRATCH_RATE if scratch else CONTINUE_RATE), teacher)
@@ -82,8 +82,30 @@ def _objective(job: TrainingJob, hp: MlmHyperparameters, hooks: Hooks) -> TextOb
             trained = train_tokenizer(kind, _sample(job, hp.text_column), hp.vocab_size, hp.sequence_length)
             _save_whole(trained, folder)
     tokenizer = load_tokenizer(folder)
+    if tokenizer.mask_token is None:
+        raise InvalidModel(f"the tokenizer of {hp.tokenizer_model} has no mask token", param="tokenizer_model")
     model = build_preset(config, tokenizer, hp.sequence_length)
     return TextObjective(model, tokenizer, has_head=True, new_head=True)
+
+
+def _teacher(folder: Path, hp: MlmHyperparameters, student: TextObjective) -> TextObjective:
+    """Raises InvalidValue for one that would misread the student's rows, or has vectors of another kind."""
+    teacher = load_text(folder)
+    size, other = (m.config.hidden_size for m in (student.model, teacher.model))
+    why = None
+    if teacher.tokenizer.get_vocab() != student.tokenizer.get_vocab():
+        why = "its vocabulary is not the model's"
+    elif size != other:
+        why = f"its vectors have {other} dimensions, and the model's {size}"
+    elif hp.sequence_length > teacher.max_length:
+        why = f"it reads at most {teacher.max_length} tokens, and sequence_length is {hp.sequence_length}"
+    elif student.packs and not teacher.packs:
+        # Positions begin at 0 with each document of a row, and RoBERTa's kind begins elsewhere.
+        kind = teacher.model.config.model_type
+        why = f"a {kind} model cannot read rows of several texts, which this one is trained on"
+    if why:
+        raise InvalidValue(f"{hp.teacher} cannot teach this model: {why}", param="teacher")
+    return teacher
 
 
 def _save_whole(tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:

@@ -11,8 +11,15 @@ import torch
 
 from app.devices import free_memory, is_out_of_memory
 from app.errors import InvalidValue, OutOfMemory
-from app.objectives.base import Metrics, Objective
-from app.training.checkpoint import TrainState, checkpoint_path, drop_beyond, load_checkpoint, save_checkpoint
+from app.objectives.base import Counts, Metrics, Objective
+from app.training.checkpoint import (
+    CheckpointError,
+    TrainState,
+    checkpoint_path,
+    drop_beyond,
+    load_checkpoint,
+    save_checkpoint,
+)
 from app.training.distributed import Group
 from app.training.early_stopping import better, describe, stalled
 from app.training.evaluate import evaluate
@@ -99,13 +106,18 @@ class Trainer:
             return
         if stalled(self.plan, self.state):
             self.hooks.on_event(describe(self.plan, self.state))
-        load_checkpoint(checkpoint_path(self.folder, int(best["step"])), self.objective.model)
-        self.eval_metrics = dict(best)
+        try:
+            load_checkpoint(checkpoint_path(self.folder, int(best["step"])), self.objective.model)
+        except CheckpointError as e:
+            why = f"The best weights are lost, so the last ones are the result: {e.message}"
+            self.hooks.on_event(why, level="warn")
+        else:
+            self.eval_metrics = dict(best)
 
     def _restore(self) -> None:
         self.state, self.plan = resume(self.folder, self.objective.model, self.optimizer, self.plan, self.hooks)
         self.group.copy_weights(self.objective.model)  # when all have read
-        if self.group.leads and self.state.step < self.plan.extended_from:  # it has gone back behind some
+        if self.group.leads:  # what is newer is broken, or what an extension has gone back behind
             drop_beyond(self.folder, self.state.step)
         self._window_started = (self.state.seconds, self.state.tokens)
 
@@ -125,8 +137,9 @@ class Trainer:
         started = time.monotonic()
         self.objective.model.train()
         self._set_learning_rate()
-        total, tokens = self.group.sum(sum(b.weight for b in micro_batches), sum(b.tokens for b in micro_batches))
-        metrics = self._gradients(micro_batches, total)
+        counts = [(b.counts.positions, b.counts.items, b.tokens) for b in micro_batches]
+        positions, items, tokens = self.group.sum(*(sum(c[i] for c in counts) for i in range(3)))
+        metrics = self._gradients(micro_batches, Counts(positions, items))
         if any(self.group.sum(metrics is None)) or metrics is None:
             self.optimizer.zero_grad(set_to_none=True)
             return False
@@ -151,11 +164,10 @@ class Trainer:
         )
         return True
 
-    def _gradients(self, micro_batches: Sequence[Any], total: int) -> Metrics | None:
-        """Adds up the gradients of all micro-batches; None if memory ran out.
+    def _gradients(self, micro_batches: Sequence[Any], whole: Counts) -> Metrics | None:
+        """Adds up the gradients of all micro-batches, so that they are those of the step's whole batch.
 
-        total: the weight of the step's whole batch. Micro-batches count by what they predict, so
-        that their sum is the whole batch's mean.
+        None if memory ran out.
         """
         # What a model draws of its own is the same again when the step is: resumed, or in smaller parts.
         torch.manual_seed(
@@ -165,8 +177,8 @@ class Trainer:
         try:
             for batch in micro_batches:
                 with autocast(self.device, self.plan.precision):
-                    loss, found = self.objective.forward(batch.to(self.device))
-                (loss * (batch.weight / max(total, 1))).backward()
+                    loss, found = self.objective.forward(batch.to(self.device), whole)
+                loss.backward()  # type: ignore[no-untyped-call]
                 metrics += found
         except (RuntimeError, MemoryError) as e:
             if not is_out_of_memory(e):

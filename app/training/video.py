@@ -59,10 +59,12 @@ def _objective(job: TrainingJob, hp: VideoMaeHyperparameters) -> VideoObjective:
 def _decoding(reader: VideoReader, size: int, strip_frames: int | None) -> Decoding:
     """Clips one after the other, a row a frame: the square in the middle of each, brought to `size`."""
     whole = replace(reader, squeeze=False, share=1.0)
+    # All of a video's clips are in memory at once.
+    most = min(MAX_CLIPS, max(1, DEFAULT_LIMITS.max_clip_bytes // (reader.num_frames * size * size * 3)))
 
     def clips(video: Video, seen: VideoReader) -> Frames:
         source = seen.source(video.width, video.height)
-        return np.concatenate([seen.clip(video, span, size, source) for span in seen.spans(video, MAX_CLIPS)])
+        return np.concatenate([seen.clip(video, span, size, source) for span in seen.spans(video, most)])
 
     def decode(data: bytes) -> Frames:
         with open_video(data) as video:
@@ -71,7 +73,8 @@ def _decoding(reader: VideoReader, size: int, strip_frames: int | None) -> Decod
     def decode_strip(data: bytes) -> Frames:
         return clips(Strip(decode_image(data), strip_frames or 1, DEFAULT_LIMITS), replace(whole, frame_rate=None))
 
-    name = f"clips {reader.num_frames} {reader.stride} {reader.frame_rate} {size} {reader.resample} {strip_frames}"
+    settings = (reader.num_frames, reader.stride, reader.frame_rate, size, reader.resample, strip_frames, most)
+    name = " ".join(map(str, ("clips", *settings)))
     kind, read = (Modality.IMAGE, decode_strip) if strip_frames else (Modality.VIDEO, decode)
     return Decoding(kind, name, (size, size, 3), "uint8", read)
 

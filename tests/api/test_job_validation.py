@@ -70,6 +70,8 @@ def test_validating_does_all_but_queueing(jobs_client: TestClient, upload: Uploa
     assert answer["training_files"] == [file] and answer["estimate"]["documents"] == 50
     bad = jobs_client.post(f"{PATH}/validate", json=body(file, learning_rate=7))
     assert (bad.status_code, bad.json()["error"]["param"]) == (422, "method.mlm.hyperparameters.learning_rate")
+    late = jobs_client.post(f"{PATH}/validate", json={**body(file), "deadline": 1})
+    assert (late.status_code, late.json()["error"]["param"]) == (422, "deadline")
     assert jobs_client.get(PATH).json()["data"] == []
 
 

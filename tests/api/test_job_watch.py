@@ -127,6 +127,30 @@ def test_what_cannot_be_streamed(jobs_client: TestClient, claim: Claim) -> None:
     assert (answer.status_code, answer.json()["error"]["param"]) == (422, "after")
 
 
+@pytest.mark.parametrize(
+    ("path", "after"),
+    [
+        ("events", "ftevent-{}-99999999999999999999-0"),
+        ("events", "ftevent-{}-1-18446744073709551615"),
+        ("events", "ftevent-{}-0-0"),
+        ("events", "ftevent-{}-\u0661-1"),
+        ("checkpoints", "ftckpt-{}-" + "9" * 5000),
+    ],
+)
+@pytest.mark.parametrize("order", ["asc", "desc"])
+def test_a_place_that_no_list_has(jobs_client: TestClient, claim: Claim, path: str, after: str, order: str) -> None:
+    given = {"after": after.format(claim.job_id.removeprefix("ftjob-")), "order": order}
+    answer = jobs_client.get(PATH.format(claim.job_id) + "/" + path, params=given)
+    assert (answer.status_code, answer.json()["error"]["param"]) == (422, "after")
+
+
+@pytest.mark.parametrize("order", ["asc", "desc"])
+def test_places_before_and_behind_all(jobs_client: TestClient, claim: Claim, order: str) -> None:
+    for place in ("1-0", "9" * 19 + "-" + "9" * 19):
+        given = {"after": f"ftevent-{claim.job_id.removeprefix('ftjob-')}-{place}", "order": order}
+        assert jobs_client.get(PATH.format(claim.job_id) + "/events", params=given).status_code == 200
+
+
 def test_metrics_are_series(jobs_client: TestClient, jobs: JobStore, claim: Claim) -> None:
     for step in range(1, 1001):
         jobs.append_event(
@@ -189,6 +213,9 @@ def test_logs_that_are_not_there(jobs_client: TestClient, jobs: JobStore, redis:
     for job_id, message in ((waiting.id, "has not begun"), (claim.job_id, "not on this machine")):
         answer = jobs_client.get(PATH.format(job_id) + "/logs")
         assert answer.status_code == 404 and message in answer.json()["error"]["message"]
+    for attempt in ("0", "9" * 300):
+        answer = jobs_client.get(PATH.format(claim.job_id) + "/logs", params={"attempt": attempt})
+        assert (answer.status_code, answer.json()["error"]["param"]) == (422, "attempt")
 
 
 def test_a_log_is_followed_until_the_attempt_ends(url: str, jobs: JobStore, claim: Claim, log: Path) -> None:

@@ -181,6 +181,36 @@ def test_sent_twice_with_one_key_is_one_job(jobs_client: TestClient, file_id: st
     assert other.status_code == 409
 
 
+@pytest.mark.parametrize("number", [10**19, 10**25])
+def test_a_key_with_a_number_of_any_size_is_no_error(jobs_client: TestClient, file_id: str, number: int) -> None:
+    body = {"model": "bert-tiny", "training_file": file_id, "hyperparameters": {"max_steps": number}}
+
+    answer = jobs_client.post(PATH, json=body, headers={"Idempotency-Key": "large"})
+
+    assert answer.status_code == jobs_client.post(PATH, json=body).status_code < 500, answer.text
+
+
+@pytest.mark.parametrize("suffix", [":events", ":metrics:train_loss", ":checkpoints", "*", "%00", "\u0663", "A"])
+def test_what_begins_as_an_id_is_none(jobs_client: TestClient, jobs: JobStore, file_id: str, suffix: str) -> None:
+    job_id = create(jobs_client, file_id).json()["id"]
+    claim = jobs.claim("worker", 60)
+    assert claim is not None
+    jobs.append_event(claim, "Step 5", type="metrics", data={"step": 5, "train_loss": 2.5})
+    jobs.add_checkpoint(claim, 5, "checkpoints/5", {"train_loss": 2.5})
+
+    for method, path in (
+        ("GET", f"{PATH}/{job_id}{suffix}"),
+        ("GET", f"{PATH}/{job_id}{suffix}/events"),
+        ("POST", f"{PATH}/{job_id}{suffix}/cancel"),
+        ("DELETE", f"{PATH}/{job_id}{suffix}"),
+        ("GET", f"/v1/files/{file_id}{suffix}"),
+        ("GET", f"/v1/files/{file_id}:jobs"),
+        ("DELETE", f"/v1/files/{file_id}{suffix}"),
+    ):
+        assert jobs_client.request(method, path).status_code == 404, path
+    assert create(jobs_client, f"{file_id}:jobs").json()["error"]["param"] == "training_file"
+
+
 def test_cancel_with_an_empty_json_body(jobs_client: TestClient, file_id: str) -> None:
     job = create(jobs_client, file_id).json()
     path = f"/v1/fine_tuning/jobs/{job['id']}/cancel"

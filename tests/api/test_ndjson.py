@@ -216,6 +216,36 @@ def test_a_stream_takes_an_eighth_of_the_queue_and_leaves_nothing(
         run(main)
 
 
+@pytest.mark.parametrize("ended", [True, False])
+def test_what_a_client_has_asked_for_that_left_is_not_computed(
+    make_app: Callable[..., Any], fakes: dict[str, FakeObjective], ended: bool
+) -> None:
+    app = make_app(max_queued_inputs=1600, max_batch_tokens=4)
+    batcher = app.state.services.pool.runner.batcher
+    with serving(app) as url:
+
+        async def main() -> None:
+            stream = await Stream.open(url)
+            await stream.send("ready")
+            await stream.receive()
+            fakes["full"].gate.clear()
+            fakes["full"].batches.clear()
+            await stream.send(*["word"] * 150)
+            if ended:
+                stream.writer.write(b"0\r\n\r\n")
+            while batcher.waiting < 130:  # 4 a batch: the rest is on the device, or about to be
+                await asyncio.sleep(0)
+            stream.writer.close()
+            while batcher.waiting:
+                await asyncio.sleep(0)
+            fakes["full"].gate.set()
+            while batcher.in_use:
+                await asyncio.sleep(0)
+            assert len(fakes["full"].batches) <= 5
+
+        run(main)
+
+
 class Pool:
     """An engine that answers at once, but is busy where it is told."""
 
@@ -239,6 +269,8 @@ def answers(pool: Pool, messages: int) -> tuple[AsyncIterator[bytes], list[int]]
     read = [0]
 
     async def receive() -> dict[str, Any]:
+        if read[0] == messages:
+            await asyncio.Event().wait()  # nothing is left to be said
         read[0] += 1
         return {"type": "http.request", "body": b'"a"\n' * 32, "more_body": read[0] < messages}
 

@@ -8,6 +8,8 @@ from fastapi.testclient import TestClient
 from app.errors import InvalidModel
 from app.main import create_app
 from app.settings import Settings
+from app.store.store import ModelStore
+from tests.api.conftest import publish
 from tests.fakes.objective import MASK
 
 
@@ -48,6 +50,19 @@ def test_not_ready_with_a_default_model_that_does_not_exist(make_client: Callabl
     assert "'absent' does not exist" in answer.json()["error"]["message"]
     assert client.get("/health").status_code == 200
     assert [model["default"] for model in client.get("/v1/models").json()["data"]] == [False, False, False]
+
+
+def test_ready_again_once_a_missing_default_model_is_there_and_loaded(
+    make_client: Callable[..., TestClient], store: ModelStore, tmp_path: Path
+) -> None:
+    client = make_client(default_model="late")
+    settled(client)
+    publish(store, tmp_path, "late")
+    assert client.get("/ready").status_code == 503
+
+    client.post("/v1/models/late/load")
+
+    assert client.get("/ready").json() == {"status": "ready"}
 
 
 def test_not_ready_with_a_default_model_that_does_not_load(make_app: Callable[..., object], tmp_path: Path) -> None:

@@ -29,6 +29,13 @@ def test_get_sends_what_is_set_and_the_key() -> None:
     assert client(handler, "secret").get("/v1/x", limit=3, after=None) == [1]
 
 
+def test_a_key_may_have_any_letters() -> None:
+    def handler(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, json=dict(request.headers.raw)[b"authorization"].decode())
+
+    assert client(handler, "schlüssel").get("/v1/x") == "Bearer schlüssel"
+
+
 def test_post_sends_json_and_no_key_unless_given() -> None:
     def handler(request: httpx.Request) -> httpx.Response:
         assert "authorization" not in request.headers
@@ -55,7 +62,7 @@ def test_what_cannot_be_sent_is_told() -> None:
     with pytest.raises(InvalidValue, match="cannot be sent"):
         answering(200).get("/v1/x/1\r\n")
     with pytest.raises(InvalidValue, match="API key"):
-        client(lambda request: httpx.Response(200), "schlüssel")
+        client(lambda request: httpx.Response(200), "schl\udcfcssel")
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:

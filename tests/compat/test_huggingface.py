@@ -47,6 +47,13 @@ def test_feature_extraction_nesting(client: TestClient) -> None:
     assert shape("a lion", dimensions=3) == (3,)
     assert shape("a lion runs", parameters={"pooling": "none"}) == (1, 3, DIMENSIONS)
     assert shape(["a lion runs"], pooling="none") == (1, 1, 3, DIMENSIONS)
+    assert shape("a lion runs", pooling="none", normalize=False, dimensions=3) == (1, 3, 3)
+
+
+def test_a_large_answer_is_written_whole(client: TestClient) -> None:
+    answer = np.array(ask(client, "feature-extraction", inputs=["a lion runs " * 30] * 20, pooling="none"))
+    assert answer.shape == (20, 1, 64, DIMENSIONS)
+    assert np.linalg.norm(answer[19, 0, 63]) == pytest.approx(1)
 
 
 def test_feature_extraction_options(client: TestClient) -> None:
@@ -107,6 +114,12 @@ def test_the_bare_url_picks_the_task(client: TestClient) -> None:
             "truncation_direction",
         ),
         ("full/pipeline/sentence-similarity", {"inputs": "a"}, 422, "inputs"),
+        (  # 64 tokens each: a vector a token would be too much, one an input is not
+            "full/pipeline/feature-extraction",
+            {"inputs": ["a " * 100] * 100, "pooling": "none", "dimensions": 1000},
+            422,
+            "inputs",
+        ),
         (
             "full/pipeline/sentence-similarity",
             {"inputs": {"source_sentence": "a", "sentences": []}},

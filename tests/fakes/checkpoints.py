@@ -17,10 +17,10 @@ def write_skeleton(folder: Path) -> None:
     (skeleton / "manifest.json").write_text(json.dumps(made))
 
 
-def write_checkpoint(folder: Path, step: int) -> Path:
+def write_checkpoint(folder: Path, step: int, weights: bytes | None = None) -> Path:
     checkpoint = folder / "checkpoints" / f"step-{step:09d}"
     checkpoint.mkdir(parents=True, exist_ok=True)
-    weights = f"weights of step {step}".encode()
+    weights = weights or f"weights of step {step}".encode()
     (checkpoint / "model.safetensors").write_bytes(weights)
     (checkpoint / "state.json").write_text(json.dumps({"step": step, "tokens": step * 100}))
     (checkpoint / "manifest.json").write_text(json.dumps({"model.safetensors": hashlib.sha256(weights).hexdigest()}))

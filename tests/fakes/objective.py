@@ -127,7 +127,7 @@ class Embed(Handler):
         vector = vector[..., : item.dimensions]
         if item.normalize is not False:
             vector = vector / np.linalg.norm(vector, axis=-1, keepdims=True)
-        return EmbedResult(vector.astype(np.float32), prepared.cost)
+        return EmbedResult(vector.astype(np.float32, copy=False), prepared.cost)
 
 
 class FillMask(Handler):

@@ -193,6 +193,8 @@ def test_a_retry_needs_a_deadline_that_has_not_passed(jobs: JobStore, redis: Cli
     redis.set(f"cloze:job:{job.id}", jobs.get(job.id).model_copy(update={"spec": spec}).model_dump_json())
     with pytest.raises(Conflict, match="deadline"):
         jobs.retry(job.id)
+    with pytest.raises(InvalidValue, match="passed already"):
+        jobs.retry(job.id, deadline=now(redis) - 1)
     assert jobs.retry(job.id, deadline=now(redis) + HOUR).state is JobState.QUEUED
 
 

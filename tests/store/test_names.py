@@ -1,7 +1,7 @@
 import pytest
 
 from app.errors import InvalidValue
-from app.store.names import ModelId, check_alias, check_name, parse_version
+from app.store.names import ModelId, check_alias, check_name, check_new_name, parse_version
 
 
 @pytest.mark.parametrize(
@@ -21,6 +21,20 @@ def test_good_names(name: str) -> None:
 def test_bad_names(name: str) -> None:
     with pytest.raises(InvalidValue, match="not a model name"):
         check_name(name)
+
+
+@pytest.mark.parametrize(
+    "name", ["m/aliases.json", "a/aliases.json/b", "m/manifest.json", "a/aliases/b", "m/card", "m/load", "m/unload"]
+)
+def test_names_that_only_what_is_there_already_may_have(name: str) -> None:
+    with pytest.raises(InvalidValue, match="of its own"):
+        check_new_name(name)
+    assert check_name(name) == name
+
+
+@pytest.mark.parametrize("name", ["m", "load/m", "card-v2", "my.aliases.json"])
+def test_new_names(name: str) -> None:
+    assert check_new_name(name) == name
 
 
 def test_ids() -> None:

@@ -66,6 +66,25 @@ def test_versions_count_up_and_the_latest_comes_first(store: ModelStore, folder:
     assert store.resolve("b@2").version == 2
 
 
+def test_no_model_takes_the_place_of_another_s_aliases(store: ModelStore, folder: Path) -> None:
+    publish(store, folder)
+    with pytest.raises(InvalidValue, match=r"aliases\.json"):
+        publish(store, folder, "m/aliases.json")
+    store.set_alias("m", "prod", 1)
+    assert ids(store) == ["m@1"]
+
+
+def test_a_store_in_which_one_has_taken_it_is_read_all_the_same(store: ModelStore, folder: Path) -> None:
+    entry = publish(store, folder)
+    (entry.path.parent / "aliases.json").mkdir()
+    entry.path.rename(entry.path.parent / "aliases.json" / "1")
+    publish(store, folder)
+
+    assert ids(store) == ["m@1", "m/aliases.json@1"]
+    assert store.aliases("m") == {}
+    store.delete("m/aliases.json@1")
+
+
 def test_a_job_publishes_once(store: ModelStore, folder: Path) -> None:
     first = publish(store, folder, job_id="job-1")
     assert publish(store, folder, job_id="job-1") == first

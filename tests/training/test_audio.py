@@ -150,12 +150,12 @@ def test_padding_teaches_and_counts_nothing(job: Build) -> None:
     batch = objective.collate_masked(
         [item, objective.mask(objective.reader.levels(sound(1)), np.random.default_rng(1))]
     )
-    assert batch.counted.sum() == batch.weight == item.hidden[:4].sum() + 8
+    assert batch.counted.sum() == batch.counts.positions == item.hidden[:4].sum() + 8
     loss, metrics = objective.forward(batch)
     loud = batch.targets.clone()
     loud[0, int(item.hidden[:4].sum()) :] = 1.0
     assert objective.forward(replace(batch, targets=loud))[0] == loss
-    assert metrics.count == batch.weight and np.isfinite(metrics.extra["psnr"])
+    assert metrics.count == batch.counts.positions and np.isfinite(metrics.extra["psnr"])
     evaluated = objective.mask(levels, np.random.default_rng(0), evaluate=True)
     [scores] = objective.scored(one := objective.collate_masked([evaluated]), objective.predict(one))
     assert scores.predicted.shape == (FRAMES, 16, 1) and not scores.predicted[16:].any()

@@ -1,3 +1,6 @@
+import errno
+import io
+import os
 from pathlib import Path
 
 import pytest
@@ -72,6 +75,17 @@ def test_a_fence_prevents_the_checkpoint(tmp_path: Path) -> None:
     with pytest.raises(PermissionError):
         save(tmp_path, 1, fence=refuse)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_can_be_told_by_what_is_raised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Full(io.BytesIO):
+        def write(self, content: object) -> int:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "open", lambda path, mode: Full())
+    with pytest.raises(OSError, match="No space left on device") as error:
+        save(tmp_path, 3)
+    assert error.value.__notes__ == ["the checkpoint of step 3"]
 
 
 def test_what_a_killed_trainer_left_half_saved_goes_at_the_next_save(tmp_path: Path) -> None:

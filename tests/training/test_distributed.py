@@ -6,12 +6,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from app.jobs.child import die_with_parent
+from app.training import distributed
 from app.training.distributed import Group, check_parent, together
 from app.training.hooks import Killed
 from app.training.job import TrainingJob
@@ -63,6 +65,18 @@ def test_one_that_ends_before_its_time_ends_the_run(
     with pytest.raises(seen, match=rf"ended before their time: \{{1: {code}\}}") as raised:
         talk()
     assert type(raised.value) is seen
+
+
+def add(group: Group) -> None:
+    group.sum(2)
+
+
+def test_they_meet_wherever_the_folder_lies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(distributed, "_PATIENCE", timedelta(seconds=30))
+    folder = tmp_path / "Modèles, 100 % #1?"
+    folder.mkdir()
+    with together(2, folder, add, check_parent) as group:
+        assert group.sum(1) == (3,)
 
 
 def hold(folder: str) -> None:

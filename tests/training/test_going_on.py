@@ -4,11 +4,14 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from safetensors.numpy import load_file
 
+from app.errors import InvalidValue
 from app.objectives.text.load import load_text
+from app.training.checkpoint import load_checkpoint
 from app.training.job import TrainingJob
 from app.training.run import run
 from tests.fakes.runs import Recorder, same, weights
@@ -115,6 +118,48 @@ def test_an_extension_forgets_a_best_evaluation_that_is_not_kept(job: Job) -> No
     assert first.outcome.state.best and first.outcome.state.best["step"] > 6
     extended = run(replace(job("a", max_steps=20, **options), extended_from=10), Recorder())
     assert extended.outcome.state.best
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "warmup-stable-decay"])
+def test_an_extension_by_less_time_than_was_trained_is_refused(job: Job, schedule: str) -> None:
+    options = DECAYING | {"schedule": schedule}
+    ended = run(job("a", max_steps=10, **options), Recorder()).outcome.state
+    kept = steps_kept(job("a"))
+    less = replace(job("a", max_minutes=1e-6, **options), extended_from=ended.step)
+    with pytest.raises(InvalidValue, match="was reached after") as error:
+        run(less, Recorder())
+    assert (error.value.param, steps_kept(less)) == ("max_minutes", kept)
+
+
+def damage(folder: TrainingJob, step: int) -> None:
+    (folder.run_dir / "checkpoints" / f"step-{step:09d}" / "model.safetensors").write_bytes(b"")
+
+
+def test_damaged_checkpoints_make_way_for_new_ones(job: Job) -> None:
+    options = {"checkpoint_interval": 3, "keep_checkpoints": 1}
+    run(job("a", max_steps=6, **options), Recorder())
+    damage(job("a"), 6)
+    with pytest.raises(KeyboardInterrupt):
+        run(job("a", max_steps=6, **options), Recorder(die_at=4))
+    assert steps_kept(job("a")) == [3]
+    hooks = Recorder()
+    again = run(job("a", max_steps=6, **options), hooks)
+    assert hooks.checkpoints == [6] and steps_kept(job("a")) == [6]
+    folder = job("a").run_dir / "checkpoints" / "step-000000006"
+    assert load_checkpoint(folder, load_text(again.folder).model).step == 6
+
+
+def test_where_the_best_weights_are_lost_the_last_ones_are_the_result(job: Job) -> None:
+    class Hooks(Recorder):
+        def on_progress(self, progress: Any) -> None:
+            super().on_progress(progress)
+            if self.step == 8:
+                damage(job("a"), 3)
+
+    hooks = Hooks()
+    result = run(job("a", **HOPELESS), hooks)
+    assert result.metrics["step"] == result.outcome.state.step == 9
+    assert any("The best weights are lost" in message for message, _ in hooks.events)
 
 
 def test_an_extension_has_new_patience(job: Job) -> None:

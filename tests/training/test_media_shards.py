@@ -1,6 +1,8 @@
 """Shards of rows, with items of one row and of many."""
 
+import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +59,24 @@ def test_the_making_of_a_shard_can_be_stopped(make: Make, tmp_path: Path) -> Non
     with pytest.raises(Stopped):
         decode_file(SourceFile(source, "a.zip"), LINES, tmp_path / "cache", 2, check)
     assert len(make(source)) == 9
+
+
+def test_what_waits_to_be_decoded_is_dropped_when_it_is_stopped(tmp_path: Path) -> None:
+    begun: list[int] = []
+
+    def slow(data: bytes) -> np.ndarray:
+        begun.append(len(data))
+        if len(begun) > 1:
+            time.sleep(0.3)  # by then it has been stopped
+        return lines(data)
+
+    def check() -> None:
+        raise Stopped("cancel")
+
+    source = picture_zip(tmp_path / "a.zip", count=9)
+    with pytest.raises(Stopped):
+        decode_file(SourceFile(source, "a.zip"), replace(LINES, decode=slow), tmp_path / "cache", 1, check)
+    assert len(begun) <= 2
 
 
 def test_what_is_broken_is_counted_also_when_it_comes_from_the_cache(make: Make, tmp_path: Path) -> None:

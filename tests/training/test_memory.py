@@ -26,12 +26,12 @@ def memory(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[int]]:
     def install(rows: int, first: int = 0) -> list[int]:
         sizes: list[int] = []
 
-        def limited(self: TextObjective, batch: Any) -> Any:
+        def limited(self: TextObjective, batch: Any, *whole: Any) -> Any:
             if self.model.training:
                 if len(sizes) >= first and len(batch.seen) > rows:
                     raise torch.OutOfMemoryError("CUDA out of memory (fake)")
                 sizes.append(len(batch.seen))
-            return forward(self, batch)
+            return forward(self, batch, *whole)
 
         monkeypatch.setattr(TextObjective, "forward", limited)
         return sizes

@@ -107,6 +107,21 @@ def test_accumulating_gradients_equals_the_whole_batch(job: Callable[..., Traini
         np.testing.assert_allclose(value, weights(parts)[key], atol=1e-4)
 
 
+def test_accumulating_a_teachers_gradients_equals_the_whole_batch(
+    job: Callable[..., TrainingJob], tmp_path: Path
+) -> None:
+    teacher = tiny_text_folder(tmp_path / "teacher", "bert", head=False, seed=1)
+    base = tiny_text_folder(tmp_path / "base", "bert")
+
+    def taught(name: str, **options: object) -> dict[str, np.ndarray]:
+        alike = job(name, base, max_steps=3, teacher="teacher", teacher_weight=50.0, **options)
+        return weights(run(replace(alike, model_folders={"teacher": teacher}), Recorder()))
+
+    whole, parts = taught("a"), taught("b", gradient_accumulation_steps=4)
+    for key, value in whole.items():
+        np.testing.assert_allclose(value, parts[key], atol=1e-4)
+
+
 def test_another_seed_is_another_run(job: Callable[..., TrainingJob]) -> None:
     assert not same(run(job("a", max_steps=2), Recorder()), run(job("b", max_steps=2, seed=1), Recorder()))
 

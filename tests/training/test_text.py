@@ -1,17 +1,23 @@
 """What a run on text is made of."""
 
+import copy
 import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from transformers import AutoModel
 
+from app.errors import InvalidModel, InvalidValue
+from app.objectives.text.load import load_text
 from app.training.job import SourceFile, TrainingJob
 from app.training.text import prepare
 from tests.fakes.runs import SMALL, Recorder
-from tests.fakes.tiny_models import CORPUS, tiny_text_folder
+from tests.fakes.tiny_models import CORPUS, MAX_LENGTH, tiny_config, tiny_text_folder, tiny_tokenizer
 
 CPU = torch.device("cpu")
 
@@ -32,6 +38,62 @@ def test_the_model_that_lends_its_tokenizer_is_left_as_it_is(job: Callable[..., 
     assert content(lender) == before
     assert material.objective.tokenizer.get_vocab() == vocabulary  # type: ignore[attr-defined]
     assert not any("Training a" in message for message, _ in hooks.events)
+
+
+def strip_token(folder: Path, name: str) -> Path:
+    tokenizer = load_text(folder).tokenizer
+    setattr(tokenizer, name, None)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def test_a_tokenizer_without_a_mask_token_is_refused(job: Callable[..., TrainingJob], tmp_path: Path) -> None:
+    folder = strip_token(tiny_text_folder(tmp_path / "lender", "modernbert"), "mask_token")
+    with pytest.raises(InvalidModel, match=r"lender@1 has no mask token") as error:
+        prepare(replace(job(tokenizer_model="lender@1"), model_folders={"lender@1": folder}), Recorder(), CPU)
+    assert error.value.param == "tokenizer_model"
+
+
+@pytest.mark.parametrize("stored", [True, False])
+def test_a_tokenizer_needs_no_padding_token(job: Callable[..., TrainingJob], tmp_path: Path, stored: bool) -> None:
+    folder = strip_token(tiny_text_folder(tmp_path / "model", "modernbert"), "pad_token")
+    asked = job(model=folder) if stored else job(tokenizer_model="model@1")
+    material = prepare(replace(asked, model_folders={"model@1": folder}), Recorder(), CPU)
+    objective, sample = material.objective, material.training[0]
+    batch = objective.collate_masked([objective.mask(sample, np.random.default_rng(0))])
+    assert batch.tokens == len(sample.ids)
+
+
+def teacher_folder(path: Path, architecture: str = "bert", max_length: int = MAX_LENGTH, **changes: int) -> Path:
+    """With the vocabulary of the tiny BERT."""
+    tokenizer = copy.deepcopy(tiny_tokenizer("bert"))
+    config = tiny_config(architecture)
+    config.update({**changes, "vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id})
+    AutoModel.from_config(config).save_pretrained(path)
+    tokenizer.model_max_length = max_length
+    tokenizer.save_pretrained(path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("teacher", "why"),
+    [
+        ({"architecture": "mpnet"}, "a mpnet model cannot read rows of several texts"),
+        ({"hidden_size": 16}, "its vectors have 16 dimensions, and the model's 32"),
+        ({"max_length": 31}, "it reads at most 31 tokens, and sequence_length is 32"),
+        (None, "its vocabulary is not the model's"),
+    ],
+)
+def test_a_teacher_must_read_what_the_model_reads(
+    job: Callable[..., TrainingJob], tmp_path: Path, teacher: dict[str, Any] | None, why: str
+) -> None:
+    base = tiny_text_folder(tmp_path / "base", "bert")
+    other = tmp_path / "other"
+    folder = tiny_text_folder(other, "modernbert") if teacher is None else teacher_folder(other, **teacher)
+    asked = replace(job(model=base, teacher="other@1"), model_folders={"other@1": folder})
+    with pytest.raises(InvalidValue, match=rf"other@1 cannot teach this model: {why}") as error:
+        prepare(asked, Recorder(), CPU)
+    assert error.value.param == "teacher"
 
 
 @pytest.mark.parametrize("architecture", ["bert", "roberta"])  # one that packs rows, and one that does not

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,12 @@ import pytest
 from PIL import Image
 
 from app.errors import InvalidData, InvalidValue
+from app.media.limits import DEFAULT_LIMITS
 from app.objectives.embedding import EmbedItem
 from app.objectives.reconstruction import ReconstructItem
 from app.objectives.video.load import load_video
 from app.recipes import METHODS
+from app.training import video
 from app.training.job import SourceFile, TrainingJob
 from app.training.run import run
 from app.training.video import ClipAugment
@@ -111,6 +114,19 @@ def test_long_videos_are_many_samples(job: Build, tmp_path: Path) -> None:
     base = job(validation_fraction=0.5, max_steps=1)
     run(TrainingJob(**{**vars(base), "training_files": tuple(files)}), hooks)
     assert any("5 samples (5 held out)" in message for message, _ in hooks.events)
+
+
+def test_the_clips_of_a_video_fit_into_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reader = load_video(tiny_video_folder(tmp_path)).reader
+    clip, many = reader.num_frames * 32 * 32 * 3, mp4(count=8 * reader.num_frames * reader.stride)
+    names, taken = [], []
+    for room in (100 * clip, 3 * clip, clip // 2):
+        monkeypatch.setattr(video, "DEFAULT_LIMITS", replace(DEFAULT_LIMITS, max_clip_bytes=room))
+        decoding = video._decoding(reader, 32, None)
+        names.append(decoding.name)
+        taken.append(len(decoding.decode(many)) // reader.num_frames)
+    assert taken == [8, 3, 1]
+    assert len(set(names)) == 3
 
 
 def test_a_bare_encoder_goes_on_as_it_was_told(job: Build, tmp_path: Path) -> None:

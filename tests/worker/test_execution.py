@@ -1,5 +1,6 @@
 """An attempt in this process, with training replaced by a function."""
 
+import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -7,12 +8,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from safetensors import SafetensorError
 
 from app.errors import InvalidData
 from app.jobs.artifacts import JobArtifacts
 from app.jobs.connection import StorageError
 from app.jobs.queue import Claim, JobStore, LeaseLost
 from app.jobs.spec import Job, JobState
+from app.training.cache import hold
 from app.training.hooks import Killed
 from app.training.preparing import Preparing
 from app.worker.backlog import Backlog
@@ -103,6 +106,43 @@ def test_our_mistake_stays_in_the_log(services: Services, claim: Claim, caplog: 
     assert job.state is JobState.FAILED
     assert job.error and job.error.code == "internal_error" and "RuntimeError" in job.error.message
     assert "secret" not in job.model_dump_json() and "a secret detail" in caplog.text
+
+
+def fails_in_torch(folder: Path) -> None:
+    try:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    finally:
+        raise RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 704 vs 598")
+
+
+def fails_in_safetensors(folder: Path) -> None:
+    raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+
+def fails_in_the_cache(folder: Path) -> None:
+    def fill(aside: Path) -> None:
+        raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT), str(aside))
+
+    hold(folder / "tokens" / "key", fill)
+
+
+@pytest.mark.parametrize(
+    ("write", "what"),
+    [
+        (fails_in_torch, ""),
+        (fails_in_safetensors, ""),
+        (fails_in_the_cache, ", so the prepared data (tokens) could not be written"),
+    ],
+)
+def test_a_full_disk_is_said_to_be_full(
+    services: Services, claim: Claim, write: Callable[[Path], None], what: str
+) -> None:
+    def train(job: Job, reports: Reports, services: Services) -> Any:
+        write(services.settings.jobs_dir / job.id)
+
+    error = execute(services, claim, train).error
+    assert error and (error.code, error.type) == ("insufficient_storage", "system_error")
+    assert error.message == f"the disk of the worker's machine is full{what}"
 
 
 def test_a_run_that_lost_a_process_to_a_kill_ends_as_killed(

@@ -1,13 +1,12 @@
 """POST /v1/fill-mask: the most probable words for every mask."""
 
-import asyncio
 from collections.abc import Sequence
 from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Request, Response
 
-from app.api.answer_size import MAX_FILL_MASK_LINE, check_fill_mask
+from app.api.answer_size import MAX_FILL_MASK_LINE, check_fill_mask, written
 from app.api.deps import Services, ServicesDep
 from app.api.disconnect import while_connected
 from app.api.ndjson import LineWork, also_ndjson, answer_lines, options
@@ -27,8 +26,6 @@ from app.engine.engine import Engine
 from app.errors import InvalidValue
 from app.objectives.text.items import FillMaskItem, FillMaskResult
 from app.types import Task
-
-_QUICK = 100_000  # characters of an answer that is written sooner than a thread is asked to
 
 
 async def _stream(request: Request) -> Response:
@@ -87,9 +84,7 @@ async def fill_mask(
     ]
     size = check_fill_mask(_mask_token(engine), items)
     results: list[FillMaskResult] = await while_connected(request, engine.submit(Task.FILL_MASK, items))
-    write = partial(_answer, engine.entry.id, results)
-    # The event loop would be held for a second by the largest.
-    content = write() if size <= _QUICK else await asyncio.to_thread(write)
+    content = await written(partial(_answer, engine.entry.id, results), size)
     return Response(content, media_type="application/json")
 
 

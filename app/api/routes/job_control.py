@@ -33,7 +33,7 @@ from app.jobs.records import models_of
 from app.jobs.spec import Job, JobState, check_action
 from app.publishing.publication import Publisher, deletable
 from app.recipes import METHODS
-from app.store.names import check_name
+from app.store.names import check_new_name
 
 _LIMITS = dict.fromkeys(ExtendRequest.model_fields)
 
@@ -122,7 +122,7 @@ def publish_checkpoint(
     job = jobs.get(job_id)
     check_action(job, "publish")
     checkpoint = jobs.checkpoint(job_id, checkpoint_id)
-    name = check_name(body.name) if body and body.name else None
+    name = check_new_name(body.name) if body and body.name else None
     entry = _publisher(services, files).publish_checkpoint(job, checkpoint, name=name)
     return PublishedCheckpoint(
         model=entry.id, checkpoint=checkpoint.id, fine_tuning_job_id=job_id, step_number=checkpoint.step
@@ -134,7 +134,7 @@ def delete_job(job_id: str, services: ServicesDep, jobs: JobsDep) -> JobDeleted:
 
     409 for any other job, and while a checkpoint of it is being published.
     """
-    folder = services.settings.jobs_dir / job_id
+    folder = services.settings.jobs_dir / jobs.get(job_id).id
     with deletable(folder):
         jobs.delete(job_id)
         shutil.rmtree(folder, ignore_errors=True)  # nothing refers to what stays behind

@@ -108,7 +108,7 @@ def get_log(
     job_id: str,
     services: ServicesDep,
     jobs: JobsDep,
-    attempt: Annotated[int | None, Query(ge=1, description="The latest by default")] = None,
+    attempt: Annotated[int | None, Query(ge=1, le=10**9, description="The latest by default")] = None,
     tail: Annotated[int | None, Query(ge=0, le=100_000, description="Only the last lines, 1 MiB at most")] = None,
     follow: Annotated[bool, Query(description="Go on until the attempt has ended")] = False,
 ) -> Response:

@@ -25,7 +25,10 @@ async def health(services: ServicesDep) -> dict[str, str]:
 async def ready(services: ServicesDep) -> dict[str, str]:
     """Ready to be sent requests: 503 until the default model has answered once."""
     if services.warm_up_error is not None:
-        raise NotReady(services.warm_up_error)
+        # What failed at the start may have been mended since, and loaded for a request or an operator.
+        if not services.pool.has_default():
+            raise NotReady(services.warm_up_error)
+        services.warm_up_error = None
     await health(services)
     return {"status": "ready"}
 

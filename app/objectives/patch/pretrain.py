@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from app.objectives.base import Metrics
+from app.objectives.base import Counts, Metrics
 from app.objectives.grid_masking import GridSampler, hidden_count, hide_random
 from app.objectives.patch.model import PatchModel
 from app.objectives.patch.space import PatchSpace, Scores, decibels
@@ -33,7 +33,7 @@ class PatchBatch:
     hidden: Tensor  # [B, N] bool, n a row
     counted: Tensor  # [B, n] of the hidden patches, 1 for those that are not padding
     rows: list[int]  # of each item, of patches that are not padding
-    weight: int  # counted patches: how much the batch counts within its optimiser step
+    counts: Counts  # counted patches, and items
     tokens: int  # patches
 
     def to(self, device: torch.device) -> "PatchBatch":
@@ -87,19 +87,20 @@ class PatchPretraining:
             torch.from_numpy(hidden),
             torch.from_numpy(counted.astype(np.float32)),
             [s.rows for s in samples],
-            weight=max(1, int(counted.sum())),
+            counts=Counts(max(1, int(counted.sum())), len(samples)),
             tokens=hidden.size,
         )
 
-    def forward(self, batch: PatchBatch) -> tuple[Tensor, Metrics]:
+    def forward(self, batch: PatchBatch, whole: Counts | None = None) -> tuple[Tensor, Metrics]:
+        whole, count = whole or batch.counts, batch.counts.positions
         predicted = self.predict(batch)
         difference = predicted - self._targets(batch)
         errors = (difference.square() if self.space.squared else difference.abs()).mean(-1)
-        loss = (errors * batch.counted).sum() / batch.weight
-        metrics = Metrics(float(loss.detach()) * batch.weight, count=batch.weight)
+        total = (errors * batch.counted).sum()
+        metrics = Metrics(float(total.detach()), count=count)
         if not self.patch_model.model.training:
             metrics += Metrics(extra=_sums(self.scored(batch, predicted)))
-        return loss, metrics
+        return total / whole.positions, metrics
 
     def summarise(self, total: Metrics) -> dict[str, float]:
         """The mean loss; of held-out data the PSNR in dB too, of the model and of the baselines."""

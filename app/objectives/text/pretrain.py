@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from app.objectives.base import Metrics
+from app.objectives.base import Counts, Metrics
 from app.objectives.masking import Sampler, choose_tokens, choose_words, corrupt, span_sampler
 from app.objectives.text.cross_entropy import linear_cross_entropy
 from app.objectives.text.hidden import rows_before_head
@@ -56,7 +56,7 @@ class MlmBatch:
     padded: bool
     chosen: torch.Tensor  # [N] indices into the flattened batch
     labels: torch.Tensor  # [N]
-    weight: int  # N: how much the batch counts within its optimiser step
+    counts: Counts  # N, and the documents
     tokens: int  # without padding
 
     def to(self, device: torch.device) -> "MlmBatch":
@@ -147,7 +147,7 @@ class TextPretraining:
         # One shape for packed rows (a compiled encoder wants that), else padded to the longest.
         length = self._length if self.packs else max(len(s.seen) for s in samples)
         shape = (len(samples), length)
-        seen = np.full(shape, self.tokenizer.pad_token_id, dtype=np.int64)
+        seen = np.full(shape, self.tokenizer.pad_token_id or 0, dtype=np.int64)
         original = seen.copy()
         segment, positions = np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.int64)
         chosen = np.zeros(shape, dtype=bool)
@@ -167,18 +167,20 @@ class TextPretraining:
             padded=not bool(segment.all()),
             chosen=torch.from_numpy(flat),
             labels=torch.from_numpy(original.reshape(-1)[flat]),
-            weight=len(flat),
+            counts=Counts(len(flat), sum(len(s.row.segments) for s in samples)),
             tokens=int((segment > 0).sum()),
         )
 
-    def forward(self, batch: MlmBatch) -> tuple[torch.Tensor, Metrics]:
+    def forward(self, batch: MlmBatch, whole: Counts | None = None) -> tuple[torch.Tensor, Metrics]:
+        whole, predicted = whole or batch.counts, batch.counts.positions
         with rows_before_head(self.model, batch.chosen) as encoded, vocabulary_left_out(self.model) as projection:
             out = self.model(**self._inputs(batch, batch.seen)).logits[0]
         loss, correct = linear_cross_entropy(out, projection.weight, projection.bias, batch.labels)
-        metrics = Metrics(float(loss.detach()) * batch.weight, int(correct), batch.weight)
+        metrics = Metrics(float(loss.detach()) * predicted, int(correct), predicted)
+        loss = loss * (predicted / max(whole.positions, 1))
         if self._teacher is not None and self.model.training:
             away = 1 - torch.cosine_similarity(_document_means(encoded[0].float(), batch), self._teacher(batch), dim=-1)
-            loss = loss + self._teacher_weight * away.mean()
+            loss = loss + self._teacher_weight * away.sum() / whole.items
             metrics += Metrics(extra={"teacher_cosine": float((1 - away.detach()).sum()), "documents": len(away)})
         return loss, metrics
 
