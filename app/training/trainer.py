@@ -116,7 +116,8 @@ class Trainer:
 
     def _restore(self) -> None:
         self.state, self.plan = resume(self.folder, self.objective.model, self.optimizer, self.plan, self.hooks)
-        self.group.copy_weights(self.objective.model)  # when all have read
+        self.group.copy_weights(self.objective.model)
+        self.group.sum(0)  # when all have read: a broadcast may be over for its sender before
         if self.group.leads:  # what is newer is broken, or what an extension has gone back behind
             drop_beyond(self.folder, self.state.step)
         self._window_started = (self.state.seconds, self.state.tokens)

@@ -86,7 +86,8 @@ def test_a_text_model_is_trained_watched_and_tried(visit: Visit, corpus: Path) -
     expect(page.get_by_text("Published as learnt@")).to_be_visible()
     page.get_by_role("link", name="Try it").click()
     expect(page).to_have_title("Fill · Cloze")
-    expect(page.get_by_label("Model", exact=True)).to_have_value("learnt")
+    # The job's own version; the checkpoint has become the next one, which the list names once it has heard of it.
+    expect(page.get_by_label("Model", exact=True)).to_have_value(re.compile("^learnt(@1)?$"))
 
 
 def test_pictures_show_what_a_model_of_images_learns(visit: Visit, tmp_path: Path) -> None:
