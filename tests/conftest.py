@@ -2,6 +2,13 @@
 
 import gc
 import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent
+# Whole files go to one of two processes; what takes minutes begins first, so that they end together.
+LONG = ("web/test_jobs.py", "web", "e2e", "test_serve.py", "training/test_kills.py", "training/test_distributed.py")
 
 os.environ.update(
     {
@@ -16,6 +23,14 @@ os.environ.update(
 )
 for name in [name for name in os.environ if name.startswith("CLOZE_")]:
     del os.environ[name]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    def place(item: pytest.Item) -> int:
+        file = item.path.relative_to(ROOT)
+        return next((n for n, path in enumerate(LONG) if file.is_relative_to(path)), len(LONG))
+
+    items.sort(key=place)
 
 
 def pytest_collection_finish() -> None:
