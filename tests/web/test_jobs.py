@@ -78,7 +78,7 @@ def test_a_text_model_is_trained_watched_and_tried(visit: Visit, corpus: Path) -
     page.get_by_role("tab", name="Events").click()
     expect(page.get_by_role("tabpanel")).to_contain_text("Saved a checkpoint at step 12")
     page.get_by_role("tab", name="Log").click()
-    expect(page.get_by_label("Log")).to_be_visible()
+    expect(page.get_by_label("What the trainer has printed")).to_be_visible()
     page.get_by_role("tab", name="Settings").click()
     expect(page.locator(".settings .changed")).to_contain_text(["max_steps"])
     page.get_by_role("tab", name="Checkpoints").click()

@@ -40,7 +40,7 @@ export function Log({ job }) {
   if (error?.status === 404) return html`<p class="muted">${job.attempts ? error.message : "No worker has begun this job yet, so there is no log."}</p>`;
   if (error) return html`<${ErrorNote} error=${error} />`;
   if (text === null) return html`<${Waiting} />`;
-  return html`<pre class="log" ref=${place} tabindex="0" aria-label="Log"
+  return html`<pre class="log" ref=${place} tabindex="0" aria-label="What the trainer has printed"
     onScroll=${({ target }) => (atEnd.current = target.scrollHeight - target.scrollTop - target.clientHeight < 10)}><code>${text || "Nothing has been printed yet."}</code></pre>`;
 }
 
