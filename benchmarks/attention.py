@@ -25,9 +25,8 @@ from app.objectives.video.objective import VideoObjective
 from app.objectives.video.processing import VideoReader
 from app.recipes.image import MAE_PRESETS
 from app.recipes.video import VIDEOMAE_PRESETS
-from app.training.images import Augment
+from app.training.augment import ClipAugment, ImageAugment
 from app.training.optimizer import autocast
-from app.training.video import ClipAugment
 
 ITEMS = 64
 WAYS = ("eager", "sdpa")
@@ -38,7 +37,7 @@ def images() -> tuple[PatchObjective, tuple[int, ...]]:
     model = build_image(MAE_PRESETS["mae-tiny"] | {"num_channels": 3})
     reader = ImageReader(mae.grid_of(model), mean=(0.5,) * 3, std=(0.5,) * 3)
     objective = ImageObjective(model, reader, decodes=True, new_head=True)
-    objective.start_training(SAMPLERS["random"], 0.75, Augment(96, 0.6, True))
+    objective.start_training(SAMPLERS["random"], 0.75, ImageAugment(96, 0.6, True))
     return objective, (1, 120, 120, 3)
 
 

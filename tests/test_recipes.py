@@ -47,6 +47,7 @@ def test_the_defaults_are_valid() -> None:
         ({"learning_rate": 0}, "learning_rate"),
         ({"masking_rate": 1.0}, "masking_rate"),
         ({"max_steps": "many"}, "max_steps"),
+        ({"max_tokens": 10**300}, "max_tokens"),
         ({"schedule": "step"}, "schedule"),
         ({"learnig_rate": 1e-4}, "learnig_rate"),
         ({"mask_token_share": 0.9, "random_token_share": 0.2}, "add up to more than 1"),

@@ -25,5 +25,9 @@ class Limits:
     max_archive_entries: int = 1_000_000
     max_archive_ratio: int = 100  # unpacked ÷ packed bytes of a whole archive; media hardly compress
 
+    def clips_at_once(self, frames: int, side: int) -> int:
+        """How many RGB clips of so many square frames may be decoded at once; at least one."""
+        return max(1, self.max_clip_bytes // (frames * side * side * 3))
+
 
 DEFAULT_LIMITS = Limits()

@@ -23,7 +23,7 @@ class TrainingHyperparameters(BaseModel):
     max_steps: Steps | None = Field(None, description="Optimiser steps")
     epochs: float | None = Field(None, gt=0, le=10_000, description="Passes over the training data; fractions are fine")
     max_tokens: int | None = Field(
-        None, ge=1, description="Tokens trained on, without padding; of media, all patches of the samples"
+        None, ge=1, le=10**15, description="Tokens trained on, without padding; of media, all patches of the samples"
     )
     max_minutes: float | None = Field(None, gt=0, le=525_600, description="Minutes of training, over all attempts")
 

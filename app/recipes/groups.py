@@ -13,11 +13,11 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     ),
     "masking": (
         "mask_ratio", "mask_strategy", "masking_rate", "masking_strategy", "mean_span_length", "mask_token_share",
-        "random_token_share", "norm_pix_loss",
+        "random_token_share", "norm_pix_loss", "contrast_weight",
     ),
     "data": (
         "sequence_length", "text_column", "min_characters", "max_characters", "deduplicate", "strip_frames", "crop",
-        "flip", "time_roll", "gain", "max_broken_share", "validation_fraction",
+        "flip", "color_jitter", "time_roll", "gain", "max_broken_share", "validation_fraction",
     ),
     "architecture": (
         "image_size", "patch_size", "channels", "num_frames", "tubelet_size", "stride", "frame_rate", "sample_rate",

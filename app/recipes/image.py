@@ -30,6 +30,9 @@ class ImageHyperparameters(PatchHyperparameters):
         0.5, gt=0, le=1, description="Least share of the area that a random crop keeps; 1 crops nothing"
     )
     flip: bool = Field(True, description="Turns half of the images left to right")
+    color_jitter: float = Field(
+        0.0, ge=0, le=1, description="How far brightness, contrast, saturation and hue are turned, at most; 0 is off"
+    )
 
     def check_for(self, config: Mapping[str, Any] | None) -> None:
         if config is None:

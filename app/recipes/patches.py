@@ -8,6 +8,8 @@ from pydantic import Field, model_validator
 from app.errors import InvalidValue
 from app.recipes.base import Schedule, TrainingHyperparameters
 
+VIEWS = 2  # of each item where items are told apart
+
 
 class PatchHyperparameters(TrainingHyperparameters):
     """As in masked autoencoders (arXiv 2111.06377), appendix A.1, where the shared ones have other defaults."""
@@ -23,6 +25,9 @@ class PatchHyperparameters(TrainingHyperparameters):
     mask_ratio: float | None = Field(
         None, gt=0, lt=1, description="Share of the patches to hide and predict; the model's own"
     )
+    contrast_weight: float = Field(
+        0.0, ge=0, le=1000, description="Of telling the items of a micro-batch apart, by two views of each; 0 is off"
+    )
     max_broken_share: float = Field(
         0.5, ge=0, le=1, description="Of the files that are meant to be data, before the job fails"
     )
@@ -32,7 +37,14 @@ class PatchHyperparameters(TrainingHyperparameters):
         parts = self.gradient_accumulation_steps * self.processes
         if self.batch_size < parts:
             raise ValueError(f"a batch_size of {self.batch_size} cannot be cut into {parts} micro-batches")
+        if self.contrast_weight and self.batch_size < 2 * parts:
+            raise ValueError("a contrast_weight needs micro-batches of two items or more, to tell them apart")
         return self
+
+    @property
+    def views(self) -> int:
+        """Of an item, that a step computes."""
+        return VIEWS if self.contrast_weight else 1
 
 
 class DecoderHyperparameters(PatchHyperparameters):

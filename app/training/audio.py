@@ -44,6 +44,7 @@ def prepare(job: TrainingJob, hooks: Hooks, device: torch.device) -> Material:
         SPECTROGRAM_SAMPLERS[hp.mask_strategy or masks.strategy],
         hp.mask_ratio or masks.ratio,
         Augment(reader.window_frames, hp.time_roll, hp.gain),
+        hp.contrast_weight,
     )
     return material(job, hp, objective, data)
 

@@ -1,10 +1,8 @@
 """What a run on images trains on: its model and its pictures."""
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Literal, cast
 
-import numpy as np
 import torch
 
 from app.media.images import Pixels, decode_image
@@ -16,13 +14,12 @@ from app.objectives.image.processing import ImageReader, resize
 from app.objectives.patch.mae import grid_of
 from app.recipes import ImageHyperparameters
 from app.recipes.image import kept_size
+from app.training.augment import ImageAugment
 from app.training.hooks import Hooks
 from app.training.job import Material, TrainingJob
 from app.training.media import configuration, datasets, material, stored
 from app.training.media_shards import Decoding
 from app.types import Modality
-
-ASPECT = (3 / 4, 4 / 3)  # width ÷ height of a random crop, as in MAE
 
 
 def prepare(job: TrainingJob, hooks: Hooks, device: torch.device) -> Material:
@@ -35,7 +32,10 @@ def prepare(job: TrainingJob, hooks: Hooks, device: torch.device) -> Material:
     data = datasets(job, hp, decoding, objective, hooks)
     masks = objective.masks
     objective.start_training(
-        SAMPLERS[hp.mask_strategy or masks.strategy], hp.mask_ratio or masks.ratio, Augment(size, hp.crop, hp.flip)
+        SAMPLERS[hp.mask_strategy or masks.strategy],
+        hp.mask_ratio or masks.ratio,
+        ImageAugment(size, hp.crop, hp.flip, hp.color_jitter),
+        hp.contrast_weight,
     )
     return material(job, hp, objective, data)
 
@@ -62,34 +62,3 @@ def _decoding(size: int, channels: int) -> Decoding:
         return resize(pixels, size, (left, top, left + side, top + side))[None]
 
     return Decoding(Modality.IMAGE, f"square {size} {channels}", (size, size, channels), "uint8", decode)
-
-
-@dataclass(frozen=True)
-class Augment:
-    """A dataset's sample uint8 [1, S, S, C] → what the model sees of it, [size, size, C]."""
-
-    size: int
-    crop: float
-    flip: bool
-
-    def __call__(self, sample: Any, rng: np.random.Generator | None) -> Pixels:
-        image: Pixels = self.frames(np.asarray(sample[:1]), rng)[0]
-        return image
-
-    def frames(self, frames: Pixels, rng: np.random.Generator | None) -> Pixels:
-        """uint8 [T, S, S, C] → [T, size, size, C], all cut and turned alike; without a generator neither."""
-        stored = frames.shape[1]
-        if rng is not None and self.crop < 1:
-            box = self._box(stored, rng)
-            frames = np.stack([resize(frame, self.size, box) for frame in frames])
-        elif stored != self.size:
-            frames = np.stack([resize(frame, self.size, (0, 0, stored, stored)) for frame in frames])
-        turned = self.flip and rng is not None and rng.random() < 0.5
-        return np.ascontiguousarray(frames[:, :, ::-1]) if turned else frames
-
-    def _box(self, stored: int, rng: np.random.Generator) -> tuple[float, float, float, float]:
-        area = rng.uniform(self.crop, 1) * stored**2
-        aspect = float(np.exp(rng.uniform(*np.log(ASPECT))))
-        width, height = min(np.sqrt(area * aspect), stored), min(np.sqrt(area / aspect), stored)
-        left, top = rng.uniform(0, stored - width), rng.uniform(0, stored - height)
-        return (left, top, left + width, top + height)

@@ -1,8 +1,7 @@
 """What a run on videos trains on: its model and its clips."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -19,8 +18,8 @@ from app.objectives.video.processing import VideoReader
 from app.recipes import VideoMaeHyperparameters
 from app.recipes.image import kept_size
 from app.recipes.video import GEOMETRY, MAX_CLIPS
+from app.training.augment import ClipAugment
 from app.training.hooks import Hooks
-from app.training.images import Augment
 from app.training.job import Material, TrainingJob
 from app.training.media import configuration, datasets, material, stored
 from app.training.media_shards import Decoding
@@ -39,7 +38,8 @@ def prepare(job: TrainingJob, hooks: Hooks, device: torch.device) -> Material:
     objective.start_training(
         CLIP_SAMPLERS[hp.mask_strategy or masks.strategy],
         hp.mask_ratio or masks.ratio,
-        ClipAugment(reader.size, hp.crop, hp.flip),
+        ClipAugment(reader.size, hp.crop, hp.flip, hp.color_jitter),
+        hp.contrast_weight,
     )
     return material(job, hp, objective, data)
 
@@ -60,7 +60,7 @@ def _decoding(reader: VideoReader, size: int, strip_frames: int | None) -> Decod
     """Clips one after the other, a row a frame: the square in the middle of each, brought to `size`."""
     whole = replace(reader, squeeze=False, share=1.0)
     # All of a video's clips are in memory at once.
-    most = min(MAX_CLIPS, max(1, DEFAULT_LIMITS.max_clip_bytes // (reader.num_frames * size * size * 3)))
+    most = min(MAX_CLIPS, DEFAULT_LIMITS.clips_at_once(reader.num_frames, size))
 
     def clips(video: Video, seen: VideoReader) -> Frames:
         source = seen.source(video.width, video.height)
@@ -77,11 +77,3 @@ def _decoding(reader: VideoReader, size: int, strip_frames: int | None) -> Decod
     name = " ".join(map(str, ("clips", *settings)))
     kind, read = (Modality.IMAGE, decode_strip) if strip_frames else (Modality.VIDEO, decode)
     return Decoding(kind, name, (size, size, 3), "uint8", read)
-
-
-@dataclass(frozen=True)
-class ClipAugment(Augment):
-    """A dataset's sample uint8 [T, S, S, C] → what the model sees of it, [T, size, size, C]: all frames alike."""
-
-    def __call__(self, sample: Any, rng: np.random.Generator | None) -> Frames:
-        return self.frames(np.asarray(sample), rng)

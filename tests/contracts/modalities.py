@@ -83,7 +83,7 @@ def text_source(folder: Path) -> Path:
     return path
 
 
-def image_case(method: str, architecture: str, **settings: Any) -> Case:
+def image_case(method: str, architecture: str, contrast_weight: float = 0.0, **settings: Any) -> Case:
     return Case(
         Modality.IMAGE,
         lambda path: tiny_image_folder(path, architecture, **settings),
@@ -102,11 +102,11 @@ def image_case(method: str, architecture: str, **settings: Any) -> Case:
         guess_pixels,
         method,
         lambda folder: picture_zip(folder / "pictures.zip", 12),
-        {"batch_size": 4},
+        {"batch_size": 4, "contrast_weight": contrast_weight},
     )
 
 
-def audio_case(mask: MaskRequest, **settings: Any) -> Case:
+def audio_case(mask: MaskRequest, contrast_weight: float = 0.0, **settings: Any) -> Case:
     return Case(
         Modality.AUDIO,
         lambda path: tiny_audio_folder(path, **settings),
@@ -126,7 +126,7 @@ def audio_case(mask: MaskRequest, **settings: Any) -> Case:
         guess_levels,
         "audiomae",
         lambda folder: sound_zip(folder / "sounds.zip", 12),
-        {"batch_size": 4},
+        {"batch_size": 4, "contrast_weight": contrast_weight},
     )
 
 
@@ -142,7 +142,7 @@ def guess_frames(objective: Objective) -> tuple[np.ndarray, np.ndarray]:
     return tuple(result.predicted[result.hidden] for result in results)  # type: ignore[return-value]
 
 
-def video_case(**settings: Any) -> Case:
+def video_case(contrast_weight: float = 0.0, **settings: Any) -> Case:
     return Case(
         Modality.VIDEO,
         lambda path: tiny_video_folder(path, **settings),
@@ -162,7 +162,7 @@ def video_case(**settings: Any) -> Case:
         guess_frames,
         "videomae",
         lambda folder: video_zip(folder / "videos.zip", 12),
-        {"batch_size": 4},
+        {"batch_size": 4, "contrast_weight": contrast_weight},
     )
 
 
@@ -186,9 +186,11 @@ CASES: dict[str, Case] = {
     ),
     "mae": image_case("mae", "vit_mae"),
     "mae-norm": image_case("mae", "vit_mae", norm_pix_loss=True),
-    "simmim": image_case("simmim", "vit"),
+    "simmim": image_case("simmim", "vit", contrast_weight=0.5),
     "audiomae": audio_case(MaskRequest("time-frequency", 0.6, seed=3)),
-    "audiomae-norm": audio_case(MaskRequest("time", 0.5, seed=3), norm_pix_loss=True, mask_strategy="time-frequency"),
+    "audiomae-norm": audio_case(
+        MaskRequest("time", 0.5, seed=3), contrast_weight=0.5, norm_pix_loss=True, mask_strategy="time-frequency"
+    ),
     "videomae": video_case(),
-    "videomae-norm": video_case(norm_pix_loss=True),
+    "videomae-norm": video_case(contrast_weight=0.5, norm_pix_loss=True),
 }

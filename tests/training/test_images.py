@@ -15,7 +15,6 @@ from app.objectives.embedding import EmbedItem
 from app.objectives.image.load import load_image
 from app.objectives.reconstruction import ReconstructItem
 from app.recipes import METHODS
-from app.training.images import Augment
 from app.training.job import SourceFile, TrainingJob
 from app.training.run import run
 from app.types import Task
@@ -157,16 +156,3 @@ def test_what_does_not_suit_a_stored_model_is_refused(
     with pytest.raises(InvalidValue) as error:
         run(job(**options), Recorder())
     assert error.value.param == param
-
-
-def test_augmented_pictures_are_parts_of_the_whole() -> None:
-    stored = np.arange(40 * 40 * 3, dtype=np.uint32).reshape(1, 40, 40, 3).astype(np.uint8)
-    augment = Augment(size=32, crop=0.3, flip=True)
-    rng = np.random.default_rng(0)
-    seen = {augment(stored, rng).tobytes() for _ in range(8)}
-    assert len(seen) == 8
-    assert augment(stored, None).shape == (32, 32, 3)
-    assert augment(stored, np.random.default_rng(1)).tobytes() == augment(stored, np.random.default_rng(1)).tobytes()
-    plain = Augment(size=40, crop=1.0, flip=True)
-    views = {plain(stored, rng).tobytes() for _ in range(16)}
-    assert views == {stored[0].tobytes(), np.ascontiguousarray(stored[0, :, ::-1]).tobytes()}

@@ -19,11 +19,10 @@ from app.recipes import METHODS
 from app.training import video
 from app.training.job import SourceFile, TrainingJob
 from app.training.run import run
-from app.training.video import ClipAugment
 from app.types import Task
 from tests.fakes.perform import perform
 from tests.fakes.runs import Recorder
-from tests.fakes.tiny_videos import frames, mp4, strip_zip, tiny_video_folder, video_zip
+from tests.fakes.tiny_videos import mp4, strip_zip, tiny_video_folder, video_zip
 
 SMALL = {"batch_size": 4, "precision": "float32", "max_eval_samples": 3, "validation_fraction": 0.25, "max_steps": 2}
 PRESET = {"image_size": 32, "num_frames": 4}
@@ -142,13 +141,3 @@ def test_a_stored_models_decoder_keeps_its_size(job: Build, tmp_path: Path) -> N
     with pytest.raises(InvalidValue) as error:
         run(job(model=tiny_video_folder(tmp_path / "stored"), decoder_layers=2), Recorder())
     assert error.value.param == "decoder_layers"
-
-
-def test_all_frames_of_a_clip_are_cut_and_turned_alike() -> None:
-    still = np.repeat(frames(count=1, width=40, height=40), 4, axis=0)
-    augment = ClipAugment(32, 0.3, True)
-    rng = np.random.default_rng(0)
-    views = [augment(still, rng) for _ in range(8)]
-    assert all(view.shape == (4, 32, 32, 3) and (view == view[0]).all() for view in views)
-    assert len({view.tobytes() for view in views}) == 8
-    assert augment(still, None).shape == (4, 32, 32, 3)

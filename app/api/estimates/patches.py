@@ -10,6 +10,7 @@ from app.api.estimates.base import Cost, Material, complete, layers_of, stored_c
 from app.errors import InvalidData
 from app.jobs.spec import Estimate, Job
 from app.media.lengths import Length
+from app.media.limits import DEFAULT_LIMITS
 from app.media.samples import MediaSample
 from app.objectives.patches import PatchGrid
 from app.recipes import (
@@ -63,13 +64,15 @@ def clips(config: Mapping[str, Any], hp: VideoMaeHyperparameters) -> Layout:
     size, patch, frames, tubelet = (getattr(hp, name) or int(config[name]) for name in GEOMETRY)
     span = frames * (hp.stride or config.get("stride", 1))
     rate = None if hp.strip_frames else hp.frame_rate or config.get("frame_rate")
+    kept = kept_size(size, hp.crop)
+    most = min(MAX_CLIPS, DEFAULT_LIMITS.clips_at_once(frames, kept))
 
     def rows(length: Length) -> int:
         shown = hp.strip_frames or (length.seconds * rate if rate else length.frames)
-        return frames * min(max(1, math.ceil(shown / span - 0.01)), MAX_CLIPS)
+        return frames * min(max(1, math.ceil(shown / span - 0.01)), most)
 
     grid = PatchGrid((frames, size, size), (tubelet, patch, patch), 3)
-    return Layout(grid, frames, kept_size(size, hp.crop) ** 2 * 3, rows, 0.9)
+    return Layout(grid, frames, kept**2 * 3, rows, 0.9)
 
 
 class _Amount(NamedTuple):
@@ -152,7 +155,7 @@ def _cost(layout_of: LayoutOf, store: ModelStore, model: str, hp: PatchHyperpara
         activations = decoder.activations(count)
     return Cost(
         parameters=parameters,
-        flops=flops + 6 * encoder.hidden * patch + seen * encoder.flops(seen * count),
-        activations=activations + seen * encoder.activations(seen * count),
+        flops=hp.views * (flops + 6 * encoder.hidden * patch + seen * encoder.flops(seen * count)),
+        activations=hp.views * (activations + seen * encoder.activations(seen * count)),
         step_tokens=hp.batch_size * count,
     )

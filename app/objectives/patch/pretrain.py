@@ -11,12 +11,15 @@ from torch import Tensor, nn
 
 from app.objectives.base import Counts, Metrics
 from app.objectives.grid_masking import GridSampler, hidden_count, hide_random
+from app.objectives.patch.contrast import contrast, encoder_output, pooled
 from app.objectives.patch.model import PatchModel
 from app.objectives.patch.space import PatchSpace, Scores, decibels
+from app.recipes.patches import VIEWS
 
 Sample = NDArray[Any]  # of the dataset: [*any, C], uint8 or float in [0, 1]
 # A sample → [*sizes, C], and how much of its first axis is not padding.
 Augment = Callable[[Sample, np.random.Generator | None], Sample | tuple[Sample, int]]
+_LOSS, _ACCURACY = "contrast_loss", "contrast_accuracy"
 
 
 @dataclass(frozen=True)
@@ -24,17 +27,20 @@ class MaskedItem:
     pixels: Sample  # [*sizes, C], as the dataset's samples are
     hidden: NDArray[np.bool_]  # [N]
     rows: int  # of patches that are not padding
+    other: "MaskedItem | None" = None  # view of the same item, where items are told apart
 
 
 @dataclass(frozen=True)
 class PatchBatch:
+    """Of an item with two views, these follow each other; B is the number of views."""
+
     pixels: Tensor  # [B, *sizes, C] uint8 or float
     targets: Tensor  # [B, n, P] the hidden patches of these
     hidden: Tensor  # [B, N] bool, n a row
     counted: Tensor  # [B, n] of the hidden patches, 1 for those that are not padding
     rows: list[int]  # of each item, of patches that are not padding
     counts: Counts  # counted patches, and items
-    tokens: int  # patches
+    tokens: int  # patches of the items, each once
 
     def to(self, device: torch.device) -> "PatchBatch":
         moved = {f.name: getattr(self, f.name).to(device, non_blocking=True) for f in fields(self) if f.type is Tensor}
@@ -52,15 +58,24 @@ class PatchPretraining:
     _sampler: GridSampler
     _ratio: float
     _augment: Augment
+    _contrast_weight = 0.0
 
-    def start_training(self, sampler: GridSampler, ratio: float, augment: Augment) -> None:
+    def start_training(
+        self, sampler: GridSampler, ratio: float, augment: Augment, contrast_weight: float = 0.0
+    ) -> None:
         """`augment` brings a sample of the dataset to [*sizes, C]; without a generator, always in the same way."""
         self._sampler, self._ratio, self._augment = sampler, ratio, augment
+        self._contrast_weight = contrast_weight
         for module in self.patch_model.model.modules():
             if isinstance(module, nn.Dropout):
                 module.p = 0.0  # as in text: slow on a CPU, and what is hidden changes with every pass anyway
 
     def mask(self, sample: Sample, rng: np.random.Generator, *, evaluate: bool = False) -> MaskedItem:
+        view = self._view(sample, rng, evaluate)
+        told_apart = self._contrast_weight and not evaluate
+        return replace(view, other=self._view(sample, rng, evaluate)) if told_apart else view
+
+    def _view(self, sample: Sample, rng: np.random.Generator, evaluate: bool) -> MaskedItem:
         grid = self.space.grid
         sampler, ratio = (self.eval_sampler, self.eval_ratio) if evaluate else (self._sampler, self._ratio)
         view = self._augment(sample, None if evaluate else rng)
@@ -76,39 +91,58 @@ class PatchPretraining:
         return MaskedItem(pixels, hidden.reshape(-1), rows)
 
     def collate_masked(self, samples: Sequence[MaskedItem]) -> PatchBatch:
-        pixels = np.stack([s.pixels for s in samples])
-        targets = np.stack([self.space.grid.cut(s.pixels)[s.hidden] for s in samples])
-        hidden = np.stack([s.hidden for s in samples])
+        views = [view for s in samples for view in (s, s.other) if view is not None]
+        pixels = np.stack([v.pixels for v in views])
+        targets = np.stack([self.space.grid.cut(v.pixels)[v.hidden] for v in views])
+        hidden = np.stack([v.hidden for v in views])
         across = self.space.grid.count // self.space.grid.shape[0]
-        counted = np.stack([np.flatnonzero(s.hidden) < s.rows * across for s in samples])
+        counted = np.stack([np.flatnonzero(v.hidden) < v.rows * across for v in views])
         return PatchBatch(
             torch.from_numpy(pixels),
             torch.from_numpy(targets),
             torch.from_numpy(hidden),
             torch.from_numpy(counted.astype(np.float32)),
-            [s.rows for s in samples],
+            [v.rows for v in views],
             counts=Counts(max(1, int(counted.sum())), len(samples)),
-            tokens=hidden.size,
+            tokens=len(samples) * self.space.grid.count,
         )
 
     def forward(self, batch: PatchBatch, whole: Counts | None = None) -> tuple[Tensor, Metrics]:
         whole, count = whole or batch.counts, batch.counts.positions
-        predicted = self.predict(batch)
+        with encoder_output(self.patch_model.model) as encoded:
+            predicted = self.predict(batch)
         difference = predicted - self._targets(batch)
         errors = (difference.square() if self.space.squared else difference.abs()).mean(-1)
         total = (errors * batch.counted).sum()
-        metrics = Metrics(float(total.detach()), count=count)
+        loss, metrics = total / whole.positions, Metrics(float(total.detach()), count=count)
         if not self.patch_model.model.training:
             metrics += Metrics(extra=_sums(self.scored(batch, predicted)))
-        return total / whole.positions, metrics
+        elif self._contrast_weight:
+            told = contrast(self._embeddings(encoded[0], batch))
+            loss = loss + self._contrast_weight * told.loss / whole.items
+            extra = {"views": len(batch.rows), _LOSS: VIEWS * float(told.loss.detach()), _ACCURACY: told.right}
+            metrics += Metrics(extra=extra)
+        return loss, metrics
+
+    def _embeddings(self, encoded: Tensor, batch: PatchBatch) -> Tensor:
+        """Of each view, from what it shows: [B, H]"""
+        across = self.space.grid.count // self.space.grid.shape[0]
+        rows = torch.tensor(batch.rows, device=encoded.device)
+        places = torch.arange(self.space.grid.count, device=encoded.device)
+        return pooled(encoded[:, self.patch_model.class_tokens :], ~batch.hidden, places < rows[:, None] * across)
 
     def summarise(self, total: Metrics) -> dict[str, float]:
-        """The mean loss; of held-out data the PSNR in dB too, of the model and of the baselines."""
+        """The mean loss; of held-out data the PSNR in dB too, of the model and of the baselines.
+
+        Where items are told apart, how well: a view's mean loss, and the share of views nearest to their item's other.
+        """
         if not total.count:
             return {}
-        rows = total.extra.get("rows", 0.0)
-        errors = {name: value / rows for name, value in total.extra.items() if name != "rows" and rows}
-        return {"loss": total.loss_sum / total.count, **decibels(errors)}
+        sums = dict(total.extra)
+        views, rows = sums.pop("views", 0.0), sums.pop("rows", 0.0)
+        told = {name: sums.pop(name) / views for name in (_LOSS, _ACCURACY) if name in sums}
+        errors = {name: value / rows for name, value in sums.items()}
+        return {"loss": total.loss_sum / total.count, **told, **decibels(errors)}
 
     def predict(self, batch: PatchBatch) -> Tensor:
         """The hidden patches of a batch on the model's device, as the model gives them: [B, n, P] fp32."""
