@@ -147,6 +147,12 @@ def test_every_preset_on_media_has_an_estimate(store: ModelStore) -> None:
             assert found.memory_bytes and found.disk_bytes and found.disk_bytes > disk_bytes(1_000_000, 2)
 
 
+def test_a_second_view_of_each_item_costs_as_much_as_the_first(store: ModelStore) -> None:
+    usual, told_apart = cost_of("videomae-tiny", store), cost_of("videomae-tiny", store, contrast_weight=0.1)
+    assert told_apart.flops == 2 * usual.flops and told_apart.activations == 2 * usual.activations
+    assert (told_apart.parameters, told_apart.step_tokens) == (usual.parameters, usual.step_tokens)
+
+
 def test_hiding_less_and_a_larger_batch_take_more(store: ModelStore) -> None:
     usual = cost_of("mae-small", store)
     thorough = cost_of("mae-small", store, mask_ratio=0.25)

@@ -98,9 +98,22 @@ def start_mae(model: PreTrainedModel) -> None:
     embeddings: Any = model.base_model.embeddings
     _start_positions(embeddings.position_embeddings, model)
     nn.init.normal_(embeddings.cls_token, std=model.config.initializer_range)
-    projection = embeddings.patch_embeddings.projection.weight
-    nn.init.xavier_uniform_(projection.view(len(projection), -1))
+    start_layers(model)
     start_decoder(model)
+
+
+@torch.no_grad()
+def start_layers(model: PreTrainedModel) -> None:
+    """Linear layers as MAE's and VideoMAE's own code begins them, the projection of patches as one of them.
+
+    A small encoder that begins at transformers' 0.02 hardly changes what it is shown, and takes several times as
+    long until it tells items apart.
+    """
+    for module in model.modules():
+        if isinstance(module, nn.Linear | nn.Conv2d | nn.Conv3d):
+            nn.init.xavier_uniform_(module.weight.view(len(module.weight), -1))
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
 
 
 @torch.no_grad()

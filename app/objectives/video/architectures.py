@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, VideoMAEConfig, VideoMAEForPreTraining
 
+from app.objectives.patch.mae import start_layers
 from app.objectives.patch.model import Loss
 from app.objectives.patch.space import Targets
 from app.objectives.patches import PatchGrid
@@ -62,9 +63,7 @@ def build_preset(config: Mapping[str, Any]) -> PreTrainedModel:
     """A random model of this configuration, from torch's global generator."""
     fields = {name: value for name, value in config.items() if name != "model_type"}
     model = VideoMAEForPreTraining(VideoMAEConfig(**fields))
-    projection = model.videomae.embeddings.patch_embeddings.projection.weight
-    with torch.no_grad():
-        nn.init.xavier_uniform_(projection.view(len(projection), -1))  # as VideoMAE's own code does
+    start_layers(model)
     start_decoder(model)
     return model
 
