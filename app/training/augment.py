@@ -59,11 +59,12 @@ class ClipAugment(Augment):
 
 
 def recolour(frames: Pixels, strength: float, rng: np.random.Generator) -> Pixels:
-    """Other brightness, contrast, saturation and hue, like torchvision's ColorJitter with all at `strength`.
+    """Other brightness, saturation and hue, like torchvision's ColorJitter with these at `strength`.
 
-    Hue turns by up to half as many circles. All of it is one affine map of the colours. frames: uint8 [..., 1 or 3]
+    Hue turns by up to half as many circles. Together they are one linear map of the colours, and black stays black.
+    frames: uint8 [..., 1 or 3]
     """
-    brightness, contrast, saturation = rng.uniform(1 - strength, 1 + strength, 3)
+    brightness, saturation = rng.uniform(1 - strength, 1 + strength, 2)
     angle = 2 * np.pi * rng.uniform(-strength / 2, strength / 2)
     matrix: NDArray[Any] = np.full((1, 1), brightness)
     if frames.shape[-1] == 3:
@@ -71,7 +72,5 @@ def recolour(frames: Pixels, strength: float, rng: np.random.Generator) -> Pixel
         turn[1:, 1:] = saturation * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
         matrix = brightness * (np.linalg.inv(_YIQ) @ turn @ _YIQ)
     colours = frames.astype(np.float32) @ matrix.T.astype(np.float32)
-    grey = colours.mean(dtype=np.float64)
-    changed = float(contrast) * colours + float((1 - contrast) * grey)
-    out: Pixels = np.clip(changed, 0, 255).round().astype(np.uint8)
+    out: Pixels = np.clip(colours, 0, 255).round().astype(np.uint8)
     return out

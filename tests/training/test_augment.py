@@ -52,15 +52,11 @@ MIDDLE = 0.5  # of the range: nothing changes
 @pytest.mark.parametrize(
     ("shares", "expected"),
     [
-        ((MIDDLE, MIDDLE, MIDDLE, MIDDLE), lambda pixels: pixels),
-        ((0.75, MIDDLE, MIDDLE, MIDDLE), lambda pixels: pixels * 1.25),
-        ((MIDDLE, 0.0, MIDDLE, MIDDLE), lambda pixels: (pixels + pixels.mean()) / 2),
-        (
-            (MIDDLE, MIDDLE, 0.0, MIDDLE),
-            lambda pixels: (pixels + (pixels @ [0.299, 0.587, 0.114])[..., None]) / 2,
-        ),
+        ((MIDDLE, MIDDLE, MIDDLE), lambda pixels: pixels),
+        ((0.75, MIDDLE, MIDDLE), lambda pixels: pixels * 1.25),
+        ((MIDDLE, 0.0, MIDDLE), lambda pixels: (pixels + (pixels @ [0.299, 0.587, 0.114])[..., None]) / 2),
     ],
-    ids=["nothing", "brightness", "contrast", "saturation"],
+    ids=["nothing", "brightness", "saturation"],
 )
 def test_colours_are_turned_one_way_at_a_time(
     shares: tuple[float, ...], expected: Callable[[np.ndarray], np.ndarray]
@@ -74,13 +70,14 @@ def test_colours_are_turned_one_way_at_a_time(
 def test_hues_go_round() -> None:
     """A third of the circle makes of a red something greenish or bluish, as bright as it was."""
     red = np.full((1, 2, 2, 3), (150, 60, 60), np.uint8)
-    turned = recolour(red, 1.0, Fixed(MIDDLE, MIDDLE, MIDDLE, MIDDLE + 1 / 3))[0, 0, 0].astype(float)
+    turned = recolour(red, 1.0, Fixed(MIDDLE, MIDDLE, MIDDLE + 1 / 3))[0, 0, 0].astype(float)
     hue = colorsys.rgb_to_hsv(*turned / 255)[0]
     assert 0.2 < hue < 0.8
     assert turned @ [0.299, 0.587, 0.114] == pytest.approx(red[0, 0, 0] @ [0.299, 0.587, 0.114], abs=2)
 
 
-def test_grey_pictures_change_in_brightness_and_contrast() -> None:
+def test_grey_pictures_change_in_brightness_and_black_stays() -> None:
     grey = np.random.default_rng(0).integers(60, 180, (1, 4, 4, 1)).astype(np.uint8)
     assert recolour(grey, 0.5, np.random.default_rng(1)).shape == grey.shape
     assert (recolour(grey, 0.5, np.random.default_rng(1)) != grey).any()
+    assert not recolour(np.zeros((1, 2, 2, 3), np.uint8), 1.0, np.random.default_rng(1)).any()
