@@ -31,7 +31,10 @@ class ImageHyperparameters(PatchHyperparameters):
     )
     flip: bool = Field(True, description="Turns half of the images left to right")
     color_jitter: float = Field(
-        0.0, ge=0, le=1, description="How far brightness, saturation and hue are turned, at most; 0 is off"
+        0.0,
+        ge=0,
+        le=1,
+        description="How far brightness, saturation and hue are turned at most, one time in five to grey; 0 is off",
     )
 
     def check_for(self, config: Mapping[str, Any] | None) -> None:

@@ -49,7 +49,10 @@ class VideoMaeHyperparameters(DecoderHyperparameters):
     )
     flip: bool = Field(True, description="Turns half of the clips left to right")
     color_jitter: float = Field(
-        0.0, ge=0, le=1, description="How far brightness, saturation and hue are turned, at most; 0 is off"
+        0.0,
+        ge=0,
+        le=1,
+        description="How far brightness, saturation and hue are turned at most, one time in five to grey; 0 is off",
     )
 
     def check_for(self, config: Mapping[str, Any] | None) -> None:

@@ -10,6 +10,7 @@ from app.media.images import Pixels
 from app.objectives.image.processing import resize
 
 ASPECT = (3 / 4, 4 / 3)  # width ÷ height of a random crop, as in MAE
+GREY = 0.2  # share of the recoloured that lose all colour, as in SimCLR (arXiv 2002.05709)
 # RGB → YIQ, in which hue and saturation are angle and radius of a plane.
 _YIQ = np.array([[0.299, 0.587, 0.114], [0.596, -0.274, -0.322], [0.211, -0.523, 0.312]])
 
@@ -61,11 +62,13 @@ class ClipAugment(Augment):
 def recolour(frames: Pixels, strength: float, rng: np.random.Generator) -> Pixels:
     """Other brightness, saturation and hue, like torchvision's ColorJitter with these at `strength`.
 
-    Hue turns by up to half as many circles. Together they are one linear map of the colours, and black stays black.
-    frames: uint8 [..., 1 or 3]
+    Hue turns by up to half as many circles; GREY of all become grey. Together this is one linear map of the colours,
+    and black stays black. frames: uint8 [..., 1 or 3]
     """
     brightness, saturation = rng.uniform(1 - strength, 1 + strength, 2)
     angle = 2 * np.pi * rng.uniform(-strength / 2, strength / 2)
+    if rng.random() < GREY:
+        saturation = 0.0
     matrix: NDArray[Any] = np.full((1, 1), brightness)
     if frames.shape[-1] == 3:
         turn = np.eye(3)

@@ -41,12 +41,16 @@ class Fixed(np.random.Generator):
         super().__init__(np.random.PCG64(0))
         self.shares = list(shares)
 
+    def random(self) -> float:  # type: ignore[override]
+        return self.shares.pop(0) if self.shares else 1.0
+
     def uniform(self, low: float = 0.0, high: float = 1.0, size: int | None = None) -> Any:  # type: ignore[override]
         drawn = [low + (high - low) * self.shares.pop(0) for _ in range(size or 1)]
         return drawn[0] if size is None else np.array(drawn)
 
 
 MIDDLE = 0.5  # of the range: nothing changes
+LUMINANCE = [0.299, 0.587, 0.114]
 
 
 @pytest.mark.parametrize(
@@ -54,9 +58,10 @@ MIDDLE = 0.5  # of the range: nothing changes
     [
         ((MIDDLE, MIDDLE, MIDDLE), lambda pixels: pixels),
         ((0.75, MIDDLE, MIDDLE), lambda pixels: pixels * 1.25),
-        ((MIDDLE, 0.0, MIDDLE), lambda pixels: (pixels + (pixels @ [0.299, 0.587, 0.114])[..., None]) / 2),
+        ((MIDDLE, 0.0, MIDDLE), lambda pixels: (pixels + (pixels @ LUMINANCE)[..., None]) / 2),
+        ((MIDDLE, MIDDLE, MIDDLE, 0.0), lambda pixels: (pixels @ LUMINANCE)[..., None] + 0 * pixels),
     ],
-    ids=["nothing", "brightness", "saturation"],
+    ids=["nothing", "brightness", "saturation", "grey"],
 )
 def test_colours_are_turned_one_way_at_a_time(
     shares: tuple[float, ...], expected: Callable[[np.ndarray], np.ndarray]
@@ -73,7 +78,7 @@ def test_hues_go_round() -> None:
     turned = recolour(red, 1.0, Fixed(MIDDLE, MIDDLE, MIDDLE + 1 / 3))[0, 0, 0].astype(float)
     hue = colorsys.rgb_to_hsv(*turned / 255)[0]
     assert 0.2 < hue < 0.8
-    assert turned @ [0.299, 0.587, 0.114] == pytest.approx(red[0, 0, 0] @ [0.299, 0.587, 0.114], abs=2)
+    assert turned @ LUMINANCE == pytest.approx(red[0, 0, 0] @ LUMINANCE, abs=2)
 
 
 def test_grey_pictures_change_in_brightness_and_black_stays() -> None:
