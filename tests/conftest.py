@@ -2,6 +2,7 @@
 
 import gc
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,9 @@ os.environ.update(
         "COLUMNS": "120",  # of rich's tables
     }
 )
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A script's background job ignores it, and so would the servers that tests interrupt.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 for name in [name for name in os.environ if name.startswith("CLOZE_")]:
     del os.environ[name]
 

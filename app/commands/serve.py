@@ -61,7 +61,8 @@ def serve(settings: Settings) -> None:
 def _unwind_when_asked() -> threading.Event:
     """Until the server handles signals, SIGTERM unwinds as a Ctrl-C does, so what was started is stopped.
 
-    The event says that one came: a finaliser that happens to run then swallows the exception.
+    The event says that one came: a finaliser that happens to run then swallows the exception, and nobody needs to
+    read that it did.
     """
     came = threading.Event()
 
@@ -69,6 +70,11 @@ def _unwind_when_asked() -> threading.Event:
         came.set()
         raise KeyboardInterrupt
 
+    def report(swallowed: "sys.UnraisableHookArgs") -> None:
+        if swallowed.exc_type is not KeyboardInterrupt:
+            sys.__unraisablehook__(swallowed)
+
+    sys.unraisablehook = report
     for signum in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, unwind)
     return came
