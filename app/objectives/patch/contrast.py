@@ -1,8 +1,8 @@
 """Telling items apart: an item's embedding is to be nearer to that of another view of it than to any other's.
 
 The contrastive term of CAN (arXiv 2210.16870), on the mean over the patches that a masked view shows, which is what
-the model's embeddings are. In the place of CAN's head for it, each dimension is standardised over the batch: without
-either, what all embeddings have in common keeps a small encoder from learning anything.
+the model's embeddings are. In the place of CAN's head for it, each dimension is standardised over the batch: with
+neither, a small encoder stayed at chance (docs/decisions/0017).
 """
 
 from collections.abc import Iterator

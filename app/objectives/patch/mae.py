@@ -104,11 +104,7 @@ def start_mae(model: PreTrainedModel) -> None:
 
 @torch.no_grad()
 def start_layers(model: PreTrainedModel) -> None:
-    """Linear layers as MAE's and VideoMAE's own code begins them, the projection of patches as one of them.
-
-    A small encoder that begins at transformers' 0.02 hardly changes what it is shown, and takes several times as
-    long until it tells items apart.
-    """
+    """Linear layers as MAE's and VideoMAE's own code begins them, the projection of patches as one of them."""
     for module in model.modules():
         if isinstance(module, nn.Linear | nn.Conv2d | nn.Conv3d):
             nn.init.xavier_uniform_(module.weight.view(len(module.weight), -1))
