@@ -5,10 +5,10 @@ Its text is Wikipedia's as it is; where there is less of it than asked for, it i
 shifted, each document's by as many letters as it has been repeated, so that no word of a copy is known from
 another one: the same work as new text, or more.
 
-Prints, of the shard's making alone in a process of its own: MB of text a second, and a second of the
-processors' time, which a busy machine changes less; the process's largest resident memory, and what of it
-was there before. Then the same for the tokenizer alone (`encode_batch_fast`) on the first documents, and whether
-both made the same of them.
+Prints, of the shard's making alone in a process of its own with its helpers: MB of text a second, and a second
+of the processors' time, which a busy machine changes less; the process's largest resident memory, and what of it
+was there before; that of the largest helper. Then the same for the tokenizer alone (`encode_batch_fast`) on the
+first documents, and whether both made the same of them.
 """
 
 import argparse
@@ -24,6 +24,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
+import psutil
 from transformers import AutoTokenizer
 
 from app.media.documents import read_documents
@@ -68,9 +69,18 @@ def measure(model: Path, source: Path, cache: Path, threads: int, sender: Connec
     tokenizer = AutoTokenizer.from_pretrained(model)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     began, cpu = time.monotonic(), time.process_time()
-    shard = tokenize_file(SourceFile(source, source.name, "0"), "text", tokenizer, cache, threads)
+    helper = 0
+
+    def listen(read: int | None) -> None:
+        nonlocal helper
+        helper = max([helper, *(process.memory_info().rss for process in psutil.Process().children())])
+
+    shard = tokenize_file(SourceFile(source, source.name, "0"), "text", tokenizer, cache, threads, listen)
     seconds, cpu = time.monotonic() - began, time.process_time() - cpu
-    sender.send((seconds, cpu, before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, len(shard.tokens)))
+    helpers = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu += helpers.ru_utime + helpers.ru_stime
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    sender.send((seconds, cpu, before, most, helper, len(shard.tokens)))
 
 
 def compare(model: Path, source: Path, cache: Path, size: int) -> tuple[int, float]:
@@ -109,11 +119,12 @@ def main() -> None:
         arguments = (given.model, source, cache, given.threads, sender)
         process = multiprocessing.get_context("spawn").Process(target=measure, args=arguments)
         process.start()
-        seconds, cpu, before, most, tokens = receiver.recv()
+        seconds, cpu, before, most, helper, tokens = receiver.recv()
         process.join()
         print(f"{size:,.0f} MB of text, {tokens:,} tokens, {given.threads} threads: {seconds:.1f} s")
         print(f"  a second: {size / seconds:.2f} MB; of the processors' time: {size / cpu:.2f} MB")
         print(f"  resident memory: {most / 1e3:,.0f} MB at most, of which {before / 1e3:,.0f} MB before")
+        print(f"  of the largest of its helpers: {helper / 1e6:,.0f} MB at most")
         done, alone = compare(given.model, source, cache, given.sample * 1_000_000)
         print(f"  tokenizer and hash alone, a second of the processors' time: {done / 1e6 / alone:.2f} MB")
         print(f"  equal on the first {done / 1e6:.0f} MB")

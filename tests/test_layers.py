@@ -60,6 +60,11 @@ WITHOUT_TORCH = {
     "objectives.reconstruction",
     "objectives.grid_masking",
     "objectives.patches",
+    "training.chunking",
+    "training.encoding",
+    "training.encoding_process",
+    "training.hooks",
+    "training.parts",
 }
 
 COMPOSITION_ROOTS = {"main", "cli", "commands", "worker"}  # these construct Settings

@@ -2,8 +2,7 @@
 
 Text repeats itself: most of its words have been encoded before. Where `find_chunking` shows that a
 text's parts can be encoded one by one, a part is encoded when it first comes, and then looked up (`Parts`).
-Splitting and putting together run in NumPy and pyarrow, outside of the interpreter's lock. Several
-threads may encode with one encoder at once.
+Splitting and putting together run in NumPy and pyarrow. `EncodingProcesses` has several processors do it.
 """
 
 import hashlib
@@ -32,7 +31,7 @@ class Encoded(NamedTuple):
 
 
 def make_encoder(tokenizer: Tokenizer, dtype: np.dtype[Any]) -> Callable[[Sequence[str]], Encoded]:
-    """A function that may run in several threads at once. dtype: of the ids, an unsigned integer."""
+    """dtype: of the ids, an unsigned integer."""
     chunking = find_chunking(tokenizer)
     return PartEncoder(tokenizer, dtype, chunking) if chunking else WholeEncoder(tokenizer, dtype)
 

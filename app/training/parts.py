@@ -1,6 +1,5 @@
 """What has been learnt of parts of texts: their tokens, and what a text's hash sees of them."""
 
-import threading
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
@@ -65,13 +64,12 @@ class Column:
 
 
 class Parts:
-    """All that has been learnt, by part. Several threads may look up at once."""
+    """All that has been learnt, by part."""
 
     def __init__(self) -> None:
         self._numbers: dict[str, int] = {}
         self._ids, self._normals = Column(), Column()
         self._alone = np.empty(0, np.bool_)
-        self._growing = threading.Lock()
 
     @property
     def full(self) -> bool:
@@ -83,23 +81,18 @@ class Parts:
         numbers = list(map(self._numbers.get, parts))
         if None in numbers:
             new = [part for part, number in zip(parts, numbers, strict=True) if number is None]
-            learnt = learn(new)
-            with self._growing:
-                self._add(new, learnt)
+            self._add(new, learn(new))
             numbers = list(map(self._numbers.get, parts))
-        with self._growing:
-            columns = self._ids.values(), self._normals.values(), self._alone[: len(self._numbers)]
+        columns = self._ids.values(), self._normals.values(), self._alone[: len(self._numbers)]
         return Found(np.array(numbers, np.int64), *columns)
 
     def _add(self, parts: Sequence[str], learnt: Learnt) -> None:
-        """But those that another thread has added meanwhile."""
-        fresh = [place for place, part in enumerate(parts) if part not in self._numbers]
-        first, count = len(self._numbers), len(self._numbers) + len(fresh)
-        self._ids.extend([learnt.ids[place] for place in fresh])
-        self._normals.extend([learnt.normals[place] for place in fresh])
+        first, count = len(self._numbers), len(self._numbers) + len(parts)
+        self._ids.extend(learnt.ids)
+        self._normals.extend(learnt.normals)
         self._alone = _roomy(self._alone, count)
-        self._alone[first:count] = [learnt.alone[place] for place in fresh]
-        self._numbers.update((parts[place], number) for number, place in enumerate(fresh, start=first))
+        self._alone[first:count] = learnt.alone
+        self._numbers.update(zip(parts, range(first, count), strict=True))
 
 
 def _roomy(values: NDArray[S], size: int) -> NDArray[S]:

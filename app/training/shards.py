@@ -14,6 +14,7 @@ that is killed costs no more than the text since it was last written.
 """
 
 import hashlib
+import itertools
 import json
 import os
 from collections import deque
@@ -26,17 +27,20 @@ from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerBase
 
 from app.media.documents import COMPRESSIONS, read_open
 from app.training.cache import begun, hold
 from app.training.encoding import Encoded, make_encoder
+from app.training.encoding_process import EncodingProcesses
 from app.training.hooks import Stopped
 from app.training.job import SourceFile
 
 SHARD_FORMAT = 4
-BATCH_CHARS = 2_000_000  # text that a thread works on at once, which takes it some 60 MB
+BATCH_CHARS = 2_000_000  # text that is worked on at once, which takes some 60 MB
 SAVED_CHARS = 64_000_000  # text after which what there is becomes good
+ALONE = 16  # batches after which processes are worth starting
 PACKED_SHARE = 3  # a compressed text's shard is up to so many times its size; a plain one's is smaller than it
 
 # Called as work goes on with the bytes of the file that have been read, None while another process
@@ -122,11 +126,10 @@ def _write_shard(
 ) -> None:
     """Goes on from where the folder's files are good."""
     dtype = np.dtype(np.uint16 if len(tokenizer) <= 1 << 16 else np.uint32)
-    encode = make_encoder(tokenizer.backend_tokenizer, dtype)
     with _Writer(folder, dtype) as writer:
         batches = _batches(documents, skip=writer.documents)
         try:
-            for batch, encoded in _in_order(batches, encode, threads):
+            for batch, encoded in _in_order(batches, tokenizer.backend_tokenizer, dtype, threads):
                 writer.add(batch, encoded)
                 listen()
         except Stopped:
@@ -202,24 +205,22 @@ class _Writer:
 
 
 def _in_order(
-    batches: Iterator[list[str]], encode: Callable[[list[str]], Encoded], threads: int
+    batches: Iterator[list[str]], tokenizer: Tokenizer, dtype: np.dtype[Any], threads: int
 ) -> Iterator[tuple[list[str], Encoded]]:
-    """Each batch and what becomes of it; with several threads, this one reads ahead of them."""
-    if threads == 1:
-        yield from ((batch, encode(batch)) for batch in batches)
+    """Each batch and what becomes of it; from much text, processes make it, and this one reads ahead of them."""
+    encode = make_encoder(tokenizer, dtype)
+    yield from ((batch, encode(batch)) for batch in itertools.islice(batches, ALONE if threads > 1 else None))
+    if (first := next(batches, None)) is None:
         return
     waiting: deque[tuple[list[str], Future[Encoded]]] = deque()
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="encode")
-    try:
-        for batch in batches:
-            waiting.append((batch, pool.submit(encode, batch)))
+    with EncodingProcesses(tokenizer, dtype, threads) as ask, ThreadPoolExecutor(threads) as pool:
+        for batch in itertools.chain([first], batches):
+            waiting.append((batch, pool.submit(ask, batch)))
             if len(waiting) > threads:
-                first, encoded = waiting.popleft()
-                yield first, encoded.result()
-        for first, encoded in waiting:
-            yield first, encoded.result()
-    finally:
-        pool.shutdown(cancel_futures=True)
+                done, encoded = waiting.popleft()
+                yield done, encoded.result()
+        for done, encoded in waiting:
+            yield done, encoded.result()
 
 
 def _batches(documents: Iterable[str], skip: int) -> Iterator[list[str]]:

@@ -3,7 +3,6 @@
 import random
 import unicodedata
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -84,13 +83,6 @@ def test_what_is_forgotten_is_encoded_again(family: str, monkeypatch: pytest.Mon
     encode = make_encoder(tokenizer, U16)
     for seed in (1, 2, 1):
         check(tokenizer, texts(seed, 40), encode)
-
-
-def test_threads_share_an_encoder() -> None:
-    tokenizer = tiny_tokenizer().backend_tokenizer
-    encode = make_encoder(tokenizer, U16)
-    with ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda seed: check(tokenizer, texts(seed % 5, 60), encode), range(20)))
 
 
 def bert(**options: Any) -> Tokenizer:

@@ -41,18 +41,6 @@ def test_what_was_found_stays_though_more_is_learnt() -> None:
     assert len(first.ids) == 2
 
 
-def test_what_another_thread_learns_meanwhile_counts_once() -> None:
-    parts, teacher = Parts(), Teacher()
-
-    def slow(asked: Sequence[str]) -> Learnt:
-        parts.look_up(["b", "c"], teacher)  # comes first
-        return teacher(asked)
-
-    found = parts.look_up(["a", "b"], slow)
-    assert told(found) == [(b"aa", b"A", False), (b"bb", b"B", False)]
-    assert len(parts.look_up([], teacher).ids) == 3
-
-
 @pytest.mark.parametrize(("limit", "value"), [("MAX_PARTS", 2), ("MAX_BYTES", 9)])
 def test_it_says_when_it_is_full(limit: str, value: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, limit, value)

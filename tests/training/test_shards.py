@@ -93,6 +93,7 @@ def large(tmp_path: Path) -> SourceFile:
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "BATCH_CHARS", 1000)
     monkeypatch.setattr(module, "SAVED_CHARS", 4000)
+    monkeypatch.setattr(module, "ALONE", 4)
 
 
 def files(cache: Path) -> dict[str, bytes]:
@@ -101,7 +102,7 @@ def files(cache: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.usefixtures("small_batches")
-def test_threads_and_stops_change_no_byte(large: SourceFile, tmp_path: Path) -> None:
+def test_processes_and_stops_change_no_byte(large: SourceFile, tmp_path: Path) -> None:
     tokenize_file(large, "text", tiny_tokenizer(), tmp_path / "whole")
     expected = files(tmp_path / "whole")
     assert sorted(expected) == ["characters.bin", "ends.bin", "hashes.bin", "lock", "shard.json", "tokens.bin"]
@@ -122,7 +123,7 @@ def test_threads_and_stops_change_no_byte(large: SourceFile, tmp_path: Path) -> 
 
 
 def tokenize_until_killed(file: SourceFile, tokenizer: Any, cache: Path, batches: int) -> None:
-    module.BATCH_CHARS, module.SAVED_CHARS = 1000, 4000
+    module.BATCH_CHARS, module.SAVED_CHARS, module.ALONE = 1000, 4000, 4
     left = iter(range(batches))
 
     def listen(read: int | None) -> None:
