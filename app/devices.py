@@ -6,6 +6,7 @@ import os
 import re
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
@@ -13,6 +14,7 @@ from app.errors import InvalidValue
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 _QUOTA = Path("/sys/fs/cgroup/cpu.max")
+_FEW = 4  # processors
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # of glibc's malloc.h
 
 
@@ -58,22 +60,35 @@ def batch_tokens(device: torch.device) -> int:
     return 4096 if device.type == "cpu" else 16384
 
 
-def serving_threads(threads: int | None = None) -> int:
-    """Torch threads of the server: as set, else all processors that it may use but one.
+class Forwards(NamedTuple):
+    """How a server shares its processors out."""
 
-    The one is for HTTP, tokenizing and whatever else runs here. A thread per processor looks faster
-    but is not as soon as anything else runs, because each parallel region then waits for the thread
-    that was pushed aside: on two busy cores a forward of 16 tokens through 6 layers took 12 ms with
-    one thread and 91 ms with two, and one of 16 × 128 tokens 358 ms and 1120 ms. A container's quota
-    counts like its affinity.
+    at_once: int
+    threads: int  # of each
+
+
+def serving_forwards(device: torch.device, at_once: int | None = None, threads: int | None = None) -> Forwards:
+    """As set, else on up to 4 processors a forward of one thread on each, and beyond them one on all but one.
+
+    A thread per processor looks faster but is not as soon as anything else runs (HTTP, say), because each
+    parallel region then waits for the thread that was pushed aside: on two busy cores a forward of 16 tokens
+    through 6 layers took 12 ms with one thread and 91 ms with two, and one of 16 × 128 tokens 358 ms and
+    1120 ms. Forwards of one thread wait for nobody. A GPU has one at a time.
     """
-    if threads is not None:
-        return threads
+    count = _processors()
+    if at_once is None:
+        at_once = 1 if device.type != "cpu" or threads is not None or count > _FEW else count
+    shared = count - 1 if at_once == 1 else count
+    return Forwards(at_once, threads or max(1, shared // at_once))
+
+
+def _processors() -> int:
+    """Those that this process may use. A container's quota counts like its affinity."""
     allowed = len(os.sched_getaffinity(0))
     quota, _, period = (_QUOTA.read_text() if _QUOTA.is_file() else "max").partition(" ")
     if quota.strip() != "max":
         allowed = min(allowed, int(quota) // int(period))
-    return max(1, allowed - 1)
+    return max(1, allowed)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -175,6 +175,7 @@ def _build_pool(
         device,
         max_batch_tokens=settings.max_batch_tokens or batch_tokens(device),
         max_queued_inputs=settings.max_queued_inputs,
+        forwards=settings.forwards,
         threads=settings.threads,
         observer=metrics,
     )

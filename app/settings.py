@@ -32,7 +32,8 @@ class Settings(BaseSettings):
 
     device: str = "auto"  # auto | cpu | cuda | cuda:N
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
-    threads: int | None = Field(None, ge=1)  # torch threads of the server
+    forwards: int | None = Field(None, ge=1)  # at once; unset: one on each of up to 4 processors
+    threads: int | None = Field(None, ge=1)  # torch threads of each
     max_batch_tokens: int | None = Field(None, ge=1)  # unset: 16384 on a GPU, 4096 on a CPU
     max_queued_inputs: int = Field(8192, ge=1)  # admission: inputs waiting or running
     max_loaded_models: int = Field(8, ge=1)  # least recently used beyond this are unloaded

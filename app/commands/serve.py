@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 import typer
 import uvicorn
+import uvloop
 
 from app import __version__
 from app.commands.client import default_url
@@ -55,7 +56,9 @@ def serve(settings: Settings) -> None:
         typer.echo(f"Cloze {__version__} is starting")
         workers = WorkerProcesses(count, [sys.executable, "-m", "app.worker"], _worker_environment(settings))
         stack.callback(workers.stop)
-        asyncio.run(_Service(settings, listener, workers, redis).run(interrupted))
+        service = _Service(settings, listener, workers, redis)
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as loop:
+            loop.run(service.run(interrupted))
 
 
 def _unwind_when_asked() -> threading.Event:

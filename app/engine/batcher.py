@@ -3,7 +3,8 @@
 When the device frees up, `next_batch` takes the group of the oldest waiting entry and fills the
 batch with entries of that group which are near it in length. Every batch holds the oldest entry of
 all, so none starves. A batch that is padded to its longest entry costs longest × count tokens; one
-that is not costs its tokens, and takes the oldest entries of any length.
+that is not costs its tokens, and takes the oldest entries of any length. Where several batches run at
+once, one takes no more than its share of what waits.
 
 Imports no torch, no HTTP and no asyncio; every method may be called from any thread.
 """
@@ -24,6 +25,7 @@ from app.errors import Busy, NotReady, TooLarge
 G = TypeVar("G", bound=Hashable)
 
 _WINDOW = 2048  # entries looked at for one batch, oldest first
+_SHARED = 128  # tokens of a batch up to which it is better to run them together than beside each other
 _PADDING = 2  # a batch costs at most this many times its own tokens, so at most half of it is padding
 _RECOVERY = 64  # batches without trouble after which a shrunk budget doubles
 _RATE_SPAN = 30.0  # seconds of history behind `retry_after`
@@ -67,11 +69,15 @@ class Batcher(Generic[G]):
 
     max_tokens: budget of a batch; an entry beyond it runs alone.
     max_inputs: permits, one for every input that is being prepared, waits or runs.
+    shares: batches that run at once.
     """
 
-    def __init__(self, max_tokens: int, max_inputs: int, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, max_tokens: int, max_inputs: int, *, shares: int = 1, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self.max_tokens = max_tokens
         self.max_inputs = max_inputs
+        self._shares = shares
         self._budget = max_tokens
         self._calm = 0  # batches without trouble since the budget last changed
         self._clock = clock
@@ -183,7 +189,9 @@ class Batcher(Generic[G]):
         group = min(self._queues, key=lambda group: next(iter(self._queues[group])))
         window = list(itertools.islice(self._queues[group].items(), _WINDOW))
         pick = fill if window[0][1].padded else take
-        chosen = [window[place] for place in pick([entry.cost for _, entry in window], self._budget)]
+        costs = [entry.cost for _, entry in window]
+        share = self._budget if self._shares == 1 else max(_SHARED, math.ceil(sum(costs) / self._shares))
+        chosen = [window[place] for place in pick(costs, min(self._budget, share))]
         self._remove(group, [number for number, _ in chosen])
         alive = [entry for _, entry in chosen if entry.future.set_running_or_notify_cancel()]
         return Batch(group, alive) if alive else None

@@ -3,7 +3,7 @@
 import asyncio
 import math
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from itertools import chain
 from typing import Any, TypeVar
@@ -13,12 +13,14 @@ from app.engine.heavy import Hall
 from app.engine.rounds import THREADS, in_rounds, run_rows, together
 from app.engine.runner import Group, Lane, Runner
 from app.errors import TaskNotSupported
-from app.objectives.base import Objective, Prepared, WarmUp
+from app.objectives.base import Objective, Prepared, TaskHandler, WarmUp
 from app.store.store import ModelEntry
 from app.types import Task
 
 _CHUNK = 16  # items that a thread takes at once: a hop costs more than tokenizing one sentence
 _QUICK = 4  # items at most that are prepared on the event loop, if each is quick
+
+Replicas = Sequence[Mapping[Task, TaskHandler]]
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -28,17 +30,23 @@ class Engine:
     """Serves `objective`, which is already on the runner's device.
 
     `executor` prepares and finishes; its queue is bounded by the permits of the runner's batcher.
+    replicas: of the objective's handlers, for each forward that the runner runs beside the first.
     All methods belong to one event loop.
     """
 
-    def __init__(self, entry: ModelEntry, objective: Objective, runner: Runner, executor: Executor) -> None:
+    def __init__(
+        self, entry: ModelEntry, objective: Objective, runner: Runner, executor: Executor, replicas: Replicas = ()
+    ) -> None:
         self.entry = entry
         self.objective = objective
         self.memory_bytes = weight_bytes(objective)
         self._batcher: Batcher[Group] = runner.batcher
         self._executor = executor
         self._hall = Hall(runner.batcher)
-        self._lanes = {task: Lane(entry.id, task, handler) for task, handler in objective.tasks.items()}
+        self._lanes = {
+            task: Lane(entry.id, task, (handler, *(replica[task] for replica in replicas)))
+            for task, handler in objective.tasks.items()
+        }
         self._active = 0
         self._idle = asyncio.Event()
         self._idle.set()

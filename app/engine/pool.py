@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Protocol
 
 from app.devices import free_memory, is_out_of_memory, resolve_dtype
-from app.engine.engine import Engine, weight_bytes
+from app.engine.engine import Engine, Replicas, weight_bytes
 from app.engine.observer import EngineObserver
 from app.engine.runner import Runner, private
 from app.errors import AppError, ModelNotFound, NotReady
 from app.objectives.base import Objective
 from app.objectives.packed import pack
+from app.objectives.replica import replicate
 from app.store.store import ModelEntry
 
 SHIPPED = "cloze-text"  # the default model unless another is set
@@ -210,14 +211,15 @@ class EnginePool:
         # Only now that its files have proved good is another model given up for it.
         await self._drop_deleted()
         await self._make_room(entry, weight_bytes(objective))
-        await run(self._reading, self._place, objective)
-        engine = Engine(entry, objective, self.runner, self._preparing)
+        replicas = await run(self._reading, self._place, objective)
+        engine = Engine(entry, objective, self.runner, self._preparing, replicas)
         await engine.warm_up()
         return engine
 
-    def _place(self, objective: Objective) -> None:
+    def _place(self, objective: Objective) -> Replicas:
         objective.to(self.runner.device, self.dtype)
         pack(objective.model)
+        return [replicate(objective) for _ in range(self.runner.forwards.at_once - 1)]
 
     async def _make_room(self, entry: ModelEntry, needed: int) -> None:
         """Unloads until the model fits; its predecessors' memory is free when this returns."""

@@ -1,4 +1,9 @@
-"""Runs batches on one device: a feeding thread collates the next batch while an inference thread runs the last.
+"""Runs batches on one device: a feeding thread collates what inference threads run.
+
+A GPU has one inference thread, and the batch after its own is collated meanwhile. A processor may have
+several, each with a replica of the model (`replicate`): forwards beside each other use it better than the
+threads of one, which wait for each other. There a batch is made only when it can start: it takes all that has
+come until then.
 
 An error goes to every waiter of its batch, and to no other. A batch that does not fit in memory is
 split in halves. A thread that dies fails what it held, turns `alive` False, and is restarted.
@@ -9,14 +14,14 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import torch
 
-from app.devices import free_memory, is_out_of_memory, serving_threads
+from app.devices import free_memory, is_out_of_memory, serving_forwards
 from app.engine.batcher import Batch, Batcher, Entry
 from app.engine.observer import EngineObserver
 from app.errors import AppError, NotReady, TooLarge
@@ -30,11 +35,19 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, eq=False)
 class Lane:
-    """One task of one loaded model. Equal only to itself: a model loaded anew has lanes of its own."""
+    """One task of one loaded model. Equal only to itself: a model loaded anew has lanes of its own.
+
+    handlers: the same on replicas of the model, one for each thread that runs it.
+    """
 
     model: str
     task: Task
-    handler: TaskHandler
+    handlers: Sequence[TaskHandler]
+
+    @cached_property
+    def handler(self) -> TaskHandler:
+        """For all but `run`."""
+        return self.handlers[0]
 
     # What a handler adds is asked once: to look for it takes as long as to prepare a short text.
 
@@ -62,8 +75,10 @@ class _Work:
 
 
 class Runner:
-    """The two threads of a device, and a third that restarts them.
+    """The threads of a device, and one that restarts them.
 
+    forwards, threads: how many at once, and of how many threads each; unset: see `serving_forwards`.
+    ahead: batches that are ready before one can start; unset: one on a GPU.
     `wait(seconds)` delays a restart and returns True if the runner is stopping; tests replace it.
     """
 
@@ -73,20 +88,25 @@ class Runner:
         *,
         max_batch_tokens: int = 16384,
         max_queued_inputs: int = 8192,
+        forwards: int | None = None,
         threads: int | None = None,
+        ahead: int | None = None,
         observer: EngineObserver | None = None,
         wait: Callable[[float], bool] | None = None,
     ) -> None:
         self.device = device
-        self.batcher: Batcher[Group] = Batcher(max_batch_tokens, max_queued_inputs)
+        self.forwards = serving_forwards(device, forwards, threads)
+        self.batcher: Batcher[Group] = Batcher(max_batch_tokens, max_queued_inputs, shares=self.forwards.at_once)
         self.restarts = 0
-        self._torch_threads = serving_threads(threads)
         self._observer = observer
         self._stopping = threading.Event()
         self._wait = wait or self._stopping.wait
         self._slot: queue.SimpleQueue[_Work | None] = queue.SimpleQueue()
-        self._room = threading.Semaphore(1)  # held from taking a batch until the device starts on it
-        self._loops = {"feed": self._feed, "infer": self._infer}
+        if ahead is None:
+            ahead = 0 if device.type == "cpu" else 1
+        self._room = threading.Semaphore(self.forwards.at_once + ahead)  # held from taking a batch until it has run
+        infer = {f"infer-{number}": partial(self._infer, number) for number in range(self.forwards.at_once)}
+        self._loops: dict[str, Callable[[], None]] = {"feed": self._feed} | infer
         self._dead: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._living: set[str] = set()
         self._threads: dict[str, threading.Thread] = {}
@@ -96,7 +116,7 @@ class Runner:
         return len(self._living) == len(self._loops)
 
     def start(self) -> None:
-        torch.set_num_threads(self._torch_threads)
+        torch.set_num_threads(self.forwards.threads)
         for name in self._loops:
             self._launch(name)
         self._threads["supervise"] = threading.Thread(target=self._supervise, name="supervise", daemon=True)
@@ -108,11 +128,12 @@ class Runner:
         self._dead.put(None)
         self.batcher.close()
         self._room.release()  # the feeding thread may be waiting for an inference thread that is dead
-        for name in ("supervise", "feed", "infer"):
+        for name in ("supervise", *self._loops):
             if name in self._threads:
                 self._threads[name].join()
             if name == "feed":
-                self._slot.put(None)
+                for _ in range(self.forwards.at_once):
+                    self._slot.put(None)
         while not self._slot.empty():  # a dead inference thread left it
             if (work := self._slot.get()) is not None:
                 _fail(work.batch.entries, NotReady("the server is shutting down"))
@@ -163,36 +184,37 @@ class Runner:
             _fail_or_die(batch.entries, error)
         return batch is not None
 
-    # The inference thread
+    # The inference threads
 
-    def _infer(self) -> None:
-        torch.set_num_threads(self._torch_threads)  # OpenMP keeps the number per thread
+    def _infer(self, number: int) -> None:
+        torch.set_num_threads(self.forwards.threads)  # OpenMP keeps the number per thread
         if self.device.type == "cuda":
             torch.cuda.set_device(self.device)
-        while self._infer_one():
+        while self._infer_one(number):
             pass
 
-    def _infer_one(self) -> bool:
+    def _infer_one(self, number: int) -> bool:
         work = self._slot.get()
         if work is None:
             return False
-        self._room.release()
         try:
-            if self._answered(work.batch, work.collated):
+            if self._answered(work.batch, work.collated, number):
                 self.batcher.recover()
             else:
-                self._halve(work.batch)
+                self._halve(work.batch, number)
         except BaseException as error:
             _fail_or_die(work.batch.entries, error)
+        finally:
+            self._room.release()
         return True
 
-    def _answered(self, batch: Batch[Group], collated: Any) -> bool:
-        """Runs a batch and hands out its results; False if it does not fit in memory."""
+    def _answered(self, batch: Batch[Group], collated: Any, number: int) -> bool:
+        """Runs a batch on that replica and hands out its results; False if it does not fit in memory."""
         lane = batch.group.lane
         started = time.perf_counter()
         try:
             with torch.inference_mode():
-                raws = lane.handler.run(collated)
+                raws = lane.handlers[number].run(collated)
         except Exception as error:
             if is_out_of_memory(error):
                 return False  # leaving the handler frees the tensors that the traceback holds
@@ -206,7 +228,7 @@ class Runner:
             entry.future.set_result(raw)
         return True
 
-    def _halve(self, batch: Batch[Group]) -> None:
+    def _halve(self, batch: Batch[Group], number: int) -> None:
         """A batch that did not fit: its halves, each with an outcome of its own."""
         free_memory(self.device)
         count = len(batch.entries)
@@ -219,8 +241,8 @@ class Runner:
         for entries in (batch.entries[: count // 2], batch.entries[count // 2 :]):
             half = Batch(batch.group, entries)
             try:
-                if not self._answered(half, _collate(half)):
-                    self._halve(half)
+                if not self._answered(half, _collate(half), number):
+                    self._halve(half, number)
             except Exception as error:
                 _fail_or_die(entries, error)
 

@@ -43,7 +43,8 @@ class TaskHandler(Protocol):
     """How a model performs one task: prepare → collate → run → finish.
 
     `prepare` and `finish` run on any thread and touch no device; they raise `AppError`s for an
-    item's own mistakes. `collate` runs on the feeding thread, `run` on the device's one thread.
+    item's own mistakes. `collate` runs on the feeding thread; `run` on one thread at
+    a time, and where several run a model, each has a replica of the handler (`replicate`).
     """
 
     def prepare(self, item: Any) -> Prepared | Rounds:

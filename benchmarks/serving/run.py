@@ -127,9 +127,10 @@ def ask_module(module: str, job: dict[str, Any], options: Options | None = None)
 
 def shared(options: Options) -> dict[str, str]:
     """What every process is told alike."""
-    threads = str(options.threads)
     return {
-        **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "CLOZE_THREADS", "CLOZE_WORKER_THREADS"), threads),
+        # Cloze runs as many forwards of one thread as peers have threads for one.
+        **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "CLOZE_FORWARDS"), str(options.threads)),
+        "CLOZE_THREADS": "1",
         "CLOZE_WORKERS": "0",
         "CLOZE_MODEL_STORE": str(options.var / "store"),
         "CLOZE_LOG_LEVEL": "warning",

@@ -1,5 +1,6 @@
 """One suite over every modality: what the engine and the trainer rely on."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import torch
 
 from app.objectives import registry
 from app.objectives.base import Objective, WarmUp
+from app.objectives.replica import replicate
 from app.recipes import METHODS
 from app.training.job import SourceFile, TrainingJob
 from app.training.run import run
@@ -72,6 +74,21 @@ def test_a_batched_answer_is_the_single_one(objective: Objective, case: Case) ->
         together = perform(objective.tasks[task], items)
         alone = [perform(objective.tasks[task], [item])[0] for item in items]
         assert equal(numbers(together), numbers(alone), tolerance=1e-4), task
+
+
+def test_replicas_answer_beside_each_other_what_one_answers(objective: Objective, case: Case) -> None:
+    """Bit for bit, whatever the others run meanwhile."""
+    asked = [(task, item) for task, items in case.items.items() for item in items]
+    expected = [numbers(perform(objective.tasks[task], [item])) for task, item in asked]
+    replicas = [objective.tasks, replicate(objective), replicate(objective)]
+
+    def answer(number: int) -> bool:
+        tasks = replicas[number]
+        places = [(place + number) % len(asked) for place in range(3 * len(asked))]
+        return all(equal(numbers(perform(tasks[asked[p][0]], [asked[p][1]])), expected[p]) for p in places)
+
+    with ThreadPoolExecutor(3) as pool:
+        assert all(pool.map(answer, range(3)))
 
 
 def test_the_same_seed_gives_the_same_answer(objective: Objective, case: Case) -> None:

@@ -20,11 +20,11 @@ from tests.fakes.objective import FakeObjective
 
 @pytest.fixture
 def make_runner() -> Iterator[Callable[..., Runner]]:
-    """Starts runners on the CPU and stops them afterwards."""
+    """Starts runners on the CPU, which go ahead as a GPU's do, and stops them afterwards."""
     runners: list[Runner] = []
 
-    def make(*, start: bool = True, **options: Any) -> Runner:
-        runner = Runner(torch.device("cpu"), threads=1, **options)
+    def make(*, start: bool = True, threads: int = 1, ahead: int | None = 1, **options: Any) -> Runner:
+        runner = Runner(torch.device("cpu"), threads=threads, ahead=ahead, **options)
         runners.append(runner)
         if start:
             runner.start()

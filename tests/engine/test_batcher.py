@@ -54,6 +54,14 @@ def test_the_budget_counts_padding():
     assert fill([10, 6, 9, 8], 30) == [3, 2, 0]  # 3 × 10 tokens; the nearest in length go along
 
 
+def test_of_several_at_once_each_takes_its_share_unless_it_is_small():
+    batcher = Batcher[str](1000, 100, shares=2)
+    put(batcher, *[50] * 8)
+    assert [len(take(batcher).entries) for _ in range(3)] == [4, 2, 2]
+    put(batcher, *[700] * 4)
+    assert [len(take(batcher).entries) for _ in range(4)] == [1, 1, 1, 1]
+
+
 def test_an_entry_larger_than_the_budget_runs_alone():
     batcher = Batcher[str](10, 100)
     put(batcher, 50, 5, 5)

@@ -35,7 +35,7 @@ class Caller:
     def __init__(self, runner: Runner, fake: FakeObjective, model: str = "fake@1") -> None:
         self.runner = runner
         self.handler = fake.tasks[Task.EMBED]
-        self.lane = Lane(model, Task.EMBED, self.handler)
+        self.lane = Lane(model, Task.EMBED, (self.handler,))
 
     def put(self, texts: Sequence[str]) -> list[Future[Any]]:
         futures = self.runner.batcher.admit(len(texts))
@@ -88,6 +88,51 @@ def test_exactly_one_batch_is_taken_while_another_runs(runner: Runner):
     fake.gate.set()
     results(futures + rest)
     assert fake.batches == [1, 1, 2]
+
+
+def test_forwards_run_beside_each_other_each_on_its_replica(make_runner: MakeRunner) -> None:
+    fake = FakeObjective()
+    runner = make_runner(forwards=2, ahead=None)
+    caller = Caller(runner, fake)
+    ran: list[int] = []
+
+    class Replica(Embed):
+        def __init__(self, number: int) -> None:
+            super().__init__(fake)
+            self.number = number
+
+        def run(self, collated: torch.Tensor) -> Any:
+            ran.append(self.number)
+            return super().run(collated)
+
+    caller.lane = Lane("fake@1", Task.EMBED, (Replica(0), Replica(1)))
+    fake.gate.clear()
+    futures = []
+    for text in ("first", "second"):
+        futures += caller.put([text])
+        assert fake.started.acquire(timeout=WAIT)
+    assert sorted(ran) == [0, 1]
+    futures += caller.put(["third"])  # nothing is ready to start before one has ended: others may still join it
+    futures += caller.put(["fourth"])
+    assert runner.batcher.waiting == 2
+    fake.gate.set()
+    results(futures)
+    assert sorted(fake.batches) == [1, 1, 2]
+
+
+def test_one_of_two_inference_threads_may_die(make_runner: MakeRunner) -> None:
+    fake = FakeObjective()
+    runner = make_runner(forwards=2, ahead=None, wait=lambda seconds: False)
+    caller = Caller(runner, fake)
+    caller.lane = Lane("fake@1", Task.EMBED, (caller.handler, caller.handler))
+    fake.errors.append(SystemExit())
+    (victim,) = caller.put(["a"])
+    assert isinstance(victim.exception(WAIT), AppError)
+    for _ in range(4):
+        results(caller.put(["b"]))
+    assert runner.restarts <= 1
+    runner.stop()
+    assert runner.batcher.in_use == 0
 
 
 def test_a_failing_batch_fails_only_its_own_waiters(runner: Runner, caplog: pytest.LogCaptureFixture):

@@ -105,6 +105,9 @@ class TextEncoder:
                 start = min(max(keep[0] - (room - span) // 2, 0), len(content) - room)
         return [*self.prefix, *content[start : start + room], *self.suffix], len(self.prefix) - start
 
+    def __deepcopy__(self, memo: object) -> "TextEncoder":
+        return self  # replicas of a model share it
+
     def tokens(self, text: str, *, add_special_tokens: bool) -> list[TokenInfo]:
         encoding = self._encode(text, add_special_tokens=add_special_tokens)
         parts = zip(encoding.ids, encoding.tokens, encoding.special_tokens_mask, encoding.offsets, strict=True)

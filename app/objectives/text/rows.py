@@ -102,7 +102,7 @@ def encode(model: PreTrainedModel, rows: Rows) -> Tensor:
 
 @contextmanager
 def _attending(model: PreTrainedModel) -> Iterator[None]:
-    """One thread at a time, as for everything that runs a model."""
+    """One thread at a time, as for everything that runs a model; another thread has a replica."""
     before = model.config._attn_implementation
     model.config._attn_implementation = _ATTENTION
     try:

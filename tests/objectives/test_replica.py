@@ -1,0 +1,36 @@
+"""A replica shares every weight of its model, and nothing that running it changes."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.objectives.packed import PackedLinear, pack
+from app.objectives.replica import replicate
+from app.objectives.text.load import load_text
+from tests.fakes.tiny_models import tiny_text_folder
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_weights_are_shared_and_modules_are_not(packed: bool, tmp_path: Path) -> None:
+    objective = load_text(tiny_text_folder(tmp_path / "model"))
+    if packed:
+        pack(objective.model)
+    tasks: dict[Any, Any] = dict(replicate(objective))
+    assert tasks.keys() == objective.tasks.keys()
+    (model,) = {handler._model for handler in tasks.values()}
+    (encoder,) = {handler._encoder for handler in tasks.values()}
+    assert encoder is objective._encoder
+    assert model is not objective.model
+    assert model.config is not objective.model.config
+    pairs = list(zip(model.modules(), objective.model.modules(), strict=True))
+    assert len(pairs) > 10
+    for mine, theirs in pairs:
+        assert mine is not theirs
+        assert type(mine) is type(theirs)
+        if isinstance(theirs, PackedLinear):
+            assert mine.packed is theirs.packed
+    mine = dict((*model.named_parameters(), *model.named_buffers()))
+    assert mine
+    for name, tensor in (*objective.model.named_parameters(), *objective.model.named_buffers()):
+        assert mine[name] is tensor
