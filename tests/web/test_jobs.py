@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Request, expect
 
 from tests.fakes.browser import Visit, visiting
 from tests.fakes.image_data import picture_zip
@@ -179,7 +179,8 @@ def test_a_job_like_another_keeps_all_that_it_was_asked_for(visit: Visit, origin
         "validation_file": ids[2],
         "hyperparameters": {**TINY_TEXT, "max_steps": 50_000, "max_minutes": 30},
     }
-    body = {"model": "tiny", "name": "blend", **asked}
+    kept = {"priority": 5, "resources": {"device": "cpu", "threads": 1}, "metadata": {"team": "savanna"}}
+    body = {"model": "tiny", "name": "blend", **asked, **kept}
     job_id = httpx.post(f"{origin}{JOBS}", json=body).raise_for_status().json()["id"]
     httpx.post(f"{origin}{JOBS}/{job_id}/cancel").raise_for_status()
 
@@ -190,7 +191,13 @@ def test_a_job_like_another_keeps_all_that_it_was_asked_for(visit: Visit, origin
     assert sent["validation_file"] == asked["validation_file"]
     given = sent["method"]["mlm"]["hyperparameters"]
     assert (given["max_steps"], given["max_minutes"]) == (50_000, 30)
+    assert sent["priority"] == 5
+    assert sent["resources"] == {"device": "cpu", "memory_gb": None, "threads": 1}
+    assert sent["metadata"] == {"team": "savanna"}
 
+    expect(page.get_by_text("Only where there is: device cpu, threads 1")).to_be_visible()
+    with page.expect_request(lambda it: it.url.endswith("/validate") and "priority" not in it.post_data_json):
+        page.get_by_role("button", name="Leave out priority").click()
     expect(page.locator(".upload-list")).to_contain_text("weight 2")
     expect(page.get_by_text("Held out: valid.txt")).to_be_visible()
     visit.check_accessibility()
@@ -199,6 +206,19 @@ def test_a_job_like_another_keeps_all_that_it_was_asked_for(visit: Visit, origin
         page.get_by_role("button", name="Leave out valid.txt").click()
     page.get_by_role("button", name=re.compile("Leave out the limit of")).click()
     expect(page.get_by_text(re.compile("^At most .*, too$"))).to_have_count(0)
+
+
+def test_leaving_the_form_ends_what_it_was_sending(visit: Visit, corpus: Path) -> None:
+    page = visit.go("#/jobs/new")
+
+    def is_upload(request: Request) -> bool:
+        return request.method == "POST" and request.url.endswith("/v1/files")
+
+    page.route("**/v1/files", lambda route: None if is_upload(route.request) else route.continue_())  # never answered
+    with page.expect_request(is_upload):
+        page.get_by_label(re.compile("Drop files here")).set_input_files(corpus)
+    with page.expect_event("requestfailed", is_upload):
+        page.get_by_role("link", name="Models").first.click()
 
 
 def test_a_job_that_cannot_be_shown_at_first_is_asked_for_again(visit: Visit, origin: str, file_id: str) -> None:

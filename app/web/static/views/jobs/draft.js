@@ -19,6 +19,18 @@ const EXTENSIONS = {
   video: /\.(mp4|mov|webm|mkv|gif)$/i,
 };
 
+/** What the form has no field for: its words for each setting of a job that this one is like; null for none. */
+const KEPT = {
+  priority: (priority) => (priority ? `Priority ${priority}` : null),
+  resources: (resources) => listed({ device: resources.device, memory: resources.memory_gb && `${resources.memory_gb} GB`, threads: resources.threads }, "Only where there is: "),
+  metadata: (metadata) => listed(metadata, "Metadata: "),
+};
+
+function listed(given, before) {
+  const parts = Object.entries(given).filter(([, value]) => value).map(([name, value]) => `${name} ${value}`);
+  return parts.length ? before + parts.join(", ") : null;
+}
+
 /** The modality that a file's name suggests; null for archives. */
 export const suggests = (name) => Object.keys(EXTENSIONS).find((modality) => EXTENSIONS[modality].test(name)) ?? null;
 
@@ -31,6 +43,7 @@ export function draft() {
   const limit = signal({ name: "max_minutes", text: "10" });
   const further = signal([]); // [{name, text}]: other limits, as those of a job that this one is like
   const heldOut = signal(null); // null: a share of the files
+  const kept = signal([]); // [{name, value, words}]
   const values = signal({}); // hyperparameter → what was typed
 
   const ofModality = computed(() => (methods.value ?? []).filter((method) => method.modality === modality.value));
@@ -83,6 +96,7 @@ export function draft() {
     else body.training_files = files.entries.value.map(({ id, weight }) => (weight === 1 ? id : { id, weight }));
     if (heldOut.value) body.validation_file = heldOut.value.id;
     if (name.value.trim()) body.name = name.value.trim();
+    for (const each of kept.value) body[each.name] = each.value;
     return body;
   });
 
@@ -99,9 +113,10 @@ export function draft() {
     values.value = Object.fromEntries(given.filter(([each]) => !LIMITS.some((one) => one.value === each)).map(([each, value]) => [each, String(value)]));
     for (const file of stored) files.put(file);
     heldOut.value = held;
+    kept.value = Object.entries(KEPT).map(([each, words]) => ({ name: each, value: job[each], words: words(job[each]) })).filter(({ words }) => words);
   }
 
-  return { files, modality, methodId, modelId, name, limit, further, lengths, heldOut, values, ofModality, method, continued, model, preset, groups, parsed, request, like };
+  return { files, modality, methodId, modelId, name, limit, further, lengths, heldOut, kept, values, ofModality, method, continued, model, preset, groups, parsed, request, like };
 }
 
 const continues = (method, model) =>

@@ -31,7 +31,10 @@ export function NewJob() {
     loadMethods();
     get("/v1/workers").then((found) => setWorkers(found.data), () => {});
     if (MODALITIES.some(({ value }) => value === params.modality)) job.modality.value = params.modality;
-    return validation.clear;
+    return () => {
+      validation.clear();
+      job.files.abort();
+    };
   }, []);
   useLikeness(job, params.like, setFailed);
   useSuggestion(job, Boolean(params.modality || params.like));
@@ -106,8 +109,11 @@ const OBJECTIVES = { mlm: "Masked language modelling", mae: "Masked autoencoder 
 
 const sizeOf = (config) => `${config.num_hidden_layers} layers of ${config.hidden_size}`;
 
-const HeldOut = ({ job, error }) => html`<div class="row"><span class="small">Held out: ${job.heldOut.value.filename}</span>
-    <${Button} kind="quiet" class="small" icon="close" aria-label=${`Leave out ${job.heldOut.value.filename}`} onClick=${() => (job.heldOut.value = null)} /></div>
+/** A line of what was taken over from another job, to be left out by a click. */
+const Taken = ({ text, what, onRemove }) => html`<div class="row"><span class="small">${text}</span>
+    <${Button} kind="quiet" class="small" icon="close" aria-label=${`Leave out ${what}`} onClick=${onRemove} /></div>`;
+
+const HeldOut = ({ job, error }) => html`<${Taken} text=${`Held out: ${job.heldOut.value.filename}`} what=${job.heldOut.value.filename} onRemove=${() => (job.heldOut.value = null)} />
   ${error && html`<p class="field-error" role="alert">${error}</p>`}`;
 
 function LengthFields({ job, errors }) {
@@ -119,8 +125,8 @@ function LengthFields({ job, errors }) {
     <${TextField} label="Train for" value=${text} onInput=${(next) => (job.limit.value = { name, text: next })} inputmode="decimal" error=${errors[name]} autocomplete="off" />
     <${Select} label="Unit" value=${name} options=${LIMITS} onChange=${(next) => (job.limit.value = { name: next, text })} />
   </div>
-  ${further.map((each) => html`<div class="row" key=${each.name}><span class="small">At most ${each.text} ${unit(each.name)}, too</span>
-    <${Button} kind="quiet" class="small" icon="close" aria-label=${`Leave out the limit of ${unit(each.name)}`} onClick=${() => remove(each.name)} /></div>`)}`;
+  ${further.map((each) => html`<${Taken} key=${each.name} text=${`At most ${each.text} ${unit(each.name)}, too`} what=${`the limit of ${unit(each.name)}`} onRemove=${() => remove(each.name)} />`)}
+  ${job.kept.value.map(({ name: each, words }) => html`<${Taken} key=${each} text=${words} what=${each} onRemove=${() => (job.kept.value = job.kept.value.filter((other) => other.name !== each))} />`)}`;
 }
 
 /** The field that an answer of the server's is about: {patch_size: "…"}. */

@@ -6,7 +6,7 @@ import { upload } from "../../core/upload.js";
 import { Button, Details, DropZone } from "../../ui/controls.js";
 import { ErrorNote } from "../../ui/status.js";
 
-/** [{key, name, size, weight, id, progress, error}] as signals: `entries`; add(files), remove(entry), put(stored). */
+/** [{key, name, size, weight, id, progress, error}] as signals: `entries`; add(files), remove(entry), put(stored), abort(). */
 export function uploads() {
   const entries = signal([]);
   let queue = Promise.resolve();
@@ -39,6 +39,11 @@ export function uploads() {
     entries.value = entries.value.filter((each) => each.key !== entry.key);
   }
 
+  /** Nobody will use what is still on its way. */
+  function abort() {
+    for (const { id, controller } of entries.value) if (!id) controller?.abort();
+  }
+
   /** A file that is there already, with the weight that it had in another job. */
   function put(stored) {
     if (entries.value.some((each) => each.id === stored.id)) return;
@@ -47,7 +52,7 @@ export function uploads() {
 
   const again = (entry) => (queue = queue.then(() => run(entry.key, entry.file, entry.controller.signal)));
 
-  return { entries, add, remove, put, again };
+  return { entries, add, remove, abort, put, again };
 }
 
 const ACCEPT = ".txt,.jsonl,.json,.csv,.parquet,.gz,.xz,.zst,.zip,.tar,image/*,audio/*,video/*";
