@@ -1,9 +1,9 @@
-"""Runs batches on one device: a feeding thread collates what inference threads run.
+"""Runs batches on one device.
 
-A GPU has one inference thread, and the batch after its own is collated meanwhile. A processor may have
-several, each with a replica of the model (`replicate`): forwards beside each other use it better than the
-threads of one, which wait for each other. There a batch is made only when it can start: it takes all that has
-come until then.
+A GPU has one inference thread, and a feeding thread that collates the batch after its own meanwhile. A
+processor may have several inference threads, each with a replica of the model (`replicate`): forwards beside
+each other use it better than the threads of one, which wait for each other. They take their batches
+themselves, when they can start on them: all that has come until then may be in one.
 
 An error goes to every waiter of its batch, and to no other. A batch that does not fit in memory is
 split in halves. A thread that dies fails what it held, turns `alive` False, and is restarted.
@@ -101,12 +101,11 @@ class Runner:
         self._observer = observer
         self._stopping = threading.Event()
         self._wait = wait or self._stopping.wait
+        self._ahead = (device.type != "cpu") if ahead is None else ahead
         self._slot: queue.SimpleQueue[_Work | None] = queue.SimpleQueue()
-        if ahead is None:
-            ahead = 0 if device.type == "cpu" else 1
-        self._room = threading.Semaphore(self.forwards.at_once + ahead)  # held from taking a batch until it has run
-        infer = {f"infer-{number}": partial(self._infer, number) for number in range(self.forwards.at_once)}
-        self._loops: dict[str, Callable[[], None]] = {"feed": self._feed} | infer
+        self._room = threading.Semaphore(self._ahead)  # held from taking a batch until the device starts on it
+        self._loops: dict[str, Callable[[], None]] = {"feed": self._feed} if self._ahead else {}
+        self._loops |= {f"infer-{number}": partial(self._infer, number) for number in range(self.forwards.at_once)}
         self._dead: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._living: set[str] = set()
         self._threads: dict[str, threading.Thread] = {}
@@ -164,7 +163,17 @@ class Runner:
             _log.warning("restarting the %s thread of %s", name, self.device)
             self._launch(name)
 
-    # The feeding thread. Each round is a call, so that an idle thread keeps no batch, and no model, alive.
+    # Each round of a thread is a call, so that an idle one keeps no batch, and no model, alive.
+
+    def _taken(self) -> _Work | None:
+        """The next batch; None once there are no more."""
+        while (batch := self.batcher.next_batch()) is not None:
+            if (work := _collated(batch)) is not None:
+                return work
+            del batch
+        return None
+
+    # The feeding thread
 
     def _feed(self) -> None:
         while self._feed_one():
@@ -172,17 +181,15 @@ class Runner:
 
     def _feed_one(self) -> bool:
         self._room.acquire()
-        batch = None
+        work = None
         try:
-            batch = self.batcher.next_batch()
-            if batch is not None:
-                self._slot.put(_Work(batch, _collate(batch)))
-        except BaseException as error:
-            self._room.release()
-            if batch is None:
-                raise
-            _fail_or_die(batch.entries, error)
-        return batch is not None
+            work = self._taken()
+        finally:
+            if work is None:
+                self._room.release()
+        if work is not None:
+            self._slot.put(work)
+        return work is not None
 
     # The inference threads
 
@@ -194,9 +201,11 @@ class Runner:
             pass
 
     def _infer_one(self, number: int) -> bool:
-        work = self._slot.get()
+        work = self._slot.get() if self._ahead else self._taken()
         if work is None:
             return False
+        if self._ahead:
+            self._room.release()
         try:
             if self._answered(work.batch, work.collated, number):
                 self.batcher.recover()
@@ -204,8 +213,6 @@ class Runner:
                 self._halve(work.batch, number)
         except BaseException as error:
             _fail_or_die(work.batch.entries, error)
-        finally:
-            self._room.release()
         return True
 
     def _answered(self, batch: Batch[Group], collated: Any, number: int) -> bool:
@@ -241,14 +248,19 @@ class Runner:
         for entries in (batch.entries[: count // 2], batch.entries[count // 2 :]):
             half = Batch(batch.group, entries)
             try:
-                if not self._answered(half, _collate(half), number):
+                if (work := _collated(half)) is not None and not self._answered(half, work.collated, number):
                     self._halve(half, number)
             except Exception as error:
                 _fail_or_die(entries, error)
 
 
-def _collate(batch: Batch[Group]) -> Any:
-    return batch.group.lane.handler.collate([entry.prepared for entry in batch.entries])
+def _collated(batch: Batch[Group]) -> _Work | None:
+    """None if that failed, which its waiters have been told."""
+    try:
+        return _Work(batch, batch.group.lane.handler.collate([entry.prepared for entry in batch.entries]))
+    except BaseException as error:
+        _fail_or_die(batch.entries, error)
+        return None
 
 
 def _fail_or_die(entries: Iterable[Entry[Group]], error: BaseException) -> None:
