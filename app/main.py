@@ -39,7 +39,7 @@ from app.compat import huggingface
 from app.devices import batch_tokens, resolve_device, resolve_dtype
 from app.engine.pool import EnginePool
 from app.engine.runner import Runner
-from app.errors import AppError, NotReady
+from app.errors import AppError, InvalidValue, NotReady
 from app.jobs.connection import connect, find_url
 from app.jobs.feed import EventFeed
 from app.jobs.files import FileStore
@@ -47,6 +47,7 @@ from app.jobs.queue import JobStore
 from app.jobs.reconciler import Reconciler, ReconcilerLoop
 from app.jobs.spec import Webhook
 from app.jobs.webhook_sender import WebhookSender
+from app.jobs.webhooks import signing_key
 from app.objectives import registry
 from app.objectives.base import Objective
 from app.settings import MIB, Settings
@@ -193,6 +194,7 @@ def _build_pool(
 
 def _connect_jobs(services: Services) -> None:
     settings = services.settings
+    operator = _operator(settings)
     try:
         url = find_url(settings.redis_url, settings.var_dir)
     except NotReady as error:
@@ -205,8 +207,18 @@ def _connect_jobs(services: Services) -> None:
     # On a connection that gives up soon: what it does not do now, it does at its next round.
     own = JobStore(connect(url, retries=1, timeout=_QUICK), crash_backoff=settings.crash_backoff_seconds)
     services.reconciler = ReconcilerLoop(Reconciler(own, settings.jobs_dir, settings.lease_seconds))
-    operator = Webhook(url=settings.webhook_url, secret=settings.webhook_secret) if settings.webhook_url else None
     services.webhooks = WebhookSender(url, operator, allow_private=settings.webhook_allow_private)
+
+
+def _operator(settings: Settings) -> Webhook | None:
+    """Raises InvalidValue for a secret that nothing can be signed with."""
+    if not settings.webhook_url or not settings.webhook_secret:
+        return None
+    try:
+        signing_key(settings.webhook_secret)
+    except ValueError as e:
+        raise InvalidValue(f"CLOZE_WEBHOOK_SECRET: {e}") from e
+    return Webhook(url=settings.webhook_url, secret=settings.webhook_secret)
 
 
 def _watch(services: Services) -> None:

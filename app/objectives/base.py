@@ -42,9 +42,9 @@ Rounds = Generator[Sequence[Prepared], Sequence[Any], Any]
 class TaskHandler(Protocol):
     """How a model performs one task: prepare → collate → run → finish.
 
-    `prepare` and `finish` run on any thread and touch no device; they raise `AppError`s for an
-    item's own mistakes. `collate` runs on the feeding thread; `run` on one thread at
-    a time, and where several run a model, each has a replica of the handler (`replicate`).
+    `prepare`, `collate` and `finish` run on any thread and touch no device; `prepare` and `finish` raise `AppError`s
+    for an item's own mistakes. `run` is called by one thread at a time: where several run a model, each has a
+    replica of the handler (`replicate`).
     """
 
     def prepare(self, item: Any) -> Prepared | Rounds:

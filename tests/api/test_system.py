@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
-from app.errors import InvalidModel
+from app.errors import InvalidModel, InvalidValue
 from app.main import create_app
 from app.settings import Settings
 from app.store.store import ModelStore
@@ -87,6 +87,12 @@ def test_an_empty_store_is_ready_for_jobs(tmp_path: Path) -> None:
         assert client.post("/v1/embeddings", json={"input": "a"}).status_code == 503
         settled(client)
         assert client.get("/ready").status_code == 200
+
+
+def test_a_secret_that_cannot_sign_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    settings = Settings(var_dir=tmp_path / "var", webhook_url="http://127.0.0.1/", webhook_secret="whsec_c2hvcnQ=")
+    with pytest.raises(InvalidValue, match="CLOZE_WEBHOOK_SECRET: expected whsec_ and 24 to 64 random bytes"):
+        create_app(settings)
 
 
 def test_metrics_tell_of_requests_batches_and_loads(client: TestClient) -> None:
