@@ -2,18 +2,16 @@
 
 import ctypes
 import gc
-import os
 import re
 from contextlib import suppress
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
 
 from app.errors import InvalidValue
+from app.processors import processor_count
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 _FEW = 4  # processors
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # of glibc's malloc.h
 
@@ -75,20 +73,13 @@ def serving_forwards(device: torch.device, at_once: int | None = None, threads: 
     through 6 layers took 12 ms with one thread and 91 ms with two, and one of 16 × 128 tokens 358 ms and
     1120 ms. Forwards of one thread wait for nobody. A GPU has one at a time.
     """
-    count = _processors()
+    count = processor_count()
+    if device.type != "cpu":
+        at_once = 1
     if at_once is None:
-        at_once = 1 if device.type != "cpu" or threads is not None or count > _FEW else count
+        at_once = 1 if threads is not None or count > _FEW else count
     shared = count - 1 if at_once == 1 else count
     return Forwards(at_once, threads or max(1, shared // at_once))
-
-
-def _processors() -> int:
-    """Those that this process may use. A container's quota counts like its affinity."""
-    allowed = len(os.sched_getaffinity(0))
-    quota, _, period = (_QUOTA.read_text() if _QUOTA.is_file() else "max").partition(" ")
-    if quota.strip() != "max":
-        allowed = min(allowed, int(quota) // int(period))
-    return max(1, allowed)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

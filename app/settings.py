@@ -3,12 +3,13 @@
 Each field is the environment variable `CLOZE_<FIELD>`; docs/settings.md lists them.
 """
 
-import os
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from app.processors import processor_count
 
 MIB = 1024 * 1024
 
@@ -97,4 +98,4 @@ class Settings(BaseSettings):
 
     @property
     def training_threads(self) -> int:
-        return self.worker_threads or len(os.sched_getaffinity(0))
+        return self.worker_threads or processor_count()

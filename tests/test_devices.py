@@ -1,7 +1,6 @@
 import ctypes
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -64,45 +63,23 @@ def test_a_dtype_can_be_set():
         devices.resolve_dtype("float16", CPU)
 
 
-def processors(count: int, quota: str | None, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
-    monkeypatch.setattr(devices.os, "sched_getaffinity", lambda pid: set(range(count)))
-    monkeypatch.setattr(devices, "_QUOTA", folder / "cpu.max")
-    if quota is not None:
-        (folder / "cpu.max").write_text(quota + "\n")
-
-
-@pytest.mark.parametrize(
-    ("count", "quota", "at_once", "threads"),
-    [
-        (8, None, 1, 7),
-        (8, "max 100000", 1, 7),
-        (8, "350000 100000", 3, 1),
-        (8, "50000 100000", 1, 1),
-        (5, None, 1, 4),
-        (4, None, 4, 1),
-        (2, None, 2, 1),
-        (1, None, 1, 1),
-    ],
-)
+@pytest.mark.parametrize(("count", "at_once", "threads"), [(8, 1, 7), (5, 1, 4), (4, 4, 1), (2, 2, 1), (1, 1, 1)])
 def test_forwards_follow_the_processors_that_may_be_used(
-    count: int, quota: str | None, at_once: int, threads: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    count: int, at_once: int, threads: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    processors(count, quota, monkeypatch, tmp_path)
+    monkeypatch.setattr(devices, "processor_count", lambda: count)
     assert devices.serving_forwards(CPU) == (at_once, threads)
-    assert devices.serving_forwards(torch.device("cuda")).at_once == 1
+    for asked in (None, 3):
+        assert devices.serving_forwards(torch.device("cuda"), asked).at_once == 1
 
 
 @pytest.mark.parametrize(
     ("at_once", "threads", "expected"), [(None, 1, (1, 1)), (None, 3, (1, 3)), (4, None, (4, 2)), (2, 3, (2, 3))]
 )
 def test_forwards_and_their_threads_can_be_set(
-    at_once: int | None,
-    threads: int | None,
-    expected: tuple[int, int],
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
+    at_once: int | None, threads: int | None, expected: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    processors(8, None, monkeypatch, tmp_path)
+    monkeypatch.setattr(devices, "processor_count", lambda: 8)
     assert devices.serving_forwards(CPU, at_once, threads) == expected
 
 

@@ -15,10 +15,11 @@ LEAVES = {"types", "errors", "recipes"}
 ALLOWED: dict[str, set[str]] = {
     "types": set(),
     "errors": set(),
-    "settings": set(),
+    "processors": set(),
+    "settings": {"processors"},
     "recipes": {"types", "errors"},
     "web": set(),
-    "devices": {"errors"},
+    "devices": {"errors", "processors"},
     "media": LEAVES,
     "objectives": LEAVES | {"media"},
     "store": LEAVES,

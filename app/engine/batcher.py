@@ -77,7 +77,7 @@ class Batcher(Generic[G]):
     ) -> None:
         self.max_tokens = max_tokens
         self.max_inputs = max_inputs
-        self._shares = shares
+        self.shares = shares
         self._budget = max_tokens
         self._calm = 0  # batches without trouble since the budget last changed
         self._clock = clock
@@ -181,6 +181,8 @@ class Batcher(Generic[G]):
         with self._changed:
             while self._changed.wait_for(lambda: self._closed or self._queues, timeout) and not self._closed:
                 if (batch := self._take()) is not None:
+                    if self._queues:
+                        self._changed.notify()  # there is some left for another thread
                     return batch
         return None
 
@@ -190,7 +192,7 @@ class Batcher(Generic[G]):
         window = list(itertools.islice(self._queues[group].items(), _WINDOW))
         pick = fill if window[0][1].padded else take
         costs = [entry.cost for _, entry in window]
-        share = self._budget if self._shares == 1 else max(_SHARED, math.ceil(sum(costs) / self._shares))
+        share = self._budget if self.shares == 1 else max(_SHARED, math.ceil(sum(costs) / self.shares))
         chosen = [window[place] for place in pick(costs, min(self._budget, share))]
         self._remove(group, [number for number, _ in chosen])
         alive = [entry for _, entry in chosen if entry.future.set_running_or_notify_cancel()]

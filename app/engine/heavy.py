@@ -11,7 +11,7 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 from app.engine.batcher import Batcher
-from app.engine.rounds import BATCHES, ITEMS, THREADS, Room, run_rows, together
+from app.engine.rounds import ITEMS, THREADS, room_in, run_rows, together
 from app.engine.runner import Group, Lane
 from app.objectives.base import Prepared
 
@@ -26,7 +26,7 @@ class Hall:
         # Threads of its own: a decoding that has begun goes on to its end, and texts would wait for it.
         self._executor = ThreadPoolExecutor(_PREPARED, thread_name_prefix="decode")
         self._places = asyncio.Semaphore(_PREPARED)
-        self._room = Room(BATCHES * batcher.max_tokens)
+        self._room = room_in(batcher)
         self._turn = asyncio.Lock()  # who waits for much room is not overtaken for ever by who needs little
 
     async def answer(self, lane: Lane, items: Sequence[Any], permits: Sequence[Future[Any]]) -> list[Any]:

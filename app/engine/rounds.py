@@ -1,7 +1,7 @@
 """Rows through the batcher: one an item, or as many as an item asks for in its rounds.
 
 Rows of an item in rounds hold no permit of their own, the item has one. Instead a request keeps
-only so many tokens in the queue that the device stays busy: whoever comes next waits for two
+only so many tokens in the queue that the device stays busy: whoever comes next waits for a few
 batches of it, not for all its rows.
 """
 
@@ -16,9 +16,13 @@ from app.engine.batcher import Batcher, Entry
 from app.engine.runner import Group, Lane
 from app.objectives.base import Prepared, Rounds, TaskHandler
 
-BATCHES = 2  # of a request, waiting or running: the device works on one while the next is collated
 THREADS = 3  # of the executor's that one request takes at once, so that it leaves one to the others
 ITEMS = 64  # of a request, in their rounds at once
+
+
+def room_in(batcher: Batcher[Group]) -> "Room":
+    """For as many batches as run at once, and one that waits."""
+    return Room((batcher.shares + 1) * batcher.max_tokens)
 
 
 async def run_rows(
@@ -39,7 +43,7 @@ async def in_rounds(
     executor: Executor,
 ) -> list[Any]:
     """The answer of each item, in order. A permit ends with its item."""
-    room = Room(BATCHES * batcher.max_tokens)
+    room = room_in(batcher)
     threads = asyncio.Semaphore(THREADS)
     answers: list[Any] = [None] * len(items)
     waiting = iter(enumerate(items))

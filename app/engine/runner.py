@@ -101,7 +101,7 @@ class Runner:
         self._observer = observer
         self._stopping = threading.Event()
         self._wait = wait or self._stopping.wait
-        self._ahead = (device.type != "cpu") if ahead is None else ahead
+        self._ahead = int(device.type != "cpu") if ahead is None else ahead
         self._slot: queue.SimpleQueue[_Work | None] = queue.SimpleQueue()
         self._room = threading.Semaphore(self._ahead)  # held from taking a batch until the device starts on it
         self._loops: dict[str, Callable[[], None]] = {"feed": self._feed} if self._ahead else {}
@@ -122,7 +122,7 @@ class Runner:
         self._threads["supervise"].start()
 
     def stop(self) -> None:
-        """What the device has started on, and the batch after it, are finished; the rest gets NotReady."""
+        """What has been taken of the queue is finished; the rest gets NotReady."""
         self._stopping.set()
         self._dead.put(None)
         self.batcher.close()

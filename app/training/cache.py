@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 from app.errors import InsufficientStorage
-from app.training.hooks import Stopped
+from app.training.hooks import Killed, Stopped
 
 LOCK = "lock"
 ASIDE = ".tmp-"  # begins the name of a folder that is being made
@@ -129,7 +129,7 @@ def _make(folder: Path, make: Callable[[Path], None], wait: Callable[[], None]) 
         try:
             make(aside)
             os.rename(aside, folder)
-        except Stopped:
+        except (Stopped, Killed):
             raise  # another attempt goes on with it
         except Exception as e:
             e.add_note(f"the prepared data ({folder.parent.name})")

@@ -21,6 +21,8 @@ from tokenizers import Tokenizer
 from app.training.encoding import Encoded, make_encoder
 from app.training.hooks import Killed
 
+_PATIENCE = 10.0  # seconds
+
 
 class EncodingProcesses:
     """What `make_encoder` gives, in `count` processes, within a context; as many threads may call it at once.
@@ -29,9 +31,11 @@ class EncodingProcesses:
     """
 
     def __init__(self, tokenizer: Tokenizer, dtype: np.dtype[Any], count: int) -> None:
-        self._all = [_Process(tokenizer, dtype) for _ in range(count)]
+        self._all = [_Process() for _ in range(count)]  # they start beside each other
         self._idle: queue.SimpleQueue[_Process] = queue.SimpleQueue()
+        told = (tokenizer.to_str(), dtype.str)
         for process in self._all:
+            process.tell(told)
             self._idle.put(process)
 
     def __call__(self, documents: Sequence[str]) -> Encoded:
@@ -50,7 +54,7 @@ class EncodingProcesses:
 
 
 class _Process:
-    def __init__(self, tokenizer: Tokenizer, dtype: np.dtype[Any]) -> None:
+    def __init__(self) -> None:
         self._asked, theirs = Pipe()
         with theirs:
             self._process = subprocess.Popen(
@@ -58,9 +62,12 @@ class _Process:
                 stdin=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
                 env={**os.environ, "RAYON_NUM_THREADS": "1"},  # each has a processor to itself
+                process_group=0,  # a signal to the trainer's group is the trainer's to answer
             )
+
+    def tell(self, told: tuple[str, str]) -> None:
         with suppress(OSError):  # it has ended already, as the first call will tell
-            self._asked.send((tokenizer.to_str(), dtype.str))
+            self._asked.send(told)
 
     def __call__(self, documents: Sequence[str]) -> Encoded:
         try:
@@ -68,9 +75,18 @@ class _Process:
             encoded: Encoded = self._asked.recv()
             return encoded
         except (EOFError, OSError) as e:
-            code = self._process.wait()
+            code = self._ended()
             how = Killed if code == -signal.SIGKILL else RuntimeError
             raise how(f"a process that encodes text ended before its time, with exit code {code}") from e
+
+    def _ended(self) -> int | None:
+        """Its exit code; None if it was not the process that failed."""
+        try:
+            return self._process.wait(_PATIENCE)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+            return None
 
     def close(self) -> None:
         self._process.kill()
@@ -79,7 +95,8 @@ class _Process:
 
 
 def _serve(asked: Connection) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # who asks says when to stop
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signum, signal.SIG_IGN)  # who asks says when to stop
     with suppress(EOFError, ConnectionError):
         described, dtype = asked.recv()
         encode = make_encoder(Tokenizer.from_str(described), np.dtype(dtype))

@@ -34,13 +34,14 @@ from app.media.documents import COMPRESSIONS, read_open
 from app.training.cache import begun, hold
 from app.training.encoding import Encoded, make_encoder
 from app.training.encoding_process import EncodingProcesses
-from app.training.hooks import Stopped
+from app.training.hooks import Killed, Stopped
 from app.training.job import SourceFile
 
 SHARD_FORMAT = 4
 BATCH_CHARS = 2_000_000  # text that is worked on at once, which takes some 60 MB
 SAVED_CHARS = 64_000_000  # text after which what there is becomes good
 ALONE = 16  # batches after which processes are worth starting
+PROCESSES = 8  # at most, each of some 250 MB: one that reads and writes cannot feed many more
 PACKED_SHARE = 3  # a compressed text's shard is up to so many times its size; a plain one's is smaller than it
 
 # Called as work goes on with the bytes of the file that have been read, None while another process
@@ -132,7 +133,7 @@ def _write_shard(
             for batch, encoded in _in_order(batches, tokenizer.backend_tokenizer, dtype, threads):
                 writer.add(batch, encoded)
                 listen()
-        except Stopped:
+        except (Stopped, Killed):
             writer.save()
             raise
         writer.finish()
@@ -208,19 +209,27 @@ def _in_order(
     batches: Iterator[list[str]], tokenizer: Tokenizer, dtype: np.dtype[Any], threads: int
 ) -> Iterator[tuple[list[str], Encoded]]:
     """Each batch and what becomes of it; from much text, processes make it, and this one reads ahead of them."""
-    encode = make_encoder(tokenizer, dtype)
-    yield from ((batch, encode(batch)) for batch in itertools.islice(batches, ALONE if threads > 1 else None))
+    yield from _encoded(itertools.islice(batches, ALONE if threads > 1 else None), tokenizer, dtype)
     if (first := next(batches, None)) is None:
         return
+    count = min(threads, PROCESSES)
     waiting: deque[tuple[list[str], Future[Encoded]]] = deque()
-    with EncodingProcesses(tokenizer, dtype, threads) as ask, ThreadPoolExecutor(threads) as pool:
+    with EncodingProcesses(tokenizer, dtype, count) as ask, ThreadPoolExecutor(count) as pool:
         for batch in itertools.chain([first], batches):
             waiting.append((batch, pool.submit(ask, batch)))
-            if len(waiting) > threads:
+            if len(waiting) > count:
                 done, encoded = waiting.popleft()
                 yield done, encoded.result()
         for done, encoded in waiting:
             yield done, encoded.result()
+
+
+def _encoded(
+    batches: Iterable[list[str]], tokenizer: Tokenizer, dtype: np.dtype[Any]
+) -> Iterator[tuple[list[str], Encoded]]:
+    encode = make_encoder(tokenizer, dtype)
+    for batch in batches:
+        yield batch, encode(batch)
 
 
 def _batches(documents: Iterable[str], skip: int) -> Iterator[list[str]]:

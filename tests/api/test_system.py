@@ -89,7 +89,7 @@ def test_an_empty_store_is_ready_for_jobs(tmp_path: Path) -> None:
         assert client.get("/ready").status_code == 200
 
 
-def test_a_secret_that_cannot_sign_is_refused_before_anything_starts(tmp_path: Path) -> None:
+def test_a_secret_that_cannot_sign_is_refused(tmp_path: Path) -> None:
     settings = Settings(var_dir=tmp_path / "var", webhook_url="http://127.0.0.1/", webhook_secret="whsec_c2hvcnQ=")
     with pytest.raises(InvalidValue, match="CLOZE_WEBHOOK_SECRET: expected whsec_ and 24 to 64 random bytes"):
         create_app(settings)

@@ -22,7 +22,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
     store = ModelStore(folder / "store")
     import_model(store, str(tiny_bert_folder(folder / "text")), "tiny", allow_hub=False, load=load)
     import_model(store, str(tiny_bert_folder(folder / "bare", head=False)), "bare", allow_hub=False, load=load)
-    settings = Settings(var_dir=folder / "var", default_model="tiny", device="cpu", dtype="float32", threads=1)
+    settings = Settings(var_dir=folder / "var", default_model="tiny", device="cpu", dtype="float32", forwards=2)
     with TestClient(create_app(settings, store=store)) as client:
         yield client
 

@@ -1,12 +1,14 @@
 import random
 import threading
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 from app.engine.batcher import Batch, Batcher, Entry, fill
 from app.errors import Busy, NotReady, TooLarge
+
+PATIENCE = 20.0  # seconds
 
 
 class Clock:
@@ -60,6 +62,15 @@ def test_of_several_at_once_each_takes_its_share_unless_it_is_small():
     assert [len(take(batcher).entries) for _ in range(3)] == [4, 2, 2]
     put(batcher, *[700] * 4)
     assert [len(take(batcher).entries) for _ in range(4)] == [1, 1, 1, 1]
+
+
+def test_who_waits_is_told_of_what_another_has_left():
+    batcher = Batcher[str](1000, 100, shares=2)
+    with ThreadPoolExecutor(2) as pool:
+        waiting = [pool.submit(batcher.next_batch, PATIENCE) for _ in range(2)]
+        put(batcher, *[100] * 8)  # one call wakes one thread
+        taken = [each.result() for each in waiting]
+    assert sorted(len(batch.entries) for batch in taken if batch is not None) == [2, 4]
 
 
 def test_an_entry_larger_than_the_budget_runs_alone():

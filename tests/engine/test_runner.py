@@ -1,4 +1,5 @@
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Any
@@ -128,9 +129,18 @@ def test_one_of_two_inference_threads_may_die(make_runner: MakeRunner) -> None:
     fake.errors.append(SystemExit())
     (victim,) = caller.put(["a"])
     assert isinstance(victim.exception(WAIT), AppError)
-    for _ in range(4):
-        results(caller.put(["b"]))
-    assert runner.restarts <= 1
+    results(caller.put(["b"]))
+    deadline = time.monotonic() + WAIT
+    while not (runner.restarts == 1 and runner.alive):
+        assert time.monotonic() < deadline
+        threading.Event().wait(0.005)
+    fake.gate.clear()  # both run again
+    for text in ("c", "d"):
+        while fake.started.acquire(blocking=False):
+            pass
+        caller.put([text])
+        assert fake.started.acquire(timeout=WAIT)
+    fake.gate.set()
     runner.stop()
     assert runner.batcher.in_use == 0
 

@@ -26,6 +26,7 @@ class Server:
             "CLOZE_MODEL_STORE": str(self.store),
             "CLOZE_WORKER_THREADS": "1",
             "CLOZE_WORKER_NICE": "0",  # tests wait for jobs, however busy the machine is
+            "CLOZE_FORWARDS": "2",  # as on a small machine
             "CLOZE_THREADS": "1",
             "PYTHONUNBUFFERED": "1",
         }

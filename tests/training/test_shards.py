@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 
 import app.training.encoding as encoding
 import app.training.shards as module
-from app.training.hooks import Stopped
+from app.training.hooks import Killed, Stopped
 from app.training.job import SourceFile
 from app.training.shards import missing_bytes, tokenize_file
 from tests.fakes.tiny_models import CORPUS, tiny_tokenizer
@@ -120,6 +121,25 @@ def test_processes_and_stops_change_no_byte(large: SourceFile, tmp_path: Path) -
     tokenize_file(large, "text", tiny_tokenizer(), tmp_path / "cut", 3, listen)
     assert files(tmp_path / "cut") == expected
     assert heard[-1] == large.path.stat().st_size
+
+
+@pytest.mark.usefixtures("small_batches")
+def test_a_killed_helper_costs_no_more_than_a_stop(large: SourceFile, tmp_path: Path) -> None:
+    tokenize_file(large, "text", tiny_tokenizer(), tmp_path / "whole")
+    heard: list[int | None] = []
+
+    def kill(read: int | None) -> None:
+        heard.append(read)
+        if len(heard) == 8:
+            for process in psutil.Process().children():
+                process.kill()
+
+    with pytest.raises(Killed):
+        tokenize_file(large, "text", tiny_tokenizer(), tmp_path / "cut", 2, kill)
+    (aside,) = (tmp_path / "cut" / "tokens").iterdir()
+    assert json.loads((aside / "progress.json").read_text())["documents"] > 0
+    tokenize_file(large, "text", tiny_tokenizer(), tmp_path / "cut", 2)
+    assert files(tmp_path / "cut") == files(tmp_path / "whole")
 
 
 def tokenize_until_killed(file: SourceFile, tokenizer: Any, cache: Path, batches: int) -> None:

@@ -26,6 +26,9 @@ class Pieces:
         self._last_targets: tuple[tuple[str, ...], tuple[int, ...]] = ((), ())
         self._word_start = "Ġ" if self._byte_level else "▁"  # else SentencePiece's
 
+    def __deepcopy__(self, memo: object) -> "Pieces":
+        return self  # replicas of a model share it
+
     def target_ids(self, targets: tuple[str, ...]) -> tuple[int, ...]:
         """Of each, without repetition. Those of one request are the same for all its items, so the last are kept."""
         known, ids = self._last_targets
