@@ -32,14 +32,15 @@ def main() -> None:
     parser.add_argument(
         "--threads",
         type=int,
-        default=max(1, len(os.sched_getaffinity(0)) - 1),
-        help="torch threads of each side; by default every core but one",
+        default=len(os.sched_getaffinity(0)),
+        help="torch threads of each side, all cores by default; Cloze runs as many forwards of one thread each",
     )
     parser.add_argument("--data", type=Path, help="folder with text_eval/ and wiki_en/; unset: the small fixture")
     parser.add_argument("--rounds", type=int, default=2, help="times that everything takes its turn")
     parser.add_argument("--seconds", type=float, help="of each measurement")
     parser.add_argument("--task", choices=["embed", "fill"], action="append", help="serving: one task only")
     parser.add_argument("--dtype", choices=["bfloat16", "float32"], action="append", help="serving: one dtype only")
+    parser.add_argument("--each", type=int, choices=[1, 32], action="append", help="serving: texts a request")
     parser.add_argument("--systems", help="serving: only those whose name holds one of these, comma-separated")
     parser.add_argument("--var", type=Path, default=Path("var/bench"), help="environments, logs, stores")
     parser.add_argument("--results", type=Path, default=report.RESULTS)
@@ -52,6 +53,8 @@ def main() -> None:
         seconds=given.seconds or (5.0 if given.quick else 8.0),
         tasks=tuple(given.task or ("embed", "fill")),
         dtypes=tuple(given.dtype or ("bfloat16", "float32")),
+        each=tuple(given.each or (1, 32)),
+        only=tuple(given.only or ()),
         systems=tuple(each.strip().lower() for each in (given.systems or "").split(",") if each.strip()),
         var=given.var.resolve(),
         results=given.results,

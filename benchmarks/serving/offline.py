@@ -37,7 +37,10 @@ def main(job: dict[str, Any]) -> dict[str, Any]:
         objective.to(torch.device("cpu"), getattr(torch, job["dtype"]))
         if way == "own":
             pack(objective.model)
-        found[way] = measure(objective.tasks[task], [item(task, text) for text in job["texts"]])
+        # Cloze runs each forward on one thread.
+        alone = 1 if way == "own" else job["threads"]
+        found[way] = measure(objective.tasks[task], [item(task, text) for text in job["texts"]], alone)
+        torch.set_num_threads(job["threads"])
     return found
 
 
@@ -45,7 +48,7 @@ def item(task: Task, text: str) -> Any:
     return EmbedItem(text, truncate=True) if task is Task.EMBED else FillMaskItem(text, truncate=True)
 
 
-def measure(handler: TaskHandler, items: Sequence[Any]) -> dict[str, float]:
+def measure(handler: TaskHandler, items: Sequence[Any], threads_alone: int) -> dict[str, float]:
     prepared: list[Prepared] = sorted((handler.prepare(each) for each in items), key=lambda each: each.cost)
     tokens = sum(each.cost for each in prepared)
     collated = [handler.collate(batch) for batch in batches(prepared)]
@@ -57,6 +60,7 @@ def measure(handler: TaskHandler, items: Sequence[Any]) -> dict[str, float]:
         (raw,) = handler.run(handler.collate([ready]))
         handler.finish(ready, raw)
 
+    torch.set_num_threads(threads_alone)
     # One after another, as a single client asks, after a round to warm up: twice in a row, a text is quicker.
     single = [quickest(lambda each=each: alone(each), 1) for each in [*items, *items]][len(items) :]
     return {

@@ -36,7 +36,7 @@ class Bench:
     def cells(self) -> list[Cell]:
         if self.options.quick:
             return [Cell("mixed", 1, clients) for clients in (1, 64)]
-        return [Cell(kind, each, n) for kind in workload.LENGTHS for each in (1, 32) for n in (1, 8, 64, 256)]
+        return [Cell(kind, each, n) for kind in workload.LENGTHS for each in self.options.each for n in (1, 8, 64, 256)]
 
     def run(self) -> Findings:
         found = Findings(self.task)

@@ -109,7 +109,9 @@ def _targets(found: Findings) -> str:
                 [dtype, f"of the offline ideal, {label}", f"{share:.2f} (tokenising included: {included:.2f})"]
             )
         added = (found.latency("Cloze", dtype, one, 50) or float("nan")) - found.ideal(dtype, "own", "single_ms")
-        lines.append([dtype, "added latency at one client (median) over tokenise + forward", f"{added:.2f} ms"])
+        lines.append(
+            [dtype, "added latency at one client (median) over tokenise + forward of one thread", f"{added:.2f} ms"]
+        )
         peers = [
             found.latency(name, dtype, crowd, 99) for name, other in found.systems if other == dtype and name != "Cloze"
         ]
