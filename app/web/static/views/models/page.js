@@ -33,7 +33,7 @@ export function ModelPage({ id }) {
     void read(controller.signal);
     return () => controller.abort();
   }, [id, models.value]);
-  const back = html`<p><a class="quiet-link back" href=${link("models")}>← All models</a></p>`;
+  const back = html`<nav aria-label="Where this is"><a class="small back" href=${link("models")}>All models</a></nav>`;
   if (error.value) return html`${back}<h1>${id}</h1><${ErrorNote} error=${error.value} retry=${() => read()} />`;
   if (!model.value) return html`${back}<h1>${id}</h1><${Waiting} />`;
   const tab = TABS.find((each) => each.id === route.value.params.tab)?.id ?? "card";
