@@ -31,6 +31,7 @@ export function link(view, segments = [], params = {}) {
 
 /** Goes to another place, as a click on its link would. */
 export function navigate(view, segments = [], params = {}) {
+  write();
   location.hash = link(view, segments, params);
 }
 
@@ -38,9 +39,38 @@ export function navigate(view, segments = [], params = {}) {
 export function setParams(params) {
   const { view, segments } = route.peek();
   const hash = link(view, segments, params);
-  if (hash === location.hash) return;
-  history.replaceState(null, "", hash);
+  if (hash === (due ?? location.hash)) return;
+  due = hash;
   route.value = parse(hash);
+  if (timer === null) writeOrWait();
 }
 
-addEventListener("hashchange", () => (route.value = parse(location.hash)));
+const PACE = 350; // ms; Safari throws at more than 100 changes of an address in 30 seconds, which a stroke soon makes
+
+let due = null; // what the address is to become
+let timer = null;
+let last = -PACE;
+
+function writeOrWait() {
+  timer = null;
+  const wait = last + PACE - performance.now();
+  if (wait <= 0) write();
+  if (due !== null) timer = setTimeout(writeOrWait, wait > 0 ? wait : PACE);
+}
+
+function write() {
+  if (due === null) return;
+  try {
+    history.replaceState(null, "", due);
+    due = null;
+  } catch {
+    // The browser has had enough for now: once more, later.
+  }
+  last = performance.now();
+}
+
+addEventListener("click", write, { capture: true }); // which may copy the address, or leave it
+addEventListener("hashchange", () => {
+  due = null;
+  route.value = parse(location.hash);
+});
