@@ -4,7 +4,8 @@ Variants take turns within one run, so that a busy machine hurts them alike:
 
     naive    the plain model: logits at every position, sdpa attention
     gather   the head sees masked rows only, loss in bounded memory, sdpa attention
-    cloze    the same with eager attention: what Cloze does on a CPU
+    eager    the same with eager attention
+    cloze    and after its attention, the last layer too: what Cloze does on a CPU
 """
 
 import argparse
@@ -28,7 +29,17 @@ def naive(model: BertForMaskedLM, ids: torch.Tensor, chosen: torch.Tensor, label
 
 
 def gather(model: BertForMaskedLM, ids: torch.Tensor, chosen: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    with rows_before_head(model, chosen), vocabulary_left_out(model) as projection:
+    return cloze(model, ids, chosen, labels, [])
+
+
+def cloze(
+    model: BertForMaskedLM,
+    ids: torch.Tensor,
+    chosen: torch.Tensor,
+    labels: torch.Tensor,
+    whole: list[torch.Tensor] | None = None,
+) -> torch.Tensor:
+    with rows_before_head(model, chosen, whole), vocabulary_left_out(model) as projection:
         features = model(input_ids=ids).logits[0]
     return linear_cross_entropy(features, projection.weight, projection.bias, labels)[0]
 
@@ -36,7 +47,8 @@ def gather(model: BertForMaskedLM, ids: torch.Tensor, chosen: torch.Tensor, labe
 VARIANTS: dict[str, tuple[Callable[..., torch.Tensor], str]] = {
     "naive": (naive, "sdpa"),
     "gather": (gather, "sdpa"),
-    "cloze": (gather, "eager"),
+    "eager": (gather, "eager"),
+    "cloze": (cloze, "eager"),
 }
 
 

@@ -2,18 +2,20 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 from transformers import PreTrainedModel
 
 from app.errors import AppError, EmptyInput, InvalidValue
 from app.objectives.base import Prepared
 from app.objectives.embedding import EmbedItem, EmbedResult
 from app.objectives.text.encoding import QUICK_CHARACTERS, TextEncoder
-from app.objectives.text.hidden import POOLERS, vocabulary_size
-from app.objectives.text.rows import Rows, collate, encode, pads
+from app.objectives.text.hidden import POOLERS, rows_before_head, vocabulary_size
+from app.objectives.text.rows import Rows, collate, encode, forward, pads, some
 from app.types import Pooling, Task
 
 
@@ -82,6 +84,8 @@ class Embed:
 
     @torch.inference_mode()
     def run(self, collated: EmbedBatch) -> list[NDArray[np.float32]]:
+        if set(collated.poolings) == {Pooling.CLS}:
+            return list(self._first_tokens(collated.texts))
         hidden = encode(self._model, collated.texts).float()  # [tokens, H]
         lengths = torch.tensor(collated.texts.lengths, device=hidden.device)
         pooled = {
@@ -92,6 +96,12 @@ class Embed:
         ends = np.cumsum(collated.texts.lengths)
         rows = enumerate(zip(collated.poolings, ends, collated.texts.lengths, strict=True))
         return [hidden[end - n : end].cpu().numpy() if p is None else pooled[p][i] for i, (p, end, n) in rows]
+
+    def _first_tokens(self, texts: Rows) -> NDArray[np.float32]:
+        """[B, H]: nothing else is computed that only the last layer would read."""
+        with rows_before_head(self._model, some(texts.starts).to(self._model.device)):
+            hidden: Tensor = forward(cast(PreTrainedModel, self._model.base_model), texts).last_hidden_state[0]
+        return hidden[: len(texts.starts)].float().cpu().numpy()
 
     def finish(self, prepared: Prepared, raw: NDArray[np.float32]) -> EmbedResult:
         item: EmbedItem = prepared.info

@@ -22,7 +22,7 @@ from app.objectives.text.items import (
     MaskPrediction,
 )
 from app.objectives.text.pieces import Pieces
-from app.objectives.text.rows import Rows, collate, forward, pads
+from app.objectives.text.rows import Rows, collate, forward, pads, some
 from app.objectives.text.sequences import Filling, search
 from app.types import Task
 
@@ -44,7 +44,7 @@ class FillMaskFeatures:
 @dataclass(frozen=True)
 class FillMaskBatch:
     texts: Rows
-    rows: Tensor  # [N] the masks' indices into the flattened batch
+    rows: Tensor  # the masks' indices into the flattened batch, as `some` gives them
     items: list[FillMaskFeatures]
 
 
@@ -139,12 +139,13 @@ class FillMask:
         items: list[FillMaskFeatures] = [p.features for p in batch]
         texts = collate(self._model, [item.ids for item in items], self._pad_id)
         rows = [place for i, item in enumerate(items) for place in texts.places(i, item.positions)]
-        return FillMaskBatch(texts, torch.tensor(rows), items)
+        return FillMaskBatch(texts, some(rows), items)
 
     @torch.inference_mode()
     def run(self, collated: FillMaskBatch) -> list[Raw]:
         with rows_before_head(self._model, collated.rows.to(self._model.device)):
             logits = forward(self._model, collated.texts).logits[0]
+        logits = logits[: sum(len(item.positions) for item in collated.items)]
         scores = logits.float().log_softmax(-1)  # [N, V]
         # One transfer serves every item that asks for the best of the whole vocabulary.
         widest = max((item.top_k for item in collated.items if not item.targets), default=0)

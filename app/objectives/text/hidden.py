@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -10,6 +10,9 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from app.types import Pooling
+
+# Model types of which a layer is an attention and then, in modules of these names, what is done to each token alone.
+_ROWWISE = frozenset({"bert", "electra", "roberta", "xlm-roberta"})
 
 Pooler = Callable[[Tensor, Tensor], Tensor]
 
@@ -26,25 +29,47 @@ def pad(rows: Sequence[Sequence[int]], pad_id: int) -> dict[str, Tensor]:
 
 
 @contextmanager
-def rows_before_head(model: PreTrainedModel, rows: Tensor) -> Iterator[list[Tensor]]:
+def rows_before_head(model: PreTrainedModel, rows: Tensor, whole: list[Tensor] | None = None) -> Iterator[None]:
     """Within it the model's head sees only `rows` [N] of the encoder's flattened output, as [1, N, H].
 
-    So logits cost what the masked positions cost, whatever the architecture's head looks like.
-    The list that it yields receives the encoder's whole output [B, L, H]. One thread at a time.
+    So logits cost what the masked positions cost, whatever the architecture's head looks like. Where the
+    architecture lets it, the last layer computes no others either: only its attention needs them.
+    `whole`, if it is given, receives the encoder's output [B, L, H], which is then computed in full.
+    One thread at a time.
     """
-    encoded: list[Tensor] = []
 
-    def gather(module: nn.Module, args: Any, output: Any) -> Any:
-        hidden = output.last_hidden_state
-        encoded.append(hidden)
-        output.last_hidden_state = hidden.reshape(-1, hidden.shape[-1])[rows].unsqueeze(0)
+    def gather(hidden: Tensor) -> Tensor:
+        return hidden.reshape(-1, hidden.shape[-1]).index_select(0, rows).unsqueeze(0)
+
+    def gather_in_layer(module: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        return tuple(map(gather, args))
+
+    def gather_output(module: nn.Module, args: Any, output: Any) -> Any:
+        if whole is not None:
+            whole.append(output.last_hidden_state)
+        output.last_hidden_state = gather(output.last_hidden_state)
         return output
 
-    handle = model.base_model.register_forward_hook(gather)
+    after_attention = _after_last_attention(model) if whole is None else None
+    if after_attention is not None:
+        handle = after_attention.register_forward_pre_hook(gather_in_layer)
+    else:
+        handle = model.base_model.register_forward_hook(gather_output)
     try:
-        yield encoded
+        yield
     finally:
         handle.remove()
+
+
+def _after_last_attention(model: PreTrainedModel) -> nn.Module | None:
+    """What takes the attention's output and the layer's input, after which each token goes its own way.
+
+    None for other architectures, and for a compiled encoder, which would be compiled anew for every N.
+    """
+    encoder: Any = model.base_model
+    if model.config.model_type not in _ROWWISE or "forward" in vars(encoder):
+        return None
+    return cast(nn.Module, encoder.encoder.layer[-1].attention.output)
 
 
 def vocabulary_size(model: PreTrainedModel) -> int:

@@ -173,12 +173,13 @@ class TextPretraining:
 
     def forward(self, batch: MlmBatch, whole: Counts | None = None) -> tuple[torch.Tensor, Metrics]:
         whole, predicted = whole or batch.counts, batch.counts.positions
-        with rows_before_head(self.model, batch.chosen) as encoded, vocabulary_left_out(self.model) as projection:
+        encoded: list[torch.Tensor] | None = [] if self._teacher is not None and self.model.training else None
+        with rows_before_head(self.model, batch.chosen, encoded), vocabulary_left_out(self.model) as projection:
             out = self.model(**self._inputs(batch, batch.seen)).logits[0]
         loss, correct = linear_cross_entropy(out, projection.weight, projection.bias, batch.labels)
         metrics = Metrics(float(loss.detach()) * predicted, int(correct), predicted)
         loss = loss * (predicted / max(whole.positions, 1))
-        if self._teacher is not None and self.model.training:
+        if self._teacher is not None and encoded:
             away = 1 - torch.cosine_similarity(_document_means(encoded[0].float(), batch), self._teacher(batch), dim=-1)
             loss = loss + self._teacher_weight * away.sum() / whole.items
             metrics += Metrics(extra={"teacher_cosine": float((1 - away.detach()).sum()), "documents": len(away)})

@@ -74,6 +74,11 @@ def rounded(tokens: int) -> int:
     return -(-tokens // step) * step
 
 
+def some(places: Sequence[int]) -> Tensor:
+    """Indices of N tokens of a batch, rounded up for the same reason: the first N are `places`."""
+    return torch.tensor([*places, *[places[0]] * (rounded(len(places)) - len(places))])
+
+
 def _runs(lengths: Sequence[int]) -> Iterator[Run]:
     start = 0
     for length, same in groupby(lengths):

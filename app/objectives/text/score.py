@@ -20,7 +20,7 @@ from app.objectives.text.encoding import Content, TextEncoder
 from app.objectives.text.fill_mask import VOCABULARY_PER_TOKEN
 from app.objectives.text.hidden import rows_before_head, vocabulary_size
 from app.objectives.text.items import RankedToken, ScoredToken, ScoreItem, ScoreMethod, ScoreResult
-from app.objectives.text.rows import Rows, collate, forward, pads
+from app.objectives.text.rows import Rows, collate, forward, pads, some
 from app.types import Task
 
 
@@ -36,7 +36,7 @@ class ScoreRow:
 @dataclass(frozen=True)
 class ScoreBatch:
     texts: Rows
-    rows: Tensor  # [B] what is scored, as indices into the flattened batch
+    rows: Tensor  # what is scored, as indices into the flattened batch, as `some` gives them
     tokens: Tensor  # [B] what stands there
     top_k: list[int]
 
@@ -111,7 +111,7 @@ class Score:
         rows: list[ScoreRow] = [p.features for p in batch]
         tokens = torch.tensor([row.ids[row.hidden[0]] for row in rows])
         texts = collate(self._model, [self._masked(row) for row in rows], self._pad_id)
-        scored = torch.tensor([place for i, row in enumerate(rows) for place in texts.places(i, row.hidden[:1])])
+        scored = some([place for i, row in enumerate(rows) for place in texts.places(i, row.hidden[:1])])
         return ScoreBatch(texts, scored, tokens, [row.top_k for row in rows])
 
     def _masked(self, row: ScoreRow) -> list[int]:
@@ -124,7 +124,7 @@ class Score:
     def run(self, collated: ScoreBatch) -> list[RawScore]:
         device = self._model.device
         with rows_before_head(self._model, collated.rows.to(device)):
-            logits = forward(self._model, collated.texts).logits[0]
+            logits = forward(self._model, collated.texts).logits[0][: len(collated.tokens)]
         scores = logits.float()  # [B, V]
         whole = scores.logsumexp(-1, keepdim=True)  # [B, 1]
         own = scores.gather(1, collated.tokens.to(device).unsqueeze(1))  # [B, 1]
