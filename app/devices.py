@@ -64,6 +64,11 @@ class Forwards(NamedTuple):
     at_once: int
     threads: int  # of each
 
+    @property
+    def alone(self) -> int:
+        """Threads of one that none runs beside."""
+        return self.at_once * self.threads
+
 
 def serving_forwards(device: torch.device, at_once: int | None = None, threads: int | None = None) -> Forwards:
     """As set, else on up to 4 processors a forward of one thread on each, and beyond them one on all but one.

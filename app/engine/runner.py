@@ -24,6 +24,7 @@ import torch
 from app.devices import free_memory, is_out_of_memory, serving_forwards
 from app.engine.batcher import Batch, Batcher, Entry
 from app.engine.observer import EngineObserver
+from app.engine.widths import Widths
 from app.errors import AppError, NotReady, TooLarge
 from app.objectives.base import Heavy, Quick, TaskHandler
 from app.types import Task
@@ -98,6 +99,7 @@ class Runner:
         self.forwards = serving_forwards(device, forwards, threads)
         self.batcher: Batcher[Group] = Batcher(max_batch_tokens, max_queued_inputs, shares=self.forwards.at_once)
         self.restarts = 0
+        self._widths = Widths(self.forwards.threads, self.forwards.alone)
         self._observer = observer
         self._stopping = threading.Event()
         self._wait = wait or self._stopping.wait
@@ -194,7 +196,6 @@ class Runner:
     # The inference threads
 
     def _infer(self, number: int) -> None:
-        torch.set_num_threads(self.forwards.threads)  # OpenMP keeps the number per thread
         if self.device.type == "cuda":
             torch.cuda.set_device(self.device)
         while self._infer_one(number):
@@ -207,10 +208,12 @@ class Runner:
         if self._ahead:
             self._room.release()
         try:
-            if self._answered(work.batch, work.collated, number):
-                self.batcher.recover()
-            else:
-                self._halve(work.batch, number)
+            with self._widths.of(work.batch.tokens, others_wait=self.batcher.waiting > 0) as threads:
+                torch.set_num_threads(threads)  # OpenMP keeps the number per thread
+                if self._answered(work.batch, work.collated, number):
+                    self.batcher.recover()
+                else:
+                    self._halve(work.batch, number)
         except BaseException as error:
             _fail_or_die(work.batch.entries, error)
         return True

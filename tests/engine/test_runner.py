@@ -121,6 +121,30 @@ def test_forwards_run_beside_each_other_each_on_its_replica(make_runner: MakeRun
     assert sorted(fake.batches) == [1, 1, 2]
 
 
+def test_a_forward_that_is_alone_has_all_threads(make_runner: MakeRunner) -> None:
+    fake = FakeObjective()
+    runner = make_runner(forwards=2, threads=1, ahead=None)
+    caller = Caller(runner, fake)
+    ran: list[int] = []
+
+    class Noted(Embed):
+        def run(self, collated: torch.Tensor) -> Any:
+            ran.append(torch.get_num_threads())
+            return super().run(collated)
+
+    caller.lane = Lane("fake@1", Task.EMBED, (Noted(fake), Noted(fake)))
+    results(caller.put(["long " * 50]))
+    assert fake.started.acquire(timeout=WAIT)
+    fake.gate.clear()
+    futures = []
+    for _ in range(2):
+        futures += caller.put(["long " * 50])
+        assert fake.started.acquire(timeout=WAIT)
+    fake.gate.set()
+    results(futures)
+    assert ran == [2, 2, 1]  # the last has begun beside another
+
+
 def test_one_of_two_inference_threads_may_die(make_runner: MakeRunner) -> None:
     fake = FakeObjective()
     runner = make_runner(forwards=2, ahead=None, wait=lambda seconds: False)
