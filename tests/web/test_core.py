@@ -103,3 +103,28 @@ def test_the_projection_is_that_of_principal_components(page: Page) -> None:
     np.testing.assert_allclose(np.abs(found["points"]), np.abs(u[:, :2] * s[:2]), atol=1e-4)
     same = call(page, "views/embed/vectors.js", "m.project([[1, 2], [1, 2], [1, 2]])")
     assert same["shares"] == [0, 0] and np.isfinite(same["points"]).all()
+
+
+STROKE = """(async () => {
+    location.hash = "#/nowhere";  // a view that writes no address of its own
+    await new Promise((resolve) => addEventListener("hashchange", resolve, { once: true }));
+    const [replace, written] = [history.replaceState, []];
+    let refusals = 1;
+    history.replaceState = (...args) => {
+        if (refusals-- > 0) throw new DOMException("too often", "SecurityError");
+        written.push(args[2]);
+        replace.apply(history, args);
+    };
+    for (let cell = 0; cell < 200; cell++) m.setParams({ cell });
+    while (!written.length) await new Promise((resolve) => setTimeout(resolve, 5));
+    m.setParams({ cell: "left" });
+    location.hash = a;
+    // Timers of one length come in order: this one after that which would write the address that was left.
+    await new Promise((resolve) => setTimeout(resolve, 400));
+    history.replaceState = replace;
+    return [written, location.hash];
+})()"""
+
+
+def test_addresses_are_written_now_and_then_and_only_where_they_belong(page: Page) -> None:
+    assert call(page, "core/router.js", STROKE, "#/elsewhere") == [["#/nowhere?cell=199"], "#/elsewhere"]

@@ -153,6 +153,7 @@ def test_a_link_carries_the_whole_state(visit: Visit, browser: Browser, origin: 
     expect(masks(page)).to_have_count(2)
     page.get_by_role("region", name="Mask 2").locator(".candidate").nth(1).click()
     words = predicted(page)
+    expect(page).to_have_url(re.compile("pick="))
     with visiting(browser, origin) as other:
         again = other.go(page.evaluate("location.hash"))
         expect(again.get_by_label("Text", exact=True)).to_have_value(

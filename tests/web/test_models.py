@@ -6,7 +6,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from app.objectives.registry import load
 from app.store.importer import import_model
@@ -122,8 +122,15 @@ def test_lineage_leads_from_parents_to_children(spare: str, visit: Visit, cloze:
     child = parent.model_copy(update={"parents": (f"{spare}@1", "gone@7"), "job_id": "ftjob-0"})
     folder = tiny_bert_folder(tmp_path / "young")
     store.publish(folder, child, name="young")
+    held: list[Route] = []
     try:
+        visit.page.route("**/v1/models", lambda route: held.append(route))
         page = visit.go("#/models/young?tab=lineage")
+        expect(page.get_by_role("heading", level=1)).to_have_text("young")
+        expect(page.get_by_role("tab", name="Lineage")).to_be_visible()
+        page.unroute("**/v1/models")
+        for route in held:  # the list comes last: nothing is called deleted meanwhile
+            route.continue_()
         expect(page.get_by_role("link", name="ftjob-0")).to_have_attribute("href", "#/jobs/ftjob-0")
         expect(page.get_by_text("gone@7")).to_contain_text("not in the store")
         page.get_by_role("link", name=f"{spare}@1").click()

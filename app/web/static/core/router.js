@@ -32,14 +32,15 @@ export function link(view, segments = [], params = {}) {
 /** Goes to another place, as a click on its link would. */
 export function navigate(view, segments = [], params = {}) {
   write();
+  due = null;
   location.hash = link(view, segments, params);
 }
 
-/** Writes the view's state into the address, without a step in the history. */
+/** Writes the view's state into the address, without a step in the history; soon, where it was written just now. */
 export function setParams(params) {
   const { view, segments } = route.peek();
   const hash = link(view, segments, params);
-  if (hash === (due ?? location.hash)) return;
+  if (hash === (due ?? known)) return;
   due = hash;
   route.value = parse(hash);
   if (timer === null) writeOrWait();
@@ -47,7 +48,8 @@ export function setParams(params) {
 
 const PACE = 350; // ms; Safari throws at more than 100 changes of an address in 30 seconds, which a stroke soon makes
 
-let due = null; // what the address is to become
+let known = location.hash; // as `route` has taken note of it
+let due = null; // what it is to become
 let timer = null;
 let last = -PACE;
 
@@ -60,17 +62,22 @@ function writeOrWait() {
 
 function write() {
   if (due === null) return;
-  try {
-    history.replaceState(null, "", due);
-    due = null;
-  } catch {
-    // The browser has had enough for now: once more, later.
-  }
   last = performance.now();
+  if (location.hash === known) {
+    try {
+      history.replaceState(null, "", due);
+      known = location.hash;
+    } catch {
+      return; // the browser has had enough for now: once more, later
+    }
+  }
+  due = null; // or the page is on its way to another place, whose address is not this view's
 }
 
 addEventListener("click", write, { capture: true }); // which may copy the address, or leave it
+addEventListener("pagehide", write);
 addEventListener("hashchange", () => {
   due = null;
-  route.value = parse(location.hash);
+  known = location.hash;
+  route.value = parse(known);
 });

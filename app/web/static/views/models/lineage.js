@@ -1,5 +1,6 @@
 // Parent → job → this model → those that were made from it.
 import { html, useEffect, useSignal } from "../../core/html.js";
+import { models } from "../../core/models.js";
 import { link } from "../../core/router.js";
 import { Icon } from "../../ui/icons.js";
 import { Waiting } from "../../ui/status.js";
@@ -8,10 +9,11 @@ import { allVersions, idOf, relatives } from "./catalogue.js";
 export function Lineage({ model }) {
   const all = useSignal(null);
   useEffect(() => {
+    if (!models.value) return; // the list is on its way; without it every relative would look deleted
     const controller = new AbortController();
     allVersions(controller.signal).then((found) => (all.value = found), () => {});
     return () => controller.abort();
-  }, [idOf(model)]);
+  }, [idOf(model), models.value]);
   if (!all.value) return html`<${Waiting} />`;
   const { before, after } = relatives(model, all.value);
   return html`<ol class="lineage">
