@@ -63,11 +63,7 @@ class Forwards(NamedTuple):
 
     at_once: int
     threads: int  # of each
-
-    @property
-    def alone(self) -> int:
-        """Threads of one that none runs beside."""
-        return self.at_once * self.threads
+    alone: int  # threads of one that none runs beside
 
 
 def serving_forwards(device: torch.device, at_once: int | None = None, threads: int | None = None) -> Forwards:
@@ -76,7 +72,8 @@ def serving_forwards(device: torch.device, at_once: int | None = None, threads: 
     A thread per processor looks faster but is not as soon as anything else runs (HTTP, say), because each
     parallel region then waits for the thread that was pushed aside: on two busy cores a forward of 16 tokens
     through 6 layers took 12 ms with one thread and 91 ms with two, and one of 16 × 128 tokens 358 ms and
-    1120 ms. Forwards of one thread wait for nobody. A GPU has one at a time.
+    1120 ms. Forwards of one thread wait for nobody. One that is alone has nobody to wait for either, and gets all
+    processors, unless `threads` is set. A GPU has one at a time.
     """
     count = processor_count()
     if device.type != "cpu":
@@ -84,7 +81,8 @@ def serving_forwards(device: torch.device, at_once: int | None = None, threads: 
     if at_once is None:
         at_once = 1 if threads is not None or count > _FEW else count
     shared = count - 1 if at_once == 1 else count
-    return Forwards(at_once, threads or max(1, shared // at_once))
+    share = threads or max(1, shared // at_once)
+    return Forwards(at_once, share, alone=share if threads or at_once == 1 else count)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

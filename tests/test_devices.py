@@ -63,21 +63,24 @@ def test_a_dtype_can_be_set():
         devices.resolve_dtype("float16", CPU)
 
 
-@pytest.mark.parametrize(("count", "at_once", "threads"), [(8, 1, 7), (5, 1, 4), (4, 4, 1), (2, 2, 1), (1, 1, 1)])
+@pytest.mark.parametrize(
+    ("count", "expected"), [(8, (1, 7, 7)), (5, (1, 4, 4)), (4, (4, 1, 4)), (2, (2, 1, 2)), (1, (1, 1, 1))]
+)
 def test_forwards_follow_the_processors_that_may_be_used(
-    count: int, at_once: int, threads: int, monkeypatch: pytest.MonkeyPatch
+    count: int, expected: tuple[int, int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(devices, "processor_count", lambda: count)
-    assert devices.serving_forwards(CPU) == (at_once, threads)
+    assert devices.serving_forwards(CPU) == expected
     for asked in (None, 3):
         assert devices.serving_forwards(torch.device("cuda"), asked).at_once == 1
 
 
 @pytest.mark.parametrize(
-    ("at_once", "threads", "expected"), [(None, 1, (1, 1)), (None, 3, (1, 3)), (4, None, (4, 2)), (2, 3, (2, 3))]
+    ("at_once", "threads", "expected"),
+    [(None, 1, (1, 1, 1)), (None, 3, (1, 3, 3)), (4, None, (4, 2, 8)), (3, None, (3, 2, 8)), (2, 3, (2, 3, 3))],
 )
 def test_forwards_and_their_threads_can_be_set(
-    at_once: int | None, threads: int | None, expected: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+    at_once: int | None, threads: int | None, expected: tuple[int, int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(devices, "processor_count", lambda: 8)
     assert devices.serving_forwards(CPU, at_once, threads) == expected

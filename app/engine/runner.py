@@ -208,12 +208,10 @@ class Runner:
         if self._ahead:
             self._room.release()
         try:
-            with self._widths.of(work.batch.tokens, others_wait=self.batcher.waiting > 0) as threads:
-                torch.set_num_threads(threads)  # OpenMP keeps the number per thread
-                if self._answered(work.batch, work.collated, number):
-                    self.batcher.recover()
-                else:
-                    self._halve(work.batch, number)
+            if self._answered(work.batch, work.collated, number):
+                self.batcher.recover()
+            else:
+                self._halve(work.batch, number)
         except BaseException as error:
             _fail_or_die(work.batch.entries, error)
         return True
@@ -223,8 +221,11 @@ class Runner:
         lane = batch.group.lane
         started = time.perf_counter()
         try:
-            with torch.inference_mode():
+            others_wait = self.batcher.waiting > 0
+            with self._widths.of(batch.tokens, others_wait=others_wait) as threads, torch.inference_mode():
+                torch.set_num_threads(threads)  # OpenMP keeps the number per thread
                 raws = lane.handlers[number].run(collated)
+            torch.set_num_threads(self.forwards.threads)  # and threads that begin later take the last one
         except Exception as error:
             if is_out_of_memory(error):
                 return False  # leaving the handler frees the tensors that the traceback holds

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-_WORTH = 32  # tokens from which more threads are surely quicker
+_WORTH = 32  # of a batch's cost, tokens for texts, from which more threads are surely quicker
 _CALM = 0.5  # seconds without forwards beside each other: who comes next will likely be alone too
 
 
@@ -24,8 +24,8 @@ class Widths:
         self._crowded = clock() - _CALM  # when forwards last ran beside each other, or could have
 
     @contextmanager
-    def of(self, tokens: int, *, others_wait: bool) -> Iterator[int]:
-        """Threads for a forward that runs within it."""
+    def of(self, cost: int, *, others_wait: bool) -> Iterator[int]:
+        """Threads for a forward that runs within it, and does nothing else there."""
         with self._guard:
             now = self._clock()
             if self._running or others_wait:
@@ -33,7 +33,7 @@ class Widths:
             calm = now - self._crowded >= _CALM
             self._running += 1
         try:
-            yield self._all if calm and tokens >= _WORTH else self._share
+            yield self._all if calm and cost >= _WORTH else self._share
         finally:
             with self._guard:
                 self._running -= 1

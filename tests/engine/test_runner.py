@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from app import devices
 from app.engine.batcher import Entry
 from app.engine.runner import Group, Lane, Runner
 from app.errors import AppError, InvalidData, NotReady, TooLarge
@@ -121,9 +122,10 @@ def test_forwards_run_beside_each_other_each_on_its_replica(make_runner: MakeRun
     assert sorted(fake.batches) == [1, 1, 2]
 
 
-def test_a_forward_that_is_alone_has_all_threads(make_runner: MakeRunner) -> None:
+def test_a_forward_that_is_alone_has_all_threads(make_runner: MakeRunner, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "processor_count", lambda: 2)
     fake = FakeObjective()
-    runner = make_runner(forwards=2, threads=1, ahead=None)
+    runner = make_runner(forwards=2, threads=None, ahead=None)
     caller = Caller(runner, fake)
     ran: list[int] = []
 

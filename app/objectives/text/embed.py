@@ -15,7 +15,7 @@ from app.objectives.base import Prepared
 from app.objectives.embedding import EmbedItem, EmbedResult
 from app.objectives.text.encoding import QUICK_CHARACTERS, TextEncoder
 from app.objectives.text.hidden import POOLERS, rows_before_head, vocabulary_size
-from app.objectives.text.rows import Rows, collate, encode, forward, pads, some
+from app.objectives.text.rows import Rows, collate, encode, forward, pads, rounded_places
 from app.types import Pooling, Task
 
 
@@ -99,7 +99,7 @@ class Embed:
 
     def _first_tokens(self, texts: Rows) -> NDArray[np.float32]:
         """[B, H]: nothing else is computed that only the last layer would read."""
-        with rows_before_head(self._model, some(texts.starts).to(self._model.device)):
+        with rows_before_head(self._model, rounded_places(self._model, texts.starts).to(self._model.device)):
             hidden: Tensor = forward(cast(PreTrainedModel, self._model.base_model), texts).last_hidden_state[0]
         return hidden[: len(texts.starts)].float().cpu().numpy()
 

@@ -22,7 +22,7 @@ from app.objectives.text.items import (
     MaskPrediction,
 )
 from app.objectives.text.pieces import Pieces
-from app.objectives.text.rows import Rows, collate, forward, pads, some
+from app.objectives.text.rows import Rows, collate, forward, pads, rounded_places
 from app.objectives.text.sequences import Filling, search
 from app.types import Task
 
@@ -44,7 +44,7 @@ class FillMaskFeatures:
 @dataclass(frozen=True)
 class FillMaskBatch:
     texts: Rows
-    rows: Tensor  # the masks' indices into the flattened batch, as `some` gives them
+    rows: Tensor  # the masks' indices into the flattened batch, as `rounded_places` gives them
     items: list[FillMaskFeatures]
 
 
@@ -139,7 +139,7 @@ class FillMask:
         items: list[FillMaskFeatures] = [p.features for p in batch]
         texts = collate(self._model, [item.ids for item in items], self._pad_id)
         rows = [place for i, item in enumerate(items) for place in texts.places(i, item.positions)]
-        return FillMaskBatch(texts, some(rows), items)
+        return FillMaskBatch(texts, rounded_places(self._model, rows), items)
 
     @torch.inference_mode()
     def run(self, collated: FillMaskBatch) -> list[Raw]:

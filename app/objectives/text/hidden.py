@@ -35,7 +35,7 @@ def rows_before_head(model: PreTrainedModel, rows: Tensor, whole: list[Tensor] |
     So logits cost what the masked positions cost, whatever the architecture's head looks like. Where the
     architecture lets it, the last layer computes no others either: only its attention needs them.
     `whole`, if it is given, receives the encoder's output [B, L, H], which is then computed in full.
-    One thread at a time.
+    One thread at a time, and no gradient checkpointing, which would compute anew without it.
     """
 
     def gather(hidden: Tensor) -> Tensor:
@@ -69,7 +69,10 @@ def _after_last_attention(model: PreTrainedModel) -> nn.Module | None:
     encoder: Any = model.base_model
     if model.config.model_type not in _ROWWISE or "forward" in vars(encoder):
         return None
-    return cast(nn.Module, encoder.encoder.layer[-1].attention.output)
+    layers = encoder.encoder.layer
+    if not layers or layers[-1].chunk_size_feed_forward:  # which would have to divide N
+        return None
+    return cast(nn.Module, layers[-1].attention.output)
 
 
 def vocabulary_size(model: PreTrainedModel) -> int:

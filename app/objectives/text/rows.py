@@ -74,9 +74,10 @@ def rounded(tokens: int) -> int:
     return -(-tokens // step) * step
 
 
-def some(places: Sequence[int]) -> Tensor:
-    """Indices of N tokens of a batch, rounded up for the same reason: the first N are `places`."""
-    return torch.tensor([*places, *[places[0]] * (rounded(len(places)) - len(places))])
+def rounded_places(model: PreTrainedModel, places: Sequence[int]) -> Tensor:
+    """Indices of N tokens of a batch; without padding there are more, for the same reason, and the first N count."""
+    more = 0 if pads(model) else rounded(len(places)) - len(places)
+    return torch.tensor([*places, *[0] * more])
 
 
 def _runs(lengths: Sequence[int]) -> Iterator[Run]:

@@ -20,7 +20,7 @@ from app.objectives.text.encoding import Content, TextEncoder
 from app.objectives.text.fill_mask import VOCABULARY_PER_TOKEN
 from app.objectives.text.hidden import rows_before_head, vocabulary_size
 from app.objectives.text.items import RankedToken, ScoredToken, ScoreItem, ScoreMethod, ScoreResult
-from app.objectives.text.rows import Rows, collate, forward, pads, some
+from app.objectives.text.rows import Rows, collate, forward, pads, rounded_places
 from app.types import Task
 
 
@@ -36,7 +36,7 @@ class ScoreRow:
 @dataclass(frozen=True)
 class ScoreBatch:
     texts: Rows
-    rows: Tensor  # what is scored, as indices into the flattened batch, as `some` gives them
+    rows: Tensor  # what is scored, as indices into the flattened batch, as `rounded_places` gives them
     tokens: Tensor  # [B] what stands there
     top_k: list[int]
 
@@ -111,7 +111,9 @@ class Score:
         rows: list[ScoreRow] = [p.features for p in batch]
         tokens = torch.tensor([row.ids[row.hidden[0]] for row in rows])
         texts = collate(self._model, [self._masked(row) for row in rows], self._pad_id)
-        scored = some([place for i, row in enumerate(rows) for place in texts.places(i, row.hidden[:1])])
+        scored = rounded_places(
+            self._model, [place for i, row in enumerate(rows) for place in texts.places(i, row.hidden[:1])]
+        )
         return ScoreBatch(texts, scored, tokens, [row.top_k for row in rows])
 
     def _masked(self, row: ScoreRow) -> list[int]:
