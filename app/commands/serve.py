@@ -96,8 +96,6 @@ class _Service:
     ) -> None:
         # Read when torch is loaded. Threads that spin at a barrier keep a training job's own from it.
         os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-        # But for the 0.1 ms from one operation of a forward to its next, in which waking them would take as long.
-        os.environ.setdefault("GOMP_SPINCOUNT", "30000")
         # oneDNN and its binding keep what they made for the last 1024 shapes of a product each, up to 0.7 GB.
         # Batches have few shapes, since their sizes are rounded (objectives/text/rows.py): a model needs some 100.
         for cache in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):
