@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from app.commands.processes import WorkerProcesses
+from tests.fakes.clock import Clock
 
 SLEEPS = [sys.executable, "-c", "import signal; signal.pause()"]
 # Opens the pipe once its handler is in place, so that the test knows that SIGTERM will not end it.
@@ -17,13 +18,6 @@ signal.signal(signal.SIGTERM, signal.SIG_IGN)
 open(os.environ["READY"], "w").close()
 while True: signal.pause()
 """
-
-
-class Clock:
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

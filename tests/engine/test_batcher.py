@@ -7,15 +7,9 @@ import pytest
 
 from app.engine.batcher import Batch, Batcher, Entry, fill
 from app.errors import Busy, NotReady, TooLarge
+from tests.fakes.clock import Clock
 
 PATIENCE = 20.0  # seconds
-
-
-class Clock:
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def put(batcher: Batcher[str], *costs: int, group: str = "g") -> list[Future[Any]]:

@@ -6,20 +6,14 @@ import pytest
 
 from app.engine import widths
 from app.engine.widths import Widths
+from tests.fakes.clock import Clock
 
 LONG, SHORT = 200, widths._WORTH - 1
 
 
-class Clock:
-    now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(100.0)
 
 
 @pytest.fixture

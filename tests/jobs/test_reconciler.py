@@ -8,21 +8,15 @@ from app.jobs.connection import Client, StorageError
 from app.jobs.queue import Claim, JobStore
 from app.jobs.reconciler import Reconciler, ReconcilerLoop
 from app.jobs.spec import JobState
+from tests.fakes.clock import Clock
 from tests.fakes.jobs import make_spec
 
 LEASE = 10.0
 
 
-class Clock:
-    now = 5000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(5000.0)
 
 
 @pytest.fixture

@@ -98,7 +98,7 @@ class Embed:
         return [hidden[end - n : end].cpu().numpy() if p is None else pooled[p][i] for i, (p, end, n) in rows]
 
     def _first_tokens(self, texts: Rows) -> NDArray[np.float32]:
-        """[B, H]: nothing else is computed that only the last layer would read."""
+        """[B, H] of each text's first token; the last layer computes no others."""
         with rows_before_head(self._model, rounded_places(self._model, texts.starts).to(self._model.device)):
             hidden: Tensor = forward(cast(PreTrainedModel, self._model.base_model), texts).last_hidden_state[0]
         return hidden[: len(texts.starts)].float().cpu().numpy()
