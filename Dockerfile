@@ -15,6 +15,7 @@ COPY pyproject.toml constraints.txt ./
 RUN python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['dependencies'], sep='\n')" > dependencies.txt \
     && pip install --constraint constraints.txt --requirement dependencies.txt \
         ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"}
+COPY README.md LICENSE ./
 COPY app app
 RUN pip install --no-deps .
 
