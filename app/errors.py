@@ -10,8 +10,10 @@ AppError                     500 internal_error
 │   ├── JobNotFound          404 job_not_found
 │   └── FileNotFound         404 file_not_found
 ├── NotAcceptable            406 not_acceptable
+├── RequestTimeout           408 request_timeout
 ├── Conflict                 409 conflict
 ├── TooLarge                 413 too_large
+├── UnsupportedMediaType     415 unsupported_media_type
 ├── InvalidValue             422 invalid_value
 │   ├── NoMask               422 no_mask
 │   ├── TooManyMasks         422 too_many_masks
@@ -21,6 +23,7 @@ AppError                     500 internal_error
 │   └── InvalidData          422 invalid_data
 ├── OutOfMemory              422 out_of_memory
 ├── Busy                     429 busy
+├── HeadersTooLarge          431 headers_too_large
 ├── NotReady                 503 not_ready
 └── InsufficientStorage      507 insufficient_storage
 """
@@ -88,6 +91,14 @@ class NotAcceptable(AppError):
     type = "invalid_request_error"
 
 
+class RequestTimeout(AppError):
+    """The client has not sent its request in time."""
+
+    status = 408
+    code = "request_timeout"
+    type = "invalid_request_error"
+
+
 class Conflict(AppError):
     status = 409
     code = "conflict"
@@ -97,6 +108,12 @@ class Conflict(AppError):
 class TooLarge(AppError):
     status = 413
     code = "too_large"
+    type = "invalid_request_error"
+
+
+class UnsupportedMediaType(AppError):
+    status = 415
+    code = "unsupported_media_type"
     type = "invalid_request_error"
 
 
@@ -140,6 +157,12 @@ class Busy(AppError):
     def __init__(self, message: str, *, retry_after: int = 1) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class HeadersTooLarge(AppError):
+    status = 431
+    code = "headers_too_large"
+    type = "invalid_request_error"
 
 
 class NotReady(AppError):

@@ -11,8 +11,9 @@ from fastapi import FastAPI
 
 from app import __version__
 from app.api import docs, errors
+from app.api.admission import AdmissionMiddleware
 from app.api.deps import Services
-from app.api.limits import BodyLimitMiddleware
+from app.api.limits import BodyLimitMiddleware, BodyLimits
 from app.api.metrics import Metrics, MetricsMiddleware
 from app.api.ndjson import NDJSON
 from app.api.origins import OriginMiddleware
@@ -98,7 +99,7 @@ def create_app(
         lifespan=_lifespan,
     )
     app.state.services = services
-    _add_middleware(app, settings, metrics)
+    _add_middleware(app, settings, metrics, services.pool)
     errors.install(app)
     docs.install(app)
     _add_routes(app)
@@ -228,10 +229,17 @@ def _watch(services: Services) -> None:
         services.metrics.watch_jobs(services.jobs.counts_by_state)
 
 
-def _add_middleware(app: FastAPI, settings: Settings, metrics: Metrics) -> None:
+def _add_middleware(app: FastAPI, settings: Settings, metrics: Metrics, pool: EnginePool) -> None:
     """The last one added is the outermost."""
-    uploads = {"/v1/files": settings.max_file_bytes + _FORM_ROOM}
-    app.add_middleware(BodyLimitMiddleware, max_bytes=settings.max_body_bytes, by_path=uploads, streamed=_STREAMED)
+    bodies = BodyLimits(
+        max_bytes=settings.max_body_bytes,
+        total_bytes=settings.bodies_bytes,
+        timeout=settings.body_timeout,
+        by_path={"/v1/files": settings.max_file_bytes + _FORM_ROOM},
+        streamed=_STREAMED,
+    )
+    app.add_middleware(BodyLimitMiddleware, limits=bodies)
+    app.add_middleware(AdmissionMiddleware, refusal=pool.runner.batcher.refusal)
     app.add_middleware(ApiKeyMiddleware, keys=settings.api_keys)
     app.add_middleware(
         OriginMiddleware, own=settings.host, allowed=settings.allowed_hosts, keys=bool(settings.api_keys)

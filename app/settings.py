@@ -27,6 +27,7 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     api_keys: Annotated[tuple[str, ...], NoDecode] = ()  # comma-separated; empty: no key is asked for
+    allow_open: bool = False  # may listen beyond this machine without keys
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()  # comma-separated; names of the server; "*": any
     default_model: str | None = None  # unset: `cloze-text` if it is there, else the first of the store
     allow_hub: bool = False  # `cloze models import HUB_ID` may download
@@ -44,6 +45,11 @@ class Settings(BaseSettings):
     max_top_k: int = Field(1000, ge=1)
     max_body_bytes: int = Field(16 * MIB, ge=1)  # JSON bodies
     max_file_bytes: int = Field(8192 * MIB, ge=1)  # one upload
+    max_bodies_bytes: int | None = Field(None, ge=1)  # of all bodies that are being read; unset: see `bodies_bytes`
+    body_timeout: float = Field(30.0, gt=0)  # seconds in which some of a body has to arrive
+    max_connections: int = Field(8192, ge=1)
+    header_timeout: float = Field(30.0, gt=0)  # seconds until the headers of a request have to be there
+    keep_alive_timeout: float = Field(5.0, gt=0)  # seconds between an answer and the next request
     media_hosts: Annotated[tuple[str, ...], NoDecode] = ()  # comma-separated; media by address come from no others
     media_timeout: float = Field(10.0, gt=0)  # seconds that one of them may take
 
@@ -83,6 +89,11 @@ class Settings(BaseSettings):
         if self.webhook_url and not self.webhook_secret:
             raise ValueError("CLOZE_WEBHOOK_URL needs CLOZE_WEBHOOK_SECRET: receivers check the signature")
         return self
+
+    @property
+    def bodies_bytes(self) -> int:
+        """The bytes that all bodies under way may take together."""
+        return self.max_bodies_bytes or max(256 * MIB, 4 * self.max_body_bytes)
 
     @property
     def files_dir(self) -> Path:

@@ -18,7 +18,17 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import Scope
 
 from app.api.ranges import RangeNotSatisfiable
-from app.errors import AppError, BadRequest, Busy, InvalidValue, NotFound, NotReady, Unauthorized
+from app.errors import (
+    AppError,
+    BadRequest,
+    Busy,
+    InvalidValue,
+    NotFound,
+    NotReady,
+    RequestTimeout,
+    Unauthorized,
+    UnsupportedMediaType,
+)
 from app.jobs.connection import StorageError
 
 CLIENT_CLOSED_REQUEST = 499  # nginx's status for a client that left; only logs and metrics see it
@@ -40,6 +50,10 @@ def error_response(scope: Scope, error: AppError, headers: Mapping[str, str] | N
     response.headers["x-error-message"] = _header_safe(error.message)
     if isinstance(error, Busy):
         response.headers["retry-after"] = str(error.retry_after)
+    if isinstance(error, RequestTimeout):
+        response.headers["connection"] = "close"  # the rest of the request may never come
+    if isinstance(error, UnsupportedMediaType):
+        response.headers["accept-encoding"] = "identity"
     if isinstance(error, Unauthorized):
         response.headers["www-authenticate"] = "Bearer"
     if isinstance(error, RangeNotSatisfiable):

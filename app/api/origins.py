@@ -8,7 +8,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.api.errors import error_response
-from app.errors import Forbidden
+from app.errors import AppError, BadRequest, Forbidden
 
 ANY = "*"
 
@@ -33,13 +33,19 @@ class OriginMiddleware:
         self._any_host = keys or ANY in allowed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        message = self._refusal(scope["method"], Headers(scope=scope)) if scope["type"] == "http" else None
-        if message is None:
+        refusal = self._refusal(scope["method"], Headers(scope=scope)) if scope["type"] == "http" else None
+        if refusal is None:
             await self.app(scope, receive, send)
         else:
-            await error_response(scope, Forbidden(message))(scope, receive, send)
+            await error_response(scope, refusal)(scope, receive, send)
 
-    def _refusal(self, method: str, headers: Headers) -> str | None:
+    def _refusal(self, method: str, headers: Headers) -> AppError | None:
+        if len(headers.getlist("host")) > 1:
+            return BadRequest("the request has several Host headers; it may have one")
+        message = self._objection(method, headers)
+        return None if message is None else Forbidden(message)
+
+    def _objection(self, method: str, headers: Headers) -> str | None:
         host = _name(headers.get("host", ""))
         if not self._any_host and not self._is_own(host):
             name = headers["host"][:100]

@@ -118,15 +118,27 @@ class Batcher(Generic[G]):
                 raise NotReady("the server is shutting down")
             excess = self._in_use + count - self.max_inputs
             if excess > 0:
-                raise Busy(
-                    f"{self._in_use} inputs are waiting or running, of {self.max_inputs} allowed; try again later",
-                    retry_after=self._retry_after(excess),
-                )
+                raise self._busy(excess)
             self._in_use += count
         futures: list[Future[Any]] = [Future() for _ in range(count)]
         for future in futures:
             future.add_done_callback(self._release)
         return futures
+
+    def refusal(self, coming: int) -> Busy | None:
+        """What one more input is refused with beside those that hold permits; None if one is free.
+
+        coming: requests that are being read, each of which needs a permit or holds one.
+        """
+        with self._changed:
+            excess = max(self._in_use, coming) + 1 - self.max_inputs
+            return self._busy(excess) if excess > 0 else None
+
+    def _busy(self, excess: int) -> Busy:
+        return Busy(
+            f"{self._in_use} inputs are waiting or running, of {self.max_inputs} allowed; try again later",
+            retry_after=self._retry_after(excess),
+        )
 
     def _release(self, _: Future[Any]) -> None:
         with self._changed:
