@@ -26,8 +26,10 @@ RUN useradd --uid 10001 --create-home cloze \
     && install --directory --owner cloze --group cloze /srv/cloze /srv/cloze/var /srv/cloze/model_store
 COPY --from=build /opt/cloze /opt/cloze
 COPY --chown=cloze model_store /srv/cloze/model_store
+# A container is reached only through the ports that are published: `--publish 127.0.0.1:8000:8000` keeps it on its
+# machine. Set CLOZE_API_KEYS before publishing it to others.
 ENV PATH=/opt/cloze/bin:$PATH PYTHONUNBUFFERED=1 \
-    CLOZE_HOST=0.0.0.0 CLOZE_PORT=8000 \
+    CLOZE_HOST=0.0.0.0 CLOZE_PORT=8000 CLOZE_ALLOW_OPEN=1 \
     CLOZE_VAR_DIR=/srv/cloze/var CLOZE_MODEL_STORE=/srv/cloze/model_store
 USER cloze
 WORKDIR /srv/cloze

@@ -79,6 +79,13 @@ def test_the_image_runs_as_nobody_special_and_checks_its_health() -> None:
     assert "ARG TORCH_INDEX=\n" in DOCKERFILE
 
 
+def test_the_image_may_listen_without_keys_and_compose_publishes_to_this_machine_alone(compose: dict[str, Any]) -> None:
+    assert "CLOZE_HOST=0.0.0.0" in DOCKERFILE
+    assert "CLOZE_ALLOW_OPEN=1" in DOCKERFILE
+    for name in ("api", "api-gpu"):
+        assert compose["services"][name]["ports"] == ["127.0.0.1:${CLOZE_PORT:-8000}:8000"]
+
+
 def test_what_the_image_copies_is_not_ignored() -> None:
     lines = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
     allowed = {line[1:] for line in lines if line.startswith("!")}

@@ -57,10 +57,21 @@ def test_serve_predict_pretrain_and_stop(server: Callable[[], Server], tmp_path:
     assert (job["status"], job["fine_tuned_model"]) == ("succeeded", "mine@1")
     assert json.loads(running.cloze("predict", "The [MASK].", "-m", "mine", "--json").stdout)["model"] == "mine@1"
 
+    for folder in ("files", "jobs", "cache"):
+        assert (tmp_path / "var" / folder).stat().st_mode & 0o007 == 0
     children = descendants(running.process.pid)
     assert len(children) >= 2  # redis-server and a worker
     assert running.stop() == 0, running.output
     assert not any(map(is_running, children))
+
+
+def test_a_server_without_keys_is_not_opened_to_others_by_accident(tmp_path: Path) -> None:
+    environment = {**os.environ, "CLOZE_VAR_DIR": str(tmp_path / "var"), "CLOZE_HOST": "0.0.0.0"}
+    command = [sys.executable, "-m", "app.cli", "serve"]
+    ended = subprocess.run(command, cwd=ROOT, env=environment, timeout=PATIENCE, capture_output=True, text=True)
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("cloze: CLOZE_HOST=0.0.0.0 opens the server to other machines")
+    assert not (tmp_path / "var").exists()
 
 
 # An import during which a SIGTERM comes to a finaliser, which swallows what that raises.

@@ -24,10 +24,16 @@ import uvloop
 
 from app import __version__
 from app.commands.client import default_url
+from app.commands.listening import check_exposure, describe_address, is_loopback, listen
+from app.commands.memory import trim_regularly
 from app.commands.output import note
 from app.commands.processes import WorkerProcesses
-from app.errors import AppError, Conflict
+from app.errors import AppError
+from app.http.access_log import RedactSecrets
+from app.http.connections import ConnectionLimits
+from app.http.server import configure, connections_within, raise_descriptor_limit
 from app.jobs.connection import EmbeddedRedis
+from app.jobs.privacy import hide_from_others
 from app.settings import Settings
 from app.store.store import ModelEntry
 from app.types import Task
@@ -38,11 +44,17 @@ if TYPE_CHECKING:
 _TICK = 0.2  # seconds
 _DRAIN = 10  # seconds that requests under way have at the end
 
+_log = logging.getLogger(__name__)
+
 
 def serve(settings: Settings) -> None:
     """Returns when SIGINT or SIGTERM has stopped everything. Raises AppError for what cannot start."""
     logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("uvicorn.error").setLevel("DEBUG" if settings.log_level == "debug" else "WARNING")
+    logging.getLogger("uvicorn.access").addFilter(RedactSecrets())
+    check_exposure(settings)
+    descriptors = raise_descriptor_limit()  # of the workers too
+    hide_from_others((settings.files_dir, settings.jobs_dir, settings.cache_dir))
     interrupted = _unwind_when_asked()
     with contextlib.ExitStack() as stack:
         redis: EmbeddedRedis | None = None
@@ -51,12 +63,12 @@ def serve(settings: Settings) -> None:
             redis = stack.enter_context(EmbeddedRedis(settings.var_dir))
             settings = settings.model_copy(update={"redis_url": redis.url})
             count = settings.workers
-        listener = stack.enter_context(_listen(settings.host, settings.port))
+        listener = stack.enter_context(listen(settings.host, settings.port))
         settings = settings.model_copy(update={"port": listener.getsockname()[1]})
         typer.echo(f"Cloze {__version__} is starting")
         workers = WorkerProcesses(count, [sys.executable, "-m", "app.worker"], _worker_environment(settings))
         stack.callback(workers.stop)
-        service = _Service(settings, listener, workers, redis)
+        service = _Service(settings, listener, workers, redis, _limits(settings, descriptors))
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as loop:
             loop.run(service.run(interrupted))
 
@@ -92,7 +104,12 @@ class _Server(uvicorn.Server):
 
 class _Service:
     def __init__(
-        self, settings: Settings, listener: socket.socket, workers: WorkerProcesses, redis: EmbeddedRedis | None
+        self,
+        settings: Settings,
+        listener: socket.socket,
+        workers: WorkerProcesses,
+        redis: EmbeddedRedis | None,
+        limits: ConnectionLimits,
     ) -> None:
         # Read when torch is loaded. Threads that spin at a barrier keep a training job's own from it.
         os.environ.setdefault("OMP_WAIT_POLICY", "passive")
@@ -106,9 +123,9 @@ class _Service:
         # What the imports have made stays. Out of the collector's sight, it costs no pause when a model is unloaded.
         gc.collect()
         gc.freeze()
-        config = uvicorn.Config(
+        config = configure(
             app,
-            lifespan="on",
+            limits,
             log_config=None,
             access_log=settings.log_level == "debug",
             timeout_graceful_shutdown=_DRAIN,
@@ -128,12 +145,13 @@ class _Service:
             raise KeyboardInterrupt
         watching = asyncio.create_task(self._watch())
         announcing = asyncio.create_task(self._announce())
+        trimming = asyncio.create_task(trim_regularly())
         try:
             await self._server.serve(sockets=[self._listener])
         finally:
-            for task in (watching, announcing):
+            for task in (watching, announcing, trimming):
                 task.cancel()
-            await asyncio.gather(watching, announcing, return_exceptions=True)
+            await asyncio.gather(watching, announcing, trimming, return_exceptions=True)
         if not self._server.started:
             self._failure = "the server did not start; the lines above say why"
         if self._failure is not None:
@@ -159,7 +177,10 @@ class _Service:
         while not self._server.started:
             await asyncio.sleep(_TICK)
         url = default_url(self._settings)
-        typer.echo(f"Listening on {url}\n  page       {url}/\n  reference  {url}/docs")
+        address = describe_address(self._settings.host, self._settings.port)
+        typer.echo(f"Listening on {address}\n  page       {url}/\n  reference  {url}/docs")
+        if not self._settings.api_keys and not is_loopback(self._settings.host):
+            _log.warning("no CLOZE_API_KEYS are set: everybody who reaches this server can use all of it")
         while self._services.warm_up_error == self._loading:
             await asyncio.sleep(_TICK)
         if self._services.warm_up_error is None:  # otherwise the log says what is wrong
@@ -190,19 +211,12 @@ def first_steps(url: str, default: ModelEntry | None, *, needs_key: bool) -> str
     return f"{default.id} is ready. Try:\n  curl {url}{path}{key} -H 'content-type: application/json' -d {body}"
 
 
+def _limits(settings: Settings, descriptors: int) -> ConnectionLimits:
+    connections = connections_within(descriptors, settings.max_connections)
+    if connections < settings.max_connections:
+        _log.info("at most %d connections at once: the system allows %d open files", connections, descriptors)
+    return ConnectionLimits(connections, settings.header_timeout, settings.keep_alive_timeout)
+
+
 def _worker_environment(settings: Settings) -> dict[str, str]:
     return {**os.environ, "CLOZE_REDIS_URL": settings.redis_url or ""}
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # By the protocol's name asyncio knows to send at once; without it each answer waits some 40 ms.
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-    except OSError as error:
-        listener.close()
-        reason = os.strerror(error.errno) if error.errno else str(error)
-        raise Conflict(f"cannot listen on {host}:{port}: {reason}; set CLOZE_PORT to another port") from error
-    return listener

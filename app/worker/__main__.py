@@ -8,6 +8,7 @@ from pathlib import Path
 import app
 from app.errors import AppError
 from app.jobs.connection import find_url
+from app.jobs.privacy import hide_from_others
 from app.settings import Settings
 from app.worker.machine import capabilities
 from app.worker.worker import Worker
@@ -38,6 +39,7 @@ def main() -> None:
         url = find_url(settings.redis_url, settings.var_dir)
     except AppError as e:
         raise SystemExit(f"cloze worker: {e.message}") from e
+    hide_from_others((settings.files_dir, settings.jobs_dir, settings.cache_dir))
     Worker(
         url,
         settings,

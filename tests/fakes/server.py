@@ -7,9 +7,12 @@ from typing import Any
 
 import uvicorn
 
+from app.http.connections import ConnectionLimits
+from app.http.server import configure
+
 
 @contextmanager
-def serving(app: Any, port: int = 0) -> Iterator[str]:
+def serving(app: Any, port: int = 0, limits: ConnectionLimits | None = None) -> Iterator[str]:
     """The address of the running application: http://127.0.0.1:PORT; by default, on a free port."""
     started = threading.Event()
 
@@ -18,7 +21,8 @@ def serving(app: Any, port: int = 0) -> Iterator[str]:
             await super().startup(sockets)
             started.set()
 
-    server = Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="warning", lifespan="on"))
+    config = configure(app, limits or ConnectionLimits(), host="127.0.0.1", port=port, log_level="warning")
+    server = Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     try:

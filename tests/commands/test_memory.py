@@ -1,0 +1,20 @@
+from app.commands.memory import MemoryTrimmer, resident_bytes
+
+
+def test_memory_is_trimmed_when_it_has_grown() -> None:
+    size = 100
+    trimmed = []
+
+    def trim() -> None:
+        nonlocal size
+        trimmed.append(size)
+        size = 120  # not all can be given back
+
+    trimmer = MemoryTrimmer(lambda: size, trim, growth=50)
+    for size in (120, 149, 150, 160, 169, 170):  # noqa: B007 - read by the trimmer
+        trimmer.step()
+    assert trimmed == [150, 170]
+
+
+def test_the_size_of_this_process_is_known() -> None:
+    assert resident_bytes() > 1 << 20
