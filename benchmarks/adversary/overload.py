@@ -1,7 +1,7 @@
 """Sends requests on many more connections than the queue has places; each client comes back when it is told to.
 
 Right: what is refused is refused at once (429), the server answers as many requests as without the crowd, and a
-request that needs no inference is quick.
+request that needs no inference is quick. Some time after, memory is near its beginning again.
 
 python -m benchmarks.adversary.overload [--clients 1000] [--places 200] [--seconds 20]
 """
@@ -22,6 +22,8 @@ REQUEST = (
     b"POST /v1/embeddings HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
     b"Content-Length: %d\r\n\r\n%s" % (len(BODY), BODY)
 )
+
+SETTLING = 30.0  # seconds until memory is read again
 
 
 async def client(port: int, until: float, times: dict[int, list[float]], pauses: Counter[int]) -> None:
@@ -58,13 +60,16 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=20)
     options = parser.parse_args()
     with Server({"CLOZE_MAX_QUEUED_INPUTS": str(options.places)}) as server:
+        before = server.memory()
         with Neighbour(server.url, "/v1/models", body={}) as neighbour:
             times, pauses, failures = asyncio.run(crowd(server.port, options.clients, options.seconds))
         for status, seconds in sorted(times.items()):
             p50, p99 = np.percentile(np.array(seconds) * 1000, [50, 99])
             print(f"{status}: {len(seconds) / options.seconds:.0f} a second, p50 {p50:.0f} ms, p99 {p99:.0f} ms")
         print(f"Retry-After: {dict(sorted(pauses.items()))}; broken connections: {dict(failures)}")
-        print(f"neighbour, GET /v1/models: {neighbour.summary()}")
+        print(f"neighbour, GET /v1/models: {neighbour.summary()}", flush=True)
+        time.sleep(SETTLING)
+        print(f"memory before and {SETTLING:.0f} s after: {before / 2**20:.0f}, {server.memory() / 2**20:.0f} MiB")
 
 
 if __name__ == "__main__":
