@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 _INTERVAL = 15.0  # seconds
-_GROWTH = 128 * 2**20  # bytes above the last trimmed size from which trimming is worth its time
+_GROWTH = 64 * 2**20  # bytes above the last trimmed size from which trimming is worth its time
 
 _log = logging.getLogger(__name__)
 
