@@ -1,7 +1,9 @@
 """Audio: bytes ↔ float32 arrays in [-1, 1]."""
 
 import io
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 import av
 import numpy as np
@@ -10,7 +12,7 @@ import soxr
 from numpy.typing import NDArray
 
 from app.errors import InvalidData, TooLarge
-from app.media.containers import open_container
+from app.media.containers import decode_frames, open_container
 from app.media.limits import DEFAULT_LIMITS, Limits
 from app.media.sniff import FLAC, M4A, Kind, expect, reading
 from app.types import Modality
@@ -18,6 +20,8 @@ from app.types import Modality
 Samples = NDArray[np.float32]
 
 MIN_RATE, MAX_RATE = 1000, 768_000
+MAX_CHANGES = 64  # of the rate or the channels within one file; each one starts a resampler
+MAX_SAMPLE = 1e6  # full scale is 1; floats at the scale of 16-bit integers pass, and no power overflows float32
 BLOCK_SECONDS = 1.0  # resampled at once
 # Only these say exactly how long they are; others are played up to where they end.
 EXACT = {FLAC.name, M4A.name}
@@ -26,23 +30,31 @@ EXACT = {FLAC.name, M4A.name}
 # to left and right at -3 dB, then halves both; without the low-frequency effects, as there.
 WEIGHTS = {"FL": 1.0, "FR": 1.0, "FC": 2**0.5, "LFE": 0.0, "LFE2": 0.0}
 SURROUND = 0.5**0.5  # every other loudspeaker
+# The loudspeakers of files that do not name them, as players assume: 5.1 and 7.1.
+UNNAMED = {6: ("FL", "FR", "FC", "LFE", "BL", "BR"), 8: ("FL", "FR", "FC", "LFE", "BL", "BR", "SL", "SR")}
+
+
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    """Samples [T, C] at `rate` Hz; `channels` names the loudspeakers, "NONE" where one is not known."""
+
+    rate: int
+    channels: tuple[str, ...]
+    samples: Samples
 
 
 def decode_audio(data: bytes, *, sample_rate: int, limits: Limits = DEFAULT_LIMITS) -> Samples:
     """Mono float32 [T] at `sample_rate` (Hz), T = seconds × rate.
 
-    Any rate is resampled (soxr HQ) and any channels are mixed. What is decoded is counted while it
-    comes, since headers lie. Raises InvalidData and TooLarge.
+    Any rate is resampled (soxr HQ) and any channels are mixed. Damaged packets are left out, as players
+    do. What is decoded is counted while it comes, since headers lie. Raises InvalidData and TooLarge.
     """
     kind = expect(data, Modality.AUDIO, limits)
     with reading(kind):
-        parts = list(_resampled(_blocks(data, kind, limits), sample_rate))
+        parts = list(_resampled(_frames(data, kind, limits), kind, sample_rate))
     if not any(map(len, parts)):  # resampled to a lower rate, a sample or two may leave none
         raise InvalidData(f"the {kind.name} file holds no sound")
-    samples = np.concatenate(parts)
-    if not np.isfinite(samples).all():
-        raise InvalidData(f"the {kind.name} file holds samples that are no numbers")
-    return samples
+    return np.concatenate(parts)
 
 
 def encode_wav(samples: Samples, sample_rate: int) -> bytes:
@@ -55,16 +67,53 @@ def encode_flac(samples: Samples, sample_rate: int) -> bytes:
     return _save(samples, sample_rate, "FLAC")
 
 
-def _resampled(blocks: Iterator[tuple[int, Samples]], sample_rate: int) -> Iterator[Samples]:
-    resampler: soxr.ResampleStream | None = None
-    for rate, block in blocks:
+def _resampled(frames: Iterator[_Frame], kind: Kind, sample_rate: int) -> Iterator[Samples]:
+    """Resamples and mixes each run of frames that have the same rate and channels; a file seldom has more than one."""
+    for changes, ((rate, channels), run) in enumerate(itertools.groupby(frames, key=lambda f: (f.rate, f.channels))):
+        if changes > MAX_CHANGES:
+            raise InvalidData(f"the sample rate or the channels change more than {MAX_CHANGES} times")
+        blocks = (_mix(block, channels) for block in _blocks(run, kind, round(BLOCK_SECONDS * rate)))
         if rate == sample_rate:
-            yield block
+            yield from blocks
             continue
-        resampler = resampler or soxr.ResampleStream(rate, sample_rate, 1, dtype="float32")
-        yield resampler.resample_chunk(block)
-    if resampler:
+        resampler = soxr.ResampleStream(rate, sample_rate, 1, dtype="float32")
+        for block in blocks:
+            yield resampler.resample_chunk(block)
         yield resampler.resample_chunk(np.zeros(0, np.float32), last=True)
+
+
+def _blocks(frames: Iterable[_Frame], kind: Kind, length: int) -> Iterator[Samples]:
+    """Joins short frames into blocks [T, C] of at least this length."""
+    waiting: list[Samples] = []
+    total = 0
+    for frame in frames:
+        _check_samples(frame.samples, kind)
+        waiting.append(frame.samples)
+        total += len(frame.samples)
+        if total >= length:
+            yield np.concatenate(waiting)
+            waiting, total = [], 0
+    if waiting:
+        yield np.concatenate(waiting)
+
+
+def _check_samples(samples: Samples, kind: Kind) -> None:
+    if samples.size and not max(samples.max(), -samples.min()) <= MAX_SAMPLE:  # also where one is no number
+        raise InvalidData(
+            f"the {kind.name} file holds samples that are no numbers or lie beyond ±{MAX_SAMPLE:,.0f}; full scale is ±1"
+        )
+
+
+def _mix(samples: Samples, channels: tuple[str, ...]) -> Samples:
+    """Mono [T] of [T, C]. Loudspeakers without a name count the same, but in 5.1 and 7.1."""
+    if set(channels) == {"NONE"}:
+        channels = UNNAMED.get(len(channels), channels)
+    surround = len(channels) > 2 and {"FL", "FR"} <= set(channels)
+    weights = [WEIGHTS.get(name, SURROUND) if surround else 1.0 for name in channels]
+    mixed = np.zeros(len(samples), np.float32)
+    for channel, weight in enumerate(weights):
+        mixed += np.float32(weight / sum(weights)) * samples[:, channel]
+    return mixed
 
 
 def _save(samples: Samples, sample_rate: int, form: str) -> bytes:
@@ -73,8 +122,8 @@ def _save(samples: Samples, sample_rate: int, form: str) -> bytes:
     return out.getvalue()
 
 
-def _blocks(data: bytes, kind: Kind, limits: Limits) -> Iterator[tuple[int, Samples]]:
-    """(rate, mono samples), about a second each; the rate is the same for all."""
+def _frames(data: bytes, kind: Kind, limits: Limits) -> Iterator[_Frame]:
+    """Decodes the file frame by frame. Raises InvalidData and TooLarge."""
     with open_container(data, kind) as container:
         stream = container.streams.best("audio")
         if not isinstance(stream, av.AudioStream) or stream.codec_context is None:
@@ -82,25 +131,18 @@ def _blocks(data: bytes, kind: Kind, limits: Limits) -> Iterator[tuple[int, Samp
         stream.codec_context.thread_count = 1  # requests and loaders are parallel already
         declared = float(stream.duration * stream.time_base) if stream.duration and stream.time_base else 0.0
         _check_seconds(declared, limits)
-        planar = av.AudioResampler(format="fltp")
-        rate, total = 0, 0
-        waiting: list[Samples] = []
-        for frame in container.decode(stream):
+        seconds = 0.0
+        packer = _Packer()
+        for frame in decode_frames(container, stream):
+            if not MIN_RATE <= frame.sample_rate <= MAX_RATE:
+                raise InvalidData(f"a sample rate of {frame.sample_rate} Hz, where {MIN_RATE} to {MAX_RATE} are read")
             if frame.layout.nb_channels > limits.max_audio_channels:
                 raise TooLarge(f"{frame.layout.nb_channels} channels, where {limits.max_audio_channels} are allowed")
-            rate = rate or frame.sample_rate
-            if not MIN_RATE <= rate <= MAX_RATE or frame.sample_rate != rate:
-                raise InvalidData(f"a sample rate of {frame.sample_rate} Hz; {MIN_RATE} to {MAX_RATE}, one a file")
-            waiting.extend(_mono(part) for part in planar.resample(frame))
-            total += frame.samples
-            _check_seconds(total / rate, limits)
-            if sum(len(part) for part in waiting) >= BLOCK_SECONDS * rate:
-                yield rate, np.concatenate(waiting)
-                waiting = []
-        if waiting:
-            yield rate, np.concatenate(waiting)
-        if kind.name in EXACT and rate and total / rate < 0.95 * declared - 0.1:
-            raise InvalidData(f"the {kind.name} file is cut off: {total / rate:.1f} of {declared:.1f} seconds")
+            seconds += frame.samples / frame.sample_rate
+            _check_seconds(seconds, limits)
+            yield packer.pack(frame)
+        if kind.name in EXACT and seconds and seconds < 0.95 * declared - 0.1:
+            raise InvalidData(f"the {kind.name} file is cut off: {seconds:.1f} of {declared:.1f} seconds")
 
 
 def _check_seconds(seconds: float, limits: Limits) -> None:
@@ -108,11 +150,23 @@ def _check_seconds(seconds: float, limits: Limits) -> None:
         raise TooLarge(f"{seconds:.0f} seconds of sound, where {limits.max_audio_seconds:.0f} are allowed")
 
 
-def _mono(frame: av.AudioFrame) -> Samples:
-    """[T] of a planar frame [C, T]. Loudspeakers without a name count the same."""
-    planes = frame.to_ndarray()
-    names = [channel.name for channel in frame.layout.channels]
-    if len(names) <= 2 or not {"FL", "FR"} <= set(names):
-        return np.asarray(planes.mean(axis=0), np.float32)
-    weights = np.array([WEIGHTS.get(name, SURROUND) for name in names], np.float32)
-    return np.asarray(weights @ planes / weights.sum(), np.float32)
+class _Packer:
+    """Converts frames of any format to packed float32.
+
+    The samples of all channels lie in one plane. Planar frames of more than seven channels must not reach
+    numpy: PyAV counts their planes beyond the end of FFmpeg's table and reads foreign memory.
+    """
+
+    def __init__(self) -> None:
+        self._resampler = av.AudioResampler(format="flt")
+        self._format: tuple[str, str, int] | None = None
+        self._channels: tuple[str, ...] = ()
+
+    def pack(self, frame: av.AudioFrame) -> _Frame:
+        found = (frame.format.name, frame.layout.name, frame.sample_rate)
+        if found != self._format:  # a resampler converts from one format only
+            self._resampler, self._format = av.AudioResampler(format="flt"), found
+            self._channels = tuple(channel.name for channel in frame.layout.channels)
+        parts = [part.to_ndarray() for part in self._resampler.resample(frame)]  # one, [1, T × C]
+        samples = np.asarray(np.concatenate(parts, axis=1), np.float32).reshape(-1, len(self._channels))
+        return _Frame(frame.sample_rate, self._channels, samples)

@@ -1,7 +1,6 @@
 """Still images: bytes ↔ uint8 arrays."""
 
 import io
-from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
@@ -10,6 +9,7 @@ from PIL import Image
 
 from app.errors import InvalidData, TooLarge
 from app.media.limits import DEFAULT_LIMITS, Limits
+from app.media.orientation import EXIF, Orientation
 from app.media.sniff import expect, reading
 from app.types import Modality
 
@@ -17,16 +17,7 @@ Pixels = NDArray[np.uint8]
 
 STRIP_PIXELS = 4_000_000  # converted at once, so that the whole image is never there in three versions
 
-ORIENTATION = 0x0112  # the EXIF tag; its values 2 to 8 are undone by:
-UPRIGHT: dict[int, Callable[[Pixels], Pixels]] = {
-    2: lambda p: p[:, ::-1],
-    3: lambda p: p[::-1, ::-1],
-    4: lambda p: p[::-1],
-    5: lambda p: p.swapaxes(0, 1),
-    6: lambda p: p[::-1].swapaxes(0, 1),
-    7: lambda p: p[::-1, ::-1].swapaxes(0, 1),
-    8: lambda p: p[:, ::-1].swapaxes(0, 1),
-}
+ORIENTATION = 0x0112  # the EXIF tag
 
 
 def decode_image(data: bytes, *, channels: Literal[1, 3] = 3, limits: Limits = DEFAULT_LIMITS) -> Pixels:
@@ -44,8 +35,8 @@ def decode_image(data: bytes, *, channels: Literal[1, 3] = 3, limits: Limits = D
             raise InvalidData(f"expected a still image, found a {kind.name} file of several frames or pages")
         image.load()
         pixels = _pixels(image, channels)
-        upright = UPRIGHT.get(_orientation(image))
-    return pixels if upright is None else np.ascontiguousarray(upright(pixels))
+        orientation = _orientation(image)
+    return np.ascontiguousarray(orientation.upright(pixels))
 
 
 def encode_png(pixels: Pixels) -> bytes:
@@ -97,11 +88,11 @@ def _pixels(image: Image.Image, channels: Literal[1, 3]) -> Pixels:
     return out
 
 
-def _orientation(image: Image.Image) -> int:
+def _orientation(image: Image.Image) -> Orientation:
     try:
-        return int(image.getexif().get(ORIENTATION, 1))
+        return EXIF[int(image.getexif().get(ORIENTATION, 1))]
     except Exception:  # broken EXIF raises anything, and the picture itself is good
-        return 1
+        return Orientation()
 
 
 def _image(pixels: Pixels) -> Image.Image:

@@ -38,6 +38,25 @@ HEAD = 64 * 1024  # how far a header is looked for
 
 def sniff(data: bytes) -> Kind | None:
     """The kind of the bytes; None where nothing is known of them, as for plain text."""
+    if tags := tags_length(data):
+        found = _by_magic(data[tags : tags + HEAD])
+        return found if found and found.modality is Modality.AUDIO else MP3
+    return _by_magic(data)
+
+
+def tags_length(data: bytes) -> int:
+    """The length of the ID3v2 tags at the beginning of the data; sounds of several formats come behind them."""
+    at = 0
+    while data.startswith(b"ID3", at) and len(data) >= at + 10:
+        size = 0
+        for byte in data[at + 6 : at + 10]:
+            size = size << 7 | byte & 0x7F
+        footer = 10 if data[at + 5] & 0x10 else 0
+        at += 10 + size + footer
+    return min(at, len(data))
+
+
+def _by_magic(data: bytes) -> Kind | None:
     for offset, magic, kind in MAGIC:
         if data.startswith(magic, offset):
             found = kind(data) if callable(kind) else kind
@@ -179,7 +198,7 @@ MAGIC: tuple[tuple[int, bytes, Kind | Callable[[bytes], Kind | None]], ...] = (
     (0, b"MM\0*", TIFF),
     (0, b"fLaC", FLAC),
     (0, b"OggS", _ogg),
-    (0, b"ID3", MP3),
+    (0, b"ID3", MP3),  # a tag that is cut off
     (4, b"ftyp", _iso),
     (0, b"\x1a\x45\xdf\xa3", _matroska),
     (0, b"%PDF", Kind("PDF", None)),

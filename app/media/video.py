@@ -6,15 +6,17 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 import av
 import numpy as np
 from av.container import InputContainer
+from av.sidedata.sidedata import Type as SideDataType
 from av.video.reformatter import Interpolation
 
 from app.errors import InvalidData, TooLarge
 from app.media.animations import Animation
-from app.media.containers import DEMUXERS, open_container
+from app.media.containers import DEMUXERS, decode_frames, open_container, read_packets
 from app.media.frames import (
     FrameCount,
     Frames,
@@ -25,9 +27,11 @@ from app.media.frames import (
     strided_indices,
 )
 from app.media.limits import DEFAULT_LIMITS, Limits
+from app.media.orientation import Orientation, from_display_matrix
 from app.media.sniff import Kind, expect, reading
 from app.types import Modality
 
+BEGINNING = -(2**40)  # a moment before every frame: a seek to it goes to the first one
 MP4_CODEC = "libx264" if "libx264" in av.codecs_available else "mpeg4"
 
 
@@ -73,7 +77,7 @@ def open_video(data: bytes, *, limits: Limits = DEFAULT_LIMITS) -> Iterator[Vide
             animation.close()
         return
     with open_container(data, kind) as container:
-        yield _Coded(container, kind, limits)
+        yield _Coded(container, kind, len(data), limits)
 
 
 def encode_mp4(frames: Frames, *, fps: float, crf: int = 18) -> bytes:
@@ -105,9 +109,9 @@ def encode_mp4(frames: Frames, *, fps: float, crf: int = 18) -> bytes:
 class _Coded(Video):
     """A file of FFmpeg's. Its packets are listed first, which is cheap: headers lie about times and counts."""
 
-    def __init__(self, container: InputContainer, kind: Kind, limits: Limits) -> None:
+    def __init__(self, container: InputContainer, kind: Kind, length: int, limits: Limits) -> None:
         super().__init__(limits)
-        self._container, self._kind = container, kind
+        self._container, self._kind, self._length = container, kind, length
         stream = container.streams.best("video")
         if not isinstance(stream, av.VideoStream) or stream.codec_context is None or stream.time_base is None:
             raise InvalidData(f"the {kind.name} file holds no video that can be decoded")
@@ -117,63 +121,100 @@ class _Coded(Video):
         stream.codec_context.thread_count = 1  # requests and loaders are parallel already
         # The decoder itself makes no room for larger frames, whatever the container's header says.
         stream.codec_context.options = {"max_pixels": str(limits.max_video_pixels)}
-        self._at: int | None = None  # the frame decoded last, None before a seek
+        self._asked = BEGINNING  # the moment asked for last
+        self._held: av.VideoFrame | None = None  # the frame decoded last since a seek
         self._coming: Iterator[av.VideoFrame] = iter(())
         with reading(kind):
             self._list_packets(limits)
             first = self._frame_at(self._shown[0])
-        self._turns = round(first.rotation / 90) % 4  # quarters, counter-clockwise
-        self.height, self.width = first.height, first.width
-        if self._turns % 2:
+        matrix: Any = first.side_data.get(SideDataType.DISPLAYMATRIX)  # type: ignore[call-overload]
+        self._orientation = from_display_matrix(matrix) if matrix else Orientation()
+        self.height, self.width = _display_size(first, stream.sample_aspect_ratio, limits)
+        if self._orientation.transpose:
             self.height, self.width = self.width, self.height
 
     def _list_packets(self, limits: Limits) -> None:
         context = self._stream.codec_context
         count = FrameCount(limits, context.width * context.height, limits.max_video_volume)
         keys: list[int] = []
+        decoded: list[int] = []  # when each packet is decoded
         last = (0, 0)  # when the last frame appears and for how long
 
         def moments() -> Iterator[int]:
             nonlocal last
-            for packet in self._container.demux(self._stream):
+            for packet in read_packets(self._container, self._stream):
                 shown = packet.pts if packet.pts is not None else packet.dts
-                if shown is None or packet.is_discard:
-                    continue  # the end of the stream, or cut away by an edit list
+                if shown is None:
+                    continue  # the end of the stream
+                if packet.dts is not None:
+                    decoded.append(packet.dts)
                 if packet.is_keyframe:
                     keys.append(shown)
+                if packet.is_discard:
+                    continue  # hidden by an edit list, but decoded for the sake of those that follow
                 last = max(last, (shown, packet.duration or 0))
                 yield shown
 
         self._shown = sorted({int(moment) for moment in count.each(moments())})
-        self._keys = sorted(keys)
-        declared = self._stream.frames
-        if len(self._shown) < 0.95 * declared - 1:
-            raise InvalidData(f"the {self._kind.name} file is cut off: {len(self._shown)} of {declared} frames")
+        # An edit list may put parts in another order, which FFmpeg cannot seek in.
+        self._keys = sorted(keys) if decoded == sorted(decoded) else [BEGINNING]
+        self._check_index()
         seconds = [float(moment * self._base) for moment in self._shown]
         self.times, self.duration = checked_times(seconds, float(last[1] * self._base), limits)
 
+    def _check_index(self) -> None:
+        """Raises InvalidData where an MP4 lists frames that lie behind the end of the file."""
+        if DEMUXERS[self._kind.name] != "mp4":
+            return
+        entries = self._stream.index_entries
+        missing = sum(entry.pos + entry.size > self._length for entry in entries)
+        if missing > 0.05 * len(entries) + 1:
+            found = len(entries) - missing
+            raise InvalidData(f"the {self._kind.name} file is cut off: {found} of {len(entries)} frames")
+
     def _decode(self, wanted: Sequence[int], height: int, width: int) -> Iterator[Frames]:
-        if self._turns % 2:
+        if self._orientation.transpose:
             height, width = width, height
         for index in wanted:
             with reading(self._kind):
                 pixels = self._frame_at(self._shown[index]).to_ndarray(
                     format="rgb24", width=width, height=height, interpolation=Interpolation.AREA, threads=1
                 )
-            yield np.rot90(np.asarray(pixels, np.uint8), self._turns)
+            yield self._orientation.upright(np.asarray(pixels, np.uint8))
 
     def _frame_at(self, moment: int) -> av.VideoFrame:
-        """The first frame at or after the moment; over a key frame in between, or back, by a seek."""
+        """The first frame at or after the moment; over a key frame in between, or back, by a seek.
+
+        Where damage leaves no such frame, it is the last one before, which a player goes on showing.
+        """
+        at = self._held.pts if self._held else None
+        if self._held and at is not None and self._asked <= moment <= at:
+            return self._held  # those in between are damaged
         nearest = bisect_right(self._keys, moment) - 1
         key = self._keys[max(0, nearest)] if self._keys else moment
-        if self._at is None or self._at >= moment or key > self._at:
+        if at is None or at >= moment or key > at:
             self._container.seek(key, stream=self._stream)
-            self._coming = self._container.decode(self._stream)
+            self._coming = decode_frames(self._container, self._stream)
+            self._held = None
+        self._asked = moment
         for frame in self._coming:
             if frame.width * frame.height > self._limits.max_video_pixels:
                 raise TooLarge(f"a frame of {frame.width} × {frame.height} pixels")
+            self._held = frame
             if frame.pts is not None and frame.pts >= moment:
-                self._at = frame.pts
                 return frame
-        self._at = None
-        raise InvalidData(f"the {self._kind.name} file is broken or cut off at {float(moment * self._base):.2f} s")
+        if self._held is None:
+            raise InvalidData(f"the {self._kind.name} file is broken or cut off at {float(moment * self._base):.2f} s")
+        return self._held
+
+
+def _display_size(frame: av.VideoFrame, aspect: Fraction | None, limits: Limits) -> tuple[int, int]:
+    """(height, width) in square pixels; `aspect` is a pixel's width ÷ height. Neither side is made smaller."""
+    height, width = frame.height, frame.width
+    if aspect and aspect > 1:
+        width = round(width * aspect)
+    elif aspect and aspect > 0:
+        height = round(height / aspect)
+    if height * width > limits.max_video_pixels:
+        raise TooLarge(f"{width} × {height} pixels a frame, where {limits.max_video_pixels} are allowed")
+    return height, width
