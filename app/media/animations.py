@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 from app.media.frames import FrameCount, Frames, Video, checked_times
-from app.media.images import flatten, open_image
+from app.media.images import first_frame, flatten, open_image
 from app.media.limits import Limits
 from app.media.sniff import Kind, reading
 
@@ -21,6 +21,7 @@ class Animation(Video):
         self._data, self._kind = data, kind
         with reading(kind):
             self._image = self._open()
+            self._first = first_frame(self._image)
             self.width, self.height = self._image.size
             count = FrameCount(limits, self.width * self.height, limits.max_video_volume // 10)
             moments = [0.0, *np.cumsum(list(count.each(self._durations())))]
@@ -33,7 +34,7 @@ class Animation(Video):
         return open_image(self._data, self._kind.name.removeprefix("animated "))
 
     def _durations(self) -> Iterator[float]:
-        index = 0
+        index = self._first
         while True:
             try:
                 self._image.seek(index)
@@ -44,9 +45,9 @@ class Animation(Video):
             index += 1
 
     def _decode(self, wanted: Sequence[int], height: int, width: int) -> Iterator[Frames]:
-        for index in wanted:
+        for index in (self._first + frame for frame in wanted):
             with reading(self._kind):
-                if index < self._image.tell():  # Pillow 13 itself cannot go back in a PNG, but for to its start
+                if index < self._image.tell():  # Pillow 13 itself cannot go back in a PNG, except to its start
                     self._image.close()
                     self._image = self._open()
                 self._image.seek(index)

@@ -5,12 +5,14 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from app.errors import InvalidData, TooLarge
 from app.media.limits import DEFAULT_LIMITS, Limits
 from app.media.orientation import EXIF, Orientation
-from app.media.sniff import expect, reading
+from app.media.png import grey_step, strip_chunks
+from app.media.sniff import PNG, TIFF, Kind, clean_reason, expect, reading
+from app.media.tiff import SIXTEEN_BITS, GreyLevels, grey_levels, page_count
 from app.types import Modality
 
 Pixels = NDArray[np.uint8]
@@ -30,11 +32,10 @@ def decode_image(data: bytes, *, channels: Literal[1, 3] = 3, limits: Limits = D
     with reading(kind), open_image(data, kind.name) as image:
         if image.width * image.height > limits.max_image_pixels:
             raise TooLarge(f"{image.width} × {image.height} pixels, where {limits.max_image_pixels} are allowed")
-        # A phone's JPEG may carry more pictures (MPO), of which the first one is the photo.
-        if getattr(image, "is_animated", False) and image.format != "MPO":
-            raise InvalidData(f"expected a still image, found a {kind.name} file of several frames or pages")
+        levels = grey_levels(image)
+        _seek_picture(image, kind)
         image.load()
-        pixels = _pixels(image, channels)
+        pixels = _pixels(image, channels, levels)
         orientation = _orientation(image)
     return np.ascontiguousarray(orientation.upright(pixels))
 
@@ -57,13 +58,14 @@ def encode_animated_webp(frames: Pixels, *, fps: float, quality: int = 80) -> by
     return _save(first, "WEBP", save_all=True, append_images=others, duration=durations, loop=0, quality=quality)
 
 
-def flatten(image: Image.Image) -> Image.Image:
-    """The image in mode L or RGB: without alpha, palette, inks or more than 8 bits."""
+def flatten(image: Image.Image, levels: GreyLevels = SIXTEEN_BITS) -> Image.Image:
+    """The image in mode L or RGB: without alpha, palette, inks or more than 8 bits; `levels` are of a wide grey."""
     if image.mode.startswith("I;16"):
-        wide = np.asarray(image).astype(np.uint32)
-        return Image.fromarray(((wide * 255 + 32767) // 65535).astype(np.uint8))
+        return _narrow(image, levels)
     if image.mode in ("I", "F"):
-        raise InvalidData("the image has 32 bits a sample; 8 and 16 are accepted")
+        raise InvalidData("the image has samples of 32 bits; 1 to 16 are read")
+    if image.mode == "La":  # premultiplied, which converts to nothing else
+        image = image.convert("LA")
     if image.has_transparency_data:
         seen = image.convert("RGBA")
         white = Image.new("RGBA", seen.size, "white")
@@ -72,20 +74,69 @@ def flatten(image: Image.Image) -> Image.Image:
 
 
 def open_image(data: bytes, form: str) -> Image.Image:
-    """The file with its header read, and as this format of Pillow's only."""
+    """The file with its header read, and as this format of Pillow's only. Raises InvalidData and TooLarge."""
+    if form == PNG.name:
+        data = strip_chunks(data)
     try:
-        return Image.open(io.BytesIO(data), formats=[form.upper()])
+        image = Image.open(io.BytesIO(data), formats=[form.upper()])
     except Image.DecompressionBombError as e:
         raise TooLarge(f"the image is far too large: {e}") from e
+    except UnidentifiedImageError as e:  # which does not say why
+        reason = _refusal(data, form)
+        if reason == "unknown pixel mode":
+            raise InvalidData(f"the {form} file has pixels of a kind that is not read") from e
+        raise InvalidData(f"the {form} file is broken or cut off ({reason})") from e
+    if form == PNG.name and isinstance(transparent := image.info.get("transparency"), int):
+        image.info["transparency"] = transparent * grey_step(data)
+    return image
 
 
-def _pixels(image: Image.Image, channels: Literal[1, 3]) -> Pixels:
+def first_frame(image: Image.Image) -> int:
+    """The number of the first frame of an animation; before it a PNG may have a picture for viewers of still images."""
+    return int(bool(getattr(image, "default_image", False)))
+
+
+def _refusal(data: bytes, form: str) -> str:
+    try:
+        Image.OPEN[form.upper()][0](io.BytesIO(data), "")
+    except Exception as e:
+        return clean_reason(e)
+    return "its header cannot be read"
+
+
+def _seek_picture(image: Image.Image, kind: Kind) -> None:
+    """Goes to the picture that is shown. Raises InvalidData where there are several."""
+    # A phone's JPEG may carry more pictures (MPO), of which the first one is the photo.
+    if not getattr(image, "is_animated", False) or image.format == "MPO":
+        return
+    if kind == TIFF:
+        if (pages := page_count(image)) > 1:
+            raise InvalidData(f"expected a still image, found a TIFF file of {pages} pages")
+        return
+    first = first_frame(image)
+    if (frames := getattr(image, "n_frames", 1) - first) > 1:
+        raise InvalidData(f"expected a still image, found a {kind.name} file of {frames} frames")
+    image.seek(first)
+
+
+def _pixels(image: Image.Image, channels: Literal[1, 3], levels: GreyLevels) -> Pixels:
     out = np.empty((image.height, image.width, channels), np.uint8)
     rows = max(1, STRIP_PIXELS // image.width)
     for top in range(0, image.height, rows):
-        strip = flatten(image.crop((0, top, image.width, min(top + rows, image.height))))
+        strip = flatten(image.crop((0, top, image.width, min(top + rows, image.height))), levels)
         out[top : top + rows] = np.atleast_3d(np.asarray(strip.convert("L" if channels == 1 else "RGB")))
     return out
+
+
+def _narrow(image: Image.Image, levels: GreyLevels) -> Image.Image:
+    """Mode L of a grey image of 9 to 16 bits."""
+    wide = np.asarray(image).astype(np.uint32)
+    narrow = ((wide * 255 + levels.largest // 2) // levels.largest).clip(max=255).astype(np.uint8)
+    if levels.white_is_zero:
+        narrow = 255 - narrow
+    if isinstance(transparent := image.info.get("transparency"), int):
+        narrow[wide == transparent] = 255
+    return Image.fromarray(narrow)
 
 
 def _orientation(image: Image.Image) -> Orientation:

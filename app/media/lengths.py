@@ -9,7 +9,7 @@ import av
 from app.errors import InvalidData, TooLarge
 from app.media.animations import UNTIMED
 from app.media.containers import DEMUXERS, open_container
-from app.media.images import open_image
+from app.media.images import first_frame, open_image
 from app.media.limits import Limits
 from app.media.sniff import Kind, reading
 from app.types import Modality
@@ -64,6 +64,8 @@ def _coded(data: bytes, kind: Kind, of: Literal["audio", "video"]) -> Length:
 
 def _animated(data: bytes, kind: Kind) -> Length:
     with reading(kind), open_image(data, kind.name.removeprefix("animated ")) as image:
+        first = first_frame(image)
+        image.seek(first)
         image.load()  # WebP tells the time of a frame only with the frame
-        frames = int(getattr(image, "n_frames", 1))
+        frames = int(getattr(image, "n_frames", 1)) - first
         return Length(frames * (image.info.get("duration", 0) / 1000 or UNTIMED), frames)

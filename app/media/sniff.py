@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from app.errors import AppError, InvalidData, TooLarge
 from app.media.limits import DEFAULT_LIMITS, Limits
+from app.media.png import frame_count
 from app.types import Modality
 
 
@@ -32,6 +33,9 @@ ACCEPTED = {
     }.items()
 }
 ARTICLES = {Modality.IMAGE: "an image", Modality.AUDIO: "audio", Modality.VIDEO: "a video"}
+
+# Objects, addresses, types, bytes and error numbers in the messages of other libraries.
+PYTHON = re.compile(r"<|>|0x[0-9a-f]{4}|\bb['\"]|NoneType|\bobject\b|\btuple\b|\bint\b|\bstr\b|bytes-like|Error number")
 
 HEAD = 64 * 1024  # how far a header is looked for
 
@@ -96,8 +100,18 @@ def reading(kind: Kind) -> Iterator[None]:
     except MemoryError as e:  # what FFmpeg says of absurd headers
         raise TooLarge(f"the {kind.name} file asks for more memory than there is") from e
     except Exception as e:
-        reason = getattr(e, "strerror", None) or str(e) or type(e).__name__
-        raise InvalidData(f"the {kind.name} file is broken or cut off ({reason})") from e
+        raise InvalidData(f"the {kind.name} file is broken or cut off ({clean_reason(e)})") from e
+
+
+def clean_reason(error: Exception) -> str:
+    """What a decoder says of broken bytes, where that is meant for people and names nothing of Python."""
+    if isinstance(error, NotImplementedError) or "patches welcome" in str(error):
+        return "it uses a feature that is not supported"
+    reason = getattr(error, "strerror", None) or str(error)
+    # Others, such as IndexError and struct.error, speak of the decoder's own code.
+    if not isinstance(error, (OSError, ValueError, SyntaxError, EOFError)) or not reason or PYTHON.search(reason):
+        return "its structure is damaged"
+    return str(reason)
 
 
 def describe(data: bytes, kind: Kind | None) -> str:
@@ -115,8 +129,7 @@ def describe(data: bytes, kind: Kind | None) -> str:
 
 
 def _png(data: bytes) -> Kind:
-    first_pixels = data.find(b"IDAT")
-    return ANIMATED_PNG if data.find(b"acTL", 0, first_pixels) >= 0 else PNG
+    return ANIMATED_PNG if frame_count(data) > 1 else PNG
 
 
 def _gif(data: bytes) -> Kind:
@@ -143,9 +156,18 @@ def _gif(data: bytes) -> Kind:
 def _riff(data: bytes) -> Kind | None:
     form = data[8:12]
     if form == b"WEBP":
-        animated = data[12:16] == b"VP8X" and len(data) > 20 and data[20] & 0x02
-        return ANIMATED_WEBP if animated else WEBP
+        return ANIMATED_WEBP if _moves(data) else WEBP
     return WAV if form == b"WAVE" else None
+
+
+def _moves(webp: bytes) -> bool:
+    """Whether a WebP has two frames or more; a flag alone is also set for a single one."""
+    frames, at = 0, 12
+    while at + 8 <= len(webp) and frames < 2:
+        frames += webp[at : at + 4] == b"ANMF"
+        size = int.from_bytes(webp[at + 4 : at + 8], "little")
+        at += 8 + size + size % 2
+    return frames > 1
 
 
 def _bmp(data: bytes) -> Kind | None:

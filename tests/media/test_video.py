@@ -226,8 +226,8 @@ def test_neither_threads_nor_files_are_left() -> None:
         decode_video(fixture(name), frames=2)
         with pytest.raises(AppError):
             decode_video(fixture(name), frames=2, limits=Limits(max_video_frames=1))
-    assert len(os.listdir("/proc/self/task")) == tasks
-    assert len(os.listdir("/proc/self/fd")) == files
+    assert len(os.listdir("/proc/self/task")) <= tasks  # those of other tests may end meanwhile
+    assert len(os.listdir("/proc/self/fd")) <= files
 
 
 def test_parts_cover_a_video_whatever_its_length() -> None:
