@@ -35,7 +35,9 @@ ACCEPTED = {
 ARTICLES = {Modality.IMAGE: "an image", Modality.AUDIO: "audio", Modality.VIDEO: "a video"}
 
 # Objects, addresses, types, bytes and error numbers in the messages of other libraries.
-PYTHON = re.compile(r"<|>|0x[0-9a-f]{4}|\bb['\"]|NoneType|\bobject\b|\btuple\b|\bint\b|\bstr\b|bytes-like|Error number")
+PYTHON = re.compile(
+    r"<|>|0x[0-9a-f]{4}|\bb['\"]|NoneType|\b(?:object|tuple|int|str)\b|bytes-like|unpack|Error number|decoder error"
+)
 
 HEAD = 64 * 1024  # how far a header is looked for
 
