@@ -192,6 +192,11 @@ def _iso(data: bytes) -> Kind:
     return M4A if handlers or data[8:11] in (b"M4A", b"M4B") else MP4
 
 
+def _quicktime(data: bytes) -> Kind | None:
+    """A QuickTime file of before the `ftyp` box; one of these words alone may also be in a text."""
+    return _iso(data) if re.search(rb"hdlr.{8}(vide|soun)", data, re.DOTALL) else None
+
+
 def _matroska(data: bytes) -> Kind:
     codecs = {
         m.group() for m in re.finditer(rb"[VA]_(?=VP8|VP9|AV1|MPEG|OPUS|VORBIS|AAC|FLAC|PCM|THEORA)", data[:HEAD])
@@ -224,6 +229,7 @@ MAGIC: tuple[tuple[int, bytes, Kind | Callable[[bytes], Kind | None]], ...] = (
     (0, b"OggS", _ogg),
     (0, b"ID3", MP3),  # a tag that is cut off
     (4, b"ftyp", _iso),
+    *((4, box, _quicktime) for box in (b"moov", b"mdat", b"wide", b"free", b"skip")),
     (0, b"\x1a\x45\xdf\xa3", _matroska),
     (0, b"%PDF", Kind("PDF", None)),
     (0, b"PK\x03\x04", Kind("a ZIP archive", None)),

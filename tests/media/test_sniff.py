@@ -46,6 +46,13 @@ def test_animated_files_are_videos_and_still_ones_images() -> None:
     assert [sniff(fixture(n)).name for n in ("palette.gif", "photo.webp", "photo.png")] == ["GIF", "WebP", "PNG"]
 
 
+@pytest.mark.parametrize(("name", "kind"), [("clip.mp4", "MP4"), ("tone.m4a", "M4A")])
+@pytest.mark.parametrize("box", [b"free", b"skip", b"wide"])
+def test_old_quicktime_files_have_no_type(name: str, kind: str, box: bytes) -> None:
+    assert sniff(fixture(name).replace(b"ftyp", box, 1)).name == kind
+    assert sniff(b"The " + box + b" world") is None
+
+
 @pytest.mark.parametrize("name", [*IMAGES, *SOUNDS, *VIDEOS])
 def test_no_beginning_of_a_file_breaks_it(name: str) -> None:
     data = fixture(name)
