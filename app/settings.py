@@ -56,7 +56,7 @@ class Settings(BaseSettings):
     # Files of other people are read in child processes, within these limits.
     decoder_processes: int = Field(4, ge=1)  # that decode the media of requests
     decoder_memory_bytes: int = Field(2048 * MIB, ge=256 * MIB)  # of one that decodes, in serving and in jobs
-    decoder_seconds: float = Field(60.0, ge=1)  # of processor time for one file, in serving and in jobs
+    decoder_seconds: float = Field(120.0, ge=1)  # of processor time for one file, in serving and in jobs
     check_memory_bytes: int = Field(1024 * MIB, ge=256 * MIB)  # of one that looks at a job's file
     check_seconds: float = Field(30.0, ge=1)  # of processor time for one look
 

@@ -1,6 +1,7 @@
 """What runs in a child process of a `ProcessPool`: it answers one call after another, within limits."""
 
 import contextlib
+import ctypes
 import math
 import os
 import resource
@@ -18,6 +19,7 @@ from app.system import messages
 from app.system.child import die_with_parent
 
 MIB = 1024 * 1024
+_KEPT = 128 * MIB  # private memory between calls; beyond it, what is free is given back
 _OOM_SCORE = 500  # of 1000: where the machine's memory runs out, the kernel ends this process before its parent
 
 
@@ -30,7 +32,7 @@ class ProcessLimits:
     """
 
     memory_bytes: int = 2048 * MIB
-    seconds: float = 60.0
+    seconds: float = 120.0
     niceness: int = 0
 
 
@@ -90,6 +92,8 @@ def _call(function: Callable[[], Any], limits: ProcessLimits) -> Answer:
         # A reader stumbled over a file in a way that nobody foresaw: the log says how.
         traceback.print_exc()
         value, failed = InvalidData("the file cannot be read: it is damaged, or of a form that is not supported"), True
+    if _memory() > _KEPT:
+        _trim()
     return Answer(value, failed, last=_memory() > limits.memory_bytes // 2)
 
 
@@ -103,6 +107,13 @@ def _allow_seconds(seconds: float) -> None:
     resource.setrlimit(
         resource.RLIMIT_CPU, (math.ceil(used.ru_utime + used.ru_stime + seconds), resource.RLIM_INFINITY)
     )
+
+
+def _trim() -> None:
+    """Gives freed memory back to the kernel, where the C library can."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc only
+    if trim is not None:
+        trim(0)
 
 
 def _memory() -> int:

@@ -11,11 +11,22 @@ from typing import Any
 
 from app.errors import AppError
 from app.system import messages
-from app.system.pool_process import Answer, ProcessLimits
+from app.system.pool_process import MIB, Answer, ProcessLimits
 
 _WALL = 10  # times the processor time of a call: for a process that sleeps, on a machine that may be loaded
 _START = 60.0  # seconds in which a process starts
 _END = 10.0  # seconds in which it ends once it has closed its connection
+_ENVIRONMENT = {
+    # Threads of a child's own would take the processors of the other children.
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    # By default glibc takes large blocks from the kernel and gives them back at once: a third of the time of a long
+    # GIF went into page faults. Blocks of up to 32 MiB, the most that glibc allows here, come out of memory that it
+    # keeps until the call has ended.
+    "MALLOC_MMAP_THRESHOLD_": str(32 * MIB),
+    "MALLOC_TRIM_THRESHOLD_": str(512 * MIB),
+    "MALLOC_TOP_PAD_": str(32 * MIB),
+}
 _MAIN = """
 import json, sys
 sys.path[:] = json.loads(sys.argv[1])
@@ -50,8 +61,7 @@ class ProcessHandle:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
-                # Threads of a child's own would take the processors of the other children.
-                env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+                env={**os.environ, **_ENVIRONMENT},
                 process_group=0,  # a Ctrl-C reaches the parent alone
             )
 
