@@ -31,25 +31,26 @@ class ProcessPool:
     def __init__(self, size: int, limits: ProcessLimits | None = None) -> None:
         self.size = size
         self._limits = limits or ProcessLimits()
-        self._changed = threading.Condition()
+        self._guard = threading.Lock()
         self._waiting: deque[_Call] = deque()
         self._running: set[_Call] = set()
         self._threads: list[threading.Thread] = []
-        self._idle = 0
+        self._idle: list[threading.Condition] = []  # one for each thread that waits for a call
         self._closed = False
 
     def submit(self, function: Callable[[], T]) -> "Future[T]":
         """Queues a call. `cancel` of the future drops the call, and kills the process that works on it."""
         call = _Call(function)
-        with self._changed:
+        with self._guard:
             if self._closed:
                 raise _closing()
             self._waiting.append(call)
-            if len(self._waiting) > self._idle and len(self._threads) < self.size:
+            if self._idle:
+                self._idle.pop().notify()  # the last one: its process is still warm, and the fewest are used
+            elif len(self._threads) < min(self.size, len(self._waiting) + len(self._running)):
                 thread = threading.Thread(target=self._work, name=f"process-{len(self._threads)}", daemon=True)
                 self._threads.append(thread)
                 thread.start()
-            self._changed.notify()
         return cast("Future[T]", call)
 
     async def call(self, function: Callable[[], T]) -> T:
@@ -58,13 +59,15 @@ class ProcessPool:
 
     def close(self) -> None:
         """Kills the processes, whatever they do; calls that wait or run raise NotReady."""
-        with self._changed:
+        with self._guard:
             self._closed = True
             waiting = list(self._waiting)
             self._waiting.clear()
             for call in self._running:
                 call.stop()
-            self._changed.notify_all()
+            for each in self._idle:
+                each.notify()
+            self._idle.clear()
         for call in waiting:
             if call.set_running_or_notify_cancel():
                 call.set_exception(_closing())
@@ -83,18 +86,17 @@ class ProcessPool:
         process: ProcessHandle | None = None
         while (call := self._next()) is not None:
             process = self._answer(call, process)
-            with self._changed:
-                self._running.discard(call)
             del call  # its result may be large
         if process is not None:
             process.close()
 
     def _next(self) -> "_Call | None":
         """The call that has waited longest; None once the pool is closed."""
-        with self._changed:
-            self._idle += 1
-            self._changed.wait_for(lambda: self._waiting or self._closed)
-            self._idle -= 1
+        woken = threading.Condition(self._guard)
+        with self._guard:
+            while not (self._waiting or self._closed):
+                self._idle.append(woken)
+                woken.wait()  # whoever notifies it takes it off the list
             if self._closed:
                 return None
             call = self._waiting.popleft()
@@ -104,6 +106,7 @@ class ProcessPool:
     def _answer(self, call: "_Call", process: ProcessHandle | None) -> ProcessHandle | None:
         """Sets the outcome of the call; returns the process if it can be used again."""
         if not call.set_running_or_notify_cancel():
+            self._end(call)
             return process
         try:
             process = process or ProcessHandle(self._limits)
@@ -118,12 +121,19 @@ class ProcessPool:
         except BaseException as error:
             if process is not None:
                 process.close()
+            self._end(call)
             call.set_exception(_closing() if call.stopped else _explained(error, self._limits))
             return None
         if answer.last:
             process.close()
+        self._end(call)
         call.settle(answer)
         return None if answer.last else process
+
+    def _end(self, call: "_Call") -> None:
+        """Before the caller learns the outcome: this thread, not a new one, takes the call that it then submits."""
+        with self._guard:
+            self._running.discard(call)
 
 
 class _Call(Future[Any]):
