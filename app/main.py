@@ -53,6 +53,8 @@ from app.objectives import registry
 from app.objectives.base import Objective
 from app.settings import MIB, Settings
 from app.store.store import ModelStore
+from app.system.pool_process import ProcessLimits
+from app.system.process_pool import ProcessPool
 
 _JOB_PATHS = {
     "/v1/pretraining/jobs": "Pretraining jobs",
@@ -60,6 +62,7 @@ _JOB_PATHS = {
 }
 _STREAMED = (NDJSON, frozenset({"/v1/embeddings", "/v1/fill-mask"}))
 _QUICK = 2.0  # seconds
+_CHECKERS = 2  # processes that look at jobs' files
 _FORM_ROOM = MIB  # what a multipart form adds to its file, at most
 
 _log = logging.getLogger(__name__)
@@ -83,9 +86,9 @@ def create_app(
     settings = settings or Settings()
     metrics = Metrics()
     store = store or ModelStore(settings.model_store)
-    services = Services(
-        settings, metrics, store, pool or _build_pool(settings, store, load, metrics), jobs, files, feed
-    )
+    decoders, checkers = _build_processes(settings)
+    pool = pool or _build_pool(settings, store, load, metrics, decoders)
+    services = Services(settings, metrics, store, pool, decoders, checkers, jobs, files, feed)
     if jobs is None and files is None:
         _connect_jobs(services)
     _watch(services)
@@ -142,6 +145,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     finally:
         warming.cancel()
         await asyncio.gather(warming, return_exceptions=True)
+        for processes in (services.decoders, services.checkers):
+            await asyncio.to_thread(processes.close)  # kills: what they read, nobody waits for any more
         for each in beside:
             await each.stop()
         await services.pool.stop()
@@ -169,8 +174,19 @@ async def _warm_up(services: Services) -> None:
         _log.error("%s", services.warm_up_error)
 
 
+def _build_processes(settings: Settings) -> tuple[ProcessPool, ProcessPool]:
+    """(decoders of media, checkers of jobs' files). Both yield the processors to inference."""
+    decoding = ProcessLimits(settings.decoder_memory_bytes, settings.decoder_seconds, niceness=5)
+    checking = ProcessLimits(settings.check_memory_bytes, settings.check_seconds, niceness=10)
+    return ProcessPool(settings.decoder_processes, decoding), ProcessPool(_CHECKERS, checking)
+
+
 def _build_pool(
-    settings: Settings, store: ModelStore, load: Callable[[Path], Objective] | None, metrics: Metrics
+    settings: Settings,
+    store: ModelStore,
+    load: Callable[[Path], Objective] | None,
+    metrics: Metrics,
+    decoders: ProcessPool,
 ) -> EnginePool:
     device = resolve_device(settings.device)
     runner = Runner(
@@ -190,6 +206,7 @@ def _build_pool(
         max_loaded=settings.max_loaded_models,
         max_bytes=settings.model_memory_bytes,
         observer=metrics,
+        decoders=decoders,
     )
 
 

@@ -17,6 +17,7 @@ from app.jobs.reconciler import ReconcilerLoop
 from app.jobs.webhook_sender import WebhookSender
 from app.settings import Settings
 from app.store.store import ModelStore
+from app.system.process_pool import ProcessPool
 
 
 @dataclass
@@ -27,12 +28,15 @@ class Services:
     metrics: Metrics
     store: ModelStore
     pool: EnginePool
+    decoders: ProcessPool  # of the media of requests
+    checkers: ProcessPool  # of jobs' files
     jobs: JobStore | None = None
     files: FileStore | None = None
     feed: EventFeed | None = None
     webhooks: WebhookSender | None = None
     reconciler: ReconcilerLoop | None = None
     reconstructing: Turns = field(default_factory=lambda: Turns(at_once=4, waiting=64, what="reconstructions"))
+    checking: Turns = field(default_factory=lambda: Turns(at_once=2, waiting=16, what="requests that check files"))
     rendering: Executor = field(default_factory=lambda: ThreadPoolExecutor(2, thread_name_prefix="render"))
     fetching: Executor = field(default_factory=lambda: ThreadPoolExecutor(8, thread_name_prefix="fetch"))
     warm_up_error: str | None = "the default model is being loaded"  # None: ready

@@ -1,9 +1,12 @@
 """From a job's request to the complete, checked record that is queued."""
 
+import asyncio
 import secrets
 import shutil
 import time
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from pydantic import ValidationError
@@ -18,7 +21,7 @@ from app.jobs.decisions import check_deadline
 from app.jobs.files import FileStore
 from app.jobs.queue import JobStore
 from app.jobs.spec import Estimate, JobSpec
-from app.media.checks import CHECKS
+from app.media.checks import CHECKS, Check
 from app.recipes import METHODS, Method, TrainingHyperparameters, method_for, preset
 from app.settings import Settings
 from app.store.names import MAX_NAME_LENGTH, check_new_name
@@ -27,38 +30,62 @@ from app.store.store import ModelStore
 DEFAULT_METHOD = "mlm"
 
 
-def build_spec(body: JobRequest, services: Services, jobs: JobStore, files: FileStore) -> JobSpec:
-    """Blocking: reads the store and the beginning of every file.
+@dataclass(frozen=True)
+class _Draft:
+    """A request whose fields are checked, but not yet its files."""
 
-    Raises InvalidValue naming the field at fault, ModelNotFound, FileNotFound, InvalidData, or
-    InsufficientStorage where the disk could not hold what the job makes.
+    model: str
+    base: str  # what a default name is made of
+    method_name: str
+    hyperparameters: TrainingHyperparameters
+
+    @property
+    def method(self) -> Method:
+        return METHODS[self.method_name]
+
+
+async def build_spec(body: JobRequest, services: Services, jobs: JobStore, files: FileStore) -> JobSpec:
+    """Reads the store on a thread, and the beginning of every file in a child process.
+
+    Raises InvalidValue naming the field at fault, ModelNotFound, FileNotFound, InvalidData, TooLarge, Busy where
+    too many files are being checked, or InsufficientStorage where the disk could not hold what the job makes.
     """
+    draft = await asyncio.to_thread(_draft, body, services.store)
+    check = CHECKS[draft.method.modality](draft.hyperparameters)
+    held_out = None
+    async with services.checking.taken():
+        found = [await _check_file(services, files, f, "training_file", check) for f in body.files]
+        if body.validation_file:
+            held_out = await _check_file(services, files, body.validation_file, "validation_file", check)
+    material = Material(found, body.weights or (1.0,) * len(found), held_out)
+    return await asyncio.to_thread(_complete, draft, material, body, services, jobs)
+
+
+def _draft(body: JobRequest, store: ModelStore) -> _Draft:
     check_deadline(body.deadline, time.time())
-    store = services.store
     method_name, given, field = _given_hyperparameters(body, store)
     method = METHODS[method_name]
     hyperparameters = _validate(method, _with_seed(given, body.seed, field), field)
     model, base = _resolve_model(body.model, method, store)
     hyperparameters = _pin_models(hyperparameters, field, store, method)
     _check_for(hyperparameters, field, preset(model))
-    found = [_check_file(files, f, "training_file", method, hyperparameters) for f in body.files]
-    held_out = None
-    if body.validation_file:
-        held_out = _check_file(files, body.validation_file, "validation_file", method, hyperparameters)
+    return _Draft(model, base, method_name, hyperparameters)
+
+
+def _complete(draft: _Draft, material: Material[Any], body: JobRequest, services: Services, jobs: JobStore) -> JobSpec:
     estimate = None
-    if estimator := ESTIMATORS.get(method.modality):
-        material = Material(found, body.weights or (1.0,) * len(found), held_out)
-        estimate = estimator(model, hyperparameters, material, store, recent_jobs(jobs))
+    if estimator := ESTIMATORS.get(draft.method.modality):
+        estimate = estimator(draft.model, draft.hyperparameters, material, services.store, recent_jobs(jobs))
         _check_disk(estimate, services.settings)
     return JobSpec(
-        model=model,
-        method=method_name,
-        hyperparameters=hyperparameters.model_dump(),
+        model=draft.model,
+        method=draft.method_name,
+        hyperparameters=draft.hyperparameters.model_dump(),
         training_files=body.files,
         weights=body.weights,
         validation_file=body.validation_file,
         estimate=estimate,
-        name=_result_name(body, base),
+        name=_result_name(body, draft.base),
         metadata=body.metadata or {},
         resources=body.resources,
         webhook=resolve_webhook(body.webhook, services.settings),
@@ -174,13 +201,11 @@ def _check_for(hyperparameters: TrainingHyperparameters, field: str, config: Map
         raise InvalidValue(error.message, param=f"{field}.{error.param}") from error
 
 
-def _check_file(
-    files: FileStore, file_id: str, field: str, method: Method, hyperparameters: TrainingHyperparameters
-) -> Any:
-    """What the modality's check found."""
+async def _check_file(services: Services, files: FileStore, file_id: str, field: str, check: Check) -> Any:
+    """What the check found."""
     try:
-        file = files.get(file_id)
-        return CHECKS[method.modality](files.path(file_id), file.filename, hyperparameters)
+        file = await asyncio.to_thread(files.get, file_id)
+        return await services.checkers.call(partial(check, files.path(file_id), file.filename))
     except AppError as error:
         error.param = error.param or field
         raise

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from app.jobs.child import bound_command
+from app.system.child import bound_command
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0  # seconds before a restart; doubled by each quick death
 _SETTLED = 60.0  # seconds after which a death is no longer a quick one

@@ -15,6 +15,7 @@ from app.engine.runner import Group, Lane, Runner
 from app.errors import TaskNotSupported
 from app.objectives.base import Objective, Prepared, TaskHandler, WarmUp
 from app.store.store import ModelEntry
+from app.system.process_pool import ProcessPool
 from app.types import Task
 
 _CHUNK = 16  # items that a thread takes at once: a hop costs more than tokenizing one sentence
@@ -31,18 +32,25 @@ class Engine:
 
     `executor` prepares and finishes; its queue is bounded by the permits of the runner's batcher.
     replicas: of the objective's handlers, for each forward that the runner runs beside the first.
+    decoders: processes that decode files; None: threads of this process.
     All methods belong to one event loop.
     """
 
     def __init__(
-        self, entry: ModelEntry, objective: Objective, runner: Runner, executor: Executor, replicas: Replicas = ()
+        self,
+        entry: ModelEntry,
+        objective: Objective,
+        runner: Runner,
+        executor: Executor,
+        replicas: Replicas = (),
+        decoders: ProcessPool | None = None,
     ) -> None:
         self.entry = entry
         self.objective = objective
         self.memory_bytes = weight_bytes(objective)
         self._batcher: Batcher[Group] = runner.batcher
         self._executor = executor
-        self._hall = Hall(runner.batcher)
+        self._hall = Hall(runner.batcher, decoders)
         self._lanes = {
             task: Lane(entry.id, task, (handler, *(replica[task] for replica in replicas)))
             for task, handler in objective.tasks.items()
@@ -69,20 +77,25 @@ class Engine:
         return lane
 
     async def warm_up(self) -> None:
-        """One forward for every task that has an example. It takes no permit: a full queue fails no load."""
+        """One forward for every task that has an example. It takes no permit: a full queue fails no load.
+
+        Examples are files of Cloze's own, so they are decoded in this process: none is started for them.
+        """
         for lane in self._lanes.values():
             if isinstance(lane.handler, WarmUp):
-                await self._answer(lane, [lane.handler.example()], [Future()])
+                await self._answer(lane, [lane.handler.example()], [Future()], trusted=True)
 
     async def drained(self) -> None:
         """Returns once no request is in flight."""
         await self._idle.wait()
 
-    async def _answer(self, lane: Lane, items: Sequence[Any], futures: Sequence[Future[Any]]) -> list[Any]:
+    async def _answer(
+        self, lane: Lane, items: Sequence[Any], futures: Sequence[Future[Any]], *, trusted: bool = False
+    ) -> list[Any]:
         self._active += 1
         self._idle.clear()
         try:
-            if lane.heavy:
+            if lane.heavy and not trusted:
                 return await self._hall.answer(lane, items, futures)
             quick = len(items) <= _QUICK and all(map(lane.is_quick, items))
             each = self._here if quick else self._spread

@@ -2,10 +2,11 @@
 
 A file of a few kilobytes can be half an hour of silence, a hundred megabytes as a model sees it. So one
 is prepared only when those before it have room in the queue, its row runs at once, and then it is let go.
+Files are decoded in child processes: one that crashes its decoder, or takes too long, fails alone.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from typing import Any
@@ -13,17 +14,22 @@ from typing import Any
 from app.engine.batcher import Batcher
 from app.engine.rounds import ITEMS, THREADS, room_in, run_rows, together
 from app.engine.runner import Group, Lane
-from app.objectives.base import Prepared
+from app.objectives.base import Heavy
+from app.system.process_pool import ProcessPool
 
 _PREPARED = 4  # items of a model that are being prepared, or wait for room
 
 
 class Hall:
-    """What one model holds of prepared items, of all requests together."""
+    """What one model holds of prepared items, of all requests together.
 
-    def __init__(self, batcher: Batcher[Group]) -> None:
+    decoders: the processes that decode files; None: threads of this process.
+    """
+
+    def __init__(self, batcher: Batcher[Group], decoders: ProcessPool | None = None) -> None:
         self._batcher = batcher
-        # Threads of its own: a decoding that has begun goes on to its end, and texts would wait for it.
+        self._decoders = decoders
+        # Threads of its own: large items take long to finish, and texts would wait for them.
         self._executor = ThreadPoolExecutor(_PREPARED, thread_name_prefix="decode")
         self._places = asyncio.Semaphore(_PREPARED)
         self._room = room_in(batcher)
@@ -44,11 +50,18 @@ class Hall:
 
     async def _answer(self, lane: Lane, item: Any, permit: Future[Any], own: asyncio.Semaphore) -> Any:
         run = asyncio.get_running_loop().run_in_executor
+        handler = lane.handler
+        assert isinstance(handler, Heavy)
         async with AsyncExitStack() as held:
             async with own, self._places:
-                prepared = await run(self._executor, lane.handler.prepare, item)
-                assert isinstance(prepared, Prepared), "heavy items are one row each"
+                decoded = await self._decoded(handler.decoding(item))
+                prepared = await run(self._executor, handler.prepare_decoded, item, decoded)
                 async with self._turn:
                     await held.enter_async_context(self._room.taken(prepared.cost))
             (raw,) = await run_rows(lane, [prepared], [permit], self._batcher)
             return await run(self._executor, lane.handler.finish, prepared, raw)
+
+    async def _decoded(self, decode: Callable[[], Any]) -> Any:
+        if self._decoders is not None:
+            return await self._decoders.call(decode)
+        return await asyncio.get_running_loop().run_in_executor(self._executor, decode)

@@ -19,6 +19,7 @@ from app.objectives.base import Objective
 from app.objectives.packed import pack
 from app.objectives.replica import replicate
 from app.store.store import ModelEntry
+from app.system.process_pool import ProcessPool
 
 SHIPPED = "cloze-text"  # the default model unless another is set
 
@@ -41,6 +42,7 @@ class EnginePool:
     default_model: the id that stands for None; unset: `cloze-text` if it is there, else the store's first.
     max_loaded, max_bytes: the least recently used beyond so many, or beyond so many bytes of weights, are
     unloaded, once their requests have ended.
+    decoders: processes that decode files; None: threads of this process.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class EnginePool:
         max_loaded: int = 8,
         max_bytes: int | None = None,
         observer: EngineObserver | None = None,
+        decoders: ProcessPool | None = None,
     ) -> None:
         self.runner = runner
         self.dtype = resolve_dtype(dtype, runner.device)
@@ -62,6 +65,7 @@ class EnginePool:
         self._default_model = default_model
         self._max_loaded, self._max_bytes = max_loaded, max_bytes
         self._observer = observer
+        self._decoders = decoders
         self._engines: OrderedDict[str, Engine] = OrderedDict()  # by name@version, least recently used first
         self._loading: dict[str, asyncio.Task[Engine]] = {}
         self._freeing: set[asyncio.Task[None]] = set()
@@ -212,7 +216,7 @@ class EnginePool:
         await self._drop_deleted()
         await self._make_room(entry, weight_bytes(objective))
         replicas = await run(self._reading, self._place, objective)
-        engine = Engine(entry, objective, self.runner, self._preparing, replicas)
+        engine = Engine(entry, objective, self.runner, self._preparing, replicas, self._decoders)
         await engine.warm_up()
         return engine
 

@@ -23,7 +23,7 @@ from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from app.errors import Conflict, NotReady
-from app.jobs.child import bound_command
+from app.system.child import bound_command
 
 # For callers that may not import redis: what every call here raises while Redis is away.
 StorageError = RedisError

@@ -4,7 +4,7 @@ Serving goes through `tasks`, training through `samples` of a dataset; both shar
 model and its processor, so preprocessing cannot drift between them.
 """
 
-from collections.abc import Generator, Hashable, Mapping, Sequence
+from collections.abc import Callable, Generator, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
@@ -78,12 +78,21 @@ class Quick(Protocol):
 
 @runtime_checkable
 class Heavy(Protocol):
-    """What a TaskHandler may add: its items weigh far more prepared than as they came, and few are held at once.
+    """What a TaskHandler adds whose items are files: decoded they weigh far more, so few are held at once.
 
-    Each is one row: `prepare` gives no `Rounds`.
+    Each is one row: `prepare` gives no `Rounds`, and is `prepare_decoded` of what `decoding` returns.
     """
 
     heavy: Literal[True]
+
+    def decoding(self, item: Any) -> Callable[[], Any]:
+        """The call that decodes the item's file. It is picklable, needs no torch, and may crash its process.
+
+        Raises AppErrors for mistakes that can be seen without decoding.
+        """
+        ...
+
+    def prepare_decoded(self, item: Any, decoded: Any) -> Prepared: ...
 
 
 @runtime_checkable

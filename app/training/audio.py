@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from app.errors import InvalidData
 from app.objectives.audio.load import load_audio
 from app.objectives.audio.mel import CEILING, FLOOR, Floats, MelSettings
 from app.objectives.audio.objective import AudioObjective
@@ -20,9 +19,8 @@ from app.recipes.audio import geometry, spectrogram
 from app.training.hooks import Dataset, Hooks
 from app.training.job import Material, TrainingJob
 from app.training.media import configuration, datasets, material, stored
-from app.training.media_shards import Decoding
+from app.training.media_decoding import audio_decoding
 from app.training.mixture import order_of
-from app.types import Modality
 
 MEASURED = 512  # samples from which the mean and the deviation of the data are taken
 
@@ -33,7 +31,7 @@ def prepare(job: TrainingJob, hooks: Hooks, device: torch.device) -> Material:
     assert isinstance(hp, AudioMaeHyperparameters)
     objective = _objective(job, hp)
     reader = objective.reader
-    data = datasets(job, hp, _decoding(reader), objective, hooks, window=reader.window_frames)
+    data = datasets(job, hp, audio_decoding(reader), objective, hooks, window=reader.window_frames)
     if not isinstance(job.model, Path):
         mean, std = measure(data[0], hp.seed)
         hooks.on_event(f"The log-mel of the training data: mean {mean:.1f} dB, standard deviation {std:.1f} dB")
@@ -58,18 +56,6 @@ def _objective(job: TrainingJob, hp: AudioMaeHyperparameters) -> AudioObjective:
     del config["model_type"], config["sample_rate"]
     model = build_mae(config | {"image_size": [frames, bands], "patch_size": patch})
     return AudioObjective(model, AudioReader(grid_of(model), mel), decodes=True, new_head=True)
-
-
-def _decoding(reader: AudioReader) -> Decoding:
-    """Levels, a row a frame; those of a sound that is silent throughout teach nothing and are refused."""
-
-    def decode(data: bytes) -> Floats:
-        levels = reader.levels(data)
-        if not levels.any():
-            raise InvalidData("the sound is silent throughout")
-        return levels
-
-    return Decoding(Modality.AUDIO, f"{reader.mel} {FLOOR} {CEILING}", (reader.mel.n_mels,), "float16", decode)
 
 
 def measure(data: Dataset, seed: int) -> tuple[float, float]:

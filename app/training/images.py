@@ -1,16 +1,14 @@
 """What a run on images trains on: its model and its pictures."""
 
 from pathlib import Path
-from typing import Literal, cast
 
 import torch
 
-from app.media.images import Pixels, decode_image
 from app.objectives.grid_masking import SAMPLERS
 from app.objectives.image.builder import build_preset
 from app.objectives.image.load import load_image
 from app.objectives.image.objective import ImageObjective
-from app.objectives.image.processing import ImageReader, resize
+from app.objectives.image.processing import ImageReader
 from app.objectives.patch.mae import grid_of
 from app.recipes import ImageHyperparameters
 from app.recipes.image import kept_size
@@ -18,8 +16,7 @@ from app.training.augment import ImageAugment
 from app.training.hooks import Hooks
 from app.training.job import Material, TrainingJob
 from app.training.media import configuration, datasets, material, stored
-from app.training.media_shards import Decoding
-from app.types import Modality
+from app.training.media_decoding import image_decoding
 
 
 def prepare(job: TrainingJob, hooks: Hooks, device: torch.device) -> Material:
@@ -28,7 +25,7 @@ def prepare(job: TrainingJob, hooks: Hooks, device: torch.device) -> Material:
     assert isinstance(hp, ImageHyperparameters)
     objective = _objective(job, hp)
     size, channels = objective.space.grid.sizes[0], objective.space.grid.channels
-    decoding = _decoding(kept_size(size, hp.crop), channels)
+    decoding = image_decoding(kept_size(size, hp.crop), channels)
     data = datasets(job, hp, decoding, objective, hooks)
     masks = objective.masks
     objective.start_training(
@@ -49,16 +46,3 @@ def _objective(job: TrainingJob, hp: ImageHyperparameters) -> ImageObjective:
     model = build_preset(config | {"num_channels": channels})
     reader = ImageReader(grid_of(model), mean=(0.5,) * channels, std=(0.5,) * channels)
     return ImageObjective(model, reader, decodes=True, new_head=True)
-
-
-def _decoding(size: int, channels: int) -> Decoding:
-    """The square in the middle of each image, brought to `size`."""
-
-    def decode(data: bytes) -> Pixels:
-        pixels = decode_image(data, channels=cast(Literal[1, 3], channels))
-        height, width = pixels.shape[:2]
-        side = min(height, width)
-        left, top = (width - side) / 2, (height - side) / 2
-        return resize(pixels, size, (left, top, left + side, top + side))[None]
-
-    return Decoding(Modality.IMAGE, f"square {size} {channels}", (size, size, channels), "uint8", decode)

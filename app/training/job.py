@@ -7,6 +7,7 @@ from pathlib import Path
 
 from app.objectives.base import Objective
 from app.recipes import TrainingHyperparameters
+from app.system.pool_process import ProcessLimits
 from app.training.distributed import check_parent
 from app.training.trainer import Dataset, Outcome
 from app.types import Modality, Task
@@ -39,6 +40,7 @@ class TrainingJob:
     model_folders: Mapping[str, Path] = field(default_factory=dict)  # of the models that hyperparameters name
     device: str = "auto"
     threads: int = 1
+    decoder_limits: ProcessLimits = field(default_factory=ProcessLimits)  # of each process that decodes media
     extended_from: int = 0  # the step at which the latest extension began
     memory_kills: int = 0  # earlier attempts that the kernel has killed because memory ran out
     bind: Callable[[int], None] = check_parent  # makes a further process end with this one, whose id it is given

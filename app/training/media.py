@@ -9,12 +9,13 @@ from app.objectives.patch.objective import PatchObjective
 from app.recipes import METHODS, PatchHyperparameters, preset
 from app.recipes.image import configured
 from app.recipes.patches import settings_of
+from app.system.process_pool import ProcessPool
 from app.training.cache import collect, make_room
 from app.training.checkpoint import disk_bytes
 from app.training.hooks import Dataset, Hooks
 from app.training.job import Material, SourceFile, TrainingJob
+from app.training.media_decoding import Decoding
 from app.training.media_shards import (
-    Decoding,
     Items,
     MediaShard,
     check_reports,
@@ -75,8 +76,9 @@ def datasets(
     window: rows, at each of which a longer item is cut into samples of its own.
     """
     make_room(job.cache_dir, job.cache_bytes, 0, disk_bytes(objective.parameter_count(), hp.most_checkpoints))
-    shards = _decode(job, hp, job.training_files, decoding, hooks)
-    held_out = _decode(job, hp, job.validation_files, decoding, hooks) if job.validation_files else []
+    with ProcessPool(job.threads, job.decoder_limits) as decoders:
+        shards = _decode(job, hp, job.training_files, decoding, decoders, hooks)
+        held_out = _decode(job, hp, job.validation_files, decoding, decoders, hooks) if job.validation_files else []
     collect(job.cache_dir, job.cache_bytes)  # how much came out of the files is known only now
     patches = objective.space.grid.count
     parts, held = split_items(shards, held_out, hp.validation_fraction, hp.seed, patches, window)
@@ -84,12 +86,17 @@ def datasets(
 
 
 def _decode(
-    job: TrainingJob, hp: PatchHyperparameters, files: Sequence[SourceFile], decoding: Decoding, hooks: Hooks
+    job: TrainingJob,
+    hp: PatchHyperparameters,
+    files: Sequence[SourceFile],
+    decoding: Decoding,
+    decoders: ProcessPool,
+    hooks: Hooks,
 ) -> list[MediaShard]:
     shards = []
     for file in files:
         listen = Preparing(hooks, file.filename, file.path.stat().st_size)
-        shard = decode_file(file, decoding, job.cache_dir, job.threads, listen.check)
+        shard = decode_file(file, decoding, job.cache_dir, decoders, listen.check)
         left_out = shard.report.summary()
         hooks.on_event(
             f"{file.filename}: {len(shard):,} {decoding.modality} files"

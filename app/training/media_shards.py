@@ -15,40 +15,26 @@ import json
 import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from app.errors import AppError, InvalidData
+from app.errors import InvalidData, TooLarge
 from app.media.reports import Reason, Report, Skipped
 from app.media.samples import Sample, read_samples
+from app.system.process_pool import ProcessPool
 from app.training.cache import hold
 from app.training.job import SourceFile
+from app.training.media_decoding import Decoding, Rows
 from app.training.order import Stream, generator
-from app.types import Modality
 
 SHARD_FORMAT = 1
-AHEAD = 4  # files that wait for each decoding thread
-
-Rows = NDArray[Any]
-
-
-@dataclass(frozen=True)
-class Decoding:
-    """How items become rows: bytes → [n, *shape] of `dtype`, n > 0; raises AppErrors for what is broken.
-
-    `name` tells apart all settings that the result depends on. `decode` is called from several threads.
-    """
-
-    modality: Modality
-    name: str
-    shape: tuple[int, ...]
-    dtype: str
-    decode: Callable[[bytes], Rows]
+AHEAD = 4  # files that wait for each decoder
 
 
 @dataclass(frozen=True)
@@ -88,16 +74,21 @@ class Items:
 
 
 def decode_file(
-    file: SourceFile, decoding: Decoding, cache_dir: Path, threads: int, check: Callable[[], None] = lambda: None
+    file: SourceFile,
+    decoding: Decoding,
+    cache_dir: Path,
+    decoders: ProcessPool,
+    check: Callable[[], None] = lambda: None,
 ) -> MediaShard:
-    """The file's shard, from the cache or made now by so many threads; memory holds only what they work on.
+    """The file's shard, from the cache or made now by the decoders; memory holds only what they work on.
 
     `check` is called for every item and while another process makes the shard; what it raises ends the work.
-    Raises InvalidData and TooLarge for an archive itself; what is wrong with a file in it is reported.
+    Raises InvalidData and TooLarge for an archive itself; what is wrong with a file in it is reported, and so is
+    a file that makes its decoder crash, or that takes more time or memory than a decoder may.
     """
     parts = [str(SHARD_FORMAT), file.digest(), decoding.modality, decoding.name]
     folder = cache_dir / decoding.modality / hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
-    return _open(folder, hold(folder, lambda aside: _write(aside, file, decoding, threads, check), check))
+    return _open(folder, hold(folder, lambda aside: _write(aside, file, decoding, decoders, check), check))
 
 
 def check_reports(shards: Sequence[MediaShard], what: str, max_broken_share: float) -> Report:
@@ -166,18 +157,20 @@ def _open(folder: Path, lock: IO[bytes]) -> MediaShard:
     return MediaShard(rows, ends, Report(meta["report"]["usable"], skipped), lock)
 
 
-def _write(folder: Path, file: SourceFile, decoding: Decoding, threads: int, check: Callable[[], None]) -> None:
+def _write(
+    folder: Path, file: SourceFile, decoding: Decoding, decoders: ProcessPool, check: Callable[[], None]
+) -> None:
     report, ends, total = Report(), [], 0
     samples = read_samples(file.path, file.filename, decoding.modality, report=report)
     with (folder / "rows.bin").open("wb") as out:
-        for sample, decoded in _decoded(samples, decoding.decode, threads):
+        for sample, decoded in _decoded(samples, decoding, decoders):
             check()
             try:
                 rows = decoded.result()
-            except AppError as e:
+            except (InvalidData, TooLarge) as e:
                 report.broken(sample.name, e.message)
                 continue
-            out.write(np.ascontiguousarray(rows, dtype=decoding.dtype).tobytes())
+            out.write(rows.data)
             total += len(rows)
             ends.append(total)
         out.flush()
@@ -188,16 +181,17 @@ def _write(folder: Path, file: SourceFile, decoding: Decoding, threads: int, che
 
 
 def _decoded(
-    samples: Iterator[Sample], decode: Callable[[bytes], Rows], threads: int
+    samples: Iterator[Sample], decoding: Decoding, decoders: ProcessPool
 ) -> Iterator[tuple[Sample, "Future[Rows]"]]:
     """Samples in their order, each decoded or failed, a few of them ahead."""
     waiting: deque[tuple[Sample, Future[Rows]]] = deque()
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
     try:
         for sample in samples:
-            waiting.append((sample, pool.submit(decode, sample.data)))
-            if len(waiting) >= threads * AHEAD:
+            waiting.append((sample, decoders.submit(partial(decoding, sample.data))))
+            if len(waiting) >= decoders.size * AHEAD:
                 yield waiting.popleft()
-        yield from waiting
+        while waiting:
+            yield waiting.popleft()
     finally:
-        pool.shutdown(cancel_futures=True)
+        for _, decoded in waiting:
+            decoded.cancel()

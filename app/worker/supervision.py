@@ -7,10 +7,10 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from app.jobs.child import bound_command
 from app.jobs.logs import last_lines, log_path
 from app.jobs.queue import Claim, JobStore, LeaseLost
 from app.jobs.spec import JobState
+from app.system.child import bound_command
 from app.worker.oom import oom_kills
 
 _POLL = 0.1  # seconds

@@ -4,9 +4,10 @@ import sys
 from functools import partial
 
 from app.devices import gpu_metrics, resolve_device
-from app.jobs.child import die_with_parent
 from app.jobs.spec import Job
 from app.recipes import METHODS, preset
+from app.system.child import die_with_parent
+from app.system.pool_process import ProcessLimits
 from app.training.job import SourceFile, TrainingJob, TrainingResult
 from app.training.run import run
 from app.worker.attempt import run_attempt
@@ -38,6 +39,7 @@ def train(job: Job, reports: Reports, services: Services) -> TrainingResult:
         model_folders={model: services.store.resolve(model).path for model in models if model},
         device=_device(settings.device, spec.resources.device),
         threads=settings.training_threads,
+        decoder_limits=ProcessLimits(settings.decoder_memory_bytes, settings.decoder_seconds),
         extended_from=job.extended_at_step,
         memory_kills=job.memory_kills,
         bind=die_with_parent,

@@ -17,6 +17,7 @@ from app.store.manifest import Manifest
 from app.store.store import ModelStore
 from app.types import Modality, Task
 from tests.fakes.objective import FakeObjective
+from tests.fakes.pools import _pools, servers_share_processes  # noqa: F401
 from tests.fakes.redis import redis, redis_server  # noqa: F401
 
 FULL, BARE, SLASHED = "full", "bare", "org/slashed"

@@ -17,6 +17,7 @@ from app.settings import Settings
 from app.store.importer import import_model
 from app.store.store import ModelStore
 from tests.fakes.tiny_audio import FRAMES, MEL, RATE, WINDOW, sound, tiny_audio_folder
+from tests.fakes.tiny_audio import samples as sound_samples
 from tests.fakes.tiny_images import picture, tiny_image_folder
 from tests.fakes.tiny_models import tiny_bert_folder
 
@@ -134,3 +135,13 @@ def test_windows_of_what_has_none(client: TestClient) -> None:
 def test_a_model_of_sounds_says_so(client: TestClient) -> None:
     model = client.get("/v1/models/sounds").json()
     assert (model["modality"], model["tasks"]) == ("audio", ["embeddings", "reconstruct"])
+
+
+@pytest.mark.parametrize("channels", [1, 2, 6, 8, 16])
+def test_no_number_of_channels_ends_the_server(client: TestClient, channels: int) -> None:
+    out = io.BytesIO()
+    soundfile.write(out, np.tile(sound_samples(0, 0.5)[:, None], channels), RATE, format="WAV")
+    uri = "data:audio/wav;base64," + base64.b64encode(out.getvalue()).decode()
+    answer = client.post("/v1/embeddings", json={"input": uri})
+    assert answer.status_code == 200 or answer.json()["error"]["code"] == "invalid_data"
+    assert client.post("/v1/embeddings", json={"input": URI}).status_code == 200

@@ -23,13 +23,13 @@ from app.objectives.video.architectures import IMAGE_MEAN, IMAGE_STD
 from app.objectives.video.architectures import build_preset as build_clips
 from app.objectives.video.processing import VideoReader
 from app.recipes import METHODS, AudioMaeHyperparameters, MaeHyperparameters, VideoMaeHyperparameters, preset
+from app.recipes.video import MAX_CLIPS
 from app.store.store import ModelStore
-from app.training.audio import _decoding as decode_sounds
+from app.system.process_pool import ProcessPool
 from app.training.checkpoint import disk_bytes
-from app.training.images import _decoding as decode_pictures
 from app.training.job import SourceFile
+from app.training.media_decoding import audio_decoding, image_decoding, video_decoding
 from app.training.media_shards import decode_file
-from app.training.video import _decoding as decode_films
 from app.types import Modality, Task
 from tests.api.conftest import publish
 from tests.fakes.image_data import picture_zip
@@ -185,11 +185,17 @@ def test_shards_are_as_large_as_estimated(tmp_path: Path) -> None:
     )
     hearing = {"image_size": [FRAMES, MEL.n_mels], "patch_size": 8, "sample_rate": MEL.sample_rate}
     for file, modality, layout, decoding in (
-        (pictures, Modality.IMAGE, images(preset("mae-tiny") or {}, MaeHyperparameters()), decode_pictures(120, 3)),
-        (made, Modality.AUDIO, sounds(hearing, AudioMaeHyperparameters()), decode_sounds(reader)),
-        (films, Modality.VIDEO, clips(CLIP, VideoMaeHyperparameters(crop=1)), decode_films(watcher, SIZE, None)),
+        (pictures, Modality.IMAGE, images(preset("mae-tiny") or {}, MaeHyperparameters()), image_decoding(120, 3)),
+        (made, Modality.AUDIO, sounds(hearing, AudioMaeHyperparameters()), audio_decoding(reader)),
+        (
+            films,
+            Modality.VIDEO,
+            clips(CLIP, VideoMaeHyperparameters(crop=1)),
+            video_decoding(watcher, SIZE, None, MAX_CLIPS),
+        ),
     ):
-        shard = decode_file(SourceFile(file, file.name), decoding, tmp_path / "cache", 1)
+        with ProcessPool(1) as decoders:
+            shard = decode_file(SourceFile(file, file.name), decoding, tmp_path / "cache", decoders)
         amount = _amount(check_samples(file, file.name, modality), layout)
         assert (amount.items, amount.rows) == (len(shard), len(shard.rows))
         assert amount.rows * layout.row_bytes == shard.rows.nbytes

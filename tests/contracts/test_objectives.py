@@ -1,5 +1,6 @@
 """One suite over every modality: what the engine and the trainer rely on."""
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields, is_dataclass
 from pathlib import Path
@@ -10,13 +11,15 @@ import pytest
 import torch
 
 from app.objectives import registry
-from app.objectives.base import Objective, WarmUp
+from app.objectives.base import Heavy, Objective, WarmUp
 from app.objectives.replica import replicate
 from app.recipes import METHODS
+from app.system.process_pool import ProcessPool
 from app.training.job import SourceFile, TrainingJob
 from app.training.run import run
 from app.types import Task
 from tests.contracts.modalities import CASES, Case
+from tests.fakes.faults import imported
 from tests.fakes.perform import perform, rows_of
 from tests.fakes.runs import Recorder, same
 
@@ -34,6 +37,12 @@ def folder(case: Case, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def objective(folder: Path) -> Objective:
     return registry.load(folder)
+
+
+@pytest.fixture(scope="module")
+def decoders() -> Iterator[ProcessPool]:
+    with ProcessPool(1) as pool:
+        yield pool
 
 
 def numbers(result: Any) -> list[np.ndarray]:
@@ -67,6 +76,18 @@ def test_every_task_has_an_example_that_it_answers(objective: Objective) -> None
     for handler in objective.tasks.values():
         assert isinstance(handler, WarmUp)
         assert perform(handler, [handler.example()])
+
+
+def test_files_are_decoded_in_a_process_without_torch(objective: Objective, case: Case, decoders: ProcessPool) -> None:
+    for task, items in case.items.items():
+        handler = objective.tasks[task]
+        if not isinstance(handler, Heavy):
+            continue
+        for item in items:
+            decoded = decoders.submit(handler.decoding(item)).result()
+            assert equal(numbers(decoded), numbers(handler.decoding(item)()))
+            assert equal(numbers(handler.prepare_decoded(item, decoded)), numbers(handler.prepare(item)))
+    assert not {"torch", "transformers"} & decoders.submit(imported).result()
 
 
 def test_a_batched_answer_is_the_single_one(objective: Objective, case: Case) -> None:

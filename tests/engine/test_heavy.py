@@ -2,7 +2,10 @@
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,10 +13,14 @@ import pytest
 
 from app.engine.engine import Engine
 from app.engine.runner import Runner
-from app.errors import EmptyInput
+from app.errors import EmptyInput, InvalidData
 from app.objectives.base import Prepared
 from app.objectives.embedding import EmbedItem, EmbedResult
-from app.types import Task
+from app.store.manifest import Manifest
+from app.store.store import ModelEntry
+from app.system.process_pool import ProcessPool
+from app.types import Modality, Task
+from tests.fakes.faults import begun, crash, has_ended, touch_and_sleep
 from tests.fakes.loader import WAIT, occurs
 from tests.fakes.objective import Embed, FakeObjective
 
@@ -30,6 +37,12 @@ class Files(Embed):
         super().__init__(objective)
         self.held = self.most = self.prepared = 0
         self._guard = threading.Lock()
+
+    def decoding(self, item: EmbedItem) -> Callable[[], Prepared]:
+        return partial(self.prepare, item)
+
+    def prepare_decoded(self, item: EmbedItem, decoded: Prepared) -> Prepared:
+        return decoded
 
     def prepare(self, item: EmbedItem) -> Prepared:
         with self._guard:
@@ -110,6 +123,50 @@ def test_one_that_weighs_more_than_all_the_room_is_answered(files: Files, engine
         return await engine.submit(Task.EMBED, embeds("a", " ".join("b" * 50), "c"))
 
     assert [result.tokens for result in run(main)] == [1, 50, 1]
+
+
+@pytest.fixture
+def decoded_apart(files: Files, fake: FakeObjective, runner: Runner, tmp_path: Path) -> Iterator[Engine]:
+    """An engine whose files are decoded in a child process, each as its text says."""
+
+    def decoding(item: EmbedItem) -> Callable[[], None]:
+        faults = {"crash": crash, "stuck": partial(touch_and_sleep, tmp_path / "pid")}
+        return faults.get(str(item.input), partial(len, str(item.input)))
+
+    files.decoding = decoding  # type: ignore[assignment]
+    files.prepare_decoded = lambda item, decoded: files.prepare(item)  # type: ignore[method-assign]
+    manifest = Manifest(modality=Modality.IMAGE, architecture="fake", tasks=(Task.EMBED,), parameters=2)
+    with ProcessPool(1) as decoders, ThreadPoolExecutor(1) as executor:
+        yield Engine(ModelEntry("fake", 1, Path("fake/1"), manifest), fake, runner, executor, decoders=decoders)
+
+
+def test_a_file_that_crashes_its_decoder_fails_alone(decoded_apart: Engine, runner: Runner) -> None:
+    async def main() -> list[Any]:
+        one_by_one = (decoded_apart.submit(Task.EMBED, embeds(each)) for each in ("a", "crash", "b"))
+        return await asyncio.gather(*one_by_one, return_exceptions=True)
+
+    first, crashed, last = run(main)
+    assert isinstance(crashed, InvalidData) and "SIGSEGV" in crashed.message
+    assert [result.tokens for result in (*first, *last)] == [1, 1]
+    assert runner.batcher.in_use == 0
+
+
+def test_who_leaves_ends_the_decoding(decoded_apart: Engine, tmp_path: Path) -> None:
+    async def main() -> int:
+        leaving = asyncio.create_task(decoded_apart.submit(Task.EMBED, embeds("stuck", "a")))
+        pid = await asyncio.to_thread(begun, tmp_path / "pid")
+        leaving.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await leaving
+        return pid
+
+    assert has_ended(run(main))
+    assert len(run(lambda: decoded_apart.submit(Task.EMBED, embeds("b")))) == 1
+
+
+def test_an_example_starts_no_process(decoded_apart: Engine) -> None:
+    run(decoded_apart.warm_up)
+    assert not any(thread.name.startswith("process-") for thread in threading.enumerate())
 
 
 def test_a_mistake_ends_the_rest(files: Files, engine: Engine, runner: Runner, fake: FakeObjective) -> None:

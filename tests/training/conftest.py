@@ -7,6 +7,7 @@ import pytest
 
 from app.recipes import MlmHyperparameters
 from app.training.job import SourceFile, TrainingJob
+from tests.fakes.pools import _pools, runs_share_processes  # noqa: F401
 from tests.fakes.runs import SMALL
 from tests.fakes.tiny_models import CORPUS
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app.jobs.child import die_with_parent
+from app.system.child import die_with_parent
 from app.training import distributed
 from app.training.distributed import Group, check_parent, together
 from app.training.hooks import Killed

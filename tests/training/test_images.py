@@ -15,6 +15,7 @@ from app.objectives.embedding import EmbedItem
 from app.objectives.image.load import load_image
 from app.objectives.reconstruction import ReconstructItem
 from app.recipes import METHODS
+from app.system.process_pool import ProcessPool
 from app.training.job import SourceFile, TrainingJob
 from app.training.run import run
 from app.types import Task
@@ -141,7 +142,7 @@ def test_a_validation_file_is_what_is_held_out(job: Build, tmp_path: Path) -> No
 
 def test_pictures_are_decoded_once(job: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run(job("a", max_steps=1), Recorder())
-    monkeypatch.setattr("app.training.images.decode_image", None)
+    monkeypatch.setattr(ProcessPool, "submit", None)
     run(job("b", max_steps=1), Recorder())
 
 

@@ -1,7 +1,7 @@
 """Shards of rows, with items of one row and of many."""
 
-import time
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,45 +9,51 @@ import numpy as np
 import pytest
 
 from app.errors import InvalidData
-from app.media.images import decode_image
+from app.media.reports import Reason
+from app.system.pool_process import MIB, ProcessLimits
+from app.system.process_pool import ProcessPool
 from app.training.hooks import Stopped
 from app.training.job import SourceFile
-from app.training.media_shards import Decoding, MediaShard, check_reports, decode_file, split_items
+from app.training.media_decoding import Decoding
+from app.training.media_shards import MediaShard, check_reports, decode_file, split_items
 from app.types import Modality
+from tests.fakes.faults import after_the_first, crash, hang, lines, narrow, swell
 from tests.fakes.image_data import picture_tar, picture_zip
+from tests.fakes.loader import WAIT
 from tests.fakes.tiny_images import picture
-
-
-def lines(data: bytes) -> np.ndarray:
-    """Every line of pixels is a row; taller pictures have more of them."""
-    return decode_image(data)[:, :4]
-
 
 LINES = Decoding(Modality.IMAGE, "lines", (4, 3), "uint8", lines)
 Make = Callable[..., MediaShard]
 
 
+@pytest.fixture(scope="module")
+def decoders() -> Iterator[ProcessPool]:
+    with ProcessPool(2) as pool:
+        yield pool
+
+
 @pytest.fixture
-def make(tmp_path: Path) -> Make:
-    def shard(path: Path, threads: int = 2, decoding: Decoding = LINES) -> MediaShard:
-        return decode_file(SourceFile(path, path.name), decoding, tmp_path / "cache", threads)
+def make(tmp_path: Path, decoders: ProcessPool) -> Make:
+    def shard(path: Path, decoding: Decoding = LINES, decoders: ProcessPool = decoders) -> MediaShard:
+        return decode_file(SourceFile(path, path.name), decoding, tmp_path / "cache", decoders)
 
     return shard
 
 
 def test_items_are_runs_of_rows_in_the_order_of_the_archive(make: Make, tmp_path: Path) -> None:
-    shard = make(picture_zip(tmp_path / "a.zip", count=9), threads=3)
+    shard = make(picture_zip(tmp_path / "a.zip", count=9))
     assert len(shard) == 9
     assert all(np.array_equal(shard[seed], lines(picture(seed))) for seed in range(9))
 
 
-def test_the_number_of_threads_changes_nothing(make: Make, tmp_path: Path) -> None:
-    one = make(picture_zip(tmp_path / "a.zip", count=9), threads=1)
-    other = decode_file(SourceFile(tmp_path / "a.zip", "a.zip"), LINES, tmp_path / "elsewhere", threads=4)
-    assert np.array_equal(one.rows, other.rows) and np.array_equal(one.ends, other.ends)
+def test_the_number_of_decoders_changes_nothing(make: Make, tmp_path: Path) -> None:
+    many = make(picture_zip(tmp_path / "a.zip", count=9))
+    with ProcessPool(1) as alone:
+        one = decode_file(SourceFile(tmp_path / "a.zip", "a.zip"), LINES, tmp_path / "elsewhere", alone)
+    assert np.array_equal(one.rows, many.rows) and np.array_equal(one.ends, many.ends)
 
 
-def test_the_making_of_a_shard_can_be_stopped(make: Make, tmp_path: Path) -> None:
+def test_the_making_of_a_shard_can_be_stopped(make: Make, tmp_path: Path, decoders: ProcessPool) -> None:
     source = picture_zip(tmp_path / "a.zip", count=9)
     calls: list[int] = []
 
@@ -57,26 +63,32 @@ def test_the_making_of_a_shard_can_be_stopped(make: Make, tmp_path: Path) -> Non
             raise Stopped("cancel")
 
     with pytest.raises(Stopped):
-        decode_file(SourceFile(source, "a.zip"), LINES, tmp_path / "cache", 2, check)
+        decode_file(SourceFile(source, "a.zip"), LINES, tmp_path / "cache", decoders, check)
     assert len(make(source)) == 9
 
 
-def test_what_waits_to_be_decoded_is_dropped_when_it_is_stopped(tmp_path: Path) -> None:
-    begun: list[int] = []
-
-    def slow(data: bytes) -> np.ndarray:
-        begun.append(len(data))
-        if len(begun) > 1:
-            time.sleep(0.3)  # by then it has been stopped
-        return lines(data)
-
+def test_decoding_ends_at_once_when_it_is_stopped(tmp_path: Path) -> None:
     def check() -> None:
         raise Stopped("cancel")
 
     source = picture_zip(tmp_path / "a.zip", count=9)
-    with pytest.raises(Stopped):
-        decode_file(SourceFile(source, "a.zip"), replace(LINES, decode=slow), tmp_path / "cache", 1, check)
-    assert len(begun) <= 2
+    with ProcessPool(1) as decoders:
+        stuck = replace(LINES, decode=after_the_first(tmp_path, hang))
+        with pytest.raises(Stopped):
+            decode_file(SourceFile(source, "a.zip"), stuck, tmp_path / "cache", decoders, check)
+        assert decoders.submit(os.getpid).result(WAIT)
+
+
+@pytest.mark.parametrize(("fault", "message"), [(crash, "SIGSEGV"), (swell, "MiB of memory")])
+def test_a_file_that_ends_its_decoder_is_left_out_and_reported(
+    make: Make, tmp_path: Path, fault: Callable[[], None], message: str
+) -> None:
+    with ProcessPool(1, ProcessLimits(memory_bytes=512 * MIB, seconds=1)) as decoders:
+        faulty = replace(LINES, decode=after_the_first(tmp_path, fault))
+        shard = make(picture_zip(tmp_path / "a.zip", count=2), faulty, decoders)
+    skipped = shard.report.skipped[Reason.BROKEN]
+    assert (len(shard), shard.report.usable, skipped.count) == (1, 1, 1)
+    assert message in str(skipped.examples)
 
 
 def test_what_is_broken_is_counted_also_when_it_comes_from_the_cache(make: Make, tmp_path: Path) -> None:
@@ -95,7 +107,7 @@ def test_an_archive_without_anything_usable_is_refused(make: Make, tmp_path: Pat
 
 def test_other_settings_are_another_shard(make: Make, tmp_path: Path) -> None:
     source = picture_zip(tmp_path / "a.zip", count=2)
-    other = Decoding(Modality.IMAGE, "twice", (2, 3), "float32", lambda data: decode_image(data)[:1, :2])
+    other = Decoding(Modality.IMAGE, "twice", (2, 3), "float32", narrow)
     assert make(source)[0].shape != make(source, decoding=other)[0].shape
 
 

@@ -16,7 +16,8 @@ from app.objectives.embedding import EmbedItem
 from app.objectives.reconstruction import ReconstructItem
 from app.objectives.video.load import load_video
 from app.recipes import METHODS
-from app.training import video
+from app.recipes.video import MAX_CLIPS
+from app.training import media_decoding
 from app.training.job import SourceFile, TrainingJob
 from app.training.run import run
 from app.types import Task
@@ -120,8 +121,8 @@ def test_the_clips_of_a_video_fit_into_memory(tmp_path: Path, monkeypatch: pytes
     clip, many = reader.num_frames * 32 * 32 * 3, mp4(count=8 * reader.num_frames * reader.stride)
     names, taken = [], []
     for room in (100 * clip, 3 * clip, clip // 2):
-        monkeypatch.setattr(video, "DEFAULT_LIMITS", replace(DEFAULT_LIMITS, max_clip_bytes=room))
-        decoding = video._decoding(reader, 32, None)
+        monkeypatch.setattr(media_decoding, "DEFAULT_LIMITS", replace(DEFAULT_LIMITS, max_clip_bytes=room))
+        decoding = media_decoding.video_decoding(reader, 32, None, MAX_CLIPS)
         names.append(decoding.name)
         taken.append(len(decoding.decode(many)) // reader.num_frames)
     assert taken == [8, 3, 1]

@@ -10,6 +10,7 @@ from app.store.importer import import_model
 from app.store.store import ModelStore
 from tests.fakes.browser import ARGUMENTS, Visit, find_browser, new_context
 from tests.fakes.cloze import Server
+from tests.fakes.pools import _pools, servers_share_processes  # noqa: F401
 from tests.fakes.tiny_models import tiny_bert_folder
 
 

@@ -1,8 +1,10 @@
 """Pretraining jobs, under Cloze's own path and under the one that OpenAI's client knows.
 
-The handlers are plain functions: they wait for Redis and the disk, so they run on threads.
+Most handlers are plain functions: they wait for Redis and the disk, so they run on threads. Those that read files
+have child processes do it, and wait for them on the event loop.
 """
 
+import asyncio
 import re
 from typing import Annotated
 
@@ -10,6 +12,7 @@ from fastapi import APIRouter, Body, Header, Query, Request
 
 from app.api.body import StrictJsonRoute
 from app.api.deps import FilesDep, JobsDep, ServicesDep
+from app.api.disconnect import while_connected
 from app.api.job_specs import build_spec
 from app.api.schemas.jobs import (
     EXAMPLES,
@@ -31,7 +34,8 @@ After = Annotated[str | None, Query(description="The last id of the page before"
 Limit = Annotated[int, Query(ge=1, le=1000)]
 
 
-def create_job(
+async def create_job(
+    request: Request,
     body: Annotated[JobRequest, Body(openapi_examples=EXAMPLES)],
     services: ServicesDep,
     jobs: JobsDep,
@@ -42,17 +46,24 @@ def create_job(
 
     Sent again with the same `Idempotency-Key`, it answers with the first job.
     """
-    if idempotency_key and (earlier := jobs.created_under(idempotency_key, body.model_dump(exclude_unset=True))):
-        return answer(jobs, earlier)
-    spec = build_spec(body, services, jobs, files)
-    return answer(jobs, jobs.create(spec, idempotency_key, priority=body.priority))
+    if idempotency_key:
+        sent = body.model_dump(exclude_unset=True)
+        if earlier := await asyncio.to_thread(jobs.created_under, idempotency_key, sent):
+            return await asyncio.to_thread(answer, jobs, earlier)
+    spec = await while_connected(request, build_spec(body, services, jobs, files))
+    job = await asyncio.to_thread(jobs.create, spec, idempotency_key, priority=body.priority)
+    return await asyncio.to_thread(answer, jobs, job)
 
 
-def validate_job(
-    body: Annotated[JobRequest, Body(openapi_examples=EXAMPLES)], services: ServicesDep, jobs: JobsDep, files: FilesDep
+async def validate_job(
+    request: Request,
+    body: Annotated[JobRequest, Body(openapi_examples=EXAMPLES)],
+    services: ServicesDep,
+    jobs: JobsDep,
+    files: FilesDep,
 ) -> ValidationObject:
     """Everything that creating the job would do, but for queueing it: the same errors, and an estimate."""
-    return validation_object(build_spec(body, services, jobs, files))
+    return validation_object(await while_connected(request, build_spec(body, services, jobs, files)))
 
 
 def list_jobs(request: Request, jobs: JobsDep, after: After = None, limit: Limit = 20) -> JobList:

@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
-from transformers.audio_utils import mel_filter_bank, window_function
 
 Floats = NDArray[np.float32]
 Spectrum = NDArray[np.complex64]
@@ -32,6 +32,10 @@ class MelSettings:
     f_min: float
     f_max: float
 
+    def __getstate__(self) -> dict[str, Any]:
+        """With the tables: to make them, a child process would import transformers, which takes a second."""
+        return {**vars(self), "window": self.window, "filters": self.filters}
+
     @property
     def frame_seconds(self) -> float:
         return self.hop_length / self.sample_rate
@@ -43,12 +47,16 @@ class MelSettings:
     @cached_property
     def window(self) -> Floats:
         """[n_fft]; scaled so that a sine of full scale has a power of 1."""
+        from transformers.audio_utils import window_function
+
         window = window_function(self.win_length, "hann", frame_length=self.n_fft)
         return np.asarray(window * (2 / window.sum()), np.float32)
 
     @cached_property
     def filters(self) -> Floats:
         """[n_fft // 2 + 1, n_mels]"""
+        from transformers.audio_utils import mel_filter_bank
+
         bank = mel_filter_bank(self.n_fft // 2 + 1, self.n_mels, self.f_min, self.f_max, self.sample_rate)
         return np.asarray(bank, np.float32)
 

@@ -15,7 +15,7 @@ from app.media.panels import spectrogram_panels
 from app.objectives.audio.mel import CEILING, FLOOR, Floats, MelSettings
 from app.objectives.audio.sound import Sound
 from app.objectives.model_files import read_json
-from app.objectives.patch.model import Given
+from app.objectives.patch.given import Given
 from app.objectives.patches import PatchGrid
 from app.objectives.reconstruction import MaskRequest, touched
 

@@ -13,7 +13,7 @@ from app.errors import InvalidValue
 from app.media.images import Pixels, decode_image, encode_png
 from app.media.panels import image_panels
 from app.objectives.patch.framing import FILE, Framing, Source, read_processor, resize
-from app.objectives.patch.model import Given
+from app.objectives.patch.given import Given
 from app.objectives.patches import PatchGrid
 from app.objectives.reconstruction import MaskRequest
 

@@ -1,7 +1,8 @@
 """Embeddings of media: one vector an item, or one a patch."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -12,7 +13,8 @@ from torch import Tensor
 from app.errors import AppError, InvalidValue
 from app.objectives.base import Prepared
 from app.objectives.embedding import EmbedItem, EmbedResult
-from app.objectives.patch.model import Given, PatchModel, Reader
+from app.objectives.patch.given import Given, read_windows
+from app.objectives.patch.model import PatchModel, Reader
 from app.objectives.patch.space import PatchSpace
 from app.types import Modality, Pooling, Task
 
@@ -42,6 +44,9 @@ class Embed:
         return EmbedItem(self._reader.example())
 
     def prepare(self, item: EmbedItem) -> Prepared:
+        return self.prepare_decoded(item, self.decoding(item)())
+
+    def decoding(self, item: EmbedItem) -> Callable[[], Given]:
         if not isinstance(item.input, bytes):
             raise InvalidValue(
                 f"this model embeds {self._modality}, not text: send a file as a data URI (data:…;base64,…)",
@@ -53,10 +58,11 @@ class Embed:
             )
         if item.pooling is Pooling.CLS and not self._model.class_tokens:
             raise InvalidValue("this model has no class token; pooling can be mean or max", param="pooling")
-        # Without what only the rendering of an answer needs, such as a sound's samples, which outweigh its windows.
-        given = replace(self._reader.read(item.input), info=None)
-        tokens = len(given.windows) * (self._model.class_tokens + self._space.grid.count)
-        return Prepared(given.windows, cost=tokens, key=Task.EMBED, info=(item, given))
+        return partial(read_windows, self._reader, item.input)
+
+    def prepare_decoded(self, item: EmbedItem, decoded: Given) -> Prepared:
+        tokens = len(decoded.windows) * (self._model.class_tokens + self._space.grid.count)
+        return Prepared(decoded.windows, cost=tokens, key=Task.EMBED, info=(item, decoded))
 
     def collate(self, batch: Sequence[Prepared]) -> EmbedBatch:
         pixels = self._space.normalise(np.concatenate([p.features for p in batch]))

@@ -1,8 +1,7 @@
 """What an architecture and a modality bring, for everything in this package to work with."""
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 import torch
@@ -10,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from app.objectives.patch.given import Given
 from app.objectives.patches import PatchGrid
 from app.objectives.reconstruction import MaskRequest
 
@@ -43,28 +43,11 @@ class PatchModel(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class Given:
-    """An item as a model sees it: windows [W, *sizes, C] float32 in [0, 1], of which most items have one.
-
-    length: how much of the joined windows' first axis is the item; what comes after it is padding. None: all.
-    times: (start, end) of each window in seconds, where the item has a duration.
-    """
-
-    windows: NDArray[np.float32]
-    info: Any = None  # what `place` and the rendering of the answer need to know of the item
-    length: int | None = None
-    times: tuple[tuple[float, float], ...] | None = None
-
-    def rows(self, grid: PatchGrid) -> list[int]:
-        """Of each window, the patches along the first axis that hold something of the item."""
-        size, total = grid.sizes[0], len(self.windows) * grid.sizes[0]
-        rest = (total if self.length is None else self.length) - np.arange(len(self.windows)) * size
-        return [grid.rows(int(each)) for each in np.clip(rest, 0, size)]
-
-
 class Reader(Protocol):
-    """A modality's way from a file to windows. Thread-safe; raises AppErrors for the file's own faults."""
+    """A modality's way from a file to windows. Thread-safe; raises AppErrors for the file's own faults.
+
+    It is pickled, with what `read` needs, and reads in processes without torch.
+    """
 
     def read(self, content: bytes) -> Given: ...
 

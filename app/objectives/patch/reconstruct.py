@@ -1,8 +1,9 @@
 """Reconstruction: what a model makes of an item of which it sees only a part."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -12,7 +13,8 @@ from torch import Tensor
 
 from app.errors import AppError
 from app.objectives.base import Prepared
-from app.objectives.patch.model import Given, PatchModel, Reader
+from app.objectives.patch.given import Given
+from app.objectives.patch.model import PatchModel, Reader
 from app.objectives.patch.space import PatchSpace, decibels
 from app.objectives.patches import psnr
 from app.objectives.reconstruction import (
@@ -53,11 +55,18 @@ class Reconstruct:
         return ReconstructItem(self._reader.example())
 
     def prepare(self, item: ReconstructItem) -> Prepared:
-        given = self._reader.read(item.content)
-        masks = self._hidden(item, given)
-        hide_padding(masks, given.rows(self._space.grid), self._masks)
-        hidden = masks.reshape(len(given.windows), -1)
-        return Prepared(ReconstructFeatures(given.windows, hidden), cost=hidden.size, key=Task.RECONSTRUCT, info=given)
+        return self.prepare_decoded(item, self.decoding(item)())
+
+    def decoding(self, item: ReconstructItem) -> Callable[[], Given]:
+        return partial(self._reader.read, item.content)
+
+    def prepare_decoded(self, item: ReconstructItem, decoded: Given) -> Prepared:
+        masks = self._hidden(item, decoded)
+        hide_padding(masks, decoded.rows(self._space.grid), self._masks)
+        hidden = masks.reshape(len(decoded.windows), -1)
+        return Prepared(
+            ReconstructFeatures(decoded.windows, hidden), cost=hidden.size, key=Task.RECONSTRUCT, info=decoded
+        )
 
     def _hidden(self, item: ReconstructItem, given: Given) -> NDArray[np.bool_]:
         """[W, *grid]"""

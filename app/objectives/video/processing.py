@@ -15,7 +15,7 @@ from app.media.images import Pixels
 from app.media.panels import clip_panels
 from app.media.video import encode_mp4, open_video
 from app.objectives.patch.framing import FILE, Framing, Source, read_processor, resize
-from app.objectives.patch.model import Given
+from app.objectives.patch.given import Given
 from app.objectives.patches import PatchGrid
 from app.objectives.reconstruction import MaskRequest, touched
 

@@ -1,0 +1,123 @@
+"""What runs in a child process of a `ProcessPool`: it answers one call after another, within limits."""
+
+import contextlib
+import ctypes
+import math
+import os
+import resource
+import signal
+import socket
+import sys
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from app.errors import AppError, InvalidData, TooLarge
+from app.system import messages
+from app.system.child import die_with_parent
+
+MIB = 1024 * 1024
+_KEPT = 128 * MIB  # private memory between calls; beyond it, what is free is given back
+_OOM_SCORE = 500  # of 1000: where the machine's memory runs out, the kernel ends this process before its parent
+
+
+@dataclass(frozen=True)
+class ProcessLimits:
+    """What one process of a pool may take.
+
+    memory_bytes: private memory (RLIMIT_DATA). seconds: processor time of one call; whatever the load of the
+    machine, the same file ends in the same way. niceness: added to the parent's.
+    """
+
+    memory_bytes: int = 2048 * MIB
+    seconds: float = 120.0
+    niceness: int = 0
+
+
+class Answer(NamedTuple):
+    """value: the result, or an AppError. last: the process ends after it."""
+
+    value: Any
+    failed: bool = False
+    last: bool = False
+
+
+def serve(descriptor: int, parent_pid: int, limits: ProcessLimits) -> None:
+    """Answers calls until the parent closes the connection. `descriptor` is a connected socket."""
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signum, signal.SIG_IGN)  # the parent says when to stop
+    die_with_parent(parent_pid)
+    _limit(limits)
+    with socket.socket(fileno=descriptor) as connection, contextlib.suppress(EOFError, ConnectionError):
+        messages.send(connection, Answer(None))  # ready
+        while not _answer_one(connection, limits):
+            pass
+
+
+def _limit(limits: ProcessLimits) -> None:
+    os.nice(limits.niceness)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if sys.platform == "linux":
+        resource.setrlimit(resource.RLIMIT_DATA, (limits.memory_bytes, limits.memory_bytes))
+        with contextlib.suppress(OSError):
+            Path("/proc/self/oom_score_adj").write_text(str(_OOM_SCORE))
+
+
+def _answer_one(connection: socket.socket, limits: ProcessLimits) -> bool:
+    """Whether it was the last one."""
+    try:
+        function = messages.receive(connection)
+        answer = _call(function, limits)
+        del function
+        parts = messages.pack(answer)
+    except MemoryError:
+        answer = Answer(_out_of_memory(limits), failed=True, last=True)
+        parts = messages.pack(answer)
+    messages.send_packed(connection, parts)
+    return answer.last
+
+
+def _call(function: Callable[[], Any], limits: ProcessLimits) -> Answer:
+    _allow_seconds(limits.seconds)
+    try:
+        value, failed = function(), False
+    except AppError as error:
+        value, failed = error.with_traceback(None), True
+        value.__cause__ = value.__context__ = None
+    except MemoryError:
+        raise
+    except Exception:
+        # A reader stumbled over a file in a way that nobody foresaw: the log says how.
+        traceback.print_exc()
+        value, failed = InvalidData("the file cannot be read: it is damaged, or of a form that is not supported"), True
+    if _memory() > _KEPT:
+        _trim()
+    return Answer(value, failed, last=_memory() > limits.memory_bytes // 2)
+
+
+def _out_of_memory(limits: ProcessLimits) -> TooLarge:
+    return TooLarge(f"reading the file takes more than the {limits.memory_bytes // MIB} MiB of memory that are allowed")
+
+
+def _allow_seconds(seconds: float) -> None:
+    """Lets the kernel end this process (SIGXCPU) once it has used so much more processor time."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    resource.setrlimit(
+        resource.RLIMIT_CPU, (math.ceil(used.ru_utime + used.ru_stime + seconds), resource.RLIM_INFINITY)
+    )
+
+
+def _trim() -> None:
+    """Gives freed memory back to the kernel, where the C library can."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc only
+    if trim is not None:
+        trim(0)
+
+
+def _memory() -> int:
+    """Bytes of private memory that the process holds between calls, as RLIMIT_DATA counts them."""
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        return int(Path("/proc/self/statm").read_text().split()[5]) * resource.getpagesize()
+    return 0

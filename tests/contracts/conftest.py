@@ -1,0 +1,3 @@
+"""What the contract suite shares."""
+
+from tests.fakes.pools import _pools, runs_share_processes  # noqa: F401
