@@ -24,14 +24,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.errors import AppError, InvalidData
-from app.media.reports import Reason, Report, Skipped
+from app.media.reports import Report, Skipped
 from app.media.samples import Sample, read_samples
 from app.training.cache import hold
 from app.training.job import SourceFile
 from app.training.order import Stream, generator
 from app.types import Modality
 
-SHARD_FORMAT = 1
+SHARD_FORMAT = 2
 AHEAD = 4  # files that wait for each decoding thread
 
 Rows = NDArray[Any]
@@ -162,8 +162,7 @@ def _open(folder: Path, lock: IO[bytes]) -> MediaShard:
     dtype = np.dtype(meta["dtype"])
     empty = shape[0] == 0  # nothing cannot be mapped
     rows = np.zeros(shape, dtype) if empty else np.memmap(folder / "rows.bin", dtype=dtype, mode="r", shape=shape)
-    skipped = {Reason(reason): Skipped(**entry) for reason, entry in meta["report"]["skipped"].items()}
-    return MediaShard(rows, ends, Report(meta["report"]["usable"], skipped), lock)
+    return MediaShard(rows, ends, Report.from_dict(meta["report"]), lock)
 
 
 def _write(folder: Path, file: SourceFile, decoding: Decoding, threads: int, check: Callable[[], None]) -> None:
