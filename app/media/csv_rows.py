@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from typing import IO
 
 from app.errors import InvalidData
-from app.media.reports import Reason
 from app.media.sources import Source, shorten
 from app.media.text import MAX_ROW, open_text, too_long
 
@@ -22,7 +21,7 @@ def read_csv(stream: IO[bytes], source: Source) -> Iterator[str]:
     index = _index(header, source)
     while (row := _next(rows, lines)) is not None:
         if not row:
-            source.report.skip(Reason.EMPTY, lines.place())
+            source.row("", lines.place())
         elif len(row) != len(header):
             raise InvalidData(f"{lines.place()}: expected {len(header)} fields, found {len(row)}")
         else:

@@ -130,7 +130,9 @@ def _read_txt(stream: IO[bytes], source: Source) -> Iterator[str]:
     paragraph: list[str] = []
     size = 0
     for _, line in read_lines(stream, source):
-        if not (empty := not line.strip()):
+        if empty := not line.strip():
+            source.budget.spend(0, rows=1)
+        else:
             paragraph.append(line)
             size += len(line)
         if paragraph and (empty or size >= MAX_PARAGRAPH):

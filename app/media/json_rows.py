@@ -1,18 +1,19 @@
 """Documents of .jsonl, an object or a string a line, and .json, an array of them."""
 
 import json
+import re
 from collections.abc import Iterator
 from json.decoder import scanstring  # type: ignore[attr-defined]  # the stubs lack it
 from typing import IO
 
 from app.errors import InvalidData
-from app.media.reports import Reason
 from app.media.sources import Source, explain, shorten
 from app.media.text import MAX_ROW, open_text, read_lines, too_long
 
 MAX_ELEMENTS = 250_000  # commas and brackets of a row: as many lists take 0.1 s and 20 MB
 PIECE = 64 * 1024  # characters of an array that are read at once
 _LONGEST_WORD = 16  # above the characters of "-Infinity", the longest piece of JSON besides strings and numbers
+_SPACES = re.compile(r"[ \t\r\n]*+")
 _DECODER = json.JSONDecoder()
 _NAMES = {dict: "an object", list: "a list", str: "a string", bool: "true or false", type(None): "null"}
 
@@ -21,7 +22,7 @@ def read_jsonl(stream: IO[bytes], source: Source) -> Iterator[str]:
     for number, line in read_lines(stream, source):
         where = f"{source.name}, line {number}"
         if not line.strip():
-            source.report.skip(Reason.EMPTY, where)
+            source.row("", where)
             continue
         check_elements(line, 0, where)
         try:
@@ -117,10 +118,9 @@ class _JsonArray:
     def _peek(self) -> str:
         """The next character that is no space, which it moves to; none at the end."""
         while True:
-            while self._at < len(self._buffer):
-                if (character := self._buffer[self._at]) not in " \t\r\n":
-                    return character
-                self._at += 1
+            self._at = _SPACES.match(self._buffer, self._at).end()  # type: ignore[union-attr]  # it always matches
+            if self._at < len(self._buffer):
+                return self._buffer[self._at]
             if not self._read_on(PIECE):
                 return ""
 

@@ -9,7 +9,7 @@ from app.errors import InvalidData
 from app.media.documents import read_open
 from app.media.limits import MIB
 from app.media.reports import Report
-from app.media.sources import LOOK_SECONDS, Exhausted, megabytes, reading
+from app.media.sources import LOOK_SECONDS, ROW_COST, Exhausted, megabytes, reading
 
 MAX_BYTES = 2_000_000  # of text; from an .xz they take some 30 ms
 MAX_UNPACKED = 16 * MIB  # of the file, whatever is in it
@@ -67,7 +67,8 @@ def _no_text(filename: str, whole: bool, report: Report) -> str:
     left_out = f"; left out: {report.summary()}" if report.skipped else ""
     if whole:
         return f"{filename}: holds no text{left_out}"
-    return f"{filename}: no text in its first {megabytes(MAX_UNPACKED)} or {LOOK_SECONDS:.0f} seconds{left_out}"
+    bounds = f"{megabytes(MAX_UNPACKED)}, {MAX_UNPACKED // ROW_COST:,} rows or {LOOK_SECONDS:.0f} seconds"
+    return f"{filename}: no text at its beginning, of which at most {bounds} are read before a job starts{left_out}"
 
 
 def _share(path: Path, filename: str, read: int, report: Report) -> float:

@@ -11,6 +11,7 @@ from app.media.limits import MIB
 from app.media.reports import Reason, Report
 
 LOOK_SECONDS = 5.0
+ROW_COST = 64  # bytes of a look that each row or empty line takes: 16 MiB are at most 262,144 of them
 SHOWN = 200  # characters of a name or a library's message
 
 
@@ -32,13 +33,13 @@ class Budget:
         self._filename, self._left, self._look = filename, total, look
         self._deadline = time.monotonic() + LOOK_SECONDS
 
-    def spend(self, count: int) -> None:
-        """Raises TooLarge beyond the total, and Exhausted beyond a look's bound."""
+    def spend(self, count: int, rows: int = 0) -> None:
+        """Counts bytes, and rows or empty lines. Raises TooLarge beyond the total, Exhausted beyond a look's bound."""
         self._left -= count
         if self._left < 0:
             raise TooLarge(f"{self._filename}: unpacks to far more than its own size; pack it less tightly")
         if self._look is not None:
-            self._look -= count
+            self._look -= count + rows * ROW_COST
             if self._look < 0 or time.monotonic() > self._deadline:
                 raise Exhausted
 
@@ -61,6 +62,7 @@ class Source:
 
     def row(self, text: str | None, where: str) -> str:
         """The text of a row; "" where it is null or empty, which is reported."""
+        self.budget.spend(0, rows=1)
         if text is None:
             self.report.skip(Reason.NULL, where)
         elif not text or text.isspace():

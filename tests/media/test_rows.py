@@ -295,7 +295,7 @@ def test_a_look_ends_whatever_it_finds(
     path = tmp_path / "content"
     head = b"text\n" if name == "a.csv" else b""
     path.write_bytes(gzip.compress(head + content * 1_000_000))
-    with pytest.raises(InvalidData, match=f"{name}.gz: no text in its first"):
+    with pytest.raises(InvalidData, match=f"{name}.gz: no text at its beginning"):
         sample_documents(path, f"{name}.gz", "text")
 
 
@@ -311,7 +311,7 @@ def test_a_look_ends_with_its_time(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(sources, "LOOK_SECONDS", -1.0)
     path = tmp_path / "content"
     path.write_bytes(b"lion\n\n" * 10)
-    with pytest.raises(InvalidData, match="no text in its first"):
+    with pytest.raises(InvalidData, match="no text at its beginning"):
         sample_documents(path, "a.txt", "text")
 
 
