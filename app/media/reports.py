@@ -1,11 +1,13 @@
-"""What became of the files of a data set: how many are usable, and why others are not."""
+"""What became of the files and rows of a data set: how many are usable, and why others are not."""
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any, Self
 
 from app.errors import InvalidData
 
 EXAMPLES = 5
+MAX_NAME = 200  # characters of a file's name
 
 
 class Reason(StrEnum):
@@ -19,6 +21,9 @@ class Reason(StrEnum):
     UNSAFE_NAME = "a name that leaves its folder"
     TOO_LARGE = "too large"
     ENCRYPTED = "encrypted"
+    BESIDE = "beside a sample"  # labels and notes, as WebDataset has them
+    EMPTY = "empty"  # rows, and lines between them
+    NULL = "null"  # rows
 
 
 FAULTY = {Reason.BROKEN, Reason.TOO_LARGE, Reason.ENCRYPTED}  # meant to be data, but no use
@@ -36,13 +41,24 @@ class Report:
 
     usable: int = 0
     skipped: dict[Reason, Skipped] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)  # what else a user should know, a sentence each
+
+    @classmethod
+    def from_dict(cls, stored: dict[str, Any]) -> Self:
+        """The report that `dataclasses.asdict` was given."""
+        skipped = {Reason(reason): Skipped(**entry) for reason, entry in stored["skipped"].items()}
+        return cls(stored["usable"], skipped, stored["notes"])
 
     def skip(self, reason: Reason, name: str, message: str = "") -> None:
         """Counts a file that is left out."""
         entry = self.skipped.setdefault(reason, Skipped())
         entry.count += 1
         if len(entry.examples) < EXAMPLES:
+            name = name if len(name) <= MAX_NAME else name[: MAX_NAME - 1] + "…"
             entry.examples.append(f"{name}: {message}" if message else name)
+
+    def note(self, sentence: str) -> None:
+        self.notes.append(sentence)
 
     def broken(self, name: str, message: str) -> None:
         """Takes a file back that was counted as usable and could not be decoded."""

@@ -10,17 +10,19 @@ from app.media.lengths import LENGTHS, Length
 from app.media.limits import DEFAULT_LIMITS, MIB, Limits
 from app.media.reports import Reason, Report
 from app.media.sniff import ACCEPTED, ARTICLES, Kind, describe, sniff
+from app.media.sources import Exhausted
 from app.types import Modality
 
 MAX_GROUP = 16
 LOOKED_AT = 1000  # files of an archive
 LOOKED_AT_BYTES = 64 * MIB  # of them, once one is usable
+MOST_UNPACKED = 512 * MIB  # of an archive, whatever is in it: a usable file may be half as large
 MEASURED = 100  # items whose length is looked up
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One media file, and what WebDataset puts beside it: files of the same key, by their endings.
+    """One media file, and what WebDataset puts beside it: files that share its name up to its last dot.
 
     Of `train/000123.jpg` and `train/000123.cls` the key is `train/000123` and `beside` is {"cls": b"7"}.
     """
@@ -53,41 +55,56 @@ def read_samples(
     of the archive, the same each time. Raises InvalidData and TooLarge for the archive itself.
     """
     for key, group in _groups(read_members(path, filename, report=report, limits=limits), limits):
-        media: list[tuple[Member, Kind | None]] = []
+        media: list[Member] = []
         others: list[tuple[Member, Kind | None]] = []
         for member in group:
             kind = sniff(member.data)
-            (media if kind is not None and kind.modality == modality else others).append((member, kind))
-        beside = {_ending(member.name): member.data for member, _ in others}
-        for member, _ in media:
+            if kind is not None and kind.modality == modality:
+                media.append(member)
+            else:
+                others.append((member, kind))
+        stems = [_stem(member.name) for member in media]
+        for member, kind in others:
+            if kind is None and any(member.name.startswith(stem) for stem in stems):
+                report.skip(Reason.BESIDE, member.name)
+            else:
+                report.skip(Reason.OTHER_KIND, member.name, describe(member.data, kind))
+        for member, stem in zip(media, stems, strict=True):
+            beside = {o.name[len(stem) :]: o.data for o, _ in others if o.name.startswith(stem)}
             report.usable += 1
             yield Sample(key, member.name, member.data, beside)
-        if not media:
-            for member, kind in others:
-                report.skip(Reason.OTHER_KIND, member.name, describe(member.data, kind))
 
 
 def check_samples(path: Path, filename: str, modality: Modality, *, limits: Limits = DEFAULT_LIMITS) -> MediaSample:
     """The light look before a job is queued: raises InvalidData where nothing near the beginning is of use.
 
-    It ends with LOOKED_AT files or LOOKED_AT_BYTES. The share is that of a zip's entries, or of a tar's bytes.
+    It ends with LOOKED_AT files, LOOKED_AT_BYTES of them, or MOST_UNPACKED of the archive. The share is that of
+    a zip's entries, or of a tar's bytes.
     """
     report, lengths, size, share = Report(), list[Length](), 0, 1.0
-    for number, member in enumerate(read_members(path, filename, report=report, limits=limits), 1):
-        size += len(member.data)
-        try:
-            if length := _look(member, modality, len(lengths) < MEASURED, report, limits):
-                lengths.append(length)
-        except AppError as e:
-            report.skip(Reason.BROKEN, member.name, e.message)
-        if number == LOOKED_AT or (report.usable and size >= LOOKED_AT_BYTES):
+    nothing = "an empty archive"
+    try:
+        for number, member in enumerate(
+            read_members(path, filename, report=report, limits=limits, look=MOST_UNPACKED), 1
+        ):
+            size += len(member.data)
             share = member.share
-            break
+            try:
+                if length := _look(member, modality, len(lengths) < MEASURED, report, limits):
+                    lengths.append(length)
+            except AppError as e:
+                report.skip(Reason.BROKEN, member.name, e.message)
+            if number == LOOKED_AT or (report.usable and size >= LOOKED_AT_BYTES):
+                break
+        else:
+            share = 1.0
+    except Exhausted:
+        nothing = "no file near its beginning"
     if report.usable:
         return MediaSample(report.usable, share, tuple(lengths))
     raise InvalidData(
         f"{filename}: expected {ARTICLES[modality]} ({', '.join(ACCEPTED[modality])}) or an archive (.zip, .tar,"
-        f" .tar.gz, .tar.xz, .tar.zst) of such files; found {report.summary() or 'an empty archive'}"
+        f" .tar.gz, .tar.xz, .tar.zst) of such files; found {report.summary() or nothing}"
     )
 
 
@@ -126,5 +143,7 @@ def _key(name: str) -> str:
     return folder + slash + last.partition(".")[0]
 
 
-def _ending(name: str) -> str:
-    return name.rpartition("/")[2].partition(".")[2]
+def _stem(name: str) -> str:
+    """The name up to its last dot, which is part of it."""
+    folder, slash, last = name.rpartition("/")
+    return folder + slash + (last.rpartition(".")[0] or last) + "."

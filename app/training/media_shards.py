@@ -24,8 +24,13 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
+<<<<<<< HEAD
 from app.errors import InvalidData, TooLarge
 from app.media.reports import Reason, Report, Skipped
+=======
+from app.errors import AppError, InvalidData
+from app.media.reports import Report, Skipped
+>>>>>>> textdata
 from app.media.samples import Sample, read_samples
 from app.system.process_pool import ProcessPool
 from app.training.cache import hold
@@ -33,8 +38,29 @@ from app.training.job import SourceFile
 from app.training.media_decoding import Decoding, Rows
 from app.training.order import Stream, generator
 
+<<<<<<< HEAD
 SHARD_FORMAT = 1
 AHEAD = 4  # files that wait for each decoder
+=======
+SHARD_FORMAT = 2
+AHEAD = 4  # files that wait for each decoding thread
+
+Rows = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """How items become rows: bytes → [n, *shape] of `dtype`, n > 0; raises AppErrors for what is broken.
+
+    `name` tells apart all settings that the result depends on. `decode` is called from several threads.
+    """
+
+    modality: Modality
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    decode: Callable[[bytes], Rows]
+>>>>>>> textdata
 
 
 @dataclass(frozen=True)
@@ -153,8 +179,7 @@ def _open(folder: Path, lock: IO[bytes]) -> MediaShard:
     dtype = np.dtype(meta["dtype"])
     empty = shape[0] == 0  # nothing cannot be mapped
     rows = np.zeros(shape, dtype) if empty else np.memmap(folder / "rows.bin", dtype=dtype, mode="r", shape=shape)
-    skipped = {Reason(reason): Skipped(**entry) for reason, entry in meta["report"]["skipped"].items()}
-    return MediaShard(rows, ends, Report(meta["report"]["usable"], skipped), lock)
+    return MediaShard(rows, ends, Report.from_dict(meta["report"]), lock)
 
 
 def _write(

@@ -7,7 +7,7 @@ and the tokenizer. It holds
     ends.bin         [documents] int64, where each document ends in tokens.bin
     characters.bin   [documents] int64, how long each document is
     hashes.bin       [documents] uint64, of each document's normalised text
-    shard.json       counts
+    shard.json       counts, and which rows and files were left out
 
 All grow at their ends only, and while they do, progress.json says how far they are good. So a process
 that is killed costs no more than the text since it was last written.
@@ -21,7 +21,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
@@ -30,14 +30,16 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerBase
 
-from app.media.documents import COMPRESSIONS, read_open
+from app.media.compression import COMPRESSIONS
+from app.media.documents import read_open
+from app.media.reports import Report
 from app.training.cache import begun, hold
 from app.training.encoding import Encoded, make_encoder
 from app.training.encoding_process import EncodingProcesses
 from app.training.hooks import Killed, Stopped
 from app.training.job import SourceFile
 
-SHARD_FORMAT = 4
+SHARD_FORMAT = 5
 BATCH_CHARS = 2_000_000  # text that is worked on at once, which takes some 60 MB
 SAVED_CHARS = 64_000_000  # text after which what there is becomes good
 ALONE = 16  # batches after which processes are worth starting
@@ -56,6 +58,7 @@ class Shard:
     characters: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))  # [D]
     hashes: NDArray[np.uint64] = field(default_factory=lambda: np.zeros(0, np.uint64))  # [D]
     lock: IO[bytes] | None = None  # while it is open, the cache keeps the shard
+    report: Report = field(default_factory=Report)
 
     @property
     def starts(self) -> NDArray[np.int64]:
@@ -78,14 +81,15 @@ def tokenize_file(
     folder = cache_dir / "tokens" / _key(file, column, tokenizer)
 
     def make(aside: Path) -> None:
+        report = Report()
         with file.path.open("rb") as content:
-            documents = read_open(content, file.filename, column)
+            documents = read_open(content, file.filename, column, report=report)
 
             def heard() -> None:
                 # Who has read it all may have closed it.
                 listen(file.path.stat().st_size if content.closed else content.tell())
 
-            _write_shard(aside, documents, tokenizer, threads, heard)
+            _write_shard(aside, documents, report, tokenizer, threads, heard)
 
     return _open_shard(folder, hold(folder, make, lambda: listen(None)))
 
@@ -115,17 +119,19 @@ def _open_shard(folder: Path, lock: IO[bytes]) -> Shard:
     empty = meta["tokens"] == 0  # nothing cannot be mapped
     tokens = np.zeros(0, dtype) if empty else np.memmap(folder / "tokens.bin", dtype=dtype, mode="r")
     ends, characters = (np.fromfile(folder / f"{name}.bin", np.int64) for name in ("ends", "characters"))
-    return Shard(tokens, ends, characters, np.fromfile(folder / "hashes.bin", np.uint64), lock)
+    hashes = np.fromfile(folder / "hashes.bin", np.uint64)
+    return Shard(tokens, ends, characters, hashes, lock, Report.from_dict(meta["report"]))
 
 
 def _write_shard(
     folder: Path,
     documents: Iterable[str],
+    report: Report,
     tokenizer: PreTrainedTokenizerBase,
     threads: int,
     listen: Callable[[], None],
 ) -> None:
-    """Goes on from where the folder's files are good."""
+    """Goes on from where the folder's files are good. `report` is complete once the documents are read."""
     dtype = np.dtype(np.uint16 if len(tokenizer) <= 1 << 16 else np.uint32)
     with _Writer(folder, dtype) as writer:
         batches = _batches(documents, skip=writer.documents)
@@ -136,7 +142,7 @@ def _write_shard(
         except (Stopped, Killed):
             writer.save()
             raise
-        writer.finish()
+        writer.finish(report)
 
 
 class _Writer:
@@ -198,9 +204,10 @@ class _Writer:
         fresh.replace(self._journal)
         self._unsaved = 0
 
-    def finish(self) -> None:
+    def finish(self, report: Report) -> None:
         self.save()
-        meta = {"dtype": self._dtype.name, "tokens": self.tokens, "documents": self.documents}
+        counts = {"tokens": self.tokens, "documents": self.documents}
+        meta = {"dtype": self._dtype.name, **counts, "report": asdict(report)}
         (self._folder / "shard.json").write_text(json.dumps(meta))
         self._journal.unlink()
 

@@ -142,7 +142,17 @@ def _tokenize(
     for file in files:
         listen = Preparing(hooks, file.filename, file.path.stat().st_size)
         shard = tokenize_file(file, column, objective.tokenizer, job.cache_dir, job.threads, listen)
-        hooks.on_event(f"{file.filename}: {len(shard.tokens):,} tokens in {len(shard.ends):,} documents")
+        report = shard.report
+        left_out = f"; left out: {report.summary()}" if report.skipped else ""
+        if empty := int((shard.ends == shard.starts).sum()):
+            left_out += f"; {empty:,} documents have no tokens"
+        hooks.on_event(
+            f"{file.filename}: {len(shard.tokens):,} tokens in {len(shard.ends):,} documents{left_out}",
+            {"skipped": {str(reason): entry.count for reason, entry in report.skipped.items()}, "no_tokens": empty},
+            level="warn" if left_out or report.notes else "info",
+        )
+        for note in report.notes:
+            hooks.on_event(note, level="warn")
         shards.append(shard)
     return shards
 

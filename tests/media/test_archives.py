@@ -3,6 +3,7 @@ import io
 import lzma
 import os
 import tarfile
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -168,6 +169,71 @@ def test_headers_of_a_tar_are_limited(read: Reader) -> None:
     entry.pax_headers = {"comment": "x" * 3_000_000}
     with pytest.raises(InvalidData, match="absurdly long headers"):
         read(tarred(FILES, entry))
+
+
+@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME])
+def test_an_extended_header_is_measured_before_it_is_read(read: Reader, kind: bytes) -> None:
+    def headed(size: int) -> bytes:
+        entry = special("././@PaxHeader", kind)
+        entry.size = size
+        padded = b"1" * size + bytes(-size % tarfile.BLOCKSIZE)
+        return entry.tobuf(tarfile.USTAR_FORMAT) + padded + tarred({"a.png": b"1"}, form=tarfile.USTAR_FORMAT)
+
+    assert len(read(headed(2000))) == 1
+    # Python 3.11.7 would take the square of a million steps.
+    with pytest.raises(InvalidData, match="data: a member has absurdly long headers, of more than 8 KiB"):
+        read(headed(1_000_000))
+
+
+def test_many_headers_of_one_member_and_of_all_are_limited(read: Reader) -> None:
+    entry = special("././@PaxHeader", tarfile.XHDTYPE)
+    with pytest.raises(InvalidData, match="absurdly long headers"):
+        read(entry.tobuf(tarfile.USTAR_FORMAT) * 2000 + tarred(FILES))
+    out = io.BytesIO()
+    fields = {f"key{n}": "v" for n in range(400)}
+    for part in range(4):
+        named = {f"{part}{key}": value for key, value in fields.items()}
+        out.write(tarfile.TarInfo.create_pax_global_header(named))
+    with pytest.raises(InvalidData, match="absurdly long headers"):
+        read(out.getvalue() + tarred(FILES))
+
+
+def test_names_are_read_as_tools_write_them(read: Reader) -> None:
+    def named(name: str, raw: bytes) -> bytes:
+        return zipped({name: b"1"}).replace(name.encode(), raw)
+
+    assert [m.name for m in read(zipped({"holiday\\sea\\1.jpg": b"1", "holiday\\": b""}))] == ["holiday/sea/1.jpg"]
+    assert [m.name for m in read(named("meer-aeae.jpg", "meer-ää.jpg".encode()))] == ["meer-ää.jpg"]  # without the flag
+    assert [m.name for m in read(named("meer-a.jpg", b"meer-\x84.jpg"))] == ["meer-ä.jpg"]  # code page 437
+    latin = tarred({"meer-\udce4.jpg": b"1"}, form=tarfile.GNU_FORMAT)
+    assert [m.name for m in read(latin)] == ["meer-\ufffd.jpg"]
+    assert not read(zipped({"C:\\sea\\1.jpg": b"1", "\\sea\\1.jpg": b"1", "a/Thumbs.db": b"1"}))
+    assert read.reasons() == {
+        Reason.UNSAFE_NAME: ["\\sea\\1.jpg", "C:\\sea\\1.jpg"],
+        Reason.HIDDEN: ["a/Thumbs.db"],
+    }
+
+
+def test_entries_that_share_their_bytes_are_refused(read: Reader) -> None:
+    data = bytearray(zipped({"1.png": b"1" * 100, "2.png": b"1" * 100}, zipfile.ZIP_STORED))
+    first = data.index(b"PK\x01\x02", data.index(b"PK\x01\x02") + 1)  # behind that of the folder
+    second = data.index(b"PK\x01\x02", first + 1)
+    data[second + 42 : second + 46] = data[first + 42 : first + 46]
+    with pytest.raises(InvalidData, match="data: entries of the archive overlap"):
+        read(bytes(data))
+
+
+def test_an_entry_that_unpacks_to_more_than_it_says_takes_no_more_memory(read: Reader) -> None:
+    data = bytearray(zipped({"1.bin": bytes(30_000_000)}))
+    at = data.index(b"PK\x01\x02", data.index(b"PK\x01\x02") + 1)
+    data[at + 24 : at + 28] = (1000).to_bytes(4, "little")
+    tracemalloc.start()
+    try:
+        assert not read(bytes(data))
+        assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    finally:
+        tracemalloc.stop()
+    assert "1.bin: Bad CRC-32" in read.reasons()[Reason.BROKEN][0]
 
 
 @pytest.mark.parametrize("packing", PACK)

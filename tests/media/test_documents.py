@@ -13,7 +13,7 @@ import pytest
 import zstandard
 
 from app.errors import InvalidData
-from app.media import documents, sampling
+from app.media import documents, json_rows, parquet, sampling, text
 from app.media.documents import read_documents
 from app.media.sampling import sample_documents
 
@@ -74,7 +74,7 @@ def test_every_format_in_every_packing_gives_the_same_documents(tmp_path: Path, 
     [
         ("a.jsonl", b'{"text": "x"}\n{"text": ', "a.jsonl, line 2: expected a JSON object"),
         ("a.jsonl", b'{"text": "x"}\n{"body": "y"}', "a.jsonl, line 2: no field 'text'; found 'body'"),
-        ("a.jsonl", b'{"text": 3}', "expected a string in 'text', found int"),
+        ("a.jsonl", b'{"text": 3}', "expected a string in 'text', found a number"),
         ("a.json", b'{"text": "x"}', 'a.json: expected a JSON array, found \'{"text": "x"}\''),
         ("a.json", b"", "a.json: expected a JSON array, found the end"),
         ("a.json", b"[]", "holds no text"),
@@ -89,7 +89,7 @@ def test_every_format_in_every_packing_gives_the_same_documents(tmp_path: Path, 
         (
             "a.json",
             b'["x", {"text": ' + b"[" * 100_000,
-            "element 1: expected a JSON object or string (maximum recursion",
+            "element 1: expected a JSON object or string (it is nested too deeply",
         ),
         ("a.json", b'["x", {"text": ' + b"1" * 5000 + b"}]", "element 1: expected a JSON object or string (Exceeds"),
         ("a.jsonl", b'{"text": ' + b"1" * 5000 + b"}", "line 1: expected a JSON object or string (Exceeds"),
@@ -139,7 +139,7 @@ def test_half_a_pair_of_surrogates_is_no_character(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("piece", [1, 7, 1 << 16])
 def test_an_array_is_read_in_pieces_of_any_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, piece: int) -> None:
-    monkeypatch.setattr(documents, "_PIECE", piece)
+    monkeypatch.setattr(json_rows, "PIECE", piece)
     rows = [{"id": -1.5e3, "ok": True, "text": text} for text in [*TEXTS, '\\"', "\U0001f981", "long " * 99]]
     upload = tmp_path / "content"
     upload.write_text(" \n" + json.dumps([*rows, *TEXTS], indent=2) + "\n ", encoding="utf-8-sig")
@@ -162,16 +162,17 @@ def test_the_look_at_an_array_reads_no_more_than_its_beginning(
 
 
 def test_an_element_has_a_greatest_length(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(documents, "MAX_LINE_CHARS", 1000)
-    monkeypatch.setattr(documents, "_PIECE", 10)
+    monkeypatch.setattr(json_rows, "MAX_ROW", 1000)
+    monkeypatch.setattr(text, "MAX_ROW", 1000)
+    monkeypatch.setattr(json_rows, "PIECE", 10)
     upload = tmp_path / "content"
     upload.write_bytes(b'["a lion", "' + b"a" * 5000 + b'"]')
-    with pytest.raises(InvalidData, match="element 1: longer than 1000 characters"):
+    with pytest.raises(InvalidData, match="element 1: longer than 1,000 characters"):
         sample_documents(upload, "a.json", "text")
 
 
 def test_a_packed_parquet_file_is_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(documents, "MAX_PACKED_PARQUET", 100)
+    monkeypatch.setattr(parquet, "MAX_PACKED", 100)
     upload = tmp_path / "content"
     upload.write_bytes(gzip.compress(encode(".parquet")))
     with pytest.raises(InvalidData, match=r"over 100 bytes once unpacked; send it as \.parquet"):

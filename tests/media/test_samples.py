@@ -50,6 +50,19 @@ def test_files_of_one_key_are_a_sample(tmp_path: Path) -> None:
     ]
     assert [s.beside for s in found] == [{"cls": b"7", "meta.json": b"{}"}, {"cls": b"8"}]
     assert report.skipped[Reason.OTHER_KIND].examples == ["train/000125.cls: text"]
+    assert report.skipped[Reason.BESIDE].count == 3
+
+
+@pytest.mark.parametrize("dot", [".", "_"])
+def test_dots_in_names_hide_no_file(tmp_path: Path, dot: str) -> None:
+    picture, other = fixture("photo.jpg"), b"\0\0\0\x18ftypheic"
+    files = {f"IMG{dot}2024{dot}{n:02}.{'heic' if n % 4 else 'jpg'}": other if n % 4 else picture for n in range(32)}
+    files["photo.1.txt"] = files["photo 2024.01.05 12.30.txt"] = b"a note"
+    files["photo.2.jpg"] = picture
+    report = Report()
+    found = list(read_samples(archive(tmp_path, files), "data.zip", Modality.IMAGE, report=report))
+    assert len(found) == report.usable == 9 and report.skipped[Reason.OTHER_KIND].count == 24 + 2
+    assert not any(sample.beside for sample in found)
 
 
 def test_many_files_of_one_key_are_not_gathered(tmp_path: Path) -> None:
@@ -106,6 +119,17 @@ def test_the_light_look_tells_how_much_there_is(tmp_path: Path) -> None:
     assert (images.items, images.lengths) == (1, ())
     with pytest.raises(InvalidData, match=r"found 1 broken \(cut.flac: the FLAC file"):
         check_samples(archive(tmp_path, {"cut.flac": cut["cut.flac"]}), "data.zip", Modality.AUDIO)
+
+
+def test_the_light_look_ends_where_nothing_is_usable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(looked, "MOST_UNPACKED", 10_000)
+    sizes = {f".{n:02}": bytes(1000) for n in range(20)}  # hidden, and none is a member
+    path = archive(tmp_path, sizes | {"x.txt": bytes(20_000), "y.jpg": fixture("photo.jpg")})
+    with pytest.raises(InvalidData, match="found 20 hidden"):
+        check_samples(path, "data.zip", Modality.IMAGE)
+    path = archive(tmp_path, {"a.jpg": fixture("photo.jpg"), "x.txt": bytes(20_000)})
+    found = check_samples(path, "data.zip", Modality.IMAGE)
+    assert (found.items, found.share) == (1, 0.5)
 
 
 @pytest.mark.parametrize("packing", ["zip", "tar", "tar.gz"])

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from transformers import AutoModel
 
-from app.errors import InvalidModel, InvalidValue
+from app.errors import InvalidData, InvalidModel, InvalidValue
 from app.objectives.text.load import load_text
 from app.training.job import SourceFile, TrainingJob
 from app.training.text import prepare
@@ -106,3 +108,29 @@ def test_one_document_fills_its_rows(job: Callable[..., TrainingJob], tmp_path: 
     sizes = [len(rows[n].ids) for n in range(len(rows))]  # type: ignore[attr-defined]
     assert len(sizes) > 10
     assert sum(size == SMALL["sequence_length"] for size in sizes) >= len(sizes) - 1
+
+
+def test_what_is_left_out_is_told(job: Callable[..., TrainingJob], tmp_path: Path) -> None:
+    path = tmp_path / "data"
+    rows = [*({"text": text} for text in CORPUS * 4), {"text": None}, {"text": " "}]
+    path.write_text("\n".join(map(json.dumps, rows)) + "\n\n")
+    for _ in range(2):  # made, and then from the cache
+        hooks = Recorder()
+        prepare(replace(job(), training_files=(SourceFile(path, "a.jsonl"),)), hooks, CPU)
+        (found,) = [(message, data) for message, data in hooks.events if "tokens in" in message]
+        count = 4 * len(CORPUS)
+        assert found[0].endswith(
+            f" in {count} documents; left out: 1 null (a.jsonl, line {count + 1}),"
+            f" 2 empty (a.jsonl, line {count + 2}, …)"
+        )
+        assert found[1] == {"skipped": {"null": 1, "empty": 2}, "no_tokens": 0}
+
+
+def test_damage_far_inside_a_file_is_the_users_to_mend(job: Callable[..., TrainingJob], tmp_path: Path) -> None:
+    path = tmp_path / "late.parquet"
+    pq.write_table(pa.table({"text": CORPUS * 100}), path, row_group_size=100, compression="none")
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2 : len(content) // 2 + 300] = b"\xff" * 300
+    path.write_bytes(content)
+    with pytest.raises(InvalidData, match=r"late.parquet, row (group )?\d+: not "):
+        prepare(replace(job(), training_files=(SourceFile(path, path.name),)), Recorder(), CPU)

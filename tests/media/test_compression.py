@@ -1,0 +1,87 @@
+"""Compressed streams: several in one file, cut ones, bombs, and limits that are told as limits."""
+
+import gzip
+import io
+import lzma
+from collections.abc import Callable
+
+import pytest
+import zstandard
+
+from app.media import compression
+from app.media.compression import COMPRESSIONS, window_limit
+from app.media.limits import MIB
+from app.media.sources import Refusal
+
+PACK: dict[str, Callable[[bytes], bytes]] = {
+    ".gz": gzip.compress,
+    ".xz": lzma.compress,
+    ".zst": zstandard.compress,
+}
+DATA = bytes(range(256)) * 5000
+
+
+def unpack(suffix: str, packed: bytes) -> bytes:
+    with COMPRESSIONS[suffix](io.BytesIO(packed)) as stream:
+        return stream.read()
+
+
+@pytest.mark.parametrize("suffix", PACK)
+def test_several_streams_are_read_end_to_end(suffix: str) -> None:
+    packed = PACK[suffix](DATA)
+    assert unpack(suffix, packed) == DATA
+    assert unpack(suffix, packed + PACK[suffix](b"") + packed) == DATA + DATA
+    assert unpack(suffix, PACK[suffix](b"")) == b""
+    if suffix != ".zst":
+        assert unpack(suffix, packed + bytes(2048) + packed + bytes(512)) == DATA + DATA  # padding of tapes
+
+
+@pytest.mark.parametrize("suffix", PACK)
+@pytest.mark.parametrize("part", [0.0, 0.2, 0.9])
+def test_a_stream_cut_off_is_no_shorter_stream(suffix: str, part: float) -> None:
+    packed = PACK[suffix](DATA)
+    with pytest.raises(EOFError):
+        unpack(suffix, packed[: int(len(packed) * part)])
+    with pytest.raises(EOFError):
+        unpack(suffix, packed + packed[: len(packed) // 2])
+
+
+def test_frames_that_hold_no_data_are_skipped() -> None:
+    note = b"\x50\x2a\x4d\x18\x05\0\0\0hello"
+    assert unpack(".zst", note + zstandard.compress(DATA) + note) == DATA
+
+
+def long_window(log: int) -> bytes:
+    parameters = zstandard.ZstdCompressionParameters(window_log=log)
+    packer = zstandard.ZstdCompressor(compression_params=parameters).compressobj()
+    return packer.compress(b"hello\n" * 1000) + packer.flush()
+
+
+def test_a_long_window_is_read_where_memory_allows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compression, "window_limit", lambda: 2048 * MIB)
+    assert unpack(".zst", long_window(31)) == b"hello\n" * 1000
+    monkeypatch.setattr(compression, "window_limit", lambda: 128 * MIB)
+    with pytest.raises(Refusal, match=r"window of more than the 128 MiB .* zstd --long=27"):
+        unpack(".zst", long_window(28))
+
+
+@pytest.mark.parametrize(("free_mib", "limit_mib"), [(100, 128), (1024, 256), (4096, 1024), (64_000, 2048)])
+def test_the_longest_window_goes_by_free_memory(
+    tmp_path: object, monkeypatch: pytest.MonkeyPatch, free_mib: int, limit_mib: int
+) -> None:
+    path = f"{tmp_path}/meminfo"
+    with open(path, "w") as out:
+        out.write(f"MemTotal: 1 kB\nMemAvailable: {free_mib * 1024} kB\n")
+    monkeypatch.setattr(compression, "MEMINFO", path)
+    assert window_limit() == limit_mib * MIB
+
+
+def test_a_name_in_a_gzip_header_takes_no_time() -> None:
+    header = b"\x1f\x8b\x08\x08" + bytes(6)  # Python's own reader takes the name apart byte by byte
+    assert unpack(".gz", header + b"n" * 1_000_000 + b"\0" + gzip.compress(DATA)[10:]) == DATA
+
+
+def test_an_xz_dictionary_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compression, "XZ_MEMORY", MIB)
+    with pytest.raises(Refusal, match="dictionary that takes more than 1 MiB"):
+        unpack(".xz", lzma.compress(DATA))
