@@ -1,15 +1,23 @@
-"""New tokenizers, trained on a job's own documents."""
+"""New tokenizers, trained on a job's own documents, and what older ones of the same kind lack."""
 
+import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
 Trained = tuple[Tokenizer, dict[str, str]]
 
 _UNKNOWN = "[UNK]"
+_BPE_SPECIAL = {
+    "pad_token": "<pad>",
+    "unk_token": "<unk>",
+    "cls_token": "<s>",
+    "sep_token": "</s>",
+    "mask_token": "<mask>",
+}
 MAX_LETTERS = 1000  # rarer ones become unknown, as in BERT's own vocabulary
 
 
@@ -31,6 +39,38 @@ def count_tokens(folder: Path, texts: Sequence[str]) -> int | None:
     tokenizer.no_truncation()
     tokenizer.no_padding()
     return sum(len(e.ids) for e in tokenizer.encode_batch_fast(list(texts), add_special_tokens=False))
+
+
+def strip_space_before_mask(tokenizer: Tokenizer) -> None:
+    """Makes the mask of a byte-level BPE tokenizer take the space before it, as RoBERTa's and ModernBERT's do.
+
+    In training a masked token is a word with its space (`Ġblue`). A mask that leaves the space to a token of its own
+    asks for something that no training text holds.
+    """
+    tokenizer.add_special_tokens([AddedToken(_BPE_SPECIAL["mask_token"], lstrip=True, normalized=False, special=True)])
+
+
+def keeps_space_before_mask(folder: Path) -> bool:
+    """Whether a model folder's tokenizer is one of `_train_bpe` from before its mask took the space.
+
+    No other tool known makes these special tokens with these ids, and each such tokenizer was trained on text without
+    masks, so `strip_space_before_mask` is right for it wherever the folder comes from.
+    """
+    file = folder / "tokenizer.json"
+    if not file.is_file():
+        return False
+    described = json.loads(file.read_text(encoding="utf-8"))
+    added = {token["id"]: token for token in described["added_tokens"]}
+    plain = described["pre_tokenizer"] or {}
+    return (
+        [token["content"] for _, token in sorted(added.items())] == list(_BPE_SPECIAL.values())
+        and sorted(added) == list(range(len(_BPE_SPECIAL)))
+        and not added[len(_BPE_SPECIAL) - 1]["lstrip"]
+        and described["model"]["type"] == "BPE"
+        and described["normalizer"] is None
+        and plain.get("type") == "ByteLevel"
+        and not plain["add_prefix_space"]
+    )
 
 
 def _train_wordpiece(documents: Iterable[str], vocab_size: int) -> Trained:
@@ -78,13 +118,7 @@ def _frequent_letters(texts: Iterable[str], normalizer: normalizers.Normalizer) 
 
 
 def _train_bpe(documents: Iterable[str], vocab_size: int) -> Trained:
-    special = {
-        "pad_token": "<pad>",
-        "unk_token": "<unk>",
-        "cls_token": "<s>",
-        "sep_token": "</s>",
-        "mask_token": "<mask>",
-    }
+    special = dict(_BPE_SPECIAL)
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -95,6 +129,7 @@ def _train_bpe(documents: Iterable[str], vocab_size: int) -> Trained:
         show_progress=False,
     )
     tokenizer.train_from_iterator(documents, trainer)
+    strip_space_before_mask(tokenizer)
     _wrap(tokenizer, "<s>", "</s>")
     return tokenizer, special
 
