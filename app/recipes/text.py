@@ -9,6 +9,11 @@ from app.errors import InvalidValue
 from app.recipes.base import Method, TrainingHyperparameters
 from app.types import Modality
 
+# Characters that a new WordPiece tokenizer takes as one word; longer words are cut. A greedy search for the longest
+# entry costs the square of a word's length, and so does the training of a vocabulary.
+WORD_CHARS = 50
+LONG_WORDS = f".{{{WORD_CHARS}}}"  # the regular expression that cuts them
+
 
 class MlmHyperparameters(TrainingHyperparameters):
     """Masked language modelling: BERT (arXiv 1810.04805), with later findings as options."""

@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -16,6 +17,7 @@ from app.media.sampling import DocumentSample
 from app.objectives.text.builder import build_preset
 from app.recipes import TEXT_PRESETS, MlmHyperparameters, preset
 from app.store.store import ModelStore
+from tests.api.conftest import publish
 from tests.fakes.tiny_models import tiny_bert_folder, tiny_tokenizer
 
 PATH = "/v1/pretraining/jobs"
@@ -143,8 +145,6 @@ def test_every_preset_has_an_estimate(store: ModelStore) -> None:
 
 
 def test_a_stored_models_own_tokenizer_counts(store: ModelStore, tmp_path: Any) -> None:
-    from tests.api.conftest import publish
-
     publish(store, tmp_path, "tiny")
     tiny_bert_folder(store.resolve("tiny").path)
     text = " ".join(DOCUMENTS)
@@ -152,3 +152,22 @@ def test_a_stored_models_own_tokenizer_counts(store: ModelStore, tmp_path: Any) 
     hp = MlmHyperparameters()
     found = estimate_text("tiny@1", hp, Material([sample], [1.0], sample), store, [])
     assert found.tokens == len(tiny_tokenizer("bert")(text, add_special_tokens=False)["input_ids"])
+
+
+@pytest.fixture
+def tiny(store: ModelStore, tmp_path: Path) -> str:
+    publish(store, tmp_path, "tiny")
+    tiny_bert_folder(store.resolve("tiny").path)
+    return "tiny"
+
+
+def test_a_text_that_a_stored_tokenizer_cannot_write_is_refused_at_once(
+    jobs_client: TestClient, upload: Upload, tiny: str
+) -> None:
+    file = upload(["ภาษาไทย" * 30, "แมวน้ำ" * 30])
+    for asked in ({**body(file), "model": tiny}, body(file, tokenizer_model=tiny)):
+        answer = jobs_client.post(f"{PATH}/validate", json=asked)
+        error = answer.json()["error"]
+        assert (answer.status_code, error["code"], error["param"]) == (422, "invalid_data", "training_file")
+        assert "100.0% of the text is unknown to the tokenizer, such as 'ภาษา" in error["message"]
+    assert jobs_client.post(f"{PATH}/validate", json=body(file)).status_code == 200

@@ -1,6 +1,7 @@
 """Tokenizers that are trained here, and those that earlier versions trained."""
 
 import json
+import random
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from app.objectives.text.items import FillMaskItem
 from app.objectives.text.load import load_text, load_tokenizer
 from app.objectives.text.objective import TextObjective
 from app.objectives.text.tokenizers import keeps_space_before_mask, train_tokenizer
+from app.objectives.text.unknown import Unknown, find_unknown
+from app.recipes.text import WORD_CHARS
 from app.types import Task
 from tests.fakes.perform import perform
 from tests.fakes.tiny_models import tiny_text_folder
@@ -94,3 +97,33 @@ def test_a_target_is_the_likelier_of_its_spellings() -> None:
             (mask,) = perform(handler, [FillMaskItem("[MASK] it", targets=targets)])[0].masks
             found = [(c.token_str, round(c.score, 2)) for c in mask.candidates]
             assert found == [(token.replace("Ġ", " "), 1.0)]
+
+
+THAI = ["".join(random.Random(n).choices(["ภาษา", "ไทย", "แมว", "น้ำ", "ปลา", "สวย", "กิน"], k=60)) for n in range(40)]
+DNA = ["".join(random.Random(n).choices("ACGT", k=300)) for n in range(40)]
+CHINESE = ["".join(chr(0x4E00 + (31 * n + k) % 3000) for k in range(200)) for n in range(40)]
+
+
+@pytest.mark.parametrize("lines", [THAI, DNA, CHINESE, [*LINES, "x" * 5000]], ids=["thai", "dna", "chinese", "mixed"])
+@pytest.mark.parametrize("kind", ["wordpiece", "bpe"])
+def test_new_tokenizers_write_all_of_their_text(kind: str, lines: list[str]) -> None:
+    tokenizer = train_tokenizer(kind, lines, 8000, 128)
+    assert find_unknown(tokenizer.backend_tokenizer, lines) == Unknown()
+    characters = sum(map(len, lines))
+    assert sum(map(len, tokenizer(lines, add_special_tokens=False)["input_ids"])) > characters / WORD_CHARS
+    assert len(tokenizer) < 8000
+    again = train_tokenizer(kind, lines, 8000, 128)
+    assert again.get_vocab() == tokenizer.get_vocab()
+
+
+def test_a_vocabulary_is_no_larger_than_asked_for() -> None:
+    tokenizer = train_tokenizer("wordpiece", CHINESE, 500, 128)
+    assert 490 < len(tokenizer) <= 500
+    assert 0.7 < find_unknown(tokenizer.backend_tokenizer, CHINESE).share < 0.9
+
+
+def test_what_is_unknown_is_counted_in_characters_and_shown() -> None:
+    tokenizer = train_tokenizer("wordpiece", LINES, 400, 32)
+    found = find_unknown(tokenizer.backend_tokenizer, ["the sky is Ωmega", "ж" * 45])
+    assert found == Unknown(50 / 58, ("Ωmega", "ж" * 40 + "…"))
+    assert found.describe() == f"86.2% of the text is unknown to the tokenizer, such as 'Ωmega', '{'ж' * 40}…'"
