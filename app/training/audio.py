@@ -61,10 +61,12 @@ def _objective(job: TrainingJob, hp: AudioMaeHyperparameters) -> AudioObjective:
 
 
 def _decoding(reader: AudioReader) -> Decoding:
-    """Levels, a row a frame; those of a sound that is silent throughout teach nothing and are refused."""
+    """Levels, a row a frame. A sound that is silent throughout or whose power is not finite is refused."""
 
     def decode(data: bytes) -> Floats:
         levels = reader.levels(data)
+        if not np.isfinite(levels).all():  # one such item would make the mean of all data not finite
+            raise InvalidData("the power of the sound's spectrum is not finite; its samples are too large")
         if not levels.any():
             raise InvalidData("the sound is silent throughout")
         return levels
