@@ -1,7 +1,7 @@
 """A job's text is one word of 8 MB: a new tokenizer is trained on it, and it is encoded.
 
-Right: the cost grows with the length and not with its square, so 8 MB take about as long as 8 MB of prose, and no
-token is unknown. Each measurement ends after `LIMIT` seconds.
+Right: the cost grows with the length and not with its square, and no token is unknown. Text of which nothing repeats
+costs more than prose. Each measurement ends after `LIMIT` seconds.
 
     python -m benchmarks.adversary.long_words [megabytes …]
 """
