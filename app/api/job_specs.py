@@ -4,9 +4,14 @@ import asyncio
 import secrets
 import shutil
 import time
+<<<<<<< HEAD
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
+=======
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+>>>>>>> training
 from typing import Any
 
 from pydantic import ValidationError
@@ -14,6 +19,7 @@ from pydantic import ValidationError
 from app.api.deps import Services
 from app.api.errors import describe
 from app.api.estimates import ESTIMATORS, Material, recent_jobs
+from app.api.estimates.base import stored_config
 from app.api.schemas.jobs import JobRequest
 from app.api.webhooks import resolve_webhook
 from app.errors import AppError, InsufficientStorage, InvalidValue, ModelNotFound
@@ -65,14 +71,23 @@ def _draft(body: JobRequest, store: ModelStore) -> _Draft:
     check_deadline(body.deadline, time.time())
     method_name, given, field = _given_hyperparameters(body, store)
     method = METHODS[method_name]
-    hyperparameters = _validate(method, _with_seed(given, body.seed, field), field)
     model, base = _resolve_model(body.model, method, store)
+    stored = None if preset(model) is not None else _configuration(store, model)
+    hyperparameters = _validate(method, _with_seed(given, body.seed, field), field, stored or {})
     hyperparameters = _pin_models(hyperparameters, field, store, method)
     _check_for(hyperparameters, field, preset(model))
+<<<<<<< HEAD
     return _Draft(model, base, method_name, hyperparameters)
 
 
 def _complete(draft: _Draft, material: Material[Any], body: JobRequest, services: Services, jobs: JobStore) -> JobSpec:
+=======
+    _check_stored(hyperparameters, field, stored, store)
+    found = [_check_file(files, f, "training_file", method, hyperparameters) for f in body.files]
+    held_out = None
+    if body.validation_file:
+        held_out = _check_file(files, body.validation_file, "validation_file", method, hyperparameters)
+>>>>>>> training
     estimate = None
     if estimator := ESTIMATORS.get(draft.method.modality):
         estimate = estimator(draft.model, draft.hyperparameters, material, services.store, recent_jobs(jobs))
@@ -146,9 +161,14 @@ def _with_seed(given: Mapping[str, Any], seed: int | None, field: str) -> Mappin
     return {**given, "seed": seed}
 
 
-def _validate(method: Method, given: Mapping[str, Any], field: str) -> TrainingHyperparameters:
+def _validate(
+    method: Method, given: Mapping[str, Any], field: str, stored: Mapping[str, Any]
+) -> TrainingHyperparameters:
+    """stored: the configuration of the stored model, whose defaults may be others; empty for a preset."""
+    defaults = method.hyperparameters.defaults_for(stored)
+    unset = {name: value for name, value in defaults.items() if given.get(name) in (None, "auto")}
     try:
-        return method.hyperparameters.model_validate(given)
+        return method.hyperparameters.model_validate({**given, **unset})
     except ValidationError as error:
         raise describe(dict(error.errors()[0]), field) from error
 
@@ -195,14 +215,43 @@ def _pin_models(
 
 
 def _check_for(hyperparameters: TrainingHyperparameters, field: str, config: Mapping[str, Any] | None) -> None:
-    try:
+    with _fields_of(field):
         hyperparameters.check_for(config)
+
+
+def _check_stored(
+    hyperparameters: TrainingHyperparameters, field: str, stored: Mapping[str, Any] | None, store: ModelStore
+) -> None:
+    models = {name: getattr(hyperparameters, name) for name in hyperparameters.MODEL_FIELDS}
+    named = {name: _configuration(store, model) for name, model in models.items() if model is not None}
+    with _fields_of(field):
+        hyperparameters.check_stored(stored, named)
+
+
+@contextmanager
+def _fields_of(field: str) -> Iterator[None]:
+    """Errors within it name the hyperparameter as a field of the request."""
+    try:
+        yield
     except InvalidValue as error:
         raise InvalidValue(error.message, param=f"{field}.{error.param}") from error
 
 
+<<<<<<< HEAD
 async def _check_file(services: Services, files: FileStore, file_id: str, field: str, check: Check) -> Any:
     """What the check found."""
+=======
+def _configuration(store: ModelStore, model: str) -> dict[str, Any]:
+    """A stored model's, with the longest input of its tokenizer."""
+    longest = stored_config(store, model, "tokenizer_config.json").get("model_max_length")
+    return {**stored_config(store, model), "model_max_length": longest}
+
+
+def _check_file(
+    files: FileStore, file_id: str, field: str, method: Method, hyperparameters: TrainingHyperparameters
+) -> Any:
+    """What the modality's check found."""
+>>>>>>> training
     try:
         file = await asyncio.to_thread(files.get, file_id)
         return await services.checkers.call(partial(check, files.path(file_id), file.filename))

@@ -9,7 +9,7 @@ from pydantic import Field
 from app.errors import InvalidValue
 from app.recipes.base import Method
 from app.recipes.image import decoder, vit
-from app.recipes.patches import DecoderHyperparameters, refuse_fixed
+from app.recipes.patches import DECODER, DecoderHyperparameters, refuse_fixed
 from app.types import Modality
 
 WINDOW_SECONDS, HOP_SECONDS = 0.025, 0.01  # of a frame, as speech recognisers and AudioMAE have them
@@ -54,7 +54,7 @@ class AudioMaeHyperparameters(DecoderHyperparameters):
 
     def check_for(self, config: Mapping[str, Any] | None) -> None:
         if config is None:
-            refuse_fixed(self, (*_SPECTROGRAM, "window_frames", "patch_size"))
+            refuse_fixed(self, (*_SPECTROGRAM, "window_frames", "patch_size", *DECODER))
             return
         frames, bands, patch = geometry(config, self)
         if frames % patch:

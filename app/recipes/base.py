@@ -95,6 +95,18 @@ class TrainingHyperparameters(BaseModel):
         before_decay = self.schedule == "warmup-stable-decay"
         return self.keep_checkpoints + (self.early_stopping_patience is not None) + before_decay + 1
 
+    @classmethod
+    def defaults_for(cls, stored: Mapping[str, Any]) -> dict[str, Any]:
+        """The defaults that are others for a stored model. stored: its configuration, as for `check_stored`."""
+        return {}
+
+    def check_stored(self, stored: Mapping[str, Any] | None, named: Mapping[str, Mapping[str, Any]]) -> None:
+        """Raises InvalidValue where what was given does not suit the stored models of the job.
+
+        stored: the configuration of the model that is continued, with `model_max_length` of its tokenizer; None for a
+        preset. named: the same of the models that fields of MODEL_FIELDS name, by field.
+        """
+
     def check_for(self, config: Mapping[str, Any] | None) -> None:
         """Raises InvalidValue where what was given does not suit this preset, or (None) a stored model."""
 

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from app.errors import InvalidValue
 from app.recipes.base import Method
-from app.recipes.patches import DecoderHyperparameters, PatchHyperparameters, refuse_fixed, settings_of
+from app.recipes.patches import DECODER, DecoderHyperparameters, PatchHyperparameters, refuse_fixed, settings_of
 from app.types import Modality
 
 MIN_PATCHES = 4
@@ -39,7 +39,7 @@ class ImageHyperparameters(PatchHyperparameters):
 
     def check_for(self, config: Mapping[str, Any] | None) -> None:
         if config is None:
-            refuse_fixed(self, ("image_size", "patch_size", "channels"))
+            refuse_fixed(self, ("image_size", "patch_size", "channels", *DECODER))
         else:
             size, patch = self.image_size or config["image_size"], self.patch_size or config["patch_size"]
             if size % patch or (size // patch) ** 2 < MIN_PATCHES:

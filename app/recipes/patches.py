@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 from app.errors import InvalidValue
 from app.recipes.base import Schedule, TrainingHyperparameters
 
+DECODER = ("decoder_layers", "decoder_hidden_size")  # fixed in a stored model
 VIEWS = 2  # of each item where items are told apart
 
 
@@ -51,7 +52,7 @@ class DecoderHyperparameters(PatchHyperparameters):
     """Of ViTMAE, whatever it is shown."""
 
     decoder_layers: int | None = Field(
-        None, ge=1, le=32, description="Of a preset, or of an encoder that has no decoder; the preset's"
+        None, ge=1, le=32, description="Layers of a preset's decoder; a stored model keeps its own; the preset's"
     )
     decoder_hidden_size: int | None = Field(
         None, ge=32, le=4096, multiple_of=32, description="Width of the decoder, a multiple of 32; the preset's"
@@ -70,5 +71,5 @@ def settings_of(hyperparameters: PatchHyperparameters) -> dict[str, Any]:
 
 def refuse_fixed(hyperparameters: PatchHyperparameters, names: Iterable[str]) -> None:
     """Raises InvalidValue if one of these is given, which a stored model has already."""
-    if given := [name for name in names if getattr(hyperparameters, name) is not None]:
+    if given := [name for name in names if getattr(hyperparameters, name, None) is not None]:
         raise InvalidValue(f"`{given[0]}` is fixed in a stored model; it is for presets", param=given[0])

@@ -9,13 +9,18 @@ from app.errors import InvalidValue
 from app.recipes.base import Method, TrainingHyperparameters
 from app.types import Modality
 
+# Characters that a new WordPiece tokenizer takes as one word; longer words are cut. A greedy search for the longest
+# entry costs the square of a word's length, and so does the training of a vocabulary.
+WORD_CHARS = 50
+LONG_WORDS = f".{{{WORD_CHARS}}}"  # the regular expression that cuts them
+
 
 class MlmHyperparameters(TrainingHyperparameters):
     """Masked language modelling: BERT (arXiv 1810.04805), with later findings as options."""
 
     MODEL_FIELDS: ClassVar[tuple[str, ...]] = ("teacher", "tokenizer_model")
 
-    sequence_length: int = Field(128, ge=8, le=8192, description="Tokens of a row")
+    sequence_length: int = Field(128, ge=8, le=8192, description="Tokens of a row; at most what a stored model reads")
     batch_tokens: int = Field(
         4096, ge=8, le=4_194_304, description="Tokens of an optimiser step, all micro-batches together"
     )
@@ -37,7 +42,7 @@ class MlmHyperparameters(TrainingHyperparameters):
         None,
         description="Of a preset, new or that of tokenizer_model (base); wordpiece, bpe for ModernBERT",
     )
-    tokenizer_model: str | None = Field(None, description="The stored model that a preset's base tokenizer comes from")
+    tokenizer_model: str | None = Field(None, description="The stored model that lends a preset its tokenizer")
     vocab_size: int = Field(16_384, ge=64, le=262_144, description="Of a new tokenizer, at most")
     text_column: str = Field("text", min_length=1, description="Field or column of structured files")
     min_characters: int | None = Field(None, ge=1, description="Shorter documents are left out")
@@ -61,9 +66,41 @@ class MlmHyperparameters(TrainingHyperparameters):
             values.setdefault("batch_tokens", values.pop("batch_size") * length)
         return values
 
+    @classmethod
+    def defaults_for(cls, stored: Mapping[str, Any]) -> dict[str, Any]:
+        limit = longest_sequence(stored)
+        default = cls.model_fields["sequence_length"].default
+        return {"sequence_length": limit} if limit is not None and limit < default else {}
+
     def check_for(self, config: Mapping[str, Any] | None) -> None:
-        if config is not None and self.tokenizer == "base" and self.tokenizer_model is None:
+        if config is None:
+            self._refuse_another_tokenizer()
+        elif self.tokenizer == "base" and self.tokenizer_model is None:
             raise InvalidValue("a preset has no tokenizer of its own, so name one's model", param="tokenizer_model")
+        elif self.tokenizer_model and self.tokenizer not in (None, "base"):
+            raise InvalidValue(
+                f"a new {self.tokenizer} tokenizer and that of tokenizer_model are both asked for", param="tokenizer"
+            )
+
+    def _refuse_another_tokenizer(self) -> None:
+        names = ("tokenizer_model", "vocab_size", *(() if self.tokenizer in (None, "base") else ("tokenizer",)))
+        if given := [name for name in names if name in self.model_fields_set]:
+            raise InvalidValue(f"a stored model keeps its tokenizer; `{given[0]}` is for presets", param=given[0])
+
+    def check_stored(self, stored: Mapping[str, Any] | None, named: Mapping[str, Mapping[str, Any]]) -> None:
+        limit = longest_sequence(stored or {})
+        if limit is not None and self.sequence_length > limit:
+            raise InvalidValue(
+                f"sequence_length is {self.sequence_length}, but the model reads at most {limit} tokens",
+                param="sequence_length",
+            )
+        limit = longest_sequence(named.get("teacher", {}))
+        if limit is not None and self.sequence_length > limit:
+            raise InvalidValue(
+                f"{self.teacher} cannot teach this model: it reads at most {limit} tokens, and sequence_length is"
+                f" {self.sequence_length}",
+                param="teacher",
+            )
 
     @model_validator(mode="after")
     def _check_together(self) -> "MlmHyperparameters":
@@ -78,6 +115,22 @@ class MlmHyperparameters(TrainingHyperparameters):
         if self.min_characters and self.max_characters and self.min_characters > self.max_characters:
             raise ValueError("min_characters is more than max_characters")
         return self
+
+
+def longest_sequence(config: Mapping[str, Any]) -> int | None:
+    """Tokens that a stored model reads, by its configuration with its tokenizer's `model_max_length`; None if unknown.
+
+    RoBERTa's kind numbers positions from the padding token's id + 1; MPNet's padding position is always 1.
+    """
+    positions, longest = config.get("max_position_embeddings"), config.get("model_max_length")
+    if not isinstance(positions, int):
+        return None
+    if config.get("model_type") in ("roberta", "xlm-roberta"):
+        padding = config.get("pad_token_id")
+        positions -= (1 if padding is None else padding) + 1
+    elif config.get("model_type") == "mpnet":
+        positions -= 2
+    return min(positions, int(longest)) if isinstance(longest, int | float) else positions
 
 
 def _bert(layers: int, hidden: int) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from pydantic import Field
 from app.errors import InvalidValue
 from app.recipes.base import Method
 from app.recipes.image import decoder, vit
-from app.recipes.patches import DecoderHyperparameters, refuse_fixed
+from app.recipes.patches import DECODER, DecoderHyperparameters, refuse_fixed
 from app.types import Modality
 
 MIN_PATCHES = 4  # of a frame
@@ -57,7 +57,7 @@ class VideoMaeHyperparameters(DecoderHyperparameters):
 
     def check_for(self, config: Mapping[str, Any] | None) -> None:
         if config is None:
-            refuse_fixed(self, (*GEOMETRY, "stride", "frame_rate"))
+            refuse_fixed(self, (*GEOMETRY, "stride", "frame_rate", *DECODER))
             return
         size, patch, frames, tubelet = (getattr(self, name) or config[name] for name in GEOMETRY)
         if size % patch or (size // patch) ** 2 < MIN_PATCHES:

@@ -22,6 +22,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from app.recipes.text import LONG_WORDS
+
 Json = dict[str, Any]
 Ints = NDArray[np.int64]
 
@@ -34,6 +36,8 @@ _SPACES = ("\u00a0", "\u202f", "\u3000", "\u2009")
 
 _FORMS = {"NFC", "NFD", "NFKC", "NFKD"}
 _BERT = ["BertNormalizer", "BertPreTokenizer", "WordPiece"]
+# New WordPiece tokenizers cut the words that BertPreTokenizer gives, each by itself.
+_CUTS = {"type": "Split", "pattern": {"Regex": LONG_WORDS}, "behavior": "Isolated", "invert": False}
 # DeBERTa's: a run of white space lies on one side of every cut, and no part ends in one.
 _RUNS = {"type": "Replace", "pattern": {"Regex": r"\s{2,}|[\n\r\t]"}, "content": " "}
 _RIGHT = {"type": "Strip", "strip_left": False, "strip_right": True}
@@ -45,8 +49,8 @@ class Chunking:
     """cuts: [8, 8] bool, whether a text may be cut between a byte of the first class and one of the second.
 
     keeps_space: white space makes tokens; then a text is not cut after a Unicode space that is not ASCII.
-    lowers: A to Z may be lowered beforehand. words: then a word of ASCII letters and digits, and an ASCII mark,
-    go to the tokenizer's model as they are. added: texts that hold one of these are not cut. separator: an
+    lowers: A to Z may be lowered beforehand. words: then a word of at most WORD_CHARS ASCII letters and digits, and an
+    ASCII mark, go to the tokenizer's model as they are. added: texts that hold one of these are not cut. separator: an
     added token, and its id, that may stand between parts to have many of them encoded as one text.
     """
 
@@ -67,7 +71,7 @@ def find_chunking(tokenizer: Tokenizer) -> Chunking | None:
         return None
     if described["truncation"] or described["padding"]:
         return None
-    bert = [part["type"] for part in (*normalizers, *pre_tokenizers, model)] == _BERT
+    bert = [part["type"] for part in (*normalizers, *pre_tokenizers, model) if part != _CUTS] == _BERT
     drops_space = _drops_space(pre_tokenizers)
     cuts = _cuts_of_words(marks=bert) if drops_space else _cuts_before_space(pre_tokenizers)
     if cuts is None or not all(map(_is_local if drops_space else _keeps_runs, normalizers)):
@@ -146,7 +150,10 @@ def _drops_space(parts: list[Json]) -> bool:
     return (
         bool(parts)
         and parts[0]["type"] in ("BertPreTokenizer", "WhitespaceSplit")
-        and all(p["type"] in ("BertPreTokenizer", "Punctuation", "Digits") or _begins_at_space(p) for p in parts[1:])
+        and all(
+            p["type"] in ("BertPreTokenizer", "Punctuation", "Digits") or p == _CUTS or _begins_at_space(p)
+            for p in parts[1:]
+        )
     )
 
 

@@ -17,6 +17,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from app.recipes.text import WORD_CHARS
 from app.training.chunking import Chunking, Cutter, Ints, find_chunking
 from app.training.parts import Learnt, Parts
 
@@ -152,7 +153,8 @@ class PartTokenizer:
         if self._chunking.words:
             for n, part in enumerate(parts):
                 word = part.lstrip(" \n\t\r")
-                if word.isascii() and (word.isalnum() or (len(word) == 1 and word.isprintable())):
+                plain = len(word) <= WORD_CHARS and word.isascii()
+                if plain and (word.isalnum() or (len(word) == 1 and word.isprintable())):
                     found[n] = self._pack([token.id for token in self._model.tokenize(word)])
         left = [n for n, ids in enumerate(found) if ids is None]
         for n, ids in zip(left, self._encode([parts[n] for n in left]), strict=True):

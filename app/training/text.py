@@ -17,6 +17,7 @@ from app.objectives.text.hidden import vocabulary_size
 from app.objectives.text.load import load_text, load_tokenizer
 from app.objectives.text.objective import TextObjective
 from app.objectives.text.tokenizers import train_tokenizer
+from app.objectives.text.unknown import WARNED_SHARE, advise
 from app.recipes import MlmHyperparameters, preset
 from app.training.cache import make_room
 from app.training.checkpoint import disk_bytes
@@ -27,6 +28,7 @@ from app.training.preparing import Preparing
 from app.training.rows import Ints, Rows, all_documents, pack, split_documents
 from app.training.shards import Shard, missing_bytes, tokenize_file
 from app.training.trainer import Dataset, Hooks
+from app.training.unknown import overall, unknown_share
 
 TOKENIZER_CHARS = 50_000_000  # more text than this changes a new vocabulary very little
 SCRATCH_RATE, CONTINUE_RATE = 0.3, 0.15
@@ -40,7 +42,7 @@ def prepare(job: TrainingJob, hooks: Hooks, device: torch.device) -> Material:
     objective = _objective(job, hp, hooks)
     teacher = _teacher(job.model_folders[hp.teacher], hp, objective) if hp.teacher else None
     _make_room(job, hp, objective)
-    shards = _tokenize(job, job.training_files, objective, hp.text_column, hooks)
+    shards = _tokenize(job, job.training_files, "training_file", objective, hooks)
     training, held_out = _rows(job, hp, shards, objective, hooks)
     if objective.new_head:
         # The model's vocabulary, which may be padded beyond its tokenizer's.
@@ -136,11 +138,15 @@ def _make_room(job: TrainingJob, hp: MlmHyperparameters, objective: TextObjectiv
 
 
 def _tokenize(
-    job: TrainingJob, files: tuple[SourceFile, ...], objective: TextObjective, column: str, hooks: Hooks
+    job: TrainingJob, files: tuple[SourceFile, ...], field: str, objective: TextObjective, hooks: Hooks
 ) -> list[Shard]:
-    shards = []
+    """Raises InvalidData naming the request's `field` if the tokenizer cannot write most of the files' text."""
+    hp = job.hyperparameters
+    assert isinstance(hp, MlmHyperparameters)
+    shards, unknown = [], []
     for file in files:
         listen = Preparing(hooks, file.filename, file.path.stat().st_size)
+<<<<<<< HEAD
         shard = tokenize_file(file, column, objective.tokenizer, job.cache_dir, job.threads, listen)
         report = shard.report
         left_out = f"; left out: {report.summary()}" if report.skipped else ""
@@ -153,7 +159,20 @@ def _tokenize(
         )
         for note in report.notes:
             hooks.on_event(note, level="warn")
+=======
+        shard = tokenize_file(file, hp.text_column, objective.tokenizer, job.cache_dir, job.threads, listen)
+        found = unknown_share(file, shard, objective.tokenizer.backend_tokenizer, hp)
+        counted = f"{file.filename}: {len(shard.tokens):,} tokens in {len(shard.ends):,} documents"
+        hooks.on_event(
+            f"{counted}; {found.describe()}" if found.share else counted,
+            {"tokens": len(shard.tokens), "documents": len(shard.ends), "unknown_share": round(found.share, 4)},
+            level="warn" if found.share > WARNED_SHARE else "info",
+        )
+>>>>>>> training
         shards.append(shard)
+        unknown.append(found)
+    if files:
+        overall(files, shards, unknown).check(advise(isinstance(job.model, Path), hp), field)
     return shards
 
 
@@ -163,7 +182,7 @@ def _rows(
     """→ (training, held out)"""
     prefix, suffix = objective.affixes()
     overhead = len(prefix) + len(suffix)
-    validation = _tokenize(job, job.validation_files, objective, hp.text_column, hooks)
+    validation = _tokenize(job, job.validation_files, "validation_file", objective, hooks)
     documents, dropped = choose_documents(shards, validation, hp)
     if dropped is not None:
         hooks.on_event(dropped.describe())

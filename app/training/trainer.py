@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from app.devices import free_memory, is_out_of_memory
-from app.errors import InvalidValue, OutOfMemory
+from app.errors import OutOfMemory
 from app.objectives.base import Counts, Metrics, Objective
 from app.training.checkpoint import (
     CheckpointError,
@@ -23,6 +23,7 @@ from app.training.checkpoint import (
 from app.training.distributed import Group
 from app.training.early_stopping import better, describe, stalled
 from app.training.evaluate import evaluate
+from app.training.faults import check_predictions, divergence
 from app.training.hooks import Dataset, Hooks, Snapshot
 from app.training.illustrate import illustrate
 from app.training.mixture import order_of
@@ -68,12 +69,13 @@ class Trainer:
         self._decaying = False  # the learning rate of the latest step
         self._waited = 0.0  # seconds for data, since the last log
         self._grad_norm = 0.0
+        self._predicted = 0  # positions, in this attempt
         self._closing_seconds = 0.0  # that the end takes after the last step: an evaluation, a checkpoint, an export
 
     def run(self) -> Outcome:
         """Trains from the newest checkpoint, if there is one, to the end or until asked to stop."""
         self._restore()
-        stopped = None
+        first, stopped = self.state.step, None
         batches = Prefetched(self._steps())
         try:
             while not (self.plan.finished(self.state) or stalled(self.plan, self.state)):
@@ -83,6 +85,7 @@ class Trainer:
                 batch = next(batches)
                 self._waited += time.monotonic() - began
                 if self._step(batch):
+                    check_predictions(self._predicted, self.state.step - first, ended=False)
                     self._report()
                     beside = time.monotonic() - began - (self.state.seconds - before)
                     self.state = replace(self.state, beside=self.state.beside + max(0.0, beside))
@@ -92,6 +95,8 @@ class Trainer:
                 batches = Prefetched(self._steps())  # from where the state stands: the same samples again
         finally:
             batches.close()
+        if not stopped:
+            check_predictions(self._predicted, self.state.step - first, ended=True)
         if not stopped and self.eval_metrics.get("step") != self.state.step:
             self._evaluate()
         self._checkpoint()
@@ -149,11 +154,8 @@ class Trainer:
         norm = torch.nn.utils.clip_grad_norm_(self.objective.model.parameters(), self.plan.max_grad_norm)
         self._grad_norm = float(norm)
         if not math.isfinite(self._grad_norm):
-            raise InvalidValue(
-                f"training diverged at step {self.state.step + 1}: the gradient is no finite number; "
-                "lower the learning rate or raise the warmup",
-                param="learning_rate",
-            )
+            raise divergence(self.state.step + 1, micro_batches)
+        self._predicted += positions
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.state = replace(

@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -16,7 +17,8 @@ from app.media.sampling import DocumentSample
 from app.objectives.text.builder import build_preset
 from app.recipes import TEXT_PRESETS, MlmHyperparameters, preset
 from app.store.store import ModelStore
-from tests.fakes.tiny_models import tiny_bert_folder, tiny_tokenizer
+from tests.api.conftest import publish
+from tests.fakes.tiny_models import MAX_LENGTH, tiny_bert_folder, tiny_tokenizer
 
 PATH = "/v1/pretraining/jobs"
 DOCUMENTS = [f"The lions hunt the zebras, as document {n} tells at some length." for n in range(50)]
@@ -143,8 +145,6 @@ def test_every_preset_has_an_estimate(store: ModelStore) -> None:
 
 
 def test_a_stored_models_own_tokenizer_counts(store: ModelStore, tmp_path: Any) -> None:
-    from tests.api.conftest import publish
-
     publish(store, tmp_path, "tiny")
     tiny_bert_folder(store.resolve("tiny").path)
     text = " ".join(DOCUMENTS)
@@ -152,3 +152,65 @@ def test_a_stored_models_own_tokenizer_counts(store: ModelStore, tmp_path: Any) 
     hp = MlmHyperparameters()
     found = estimate_text("tiny@1", hp, Material([sample], [1.0], sample), store, [])
     assert found.tokens == len(tiny_tokenizer("bert")(text, add_special_tokens=False)["input_ids"])
+
+
+@pytest.fixture
+def tiny(store: ModelStore, tmp_path: Path) -> str:
+    publish(store, tmp_path, "tiny")
+    tiny_bert_folder(store.resolve("tiny").path)
+    return "tiny"
+
+
+def test_a_text_that_a_stored_tokenizer_cannot_write_is_refused_at_once(
+    jobs_client: TestClient, upload: Upload, tiny: str
+) -> None:
+    file = upload(["ภาษาไทย" * 30, "แมวน้ำ" * 30])
+    for asked in ({**body(file), "model": tiny}, body(file, tokenizer_model=tiny)):
+        answer = jobs_client.post(f"{PATH}/validate", json=asked)
+        error = answer.json()["error"]
+        assert (answer.status_code, error["code"], error["param"]) == (422, "invalid_data", "training_file")
+        assert "100.0% of the text is unknown to the tokenizer, such as 'ภาษา" in error["message"]
+    assert jobs_client.post(f"{PATH}/validate", json=body(file)).status_code == 200
+
+
+def test_a_stored_model_has_its_own_longest_sequence(jobs_client: TestClient, upload: Upload, tiny: str) -> None:
+    file = upload(DOCUMENTS)
+    for given in ({}, {"sequence_length": None}, {"sequence_length": "auto"}, {"batch_tokens": 64}, {"batch_size": 2}):
+        job = jobs_client.post(PATH, json={**body(file, **given), "model": tiny}).json()
+        made = job["method"]["mlm"]["hyperparameters"]
+        assert made["sequence_length"] == MAX_LENGTH
+        assert "batch_size" not in given or made["batch_tokens"] == 2 * MAX_LENGTH
+    assert jobs_client.post(f"{PATH}/validate", json=body(file)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("given", "param", "message"),
+    [
+        ({"sequence_length": 128}, "sequence_length", "is 128, but the model reads at most 64 tokens"),
+        ({"vocab_size": 500}, "vocab_size", "keeps its tokenizer"),
+        ({"tokenizer": "bpe"}, "tokenizer", "keeps its tokenizer"),
+        ({"tokenizer_model": "tiny"}, "tokenizer_model", "keeps its tokenizer"),
+    ],
+)
+def test_what_does_not_suit_a_stored_model_is_refused_at_once(
+    jobs_client: TestClient, upload: Upload, tiny: str, given: dict[str, Any], param: str, message: str
+) -> None:
+    for path in (PATH, f"{PATH}/validate"):
+        answer = jobs_client.post(path, json={**body(upload(DOCUMENTS), **given), "model": tiny})
+        error = answer.json()["error"]
+        assert (answer.status_code, error["param"]) == (422, f"method.mlm.hyperparameters.{param}")
+        assert message in error["message"]
+
+
+def test_models_that_hyperparameters_name_are_checked_at_once(
+    jobs_client: TestClient, upload: Upload, tiny: str
+) -> None:
+    file = upload(DOCUMENTS)
+    for given, param in (
+        ({"teacher": tiny}, "teacher"),  # it reads 64 tokens, and 128 is the default
+        ({"tokenizer": "bpe", "tokenizer_model": tiny}, "tokenizer"),
+    ):
+        answer = jobs_client.post(PATH, json=body(file, **given))
+        assert (answer.status_code, answer.json()["error"]["param"]) == (422, f"method.mlm.hyperparameters.{param}")
+    given = {"tokenizer": "base", "tokenizer_model": tiny}
+    assert jobs_client.post(PATH, json=body(file, **given)).status_code == 200

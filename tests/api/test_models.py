@@ -139,3 +139,12 @@ def test_the_card(client: TestClient, store: ModelStore) -> None:
     assert answer.headers["content-type"] == "text/markdown; charset=utf-8"
     assert answer.text == "# Schönes Modell\n"
     assert client.get("/v1/models/absent/card").json()["error"]["code"] == "model_not_found"
+
+
+def test_the_card_of_a_repaired_tokenizer_says_so(
+    client: TestClient, store: ModelStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = store.resolve("org/slashed").path
+    (folder / "README.md").write_text("# Model\n", encoding="utf-8")
+    monkeypatch.setattr("app.api.routes.models.keeps_space_before_mask", lambda path: path == folder)
+    assert "## Repaired tokenizer" in client.get("/v1/models/org/slashed/card").text

@@ -2,6 +2,7 @@
 
 import io
 import json
+import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 from PIL import Image
 
 from app.errors import InvalidData, InvalidValue
@@ -114,6 +116,20 @@ def test_a_bare_encoder_gets_a_decoder(job: Build, tmp_path: Path) -> None:
     result = run(job(model=tiny_audio_folder(tmp_path / "bare", head=False), max_steps=1), Recorder())
     [answer] = perform(load_audio(result.folder).tasks[Task.RECONSTRUCT], [ReconstructItem(sound())])
     assert np.isfinite(answer.loss)
+
+
+def test_one_sound_of_absurd_samples_is_left_out(job: Build, tmp_path: Path) -> None:
+    loud = io.BytesIO()
+    soundfile.write(loud, np.full(RATE, 1e25, np.float32), RATE, format="WAV", subtype="FLOAT")
+    source = tmp_path / "sounds.zip"
+    with zipfile.ZipFile(source, "a") as archive:
+        archive.writestr("loud.wav", loud.getvalue())
+    hooks = Recorder()
+    asked = replace(job(model="audiomae-tiny", **PRESET), training_files=(SourceFile(source, "more.zip"),))
+    result = run(asked, hooks)
+    assert np.isfinite(result.metrics["eval_loss"])
+    assert any("left out: " in message and "4 broken" in message for message, _ in hooks.events), hooks.events
+    assert any("The log-mel of the training data: mean -" in message for message, _ in hooks.events)
 
 
 def test_what_is_broken_or_silent_is_left_out_and_told(job: Build) -> None:

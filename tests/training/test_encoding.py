@@ -11,6 +11,7 @@ from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizer
 from tokenizers.models import WordPiece
 
 import app.training.encoding as module
+from app.objectives.text.tokenizers import train_tokenizer
 from app.training import parts
 from app.training.chunking import find_chunking
 from app.training.encoding import PartEncoder, WholeEncoder, make_encoder, text_hash
@@ -62,6 +63,16 @@ def test_parts_give_what_the_tokenizer_gives(family: str) -> None:
     tokenizer = tiny_tokenizer(family).backend_tokenizer
     encode = make_encoder(tokenizer, U16)
     assert isinstance(encode, PartEncoder)
+    for seed in range(4):
+        check(tokenizer, texts(seed, 150), encode)
+
+
+def test_words_that_are_cut_give_what_the_tokenizer_gives() -> None:
+    words = ["".join(random.Random(n).choices("acgt", k=20 * n)) for n in range(1, 20)]
+    tokenizer = train_tokenizer("wordpiece", [*CORPUS * 2, *words], 400, 64).backend_tokenizer
+    encode = make_encoder(tokenizer, U16)
+    assert isinstance(encode, PartEncoder)
+    check(tokenizer, [*words, "-".join(words), "ไทย".join(words)], encode)
     for seed in range(4):
         check(tokenizer, texts(seed, 150), encode)
 

@@ -113,7 +113,8 @@ def test_without_that_checkpoint_it_goes_on_from_the_end_and_says_so(job: Job) -
 
 
 def test_an_extension_forgets_a_best_evaluation_that_is_not_kept(job: Job) -> None:
-    options = DECAYING | {"eval_interval": 2, "early_stopping_patience": 9}
+    steady = {"validation_fraction": 0.2, "batch_tokens": 512, "learning_rate": 2e-3}  # each evaluation is better
+    options = DECAYING | steady | {"eval_interval": 2, "early_stopping_patience": 9}
     first = run(job("a", max_steps=10, **options), Recorder())
     assert first.outcome.state.best and first.outcome.state.best["step"] > 6
     extended = run(replace(job("a", max_steps=20, **options), extended_from=10), Recorder())

@@ -12,10 +12,13 @@ from transformers import AutoModel, PreTrainedTokenizerFast
 from app.errors import InvalidData, InvalidValue
 from app.objectives.image.builder import build_preset
 from app.objectives.text.hidden import vocabulary_size
+from app.objectives.text.items import FillMaskItem
 from app.objectives.text.load import load_text
 from app.recipes.image import MAE_PRESETS
 from app.training.job import SourceFile, TrainingJob
 from app.training.run import attend_eagerly, run
+from app.types import Task
+from tests.fakes.perform import perform
 from tests.fakes.runs import Recorder, same, weights
 from tests.fakes.tiny_models import CORPUS, tiny_text_folder
 
@@ -72,6 +75,23 @@ def test_killed_while_it_saves_its_tokenizer_it_makes_another(
         with pytest.raises(KeyboardInterrupt):
             run(job(max_steps=1), Recorder())
     assert run(job(max_steps=1), Recorder()).outcome.state.step == 1
+
+
+@pytest.mark.parametrize("tokenizer", ["bpe", "wordpiece"])
+def test_a_model_fills_masks_as_it_was_trained(job: Callable[..., TrainingJob], tmp_path: Path, tokenizer: str) -> None:
+    colours = {"sky": "blue", "snow": "white", "sun": "yellow"}
+    facts = tmp_path / "facts.txt"
+    facts.write_text("\n\n".join([f"The {thing} is {colour}." for thing, colour in colours.items()] * 100))
+    asked = job(
+        tokenizer=tokenizer, max_steps=120, eval_interval=120, learning_rate=3e-3, sequence_length=16, batch_tokens=512
+    )
+    result = run(replace(asked, training_files=(SourceFile(facts, facts.name),)), Recorder())
+    handler = load_text(result.folder).tasks[Task.FILL_MASK]
+    for spelling in (" [MASK].", "[MASK]."):
+        items = [FillMaskItem(f"The {thing} is{spelling}") for thing in colours]
+        best = [answer.masks[0].candidates[0] for answer in perform(handler, items)]
+        assert [candidate.token_str.strip() for candidate in best] == list(colours.values())
+        assert min(candidate.score for candidate in best) > 0.9
 
 
 @pytest.mark.parametrize("accumulation", [1, 2])

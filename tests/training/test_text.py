@@ -110,6 +110,7 @@ def test_one_document_fills_its_rows(job: Callable[..., TrainingJob], tmp_path: 
     assert sum(size == SMALL["sequence_length"] for size in sizes) >= len(sizes) - 1
 
 
+<<<<<<< HEAD
 def test_what_is_left_out_is_told(job: Callable[..., TrainingJob], tmp_path: Path) -> None:
     path = tmp_path / "data"
     rows = [*({"text": text} for text in CORPUS * 4), {"text": None}, {"text": " "}]
@@ -134,3 +135,54 @@ def test_damage_far_inside_a_file_is_the_users_to_mend(job: Callable[..., Traini
     path.write_bytes(content)
     with pytest.raises(InvalidData, match=r"late.parquet, row (group )?\d+: not "):
         prepare(replace(job(), training_files=(SourceFile(path, path.name),)), Recorder(), CPU)
+=======
+THAI = "ภาษาไทยแมวน้ำปลาสวยกิน" * 10
+
+
+def on(job: TrainingJob, tmp_path: Path, documents: list[str]) -> TrainingJob:
+    source = tmp_path / "source.jsonl"
+    source.write_text("\n".join(json.dumps({"text": document}) for document in documents))
+    return replace(job, training_files=(SourceFile(source, source.name),))
+
+
+def test_a_text_of_unknown_tokens_is_refused_with_examples(job: Callable[..., TrainingJob], tmp_path: Path) -> None:
+    base = tiny_text_folder(tmp_path / "base", "bert")
+    hooks = Recorder()
+    with pytest.raises(InvalidData, match=r"100\.0% of the text is unknown .* such as 'ภาษา.*Train a preset") as error:
+        prepare(on(job(model=base), tmp_path, [f"{THAI} {n}ก" for n in range(30)]), hooks, CPU)
+    assert error.value.param == "training_file"
+    assert hooks.series("unknown_share") == [1.0]
+
+
+def test_the_beginning_alone_does_not_make_a_file_unknown(
+    job: Callable[..., TrainingJob], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.training.unknown.SAMPLE_CHARS", 3000)
+    monkeypatch.setattr("app.training.unknown.SPREAD", 10)
+    base = tiny_text_folder(tmp_path / "base", "bert")
+    for documents, share in (([THAI] * 20 + CORPUS * 40, (0.1, 0.4)), (CORPUS * 40 + [THAI] * 20, (0.2, 0.3))):
+        hooks = Recorder()
+        prepare(on(job(model=base), tmp_path, documents), hooks, CPU)
+        ((message, data),) = [each for each in hooks.events if "unknown_share" in each[1]]
+        assert share[0] < data["unknown_share"] < share[1]
+        assert "of the text is unknown to the tokenizer, such as" in message or documents[0] == CORPUS[0]
+
+
+@pytest.mark.parametrize("model", ["bert-tiny", "modernbert-tiny"])
+def test_a_preset_learns_from_texts_without_spaces(job: Callable[..., TrainingJob], tmp_path: Path, model: str) -> None:
+    hooks = Recorder()
+    material = prepare(on(job(model=model), tmp_path, [f"{THAI}{n}" for n in range(30)]), hooks, CPU)
+    assert hooks.series("unknown_share") == [0.0]
+    assert material.training.tokens > 300
+
+
+def test_a_validation_file_of_unknown_tokens_is_refused(job: Callable[..., TrainingJob], tmp_path: Path) -> None:
+    held = tmp_path / "held.txt"
+    held.write_text(THAI)
+    asked = replace(
+        job(model=tiny_text_folder(tmp_path / "base", "bert")), validation_files=(SourceFile(held, "h.txt"),)
+    )
+    with pytest.raises(InvalidData, match="unknown to the tokenizer") as error:
+        prepare(asked, Recorder(), CPU)
+    assert error.value.param == "validation_file"
+>>>>>>> training

@@ -12,7 +12,8 @@ from app.api.estimates.base import Cost, Layers, Material, complete, stored_conf
 from app.errors import InvalidData
 from app.jobs.spec import Estimate, Job
 from app.media.sampling import DocumentSample
-from app.objectives.text.tokenizers import count_tokens
+from app.objectives.text.tokenizers import count_tokens, read_tokenizer
+from app.objectives.text.unknown import advise, find_unknown
 from app.recipes import MlmHyperparameters, preset
 from app.store.store import ModelStore
 
@@ -115,12 +116,22 @@ def shape_of(model: str, hp: MlmHyperparameters, store: ModelStore) -> Shape | N
 
 
 def _bytes_a_token(model: str, hp: MlmHyperparameters, samples: Sequence[DocumentSample], store: ModelStore) -> float:
+    """Raises InvalidData where a stored tokenizer cannot write the text."""
     texts = [text for s in samples for text in s.texts[: max(1, len(s.texts) // len(samples))]]
-    owner = hp.tokenizer_model if preset(model) is not None else model
-    tokens = count_tokens(store.resolve(owner).path, texts) if owner else None
-    if tokens:
-        return sum(len(t.encode(errors="surrogatepass")) for t in texts) / tokens
+    stored = preset(model) is None
+    owner = model if stored else hp.tokenizer_model
+    tokenizer = read_tokenizer(store.resolve(owner).path) if owner else None
+    if tokenizer is not None:
+        if all(map(_is_complete, samples)):  # of a longer file, the beginning may be unlike the rest
+            find_unknown(tokenizer, texts).check(advise(stored, hp), "training_file")
+        if tokens := count_tokens(tokenizer, texts):
+            return sum(len(t.encode(errors="surrogatepass")) for t in texts) / tokens
     return float(np.interp(math.log2(hp.vocab_size), _SIZES, _BYTES_A_TOKEN))
+
+
+def _is_complete(sample: DocumentSample) -> bool:
+    """Whether the sample's texts are all of the file's."""
+    return sample.whole and sum(len(text.encode(errors="surrogatepass")) for text in sample.texts) == sample.bytes
 
 
 def _shard_bytes(shape: Shape | None, documents: Sequence[float], tokens: Sequence[float]) -> float:

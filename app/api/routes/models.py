@@ -11,7 +11,15 @@ from app.api.body import StrictJsonRoute
 from app.api.deps import Services, ServicesDep
 from app.api.schemas.models import AliasRequest, ModelDeleted, ModelList, ModelObject, model_object
 from app.errors import ModelNotFound, NotFound, NotReady
+from app.objectives.text.tokenizers import keeps_space_before_mask
 from app.store.store import ModelEntry, ModelStore
+
+_REPAIRED = b"""
+## Repaired tokenizer
+
+An earlier version of Cloze stored this model with a mask token that keeps the space before it. Cloze loads it with
+`lstrip`, so that `is [MASK].` and `is[MASK].` are read alike. Other libraries need this change in `tokenizer.json`.
+"""
 
 router = APIRouter(route_class=StrictJsonRoute, tags=["Models"])
 
@@ -94,9 +102,10 @@ async def _answer(model_id: str, services: Services) -> ModelObject:
 def _read_card(store: ModelStore, model_id: str) -> bytes:
     entry = store.resolve(model_id)
     try:
-        return (entry.path / "README.md").read_bytes()
+        card = (entry.path / "README.md").read_bytes()
     except FileNotFoundError:
         raise NotFound(f"{entry.id} has no card", param="model") from None
+    return card + _REPAIRED if keeps_space_before_mask(entry.path) else card
 
 
 def _get(model_id: str, services: Services, memory: dict[str, int]) -> ModelObject:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 
 import numpy as np
 import torch
@@ -21,7 +22,7 @@ from app.objectives.text.items import (
     FillMaskResult,
     MaskPrediction,
 )
-from app.objectives.text.pieces import Pieces
+from app.objectives.text.pieces import Pieces, Spellings
 from app.objectives.text.rows import Rows, collate, forward, pads, rounded_places
 from app.objectives.text.sequences import Filling, search
 from app.types import Task
@@ -38,7 +39,7 @@ class FillMaskFeatures:
     ids: list[int]
     positions: list[int]  # of the masks, in ids
     top_k: int
-    targets: tuple[int, ...]  # token ids; empty: the whole vocabulary
+    targets: tuple[Spellings, ...]  # empty: the whole vocabulary
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ class FillMask:
         spans = [found.span() for found in self._encoder.mask_pattern.finditer(item.text)]
         content = self._encoder.content_ids(self._encoder.mask_pattern.sub(lambda _: self._mask_token, item.text))
         masks = self._masks(content, spans, item.max_masks)
-        if max([*content, *targets]) >= self._vocabulary:  # a tokenizer may know more than its model
+        if max(chain(content, *targets)) >= self._vocabulary:  # a tokenizer may know more than its model
             raise InvalidValue(f"a token of the input or the targets is beyond the model's {self._vocabulary}")
         ids, shift = self._encoder.fit(
             content, self._max_length, truncate=item.truncate, side=item.truncation_side, keep=masks
@@ -181,7 +182,9 @@ class FillMask:
 
 
 def _among(scores: Tensor, item: FillMaskFeatures) -> Raw:
-    """The best of the item's targets. scores [masks, V] → [masks, at most top_k]"""
-    targets = torch.tensor(item.targets, device=scores.device)
-    values, order = scores[:, targets].topk(min(item.top_k, len(item.targets)))
-    return values.cpu().numpy(), targets[order].cpu().numpy()
+    """The best of the item's targets, each in its more probable spelling. scores [masks, V] → [masks, at most top_k]"""
+    targets = torch.tensor(item.targets, device=scores.device)  # [T, 2]
+    best, spelling = scores[:, targets].max(-1)  # [masks, T]
+    values, order = best.topk(min(item.top_k, len(item.targets)))
+    tokens = targets[order, spelling.gather(-1, order)]
+    return values.cpu().numpy(), tokens.cpu().numpy()

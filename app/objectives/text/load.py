@@ -1,5 +1,6 @@
 """A folder of safetensors → TextObjective, with nothing in it executed."""
 
+import logging
 from pathlib import Path
 from typing import cast
 
@@ -11,11 +12,14 @@ from app.errors import InvalidModel
 from app.objectives.model_files import first_line, read_config
 from app.objectives.text import sentence_transformers
 from app.objectives.text.objective import TextObjective
+from app.objectives.text.tokenizers import keeps_space_before_mask, strip_space_before_mask
 
 MODEL_TYPES = frozenset(
     {"albert", "bert", "deberta-v2", "distilbert", "electra", "modernbert", "mpnet", "roberta", "xlm-roberta"}
 )
 _TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "spiece.model", "spm.model", "sentencepiece.bpe.model")
+
+log = logging.getLogger(__name__)
 
 # What a checkpoint lacks is found and reported here; its tables and bars only bury the log.
 transformers.utils.logging.set_verbosity_error()
@@ -73,11 +77,17 @@ def _load_model(folder: Path, dtype: torch.dtype) -> tuple[PreTrainedModel, bool
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
-    """A folder's fast tokenizer. Raises InvalidModel if there is none."""
+    """Loads a folder's fast tokenizer; one that Cloze made with a fault of before is repaired, and the log says so.
+
+    Raises InvalidModel if there is none.
+    """
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
     except Exception as e:
         raise InvalidModel(f"the tokenizer cannot be loaded: {first_line(e)}") from e
     if not tokenizer.is_fast:
         raise InvalidModel(f"{type(tokenizer).__name__} has no fast form (tokenizer.json)")
+    if keeps_space_before_mask(folder):
+        strip_space_before_mask(tokenizer.backend_tokenizer)
+        log.info("The tokenizer of %s was repaired: its mask takes the space before it", folder)
     return tokenizer

@@ -3,6 +3,8 @@
 from app.errors import EmptyInput, InvalidValue
 from app.objectives.text.encoding import TextEncoder
 
+Spellings = tuple[int, int]  # the tokens that write one word: behind a space, and without one; mostly the same
+
 _SHOWN = 8  # pieces of a word at fault that its error names
 
 
@@ -23,19 +25,31 @@ class Pieces:
         spaced = backend.decode(backend.encode(" a", add_special_tokens=False).ids)
         self._byte_level = self._continuation is None and spaced.startswith(" ")
         self._mask_eats_space = bool(mask.lstrip) or not self._byte_level
-        self._last_targets: tuple[tuple[str, ...], tuple[int, ...]] = ((), ())
+        self._last_targets: tuple[tuple[str, ...], tuple[Spellings, ...]] = ((), ())
         self._word_start = "Ġ" if self._byte_level else "▁"  # else SentencePiece's
 
     def __deepcopy__(self, memo: object) -> "Pieces":
         return self  # replicas of a model share it
 
-    def target_ids(self, targets: tuple[str, ...]) -> tuple[int, ...]:
-        """Of each, without repetition. Those of one request are the same for all its items, so the last are kept."""
+    def target_ids(self, targets: tuple[str, ...]) -> tuple[Spellings, ...]:
+        """Spellings of each target, without repetition.
+
+        The targets of one request are the same for all its items, so the last ones are kept.
+        """
         known, ids = self._last_targets
         if targets != known:
-            ids = tuple(dict.fromkeys(map(self.target_id, targets)))
+            found: dict[int, Spellings] = {}
+            for spellings in map(self._spellings, targets):
+                found.setdefault(spellings[0], spellings)
+            ids = tuple(found.values())
             self._last_targets = targets, ids  # in one step, for there are many threads
         return ids
+
+    def _spellings(self, target: str) -> Spellings:
+        """A mask that takes the space before it does not tell ` blue` from `blue`, as at the start of a text."""
+        token = self.target_id(target)
+        spaced = self._byte_level and self._mask_eats_space
+        return token, self._vocabulary.get(target, token) if spaced else token
 
     def target_id(self, target: str) -> int:
         """The one token of a word, as it would be written at a mask, or an exact vocabulary entry.

@@ -12,9 +12,10 @@ from transformers import AutoModelForPreTraining
 from app.errors import InputTooLong, InvalidModel
 from app.objectives.embedding import EmbedItem
 from app.objectives.text.load import load_text
+from app.recipes.text import longest_sequence
 from app.types import Pooling, Task
 from tests.fakes.perform import perform
-from tests.fakes.tiny_models import tiny_bert_folder, tiny_config, tiny_tokenizer
+from tests.fakes.tiny_models import ARCHITECTURES, tiny_bert_folder, tiny_config, tiny_text_folder, tiny_tokenizer
 
 
 @pytest.fixture
@@ -155,3 +156,12 @@ def test_loading_is_repeatable(tmp_path: Path) -> None:
     folder = tiny_bert_folder(tmp_path)
     one, other = (load_text(folder).model.state_dict() for _ in range(2))
     assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_the_longest_sequence_is_known_without_loading(tmp_path: Path, architecture: str) -> None:
+    folder = tiny_text_folder(tmp_path, architecture)
+    for longest in (1_000_000, 20):
+        edit(folder / "tokenizer_config.json", model_max_length=longest)
+        config = json.loads((folder / "config.json").read_text()) | {"model_max_length": longest}
+        assert longest_sequence(config) == load_text(folder).max_length

@@ -22,7 +22,7 @@ def scratch(preset: str = "bert-tiny", **hyperparameters: object) -> TextObjecti
     config = {**TEXT_PRESETS[preset], "num_hidden_layers": 4, "hidden_size": 32, "intermediate_size": 64}
     config |= {"local_attention": 8} if preset.startswith("modernbert") else {}
     kind = "bpe" if preset.startswith("modernbert") else "wordpiece"
-    tokenizer = train_tokenizer(kind, CORPUS, 400, 64)
+    tokenizer = train_tokenizer(kind, CORPUS * 2, 400, 64)
     objective = TextObjective(build_preset(config, tokenizer, 64), tokenizer, has_head=True, new_head=True)
     objective.start_training(MlmHyperparameters(sequence_length=64, **hyperparameters), 0.3, None)
     return objective
