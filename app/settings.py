@@ -53,6 +53,9 @@ class Settings(BaseSettings):
     media_hosts: Annotated[tuple[str, ...], NoDecode] = ()  # comma-separated; media by address come from no others
     media_timeout: float = Field(10.0, gt=0)  # seconds that one of them may take
 
+    disk_reserve_bytes: int | None = Field(None, ge=0)  # kept free under var_dir; unset: 1 GiB or 5 %, the lesser
+    stop_seconds: float = Field(10.0, ge=0)  # that requests under way have when the server stops
+
     worker_threads: int | None = Field(None, ge=1)  # torch threads of a training job
     worker_nice: int = Field(10, ge=0, le=19)  # training yields the processor to serving
     cache_bytes: int = Field(50 * 1024 * MIB, ge=0)  # of tokenised data, kept for later jobs
