@@ -21,12 +21,11 @@ from redis.exceptions import WatchError
 
 from app.errors import Conflict, EmptyInput, FileNotFound, TooLarge
 from app.jobs.connection import Client
-from app.jobs.records import file_jobs_key, file_key
+from app.jobs.indexes import FILES, file_entries, file_jobs_key, file_key, replace_entries
 from app.jobs.spec import StoredFile
 from app.system.disk_space import DiskReserve
 from app.system.durable import make_folders, sync
 
-FILES = "cloze:files"  # every id by age
 _MAX_NAME = 255  # characters
 _UNFINISHED = ".tmp-"  # begins the names of folders of uploads under way
 
@@ -202,7 +201,7 @@ class Upload:
             sync(self._root)
             with self._redis.pipeline() as pipe:
                 pipe.set(file_key(stored.id), stored.model_dump_json())
-                pipe.zadd(FILES, {stored.id: stored.created_at})
+                replace_entries(pipe, stored.id, {}, file_entries(stored))
                 pipe.execute()
         except Exception:
             with contextlib.suppress(Exception):  # the answer may be all that was lost

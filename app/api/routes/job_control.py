@@ -28,8 +28,8 @@ from app.api.schemas.job_control import (
 from app.api.schemas.jobs import JobObject
 from app.errors import Conflict
 from app.jobs.files import FileStore
+from app.jobs.indexes import models_of
 from app.jobs.queue import JobStore
-from app.jobs.records import models_of
 from app.jobs.spec import Job, JobState, check_action
 from app.publishing.publication import Publisher, deletable
 from app.recipes import METHODS
