@@ -36,6 +36,8 @@ class Services(NamedTuple):
 
 Train = Callable[[Job, Reports, Services], "TrainingResult"]
 
+_DISK = "the disk of the worker's machine"
+
 _log = logging.getLogger(__name__)
 
 
@@ -58,7 +60,14 @@ class Execution:
     def run(self, train: Train) -> None:
         """Brings the job to an end, or back to the queue; leaves it alone once it is another's."""
         try:
-            with self._folder_lock():
+            try:
+                lock = self._folder_lock()
+            except OSError as e:
+                if (error := full_disk(e, _DISK)) is None:
+                    raise
+                self._fail(_error(error))
+                return
+            with lock:
                 self._settle(train)
         except LeaseLost:
             _log.warning("attempt %d lost its job %s", self._claim.attempt, self._claim.job_id)
@@ -93,7 +102,7 @@ class Execution:
         except Exception as e:
             _log.exception("the job failed by an error of Cloze or of its machine")
             unknown = AppError(f"the trainer failed ({type(e).__name__}); its log has the details")
-            self._fail(_error(full_disk(e, "the disk of the worker's machine") or unknown))
+            self._fail(_error(full_disk(e, _DISK) or unknown))
         else:
             self._jobs.succeed(self._claim, published.id)
 
