@@ -12,6 +12,7 @@ from app.commands.predict import embed, predict, score
 from app.commands.pretrain import pretrain
 from app.errors import AppError
 from app.settings import Settings
+from app.system.disk_space import full_disk
 
 app = typer.Typer(
     name="cloze",
@@ -67,7 +68,8 @@ def main() -> None:
         typer.echo(f"cloze: {error.message}", err=True)
         sys.exit(1)
     except OSError as error:  # a folder that cannot be written, say
-        typer.echo(f"cloze: {error}", err=True)
+        known = full_disk(error)
+        typer.echo(f"cloze: {known.message if known else error}", err=True)
         sys.exit(1)
     except ValidationError as error:  # only Settings are validated here
         for problem in error.errors():

@@ -6,6 +6,7 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from fastapi import FastAPI
 
@@ -53,8 +54,12 @@ from app.objectives import registry
 from app.objectives.base import Objective
 from app.settings import MIB, Settings
 from app.store.store import ModelStore
+<<<<<<< HEAD
 from app.system.pool_process import ProcessLimits
 from app.system.process_pool import ProcessPool
+=======
+from app.system.disk_space import DiskReserve
+>>>>>>> disk
 
 _JOB_PATHS = {
     "/v1/pretraining/jobs": "Pretraining jobs",
@@ -62,7 +67,11 @@ _JOB_PATHS = {
 }
 _STREAMED = (NDJSON, frozenset({"/v1/embeddings", "/v1/fill-mask"}))
 _QUICK = 2.0  # seconds
+<<<<<<< HEAD
 _CHECKERS = 2  # processes that look at jobs' files
+=======
+_STOP_SECONDS = 3.0  # that threads have after the last request
+>>>>>>> disk
 _FORM_ROOM = MIB  # what a multipart form adds to its file, at most
 
 _log = logging.getLogger(__name__)
@@ -144,14 +153,30 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
     finally:
         warming.cancel()
+<<<<<<< HEAD
         await asyncio.gather(warming, return_exceptions=True)
         for processes in (services.decoders, services.checkers):
             await asyncio.to_thread(processes.close)  # kills: what they read, nobody waits for any more
         for each in beside:
             await each.stop()
         await services.pool.stop()
+=======
+>>>>>>> disk
         services.rendering.shutdown(wait=False, cancel_futures=True)
         services.fetching.shutdown(wait=False, cancel_futures=True)
+        stops = asyncio.gather(warming, services.pool.stop(), *(each.stop() for each in beside), return_exceptions=True)
+        await _wait_briefly(stops)
+
+
+async def _wait_briefly(stops: "asyncio.Future[list[Any]]") -> None:
+    """Waits until everything has stopped, or is seen not to: a thread that decodes cannot be interrupted."""
+    await asyncio.wait([stops], timeout=_STOP_SECONDS)
+    if not stops.done():
+        _log.warning("threads are still busy %.0f s after the last request; the server does not wait", _STOP_SECONDS)
+        return
+    for error in stops.result():
+        if isinstance(error, Exception):
+            _log.error("something did not stop as it should", exc_info=error)
 
 
 async def _warm_up(services: Services) -> None:
@@ -220,7 +245,8 @@ def _connect_jobs(services: Services) -> None:
         return
     redis = connect(url)
     services.jobs = JobStore(redis, idempotency_seconds=int(settings.idempotency_hours * 3600))
-    services.files = FileStore(redis, settings.files_dir)
+    reserve = DiskReserve(settings.var_dir, settings.disk_reserve_bytes)
+    services.files = FileStore(redis, settings.files_dir, reserve)
     services.feed = EventFeed(url)
     # On a connection that gives up soon: what it does not do now, it does at its next round.
     own = JobStore(connect(url, retries=1, timeout=_QUICK), crash_backoff=settings.crash_backoff_seconds)

@@ -16,6 +16,7 @@ ALLOWED: dict[str, set[str]] = {
     "types": set(),
     "errors": set(),
     "processors": set(),
+    "system": {"errors"},
     "settings": {"processors"},
     "recipes": {"types", "errors"},
     "web": set(),
@@ -23,6 +24,7 @@ ALLOWED: dict[str, set[str]] = {
     "devices": {"errors", "processors"},
     "media": LEAVES,
     "objectives": LEAVES | {"media"},
+<<<<<<< HEAD
     "store": LEAVES,
     "jobs": LEAVES | {"system"},
     "publishing": LEAVES | {"store", "jobs"},
@@ -36,6 +38,21 @@ ALLOWED: dict[str, set[str]] = {
     "main": LEAVES | {"system", "settings", "devices", "objectives", "store", "jobs", "engine", "api", "compat"},
     "commands": LEAVES | {"system", "settings", "objectives", "store", "jobs", "engine", "api", "http", "main"},
     "cli": LEAVES | {"settings", "commands", "worker"},
+=======
+    "store": LEAVES | {"system"},
+    "jobs": LEAVES | {"system"},
+    "publishing": LEAVES | {"store", "jobs"},
+    "training": LEAVES | {"system", "objectives", "media", "devices"},
+    "engine": LEAVES | {"objectives", "store", "devices"},
+    "api": LEAVES | {"publishing", "settings", "system", "media", "objectives", "store", "jobs", "engine", "web"},
+    "http": LEAVES | {"api"},
+    "compat": LEAVES | {"settings", "objectives", "engine", "api"},
+    "worker": LEAVES
+    | {"publishing", "settings", "system", "media", "objectives", "store", "jobs", "training", "devices"},
+    "main": LEAVES | {"settings", "system", "devices", "objectives", "store", "jobs", "engine", "api", "compat"},
+    "commands": LEAVES | {"settings", "system", "objectives", "store", "jobs", "engine", "api", "http", "main"},
+    "cli": LEAVES | {"settings", "system", "commands", "worker"},
+>>>>>>> disk
 }
 
 # Libraries that only some layers may know.

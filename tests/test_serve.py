@@ -6,8 +6,10 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import httpx
 import pytest
 
 from app.store.importer import import_model
@@ -123,3 +125,77 @@ def test_a_dead_worker_is_replaced_and_none_outlives_a_killed_server(server: Cal
     again.process.wait(PATIENCE)
     wait_until(lambda: not any(map(is_running, children)))  # a worker just begun ends by itself, a moment later
     assert "Traceback" not in again.output
+
+
+def test_it_serves_without_its_redis_and_finds_it_again(server: Callable[[], Server], tmp_path: Path) -> None:
+    file = tmp_path / "var" / "redis" / "appendonly.aof"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b"*1\r\nrubbish\r\n*1\r\n")
+    running = server()
+    url = running.wait_for(r"Listening on (http://127\.0\.0\.1:\d+)\n")[1]
+    running.wait_for(r"ERROR.*appendonly\.aof is damaged in its middle.*Inference goes on")
+    assert httpx.get(f"{url}/health").status_code == 200
+    unavailable = httpx.get(f"{url}/v1/files")
+    assert (unavailable.status_code, unavailable.json()["error"]["code"]) == (503, "not_ready")
+
+    file.unlink()
+    wait_until(lambda: httpx.get(f"{url}/v1/files").status_code == 200)
+    [redis] = [pid for pid in descendants(running.process.pid) if b"redis-server" in command_line(pid)]
+    os.kill(redis, signal.SIGKILL)
+    running.wait_for("redis-server has ended")
+    wait_until(lambda: httpx.get(f"{url}/v1/files").status_code == 200)
+    assert running.stop() == 0
+    assert "Traceback" not in running.output
+
+
+def command_line(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return b""
+
+
+# `cloze serve` with three routes that take for ever: on a thread of the request, of an executor and of the event loop.
+ENDLESS = """
+import asyncio, concurrent.futures, sys, time
+from app.api.routes import system
+executor = concurrent.futures.ThreadPoolExecutor(1)
+def endless(name):
+    print("begun", name, flush=True)
+    time.sleep(100_000)
+@system.router.get("/thread")
+def on_a_thread():
+    endless("thread")
+@system.router.get("/executor")
+async def in_an_executor():
+    await asyncio.get_running_loop().run_in_executor(executor, endless, "executor")
+@system.router.get("/loop")
+async def in_the_loops_own():
+    await asyncio.to_thread(endless, "loop")
+from app.cli import main
+sys.argv = ["cloze", "serve"]
+main()
+"""
+
+
+def test_a_stop_does_not_wait_for_threads(tmp_path: Path) -> None:
+    running = Server(tmp_path, command=[sys.executable, "-c", ENDLESS], environment={"CLOZE_STOP_SECONDS": "0.3"})
+    try:
+        url = running.wait_for(r"Listening on (http://127\.0\.0\.1:\d+)\n")[1]
+        running.wait_for("The model store is empty")
+        with ThreadPoolExecutor() as clients:
+            answers = [clients.submit(httpx.get, f"{url}/{name}", timeout=PATIENCE) for name in ENDLESS_ROUTES]
+            for name in ENDLESS_ROUTES:
+                running.wait_for(f"begun {name}")
+            assert running.stop() == 0, running.output
+        for answer in answers:
+            assert answer.result().status_code == 503
+            assert answer.result().json()["error"]["message"] == "the server is stopping"
+            assert answer.result().headers["x-request-id"]
+        assert "Traceback" not in running.output
+    finally:
+        running.process.kill()
+        running.process.wait()
+
+
+ENDLESS_ROUTES = ("thread", "executor", "loop")

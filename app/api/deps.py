@@ -17,7 +17,11 @@ from app.jobs.reconciler import ReconcilerLoop
 from app.jobs.webhook_sender import WebhookSender
 from app.settings import Settings
 from app.store.store import ModelStore
+<<<<<<< HEAD
 from app.system.process_pool import ProcessPool
+=======
+from app.system.disk_space import DiskReserve
+>>>>>>> disk
 
 
 @dataclass
@@ -46,6 +50,10 @@ class Services:
         if self.feed is None:
             raise NotReady(NO_REDIS)
         return self.feed
+
+    def check_disk(self) -> None:
+        """Raises InsufficientStorage if no more is free under `var_dir` than the reserve."""
+        DiskReserve(self.settings.var_dir, self.settings.disk_reserve_bytes).check()
 
     def check_inputs(self, count: int) -> None:
         """Raises InvalidValue for more inputs than one request may hold."""

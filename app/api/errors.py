@@ -30,6 +30,7 @@ from app.errors import (
     UnsupportedMediaType,
 )
 from app.jobs.connection import StorageError
+from app.system.disk_space import full_disk
 
 CLIENT_CLOSED_REQUEST = 499  # nginx's status for a client that left; only logs and metrics see it
 
@@ -116,14 +117,27 @@ def install(app: FastAPI) -> None:
             known = BadRequest(str(error.detail))
         return error_response(request.scope, known, error.headers)
 
+    @app.exception_handler(ClientDisconnect)
+    async def client_left(request: Request, error: ClientDisconnect) -> Response:
+        return Response(status_code=CLIENT_CLOSED_REQUEST)
+
+    _install_storage(app)
+
+
+def _install_storage(app: FastAPI) -> None:
+    """Maps what a Redis that is away and a full disk raise."""
+
     @app.exception_handler(StorageError)
     async def storage_error(request: Request, error: StorageError) -> Response:
         _log.warning("%s %s: %s [%s]", request.method, request.url.path, error, _request_id(request.scope))
         return error_response(request.scope, NotReady("files and jobs are not available: Redis does not answer"))
 
-    @app.exception_handler(ClientDisconnect)
-    async def client_left(request: Request, error: ClientDisconnect) -> Response:
-        return Response(status_code=CLIENT_CLOSED_REQUEST)
+    @app.exception_handler(OSError)
+    async def disk_error(request: Request, error: OSError) -> Response:
+        if (known := full_disk(error)) is None:
+            raise error
+        _log.error("%s %s: %s [%s]", request.method, request.url.path, error, _request_id(request.scope))
+        return error_response(request.scope, known)
 
 
 def _request_id(scope: Scope) -> str:

@@ -2,7 +2,6 @@
 
 import asyncio
 import secrets
-import shutil
 import time
 <<<<<<< HEAD
 from collections.abc import Iterable, Mapping
@@ -22,7 +21,7 @@ from app.api.estimates import ESTIMATORS, Material, recent_jobs
 from app.api.estimates.base import stored_config
 from app.api.schemas.jobs import JobRequest
 from app.api.webhooks import resolve_webhook
-from app.errors import AppError, InsufficientStorage, InvalidValue, ModelNotFound
+from app.errors import AppError, InvalidValue, ModelNotFound
 from app.jobs.decisions import check_deadline
 from app.jobs.files import FileStore
 from app.jobs.queue import JobStore
@@ -32,6 +31,7 @@ from app.recipes import METHODS, Method, TrainingHyperparameters, method_for, pr
 from app.settings import Settings
 from app.store.names import MAX_NAME_LENGTH, check_new_name
 from app.store.store import ModelStore
+from app.system.disk_space import DiskReserve
 
 DEFAULT_METHOD = "mlm"
 
@@ -262,14 +262,8 @@ def _check_file(
 
 def _check_disk(estimate: Estimate, settings: Settings) -> None:
     """The disk that the server sees; the worker's is checked when the job begins."""
-    settings.var_dir.mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(settings.var_dir).free
     cached = sum(f.stat().st_size for f in settings.cache_dir.glob("*/*/*") if f.is_file())  # gives way where it must
-    if (estimate.disk_bytes or 0) > free + cached:
-        raise InsufficientStorage(
-            f"the job needs about {(estimate.disk_bytes or 0) / 1e9:.1f} GB of disk for its data, checkpoints and"
-            f" result, and {free / 1e9:.1f} GB are left"
-        )
+    DiskReserve(settings.var_dir, settings.disk_reserve_bytes).check(estimate.disk_bytes or 0, reclaimable=cached)
 
 
 def _result_name(body: JobRequest, base: str) -> str:

@@ -15,8 +15,9 @@ import socket
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import typer
 import uvicorn
@@ -28,6 +29,7 @@ from app.commands.listening import check_exposure, describe_address, is_loopback
 from app.commands.memory import trim_regularly
 from app.commands.output import note
 from app.commands.processes import WorkerProcesses
+from app.commands.redis_supervisor import RedisSupervisor
 from app.errors import AppError
 from app.http.access_log import RedactSecrets
 from app.http.connections import ConnectionLimits
@@ -42,13 +44,12 @@ if TYPE_CHECKING:
     from app.api.deps import Services
 
 _TICK = 0.2  # seconds
-_DRAIN = 10  # seconds that requests under way have at the end
 
 _log = logging.getLogger(__name__)
 
 
-def serve(settings: Settings) -> None:
-    """Returns when SIGINT or SIGTERM has stopped everything. Raises AppError for what cannot start."""
+def serve(settings: Settings) -> NoReturn:
+    """Ends the process when SIGINT or SIGTERM has stopped everything. Raises AppError for what cannot start."""
     logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("uvicorn.error").setLevel("DEBUG" if settings.log_level == "debug" else "WARNING")
     logging.getLogger("uvicorn.access").addFilter(RedactSecrets())
@@ -57,11 +58,15 @@ def serve(settings: Settings) -> None:
     hide_from_others((settings.files_dir, settings.jobs_dir, settings.cache_dir))
     interrupted = _unwind_when_asked()
     with contextlib.ExitStack() as stack:
-        redis: EmbeddedRedis | None = None
+        redis: RedisSupervisor | None = None
         count = 0
         if not settings.redis_url:
-            redis = stack.enter_context(EmbeddedRedis(settings.var_dir))
-            settings = settings.model_copy(update={"redis_url": redis.url})
+            embedded = EmbeddedRedis(settings.var_dir)
+            embedded.acquire()
+            stack.callback(embedded.stop)
+            settings = settings.model_copy(update={"redis_url": embedded.url})
+            redis = RedisSupervisor(embedded)
+            redis.start()
             count = settings.workers
         listener = stack.enter_context(listen(settings.host, settings.port))
         settings = settings.model_copy(update={"port": listener.getsockname()[1]})
@@ -69,8 +74,31 @@ def serve(settings: Settings) -> None:
         workers = WorkerProcesses(count, [sys.executable, "-m", "app.worker"], _worker_environment(settings))
         stack.callback(workers.stop)
         service = _Service(settings, listener, workers, redis, _limits(settings, descriptors))
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as loop:
+        with asyncio.Runner(loop_factory=_new_event_loop) as loop:
             loop.run(service.run(interrupted))
+    _leave()
+
+
+def _leave() -> NoReturn:
+    """Ends the process without waiting for threads: one that decodes or renders may take minutes more."""
+    logging.shutdown()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):  # nobody reads it any more
+            stream.flush()
+    os._exit(0)
+
+
+class _UnawaitedExecutor(ThreadPoolExecutor):
+    """The event loop's own threads, which it does not wait for when it is closed."""
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        super().shutdown(wait=False, cancel_futures=True)
+
+
+def _new_event_loop() -> asyncio.AbstractEventLoop:
+    loop = uvloop.new_event_loop()
+    loop.set_default_executor(_UnawaitedExecutor(thread_name_prefix="asyncio"))
+    return loop
 
 
 def _unwind_when_asked() -> threading.Event:
@@ -108,7 +136,7 @@ class _Service:
         settings: Settings,
         listener: socket.socket,
         workers: WorkerProcesses,
-        redis: EmbeddedRedis | None,
+        redis: RedisSupervisor | None,
         limits: ConnectionLimits,
     ) -> None:
         # Read when torch is loaded. Threads that spin at a barrier keep a training job's own from it.
@@ -128,7 +156,7 @@ class _Service:
             limits,
             log_config=None,
             access_log=settings.log_level == "debug",
-            timeout_graceful_shutdown=_DRAIN,
+            timeout_graceful_shutdown=settings.stop_seconds,
         )
         self._server = _Server(config)
         self._services: Services = app.state.services
@@ -167,10 +195,12 @@ class _Service:
 
     async def _watch(self) -> None:
         while not self._server.should_exit:
-            self._workers.check()
-            if self._redis is not None and not self._redis.alive:
-                self._failure = f"redis-server has died; its log is {self._settings.var_dir / 'redis' / 'redis.log'}"
-                self._server.should_exit = True
+            try:
+                self._workers.check()
+                if self._redis is not None:
+                    self._redis.check()
+            except Exception:  # the next round may do better
+                _log.exception("workers and Redis are not looked after")
             await asyncio.sleep(_TICK)
 
     async def _announce(self) -> None:

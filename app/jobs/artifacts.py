@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.errors import NotFound
+from app.system.durable import make_folders, write_bytes
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]*\.[a-z0-9]+")
 _LONGEST = 200  # characters; file systems raise for names beyond about 255
@@ -25,10 +26,8 @@ class JobArtifacts:
 
     def save(self, name: str, content: bytes) -> None:
         """Replaces the one of this name, if there is one; whoever reads sees the old or the new."""
-        self._folder.mkdir(parents=True, exist_ok=True)
-        aside = self._folder / f".tmp-{name}"
-        aside.write_bytes(content)
-        aside.rename(self._folder / name)
+        make_folders(self._folder)
+        write_bytes(self._folder / name, content)
 
     def list(self) -> list[Artifact]:
         """By name, which is the order of the steps."""

@@ -9,7 +9,8 @@ from app.errors import JobNotFound
 from app.jobs import decisions
 from app.jobs.connection import Client, StorageError
 from app.jobs.events import SYSTEM_PREFIX, EventLog, EventType, Level, NewEvent, checkpoint_id
-from app.jobs.records import DEADLINES, LEASES, QUEUE, Change, Records
+from app.jobs.indexes import DEADLINES, LEASES, QUEUE
+from app.jobs.records import Change, Records
 from app.jobs.spec import Checkpoint, Job, JobError, JobState, Progress
 from app.jobs.wakeups import Wakeups
 from app.jobs.workers import Capabilities, WorkerRegistry, fits

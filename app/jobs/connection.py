@@ -1,5 +1,6 @@
 """Where Redis is: an address that the operator gives, or a private server of our own."""
 
+import contextlib
 import fcntl
 import importlib.util
 import os
@@ -18,7 +19,6 @@ from redis.asyncio import BlockingConnectionPool
 from redis.asyncio import Redis as AsyncRedis
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import ExponentialBackoff
-from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
@@ -37,6 +37,12 @@ _MAX_SOCKET_PATH = 100  # bytes; the kernel's limit is 107
 _SOCKET_TIMEOUT = 15.0  # seconds; above the longest blocking read
 _ASYNC_CONNECTIONS = 16  # shared by all that an event loop does; beyond them, its tasks take turns
 _START_TIMEOUT = 60.0  # seconds; loading a long append-only file takes a while
+_POLL = 0.01  # seconds
+_REPAIR = (
+    "The file {file} is damaged in its middle, which Cloze does not repair, since jobs would be lost. Restore it from"
+    " a backup; or repair a copy with `redis-check-aof --fix` of any Redis 6.2 or later, which cuts off everything"
+    " from the damaged place on; or move it away to begin without jobs and files"
+)
 
 
 def connect(url: str, *, retries: int = 3, timeout: float = _SOCKET_TIMEOUT) -> Client:
@@ -90,8 +96,8 @@ class EmbeddedRedis:
         with EmbeddedRedis(settings.var_dir) as server:
             redis = connect(server.url)
 
-    It ends with the process (more exactly: the thread) that started it. A second one on the same
-    `var_dir` raises Conflict naming the process that holds it.
+    It ends with the process (more exactly: the thread) that started it. One that has died can be
+    launched again; `url` stays the same.
     """
 
     def __init__(self, var_dir: Path) -> None:
@@ -99,6 +105,7 @@ class EmbeddedRedis:
         self._lock: IO[str] | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._short_dir: Path | None = None
+        self._socket = Path()
         self.url = ""
 
     def __enter__(self) -> Self:
@@ -114,24 +121,66 @@ class EmbeddedRedis:
     def alive(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
+    @property
+    def folder(self) -> Path:
+        """Where Redis keeps its data and its log."""
+        return self._var_dir / "redis"
+
     def start(self) -> None:
-        data_dir = self._var_dir / "redis"
-        data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._lock = _lock(self._var_dir)
+        """Returns when it answers. Raises Conflict as `acquire`, and NotReady, which quotes its log."""
+        self.acquire()
         try:
-            socket = self._socket_path(data_dir)
-            self.url = f"unix://{quote(str(socket))}"
-            socket.unlink(missing_ok=True)
-            self._process = subprocess.Popen(
-                bound_command(_server_command(data_dir, socket), signal.SIGTERM),
-                stdin=subprocess.DEVNULL,
-                start_new_session=True,  # a Ctrl-C reaches it only after its clients, through stop()
-            )
-            self._wait_until_ready(data_dir / "redis.log")
-            (self._var_dir / "redis.url").write_text(self.url + "\n")
+            self.launch()
+            deadline = time.monotonic() + _START_TIMEOUT
+            while not self.answers():
+                if not self.alive or time.monotonic() > deadline:
+                    raise NotReady(f"redis-server did not start: {self.last_words()}")
+                time.sleep(_POLL)
         except BaseException:
             self.stop()
             raise
+
+    def acquire(self) -> None:
+        """Makes the data folder this process's own until `stop`, and sets `url`.
+
+        Raises Conflict, which names the process that holds the folder.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._lock = _lock(self._var_dir)
+        self._socket = self._socket_path()
+        self.url = f"unix://{quote(str(self._socket))}"
+
+    def launch(self) -> None:
+        """Starts the process without waiting for it. Raises NotReady if no redis-server is installed."""
+        self._socket.unlink(missing_ok=True)
+        self._process = subprocess.Popen(
+            bound_command(_server_command(self.folder, self._socket), signal.SIGTERM),
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,  # a Ctrl-C reaches it only after its clients, through stop()
+        )
+
+    def answers(self) -> bool:
+        """Whether it answers: a new process loads its data first. `find_url` finds it from then on."""
+        if not self.alive:
+            return False
+        try:
+            with connect(self.url, retries=0, timeout=1.0) as client:
+                client.ping()
+        except RedisError:  # not listening yet, or still loading
+            return False
+        record = self._var_dir / "redis.url"
+        if not record.exists() or record.read_text().strip() != self.url:
+            record.write_text(self.url + "\n")
+        return True
+
+    def last_words(self) -> str:
+        """The end of its log, on one line, and what to do where that is known."""
+        log = self.folder / "redis.log"
+        lines = log.read_text(errors="replace").splitlines()[-5:] if log.exists() else []
+        text = " | ".join(lines) or "it has written no log"
+        if any("Bad file format" in line for line in lines):
+            text += f". {_REPAIR.format(file=self.folder / 'appendonly.aof')}"
+        return text
 
     def stop(self) -> None:
         if self._process is not None:
@@ -150,24 +199,12 @@ class EmbeddedRedis:
             self._lock.close()  # releases it
             self._lock = None
 
-    def _socket_path(self, data_dir: Path) -> Path:
-        path = data_dir / "redis.sock"
+    def _socket_path(self) -> Path:
+        path = self.folder / "redis.sock"
         if len(os.fsencode(path)) <= _MAX_SOCKET_PATH:
             return path
         self._short_dir = Path(tempfile.mkdtemp(prefix="cloze-"))
         return self._short_dir / "redis.sock"
-
-    def _wait_until_ready(self, log: Path) -> None:
-        deadline = time.monotonic() + _START_TIMEOUT
-        with connect(self.url, retries=0) as client:
-            while time.monotonic() < deadline and self.alive:
-                try:
-                    client.ping()
-                    return
-                except RedisConnectionError:  # not listening yet, or still loading
-                    time.sleep(0.01)
-        lines = log.read_text(errors="replace").splitlines()[-5:] if log.exists() else []
-        raise NotReady("redis-server did not start: " + " | ".join(lines))
 
 
 def find_url(redis_url: str | None, var_dir: Path) -> str:
@@ -192,9 +229,9 @@ def _lock(var_dir: Path) -> IO[str]:
             f"another Cloze server (process {holder}) already uses the data folder {var_dir}: "
             "stop it, or set CLOZE_VAR_DIR to another folder"
         ) from e
-    file.truncate(0)
-    file.write(str(os.getpid()))
-    file.flush()
+    with contextlib.suppress(OSError):  # on a full disk the lock holds without the number
+        os.ftruncate(file.fileno(), 0)
+        os.write(file.fileno(), str(os.getpid()).encode())
     return file
 
 
@@ -207,7 +244,9 @@ def _server_command(data_dir: Path, socket: Path) -> list[str]:
         "logfile": str(data_dir / "redis.log"),
         "daemonize": "no",
         "appendonly": "yes",
+        # With `always`, Redis exits when a write fails, instead of acknowledging what it has not saved.
         "appendfsync": "always",
+        "aof-load-truncated": "yes",  # a command that was cut off at the end was not acknowledged
         "save": "",
     }
     return [redis_server_binary(), *(word for key, value in options.items() for word in (f"--{key}", value))]

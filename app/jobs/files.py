@@ -21,10 +21,11 @@ from redis.exceptions import WatchError
 
 from app.errors import Conflict, EmptyInput, FileNotFound, TooLarge
 from app.jobs.connection import Client
-from app.jobs.records import file_jobs_key, file_key
+from app.jobs.indexes import FILES, file_entries, file_jobs_key, file_key, replace_entries
 from app.jobs.spec import StoredFile
+from app.system.disk_space import DiskReserve
+from app.system.durable import make_folders, sync
 
-FILES = "cloze:files"  # every id by age
 _MAX_NAME = 255  # characters
 _UNFINISHED = ".tmp-"  # begins the names of folders of uploads under way
 
@@ -34,9 +35,12 @@ FilePage: TypeAlias = tuple[list[StoredFile], bool]
 
 
 class FileStore:
-    def __init__(self, redis: Client, root: Path) -> None:
+    """reserve: free disk space that uploads leave alone; None: none."""
+
+    def __init__(self, redis: Client, root: Path, reserve: DiskReserve | None = None) -> None:
         self._redis = redis
         self._root = root
+        self._reserve = reserve or DiskReserve(root, 0)
 
     async def create(
         self, filename: str, purpose: str, stream: AsyncIterable[bytes] | Iterable[bytes], max_bytes: int
@@ -54,10 +58,14 @@ class FileStore:
     def upload(self, filename: str, purpose: str, max_bytes: int) -> "Upload":
         """A file to be written piece by piece: `with store.upload(…) as u: u.write(…); u.finish()`.
 
-        Raises TooLarge as soon as the content passes `max_bytes`, EmptyInput if there is none;
-        without `finish` nothing remains.
+        Raises TooLarge as soon as the content passes `max_bytes`, EmptyInput if there is none, and
+        InsufficientStorage as soon as the disk is full but for the reserve. Without `finish` nothing remains.
         """
-        return Upload(self._redis, self._root, _clean_name(filename), purpose, max_bytes)
+        return Upload(self._redis, self._root, self._reserve, _clean_name(filename), purpose, max_bytes)
+
+    def check_room(self, size: int) -> None:
+        """Raises InsufficientStorage if the disk has no room for an upload of `size` bytes."""
+        self._reserve.check(size)
 
     def get(self, file_id: str) -> StoredFile:
         raw = self._redis.get(file_key(file_id))
@@ -126,9 +134,12 @@ class FileStore:
 class Upload:
     """One file on its way to disk: its folder appears whole, in one rename."""
 
-    def __init__(self, redis: Client, root: Path, filename: str, purpose: str, max_bytes: int) -> None:
+    def __init__(
+        self, redis: Client, root: Path, reserve: DiskReserve, filename: str, purpose: str, max_bytes: int
+    ) -> None:
         self._redis = redis
         self._root = root
+        self._reserve = reserve
         self._filename, self._purpose, self._max_bytes = filename, purpose, max_bytes
         self._id = f"file-{secrets.token_hex(12)}"
         self._folder = root / f"{_UNFINISHED}{self._id}"
@@ -136,31 +147,42 @@ class Upload:
         self._size = 0
 
     def __enter__(self) -> Self:
-        self._folder.mkdir(parents=True)
-        self._file = (self._folder / "content").open("wb")
+        self._reserve.check()
+        make_folders(self._root)
+        try:
+            self._folder.mkdir()
+            # Unbuffered, since chunks are large: closing the file then writes nothing, and cannot fail.
+            self._file = (self._folder / "content").open("wb", buffering=0)
+        except BaseException:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
-        if self._folder.exists():
-            shutil.rmtree(self._folder)
+        try:
+            self._file.close()
+        finally:
+            if self._folder.exists():
+                shutil.rmtree(self._folder)
 
     def write(self, chunk: bytes) -> None:
         self._size += len(chunk)
         if self._size > self._max_bytes:
             raise TooLarge(f"the file is larger than {self._max_bytes} bytes", param="file")
+        self._reserve.check(len(chunk))
         self._digest.update(chunk)
-        self._file.write(chunk)
+        rest = memoryview(chunk)
+        while rest:  # one call may write a part
+            rest = rest[self._file.write(rest) :]
 
     def finish(self) -> StoredFile:
         """Makes the file durable, then known."""
         if self._size == 0:
             raise EmptyInput("the file is empty", param="file")
-        self._file.flush()
         os.fsync(self._file.fileno())
-        _sync_folder(self._folder)
+        sync(self._folder)
         seconds, micros = self._redis.time()  # a Redis that is away leaves the folder to `__exit__`
         stored = StoredFile(
             id=self._id,
@@ -171,15 +193,15 @@ class Upload:
             created_at=seconds + micros / 1e6,
         )
         self._folder.rename(self._root / self._id)
-        _sync_folder(self._root)
         self._record(stored)
         return stored
 
     def _record(self, stored: StoredFile) -> None:
         try:
+            sync(self._root)
             with self._redis.pipeline() as pipe:
                 pipe.set(file_key(stored.id), stored.model_dump_json())
-                pipe.zadd(FILES, {stored.id: stored.created_at})
+                replace_entries(pipe, stored.id, {}, file_entries(stored))
                 pipe.execute()
         except Exception:
             with contextlib.suppress(Exception):  # the answer may be all that was lost
@@ -193,11 +215,3 @@ def _clean_name(filename: str) -> str:
     name = re.sub(r"[\x00-\x1f\x7f]", "", re.split(r"[/\\]", filename)[-1]).strip()
     # The end is kept: its suffixes say what the file is.
     return name[-_MAX_NAME:] or "upload"
-
-
-def _sync_folder(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

@@ -19,8 +19,10 @@ from app.jobs.claims import SCAN, Claim, Claims, LeaseLost, StopReason
 from app.jobs.connection import Client
 from app.jobs.decisions import MAX_CRASHES
 from app.jobs.events import NewEvent, Order, events_key
+from app.jobs.index_repair import repair_if_due
+from app.jobs.indexes import FINISHED, JOBS, job_key, model_jobs_key, state_key
 from app.jobs.metrics import MetricSeries
-from app.jobs.records import FINISHED, JOBS, STATES, Change, Idempotency, job_key, model_jobs_key
+from app.jobs.records import Change, Idempotency
 from app.jobs.spec import FINAL_STATES, Checkpoint, Job, JobEvent, JobSpec, JobState, check_action
 from app.jobs.webhooks import Webhooks
 from app.jobs.workers import queue_reason
@@ -210,10 +212,16 @@ class JobStore(Claims):
         return checkpoint
 
     def counts_by_state(self) -> dict[JobState, int]:
-        counts = self._redis.hgetall(STATES)
-        return {state: int(counts.get(state.encode(), 0)) for state in JobState}
+        with self._redis.pipeline(transaction=True) as pipe:
+            for state in JobState:
+                pipe.scard(state_key(state))
+            return dict(zip(JobState, pipe.execute(), strict=True))
 
     # Housekeeping.
+
+    def repair_indexes(self) -> None:
+        """Makes the indexes what the records imply, after each start of Redis and once an hour."""
+        repair_if_due(self._redis)
 
     def take_turn(self, name: str, seconds: int) -> bool:
         """True for one caller in so many seconds, of all that share the queue."""

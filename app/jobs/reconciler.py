@@ -1,6 +1,7 @@
-"""What keeps the queue true unasked: silent workers lose their jobs, deadlines pass, lost wake-ups are sent again.
+"""Keeps the queue true: silent workers lose their jobs, deadlines pass, lost wake-ups are sent again.
 
 Every worker and every server does it, five times a lease, so that a queue without workers is honest too.
+Servers also repair the indexes; workers do so once an hour, in a thread that no lease depends on.
 """
 
 import asyncio
@@ -51,6 +52,10 @@ class Reconciler:
             self._seen = -math.inf
             raise
 
+    def repair_indexes(self) -> None:
+        """Makes the indexes what the records imply, if that is due. May take seconds. Raises StorageError."""
+        self._jobs.repair_indexes()
+
     def _believes(self) -> bool:
         """Whether a lease that has run out means a silent worker; asked when Redis has just answered."""
         now = self._clock()
@@ -80,6 +85,7 @@ class ReconcilerLoop:
     async def _work(self) -> None:
         while not self._stopping.is_set():
             try:
+                await asyncio.to_thread(self._reconciler.repair_indexes)
                 await asyncio.to_thread(self._reconciler.run)
             except StorageError as e:
                 _log.warning("the queue is not looked after: %s", e)

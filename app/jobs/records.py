@@ -1,13 +1,10 @@
 """The one place that writes job records: every change is a transaction that keeps the indexes true.
 
-Keys, all under `cloze:`: `job:<id>` the record as JSON; `jobs` every id by age; `queue` the waiting
-by priority and turn; `turns` those that were moved; `leases` the claimed by expiry; `deadlines` the
-unfinished by theirs; `finished` the ended by when; `states` how many are in each state;
-`file:<id>:jobs` and `model:<id>:jobs` the unfinished jobs that need it; `change:<token>` that a change was committed.
+Keys, all under `cloze:`: `job:<id>` the record as JSON; `sequence` the number of the last job; `turns` those of jobs
+that were moved in the queue; `change:<token>` that a change was committed; and the indexes of `app.jobs.indexes`.
 The channel `news` carries the id of every job that changed.
 """
 
-import re
 import secrets
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -18,15 +15,24 @@ from app.errors import Conflict, FileNotFound, JobNotFound
 from app.jobs import webhooks
 from app.jobs.connection import Client
 from app.jobs.events import EventLog, NewEvent
+from app.jobs.indexes import (
+    CLASS,
+    JOBS,
+    QUEUE,
+    SEQUENCE,
+    TURNS,
+    file_key,
+    files_of,
+    job_entries,
+    job_key,
+    queue_priority,
+    queue_score,
+    replace_entries,
+)
 from app.jobs.spec import FINAL_STATES, Checkpoint, Job, check_action, check_transition
-from app.recipes import METHODS, preset
 
-JOBS, QUEUE, LEASES, STATES, SEQUENCE = "cloze:jobs", "cloze:queue", "cloze:leases", "cloze:states", "cloze:sequence"
-TURNS, DEADLINES, FINISHED, NEWS = "cloze:turns", "cloze:deadlines", "cloze:finished", "cloze:news"
+NEWS = "cloze:news"
 _TOKEN_SECONDS = 600  # far above the time in which a connection is tried again
-# Scores in the queue are turn − priority · _CLASS, exact in a double for every turn below it.
-_CLASS = 2**40
-_JOB_ID, _FILE_ID = re.compile("ftjob-[a-z0-9]+"), re.compile("file-[a-z0-9]+")  # others could make another key
 
 
 class Change(NamedTuple):
@@ -96,11 +102,11 @@ class Records:
                     change = decide(now)
                     _check_files(pipe, change.job)
                     sequence = pipe.incr(SEQUENCE)
+                    change = change._replace(job=change.job.model_copy(update={"sequence": sequence}))
                     pipe.multi()
-                    pipe.zadd(JOBS, {job_id: sequence})
                     if idempotency:
                         pipe.set(idempotency.redis_key, f"{job_id} {idempotency.digest}", ex=idempotency.seconds)
-                    self._write(pipe, None, change, sequence, now)
+                    self._write(pipe, None, change, sequence, sequence, now)
                     pipe.execute()
                     return job_id
                 except WatchError:
@@ -126,9 +132,9 @@ class Records:
                     check_transition(old, change.job.state)
                     if old.state in FINAL_STATES and change.job.state not in FINAL_STATES:
                         _check_files(pipe, change.job)
-                    turn = _turn(pipe, job_id)
+                    sequence, turn = _sequence(pipe, old), _turn(pipe, old)
                     pipe.multi()
-                    self._write(pipe, old, change, turn, now)
+                    self._write(pipe, old, change, sequence, turn, now)
                     pipe.set(token, b"", ex=_TOKEN_SECONDS)
                     pipe.execute()
                     return change.job
@@ -146,10 +152,11 @@ class Records:
                     scores = {raw.decode(): score for raw, score in pipe.zrange(QUEUE, 0, -1, withscores=True)}
                     priority, turns = _moved(scores, job_id, position)
                     moved = job.model_copy(update={"priority": priority})
+                    change, sequence = Change(moved, [NewEvent(f"Moved to place {position}")]), _sequence(pipe, job)
                     pipe.multi()
-                    self._write(pipe, job, Change(moved, [NewEvent(f"Moved to place {position}")]), turns[job_id], now)
+                    self._write(pipe, job, change, sequence, turns[job_id], now)
                     pipe.hset(TURNS, mapping=turns)
-                    pipe.zadd(QUEUE, {i: _score(priority, turn) for i, turn in turns.items()})
+                    pipe.zadd(QUEUE, {i: queue_score(priority, turn) for i, turn in turns.items()})
                     pipe.execute()
                     return
                 except WatchError:
@@ -166,25 +173,20 @@ class Records:
                     check_action(job, "delete")
                     pipe.multi()
                     pipe.delete(job_key(job_id), *beside)
-                    for index in (JOBS, FINISHED):
-                        pipe.zrem(index, job_id)
+                    replace_entries(pipe, job_id, job_entries(job, 0, 0), {})
                     pipe.hdel(TURNS, job_id)
-                    pipe.hincrby(STATES, job.state, -1)
                     pipe.execute()
                     return
                 except WatchError:
                     continue
 
-    def _write(self, pipe: Client, old: Job | None, change: Change, turn: int, now: float) -> None:
+    def _write(self, pipe: Client, old: Job | None, change: Change, sequence: int, turn: int, now: float) -> None:
         job = change.job
         if job is not old:
             pipe.set(job_key(job.id), job.model_dump_json())
-            _index(pipe, LEASES, job.id, job.lease_until)
-            _index(pipe, DEADLINES, job.id, None if job.state in FINAL_STATES else job.deadline)
-            _index(pipe, FINISHED, job.id, job.finished_at)
-            _index(pipe, QUEUE, job.id, _score(job.priority, turn) if job.waits else None)
+            before = job_entries(old, sequence, turn) if old is not None else {}
+            replace_entries(pipe, job.id, before, job_entries(job, sequence, turn))
         if old is None or old.state != job.state:
-            _count(pipe, old, job)
             webhooks.enqueue(pipe, job, now)
         if change.checkpoint is not None:
             self._log.add_checkpoint(pipe, job.id, change.checkpoint)
@@ -194,82 +196,26 @@ class Records:
         pipe.publish(NEWS, job.id)
 
 
-def job_key(job_id: str) -> str:
-    """Raises JobNotFound for what is no id."""
-    if not _JOB_ID.fullmatch(job_id):
-        raise JobNotFound(f"no job '{job_id}'")
-    return f"cloze:job:{job_id}"
+def _sequence(pipe: Client, job: Job) -> int:
+    """The job's number by age; records made before they held it have it in the index alone."""
+    return job.sequence or int(pipe.zscore(JOBS, job.id) or 0)
 
 
-def file_key(file_id: str) -> str:
-    """Raises FileNotFound for what is no id."""
-    if not _FILE_ID.fullmatch(file_id):
-        raise FileNotFound(f"no file '{file_id}'")
-    return f"cloze:file:{file_id}"
-
-
-def file_jobs_key(file_id: str) -> str:
-    return f"cloze:file:{file_id}:jobs"
-
-
-def files_of(job: Job) -> list[str]:
-    return [*job.spec.training_files, *([job.spec.validation_file] if job.spec.validation_file else [])]
-
-
-def model_jobs_key(model_id: str) -> str:
-    return f"cloze:model:{model_id}:jobs"
-
-
-def models_of(job: Job) -> list[str]:
-    """The stored models that it needs, as name@version: its base, its teacher, that of its tokenizer."""
-    spec = job.spec
-    named = [spec.hyperparameters.get(field) for field in METHODS[spec.method].hyperparameters.MODEL_FIELDS]
-    base = spec.model if preset(spec.model) is None else None
-    return list(dict.fromkeys(filter(None, [base, *named])))
-
-
-def _index(pipe: Client, name: str, job_id: str, score: float | None) -> None:
-    if score is None:
-        pipe.zrem(name, job_id)
-    else:
-        pipe.zadd(name, {job_id: score})
-
-
-def _count(pipe: Client, old: Job | None, job: Job) -> None:
-    """How many jobs are in each state, and which hold a file or a model."""
-    if old is not None:
-        pipe.hincrby(STATES, old.state, -1)
-    pipe.hincrby(STATES, job.state, 1)
-    for key in (*map(file_jobs_key, files_of(job)), *map(model_jobs_key, models_of(job))):
-        if job.state in FINAL_STATES:
-            pipe.srem(key, job.id)
-        else:
-            pipe.sadd(key, job.id)
-
-
-def _turn(pipe: Client, job_id: str) -> int:
+def _turn(pipe: Client, job: Job) -> int:
     """By age, so that a job handed back keeps its turn; unless it was moved."""
-    moved = pipe.hget(TURNS, job_id)
-    return int(moved if moved is not None else pipe.zscore(JOBS, job_id))
+    moved = pipe.hget(TURNS, job.id)
+    return _sequence(pipe, job) if moved is None else int(moved)
 
 
 def _moved(scores: dict[str, float], job_id: str, position: int) -> tuple[int, dict[str, int]]:
     """The priority at that place of the queue, and the turns within it once the job stands there."""
     order = list(scores)
     position = min(position, len(order) - 1)
-    priority = _priority(scores[order[position]])
+    priority = queue_priority(scores[order[position]])
     order.remove(job_id)
     order.insert(position, job_id)
-    peers = [i for i in order if i == job_id or _priority(scores[i]) == priority]
-    return priority, dict(zip(peers, sorted(int(scores[i] % _CLASS) for i in peers), strict=True))
-
-
-def _score(priority: int, turn: int) -> int:
-    return turn - priority * _CLASS
-
-
-def _priority(score: float) -> int:
-    return -int(score // _CLASS)
+    peers = [i for i in order if i == job_id or queue_priority(scores[i]) == priority]
+    return priority, dict(zip(peers, sorted(int(scores[i] % CLASS) for i in peers), strict=True))
 
 
 def _check_files(pipe: Client, job: Job) -> None:

@@ -157,6 +157,7 @@ class Job(BaseModel):
     spec: JobSpec
     state: JobState
     created_at: float
+    sequence: int = 0  # its number by age; 0: of a record that is older than this field
     started_at: float | None = None
     finished_at: float | None = None
     attempt: int = 0  # raised by every claim: the fencing number

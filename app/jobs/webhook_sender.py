@@ -14,7 +14,7 @@ import httpx
 
 from app.jobs.addresses import PrivateAddress, public_address
 from app.jobs.connection import StorageError, connect_async
-from app.jobs.records import job_key
+from app.jobs.indexes import job_key
 from app.jobs.spec import Job, Webhook
 from app.jobs.webhooks import OUTBOX, Delivery, deliveries_key, signed_headers
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from app.errors import Conflict, FileNotFound, ModelNotFound
 from app.jobs.files import FileStore
-from app.jobs.records import files_of
+from app.jobs.indexes import files_of
 from app.jobs.spec import Checkpoint, Job
 from app.publishing import card
 from app.recipes import METHODS, preset

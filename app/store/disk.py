@@ -1,4 +1,4 @@
-"""The file operations that publication rests on: durable, atomic, locked between processes."""
+"""The file operations that publication rests on: copies that are durable, and locks between processes."""
 
 import contextlib
 import fcntl
@@ -9,6 +9,8 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from app.system.durable import make_folders, sync
 
 _CHUNK = 4 * 1024 * 1024
 _TEMPORARY = ".tmp-"
@@ -73,11 +75,16 @@ def copy_folder(folder: Path, target: Path, *, leave_out: str) -> dict[str, str]
         relative = source.relative_to(folder)
         if relative == Path(leave_out) or any(part.startswith(".") for part in relative.parts):
             continue
-        make_folders(target / relative.parent, target)
+        make_folders((target / relative).parent)
         digests[relative.as_posix()] = _copy_file(source, target / relative)
     for child in [path for path in target.rglob("*") if path.is_dir()]:
-        sync_folder(child)
+        sync(child)
     return digests
+
+
+def folder_size(folder: Path) -> int:
+    """Bytes of all files in a folder, hidden ones and links included."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def _copy_file(source: Path, target: Path) -> str:
@@ -89,29 +96,3 @@ def _copy_file(source: Path, target: Path) -> str:
         writer.flush()
         os.fsync(writer.fileno())
     return digest.hexdigest()
-
-
-def write_text(path: Path, text: str) -> None:
-    """Replaces the file in one step; a reader sees the old text or the new, never a part."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with temporary.open("w", encoding="utf-8") as writer:
-        writer.write(text)
-        writer.flush()
-        os.fsync(writer.fileno())
-    temporary.replace(path)
-    sync_folder(path.parent)
-
-
-def make_folders(folder: Path, root: Path) -> None:
-    """Creates the folder and its parents below `root`, each durable in its own parent."""
-    if folder == root or folder.is_dir():
-        return
-    make_folders(folder.parent, root)
-    folder.mkdir(exist_ok=True)
-    sync_folder(folder.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Makes the names in a folder durable."""
-    with _opened(folder) as fd:
-        os.fsync(fd)

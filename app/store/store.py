@@ -10,6 +10,7 @@ are not there. Nothing is cached but parsed manifests, so what one process publi
 sees with its next call.
 """
 
+import contextlib
 import difflib
 import json
 import logging
@@ -23,7 +24,7 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from app.errors import InvalidModel, InvalidValue, ModelNotFound
-from app.store.disk import copy_folder, locked, make_folders, sync_folder, temporary_folder, write_text
+from app.store.disk import copy_folder, folder_size, locked, temporary_folder
 from app.store.manifest import Manifest
 from app.store.names import (
     LATEST,
@@ -35,10 +36,13 @@ from app.store.names import (
     is_segment,
     parse_version,
 )
+from app.system.disk_space import DiskReserve
+from app.system.durable import make_folders, sync, write_bytes
 
 MANIFEST = "manifest.json"
 ALIASES = "aliases.json"
 _LAST_VERSION = ".last-version"
+_ROOM_FOR_DELETIONS = 2**20  # bytes that a publication leaves free: a deletion writes a few
 _ALIASES = TypeAdapter(dict[str, int])
 
 _log = logging.getLogger(__name__)
@@ -113,6 +117,8 @@ class ModelStore:
     ) -> ModelEntry:
         """Copies the files of `folder` in as the next version of `name`: whole or not at all.
 
+        Raises InsufficientStorage if the disk has no room for them.
+
         Nothing is published twice: a second call with the same `manifest.publication_id`, a job's by
         default, returns the first entry.
         `fence` runs under the store's lock right before the version appears, and stops it by raising.
@@ -121,6 +127,7 @@ class ModelStore:
         if (published := self._published_as(manifest.publication_id, name)) is not None:
             return published
         self.root.mkdir(parents=True, exist_ok=True)
+        DiskReserve(self.root, _ROOM_FOR_DELETIONS).check(folder_size(folder))
         with temporary_folder(self.root, self._lock) as temporary:
             digests = copy_folder(folder, temporary, leave_out=MANIFEST)
             if not digests:
@@ -132,13 +139,11 @@ class ModelStore:
                 complete = manifest.model_copy(
                     update={"name": name, "version": version, "created": int(time.time()), "files": digests}
                 )
-                write_text(temporary / MANIFEST, complete.model_dump_json(indent=2) + "\n")
+                write_bytes(temporary / MANIFEST, (complete.model_dump_json(indent=2) + "\n").encode())
                 if fence is not None:
                     fence()
                 target = self.root / name / str(version)
-                make_folders(target.parent, self.root)
-                temporary.rename(target)
-                sync_folder(target.parent)
+                self._place(temporary, target)
         return ModelEntry(name, version, target, complete)
 
     def set_alias(self, name: str, alias: str, version: int) -> None:
@@ -174,7 +179,8 @@ class ModelStore:
             if fence is not None:
                 fence(entries)
             gone = {entry.version for entry in entries}
-            write_text(self.root / wanted.name / _LAST_VERSION, str(self._next_version(wanted.name) - 1))
+            last_version = self._next_version(wanted.name) - 1
+            write_bytes(self.root / wanted.name / _LAST_VERSION, str(last_version).encode())
             aliases = self.aliases(wanted.name)
             if gone & set(aliases.values()):
                 self._write_aliases(wanted.name, {a: v for a, v in aliases.items() if v not in gone})
@@ -233,8 +239,22 @@ class ModelStore:
             deleted = 0
         return max([deleted, *_version_numbers(folder)]) + 1
 
+    def _place(self, folder: Path, target: Path) -> None:
+        """Moves a folder to its place in the store. If that fails, no new folder is left of its parents."""
+        parents = [parent for parent in target.parents if parent.is_relative_to(self.root) and not parent.exists()]
+        try:
+            make_folders(target.parent)
+            folder.rename(target)
+        except OSError:
+            for parent in parents:
+                with contextlib.suppress(OSError):
+                    parent.rmdir()
+            raise
+        sync(target.parent)
+
     def _write_aliases(self, name: str, aliases: dict[str, int]) -> None:
-        write_text(self.root / name / ALIASES, json.dumps(aliases, indent=2, sort_keys=True) + "\n")
+        text = json.dumps(aliases, indent=2, sort_keys=True) + "\n"
+        write_bytes(self.root / name / ALIASES, text.encode())
 
     def _not_found(self, model_id: str, wanted: ModelId | None = None) -> ModelNotFound:
         """Says what exists instead: versions and aliases of the model, or models of a similar name."""

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 from app.errors import InsufficientStorage
+from app.system.durable import sync_tree
 from app.training.hooks import Killed, Stopped
 
 LOCK = "lock"
@@ -65,20 +66,21 @@ def collect(cache: Path, budget: int, needed: int = 0) -> int:
     return freed
 
 
-def make_room(cache: Path, budget: int, needed: int, beside: int) -> None:
+def make_room(cache: Path, budget: int, needed: int, beside: int, *, reserve: int = 0) -> None:
     """Sees to it that `needed` more bytes fit into the cache, and they and `beside` bytes onto the disk.
 
+    reserve: bytes of the disk that are to stay free; the cache gives way for them.
     A job's own data may pass the budget, but not the disk: then InsufficientStorage is raised.
     """
     cache.mkdir(parents=True, exist_ok=True)
     collect(cache, budget, needed)
-    if (missing := needed + beside - _free(cache)) > 0:
+    if (missing := needed + beside + reserve - _free(cache)) > 0:
         held = sum(e.bytes for e in filter(None, map(_entry, cache.glob("*/*"))))
         collect(cache, max(0, held - missing))
-    if (free := _free(cache)) < needed + beside:
+    if (free := _free(cache)) < needed + beside + reserve:
         raise InsufficientStorage(
             f"the job needs about {(needed + beside) / 1e9:.1f} GB of disk for its data and checkpoints,"
-            f" and the worker's machine has {free / 1e9:.1f} GB left"
+            f" and the worker's machine has {free / 1e9:.1f} GB left, of which {reserve / 1e9:.1f} GB stay in reserve"
         )
 
 
@@ -128,6 +130,7 @@ def _make(folder: Path, make: Callable[[Path], None], wait: Callable[[], None]) 
             return
         try:
             make(aside)
+            sync_tree(aside)
             os.rename(aside, folder)
         except (Stopped, Killed):
             raise  # another attempt goes on with it

@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from app.errors import AppError
+from app.system.durable import make_folders, sync, sync_tree
 
 _ASIDE = ".tmp-"
 
@@ -61,7 +62,7 @@ def save_checkpoint(
 
     `fence` may veto just before the rename. Whoever saves is the folder's only writer.
     """
-    root.mkdir(parents=True, exist_ok=True)
+    make_folders(root)
     final = checkpoint_path(root, state.step)
     for left in root.glob(f"{_ASIDE}*"):  # by a trainer that was killed while it saved
         shutil.rmtree(left, ignore_errors=True)
@@ -75,7 +76,7 @@ def save_checkpoint(
         e.add_note(f"the checkpoint of step {state.step}")
         shutil.rmtree(aside, ignore_errors=True)
         raise
-    _fsync(root)
+    sync(root)
     kept = {checkpoint_path(root, step) for step in keep_also if step is not None}
     for old in list(checkpoints(root))[keep:]:
         if old not in kept:
@@ -96,9 +97,7 @@ def _write(aside: Path, model: nn.Module, optimizer: torch.optim.Optimizer, stat
     (aside / "state.json").write_text(json.dumps(asdict(state)))
     digests = {f.name: _digest(f) for f in sorted(aside.iterdir())}
     (aside / "manifest.json").write_text(json.dumps(digests, indent=1))
-    for file in aside.iterdir():
-        _fsync(file)
-    _fsync(aside)
+    sync_tree(aside)
 
 
 def drop_beyond(root: Path, step: int) -> None:
@@ -153,11 +152,3 @@ def load_checkpoint(folder: Path, model: nn.Module, optimizer: torch.optim.Optim
 def _digest(file: Path) -> str:
     with file.open("rb") as f:
         return hashlib.file_digest(f, "sha256").hexdigest()
-
-
-def _fsync(path: Path) -> None:
-    fd = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

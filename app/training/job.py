@@ -37,6 +37,7 @@ class TrainingJob:
     run_dir: Path  # the job's own: checkpoints, a new tokenizer, the export
     cache_dir: Path  # shared by all jobs
     cache_bytes: int = 50 * 2**30  # that the cache may hold
+    disk_reserve: int = 0  # bytes of the disk that the job leaves free
     model_folders: Mapping[str, Path] = field(default_factory=dict)  # of the models that hyperparameters name
     device: str = "auto"
     threads: int = 1

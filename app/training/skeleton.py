@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from app.objectives.base import Objective
+from app.system.durable import sync, sync_tree
 
 
 def write_skeleton(folder: Path, objective: Objective, architecture: str) -> None:
@@ -26,4 +27,6 @@ def write_skeleton(folder: Path, objective: Objective, architecture: str) -> Non
         "parameters": objective.parameter_count(),
     }
     (aside / "manifest.json").write_text(json.dumps(made, indent=2), encoding="utf-8")
+    sync_tree(aside)
     aside.rename(folder)
+    sync(folder.parent)

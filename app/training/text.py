@@ -134,7 +134,8 @@ def _sample(job: TrainingJob, column: str) -> Iterator[str]:
 def _make_room(job: TrainingJob, hp: MlmHyperparameters, objective: TextObjective) -> None:
     files = {*job.training_files, *job.validation_files}
     data = sum(missing_bytes(file, hp.text_column, objective.tokenizer, job.cache_dir) for file in files)
-    make_room(job.cache_dir, job.cache_bytes, data, disk_bytes(objective.parameter_count(), hp.most_checkpoints))
+    checkpoints = disk_bytes(objective.parameter_count(), hp.most_checkpoints)
+    make_room(job.cache_dir, job.cache_bytes, data, checkpoints, reserve=job.disk_reserve)
 
 
 def _tokenize(

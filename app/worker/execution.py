@@ -1,6 +1,5 @@
 """One attempt at one job, from its claim to its outcome. Knows the store and the queue, not torch."""
 
-import errno
 import fcntl
 import logging
 import os
@@ -9,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import IO, TYPE_CHECKING, Literal, NamedTuple
 
-from app.errors import AppError, InsufficientStorage
+from app.errors import AppError
 from app.jobs.connection import StorageError
 from app.jobs.files import FileStore
 from app.jobs.queue import Claim, JobStore, LeaseLost
@@ -18,6 +17,7 @@ from app.publishing.publication import Publisher
 from app.settings import Settings
 from app.store.manifest import Manifest
 from app.store.store import ModelEntry, ModelStore
+from app.system.disk_space import full_disk
 from app.training.hooks import Killed, Stopped
 from app.worker.reports import Reports
 
@@ -36,7 +36,7 @@ class Services(NamedTuple):
 
 Train = Callable[[Job, Reports, Services], "TrainingResult"]
 
-_NO_SPACE = tuple(map(os.strerror, (errno.ENOSPC, errno.EDQUOT)))  # as they stand in an OSError's text, too
+_DISK = "the disk of the worker's machine"
 
 _log = logging.getLogger(__name__)
 
@@ -60,7 +60,14 @@ class Execution:
     def run(self, train: Train) -> None:
         """Brings the job to an end, or back to the queue; leaves it alone once it is another's."""
         try:
-            with self._folder_lock():
+            try:
+                lock = self._folder_lock()
+            except OSError as e:
+                if (error := full_disk(e, _DISK)) is None:
+                    raise
+                self._fail(_error(error))
+                return
+            with lock:
                 self._settle(train)
         except LeaseLost:
             _log.warning("attempt %d lost its job %s", self._claim.attempt, self._claim.job_id)
@@ -95,7 +102,7 @@ class Execution:
         except Exception as e:
             _log.exception("the job failed by an error of Cloze or of its machine")
             unknown = AppError(f"the trainer failed ({type(e).__name__}); its log has the details")
-            self._fail(_error(_full_disk(e) or unknown))
+            self._fail(_error(full_disk(e, _DISK) or unknown))
         else:
             self._jobs.succeed(self._claim, published.id)
 
@@ -148,17 +155,6 @@ class Execution:
                 time.sleep(0.05)
             else:
                 return file
-
-
-def _full_disk(error: Exception) -> InsufficientStorage | None:
-    """What a write that found no space comes to: safetensors only quotes it, torch fails for another reason then."""
-    causes: list[BaseException] = [error]
-    while (cause := causes[-1].__cause__ or causes[-1].__context__) is not None:
-        causes.append(cause)
-    if not any(text in str(cause) for text in _NO_SPACE for cause in causes):
-        return None
-    written = next((f", so {note} could not be written" for c in causes for note in getattr(c, "__notes__", ())), "")
-    return InsufficientStorage(f"the disk of the worker's machine is full{written}")
 
 
 def _error(error: AppError) -> JobError:

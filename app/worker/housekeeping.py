@@ -27,6 +27,7 @@ class Housekeeping:
         """Every hour, by one worker of all that share the queue."""
         while True:
             try:
+                self._jobs.repair_indexes()
                 if self._jobs.take_turn("housekeeping", _INTERVAL):
                     self.clean()
             except StorageError as e:

@@ -6,11 +6,17 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import IO
 
 from app.jobs.logs import last_lines, log_path
 from app.jobs.queue import Claim, JobStore, LeaseLost
+<<<<<<< HEAD
 from app.jobs.spec import JobState
 from app.system.child import bound_command
+=======
+from app.jobs.spec import JobError, JobState
+from app.system.disk_space import full_disk
+>>>>>>> disk
 from app.worker.oom import oom_kills
 
 _POLL = 0.1  # seconds
@@ -61,8 +67,10 @@ class Supervision:
 
     def run(self) -> None:
         kills_before = self._oom_kills()
-        self._log.parent.mkdir(parents=True, exist_ok=True)
-        with self._log.open("ab") as log:
+        opened = self._open_log()
+        if opened is None:
+            return
+        with opened as log:
             process = subprocess.Popen(
                 self._command,
                 stdin=subprocess.DEVNULL,
@@ -94,6 +102,18 @@ class Supervision:
                 out_of_memory=out_of_memory,
                 last_lines=last_lines(self._log),
             )
+
+    def _open_log(self) -> "IO[bytes] | None":
+        """None if the disk is full; the job has failed then."""
+        try:
+            self._log.parent.mkdir(parents=True, exist_ok=True)
+            return self._log.open("ab")
+        except OSError as e:
+            if (error := full_disk(e, "the disk of the worker's machine")) is None:
+                raise
+            with contextlib.suppress(LeaseLost):
+                self._jobs.fail(self.claim, JobError(code=error.code, message=error.message))
+            return None
 
     def _watch(self, process: "subprocess.Popen[bytes]") -> bool:
         """Until it has ended; whether it was killed here."""

@@ -6,8 +6,12 @@ from functools import partial
 from app.devices import gpu_metrics, resolve_device
 from app.jobs.spec import Job
 from app.recipes import METHODS, preset
+<<<<<<< HEAD
 from app.system.child import die_with_parent
 from app.system.pool_process import ProcessLimits
+=======
+from app.system.disk_space import DiskReserve
+>>>>>>> disk
 from app.training.job import SourceFile, TrainingJob, TrainingResult
 from app.training.run import run
 from app.worker.attempt import run_attempt
@@ -36,6 +40,7 @@ def train(job: Job, reports: Reports, services: Services) -> TrainingResult:
         run_dir=settings.jobs_dir / job.id,
         cache_dir=settings.cache_dir,
         cache_bytes=settings.cache_bytes,
+        disk_reserve=DiskReserve(settings.var_dir, settings.disk_reserve_bytes).size,
         model_folders={model: services.store.resolve(model).path for model in models if model},
         device=_device(settings.device, spec.resources.device),
         threads=settings.training_threads,

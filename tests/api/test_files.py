@@ -1,3 +1,5 @@
+import errno
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -5,7 +7,10 @@ import pytest
 from fastapi.testclient import TestClient
 
 from app.jobs.connection import Client
+from app.jobs.files import FileStore, Upload
 from app.jobs.queue import JobStore
+from app.system.disk_space import DiskReserve
+from tests.api.conftest import MakeClient
 from tests.fakes.jobs import make_spec
 
 TEXT = b"The lions hunt.\n\nThe deer run.\n"
@@ -135,3 +140,35 @@ def test_a_file_in_use_stays(jobs_client: TestClient, jobs: JobStore, redis: Cli
     assert jobs_client.delete(f"/v1/files/{file['id']}").status_code == 409
     jobs.cancel(job.id)
     assert jobs_client.delete(f"/v1/files/{file['id']}").status_code == 200
+
+
+def test_a_full_disk_is_a_507(
+    make_client: MakeClient, jobs: JobStore, redis: Client, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / "var" / "files"
+    client = make_client(jobs=jobs, files=FileStore(redis, folder, DiskReserve(folder, 2**62)))
+
+    answer = client.post("/v1/files", files={"file": ("a.txt", TEXT)})
+
+    assert (answer.status_code, answer.json()["error"]["code"]) == (507, "insufficient_storage")
+    assert "stay in reserve" in answer.json()["error"]["message"]
+    assert "Traceback" not in caplog.text
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EIO])
+def test_an_error_of_the_disk_on_the_way(
+    jobs_client: TestClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, number: int
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(number, os.strerror(number), "/secret")
+
+    monkeypatch.setattr(Upload, "finish", fail)
+    answer = jobs_client.post("/v1/files", files={"file": ("a.txt", TEXT)})
+
+    error = answer.json()["error"]
+    is_full = number != errno.EIO
+    expected = (507, "insufficient_storage") if is_full else (500, "internal_error")
+    assert (answer.status_code, error["code"]) == expected
+    assert "/secret" not in error["message"]
+    assert ("Traceback" in caplog.text) is not is_full
+    assert jobs_client.get("/v1/files").json()["data"] == []

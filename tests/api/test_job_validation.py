@@ -118,9 +118,10 @@ def test_what_the_disk_cannot_hold_is_refused(
     file = upload(DOCUMENTS)
 
     class Usage(NamedTuple):
+        total: int
         free: int
 
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(1_000_000))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(10_000_000, 1_000_000))
     answer = jobs_client.post(PATH, json=body(file))
     assert (answer.status_code, answer.json()["error"]["code"]) == (507, "insufficient_storage")
 

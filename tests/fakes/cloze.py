@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -18,7 +18,9 @@ PATIENCE = 120.0  # seconds, on a busy machine
 class Server:
     """`cloze serve` on a free port, with its output."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(
+        self, folder: Path, *, command: Sequence[str] = (*CLOZE, "serve"), environment: Mapping[str, str] | None = None
+    ) -> None:
         self.store = folder / "store"
         self.environment = os.environ | {
             "CLOZE_PORT": "0",
@@ -29,8 +31,9 @@ class Server:
             "CLOZE_FORWARDS": "2",  # as on a small machine
             "CLOZE_THREADS": "1",
             "PYTHONUNBUFFERED": "1",
+            **(environment or {}),
         }
-        self.process = self._start(*CLOZE, "serve")
+        self.process = self._start(*command)
         self.output = ""
         self._news = threading.Condition()
         threading.Thread(target=self._read, daemon=True).start()

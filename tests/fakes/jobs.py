@@ -3,7 +3,7 @@
 from typing import Any
 
 from app.jobs.connection import Client
-from app.jobs.records import file_key
+from app.jobs.indexes import file_key
 from app.jobs.spec import JobSpec
 
 

@@ -8,8 +8,8 @@ from app.errors import Conflict, FileNotFound, InvalidValue, JobNotFound
 from app.jobs import decisions
 from app.jobs.connection import Client
 from app.jobs.files import FileStore
+from app.jobs.indexes import file_key
 from app.jobs.queue import Claim, JobStore
-from app.jobs.records import file_key
 from app.jobs.spec import Job, JobError, JobState, Progress, Resources
 from app.jobs.workers import Capabilities, WorkerInfo, fits, queue_reason
 from tests.fakes.jobs import make_spec
@@ -289,7 +289,7 @@ def test_a_deleted_job_leaves_nothing(jobs: JobStore, redis: Client) -> None:
         jobs.get(job.id)
     assert jobs.list() == ([], False)
     left = {k for k in set(redis.keys()) - before if b"change:" not in k and not k.startswith(b"rq:")}
-    assert left <= {b"cloze:sequence", b"cloze:states", b"cloze:file:file-1"}
+    assert left <= {b"cloze:sequence", b"cloze:file:file-1"}
     assert not any(jobs.counts_by_state().values())
 
 

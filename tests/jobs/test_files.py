@@ -1,19 +1,21 @@
 import asyncio
+import errno
 import hashlib
 import os
 import time
 from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, NamedTuple
 
 import pytest
 
-from app.errors import Conflict, EmptyInput, FileNotFound, TooLarge
+from app.errors import Conflict, EmptyInput, FileNotFound, InsufficientStorage, TooLarge
 from app.jobs.connection import Client
 from app.jobs.files import FileStore
 from app.jobs.queue import JobStore
 from app.jobs.spec import StoredFile
+from app.system.disk_space import DiskReserve
 from tests.fakes.jobs import make_spec
 
 
@@ -50,6 +52,63 @@ def test_what_is_refused_leaves_nothing(files: FileStore, tmp_path: Path) -> Non
         put(files, "a.txt", b"")
     assert list(tmp_path.iterdir()) == []
     assert files.list() == ([], False)
+
+
+def test_an_upload_ends_where_the_reserve_begins(redis: Client, tmp_path: Path) -> None:
+    class Usage(NamedTuple):
+        total: int
+        free: int
+
+    def usage(folder: Path) -> Usage:
+        return Usage(100, 100 - sum(content.stat().st_size for content in folder.glob("*/content")))
+
+    root = tmp_path / "files"
+    files = FileStore(redis, root, DiskReserve(root, 50, usage=usage))
+    files.check_room(50)
+    with pytest.raises(InsufficientStorage):
+        files.check_room(51)
+    put(files, "a.txt", b"x" * 30)
+    with pytest.raises(InsufficientStorage):
+        put(files, "b.txt", b"x" * 15, b"x" * 15)
+    assert len(list(root.iterdir())) == 1
+    put(files, "c.txt", b"x" * 20)
+    with pytest.raises(InsufficientStorage):
+        put(files, "d.txt", b"x")
+
+
+@pytest.mark.parametrize("step", ["open", "write", "fsync"])
+def test_an_upload_to_a_full_disk_leaves_nothing(
+    files: FileStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "full")
+
+    with monkeypatch.context() as patch:
+        if step == "open":
+            patch.setattr(Path, "open", full)
+        elif step == "fsync":
+            patch.setattr(os, "fsync", full)
+        else:
+            opened = Path.open
+            patch.setattr(Path, "open", lambda *given, **options: FullFile(opened(*given, **options)))
+        with pytest.raises(OSError, match="full"):
+            put(files)
+    assert list(tmp_path.iterdir()) == []
+    assert files.list() == ([], False)
+
+
+class FullFile:
+    """A file that neither takes anything nor closes without an error, as a buffered one on a full disk."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+
+    def write(self, content: bytes) -> int:
+        raise OSError(errno.ENOSPC, "full")
+
+    def close(self) -> None:
+        self._file.close()
+        raise OSError(errno.ENOSPC, "full")
 
 
 def test_a_file_that_redis_does_not_take_leaves_nothing(

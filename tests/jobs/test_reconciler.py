@@ -105,6 +105,9 @@ def test_a_round_that_fails_is_not_the_last() -> None:
         interval = 0.0
         rounds = 0
 
+        def repair_indexes(self) -> None:
+            pass
+
         def run(self) -> None:
             self.rounds += 1
             if self.rounds == 1:

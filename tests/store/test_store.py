@@ -1,14 +1,17 @@
+import errno
 import hashlib
 import json
 import multiprocessing
 import os
+import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
-from app.errors import InvalidModel, InvalidValue, ModelNotFound
+from app.errors import InsufficientStorage, InvalidModel, InvalidValue, ModelNotFound
 from app.store.manifest import Manifest
 from app.store.store import ModelEntry, ModelStore
 from app.types import Modality, Task
@@ -306,3 +309,33 @@ def test_a_loop_of_links_ends(store: ModelStore, folder: Path) -> None:
     publish(store, folder)
     (store.root / "loop").symlink_to(store.root)
     assert "m@1" in ids(store)
+
+
+def test_a_full_disk_leaves_nothing_of_a_publication(
+    store: ModelStore, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "full")
+
+    publish(store, folder)
+    before = sorted(store.root.rglob("*"))
+    for target, name in ((os, "fsync"), (Path, "rename")):
+        with monkeypatch.context() as patch:
+            patch.setattr(target, name, full)
+            with pytest.raises(OSError, match="full"):
+                publish(store, folder, "org/other")
+        assert sorted(store.root.rglob("*")) == before
+    assert publish(store, folder, "org/other").id == "org/other@1"
+
+
+def test_what_the_disk_cannot_hold_is_not_begun(
+    store: ModelStore, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Usage(NamedTuple):
+        total: int = 2**40
+        free: int = 2**20 + 5
+
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage())
+    with pytest.raises(InsufficientStorage):
+        publish(store, folder)
+    assert ids(store) == []

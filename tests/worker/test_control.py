@@ -5,7 +5,7 @@ import signal
 from collections.abc import Callable
 
 from app.jobs.connection import Client
-from app.jobs.records import job_key
+from app.jobs.indexes import job_key
 from app.jobs.spec import Job, JobState
 from app.worker.execution import Services
 from tests.worker.conftest import StartWorker, WaitFor

@@ -145,6 +145,20 @@ def test_a_full_disk_is_said_to_be_full(
     assert error.message == f"the disk of the worker's machine is full{what}"
 
 
+def test_a_disk_without_room_for_the_lock_fails_the_job(
+    services: Services, claim: Claim, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "full")
+
+    execution = Execution(services, claim, lambda: False)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "mkdir", full)
+        execution.run(train)
+    error = services.jobs.get(claim.job_id).error
+    assert error and error.code == "insufficient_storage"
+
+
 def test_a_run_that_lost_a_process_to_a_kill_ends_as_killed(
     services: Services, claim: Claim, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,8 +1,10 @@
 """Trainers that do not do as they are told."""
 
+import errno
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -146,3 +148,19 @@ def test_one_whose_job_is_deleted_as_it_ends(services: Services, submit: Callabl
     supervision.beat(60)
     supervision.run()
     assert services.jobs.list() == ([], False)
+
+
+def test_a_disk_that_has_no_room_for_the_log_fails_the_job(
+    services: Services, submit: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    supervision, claim = supervise(services, submit, DEAF)
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "mkdir", full)
+        supervision.run()
+    job = services.jobs.get(claim.job_id)
+    assert job.state is JobState.FAILED
+    assert job.error and job.error.code == "insufficient_storage"

@@ -35,6 +35,7 @@ _FORM: dict[str, Any] = {
 @router.post("", openapi_extra=_FORM)
 async def upload_file(request: Request, services: ServicesDep, files: FilesDep) -> FileObject:
     """Text as .txt, .jsonl, .json, .csv or .parquet; each also as .gz, .xz, .zst, or in a .zip."""
+    files.check_room(int(request.headers.get("content-length") or 0))  # at once, not when the disk is full
     upload = await open_upload(request)
     stored = await files.create(upload.filename, PURPOSE, _checked(upload), services.settings.max_file_bytes)
     return file_object(stored)

@@ -28,8 +28,8 @@ from app.api.schemas.job_control import (
 from app.api.schemas.jobs import JobObject
 from app.errors import Conflict
 from app.jobs.files import FileStore
+from app.jobs.indexes import models_of
 from app.jobs.queue import JobStore
-from app.jobs.records import models_of
 from app.jobs.spec import Job, JobState, check_action
 from app.publishing.publication import Publisher, deletable
 from app.recipes import METHODS
@@ -73,7 +73,7 @@ def retry_job(
 ) -> JobObject:
     """Queues a failed or cancelled job again, from its last checkpoint."""
     body = body or RetryRequest()
-    _check_models(jobs.get(job_id), services)
+    _check_needs(jobs.get(job_id), services)
     new = [body.deadline, time.time() + body.max_wall_minutes * 60 if body.max_wall_minutes else None]
     return answer(jobs, jobs.retry(job_id, deadline=min(filter(None, new), default=None)))
 
@@ -91,7 +91,7 @@ def extend_job(
     """
     job = jobs.get(job_id)
     check_action(job, "extend")
-    _check_models(job, services)
+    _check_needs(job, services)
     given = body.model_dump(exclude_unset=True)
     try:
         method = METHODS[job.spec.method].hyperparameters
@@ -148,8 +148,9 @@ def _publish_last(job: Job, jobs: JobStore, publisher: Publisher) -> str:
     return publisher.publish_checkpoint(job, checkpoints[0]).id
 
 
-def _check_models(job: Job, services: Services) -> None:
-    """An ended job needs its models again to go on. Raises ModelNotFound."""
+def _check_needs(job: Job, services: Services) -> None:
+    """An ended job needs its models and disk space to go on. Raises ModelNotFound, InsufficientStorage."""
+    services.check_disk()
     for model in models_of(job):
         services.store.resolve(model)
 

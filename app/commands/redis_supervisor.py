@@ -1,0 +1,87 @@
+"""Keeps the embedded Redis running while the server does: starts it again when it has died, and on a full disk."""
+
+import logging
+import time
+from collections.abc import Callable
+
+from app.errors import AppError
+from app.jobs.connection import EmbeddedRedis
+from app.system.disk_space import Ballast
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0  # seconds before a restart; doubled by each death in a row
+_SETTLED = 60.0  # seconds after which a death is no longer one in a row
+_LOADING = 60.0  # seconds that the first start is waited for
+_POLL = 0.01  # seconds
+_CONSEQUENCE = "Inference goes on; files and jobs answer 503"
+
+_log = logging.getLogger(__name__)
+
+
+class RedisSupervisor:
+    """Belongs to the main thread: the kernel ends the Redis with the thread that started it.
+
+    Redis exits when it cannot write, as on a full disk. Its `ballast` is then deleted, so that it has room for
+    the small writes of jobs that end and of deletions. Without any room it is started again when there is some.
+    """
+
+    def __init__(
+        self, server: EmbeddedRedis, *, ballast: Ballast | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._server, self._clock = server, clock
+        self._ballast = ballast or Ballast(server.folder / "ballast")
+        self._launched_at = clock()
+        self._pause = _FIRST_PAUSE
+        self._restart_at: float | None = None  # None: it runs, as far as is known
+        self._answers = False
+        self._waits_for_room = False
+
+    def start(self) -> None:
+        """Starts the Redis. Returns when it answers, or has failed: `check` then tries again."""
+        deadline = self._clock() + _LOADING
+        self._launch()
+        while self._restart_at is None and not self._answers and self._clock() < deadline:
+            self.check()
+            time.sleep(_POLL)
+
+    def check(self) -> None:
+        """Starts a dead Redis again when its pause is over; to be called several times a second."""
+        now = self._clock()
+        if self._restart_at is None and self._server.alive:
+            self._notice_answers()
+        elif self._restart_at is None:
+            self._plan_restart(now, f"redis-server has ended: {self._server.last_words()}")
+        elif now >= self._restart_at and self._has_room():
+            _log.info("starting redis-server again")
+            self._launch()
+
+    def _launch(self) -> None:
+        self._answers, self._restart_at, self._launched_at = False, None, self._clock()
+        try:
+            self._server.launch()
+        except (AppError, OSError) as error:
+            self._plan_restart(self._launched_at, f"redis-server does not start: {error}")
+
+    def _plan_restart(self, now: float, reason: str) -> None:
+        if now - self._launched_at > _SETTLED:
+            self._pause = _FIRST_PAUSE
+        _log.error("%s. %s. Trying again in %.1f s", reason, _CONSEQUENCE, self._pause)
+        self._restart_at = now + self._pause
+        self._pause = min(2 * self._pause, _LONGEST_PAUSE)
+
+    def _has_room(self) -> bool:
+        has_room = self._ballast.make_room()
+        if not has_room and not self._waits_for_room:
+            _log.error("the disk of %s is full. %s until there is space", self._server.folder, _CONSEQUENCE)
+        self._waits_for_room = not has_room
+        return has_room
+
+    def _notice_answers(self) -> None:
+        if not self._answers:
+            try:
+                self._answers = self._server.answers()
+            except OSError as error:  # its address could not be written: the disk is full
+                _log.warning("the address of redis-server is not announced: %s", error)
+                return
+            if self._answers and self._pause > _FIRST_PAUSE:
+                _log.warning("redis-server answers: files and jobs are back")
+        self._ballast.restore()

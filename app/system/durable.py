@@ -1,0 +1,44 @@
+"""Writes that survive a loss of power."""
+
+import os
+from pathlib import Path
+
+
+def sync(path: Path) -> None:
+    """Waits until the content of a file, or the names in a folder, are on the disk."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def sync_tree(folder: Path) -> None:
+    """Syncs everything in a folder, at any depth, and the folder itself."""
+    for path in folder.rglob("*"):
+        sync(path)
+    sync(folder)
+
+
+def make_folders(folder: Path) -> None:
+    """Creates a folder and its missing parents; each is durable in its own parent."""
+    if folder.is_dir():
+        return
+    make_folders(folder.parent)
+    folder.mkdir(exist_ok=True)
+    sync(folder.parent)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Replaces a file in one step: a reader sees the old content or the new, never a part."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with temporary.open("wb") as writer:
+            writer.write(content)
+            writer.flush()
+            os.fsync(writer.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync(path.parent)
