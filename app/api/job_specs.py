@@ -25,6 +25,7 @@ from app.store.names import MAX_NAME_LENGTH, check_new_name
 from app.store.store import ModelStore
 
 DEFAULT_METHOD = "mlm"
+MAX_RECORD_BYTES = 512 * 1024  # twice what 1,000 files with weights take
 
 
 def build_spec(body: JobRequest, services: Services, jobs: JobStore, files: FileStore) -> JobSpec:
@@ -50,7 +51,7 @@ def build_spec(body: JobRequest, services: Services, jobs: JobStore, files: File
         material = Material(found, body.weights or (1.0,) * len(found), held_out)
         estimate = estimator(model, hyperparameters, material, store, recent_jobs(jobs))
         _check_disk(estimate, services.settings)
-    return JobSpec(
+    spec = JobSpec(
         model=model,
         method=method_name,
         hyperparameters=hyperparameters.model_dump(),
@@ -66,6 +67,15 @@ def build_spec(body: JobRequest, services: Services, jobs: JobStore, files: File
         max_wall_minutes=body.max_wall_minutes,
         request=body.model_dump(exclude_unset=True),
     )
+    _check_size(spec)
+    return spec
+
+
+def _check_size(spec: JobSpec) -> None:
+    """Bounds the record, which is written anew at every change of the job and held by every list of jobs."""
+    size = len(spec.model_dump_json())
+    if size > MAX_RECORD_BYTES:
+        raise InvalidValue(f"the job's record would have {size} bytes; it may have {MAX_RECORD_BYTES}")
 
 
 def _given_hyperparameters(body: JobRequest, store: ModelStore) -> tuple[str, Mapping[str, Any], str]:

@@ -83,5 +83,5 @@ def test_urls_that_are_taken(url: str, host: str, port: int) -> None:
     ],
 )  # fmt: skip
 def test_urls_that_cannot_be(url: str) -> None:
-    with pytest.raises(ValueError, match="."):
+    with pytest.raises(ValueError, match=r"."):
         parse_http_url(url)

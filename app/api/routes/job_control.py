@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from app.api.body import StrictJsonRoute
 from app.api.deps import FilesDep, JobsDep, Services, ServicesDep
 from app.api.errors import describe
+from app.api.params import CheckpointId, JobId
 from app.api.routes.jobs import answer
 from app.api.schemas.job_control import (
     CANCEL_EXAMPLES,
@@ -39,7 +40,7 @@ _LIMITS = dict.fromkeys(ExtendRequest.model_fields)
 
 
 def cancel_job(
-    job_id: str,
+    job_id: JobId,
     services: ServicesDep,
     jobs: JobsDep,
     files: FilesDep,
@@ -55,18 +56,18 @@ def cancel_job(
     return answer(jobs, jobs.cancel(job_id, publish=True, published=published))
 
 
-def pause_job(job_id: str, jobs: JobsDep) -> JobObject:
+def pause_job(job_id: JobId, jobs: JobsDep) -> JobObject:
     """A running job saves a checkpoint at its next step and frees its worker."""
     return answer(jobs, jobs.pause(job_id))
 
 
-def resume_job(job_id: str, jobs: JobsDep) -> JobObject:
+def resume_job(job_id: JobId, jobs: JobsDep) -> JobObject:
     """Queues a paused job in its old turn; it goes on from its checkpoint as if nothing had been."""
     return answer(jobs, jobs.resume(job_id))
 
 
 def retry_job(
-    job_id: str,
+    job_id: JobId,
     services: ServicesDep,
     jobs: JobsDep,
     body: Annotated[RetryRequest | None, Body(openapi_examples=RETRY_EXAMPLES)] = None,
@@ -79,7 +80,7 @@ def retry_job(
 
 
 def extend_job(
-    job_id: str,
+    job_id: JobId,
     body: Annotated[ExtendRequest, Body(openapi_examples=EXTEND_EXAMPLES)],
     services: ServicesDep,
     jobs: JobsDep,
@@ -102,7 +103,7 @@ def extend_job(
 
 
 def set_priority(
-    job_id: str, body: Annotated[PriorityRequest, Body(openapi_examples=PRIORITY_EXAMPLES)], jobs: JobsDep
+    job_id: JobId, body: Annotated[PriorityRequest, Body(openapi_examples=PRIORITY_EXAMPLES)], jobs: JobsDep
 ) -> JobObject:
     """Changes a job's priority, or its place in the queue."""
     if body.position is not None:
@@ -111,8 +112,8 @@ def set_priority(
 
 
 def publish_checkpoint(
-    job_id: str,
-    checkpoint_id: str,
+    job_id: JobId,
+    checkpoint_id: CheckpointId,
     services: ServicesDep,
     jobs: JobsDep,
     files: FilesDep,
@@ -129,7 +130,7 @@ def publish_checkpoint(
     )
 
 
-def delete_job(job_id: str, services: ServicesDep, jobs: JobsDep) -> JobDeleted:
+def delete_job(job_id: JobId, services: ServicesDep, jobs: JobsDep) -> JobDeleted:
     """Drops an ended job with its events, logs and checkpoints. The models that it published stay.
 
     409 for any other job, and while a checkpoint of it is being published.

@@ -32,7 +32,7 @@ async def tokenize(
             TokenizedObject(
                 index=index,
                 tokens=[
-                    TokenObject(id=t.id, text=t.text, special=t.special, start=t.start, stop=t.stop)
+                    TokenObject(id=t.id, text=t.text, special=t.special, start=t.start, end=t.stop, stop=t.stop)
                     for t in split(text, body.add_special_tokens)
                 ],
             )

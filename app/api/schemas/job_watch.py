@@ -40,8 +40,10 @@ class WebhookRequest(Body):
 
     url: str = Field(max_length=2048, description="http or https; redirections are not followed")
     # Left out of every dump of the request, so that no manifest, digest or answer carries it.
-    secret: str = Field(exclude=True, description="`whsec_` and 24 to 64 random bytes in base64")
-    events: Annotated[list[JobState], FailFast()] = Field([], description="Only these states; all of them by default")
+    secret: str = Field(max_length=128, exclude=True, description="`whsec_` and 24 to 64 random bytes in base64")
+    events: Annotated[list[JobState], FailFast()] = Field(
+        [], max_length=100, description="Only these states; all of them by default"
+    )
 
     @field_validator("url")
     @classmethod
