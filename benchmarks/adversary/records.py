@@ -30,9 +30,8 @@ def main() -> None:
             for name, changes in attacks():
                 body = {"model": "bert-tiny", "training_file": file, **changes}
                 answer = client.post("/v1/pretraining/jobs", json=body)
-                print(
-                    f"{name}: {answer.status_code}, {len(answer.content):,} bytes, {answer.elapsed.total_seconds():.2f} s"
-                )
+                seconds = answer.elapsed.total_seconds()
+                print(f"{name}: {answer.status_code}, {len(answer.content):,} bytes, {seconds:.2f} s")
             listed = client.get("/v1/pretraining/jobs?limit=1000")
             print(f"list of jobs: {len(listed.content):,} bytes, {listed.elapsed.total_seconds():.2f} s")
         print(f"memory: {before / MIB:.0f} MiB before, {server.memory() / MIB:.0f} MiB after")
