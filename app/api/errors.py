@@ -17,6 +17,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
 from starlette.types import Scope
 
+from app.api.methods import allowed_methods
 from app.api.ranges import RangeNotSatisfiable
 from app.errors import (
     AppError,
@@ -133,7 +134,11 @@ def install(app: FastAPI) -> None:
         if error.status_code == HTTPStatus.NOT_FOUND:
             known: AppError = NotFound(f"there is nothing at {path}; /docs lists what there is")
         elif error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-            known = MethodNotAllowed(f"{request.method} is not possible at {path}")
+            allowed = ", ".join(allowed_methods(request.app.routes, request.scope))
+            if request.method == "OPTIONS":
+                return Response(status_code=HTTPStatus.NO_CONTENT, headers={"allow": allowed})
+            known = MethodNotAllowed(f"{request.method} is not possible at {path}; possible are {allowed}")
+            return error_response(request.scope, known, {"allow": allowed})
         else:
             known = BadRequest(str(error.detail))
         return error_response(request.scope, known, error.headers)

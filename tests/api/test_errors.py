@@ -110,7 +110,7 @@ def test_unknown_paths_and_methods(client: TestClient) -> None:
 
     assert (lost.status_code, error_of(lost)["code"]) == (404, "not_found")
     assert (wrong.status_code, error_of(wrong)["code"]) == (405, "method_not_allowed")
-    assert wrong.headers["allow"] == "POST"
+    assert wrong.headers["allow"] == "OPTIONS, POST"
 
 
 def test_an_internal_error_tells_nothing_and_is_logged(

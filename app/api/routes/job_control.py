@@ -172,5 +172,5 @@ def build_router(prefix: str, tag: str) -> APIRouter:
         ("checkpoints/{checkpoint_id}/publish", publish_checkpoint),
     ):
         router.post(f"/{{job_id}}/{path}")(handler)
-    router.delete("/{job_id}")(delete_job)
+    router.delete("/{job_id:job_id}")(delete_job)
     return router

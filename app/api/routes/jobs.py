@@ -82,6 +82,6 @@ def build_router(prefix: str, tag: str) -> APIRouter:
     router.post("")(create_job)
     router.post("/validate")(validate_job)
     router.get("")(list_jobs)
-    router.get("/{job_id}")(get_job)
+    router.get("/{job_id:job_id}")(get_job)
     router.get("/{job_id}/checkpoints")(list_checkpoints)
     return router
