@@ -10,7 +10,7 @@ from pathlib import Path
 from fastapi import FastAPI
 
 from app import __version__
-from app.api import docs, errors
+from app.api import docs, errors, openapi
 from app.api.admission import AdmissionMiddleware
 from app.api.deps import Services
 from app.api.limits import BodyLimitMiddleware, BodyLimits
@@ -106,6 +106,7 @@ def create_app(
     errors.install(app)
     docs.install(app, settings.root_path or "")
     _add_routes(app)
+    openapi.install(app)
     return app
 
 

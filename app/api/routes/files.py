@@ -7,6 +7,7 @@ from fastapi import APIRouter, Query, Request
 
 from app.api.deps import FilesDep, ServicesDep
 from app.api.multipart import Upload, open_upload
+from app.api.openapi import FILE, errors
 from app.api.params import After, FileId
 from app.api.ranges import RangedFile
 from app.api.schemas.common import MAX_ID
@@ -34,7 +35,7 @@ _FORM: dict[str, Any] = {
 }
 
 
-@router.post("", openapi_extra=_FORM)
+@router.post("", openapi_extra=_FORM, responses=errors(507))
 async def upload_file(request: Request, services: ServicesDep, files: FilesDep) -> FileObject:
     """Text as .txt, .jsonl, .json, .csv or .parquet; each also as .gz, .xz, .zst, or in a .zip."""
     upload = await open_upload(request)
@@ -42,7 +43,7 @@ async def upload_file(request: Request, services: ServicesDep, files: FilesDep) 
     return file_object(stored)
 
 
-@router.get("")
+@router.get("", responses=errors(404))
 def list_files(
     files: FilesDep,
     after: After = None,
@@ -65,14 +66,14 @@ def get_file(file_id: FileId, files: FilesDep) -> FileObject:
     return file_object(files.get(file_id))
 
 
-@router.get("/{file_id}/content", response_class=RangedFile)
+@router.get("/{file_id}/content", response_class=RangedFile, responses=FILE)
 def get_content(file_id: FileId, files: FilesDep) -> RangedFile:
     """The bytes as they were sent."""
     file = files.get(file_id)
     return RangedFile(files.path(file_id), media_type="application/octet-stream", filename=file.filename)
 
 
-@router.delete("/{file_id}")
+@router.delete("/{file_id}", responses=errors(409))
 def delete_file(file_id: FileId, files: FilesDep) -> FileDeleted:
     """409 while a job that has not ended reads the file."""
     files.delete(file_id)

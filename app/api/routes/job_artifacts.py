@@ -3,9 +3,10 @@
 import mimetypes
 from typing import Annotated
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Path, Response
 
 from app.api.deps import JobsDep, ServicesDep
+from app.api.openapi import PICTURE
 from app.api.params import JobId
 from app.api.ranges import RangedFile
 from app.api.schemas.job_artifacts import ArtifactList, ArtifactObject
@@ -32,5 +33,5 @@ def build_router(prefix: str, tag: str) -> APIRouter:
     """The routes of artifacts under `prefix`."""
     router = APIRouter(prefix=prefix, tags=[tag])
     router.get("/{job_id}/artifacts")(list_artifacts)
-    router.get("/{job_id}/artifacts/{name}", response_class=RangedFile)(get_artifact)
+    router.get("/{job_id}/artifacts/{name}", response_class=Response, responses=PICTURE)(get_artifact)
     return router

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from app.api.body import StrictJsonRoute
 from app.api.deps import FilesDep, JobsDep, Services, ServicesDep
 from app.api.errors import describe
+from app.api.openapi import errors
 from app.api.params import CheckpointId, JobId
 from app.api.routes.jobs import answer
 from app.api.schemas.job_control import (
@@ -171,6 +172,6 @@ def build_router(prefix: str, tag: str) -> APIRouter:
         ("priority", set_priority),
         ("checkpoints/{checkpoint_id}/publish", publish_checkpoint),
     ):
-        router.post(f"/{{job_id}}/{path}")(handler)
-    router.delete("/{job_id:job_id}")(delete_job)
+        router.post(f"/{{job_id}}/{path}", responses=errors(409, 422, 507))(handler)
+    router.delete("/{job_id:job_id}", responses=errors(409))(delete_job)
     return router

@@ -10,6 +10,7 @@ from starlette.concurrency import run_in_threadpool
 
 from app.api import sse
 from app.api.deps import JobsDep, ServicesDep
+from app.api.openapi import errors
 from app.api.params import After, JobId
 from app.api.ranges import parse_range
 from app.api.schemas.common import MAX_ID
@@ -22,6 +23,42 @@ from app.jobs.logs import AttemptLog
 from app.jobs.metrics import downsample
 from app.jobs.queue import JobStore
 from app.jobs.spec import FINAL_STATES, Job, JobEvent, JobState
+
+_EVENTS = """\
+retry: 1000
+
+id: 1795471037000-0
+event: message
+data: {"object": "fine_tuning.job.event", "id": "1795471037000-0", "level": "info", "message": "…", …}
+
+event: job
+data: {"object": "fine_tuning.job", "id": "ftjob-…", "status": "running", …}
+
+id: 1795471037000-0-end
+event: end
+data: {"object": "fine_tuning.job", "id": "ftjob-…", "status": "succeeded", …}
+"""
+_STREAM: dict[int | str, dict[str, Any]] = {
+    200: {
+        "content": {
+            sse.MEDIA_TYPE: {
+                "schema": {
+                    "type": "string",
+                    "description": "Server-sent events: `message` and `metrics` carry an `EventObject`, `job` and `end`"
+                    " a `JobObject`; comments come while there is nothing new",
+                },
+                "example": _EVENTS,
+            }
+        }
+    },
+    204: {"description": "The job has ended, and the client has its last event"},
+}
+_TEXT = {"content": {"text/plain": {"schema": {"type": "string"}}}}
+_LOG: dict[int | str, dict[str, Any]] = {
+    200: _TEXT,
+    206: {"description": "The part that `Range` asks for", **_TEXT},
+    **errors(416),
+}
 
 _END = "-end"  # what the id of a stream's last message has behind that of the event before it
 _LOG_INTERVAL = 0.5  # seconds between two looks at a log that grows
@@ -164,9 +201,8 @@ def list_webhooks(job_id: JobId, jobs: JobsDep) -> DeliveryList:
 def build_router(prefix: str, tag: str) -> APIRouter:
     """The routes under `prefix`, beside those of the jobs themselves."""
     router = APIRouter(prefix=prefix, tags=[tag])
-    streamed: dict[int | str, dict[str, Any]] = {200: {"content": {sse.MEDIA_TYPE: {"schema": {"type": "string"}}}}}
-    router.get("/{job_id}/events", response_model=EventList, responses=streamed)(list_events)
+    router.get("/{job_id}/events", response_model=EventList, responses=_STREAM)(list_events)
     router.get("/{job_id}/metrics")(get_metrics)
-    router.get("/{job_id}/logs", response_class=StreamingResponse)(get_log)
+    router.get("/{job_id}/logs", response_class=Response, responses=_LOG)(get_log)
     router.get("/{job_id}/webhooks")(list_webhooks)
     return router

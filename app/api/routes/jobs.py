@@ -11,6 +11,7 @@ from fastapi import APIRouter, Body, Header, Query, Request
 from app.api.body import StrictJsonRoute
 from app.api.deps import FilesDep, JobsDep, ServicesDep
 from app.api.job_specs import build_spec
+from app.api.openapi import errors
 from app.api.params import After, JobId
 from app.api.schemas.checkpoints import CheckpointList, checkpoint_object
 from app.api.schemas.jobs import (
@@ -79,9 +80,9 @@ def list_checkpoints(job_id: JobId, jobs: JobsDep, after: After = None, limit: L
 def build_router(prefix: str, tag: str) -> APIRouter:
     """The routes of jobs under `prefix`."""
     router = APIRouter(prefix=prefix, route_class=StrictJsonRoute, tags=[tag])
-    router.post("")(create_job)
-    router.post("/validate")(validate_job)
-    router.get("")(list_jobs)
+    router.post("", responses=errors(404, 409, 507))(create_job)
+    router.post("/validate", responses=errors(404, 507))(validate_job)
+    router.get("", responses=errors(404))(list_jobs)
     router.get("/{job_id:job_id}")(get_job)
     router.get("/{job_id}/checkpoints")(list_checkpoints)
     return router

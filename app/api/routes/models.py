@@ -5,10 +5,10 @@ import contextlib
 import itertools
 
 from fastapi import APIRouter, Response
-from fastapi.responses import PlainTextResponse
 
 from app.api.body import StrictJsonRoute
 from app.api.deps import Services, ServicesDep
+from app.api.openapi import errors
 from app.api.params import Alias, ModelId
 from app.api.schemas.models import AliasRequest, ModelDeleted, ModelList, ModelObject, model_object
 from app.errors import ModelNotFound, NotFound, NotReady
@@ -23,7 +23,7 @@ async def list_models(services: ServicesDep) -> ModelList:
     return ModelList(data=await asyncio.to_thread(_list, services, services.pool.memory()))
 
 
-@router.post("/v1/models/{model_id:path}/load")
+@router.post("/v1/models/{model_id:path}/load", responses=errors(409))
 async def load_model(model_id: ModelId, services: ServicesDep) -> ModelObject:
     """Loads the model into memory ahead of its first request."""
     await services.pool.load(model_id)
@@ -37,7 +37,7 @@ async def unload_model(model_id: ModelId, services: ServicesDep) -> ModelObject:
     return await _answer(model_id, services)
 
 
-@router.put("/v1/models/{name:path}/aliases/{alias}")
+@router.put("/v1/models/{name:path}/aliases/{alias}", responses=errors(507))
 async def set_alias(name: ModelId, alias: Alias, body: AliasRequest, services: ServicesDep) -> ModelObject:
     """Afterwards `name:alias` means this version, whatever it meant before."""
     await asyncio.to_thread(services.store.set_alias, name, alias, body.version)
@@ -51,7 +51,7 @@ async def remove_alias(name: ModelId, alias: Alias, services: ServicesDep) -> Mo
     return await _answer(name, services)
 
 
-@router.delete("/v1/models/{model_id:path}")
+@router.delete("/v1/models/{model_id:path}", responses=errors(409))
 async def delete_model(model_id: ModelId, services: ServicesDep) -> ModelDeleted:
     """One version, as `name@version`, or by `name` all of them; none that an unfinished job needs.
 
@@ -70,7 +70,11 @@ async def delete_model(model_id: ModelId, services: ServicesDep) -> ModelDeleted
     return ModelDeleted(id=model_id)
 
 
-@router.get("/v1/models/{model_id:path}/card", response_class=PlainTextResponse)
+@router.get(
+    "/v1/models/{model_id:path}/card",
+    response_class=Response,
+    responses={200: {"content": {"text/markdown": {"schema": {"type": "string"}}}}},
+)
 async def get_card(model_id: ModelId, services: ServicesDep) -> Response:
     """The model's card (README.md), as Markdown."""
     card = await asyncio.to_thread(_read_card, services.store, model_id)

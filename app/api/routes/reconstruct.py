@@ -15,6 +15,7 @@ from app.api.errors import describe
 from app.api.media_inputs import fetched
 from app.api.multipart import open_upload
 from app.api.negotiation import choose
+from app.api.openapi import errors
 from app.api.renderings import RENDERINGS, Rendering
 from app.api.schemas.common import usage
 from app.api.schemas.reconstruct import EXAMPLES, MaskFields, MaskForm, ReconstructRequest, ReconstructResponse
@@ -47,7 +48,8 @@ def _documented() -> dict[str, Any]:
 
 
 FORMS: dict[int | str, dict[str, Any]] = {
-    200: {"content": {form: {} for rendering in RENDERINGS.values() for form in rendering.files}}
+    **errors(404, 406),
+    200: {"content": {form: {} for rendering in RENDERINGS.values() for form in rendering.files}},
 }
 
 
