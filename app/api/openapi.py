@@ -18,8 +18,10 @@ _DESCRIPTIONS = {
     403: "The request comes from another web page, or names a host that this server does not go by",
     404: "There is no such model, job, file or other object",
     406: "The answer has no form that `Accept` allows",
+    408: "The body did not arrive in time",
     409: "The state of the object does not allow it",
     413: "The body, or a file in it, is larger than the server allows",
+    415: "The body has a Content-Encoding, which is not decoded",
     416: "The range lies beyond the end",
     422: "A parameter or a field has a value that is not possible",
     429: "More work is waiting than the server admits; `Retry-After` says when to try again",
@@ -28,7 +30,7 @@ _DESCRIPTIONS = {
     507: "The disk is full",
 }
 _EVERYWHERE = (403, 500, 503)
-_WITH_BODY = (400, 413, 422, 429)
+_WITH_BODY = (400, 408, 413, 415, 422, 429)
 _SCHEME = "ApiKey"
 
 
