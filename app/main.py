@@ -11,10 +11,11 @@ from typing import Any
 from fastapi import FastAPI
 
 from app import __version__
-from app.api import docs, errors
+from app.api import docs, errors, openapi
 from app.api.admission import AdmissionMiddleware
 from app.api.deps import Services
 from app.api.limits import BodyLimitMiddleware, BodyLimits
+from app.api.methods import HeadMiddleware, PathMiddleware
 from app.api.metrics import Metrics, MetricsMiddleware
 from app.api.ndjson import NDJSON
 from app.api.origins import OriginMiddleware
@@ -108,13 +109,16 @@ def create_app(
         version=__version__,
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,
+        servers=[{"url": settings.root_path}] if settings.root_path else None,
         lifespan=_lifespan,
     )
     app.state.services = services
     _add_middleware(app, settings, metrics, services.pool)
     errors.install(app)
-    docs.install(app)
+    docs.install(app, settings.root_path or "")
     _add_routes(app)
+    openapi.install(app)
     return app
 
 
@@ -274,6 +278,7 @@ def _watch(services: Services) -> None:
 
 def _add_middleware(app: FastAPI, settings: Settings, metrics: Metrics, pool: EnginePool) -> None:
     """The last one added is the outermost."""
+    app.add_middleware(HeadMiddleware)
     bodies = BodyLimits(
         max_bytes=settings.max_body_bytes,
         total_bytes=settings.bodies_bytes,
@@ -289,3 +294,4 @@ def _add_middleware(app: FastAPI, settings: Settings, metrics: Metrics, pool: En
     )
     app.add_middleware(MetricsMiddleware, metrics=metrics)
     app.add_middleware(RequestIdMiddleware)
+    app.add_middleware(PathMiddleware, root_path=settings.root_path or "")

@@ -3,6 +3,7 @@
 Each field is the environment variable `CLOZE_<FIELD>`; docs/settings.md lists them.
 """
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -20,6 +21,7 @@ class Settings(BaseSettings):
 
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=0, le=65535)
+    root_path: str | None = None  # where a proxy serves this server, such as /cloze
     var_dir: Path = Path("var")
     model_store: Path = Path("model_store")
     redis_url: str | None = None  # unset: the embedded redis-server under var_dir
@@ -88,6 +90,14 @@ class Settings(BaseSettings):
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(k.strip() for k in value.split(",") if k.strip()) if isinstance(value, str) else value
+
+    @field_validator("root_path")
+    @classmethod
+    def _check_root_path(cls, path: str | None) -> str | None:
+        path = path.rstrip("/") if path else None
+        if path and not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", path):
+            raise ValueError("expected a path such as /cloze")
+        return path
 
     @field_validator("redis_url")
     @classmethod

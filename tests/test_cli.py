@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 from app import __version__, cli
 from app.commands.pretrain import parse_setting
 from app.commands.serve import first_steps
-from app.errors import AppError, Conflict, InvalidValue
+from app.errors import AppError, Conflict, EmptyInput, InvalidValue
 from app.jobs.connection import EmbeddedRedis, connect
 from app.jobs.queue import JobStore
 from app.store.manifest import Manifest
@@ -118,6 +118,25 @@ def test_without_a_server_the_model_is_loaded_here(run: Run, store: ModelStore, 
     assert [item["index"] for item in embedded["data"]] == [0, 1]
     size = len(embedded["data"][0]["embedding"])
     assert run("embed", "one").stdout.splitlines()[1].split()[:2] == ["one", str(size)]
+
+
+def test_texts_come_from_files_and_from_standard_input(
+    run: Run, store: ModelStore, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run("models", "import", str(tiny), "--name", "tiny")
+    monkeypatch.setattr("app.commands.predict._AT_ONCE", 2)  # so that five inputs take three requests
+    (tmp_path / "lines.txt").write_bytes("\ufeffone\r\n\r\ntwo\nthree".encode())
+    done = run("embed", str(tmp_path / "lines.txt"), "-", "no file", "--json", text="from stdin\n")
+    answer = json.loads(done.stdout)
+    assert [item["index"] for item in answer["data"]] == [0, 1, 2, 3, 4]
+    alone = json.loads(run("embed", "one", "two", "three", "from stdin", "no file", "--json").stdout)
+    assert answer["data"] == alone["data"] and answer["usage"] == alone["usage"]
+    assert [line.split()[0] for line in run("embed", "-", text="one\ntwo\n").stdout.splitlines()[1:]] == ["one", "two"]
+    with pytest.raises(EmptyInput):
+        run("score", "-", text="\n \n")
+    (tmp_path / "picture").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(InvalidValue, match="is not UTF-8 text"):
+        run("predict", str(tmp_path / "picture"))
 
 
 def test_a_named_server_is_not_replaced(run: Run, store: ModelStore) -> None:

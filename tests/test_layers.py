@@ -15,6 +15,7 @@ LEAVES = {"types", "errors", "recipes"}
 ALLOWED: dict[str, set[str]] = {
     "types": set(),
     "errors": set(),
+    "system": {"errors"},
     "processors": set(),
     "system": {"errors"},
     "settings": {"processors"},
@@ -22,15 +23,21 @@ ALLOWED: dict[str, set[str]] = {
     "web": set(),
     "system": {"errors"},
     "devices": {"errors", "processors"},
-    "media": LEAVES,
+    "media": LEAVES | {"system"},
     "objectives": LEAVES | {"media"},
 <<<<<<< HEAD
     "store": LEAVES,
     "jobs": LEAVES | {"system"},
     "publishing": LEAVES | {"store", "jobs"},
+<<<<<<< HEAD
     "training": LEAVES | {"system", "objectives", "media", "devices"},
     "engine": LEAVES | {"system", "objectives", "store", "devices"},
     "api": LEAVES | {"system", "publishing", "settings", "media", "objectives", "store", "jobs", "engine", "web"},
+=======
+    "training": LEAVES | {"objectives", "media", "devices"},
+    "engine": LEAVES | {"objectives", "store", "devices"},
+    "api": LEAVES | {"publishing", "settings", "system", "media", "objectives", "store", "jobs", "engine", "web"},
+>>>>>>> api
     "http": LEAVES | {"api"},
     "compat": LEAVES | {"settings", "objectives", "engine", "api"},
     "worker": LEAVES

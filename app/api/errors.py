@@ -6,7 +6,7 @@ the request-id middleware adds.
 
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -17,6 +17,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
 from starlette.types import Scope
 
+from app.api.methods import allowed_methods
 from app.api.ranges import RangeNotSatisfiable
 from app.errors import (
     AppError,
@@ -35,6 +36,22 @@ from app.system.disk_space import full_disk
 CLIENT_CLOSED_REQUEST = 499  # nginx's status for a client that left; only logs and metrics see it
 
 _MAX_ECHO = 1000  # characters of what a client sent that go back to it
+_MAX_MESSAGE = 4000  # characters
+
+# pydantic names Python's types; a client sends JSON's.
+_JSON_WORDS = (
+    (re.compile(r"\bvalid (?:tuple|set|frozenset)\b"), "valid list"),
+    (re.compile(r"\bvalid dictionary(?: or (?:instance of \w+|object to extract fields from))?"), "valid object"),
+    (re.compile(r"^(?:Tuple|Set|Frozenset|Bytes)\b"), "List"),
+    (re.compile(r"^Dictionary\b"), "Object"),
+    (re.compile(r" after validation\b"), ""),
+    (re.compile(r"\bNone\b"), "null"),
+)
+# What pydantic puts into a place beside names and indices: which kind of a union was tried.
+_KIND = re.compile(
+    r"\[key\]|(?:str|int|float|bool|none|bytes|list|tuple|dict|literal|str-enum|constrained-\w+|function-\w+)(?:\[.*\])?",
+    re.DOTALL,
+)
 _log = logging.getLogger(__name__)
 
 
@@ -63,7 +80,10 @@ def error_response(scope: Scope, error: AppError, headers: Mapping[str, str] | N
 
 
 def error_object(error: AppError) -> dict[str, str | None]:
-    return {"message": error.message, "type": error.type, "code": error.code, "param": error.param}
+    message, param = error.message, error.param
+    if len(message) > _MAX_MESSAGE:  # it repeats what was sent
+        message = f"{message[:_MAX_MESSAGE]} …"
+    return {"message": message, "type": error.type, "code": error.code, "param": param and param[:_MAX_ECHO]}
 
 
 def internal_error(scope: Scope) -> Response:
@@ -73,10 +93,13 @@ def internal_error(scope: Scope) -> Response:
 
 
 def describe(error: Mapping[str, Any], prefix: str = "") -> InvalidValue:
-    """One of pydantic's errors in words, with the field at fault as `param`."""
-    param = ".".join(filter(None, [prefix, *map(str, error["loc"])]))[:_MAX_ECHO]
+    """Describes one of pydantic's errors in JSON's terms, with the field at fault as `param`."""
+    param = ".".join(filter(None, [prefix, *_place(error["loc"])]))[:_MAX_ECHO]
     field = f"`{param}`" if param else "the body"
     message = str(error["msg"])
+    if error["type"] not in ("value_error", "assertion_error"):  # those messages are ours
+        for pattern, word in _JSON_WORDS:
+            message = pattern.sub(word, message)
     match error["type"]:
         case "missing":
             text = f"{field} is required"
@@ -112,7 +135,11 @@ def install(app: FastAPI) -> None:
         if error.status_code == HTTPStatus.NOT_FOUND:
             known: AppError = NotFound(f"there is nothing at {path}; /docs lists what there is")
         elif error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-            known = MethodNotAllowed(f"{request.method} is not possible at {path}")
+            allowed = ", ".join(allowed_methods(request.app.routes, request.scope))
+            if request.method == "OPTIONS":
+                return Response(status_code=HTTPStatus.NO_CONTENT, headers={"allow": allowed})
+            known = MethodNotAllowed(f"{request.method} is not possible at {path}; possible are {allowed}")
+            return error_response(request.scope, known, {"allow": allowed})
         else:
             known = BadRequest(str(error.detail))
         return error_response(request.scope, known, error.headers)
@@ -144,10 +171,32 @@ def _request_id(scope: Scope) -> str:
     return str(scope.get("state", {}).get("request_id", "unknown"))
 
 
+def _place(location: Sequence[int | str]) -> Iterator[str]:
+    """The names and indices of a place, without the kinds of unions."""
+    before: int | str | None = None
+    for part in location:
+        is_kind = isinstance(part, str) and (_KIND.fullmatch(part) or (isinstance(before, int) and part[:1].isupper()))
+        if before is None or not is_kind:
+            yield str(part)
+        before = part
+
+
 def _found(value: object) -> str:
-    if value is None or isinstance(value, bool | int | float):
-        return f", not {str(value).lower() if isinstance(value, bool) else value}"
-    return f", not {value[:60]!r}" if isinstance(value, str) else ""
+    """What was sent in the place, in JSON's terms."""
+    match value:
+        case None:
+            return ", not null"
+        case bool():
+            return f", not {str(value).lower()}"
+        case int() | float():
+            return f", not {str(value)[:60]}"
+        case str():
+            return f", not {value[:60]!r}"
+        case list() | tuple():
+            return ", not a list"
+        case Mapping():
+            return ", not an object"
+    return ""
 
 
 def _header_safe(message: str) -> str:

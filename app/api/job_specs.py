@@ -34,6 +34,7 @@ from app.store.store import ModelStore
 from app.system.disk_space import DiskReserve
 
 DEFAULT_METHOD = "mlm"
+MAX_RECORD_BYTES = 512 * 1024  # twice what 1,000 files with weights take
 
 
 @dataclass(frozen=True)
@@ -92,10 +93,17 @@ def _complete(draft: _Draft, material: Material[Any], body: JobRequest, services
     if estimator := ESTIMATORS.get(draft.method.modality):
         estimate = estimator(draft.model, draft.hyperparameters, material, services.store, recent_jobs(jobs))
         _check_disk(estimate, services.settings)
+<<<<<<< HEAD
     return JobSpec(
         model=draft.model,
         method=draft.method_name,
         hyperparameters=draft.hyperparameters.model_dump(),
+=======
+    spec = JobSpec(
+        model=model,
+        method=method_name,
+        hyperparameters=hyperparameters.model_dump(),
+>>>>>>> api
         training_files=body.files,
         weights=body.weights,
         validation_file=body.validation_file,
@@ -108,6 +116,15 @@ def _complete(draft: _Draft, material: Material[Any], body: JobRequest, services
         max_wall_minutes=body.max_wall_minutes,
         request=body.model_dump(exclude_unset=True),
     )
+    _check_size(spec)
+    return spec
+
+
+def _check_size(spec: JobSpec) -> None:
+    """Bounds the record, which is written anew at every change of the job and held by every list of jobs."""
+    size = len(spec.model_dump_json())
+    if size > MAX_RECORD_BYTES:
+        raise InvalidValue(f"the job's record would have {size} bytes; it may have {MAX_RECORD_BYTES}")
 
 
 def _given_hyperparameters(body: JobRequest, store: ModelStore) -> tuple[str, Mapping[str, Any], str]:

@@ -7,6 +7,7 @@ from fastapi import Request
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
+from app.api.filenames import upload_name
 from app.errors import BadRequest, InvalidValue
 
 MAX_FIELD_BYTES = 64 * 1024
@@ -61,9 +62,8 @@ class _Events:
 
     def headers_finished(self) -> None:
         _, options = parse_options_header(self._disposition)
-        filename = options.get(b"filename")
         name = options.get(b"name", b"").decode("utf-8", "replace")
-        self.events.append(_PartBegins(name, None if filename is None else filename.decode("utf-8", "replace")))
+        self.events.append(_PartBegins(name, upload_name(self._disposition, options.get(b"filename"))))
 
     def part_data(self, data: bytes, start: int, end: int) -> None:
         self.events.append(data[start:end])

@@ -15,6 +15,11 @@ OPEN_PATHS = frozenset({"/", "/health", "/ready", "/openapi.json", "/docs"})
 OPEN_PREFIXES = ("/docs/", "/static/")
 
 
+def is_open(path: str) -> bool:
+    """Whether a path asks for no key."""
+    return path in OPEN_PATHS or path.startswith(OPEN_PREFIXES)
+
+
 class ApiKeyMiddleware:
     """Answers 401 to requests without one of the keys. Without keys, whatever is sent is ignored.
 
@@ -27,14 +32,11 @@ class ApiKeyMiddleware:
         self.keys = [key.encode() for key in keys]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or not self.keys or self._is_open(scope["path"]) or self._is_allowed(scope):
+        if scope["type"] != "http" or not self.keys or is_open(scope["path"]) or self._is_allowed(scope):
             await self.app(scope, receive, send)
             return
         message = "this server asks for an API key: send `Authorization: Bearer KEY`"
         await error_response(scope, Unauthorized(message))(scope, receive, send)
-
-    def _is_open(self, path: str) -> bool:
-        return path in OPEN_PATHS or path.startswith(OPEN_PREFIXES)
 
     def _is_allowed(self, scope: Scope) -> bool:
         scheme, _, key = Headers(scope=scope).get("authorization", "").partition(" ")

@@ -1,16 +1,16 @@
-"""Whom a new job tells of its states."""
+"""The webhook of a new job."""
 
 from app.api.schemas.job_watch import WebhookRequest
 from app.errors import InvalidValue
-from app.jobs.addresses import is_private_host
 from app.jobs.spec import Webhook
 from app.settings import Settings
+from app.system.addresses import is_private_host
 
 
 def resolve_webhook(request: WebhookRequest | None, settings: Settings) -> Webhook | None:
-    """What was asked for, else the operator's. Raises InvalidValue for an address that is not allowed.
+    """Returns the requested webhook, or else the operator's. Raises InvalidValue for a private address.
 
-    Names are looked up when something is sent, and refused then.
+    A name is resolved when a delivery is made, and a private address is refused then.
     """
     if request is None:
         return Webhook() if settings.webhook_url else None

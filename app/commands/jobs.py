@@ -29,7 +29,7 @@ def list_jobs(
     if as_json:
         print_json(jobs)
     else:
-        print_table(["job", "status", "progress", "created", "model", "result"], [_row(job) for job in jobs])
+        print_table(["job", "name", "status", "progress", "created", "model", "result"], [_row(job) for job in jobs])
 
 
 @app.command("watch")
@@ -210,7 +210,7 @@ def _act(
 def _row(job: dict[str, Any]) -> list[str]:
     created = _time(job["created_at"])
     percent = f"{job['progress']['percent']:.0f} %"
-    return [job["id"], job["status"], percent, created, job["model"], job["fine_tuned_model"] or ""]
+    return [job["id"], job["name"], job["status"], percent, created, job["model"], job["fine_tuned_model"] or ""]
 
 
 def _time(seconds: int) -> str:

@@ -21,11 +21,13 @@ def print_table(columns: list[str], rows: list[list[str]]) -> None:
     from rich.text import Text
 
     console = Console()
+    if not console.is_terminal:
+        console = Console(width=_WIDE)
     table = Table(*columns, box=None, pad_edge=False, header_style="bold")
     table.columns[0].no_wrap = True
     for row in rows:
         table.add_row(*map(Text, row))  # as Text: brackets in a model's words are no markup
-    console.print(table, width=None if console.is_terminal else _WIDE, crop=False)
+    console.print(table, crop=False)
 
 
 def note(message: str) -> None:

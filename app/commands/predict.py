@@ -8,9 +8,19 @@ import typer
 
 from app.commands.client import ApiClient, ApiKey, NoServer, Url, read_answer
 from app.commands.output import Json, note, print_json, print_table
+from app.commands.texts import read_texts
 from app.settings import Settings
 
-Texts = Annotated[list[str], typer.Argument(metavar="TEXT...", show_default=False)]
+Texts = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="TEXT...",
+        show_default=False,
+        help="Texts, or files whose lines are texts; - reads the lines of standard input.",
+    ),
+]
+_AT_ONCE = 512  # inputs of a request
+
 Model = Annotated[str | None, typer.Option("--model", "-m", help="name, name@version or name:alias.")]
 
 
@@ -31,6 +41,7 @@ def predict(
     Asks the running server. If there is none, and no --url was given, the model is loaded from the
     model store into this process.
     """
+    texts = read_texts(texts)
     body = {"input": texts, "model": model, "top_k": top_k, "targets": target or [], "num_sequences": sequences}
     answer = _ask("/v1/fill-mask", body, url, api_key)
     if as_json:
@@ -63,6 +74,7 @@ def embed(
     Asks the running server. If there is none, and no --url was given, the model is loaded from the
     model store into this process.
     """
+    texts = read_texts(texts)
     body = {"input": texts, "model": model, "pooling": pooling, "normalize": normalize}
     answer = _ask("/v1/embeddings", body, url, api_key)
     if as_json:
@@ -92,6 +104,7 @@ def score(
     Asks the running server. If there is none, and no --url was given, the model is loaded from the
     model store into this process.
     """
+    texts = read_texts(texts)
     body = {"input": texts, "model": model, "method": method, "top_k": top_k}
     answer = _ask("/v1/score", body, url, api_key)
     if as_json:
@@ -113,30 +126,39 @@ def _token_row(token: dict[str, Any]) -> list[str]:
 
 
 def _ask(path: str, body: dict[str, Any], url: str | None, api_key: str | None) -> Any:
+    """The answer to all inputs, which are sent in as many requests as a server's limit of inputs asks for."""
+    texts = body["input"]
+    bodies = [body | {"input": texts[start : start + _AT_ONCE]} for start in range(0, len(texts), _AT_ONCE)]
     try:
         with ApiClient(url, api_key) as client:
-            return client.post(path, body)
+            return _joined([client.post(path, each) for each in bodies])
     except NoServer:
         if url is not None:
             raise
     note("No server is running: loading the model here.")
-    return asyncio.run(_ask_here(path, body))
+    return _joined(asyncio.run(_ask_here(path, bodies)))
 
 
-async def _ask_here(path: str, body: dict[str, Any]) -> Any:
-    """The same request to the same application, without a socket in between."""
+def _joined(answers: list[dict[str, Any]]) -> dict[str, Any]:
+    data = [item | {"index": number} for number, item in enumerate(i for answer in answers for i in answer["data"])]
+    usage = {name: sum(answer["usage"][name] for answer in answers) for name in answers[0]["usage"]}
+    return answers[0] | {"data": data, "usage": usage}
+
+
+async def _ask_here(path: str, bodies: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The same requests to the same application, without a socket in between."""
     import httpx
 
     from app.main import create_app
 
     logging.getLogger("app").setLevel(logging.ERROR)  # that there is no Redis matters to a server
     settings = Settings()
-    if body["model"] is not None:
-        settings = settings.model_copy(update={"default_model": body["model"]})  # the only one to be loaded
+    if (model := bodies[0]["model"]) is not None:
+        settings = settings.model_copy(update={"default_model": model})  # the only one to be loaded
     app = create_app(settings.model_copy(update={"api_keys": ()}))
     transport = httpx.ASGITransport(app=app)
     async with (
         app.router.lifespan_context(app),
         httpx.AsyncClient(transport=transport, base_url="http://cloze", timeout=None) as client,  # noqa: S113 - a model is loaded
     ):
-        return read_answer(await client.post(path, json=body))
+        return [read_answer(await client.post(path, json=body)) for body in bodies]

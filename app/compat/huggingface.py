@@ -9,15 +9,17 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
 import orjson
-from fastapi import APIRouter, Body, Request, Response
-from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Field, ValidationError
+from fastapi import APIRouter, Body, Path, Request, Response
+from pydantic import BaseModel, BeforeValidator, FailFast, Field, ValidationError
 
 from app.api.answer_size import check_fill_mask, check_vectors, written
 from app.api.body import StrictJsonRoute
 from app.api.deps import Services, ServicesDep
 from app.api.disconnect import while_connected
 from app.api.errors import describe
-from app.api.schemas.common import Targets, Texts
+from app.api.params import ModelId
+from app.api.schemas.common import MAX_COUNT, Targets, Texts
+from app.api.schemas.common import Body as StrictBody
 from app.engine.engine import Engine
 from app.errors import InvalidValue, NotFound
 from app.objectives.embedding import EmbedItem, EmbedResult
@@ -30,22 +32,14 @@ Json = dict[str, Any]
 T = TypeVar("T", bound=BaseModel)
 
 
-class _Body(BaseModel):
-    # `options` (wait_for_model, use_cache) steers the hub's own service: taken, and of no effect here.
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    options: Json | None = None
+class _Body(StrictBody):
+    # `options` (wait_for_model, use_cache) steers the hub's own service: accepted, and without effect here.
+    options: Annotated[Json, Field(max_length=100)] | None = None
 
 
-def _as_list(value: object) -> object:
-    return [value] if isinstance(value, str) else () if value is None else value
-
-
-class _FillMaskParameters(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    top_k: Annotated[int, Field(strict=True, ge=1)] | None = None
-    targets: Annotated[Targets, BeforeValidator(_as_list)] = ()
+class _FillMaskParameters(StrictBody):
+    top_k: Annotated[int, Field(strict=True, ge=1, le=MAX_COUNT)] | None = None
+    targets: Targets = ()
 
 
 class _FillMaskBody(_Body):
@@ -57,15 +51,13 @@ def _lower(value: object) -> object:
     return value.lower() if isinstance(value, str) else value
 
 
-class _EmbedParameters(BaseModel):
+class _EmbedParameters(StrictBody):
     """Hugging Face's client puts them beside `inputs`, others into `parameters`."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     normalize: bool | None = None
     truncate: bool | None = None
     truncation_direction: Annotated[TruncationSide, BeforeValidator(_lower)] | None = None
-    dimensions: Annotated[int, Field(strict=True, ge=1)] | None = None
+    dimensions: Annotated[int, Field(strict=True, ge=1, le=MAX_COUNT)] | None = None
     pooling: Pooling | Literal["none"] | None = None  # none: a vector for every token
     prompt_name: None = None  # no model here has prompts, and leaving one out would change the vectors
     encoding_format: Literal["float"] | None = None
@@ -76,9 +68,7 @@ class _FeatureBody(_Body, _EmbedParameters):
     parameters: _EmbedParameters | None = None
 
 
-class _Sentences(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
+class _Sentences(StrictBody):
     source_sentence: str
     sentences: Annotated[list[str], Field(min_length=1), FailFast()]
 
@@ -100,7 +90,9 @@ AnyBody = Annotated[Json, Body(openapi_examples=EXAMPLES)]
 
 
 @router.post("/models/{model_id:path}/pipeline/{task}")
-async def run_pipeline(model_id: str, task: str, body: AnyBody, request: Request, services: ServicesDep) -> Response:
+async def run_pipeline(
+    model_id: ModelId, task: Annotated[str, Path(max_length=64)], body: AnyBody, request: Request, services: ServicesDep
+) -> Response:
     """fill-mask, feature-extraction or sentence-similarity."""
     perform = PIPELINES.get(task)
     if perform is None:
@@ -110,7 +102,7 @@ async def run_pipeline(model_id: str, task: str, body: AnyBody, request: Request
 
 
 @router.post("/models/{model_id:path}")
-async def run_model(model_id: str, body: AnyBody, request: Request, services: ServicesDep) -> Response:
+async def run_model(model_id: ModelId, body: AnyBody, request: Request, services: ServicesDep) -> Response:
     """The task that the inputs show, else fill-mask where the model can do it, else feature-extraction."""
     engine = await services.pool.get(model_id)
     if isinstance(body.get("inputs"), dict):

@@ -62,4 +62,4 @@ class AttemptLog:
             position = text.rfind(b"\n", 0, position)
             if position < 0:
                 return start
-        return start + position + 1
+        return min(size, start + position + 1)  # without a last line end, no lines begin behind the end

@@ -77,8 +77,10 @@ class Resources(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     device: Literal["cpu", "cuda"] | None = None
-    memory_gb: float | None = Field(None, gt=0, description="Of the device: a GPU's own memory, or the machine's")
-    threads: int | None = Field(None, ge=1)
+    memory_gb: float | None = Field(
+        None, gt=0, le=1e6, description="Of the device: a GPU's own memory, or the machine's"
+    )
+    threads: int | None = Field(None, ge=1, le=100_000)
 
 
 class Webhook(BaseModel):

@@ -12,34 +12,19 @@ import ssl
 import time
 from collections.abc import Callable, Collection, Sequence
 from http.client import HTTPConnection, HTTPException, HTTPResponse
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult
 
 from app.errors import InvalidData, InvalidValue, TooLarge
+from app.system.addresses import DEFAULT_PORTS, Address, is_public, parse_http_url
 
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Resolver = Callable[[str, int], Sequence[str]]
 
-PORTS = {"http": 80, "https": 443}
-NAT64 = ipaddress.ip_network("64:ff9b::/96")
 CHUNK = 64 * 1024
 
 
 def resolve(host: str, port: int) -> list[str]:
     """The addresses of a name as the system has them. It has its own time limit. Raises OSError."""
     return [str(entry[4][0]) for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
-
-
-def is_public(address: Address) -> bool:
-    """Whether an address is on the public internet, for certain.
-
-    Not so are private, loopback, link-local, multicast, reserved and unspecified ones, and IPv6 addresses
-    that carry an IPv4 address inside (mapped, 6to4, Teredo, NAT64): they lead wherever that one does.
-    """
-    if isinstance(address, ipaddress.IPv6Address):
-        carries = address.ipv4_mapped or address.sixtofour or address.teredo or address in NAT64
-        if carries or address.is_site_local:
-            return False
-    return address.is_global and not address.is_multicast and not address.is_reserved
 
 
 def fetch(
@@ -74,18 +59,16 @@ def _checked(url: str, allowed_hosts: Collection[str]) -> tuple[SplitResult, str
     if not allowed_hosts:
         raise InvalidValue("URLs are not fetched by this server; send the content itself, in base64 or as a file")
     try:
-        parts = urlsplit(url)
-        host, port = (parts.hostname or "").rstrip("."), parts.port or PORTS.get(parts.scheme, 0)
+        checked = parse_http_url(url)
     except ValueError as e:
-        raise InvalidValue(f"not a URL: {e}") from e
-    if parts.scheme not in PORTS or not host or not url.isascii() or any(c <= " " or c == "\x7f" for c in url):
-        raise InvalidValue("expected a URL as https://host/path, without spaces and beyond ASCII in %-encoding")
-    if parts.username is not None or parts.password is not None:
-        raise InvalidValue("a URL may not carry a user or a password")
-    named = host if port == PORTS[parts.scheme] else f"{host}:{port}"
+        raise InvalidValue(f"not a URL that can be fetched: {e}") from e
+    if not url.isascii():
+        raise InvalidValue("expected a URL in ASCII: other characters are percent-encoded")
+    host, port = checked.host, checked.port
+    named = host if port == DEFAULT_PORTS[checked.parts.scheme] else f"{host}:{port}"
     if named not in {allowed.lower() for allowed in allowed_hosts}:
         raise InvalidValue(f"{named} is not among the hosts that this server may fetch from")
-    return parts, host, port
+    return checked.parts, host, port
 
 
 def _connect(addresses: Sequence[Address], port: int, scheme: str, host: str, deadline: float) -> socket.socket:

@@ -8,7 +8,13 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from app.types import Modality
 
-Steps = Annotated[int, Field(ge=1, le=100_000_000)]
+MAX_STEPS, MAX_TOKENS = 100_000_000, 10**15
+MAX_MODEL_ID = 256  # characters
+MAX_COUNT = 10**9
+
+Steps = Annotated[int, Field(ge=1, le=MAX_STEPS)]
+_OPENAI_NAMES = ("n_epochs", "batch_size")
+
 Schedule = Literal["linear", "cosine", "warmup-stable-decay"]
 
 
@@ -23,7 +29,10 @@ class TrainingHyperparameters(BaseModel):
     max_steps: Steps | None = Field(None, description="Optimiser steps")
     epochs: float | None = Field(None, gt=0, le=10_000, description="Passes over the training data; fractions are fine")
     max_tokens: int | None = Field(
-        None, ge=1, le=10**15, description="Tokens trained on, without padding; of media, all patches of the samples"
+        None,
+        ge=1,
+        le=MAX_TOKENS,
+        description="Tokens trained on, without padding; of media, all patches of the samples",
     )
     max_minutes: float | None = Field(None, gt=0, le=525_600, description="Minutes of training, over all attempts")
 
@@ -68,10 +77,13 @@ class TrainingHyperparameters(BaseModel):
         0.02, gt=0, lt=1, description="Share of the data held out where no validation file is given"
     )
     max_eval_samples: int = Field(
-        512, ge=1, description="Held-out samples that an evaluation reads, the same each time"
+        512, ge=1, le=MAX_COUNT, description="Held-out samples that an evaluation reads, the same each time"
     )
     early_stopping_patience: int | None = Field(
-        None, ge=1, description="Ends the run after so many evaluations in a row without a lower eval_loss; off"
+        None,
+        ge=1,
+        le=MAX_COUNT,
+        description="Ends the run after so many evaluations in a row without a lower eval_loss; off",
     )
     early_stopping_min_delta: float = Field(
         0.0, ge=0, description="By more than this an eval_loss has to be lower to count"
@@ -81,10 +93,14 @@ class TrainingHyperparameters(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _accept_openai_names(cls, data: Any) -> Any:
-        """OpenAI's own ways: "auto" means unset, and `n_epochs` has our name."""
+        """OpenAI's conventions: "auto" and null mean unset, and `n_epochs` is our `epochs`.
+
+        An unknown name stays, whatever its value, and is refused.
+        """
         if not isinstance(data, Mapping):
             return data
-        values = {k: v for k, v in data.items() if v != "auto" and v is not None}
+        known = {*cls.model_fields, *_OPENAI_NAMES}
+        values = {k: v for k, v in data.items() if k not in known or (v is not None and v != "auto")}
         if "n_epochs" in values:
             values.setdefault("epochs", values.pop("n_epochs"))
         return values

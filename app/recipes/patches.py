@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import Field, model_validator
 
 from app.errors import InvalidValue
-from app.recipes.base import Schedule, TrainingHyperparameters
+from app.recipes.base import MAX_COUNT, Schedule, TrainingHyperparameters
 
 DECODER = ("decoder_layers", "decoder_hidden_size")  # fixed in a stored model
 VIEWS = 2  # of each item where items are told apart
@@ -19,7 +19,7 @@ class PatchHyperparameters(TrainingHyperparameters):
     weight_decay: float = Field(0.05, ge=0, le=1, description="AdamW's; biases and norms do not decay")
     adam_beta2: float = Field(0.95, ge=0, lt=1, description="AdamW's decay of the gradients' squares")
     max_eval_samples: int = Field(
-        256, ge=1, description="Held-out samples that an evaluation reads, the same each time"
+        256, ge=1, le=MAX_COUNT, description="Held-out samples that an evaluation reads, the same each time"
     )
 
     batch_size: int = Field(64, ge=1, le=65_536, description="Items of an optimiser step, all micro-batches together")

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from app.errors import InvalidValue
-from app.recipes.base import Method, TrainingHyperparameters
+from app.recipes.base import MAX_COUNT, MAX_MODEL_ID, Method, TrainingHyperparameters
 from app.types import Modality
 
 # Characters that a new WordPiece tokenizer takes as one word; longer words are cut. A greedy search for the longest
@@ -42,16 +42,24 @@ class MlmHyperparameters(TrainingHyperparameters):
         None,
         description="Of a preset, new or that of tokenizer_model (base); wordpiece, bpe for ModernBERT",
     )
+<<<<<<< HEAD
     tokenizer_model: str | None = Field(None, description="The stored model that lends a preset its tokenizer")
+=======
+    tokenizer_model: str | None = Field(
+        None, max_length=MAX_MODEL_ID, description="The stored model that a preset's base tokenizer comes from"
+    )
+>>>>>>> api
     vocab_size: int = Field(16_384, ge=64, le=262_144, description="Of a new tokenizer, at most")
-    text_column: str = Field("text", min_length=1, description="Field or column of structured files")
-    min_characters: int | None = Field(None, ge=1, description="Shorter documents are left out")
-    max_characters: int | None = Field(None, ge=1, description="Longer documents are left out")
+    text_column: str = Field("text", min_length=1, max_length=256, description="Field or column of structured files")
+    min_characters: int | None = Field(None, ge=1, le=MAX_COUNT, description="Shorter documents are left out")
+    max_characters: int | None = Field(None, ge=1, le=MAX_COUNT, description="Longer documents are left out")
     deduplicate: Literal["off", "exact"] = Field(
         "off", description="exact leaves out documents that have come before, but for case and white space"
     )
 
-    teacher: str | None = Field(None, description="A stored encoder whose sentence embeddings the model is to keep")
+    teacher: str | None = Field(
+        None, max_length=MAX_MODEL_ID, description="A stored encoder whose sentence embeddings the model is to keep"
+    )
     teacher_weight: float = Field(5.0, ge=0, le=1000, description="Of the distance from the teacher in the loss")
 
     @model_validator(mode="before")

@@ -3,8 +3,6 @@
 Only safetensors weights are taken, and code that comes with a model never runs.
 """
 
-import json
-import re
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,17 +12,10 @@ from pydantic import ValidationError
 
 from app.errors import InvalidModel, InvalidValue, ModelNotFound, NotReady
 from app.store.manifest import Manifest
+from app.store.model_folder import FILES, check_weights, model_files, read_config, read_license
 from app.store.names import check_new_name
 from app.store.store import MANIFEST, ModelEntry, ModelStore
 from app.types import Modality, Task
-
-# Weights, configuration, tokenizer or processor, papers; `1_Pooling/…` are sentence-transformers' modules.
-FILES = (
-    *("model*.safetensors", "*.json", "*.txt", "*.model", "README.md", "LICENSE*"),
-    *("[0-9]_*/*.safetensors", "[0-9]_*/*.json"),
-)
-_PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
-_LICENSE = re.compile(r"\A---\s*\n(?:.*\n)*?license:\s*(\S+)\s*\n(?:.*\n)*?---")
 
 
 class LoadedModel(Protocol):
@@ -59,10 +50,12 @@ def import_model(
             )
         folder = _download(source)
         origin = f"{source.partition('@')[0]}@{folder.name}"  # the folder of a snapshot is named by its commit
-    config = _read_config(folder, source)
+    files = model_files(folder)
+    config = read_config(files, source)
+    check_weights(files, folder, source)
     with tempfile.TemporaryDirectory(prefix="cloze-import-") as staging:
         chosen = Path(staging)
-        _link_files(folder.resolve(), chosen)
+        _link_files(files, chosen)
         loaded = load(chosen)
         if not loaded.tasks:
             raise InvalidModel(f"{source} loads but can perform no task", param="source")
@@ -71,7 +64,7 @@ def import_model(
             architecture=config["model_type"],
             tasks=tuple(loaded.tasks),
             parameters=loaded.parameter_count(),
-            **{"description": f"Imported from {origin}"} | _provenance(folder),
+            **{"description": f"Imported from {origin}"} | _provenance(files),
         )
         return store.publish(chosen, manifest, name=name)
 
@@ -92,45 +85,24 @@ def _download(source: str) -> Path:
         raise NotReady(f"{source!r} could not be downloaded: {str(error).splitlines()[0]}") from error
 
 
-def _read_config(folder: Path, source: str) -> dict[str, Any]:
-    """config.json, after everything that forbids serving the folder has been looked for."""
-    try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise InvalidModel(f"{source} has no config.json", param="source") from error
-    except ValueError as error:
-        raise InvalidModel(f"config.json of {source} is not valid JSON: {error}", param="source") from error
-    if not isinstance(config, dict) or not isinstance(config.get("model_type"), str):
-        raise InvalidModel(f"config.json of {source} names no model_type", param="source")
-    if "auto_map" in config:
-        raise InvalidModel(f"{source} needs its own Python code, which is never run", param="source")
-    if not any(folder.glob("model*.safetensors")):
-        pickled = next((path.name for pattern in _PICKLED for path in sorted(folder.glob(pattern))), None)
-        instead = f", and {pickled} could run code when unpickled" if pickled else ""
-        raise InvalidModel(f"{source} holds no safetensors weights{instead}", param="source")
-    return config
+def _link_files(files: Mapping[Path, Path], target: Path) -> None:
+    """Links the files into the folder `target`; publication turns links into files."""
+    for name, source in files.items():
+        link = target / name
+        link.parent.mkdir(exist_ok=True)
+        link.symlink_to(source)
 
 
-def _link_files(folder: Path, target: Path) -> None:
-    """Links the files that may enter the store into `target`; publication turns links into files."""
-    for pattern in FILES:
-        for source in folder.glob(pattern):
-            link = target / source.relative_to(folder)
-            if source.is_file() and not link.is_symlink():
-                link.parent.mkdir(exist_ok=True)
-                link.symlink_to(source)
-
-
-def _provenance(folder: Path) -> dict[str, Any]:
+def _provenance(files: Mapping[Path, Path]) -> dict[str, Any]:
     """What a folder from another store says of its origin, else the licence on the model card.
 
     The job is not carried over: its id is another server's.
     """
     try:
-        earlier = Manifest.model_validate_json((folder / MANIFEST).read_bytes())
-    except (FileNotFoundError, ValidationError):
-        card = folder / "README.md"
-        found = _LICENSE.search(card.read_text(encoding="utf-8", errors="replace")) if card.is_file() else None
-        return {"license": found.group(1)} if found else {}
+        earlier = Manifest.model_validate_json(files[Path(MANIFEST)].read_bytes())
+    except (KeyError, ValidationError):
+        card = files.get(Path("README.md"))
+        found = read_license(card) if card else None
+        return {"license": found} if found else {}
     kept = {"description", "license", "parents", "request", "data", "metrics"}
     return {field: getattr(earlier, field) for field in kept & earlier.model_fields_set}

@@ -90,6 +90,7 @@ def test_tokenize(client: TestClient) -> None:
         "text": "lion",
         "special": False,
         "start": 2,
+        "end": 6,
         "stop": 6,
     }
     assert body["usage"]["total_tokens"] == 3

@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from fastapi.testclient import TestClient
+from starlette.types import Receive, Scope, Send
 
+from app.api.request_id import RequestIdMiddleware
 from app.errors import Busy
 from tests.fakes.objective import MASK, FakeObjective
 
@@ -108,7 +110,7 @@ def test_unknown_paths_and_methods(client: TestClient) -> None:
 
     assert (lost.status_code, error_of(lost)["code"]) == (404, "not_found")
     assert (wrong.status_code, error_of(wrong)["code"]) == (405, "method_not_allowed")
-    assert wrong.headers["allow"] == "POST"
+    assert wrong.headers["allow"] == "OPTIONS, POST"
 
 
 def test_an_internal_error_tells_nothing_and_is_logged(
@@ -189,3 +191,17 @@ def test_the_message_is_in_a_header_for_hugging_faces_client(client: TestClient)
 
     assert answer.headers["x-error-message"].isascii()
     assert "nknown" in answer.headers["x-error-message"]
+
+
+def test_a_panic_of_a_library_has_the_envelope() -> None:
+    """pyo3 raises panics of Rust as a BaseException."""
+
+    class PanicException(BaseException):
+        pass
+
+    async def panic(scope: Scope, receive: Receive, send: Send) -> None:
+        raise PanicException
+
+    answer = TestClient(RequestIdMiddleware(panic)).get("/")
+    assert answer.status_code == 500
+    assert error_of(answer)["code"] == "internal_error"

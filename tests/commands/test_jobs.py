@@ -116,3 +116,11 @@ def test_events_logs_and_workers_are_shown(server: Server) -> None:
     assert run("logs", "ftjob-1").stdout == "a line\n"
     line = run("workers").stdout.splitlines()[1]
     assert "busy" in line and "cuda, cpu" in line and "64 GB + 24 GB" in line
+
+
+def test_the_list_shows_names_and_is_whole_in_a_pipe(server: Server) -> None:
+    job = JOB | {"name": "n" * 120, "model": "m" * 120, "created_at": 0, "progress": {"percent": 7.0}}
+    server.answers["jobs"] = {"data": [job]}
+    head, line = CliRunner().invoke(jobs.app, ["list"]).stdout.splitlines()
+    assert head.split() == ["job", "name", "status", "progress", "created", "model", "result"]
+    assert line.split()[:3] == ["ftjob-1", "n" * 120, "queued"] and "m" * 120 in line

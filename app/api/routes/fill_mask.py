@@ -10,6 +10,7 @@ from app.api.answer_size import MAX_FILL_MASK_LINE, check_fill_mask, written
 from app.api.deps import Services, ServicesDep
 from app.api.disconnect import while_connected
 from app.api.ndjson import LineWork, also_ndjson, answer_lines, options
+from app.api.openapi import errors, ndjson_body
 from app.api.schemas.common import usage
 from app.api.schemas.fill_mask import (
     EXAMPLES,
@@ -58,7 +59,12 @@ async def _stream(request: Request) -> Response:
 router = APIRouter(route_class=also_ndjson(_stream), tags=["Inference"])
 
 
-@router.post("/v1/fill-mask", response_model=FillMaskResponse)
+@router.post(
+    "/v1/fill-mask",
+    response_model=FillMaskResponse,
+    responses=errors(404),
+    openapi_extra=ndjson_body(FillMaskOptions, [{"type": "string"}]),
+)
 async def fill_mask(
     body: Annotated[FillMaskRequest, Body(openapi_examples=EXAMPLES)], request: Request, services: ServicesDep
 ) -> Response:

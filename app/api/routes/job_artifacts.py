@@ -1,23 +1,28 @@
 """Files that a job makes on its way, to look at."""
 
 import mimetypes
+from typing import Annotated
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Path, Response
 
 from app.api.deps import JobsDep, ServicesDep
+from app.api.openapi import PICTURE
+from app.api.params import JobId
 from app.api.ranges import RangedFile
 from app.api.schemas.job_artifacts import ArtifactList, ArtifactObject
 from app.jobs.artifacts import JobArtifacts
 
 
-def list_artifacts(job_id: str, services: ServicesDep, jobs: JobsDep) -> ArtifactList:
+def list_artifacts(job_id: JobId, services: ServicesDep, jobs: JobsDep) -> ArtifactList:
     """In the order of the steps. Of media, each evaluation leaves a picture of the same held-out items."""
     jobs.get(job_id)
     found = JobArtifacts(services.settings.jobs_dir, job_id).list()
     return ArtifactList(data=[ArtifactObject(name=a.name, bytes=a.bytes, created_at=int(a.created_at)) for a in found])
 
 
-def get_artifact(job_id: str, name: str, services: ServicesDep, jobs: JobsDep) -> RangedFile:
+def get_artifact(
+    job_id: JobId, name: Annotated[str, Path(max_length=255)], services: ServicesDep, jobs: JobsDep
+) -> RangedFile:
     """The file, with its own media type."""
     jobs.get(job_id)
     path = JobArtifacts(services.settings.jobs_dir, job_id).path(name)
@@ -28,5 +33,5 @@ def build_router(prefix: str, tag: str) -> APIRouter:
     """The routes of artifacts under `prefix`."""
     router = APIRouter(prefix=prefix, tags=[tag])
     router.get("/{job_id}/artifacts")(list_artifacts)
-    router.get("/{job_id}/artifacts/{name}", response_class=RangedFile)(get_artifact)
+    router.get("/{job_id}/artifacts/{name}", response_class=Response, responses=PICTURE)(get_artifact)
     return router

@@ -10,6 +10,8 @@ from pydantic import ValidationError
 from app.api.body import StrictJsonRoute
 from app.api.deps import FilesDep, JobsDep, Services, ServicesDep
 from app.api.errors import describe
+from app.api.openapi import errors
+from app.api.params import CheckpointId, JobId
 from app.api.routes.jobs import answer
 from app.api.schemas.job_control import (
     CANCEL_EXAMPLES,
@@ -39,7 +41,7 @@ _LIMITS = dict.fromkeys(ExtendRequest.model_fields)
 
 
 def cancel_job(
-    job_id: str,
+    job_id: JobId,
     services: ServicesDep,
     jobs: JobsDep,
     files: FilesDep,
@@ -55,18 +57,18 @@ def cancel_job(
     return answer(jobs, jobs.cancel(job_id, publish=True, published=published))
 
 
-def pause_job(job_id: str, jobs: JobsDep) -> JobObject:
+def pause_job(job_id: JobId, jobs: JobsDep) -> JobObject:
     """A running job saves a checkpoint at its next step and frees its worker."""
     return answer(jobs, jobs.pause(job_id))
 
 
-def resume_job(job_id: str, jobs: JobsDep) -> JobObject:
+def resume_job(job_id: JobId, jobs: JobsDep) -> JobObject:
     """Queues a paused job in its old turn; it goes on from its checkpoint as if nothing had been."""
     return answer(jobs, jobs.resume(job_id))
 
 
 def retry_job(
-    job_id: str,
+    job_id: JobId,
     services: ServicesDep,
     jobs: JobsDep,
     body: Annotated[RetryRequest | None, Body(openapi_examples=RETRY_EXAMPLES)] = None,
@@ -79,7 +81,7 @@ def retry_job(
 
 
 def extend_job(
-    job_id: str,
+    job_id: JobId,
     body: Annotated[ExtendRequest, Body(openapi_examples=EXTEND_EXAMPLES)],
     services: ServicesDep,
     jobs: JobsDep,
@@ -102,7 +104,7 @@ def extend_job(
 
 
 def set_priority(
-    job_id: str, body: Annotated[PriorityRequest, Body(openapi_examples=PRIORITY_EXAMPLES)], jobs: JobsDep
+    job_id: JobId, body: Annotated[PriorityRequest, Body(openapi_examples=PRIORITY_EXAMPLES)], jobs: JobsDep
 ) -> JobObject:
     """Changes a job's priority, or its place in the queue."""
     if body.position is not None:
@@ -111,8 +113,8 @@ def set_priority(
 
 
 def publish_checkpoint(
-    job_id: str,
-    checkpoint_id: str,
+    job_id: JobId,
+    checkpoint_id: CheckpointId,
     services: ServicesDep,
     jobs: JobsDep,
     files: FilesDep,
@@ -129,7 +131,7 @@ def publish_checkpoint(
     )
 
 
-def delete_job(job_id: str, services: ServicesDep, jobs: JobsDep) -> JobDeleted:
+def delete_job(job_id: JobId, services: ServicesDep, jobs: JobsDep) -> JobDeleted:
     """Drops an ended job with its events, logs and checkpoints. The models that it published stay.
 
     409 for any other job, and while a checkpoint of it is being published.
@@ -171,6 +173,6 @@ def build_router(prefix: str, tag: str) -> APIRouter:
         ("priority", set_priority),
         ("checkpoints/{checkpoint_id}/publish", publish_checkpoint),
     ):
-        router.post(f"/{{job_id}}/{path}")(handler)
-    router.delete("/{job_id}")(delete_job)
+        router.post(f"/{{job_id}}/{path}", responses=errors(409, 422, 507))(handler)
+    router.delete("/{job_id:job_id}", responses=errors(409))(delete_job)
     return router

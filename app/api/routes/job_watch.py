@@ -10,7 +10,10 @@ from starlette.concurrency import run_in_threadpool
 
 from app.api import sse
 from app.api.deps import JobsDep, ServicesDep
+from app.api.openapi import errors
+from app.api.params import After, JobId
 from app.api.ranges import parse_range
+from app.api.schemas.common import MAX_ID
 from app.api.schemas.job_watch import DeliveryList, MetricSeriesList, delivery_object, series_object
 from app.api.schemas.jobs import EventList, JobObject, event_object, job_object
 from app.errors import InvalidValue, JobNotFound, NotFound
@@ -21,23 +24,57 @@ from app.jobs.metrics import downsample
 from app.jobs.queue import JobStore
 from app.jobs.spec import FINAL_STATES, Job, JobEvent, JobState
 
+_EVENTS = """\
+retry: 1000
+
+id: 1795471037000-0
+event: message
+data: {"object": "fine_tuning.job.event", "id": "1795471037000-0", "level": "info", "message": "…", …}
+
+event: job
+data: {"object": "fine_tuning.job", "id": "ftjob-…", "status": "running", …}
+
+id: 1795471037000-0-end
+event: end
+data: {"object": "fine_tuning.job", "id": "ftjob-…", "status": "succeeded", …}
+"""
+_STREAM: dict[int | str, dict[str, Any]] = {
+    200: {
+        "content": {
+            sse.MEDIA_TYPE: {
+                "schema": {
+                    "type": "string",
+                    "description": "Server-sent events: `message` and `metrics` carry an `EventObject`, `job` and `end`"
+                    " a `JobObject`; comments come while there is nothing new",
+                },
+                "example": _EVENTS,
+            }
+        }
+    },
+    204: {"description": "The job has ended, and the client has its last event"},
+}
+_TEXT = {"content": {"text/plain": {"schema": {"type": "string"}}}}
+_LOG: dict[int | str, dict[str, Any]] = {
+    200: _TEXT,
+    206: {"description": "The part that `Range` asks for", **_TEXT},
+    **errors(416),
+}
+
 _END = "-end"  # what the id of a stream's last message has behind that of the event before it
 _LOG_INTERVAL = 0.5  # seconds between two looks at a log that grows
 _MAX_KEYS = 100
 
-After = Annotated[str | None, Query(description="The last id of the page before")]
-
 
 async def list_events(
     request: Request,
-    job_id: str,
+    job_id: JobId,
     services: ServicesDep,
     jobs: JobsDep,
     after: After = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 20,
     order: Literal["asc", "desc"] = "desc",
     stream: Annotated[bool | None, Query(description="As `Accept: text/event-stream` does")] = None,
-    last_event_id: Annotated[str | None, Header(description="Where a broken stream goes on")] = None,
+    last_event_id: Annotated[str | None, Header(max_length=MAX_ID, description="Where a broken stream goes on")] = None,
 ) -> EventList | Response:
     """Newest first, as OpenAI lists them; `order=asc` with the last id as `after` follows a job.
 
@@ -89,9 +126,9 @@ def _shown(jobs: JobStore, job: Job) -> JobObject:
 
 
 def get_metrics(
-    job_id: str,
+    job_id: JobId,
     jobs: JobsDep,
-    keys: Annotated[str | None, Query(description="Divided by commas; all by default")] = None,
+    keys: Annotated[str | None, Query(max_length=10_000, description="Divided by commas; all by default")] = None,
     max_points: Annotated[int, Query(ge=3, le=10_000, description="Of each series")] = 500,
 ) -> MetricSeriesList:
     """Each metric as a series over steps. A long one is thinned to the points that make its shape."""
@@ -105,7 +142,7 @@ def get_metrics(
 
 def get_log(
     request: Request,
-    job_id: str,
+    job_id: JobId,
     services: ServicesDep,
     jobs: JobsDep,
     attempt: Annotated[int | None, Query(ge=1, le=10**9, description="The latest by default")] = None,
@@ -155,7 +192,7 @@ def _is_over(jobs: JobStore, job_id: str, attempt: int) -> bool:
     return job.attempt != attempt or job.state not in (JobState.RUNNING, JobState.CANCELLING)
 
 
-def list_webhooks(job_id: str, jobs: JobsDep) -> DeliveryList:
+def list_webhooks(job_id: JobId, jobs: JobsDep) -> DeliveryList:
     """What was told of the job, and what is yet to be: newest first."""
     jobs.get(job_id)
     return DeliveryList(data=[delivery_object(each) for each in jobs.webhooks.deliveries(job_id)])
@@ -164,9 +201,8 @@ def list_webhooks(job_id: str, jobs: JobsDep) -> DeliveryList:
 def build_router(prefix: str, tag: str) -> APIRouter:
     """The routes under `prefix`, beside those of the jobs themselves."""
     router = APIRouter(prefix=prefix, tags=[tag])
-    streamed: dict[int | str, dict[str, Any]] = {200: {"content": {sse.MEDIA_TYPE: {"schema": {"type": "string"}}}}}
-    router.get("/{job_id}/events", response_model=EventList, responses=streamed)(list_events)
+    router.get("/{job_id}/events", response_model=EventList, responses=_STREAM)(list_events)
     router.get("/{job_id}/metrics")(get_metrics)
-    router.get("/{job_id}/logs", response_class=StreamingResponse)(get_log)
+    router.get("/{job_id}/logs", response_class=Response, responses=_LOG)(get_log)
     router.get("/{job_id}/webhooks")(list_webhooks)
     return router

@@ -14,14 +14,15 @@ from app.api.body import StrictJsonRoute
 from app.api.deps import FilesDep, JobsDep, ServicesDep
 from app.api.disconnect import while_connected
 from app.api.job_specs import build_spec
+from app.api.openapi import errors
+from app.api.params import After, JobId
+from app.api.schemas.checkpoints import CheckpointList, checkpoint_object
 from app.api.schemas.jobs import (
     EXAMPLES,
-    CheckpointList,
     JobList,
     JobObject,
     JobRequest,
     ValidationObject,
-    checkpoint_object,
     job_object,
     validation_object,
 )
@@ -30,7 +31,6 @@ from app.jobs.spec import Job
 
 _METADATA = re.compile(r"metadata\[(.+)\]")
 
-After = Annotated[str | None, Query(description="The last id of the page before")]
 Limit = Annotated[int, Query(ge=1, le=1000)]
 
 
@@ -74,7 +74,7 @@ def list_jobs(request: Request, jobs: JobsDep, after: After = None, limit: Limit
     return JobList(data=[job_object(job, reasons.get(job.id)) for job in found], has_more=has_more)
 
 
-def get_job(job_id: str, jobs: JobsDep) -> JobObject:
+def get_job(job_id: JobId, jobs: JobsDep) -> JobObject:
     return answer(jobs, jobs.get(job_id))
 
 
@@ -82,7 +82,7 @@ def answer(jobs: JobStore, job: Job) -> JobObject:
     return job_object(job, jobs.queue_reasons([job]).get(job.id))
 
 
-def list_checkpoints(job_id: str, jobs: JobsDep, after: After = None, limit: Limit = 10) -> CheckpointList:
+def list_checkpoints(job_id: JobId, jobs: JobsDep, after: After = None, limit: Limit = 10) -> CheckpointList:
     """Newest first; those that are still kept."""
     found, has_more = jobs.checkpoints(job_id, after, limit)
     return CheckpointList(data=[checkpoint_object(job_id, each) for each in found], has_more=has_more)
@@ -91,9 +91,9 @@ def list_checkpoints(job_id: str, jobs: JobsDep, after: After = None, limit: Lim
 def build_router(prefix: str, tag: str) -> APIRouter:
     """The routes of jobs under `prefix`."""
     router = APIRouter(prefix=prefix, route_class=StrictJsonRoute, tags=[tag])
-    router.post("")(create_job)
-    router.post("/validate")(validate_job)
-    router.get("")(list_jobs)
-    router.get("/{job_id}")(get_job)
+    router.post("", responses=errors(404, 409, 507))(create_job)
+    router.post("/validate", responses=errors(404, 507))(validate_job)
+    router.get("", responses=errors(404))(list_jobs)
+    router.get("/{job_id:job_id}")(get_job)
     router.get("/{job_id}/checkpoints")(list_checkpoints)
     return router

@@ -5,10 +5,11 @@ import contextlib
 import itertools
 
 from fastapi import APIRouter, Response
-from fastapi.responses import PlainTextResponse
 
 from app.api.body import StrictJsonRoute
 from app.api.deps import Services, ServicesDep
+from app.api.openapi import errors
+from app.api.params import Alias, ModelId
 from app.api.schemas.models import AliasRequest, ModelDeleted, ModelList, ModelObject, model_object
 from app.errors import ModelNotFound, NotFound, NotReady
 from app.objectives.text.tokenizers import keeps_space_before_mask
@@ -30,36 +31,36 @@ async def list_models(services: ServicesDep) -> ModelList:
     return ModelList(data=await asyncio.to_thread(_list, services, services.pool.memory()))
 
 
-@router.post("/v1/models/{model_id:path}/load")
-async def load_model(model_id: str, services: ServicesDep) -> ModelObject:
+@router.post("/v1/models/{model_id:path}/load", responses=errors(409))
+async def load_model(model_id: ModelId, services: ServicesDep) -> ModelObject:
     """Loads the model into memory ahead of its first request."""
     await services.pool.load(model_id)
     return await _answer(model_id, services)
 
 
 @router.post("/v1/models/{model_id:path}/unload")
-async def unload_model(model_id: str, services: ServicesDep) -> ModelObject:
+async def unload_model(model_id: ModelId, services: ServicesDep) -> ModelObject:
     """Frees the model's memory, once its requests have ended. The next request loads it again."""
     await services.pool.unload(model_id)
     return await _answer(model_id, services)
 
 
-@router.put("/v1/models/{name:path}/aliases/{alias}")
-async def set_alias(name: str, alias: str, body: AliasRequest, services: ServicesDep) -> ModelObject:
+@router.put("/v1/models/{name:path}/aliases/{alias}", responses=errors(507))
+async def set_alias(name: ModelId, alias: Alias, body: AliasRequest, services: ServicesDep) -> ModelObject:
     """Afterwards `name:alias` means this version, whatever it meant before."""
     await asyncio.to_thread(services.store.set_alias, name, alias, body.version)
     return await _answer(f"{name}:{alias}", services)
 
 
 @router.delete("/v1/models/{name:path}/aliases/{alias}")
-async def remove_alias(name: str, alias: str, services: ServicesDep) -> ModelObject:
+async def remove_alias(name: ModelId, alias: Alias, services: ServicesDep) -> ModelObject:
     """The version that it meant stays."""
     await asyncio.to_thread(services.store.remove_alias, name, alias)
     return await _answer(name, services)
 
 
-@router.delete("/v1/models/{model_id:path}")
-async def delete_model(model_id: str, services: ServicesDep) -> ModelDeleted:
+@router.delete("/v1/models/{model_id:path}", responses=errors(409))
+async def delete_model(model_id: ModelId, services: ServicesDep) -> ModelDeleted:
     """One version, as `name@version`, or by `name` all of them; none that an unfinished job needs.
 
     Requests that it is answering are answered yet; its memory is free when this returns.
@@ -77,15 +78,19 @@ async def delete_model(model_id: str, services: ServicesDep) -> ModelDeleted:
     return ModelDeleted(id=model_id)
 
 
-@router.get("/v1/models/{model_id:path}/card", response_class=PlainTextResponse)
-async def get_card(model_id: str, services: ServicesDep) -> Response:
+@router.get(
+    "/v1/models/{model_id:path}/card",
+    response_class=Response,
+    responses={200: {"content": {"text/markdown": {"schema": {"type": "string"}}}}},
+)
+async def get_card(model_id: ModelId, services: ServicesDep) -> Response:
     """The model's card (README.md), as Markdown."""
     card = await asyncio.to_thread(_read_card, services.store, model_id)
     return Response(card, media_type="text/markdown; charset=utf-8")
 
 
 @router.get("/v1/models/{model_id:path}")
-async def get_model(model_id: str, services: ServicesDep) -> ModelObject:
+async def get_model(model_id: ModelId, services: ServicesDep) -> ModelObject:
     """One model, by `name`, `name@version` or `name:alias`."""
     return await _answer(model_id, services)
 

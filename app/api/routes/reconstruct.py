@@ -15,9 +15,10 @@ from app.api.errors import describe
 from app.api.media_inputs import fetched
 from app.api.multipart import open_upload
 from app.api.negotiation import choose
+from app.api.openapi import errors
 from app.api.renderings import RENDERINGS, Rendering
 from app.api.schemas.common import usage
-from app.api.schemas.reconstruct import EXAMPLES, MaskFields, ReconstructRequest, ReconstructResponse
+from app.api.schemas.reconstruct import EXAMPLES, MaskFields, MaskForm, ReconstructRequest, ReconstructResponse
 from app.engine.engine import Engine
 from app.errors import BadRequest, EmptyInput
 from app.objectives.reconstruction import ReconstructItem, ReconstructResult
@@ -47,7 +48,8 @@ def _documented() -> dict[str, Any]:
 
 
 FORMS: dict[int | str, dict[str, Any]] = {
-    200: {"content": {form: {} for rendering in RENDERINGS.values() for form in rendering.files}}
+    **errors(404, 406),
+    200: {"content": {form: {} for rendering in RENDERINGS.values() for form in rendering.files}},
 }
 
 
@@ -80,7 +82,7 @@ async def _read(request: Request, services: ServicesDep) -> tuple[bytes, MaskFie
         fields: Any = upload.fields
         if not content:
             raise EmptyInput("`file` is empty", param="file")
-        return content, _validated(MaskFields, fields)
+        return content, _validated(MaskForm, fields)
     if media_type != JSON:
         raise BadRequest(f"the Content-Type must be multipart/form-data or {JSON}; it is {media_type or 'missing'!r}")
     body = _validated(ReconstructRequest, parse_json(await request.body()))

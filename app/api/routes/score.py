@@ -8,6 +8,7 @@ from fastapi import APIRouter, Body, Request, Response
 from app.api.body import StrictJsonRoute
 from app.api.deps import ServicesDep
 from app.api.disconnect import while_connected
+from app.api.openapi import errors
 from app.api.schemas.common import usage
 from app.api.schemas.score import EXAMPLES, ScoreRequest, ScoreResponse
 from app.objectives.text.items import ScoreItem, ScoreResult
@@ -16,7 +17,7 @@ from app.types import Task
 router = APIRouter(route_class=StrictJsonRoute, tags=["Inference"])
 
 
-@router.post("/v1/score", response_model=ScoreResponse)
+@router.post("/v1/score", response_model=ScoreResponse, responses=errors(404))
 async def score(
     body: Annotated[ScoreRequest, Body(openapi_examples=EXAMPLES)], request: Request, services: ServicesDep
 ) -> Response:

@@ -33,7 +33,11 @@ async def ready(services: ServicesDep) -> dict[str, str]:
     return {"status": "ready"}
 
 
-@router.get("/metrics", response_class=Response)
+@router.get(
+    "/metrics",
+    response_class=Response,
+    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+)
 def metrics(services: ServicesDep) -> Response:
     """For Prometheus."""
     return Response(services.metrics.render(), media_type=CONTENT_TYPE_LATEST)

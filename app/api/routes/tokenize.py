@@ -8,6 +8,7 @@ from fastapi import APIRouter, Body, Response
 from app.api.answer_size import check_tokenize
 from app.api.body import StrictJsonRoute
 from app.api.deps import ServicesDep
+from app.api.openapi import errors
 from app.api.schemas.common import usage
 from app.api.schemas.tokenize import EXAMPLES, TokenizedObject, TokenizeRequest, TokenizeResponse, TokenObject
 from app.errors import TaskNotSupported
@@ -15,7 +16,7 @@ from app.errors import TaskNotSupported
 router = APIRouter(route_class=StrictJsonRoute, tags=["Inference"])
 
 
-@router.post("/v1/tokenize", response_model=TokenizeResponse)
+@router.post("/v1/tokenize", response_model=TokenizeResponse, responses=errors(404))
 async def tokenize(
     body: Annotated[TokenizeRequest, Body(openapi_examples=EXAMPLES)], services: ServicesDep
 ) -> Response:
@@ -32,7 +33,7 @@ async def tokenize(
             TokenizedObject(
                 index=index,
                 tokens=[
-                    TokenObject(id=t.id, text=t.text, special=t.special, start=t.start, stop=t.stop)
+                    TokenObject(id=t.id, text=t.text, special=t.special, start=t.start, end=t.stop, stop=t.stop)
                     for t in split(text, body.add_special_tokens)
                 ],
             )

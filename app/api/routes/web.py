@@ -53,7 +53,7 @@ _TYPES = {
 }
 
 
-@router.api_route("/", methods=["GET", "HEAD"])
+@router.get("/")
 def index(request: Request) -> Response:
     """The page, with the release of its files in their addresses: they may be kept for ever, it may not."""
     text = (STATIC / "index.html").read_text(encoding="utf-8").replace("/@/", f"/{release()}/")
@@ -64,7 +64,7 @@ def index(request: Request) -> Response:
     return HTMLResponse(text, headers=headers)
 
 
-@router.api_route("/static/{version}/{path:path}", methods=["GET", "HEAD"])
+@router.get("/static/{version}/{path:path}")
 def static(version: str, path: str) -> Response:
     """One file. Under another release than this one, it must be asked for again each time."""
     try:

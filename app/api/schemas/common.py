@@ -3,7 +3,16 @@
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Field, StrictBool, WithJsonSchema
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    FailFast,
+    Field,
+    StrictBool,
+    WithJsonSchema,
+    model_validator,
+)
 
 from app.api.media_inputs import TYPED, RemoteMedia, text_or_media, typed_media
 from app.errors import EmptyInput
@@ -13,11 +22,29 @@ Input = str | Ids | bytes | RemoteMedia
 
 MODEL_EXAMPLE = "cloze-text"
 
+# Bounds of strings, in characters: what a request names is kept in records and repeated in messages.
+MAX_MODEL_ID = 256  # a name of 128, and a version or an alias
+MAX_ID = 128  # of files, jobs, checkpoints and events
+MAX_COUNT = 10**9  # of numbers that count something and have no lower bound of their own
+MAX_TARGETS = 1000
+MAX_TARGET = 256
+
 
 class Body(BaseModel):
-    """A request's body: unknown fields are refused, so that a typo is not silently ignored."""
+    """A request's body, or an object within it. An unknown field is an error, so that a typo is not ignored.
+
+    null is the same as an absent field wherever the field has a default: clients send null for what is not set.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_nulls(cls, data: Any) -> Any:
+        if not isinstance(data, dict) or None not in data.values():
+            return data
+        optional = {name for name, field in cls.model_fields.items() if not field.is_required()}
+        return {name: value for name, value in data.items() if value is not None or name not in optional}
 
 
 class Usage(BaseModel):
@@ -83,7 +110,11 @@ _IDS = {"type": "array", "items": {"type": "integer", "minimum": 0}}
 
 Model = Annotated[
     str | None,
-    Field(min_length=1, description="`name`, `name@version` or `name:alias`; the default model where it is left out"),
+    Field(
+        min_length=1,
+        max_length=MAX_MODEL_ID,
+        description="`name`, `name@version` or `name:alias`; the default model where it is left out",
+    ),
 ]
 Texts = Annotated[
     list[str],
@@ -111,7 +142,14 @@ Inputs = Annotated[
 ]
 # Each is tokenised; a word is far shorter, and no answer has more candidates than there are words here.
 # As of every list of single values: the first wrong one is told. A million of them would take a minute to list.
-Targets = Annotated[tuple[Annotated[str, Field(min_length=1, max_length=256)], ...], Field(max_length=1000), FailFast()]
+_TARGET: dict[str, Any] = {"type": "string", "minLength": 1, "maxLength": MAX_TARGET}
+Targets = Annotated[
+    tuple[Annotated[str, Field(min_length=1, max_length=MAX_TARGET)], ...],
+    Field(max_length=MAX_TARGETS),
+    FailFast(),
+    BeforeValidator(lambda value: [value] if isinstance(value, str) else value),
+    WithJsonSchema({"anyOf": [_TARGET, {"type": "array", "items": _TARGET, "maxItems": MAX_TARGETS}]}),
+]
 Truncate = Annotated[
     StrictBool, Field(description="Cut an input that is longer than the model takes, instead of refusing it")
 ]

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field, StrictBool
 
-from app.api.schemas.common import Body, Inputs, Model, Truncate, Usage
+from app.api.schemas.common import MAX_COUNT, Body, Inputs, Model, Truncate, Usage
 from app.types import Pooling, TruncationSide
 
 
@@ -14,8 +14,10 @@ class EmbeddingsRequest(Body):
     encoding_format: Annotated[
         Literal["float", "base64"], Field(description="base64: little-endian float32, as OpenAI's client asks for")
     ] = "float"
-    dimensions: Annotated[int, Field(strict=True, ge=1)] | None = Field(None, description="Keep only the first ones")
-    user: str | None = Field(None, description="Taken for compatibility; not used")
+    dimensions: Annotated[int, Field(strict=True, ge=1, le=MAX_COUNT)] | None = Field(
+        None, description="Keep only the first ones"
+    )
+    user: str | None = Field(None, max_length=1024, description="Accepted for compatibility, and not used")
     pooling: Pooling | None = Field(None, description="How token vectors become one; the model's own by default")
     normalize: Annotated[StrictBool, Field(description="Scale to length 1")] = True
     output: Literal["pooled", "windows"] = Field(
@@ -30,7 +32,7 @@ class EmbeddingOptions(Body):
 
     model: Model = None
     encoding_format: Literal["float", "base64"] = "float"
-    dimensions: Annotated[int, Field(ge=1)] | None = None
+    dimensions: Annotated[int, Field(ge=1, le=MAX_COUNT)] | None = None
     pooling: Pooling | None = None
     normalize: bool = True
     truncate: bool = False

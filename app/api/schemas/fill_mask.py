@@ -4,14 +4,14 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
 
-from app.api.schemas.common import Body, Model, Targets, Texts, Truncate, Usage
+from app.api.schemas.common import MAX_COUNT, Body, Model, Targets, Texts, Truncate, Usage
 from app.types import TruncationSide
 
 
 class FillMaskRequest(Body):
     model: Model = None
     input: Texts
-    top_k: Annotated[int, Field(strict=True, ge=1, description="Candidates for each mask")] = 5
+    top_k: Annotated[int, Field(strict=True, ge=1, le=MAX_COUNT, description="Candidates for each mask")] = 5
     targets: Targets = Field((), description="Score only these words, if any are given")
     num_sequences: Annotated[
         int, Field(strict=True, ge=0, le=20, description="Ways of filling all masks of an input together, best first")
@@ -24,7 +24,7 @@ class FillMaskOptions(Body):
     """Of a stream of inputs, in the query."""
 
     model: Model = None
-    top_k: Annotated[int, Field(ge=1)] = 5
+    top_k: Annotated[int, Field(ge=1, le=MAX_COUNT)] = 5
     num_sequences: Annotated[int, Field(ge=0, le=20)] = 0
     truncate: bool = False
     truncation_side: TruncationSide = TruncationSide.RIGHT

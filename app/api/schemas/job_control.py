@@ -4,8 +4,9 @@ from typing import Literal
 
 from pydantic import BaseModel, Field, model_validator
 
-from app.api.schemas.common import Body
-from app.api.schemas.jobs import LATEST, LONGEST, Priority
+from app.api.schemas.common import MAX_COUNT, Body
+from app.api.schemas.jobs import LATEST, LONGEST, Priority, ResultName
+from app.recipes.base import MAX_STEPS, MAX_TOKENS
 
 
 class CancelRequest(Body):
@@ -20,21 +21,23 @@ class RetryRequest(Body):
 class ExtendRequest(Body):
     """New limits for the whole job, in the place of all that it had."""
 
-    max_steps: int | None = None
+    max_steps: int | None = Field(None, le=MAX_STEPS)
     epochs: float | None = None
-    max_tokens: int | None = None
+    max_tokens: int | None = Field(None, le=MAX_TOKENS)
     max_minutes: float | None = None
 
     @model_validator(mode="after")
     def _check_any(self) -> "ExtendRequest":
-        if not self.model_fields_set or None in self.model_dump(exclude_unset=True).values():
+        if not self.model_fields_set:
             raise ValueError("give at least one of `max_steps`, `epochs`, `max_tokens` and `max_minutes`")
         return self
 
 
 class PriorityRequest(Body):
     priority: Priority | None = None
-    position: int | None = Field(None, ge=0, description="A place in the queue, 0 being next; takes the priority there")
+    position: int | None = Field(
+        None, ge=0, le=MAX_COUNT, description="A place in the queue, 0 being next; takes the priority there"
+    )
 
     @model_validator(mode="after")
     def _check_one(self) -> "PriorityRequest":
@@ -44,7 +47,7 @@ class PriorityRequest(Body):
 
 
 class PublishRequest(Body):
-    name: str | None = Field(None, min_length=1, description="Publish under another name than the job's")
+    name: ResultName | None = Field(None, description="Publish under another name than the job's")
 
 
 class PublishedCheckpoint(BaseModel):

@@ -1,7 +1,6 @@
 """What is seen of a job while it runs, beside the job itself."""
 
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
 
 from pydantic import BaseModel, FailFast, Field, field_validator
 
@@ -9,6 +8,7 @@ from app.api.schemas.common import Body
 from app.jobs.metrics import Points
 from app.jobs.spec import JobState, Webhook
 from app.jobs.webhooks import Delivery, signing_key
+from app.system.addresses import parse_http_url
 
 
 class MetricPoint(BaseModel):
@@ -40,18 +40,15 @@ class WebhookRequest(Body):
 
     url: str = Field(max_length=2048, description="http or https; redirections are not followed")
     # Left out of every dump of the request, so that no manifest, digest or answer carries it.
-    secret: str = Field(exclude=True, description="`whsec_` and 24 to 64 random bytes in base64")
-    events: Annotated[list[JobState], FailFast()] = Field([], description="Only these states; all of them by default")
+    secret: str = Field(max_length=128, exclude=True, description="`whsec_` and 24 to 64 random bytes in base64")
+    events: Annotated[list[JobState], FailFast()] = Field(
+        [], max_length=100, description="Only these states; all of them by default"
+    )
 
     @field_validator("url")
     @classmethod
     def _check_url(cls, url: str) -> str:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError("expected an http or https address")
-        if "@" in parts.netloc:
-            raise ValueError("a user and a password have no place in it: receivers check the signature")
-        parts.port  # noqa: B018 - raises ValueError for one that is no number
+        parse_http_url(url)
         return url
 
     @field_validator("secret")
@@ -62,7 +59,7 @@ class WebhookRequest(Body):
 
     @property
     def host(self) -> str:
-        return urlsplit(self.url).hostname or ""
+        return parse_http_url(self.url).host
 
 
 class WebhookObject(BaseModel):

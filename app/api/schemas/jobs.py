@@ -4,11 +4,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, FailFast, Field, model_validator
 
-from app.api.schemas.common import Body
+from app.api.schemas.common import MAX_ID, MAX_MODEL_ID, Body
 from app.api.schemas.job_watch import WebhookObject, WebhookRequest, webhook_object
 from app.jobs.spec import (
     MAX_PRIORITY,
-    Checkpoint,
     Estimate,
     Job,
     JobError,
@@ -18,8 +17,10 @@ from app.jobs.spec import (
     Progress,
     Resources,
 )
+from app.store.names import MAX_NAME_LENGTH
 
-FileId = Annotated[str, Field(min_length=1)]
+FileId = Annotated[str, Field(min_length=1, max_length=MAX_ID)]
+ResultName = Annotated[str, Field(min_length=1, max_length=MAX_NAME_LENGTH)]
 
 
 class WeightedFile(Body):
@@ -30,6 +31,7 @@ class WeightedFile(Body):
 Priority = Annotated[int, Field(ge=-MAX_PRIORITY, le=MAX_PRIORITY, description="The highest is claimed first")]
 
 # OpenAI knows no such state: until it has stopped, a job that is told to stop is running.
+MAX_FIELDS = 200  # of an object of hyperparameters; no method has so many
 LATEST = 1e11  # of Unix times: in some 3,000 years
 LONGEST = 5_256_000.0  # minutes: ten years
 _STATUS = {JobState.CANCELLING: JobState.RUNNING}
@@ -37,17 +39,25 @@ _ENDED = (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED)
 
 
 class JobRequest(Body):
-    model: str = Field(min_length=1, description="A stored model to continue from, or a preset built from scratch")
+    model: str = Field(
+        min_length=1,
+        max_length=MAX_MODEL_ID,
+        description="A stored model to continue from, or a preset built from scratch",
+    )
     training_file: FileId | None = None
     training_files: Annotated[list[FileId | WeightedFile], FailFast()] = Field(
         [], max_length=1000, description="Instead of `training_file`, where there are several or they have weights"
     )
     validation_file: FileId | None = None
-    method: dict[str, Any] | None = Field(None, description='`{"type": "mlm", "mlm": {"hyperparameters": {…}}}`')
-    hyperparameters: dict[str, Any] | None = Field(None, description="OpenAI's older place for them")
+    method: dict[str, Any] | None = Field(
+        None, max_length=MAX_FIELDS, description='`{"type": "mlm", "mlm": {"hyperparameters": {…}}}`'
+    )
+    hyperparameters: dict[str, Any] | None = Field(
+        None, max_length=MAX_FIELDS, description="OpenAI's older place for them"
+    )
     seed: int | None = Field(None, ge=0, lt=2**32)
-    name: str | None = Field(None, min_length=1, description="The result is published under this name")
-    suffix: str | None = Field(None, min_length=1, description="OpenAI's word for `name`")
+    name: ResultName | None = Field(None, description="The result is published under this name")
+    suffix: ResultName | None = Field(None, description="OpenAI's word for `name`")
     metadata: dict[Annotated[str, Field(max_length=64)], Annotated[str, Field(max_length=512)]] | None = Field(
         None, max_length=16
     )
@@ -147,16 +157,6 @@ class ValidationObject(BaseModel):
     estimate: Estimate | None
 
 
-class CheckpointObject(BaseModel):
-    id: str
-    object: Literal["fine_tuning.job.checkpoint"] = "fine_tuning.job.checkpoint"
-    created_at: int
-    fine_tuning_job_id: str
-    fine_tuned_model_checkpoint: str = Field(description="Its folder, under the folder of the jobs")
-    step_number: int
-    metrics: dict[str, float]
-
-
 class JobList(BaseModel):
     object: Literal["list"] = "list"
     data: list[JobObject]
@@ -166,12 +166,6 @@ class JobList(BaseModel):
 class EventList(BaseModel):
     object: Literal["list"] = "list"
     data: list[EventObject]
-    has_more: bool
-
-
-class CheckpointList(BaseModel):
-    object: Literal["list"] = "list"
-    data: list[CheckpointObject]
     has_more: bool
 
 
@@ -240,29 +234,6 @@ def event_object(event: JobEvent) -> EventObject:
         message=event.message,
         data=event.data,
     )
-
-
-def checkpoint_object(job_id: str, checkpoint: Checkpoint) -> CheckpointObject:
-    return CheckpointObject(
-        id=checkpoint.id,
-        created_at=int(checkpoint.created_at),
-        fine_tuning_job_id=job_id,
-        fine_tuned_model_checkpoint=f"{job_id}/{checkpoint.path}",
-        step_number=checkpoint.step,
-        metrics={"step": float(checkpoint.step), **_with_openai_names(checkpoint.metrics)},
-    )
-
-
-_OPENAI_METRICS = {
-    "train_accuracy": "train_mean_token_accuracy",
-    "eval_loss": "valid_loss",
-    "eval_accuracy": "valid_mean_token_accuracy",
-}
-
-
-def _with_openai_names(metrics: dict[str, float]) -> dict[str, float]:
-    """The metrics, and again under OpenAI's names, where there are such."""
-    return {**metrics, **{theirs: metrics[ours] for ours, theirs in _OPENAI_METRICS.items() if ours in metrics}}
 
 
 def _seconds(time: float | None) -> int | None:

@@ -41,7 +41,7 @@ class ModelDeleted(BaseModel):
 
 
 class AliasRequest(Body):
-    version: Annotated[int, Field(strict=True, ge=1)]
+    version: Annotated[int, Field(strict=True, ge=1, le=999_999_999)]
 
 
 class ModelList(BaseModel):

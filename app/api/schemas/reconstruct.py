@@ -7,19 +7,10 @@ from pydantic_core import from_json
 
 from app.api.media_inputs import RemoteMedia, media
 from app.api.schemas.common import Body, Model, Usage
-from app.objectives.reconstruction import Box, MaskRequest, Range
+from app.errors import InvalidValue
+from app.objectives.reconstruction import MaskRequest
 
 MAX_REGIONS = 1000
-
-
-def _parsed(value: object) -> object:
-    """A form's fields are strings, which hold JSON where a list is meant."""
-    if isinstance(value, str):
-        try:
-            return from_json(value, allow_inf_nan=False)
-        except ValueError as error:
-            raise ValueError(f"expected a list, in JSON: {error}") from error
-    return value
 
 
 MediaInput = Annotated[
@@ -27,8 +18,9 @@ MediaInput = Annotated[
     BeforeValidator(media),
     WithJsonSchema({"type": "string", "description": "The file: a data URI, or base64; or a typed input"}),
 ]
-Boxes = Annotated[tuple[Box, ...], FailFast(), BeforeValidator(_parsed), Field(max_length=MAX_REGIONS)]
-Ranges = Annotated[tuple[Range, ...], FailFast(), BeforeValidator(_parsed), Field(max_length=MAX_REGIONS)]
+_Number = Annotated[float, Field(strict=True)]
+Boxes = Annotated[tuple[tuple[_Number, _Number, _Number, _Number], ...], FailFast(), Field(max_length=MAX_REGIONS)]
+Ranges = Annotated[tuple[tuple[_Number, _Number], ...], FailFast(), Field(max_length=MAX_REGIONS)]
 
 
 class MaskFields(Body):
@@ -37,14 +29,19 @@ class MaskFields(Body):
     model: Model = None
     mask_strategy: str | None = Field(
         None,
+        max_length=64,
         description="Of images: `random`, `block`, `square`; of sounds: `random`, `time`, `frequency`,"
         " `time-frequency`; of videos: `tube`, `random`, `frame`; the model's own by default",
     )
-    mask_ratio: float | None = Field(None, gt=0, lt=1, description="Share to hide; as the model was trained by default")
-    seed: int | None = Field(None, ge=0, lt=2**32, description="The same seed hides the same; 0 by default")
+    mask_ratio: Annotated[float, Field(strict=True, gt=0, lt=1)] | None = Field(
+        None, description="Share to hide; as the model was trained by default"
+    )
+    seed: Annotated[int, Field(strict=True)] | None = Field(
+        None, ge=0, lt=2**32, description="The same seed hides the same; 0 by default"
+    )
     boxes: Boxes = Field((), description="`[left, top, right, bottom]` in pixels of the item as sent, upright")
     ranges: Ranges = Field((), description="`[start, end]` in seconds")
-    mask: Annotated[Any, BeforeValidator(_parsed)] = Field(
+    mask: list[Any] | None = Field(
         None, description="0 or 1 for each patch, nested as the answer's `mask`; 1 is hidden"
     )
 
@@ -66,6 +63,34 @@ class MaskFields(Body):
             ranges=self.ranges,
             grid=self.mask,
         )
+
+
+# Fields of a form are strings. These hold JSON, of the kind that is named to the user.
+_JSON_FIELDS = {
+    "boxes": "a list, in JSON",
+    "ranges": "a list, in JSON",
+    "mask": "a list, in JSON",
+    "mask_ratio": "a number",
+    "seed": "an integer",
+}
+
+
+class MaskForm(MaskFields):
+    """The same as fields of a form; an empty field is an absent one."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _parse(cls, data: dict[str, str]) -> dict[str, Any]:
+        return {name: _parse_field(name, text) for name, text in data.items() if text or name not in cls.model_fields}
+
+
+def _parse_field(name: str, text: str) -> Any:
+    if name not in _JSON_FIELDS:
+        return text
+    try:
+        return from_json(text, allow_inf_nan=False)
+    except ValueError as error:
+        raise InvalidValue(f"`{name}` should be {_JSON_FIELDS[name]}: {error}", param=name) from error
 
 
 class ReconstructRequest(MaskFields):

@@ -18,7 +18,8 @@ class TokenObject(BaseModel):
     text: str
     special: bool
     start: int | None = Field(description="Offset of the first character in the input")
-    stop: int | None
+    end: int | None = Field(description="Offset behind the last character")
+    stop: int | None = Field(description="The same as `end`; kept for older clients")
 
 
 class TokenizedObject(BaseModel):

@@ -9,7 +9,7 @@ import transformers
 from transformers import AutoModelForMaskedLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from app.errors import InvalidModel
-from app.objectives.model_files import first_line, read_config
+from app.objectives.model_files import as_invalid_model, read_config
 from app.objectives.text import sentence_transformers
 from app.objectives.text.objective import TextObjective
 from app.objectives.text.tokenizers import keeps_space_before_mask, strip_space_before_mask
@@ -58,7 +58,7 @@ def _check_files(folder: Path) -> None:
 
 def _load_model(folder: Path, dtype: torch.dtype) -> tuple[PreTrainedModel, bool]:
     """The masked LM and whether the checkpoint had its head."""
-    try:
+    with as_invalid_model("the model cannot be loaded"):  # every parser and shape check below has errors of its own
         model, found = AutoModelForMaskedLM.from_pretrained(
             folder,
             use_safetensors=True,
@@ -67,8 +67,6 @@ def _load_model(folder: Path, dtype: torch.dtype) -> tuple[PreTrainedModel, bool
             dtype=dtype,
             output_loading_info=True,
         )
-    except Exception as e:  # every parser and every shape check below it has errors of its own
-        raise InvalidModel(f"the model cannot be loaded: {first_line(e)}") from e
     missing = sorted(found["missing_keys"])
     inside = [key for key in missing if key.startswith(f"{model.base_model_prefix}.")]
     if inside:
@@ -77,14 +75,17 @@ def _load_model(folder: Path, dtype: torch.dtype) -> tuple[PreTrainedModel, bool
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+<<<<<<< HEAD
     """Loads a folder's fast tokenizer; one that Cloze made with a fault of before is repaired, and the log says so.
 
     Raises InvalidModel if there is none.
     """
     try:
+=======
+    """A folder's fast tokenizer. Raises InvalidModel if there is none."""
+    with as_invalid_model("the tokenizer cannot be loaded"):
+>>>>>>> api
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
-    except Exception as e:
-        raise InvalidModel(f"the tokenizer cannot be loaded: {first_line(e)}") from e
     if not tokenizer.is_fast:
         raise InvalidModel(f"{type(tokenizer).__name__} has no fast form (tokenizer.json)")
     if keeps_space_before_mask(folder):

@@ -65,6 +65,15 @@ def broken_tokenizer(folder: Path) -> None:
         (lambda f: edit(f / "config.json", auto_map={"AutoModel": "x.Y"}), "own Python code"),
         (lambda f: edit(f / "config.json", num_hidden_layers=4), "lack .* tensors of its encoder, bert.encoder"),
         (lambda f: edit(f / "config.json", vocab_size=7), "cannot be loaded"),
+        (
+            lambda f: edit(f / "config.json", num_hidden_layers=10_000_000),
+            "num_hidden_layers in config.json is 10000000",
+        ),
+        (
+            lambda f: edit(f / "config.json", inner={"hidden_size": 10**12}),
+            "hidden_size in config.json is 1000000000000",
+        ),
+        (lambda f: (f / "config.json").write_text("[" * 200_000), "recursion limit"),
         (lambda f: (f / "modules.json").write_text('[{"type": "a.Dense", "path": "2_Dense"}]'), "module Dense"),
         (lambda f: (f / "modules.json").write_text("[1]"), "modules.json"),
     ],
@@ -72,6 +81,18 @@ def broken_tokenizer(folder: Path) -> None:
 def test_what_cannot_be_loaded_says_why(folder: Path, damage: Any, message: str) -> None:
     damage(folder)
     with pytest.raises(InvalidModel, match=message):
+        load_text(folder)
+
+
+def test_a_panic_of_the_tokenizers_library_is_an_invalid_model(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class PanicException(BaseException):  # as pyo3's: no Exception, and of no module that could be imported
+        pass
+
+    def panic(*_: object, **__: object) -> None:
+        raise PanicException("Onig: Regex search error")
+
+    monkeypatch.setattr("app.objectives.text.load.AutoTokenizer.from_pretrained", panic)
+    with pytest.raises(InvalidModel, match="the tokenizer cannot be loaded: Onig"):
         load_text(folder)
 
 

@@ -1,9 +1,11 @@
 // Parent → job → this model → those that were made from it.
+import { get } from "../../core/api.js";
 import { html, useEffect, useSignal } from "../../core/html.js";
 import { models } from "../../core/models.js";
 import { link } from "../../core/router.js";
 import { Icon } from "../../ui/icons.js";
 import { Waiting } from "../../ui/status.js";
+import { JOBS } from "../jobs/watch.js";
 import { allVersions, idOf, relatives } from "./catalogue.js";
 
 export function Lineage({ model }) {
@@ -19,12 +21,25 @@ export function Lineage({ model }) {
   return html`<ol class="lineage">
     <li><h3>Made from</h3>${before.length ? before.map((id) => html`<${Relative} id=${id} known=${all.value[id]} />`) : html`<p class="muted small">nothing: it was trained or imported as it is</p>`}</li>
     <li class="lineage-arrow"><${Icon} name="down" /></li>
-    <li><h3>By</h3>${model.job_id ? html`<a class="relative" href=${link("jobs", [model.job_id])}>${model.job_id}<span class="small muted">job</span></a>` : html`<p class="muted small">no job of this server</p>`}</li>
+    <li><h3>By</h3>${model.job_id ? html`<${Job} id=${model.job_id} />` : html`<p class="muted small">no job of this server</p>`}</li>
     <li class="lineage-arrow"><${Icon} name="down" /></li>
     <li><h3>This model</h3><span class="relative own">${idOf(model)}</span></li>
     <li class="lineage-arrow"><${Icon} name="down" /></li>
     <li><h3>Made from it</h3>${after.length ? after.map((id) => html`<${Relative} id=${id} known=${all.value[id]} />`) : html`<p class="muted small">nothing yet</p>`}</li>
   </ol>`;
+}
+
+/** The job that made it: a link where this server has it, since a model outlives its job and may come from another server. */
+function Job({ id }) {
+  const known = useSignal(false);
+  useEffect(() => {
+    const controller = new AbortController();
+    known.value = false;
+    get(`${JOBS}/${encodeURIComponent(id)}`, { signal: controller.signal }).then(() => (known.value = true), () => {});
+    return () => controller.abort();
+  }, [id]);
+  if (!known.value) return html`<span class="relative gone">${id}<span class="small muted">job, not on this server</span></span>`;
+  return html`<a class="relative" href=${link("jobs", [id])}>${id}<span class="small muted">job</span></a>`;
 }
 
 function Relative({ id, known }) {

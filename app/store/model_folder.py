@@ -1,0 +1,110 @@
+"""The files of a model folder from outside that may enter the store, and what is read of them before a model is built.
+
+The folder may come from a stranger: a link in it may lead anywhere, a file may be a pipe or a device, and text may be
+made to keep a parser busy.
+"""
+
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+from pydantic_core import from_json
+
+from app.errors import InvalidModel
+
+# Weights, configuration, tokenizer or processor, papers; `1_Pooling/…` are modules of sentence-transformers.
+FILES = (
+    *("model*.safetensors", "*.json", "*.txt", "*.model", "README.md", "LICENSE*"),
+    *("[0-9]_*/*.safetensors", "[0-9]_*/*.json"),
+)
+PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
+MAX_FILES = 1000
+MAX_CONFIG_BYTES = 4 * 1024 * 1024
+MAX_CARD_BYTES = 64 * 1024  # of a card, where its front matter is looked for
+
+
+def model_files(folder: Path) -> dict[Path, Path]:
+    """Maps the path of each file within `folder` to the regular file behind it.
+
+    A link may lead to another file of the folder. A snapshot of the hub's cache may also link to the blobs of the same
+    model. Raises InvalidModel for every other link, and for what is neither a file nor a folder.
+    """
+    folder = folder.resolve()
+    allowed = _cached_model(folder) or folder
+    found: dict[Path, Path] = {}
+    for pattern in FILES:
+        for path in folder.glob(pattern):
+            name = path.relative_to(folder)
+            if target := _regular_file(path, allowed, name):
+                found[name] = target
+            if len(found) > MAX_FILES:
+                raise InvalidModel(f"the folder holds more than {MAX_FILES} files of a model", param="source")
+    return found
+
+
+def read_config(files: dict[Path, Path], source: str) -> dict[str, Any]:
+    """Reads config.json, once nothing is found that forbids serving the folder. Raises InvalidModel."""
+    path = files.get(Path("config.json"))
+    if path is None:
+        raise InvalidModel(f"{source} has no config.json", param="source")
+    try:
+        config = from_json(_read_start(path, MAX_CONFIG_BYTES))
+    except ValueError as error:
+        raise InvalidModel(f"config.json of {source} is not valid JSON: {error}", param="source") from error
+    if not isinstance(config, dict) or not isinstance(config.get("model_type"), str):
+        raise InvalidModel(f"config.json of {source} names no model_type", param="source")
+    if "auto_map" in config:
+        raise InvalidModel(f"{source} needs its own Python code, which is never run", param="source")
+    return config
+
+
+def check_weights(files: dict[Path, Path], folder: Path, source: str) -> None:
+    """Raises InvalidModel for a folder without safetensors."""
+    if any(name.match("model*.safetensors") for name in files if len(name.parts) == 1):
+        return
+    pickled = next((path.name for pattern in PICKLED for path in sorted(folder.glob(pattern))), None)
+    instead = f", and {pickled} could run code when unpickled" if pickled else ""
+    raise InvalidModel(f"{source} holds no safetensors weights{instead}", param="source")
+
+
+def read_license(card: Path) -> str | None:
+    """The `license` in the front matter of a model's card, if it has one."""
+    lines = _read_start(card, MAX_CARD_BYTES).decode("utf-8", errors="replace").splitlines()
+    if not lines or lines[0].rstrip() != "---":
+        return None
+    found = None
+    for line in lines[1:]:
+        if line.rstrip() == "---":
+            return found
+        if found is None and line.startswith("license:"):
+            words = line.removeprefix("license:").split()
+            found = words[0][:100] if len(words) == 1 else None
+    return None  # the front matter has no end
+
+
+def _cached_model(folder: Path) -> Path | None:
+    """The folder of a model in the hub's cache, for one of its snapshots: `models--ORG--NAME/snapshots/COMMIT`."""
+    model = folder.parent.parent
+    return model if folder.parent.name == "snapshots" and model.name.startswith("models--") else None
+
+
+def _regular_file(path: Path, allowed: Path, name: Path) -> Path | None:
+    """The file behind a path; None for a folder. Raises InvalidModel."""
+    try:
+        target = path.resolve(strict=True)
+        mode = os.stat(target).st_mode
+    except (OSError, RuntimeError) as error:  # RuntimeError: a link to itself
+        raise InvalidModel(f"{name} leads to no file", param="source") from error
+    if not target.is_relative_to(allowed):
+        raise InvalidModel(f"{name} is a link that leads out of the model's folder", param="source")
+    if stat.S_ISDIR(mode):
+        return None
+    if not stat.S_ISREG(mode):
+        raise InvalidModel(f"{name} is neither a file nor a folder", param="source")
+    return target
+
+
+def _read_start(path: Path, limit: int) -> bytes:
+    with path.open("rb") as file:
+        return file.read(limit)

@@ -1,0 +1,112 @@
+"""The one rule against server-side request forgery: which URLs and addresses a user may have this server connect to.
+
+Media that requests name by URL and webhooks of jobs both follow it. A name is resolved once, every address that it
+has is checked, and the connection goes to a checked address; so a second answer of DNS changes nothing.
+"""
+
+import ipaddress
+import re
+import socket
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from urllib.parse import SplitResult, urlsplit
+
+Address = IPv4Address | IPv6Address
+
+DEFAULT_PORTS = {"http": 80, "https": 443}
+FIRST_FREE_PORT = 1024  # those below belong to other protocols: mail, remote shells, databases
+
+# IANA has allocated no other unicast addresses to the internet. Outside lie loopback, unspecified, IPv4-mapped and
+# IPv4-compatible ones, NAT64 (64:ff9b::/96 and 64:ff9b:1::/48), unique local, link-local, site-local and multicast.
+_GLOBAL_UNICAST = IPv6Network("2000::/3")
+_IPV6_EXCEPTIONS = (
+    IPv6Network("2001::/23"),  # protocol assignments: Teredo, benchmarks, ORCHID
+    IPv6Network("2001:db8::/32"),  # documentation
+    IPv6Network("2002::/16"),  # 6to4: leads to the IPv4 address that it carries
+    IPv6Network("3fff::/20"),  # documentation
+)
+_IPV4_EXCEPTIONS = (
+    IPv4Network("192.0.0.0/24"),  # protocol assignments; Python calls two of its addresses global
+    IPv4Network("192.88.99.0/24"),  # relays of 6to4
+)
+_ISATAP = (0x00005EFE, 0x02005EFE)  # bits 64 to 95 of an address that carries an IPv4 address in its last 32
+_PRIVATE_NAMES = ("localhost", "local", "internal", "home.arpa", "localdomain")
+_LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)", re.ASCII)
+_FORBIDDEN = re.compile(r"[\x00-\x20\x7f-\x9f\\]")
+_MAX_HOST = 253  # characters of a name in DNS
+
+
+@dataclass(frozen=True)
+class HttpUrl:
+    """A checked URL. host: in lower case and ASCII, without brackets; port: the scheme's where none is given."""
+
+    parts: SplitResult
+    host: str
+    port: int
+
+
+def parse_http_url(url: str) -> HttpUrl:
+    """Checks what can be told from the URL alone. Raises ValueError with a message for the user."""
+    if _FORBIDDEN.search(url):
+        raise ValueError("a URL may not hold spaces, control characters or backslashes")
+    parts = urlsplit(url)
+    if parts.scheme not in DEFAULT_PORTS or not parts.hostname:
+        raise ValueError("expected an http or https URL with a host, such as https://example.org/path")
+    if "@" in parts.netloc:
+        raise ValueError("a URL may not carry a user or a password")
+    port = DEFAULT_PORTS[parts.scheme] if parts.port is None else parts.port
+    if port not in DEFAULT_PORTS.values() and port < FIRST_FREE_PORT:
+        raise ValueError(f"the port should be 80, 443 or at least {FIRST_FREE_PORT}, not {port}")
+    return HttpUrl(parts, _checked_host(parts.hostname), port)
+
+
+def is_public(address: Address) -> bool:
+    """Whether an address is on the public internet, for certain.
+
+    Private, shared (CGNAT), loopback, link-local, multicast, benchmark, reserved and unspecified addresses are not.
+    Nor are IPv6 addresses that carry an IPv4 address (mapped, compatible, 6to4, Teredo, ISATAP, NAT64): they lead
+    wherever that address leads.
+    """
+    if isinstance(address, IPv6Address):
+        if address not in _GLOBAL_UNICAST or any(address in network for network in _IPV6_EXCEPTIONS):
+            return False
+        if (int(address) >> 32) & 0xFFFFFFFF in _ISATAP:
+            return False
+    elif any(address in network for network in _IPV4_EXCEPTIONS):
+        return False
+    return address.is_global and not address.is_multicast and not address.is_reserved
+
+
+def parse_address(text: str) -> Address | None:
+    """The address that a host is, also in the older forms that connect() takes (`127.1`, `0x7f000001`); else None."""
+    try:
+        return ipaddress.ip_address(text.partition("%")[0])
+    except ValueError:
+        pass
+    try:
+        return IPv4Address(socket.inet_aton(text))
+    except (OSError, ValueError):  # ValueError: a zero within
+        return None
+
+
+def is_private_host(host: str) -> bool:
+    """Whether a host is private, as far as can be told without DNS."""
+    address = parse_address(host)
+    if address is not None:
+        return not is_public(address)
+    name = host.lower().rstrip(".")
+    return any(name == private or name.endswith(f".{private}") for private in _PRIVATE_NAMES)
+
+
+def _checked_host(host: str) -> str:
+    """The host in ASCII. Raises ValueError for one that DNS cannot have."""
+    if parse_address(host) is not None:
+        return host
+    try:
+        name = host.encode("idna").decode("ascii").lower()
+    except UnicodeError as error:
+        raise ValueError(f"{host[:100]!r} is not the name of a host") from error
+    labels = name.removesuffix(".").split(".")
+    if len(name) > _MAX_HOST or not all(map(_LABEL.fullmatch, labels)):
+        raise ValueError(f"{host[:100]!r} is not the name of a host")
+    return name.removesuffix(".")

@@ -1,0 +1,151 @@
+"""null is as good as an absent field, and no message names a type of Python."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+from pydantic import BaseModel, ValidationError
+
+from app.api.errors import describe
+from app.api.schemas.common import Body
+from app.api.schemas.embeddings import EmbeddingsRequest
+from app.api.schemas.fill_mask import FillMaskRequest
+from app.api.schemas.job_control import CancelRequest, ExtendRequest, PriorityRequest, PublishRequest, RetryRequest
+from app.api.schemas.job_watch import WebhookRequest
+from app.api.schemas.jobs import JobRequest, WeightedFile
+from app.api.schemas.models import AliasRequest
+from app.api.schemas.reconstruct import ReconstructRequest
+from app.api.schemas.score import ScoreRequest
+from app.api.schemas.tokenize import TokenizeRequest, TokenObject
+from app.compat.huggingface import _EmbedParameters, _FeatureBody, _FillMaskBody, _FillMaskParameters, _SimilarityBody
+from app.errors import AppError
+from app.recipes import METHODS
+
+PICTURE = "data:image/png;base64,iVBORw0KGgo="
+SECRET = "whsec_" + "QUJD" * 8
+BODIES: list[tuple[type[BaseModel], dict[str, Any]]] = [
+    (EmbeddingsRequest, {"input": "a"}),
+    (FillMaskRequest, {"input": "a"}),
+    (ScoreRequest, {"input": "a"}),
+    (TokenizeRequest, {"input": "a"}),
+    (ReconstructRequest, {"input": PICTURE}),
+    (JobRequest, {"model": "a", "training_file": "a"}),
+    (WeightedFile, {"id": "a"}),
+    (WebhookRequest, {"url": "https://example.org/", "secret": SECRET}),
+    (CancelRequest, {}),
+    (RetryRequest, {}),
+    (ExtendRequest, {"epochs": 2}),
+    (PriorityRequest, {"priority": 2}),
+    (PublishRequest, {}),
+    (AliasRequest, {"version": 1}),
+    (_FillMaskBody, {"inputs": "a"}),
+    (_FillMaskParameters, {}),
+    (_FeatureBody, {"inputs": "a"}),
+    (_EmbedParameters, {}),
+    (_SimilarityBody, {"inputs": {"source_sentence": "a", "sentences": ["a"]}}),
+    *((method.hyperparameters, {}) for method in METHODS.values()),
+]
+WRONG: list[Any] = [None, [], {}, "text", 5, 1.5, True, [[None]], [{}], {"a": None}, [5], ["a", None]]
+# Words of Python that no client knows. `str` and its like are looked for as words of their own.
+PYTHON = re.compile(r"\b(None|NoneType|tuple|dict|dictionary|str|int|set|instance|class|object at)\b|<")
+
+
+def every_request(kind: type[BaseModel]) -> Iterator[type[BaseModel]]:
+    for each in kind.__subclasses__():
+        yield each
+        yield from every_request(each)
+
+
+def test_every_body_is_tried() -> None:
+    others = {"FillMaskOptions", "EmbeddingOptions", "MaskFields", "MaskForm", "_Body", "_Sentences"}
+    tried = {kind.__name__ for kind, _ in BODIES if issubclass(kind, Body)}
+    assert {kind.__name__ for kind in every_request(Body)} == tried | others
+
+
+@pytest.mark.parametrize(("kind", "valid"), BODIES, ids=lambda each: getattr(each, "__name__", ""))
+def test_null_is_as_good_as_absent(kind: type[BaseModel], valid: dict[str, Any]) -> None:
+    absent = kind.model_validate(valid)
+    for name, field in kind.model_fields.items():
+        if not field.is_required() and name not in valid:
+            found = kind.model_validate({name: None, **valid})
+            assert found == absent and found.model_fields_set == absent.model_fields_set
+
+
+def errors_of(kind: type[BaseModel], body: dict[str, Any]) -> list[AppError]:
+    try:
+        kind.model_validate(body)
+    except ValidationError as error:
+        return [describe(dict(each)) for each in error.errors()]
+    except AppError as error:
+        return [error]
+    return []
+
+
+@pytest.mark.parametrize(("kind", "valid"), BODIES, ids=lambda each: getattr(each, "__name__", ""))
+def test_messages_name_types_of_json(kind: type[BaseModel], valid: dict[str, Any]) -> None:
+    for name in (*kind.model_fields, "unknown"):
+        for value in WRONG:
+            for error in errors_of(kind, {**valid, name: value}):
+                assert not PYTHON.search(error.message), error.message
+                assert re.fullmatch(r"[a-z_0-9.]*", error.param or ""), error.param
+
+
+def test_unknown_fields_are_refused_also_as_null() -> None:
+    for kind, valid in BODIES:
+        with pytest.raises(ValidationError, match="unknown"):
+            kind.model_validate({**valid, "unknown": None})
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/embeddings", {"input": "a", "encoding_format": None, "truncate": None, "normalize": None, "user": None}),
+        ("/v1/fill-mask", {"input": "a [MASK]", "targets": None, "top_k": None, "num_sequences": None, "model": None}),
+        ("/v1/score", {"input": "a", "method": None, "top_k": None, "truncation_side": None}),
+        ("/v1/tokenize", {"input": "a", "add_special_tokens": None}),
+        (
+            "/models/full/pipeline/fill-mask",
+            {"inputs": "a [MASK]", "parameters": {"top_k": None, "targets": None}, "options": None},
+        ),
+        (
+            "/models/full/pipeline/feature-extraction",
+            {"inputs": "a", "normalize": None, "parameters": {"truncation_direction": None, "encoding_format": None}},
+        ),
+    ],
+)
+def test_null_over_http(client: TestClient, path: str, body: dict[str, Any]) -> None:
+    assert client.post(path, json=body).status_code == 200, path
+
+
+def test_a_target_alone_is_one_target() -> None:
+    assert FillMaskRequest(input="a", targets="cat").targets == ("cat",)
+    assert _FillMaskParameters(targets="cat").targets == ("cat",)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "says"),
+    [
+        ("seed", "7", "`seed` should be a valid integer, not '7'"),
+        ("mask_ratio", "0.5", "`mask_ratio` should be a valid number, not '0.5'"),
+        ("boxes", "[[0, 0, 4, 4]]", "`boxes` should be a valid list, not '[[0, 0, 4, 4]]'"),
+        ("ranges", "[[0, 1]]", "`ranges` should be a valid list, not '[[0, 1]]'"),
+        ("mask", "[[0, 1]]", "`mask` should be a valid list, not '[[0, 1]]'"),
+        ("boxes", [["0", 0, 4, 4]], "`boxes.0.0` should be a valid number, not '0'"),
+    ],
+)
+def test_a_json_body_is_not_read_as_a_form(client: TestClient, field: str, value: Any, says: str) -> None:
+    answer = client.post("/v1/reconstruct", json={"input": PICTURE, field: value})
+    assert (answer.status_code, answer.json()["error"]["message"]) == (422, says)
+
+
+def test_fields_of_a_form_hold_json(client: TestClient) -> None:
+    file = {"file": ("a.png", b"x")}
+    for field, says in (("seed", "an integer"), ("boxes", "a list"), ("mask_ratio", "a number")):
+        answer = client.post("/v1/reconstruct", data={field: "x"}, files=file)
+        assert answer.status_code == 422 and says in answer.json()["error"]["message"]
+
+
+def test_tokens_have_an_end_beside_the_older_stop() -> None:
+    assert {"end", "stop"} <= set(TokenObject.model_fields)
