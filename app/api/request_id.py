@@ -1,5 +1,6 @@
 """An id for every request, and the last net under everything: no exception leaves the server raw."""
 
+import asyncio
 import logging
 import re
 import uuid
@@ -7,7 +8,8 @@ import uuid
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.api.errors import internal_error
+from app.api.errors import error_response, internal_error
+from app.errors import NotReady
 
 HEADER = "x-request-id"
 
@@ -39,7 +41,14 @@ class RequestIdMiddleware:
 
         try:
             await self.app(scope, receive, send_with_id)
-        except Exception:
+        except asyncio.CancelledError:
+            # The server is stopping, and the request has had the time that it has then.
+            if not started:
+                stopping = error_response(scope, NotReady("the server is shutting down"))
+                await stopping(scope, receive, send_with_id)
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException:  # a panic in Rust is no Exception
             _log.exception("%s %s failed [%s]", scope["method"], scope["path"], request_id)
             if started:
                 raise  # the server can only cut the connection now
