@@ -36,6 +36,7 @@ from app.types import Task
 NDJSON = "application/x-ndjson"
 
 _CHUNK = 32  # lines that are submitted together, at most
+_LARGE_CHUNK = 4  # of those whose answers are large: 64 MiB of them may wait for a client that does not read
 _CHUNKS = 8  # in flight: enough to fill a device's batches, few enough to leave the queue to others
 _SHARE = 8  # a stream takes at most one permit in so many
 _LONGEST_WAIT = 1.0  # seconds until a full queue is asked again
@@ -130,7 +131,7 @@ class _Answers:
         self._flow = Flow()
         self._max_line = settings.max_body_bytes
         share = max(1, settings.max_queued_inputs // _SHARE)
-        self._chunk = min(_CHUNK, share)
+        self._chunk = min(_LARGE_CHUNK if work.large else _CHUNK, share)
         self._chunks = min(_CHUNKS, max(1, share // self._chunk))
 
     async def of(self, receive: Receive) -> AsyncIterator[bytes]:

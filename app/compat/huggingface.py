@@ -19,7 +19,7 @@ from app.api.errors import describe
 from app.api.inference_route import InferenceRoute
 from app.api.schemas.common import Targets, Texts
 from app.engine.engine import Engine
-from app.errors import InvalidValue, NotFound
+from app.errors import AppError, InvalidValue, NotFound
 from app.objectives.embedding import EmbedItem, EmbedResult
 from app.objectives.text.items import FillMaskItem, FillMaskResult
 from app.types import Pooling, Task, TruncationSide
@@ -175,7 +175,13 @@ async def _sentence_similarity(engine: Engine, raw: Json, request: Request, serv
     parameters = (body.parameters or _EmbedParameters()).model_copy(update={"normalize": True})
     if parameters.pooling == "none":
         raise InvalidValue("sentences are compared by pooled vectors", param="parameters.pooling")
-    source, *others = [result.vector for result in await _embed(engine, texts, parameters, request)]
+    try:
+        source, *others = [result.vector for result in await _embed(engine, texts, parameters, request)]
+    except AppError as error:
+        if error.index is not None:
+            error.param = "inputs.sentences" if error.index else "inputs.source_sentence"
+            error.index = error.index - 1 if error.index else None
+        raise
     return orjson.dumps([float(np.dot(source, other)) for other in others])
 
 

@@ -34,6 +34,21 @@ def test_the_input_is_named(client: TestClient, path: str, body: dict[str, Any],
     assert error["param"] == "input"
 
 
+@pytest.mark.parametrize(
+    ("source", "sentences", "says", "param"),
+    [
+        ("a", ["b", " "], "`inputs.sentences` 1 is empty", "inputs.sentences"),
+        (" ", ["b", "c"], "the input is empty", "inputs.source_sentence"),
+    ],
+)
+def test_sentences_are_counted_without_the_source(
+    client: TestClient, source: str, sentences: list[str], says: str, param: str
+) -> None:
+    body = {"inputs": {"source_sentence": source, "sentences": sentences}}
+    error = client.post("/models/full/pipeline/sentence-similarity", json=body).json()["error"]
+    assert (error["message"], error["param"]) == (says, param)
+
+
 def test_what_all_inputs_share_names_none(client: TestClient) -> None:
     answer = client.post("/v1/fill-mask", json={"input": ["[MASK]"] * 2, "targets": [""]})
     assert "`input`" not in answer.json()["error"]["message"]
