@@ -32,12 +32,14 @@ AppError                     500 internal_error
 class AppError(Exception):
     """Base of the tree.
 
-    `message` is shown to the user; `param` names the request field at fault, if one is.
+    `message` is shown to the user; `param` names the request field at fault, if one is. `index` is the place of the
+    input at fault among several of one request.
     """
 
     status = 500
     code = "internal_error"
     type = "server_error"
+    index: int | None = None
 
     def __init__(self, message: str, *, param: str | None = None) -> None:
         super().__init__(message)

@@ -1,8 +1,13 @@
 """How large an answer may become: what asks for more is refused before anything is computed for it."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
 
+import orjson
+
+from app.engine.rounds import Room
 from app.errors import InvalidValue
 from app.objectives.text.items import MASK_ALIAS, FillMaskItem
 from app.settings import MIB
@@ -11,7 +16,7 @@ MAX_ANSWER = 64 * MIB  # characters of a request's answer
 MAX_FILL_MASK_LINE = 2 * MIB  # of one line's, in a stream: its answers of many lines are held at once
 MAX_TOKENIZE = 1_000_000  # characters of all texts: about 100 bytes of answer each, if every one is a token
 _CANDIDATE = 128  # characters of an answer that a candidate takes beside its sequence
-_NUMBER = 12  # characters of a vector's number and its comma
+NUMBER = 12  # characters of a vector's number and its comma
 _SPECIAL = 2  # tokens around a text
 _QUICK = 100_000  # characters of an answer that is written sooner than a thread is asked to
 
@@ -52,7 +57,7 @@ def check_vectors(texts: Iterable[str], longest: int | None, dimensions: int, *,
     """
     tokens = [len(text) + _SPECIAL for text in texts]  # a tokenizer makes hardly more than one of a character
     vectors = sum(tokens if longest is None else (min(each, longest) for each in tokens))
-    size = vectors * dimensions * _NUMBER
+    size = vectors * dimensions * NUMBER
     if size > MAX_ANSWER:
         raise InvalidValue(
             f"the answer could have {size} characters, where {MAX_ANSWER} are allowed: send fewer or shorter inputs",
@@ -61,6 +66,30 @@ def check_vectors(texts: Iterable[str], longest: int | None, dimensions: int, *,
     return size
 
 
+class AnswerRoom:
+    """Characters of large answers that are in memory at once, of all requests together. Small ones are not counted."""
+
+    def __init__(self, characters: int = 2 * MAX_ANSWER) -> None:
+        self._room = Room(characters)
+        self._turn = asyncio.Lock()  # who needs much is not overtaken for ever by who needs little
+
+    @asynccontextmanager
+    async def taken(self, size: int) -> AsyncIterator[None]:
+        """Waits until there is room for an answer of so many characters."""
+        if size <= _QUICK:
+            yield
+            return
+        async with AsyncExitStack() as held:
+            async with self._turn:
+                await held.enter_async_context(self._room.taken(size))
+            yield
+
+
 async def written(write: Callable[[], bytes], size: int) -> bytes:
     """The answer that `write` makes, of so many characters. The largest would hold the event loop for a second."""
     return write() if size <= _QUICK else await asyncio.to_thread(write)
+
+
+def fragment(value: Any) -> orjson.Fragment:
+    """A part of an answer, as JSON. No other thread runs while orjson writes, so large answers are made of parts."""
+    return orjson.Fragment(orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY))

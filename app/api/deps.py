@@ -6,6 +6,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from app.api.answer_size import AnswerRoom
 from app.api.metrics import Metrics
 from app.api.turns import Turns
 from app.engine.pool import EnginePool
@@ -40,7 +41,12 @@ class Services:
     webhooks: WebhookSender | None = None
     reconciler: ReconcilerLoop | None = None
     reconstructing: Turns = field(default_factory=lambda: Turns(at_once=4, waiting=64, what="reconstructions"))
+<<<<<<< HEAD
     checking: Turns = field(default_factory=lambda: Turns(at_once=2, waiting=16, what="requests that check files"))
+=======
+    tokenizing: Turns = field(default_factory=lambda: Turns(at_once=2, waiting=64, what="tokenizations"))
+    answers: AnswerRoom = field(default_factory=AnswerRoom)
+>>>>>>> engine
     rendering: Executor = field(default_factory=lambda: ThreadPoolExecutor(2, thread_name_prefix="render"))
     fetching: Executor = field(default_factory=lambda: ThreadPoolExecutor(8, thread_name_prefix="fetch"))
     warm_up_error: str | None = "the default model is being loaded"  # None: ready

@@ -65,7 +65,7 @@ def error_response(scope: Scope, error: AppError, headers: Mapping[str, str] | N
     """The envelope of an error; also notes its code for the metrics."""
     scope.setdefault("state", {})["error_code"] = error.code
     response = JSONResponse({"error": error_object(error)}, error.status, dict(headers or {}))
-    response.headers["x-error-message"] = _header_safe(error.message)
+    response.headers["x-error-message"] = _header_safe(_message(error))
     if isinstance(error, Busy):
         response.headers["retry-after"] = str(error.retry_after)
     if isinstance(error, RequestTimeout):
@@ -80,10 +80,25 @@ def error_response(scope: Scope, error: AppError, headers: Mapping[str, str] | N
 
 
 def error_object(error: AppError) -> dict[str, str | None]:
+<<<<<<< HEAD
     message, param = error.message, error.param
     if len(message) > _MAX_MESSAGE:  # it repeats what was sent
         message = f"{message[:_MAX_MESSAGE]} …"
     return {"message": message, "type": error.type, "code": error.code, "param": param and param[:_MAX_ECHO]}
+=======
+    return {"message": _message(error), "type": error.type, "code": error.code, "param": error.param}
+
+
+def _message(error: AppError) -> str:
+    """The error's message, which names the input at fault if the request held several."""
+    if error.index is None:
+        return error.message
+    name = f"`{error.param or 'input'}` {error.index}"
+    subject = "the input "
+    if error.message.startswith(subject):
+        return f"{name} {error.message.removeprefix(subject)}"
+    return f"{name}: {error.message}"
+>>>>>>> engine
 
 
 def internal_error(scope: Scope) -> Response:

@@ -89,7 +89,11 @@ async def fetched(
 
     async def work() -> None:
         for place, url in waiting:
-            contents[place] = await _content(services, url)
+            try:
+                contents[place] = await _content(services, url)
+            except AppError as error:
+                error.index = place if len(inputs) > 1 else None
+                raise
             if sum(map(len, contents.values())) > _FILES * services.settings.max_body_bytes:
                 raise TooLarge(
                     f"the addresses of one request may have {_FILES * services.settings.max_body_bytes} bytes in all",

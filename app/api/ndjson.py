@@ -9,7 +9,7 @@ When the client leaves, what waits or is being worked on for it is dropped.
 import asyncio
 import logging
 import math
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -17,23 +17,26 @@ from typing import Any, TypeVar
 import orjson
 from fastapi import Request, Response
 from pydantic import BaseModel, TypeAdapter, ValidationError
-from pydantic_core import from_json
 from starlette.requests import ClientDisconnect
 from starlette.responses import StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 
-from app.api.body import StrictJsonRoute, media_type
+from app.api.body import media_type, read_json
 from app.api.deps import Services
 from app.api.disconnect import left
 from app.api.errors import describe, error_object
+from app.api.inference_route import InferenceRoute
+from app.api.lines import chunks, read_lines
 from app.api.media_inputs import fetched
 from app.api.schemas.common import Inputs
-from app.errors import AppError, BadRequest, Busy, InvalidValue, TooLarge
+from app.engine.batches import Flow
+from app.errors import AppError, Busy, InvalidValue, TooLarge
 from app.types import Task
 
 NDJSON = "application/x-ndjson"
 
 _CHUNK = 32  # lines that are submitted together, at most
+_LARGE_CHUNK = 4  # of those whose answers are large: 64 MiB of them may wait for a client that does not read
 _CHUNKS = 8  # in flight: enough to fill a device's batches, few enough to leave the queue to others
 _SHARE = 8  # a stream takes at most one permit in so many
 _LONGEST_WAIT = 1.0  # seconds until a full queue is asked again
@@ -48,10 +51,10 @@ B = TypeVar("B", bound=BaseModel)
 _INPUTS: TypeAdapter[list[Any]] = TypeAdapter(Inputs)
 
 
-def also_ndjson(stream: Handler) -> type[StrictJsonRoute]:
+def also_ndjson(stream: Handler) -> type[InferenceRoute]:
     """A route class whose routes hand bodies of NDJSON to `stream`, and all others on as ever."""
 
-    class Route(StrictJsonRoute):
+    class Route(InferenceRoute):
         def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
             plain = super().get_route_handler()
 
@@ -89,11 +92,13 @@ class LineWork:
     """What a stream's lines are asked.
 
     item: a line's `input` → an item of the task, or AppError. fields: a result → what the answer says of it.
+    large: an answer is not written in far less than a millisecond.
     """
 
     task: Task
     item: Callable[[Any], Awaitable[Any]]
     fields: Callable[[Any], dict[str, Any]]
+    large: bool = False
 
 
 @dataclass(frozen=True)
@@ -123,9 +128,10 @@ class _Answers:
     def __init__(self, services: Services, model: str, work: LineWork) -> None:
         settings = services.settings
         self._pool, self._model, self._work = services.pool, model, work
+        self._flow = Flow()
         self._max_line = settings.max_body_bytes
         share = max(1, settings.max_queued_inputs // _SHARE)
-        self._chunk = min(_CHUNK, share)
+        self._chunk = min(_LARGE_CHUNK if work.large else _CHUNK, share)
         self._chunks = min(_CHUNKS, max(1, share // self._chunk))
 
     async def of(self, receive: Receive) -> AsyncIterator[bytes]:
@@ -138,10 +144,9 @@ class _Answers:
         async def read() -> None:
             index = 0
             try:
-                async for lines in _lines(client.receive, self._max_line):
-                    for start in range(0, len(lines), self._chunk):
+                async for lines in read_lines(client.receive, self._max_line):
+                    for chunk in chunks(lines, self._chunk):
                         await room.acquire()
-                        chunk = lines[start : start + self._chunk]
                         answer = asyncio.create_task(self._answer(chunk, index))
                         unfinished.add(answer)
                         answer.add_done_callback(unfinished.discard)
@@ -169,9 +174,13 @@ class _Answers:
         lines = [await self._line(raw, first + place) for place, raw in enumerate(raws)]
         sound = [line for line in lines if not isinstance(line.asked, AppError)]
         results = iter(await self._submit([line.asked for line in sound]))
-        return b"".join(
-            self._written(line, line.asked if isinstance(line.asked, AppError) else next(results)) for line in lines
-        )
+        pairs = [(line, line.asked if isinstance(line.asked, AppError) else next(results)) for line in lines]
+        if self._work.large:
+            return await asyncio.to_thread(self._all_written, pairs)
+        return self._all_written(pairs)
+
+    def _all_written(self, pairs: Sequence[tuple[_Line, Any]]) -> bytes:
+        return b"".join(self._written(line, result) for line, result in pairs)
 
     def _written(self, line: _Line, result: Any) -> bytes:
         head = {"index": line.index} | ({} if line.id is None else {"id": line.id})
@@ -187,10 +196,7 @@ class _Answers:
         try:
             if raw is None:
                 raise TooLarge(f"the line is longer than the {self._max_line} bytes that are taken here")
-            try:
-                value = from_json(raw, allow_inf_nan=False)
-            except ValueError as error:
-                raise BadRequest(f"the line is not valid JSON: {error}") from error
+            value = await read_json(raw, "the line")
             if isinstance(value, dict):
                 identifier = _identifier(value.get("id"))
                 if unknown := value.keys() - {"id", "input"}:
@@ -210,7 +216,7 @@ class _Answers:
         while True:
             try:
                 engine = await self._pool.get(self._model)
-                return await engine.submit(self._work.task, items)
+                return await engine.submit(self._work.task, items, self._flow)
             except Busy as busy:
                 await asyncio.sleep(min(busy.retry_after, _LONGEST_WAIT))
             except Exception as error:  # of one item, or of what all share
@@ -263,36 +269,3 @@ class _Client:
     async def _leave(self) -> None:
         await self._body_ended.wait()
         await left(self._receive)
-
-
-async def _lines(receive: Receive, limit: int) -> AsyncIterator[list[bytes | None]]:
-    """The lines of a body as they arrive, without empty ones; None for one of more than `limit` bytes."""
-    parts: list[bytes] = []  # of a line whose end has not come yet
-    length = 0
-    more = True
-    while more:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientDisconnect
-        more = message.get("more_body", False)
-        pieces = message.get("body", b"").split(b"\n") + ([] if more else [b""])
-        found: list[bytes | None] = []
-        for place, piece in enumerate(pieces):
-            length += len(piece)
-            if length <= limit:
-                parts.append(piece)
-            else:
-                parts.clear()
-            if place < len(pieces) - 1:
-                found.extend(_ended(parts, length > limit))
-                parts, length = [], 0
-        if found:
-            yield found
-
-
-def _ended(parts: Sequence[bytes], too_long: bool) -> Iterator[bytes | None]:
-    line = b"".join(parts)
-    if too_long:
-        yield None
-    elif line.strip():
-        yield line

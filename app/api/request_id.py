@@ -42,6 +42,7 @@ class RequestIdMiddleware:
         try:
             await self.app(scope, receive, send_with_id)
 <<<<<<< HEAD
+<<<<<<< HEAD
         except asyncio.CancelledError:  # a server that stops has waited long enough for the request
             if not started:
                 await error_response(scope, NotReady("the server is stopping"))(scope, receive, send_with_id)
@@ -51,6 +52,16 @@ class RequestIdMiddleware:
             if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
                 raise  # the end of this task or process; a panic of a library in Rust is no such end
 >>>>>>> api
+=======
+        except asyncio.CancelledError:
+            # The server is stopping, and the request has had the time that it has then.
+            if not started:
+                stopping = error_response(scope, NotReady("the server is shutting down"))
+                await stopping(scope, receive, send_with_id)
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException:  # a panic in Rust is no Exception
+>>>>>>> engine
             _log.exception("%s %s failed [%s]", scope["method"], scope["path"], request_id)
             if started:
                 raise  # the server can only cut the connection now

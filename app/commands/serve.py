@@ -145,6 +145,9 @@ class _Service:
         # Batches have few shapes, since their sizes are rounded (objectives/text/rows.py): a model needs some 100.
         for cache in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):
             os.environ.setdefault(cache, "128")
+        # Seconds that a thread keeps the GIL while others want it; by default 0.005. The event loop and each forward
+        # ask for it many times a request, and would wait that long for every thread that writes a large answer.
+        sys.setswitchinterval(0.0005)
         from app.main import create_app  # torch: seconds in which Redis and the workers start
 
         app = create_app(settings)

@@ -12,21 +12,25 @@ import orjson
 from fastapi import APIRouter, Body, Path, Request, Response
 from pydantic import BaseModel, BeforeValidator, FailFast, Field, ValidationError
 
-from app.api.answer_size import check_fill_mask, check_vectors, written
-from app.api.body import StrictJsonRoute
+from app.api.answer_size import check_fill_mask, check_vectors, fragment, written
 from app.api.deps import Services, ServicesDep
 from app.api.disconnect import while_connected
 from app.api.errors import describe
+<<<<<<< HEAD
 from app.api.params import ModelId
 from app.api.schemas.common import MAX_COUNT, Targets, Texts
 from app.api.schemas.common import Body as StrictBody
+=======
+from app.api.inference_route import InferenceRoute
+from app.api.schemas.common import Targets, Texts
+>>>>>>> engine
 from app.engine.engine import Engine
-from app.errors import InvalidValue, NotFound
+from app.errors import AppError, InvalidValue, NotFound
 from app.objectives.embedding import EmbedItem, EmbedResult
-from app.objectives.text.items import FillMaskItem, FillMaskResult, MaskPrediction
+from app.objectives.text.items import FillMaskItem, FillMaskResult
 from app.types import Pooling, Task, TruncationSide
 
-router = APIRouter(route_class=StrictJsonRoute, tags=["Hugging Face"])
+router = APIRouter(route_class=InferenceRoute, tags=["Hugging Face"])
 
 Json = dict[str, Any]
 T = TypeVar("T", bound=BaseModel)
@@ -127,19 +131,18 @@ async def _fill_mask(engine: Engine, raw: Json, request: Request, services: Serv
         for text in body.inputs
     ]
     size = check_fill_mask(getattr(engine.objective, "mask_token", None), items, param="parameters.top_k")
-    results: list[FillMaskResult] = await while_connected(request, engine.submit(Task.FILL_MASK, items))
-    return await written(lambda: _json(map(_by_mask, results), alone=len(results) == 1), size)
+
+    async def work() -> bytes:
+        async with services.answers.taken(size):
+            results: list[FillMaskResult] = await engine.submit(Task.FILL_MASK, items)
+            return await written(lambda: _json(map(_by_mask, results), alone=len(results) == 1), size)
+
+    return await while_connected(request, work())
 
 
-def _by_mask(result: FillMaskResult) -> list[Any]:
-    masks = [_candidates(mask) for mask in result.masks]
+def _by_mask(result: FillMaskResult) -> Any:
+    masks = [fragment(mask.candidates) for mask in result.masks]
     return masks[0] if len(masks) == 1 else masks
-
-
-def _candidates(mask: MaskPrediction) -> list[Json]:
-    return [
-        {"score": c.score, "token": c.token, "token_str": c.token_str, "sequence": c.sequence} for c in mask.candidates
-    ]
 
 
 async def _feature_extraction(engine: Engine, raw: Json, request: Request, services: Services) -> bytes:
@@ -168,7 +171,13 @@ async def _sentence_similarity(engine: Engine, raw: Json, request: Request, serv
     parameters = (body.parameters or _EmbedParameters()).model_copy(update={"normalize": True})
     if parameters.pooling == "none":
         raise InvalidValue("sentences are compared by pooled vectors", param="parameters.pooling")
-    source, *others = [result.vector for result in await _embed(engine, texts, parameters, request)]
+    try:
+        source, *others = [result.vector for result in await _embed(engine, texts, parameters, request)]
+    except AppError as error:
+        if error.index is not None:
+            error.param = "inputs.sentences" if error.index else "inputs.source_sentence"
+            error.index = error.index - 1 if error.index else None
+        raise
     return orjson.dumps([float(np.dot(source, other)) for other in others])
 
 

@@ -1,67 +1,50 @@
 """What runs next: a token-budget batcher without a wait window, and admission by permits.
 
-When the device frees up, `next_batch` takes the group of the oldest waiting entry and fills the
-batch with entries of that group which are near it in length. Every batch holds the oldest entry of
-all, so none starves. A batch that is padded to its longest entry costs longest × count tokens; one
-that is not costs its tokens, and takes the oldest entries of any length. Where several batches run at
-once, one takes no more than its share of what waits.
+Requests take turns. Each has a `Flow`, and each entry a turn: its flow's tokens so far, counted from where
+the device was when the flow began (self-clocked fair queueing, Golestani 1994,
+https://doi.org/10.1109/INFCOM.1994.337677). So a request that has just come goes before the rest of one that
+has had a lot, and none starves. When the device frees up, `next_batch` takes the group of the entry whose
+turn it is and fills the batch with entries of that group which are near it in length, and in turn where they
+are of other flows. A batch that is padded to its longest entry costs longest × count tokens; one that is not
+costs its tokens, and takes entries of any length. Where several batches run at once, one takes no more than
+its share of what waits; where several flows are served, none fills long batches.
 
 Imports no torch, no HTTP and no asyncio; every method may be called from any thread.
 """
 
 import itertools
 import math
+import random
 import threading
 import time
-from collections import OrderedDict, deque
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from bisect import bisect_left, insort
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
 from functools import partial
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple
 
+from app.engine.batches import Batch, Entry, Flow, G, fill, take
 from app.errors import Busy, NotReady, TooLarge
 
-G = TypeVar("G", bound=Hashable)
-
-_WINDOW = 2048  # entries looked at for one batch, oldest first
+_WINDOW = 2048  # entries looked at for one batch, in the order of their turns
+_AHEAD = 128  # tokens by which an entry's turn may come later than that of another flow's whose batch it shares
+_BESIDE = 512  # tokens of one flow in a batch while others are served, so that they wait a short time for it
+_ALONE = 2.0  # seconds without entries of another flow after which a flow is alone again
 _SHARED = 128  # tokens of a batch up to which it is better to run them together than beside each other
-_PADDING = 2  # a batch costs at most this many times its own tokens, so at most half of it is padding
 _RECOVERY = 64  # batches without trouble after which a shrunk budget doubles
 _RATE_SPAN = 30.0  # seconds of history behind `retry_after`
 _MAX_RETRY_AFTER = 60  # seconds
+_JITTER = 0.5  # by which a `retry_after` is longer at most, so that clients do not come back at once
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class Entry(Generic[G]):
-    """One input that waits. `cost` is in tokens, at least 1; only entries of equal `group` share a batch.
+class _Place(NamedTuple):
+    """An entry in the queue, in the order of turns and then of arrival."""
 
-    padded: a batch pads it to its longest entry; the same for all of a group.
-    """
-
-    prepared: Any
-    cost: int
-    group: G
-    future: Future[Any]
-    padded: bool = True
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class Batch(Generic[G]):
-    group: G
-    entries: Sequence[Entry[G]]  # shortest first
-
-    @property
-    def tokens(self) -> int:
-        """Tokens without padding."""
-        return sum(entry.cost for entry in self.entries)
-
-    @property
-    def padded(self) -> int:
-        """Tokens with padding, if there is any: what the batch takes of the budget."""
-        if not self.entries[0].padded:
-            return self.tokens
-        return len(self.entries) * max(entry.cost for entry in self.entries)
+    turn: int
+    number: int
+    flow: Flow
+    entry: Entry[Any]
 
 
 class Batcher(Generic[G]):
@@ -70,20 +53,30 @@ class Batcher(Generic[G]):
     max_tokens: budget of a batch; an entry beyond it runs alone.
     max_inputs: permits, one for every input that is being prepared, waits or runs.
     shares: batches that run at once.
+    chance: a random number of [0, 1).
     """
 
     def __init__(
-        self, max_tokens: int, max_inputs: int, *, shares: int = 1, clock: Callable[[], float] = time.monotonic
+        self,
+        max_tokens: int,
+        max_inputs: int,
+        *,
+        shares: int = 1,
+        clock: Callable[[], float] = time.monotonic,
+        chance: Callable[[], float] = random.random,
     ) -> None:
         self.max_tokens = max_tokens
         self.max_inputs = max_inputs
         self.shares = shares
         self._budget = max_tokens
         self._calm = 0  # batches without trouble since the budget last changed
-        self._clock = clock
+        self._clock, self._chance = clock, chance
         self._changed = threading.Condition()
-        self._queues: dict[G, OrderedDict[int, Entry[G]]] = {}  # arrival number → entry; no queue is empty
+        self._queues: dict[G, list[_Place]] = {}  # sorted; no queue is empty
         self._arrivals = itertools.count()
+        self._turn = 0  # of the device: where flows begin
+        self._flows = 0  # that have entries waiting or running
+        self._crowded = clock() - _ALONE  # when there were last several
         self._in_use = 0
         self._ended: deque[float] = deque(maxlen=1024)  # when the last inputs ended
         self._closed = False
@@ -116,9 +109,8 @@ class Batcher(Generic[G]):
         with self._changed:
             if self._closed:
                 raise NotReady("the server is shutting down")
-            excess = self._in_use + count - self.max_inputs
-            if excess > 0:
-                raise self._busy(excess)
+            if self._in_use + count > self.max_inputs:
+                raise self._busy()
             self._in_use += count
         futures: list[Future[Any]] = [Future() for _ in range(count)]
         for future in futures:
@@ -131,13 +123,12 @@ class Batcher(Generic[G]):
         coming: requests that are being read, each of which needs a permit or holds one.
         """
         with self._changed:
-            excess = max(self._in_use, coming) + 1 - self.max_inputs
-            return self._busy(excess) if excess > 0 else None
+            return self._busy() if max(self._in_use, coming) >= self.max_inputs else None
 
-    def _busy(self, excess: int) -> Busy:
+    def _busy(self) -> Busy:
         return Busy(
             f"{self._in_use} inputs are waiting or running, of {self.max_inputs} allowed; try again later",
-            retry_after=self._retry_after(excess),
+            retry_after=self._retry_after(),
         )
 
     def _release(self, _: Future[Any]) -> None:
@@ -145,42 +136,65 @@ class Batcher(Generic[G]):
             self._in_use -= 1
             self._ended.append(self._clock())
 
-    def _retry_after(self, excess: int) -> int:
-        """Whole seconds until `excess` permits are free, at the rate at which inputs ended lately."""
+    def _retry_after(self) -> int:
+        """Whole seconds in which all that is here now ends, at the rate at which inputs ended lately, or a bit more.
+
+        Who comes back when the first permit is free finds it taken: many others are told the same.
+        """
         now = self._clock()
         while self._ended and self._ended[0] < now - _RATE_SPAN:
             self._ended.popleft()
-        if not self._ended:
-            return 1
-        seconds = excess * (now - self._ended[0]) / len(self._ended)
-        return max(1, min(_MAX_RETRY_AFTER, math.ceil(seconds)))
+        seconds = self._in_use * (now - self._ended[0]) / len(self._ended) if self._ended else 1.0
+        return max(1, min(_MAX_RETRY_AFTER, math.ceil(seconds * (1 + _JITTER * self._chance()))))
 
     # The queue
 
-    def put(self, entries: Sequence[Entry[G]]) -> None:
-        """Queues entries in order; after `close` they get NotReady. A cancelled future leaves the queue."""
+    def put(self, entries: Sequence[Entry[G]], flow: Flow | None = None) -> None:
+        """Queues a flow's entries in order; after `close` they get NotReady. A cancelled future leaves the queue.
+
+        flow: unset, the entries are a flow by themselves.
+        """
         with self._changed:
             closed = self._closed
-            numbered = [] if closed else [(next(self._arrivals), entry) for entry in entries]
-            for number, entry in numbered:
-                self._queues.setdefault(entry.group, OrderedDict())[number] = entry
+            places = [] if closed else self._placed(entries, flow or Flow())
+            for place in places:
+                insort(self._queues.setdefault(place.entry.group, []), place)  # mostly at its end
             self._changed.notify()
         if closed:
             _refuse(entries)
-        for number, entry in numbered:
-            entry.future.add_done_callback(partial(self._forget, entry.group, number))
+        for place in places:
+            place.entry.future.add_done_callback(partial(self._end, place))
 
-    def _forget(self, group: G, number: int, future: Future[Any]) -> None:
-        if future.cancelled():
-            with self._changed:
-                self._remove(group, [number])
+    def _placed(self, entries: Sequence[Entry[G]], flow: Flow) -> list[_Place]:
+        if entries and not flow.pending:
+            self._flows += 1
+        flow.pending += len(entries)
+        flow.turn = max(flow.turn, self._turn)
+        places = []
+        for entry in entries:
+            places.append(_Place(flow.turn, next(self._arrivals), flow, entry))
+            flow.turn += entry.cost
+        return places
 
-    def _remove(self, group: G, numbers: Iterable[int]) -> None:
-        queue = self._queues.get(group)
-        if queue is None:
-            return
-        for number in numbers:
-            queue.pop(number, None)
+    def _end(self, place: _Place, future: Future[Any]) -> None:
+        with self._changed:
+            place.flow.pending -= 1
+            if not place.flow.pending:
+                self._flows -= 1
+            if future.cancelled():
+                self._forget(place)
+
+    def _forget(self, place: _Place) -> None:
+        queue = self._queues.get(place.entry.group, [])
+        index = bisect_left(queue, place)
+        if index < len(queue) and queue[index] is place:
+            self._remove(place.entry.group, {index})
+
+    def _remove(self, group: G, chosen: set[int]) -> None:
+        """Takes those indices, which are within the window or a single one, out of a queue."""
+        queue = self._queues[group]
+        start, stop = min(chosen), max(chosen) + 1
+        queue[start:stop] = [queue[index] for index in range(start, stop) if index not in chosen]
         if not queue:
             # A group keeps its model alive, so an empty queue may not stay.
             del self._queues[group]
@@ -200,21 +214,47 @@ class Batcher(Generic[G]):
 
     def _take(self) -> Batch[G] | None:
         """The next batch; None if every entry of it was cancelled at this very moment."""
-        group = min(self._queues, key=lambda group: next(iter(self._queues[group])))
-        window = list(itertools.islice(self._queues[group].items(), _WINDOW))
-        pick = fill if window[0][1].padded else take
-        costs = [entry.cost for _, entry in window]
-        share = self._budget if self.shares == 1 else max(_SHARED, math.ceil(sum(costs) / self.shares))
-        chosen = [window[place] for place in pick(costs, min(self._budget, share))]
-        self._remove(group, [number for number, _ in chosen])
-        alive = [entry for _, entry in chosen if entry.future.set_running_or_notify_cancel()]
+        group = min(self._queues, key=lambda group: self._queues[group][0][:2])
+        queue = self._queues[group]
+        first = queue[0]
+        near = self._near(queue)
+        costs = [queue[index].entry.cost for index in near]
+        pick = fill if first.entry.padded else take
+        chosen = [near[place] for place in pick(costs, min(self._budget, self._share(costs)))]
+        # Where it ends, but before its flow's next entry: a flow that begins now goes before that one.
+        self._turn = max(self._turn, first.turn + max(1, first.entry.cost - 1))
+        entries = [queue[index].entry for index in chosen]
+        self._remove(group, set(chosen))
+        alive = [entry for entry in entries if entry.future.set_running_or_notify_cancel()]
         return Batch(group, alive) if alive else None
+
+    def _share(self, costs: Sequence[int]) -> int:
+        return self._budget if self.shares == 1 else max(_SHARED, math.ceil(sum(costs) / self.shares))
+
+    def _near(self, queue: Sequence[_Place]) -> Sequence[int]:
+        """Indices of entries that may share a batch with the first one, of which it is the turn."""
+        now = self._clock()
+        if self._flows > 1:
+            self._crowded = now
+        elif now - self._crowded >= _ALONE:
+            return range(min(len(queue), _WINDOW))
+        first = queue[0]
+        tokens: dict[Flow, int] = {}
+        near = []
+        for index, place in enumerate(queue[:_WINDOW]):
+            taken = tokens.get(place.flow, 0) + place.entry.cost
+            other = place.flow is not first.flow
+            if (other and place.turn > first.turn + _AHEAD) or (index and taken > _BESIDE):
+                continue
+            tokens[place.flow] = taken
+            near.append(index)
+        return near
 
     def close(self) -> None:
         """Whatever waits gets NotReady, and so does whatever comes later."""
         with self._changed:
             self._closed = True
-            left = [entry for queue in self._queues.values() for entry in queue.values()]
+            left = [place.entry for queue in self._queues.values() for place in queue]
             self._queues.clear()
             self._changed.notify_all()
         _refuse(left)
@@ -234,34 +274,6 @@ class Batcher(Generic[G]):
             if self._calm >= _RECOVERY:
                 self._budget = min(self.max_tokens, self._budget * 2)
                 self._calm = 0
-
-
-def fill(costs: Sequence[int], budget: int) -> list[int]:
-    """Places in `costs` (oldest first) that share a batch with place 0, in ascending order of cost.
-
-    From the oldest entry it goes down in length, then up, as long as the padded batch stays within
-    the budget and at most half of it is padding. Among equal costs the oldest go first.
-    """
-    ranked = sorted(range(len(costs)), key=lambda place: (costs[place], -place))
-    low = high = ranked.index(0)
-    tokens = costs[0]
-
-    def fits(longest: int, added: int) -> bool:
-        return (high - low + 2) * longest <= min(budget, _PADDING * (tokens + added))
-
-    while low > 0 and fits(costs[0], costs[ranked[low - 1]]):
-        low -= 1
-        tokens += costs[ranked[low]]
-    while high + 1 < len(ranked) and fits(costs[ranked[high + 1]], costs[ranked[high + 1]]):
-        high += 1
-        tokens += costs[ranked[high]]
-    return ranked[low : high + 1]
-
-
-def take(costs: Sequence[int], budget: int) -> list[int]:
-    """The first places in `costs` that the budget has room for, at least one, in ascending order of cost."""
-    count = sum(1 for tokens in itertools.accumulate(costs) if tokens <= budget)
-    return sorted(range(max(1, count)), key=lambda place: costs[place])
 
 
 def _refuse(entries: Iterable[Entry[G]]) -> None:

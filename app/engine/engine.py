@@ -9,7 +9,9 @@ from itertools import chain
 from typing import Any, TypeVar
 
 from app.engine.batcher import Batcher
+from app.engine.batches import Flow
 from app.engine.heavy import Hall
+from app.engine.locating import locating
 from app.engine.rounds import THREADS, in_rounds, run_rows, together
 from app.engine.runner import Group, Lane, Runner
 from app.errors import TaskNotSupported
@@ -59,14 +61,16 @@ class Engine:
         self._idle = asyncio.Event()
         self._idle.set()
 
-    async def submit(self, task: Task, items: Sequence[Any]) -> list[Any]:
+    async def submit(self, task: Task, items: Sequence[Any], flow: Flow | None = None) -> list[Any]:
         """One result an item, in order.
+
+        flow: what takes turns with all others; unset, these items by themselves.
 
         All items are admitted, or none (Busy). The first error, or the cancellation of the caller,
         drops those that have not started. Raises TaskNotSupported, what the task's `prepare` raises
         for an item, and NotReady when the server stops.
         """
-        return await self._answer(self.require(task), items, self._batcher.admit(len(items)))
+        return await self._answer(self.require(task), items, self._batcher.admit(len(items)), flow)
 
     def require(self, task: Task) -> Lane:
         """The task's lane. Raises TaskNotSupported, for who wants to know before it reads a request's items."""
@@ -90,6 +94,7 @@ class Engine:
         await self._idle.wait()
 
     async def _answer(
+<<<<<<< HEAD
         self, lane: Lane, items: Sequence[Any], futures: Sequence[Future[Any]], *, trusted: bool = False
     ) -> list[Any]:
         self._active += 1
@@ -97,13 +102,23 @@ class Engine:
         try:
             if lane.heavy and not trusted:
                 return await self._hall.answer(lane, items, futures)
+=======
+        self, lane: Lane, items: Sequence[Any], futures: Sequence[Future[Any]], flow: Flow | None = None
+    ) -> list[Any]:
+        flow = flow or Flow()
+        self._active += 1
+        self._idle.clear()
+        try:
+            if lane.heavy:
+                return await self._hall.answer(lane, items, futures, flow)
+>>>>>>> engine
             quick = len(items) <= _QUICK and all(map(lane.is_quick, items))
             each = self._here if quick else self._spread
             prepared = await each(lane.handler.prepare, items)
             rows = [row for row in prepared if isinstance(row, Prepared)]
             if len(rows) < len(prepared):
-                return await in_rounds(lane, prepared, futures, self._batcher, self._executor)
-            raws = await run_rows(lane, rows, futures, self._batcher)
+                return await in_rounds(lane, prepared, futures, self._batcher, self._executor, flow)
+            raws = await run_rows(lane, rows, futures, self._batcher, flow)
             return await each(lambda pair: lane.handler.finish(*pair), list(zip(rows, raws, strict=True)))
         finally:
             for future in futures:
@@ -114,7 +129,7 @@ class Engine:
 
     async def _here(self, function: Callable[[T], R], items: Sequence[T]) -> list[R]:
         """On the event loop, what takes it less time than a hop to a thread and back."""
-        return [function(item) for item in items]
+        return list(map(locating(function, len(items)), enumerate(items)))
 
     async def _spread(self, function: Callable[[T], R], items: Sequence[T]) -> list[R]:
         """`function` of every item on the executor's threads, chunk after chunk on a few of them.
@@ -124,12 +139,13 @@ class Engine:
         results: list[list[R]] = [[]] * math.ceil(len(items) / _CHUNK)
         chunks = iter(range(len(results)))
         over = threading.Event()
+        pairs, located = list(enumerate(items)), locating(function, len(items))
 
         async def work() -> None:
             run = asyncio.get_running_loop().run_in_executor
             for chunk in chunks:
-                part = items[chunk * _CHUNK : (chunk + 1) * _CHUNK]
-                results[chunk] = await run(self._executor, _each, function, part, over)
+                part = pairs[chunk * _CHUNK : (chunk + 1) * _CHUNK]
+                results[chunk] = await run(self._executor, _each, located, part, over)
 
         try:
             await together(work() for _ in range(min(THREADS, len(results))))

@@ -12,6 +12,8 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 from app.engine.batcher import Batcher
+from app.engine.batches import Flow
+from app.engine.locating import of_item
 from app.engine.rounds import ITEMS, THREADS, room_in, run_rows, together
 from app.engine.runner import Group, Lane
 from app.objectives.base import Heavy
@@ -35,7 +37,7 @@ class Hall:
         self._room = room_in(batcher)
         self._turn = asyncio.Lock()  # who waits for much room is not overtaken for ever by who needs little
 
-    async def answer(self, lane: Lane, items: Sequence[Any], permits: Sequence[Future[Any]]) -> list[Any]:
+    async def answer(self, lane: Lane, items: Sequence[Any], permits: Sequence[Future[Any]], flow: Flow) -> list[Any]:
         """The answer of each item, in order. The first error, or the caller's leave, ends the others."""
         own = asyncio.Semaphore(THREADS)
         answers: list[Any] = [None] * len(items)
@@ -43,12 +45,13 @@ class Hall:
 
         async def work() -> None:
             for index, item in waiting:
-                answers[index] = await self._answer(lane, item, permits[index], own)
+                with of_item(index, len(items)):
+                    answers[index] = await self._answer(lane, item, permits[index], own, flow)
 
         await together(work() for _ in range(min(ITEMS, len(items))))
         return answers
 
-    async def _answer(self, lane: Lane, item: Any, permit: Future[Any], own: asyncio.Semaphore) -> Any:
+    async def _answer(self, lane: Lane, item: Any, permit: Future[Any], own: asyncio.Semaphore, flow: Flow) -> Any:
         run = asyncio.get_running_loop().run_in_executor
         handler = lane.handler
         assert isinstance(handler, Heavy)
@@ -58,7 +61,7 @@ class Hall:
                 prepared = await run(self._executor, handler.prepare_decoded, item, decoded)
                 async with self._turn:
                     await held.enter_async_context(self._room.taken(prepared.cost))
-            (raw,) = await run_rows(lane, [prepared], [permit], self._batcher)
+            (raw,) = await run_rows(lane, [prepared], [permit], self._batcher, flow)
             return await run(self._executor, lane.handler.finish, prepared, raw)
 
     async def _decoded(self, decode: Callable[[], Any]) -> Any:

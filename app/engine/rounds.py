@@ -12,7 +12,9 @@ from concurrent.futures import Executor, Future
 from contextlib import asynccontextmanager
 from typing import Any
 
-from app.engine.batcher import Batcher, Entry
+from app.engine.batcher import Batcher
+from app.engine.batches import Entry, Flow
+from app.engine.locating import of_item
 from app.engine.runner import Group, Lane
 from app.objectives.base import Prepared, Rounds, TaskHandler
 
@@ -26,11 +28,11 @@ def room_in(batcher: Batcher[Group]) -> "Room":
 
 
 async def run_rows(
-    lane: Lane, rows: Sequence[Prepared], futures: Sequence[Future[Any]], batcher: Batcher[Group]
+    lane: Lane, rows: Sequence[Prepared], futures: Sequence[Future[Any]], batcher: Batcher[Group], flow: Flow
 ) -> list[Any]:
     """The raw result of each row, by its future. The first error is raised; who leaves cancels the futures."""
     lined_up = zip(rows, futures, strict=True)
-    batcher.put([Entry(row, _cost(row), Group(lane, row.key), future, row.padded) for row, future in lined_up])
+    batcher.put([Entry(row, _cost(row), Group(lane, row.key), future, row.padded) for row, future in lined_up], flow)
     await _settled(futures)
     return [future.result() for future in futures]
 
@@ -41,6 +43,7 @@ async def in_rounds(
     permits: Sequence[Future[Any]],
     batcher: Batcher[Group],
     executor: Executor,
+    flow: Flow,
 ) -> list[Any]:
     """The answer of each item, in order. A permit ends with its item."""
     room = room_in(batcher)
@@ -52,7 +55,7 @@ async def in_rounds(
         async with room.taken(sum(map(_cost, rows))):
             futures: list[Future[Any]] = [Future() for _ in rows]
             try:
-                return await run_rows(lane, rows, futures, batcher)
+                return await run_rows(lane, rows, futures, batcher, flow)
             finally:
                 for future in futures:
                     future.cancel()
@@ -71,7 +74,8 @@ async def in_rounds(
     async def work() -> None:
         for index, item in waiting:
             rounds = _only_round(lane.handler, item) if isinstance(item, Prepared) else item
-            answers[index] = await answer(rounds)
+            with of_item(index, len(items)):
+                answers[index] = await answer(rounds)
             permits[index].cancel()
 
     await together(work() for _ in range(min(ITEMS, len(items))))

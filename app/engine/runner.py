@@ -22,7 +22,8 @@ from typing import Any
 import torch
 
 from app.devices import free_memory, is_out_of_memory, serving_forwards
-from app.engine.batcher import Batch, Batcher, Entry
+from app.engine.batcher import Batcher
+from app.engine.batches import Batch, Entry
 from app.engine.observer import EngineObserver
 from app.engine.widths import Widths
 from app.errors import AppError, NotReady, TooLarge

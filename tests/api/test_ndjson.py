@@ -12,6 +12,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from app.api.ndjson import LineWork, _Answers
+from app.engine.batches import Flow
 from app.errors import Busy
 from app.settings import Settings
 from app.types import Task
@@ -256,7 +257,7 @@ class Pool:
     async def get(self, model: str) -> "Pool":
         return self
 
-    async def submit(self, task: Task, items: list[Any]) -> list[Any]:
+    async def submit(self, task: Task, items: list[Any], flow: Flow) -> list[Any]:
         if self.busy:
             self.busy -= 1
             raise Busy("later", retry_after=0)

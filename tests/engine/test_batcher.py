@@ -1,3 +1,4 @@
+import math
 import random
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -5,16 +6,19 @@ from typing import Any
 
 import pytest
 
-from app.engine.batcher import Batch, Batcher, Entry, fill
+from app.engine.batcher import Batcher
+from app.engine.batches import Batch, Entry, Flow, fill
 from app.errors import Busy, NotReady, TooLarge
 from tests.fakes.clock import Clock
 
 PATIENCE = 20.0  # seconds
 
 
-def put(batcher: Batcher[str], *costs: int, group: str = "g") -> list[Future[Any]]:
+def put(
+    batcher: Batcher[str], *costs: int, group: str = "g", flow: Flow | None = None, padded: bool = True
+) -> list[Future[Any]]:
     futures = batcher.admit(len(costs))
-    batcher.put([Entry(cost, cost, group, future) for cost, future in zip(costs, futures, strict=True)])
+    batcher.put([Entry(cost, cost, group, future, padded) for cost, future in zip(costs, futures, strict=True)], flow)
     return futures
 
 
@@ -95,13 +99,13 @@ def test_groups_never_mix_and_the_oldest_entry_goes_first():
 def test_every_batch_keeps_the_rules(seed: int):
     rng = random.Random(seed)
     budget = rng.randint(1, 200)
-    batcher = Batcher[str](budget, 10_000)
+    batcher, flow = Batcher[str](budget, 10_000), Flow()
     waiting: list[tuple[int, str, Future[Any]]] = []  # oldest first
     for _ in range(200):
         if rng.random() < 0.6:
             group = rng.choice("abc")
             sizes = [rng.randint(1, 60) for _ in range(rng.randint(1, 8))]
-            waiting += [(c, group, f) for c, f in zip(sizes, put(batcher, *sizes, group=group), strict=True)]
+            waiting += [(c, group, f) for c, f in zip(sizes, put(batcher, *sizes, group=group, flow=flow), strict=True)]
         elif waiting and rng.random() < 0.3:
             waiting.pop(rng.randrange(len(waiting)))[2].cancel()
         elif waiting:
@@ -158,9 +162,10 @@ def test_permits_return_however_an_input_ends():
     assert batcher.in_use == 0
 
 
-def test_retry_after_follows_recent_throughput():
+@pytest.mark.parametrize(("chance", "longer"), [(0.0, 1.0), (0.5, 1.25)])
+def test_retry_after_is_what_waits_by_the_recent_rate(chance: float, longer: float):
     clock = Clock()
-    batcher = Batcher[str](100, 4, clock=clock)
+    batcher = Batcher[str](100, 4, clock=clock, chance=lambda: chance)
 
     def retry_after(count: int) -> int:
         with pytest.raises(Busy) as busy:
@@ -168,16 +173,88 @@ def test_retry_after_follows_recent_throughput():
         return busy.value.retry_after
 
     first = batcher.admit(4)
-    assert retry_after(4) == 1  # nothing is known yet
+    assert retry_after(4) == math.ceil(longer)  # nothing is known yet
     for future in first[:2]:
         clock.now += 3  # one input every three seconds
         future.cancel()
     batcher.admit(2)
     clock.now += 3
-    assert retry_after(1) == 3
-    assert retry_after(4) == 12
+    assert retry_after(1) == retry_after(4) == 12 * longer
     clock.now += 100
-    assert retry_after(4) == 1  # too long ago to tell
+    assert retry_after(4) == math.ceil(longer)  # too long ago to tell
+
+
+def test_a_full_queue_is_told_before_anything_is_asked_for():
+    batcher = Batcher[str](100, 2)
+    (held, _) = batcher.admit(2)
+    assert isinstance(batcher.refusal(0), Busy)
+    held.cancel()
+    assert batcher.refusal(1) is None
+    assert isinstance(batcher.refusal(2), Busy)
+
+
+# Turns
+
+
+def test_who_comes_goes_before_the_rest_of_a_long_request():
+    batcher = Batcher[str](1000, 1000)
+    put(batcher, *[250] * 20, padded=False)
+    assert costs(take(batcher)) == [250] * 4
+    put(batcher, 7, padded=False)
+    assert costs(take(batcher)) == [7]  # alone: the others' turn comes far later
+    assert costs(take(batcher)) == [250, 250]
+
+
+def test_small_requests_share_a_batch():
+    batcher = Batcher[str](100, 1000)
+    for cost in (7, 8, 9):
+        put(batcher, cost)
+    assert costs(take(batcher)) == [7, 8, 9]
+
+
+def test_a_flow_fills_no_long_batches_beside_another_one():
+    clock = Clock()
+    batcher = Batcher[str](4096, 1000, clock=clock)
+    bulk = Flow()
+    put(batcher, *[256] * 64, flow=bulk, padded=False)
+    assert take(batcher).tokens == 4096  # alone
+    (one,) = put(batcher, 10, padded=False)
+    batch = take(batcher)
+    assert costs(batch) == [10]
+    finish(batch)
+    assert one.done()
+    assert take(batcher).tokens == 512
+    clock.now += 1
+    assert take(batcher).tokens == 512  # others are likely to come soon
+    clock.now += 2
+    assert take(batcher).tokens == 4096
+
+
+def test_requests_one_after_another_are_alone():
+    batcher = Batcher[str](4096, 1000)
+    for _ in range(3):
+        put(batcher, *[256] * 16, padded=False)
+        batch = take(batcher)
+        assert batch.tokens == 4096
+        finish(batch)
+
+
+def test_a_long_request_is_not_starved_by_those_that_come():
+    batcher = Batcher[str](500, 1000)
+    bulk, others = put(batcher, *[500] * 4, padded=False), 0
+    while not all(future.done() for future in bulk):
+        put(batcher, 100, padded=False)
+        others += 1
+        finish(take(batcher))
+    assert others <= 25  # 2,000 tokens each, and a few
+
+
+def test_parts_of_one_flow_share_its_turns():
+    batcher, stream = Batcher[str](500, 1000), Flow()
+    for _ in range(4):
+        put(batcher, 500, flow=stream)
+    put(batcher, 300)
+    assert [costs(take(batcher)) for _ in range(2)] == [[500], [300]]
 
 
 # Leaving and closing

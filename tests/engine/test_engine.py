@@ -112,8 +112,8 @@ def test_a_caller_who_leaves_is_dropped(engine: Engine, runner: Runner, fake: Fa
         queued = asyncio.Event()
         put = runner.batcher.put
 
-        def put_and_tell(entries: Any) -> None:
-            put(entries)
+        def put_and_tell(*entries: Any) -> None:
+            put(*entries)
             queued.set()
 
         runner.batcher.put = put_and_tell

@@ -94,9 +94,9 @@ def test_a_request_keeps_two_batches_in_the_queue_and_others_come_between(
     most = 0
     put = runner.batcher.put
 
-    def watched(entries: Any) -> None:
+    def watched(*entries: Any) -> None:
         nonlocal most
-        put(entries)
+        put(*entries)
         most = max(most, runner.batcher.waiting)
 
     runner.batcher.put = watched

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from app import devices
-from app.engine.batcher import Entry
+from app.engine.batches import Entry
 from app.engine.runner import Group, Lane, Runner
 from app.errors import AppError, InvalidData, NotReady, TooLarge
 from app.types import Task

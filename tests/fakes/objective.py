@@ -5,7 +5,7 @@ import re
 import threading
 import zlib
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -70,11 +70,9 @@ class FakeObjective:
     def save(self, folder: Path, dtype: torch.dtype) -> None:
         raise AssertionError("a fake is not saved")
 
-    def tokenize(self, text: str, add_special_tokens: bool = True) -> list[TokenInfo]:
-        return [
-            TokenInfo(id=token_id(word.group()), text=word.group(), special=False, start=word.start(), stop=word.end())
-            for word in words(text)
-        ]
+    def tokenize(self, text: str, add_special_tokens: bool = True) -> Iterator[TokenInfo]:
+        for word in words(text):
+            yield TokenInfo(token_id(word.group()), word.group(), special=False, start=word.start(), stop=word.end())
 
 
 class Handler:

@@ -1,13 +1,15 @@
 """POST /v1/embeddings: OpenAI's route, with Cloze's own options beside it."""
 
 import base64
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Annotated, Any
 
 import numpy as np
 import orjson
 from fastapi import APIRouter, Body, Request, Response
 
+from app.api.answer_size import NUMBER, fragment, written
 from app.api.deps import Services, ServicesDep
 from app.api.disconnect import while_connected
 from app.api.media_inputs import fetched
@@ -77,17 +79,22 @@ async def embeddings(
         for each in inputs
     ]
     results: list[EmbedResult] = await while_connected(request, engine.submit(Task.EMBED, items))
-    encode = _base64 if body.encoding_format == "base64" else np.ascontiguousarray
+    size = NUMBER * sum(result.vector.size for result in results)
+    content = await written(partial(_answer, engine.entry.id, body, results), size)
+    return Response(content, media_type="application/json")
+
+
+def _answer(model: str, body: EmbeddingsRequest, results: Sequence[EmbedResult]) -> bytes:
+    encode = _base64 if body.encoding_format == "base64" else _written
     answer = {
         "object": "list",
         "data": [
             entry for index, result in enumerate(results) for entry in _entries(index, result, body.output, encode)
         ],
-        "model": engine.entry.id,
+        "model": model,
         "usage": usage(sum(result.tokens for result in results)).model_dump(),
     }
-    # Written straight from the arrays: half a million numbers as Python objects would take longer than the model.
-    return Response(orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY), media_type="application/json")
+    return orjson.dumps(answer)
 
 
 def _entries(index: int, result: EmbedResult, output: str, encode: Callable[[np.ndarray], Any]) -> list[dict[str, Any]]:
@@ -100,6 +107,11 @@ def _entries(index: int, result: EmbedResult, output: str, encode: Callable[[np.
         entry | {"window": window, "embedding": encode(vector)} | span
         for window, (vector, span) in enumerate(zip(result.vector, spans, strict=True))
     ]
+
+
+def _written(vector: np.ndarray) -> orjson.Fragment:
+    """Written straight from the array: half a million numbers as Python objects would take longer than the model."""
+    return fragment(np.ascontiguousarray(vector))
 
 
 def _base64(vector: np.ndarray) -> str:

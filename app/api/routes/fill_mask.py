@@ -4,29 +4,22 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Annotated, Any
 
+import orjson
 from fastapi import APIRouter, Body, Request, Response
 
-from app.api.answer_size import MAX_FILL_MASK_LINE, check_fill_mask, written
+from app.api.answer_size import MAX_FILL_MASK_LINE, check_fill_mask, fragment, written
 from app.api.deps import Services, ServicesDep
 from app.api.disconnect import while_connected
 from app.api.ndjson import LineWork, also_ndjson, answer_lines, options
 from app.api.openapi import errors, ndjson_body
 from app.api.schemas.common import usage
-from app.api.schemas.fill_mask import (
-    EXAMPLES,
-    CandidateObject,
-    FilledObject,
-    FillMaskOptions,
-    FillMaskRequest,
-    FillMaskResponse,
-    MaskObject,
-    SequenceObject,
-    TokenObject,
-)
+from app.api.schemas.fill_mask import EXAMPLES, FillMaskOptions, FillMaskRequest, FillMaskResponse
 from app.engine.engine import Engine
 from app.errors import InvalidValue
 from app.objectives.text.items import FillMaskItem, FillMaskResult
 from app.types import Task
+
+_FEW = 10  # candidates of a mask that are written in far less than a millisecond
 
 
 async def _stream(request: Request) -> Response:
@@ -50,10 +43,10 @@ async def _stream(request: Request) -> Response:
         return made
 
     def fields(result: FillMaskResult) -> dict[str, Any]:
-        filled = FilledObject(index=0, masks=_masks(result), sequences=_sequences(result))
-        return filled.model_dump(exclude={"index"}, exclude_none=True) | {"usage": usage(result.tokens).model_dump()}
+        return _filled(result) | {"usage": usage(result.tokens).model_dump()}
 
-    return await answer_lines(request, services, asked.model, LineWork(Task.FILL_MASK, item, fields))
+    work = LineWork(Task.FILL_MASK, item, fields, large=asked.top_k > _FEW)
+    return await answer_lines(request, services, asked.model, work)
 
 
 router = APIRouter(route_class=also_ndjson(_stream), tags=["Inference"])
@@ -89,51 +82,40 @@ async def fill_mask(
         for text in body.input
     ]
     size = check_fill_mask(_mask_token(engine), items)
-    results: list[FillMaskResult] = await while_connected(request, engine.submit(Task.FILL_MASK, items))
-    content = await written(partial(_answer, engine.entry.id, results), size)
-    return Response(content, media_type="application/json")
+
+    async def work() -> bytes:
+        async with services.answers.taken(size):
+            results = await engine.submit(Task.FILL_MASK, items)
+            return await written(partial(_answer, engine.entry.id, results), size)
+
+    return Response(await while_connected(request, work()), media_type="application/json")
 
 
 def _answer(model: str, results: Sequence[FillMaskResult]) -> bytes:
-    answer = FillMaskResponse(
-        model=model,
-        data=[
-            FilledObject(index=index, masks=_masks(result), sequences=_sequences(result))
-            for index, result in enumerate(results)
-        ],
-        usage=usage(sum(result.tokens for result in results)),
-    )
-    return answer.model_dump_json(exclude_none=True).encode()
+    answer = {
+        "object": "fill_mask",
+        "model": model,
+        "data": [{"index": index} | _filled(result) for index, result in enumerate(results)],
+        "usage": usage(sum(result.tokens for result in results)).model_dump(),
+    }
+    return orjson.dumps(answer)
+
+
+def _filled(result: FillMaskResult) -> dict[str, Any]:
+    """A result as FilledObject describes it; orjson writes dataclasses as objects of their fields."""
+    filled: dict[str, Any] = {"masks": list(map(fragment, result.masks))}
+    if result.sequences is not None:
+        filled["sequences"] = [
+            {
+                "sequence": each.sequence,
+                "log_prob": each.log_prob,
+                "tokens": [{"token": token, "token_str": text} for token, text in each.tokens],
+            }
+            for each in result.sequences
+        ]
+    return filled
 
 
 def _mask_token(engine: Engine) -> str | None:
     """None where the model has none, which its answer will say."""
     return getattr(engine.objective, "mask_token", None)
-
-
-def _masks(result: FillMaskResult) -> list[MaskObject]:
-    return [
-        MaskObject(
-            position=mask.position,
-            start=mask.start,
-            end=mask.end,
-            candidates=[
-                CandidateObject(score=c.score, token=c.token, token_str=c.token_str, sequence=c.sequence)
-                for c in mask.candidates
-            ],
-        )
-        for mask in result.masks
-    ]
-
-
-def _sequences(result: FillMaskResult) -> list[SequenceObject] | None:
-    if result.sequences is None:
-        return None
-    return [
-        SequenceObject(
-            sequence=each.sequence,
-            log_prob=each.log_prob,
-            tokens=[TokenObject(token=token, token_str=text) for token, text in each.tokens],
-        )
-        for each in result.sequences
-    ]

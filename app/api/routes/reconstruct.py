@@ -8,7 +8,7 @@ import orjson
 from fastapi import APIRouter, Request, Response
 from pydantic import ValidationError
 
-from app.api.body import parse_json
+from app.api.body import read_json
 from app.api.deps import ServicesDep
 from app.api.disconnect import while_connected
 from app.api.errors import describe
@@ -85,7 +85,7 @@ async def _read(request: Request, services: ServicesDep) -> tuple[bytes, MaskFie
         return content, _validated(MaskForm, fields)
     if media_type != JSON:
         raise BadRequest(f"the Content-Type must be multipart/form-data or {JSON}; it is {media_type or 'missing'!r}")
-    body = _validated(ReconstructRequest, parse_json(await request.body()))
+    body = _validated(ReconstructRequest, await read_json(await request.body()))
     [content] = await fetched(services, [body.content], request)
     return content, body
 

@@ -1,20 +1,28 @@
 """POST /v1/score: how probable a model finds each token of a text, and so the text."""
 
+from collections.abc import Sequence
+from functools import partial
 from typing import Annotated, Any
 
 import orjson
 from fastapi import APIRouter, Body, Request, Response
 
-from app.api.body import StrictJsonRoute
+from app.api.answer_size import fragment, written
 from app.api.deps import ServicesDep
 from app.api.disconnect import while_connected
+<<<<<<< HEAD
 from app.api.openapi import errors
+=======
+from app.api.inference_route import InferenceRoute
+>>>>>>> engine
 from app.api.schemas.common import usage
 from app.api.schemas.score import EXAMPLES, ScoreRequest, ScoreResponse
 from app.objectives.text.items import ScoreItem, ScoreResult
 from app.types import Task
 
-router = APIRouter(route_class=StrictJsonRoute, tags=["Inference"])
+router = APIRouter(route_class=InferenceRoute, tags=["Inference"])
+
+_TOKEN, _CANDIDATE = 150, 70  # characters of an answer that a token takes, and one of its candidates
 
 
 @router.post("/v1/score", response_model=ScoreResponse, responses=errors(404))
@@ -35,13 +43,19 @@ async def score(
         for text in body.input
     ]
     results: list[ScoreResult] = await while_connected(request, engine.submit(Task.SCORE, items))
+    size = sum(len(result.scored) for result in results) * (_TOKEN + _CANDIDATE * body.top_k)
+    content = await written(partial(_answer, engine.entry.id, results), size)
+    return Response(content, media_type="application/json")
+
+
+def _answer(model: str, results: Sequence[ScoreResult]) -> bytes:
     answer = {
         "object": "score",
-        "model": engine.entry.id,
+        "model": model,
         "data": [_scored(index, result) for index, result in enumerate(results)],
         "usage": usage(sum(result.tokens for result in results)).model_dump(),
     }
-    return Response(orjson.dumps(answer), media_type="application/json")
+    return orjson.dumps(answer)
 
 
 def _scored(index: int, result: ScoreResult) -> dict[str, Any]:
@@ -49,5 +63,5 @@ def _scored(index: int, result: ScoreResult) -> dict[str, Any]:
         "index": index,
         "log_likelihood": result.log_likelihood,
         "pseudo_perplexity": result.pseudo_perplexity,
-        "tokens": result.scored,  # orjson writes dataclasses as objects of their fields
+        "tokens": fragment(result.scored),  # orjson writes dataclasses as objects of their fields
     }

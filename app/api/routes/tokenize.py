@@ -1,24 +1,37 @@
 """POST /v1/tokenize: a text as the model reads it."""
 
 import asyncio
-from typing import Annotated
+import threading
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import islice
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Response
+import orjson
+from fastapi import APIRouter, Body, Request, Response
 
 from app.api.answer_size import check_tokenize
-from app.api.body import StrictJsonRoute
 from app.api.deps import ServicesDep
+<<<<<<< HEAD
 from app.api.openapi import errors
+=======
+from app.api.disconnect import while_connected
+from app.api.inference_route import InferenceRoute
+>>>>>>> engine
 from app.api.schemas.common import usage
-from app.api.schemas.tokenize import EXAMPLES, TokenizedObject, TokenizeRequest, TokenizeResponse, TokenObject
+from app.api.schemas.tokenize import EXAMPLES, TokenizeRequest, TokenizeResponse
+from app.engine.locating import of_item
 from app.errors import TaskNotSupported
+from app.objectives.text.items import TokenInfo
 
-router = APIRouter(route_class=StrictJsonRoute, tags=["Inference"])
+router = APIRouter(route_class=InferenceRoute, tags=["Inference"])
+
+_PART = 10_000  # tokens that are held and written at once
 
 
 @router.post("/v1/tokenize", response_model=TokenizeResponse, responses=errors(404))
 async def tokenize(
-    body: Annotated[TokenizeRequest, Body(openapi_examples=EXAMPLES)], services: ServicesDep
+    body: Annotated[TokenizeRequest, Body(openapi_examples=EXAMPLES)], request: Request, services: ServicesDep
 ) -> Response:
     """Token ids and strings with character offsets."""
     services.check_inputs(len(body.input))
@@ -27,7 +40,10 @@ async def tokenize(
     split = getattr(engine.objective, "tokenize", None)
     if split is None:
         raise TaskNotSupported(f"{engine.entry.id} reads no text", param="model")
+    over = threading.Event()
+    answer = partial(_answer, engine.entry.id, partial(split, add_special_tokens=body.add_special_tokens), body, over)
 
+<<<<<<< HEAD
     def answer() -> bytes:
         data = [
             TokenizedObject(
@@ -41,6 +57,33 @@ async def tokenize(
         ]
         tokens = usage(sum(len(tokenized.tokens) for tokenized in data))
         return TokenizeResponse(model=engine.entry.id, data=data, usage=tokens).model_dump_json().encode()
+=======
+    async def work() -> bytes:
+        async with services.tokenizing.taken():
+            # On a thread: the event loop would stand still for seconds while it writes a million tokens.
+            return await asyncio.to_thread(answer)
+>>>>>>> engine
 
-    # A model would be written on the event loop, which a million tokens hold for seconds.
-    return Response(await asyncio.to_thread(answer), media_type="application/json")
+    try:
+        return Response(await while_connected(request, work()), media_type="application/json")
+    finally:
+        over.set()  # threads cannot be cancelled
+
+
+def _answer(
+    model: str, split: Callable[[str], Iterator[TokenInfo]], body: TokenizeRequest, over: threading.Event
+) -> bytes:
+    """Stops once `over` is set: nobody reads the answer then."""
+    data: list[dict[str, Any]] = []
+    count = 0
+    for index, text in enumerate(body.input):
+        parts = []
+        with of_item(index, len(body.input)):
+            tokens = split(text)
+            while part := [] if over.is_set() else list(islice(tokens, _PART)):
+                count += len(part)
+                # No other thread runs while orjson writes. It writes dataclasses as objects of their fields.
+                parts.append(orjson.dumps(part)[1:-1])
+        data.append({"index": index, "tokens": orjson.Fragment(b"[" + b",".join(parts) + b"]")})
+    answer = {"object": "list", "model": model, "data": data, "usage": usage(count).model_dump()}
+    return orjson.dumps(answer)

@@ -59,15 +59,20 @@ class Embed:
             )
         if item.output == "windows":
             raise InvalidValue("a text has no windows; they are of media", param="output")
-        content = self._content(item.input)
+        content = self._content(item)
         ids, _ = self._encoder.fit(content, self._max_length, truncate=item.truncate, side=item.truncation_side)
         pooling = None if item.output == "tokens" else item.pooling or self._pooling
         return Prepared(EmbedFeatures(ids, pooling), cost=len(ids), key=Task.EMBED, info=item, padded=pads(self._model))
 
-    def _content(self, given: str | tuple[int, ...] | bytes) -> list[int]:
+    def _content(self, item: EmbedItem) -> list[int]:
+        given = item.input
         if isinstance(given, bytes):
             raise InvalidValue("this model embeds text, and the input is a file", param="input")
-        content = self._encoder.content_ids(given) if isinstance(given, str) else self._encoder.strip(given)
+        if isinstance(given, str):
+            text, _ = self._encoder.shorten(given, self._max_length, truncate=item.truncate, side=item.truncation_side)
+            content = self._encoder.content_ids(text)
+        else:
+            content = self._encoder.strip(given)
         if not content and not isinstance(given, str):
             raise EmptyInput("the input holds no token ids", param="input")
         wrong = next((i for i in content if not 0 <= i < self._vocabulary), None)

@@ -2,7 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+<<<<<<< HEAD
 from itertools import chain
+=======
+from functools import partial
+from itertools import islice
+>>>>>>> engine
 
 import numpy as np
 import torch
@@ -10,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from app.errors import AppError, InvalidValue, NoMask, TooManyMasks
+from app.errors import AppError, EmptyInput, InvalidValue, NoMask, TooManyMasks
 from app.objectives.base import Prepared, Rounds
 from app.objectives.text.encoding import QUICK_CHARACTERS, TextEncoder
 from app.objectives.text.hidden import rows_before_head, vocabulary_size
@@ -84,10 +89,17 @@ class FillMask:
 
     def _row(self, item: FillMaskItem) -> Prepared:
         targets = self._pieces.target_ids(item.targets)
+<<<<<<< HEAD
         spans = [found.span() for found in self._encoder.mask_pattern.finditer(item.text)]
         content = self._encoder.content_ids(self._encoder.mask_pattern.sub(lambda _: self._mask_token, item.text))
         masks = self._masks(content, spans, item.max_masks)
         if max(chain(content, *targets)) >= self._vocabulary:  # a tokenizer may know more than its model
+=======
+        text, spans = self._shortened(item)
+        content = self._encoder.content_ids(self._encoder.mask_pattern.sub(lambda _: self._mask_token, text))
+        masks = self._masks(content, len(spans))
+        if max([*content, *targets]) >= self._vocabulary:  # a tokenizer may know more than its model
+>>>>>>> engine
             raise InvalidValue(f"a token of the input or the targets is beyond the model's {self._vocabulary}")
         ids, shift = self._encoder.fit(
             content, self._max_length, truncate=item.truncate, side=item.truncation_side, keep=masks
@@ -95,6 +107,25 @@ class FillMask:
         top_k = min(max(item.top_k, item.num_sequences), self._vocabulary)
         features = FillMaskFeatures(ids, [m + shift for m in masks], top_k, targets)
         return self._costed(features, _Given(item.text, spans, item.top_k))
+
+    def _shortened(self, item: FillMaskItem) -> tuple[str, list[tuple[int, int]]]:
+        """What is tokenized of the item's text, and where its masks are in the whole text."""
+        if not item.text.strip():
+            raise EmptyInput("the input is empty", param="input")
+        cut = partial(
+            self._encoder.shorten, item.text, self._max_length, truncate=item.truncate, side=item.truncation_side
+        )
+        if not item.truncate:
+            cut()  # refuses a text that is too long before it is searched for masks
+        found = self._encoder.mask_spans(item.text)
+        spans = list(islice(found, item.max_masks + 1))
+        if not spans:
+            own = "" if self._mask_token == MASK_ALIAS else f" or {self._mask_token}"
+            raise NoMask(f"the input holds no mask: write {MASK_ALIAS}{own} where a word is missing", param="input")
+        if len(spans) > item.max_masks:
+            count = len(spans) + sum(1 for _ in found)
+            raise TooManyMasks(f"the input holds {count} masks and at most {item.max_masks} are allowed", param="input")
+        return cut(keep=(spans[0][0], spans[-1][1]))[0], spans
 
     def _costed(self, features: FillMaskFeatures, given: _Given | None = None) -> Prepared:
         cost = max(len(features.ids), len(features.positions) * self._vocabulary // VOCABULARY_PER_TOKEN)
@@ -116,22 +147,18 @@ class FillMask:
 
     def _sequence(self, row: Prepared, found: Filling) -> FilledSequence:
         tokens = [found.ids[position] for position in row.features.positions]
-        text = row.info.text
-        for index, token in reversed(list(enumerate(tokens))):  # from the end, so that the rest keep their numbers
-            text = self._pieces.filled(text, index, token)
+        given: _Given = row.info
+        text = given.text
+        for token, (start, end) in reversed(list(zip(tokens, given.spans, strict=True))):  # earlier spans stay valid
+            text = self._pieces.filled(text[:start], text[end:], token)
         return FilledSequence(text, found.log_prob, [(token, self._pieces.decoded(token)) for token in tokens])
 
-    def _masks(self, content: list[int], spans: list[tuple[int, int]], most: int) -> list[int]:
-        """Indices of the masks in `content`, one for each of `spans`."""
-        if not spans:
-            own = "" if self._mask_token == MASK_ALIAS else f" or {self._mask_token}"
-            raise NoMask(f"the input holds no mask: write {MASK_ALIAS}{own} where a word is missing", param="input")
-        if len(spans) > most:
-            raise TooManyMasks(f"the input holds {len(spans)} masks and at most {most} are allowed", param="input")
+    def _masks(self, content: list[int], count: int) -> list[int]:
+        """Indices of the `count` masks in `content`."""
         masks = [i for i, token in enumerate(content) if token == self._mask_id]
-        if len(masks) != len(spans):
+        if len(masks) != count:
             raise InvalidValue(
-                f"the input holds {len(spans)} masks but the tokenizer sees {len(masks)}; put spaces around them",
+                f"the input holds {count} masks but the tokenizer sees {len(masks)}; put spaces around them",
                 param="input",
             )
         return masks
@@ -168,17 +195,28 @@ class FillMask:
             raise AppError("the model computed numbers that are not finite for this input")
         features: FillMaskFeatures = prepared.features
         masks = [
-            MaskPrediction(
-                position,
-                *given.spans[i],
-                [
-                    Candidate(score, token, self._pieces.decoded(token), self._pieces.filled(given.text, i, token))
-                    for score, token in zip(scores[i].tolist(), tokens[i].tolist(), strict=False)
-                ],
-            )
+            MaskPrediction(position, *given.spans[i], self._candidates(given, i, scores[i], tokens[i]))
             for i, position in enumerate(features.positions)
         ]
         return FillMaskResult(masks, tokens=len(features.ids))
+
+    def _candidates(
+        self, given: _Given, index: int, scores: NDArray[np.float32], tokens: NDArray[np.int64]
+    ) -> list[Candidate]:
+        """Of the mask number `index`; other masks are written as the model writes them."""
+        (start, end), before, after = given.spans[index], given.spans[:index], given.spans[index + 1 :]
+        left = _replaced(given.text, 0, start, before, self._mask_token)
+        right = _replaced(given.text, end, len(given.text), after, self._mask_token)
+        return [
+            Candidate(score, token, self._pieces.decoded(token), self._pieces.filled(left, right, token))
+            for score, token in zip(scores.tolist(), tokens.tolist(), strict=False)
+        ]
+
+
+def _replaced(text: str, start: int, end: int, spans: Sequence[tuple[int, int]], mask: str) -> str:
+    """`text[start:end]` with `mask` in place of each of the spans within."""
+    starts, ends = [start, *(span[1] for span in spans)], [*(span[0] for span in spans), end]
+    return mask.join(text[a:b] for a, b in zip(starts, ends, strict=True))
 
 
 def _among(scores: Tensor, item: FillMaskFeatures) -> Raw:

@@ -1,6 +1,7 @@
 """A text model with its tokenizer and what it can do."""
 
 import copy
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -58,7 +59,7 @@ class TextObjective(TextPretraining):
             self.tasks[Task.FILL_MASK] = FillMask(model, self._encoder, max_length=self.max_length)
             self.tasks[Task.SCORE] = Score(model, self._encoder, max_length=self.max_length)
 
-    def tokenize(self, text: str, add_special_tokens: bool = True) -> list[TokenInfo]:
+    def tokenize(self, text: str, add_special_tokens: bool = True) -> Iterator[TokenInfo]:
         return self._encoder.tokens(text, add_special_tokens=add_special_tokens)
 
     def parameter_count(self) -> int:

@@ -25,7 +25,12 @@ class Pieces:
         spaced = backend.decode(backend.encode(" a", add_special_tokens=False).ids)
         self._byte_level = self._continuation is None and spaced.startswith(" ")
         self._mask_eats_space = bool(mask.lstrip) or not self._byte_level
+<<<<<<< HEAD
         self._last_targets: tuple[tuple[str, ...], tuple[Spellings, ...]] = ((), ())
+=======
+        self._last_targets: tuple[tuple[str, ...], tuple[int, ...]] = ((), ())
+        self._known: dict[int, tuple[str, str]] = {}  # at most the vocabulary: decoding takes 10 µs a token
+>>>>>>> engine
         self._word_start = "Ġ" if self._byte_level else "▁"  # else SentencePiece's
 
     def __deepcopy__(self, memo: object) -> "Pieces":
@@ -75,28 +80,33 @@ class Pieces:
         raise InvalidValue(f"target {target[:60]!r} is not in this model's vocabulary", param="targets")
 
     def decoded(self, token: int) -> str:
-        return str(self._tokenizer.decode([token]))
+        """The token decoded alone."""
+        return self._written(token)[1]
 
-    def filled(self, text: str, index: int, token: int) -> str:
-        """`text` with its mask number `index` replaced by `token`, other masks as the model writes them.
+    def filled(self, left: str, right: str, token: int) -> str:
+        """The text with a mask between `left` and `right` replaced by `token`.
 
         Everything else stays as the user wrote it. A token that goes on with a word is joined to
         the word before it, one that begins a word is kept apart from it.
         """
-        segments = self._encoder.mask_pattern.split(text)
-        left = self._mask_token.join(segments[: index + 1])
-        right = self._mask_token.join(segments[index + 1 :])
-        piece = str(self._tokenizer.convert_ids_to_tokens(token) or "")  # padded vocabularies have nameless ids
         if token in self._special:
             return left + right
+        piece, word = self._written(token)
         if self._continuation is not None:  # WordPiece
             if piece.startswith(self._continuation):
                 return left.rstrip() + piece.removeprefix(self._continuation) + right
             return left + piece + right
-        word = self.decoded(token)
         if not self._mask_eats_space:
             return left + word + right
         if not piece.startswith(self._word_start):
             return left.rstrip() + word + right
         apart = " " if left and not left[-1].isspace() else ""
         return left + apart + word.lstrip() + right
+
+    def _written(self, token: int) -> tuple[str, str]:
+        """The vocabulary's spelling of a token, and the token decoded alone."""
+        known = self._known.get(token)
+        if known is None:
+            piece = str(self._tokenizer.convert_ids_to_tokens(token) or "")  # padded vocabularies have nameless ids
+            known = self._known[token] = piece, str(self._tokenizer.decode([token]))
+        return known

@@ -65,7 +65,10 @@ class Score:
         return ScoreItem("a")
 
     def prepare(self, item: ScoreItem) -> Rounds:
-        content = self._encoder.content(item.text)
+        text, start = self._encoder.shorten(
+            item.text, self._max_length, truncate=item.truncate, side=item.truncation_side
+        )
+        content = self._encoder.content(text, start)
         if max(content.ids, default=0) >= self._vocabulary:  # a tokenizer may know more than its model
             raise InvalidValue(f"a token of the input is beyond the model's {self._vocabulary}", param="input")
         ids, shift = self._encoder.fit(content.ids, self._max_length, truncate=item.truncate, side=item.truncation_side)

@@ -80,7 +80,7 @@ def test_numbers_that_are_not_finite_are_an_error(bert: TextObjective) -> None:
 
 
 def test_tokenize_gives_the_users_own_characters(bert: TextObjective) -> None:
-    tokens = bert.tokenize("Naïve Paris")
+    tokens = list(bert.tokenize("Naïve Paris"))
     assert (tokens[0].text, tokens[0].special, tokens[0].start) == ("[CLS]", True, None)
     assert (tokens[-2].text, tokens[-2].start, tokens[-2].stop) == ("Paris", 6, 11)
     assert "".join(t.text for t in bert.tokenize("Naïve Paris", add_special_tokens=False)) == "NaïveParis"

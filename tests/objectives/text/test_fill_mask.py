@@ -64,7 +64,8 @@ def test_sequence_keeps_the_users_text(
 ) -> None:
     objective = objectives(architecture)
     token = objective.tokenizer.get_vocab()[piece]
-    assert Pieces(objective._encoder).filled(text, 0, token) == sequence
+    ((start, end),) = objective._encoder.mask_spans(text)
+    assert Pieces(objective._encoder).filled(text[:start], text[end:], token) == sequence
 
 
 def test_targets_are_ranked_and_counted_once(bert: TextObjective) -> None:
