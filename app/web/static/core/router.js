@@ -7,7 +7,11 @@ const START = "fill";
 function parse(hash) {
   const [path, query = ""] = hash.replace(/^#\/?/, "").split("?");
   const [view, ...segments] = path.split("/").map(decode);
-  return { view: view || START, segments: segments.filter(Boolean), params: Object.fromEntries(new URLSearchParams(query)) };
+  return {
+    view: view || START,
+    segments: segments.filter(Boolean),
+    params: Object.fromEntries(new URLSearchParams(query)),
+  };
 }
 
 function decode(part) {

@@ -23,7 +23,12 @@ function sent(file, onProgress, signal) {
     request.open("POST", address("/v1/files"));
     for (const [name, value] of Object.entries(authorization())) request.setRequestHeader(name, value);
     request.upload.onprogress = ({ loaded, total }) => onProgress?.(total ? loaded / total : 0);
-    request.onload = () => resolve({ status: request.status, text: request.responseText, header: (name) => request.getResponseHeader(name) });
+    request.onload = () =>
+      resolve({
+        status: request.status,
+        text: request.responseText,
+        header: (name) => request.getResponseHeader(name),
+      });
     request.onerror = () => {
       void reconnected(); // the banner says that the server is away
       reject(new ApiError(`The connection broke off while ${file.name} was sent. Send it again.`));

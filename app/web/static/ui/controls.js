@@ -29,7 +29,11 @@ export function Select({ label, value, options, onChange, hint, error, disabled 
   return html`<${Field} label=${label} hint=${hint} error=${error}>${(id, note) => html`
     <select id=${id} value=${value} disabled=${disabled} aria-describedby=${note} onChange=${(e) => onChange(e.target.value)}>
       ${options.map((option) => {
-        const { value: each, label: text, disabled: off } = typeof option === "string" ? { value: option, label: option } : option;
+        const {
+          value: each,
+          label: text,
+          disabled: off,
+        } = typeof option === "string" ? { value: option, label: option } : option;
         return html`<option value=${each} disabled=${off} selected=${each === value}>${text}</option>`;
       })}
     </select>`}<//>`;
@@ -68,9 +72,11 @@ export function Switch({ label, checked, onChange, disabled }) {
 export function Segmented({ label, value, options, onChange }) {
   const name = useId();
   return html`<fieldset class="segmented"><legend class="visually-hidden">${label}</legend>
-    ${options.map((option) => html`<label class=${classes("segment", option.value === value && "chosen")}>
+    ${options.map(
+      (option) => html`<label class=${classes("segment", option.value === value && "chosen")}>
       <input type="radio" name=${name} value=${option.value} checked=${option.value === value}
-        onChange=${() => onChange(option.value)} />${option.label}</label>`)}
+        onChange=${() => onChange(option.value)} />${option.label}</label>`,
+    )}
   </fieldset>`;
 }
 

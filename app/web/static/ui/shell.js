@@ -27,10 +27,12 @@ export function Shell() {
     <${Header} />
     <${Banner} />
     <main id="main" class="main" tabindex="-1" ref=${main}>
-      ${view
-        ? html`<${view.component} key=${view.id} />`
-        : html`<${Empty} title="There is nothing here" text="The address names no view of this page.">
-            <a class="button primary" href=${link("fill")}>Go to Fill</a><//>`}
+      ${
+        view
+          ? html`<${view.component} key=${view.id} />`
+          : html`<${Empty} title="There is nothing here" text="The address names no view of this page.">
+            <a class="button primary" href=${link("fill")}>Go to Fill</a><//>`
+      }
     </main>
     <${KeyDialog} /><${Confirmation} /><${Toasts} />`;
 }
@@ -55,8 +57,11 @@ function Header() {
 function Banner() {
   const offline = connection.value === "offline";
   return html`<div class="banner-place" role="status" aria-live="polite">
-    ${offline && html`<div class="banner"><span class="spinner" aria-hidden="true"></span>
-      The server does not answer; it may be restarting. Nothing is lost: this page goes on by itself.</div>`}
+    ${
+      offline &&
+      html`<div class="banner"><span class="spinner" aria-hidden="true"></span>
+      The server does not answer; it may be restarting. Nothing is lost: this page goes on by itself.</div>`
+    }
     ${!offline && busy.value && html`<${BusyBanner} until=${busy.value.until} />`}
   </div>`;
 }

@@ -43,11 +43,17 @@ function literal(value) {
   if (value === null) return "None";
   if (typeof value === "boolean") return value ? "True" : "False";
   if (Array.isArray(value)) return `[${value.map(literal).join(", ")}]`;
-  if (typeof value === "object") return `{${Object.entries(value).map(([name, each]) => `${JSON.stringify(name)}: ${literal(each)}`).join(", ")}}`;
+  if (typeof value === "object")
+    return `{${Object.entries(value)
+      .map(([name, each]) => `${JSON.stringify(name)}: ${literal(each)}`)
+      .join(", ")}}`;
   return JSON.stringify(value);
 }
 
-const LANGUAGES = [{ value: "curl", label: "curl" }, { value: "python", label: "Python" }];
+const LANGUAGES = [
+  { value: "curl", label: "curl" },
+  { value: "python", label: "Python" },
+];
 
 /** request: {method?, path, body?}, as the API client takes it; or what `writers`, a function a language, take. */
 export function Snippets({ request, writers = { curl, python } }) {

@@ -45,7 +45,9 @@ function Point({ at, point: [x, y], item }) {
 
 /** Coordinates → pixels, centred, both axes to one scale. */
 function fit(points, width, height) {
-  const scales = [width, height].map((size, axis) => (size / 2 - MARGIN) / (Math.max(...points.map((point) => Math.abs(point[axis]))) || 1));
+  const scales = [width, height].map(
+    (size, axis) => (size / 2 - MARGIN) / (Math.max(...points.map((point) => Math.abs(point[axis]))) || 1),
+  );
   const scale = Math.min(...scales);
   return points.map(([x, y]) => [width / 2 + x * scale, height / 2 - y * scale]);
 }
@@ -56,13 +58,21 @@ function spreadLabels(points, items, width, height) {
     const end = x > width / 2;
     const room = Math.floor((end ? x : width - x) / CHARACTER) - 4;
     const { label } = items[at];
-    return { x: end ? x - GAP : x + GAP, y, end, text: label.length > room ? `${label.slice(0, Math.max(room - 1, 3))}…` : label };
+    return {
+      x: end ? x - GAP : x + GAP,
+      y,
+      end,
+      text: label.length > room ? `${label.slice(0, Math.max(room - 1, 3))}…` : label,
+    };
   });
   for (const side of [true, false]) {
     const column = labels.filter((label) => label.end === side).sort((a, b) => a.y - b.y);
     column.forEach((label, at) => at && (label.y = Math.max(label.y, column[at - 1].y + LINE)));
     const over = (column.at(-1)?.y ?? 0) - (height - 8);
-    if (over > 0) column.toReversed().forEach((label, at, all) => (label.y = at ? Math.min(label.y, all[at - 1].y - LINE) : label.y - over));
+    if (over > 0)
+      column
+        .toReversed()
+        .forEach((label, at, all) => (label.y = at ? Math.min(label.y, all[at - 1].y - LINE) : label.y - over));
   }
   return labels;
 }

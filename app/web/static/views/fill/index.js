@@ -41,7 +41,8 @@ export function FillView() {
     if (chosen && state.tab.value === "fill") question(chosen);
     state.write();
   });
-  if (modelsError.value) return html`<div class="view"><${Head} /><${ErrorNote} error=${modelsError.value} retry=${refreshModels} /></div>`;
+  if (modelsError.value)
+    return html`<div class="view"><${Head} /><${ErrorNote} error=${modelsError.value} retry=${refreshModels} /></div>`;
   if (models.value === null) return html`<div class="view"><${Head} /><${Waiting}>Looking for models…<//></div>`;
   const chosen = choose(able("fill-mask"), state.model.value);
   if (!chosen) return html`<div class="view"><${Head} /><${NoModel} /></div>`;
@@ -90,9 +91,11 @@ function Filled({ model }) {
     <${Sentences} filled=${filled} asking=${asking} />
     ${answer.error.value && html`<${ErrorNote} error=${answer.error.value} retry=${() => question(model, true)} />`}
     ${asking && !model.loaded && html`<${Waiting}>Loading ${model.id} into memory; the first answer takes longer…<//>`}
-    ${state.masks.value.length === 0
-      ? html`<p class="muted">Nothing is hidden. Click a word to see what the model would put in its place.</p>`
-      : html`<${Candidates} filled=${filled} stale=${asking || answer.error.value} />`}
+    ${
+      state.masks.value.length === 0
+        ? html`<p class="muted">Nothing is hidden. Click a word to see what the model would put in its place.</p>`
+        : html`<${Candidates} filled=${filled} stale=${asking || answer.error.value} />`
+    }
     ${askedFor && html`<${Details} summary="This request as code"><${Snippets} request=${askedFor} /><//>`}
     <p class="visually-hidden" role="status" aria-live="polite">${asking ? "" : filled.spoken}</p>
   </div>`;
@@ -109,11 +112,14 @@ function question(chosen, again = false) {
   askedFor = request;
   askedOf = chosen.version;
   const about = { masks: state.masks.value, picks: state.picks.value };
-  return answer.run(async (signal) => {
-    const given = await ask(request.path, request.body, { signal });
-    if (!chosen.loaded) void refreshModels();
-    return arrange(given, about);
-  }, typing ? TYPING : 0);
+  return answer.run(
+    async (signal) => {
+      const given = await ask(request.path, request.body, { signal });
+      if (!chosen.loaded) void refreshModels();
+      return arrange(given, about);
+    },
+    typing ? TYPING : 0,
+  );
 }
 
 const predictions = () => standing(answer.value.value, state.masks.value, state.picks.value);

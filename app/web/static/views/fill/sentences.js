@@ -15,11 +15,14 @@ export function Sentences({ filled, asking }) {
       ${words.map((word) => html`<${Hideable} key=${word.index} word=${word} masked=${isMask(word, hidden)} standing=${filled.word(word.index)} after=${after(words, word, end)} />`)}
     </div>
     ${state.words.value.length > MOST && html`<p class="small muted">Only the first ${MOST} words are shown.</p>`}
-    ${filled.masks.length > 0 && html`
+    ${
+      filled.masks.length > 0 &&
+      html`
       <div class="figure-arrow"><${Icon} name="down" /></div>
       <p class=${`sentence ${asking ? "stale" : ""}`} aria-label="With the model’s words">
         ${words.map((word) => html`<${Shown} key=${word.index} word=${word} masked=${isMask(word, hidden)} filled=${filled} after=${after(words, word, end)} />`)}
-      </p>`}
+      </p>`
+    }
   </div>`;
 }
 
@@ -27,7 +30,11 @@ export function Sentences({ filled, asking }) {
 const after = (words, word, end) => (words[word.index + 1]?.before ?? end).trim();
 
 function Hideable({ word, masked, standing, after }) {
-  const name = word.literal ? `Mask${standing ? `; take “${shown(standing)}”` : ""}` : masked ? `${word.text}, hidden; show it` : `${word.text}; hide it`;
+  const name = word.literal
+    ? `Mask${standing ? `; take “${shown(standing)}”` : ""}`
+    : masked
+      ? `${word.text}, hidden; show it`
+      : `${word.text}; hide it`;
   return html`<span class="unit"><button type="button" class=${`word ${masked ? "masked" : ""}`} aria-pressed=${masked ? "true" : "false"}
     aria-label=${name} title=${masked && !word.literal ? word.text : undefined} onClick=${() => state.toggle(word, standing)}>${word.literal ? "mask" : word.text}</button>${after}</span>`;
 }

@@ -34,7 +34,8 @@ export function toggle(word, standing) {
     const { [word.index]: _, ...otherPicks } = picks.value;
     picks.value = otherPicks;
     if (word.literal) {
-      if (standing) edit(rewrite(text.value, words.value, [], (each) => (each.index === word.index ? standing : each.text)));
+      if (standing)
+        edit(rewrite(text.value, words.value, [], (each) => (each.index === word.index ? standing : each.text)));
     } else if (hidden.value[word.index]) {
       const { [word.index]: __, ...others } = hidden.value;
       hidden.value = others;
@@ -62,7 +63,12 @@ export function read() {
   batch(() => {
     if (params.text !== undefined) {
       text.value = params.text;
-      hidden.value = Object.fromEntries((params.hide ?? "").split(",").filter(Boolean).map((index) => [Number(index), true]));
+      hidden.value = Object.fromEntries(
+        (params.hide ?? "")
+          .split(",")
+          .filter(Boolean)
+          .map((index) => [Number(index), true]),
+      );
       picks.value = readMarks(params.pick);
     }
     if (params.model) model.value = params.model;

@@ -12,7 +12,10 @@ import { JOBS } from "./watch.js";
 const AGAIN = 3000; // ms, while one of them runs
 const MOST = 12;
 const FIRST = ["eval_loss", "train_loss"];
-const ACROSS = [{ value: "step", label: "Steps" }, { value: "time", label: "Minutes" }];
+const ACROSS = [
+  { value: "step", label: "Steps" },
+  { value: "time", label: "Minutes" },
+];
 
 export function ComparePage() {
   const { params } = route.value;
@@ -25,10 +28,15 @@ export function ComparePage() {
     const { signal } = controller;
     const look = async () => {
       try {
-        const found = await Promise.all(ids.map(async (id) => {
-          const [job, metrics] = await Promise.all([get(`${JOBS}/${id}`, { signal }), get(`${JOBS}/${id}/metrics?max_points=500`, { signal })]);
-          return { job, metrics: new Map(metrics.data.map(({ key, points }) => [key, points])) };
-        }));
+        const found = await Promise.all(
+          ids.map(async (id) => {
+            const [job, metrics] = await Promise.all([
+              get(`${JOBS}/${id}`, { signal }),
+              get(`${JOBS}/${id}/metrics?max_points=500`, { signal }),
+            ]);
+            return { job, metrics: new Map(metrics.data.map(({ key, points }) => [key, points])) };
+          }),
+        );
         setRuns(found);
         setError(null);
         if (found.some(({ job }) => ["queued", "running"].includes(job.status))) timer = setTimeout(look, AGAIN);
@@ -42,7 +50,9 @@ export function ComparePage() {
     return () => (controller.abort(), clearTimeout(timer));
   }, [params.ids]);
 
-  const keys = [...new Set((runs ?? []).flatMap(({ metrics }) => [...metrics.keys()]))].filter((key) => !key.startsWith("system/")).sort();
+  const keys = [...new Set((runs ?? []).flatMap(({ metrics }) => [...metrics.keys()]))]
+    .filter((key) => !key.startsWith("system/"))
+    .sort();
   const metric = keys.includes(params.metric) ? params.metric : (FIRST.find((key) => keys.includes(key)) ?? keys[0]);
   const across = params.across === "time" ? "time" : "step";
   const put = (changed) => setParams({ ...params, ...changed });
@@ -52,31 +62,51 @@ export function ComparePage() {
     ${error && html`<${ErrorNote} error=${error} />`}
     ${!ids.length && html`<${Empty} title="Nothing to compare" text="Choose two or more jobs in the list."><a class="button primary" href=${link("jobs")}>All jobs</a><//>`}
     ${ids.length > 0 && !runs && !error && html`<${Waiting} />`}
-    ${runs && html`<section class="panel stack" aria-label="Chart">
+    ${
+      runs &&
+      html`<section class="panel stack" aria-label="Chart">
         <div class="row between">
           ${metric && html`<${Select} label="Figure" value=${metric} options=${keys} onChange=${(next) => put({ metric: next })} />`}
           <${Segmented} label="Across" value=${across} options=${ACROSS} onChange=${(next) => put({ across: next === "step" ? null : next })} />
         </div>
         ${metric ? html`<${Lines} runs=${runs} metric=${metric} across=${across} />` : html`<p class="muted">None of them has measured anything yet.</p>`}
       </section>
-      <${Differences} runs=${runs} metric=${metric} />`}
+      <${Differences} runs=${runs} metric=${metric} />`
+    }
   </div>`;
 }
 
 function Lines({ runs, metric, across }) {
-  const series = useMemo(() => runs.map(({ job, metrics }) => {
-    const points = metrics.get(metric) ?? [];
-    const begin = job.started_at ?? points[0]?.time ?? 0;
-    return { label: job.name, points: points.map(({ step, value, time }) => ({ x: across === "step" ? step : (time - begin) / 60, y: value })) };
-  }), [runs, metric, across]);
+  const series = useMemo(
+    () =>
+      runs.map(({ job, metrics }) => {
+        const points = metrics.get(metric) ?? [];
+        const begin = job.started_at ?? points[0]?.time ?? 0;
+        return {
+          label: job.name,
+          points: points.map(({ step, value, time }) => ({
+            x: across === "step" ? step : (time - begin) / 60,
+            y: value,
+          })),
+        };
+      }),
+    [runs, metric, across],
+  );
   const format = (value) => (Math.abs(value) >= 1000 ? compact(value) : String(Number(value.toPrecision(3))));
   return html`<${Chart} label=${`${metric} of ${runs.length} runs`} series=${series} height=${320} xLabel=${across === "step" ? "step" : "minutes"} yLabel=${metric} format=${format} />`;
 }
 
 /** A column a run: its state, its last figure, and the settings in which they are not all alike. */
 function Differences({ runs, metric }) {
-  const all = runs.map(({ job }) => ({ model: job.model, method: job.method.type, files: job.training_files.map((file) => file.id ?? file).join(", "), ...job.hyperparameters }));
-  const names = [...new Set(all.flatMap(Object.keys))].filter((name) => new Set(all.map((each) => JSON.stringify(each[name]))).size > 1);
+  const all = runs.map(({ job }) => ({
+    model: job.model,
+    method: job.method.type,
+    files: job.training_files.map((file) => file.id ?? file).join(", "),
+    ...job.hyperparameters,
+  }));
+  const names = [...new Set(all.flatMap(Object.keys))].filter(
+    (name) => new Set(all.map((each) => JSON.stringify(each[name]))).size > 1,
+  );
   const shown = (value) => (value === null || value === undefined ? "–" : String(value));
   return html`<div class="panel table-scroll" tabindex="0" role="group" aria-label="Differences"><table class="differences">
     <thead><tr><th scope="col"><span class="visually-hidden">Setting</span></th>${runs.map(({ job }) => html`<th scope="col"><a href=${link("jobs", [job.id])}>${job.name}</a></th>`)}</tr></thead>

@@ -3,20 +3,30 @@ import { bytes, compact, duration, number } from "../../core/format.js";
 import { html } from "../../core/html.js";
 import { Note, Waiting } from "../../ui/status.js";
 
-const UNITS = { text: ["documents", "tokens"], image: ["pictures", "patches"], audio: ["sounds", "patches"], video: ["videos", "patches"] };
+const UNITS = {
+  text: ["documents", "tokens"],
+  image: ["pictures", "patches"],
+  audio: ["sounds", "patches"],
+  video: ["videos", "patches"],
+};
 
 /** validation: what latest() knows of /validate; workers: those that are alive; files: whether there are any. */
 export function Estimate({ validation, modality, minutes, workers, files, ready }) {
   const found = validation.value.value?.estimate;
   const memory = Math.max(0, ...workers.map((worker) => worker.capabilities.memory_gb ?? 0)) * 1e9;
   const [documents, tokens] = UNITS[modality];
-  const rows = found && [
-    ["Data", `${number(found.documents)} ${documents}, ${found.sampled ? "about " : ""}${compact(found.tokens)} ${tokens}`],
-    ["Trains on", found.training_tokens === null ? null : `${compact(found.training_tokens)} ${tokens}`],
-    ["Time", time(found.seconds, minutes)],
-    ["Memory", bytes(found.memory_bytes)],
-    ["Disk", bytes(found.disk_bytes)],
-  ].filter(([, value]) => value);
+  const rows =
+    found &&
+    [
+      [
+        "Data",
+        `${number(found.documents)} ${documents}, ${found.sampled ? "about " : ""}${compact(found.tokens)} ${tokens}`,
+      ],
+      ["Trains on", found.training_tokens === null ? null : `${compact(found.training_tokens)} ${tokens}`],
+      ["Time", time(found.seconds, minutes)],
+      ["Memory", bytes(found.memory_bytes)],
+      ["Disk", bytes(found.disk_bytes)],
+    ].filter(([, value]) => value);
   return html`<section class="estimate stack" aria-label="Estimate">
     <h2>Estimate</h2>
     <div aria-live="polite">
@@ -31,7 +41,8 @@ export function Estimate({ validation, modality, minutes, workers, files, ready 
 }
 
 function time(seconds, minutes) {
-  if (seconds !== null && seconds !== undefined) return minutes ? `about ${duration(Math.min(seconds, minutes * 60))}` : `about ${duration(seconds)}`;
+  if (seconds !== null && seconds !== undefined)
+    return minutes ? `about ${duration(Math.min(seconds, minutes * 60))}` : `about ${duration(seconds)}`;
   if (minutes) return `${duration(minutes * 60)} of training`;
   return "known once a job of this kind has finished";
 }

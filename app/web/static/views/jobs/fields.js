@@ -24,8 +24,12 @@ function Group({ group: { id, fields }, values, errors, config, onInput }) {
   const open = useOpened(fields.some((field) => errors[field.name]));
   const changed = fields.filter((field) => (values[field.name] ?? "") !== "").length;
   return html`<${Details} open=${open} summary=${html`${TITLES[id] ?? id}${changed > 0 && html` <span class="badge accent">${changed} set</span>`}`}>
-    <div class="field-grid">${fields.map((field) => html`<${SchemaField} key=${field.name} field=${field} value=${values[field.name] ?? ""} error=${errors[field.name]}
-      standard=${standard(field, config)} onInput=${(value) => onInput(field.name, value)} />`)}</div><//>`;
+    <div class="field-grid">${fields.map(
+      (
+        field,
+      ) => html`<${SchemaField} key=${field.name} field=${field} value=${values[field.name] ?? ""} error=${errors[field.name]}
+      standard=${standard(field, config)} onInput=${(value) => onInput(field.name, value)} />`,
+    )}</div><//>`;
 }
 
 /** What has been opened for an error stays so when the error is mended: the user is still in there. */

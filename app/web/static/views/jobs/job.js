@@ -29,9 +29,11 @@ export function JobPage({ id }) {
   }, [job?.fine_tuned_model]);
   if (!job) {
     const failed = watched.error.value;
-    return html`<div class="view"><h1>Job</h1>${failed
-      ? html`<${ErrorNote} error=${failed} retry=${failed.status === 404 ? null : () => watched.start()} /><p><a href=${link("jobs")}>All jobs</a></p>`
-      : html`<${Waiting} />`}</div>`;
+    return html`<div class="view"><h1>Job</h1>${
+      failed
+        ? html`<${ErrorNote} error=${failed} retry=${failed.status === 404 ? null : () => watched.start()} /><p><a href=${link("jobs")}>All jobs</a></p>`
+        : html`<${Waiting} />`
+    }</div>`;
   }
   const modality = methodOf(job.method.type)?.modality;
   return html`<div class="view">
@@ -106,7 +108,11 @@ function Views({ job, watched }) {
 
 function Settings({ job }) {
   const schema = methodOf(job.method.type)?.hyperparameters.properties ?? {};
-  const rows = Object.entries(job.hyperparameters).map(([name, value]) => ({ name, value, changed: schema[name] && schema[name].default !== value }));
+  const rows = Object.entries(job.hyperparameters).map(([name, value]) => ({
+    name,
+    value,
+    changed: schema[name] && schema[name].default !== value,
+  }));
   const shown = (value) => (value === null ? "chosen for the job" : String(value));
   return html`<div class="stack">
     <p class="small muted">${job.training_files.length === 1 ? "File" : "Files"}: ${job.training_files.map((file) => file.id ?? file).join(", ")}${job.validation_file ? `; held out: ${job.validation_file}` : ""}. What differs from the default is marked.</p>

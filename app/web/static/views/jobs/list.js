@@ -25,7 +25,10 @@ export function JobList() {
     const controller = new AbortController();
     const { signal } = controller;
     const look = async () => {
-      const [page, alive] = await Promise.all([get(`${JOBS}?limit=${limit.peek()}`, { signal }), get("/v1/workers", { signal })]);
+      const [page, alive] = await Promise.all([
+        get(`${JOBS}?limit=${limit.peek()}`, { signal }),
+        get("/v1/workers", { signal }),
+      ]);
       jobs.value = page.data;
       more.value = page.has_more;
       workers.value = alive.data;
@@ -46,22 +49,29 @@ export function JobList() {
     return () => controller.abort();
   }, [limit.value, reconnections.value]);
 
-  const toggle = (id) => (chosen.value = chosen.value.includes(id) ? chosen.value.filter((each) => each !== id) : [...chosen.value, id]);
+  const toggle = (id) =>
+    (chosen.value = chosen.value.includes(id) ? chosen.value.filter((each) => each !== id) : [...chosen.value, id]);
   const waiting = jobs.value?.some((job) => job.status === "queued");
   return html`<div class="view">
     <div class="view-head">
       <div><h1>Jobs</h1><p class="lead">Train a model on files of yours: from scratch, or on from one that is there.</p></div>
       <div class="row">
-        ${jobs.value?.length > 1 && html`<${Button} disabled=${chosen.value.length < 2} onClick=${() => navigate("jobs", ["compare"], { ids: chosen.value.join(",") })}>
-          ${chosen.value.length < 2 ? "Compare" : `Compare ${chosen.value.length}`}<//>`}
+        ${
+          jobs.value?.length > 1 &&
+          html`<${Button} disabled=${chosen.value.length < 2} onClick=${() => navigate("jobs", ["compare"], { ids: chosen.value.join(",") })}>
+          ${chosen.value.length < 2 ? "Compare" : `Compare ${chosen.value.length}`}<//>`
+        }
         <a class="button primary" href=${link("jobs", ["new"])}>New job</a>
       </div>
     </div>
     ${error.value && html`<${ErrorNote} error=${error.value} />`}
     ${workers.value?.length === 0 && waiting && html`<${Note} kind="warning">No worker is alive, so queued jobs wait. Start one with <code>cloze worker</code>; <code>cloze serve</code> brings its own unless CLOZE_WORKERS is 0.<//>`}
     ${jobs.value === null && !error.value && html`<${Waiting} />`}
-    ${jobs.value?.length === 0 && html`<div class="panel"><${Empty} title="No jobs yet" text="Drop some text, pictures, sounds or videos, and a model learns to fill in what is hidden of them. Its result can be used as soon as it is published.">
-      <a class="button primary" href=${link("jobs", ["new"])}>New job</a><//></div>`}
+    ${
+      jobs.value?.length === 0 &&
+      html`<div class="panel"><${Empty} title="No jobs yet" text="Drop some text, pictures, sounds or videos, and a model learns to fill in what is hidden of them. Its result can be used as soon as it is published.">
+      <a class="button primary" href=${link("jobs", ["new"])}>New job</a><//></div>`
+    }
     ${jobs.value?.length > 0 && html`<ul class="job-list">${jobs.value.map((job) => html`<${Row} key=${job.id} job=${job} chosen=${chosen.value.includes(job.id)} onToggle=${() => toggle(job.id)} />`)}</ul>`}
     ${more.value && html`<div class="row center"><${Button} onClick=${() => (limit.value = Math.min(limit.value + PAGE, 1000))}>Show more<//></div>`}
   </div>`;

@@ -37,7 +37,8 @@ export function Log({ job }) {
   useLayoutEffect(() => {
     if (place.current && atEnd.current) place.current.scrollTop = place.current.scrollHeight;
   }, [text]);
-  if (error?.status === 404) return html`<p class="muted">${job.attempts ? error.message : "No worker has begun this job yet, so there is no log."}</p>`;
+  if (error?.status === 404)
+    return html`<p class="muted">${job.attempts ? error.message : "No worker has begun this job yet, so there is no log."}</p>`;
   if (error) return html`<${ErrorNote} error=${error} />`;
   if (text === null) return html`<${Waiting} />`;
   return html`<pre class="log" ref=${place} tabindex="0" aria-label="What the trainer has printed"
@@ -49,7 +50,9 @@ const TIME = new Intl.DateTimeFormat("en-GB", { timeStyle: "medium" });
 /** events: messages, the oldest first. */
 export function Events({ events }) {
   if (!events.length) return html`<p class="muted">Nothing has happened yet.</p>`;
-  return html`<ol class="events">${events.toReversed().map((event) => html`<li key=${event.id} class=${event.level}>
+  return html`<ol class="events">${events.toReversed().map(
+    (event) => html`<li key=${event.id} class=${event.level}>
     <time class="small muted">${TIME.format(new Date(event.created_at * 1000))}</time>
-    <span>${event.level !== "info" && html`<span class=${`badge ${event.level === "error" ? "danger" : "warning"}`}>${event.level}</span> `}${event.message}</span></li>`)}</ol>`;
+    <span>${event.level !== "info" && html`<span class=${`badge ${event.level === "error" ? "danger" : "warning"}`}>${event.level}</span> `}${event.message}</span></li>`,
+  )}</ol>`;
 }

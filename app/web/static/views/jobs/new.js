@@ -29,7 +29,10 @@ export function NewJob() {
   const [sending, setSending] = useState(false);
   useEffect(() => {
     loadMethods();
-    get("/v1/workers").then((found) => setWorkers(found.data), () => {});
+    get("/v1/workers").then(
+      (found) => setWorkers(found.data),
+      () => {},
+    );
     if (MODALITIES.some(({ value }) => value === params.modality)) job.modality.value = params.modality;
     return () => {
       validation.clear();
@@ -46,7 +49,8 @@ export function NewJob() {
     else validation.clear();
   }, [text]);
 
-  if (methodsError.value) return html`<div class="view"><h1>New job</h1><${ErrorNote} error=${methodsError.value} retry=${loadMethods} /></div>`;
+  if (methodsError.value)
+    return html`<div class="view"><h1>New job</h1><${ErrorNote} error=${methodsError.value} retry=${loadMethods} /></div>`;
   if (!methods.value) return html`<div class="view"><h1>New job</h1><${Waiting} /></div>`;
 
   const errors = { ...job.parsed.value.errors, ...fieldError(failed ?? validation.error.value) };
@@ -57,7 +61,10 @@ export function NewJob() {
     setFailed(null);
     try {
       // Sent again after an interruption under the same key, it makes one job all the same.
-      const created = await change("POST", JOBS, request, { headers: { "content-type": "application/json", "idempotency-key": randomKey() }, resend: true });
+      const created = await change("POST", JOBS, request, {
+        headers: { "content-type": "application/json", "idempotency-key": randomKey() },
+        resend: true,
+      });
       navigate("jobs", [created.id]);
     } catch (error) {
       setFailed(error);
@@ -93,7 +100,10 @@ function ModelFields({ job, errors }) {
   return html`
     <${Segmented} label="Kind of data" value=${job.modality.value} options=${MODALITIES} onChange=${(next) => (job.modality.value = next)} />
     <div class="field-grid">
-      <${Field} label="Begin from" hint=${job.preset.value ? "A new model of this size, with random weights" : "Goes on with what this model has learnt"} error=${errors.model}>${(id, note) => html`
+      <${Field} label="Begin from" hint=${job.preset.value ? "A new model of this size, with random weights" : "Goes on with what this model has learnt"} error=${errors.model}>${(
+        id,
+        note,
+      ) => html`
         <select id=${id} value=${model.value} aria-describedby=${note} onChange=${(e) => (job.modelId.value = e.target.value)}>
           <optgroup label="From scratch">${method.value.presets.map(({ id: each, config }) => html`<option value=${each} selected=${each === model.value}>${each} (${sizeOf(config)})</option>`)}</optgroup>
           ${(continued.value.length > 0 || pinned.length > 0) && html`<optgroup label="Continue">${[...new Set([...pinned, ...continued.value.map((each) => each.id)])].map((each) => html`<option value=${each} selected=${each === model.value}>${each}</option>`)}</optgroup>`}
@@ -105,7 +115,13 @@ function ModelFields({ job, errors }) {
     </div>`;
 }
 
-const OBJECTIVES = { mlm: "Masked language modelling", mae: "Masked autoencoder (MAE)", simmim: "SimMIM", audiomae: "AudioMAE", videomae: "VideoMAE" };
+const OBJECTIVES = {
+  mlm: "Masked language modelling",
+  mae: "Masked autoencoder (MAE)",
+  simmim: "SimMIM",
+  audiomae: "AudioMAE",
+  videomae: "VideoMAE",
+};
 
 const sizeOf = (config) => `${config.num_hidden_layers} layers of ${config.hidden_size}`;
 
@@ -113,7 +129,10 @@ const sizeOf = (config) => `${config.num_hidden_layers} layers of ${config.hidde
 const Taken = ({ text, what, onRemove }) => html`<div class="row"><span class="small">${text}</span>
     <${Button} kind="quiet" class="small" icon="close" aria-label=${`Leave out ${what}`} onClick=${onRemove} /></div>`;
 
-const HeldOut = ({ job, error }) => html`<${Taken} text=${`Held out: ${job.heldOut.value.filename}`} what=${job.heldOut.value.filename} onRemove=${() => (job.heldOut.value = null)} />
+const HeldOut = ({
+  job,
+  error,
+}) => html`<${Taken} text=${`Held out: ${job.heldOut.value.filename}`} what=${job.heldOut.value.filename} onRemove=${() => (job.heldOut.value = null)} />
   ${error && html`<p class="field-error" role="alert">${error}</p>`}`;
 
 function LengthFields({ job, errors }) {
@@ -179,4 +198,5 @@ function useSuggestion(job, told) {
   }, [first?.key]);
 }
 
-const randomKey = () => Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+const randomKey = () =>
+  Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");

@@ -39,11 +39,16 @@ export function Pictures({ id, names, psnr }) {
   const value = psnr?.find((point) => point.x === step)?.y;
   return html`<div class="stack">
     ${error && html`<${ErrorNote} error=${error} />`}
-    ${names.length > 1 && html`<${Slider} label="Evaluation" min=${0} max=${names.length - 1} value=${at} onInput=${(next) => choose(next === names.length - 1 ? null : next)}
-      show=${(index) => `step ${number(stepOf(names[index]))}`} />`}
-    ${shown
-      ? html`<figure class="held-out"><img src=${shown.url} alt=${`Held-out items at step ${stepOf(shown.name)}: original, masked, predicted`} />
+    ${
+      names.length > 1 &&
+      html`<${Slider} label="Evaluation" min=${0} max=${names.length - 1} value=${at} onInput=${(next) => choose(next === names.length - 1 ? null : next)}
+      show=${(index) => `step ${number(stepOf(names[index]))}`} />`
+    }
+    ${
+      shown
+        ? html`<figure class="held-out"><img src=${shown.url} alt=${`Held-out items at step ${stepOf(shown.name)}: original, masked, predicted`} />
           <figcaption class="small muted">Held-out items at step ${number(stepOf(shown.name))}: original, masked, predicted${value === undefined ? "" : `; ${value.toFixed(2)} dB over all that are held out`}.</figcaption></figure>`
-      : html`<${Waiting} />`}
+        : html`<${Waiting} />`
+    }
   </div>`;
 }

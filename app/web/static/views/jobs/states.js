@@ -32,7 +32,8 @@ export function whereabouts(job) {
   const steps = step ? `Step ${number(step)}${total ? ` of ${number(total)}` : ""}` : null;
   if (job.status === "queued") {
     const before = job.queue_position;
-    const turn = before === 0 ? "Next in the queue" : before === null ? "Queued" : `${number(before)} before it in the queue`;
+    const turn =
+      before === 0 ? "Next in the queue" : before === null ? "Queued" : `${number(before)} before it in the queue`;
     return [turn, job.queue_reason, steps].filter(Boolean).join(" · ");
   }
   if (job.status === "running") {

@@ -12,13 +12,17 @@ export function uploads() {
   let queue = Promise.resolve();
   let count = 0;
 
-  const change = (key, changes) => (entries.value = entries.value.map((each) => (each.key === key ? { ...each, ...changes } : each)));
+  const change = (key, changes) =>
+    (entries.value = entries.value.map((each) => (each.key === key ? { ...each, ...changes } : each)));
 
   function add(files) {
     for (const file of files) {
       const key = ++count;
       const controller = new AbortController();
-      entries.value = [...entries.value, { key, name: file.name, size: file.size, weight: 1, id: null, progress: 0, error: null, controller, file }];
+      entries.value = [
+        ...entries.value,
+        { key, name: file.name, size: file.size, weight: 1, id: null, progress: 0, error: null, controller, file },
+      ];
       queue = queue.then(() => run(key, file, controller.signal));
     }
   }
@@ -47,7 +51,18 @@ export function uploads() {
   /** A file that is there already, with the weight that it had in another job. */
   function put(stored) {
     if (entries.value.some((each) => each.id === stored.id)) return;
-    entries.value = [...entries.value, { key: ++count, name: stored.filename, size: stored.bytes, weight: stored.weight ?? 1, id: stored.id, progress: 1, error: null }];
+    entries.value = [
+      ...entries.value,
+      {
+        key: ++count,
+        name: stored.filename,
+        size: stored.bytes,
+        weight: stored.weight ?? 1,
+        id: stored.id,
+        progress: 1,
+        error: null,
+      },
+    ];
   }
 
   const again = (entry) => (queue = queue.then(() => run(entry.key, entry.file, entry.controller.signal)));
@@ -68,7 +83,11 @@ export function Uploads({ files, error }) {
 }
 
 function Upload({ entry, files }) {
-  const state = entry.error ? entry.error.message : entry.id ? `${bytes(entry.size)}${entry.weight === 1 ? "" : `, weight ${entry.weight}`}` : `${Math.round(entry.progress * 100)}% of ${bytes(entry.size)}`;
+  const state = entry.error
+    ? entry.error.message
+    : entry.id
+      ? `${bytes(entry.size)}${entry.weight === 1 ? "" : `, weight ${entry.weight}`}`
+      : `${Math.round(entry.progress * 100)}% of ${bytes(entry.size)}`;
   return html`<li class=${`upload ${entry.error ? "failed" : ""}`}>
     <span class="upload-name">${entry.name}</span><span class="small muted upload-state" role=${entry.error ? "alert" : undefined}>${state}</span>
     ${!entry.id && !entry.error && html`<progress max="1" value=${entry.progress} aria-label=${`Upload of ${entry.name}`}></progress>`}
@@ -85,8 +104,11 @@ function Stored({ files }) {
   if (error) return html`<${ErrorNote} error=${error} />`;
   if (found?.length === 0) return html`<p class="small muted">There are none yet.</p>`;
   const has = (id) => files.entries.value.some((each) => each.id === id);
-  const toggle = (stored) => (has(stored.id) ? files.remove(files.entries.value.find((each) => each.id === stored.id)) : files.put(stored));
-  return html`<ul class="stored-list">${(found ?? []).map((stored) => html`<li key=${stored.id}><label class="stored">
+  const toggle = (stored) =>
+    has(stored.id) ? files.remove(files.entries.value.find((each) => each.id === stored.id)) : files.put(stored);
+  return html`<ul class="stored-list">${(found ?? []).map(
+    (stored) => html`<li key=${stored.id}><label class="stored">
     <input type="checkbox" checked=${has(stored.id)} onChange=${() => toggle(stored)} />
-    <span class="upload-name">${stored.filename}</span><span class="small muted">${bytes(stored.bytes)}, ${ago(stored.created_at)}</span></label></li>`)}</ul>`;
+    <span class="upload-name">${stored.filename}</span><span class="small muted">${bytes(stored.bytes)}, ${ago(stored.created_at)}</span></label></li>`,
+  )}</ul>`;
 }

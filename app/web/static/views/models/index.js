@@ -22,8 +22,11 @@ function List() {
     </div>
     ${modelsError.value && html`<${ErrorNote} error=${modelsError.value} retry=${refreshModels} />`}
     ${!all && !modelsError.value && html`<${Waiting}>Looking for models…<//>`}
-    ${all?.length === 0 && html`<${Empty} title="The store is empty"
-      text="Train a model on your own files, or import one with “cloze models import”. It is served as soon as it is there."><a class="button primary" href=${link("jobs")}>Train a model</a><//>`}
+    ${
+      all?.length === 0 &&
+      html`<${Empty} title="The store is empty"
+      text="Train a model on your own files, or import one with “cloze models import”. It is served as soon as it is there."><a class="button primary" href=${link("jobs")}>Train a model</a><//>`
+    }
     ${all?.length > 0 && html`<ul class="model-cards">${all.map((model) => html`<li key=${model.name}><${Card} model=${model} /></li>`)}</ul>`}`;
 }
 

@@ -11,7 +11,10 @@ export function Lineage({ model }) {
   useEffect(() => {
     if (!models.value) return; // the list is on its way; without it every relative would look deleted
     const controller = new AbortController();
-    allVersions(controller.signal).then((found) => (all.value = found), () => {});
+    allVersions(controller.signal).then(
+      (found) => (all.value = found),
+      () => {},
+    );
     return () => controller.abort();
   }, [idOf(model), models.value]);
   if (!all.value) return html`<${Waiting} />`;

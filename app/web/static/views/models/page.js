@@ -15,7 +15,12 @@ import { idOf, pathOf } from "./catalogue.js";
 import { Badges } from "./index.js";
 import { Lineage } from "./lineage.js";
 
-const TABS = [{ id: "card", label: "Card" }, { id: "metrics", label: "Metrics" }, { id: "lineage", label: "Lineage" }, { id: "versions", label: "Versions" }];
+const TABS = [
+  { id: "card", label: "Card" },
+  { id: "metrics", label: "Metrics" },
+  { id: "lineage", label: "Lineage" },
+  { id: "versions", label: "Versions" },
+];
 
 export function ModelPage({ id }) {
   const model = useSignal(null);
@@ -78,15 +83,23 @@ function Head({ model }) {
     <div><div class="row"><h1>${model.name}</h1><${Badges} model=${model} /></div><p class="lead">${model.description}</p></div>
     <div class="row">
       <${TryIt} model=${model} />
-      ${model.loaded
-        ? html`<${Button} busy=${doing.value === "unload"} onClick=${unload}>Unload<//>`
-        : html`<${Button} busy=${doing.value === "load"} onClick=${load}>Load<//>`}
+      ${
+        model.loaded
+          ? html`<${Button} busy=${doing.value === "unload"} onClick=${unload}>Unload<//>`
+          : html`<${Button} busy=${doing.value === "load"} onClick=${load}>Load<//>`
+      }
       <${Button} kind="danger" icon="trash" busy=${doing.value === "delete"} onClick=${remove}>Delete<//>
     </div></div>`;
 }
 
 function TryIt({ model }) {
-  const [view] = [["fill-mask", "fill"], ["reconstruct", "reconstruct"], ["embeddings", "embed"]].filter(([task]) => model.tasks.includes(task)).map(([, each]) => each);
+  const [view] = [
+    ["fill-mask", "fill"],
+    ["reconstruct", "reconstruct"],
+    ["embeddings", "embed"],
+  ]
+    .filter(([task]) => model.tasks.includes(task))
+    .map(([, each]) => each);
   return view && html`<a class="button primary" href=${link(view, [], { model: model.id })}>Try it</a>`;
 }
 
@@ -113,12 +126,20 @@ function Card({ model }) {
     const controller = new AbortController();
     send(`${pathOf(id)}/card`, { signal: controller.signal })
       .then((response) => response.text())
-      .then((card) => (text.value = card), (failed) => isAbort(failed) || (error.value = failed));
+      .then(
+        (card) => (text.value = card),
+        (failed) => isAbort(failed) || (error.value = failed),
+      );
     return () => controller.abort();
   }, [id]);
-  if (error.value) return error.value.status === 404 ? html`<p class="muted">This model has no card.</p>` : html`<${ErrorNote} error=${error.value} />`;
+  if (error.value)
+    return error.value.status === 404
+      ? html`<p class="muted">This model has no card.</p>`
+      : html`<${ErrorNote} error=${error.value} />`;
   if (text.value === null) return html`<${Waiting} />`;
-  return text.value.trim() ? html`<div class="panel"><${Markdown} text=${text.value} /></div>` : html`<p class="muted">This model has no card.</p>`;
+  return text.value.trim()
+    ? html`<div class="panel"><${Markdown} text=${text.value} /></div>`
+    : html`<p class="muted">This model has no card.</p>`;
 }
 
 function Metrics({ model }) {

@@ -15,8 +15,14 @@ export function AudioPanels({ answer, mask, brush, stale }) {
   const painter = html`<${Painter} label="Mask of the sound" columns=${steps} rows=${bands} extent=${extent} brush=${brush}
     hidden=${(x, y) => isHidden(x * bands + bands - 1 - y)}
     describe=${(x, y) => `${seconds ? `${((x / extent) * seconds).toFixed(2)} seconds` : `Step ${x + 1}`}, band ${bands - y} of ${bands}`}
-    onPaint=${(cells, value) => paint(cells.map(([x, y]) => x * bands + bands - 1 - y), value)} />`;
-  const rangePainter = seconds && html`<${RangePainter} seconds=${seconds} ranges=${ranges.value} onChange=${(next) => (ranges.value = next)} />`;
+    onPaint=${(cells, value) =>
+      paint(
+        cells.map(([x, y]) => x * bands + bands - 1 - y),
+        value,
+      )} />`;
+  const rangePainter =
+    seconds &&
+    html`<${RangePainter} seconds=${seconds} ranges=${ranges.value} onChange=${(next) => (ranges.value = next)} />`;
   return html`<div class=${`spectrograms ${stale ? "awaiting" : ""}`}>
     <${Spectrogram} title="Original" picture=${answer.media.original_spectrogram} sound=${answer.media.original}
       alt="Spectrogram of the sound" onSize=${setSize} onSeconds=${setSeconds} />
@@ -45,14 +51,20 @@ function Spectrogram({ title, note, picture, sound, alt, predicted, onSize, onSe
   const toggle = () => (at === null ? play(audio.current) : audio.current.pause());
   return html`<figure class=${`spectrogram ${predicted ? "predicted" : ""}`}>
     <figcaption><span>${title} ${note && html`<span class="muted">${note}</span>`}</span>
-      ${sound && html`<${Button} class="small" icon=${at === null ? "play" : "pause"} aria-label=${`${at === null ? "Play" : "Pause"}: ${title}`} onClick=${toggle}>
-        ${at === null ? "Play" : "Pause"}<//>`}</figcaption>
+      ${
+        sound &&
+        html`<${Button} class="small" icon=${at === null ? "play" : "pause"} aria-label=${`${at === null ? "Play" : "Pause"}: ${title}`} onClick=${toggle}>
+        ${at === null ? "Play" : "Pause"}<//>`
+      }</figcaption>
     <div class="spectrogram-frame"><img src=${picture} alt=${alt} draggable="false"
         onLoad=${(e) => onSize?.({ width: e.target.naturalWidth, height: e.target.naturalHeight })} />
       ${children}
       ${at !== null && html`<i class="playhead" style=${{ left: `${at * 100}%` }}></i>`}</div>
-    ${sound && html`<audio ref=${audio} src=${sound} preload="metadata" onPlay=${() => setAt(0)} onPause=${() => setAt(null)}
-      onEnded=${() => setAt(null)} onEmptied=${() => setAt(null)} onLoadedMetadata=${(e) => onSeconds?.(e.target.duration)}></audio>`}
+    ${
+      sound &&
+      html`<audio ref=${audio} src=${sound} preload="metadata" onPlay=${() => setAt(0)} onPause=${() => setAt(null)}
+      onEnded=${() => setAt(null)} onEmptied=${() => setAt(null)} onLoadedMetadata=${(e) => onSeconds?.(e.target.duration)}></audio>`
+    }
   </figure>`;
 }
 

@@ -58,11 +58,15 @@ function Stage({ kind, model, brush }) {
   return html`
     ${answer.error.value && html`<${ErrorNote} error=${answer.error.value} retry=${() => state.reconstruct(model, 0)} />`}
     ${!ready && !answer.error.value && html`<div class="panel"><${Waiting}>${model.loaded ? "Looking…" : `Loading ${model.id}…`}<//></div>`}
-    ${ready && mask && html`
+    ${
+      ready &&
+      mask &&
+      html`
       <section class="panel stack" aria-label="Reconstruction">
         <${Panels} answer=${found} mask=${mask} brush=${brush} stale=${answer.pending.value} />
         <${Summary} found=${found} mask=${mask} />
-      </section>`}`;
+      </section>`
+    }`;
 }
 
 function Outcome({ kind }) {
@@ -92,7 +96,10 @@ function Start() {
 
 function NoModel({ kind }) {
   const others = models.value.filter((model) => model.tasks.includes("reconstruct"));
-  const hears = others.map((model) => model.id).slice(0, 3).join(", ");
+  const hears = others
+    .map((model) => model.id)
+    .slice(0, 3)
+    .join(", ");
   return html`<div class="panel"><${Empty} title=${`No model for ${KINDS[kind]} yet`}
     text=${`The model store has none that reconstructs ${KINDS[kind]}${hears ? ` (there is ${hears}, for other kinds)` : ""}. Train one on files of yours: a small one takes minutes.`}>
     <a class="button primary" href=${link("jobs", ["new"], { modality: kind })}>Train a model<//><//></div>`;
@@ -130,10 +137,13 @@ function useAddress() {
     if (given === written || !Object.keys(params).length) return;
     const example = EXAMPLES.find((each) => each.id === params.example);
     if (!example || state.item.peek()?.example === example.id) return state.readParams(params);
-    void bring(() => readExample(example), (item) => {
-      state.readParams(params);
-      state.item.value = item;
-    });
+    void bring(
+      () => readExample(example),
+      (item) => {
+        state.readParams(params);
+        state.item.value = item;
+      },
+    );
   }, [given]);
   const params = state.toParams();
   useEffect(() => {

@@ -41,13 +41,15 @@ export function RangeList({ ranges, onChange }) {
     onChange(next);
   };
   return html`<div class="range-list">
-    ${ranges.map(([from, to], at) => html`<div class="range-row" key=${at}>
+    ${ranges.map(
+      ([from, to], at) => html`<div class="range-row" key=${at}>
       <input type="number" min="0" step="0.1" value=${from} aria-label=${`Start of range ${at + 1}, in seconds`} onChange=${(e) => put(at, 0, Number(e.target.value))} />
       <span aria-hidden="true">–</span>
       <input type="number" min="0" step="0.1" value=${to} aria-label=${`End of range ${at + 1}, in seconds`} onChange=${(e) => put(at, 1, Number(e.target.value))} />
       <span>s</span>
       <${Button} kind="quiet" icon="close" aria-label=${`Remove range ${at + 1}`} onClick=${() => onChange(ranges.filter((_, each) => each !== at))} />
-    </div>`)}
+    </div>`,
+    )}
     <div><${Button} class="small" icon="plus" onClick=${() => onChange([...ranges, next(ranges)])}>Add a range<//></div>
     ${!ranges.length && html`<p class="field-note">Drag over the masked spectrogram, or add a range here.</p>`}
   </div>`;

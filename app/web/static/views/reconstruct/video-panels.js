@@ -19,13 +19,15 @@ export function VideoPanels({ answer, mask, brush, stale }) {
   useEffect(() => {
     const [leader, ...others] = films.map((film) => film.current);
     for (const film of [leader, ...others]) {
-      if (playing) void film.play().catch(() => {}); // a newer answer has taken its place
+      if (playing)
+        void film.play().catch(() => {}); // a newer answer has taken its place
       else film.pause();
     }
     if (!playing) return;
     let frame;
     const tick = () => {
-      for (const film of others) if (Math.abs(film.currentTime - leader.currentTime) > DRIFT) film.currentTime = leader.currentTime;
+      for (const film of others)
+        if (Math.abs(film.currentTime - leader.currentTime) > DRIFT) film.currentTime = leader.currentTime;
       if (leader.duration) setShare(leader.currentTime / leader.duration);
       frame = requestAnimationFrame(tick);
     };
@@ -47,10 +49,15 @@ export function VideoPanels({ answer, mask, brush, stale }) {
     const covered = whole === "all" ? Array.from({ length: moments }, (_, at) => at) : [moment];
     return covered.flatMap((at) => cells.map(([x, y]) => (at * rows + y) * columns + x));
   };
-  const hiddenIn = (at) => mask.flat.subarray(at * rows * columns, (at + 1) * rows * columns).reduce((sum, each) => sum + each, 0) / (rows * columns);
+  const hiddenIn = (at) =>
+    mask.flat.subarray(at * rows * columns, (at + 1) * rows * columns).reduce((sum, each) => sum + each, 0) /
+    (rows * columns);
   const toggleMoment = () => {
     const value = hiddenIn(moment) === 1 ? 0 : 1;
-    paint(Array.from({ length: rows * columns }, (_, at) => moment * rows * columns + at), value);
+    paint(
+      Array.from({ length: rows * columns }, (_, at) => moment * rows * columns + at),
+      value,
+    );
   };
 
   return html`<div class=${`stack ${stale ? "awaiting" : ""}`}>
@@ -66,9 +73,15 @@ export function VideoPanels({ answer, mask, brush, stale }) {
     <div class="transport">
       <${Button} icon=${playing ? "pause" : "play"} aria-label=${playing ? "Pause" : "Play"} onClick=${() => setPlaying(!playing)} />
       <div class="moments" role="group" aria-label="Moments; fuller is more hidden">
-        ${Array.from({ length: moments }, (_, at) => html`<button type="button" class=${`moment ${at === moment ? "now" : ""}`} aria-current=${at === moment ? "time" : undefined}
+        ${Array.from(
+          { length: moments },
+          (
+            _,
+            at,
+          ) => html`<button type="button" class=${`moment ${at === moment ? "now" : ""}`} aria-current=${at === moment ? "time" : undefined}
           aria-label=${`Moment ${at + 1}, ${Math.round(hiddenIn(at) * 100)}% hidden`} onClick=${() => seek((at + 0.25) / moments)}>
-          <i style=${{ height: `${hiddenIn(at) * 100}%` }}></i></button>`)}
+          <i style=${{ height: `${hiddenIn(at) * 100}%` }}></i></button>`,
+        )}
       </div>
     </div>
     <div class="row">
