@@ -28,6 +28,11 @@ export const isAbort = (error) => error?.name === "AbortError";
  *
  * resend: whether it may be sent again after a failure of the network, when nobody knows whether the
  * first one arrived. True for what changes nothing.
+ *
+ * @typedef {{method?: string, body?: any, headers?: object, signal?: AbortSignal, resend?: boolean}} Options
+ * @param {string} path
+ * @param {Options} options
+ * @returns {Promise<Response>}
  */
 export async function send(
   path,

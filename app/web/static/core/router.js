@@ -4,7 +4,8 @@ import { signal } from "./html.js";
 
 const START = "fill";
 
-function parse(hash) {
+/** "#/view/segment?name=value" → {view, segments, params} */
+export function parse(hash) {
   const [path, query = ""] = hash.replace(/^#\/?/, "").split("?");
   const [view, ...segments] = path.split("/").map(decode);
   return {

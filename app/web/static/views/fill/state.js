@@ -7,9 +7,15 @@ export const FOUNDING = "The [MASK] chase the [MASK] in the savanna.";
 const LONGEST_SHARED = 6000; // characters; longer texts stay out of the address
 
 export const text = signal(FOUNDING);
-/** Indices of hidden words → true. Masks that were typed are not among them. */
+/**
+ * Indices of hidden words → true. Masks that were typed are not among them.
+ * @type {import("../../vendor/signals.js").Signal<Record<number, true>>}
+ */
 export const hidden = signal({});
-/** Indices of masks → the word that the reader has chosen for them. */
+/**
+ * Indices of masks → the word that the reader has chosen for them.
+ * @type {import("../../vendor/signals.js").Signal<Record<number, string>>}
+ */
 export const picks = signal({});
 export const model = signal(null); // an id, or null for the first that can
 export const tab = signal("fill"); // or "whole"

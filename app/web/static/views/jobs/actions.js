@@ -44,14 +44,14 @@ export function Actions({ job, modality, put }) {
       toastError(failed);
     }
   };
-  const button = (action, label, icon, onClick = () => act(action)) =>
+  const button = (action, label, icon, onClick = () => void act(action)) =>
     can[action](job) && html`<${Button} icon=${icon} busy=${busy === action} onClick=${onClick}>${label}<//>`;
   return html`<div class="row actions">
     ${job.fine_tuned_model && modality && html`<a class="button primary" href=${link(tryView(modality), [], { model: job.fine_tuned_model })} onClick=${() => void refreshModels()}>Try it</a>`}
     ${button("resume", job.status === "paused" ? "Resume" : "Do not pause", "play")}
     ${button("pause", "Pause", "pause")}
     ${can.sooner(job) && html`<${Button} busy=${busy === "priority"} onClick=${() => act("priority", { position: 0 })}>Next in the queue<//>`}
-    ${button("retry", "Retry", "refresh", () => (job.error?.code === "deadline_exceeded" ? setDialog("retry") : act("retry")))}
+    ${button("retry", "Retry", "refresh", () => (job.error?.code === "deadline_exceeded" ? setDialog("retry") : void act("retry")))}
     ${button("extend", "Train longer", "plus", () => setDialog("extend"))}
     ${button("cancel", "Cancel", "close", () => setDialog("cancel"))}
     <a class="button" href=${link("jobs", ["new"], { like: job.id })}>New like this</a>

@@ -84,6 +84,7 @@ export function draft() {
   const lengths = computed(() => [limit.value, ...further.value.filter((each) => each.name !== limit.value.name)]);
 
   const parsed = computed(() => {
+    /** @type {Record<string, string>} */
     const errors = {};
     const hyperparameters = {};
     for (const field of groups.value.flatMap((group) => group.fields)) {

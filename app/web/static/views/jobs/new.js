@@ -148,7 +148,10 @@ function LengthFields({ job, errors }) {
   ${job.kept.value.map(({ name: each, words }) => html`<${Taken} key=${each} text=${words} what=${each} onRemove=${() => (job.kept.value = job.kept.value.filter((other) => other.name !== each))} />`)}`;
 }
 
-/** The field that an answer of the server's is about: {patch_size: "…"}. */
+/**
+ * The field that an answer of the server's is about: {patch_size: "…"}.
+ * @returns {Record<string, string>}
+ */
 function fieldError(error) {
   if (!error?.param) return {};
   return { [error.param.split(".").at(-1)]: error.message };

@@ -14,7 +14,7 @@ export async function allVersions(signal) {
     .flatMap((model) => model.versions.map((version) => `${model.name}@${version}`))
     .filter((id) => !found[id]);
   const answers = await Promise.allSettled(older.slice(0, MOST_VERSIONS).map((id) => get(pathOf(id), { signal })));
-  for (const { value } of answers) if (value) found[idOf(value)] = value;
+  for (const answer of answers) if (answer.status === "fulfilled") found[idOf(answer.value)] = answer.value;
   return found;
 }
 

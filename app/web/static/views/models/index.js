@@ -5,6 +5,7 @@ import { info, models, modelsError, refreshModels } from "../../core/models.js";
 import { link, route } from "../../core/router.js";
 import { Icon } from "../../ui/icons.js";
 import { Empty, ErrorNote, Waiting } from "../../ui/status.js";
+import { Badges } from "./badges.js";
 import { ModelPage } from "./page.js";
 
 export function ModelsView() {
@@ -37,11 +38,4 @@ function Card({ model }) {
     <span class="model-facts small muted"><span>${model.modality}</span><span>${compact(model.parameters)} parameters</span><span>version ${model.version}</span><span>${ago(model.created)}</span></span>
     <${Icon} name="chevron" />
   </a>`;
-}
-
-export function Badges({ model }) {
-  return html`<span class="row badges">
-    ${model.default && html`<span class="badge">default</span>`}
-    ${model.loaded ? html`<span class="badge accent">in memory${model.memory_bytes ? ` · ${bytes(model.memory_bytes)}` : ""}</span>` : html`<span class="badge">not loaded</span>`}
-  </span>`;
 }

@@ -11,8 +11,8 @@ import { ErrorNote, Waiting } from "../../ui/status.js";
 import { Tabs } from "../../ui/tabs.js";
 import { toast, toastError } from "../../ui/toast.js";
 import { Aliases } from "./aliases.js";
+import { Badges } from "./badges.js";
 import { idOf, pathOf } from "./catalogue.js";
-import { Badges } from "./index.js";
 import { Lineage } from "./lineage.js";
 
 const TABS = [

@@ -28,6 +28,7 @@ export function Painter({ columns, rows, extent = columns, hidden, onPaint, desc
   });
   palette.value; // drawn anew when colours change
 
+  /** @returns {[number, number]} */
   const cellAt = (event) => {
     const box = canvas.current.getBoundingClientRect();
     const x = Math.floor(((event.clientX - box.left) / box.width) * extent);
