@@ -42,3 +42,10 @@ def test_imports_have_no_circle() -> None:
     while free := {path for path, needs in waiting.items() if not needs}:
         waiting = {path: needs - free for path, needs in waiting.items() if path not in free}
     assert not waiting, f"a circle among {sorted(str(path.relative_to(STATIC)) for path in waiting)}"
+
+
+def test_lines_are_short() -> None:
+    # Biome wraps code and leaves templates as they are.
+    for path in [*MODULES, *UNITS]:
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+            assert len(line) <= 120, f"{path.relative_to(ROOT)}:{number} has {len(line)} characters"

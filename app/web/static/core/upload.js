@@ -5,7 +5,10 @@ import { askForKey, authorization, key } from "./keys.js";
 
 const PATIENCE = 5; // times that a busy server is asked again
 
-/** Sends a file to /v1/files; gives the file object. onProgress(share). An aborted `signal` ends it with an AbortError. */
+/**
+ * Sends a file to /v1/files; gives the file object. onProgress(share): of what has been sent.
+ * An aborted `signal` ends it with an AbortError.
+ */
 export async function upload(file, { onProgress, signal }) {
   for (let refusals = 0; ; ) {
     const used = key.peek();

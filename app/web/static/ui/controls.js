@@ -27,7 +27,8 @@ export function Field({ label, hint, error, children, class: extra }) {
 /** options: [{value, label, disabled}] or strings. */
 export function Select({ label, value, options, onChange, hint, error, disabled }) {
   return html`<${Field} label=${label} hint=${hint} error=${error}>${(id, note) => html`
-    <select id=${id} value=${value} disabled=${disabled} aria-describedby=${note} onChange=${(e) => onChange(e.target.value)}>
+    <select id=${id} value=${value} disabled=${disabled} aria-describedby=${note}
+      onChange=${(e) => onChange(e.target.value)}>
       ${options.map((option) => {
         const {
           value: each,
@@ -65,7 +66,8 @@ export function TextArea({ label, value, onInput, hint, error, rows = 3, ...rest
 
 export function Switch({ label, checked, onChange, disabled }) {
   return html`<label class="switch"><input type="checkbox" role="switch" checked=${checked} disabled=${disabled}
-    onChange=${(e) => onChange(e.target.checked)} /><span class="switch-track" aria-hidden="true"></span>${label}</label>`;
+    onChange=${(e) => onChange(e.target.checked)} /><span class="switch-track" aria-hidden="true"></span>
+      ${label}</label>`;
 }
 
 /** One of a few, side by side: options [{value, label}]. A group of radio buttons to assistive software. */

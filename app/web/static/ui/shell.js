@@ -11,6 +11,7 @@ import { Confirmation, Dialog } from "./dialog.js";
 import { Empty } from "./status.js";
 import { Toasts } from "./toast.js";
 
+const ODD_KEY = "This has a character that no key can have; an invisible one may have come along.";
 const THEME_ICONS = { system: "system", light: "light", dark: "dark" };
 
 export function Shell() {
@@ -39,13 +40,28 @@ export function Shell() {
 
 function Header() {
   return html`<header class="header">
-    <a class="brand" href=${link("fill")} aria-label="Cloze, home"><span class="brand-mark" aria-hidden="true"><i></i><i></i></span>Cloze</a>
+    <a class="brand" href=${link("fill")} aria-label="Cloze, home"><span class="brand-mark" aria-hidden="true"><i></i>
+      <i></i></span>Cloze</a>
     <nav class="nav" aria-label="Views">
-      ${VIEWS.map((view) => html`<a href=${link(view.id)} aria-current=${view.id === route.value.view ? "page" : undefined}>${view.title}</a>`)}
+      ${VIEWS.map(
+        (view) => html`
+        <a href=${link(view.id)} aria-current=${view.id === route.value.view ? "page" : undefined}>${view.title}</a>`,
+      )}
     </nav>
     <div class="header-end">
-      <span class=${`slow ${slow.value ? "on" : ""}`} role="status">${slow.value ? html`<span class="spinner" aria-hidden="true"></span><span class="visually-hidden">Waiting for the server</span>` : ""}</span>
-      ${key.value !== null && html`<${Button} kind="quiet" icon="key" aria-label="Forget the API key" title="Forget the API key" onClick=${forgetKey} />`}
+      <span class=${`slow ${slow.value ? "on" : ""}`} role="status">
+        ${
+          slow.value
+            ? html`<span class="spinner" aria-hidden="true"></span><span class="visually-hidden">
+          Waiting for the server</span>`
+            : ""
+        }</span>
+      ${
+        key.value !== null &&
+        html`
+        <${Button} kind="quiet" icon="key" aria-label="Forget the API key" title="Forget the API key"
+          onClick=${forgetKey} />`
+      }
       <a class="quiet-link" href="docs">API</a>
       <${Button} kind="quiet" icon=${THEME_ICONS[theme.value]} title=${`Theme: ${theme.value}`}
         aria-label=${`Theme: ${theme.value}. Change`} onClick=${nextTheme} />
@@ -74,7 +90,8 @@ function BusyBanner({ until }) {
     const timer = setInterval(() => setSeconds(left()), 250);
     return () => clearInterval(timer);
   }, [until]);
-  return html`<div class="banner"><span class="spinner" aria-hidden="true"></span>The server is busy. Trying again in <span aria-hidden="true">${seconds} s.</span>
+  return html`<div class="banner"><span class="spinner" aria-hidden="true"></span>
+    The server is busy. Trying again in <span aria-hidden="true">${seconds} s.</span>
     <span class="visually-hidden">a moment.</span></div>`;
 }
 
@@ -91,10 +108,11 @@ function KeyDialog() {
     setGiven("");
     prompt.answer(given);
   };
+  const error = odd ? ODD_KEY : prompt.wrong ? "The server does not know this key." : undefined;
   return html`<${Dialog} title="This server asks for an API key">
     <form onSubmit=${submit}>
       <${TextField} label="API key" type="password" value=${given} onInput=${setGiven} autocomplete="off" autofocus
-        error=${odd ? "This has a character that no key can have; an invisible one may have come along." : prompt.wrong ? "The server does not know this key." : undefined}
+        error=${error}
         hint="Kept until this tab is closed, and sent to this server only." />
       <div class="row end"><${Button} kind="primary" type="submit" disabled=${!given.trim()}>Continue<//></div>
     </form>

@@ -62,7 +62,8 @@ export function Snippets({ request, writers = { curl, python } }) {
   return html`<section class="snippets" aria-label="This request as code">
     <div class="row between">
       <${Segmented} label="Language" value=${language} options=${LANGUAGES} onChange=${setLanguage} />
-      <${Button} icon="copy" onClick=${() => copy(text, `Copied as ${language === "curl" ? "curl" : "Python"}`)}>Copy<//>
+      <${Button} icon="copy" onClick=${() => copy(text, `Copied as ${language === "curl" ? "curl" : "Python"}`)}>
+        Copy<//>
     </div>
     <pre tabindex="0"><code>${text}</code></pre>
   </section>`;

@@ -22,7 +22,8 @@ export function Toasts() {
   return html`<div class="toasts" role="status" aria-live="polite">
     ${toasts.value.map(
       (entry) => html`<div class=${`toast ${entry.kind}`} key=${entry.id}>
-      <span>${entry.text}</span><${Button} kind="quiet" icon="close" aria-label="Dismiss" onClick=${() => close(entry)} />
+      <span>${entry.text}</span>
+        <${Button} kind="quiet" icon="close" aria-label="Dismiss" onClick=${() => close(entry)} />
     </div>`,
     )}
   </div>`;

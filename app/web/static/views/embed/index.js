@@ -40,7 +40,8 @@ export function EmbedView() {
   if (!model) return html`<div class="view"><${Head} /><${NoModel} /></div>`;
   const many = inputs(model).length > MOST;
   return html`<div class="view embed">
-    <${Head}><${ModelSelect} models=${able("embeddings")} value=${model.id} onChange=${(id) => (state.model.value = id)} /><//>
+    <${Head}>
+      <${ModelSelect} models=${able("embeddings")} value=${model.id} onChange=${(id) => (state.model.value = id)} /><//>
     <div class="embed-layout">
       <div class="stack">
         ${model.modality === "text" ? html`<${Texts} />` : html`<${Files} kind=${model.modality} />`}
@@ -57,9 +58,10 @@ function Head({ children }) {
     <p class="lead">Turn inputs into vectors, and see which of them the model finds alike.</p></div>${children}</div>`;
 }
 
-const NoModel =
-  () => html`<${Empty} title="No model embeds yet" text="Train or import one; it appears here as soon as it is published.">
-  <a class="button primary" href=${link("jobs")}>Train a model</a><a class="button" href=${link("models")}>See the models</a><//>`;
+const NoModel = () => html`
+    <${Empty} title="No model embeds yet" text="Train or import one; it appears here as soon as it is published.">
+  <a class="button primary" href=${link("jobs")}>Train a model</a><a class="button" href=${link("models")}>
+    See the models</a><//>`;
 
 const Texts = () => html`<${TextArea} label="Texts, one a line" value=${state.text.value} rows=${9} spellcheck="false"
   onInput=${(value) => (state.text.value = value)} hint=${plural(state.lines.value.length, "text")} />`;
@@ -70,7 +72,9 @@ function Files({ kind }) {
     URL.revokeObjectURL(file.url);
     state.files.value = state.files.value.filter((each) => each !== file);
   };
-  return html`<${DropZone} label=${`Drop ${KINDS[kind]}, or choose some`} accept=${`${kind}/*`} multiple onFiles=${(files) => add(files, kind)} />
+  return html`
+    <${DropZone} label=${`Drop ${KINDS[kind]}, or choose some`} accept=${`${kind}/*`} multiple
+      onFiles=${(files) => add(files, kind)} />
     <ul class="files">${own.map(
       (file) => html`<li key=${file.url}>
       ${kind === "image" ? html`<img src=${file.url} alt="" />` : html`<span class="badge">${kind}</span>`}
@@ -148,7 +152,9 @@ function Results({ model }) {
   if (!shown && pending.value)
     return html`<${Waiting}>${model.loaded ? "Embedding…" : `Loading ${model.id} into memory…`}<//>`;
   if (!shown)
-    return html`<${Empty} title="Nothing to compare yet" text=${model.modality === "text" ? "Write two texts or more, one a line." : "Add two files or more."} />`;
+    return html`
+      <${Empty} title="Nothing to compare yet"
+        text=${model.modality === "text" ? "Write two texts or more, one a line." : "Add two files or more."} />`;
   const sample = requestFor(
     model,
     model.modality === "text" ? shown.items : [{ input: `data:${model.modality}/…;base64,…` }],
@@ -176,7 +182,12 @@ function Downloads() {
     NPY: () => download("embeddings.npy", npy(vectors), "application/octet-stream"),
   };
   return html`<section aria-label="Download" class="downloads">
-    <p class="small muted">${plural(vectors.length, "vector")} of ${number(vectors[0].length)} dimensions, by ${model}</p>
-    <div class="row">${Object.entries(save).map(([format, run]) => html`<${Button} class="small" icon="download" onClick=${run}>${format}<//>`)}</div>
+    <p class="small muted">
+      ${plural(vectors.length, "vector")} of ${number(vectors[0].length)} dimensions, by ${model}</p>
+    <div class="row">
+      ${Object.entries(save).map(
+        ([format, run]) => html`<${Button} class="small" icon="download" onClick=${run}>
+        ${format}<//>`,
+      )}</div>
   </section>`;
 }

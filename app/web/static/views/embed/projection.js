@@ -3,6 +3,7 @@ import { percent } from "../../core/format.js";
 import { html, useEffect, useRef, useState } from "../../core/html.js";
 import { pair } from "./state.js";
 
+const CAUTION = "What lies apart is apart; what lies together may still differ elsewhere.";
 const MARGIN = 28;
 const LABELLED = 24; // more points than this have no label, only their title
 const LINE = 18; // px between labels
@@ -23,10 +24,14 @@ export function Projection({ items, projection }) {
   const labels = items.length <= LABELLED ? spreadLabels(points, items, width, height) : [];
   const [first, second] = projection.shares;
   return html`<section class="panel stack" aria-label="Projection">
-    <div><h2>Projection</h2><p class="small muted">The two directions in which the vectors differ most: their principal components, which
-      ${" "}keep ${percent(first)} and ${percent(second)} of all differences. What lies apart is apart; what lies together may still differ elsewhere.</p></div>
-    <div ref=${place}><svg class="projection" width=${width} height=${height} role="img" aria-label=${`${items.length} inputs on a plane; the table above has the figures`}>
-      <line class="axis" x1="0" x2=${width} y1=${height / 2} y2=${height / 2} /><line class="axis" y1="0" y2=${height} x1=${width / 2} x2=${width / 2} />
+    <div><h2>Projection</h2><p class="small muted">
+      The two directions in which the vectors differ most: their principal components, which
+      ${" "}keep ${percent(first)} and ${percent(second)} of all differences. ${CAUTION}</p></div>
+    <div ref=${place}>
+      <svg class="projection" width=${width} height=${height} role="img"
+        aria-label=${`${items.length} inputs on a plane; the table above has the figures`}>
+      <line class="axis" x1="0" x2=${width} y1=${height / 2} y2=${height / 2} />
+        <line class="axis" y1="0" y2=${height} x1=${width / 2} x2=${width / 2} />
       ${labels.map((label, at) => html`<${Label} key=${at} at=${at} point=${points[at]} label=${label} />`)}
       ${points.map((point, at) => html`<${Point} key=${at} at=${at} point=${point} item=${items[at]} />`)}
     </svg></div>
@@ -34,12 +39,16 @@ export function Projection({ items, projection }) {
 }
 
 function Label({ at, point: [x, y], label }) {
-  return html`<g class=${pair.value?.includes(at) ? "looked" : ""}><line class="leader" x1=${x} y1=${y} x2=${label.x} y2=${label.y} />
-    <text x=${label.x} y=${label.y + 4.5} text-anchor=${label.end ? "end" : "start"}><tspan class="nth">${at + 1}</tspan>  ${label.text}</text></g>`;
+  return html`<g class=${pair.value?.includes(at) ? "looked" : ""}>
+    <line class="leader" x1=${x} y1=${y} x2=${label.x} y2=${label.y} />
+    <text x=${label.x} y=${label.y + 4.5} text-anchor=${label.end ? "end" : "start"}><tspan class="nth">
+      ${at + 1}</tspan>  ${label.text}</text></g>`;
 }
 
 function Point({ at, point: [x, y], item }) {
-  return html`<circle class=${pair.value?.includes(at) ? "looked" : ""} cx=${x} cy=${y} r="6" onMouseEnter=${() => (pair.value = [at, at])}
+  return html`
+    <circle class=${pair.value?.includes(at) ? "looked" : ""} cx=${x} cy=${y} r="6"
+      onMouseEnter=${() => (pair.value = [at, at])}
     onMouseLeave=${() => (pair.value = null)}><title>${item.label}</title></circle>`;
 }
 

@@ -24,6 +24,9 @@ const EXAMPLES = [
   { name: "Match", text: "The team won the game in 1998.", hide: [1, 4] },
 ];
 
+const NONE_YET =
+  "Train one on your own texts, or import one with “cloze models import”. It appears here as soon as it is published.";
+
 const answer = latest();
 let askedFor = null; // the request that `answer` is of, or will be
 let askedOf = null; // and the model's version
@@ -47,11 +50,17 @@ export function FillView() {
   const chosen = choose(able("fill-mask"), state.model.value);
   if (!chosen) return html`<div class="view"><${Head} /><${NoModel} /></div>`;
   return html`<div class="view fill">
-    <${Head}><${ModelSelect} models=${able("fill-mask")} value=${chosen.id} onChange=${(id) => (state.model.value = id)} /><//>
+    <${Head}>
+      <${ModelSelect} models=${able("fill-mask")} value=${chosen.id} onChange=${(id) => (state.model.value = id)} /><//>
     <${Editor} />
     <${Tabs} label="What to see" chosen=${state.tab.value} onChoose=${(tab) => (state.tab.value = tab)}
       tabs=${[{ id: "fill", label: "Hide words" }, { id: "whole", label: "Whole text" }]}>
-      ${state.tab.value === "fill" ? html`<${Filled} model=${chosen} />` : html`<${WholeText} model=${chosen} filled=${standingText()} />`}
+      ${
+        state.tab.value === "fill"
+          ? html`<${Filled} model=${chosen} />`
+          : html`
+        <${WholeText} model=${chosen} filled=${standingText()} />`
+      }
     <//>
   </div>`;
 }
@@ -62,8 +71,9 @@ function Head({ children }) {
 }
 
 const NoModel = () => html`<${Empty} title="No model fills masks yet"
-  text="Train one on your own texts, or import one with “cloze models import”. It appears here as soon as it is published.">
-  <a class="button primary" href=${link("jobs")}>Train a model</a><a class="button" href=${link("models")}>See the models</a><//>`;
+  text=${NONE_YET}>
+  <a class="button primary" href=${link("jobs")}>Train a model</a><a class="button" href=${link("models")}>
+    See the models</a><//>`;
 
 function Editor() {
   const onInput = (value) => {
@@ -76,7 +86,10 @@ function Editor() {
       placeholder="Type or paste a text" hint="Click words below to hide them, or write [MASK] where one is missing." />
     <div class="row between">
       <div class="row" role="group" aria-label="Examples"><span class="small muted">Try</span>
-        ${EXAMPLES.map((example) => html`<${Button} class="small" onClick=${() => state.start(example)}>${example.name}<//>`)}
+        ${EXAMPLES.map(
+          (example) => html`<${Button} class="small" onClick=${() => state.start(example)}>
+          ${example.name}<//>`,
+        )}
       </div>
       <${Button} kind="quiet" icon="link" onClick=${() => copy(location.href, "Link copied")}>Copy link<//>
     </div>

@@ -21,6 +21,10 @@ const LEVELS = [
 ];
 const level = (share) => LEVELS.findLastIndex(([least]) => share >= least);
 
+const EXPLANATION =
+  "Each word is hidden in turn, and coloured by the probability that the model gives to it: the greener, the better " +
+  "the model understood why it stands there. Choose one to see what else the model would have put.";
+
 const answer = latest();
 
 /** filled: the text with its masks filled; null while the model has not answered for them. */
@@ -40,7 +44,8 @@ export function WholeText({ model, filled }) {
   if (!text.trim()) return html`<p class="muted">Type a text above to begin.</p>`;
   const scored = answer.value.value && { ...answer.value.value, words: judge(answer.value.value) };
   return html`<div class="stack" aria-busy=${answer.pending.value}>
-    <p class="muted">Each word is hidden in turn, and coloured by the probability that the model gives to it: the greener, the better the model understood why it stands there. Choose one to see what else the model would have put.</p>
+    <p class="muted">
+      ${EXPLANATION}</p>
     ${answer.error.value && html`<${ErrorNote} error=${answer.error.value} retry=${() => run(0)} />`}
     ${answer.pending.value && !scored && html`<${Waiting}>Hiding one word after the other…<//>`}
     ${
@@ -85,25 +90,32 @@ function unitsOf(text) {
 
 function Scored({ scored, chosen, choose, stale }) {
   const { words, text } = scored;
-  return html`<div class=${`sentence scored ${stale ? "stale" : ""}`} role="group" aria-label="Words by how well they were understood">
+  return html`
+    <div class=${`sentence scored ${stale ? "stale" : ""}`} role="group"
+      aria-label="Words by how well they were understood">
     ${words.map(
       (word) =>
         html`<span class="unit" key=${word.index}>${
           word.share === null
             ? html`<span class="word">${word.text}</span>`
-            : html`<button type="button" class=${`word level-${level(word.share)}`} aria-pressed=${chosen === word.index ? "true" : "false"}
-          aria-label=${`${word.text}: ${percent(word.share)}`} onClick=${() => choose(word.index === chosen ? null : word.index)}>${word.text}</button>`
+            : html`
+              <button type="button" class=${`word level-${level(word.share)}`}
+                aria-pressed=${chosen === word.index ? "true" : "false"}
+          aria-label=${`${word.text}: ${percent(word.share)}`}
+            onClick=${() => choose(word.index === chosen ? null : word.index)}>${word.text}</button>`
         }${(words[word.index + 1]?.before ?? tail(text, words)).trim()}</span>`,
     )}
   </div>`;
 }
 
 const Legend = () => html`<div class="legend small muted" aria-label="Colours by probability" role="img">
-  <span>surprising</span>${LEVELS.map(([, label], at) => html`<i class=${`level-${at}`} title=${label}></i>`)}<span>expected</span></div>`;
+  <span>surprising</span>${LEVELS.map(([, label], at) => html`<i class=${`level-${at}`} title=${label}></i>`)}<span>
+    expected</span></div>`;
 
 function Chosen({ word }) {
   if (!word)
-    return html`<section class="panel"><h2>One word</h2><p class="muted small">Choose a word to see what the model expected in its place.</p></section>`;
+    return html`<section class="panel"><h2>One word</h2><p class="muted small">
+      Choose a word to see what the model expected in its place.</p></section>`;
   const hide = () => {
     if (state.words.value[word.index] && !state.words.value[word.index].literal)
       state.hidden.value = { ...state.hidden.value, [word.index]: true };
@@ -112,11 +124,14 @@ function Chosen({ word }) {
   const place = word.rank === 1 ? "the model’s first choice" : `choice ${number(word.rank)} of the model`;
   return html`<section class="panel stack" aria-live="polite">
     <div class="row between"><h2>${word.text}</h2><${Button} class="small" onClick=${hide}>Hide this word<//></div>
-    <p class="small muted">${percent(word.share)}, ${place}${word.pieces > 1 ? `; the model reads it as ${word.pieces} pieces, and the list is of the first` : ""}.</p>
+    <p class="small muted">${percent(word.share)}, ${place}
+      ${word.pieces > 1 ? `; the model reads it as ${word.pieces} pieces, and the list is of the first` : ""}.</p>
     <ul class="candidates">${word.candidates.map(
       (each) => html`<li class="candidate plain" key=${each.token}>
-      <span class="candidate-word">${shown(each.token_str)}</span><span class="candidate-share">${percent(each.score)}</span>
-      <span class="bar" aria-hidden="true"><i style=${{ width: `${Math.max(each.score * 100, 0.5)}%` }}></i></span></li>`,
+      <span class="candidate-word">${shown(each.token_str)}</span><span class="candidate-share">
+        ${percent(each.score)}</span>
+      <span class="bar" aria-hidden="true">
+        <i style=${{ width: `${Math.max(each.score * 100, 0.5)}%` }}></i></span></li>`,
     )}</ul>
   </section>`;
 }
@@ -128,5 +143,6 @@ function Summary({ score, words }) {
     <div><dt>Pseudo-perplexity</dt><dd>${number(score.pseudo_perplexity)}</dd></div>
     <div><dt>Log-likelihood</dt><dd>${number(score.log_likelihood)}</dd></div>
     <div><dt>First choices</dt><dd>${first} of ${read.length} words</dd></div>
-  </dl><p class="small muted">Pseudo-perplexity: among how many words, on average, the model hesitates. Lower is better.</p></section>`;
+  </dl><p class="small muted">
+    Pseudo-perplexity: among how many words, on average, the model hesitates. Lower is better.</p></section>`;
 }

@@ -4,7 +4,10 @@ const WORD = /\[MASK\]|<mask>|[\p{L}\p{N}\p{M}]+(?:['’.\-][\p{L}\p{N}\p{M}]+)*
 const MASK = /^(\[MASK\]|<mask>)$/i;
 const JOINED = "##"; // how WordPiece writes what goes on with a word
 
-/** text → [{index, text, start, end, literal, before}]; literal: it is a mask as it was typed. `before`: what precedes it. */
+/**
+ * text → [{index, text, start, end, literal, before}]
+ * literal: it is a mask as it was typed; before: what precedes it.
+ */
 export function split(text) {
   const words = [];
   let last = 0;

@@ -34,7 +34,8 @@ export function Actions({ job, modality, put }) {
     setBusy(null);
   };
   const remove = async () => {
-    const text = `${job.name}: its record, events, log, pictures and checkpoints go for good. Models that it has published stay.`;
+    const lost = "its record, events, log, pictures and checkpoints go for good. Models that it has published stay.";
+    const text = `${job.name}: ${lost}`;
     if (!(await confirm({ title: "Delete this job?", text, action: "Delete" }))) return;
     try {
       await change("DELETE", `${JOBS}/${job.id}`);
@@ -46,16 +47,31 @@ export function Actions({ job, modality, put }) {
   };
   const button = (action, label, icon, onClick = () => void act(action)) =>
     can[action](job) && html`<${Button} icon=${icon} busy=${busy === action} onClick=${onClick}>${label}<//>`;
+  const retry = () => (job.error?.code === "deadline_exceeded" ? setDialog("retry") : void act("retry"));
   return html`<div class="row actions">
-    ${job.fine_tuned_model && modality && html`<a class="button primary" href=${link(tryView(modality), [], { model: job.fine_tuned_model })} onClick=${() => void refreshModels()}>Try it</a>`}
+    ${
+      job.fine_tuned_model &&
+      modality &&
+      html`
+      <a class="button primary" href=${link(tryView(modality), [], { model: job.fine_tuned_model })}
+        onClick=${() => void refreshModels()}>Try it</a>`
+    }
     ${button("resume", job.status === "paused" ? "Resume" : "Do not pause", "play")}
     ${button("pause", "Pause", "pause")}
-    ${can.sooner(job) && html`<${Button} busy=${busy === "priority"} onClick=${() => act("priority", { position: 0 })}>Next in the queue<//>`}
-    ${button("retry", "Retry", "refresh", () => (job.error?.code === "deadline_exceeded" ? setDialog("retry") : void act("retry")))}
+    ${
+      can.sooner(job) &&
+      html`<${Button} busy=${busy === "priority"} onClick=${() => act("priority", { position: 0 })}>
+      Next in the queue<//>`
+    }
+    ${button("retry", "Retry", "refresh", retry)}
     ${button("extend", "Train longer", "plus", () => setDialog("extend"))}
     ${button("cancel", "Cancel", "close", () => setDialog("cancel"))}
     <a class="button" href=${link("jobs", ["new"], { like: job.id })}>New like this</a>
-    ${can.delete(job) && html`<${Button} kind="quiet" icon="trash" aria-label="Delete this job" title="Delete this job" onClick=${remove} />`}
+    ${
+      can.delete(job) &&
+      html`
+      <${Button} kind="quiet" icon="trash" aria-label="Delete this job" title="Delete this job" onClick=${remove} />`
+    }
     ${dialog === "cancel" && html`<${CancelDialog} job=${job} act=${act} onClose=${() => setDialog(null)} />`}
     ${dialog === "extend" && html`<${ExtendDialog} job=${job} act=${act} onClose=${() => setDialog(null)} />`}
     ${dialog === "retry" && html`<${RetryDialog} act=${act} onClose=${() => setDialog(null)} />`}
@@ -63,11 +79,17 @@ export function Actions({ job, modality, put }) {
 }
 
 function CancelDialog({ job, act, onClose }) {
+  const publishable = job.progress.step ? " What it has learnt until then can be published now." : "";
   return html`<${Dialog} title="Cancel this job?" onClose=${onClose}>
-    <p>It stops within two steps and keeps its last checkpoint, from which it can be retried.${job.progress.step ? " What it has learnt until then can be published now." : ""}</p>
+    <p>
+      It stops within two steps and keeps its last checkpoint, from which it can be retried.${publishable}</p>
     <div class="row end">
       <${Button} onClick=${onClose}>Keep it running<//>
-      ${job.progress.step > 0 && html`<${Button} onClick=${() => act("cancel", { publish: true })}>Cancel and publish<//>`}
+      ${
+        job.progress.step > 0 &&
+        html`<${Button} onClick=${() => act("cancel", { publish: true })}>
+        Cancel and publish<//>`
+      }
       <${Button} kind="danger" onClick=${() => act("cancel")}>Cancel the job<//>
     </div><//>`;
 }
@@ -77,6 +99,8 @@ const LIMITS = [
   { value: "epochs", label: "epochs in all", of: (job) => Math.max(1, Math.ceil(job.progress.epoch * 2)) },
   { value: "max_minutes", label: "minutes in all", of: () => 30 },
 ];
+
+const EXTENDED = "Goes on where it ended, and publishes the next version. The limit is that of the whole job:";
 
 function ExtendDialog({ job, act, onClose }) {
   const [limit, setLimit] = useState(LIMITS[0]);
@@ -88,12 +112,15 @@ function ExtendDialog({ job, act, onClose }) {
   };
   return html`<${Dialog} title="Train longer" onClose=${onClose}>
     <form onSubmit=${submit}>
-      <p>Goes on where it ended, and publishes the next version. The limit is that of the whole job: it has done ${job.progress.step} steps.</p>
+      <p>
+        ${EXTENDED} it has done ${job.progress.step} steps.</p>
       <div class="columns">
         <${TextField} label="Up to" type="number" min="0" step="any" value=${value} onInput=${setValue} />
-        <${Select} label="Unit" value=${limit.value} options=${LIMITS} onChange=${(next) => setLimit(LIMITS.find((each) => each.value === next))} />
+        <${Select} label="Unit" value=${limit.value} options=${LIMITS}
+          onChange=${(next) => setLimit(LIMITS.find((each) => each.value === next))} />
       </div>
-      <div class="row end"><${Button} onClick=${onClose}>Not now<//><${Button} kind="primary" type="submit" disabled=${!valid}>Train longer<//></div>
+      <div class="row end"><${Button} onClick=${onClose}>Not now<//>
+        <${Button} kind="primary" type="submit" disabled=${!valid}>Train longer<//></div>
     </form><//>`;
 }
 
@@ -105,7 +132,9 @@ function RetryDialog({ act, onClose }) {
   };
   return html`<${Dialog} title="Retry with more time" onClose=${onClose}>
     <form onSubmit=${submit}>
-      <${TextField} label="Minutes from now on, queue included" type="number" min="1" step="any" value=${minutes} onInput=${setMinutes} />
-      <div class="row end"><${Button} onClick=${onClose}>Not now<//><${Button} kind="primary" type="submit" disabled=${!(Number(minutes) > 0)}>Retry<//></div>
+      <${TextField} label="Minutes from now on, queue included" type="number" min="1" step="any" value=${minutes}
+        onInput=${setMinutes} />
+      <div class="row end"><${Button} onClick=${onClose}>Not now<//>
+        <${Button} kind="primary" type="submit" disabled=${!(Number(minutes) > 0)}>Retry<//></div>
     </form><//>`;
 }

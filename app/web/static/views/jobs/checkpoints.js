@@ -36,12 +36,16 @@ export function Checkpoints({ job, messages }) {
   if (error) return html`<${ErrorNote} error=${error} />`;
   if (!found) return html`<${Waiting} />`;
   if (!found.length) return html`<p class="muted">There is no checkpoint yet.</p>`;
-  return html`<div class="table-scroll" tabindex="0" role="group" aria-label="Checkpoints"><table><thead><tr><th class="number">Step</th><th>Saved</th><th class="number">Held-out loss</th><th><span class="visually-hidden">Actions</span></th></tr></thead>
+  return html`<div class="table-scroll" tabindex="0" role="group" aria-label="Checkpoints"><table><thead><tr>
+    <th class="number">Step</th><th>Saved</th><th class="number">Held-out loss</th><th><span class="visually-hidden">
+      Actions</span></th></tr></thead>
     <tbody>${found.map(
       (
         each,
       ) => html`<tr key=${each.id}><td class="number">${number(each.step_number)}</td><td>${date(each.created_at)}</td>
       <td class="number">${each.metrics.eval_loss === undefined ? "–" : each.metrics.eval_loss.toFixed(4)}</td>
-      <td><${Button} class="small" busy=${publishing === each.id} onClick=${() => publish(each)} aria-label=${`Publish step ${each.step_number}`}>Publish<//></td></tr>`,
+      <td>
+        <${Button} class="small" busy=${publishing === each.id} onClick=${() => publish(each)}
+          aria-label=${`Publish step ${each.step_number}`}>Publish<//></td></tr>`,
     )}</tbody></table></div>`;
 }

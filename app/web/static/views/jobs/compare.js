@@ -57,19 +57,34 @@ export function ComparePage() {
   const across = params.across === "time" ? "time" : "step";
   const put = (changed) => setParams({ ...params, ...changed });
   return html`<div class="view">
-    <div class="stack head"><nav aria-label="Where this is"><a class="small back" href=${link("jobs")}>All jobs</a></nav>
+    <div class="stack head"><nav aria-label="Where this is"><a class="small back" href=${link("jobs")}>
+      All jobs</a></nav>
       <div class="view-head"><div><h1>Compare</h1><p class="lead">The same figure of several runs.</p></div></div></div>
     ${error && html`<${ErrorNote} error=${error} />`}
-    ${!ids.length && html`<${Empty} title="Nothing to compare" text="Choose two or more jobs in the list."><a class="button primary" href=${link("jobs")}>All jobs</a><//>`}
+    ${
+      !ids.length &&
+      html`<${Empty} title="Nothing to compare" text="Choose two or more jobs in the list.">
+      <a class="button primary" href=${link("jobs")}>All jobs</a><//>`
+    }
     ${ids.length > 0 && !runs && !error && html`<${Waiting} />`}
     ${
       runs &&
       html`<section class="panel stack" aria-label="Chart">
         <div class="row between">
-          ${metric && html`<${Select} label="Figure" value=${metric} options=${keys} onChange=${(next) => put({ metric: next })} />`}
-          <${Segmented} label="Across" value=${across} options=${ACROSS} onChange=${(next) => put({ across: next === "step" ? null : next })} />
+          ${
+            metric &&
+            html`
+            <${Select} label="Figure" value=${metric} options=${keys} onChange=${(next) => put({ metric: next })} />`
+          }
+          <${Segmented} label="Across" value=${across} options=${ACROSS}
+            onChange=${(next) => put({ across: next === "step" ? null : next })} />
         </div>
-        ${metric ? html`<${Lines} runs=${runs} metric=${metric} across=${across} />` : html`<p class="muted">None of them has measured anything yet.</p>`}
+        ${
+          metric
+            ? html`<${Lines} runs=${runs} metric=${metric} across=${across} />`
+            : html`<p class="muted">
+          None of them has measured anything yet.</p>`
+        }
       </section>
       <${Differences} runs=${runs} metric=${metric} />`
     }
@@ -93,7 +108,9 @@ function Lines({ runs, metric, across }) {
     [runs, metric, across],
   );
   const format = (value) => (Math.abs(value) >= 1000 ? compact(value) : String(Number(value.toPrecision(3))));
-  return html`<${Chart} label=${`${metric} of ${runs.length} runs`} series=${series} height=${320} xLabel=${across === "step" ? "step" : "minutes"} yLabel=${metric} format=${format} />`;
+  return html`
+    <${Chart} label=${`${metric} of ${runs.length} runs`} series=${series} height=${320}
+      xLabel=${across === "step" ? "step" : "minutes"} yLabel=${metric} format=${format} />`;
 }
 
 /** A column a run: its state, its last figure, and the settings in which they are not all alike. */
@@ -108,11 +125,21 @@ function Differences({ runs, metric }) {
     (name) => new Set(all.map((each) => JSON.stringify(each[name]))).size > 1,
   );
   const shown = (value) => (value === null || value === undefined ? "–" : String(value));
-  return html`<div class="panel table-scroll" tabindex="0" role="group" aria-label="Differences"><table class="differences">
-    <thead><tr><th scope="col"><span class="visually-hidden">Setting</span></th>${runs.map(({ job }) => html`<th scope="col"><a href=${link("jobs", [job.id])}>${job.name}</a></th>`)}</tr></thead>
+  return html`<div class="panel table-scroll" tabindex="0" role="group" aria-label="Differences">
+    <table class="differences">
+    <thead><tr><th scope="col"><span class="visually-hidden">Setting</span></th>
+      ${runs.map(({ job }) => html`<th scope="col"><a href=${link("jobs", [job.id])}>${job.name}</a></th>`)}</tr>
+        </thead>
     <tbody>
       <tr><th scope="row">State</th>${runs.map(({ job }) => html`<td><${StateBadge} job=${job} /></td>`)}</tr>
-      ${metric && html`<tr><th scope="row">${metric}, last</th>${runs.map(({ metrics }) => html`<td>${shown(metrics.get(metric)?.at(-1)?.value.toPrecision(5))}</td>`)}</tr>`}
-      ${names.map((name) => html`<tr><th scope="row">${name}</th>${all.map((each) => html`<td>${shown(each[name])}</td>`)}</tr>`)}
+      ${
+        metric &&
+        html`<tr><th scope="row">${metric}, last</th>
+        ${runs.map(({ metrics }) => html`<td>${shown(metrics.get(metric)?.at(-1)?.value.toPrecision(5))}</td>`)}</tr>`
+      }
+      ${names.map(
+        (name) => html`<tr><th scope="row">${name}</th>
+        ${all.map((each) => html`<td>${shown(each[name])}</td>`)}</tr>`,
+      )}
     </tbody></table></div>`;
 }

@@ -51,7 +51,8 @@ export function Curves({ series }) {
   })).filter((chart) => chart.metrics.length);
   if (!charts.length)
     return html`<p class="muted">There is nothing to draw yet: the first figures come with the first steps.</p>`;
-  return html`<div class="curves">${charts.map((chart) => html`<${Curve} key=${chart.title} chart=${chart} series=${series} />`)}</div>`;
+  return html`<div class="curves">
+    ${charts.map((chart) => html`<${Curve} key=${chart.title} chart=${chart} series=${series} />`)}</div>`;
 }
 
 function Curve({ chart, series }) {
@@ -63,6 +64,7 @@ function Curve({ chart, series }) {
   const format = chart.share ? FORMATS.share : chart.scientific ? FORMATS.scientific : precise;
   const last = shown.map((points, at) => `${chart.metrics[at][1]} ${format(points.at(-1).y)}`).join(", ");
   return html`<section class="curve"><div class="row between"><h2>${chart.title}</h2></div>
-    <${Chart} label=${`${chart.title} over steps. Now: ${last}`} series=${lines} height=${200} xLabel="step" yLabel=${chart.label} format=${format} />
+    <${Chart} label=${`${chart.title} over steps. Now: ${last}`} series=${lines} height=${200} xLabel="step"
+      yLabel=${chart.label} format=${format} />
   </section>`;
 }

@@ -115,7 +115,7 @@ export function draft() {
     return body;
   });
 
-  /** Begins as another job was: its model, settings and files (with weights), `held` being the one held out, or null. */
+  /** Begins as another job was: its model, settings and files (with weights); held: the file held out, or null. */
   function like(job, stored, held) {
     const found = methodOf(job.method.type);
     modality.value = found.modality;

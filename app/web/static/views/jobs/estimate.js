@@ -30,12 +30,36 @@ export function Estimate({ validation, modality, minutes, workers, files, ready 
   return html`<section class="estimate stack" aria-label="Estimate">
     <h2>Estimate</h2>
     <div aria-live="polite">
-      ${!files && html`<p class="small muted">As soon as files are here, this says how much there is to learn from and what the job will take.</p>`}
+      ${
+        !files &&
+        html`<p class="small muted">
+        As soon as files are here, this says how much there is to learn from and what the job will take.</p>`
+      }
       ${ready && !rows && !validation.error.value && html`<${Waiting}>Looking at the files…<//>`}
-      ${ready && validation.error.value && !validation.error.value.param && html`<${Note} kind="warning">${validation.error.value.message}<//>`}
-      ${ready && rows && !validation.error.value && html`<dl class=${`estimate-rows ${validation.pending.value ? "awaiting" : ""}`}>${rows.map(([name, value]) => html`<dt>${name}</dt><dd>${value}</dd>`)}</dl>`}
+      ${
+        ready &&
+        validation.error.value &&
+        !validation.error.value.param &&
+        html`<${Note} kind="warning">
+        ${validation.error.value.message}<//>`
+      }
+      ${
+        ready &&
+        rows &&
+        !validation.error.value &&
+        html`
+        <dl class=${`estimate-rows ${validation.pending.value ? "awaiting" : ""}`}>
+          ${rows.map(([name, value]) => html`<dt>${name}</dt><dd>${value}</dd>`)}</dl>`
+      }
     </div>
-    ${ready && found?.memory_bytes && memory > 0 && found.memory_bytes > memory && html`<${Note} kind="warning">This is more memory than any worker has (${bytes(memory)}). Take a smaller model or batch.<//>`}
+    ${
+      ready &&
+      found?.memory_bytes &&
+      memory > 0 &&
+      found.memory_bytes > memory &&
+      html`<${Note} kind="warning">
+      This is more memory than any worker has (${bytes(memory)}). Take a smaller model or batch.<//>`
+    }
     ${!workers.length && html`<${Note} kind="warning">No worker is alive now; the job would wait for one.<//>`}
   </section>`;
 }

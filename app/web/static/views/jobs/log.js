@@ -38,11 +38,13 @@ export function Log({ job }) {
     if (place.current && atEnd.current) place.current.scrollTop = place.current.scrollHeight;
   }, [text]);
   if (error?.status === 404)
-    return html`<p class="muted">${job.attempts ? error.message : "No worker has begun this job yet, so there is no log."}</p>`;
+    return html`<p class="muted">
+      ${job.attempts ? error.message : "No worker has begun this job yet, so there is no log."}</p>`;
   if (error) return html`<${ErrorNote} error=${error} />`;
   if (text === null) return html`<${Waiting} />`;
   return html`<pre class="log" ref=${place} tabindex="0" aria-label="What the trainer has printed"
-    onScroll=${({ target }) => (atEnd.current = target.scrollHeight - target.scrollTop - target.clientHeight < 10)}><code>${text || "Nothing has been printed yet."}</code></pre>`;
+    onScroll=${({ target }) => (atEnd.current = target.scrollHeight - target.scrollTop - target.clientHeight < 10)}>
+      <code>${text || "Nothing has been printed yet."}</code></pre>`;
 }
 
 const TIME = new Intl.DateTimeFormat("en-GB", { timeStyle: "medium" });
@@ -53,6 +55,11 @@ export function Events({ events }) {
   return html`<ol class="events">${events.toReversed().map(
     (event) => html`<li key=${event.id} class=${event.level}>
     <time class="small muted">${TIME.format(new Date(event.created_at * 1000))}</time>
-    <span>${event.level !== "info" && html`<span class=${`badge ${event.level === "error" ? "danger" : "warning"}`}>${event.level}</span> `}${event.message}</span></li>`,
+    <span>
+      ${
+        event.level !== "info" &&
+        html`<span class=${`badge ${event.level === "error" ? "danger" : "warning"}`}>
+        ${event.level}</span> `
+      }${event.message}</span></li>`,
   )}</ol>`;
 }

@@ -37,17 +37,23 @@ export function Pictures({ id, names, psnr }) {
 
   const step = stepOf(name);
   const value = psnr?.find((point) => point.x === step)?.y;
+  const score = value === undefined ? "" : `; ${value.toFixed(2)} dB over all that are held out`;
   return html`<div class="stack">
     ${error && html`<${ErrorNote} error=${error} />`}
     ${
       names.length > 1 &&
-      html`<${Slider} label="Evaluation" min=${0} max=${names.length - 1} value=${at} onInput=${(next) => choose(next === names.length - 1 ? null : next)}
+      html`
+        <${Slider} label="Evaluation" min=${0} max=${names.length - 1} value=${at}
+          onInput=${(next) => choose(next === names.length - 1 ? null : next)}
       show=${(index) => `step ${number(stepOf(names[index]))}`} />`
     }
     ${
       shown
-        ? html`<figure class="held-out"><img src=${shown.url} alt=${`Held-out items at step ${stepOf(shown.name)}: original, masked, predicted`} />
-          <figcaption class="small muted">Held-out items at step ${number(stepOf(shown.name))}: original, masked, predicted${value === undefined ? "" : `; ${value.toFixed(2)} dB over all that are held out`}.</figcaption></figure>`
+        ? html`<figure class="held-out">
+          <img src=${shown.url} alt=${`Held-out items at step ${stepOf(shown.name)}: original, masked, predicted`} />
+          <figcaption class="small muted">
+            Held-out items at step ${number(stepOf(shown.name))}: original, masked, predicted${score}.</figcaption>
+        </figure>`
         : html`<${Waiting} />`
     }
   </div>`;

@@ -1,6 +1,9 @@
 // From a property of a JSON Schema to what a form field needs.
 
-/** {name, label, hint, otherwise, group, kind, options, min, max, integer, default}; kind: "choice", "flag", "number" or "text". */
+/**
+ * {name, label, hint, otherwise, group, kind, options, min, max, open, integer, default}
+ * kind: "choice", "flag", "number" or "text".
+ */
 export function describe(name, property) {
   const variants = (property.anyOf ?? [property]).filter((each) => each.type !== "null");
   const [type] = variants;

@@ -48,7 +48,9 @@ export function whereabouts(job) {
 
 export function ProgressBar({ job }) {
   const share = (job.progress.percent ?? 0) / 100;
-  return html`<progress max="1" value=${job.status === "running" && !job.progress.step ? undefined : share} aria-label=${`Progress of ${job.name}`}></progress>`;
+  return html`
+    <progress max="1" value=${job.status === "running" && !job.progress.step ? undefined : share}
+      aria-label=${`Progress of ${job.name}`}></progress>`;
 }
 
 /** Where a finished model is to be tried. */

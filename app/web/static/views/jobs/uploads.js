@@ -6,7 +6,10 @@ import { upload } from "../../core/upload.js";
 import { Button, Details, DropZone } from "../../ui/controls.js";
 import { ErrorNote } from "../../ui/status.js";
 
-/** [{key, name, size, weight, id, progress, error}] as signals: `entries`; add(files), remove(entry), put(stored), abort(). */
+/**
+ * {entries, add(files), remove(entry), put(stored), abort(), again(entry)}
+ * entries: a signal of [{key, name, size, weight, id, progress, error}].
+ */
 export function uploads() {
   const entries = signal([]);
   let queue = Promise.resolve();
@@ -76,7 +79,11 @@ export function Uploads({ files, error }) {
   return html`<div class="stack uploads">
     <${DropZone} multiple label="Drop files here, or choose some" accept=${ACCEPT} onFiles=${files.add}
       hint="Text as .txt, .jsonl, .csv or .parquet; pictures, sounds and videos best as one .zip or .tar" />
-    ${files.entries.value.length > 0 && html`<ul class="upload-list">${files.entries.value.map((entry) => html`<${Upload} key=${entry.key} entry=${entry} files=${files} />`)}</ul>`}
+    ${
+      files.entries.value.length > 0 &&
+      html`<ul class="upload-list">
+      ${files.entries.value.map((entry) => html`<${Upload} key=${entry.key} entry=${entry} files=${files} />`)}</ul>`
+    }
     ${error && html`<p class="field-error" role="alert">${error}</p>`}
     <${Details} summary="Use files that were uploaded before"><${Stored} files=${files} /><//>
   </div>`;
@@ -89,10 +96,17 @@ function Upload({ entry, files }) {
       ? `${bytes(entry.size)}${entry.weight === 1 ? "" : `, weight ${entry.weight}`}`
       : `${Math.round(entry.progress * 100)}% of ${bytes(entry.size)}`;
   return html`<li class=${`upload ${entry.error ? "failed" : ""}`}>
-    <span class="upload-name">${entry.name}</span><span class="small muted upload-state" role=${entry.error ? "alert" : undefined}>${state}</span>
-    ${!entry.id && !entry.error && html`<progress max="1" value=${entry.progress} aria-label=${`Upload of ${entry.name}`}></progress>`}
+    <span class="upload-name">${entry.name}</span>
+      <span class="small muted upload-state" role=${entry.error ? "alert" : undefined}>${state}</span>
+    ${
+      !entry.id &&
+      !entry.error &&
+      html`
+      <progress max="1" value=${entry.progress} aria-label=${`Upload of ${entry.name}`}></progress>`
+    }
     ${entry.error && entry.file && html`<${Button} class="small" onClick=${() => files.again(entry)}>Send again<//>`}
-    <${Button} kind="quiet" class="small" icon="close" aria-label=${`Leave out ${entry.name}`} onClick=${() => files.remove(entry)} /></li>`;
+    <${Button} kind="quiet" class="small" icon="close" aria-label=${`Leave out ${entry.name}`}
+      onClick=${() => files.remove(entry)} /></li>`;
 }
 
 function Stored({ files }) {
@@ -109,6 +123,7 @@ function Stored({ files }) {
   return html`<ul class="stored-list">${(found ?? []).map(
     (stored) => html`<li key=${stored.id}><label class="stored">
     <input type="checkbox" checked=${has(stored.id)} onChange=${() => toggle(stored)} />
-    <span class="upload-name">${stored.filename}</span><span class="small muted">${bytes(stored.bytes)}, ${ago(stored.created_at)}</span></label></li>`,
+    <span class="upload-name">${stored.filename}</span><span class="small muted">
+      ${bytes(stored.bytes)}, ${ago(stored.created_at)}</span></label></li>`,
   )}</ul>`;
 }

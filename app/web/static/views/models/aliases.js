@@ -39,18 +39,25 @@ export function Aliases({ model }) {
       <thead><tr><th scope="col">Version</th><th scope="col">Aliases</th></tr></thead>
       <tbody>${model.versions.map(
         (each) => html`<tr>
-        <td><a href=${link("models", [`${model.name}@${each}`])} aria-current=${each === model.version ? "true" : undefined}>${model.name}@${each}</a>${each === model.version ? " (shown)" : ""}</td>
+        <td>
+          <a href=${link("models", [`${model.name}@${each}`])}
+            aria-current=${each === model.version ? "true" : undefined}>${model.name}@${each}</a>
+              ${each === model.version ? " (shown)" : ""}</td>
         <td><span class="row">${of(each).map(
           (alias) => html`<span class="badge alias">${alias}
-          <${Button} kind="quiet" icon="close" aria-label=${`Remove the alias ${alias}`} onClick=${() => act(() => change("DELETE", path(alias)), `The alias ${alias} is gone`)} /></span>`,
+          <${Button} kind="quiet" icon="close" aria-label=${`Remove the alias ${alias}`}
+            onClick=${() => act(() => change("DELETE", path(alias)), `The alias ${alias} is gone`)} /></span>`,
         )}${of(each).length ? "" : html`<span class="muted">none</span>`}</span></td>
       </tr>`,
       )}</tbody></table></div>
     <form class="row alias-form" onSubmit=${add}>
-      <${TextField} label="New or moved alias" value=${name.value} placeholder="production" onInput=${(value) => (name.value = value)} autocomplete="off" />
-      <${Select} label="Version" value=${version.value} options=${model.versions.map(String)} onChange=${(value) => (version.value = value)} />
+      <${TextField} label="New or moved alias" value=${name.value} placeholder="production"
+        onInput=${(value) => (name.value = value)} autocomplete="off" />
+      <${Select} label="Version" value=${version.value} options=${model.versions.map(String)}
+        onChange=${(value) => (version.value = value)} />
       <${Button} type="submit" disabled=${!name.value.trim()}>Set alias<//>
     </form>
-    <p class="small muted">Clients that ask for <code>${model.name}:alias</code> get its version from their next request on.</p>
+    <p class="small muted">Clients that ask for <code>
+      ${model.name}:alias</code> get its version from their next request on.</p>
   </div>`;
 }

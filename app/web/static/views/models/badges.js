@@ -5,6 +5,12 @@ import { html } from "../../core/html.js";
 export function Badges({ model }) {
   return html`<span class="row badges">
     ${model.default && html`<span class="badge">default</span>`}
-    ${model.loaded ? html`<span class="badge accent">in memory${model.memory_bytes ? ` · ${bytes(model.memory_bytes)}` : ""}</span>` : html`<span class="badge">not loaded</span>`}
+    ${
+      model.loaded
+        ? html`<span class="badge accent">
+      in memory${model.memory_bytes ? ` · ${bytes(model.memory_bytes)}` : ""}</span>`
+        : html`<span class="badge">
+        not loaded</span>`
+    }
   </span>`;
 }

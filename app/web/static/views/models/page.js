@@ -45,7 +45,8 @@ export function ModelPage({ id }) {
   return html`${back}
     <${Head} model=${model.value} />
     <${Facts} model=${model.value} />
-    <${Tabs} label="About this model" tabs=${TABS} chosen=${tab} onChoose=${(next) => setParams({ tab: next === "card" ? undefined : next })}>
+    <${Tabs} label="About this model" tabs=${TABS} chosen=${tab}
+      onChoose=${(next) => setParams({ tab: next === "card" ? undefined : next })}>
       ${tab === "card" && html`<${Card} model=${model.value} />`}
       ${tab === "metrics" && html`<${Metrics} model=${model.value} />`}
       ${tab === "lineage" && html`<${Lineage} model=${model.value} />`}
@@ -71,7 +72,8 @@ function Head({ model }) {
   const load = () => act("load", () => change("POST", `${pathOf(id)}/load`), `${id} is in memory`);
   const unload = () => act("unload", () => change("POST", `${pathOf(id)}/unload`), `${id} has left memory`);
   const remove = async () => {
-    const text = `Version ${model.version} of ${model.name} and its files go for good. Models that were made from it stay.`;
+    const what = `Version ${model.version} of ${model.name}`;
+    const text = `${what} and its files go for good. Models that were made from it stay.`;
     if (!(await confirm({ title: `Delete ${id}?`, text, action: "Delete" }))) return;
     const deleted = async () => {
       await change("DELETE", pathOf(id));
@@ -80,7 +82,8 @@ function Head({ model }) {
     await act("delete", deleted, `${id} is deleted`);
   };
   return html`<div class="view-head">
-    <div><div class="row"><h1>${model.name}</h1><${Badges} model=${model} /></div><p class="lead">${model.description}</p></div>
+    <div><div class="row"><h1>${model.name}</h1><${Badges} model=${model} /></div><p class="lead">
+      ${model.description}</p></div>
     <div class="row">
       <${TryIt} model=${model} />
       ${
@@ -115,7 +118,9 @@ function Facts({ model }) {
     ["Created", date(model.created)],
     ["License", model.license],
   ];
-  return html`<dl class="panel model-sheet">${facts.filter(([, value]) => value).map(([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>`;
+  return html`<dl class="panel model-sheet">
+    ${facts.filter(([, value]) => value).map(([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`)}
+      </dl>`;
 }
 
 function Card({ model }) {
@@ -147,6 +152,10 @@ function Metrics({ model }) {
   if (!metrics.length) return html`<p class="muted">No metrics came with this model.</p>`;
   return html`<div class="panel table-scroll" tabindex="0" role="region" aria-label="Metrics"><table class="metrics">
     <thead><tr><th scope="col">Metric, on held-out data</th><th scope="col" class="number">Value</th></tr></thead>
-    <tbody>${metrics.map(([name, value]) => html`<tr><th scope="row">${name.replace(/^eval_/, "").replaceAll("_", " ")}</th><td class="number">${Number(value.toPrecision(4))}</td></tr>`)}</tbody>
+    <tbody>
+      ${metrics.map(
+        ([name, value]) => html`<tr><th scope="row">${name.replace(/^eval_/, "").replaceAll("_", " ")}</th>
+        <td class="number">${Number(value.toPrecision(4))}</td></tr>`,
+      )}</tbody>
   </table></div>`;
 }

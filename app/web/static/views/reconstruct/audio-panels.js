@@ -12,9 +12,11 @@ export function AudioPanels({ answer, mask, brush, stale }) {
   const [seconds, setSeconds] = useState(null);
   const [steps, bands] = mask.shape;
   const extent = size ? Math.min(size.width / (size.height / bands), steps) : steps;
-  const painter = html`<${Painter} label="Mask of the sound" columns=${steps} rows=${bands} extent=${extent} brush=${brush}
+  const timeOf = (x) => (seconds ? `${((x / extent) * seconds).toFixed(2)} seconds` : `Step ${x + 1}`);
+  const painter = html`
+    <${Painter} label="Mask of the sound" columns=${steps} rows=${bands} extent=${extent} brush=${brush}
     hidden=${(x, y) => isHidden(x * bands + bands - 1 - y)}
-    describe=${(x, y) => `${seconds ? `${((x / extent) * seconds).toFixed(2)} seconds` : `Step ${x + 1}`}, band ${bands - y} of ${bands}`}
+    describe=${(x, y) => `${timeOf(x)}, band ${bands - y} of ${bands}`}
     onPaint=${(cells, value) =>
       paint(
         cells.map(([x, y]) => x * bands + bands - 1 - y),
@@ -26,9 +28,12 @@ export function AudioPanels({ answer, mask, brush, stale }) {
   return html`<div class=${`spectrograms ${stale ? "awaiting" : ""}`}>
     <${Spectrogram} title="Original" picture=${answer.media.original_spectrogram} sound=${answer.media.original}
       alt="Spectrogram of the sound" onSize=${setSize} onSeconds=${setSeconds} />
-    <${Spectrogram} title="Masked" note=${mode.value === "ranges" ? "what the model hears; drag to hide a part" : "what the model hears; paint here"}
-      picture=${mode.value === "ranges" ? answer.media.masked_spectrogram : answer.media.original_spectrogram} alt="">${mode.value === "ranges" ? rangePainter : painter}<//>
-    <${Spectrogram} title="Predicted" predicted picture=${answer.media.predicted_spectrogram} sound=${answer.media.predicted}
+    <${Spectrogram} title="Masked"
+      note=${mode.value === "ranges" ? "what the model hears; drag to hide a part" : "what the model hears; paint here"}
+      picture=${mode.value === "ranges" ? answer.media.masked_spectrogram : answer.media.original_spectrogram} alt="">
+        ${mode.value === "ranges" ? rangePainter : painter}<//>
+    <${Spectrogram} title="Predicted" predicted picture=${answer.media.predicted_spectrogram}
+      sound=${answer.media.predicted}
       alt="Spectrogram of the sound with the model's guess in the place of what was hidden" />
     ${seconds !== null && html`<${TimeAxis} seconds=${seconds} />`}
   </div>`;
@@ -53,7 +58,9 @@ function Spectrogram({ title, note, picture, sound, alt, predicted, onSize, onSe
     <figcaption><span>${title} ${note && html`<span class="muted">${note}</span>`}</span>
       ${
         sound &&
-        html`<${Button} class="small" icon=${at === null ? "play" : "pause"} aria-label=${`${at === null ? "Play" : "Pause"}: ${title}`} onClick=${toggle}>
+        html`
+          <${Button} class="small" icon=${at === null ? "play" : "pause"}
+            aria-label=${`${at === null ? "Play" : "Pause"}: ${title}`} onClick=${toggle}>
         ${at === null ? "Play" : "Pause"}<//>`
       }</figcaption>
     <div class="spectrogram-frame"><img src=${picture} alt=${alt} draggable="false"
@@ -63,7 +70,8 @@ function Spectrogram({ title, note, picture, sound, alt, predicted, onSize, onSe
     ${
       sound &&
       html`<audio ref=${audio} src=${sound} preload="metadata" onPlay=${() => setAt(0)} onPause=${() => setAt(null)}
-      onEnded=${() => setAt(null)} onEmptied=${() => setAt(null)} onLoadedMetadata=${(e) => onSeconds?.(e.target.duration)}></audio>`
+      onEnded=${() => setAt(null)} onEmptied=${() => setAt(null)}
+        onLoadedMetadata=${(e) => onSeconds?.(e.target.duration)}></audio>`
     }
   </figure>`;
 }
@@ -78,6 +86,10 @@ function play(audio) {
 function TimeAxis({ seconds }) {
   const ticks = 5;
   return html`<div class="time-axis" aria-hidden="true">
-    ${Array.from({ length: ticks + 1 }, (_, at) => html`<span>${at === 0 ? "0" : duration(Number(((seconds * at) / ticks).toFixed(2)))}</span>`)}
+    ${Array.from(
+      { length: ticks + 1 },
+      (_, at) => html`<span>
+      ${at === 0 ? "0" : duration(Number(((seconds * at) / ticks).toFixed(2)))}</span>`,
+    )}
   </div>`;
 }

@@ -19,7 +19,8 @@ export function ImagePanels({ answer, mask, brush, stale }) {
             )} /></div>
       <figcaption>Masked <span class="muted">what the model sees; paint here</span></figcaption>
     </figure>
-    <${Picture} title="Predicted" note="what it makes of that" src=${answer.media.predicted} alt="The model's guess, in the place of what was hidden" predicted />
+    <${Picture} title="Predicted" note="what it makes of that" src=${answer.media.predicted}
+      alt="The model's guess, in the place of what was hidden" predicted />
   </div>`;
 }
 

@@ -39,7 +39,11 @@ export function ReconstructView() {
     <div class="workbench">
       <${Source} onFile=${onFile} onExample=${showExample} />
       <div class="stage stack"><${Stage} kind=${kind} model=${model} brush=${brush} /></div>
-      ${model && html`<${MaskControls} models=${among} model=${model} kind=${kind} brush=${brush} onBrush=${setBrush} />`}
+      ${
+        model &&
+        html`
+        <${MaskControls} models=${among} model=${model} kind=${kind} brush=${brush} onBrush=${setBrush} />`
+      }
       ${model && html`<${Outcome} kind=${kind} />`}
     </div>
   </div>`;
@@ -56,8 +60,17 @@ function Stage({ kind, model, brush }) {
   const Panels = PANELS[kind];
   const mask = state.shownMask();
   return html`
-    ${answer.error.value && html`<${ErrorNote} error=${answer.error.value} retry=${() => state.reconstruct(model, 0)} />`}
-    ${!ready && !answer.error.value && html`<div class="panel"><${Waiting}>${model.loaded ? "Looking…" : `Loading ${model.id}…`}<//></div>`}
+    ${
+      answer.error.value &&
+      html`
+      <${ErrorNote} error=${answer.error.value} retry=${() => state.reconstruct(model, 0)} />`
+    }
+    ${
+      !ready &&
+      !answer.error.value &&
+      html`<div class="panel"><${Waiting}>
+      ${model.loaded ? "Looking…" : `Loading ${model.id}…`}<//></div>`
+    }
     ${
       ready &&
       mask &&
@@ -75,23 +88,39 @@ function Outcome({ kind }) {
   if (found?.modality !== kind) return null;
   return html`<div class="outcome stack">
     <${Score} answer=${found} />
-    ${fields && html`<${Details} summary="Copy as curl or Python"><${FormSnippets} request=${{ file: state.item.value.file.name, fields: { model: found.model, ...fields } }} /><//>`}
+    ${
+      fields &&
+      html`<${Details} summary="Copy as curl or Python">
+      <${FormSnippets} request=${{ file: state.item.value.file.name, fields: { model: found.model, ...fields } }} />
+        <//>`
+    }
   </div>`;
 }
+
+const ASK_FOR = {
+  ranges: "Choose what is to be hidden: drag over the masked spectrogram.",
+  painted: "Hide at least one patch, and leave at least one to see.",
+};
 
 /** Below the pictures, and always of one height: what moved them would lead a stroke astray. */
 function Summary({ found, mask }) {
   const hidden = countHidden(mask.flat);
+  const share = Math.round((hidden / mask.flat.length) * 100);
   const { pending } = state.answer;
   if (!state.maskFields()) {
-    return html`<p class="small summary" role="status"><strong>${state.mode.value === "ranges" ? "Choose what is to be hidden: drag over the masked spectrogram." : "Hide at least one patch, and leave at least one to see."}</strong></p>`;
+    return html`<p class="small summary" role="status"><strong>
+      ${ASK_FOR[state.mode.value] ?? ASK_FOR.painted}</strong></p>`;
   }
-  return html`<p class="small muted summary"><span>${hidden} of ${mask.flat.length} patches are hidden (${Math.round((hidden / mask.flat.length) * 100)}%), by ${found.model}.</span>
-    <span role="status">${pending.value ? html`<span class="spinner" aria-hidden="true"></span> Predicting…` : ""}</span></p>`;
+  return html`<p class="small muted summary"><span>
+    ${hidden} of ${mask.flat.length} patches are hidden (${share}%), by ${found.model}.</span>
+    <span role="status">
+      ${pending.value ? html`<span class="spinner" aria-hidden="true"></span> Predicting…` : ""}</span></p>`;
 }
 
 function Start() {
-  return html`<div class="panel"><${Empty} title="Nothing is hidden yet" text="Take one of the examples, or a file of your own. It goes to this server and nowhere else." /></div>`;
+  return html`<div class="panel">
+    <${Empty} title="Nothing is hidden yet"
+      text="Take one of the examples, or a file of your own. It goes to this server and nowhere else." /></div>`;
 }
 
 function NoModel({ kind }) {
@@ -100,8 +129,11 @@ function NoModel({ kind }) {
     .map((model) => model.id)
     .slice(0, 3)
     .join(", ");
+  const other = hears ? ` (there is ${hears}, for other kinds)` : "";
+  const advice = "Train one on files of yours: a small one takes minutes.";
+  const text = `The model store has none that reconstructs ${KINDS[kind]}${other}. ${advice}`;
   return html`<div class="panel"><${Empty} title=${`No model for ${KINDS[kind]} yet`}
-    text=${`The model store has none that reconstructs ${KINDS[kind]}${hears ? ` (there is ${hears}, for other kinds)` : ""}. Train one on files of yours: a small one takes minutes.`}>
+    text=${text}>
     <a class="button primary" href=${link("jobs", ["new"], { modality: kind })}>Train a model<//><//></div>`;
 }
 
@@ -129,7 +161,10 @@ const readExample = async (example) => ({ file: await fetchExample(example), kin
 
 const showExample = (example) => bring(() => readExample(example), state.show);
 
-/** Between the address and the state: read when the view opens or the address is edited, written when the state changes. */
+/**
+ * Between the address and the state: read when the view opens or the address is edited, written when the state
+ * changes.
+ */
 function useAddress() {
   const given = JSON.stringify(route.value.params);
   useEffect(() => {

@@ -72,10 +72,12 @@ export function Painter({ columns, rows, extent = columns, hidden, onPaint, desc
   };
 
   return html`<div class="painter" role="application" tabindex="0" aria-label=${label} aria-describedby=${help}
-      onKeyDown=${onKeyDown} onFocus=${(e) => e.target.matches(":focus-visible") && setCursor(place.current ?? [0, 0])} onBlur=${() => setCursor(null)}>
+      onKeyDown=${onKeyDown} onFocus=${(e) => e.target.matches(":focus-visible") && setCursor(place.current ?? [0, 0])}
+        onBlur=${() => setCursor(null)}>
     <canvas ref=${canvas} onPointerDown=${onPointerDown} onPointerMove=${onPointerMove} onPointerUp=${onPointerUp}
       onPointerCancel=${onPointerUp}></canvas>
-    <span id=${help} class="visually-hidden">Arrow keys move, space hides or shows a patch, shift with an arrow goes on painting.</span>
+    <span id=${help} class="visually-hidden">
+      Arrow keys move, space hides or shows a patch, shift with an arrow goes on painting.</span>
     <span class="visually-hidden" aria-live="polite">${said}</span>
   </div>`;
 }

@@ -27,9 +27,14 @@ export function RangePainter({ seconds, ranges, onChange }) {
     if (to - from >= LEAST) onChange([...ranges, [round(from), round(to)]]);
   };
   const shown = drawn ? [...ranges, [Math.min(...drawn), Math.max(...drawn)]] : ranges;
-  return html`<div class="range-painter" ref=${place} onPointerDown=${begin} onPointerUp=${end} onPointerCancel=${() => setDrawn(null)}
+  return html`
+    <div class="range-painter" ref=${place} onPointerDown=${begin} onPointerUp=${end}
+      onPointerCancel=${() => setDrawn(null)}
       onPointerMove=${(e) => drawn && setDrawn([drawn[0], timeAt(e)])}>
-    ${shown.map(([from, to]) => html`<i style=${{ left: `${(from / seconds) * 100}%`, width: `${((to - from) / seconds) * 100}%` }}></i>`)}
+    ${shown.map(
+      ([from, to]) => html`
+      <i style=${{ left: `${(from / seconds) * 100}%`, width: `${((to - from) / seconds) * 100}%` }}></i>`,
+    )}
   </div>`;
 }
 
@@ -43,11 +48,14 @@ export function RangeList({ ranges, onChange }) {
   return html`<div class="range-list">
     ${ranges.map(
       ([from, to], at) => html`<div class="range-row" key=${at}>
-      <input type="number" min="0" step="0.1" value=${from} aria-label=${`Start of range ${at + 1}, in seconds`} onChange=${(e) => put(at, 0, Number(e.target.value))} />
+      <input type="number" min="0" step="0.1" value=${from} aria-label=${`Start of range ${at + 1}, in seconds`}
+        onChange=${(e) => put(at, 0, Number(e.target.value))} />
       <span aria-hidden="true">–</span>
-      <input type="number" min="0" step="0.1" value=${to} aria-label=${`End of range ${at + 1}, in seconds`} onChange=${(e) => put(at, 1, Number(e.target.value))} />
+      <input type="number" min="0" step="0.1" value=${to} aria-label=${`End of range ${at + 1}, in seconds`}
+        onChange=${(e) => put(at, 1, Number(e.target.value))} />
       <span>s</span>
-      <${Button} kind="quiet" icon="close" aria-label=${`Remove range ${at + 1}`} onClick=${() => onChange(ranges.filter((_, each) => each !== at))} />
+      <${Button} kind="quiet" icon="close" aria-label=${`Remove range ${at + 1}`}
+        onClick=${() => onChange(ranges.filter((_, each) => each !== at))} />
     </div>`,
     )}
     <div><${Button} class="small" icon="plus" onClick=${() => onChange([...ranges, next(ranges)])}>Add a range<//></div>

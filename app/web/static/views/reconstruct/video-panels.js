@@ -63,23 +63,26 @@ export function VideoPanels({ answer, mask, brush, stale }) {
   return html`<div class=${`stack ${stale ? "awaiting" : ""}`}>
     <div class="triptych">
       <${Film} film=${films[0]} title="Original" src=${answer.media.original} onReady=${onReady} />
-      <${Film} film=${films[1]} title="Masked" note="what the model sees; paint here" src=${answer.media.original} onReady=${onReady}>
+      <${Film} film=${films[1]} title="Masked" note="what the model sees; paint here" src=${answer.media.original}
+        onReady=${onReady}>
         <${Painter} label="Mask of the video" columns=${columns} rows=${rows} brush=${brush}
           hidden=${(x, y) => isHidden((moment * rows + y) * columns + x)}
           describe=${(x, y) => `Moment ${moment + 1}, row ${y + 1}, column ${x + 1}`}
           onPaint=${(cells, value) => paint(offsets(cells), value)} /><//>
-      <${Film} film=${films[2]} title="Predicted" note="what it makes of that" predicted src=${answer.media.predicted} onReady=${onReady} />
+      <${Film} film=${films[2]} title="Predicted" note="what it makes of that" predicted src=${answer.media.predicted}
+        onReady=${onReady} />
     </div>
     <div class="transport">
-      <${Button} icon=${playing ? "pause" : "play"} aria-label=${playing ? "Pause" : "Play"} onClick=${() => setPlaying(!playing)} />
+      <${Button} icon=${playing ? "pause" : "play"} aria-label=${playing ? "Pause" : "Play"}
+        onClick=${() => setPlaying(!playing)} />
       <div class="moments" role="group" aria-label="Moments; fuller is more hidden">
         ${Array.from(
           { length: moments },
-          (
-            _,
-            at,
-          ) => html`<button type="button" class=${`moment ${at === moment ? "now" : ""}`} aria-current=${at === moment ? "time" : undefined}
-          aria-label=${`Moment ${at + 1}, ${Math.round(hiddenIn(at) * 100)}% hidden`} onClick=${() => seek((at + 0.25) / moments)}>
+          (_, at) => html`
+            <button type="button" class=${`moment ${at === moment ? "now" : ""}`}
+              aria-current=${at === moment ? "time" : undefined}
+          aria-label=${`Moment ${at + 1}, ${Math.round(hiddenIn(at) * 100)}% hidden`}
+            onClick=${() => seek((at + 0.25) / moments)}>
           <i style=${{ height: `${hiddenIn(at) * 100}%` }}></i></button>`,
         )}
       </div>
@@ -87,14 +90,17 @@ export function VideoPanels({ answer, mask, brush, stale }) {
     <div class="row">
       <${Segmented} label="A stroke covers" value=${whole} onChange=${setWhole}
         options=${[{ value: "all", label: "Paint all moments" }, { value: "one", label: "Paint this moment" }]} />
-      <${Button} class="small" onClick=${toggleMoment}>${hiddenIn(moment) === 1 ? "Show" : "Hide"} moment ${moment + 1}<//>
+      <${Button} class="small" onClick=${toggleMoment}>
+        ${hiddenIn(moment) === 1 ? "Show" : "Hide"} moment ${moment + 1}<//>
     </div>
   </div>`;
 }
 
 function Film({ film, title, note, src, predicted, onReady, children }) {
   return html`<figure class=${`picture ${predicted ? "predicted" : ""}`}>
-    <div class="picture-frame"><video ref=${film} src=${src} aria-label=${title} muted loop playsinline preload="auto" onLoadedMetadata=${onReady}></video>${children}</div>
+    <div class="picture-frame">
+      <video ref=${film} src=${src} aria-label=${title} muted loop playsinline preload="auto"
+        onLoadedMetadata=${onReady}></video>${children}</div>
     <figcaption>${title} ${note && html`<span class="muted">${note}</span>`}</figcaption>
   </figure>`;
 }
