@@ -1,7 +1,7 @@
 // The frame around every view: navigation, what concerns the whole page, dialogs and notes.
 import { busy, slow } from "../core/api.js";
 import { connection } from "../core/connection.js";
-import { html, useEffect, useRef, useState } from "../core/html.js";
+import { html, useEffect, useRef, useSignal } from "../core/html.js";
 import { forgetKey, isSendable, key, keyPrompt } from "../core/keys.js";
 import { link, route } from "../core/router.js";
 import { nextTheme, theme } from "../core/theme.js";
@@ -84,37 +84,39 @@ function Banner() {
 
 function BusyBanner({ until }) {
   const left = () => Math.max(1, Math.ceil((until - Date.now()) / 1000));
-  const [seconds, setSeconds] = useState(left());
+  const seconds = useSignal(left());
   useEffect(() => {
-    setSeconds(left());
-    const timer = setInterval(() => setSeconds(left()), 250);
+    seconds.value = left();
+    const timer = setInterval(() => (seconds.value = left()), 250);
     return () => clearInterval(timer);
   }, [until]);
   return html`<div class="banner"><span class="spinner" aria-hidden="true"></span>
-    The server is busy. Trying again in <span aria-hidden="true">${seconds} s.</span>
+    The server is busy. Trying again in <span aria-hidden="true">${seconds.value} s.</span>
     <span class="visually-hidden">a moment.</span></div>`;
 }
 
 function KeyDialog() {
-  const [given, setGiven] = useState("");
-  const [odd, setOdd] = useState(false);
+  const given = useSignal("");
+  const odd = useSignal(false);
   const prompt = keyPrompt.value;
   if (!prompt) return null;
   const submit = (event) => {
     event.preventDefault();
-    if (!given.trim()) return;
-    setOdd(!isSendable(given.trim()));
-    if (!isSendable(given.trim())) return;
-    setGiven("");
-    prompt.answer(given);
+    const text = given.value.trim();
+    if (!text) return;
+    odd.value = !isSendable(text);
+    if (odd.value) return;
+    given.value = "";
+    prompt.answer(text);
   };
-  const error = odd ? ODD_KEY : prompt.wrong ? "The server does not know this key." : undefined;
+  const error = odd.value ? ODD_KEY : prompt.wrong ? "The server does not know this key." : undefined;
   return html`<${Dialog} title="This server asks for an API key">
     <form onSubmit=${submit}>
-      <${TextField} label="API key" type="password" value=${given} onInput=${setGiven} autocomplete="off" autofocus
+      <${TextField} label="API key" type="password" value=${given.value} onInput=${(next) => (given.value = next)}
+        autocomplete="off" autofocus
         error=${error}
         hint="Kept until this tab is closed, and sent to this server only." />
-      <div class="row end"><${Button} kind="primary" type="submit" disabled=${!given.trim()}>Continue<//></div>
+      <div class="row end"><${Button} kind="primary" type="submit" disabled=${!given.value.trim()}>Continue<//></div>
     </form>
   <//>`;
 }

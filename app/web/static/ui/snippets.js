@@ -1,6 +1,6 @@
 // "Copy as curl / Python": the request that the view has just made, for use outside of it.
 import { address } from "../core/connection.js";
-import { html, useState } from "../core/html.js";
+import { html, useSignal } from "../core/html.js";
 import { key } from "../core/keys.js";
 import { Button, Segmented } from "./controls.js";
 import { toast } from "./toast.js";
@@ -57,12 +57,13 @@ const LANGUAGES = [
 
 /** request: {method?, path, body?}, as the API client takes it; or what `writers`, a function a language, take. */
 export function Snippets({ request, writers = { curl, python } }) {
-  const [language, setLanguage] = useState("curl");
-  const text = writers[language](request);
+  const language = useSignal("curl");
+  const text = writers[language.value](request);
   return html`<section class="snippets" aria-label="This request as code">
     <div class="row between">
-      <${Segmented} label="Language" value=${language} options=${LANGUAGES} onChange=${setLanguage} />
-      <${Button} icon="copy" onClick=${() => copy(text, `Copied as ${language === "curl" ? "curl" : "Python"}`)}>
+      <${Segmented} label="Language" value=${language.value} options=${LANGUAGES}
+        onChange=${(next) => (language.value = next)} />
+      <${Button} icon="copy" onClick=${() => copy(text, `Copied as ${language.value === "curl" ? "curl" : "Python"}`)}>
         Copy<//>
     </div>
     <pre tabindex="0"><code>${text}</code></pre>

@@ -6,4 +6,3 @@ export function useId(): string;
 export function useLayoutEffect(effect: Effect, inputs?: Inputs): void;
 export function useMemo<T>(factory: () => T, inputs: Inputs): T;
 export function useRef<T = any>(value?: T): { current: T };
-export function useState<T = any>(value?: T | (() => T)): [T, (value: T) => void];

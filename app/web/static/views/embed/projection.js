@@ -1,6 +1,6 @@
 // The vectors on a plane: their two principal components, the axes to one scale.
 import { percent } from "../../core/format.js";
-import { html, useEffect, useRef, useState } from "../../core/html.js";
+import { html, useEffect, useRef, useSignal } from "../../core/html.js";
 import { pair } from "./state.js";
 
 const CAUTION = "What lies apart is apart; what lies together may still differ elsewhere.";
@@ -12,26 +12,28 @@ const CHARACTER = 6.4; // px, on average
 
 export function Projection({ items, projection }) {
   const place = useRef();
-  const [width, setWidth] = useState(640);
+  const width = useSignal(640);
   useEffect(() => {
-    const observer = new ResizeObserver(([entry]) => setWidth(Math.max(Math.floor(entry.contentRect.width), 240)));
+    const observer = new ResizeObserver(([entry]) => {
+      width.value = Math.max(Math.floor(entry.contentRect.width), 240);
+    });
     if (place.current) observer.observe(place.current);
     return () => observer.disconnect();
   }, [items.length < 3]);
   if (items.length < 3) return null;
-  const height = Math.min(Math.max(width * 0.62, 280), 440);
-  const points = fit(projection.points, width, height);
-  const labels = items.length <= LABELLED ? spreadLabels(points, items, width, height) : [];
+  const height = Math.min(Math.max(width.value * 0.62, 280), 440);
+  const points = fit(projection.points, width.value, height);
+  const labels = items.length <= LABELLED ? spreadLabels(points, items, width.value, height) : [];
   const [first, second] = projection.shares;
   return html`<section class="panel stack" aria-label="Projection">
     <div><h2>Projection</h2><p class="small muted">
       The two directions in which the vectors differ most: their principal components, which
       ${" "}keep ${percent(first)} and ${percent(second)} of all differences. ${CAUTION}</p></div>
     <div ref=${place}>
-      <svg class="projection" width=${width} height=${height} role="img"
+      <svg class="projection" width=${width.value} height=${height} role="img"
         aria-label=${`${items.length} inputs on a plane; the table above has the figures`}>
-      <line class="axis" x1="0" x2=${width} y1=${height / 2} y2=${height / 2} />
-        <line class="axis" y1="0" y2=${height} x1=${width / 2} x2=${width / 2} />
+      <line class="axis" x1="0" x2=${width.value} y1=${height / 2} y2=${height / 2} />
+        <line class="axis" y1="0" y2=${height} x1=${width.value / 2} x2=${width.value / 2} />
       ${labels.map((label, at) => html`<${Label} key=${at} at=${at} point=${points[at]} label=${label} />`)}
       ${points.map((point, at) => html`<${Point} key=${at} at=${at} point=${point} item=${items[at]} />`)}
     </svg></div>

@@ -2,7 +2,7 @@
 import { ask } from "../../core/api.js";
 import { latest } from "../../core/ask.js";
 import { number, percent } from "../../core/format.js";
-import { html, useEffect, useState } from "../../core/html.js";
+import { html, useEffect, useSignal } from "../../core/html.js";
 import { Button, Details } from "../../ui/controls.js";
 import { Snippets } from "../../ui/snippets.js";
 import { ErrorNote, Waiting } from "../../ui/status.js";
@@ -29,7 +29,7 @@ const answer = latest();
 
 /** filled: the text with its masks filled; null while the model has not answered for them. */
 export function WholeText({ model, filled }) {
-  const [chosen, choose] = useState(null);
+  const chosen = useSignal(null);
   const text = state.masks.value.some((mask) => mask.literal) ? filled : state.text.value;
   const request = { path: "/v1/score", body: { model: model.id, input: text, top_k: 5 } };
   const run = (delay) =>
@@ -37,7 +37,7 @@ export function WholeText({ model, filled }) {
   useEffect(() => {
     if (text?.trim()) run(answer.value.peek() ? TYPING : 0);
     else answer.clear();
-    choose(null);
+    chosen.value = null;
   }, [model.id, text]);
   if (text === null)
     return html`<p class="muted">The text has masks that are not filled yet: see “Hide words” first.</p>`;
@@ -51,10 +51,11 @@ export function WholeText({ model, filled }) {
     ${
       scored &&
       html`
-      <${Scored} scored=${scored} chosen=${chosen} choose=${choose} stale=${answer.pending.value} />
+      <${Scored} scored=${scored} chosen=${chosen.value} choose=${(next) => (chosen.value = next)}
+        stale=${answer.pending.value} />
       <${Legend} />
       <div class="columns">
-        <${Chosen} word=${scored.words[chosen]} />
+        <${Chosen} word=${scored.words[chosen.value]} />
         <${Summary} score=${scored.score} words=${scored.words} />
       </div>
       <${Details} summary="This request as code"><${Snippets} request=${request} /><//>`

@@ -1,7 +1,7 @@
 // Several runs in one chart, and how they differ.
 import { get, isAbort } from "../../core/api.js";
 import { compact } from "../../core/format.js";
-import { html, useEffect, useMemo, useState } from "../../core/html.js";
+import { html, useEffect, useMemo, useSignal } from "../../core/html.js";
 import { link, route, setParams } from "../../core/router.js";
 import { Chart } from "../../ui/chart.js";
 import { Segmented, Select } from "../../ui/controls.js";
@@ -20,8 +20,8 @@ const ACROSS = [
 export function ComparePage() {
   const { params } = route.value;
   const ids = (params.ids ?? "").split(",").filter(Boolean).slice(0, MOST);
-  const [runs, setRuns] = useState(null); // [{job, metrics: Map of key → points}]
-  const [error, setError] = useState(null);
+  const runs = useSignal(null); // [{job, metrics: Map of key → points}]
+  const error = useSignal(null);
   useEffect(() => {
     const controller = new AbortController();
     let timer;
@@ -37,12 +37,12 @@ export function ComparePage() {
             return { job, metrics: new Map(metrics.data.map(({ key, points }) => [key, points])) };
           }),
         );
-        setRuns(found);
-        setError(null);
+        runs.value = found;
+        error.value = null;
         if (found.some(({ job }) => ["queued", "running"].includes(job.status))) timer = setTimeout(look, AGAIN);
       } catch (failed) {
         if (isAbort(failed) || signal.aborted) return;
-        setError(failed);
+        error.value = failed;
         timer = setTimeout(look, AGAIN);
       }
     };
@@ -50,7 +50,7 @@ export function ComparePage() {
     return () => (controller.abort(), clearTimeout(timer));
   }, [params.ids]);
 
-  const keys = [...new Set((runs ?? []).flatMap(({ metrics }) => [...metrics.keys()]))]
+  const keys = [...new Set((runs.value ?? []).flatMap(({ metrics }) => [...metrics.keys()]))]
     .filter((key) => !key.startsWith("system/"))
     .sort();
   const metric = keys.includes(params.metric) ? params.metric : (FIRST.find((key) => keys.includes(key)) ?? keys[0]);
@@ -60,15 +60,15 @@ export function ComparePage() {
     <div class="stack head"><nav aria-label="Where this is"><a class="small back" href=${link("jobs")}>
       All jobs</a></nav>
       <div class="view-head"><div><h1>Compare</h1><p class="lead">The same figure of several runs.</p></div></div></div>
-    ${error && html`<${ErrorNote} error=${error} />`}
+    ${error.value && html`<${ErrorNote} error=${error.value} />`}
     ${
       !ids.length &&
       html`<${Empty} title="Nothing to compare" text="Choose two or more jobs in the list.">
       <a class="button primary" href=${link("jobs")}>All jobs</a><//>`
     }
-    ${ids.length > 0 && !runs && !error && html`<${Waiting} />`}
+    ${ids.length > 0 && !runs.value && !error.value && html`<${Waiting} />`}
     ${
-      runs &&
+      runs.value &&
       html`<section class="panel stack" aria-label="Chart">
         <div class="row between">
           ${
@@ -81,12 +81,12 @@ export function ComparePage() {
         </div>
         ${
           metric
-            ? html`<${Lines} runs=${runs} metric=${metric} across=${across} />`
+            ? html`<${Lines} runs=${runs.value} metric=${metric} across=${across} />`
             : html`<p class="muted">
           None of them has measured anything yet.</p>`
         }
       </section>
-      <${Differences} runs=${runs} metric=${metric} />`
+      <${Differences} runs=${runs.value} metric=${metric} />`
     }
   </div>`;
 }

@@ -1,7 +1,7 @@
 // A new job: files, a model to begin from, how long; everything else has a default.
 import { ask, change, get } from "../../core/api.js";
 import { latest } from "../../core/ask.js";
-import { html, useEffect, useMemo, useRef, useState } from "../../core/html.js";
+import { html, useEffect, useMemo, useRef, useSignal } from "../../core/html.js";
 import { link, navigate, route } from "../../core/router.js";
 import { Button, Field, Segmented, Select, TextField } from "../../ui/controls.js";
 import { ErrorNote, Waiting } from "../../ui/status.js";
@@ -24,13 +24,13 @@ export function NewJob() {
   const { params } = route.value;
   const job = useMemo(draft, []);
   const validation = useMemo(latest, []);
-  const [workers, setWorkers] = useState([]);
-  const [failed, setFailed] = useState(null);
-  const [sending, setSending] = useState(false);
+  const workers = useSignal([]);
+  const failed = useSignal(null);
+  const sending = useSignal(false);
   useEffect(() => {
     loadMethods();
     get("/v1/workers").then(
-      (found) => setWorkers(found.data),
+      (found) => (workers.value = found.data),
       () => {},
     );
     if (MODALITIES.some(({ value }) => value === params.modality)) job.modality.value = params.modality;
@@ -39,7 +39,7 @@ export function NewJob() {
       job.files.abort();
     };
   }, []);
-  useLikeness(job, params.like, setFailed);
+  useLikeness(job, params.like, (error) => (failed.value = error));
   useSuggestion(job, Boolean(params.modality || params.like));
 
   const request = job.request.value;
@@ -54,12 +54,12 @@ export function NewJob() {
       <${ErrorNote} error=${methodsError.value} retry=${loadMethods} /></div>`;
   if (!methods.value) return html`<div class="view"><h1>New job</h1><${Waiting} /></div>`;
 
-  const errors = { ...job.parsed.value.errors, ...fieldError(failed ?? validation.error.value) };
+  const errors = { ...job.parsed.value.errors, ...fieldError(failed.value ?? validation.error.value) };
   const submit = async (event) => {
     event.preventDefault();
-    if (!request || sending) return;
-    setSending(true);
-    setFailed(null);
+    if (!request || sending.value) return;
+    sending.value = true;
+    failed.value = null;
     try {
       // Sent again after an interruption under the same key, it makes one job all the same.
       const created = await change("POST", JOBS, request, {
@@ -68,8 +68,8 @@ export function NewJob() {
       });
       navigate("jobs", [created.id]);
     } catch (error) {
-      setFailed(error);
-      setSending(false);
+      failed.value = error;
+      sending.value = false;
     }
   };
   const minutes = Number(job.lengths.value.find(({ name }) => name === "max_minutes")?.text) || null;
@@ -91,10 +91,10 @@ export function NewJob() {
             onInput=${(name, value) => (job.values.value = { ...job.values.value, [name]: value })} /></section>
       </div>
       <aside class="aside panel stack">
-        <${Estimate} validation=${validation} modality=${job.modality.value} minutes=${minutes} workers=${workers}
+        <${Estimate} validation=${validation} modality=${job.modality.value} minutes=${minutes} workers=${workers.value}
           files=${job.files.entries.value.length > 0} ready=${Boolean(request)} />
-        ${failed && html`<${ErrorNote} error=${failed} />`}
-        <${Button} kind="primary" type="submit" busy=${sending}
+        ${failed.value && html`<${ErrorNote} error=${failed.value} />`}
+        <${Button} kind="primary" type="submit" busy=${sending.value}
           disabled=${!request || validation.error.value?.status < 500}>Start training<//>
         ${!request && html`<p class="small muted">${missing(job)}</p>`}
       </aside>

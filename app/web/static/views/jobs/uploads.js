@@ -1,7 +1,7 @@
 // The files of a new job: sent as soon as they are dropped, one after the other.
 import { get, isAbort } from "../../core/api.js";
 import { ago, bytes } from "../../core/format.js";
-import { html, signal, useEffect, useState } from "../../core/html.js";
+import { html, signal, useEffect, useSignal } from "../../core/html.js";
 import { upload } from "../../core/upload.js";
 import { Button, Details, DropZone } from "../../ui/controls.js";
 import { ErrorNote } from "../../ui/status.js";
@@ -110,17 +110,20 @@ function Upload({ entry, files }) {
 }
 
 function Stored({ files }) {
-  const [found, setFound] = useState(null);
-  const [error, setError] = useState(null);
+  const found = useSignal(null);
+  const error = useSignal(null);
   useEffect(() => {
-    get("/v1/files?limit=100").then((page) => setFound(page.data), setError);
+    get("/v1/files?limit=100").then(
+      (page) => (found.value = page.data),
+      (failed) => (error.value = failed),
+    );
   }, []);
-  if (error) return html`<${ErrorNote} error=${error} />`;
-  if (found?.length === 0) return html`<p class="small muted">There are none yet.</p>`;
+  if (error.value) return html`<${ErrorNote} error=${error.value} />`;
+  if (found.value?.length === 0) return html`<p class="small muted">There are none yet.</p>`;
   const has = (id) => files.entries.value.some((each) => each.id === id);
   const toggle = (stored) =>
     has(stored.id) ? files.remove(files.entries.value.find((each) => each.id === stored.id)) : files.put(stored);
-  return html`<ul class="stored-list">${(found ?? []).map(
+  return html`<ul class="stored-list">${(found.value ?? []).map(
     (stored) => html`<li key=${stored.id}><label class="stored">
     <input type="checkbox" checked=${has(stored.id)} onChange=${() => toggle(stored)} />
     <span class="upload-name">${stored.filename}</span><span class="small muted">

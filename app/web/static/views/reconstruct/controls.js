@@ -1,6 +1,6 @@
 // What to show, which model, and what is hidden.
 import { get } from "../../core/api.js";
-import { html, useEffect, useState } from "../../core/html.js";
+import { html, useEffect, useSignal } from "../../core/html.js";
 import { Button, DropZone, Segmented, Select, Slider } from "../../ui/controls.js";
 import { ModelSelect } from "../../ui/model-select.js";
 import { EXAMPLES } from "./examples.js";
@@ -105,16 +105,16 @@ const NAMES = {
 
 /** The strategies of the model's kind, from what the server says of its methods. */
 function useStrategies(model) {
-  const [methods, setMethods] = useState([]);
+  const methods = useSignal([]);
   useEffect(() => {
     const controller = new AbortController();
     get("/v1/pretraining/methods", { signal: controller.signal }).then(
-      (found) => setMethods(found.data),
+      (found) => (methods.value = found.data),
       () => {},
     );
     return () => controller.abort();
   }, []);
-  const method = methods.find((each) => each.modality === model.modality);
+  const method = methods.value.find((each) => each.modality === model.modality);
   const field = method?.hyperparameters.properties.mask_strategy;
   return field?.anyOf?.find((each) => each.enum)?.enum ?? [];
 }

@@ -1,6 +1,6 @@
 // Reconstruct: hide a part of a picture, a sound or a video, and see what the model makes of it.
 import { isAbort } from "../../core/api.js";
-import { batch, html, useEffect, useRef, useState } from "../../core/html.js";
+import { batch, html, useEffect, useRef, useSignal } from "../../core/html.js";
 import { able, choose, models, modelsError, refreshModels } from "../../core/models.js";
 import { link, route, setParams } from "../../core/router.js";
 import { Details } from "../../ui/controls.js";
@@ -23,7 +23,7 @@ const QUICK = 60; // ms without a newer question, after a slider moved
 const PAINTING = 250; // and after a stroke
 
 export function ReconstructView() {
-  const [brush, setBrush] = useState(1);
+  const brush = useSignal(1);
   useAddress();
   const { item } = state;
   const kind = item.value?.kind;
@@ -38,11 +38,12 @@ export function ReconstructView() {
     </div></div>
     <div class="workbench">
       <${Source} onFile=${onFile} onExample=${showExample} />
-      <div class="stage stack"><${Stage} kind=${kind} model=${model} brush=${brush} /></div>
+      <div class="stage stack"><${Stage} kind=${kind} model=${model} brush=${brush.value} /></div>
       ${
         model &&
         html`
-        <${MaskControls} models=${among} model=${model} kind=${kind} brush=${brush} onBrush=${setBrush} />`
+        <${MaskControls} models=${among} model=${model} kind=${kind} brush=${brush.value}
+          onBrush=${(next) => (brush.value = next)} />`
       }
       ${model && html`<${Outcome} kind=${kind} />`}
     </div>
