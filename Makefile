@@ -1,4 +1,5 @@
-# `make serve` and `make test` need Python 3.11 or later with venv and pip, and nothing else.
+# `make serve` and `make test` need Python 3.11 or later with venv and pip, and nothing else. `make check` also
+# fetches TypeScript through npm, which comes with a Python package; CLOZE_TYPESCRIPT=skip goes on where it cannot.
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
@@ -19,16 +20,18 @@ test: .venv/installed-dev ## every test, those of the page in a browser
 	@$(BIN)/python scripts/browser.py
 	$(PYTEST)
 
-check: .venv/installed-dev ## lint, format, types, then every test
+check: .venv/installed-dev ## lint, format and types of Python and JavaScript, then every test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python scripts/page.py check
 	@$(BIN)/python scripts/browser.py
 	$(PYTEST)
 
 format: .venv/installed-dev ## rewrite the code as `make check` wants it
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+	$(BIN)/python scripts/page.py format
 
 bench: .venv/installed-dev ## Cloze and its peers, side by side
 	$(if $(wildcard benchmarks/__main__.py),$(BIN)/python -m benchmarks,@echo "There are no benchmarks yet.")

@@ -28,13 +28,26 @@ export const isAbort = (error) => error?.name === "AbortError";
  *
  * resend: whether it may be sent again after a failure of the network, when nobody knows whether the
  * first one arrived. True for what changes nothing.
+ *
+ * @typedef {{method?: string, body?: any, headers?: object, signal?: AbortSignal, resend?: boolean}} Options
+ * @param {string} path
+ * @param {Options} options
+ * @returns {Promise<Response>}
  */
-export async function send(path, { method = "GET", body, headers = {}, signal: aborted, resend = method === "GET" } = {}) {
+export async function send(
+  path,
+  { method = "GET", body, headers = {}, signal: aborted, resend = method === "GET" } = {},
+) {
   for (let refusals = 0; ; ) {
     const used = key.peek();
     let response;
     try {
-      response = await fetch(address(path), { method, body, headers: { ...headers, ...authorization() }, signal: aborted });
+      response = await fetch(address(path), {
+        method,
+        body,
+        headers: { ...headers, ...authorization() },
+        signal: aborted,
+      });
     } catch (error) {
       if (isAbort(error) || aborted?.aborted) throw error;
       const back = reconnected();
@@ -100,7 +113,11 @@ async function failure(response) {
     const { message, ...rest } = JSON.parse(text).error;
     return new ApiError(message, { ...rest, status: response.status, requestId });
   } catch {
-    return new ApiError(`The server answered ${response.status}.`, { status: response.status, code: "unknown", requestId });
+    return new ApiError(`The server answered ${response.status}.`, {
+      status: response.status,
+      code: "unknown",
+      requestId,
+    });
   }
 }
 
@@ -125,4 +142,3 @@ function watchSlow() {
     if (counted) slow.value = slow.peek() - 1;
   };
 }
-

@@ -25,7 +25,9 @@ export async function refreshModels() {
 
 /** The models that can do a task ("fill-mask", "embeddings", "reconstruct"), of some modality if given. */
 export function able(task, modality = null) {
-  return (models.value ?? []).filter((model) => model.tasks.includes(task) && (!modality || model.modality === modality));
+  return (models.value ?? []).filter(
+    (model) => model.tasks.includes(task) && (!modality || model.modality === modality),
+  );
 }
 
 /** Which of `among` an address means, an older version of one included; the first one if it means none. */

@@ -4,10 +4,15 @@ import { signal } from "./html.js";
 
 const START = "fill";
 
-function parse(hash) {
+/** "#/view/segment?name=value" → {view, segments, params} */
+export function parse(hash) {
   const [path, query = ""] = hash.replace(/^#\/?/, "").split("?");
   const [view, ...segments] = path.split("/").map(decode);
-  return { view: view || START, segments: segments.filter(Boolean), params: Object.fromEntries(new URLSearchParams(query)) };
+  return {
+    view: view || START,
+    segments: segments.filter(Boolean),
+    params: Object.fromEntries(new URLSearchParams(query)),
+  };
 }
 
 function decode(part) {

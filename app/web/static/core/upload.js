@@ -5,7 +5,10 @@ import { askForKey, authorization, key } from "./keys.js";
 
 const PATIENCE = 5; // times that a busy server is asked again
 
-/** Sends a file to /v1/files; gives the file object. onProgress(share). An aborted `signal` ends it with an AbortError. */
+/**
+ * Sends a file to /v1/files; gives the file object. onProgress(share): of what has been sent.
+ * An aborted `signal` ends it with an AbortError.
+ */
 export async function upload(file, { onProgress, signal }) {
   for (let refusals = 0; ; ) {
     const used = key.peek();
@@ -23,7 +26,12 @@ function sent(file, onProgress, signal) {
     request.open("POST", address("/v1/files"));
     for (const [name, value] of Object.entries(authorization())) request.setRequestHeader(name, value);
     request.upload.onprogress = ({ loaded, total }) => onProgress?.(total ? loaded / total : 0);
-    request.onload = () => resolve({ status: request.status, text: request.responseText, header: (name) => request.getResponseHeader(name) });
+    request.onload = () =>
+      resolve({
+        status: request.status,
+        text: request.responseText,
+        header: (name) => request.getResponseHeader(name),
+      });
     request.onerror = () => {
       void reconnected(); // the banner says that the server is away
       reject(new ApiError(`The connection broke off while ${file.name} was sent. Send it again.`));

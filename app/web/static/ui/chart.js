@@ -14,12 +14,23 @@ export function Chart({ label, series, height = 220, xLabel, yLabel, log = false
   const place = useRef();
   const plot = useRef(null);
   const data = align(series);
-  const shape = JSON.stringify([series.map((each) => [each.label, each.color, each.dash]), palette.value, height, xLabel, yLabel, log]);
+  const shape = JSON.stringify([
+    series.map((each) => [each.label, each.color, each.dash]),
+    palette.value,
+    height,
+    xLabel,
+    yLabel,
+    log,
+  ]);
 
   // Before anything is drawn: an effect that came later could find the place gone.
   useLayoutEffect(() => {
     const width = () => Math.max(place.current.clientWidth, 200);
-    plot.current = new uPlot(options({ series, width: width(), height, xLabel, yLabel, log, format }), data, place.current);
+    plot.current = new uPlot(
+      options({ series, width: width(), height, xLabel, yLabel, log, format }),
+      data,
+      place.current,
+    );
     const observer = new ResizeObserver(() => plot.current?.setSize({ width: width(), height }));
     observer.observe(place.current);
     return () => {
@@ -60,7 +71,13 @@ function options({ series, width, height, xLabel, yLabel, log, format }) {
     scales: { x: { time: false }, y: log ? { distr: 3 } : {} },
     axes: [
       { ...axis, label: xLabel, labelSize: 20, size: 32 },
-      { ...axis, label: yLabel, labelSize: 20, size: 56, values: (_, values) => values.map((value) => (value === null ? "" : format(value))) },
+      {
+        ...axis,
+        label: yLabel,
+        labelSize: 20,
+        size: 56,
+        values: (_, values) => values.map((value) => (value === null ? "" : format(value))),
+      },
     ],
     series: [
       { label: xLabel ?? "x" },
@@ -75,7 +92,11 @@ function options({ series, width, height, xLabel, yLabel, log, format }) {
       })),
     ],
     legend: { live: true },
-    hooks: { setData: [restLegend], setCursor: [(plot) => plot.cursor.idx === null && restLegend(plot)], ready: [restLegend] },
+    hooks: {
+      setData: [restLegend],
+      setCursor: [(plot) => plot.cursor.idx === null && restLegend(plot)],
+      ready: [restLegend],
+    },
     cursor: { points: { size: 7 } },
   };
 }

@@ -27,9 +27,14 @@ export function Field({ label, hint, error, children, class: extra }) {
 /** options: [{value, label, disabled}] or strings. */
 export function Select({ label, value, options, onChange, hint, error, disabled }) {
   return html`<${Field} label=${label} hint=${hint} error=${error}>${(id, note) => html`
-    <select id=${id} value=${value} disabled=${disabled} aria-describedby=${note} onChange=${(e) => onChange(e.target.value)}>
+    <select id=${id} value=${value} disabled=${disabled} aria-describedby=${note}
+      onChange=${(e) => onChange(e.target.value)}>
       ${options.map((option) => {
-        const { value: each, label: text, disabled: off } = typeof option === "string" ? { value: option, label: option } : option;
+        const {
+          value: each,
+          label: text,
+          disabled: off,
+        } = typeof option === "string" ? { value: option, label: option } : option;
         return html`<option value=${each} disabled=${off} selected=${each === value}>${text}</option>`;
       })}
     </select>`}<//>`;
@@ -61,16 +66,19 @@ export function TextArea({ label, value, onInput, hint, error, rows = 3, ...rest
 
 export function Switch({ label, checked, onChange, disabled }) {
   return html`<label class="switch"><input type="checkbox" role="switch" checked=${checked} disabled=${disabled}
-    onChange=${(e) => onChange(e.target.checked)} /><span class="switch-track" aria-hidden="true"></span>${label}</label>`;
+    onChange=${(e) => onChange(e.target.checked)} /><span class="switch-track" aria-hidden="true"></span>
+      ${label}</label>`;
 }
 
 /** One of a few, side by side: options [{value, label}]. A group of radio buttons to assistive software. */
 export function Segmented({ label, value, options, onChange }) {
   const name = useId();
   return html`<fieldset class="segmented"><legend class="visually-hidden">${label}</legend>
-    ${options.map((option) => html`<label class=${classes("segment", option.value === value && "chosen")}>
+    ${options.map(
+      (option) => html`<label class=${classes("segment", option.value === value && "chosen")}>
       <input type="radio" name=${name} value=${option.value} checked=${option.value === value}
-        onChange=${() => onChange(option.value)} />${option.label}</label>`)}
+        onChange=${() => onChange(option.value)} />${option.label}</label>`,
+    )}
   </fieldset>`;
 }
 

@@ -20,7 +20,9 @@ export function Dialog({ title, onClose, children, wide = false }) {
   };
   const closed = () => !onClose && ref.current?.showModal(); // a second Escape closes it whatever we say
   const beside = (event) => event.target === ref.current && onClose?.();
-  return html`<dialog class=${`dialog ${wide ? "wide" : ""}`} ref=${ref} aria-labelledby=${id} onCancel=${cancel} onClose=${closed} onMouseDown=${beside}>
+  return html`
+    <dialog class=${`dialog ${wide ? "wide" : ""}`} ref=${ref} aria-labelledby=${id} onCancel=${cancel}
+      onClose=${closed} onMouseDown=${beside}>
     <div class="dialog-head"><h2 id=${id}>${title}</h2>
       ${onClose && html`<${Button} kind="quiet" icon="close" aria-label="Close" onClick=${onClose} />`}</div>
     <div class="dialog-body">${children}</div>

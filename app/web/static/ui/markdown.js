@@ -22,7 +22,8 @@ function block(token) {
     case "blockquote":
       return html`<blockquote>${token.tokens.map(block)}</blockquote>`;
     case "list":
-      return html`<${token.ordered ? "ol" : "ul"}>${token.items.map((item) => html`<li>${item.tokens.map(block)}</li>`)}<//>`;
+      return html`<${token.ordered ? "ol" : "ul"}>
+        ${token.items.map((item) => html`<li>${item.tokens.map(block)}</li>`)}<//>`;
     case "table":
       return html`<${Table} token=${token} />`;
     case "hr":
@@ -39,7 +40,12 @@ function Table({ token }) {
   const headed = token.header.some((cell) => cell.text);
   return html`<div class="table-scroll" tabindex="0" role="region" aria-label="Table"><table>
     ${headed && html`<thead><tr>${token.header.map((cell) => html`<th scope="col">${inner(cell)}</th>`)}</tr></thead>`}
-    <tbody>${token.rows.map((row) => html`<tr>${row.map((cell, at) => (at === 0 ? html`<th scope="row">${inner(cell)}</th>` : html`<td>${inner(cell)}</td>`))}</tr>`)}</tbody>
+    <tbody>
+      ${token.rows.map(
+        (row) => html`<tr>
+        ${row.map((cell, at) => (at === 0 ? html`<th scope="row">${inner(cell)}</th>` : html`<td>${inner(cell)}</td>`))}
+          </tr>`,
+      )}</tbody>
   </table></div>`;
 }
 

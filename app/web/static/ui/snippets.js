@@ -1,6 +1,6 @@
 // "Copy as curl / Python": the request that the view has just made, for use outside of it.
 import { address } from "../core/connection.js";
-import { html, useState } from "../core/html.js";
+import { html, useSignal } from "../core/html.js";
 import { key } from "../core/keys.js";
 import { Button, Segmented } from "./controls.js";
 import { toast } from "./toast.js";
@@ -43,20 +43,28 @@ function literal(value) {
   if (value === null) return "None";
   if (typeof value === "boolean") return value ? "True" : "False";
   if (Array.isArray(value)) return `[${value.map(literal).join(", ")}]`;
-  if (typeof value === "object") return `{${Object.entries(value).map(([name, each]) => `${JSON.stringify(name)}: ${literal(each)}`).join(", ")}}`;
+  if (typeof value === "object")
+    return `{${Object.entries(value)
+      .map(([name, each]) => `${JSON.stringify(name)}: ${literal(each)}`)
+      .join(", ")}}`;
   return JSON.stringify(value);
 }
 
-const LANGUAGES = [{ value: "curl", label: "curl" }, { value: "python", label: "Python" }];
+const LANGUAGES = [
+  { value: "curl", label: "curl" },
+  { value: "python", label: "Python" },
+];
 
 /** request: {method?, path, body?}, as the API client takes it; or what `writers`, a function a language, take. */
 export function Snippets({ request, writers = { curl, python } }) {
-  const [language, setLanguage] = useState("curl");
-  const text = writers[language](request);
+  const language = useSignal("curl");
+  const text = writers[language.value](request);
   return html`<section class="snippets" aria-label="This request as code">
     <div class="row between">
-      <${Segmented} label="Language" value=${language} options=${LANGUAGES} onChange=${setLanguage} />
-      <${Button} icon="copy" onClick=${() => copy(text, `Copied as ${language === "curl" ? "curl" : "Python"}`)}>Copy<//>
+      <${Segmented} label="Language" value=${language.value} options=${LANGUAGES}
+        onChange=${(next) => (language.value = next)} />
+      <${Button} icon="copy" onClick=${() => copy(text, `Copied as ${language.value === "curl" ? "curl" : "Python"}`)}>
+        Copy<//>
     </div>
     <pre tabindex="0"><code>${text}</code></pre>
   </section>`;

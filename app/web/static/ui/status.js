@@ -17,7 +17,12 @@ export const Waiting = ({ children = "Loading…" }) =>
 export function ErrorNote({ error, retry }) {
   return html`<div class="note failed" role="alert"><${Icon} name="warning" />
     <div><p>${error.message}</p>
-      ${error.requestId && error.status >= 500 && html`<p class="small">Request <code>${error.requestId}</code>; the server's log has more.</p>`}
+      ${
+        error.requestId &&
+        error.status >= 500 &&
+        html`<p class="small">Request <code>${error.requestId}</code>
+        ; the server's log has more.</p>`
+      }
     </div>
     ${retry && html`<${Button} onClick=${retry}>Try again<//>`}
   </div>`;
@@ -25,7 +30,8 @@ export function ErrorNote({ error, retry }) {
 
 /** kind: "plain" or "warning". */
 export const Note = ({ kind = "plain", children }) =>
-  html`<div class=${`note ${kind}`}><${Icon} name=${kind === "warning" ? "warning" : "info"} /><div>${children}</div></div>`;
+  html`<div class=${`note ${kind}`}><${Icon} name=${kind === "warning" ? "warning" : "info"} /><div>
+    ${children}</div></div>`;
 
 /** A view with nothing in it yet: says what to do first. children: buttons or links. */
 export const Empty = ({ title, text, children }) => html`<div class="empty">

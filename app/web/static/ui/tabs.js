@@ -16,10 +16,13 @@ export function Tabs({ label, tabs, chosen, onChoose, children }) {
   };
   return html`<div class="tabs">
     <div class="tab-list" role="tablist" aria-label=${label} ref=${list} onKeyDown=${onKeyDown}>
-      ${tabs.map((tab) => html`<button type="button" role="tab" id=${`${id}-${tab.id}`} class="tab"
+      ${tabs.map(
+        (tab) => html`<button type="button" role="tab" id=${`${id}-${tab.id}`} class="tab"
         aria-selected=${tab.id === chosen ? "true" : "false"} aria-controls=${`${id}-panel`}
-        tabindex=${tab.id === chosen ? 0 : -1} onClick=${() => onChoose(tab.id)}>${tab.label}</button>`)}
+        tabindex=${tab.id === chosen ? 0 : -1} onClick=${() => onChoose(tab.id)}>${tab.label}</button>`,
+      )}
     </div>
-    <div class="tab-panel" role="tabpanel" id=${`${id}-panel`} aria-labelledby=${`${id}-${chosen}`} tabindex="0">${children}</div>
+    <div class="tab-panel" role="tabpanel" id=${`${id}-panel`} aria-labelledby=${`${id}-${chosen}`} tabindex="0">
+      ${children}</div>
   </div>`;
 }

@@ -20,8 +20,11 @@ const close = (entry) => (toasts.value = toasts.value.filter((each) => each !== 
 
 export function Toasts() {
   return html`<div class="toasts" role="status" aria-live="polite">
-    ${toasts.value.map((entry) => html`<div class=${`toast ${entry.kind}`} key=${entry.id}>
-      <span>${entry.text}</span><${Button} kind="quiet" icon="close" aria-label="Dismiss" onClick=${() => close(entry)} />
-    </div>`)}
+    ${toasts.value.map(
+      (entry) => html`<div class=${`toast ${entry.kind}`} key=${entry.id}>
+      <span>${entry.text}</span>
+        <${Button} kind="quiet" icon="close" aria-label="Dismiss" onClick=${() => close(entry)} />
+    </div>`,
+    )}
   </div>`;
 }

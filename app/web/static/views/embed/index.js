@@ -33,13 +33,15 @@ export function EmbedView() {
     if (model) question(model);
     state.write();
   });
-  if (modelsError.value) return html`<div class="view"><${Head} /><${ErrorNote} error=${modelsError.value} retry=${refreshModels} /></div>`;
+  if (modelsError.value)
+    return html`<div class="view"><${Head} /><${ErrorNote} error=${modelsError.value} retry=${refreshModels} /></div>`;
   if (models.value === null) return html`<div class="view"><${Head} /><${Waiting}>Looking for models…<//></div>`;
   const model = choose(able("embeddings"), state.model.value);
   if (!model) return html`<div class="view"><${Head} /><${NoModel} /></div>`;
   const many = inputs(model).length > MOST;
   return html`<div class="view embed">
-    <${Head}><${ModelSelect} models=${able("embeddings")} value=${model.id} onChange=${(id) => (state.model.value = id)} /><//>
+    <${Head}>
+      <${ModelSelect} models=${able("embeddings")} value=${model.id} onChange=${(id) => (state.model.value = id)} /><//>
     <div class="embed-layout">
       <div class="stack">
         ${model.modality === "text" ? html`<${Texts} />` : html`<${Files} kind=${model.modality} />`}
@@ -56,8 +58,10 @@ function Head({ children }) {
     <p class="lead">Turn inputs into vectors, and see which of them the model finds alike.</p></div>${children}</div>`;
 }
 
-const NoModel = () => html`<${Empty} title="No model embeds yet" text="Train or import one; it appears here as soon as it is published.">
-  <a class="button primary" href=${link("jobs")}>Train a model</a><a class="button" href=${link("models")}>See the models</a><//>`;
+const NoModel = () => html`
+    <${Empty} title="No model embeds yet" text="Train or import one; it appears here as soon as it is published.">
+  <a class="button primary" href=${link("jobs")}>Train a model</a><a class="button" href=${link("models")}>
+    See the models</a><//>`;
 
 const Texts = () => html`<${TextArea} label="Texts, one a line" value=${state.text.value} rows=${9} spellcheck="false"
   onInput=${(value) => (state.text.value = value)} hint=${plural(state.lines.value.length, "text")} />`;
@@ -68,11 +72,15 @@ function Files({ kind }) {
     URL.revokeObjectURL(file.url);
     state.files.value = state.files.value.filter((each) => each !== file);
   };
-  return html`<${DropZone} label=${`Drop ${KINDS[kind]}, or choose some`} accept=${`${kind}/*`} multiple onFiles=${(files) => add(files, kind)} />
-    <ul class="files">${own.map((file) => html`<li key=${file.url}>
+  return html`
+    <${DropZone} label=${`Drop ${KINDS[kind]}, or choose some`} accept=${`${kind}/*`} multiple
+      onFiles=${(files) => add(files, kind)} />
+    <ul class="files">${own.map(
+      (file) => html`<li key=${file.url}>
       ${kind === "image" ? html`<img src=${file.url} alt="" />` : html`<span class="badge">${kind}</span>`}
       <span class="file-name">${file.name}</span>
-      <${Button} kind="quiet" icon="close" aria-label=${`Remove ${file.name}`} onClick=${() => remove(file)} /></li>`)}</ul>`;
+      <${Button} kind="quiet" icon="close" aria-label=${`Remove ${file.name}`} onClick=${() => remove(file)} /></li>`,
+    )}</ul>`;
 }
 
 async function add(files, kind) {
@@ -81,19 +89,39 @@ async function add(files, kind) {
   if (files.reduce((sum, file) => sum + file.size, taken) > room) {
     return toast(`Together these are larger than the ${bytes(room)} that one request may carry.`, "failed");
   }
-  const read = await Promise.allSettled(files.map(async (file) => ({ name: file.name, kind, size: file.size, uri: await dataUri(file), url: URL.createObjectURL(file) })));
+  const read = await Promise.allSettled(
+    files.map(async (file) => ({
+      name: file.name,
+      kind,
+      size: file.size,
+      uri: await dataUri(file),
+      url: URL.createObjectURL(file),
+    })),
+  );
   const failed = files.filter((_, at) => read[at].status === "rejected");
   if (failed.length) toast(`Not a file that can be read: ${failed.map((file) => file.name).join(", ")}`, "failed");
-  state.files.value = [...state.files.value, ...read.flatMap((each) => (each.status === "fulfilled" ? [each.value] : []))];
+  state.files.value = [
+    ...state.files.value,
+    ...read.flatMap((each) => (each.status === "fulfilled" ? [each.value] : [])),
+  ];
 }
 
 /** What is asked about: [{label, input, url?}] */
 function inputs(model) {
   if (model.modality === "text") return state.lines.value.map((line) => ({ label: line, input: line }));
-  return state.files.value.filter((file) => file.kind === model.modality).map((file) => ({ label: file.name, input: file.uri, url: file.url }));
+  return state.files.value
+    .filter((file) => file.kind === model.modality)
+    .map((file) => ({ label: file.name, input: file.uri, url: file.url }));
 }
 
-const requestFor = (model, items) => ({ path: "/v1/embeddings", body: { model: model.id, input: items.map((item) => item.input), ...(model.modality === "text" ? { truncate: true } : {}) } });
+const requestFor = (model, items) => ({
+  path: "/v1/embeddings",
+  body: {
+    model: model.id,
+    input: items.map((item) => item.input),
+    ...(model.modality === "text" ? { truncate: true } : {}),
+  },
+});
 
 function question(model, again = false) {
   const items = inputs(model).slice(0, MOST);
@@ -105,22 +133,32 @@ function question(model, again = false) {
   if (!again && answer.about === about) return undefined;
   const first = answer.about === undefined;
   answer.about = about;
-  return answer.run(async (signal) => {
-    const given = await ask("/v1/embeddings", requestFor(model, items).body, { signal });
-    if (!model.loaded) void refreshModels();
-    const vectors = given.data.map((each) => each.embedding);
-    state.pair.value = null;
-    return { model: given.model, items, vectors, cosines: similarities(vectors), projection: project(vectors) };
-  }, first ? 0 : TYPING);
+  return answer.run(
+    async (signal) => {
+      const given = await ask("/v1/embeddings", requestFor(model, items).body, { signal });
+      if (!model.loaded) void refreshModels();
+      const vectors = given.data.map((each) => each.embedding);
+      state.pair.value = null;
+      return { model: given.model, items, vectors, cosines: similarities(vectors), projection: project(vectors) };
+    },
+    first ? 0 : TYPING,
+  );
 }
 
 function Results({ model }) {
   const { value, error, pending } = answer;
   const shown = value.value;
   if (error.value) return html`<${ErrorNote} error=${error.value} retry=${() => question(model, true)} />`;
-  if (!shown && pending.value) return html`<${Waiting}>${model.loaded ? "Embedding…" : `Loading ${model.id} into memory…`}<//>`;
-  if (!shown) return html`<${Empty} title="Nothing to compare yet" text=${model.modality === "text" ? "Write two texts or more, one a line." : "Add two files or more."} />`;
-  const sample = requestFor(model, model.modality === "text" ? shown.items : [{ input: `data:${model.modality}/…;base64,…` }]);
+  if (!shown && pending.value)
+    return html`<${Waiting}>${model.loaded ? "Embedding…" : `Loading ${model.id} into memory…`}<//>`;
+  if (!shown)
+    return html`
+      <${Empty} title="Nothing to compare yet"
+        text=${model.modality === "text" ? "Write two texts or more, one a line." : "Add two files or more."} />`;
+  const sample = requestFor(
+    model,
+    model.modality === "text" ? shown.items : [{ input: `data:${model.modality}/…;base64,…` }],
+  );
   return html`<div class=${`stack ${pending.value ? "stale" : ""}`} aria-busy=${pending.value}>
     <${HeatMap} items=${shown.items} cosines=${shown.cosines} />
     <${Projection} items=${shown.items} projection=${shown.projection} />
@@ -134,12 +172,22 @@ function Downloads() {
   const { items, vectors, model } = shown;
   const labels = items.map((item) => item.label);
   const save = {
-    JSON: () => download("embeddings.json", JSON.stringify({ model, data: labels.map((input, at) => ({ input, embedding: vectors[at] })) }, null, 1), "application/json"),
+    JSON: () =>
+      download(
+        "embeddings.json",
+        JSON.stringify({ model, data: labels.map((input, at) => ({ input, embedding: vectors[at] })) }, null, 1),
+        "application/json",
+      ),
     CSV: () => download("embeddings.csv", csv(labels, vectors), "text/csv"),
     NPY: () => download("embeddings.npy", npy(vectors), "application/octet-stream"),
   };
   return html`<section aria-label="Download" class="downloads">
-    <p class="small muted">${plural(vectors.length, "vector")} of ${number(vectors[0].length)} dimensions, by ${model}</p>
-    <div class="row">${Object.entries(save).map(([format, run]) => html`<${Button} class="small" icon="download" onClick=${run}>${format}<//>`)}</div>
+    <p class="small muted">
+      ${plural(vectors.length, "vector")} of ${number(vectors[0].length)} dimensions, by ${model}</p>
+    <div class="row">
+      ${Object.entries(save).map(
+        ([format, run]) => html`<${Button} class="small" icon="download" onClick=${run}>
+        ${format}<//>`,
+      )}</div>
   </section>`;
 }

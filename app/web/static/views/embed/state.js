@@ -20,7 +20,12 @@ export const files = signal([]);
 /** null, or [row, column] of the pair that is looked at. */
 export const pair = signal(null);
 
-export const lines = computed(() => text.value.split("\n").map((line) => line.trim()).filter(Boolean));
+export const lines = computed(() =>
+  text.value
+    .split("\n")
+    .map((line) => line.trim())
+    .filter(Boolean),
+);
 
 let written = null;
 

@@ -39,7 +39,13 @@ function leading(matrix) {
     if (Math.abs(length - value) < 1e-10 * length) break;
     value = length;
   }
-  return { value: dot(vector, matrix.map((row) => dot(row, vector))), vector };
+  return {
+    value: dot(
+      vector,
+      matrix.map((row) => dot(row, vector)),
+    ),
+    vector,
+  };
 }
 
 /** Embeddings as NumPy reads them: float32, C order, [n, dimensions]. */

@@ -9,9 +9,16 @@ const LEAST_SCALE = 0.05; // a full bar is at least this much
 
 export function Candidates({ filled, stale }) {
   // One scale for all bars: they compare between masks, and can be told apart where all are short.
-  const full = Math.max(LEAST_SCALE, ...Object.values(filled.candidates).flatMap((each) => each.map((one) => one.score)));
+  const full = Math.max(
+    LEAST_SCALE,
+    ...Object.values(filled.candidates).flatMap((each) => each.map((one) => one.score)),
+  );
   return html`<div class=${`masks ${stale ? "stale" : ""}`}>
-    ${filled.masks.map((mask, at) => html`<${Mask} key=${mask.index} mask=${mask} number=${at + 1} full=${full} candidates=${filled.candidates[mask.index]} standing=${filled.word(mask.index)} />`)}
+    ${filled.masks.map(
+      (mask, at) => html`
+      <${Mask} key=${mask.index} mask=${mask} number=${at + 1} full=${full} candidates=${filled.candidates[mask.index]}
+        standing=${filled.word(mask.index)} />`,
+    )}
     <${Together} filled=${filled} />
   </div>`;
 }
@@ -21,13 +28,24 @@ function Mask({ mask, number, candidates, standing, full }) {
   const title = `Mask ${number}`;
   return html`<section class="panel mask" aria-label=${title}>
     <div class="row between mask-head"><h2>${title}</h2>
-      ${own !== undefined
-        ? html`<${Button} kind="quiet" class="small" onClick=${() => state.pick(mask.index, own)}>Let the model choose<//>`
-        : !mask.literal && html`<span class="small muted">hidden: <b>${mask.text}</b></span>`}
+      ${
+        own !== undefined
+          ? html`<${Button} kind="quiet" class="small" onClick=${() => state.pick(mask.index, own)}>
+            Let the model choose<//>`
+          : !mask.literal && html`<span class="small muted">hidden: <b>${mask.text}</b></span>`
+      }
     </div>
-    ${candidates
-      ? html`<ul class="candidates">${candidates.map((each) => html`<${Candidate} key=${each.token} each=${each} mask=${mask} full=${full} standing=${standing} hit=${!mask.literal && same(each.token_str, mask.text)} />`)}</ul>`
-      : html`<div class="candidates skeleton" aria-hidden="true">${[60, 38, 24, 15, 9, 5].map((width) => html`<i style=${{ width: `${width}%` }}></i>`)}</div>`}
+    ${
+      candidates
+        ? html`<ul class="candidates">
+          ${candidates.map(
+            (each) => html`
+            <${Candidate} key=${each.token} each=${each} mask=${mask} full=${full} standing=${standing}
+              hit=${!mask.literal && same(each.token_str, mask.text)} />`,
+          )}</ul>`
+        : html`<div class="candidates skeleton" aria-hidden="true">
+          ${[60, 38, 24, 15, 9, 5].map((width) => html`<i style=${{ width: `${width}%` }}></i>`)}</div>`
+    }
   </section>`;
 }
 
@@ -36,11 +54,14 @@ const same = (token, word) => token.trim().toLowerCase() === word.toLowerCase();
 function Candidate({ each, mask, full, standing, hit }) {
   const word = each.token_str.trim();
   const chosen = standing === word;
-  return html`<li><button type="button" class=${`candidate ${chosen ? "standing" : ""}`} aria-pressed=${state.picks.value[mask.index] === word ? "true" : "false"}
+  return html`<li>
+    <button type="button" class=${`candidate ${chosen ? "standing" : ""}`}
+      aria-pressed=${state.picks.value[mask.index] === word ? "true" : "false"}
     onClick=${() => state.pick(mask.index, word)}>
     <span class="candidate-word">${shown(word)}${hit && html`<span class="hit">the hidden word</span>`}</span>
     <span class="candidate-share">${percent(each.score)}</span>
-    <span class="bar" aria-hidden="true"><i style=${{ width: `${Math.max((each.score / full) * 100, 0.5)}%` }}></i></span>
+    <span class="bar" aria-hidden="true">
+      <i style=${{ width: `${Math.max((each.score / full) * 100, 0.5)}%` }}></i></span>
   </button></li>`;
 }
 
@@ -52,10 +73,16 @@ function Together({ filled }) {
   return html`<section class="panel mask together" aria-label="All masks together">
     <div class="row between mask-head"><h2>Together</h2><span class="small muted">all masks at once</span></div>
     <ol class="sequences">
-      ${filled.sequences.map((sequence) => html`<li key=${sequence.text}><button type="button" class="sequence" onClick=${() => take(sequence)}>
-        <span class="sequence-words">${open.map((mask) => html`<span class="word predicted">${shown(sequence.words[mask.index] ?? "")}</span>`)}</span>
+      ${filled.sequences.map(
+        (
+          sequence,
+        ) => html`<li key=${sequence.text}><button type="button" class="sequence" onClick=${() => take(sequence)}>
+        <span class="sequence-words">
+          ${open.map((mask) => html`<span class="word predicted">${shown(sequence.words[mask.index] ?? "")}</span>`)}
+            </span>
         <span class="candidate-share">${percent(sequence.share)}</span>
-      </button></li>`)}
+      </button></li>`,
+      )}
     </ol>
   </section>`;
 }

@@ -24,6 +24,9 @@ const EXAMPLES = [
   { name: "Match", text: "The team won the game in 1998.", hide: [1, 4] },
 ];
 
+const NONE_YET =
+  "Train one on your own texts, or import one with “cloze models import”. It appears here as soon as it is published.";
+
 const answer = latest();
 let askedFor = null; // the request that `answer` is of, or will be
 let askedOf = null; // and the model's version
@@ -41,16 +44,23 @@ export function FillView() {
     if (chosen && state.tab.value === "fill") question(chosen);
     state.write();
   });
-  if (modelsError.value) return html`<div class="view"><${Head} /><${ErrorNote} error=${modelsError.value} retry=${refreshModels} /></div>`;
+  if (modelsError.value)
+    return html`<div class="view"><${Head} /><${ErrorNote} error=${modelsError.value} retry=${refreshModels} /></div>`;
   if (models.value === null) return html`<div class="view"><${Head} /><${Waiting}>Looking for models…<//></div>`;
   const chosen = choose(able("fill-mask"), state.model.value);
   if (!chosen) return html`<div class="view"><${Head} /><${NoModel} /></div>`;
   return html`<div class="view fill">
-    <${Head}><${ModelSelect} models=${able("fill-mask")} value=${chosen.id} onChange=${(id) => (state.model.value = id)} /><//>
+    <${Head}>
+      <${ModelSelect} models=${able("fill-mask")} value=${chosen.id} onChange=${(id) => (state.model.value = id)} /><//>
     <${Editor} />
     <${Tabs} label="What to see" chosen=${state.tab.value} onChoose=${(tab) => (state.tab.value = tab)}
       tabs=${[{ id: "fill", label: "Hide words" }, { id: "whole", label: "Whole text" }]}>
-      ${state.tab.value === "fill" ? html`<${Filled} model=${chosen} />` : html`<${WholeText} model=${chosen} filled=${standingText()} />`}
+      ${
+        state.tab.value === "fill"
+          ? html`<${Filled} model=${chosen} />`
+          : html`
+        <${WholeText} model=${chosen} filled=${standingText()} />`
+      }
     <//>
   </div>`;
 }
@@ -61,8 +71,9 @@ function Head({ children }) {
 }
 
 const NoModel = () => html`<${Empty} title="No model fills masks yet"
-  text="Train one on your own texts, or import one with “cloze models import”. It appears here as soon as it is published.">
-  <a class="button primary" href=${link("jobs")}>Train a model</a><a class="button" href=${link("models")}>See the models</a><//>`;
+  text=${NONE_YET}>
+  <a class="button primary" href=${link("jobs")}>Train a model</a><a class="button" href=${link("models")}>
+    See the models</a><//>`;
 
 function Editor() {
   const onInput = (value) => {
@@ -75,7 +86,10 @@ function Editor() {
       placeholder="Type or paste a text" hint="Click words below to hide them, or write [MASK] where one is missing." />
     <div class="row between">
       <div class="row" role="group" aria-label="Examples"><span class="small muted">Try</span>
-        ${EXAMPLES.map((example) => html`<${Button} class="small" onClick=${() => state.start(example)}>${example.name}<//>`)}
+        ${EXAMPLES.map(
+          (example) => html`<${Button} class="small" onClick=${() => state.start(example)}>
+          ${example.name}<//>`,
+        )}
       </div>
       <${Button} kind="quiet" icon="link" onClick=${() => copy(location.href, "Link copied")}>Copy link<//>
     </div>
@@ -90,9 +104,11 @@ function Filled({ model }) {
     <${Sentences} filled=${filled} asking=${asking} />
     ${answer.error.value && html`<${ErrorNote} error=${answer.error.value} retry=${() => question(model, true)} />`}
     ${asking && !model.loaded && html`<${Waiting}>Loading ${model.id} into memory; the first answer takes longer…<//>`}
-    ${state.masks.value.length === 0
-      ? html`<p class="muted">Nothing is hidden. Click a word to see what the model would put in its place.</p>`
-      : html`<${Candidates} filled=${filled} stale=${asking || answer.error.value} />`}
+    ${
+      state.masks.value.length === 0
+        ? html`<p class="muted">Nothing is hidden. Click a word to see what the model would put in its place.</p>`
+        : html`<${Candidates} filled=${filled} stale=${asking || answer.error.value} />`
+    }
     ${askedFor && html`<${Details} summary="This request as code"><${Snippets} request=${askedFor} /><//>`}
     <p class="visually-hidden" role="status" aria-live="polite">${asking ? "" : filled.spoken}</p>
   </div>`;
@@ -109,11 +125,14 @@ function question(chosen, again = false) {
   askedFor = request;
   askedOf = chosen.version;
   const about = { masks: state.masks.value, picks: state.picks.value };
-  return answer.run(async (signal) => {
-    const given = await ask(request.path, request.body, { signal });
-    if (!chosen.loaded) void refreshModels();
-    return arrange(given, about);
-  }, typing ? TYPING : 0);
+  return answer.run(
+    async (signal) => {
+      const given = await ask(request.path, request.body, { signal });
+      if (!chosen.loaded) void refreshModels();
+      return arrange(given, about);
+    },
+    typing ? TYPING : 0,
+  );
 }
 
 const predictions = () => standing(answer.value.value, state.masks.value, state.picks.value);

@@ -12,7 +12,8 @@ export function requestFor(model, text, words, hidden, picks) {
   const masks = words.filter((word) => isMask(word, hidden));
   if (!masks.length) return null;
   const picked = masks.filter((mask) => picks[mask.index] !== undefined);
-  const open = (except) => rewrite(text, words, hidden, (word) => (word.index === except ? null : (picks[word.index] ?? null)));
+  const open = (except) =>
+    rewrite(text, words, hidden, (word) => (word.index === except ? null : (picks[word.index] ?? null)));
   const several = masks.length - picked.length > 1;
   const inputs = [...(picked.length < masks.length ? [open(null)] : []), ...picked.map((mask) => open(mask.index))];
   const body = { model, input: inputs.length === 1 ? inputs[0] : inputs, top_k: CANDIDATES };
@@ -45,16 +46,21 @@ export function arrange(answer, { masks, picks }) {
  * the reader's, else the best of all masks together, else the best of this mask; null before any answer.
  */
 export function standing(answer, masks, picks) {
-  const candidates = Object.fromEntries(masks.flatMap((mask) => (answer?.candidates[mask.index] ? [[mask.index, answer.candidates[mask.index]]] : [])));
+  const candidates = Object.fromEntries(
+    masks.flatMap((mask) => (answer?.candidates[mask.index] ? [[mask.index, answer.candidates[mask.index]]] : [])),
+  );
   const best = answer?.sequences[0]?.words ?? {};
   const word = (index) => picks[index] ?? best[index] ?? candidates[index]?.[0]?.token_str.trim() ?? null;
-  const spoken = masks.map((mask, at) => `Mask ${at + 1}: ${word(mask.index) === null ? "no answer yet" : shown(word(mask.index))}`).join("; ");
+  const spoken = masks
+    .map((mask, at) => `Mask ${at + 1}: ${word(mask.index) === null ? "no answer yet" : shown(word(mask.index))}`)
+    .join("; ");
   return {
     masks,
     candidates,
     sequences: answer?.sequences ?? [],
     word,
     spoken: masks.length ? spoken : "Nothing is hidden",
-    text: (text, words, hidden) => (masks.some((mask) => word(mask.index) === null) ? null : rewrite(text, words, hidden, (each) => word(each.index))),
+    text: (text, words, hidden) =>
+      masks.some((mask) => word(mask.index) === null) ? null : rewrite(text, words, hidden, (each) => word(each.index)),
   };
 }

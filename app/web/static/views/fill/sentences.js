@@ -12,14 +12,25 @@ export function Sentences({ filled, asking }) {
   const end = tail(state.text.value, words);
   return html`<div class="figure">
     <div class="sentence" role="group" aria-label="Words to hide">
-      ${words.map((word) => html`<${Hideable} key=${word.index} word=${word} masked=${isMask(word, hidden)} standing=${filled.word(word.index)} after=${after(words, word, end)} />`)}
+      ${words.map(
+        (word) => html`
+        <${Hideable} key=${word.index} word=${word} masked=${isMask(word, hidden)} standing=${filled.word(word.index)}
+          after=${after(words, word, end)} />`,
+      )}
     </div>
     ${state.words.value.length > MOST && html`<p class="small muted">Only the first ${MOST} words are shown.</p>`}
-    ${filled.masks.length > 0 && html`
+    ${
+      filled.masks.length > 0 &&
+      html`
       <div class="figure-arrow"><${Icon} name="down" /></div>
       <p class=${`sentence ${asking ? "stale" : ""}`} aria-label="With the model’s words">
-        ${words.map((word) => html`<${Shown} key=${word.index} word=${word} masked=${isMask(word, hidden)} filled=${filled} after=${after(words, word, end)} />`)}
-      </p>`}
+        ${words.map(
+          (word) => html`
+          <${Shown} key=${word.index} word=${word} masked=${isMask(word, hidden)} filled=${filled}
+            after=${after(words, word, end)} />`,
+        )}
+      </p>`
+    }
   </div>`;
 }
 
@@ -27,14 +38,22 @@ export function Sentences({ filled, asking }) {
 const after = (words, word, end) => (words[word.index + 1]?.before ?? end).trim();
 
 function Hideable({ word, masked, standing, after }) {
-  const name = word.literal ? `Mask${standing ? `; take “${shown(standing)}”` : ""}` : masked ? `${word.text}, hidden; show it` : `${word.text}; hide it`;
-  return html`<span class="unit"><button type="button" class=${`word ${masked ? "masked" : ""}`} aria-pressed=${masked ? "true" : "false"}
-    aria-label=${name} title=${masked && !word.literal ? word.text : undefined} onClick=${() => state.toggle(word, standing)}>${word.literal ? "mask" : word.text}</button>${after}</span>`;
+  const name = word.literal
+    ? `Mask${standing ? `; take “${shown(standing)}”` : ""}`
+    : masked
+      ? `${word.text}, hidden; show it`
+      : `${word.text}; hide it`;
+  return html`<span class="unit">
+    <button type="button" class=${`word ${masked ? "masked" : ""}`} aria-pressed=${masked ? "true" : "false"}
+    aria-label=${name} title=${masked && !word.literal ? word.text : undefined}
+      onClick=${() => state.toggle(word, standing)}>${word.literal ? "mask" : word.text}</button>${after}</span>`;
 }
 
 function Shown({ word, masked, filled, after }) {
   if (!masked) return html`<span class="unit"><span class="word">${word.text}</span>${after}</span>`;
   const standing = filled.word(word.index);
   const own = state.picks.value[word.index] !== undefined;
-  return html`<span class="unit"><span class=${`word ${standing === null ? "masked" : "predicted"} ${own ? "own" : ""}`}>${standing === null ? "mask" : shown(standing)}</span>${after}</span>`;
+  return html`<span class="unit">
+    <span class=${`word ${standing === null ? "masked" : "predicted"} ${own ? "own" : ""}`}>
+      ${standing === null ? "mask" : shown(standing)}</span>${after}</span>`;
 }

@@ -7,9 +7,15 @@ export const FOUNDING = "The [MASK] chase the [MASK] in the savanna.";
 const LONGEST_SHARED = 6000; // characters; longer texts stay out of the address
 
 export const text = signal(FOUNDING);
-/** Indices of hidden words → true. Masks that were typed are not among them. */
+/**
+ * Indices of hidden words → true. Masks that were typed are not among them.
+ * @type {import("../../vendor/signals.js").Signal<Record<number, true>>}
+ */
 export const hidden = signal({});
-/** Indices of masks → the word that the reader has chosen for them. */
+/**
+ * Indices of masks → the word that the reader has chosen for them.
+ * @type {import("../../vendor/signals.js").Signal<Record<number, string>>}
+ */
 export const picks = signal({});
 export const model = signal(null); // an id, or null for the first that can
 export const tab = signal("fill"); // or "whole"
@@ -34,7 +40,8 @@ export function toggle(word, standing) {
     const { [word.index]: _, ...otherPicks } = picks.value;
     picks.value = otherPicks;
     if (word.literal) {
-      if (standing) edit(rewrite(text.value, words.value, [], (each) => (each.index === word.index ? standing : each.text)));
+      if (standing)
+        edit(rewrite(text.value, words.value, [], (each) => (each.index === word.index ? standing : each.text)));
     } else if (hidden.value[word.index]) {
       const { [word.index]: __, ...others } = hidden.value;
       hidden.value = others;
@@ -62,7 +69,12 @@ export function read() {
   batch(() => {
     if (params.text !== undefined) {
       text.value = params.text;
-      hidden.value = Object.fromEntries((params.hide ?? "").split(",").filter(Boolean).map((index) => [Number(index), true]));
+      hidden.value = Object.fromEntries(
+        (params.hide ?? "")
+          .split(",")
+          .filter(Boolean)
+          .map((index) => [Number(index), true]),
+      );
       picks.value = readMarks(params.pick);
     }
     if (params.model) model.value = params.model;

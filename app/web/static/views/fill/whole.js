@@ -2,7 +2,7 @@
 import { ask } from "../../core/api.js";
 import { latest } from "../../core/ask.js";
 import { number, percent } from "../../core/format.js";
-import { html, useEffect, useState } from "../../core/html.js";
+import { html, useEffect, useSignal } from "../../core/html.js";
 import { Button, Details } from "../../ui/controls.js";
 import { Snippets } from "../../ui/snippets.js";
 import { ErrorNote, Waiting } from "../../ui/status.js";
@@ -21,34 +21,45 @@ const LEVELS = [
 ];
 const level = (share) => LEVELS.findLastIndex(([least]) => share >= least);
 
+const EXPLANATION =
+  "Each word is hidden in turn, and coloured by the probability that the model gives to it: the greener, the better " +
+  "the model understood why it stands there. Choose one to see what else the model would have put.";
+
 const answer = latest();
 
 /** filled: the text with its masks filled; null while the model has not answered for them. */
 export function WholeText({ model, filled }) {
-  const [chosen, choose] = useState(null);
+  const chosen = useSignal(null);
   const text = state.masks.value.some((mask) => mask.literal) ? filled : state.text.value;
   const request = { path: "/v1/score", body: { model: model.id, input: text, top_k: 5 } };
-  const run = (delay) => answer.run(async (signal) => ({ text, score: (await ask(request.path, request.body, { signal })).data[0] }), delay);
+  const run = (delay) =>
+    answer.run(async (signal) => ({ text, score: (await ask(request.path, request.body, { signal })).data[0] }), delay);
   useEffect(() => {
     if (text?.trim()) run(answer.value.peek() ? TYPING : 0);
     else answer.clear();
-    choose(null);
+    chosen.value = null;
   }, [model.id, text]);
-  if (text === null) return html`<p class="muted">The text has masks that are not filled yet: see “Hide words” first.</p>`;
+  if (text === null)
+    return html`<p class="muted">The text has masks that are not filled yet: see “Hide words” first.</p>`;
   if (!text.trim()) return html`<p class="muted">Type a text above to begin.</p>`;
   const scored = answer.value.value && { ...answer.value.value, words: judge(answer.value.value) };
   return html`<div class="stack" aria-busy=${answer.pending.value}>
-    <p class="muted">Each word is hidden in turn, and coloured by the probability that the model gives to it: the greener, the better the model understood why it stands there. Choose one to see what else the model would have put.</p>
+    <p class="muted">
+      ${EXPLANATION}</p>
     ${answer.error.value && html`<${ErrorNote} error=${answer.error.value} retry=${() => run(0)} />`}
     ${answer.pending.value && !scored && html`<${Waiting}>Hiding one word after the other…<//>`}
-    ${scored && html`
-      <${Scored} scored=${scored} chosen=${chosen} choose=${choose} stale=${answer.pending.value} />
+    ${
+      scored &&
+      html`
+      <${Scored} scored=${scored} chosen=${chosen.value} choose=${(next) => (chosen.value = next)}
+        stale=${answer.pending.value} />
       <${Legend} />
       <div class="columns">
-        <${Chosen} word=${scored.words[chosen]} />
+        <${Chosen} word=${scored.words[chosen.value]} />
         <${Summary} score=${scored.score} words=${scored.words} />
       </div>
-      <${Details} summary="This request as code"><${Snippets} request=${request} /><//>`}
+      <${Details} summary="This request as code"><${Snippets} request=${request} /><//>`
+    }
   </div>`;
 }
 
@@ -56,10 +67,18 @@ export function WholeText({ model, filled }) {
 function judge({ text, score }) {
   const unit = unitsOf(text);
   return split(text).map((word) => {
-    const tokens = score.tokens.filter((token) => token.start !== null && unit[token.start] >= word.start && unit[token.end] <= word.end);
+    const tokens = score.tokens.filter(
+      (token) => token.start !== null && unit[token.start] >= word.start && unit[token.end] <= word.end,
+    );
     if (!tokens.length) return { ...word, share: null };
     const logProb = tokens.reduce((sum, token) => sum + token.log_prob, 0);
-    return { ...word, share: Math.exp(logProb), pieces: tokens.length, rank: tokens[0].rank, candidates: tokens[0].candidates ?? [] };
+    return {
+      ...word,
+      share: Math.exp(logProb),
+      pieces: tokens.length,
+      rank: tokens[0].rank,
+      candidates: tokens[0].candidates ?? [],
+    };
   });
 }
 
@@ -72,30 +91,49 @@ function unitsOf(text) {
 
 function Scored({ scored, chosen, choose, stale }) {
   const { words, text } = scored;
-  return html`<div class=${`sentence scored ${stale ? "stale" : ""}`} role="group" aria-label="Words by how well they were understood">
-    ${words.map((word) => html`<span class="unit" key=${word.index}>${word.share === null
-      ? html`<span class="word">${word.text}</span>`
-      : html`<button type="button" class=${`word level-${level(word.share)}`} aria-pressed=${chosen === word.index ? "true" : "false"}
-          aria-label=${`${word.text}: ${percent(word.share)}`} onClick=${() => choose(word.index === chosen ? null : word.index)}>${word.text}</button>`}${(words[word.index + 1]?.before ?? tail(text, words)).trim()}</span>`)}
+  return html`
+    <div class=${`sentence scored ${stale ? "stale" : ""}`} role="group"
+      aria-label="Words by how well they were understood">
+    ${words.map(
+      (word) =>
+        html`<span class="unit" key=${word.index}>${
+          word.share === null
+            ? html`<span class="word">${word.text}</span>`
+            : html`
+              <button type="button" class=${`word level-${level(word.share)}`}
+                aria-pressed=${chosen === word.index ? "true" : "false"}
+          aria-label=${`${word.text}: ${percent(word.share)}`}
+            onClick=${() => choose(word.index === chosen ? null : word.index)}>${word.text}</button>`
+        }${(words[word.index + 1]?.before ?? tail(text, words)).trim()}</span>`,
+    )}
   </div>`;
 }
 
 const Legend = () => html`<div class="legend small muted" aria-label="Colours by probability" role="img">
-  <span>surprising</span>${LEVELS.map(([, label], at) => html`<i class=${`level-${at}`} title=${label}></i>`)}<span>expected</span></div>`;
+  <span>surprising</span>${LEVELS.map(([, label], at) => html`<i class=${`level-${at}`} title=${label}></i>`)}<span>
+    expected</span></div>`;
 
 function Chosen({ word }) {
-  if (!word) return html`<section class="panel"><h2>One word</h2><p class="muted small">Choose a word to see what the model expected in its place.</p></section>`;
+  if (!word)
+    return html`<section class="panel"><h2>One word</h2><p class="muted small">
+      Choose a word to see what the model expected in its place.</p></section>`;
   const hide = () => {
-    if (state.words.value[word.index] && !state.words.value[word.index].literal) state.hidden.value = { ...state.hidden.value, [word.index]: true };
+    if (state.words.value[word.index] && !state.words.value[word.index].literal)
+      state.hidden.value = { ...state.hidden.value, [word.index]: true };
     state.tab.value = "fill";
   };
   const place = word.rank === 1 ? "the model’s first choice" : `choice ${number(word.rank)} of the model`;
   return html`<section class="panel stack" aria-live="polite">
     <div class="row between"><h2>${word.text}</h2><${Button} class="small" onClick=${hide}>Hide this word<//></div>
-    <p class="small muted">${percent(word.share)}, ${place}${word.pieces > 1 ? `; the model reads it as ${word.pieces} pieces, and the list is of the first` : ""}.</p>
-    <ul class="candidates">${word.candidates.map((each) => html`<li class="candidate plain" key=${each.token}>
-      <span class="candidate-word">${shown(each.token_str)}</span><span class="candidate-share">${percent(each.score)}</span>
-      <span class="bar" aria-hidden="true"><i style=${{ width: `${Math.max(each.score * 100, 0.5)}%` }}></i></span></li>`)}</ul>
+    <p class="small muted">${percent(word.share)}, ${place}
+      ${word.pieces > 1 ? `; the model reads it as ${word.pieces} pieces, and the list is of the first` : ""}.</p>
+    <ul class="candidates">${word.candidates.map(
+      (each) => html`<li class="candidate plain" key=${each.token}>
+      <span class="candidate-word">${shown(each.token_str)}</span><span class="candidate-share">
+        ${percent(each.score)}</span>
+      <span class="bar" aria-hidden="true">
+        <i style=${{ width: `${Math.max(each.score * 100, 0.5)}%` }}></i></span></li>`,
+    )}</ul>
   </section>`;
 }
 
@@ -106,5 +144,6 @@ function Summary({ score, words }) {
     <div><dt>Pseudo-perplexity</dt><dd>${number(score.pseudo_perplexity)}</dd></div>
     <div><dt>Log-likelihood</dt><dd>${number(score.log_likelihood)}</dd></div>
     <div><dt>First choices</dt><dd>${first} of ${read.length} words</dd></div>
-  </dl><p class="small muted">Pseudo-perplexity: among how many words, on average, the model hesitates. Lower is better.</p></section>`;
+  </dl><p class="small muted">
+    Pseudo-perplexity: among how many words, on average, the model hesitates. Lower is better.</p></section>`;
 }

@@ -4,13 +4,23 @@ const WORD = /\[MASK\]|<mask>|[\p{L}\p{N}\p{M}]+(?:['’.\-][\p{L}\p{N}\p{M}]+)*
 const MASK = /^(\[MASK\]|<mask>)$/i;
 const JOINED = "##"; // how WordPiece writes what goes on with a word
 
-/** text → [{index, text, start, end, literal, before}]; literal: it is a mask as it was typed. `before`: what precedes it. */
+/**
+ * text → [{index, text, start, end, literal, before}]
+ * literal: it is a mask as it was typed; before: what precedes it.
+ */
 export function split(text) {
   const words = [];
   let last = 0;
   for (const found of text.matchAll(WORD)) {
     const end = found.index + found[0].length;
-    words.push({ index: words.length, text: found[0], start: found.index, end, literal: MASK.test(found[0]), before: text.slice(last, found.index) });
+    words.push({
+      index: words.length,
+      text: found[0],
+      start: found.index,
+      end,
+      literal: MASK.test(found[0]),
+      before: text.slice(last, found.index),
+    });
     last = end;
   }
   return words;
@@ -54,7 +64,10 @@ export function follow(before, after, marks) {
 }
 
 /** Marks ↔ one parameter of an address: {1: "lions"} ↔ "1:lions". */
-export const writeMarks = (marks) => Object.entries(marks).map(([at, word]) => `${at}:${encodeURIComponent(word)}`).join(",");
+export const writeMarks = (marks) =>
+  Object.entries(marks)
+    .map(([at, word]) => `${at}:${encodeURIComponent(word)}`)
+    .join(",");
 
 export function readMarks(parameter = "") {
   const found = [...parameter.matchAll(/(\d+):([^,]*)/g)].map(([, at, word]) => {

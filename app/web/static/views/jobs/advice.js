@@ -1,8 +1,12 @@
 // A failed job: the reason is the server's; what to do about it is here.
 
 const ADVICE = {
-  out_of_memory: "Take a smaller batch, or cut it into more micro-batches (gradient accumulation steps); a smaller model or shorter sequences need less as well.",
-  poisoned: "The process died again and again at the same place. The log says with what; a retry goes on from the last checkpoint.",
+  out_of_memory:
+    "Take a smaller batch, or cut it into more micro-batches (gradient accumulation steps); " +
+    "a smaller model or shorter sequences need less as well.",
+  poisoned:
+    "The process died again and again at the same place. The log says with what; " +
+    "a retry goes on from the last checkpoint.",
   deadline_exceeded: "Its time was over. Retry it with more, or publish its last checkpoint as it is.",
   invalid_data: "Mend the files that the message names, upload them, and start again with these settings.",
   invalid_value: "Start again with these settings, and change the one that the message names.",

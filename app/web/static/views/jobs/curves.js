@@ -7,8 +7,20 @@ const precise = (value) => (Math.abs(value) >= 100 ? compact(value) : String(Num
 
 // Each chart shows those of its metrics that there are; one without any is left out.
 const CHARTS = [
-  { title: "Loss", label: "loss", metrics: [["train_loss", "Training", "--masked"], ["eval_loss", "Held out", "--series-1"]] },
-  { title: "Held-out accuracy", label: "accuracy", metrics: [["eval_accuracy", "Accuracy", "--series-1"]], share: true },
+  {
+    title: "Loss",
+    label: "loss",
+    metrics: [
+      ["train_loss", "Training", "--masked"],
+      ["eval_loss", "Held out", "--series-1"],
+    ],
+  },
+  {
+    title: "Held-out accuracy",
+    label: "accuracy",
+    metrics: [["eval_accuracy", "Accuracy", "--series-1"]],
+    share: true,
+  },
   {
     title: "Held-out PSNR",
     label: "dB",
@@ -18,7 +30,12 @@ const CHARTS = [
       ["eval_mean_psnr", "Mean", "--series-6", [2, 4]],
     ],
   },
-  { title: "Learning rate", label: "rate", metrics: [["learning_rate", "Learning rate", "--series-4"]], scientific: true },
+  {
+    title: "Learning rate",
+    label: "rate",
+    metrics: [["learning_rate", "Learning rate", "--series-4"]],
+    scientific: true,
+  },
   { title: "Speed", label: "tokens/s", metrics: [["tokens_per_second", "Tokens a second", "--series-3"]] },
 ];
 
@@ -28,9 +45,14 @@ const FORMATS = {
 };
 
 export function Curves({ series }) {
-  const charts = CHARTS.map((chart) => ({ ...chart, metrics: chart.metrics.filter(([key]) => series.has(key)) })).filter((chart) => chart.metrics.length);
-  if (!charts.length) return html`<p class="muted">There is nothing to draw yet: the first figures come with the first steps.</p>`;
-  return html`<div class="curves">${charts.map((chart) => html`<${Curve} key=${chart.title} chart=${chart} series=${series} />`)}</div>`;
+  const charts = CHARTS.map((chart) => ({
+    ...chart,
+    metrics: chart.metrics.filter(([key]) => series.has(key)),
+  })).filter((chart) => chart.metrics.length);
+  if (!charts.length)
+    return html`<p class="muted">There is nothing to draw yet: the first figures come with the first steps.</p>`;
+  return html`<div class="curves">
+    ${charts.map((chart) => html`<${Curve} key=${chart.title} chart=${chart} series=${series} />`)}</div>`;
 }
 
 function Curve({ chart, series }) {
@@ -42,6 +64,7 @@ function Curve({ chart, series }) {
   const format = chart.share ? FORMATS.share : chart.scientific ? FORMATS.scientific : precise;
   const last = shown.map((points, at) => `${chart.metrics[at][1]} ${format(points.at(-1).y)}`).join(", ");
   return html`<section class="curve"><div class="row between"><h2>${chart.title}</h2></div>
-    <${Chart} label=${`${chart.title} over steps. Now: ${last}`} series=${lines} height=${200} xLabel="step" yLabel=${chart.label} format=${format} />
+    <${Chart} label=${`${chart.title} over steps. Now: ${last}`} series=${lines} height=${200} xLabel="step"
+      yLabel=${chart.label} format=${format} />
   </section>`;
 }

@@ -22,12 +22,22 @@ const EXTENSIONS = {
 /** What the form has no field for: its words for each setting of a job that this one is like; null for none. */
 const KEPT = {
   priority: (priority) => (priority ? `Priority ${priority}` : null),
-  resources: (resources) => listed({ device: resources.device, memory: resources.memory_gb && `${resources.memory_gb} GB`, threads: resources.threads }, "Only where there is: "),
+  resources: (resources) =>
+    listed(
+      {
+        device: resources.device,
+        memory: resources.memory_gb && `${resources.memory_gb} GB`,
+        threads: resources.threads,
+      },
+      "Only where there is: ",
+    ),
   metadata: (metadata) => listed(metadata, "Metadata: "),
 };
 
 function listed(given, before) {
-  const parts = Object.entries(given).filter(([, value]) => value).map(([name, value]) => `${name} ${value}`);
+  const parts = Object.entries(given)
+    .filter(([, value]) => value)
+    .map(([name, value]) => `${name} ${value}`);
   return parts.length ? before + parts.join(", ") : null;
 }
 
@@ -47,7 +57,9 @@ export function draft() {
   const values = signal({}); // hyperparameter → what was typed
 
   const ofModality = computed(() => (methods.value ?? []).filter((method) => method.modality === modality.value));
-  const method = computed(() => ofModality.value.find((each) => each.id === methodId.value) ?? ofModality.value[0] ?? null);
+  const method = computed(
+    () => ofModality.value.find((each) => each.id === methodId.value) ?? ofModality.value[0] ?? null,
+  );
   const continued = computed(() => (models.value ?? []).filter((model) => continues(method.value, model)));
   const model = computed(() => {
     const known = [...(method.value?.presets ?? []), ...continued.value].map((each) => each.id);
@@ -59,7 +71,9 @@ export function draft() {
   const groups = computed(() => {
     if (!method.value) return [];
     const limits = LIMITS.map((each) => each.value);
-    const fields = Object.entries(method.value.hyperparameters.properties).filter(([each]) => !limits.includes(each)).map(([each, property]) => describe(each, property));
+    const fields = Object.entries(method.value.hyperparameters.properties)
+      .filter(([each]) => !limits.includes(each))
+      .map(([each, property]) => describe(each, property));
     return method.value.groups
       .filter((group) => group !== "architecture" || preset.value)
       .map((group) => ({ id: group, fields: fields.filter((field) => field.group === group) }))
@@ -70,6 +84,7 @@ export function draft() {
   const lengths = computed(() => [limit.value, ...further.value.filter((each) => each.name !== limit.value.name)]);
 
   const parsed = computed(() => {
+    /** @type {Record<string, string>} */
     const errors = {};
     const hyperparameters = {};
     for (const field of groups.value.flatMap((group) => group.fields)) {
@@ -100,24 +115,55 @@ export function draft() {
     return body;
   });
 
-  /** Begins as another job was: its model, settings and files (with weights), `held` being the one held out, or null. */
+  /** Begins as another job was: its model, settings and files (with weights); held: the file held out, or null. */
   function like(job, stored, held) {
     const found = methodOf(job.method.type);
     modality.value = found.modality;
     methodId.value = found.id;
     modelId.value = job.model;
-    const given = Object.entries(job.hyperparameters).filter(([each, value]) => value !== found.hyperparameters.properties[each]?.default);
-    const limits = given.filter(([each]) => LIMITS.some((one) => one.value === each)).map(([each, value]) => ({ name: each, text: String(value) }));
+    const given = Object.entries(job.hyperparameters).filter(
+      ([each, value]) => value !== found.hyperparameters.properties[each]?.default,
+    );
+    const limits = given
+      .filter(([each]) => LIMITS.some((one) => one.value === each))
+      .map(([each, value]) => ({ name: each, text: String(value) }));
     limit.value = limits[0] ?? { name: "epochs", text: "1" };
     further.value = limits.slice(1);
-    values.value = Object.fromEntries(given.filter(([each]) => !LIMITS.some((one) => one.value === each)).map(([each, value]) => [each, String(value)]));
+    values.value = Object.fromEntries(
+      given.filter(([each]) => !LIMITS.some((one) => one.value === each)).map(([each, value]) => [each, String(value)]),
+    );
     for (const file of stored) files.put(file);
     heldOut.value = held;
-    kept.value = Object.entries(KEPT).map(([each, words]) => ({ name: each, value: job[each], words: words(job[each]) })).filter(({ words }) => words);
+    kept.value = Object.entries(KEPT)
+      .map(([each, words]) => ({ name: each, value: job[each], words: words(job[each]) }))
+      .filter(({ words }) => words);
   }
 
-  return { files, modality, methodId, modelId, name, limit, further, lengths, heldOut, kept, values, ofModality, method, continued, model, preset, groups, parsed, request, like };
+  return {
+    files,
+    modality,
+    methodId,
+    modelId,
+    name,
+    limit,
+    further,
+    lengths,
+    heldOut,
+    kept,
+    values,
+    ofModality,
+    method,
+    continued,
+    model,
+    preset,
+    groups,
+    parsed,
+    request,
+    like,
+  };
 }
 
 const continues = (method, model) =>
-  method && model.modality === method.modality && (!method.architectures.length || method.architectures.includes(model.architecture));
+  method &&
+  model.modality === method.modality &&
+  (!method.architectures.length || method.architectures.includes(model.architecture));

@@ -17,15 +17,22 @@ const TITLES = {
 export function AdvancedSettings({ groups, errors, ...rest }) {
   const open = useOpened(groups.some(({ fields }) => fields.some((field) => errors[field.name])));
   return html`<${Details} summary="Advanced settings" open=${open}>
-    <div class="advanced">${groups.map((group) => html`<${Group} key=${group.id} group=${group} errors=${errors} ...${rest} />`)}</div><//>`;
+    <div class="advanced">
+      ${groups.map((group) => html`<${Group} key=${group.id} group=${group} errors=${errors} ...${rest} />`)}</div>
+        <//>`;
 }
 
 function Group({ group: { id, fields }, values, errors, config, onInput }) {
   const open = useOpened(fields.some((field) => errors[field.name]));
   const changed = fields.filter((field) => (values[field.name] ?? "") !== "").length;
-  return html`<${Details} open=${open} summary=${html`${TITLES[id] ?? id}${changed > 0 && html` <span class="badge accent">${changed} set</span>`}`}>
-    <div class="field-grid">${fields.map((field) => html`<${SchemaField} key=${field.name} field=${field} value=${values[field.name] ?? ""} error=${errors[field.name]}
-      standard=${standard(field, config)} onInput=${(value) => onInput(field.name, value)} />`)}</div><//>`;
+  return html`
+    <${Details} open=${open}
+      summary=${html`${TITLES[id] ?? id}${changed > 0 && html` <span class="badge accent">${changed} set</span>`}`}>
+    <div class="field-grid">${fields.map(
+      (field) => html`
+        <${SchemaField} key=${field.name} field=${field} value=${values[field.name] ?? ""} error=${errors[field.name]}
+      standard=${standard(field, config)} onInput=${(value) => onInput(field.name, value)} />`,
+    )}</div><//>`;
 }
 
 /** What has been opened for an error stays so when the error is mended: the user is still in there. */
@@ -49,9 +56,12 @@ function SchemaField({ field, value, error, standard: usual, onInput }) {
   const { label, hint } = field;
   if (field.kind === "choice" || field.kind === "flag") {
     const options = field.kind === "flag" ? [true, false] : field.options;
+    const named = options.map((option) => ({ value: String(option), label: shown(option) }));
     return html`<${Select} label=${label} hint=${hint} error=${error} value=${value} onChange=${onInput}
-      options=${[{ value: "", label: `Default: ${usual}` }, ...options.map((option) => ({ value: String(option), label: shown(option) }))]} />`;
+      options=${[{ value: "", label: `Default: ${usual}` }, ...named]} />`;
   }
-  return html`<${TextField} label=${label} hint=${hint} error=${error} value=${value} onInput=${onInput} placeholder=${usual}
-    inputmode=${field.kind === "number" ? (field.integer ? "numeric" : "decimal") : undefined} autocomplete="off" spellcheck="false" />`;
+  return html`
+    <${TextField} label=${label} hint=${hint} error=${error} value=${value} onInput=${onInput} placeholder=${usual}
+    inputmode=${field.kind === "number" ? (field.integer ? "numeric" : "decimal") : undefined} autocomplete="off"
+      spellcheck="false" />`;
 }

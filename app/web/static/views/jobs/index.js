@@ -7,7 +7,10 @@ import { JobList } from "./list.js";
 import { NewJob } from "./new.js";
 
 export function JobsView() {
-  const { segments: [place], params } = route.value;
+  const {
+    segments: [place],
+    params,
+  } = route.value;
   if (!place) return html`<${JobList} />`;
   if (place === "new") return html`<${NewJob} key=${params.like ?? ""} />`;
   if (place === "compare") return html`<${ComparePage} />`;

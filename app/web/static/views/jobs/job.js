@@ -29,9 +29,12 @@ export function JobPage({ id }) {
   }, [job?.fine_tuned_model]);
   if (!job) {
     const failed = watched.error.value;
-    return html`<div class="view"><h1>Job</h1>${failed
-      ? html`<${ErrorNote} error=${failed} retry=${failed.status === 404 ? null : () => watched.start()} /><p><a href=${link("jobs")}>All jobs</a></p>`
-      : html`<${Waiting} />`}</div>`;
+    return html`<div class="view"><h1>Job</h1>${
+      failed
+        ? html`<${ErrorNote} error=${failed} retry=${failed.status === 404 ? null : () => watched.start()} /><p>
+          <a href=${link("jobs")}>All jobs</a></p>`
+        : html`<${Waiting} />`
+    }</div>`;
   }
   const modality = methodOf(job.method.type)?.modality;
   return html`<div class="view">
@@ -58,7 +61,11 @@ function Failure({ job }) {
   const [reason, ...rest] = job.error.message.split("\n");
   return html`<section class="note failed failure" role="alert"><${Icon} name="warning" /><div class="stack">
     <p><strong>${reason}</strong></p>
-    ${rest.length > 0 && html`<pre class="log" tabindex="0" aria-label="More of the reason"><code>${rest.join("\n")}</code></pre>`}
+    ${
+      rest.length > 0 &&
+      html`<pre class="log" tabindex="0" aria-label="More of the reason"><code>
+      ${rest.join("\n")}</code></pre>`
+    }
     <p>${adviceFor(job.error)}</p>
     <p class="muted">${job.error.code}${job.error.param ? `, ${job.error.param}` : ""}</p></div></section>`;
 }
@@ -78,7 +85,8 @@ function Facts({ job }) {
     ["Extended", job.extensions ? `${job.extensions} ×` : null],
     ["Deadline", job.deadline ? date(job.deadline) : null],
   ].filter(([, value]) => value);
-  return html`<dl class="job-facts">${facts.map(([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>`;
+  return html`<dl class="job-facts">
+    ${facts.map(([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>`;
 }
 
 function Views({ job, watched }) {
@@ -101,15 +109,31 @@ function Views({ job, watched }) {
     checkpoints: () => html`<${Checkpoints} job=${job} messages=${watched.messages.value.length} />`,
     settings: () => html`<${Settings} job=${job} />`,
   }[chosen];
-  return html`<${Tabs} label="What is known of the job" tabs=${tabs} chosen=${chosen} onChoose=${(tab) => setParams({ tab: tab === "curves" ? null : tab })}>${panel()}<//>`;
+  return html`
+    <${Tabs} label="What is known of the job" tabs=${tabs} chosen=${chosen}
+      onChoose=${(tab) => setParams({ tab: tab === "curves" ? null : tab })}>${panel()}<//>`;
 }
 
 function Settings({ job }) {
   const schema = methodOf(job.method.type)?.hyperparameters.properties ?? {};
-  const rows = Object.entries(job.hyperparameters).map(([name, value]) => ({ name, value, changed: schema[name] && schema[name].default !== value }));
+  const rows = Object.entries(job.hyperparameters).map(([name, value]) => ({
+    name,
+    value,
+    changed: schema[name] && schema[name].default !== value,
+  }));
   const shown = (value) => (value === null ? "chosen for the job" : String(value));
+  const ids = job.training_files.map((file) => file.id ?? file).join(", ");
+  const files = `${job.training_files.length === 1 ? "File" : "Files"}: ${ids}`;
+  const heldOut = job.validation_file ? `; held out: ${job.validation_file}` : "";
   return html`<div class="stack">
-    <p class="small muted">${job.training_files.length === 1 ? "File" : "Files"}: ${job.training_files.map((file) => file.id ?? file).join(", ")}${job.validation_file ? `; held out: ${job.validation_file}` : ""}. What differs from the default is marked.</p>
-    <dl class="settings">${rows.toSorted((a, b) => Number(b.changed) - Number(a.changed)).map(({ name, value, changed }) => html`<div class=${changed ? "changed" : ""}><dt><code>${name}</code></dt><dd>${shown(value)}</dd></div>`)}</dl>
+    <p class="small muted">
+      ${files}${heldOut}. What differs from the default is marked.</p>
+    <dl class="settings">
+      ${rows
+        .toSorted((a, b) => Number(b.changed) - Number(a.changed))
+        .map(
+          ({ name, value, changed }) => html`
+        <div class=${changed ? "changed" : ""}><dt><code>${name}</code></dt><dd>${shown(value)}</dd></div>`,
+        )}</dl>
   </div>`;
 }

@@ -1,7 +1,7 @@
 // What a job's process printed, and what the job itself has told.
 import { isAbort, send } from "../../core/api.js";
 import { pause } from "../../core/connection.js";
-import { html, useEffect, useLayoutEffect, useRef, useState } from "../../core/html.js";
+import { html, useEffect, useLayoutEffect, useRef, useSignal } from "../../core/html.js";
 import { ErrorNote, Waiting } from "../../ui/status.js";
 import { hasEnded } from "./states.js";
 import { JOBS } from "./watch.js";
@@ -10,8 +10,8 @@ const LINES = 500;
 const AGAIN = 2000; // ms
 
 export function Log({ job }) {
-  const [text, setText] = useState(null);
-  const [error, setError] = useState(null);
+  const text = useSignal(null);
+  const error = useSignal(null);
   const place = useRef();
   const atEnd = useRef(true); // who has scrolled up to read stays there
   const ended = hasEnded(job);
@@ -21,11 +21,11 @@ export function Log({ job }) {
       for (;;) {
         try {
           const response = await send(`${JOBS}/${job.id}/logs?tail=${LINES}`, { signal: controller.signal });
-          setText(await response.text());
-          setError(null);
+          text.value = await response.text();
+          error.value = null;
         } catch (failed) {
           if (isAbort(failed) || controller.signal.aborted) return;
-          setError(failed);
+          error.value = failed;
         }
         if (ended) return;
         await pause(AGAIN, controller.signal).catch(() => {});
@@ -36,12 +36,15 @@ export function Log({ job }) {
   }, [job.id, job.attempts, ended]);
   useLayoutEffect(() => {
     if (place.current && atEnd.current) place.current.scrollTop = place.current.scrollHeight;
-  }, [text]);
-  if (error?.status === 404) return html`<p class="muted">${job.attempts ? error.message : "No worker has begun this job yet, so there is no log."}</p>`;
-  if (error) return html`<${ErrorNote} error=${error} />`;
-  if (text === null) return html`<${Waiting} />`;
+  }, [text.value]);
+  if (error.value?.status === 404)
+    return html`<p class="muted">
+      ${job.attempts ? error.value.message : "No worker has begun this job yet, so there is no log."}</p>`;
+  if (error.value) return html`<${ErrorNote} error=${error.value} />`;
+  if (text.value === null) return html`<${Waiting} />`;
   return html`<pre class="log" ref=${place} tabindex="0" aria-label="What the trainer has printed"
-    onScroll=${({ target }) => (atEnd.current = target.scrollHeight - target.scrollTop - target.clientHeight < 10)}><code>${text || "Nothing has been printed yet."}</code></pre>`;
+    onScroll=${({ target }) => (atEnd.current = target.scrollHeight - target.scrollTop - target.clientHeight < 10)}>
+      <code>${text.value || "Nothing has been printed yet."}</code></pre>`;
 }
 
 const TIME = new Intl.DateTimeFormat("en-GB", { timeStyle: "medium" });
@@ -49,7 +52,14 @@ const TIME = new Intl.DateTimeFormat("en-GB", { timeStyle: "medium" });
 /** events: messages, the oldest first. */
 export function Events({ events }) {
   if (!events.length) return html`<p class="muted">Nothing has happened yet.</p>`;
-  return html`<ol class="events">${events.toReversed().map((event) => html`<li key=${event.id} class=${event.level}>
+  return html`<ol class="events">${events.toReversed().map(
+    (event) => html`<li key=${event.id} class=${event.level}>
     <time class="small muted">${TIME.format(new Date(event.created_at * 1000))}</time>
-    <span>${event.level !== "info" && html`<span class=${`badge ${event.level === "error" ? "danger" : "warning"}`}>${event.level}</span> `}${event.message}</span></li>`)}</ol>`;
+    <span>
+      ${
+        event.level !== "info" &&
+        html`<span class=${`badge ${event.level === "error" ? "danger" : "warning"}`}>
+        ${event.level}</span> `
+      }${event.message}</span></li>`,
+  )}</ol>`;
 }

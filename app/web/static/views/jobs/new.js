@@ -1,7 +1,7 @@
 // A new job: files, a model to begin from, how long; everything else has a default.
 import { ask, change, get } from "../../core/api.js";
 import { latest } from "../../core/ask.js";
-import { html, useEffect, useMemo, useRef, useState } from "../../core/html.js";
+import { html, useEffect, useMemo, useRef, useSignal } from "../../core/html.js";
 import { link, navigate, route } from "../../core/router.js";
 import { Button, Field, Segmented, Select, TextField } from "../../ui/controls.js";
 import { ErrorNote, Waiting } from "../../ui/status.js";
@@ -24,19 +24,22 @@ export function NewJob() {
   const { params } = route.value;
   const job = useMemo(draft, []);
   const validation = useMemo(latest, []);
-  const [workers, setWorkers] = useState([]);
-  const [failed, setFailed] = useState(null);
-  const [sending, setSending] = useState(false);
+  const workers = useSignal([]);
+  const failed = useSignal(null);
+  const sending = useSignal(false);
   useEffect(() => {
     loadMethods();
-    get("/v1/workers").then((found) => setWorkers(found.data), () => {});
+    get("/v1/workers").then(
+      (found) => (workers.value = found.data),
+      () => {},
+    );
     if (MODALITIES.some(({ value }) => value === params.modality)) job.modality.value = params.modality;
     return () => {
       validation.clear();
       job.files.abort();
     };
   }, []);
-  useLikeness(job, params.like, setFailed);
+  useLikeness(job, params.like, (error) => (failed.value = error));
   useSuggestion(job, Boolean(params.modality || params.like));
 
   const request = job.request.value;
@@ -46,41 +49,53 @@ export function NewJob() {
     else validation.clear();
   }, [text]);
 
-  if (methodsError.value) return html`<div class="view"><h1>New job</h1><${ErrorNote} error=${methodsError.value} retry=${loadMethods} /></div>`;
+  if (methodsError.value)
+    return html`<div class="view"><h1>New job</h1>
+      <${ErrorNote} error=${methodsError.value} retry=${loadMethods} /></div>`;
   if (!methods.value) return html`<div class="view"><h1>New job</h1><${Waiting} /></div>`;
 
-  const errors = { ...job.parsed.value.errors, ...fieldError(failed ?? validation.error.value) };
+  const errors = { ...job.parsed.value.errors, ...fieldError(failed.value ?? validation.error.value) };
   const submit = async (event) => {
     event.preventDefault();
-    if (!request || sending) return;
-    setSending(true);
-    setFailed(null);
+    if (!request || sending.value) return;
+    sending.value = true;
+    failed.value = null;
     try {
       // Sent again after an interruption under the same key, it makes one job all the same.
-      const created = await change("POST", JOBS, request, { headers: { "content-type": "application/json", "idempotency-key": randomKey() }, resend: true });
+      const created = await change("POST", JOBS, request, {
+        headers: { "content-type": "application/json", "idempotency-key": randomKey() },
+        resend: true,
+      });
       navigate("jobs", [created.id]);
     } catch (error) {
-      setFailed(error);
-      setSending(false);
+      failed.value = error;
+      sending.value = false;
     }
   };
   const minutes = Number(job.lengths.value.find(({ name }) => name === "max_minutes")?.text) || null;
   return html`<div class="view">
-    <div class="stack head"><nav aria-label="Where this is"><a class="small back" href=${link("jobs")}>All jobs</a></nav>
-      <div class="view-head"><div><h1>New job</h1><p class="lead">Give it files and a model to begin from. Everything else has a default that works unattended.</p></div></div></div>
+    <div class="stack head"><nav aria-label="Where this is"><a class="small back" href=${link("jobs")}>
+      All jobs</a></nav>
+      <div class="view-head"><div><h1>New job</h1><p class="lead">
+        Give it files and a model to begin from. Everything else has a default that works unattended.</p></div></div>
+          </div>
     <form class="new-job" onSubmit=${submit} novalidate>
       <div class="stack form">
-        <section class="panel stack"><h2>Files</h2><${Uploads} files=${job.files} error=${errors.training_file ?? errors.training_files} />
+        <section class="panel stack"><h2>Files</h2>
+          <${Uploads} files=${job.files} error=${errors.training_file ?? errors.training_files} />
           ${job.heldOut.value && html`<${HeldOut} job=${job} error=${errors.validation_file} />`}</section>
         <section class="panel stack"><h2>Model</h2><${ModelFields} job=${job} errors=${errors} /></section>
         <section class="panel stack"><h2>Training</h2><${LengthFields} job=${job} errors=${errors} />
-          <${AdvancedSettings} groups=${job.groups.value} values=${job.values.value} errors=${errors} config=${job.preset.value?.config}
+          <${AdvancedSettings} groups=${job.groups.value} values=${job.values.value} errors=${errors}
+            config=${job.preset.value?.config}
             onInput=${(name, value) => (job.values.value = { ...job.values.value, [name]: value })} /></section>
       </div>
       <aside class="aside panel stack">
-        <${Estimate} validation=${validation} modality=${job.modality.value} minutes=${minutes} workers=${workers} files=${job.files.entries.value.length > 0} ready=${Boolean(request)} />
-        ${failed && html`<${ErrorNote} error=${failed} />`}
-        <${Button} kind="primary" type="submit" busy=${sending} disabled=${!request || validation.error.value?.status < 500}>Start training<//>
+        <${Estimate} validation=${validation} modality=${job.modality.value} minutes=${minutes} workers=${workers.value}
+          files=${job.files.entries.value.length > 0} ready=${Boolean(request)} />
+        ${failed.value && html`<${ErrorNote} error=${failed.value} />`}
+        <${Button} kind="primary" type="submit" busy=${sending.value}
+          disabled=${!request || validation.error.value?.status < 500}>Start training<//>
         ${!request && html`<p class="small muted">${missing(job)}</p>`}
       </aside>
     </form>
@@ -89,23 +104,49 @@ export function NewJob() {
 
 function ModelFields({ job, errors }) {
   const { method, model, ofModality, continued } = job;
+  const origin = job.preset.value
+    ? "A new model of this size, with random weights"
+    : "Goes on with what this model has learnt";
   const pinned = model.value?.includes("@") ? [model.value] : [];
   return html`
-    <${Segmented} label="Kind of data" value=${job.modality.value} options=${MODALITIES} onChange=${(next) => (job.modality.value = next)} />
+    <${Segmented} label="Kind of data" value=${job.modality.value} options=${MODALITIES}
+      onChange=${(next) => (job.modality.value = next)} />
     <div class="field-grid">
-      <${Field} label="Begin from" hint=${job.preset.value ? "A new model of this size, with random weights" : "Goes on with what this model has learnt"} error=${errors.model}>${(id, note) => html`
-        <select id=${id} value=${model.value} aria-describedby=${note} onChange=${(e) => (job.modelId.value = e.target.value)}>
-          <optgroup label="From scratch">${method.value.presets.map(({ id: each, config }) => html`<option value=${each} selected=${each === model.value}>${each} (${sizeOf(config)})</option>`)}</optgroup>
-          ${(continued.value.length > 0 || pinned.length > 0) && html`<optgroup label="Continue">${[...new Set([...pinned, ...continued.value.map((each) => each.id)])].map((each) => html`<option value=${each} selected=${each === model.value}>${each}</option>`)}</optgroup>`}
+      <${Field} label="Begin from"
+        hint=${origin} error=${errors.model}>${(id, note) => html`
+        <select id=${id} value=${model.value} aria-describedby=${note}
+          onChange=${(e) => (job.modelId.value = e.target.value)}>
+          <optgroup label="From scratch">
+            ${method.value.presets.map(
+              ({ id: each, config }) => html`
+              <option value=${each} selected=${each === model.value}>${each} (${sizeOf(config)})</option>`,
+            )}</optgroup>
+          ${
+            (continued.value.length > 0 || pinned.length > 0) &&
+            html`<optgroup label="Continue">
+            ${[...new Set([...pinned, ...continued.value.map((each) => each.id)])].map(
+              (each) => html`
+              <option value=${each} selected=${each === model.value}>${each}</option>`,
+            )}</optgroup>`
+          }
         </select>`}<//>
-      <${Select} label="Objective" value=${method.value.id} onChange=${(next) => (job.methodId.value = next)} hint=${method.value.description}
+      <${Select} label="Objective" value=${method.value.id} onChange=${(next) => (job.methodId.value = next)}
+        hint=${method.value.description}
         options=${ofModality.value.map(({ id }) => ({ value: id, label: OBJECTIVES[id] ?? id }))} />
-      <${TextField} label="Name of the result" value=${job.name.value} onInput=${(next) => (job.name.value = next)} error=${errors.name}
-        placeholder=${`${(model.value ?? "").split("@")[0]}-…`} hint="A name that exists gets its next version" autocomplete="off" spellcheck="false" />
+      <${TextField} label="Name of the result" value=${job.name.value} onInput=${(next) => (job.name.value = next)}
+        error=${errors.name}
+        placeholder=${`${(model.value ?? "").split("@")[0]}-…`} hint="A name that exists gets its next version"
+          autocomplete="off" spellcheck="false" />
     </div>`;
 }
 
-const OBJECTIVES = { mlm: "Masked language modelling", mae: "Masked autoencoder (MAE)", simmim: "SimMIM", audiomae: "AudioMAE", videomae: "VideoMAE" };
+const OBJECTIVES = {
+  mlm: "Masked language modelling",
+  mae: "Masked autoencoder (MAE)",
+  simmim: "SimMIM",
+  audiomae: "AudioMAE",
+  videomae: "VideoMAE",
+};
 
 const sizeOf = (config) => `${config.num_hidden_layers} layers of ${config.hidden_size}`;
 
@@ -113,7 +154,9 @@ const sizeOf = (config) => `${config.num_hidden_layers} layers of ${config.hidde
 const Taken = ({ text, what, onRemove }) => html`<div class="row"><span class="small">${text}</span>
     <${Button} kind="quiet" class="small" icon="close" aria-label=${`Leave out ${what}`} onClick=${onRemove} /></div>`;
 
-const HeldOut = ({ job, error }) => html`<${Taken} text=${`Held out: ${job.heldOut.value.filename}`} what=${job.heldOut.value.filename} onRemove=${() => (job.heldOut.value = null)} />
+const HeldOut = ({ job, error }) => html`
+  <${Taken} text=${`Held out: ${job.heldOut.value.filename}`} what=${job.heldOut.value.filename}
+    onRemove=${() => (job.heldOut.value = null)} />
   ${error && html`<p class="field-error" role="alert">${error}</p>`}`;
 
 function LengthFields({ job, errors }) {
@@ -122,14 +165,27 @@ function LengthFields({ job, errors }) {
   const unit = (limit) => LIMITS.find(({ value }) => value === limit).label;
   const remove = (limit) => (job.further.value = job.further.value.filter((each) => each.name !== limit));
   return html`<div class="field-grid">
-    <${TextField} label="Train for" value=${text} onInput=${(next) => (job.limit.value = { name, text: next })} inputmode="decimal" error=${errors[name]} autocomplete="off" />
-    <${Select} label="Unit" value=${name} options=${LIMITS} onChange=${(next) => (job.limit.value = { name: next, text })} />
+    <${TextField} label="Train for" value=${text} onInput=${(next) => (job.limit.value = { name, text: next })}
+      inputmode="decimal" error=${errors[name]} autocomplete="off" />
+    <${Select} label="Unit" value=${name} options=${LIMITS}
+      onChange=${(next) => (job.limit.value = { name: next, text })} />
   </div>
-  ${further.map((each) => html`<${Taken} key=${each.name} text=${`At most ${each.text} ${unit(each.name)}, too`} what=${`the limit of ${unit(each.name)}`} onRemove=${() => remove(each.name)} />`)}
-  ${job.kept.value.map(({ name: each, words }) => html`<${Taken} key=${each} text=${words} what=${each} onRemove=${() => (job.kept.value = job.kept.value.filter((other) => other.name !== each))} />`)}`;
+  ${further.map(
+    (each) => html`
+    <${Taken} key=${each.name} text=${`At most ${each.text} ${unit(each.name)}, too`}
+      what=${`the limit of ${unit(each.name)}`} onRemove=${() => remove(each.name)} />`,
+  )}
+  ${job.kept.value.map(
+    ({ name: each, words }) => html`
+    <${Taken} key=${each} text=${words} what=${each}
+      onRemove=${() => (job.kept.value = job.kept.value.filter((other) => other.name !== each))} />`,
+  )}`;
 }
 
-/** The field that an answer of the server's is about: {patch_size: "…"}. */
+/**
+ * The field that an answer of the server's is about: {patch_size: "…"}.
+ * @returns {Record<string, string>}
+ */
 function fieldError(error) {
   if (!error?.param) return {};
   return { [error.param.split(".").at(-1)]: error.message };
@@ -179,4 +235,5 @@ function useSuggestion(job, told) {
   }, [first?.key]);
 }
 
-const randomKey = () => Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+const randomKey = () =>
+  Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");

@@ -1,6 +1,9 @@
 // From a property of a JSON Schema to what a form field needs.
 
-/** {name, label, hint, otherwise, group, kind, options, min, max, integer, default}; kind: "choice", "flag", "number" or "text". */
+/**
+ * {name, label, hint, otherwise, group, kind, options, min, max, open, integer, default}
+ * kind: "choice", "flag", "number" or "text".
+ */
 export function describe(name, property) {
   const variants = (property.anyOf ?? [property]).filter((each) => each.type !== "null");
   const [type] = variants;
@@ -14,7 +17,13 @@ export function describe(name, property) {
     group: property.group,
     default: property.default,
     options: type.enum ?? null,
-    kind: type.enum ? "choice" : type.type === "boolean" ? "flag" : ["integer", "number"].includes(type.type) ? "number" : "text",
+    kind: type.enum
+      ? "choice"
+      : type.type === "boolean"
+        ? "flag"
+        : ["integer", "number"].includes(type.type)
+          ? "number"
+          : "text",
     integer: type.type === "integer",
     min: type.minimum ?? type.exclusiveMinimum ?? null,
     max: type.maximum ?? type.exclusiveMaximum ?? null,
@@ -35,9 +44,16 @@ export function parse(field, text) {
   if (field.kind === "choice") return { value: field.options.find((option) => String(option) === text) };
   if (field.kind === "text") return { value: text };
   const value = Number(text);
-  if (!Number.isFinite(value) || (field.integer && !Number.isInteger(value))) return { error: field.integer ? "A whole number" : "A number" };
-  const { min, max, open: [above, below] } = field;
-  if (min !== null && (above ? value <= min : value < min)) return { error: above ? `More than ${min}` : `At least ${min}` };
-  if (max !== null && (below ? value >= max : value > max)) return { error: below ? `Less than ${max}` : `At most ${max}` };
+  if (!Number.isFinite(value) || (field.integer && !Number.isInteger(value)))
+    return { error: field.integer ? "A whole number" : "A number" };
+  const {
+    min,
+    max,
+    open: [above, below],
+  } = field;
+  if (min !== null && (above ? value <= min : value < min))
+    return { error: above ? `More than ${min}` : `At least ${min}` };
+  if (max !== null && (below ? value >= max : value > max))
+    return { error: below ? `Less than ${max}` : `At most ${max}` };
   return { value };
 }

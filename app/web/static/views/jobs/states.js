@@ -32,7 +32,8 @@ export function whereabouts(job) {
   const steps = step ? `Step ${number(step)}${total ? ` of ${number(total)}` : ""}` : null;
   if (job.status === "queued") {
     const before = job.queue_position;
-    const turn = before === 0 ? "Next in the queue" : before === null ? "Queued" : `${number(before)} before it in the queue`;
+    const turn =
+      before === 0 ? "Next in the queue" : before === null ? "Queued" : `${number(before)} before it in the queue`;
     return [turn, job.queue_reason, steps].filter(Boolean).join(" · ");
   }
   if (job.status === "running") {
@@ -47,7 +48,9 @@ export function whereabouts(job) {
 
 export function ProgressBar({ job }) {
   const share = (job.progress.percent ?? 0) / 100;
-  return html`<progress max="1" value=${job.status === "running" && !job.progress.step ? undefined : share} aria-label=${`Progress of ${job.name}`}></progress>`;
+  return html`
+    <progress max="1" value=${job.status === "running" && !job.progress.step ? undefined : share}
+      aria-label=${`Progress of ${job.name}`}></progress>`;
 }
 
 /** Where a finished model is to be tried. */

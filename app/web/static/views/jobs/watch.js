@@ -37,7 +37,9 @@ export function watch(id) {
       batch(() => {
         job.value = record;
         messages.value = told.messages;
-        series.value = new Map(metrics.data.map(({ key, points }) => [key, points.map(({ step, value }) => ({ x: step, y: value }))]));
+        series.value = new Map(
+          metrics.data.map(({ key, points }) => [key, points.map(({ step, value }) => ({ x: step, y: value }))]),
+        );
         artifacts.value = files.data.map((each) => each.name);
       });
       if (!hasEnded(record)) await listen();
@@ -51,7 +53,10 @@ export function watch(id) {
     following = true;
     const { signal: aborted } = controller;
     try {
-      await follow(`${path}/events${last ? `?after=${encodeURIComponent(last)}` : ""}`, { signal: aborted, onEvent: take });
+      await follow(`${path}/events${last ? `?after=${encodeURIComponent(last)}` : ""}`, {
+        signal: aborted,
+        onEvent: take,
+      });
     } finally {
       following = false;
     }
@@ -73,7 +78,9 @@ export function watch(id) {
       for (const [event, data] of news) if (event === "job" || event === "end") job.value = data;
       if (told.length) messages.value = [...messages.value, ...told].slice(-KEPT);
       if (measured.length) series.value = extended(series.value, measured);
-      const pictures = told.map((event) => event.data.artifact).filter((name) => name && !artifacts.value.includes(name));
+      const pictures = told
+        .map((event) => event.data.artifact)
+        .filter((name) => name && !artifacts.value.includes(name));
       if (pictures.length) artifacts.value = [...artifacts.value, ...pictures].sort();
     });
   }

@@ -10,14 +10,21 @@ export const pathOf = (id) => `/v1/models/${id.split("/").map(encodeURIComponent
 /** {"name@version": model object} of what the list has, and of older versions. */
 export async function allVersions(signal) {
   const found = Object.fromEntries((models.peek() ?? []).map((model) => [idOf(model), model]));
-  const older = (models.peek() ?? []).flatMap((model) => model.versions.map((version) => `${model.name}@${version}`)).filter((id) => !found[id]);
+  const older = (models.peek() ?? [])
+    .flatMap((model) => model.versions.map((version) => `${model.name}@${version}`))
+    .filter((id) => !found[id]);
   const answers = await Promise.allSettled(older.slice(0, MOST_VERSIONS).map((id) => get(pathOf(id), { signal })));
-  for (const { value } of answers) if (value) found[idOf(value)] = value;
+  for (const answer of answers) if (answer.status === "fulfilled") found[idOf(answer.value)] = answer.value;
   return found;
 }
 
 /** {before: [id…], after: [id…]} of a model: its parents, and those that name it as theirs. */
 export function relatives(model, all) {
   const id = idOf(model);
-  return { before: model.parents, after: Object.values(all).filter((each) => each.parents.includes(id)).map(idOf) };
+  return {
+    before: model.parents,
+    after: Object.values(all)
+      .filter((each) => each.parents.includes(id))
+      .map(idOf),
+  };
 }

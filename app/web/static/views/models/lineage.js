@@ -13,19 +13,44 @@ export function Lineage({ model }) {
   useEffect(() => {
     if (!models.value) return; // the list is on its way; without it every relative would look deleted
     const controller = new AbortController();
-    allVersions(controller.signal).then((found) => (all.value = found), () => {});
+    allVersions(controller.signal).then(
+      (found) => (all.value = found),
+      () => {},
+    );
     return () => controller.abort();
   }, [idOf(model), models.value]);
   if (!all.value) return html`<${Waiting} />`;
   const { before, after } = relatives(model, all.value);
   return html`<ol class="lineage">
-    <li><h3>Made from</h3>${before.length ? before.map((id) => html`<${Relative} id=${id} known=${all.value[id]} />`) : html`<p class="muted small">nothing: it was trained or imported as it is</p>`}</li>
+    <li><h3>Made from</h3>
+      ${
+        before.length
+          ? before.map((id) => html`<${Relative} id=${id} known=${all.value[id]} />`)
+          : html`
+        <p class="muted small">nothing: it was trained or imported as it is</p>`
+      }</li>
     <li class="lineage-arrow"><${Icon} name="down" /></li>
+<<<<<<< HEAD
     <li><h3>By</h3>${model.job_id ? html`<${Job} id=${model.job_id} />` : html`<p class="muted small">no job of this server</p>`}</li>
+=======
+    <li><h3>By</h3>
+      ${
+        model.job_id
+          ? html`<a class="relative" href=${link("jobs", [model.job_id])}>${model.job_id}
+        <span class="small muted">job</span></a>`
+          : html`<p class="muted small">no job of this server</p>`
+      }</li>
+>>>>>>> page
     <li class="lineage-arrow"><${Icon} name="down" /></li>
     <li><h3>This model</h3><span class="relative own">${idOf(model)}</span></li>
     <li class="lineage-arrow"><${Icon} name="down" /></li>
-    <li><h3>Made from it</h3>${after.length ? after.map((id) => html`<${Relative} id=${id} known=${all.value[id]} />`) : html`<p class="muted small">nothing yet</p>`}</li>
+    <li><h3>Made from it</h3>
+      ${
+        after.length
+          ? after.map((id) => html`<${Relative} id=${id} known=${all.value[id]} />`)
+          : html`
+        <p class="muted small">nothing yet</p>`
+      }</li>
   </ol>`;
 }
 
@@ -44,5 +69,6 @@ function Job({ id }) {
 
 function Relative({ id, known }) {
   if (!known) return html`<span class="relative gone">${id}<span class="small muted">not in the store</span></span>`;
-  return html`<a class="relative" href=${link("models", [id])}>${id}<span class="small muted">${known.modality}</span></a>`;
+  return html`<a class="relative" href=${link("models", [id])}>${id}<span class="small muted">
+    ${known.modality}</span></a>`;
 }

@@ -11,11 +11,16 @@ import { ErrorNote, Waiting } from "../../ui/status.js";
 import { Tabs } from "../../ui/tabs.js";
 import { toast, toastError } from "../../ui/toast.js";
 import { Aliases } from "./aliases.js";
+import { Badges } from "./badges.js";
 import { idOf, pathOf } from "./catalogue.js";
-import { Badges } from "./index.js";
 import { Lineage } from "./lineage.js";
 
-const TABS = [{ id: "card", label: "Card" }, { id: "metrics", label: "Metrics" }, { id: "lineage", label: "Lineage" }, { id: "versions", label: "Versions" }];
+const TABS = [
+  { id: "card", label: "Card" },
+  { id: "metrics", label: "Metrics" },
+  { id: "lineage", label: "Lineage" },
+  { id: "versions", label: "Versions" },
+];
 
 export function ModelPage({ id }) {
   const model = useSignal(null);
@@ -40,7 +45,8 @@ export function ModelPage({ id }) {
   return html`${back}
     <${Head} model=${model.value} />
     <${Facts} model=${model.value} />
-    <${Tabs} label="About this model" tabs=${TABS} chosen=${tab} onChoose=${(next) => setParams({ tab: next === "card" ? undefined : next })}>
+    <${Tabs} label="About this model" tabs=${TABS} chosen=${tab}
+      onChoose=${(next) => setParams({ tab: next === "card" ? undefined : next })}>
       ${tab === "card" && html`<${Card} model=${model.value} />`}
       ${tab === "metrics" && html`<${Metrics} model=${model.value} />`}
       ${tab === "lineage" && html`<${Lineage} model=${model.value} />`}
@@ -66,7 +72,8 @@ function Head({ model }) {
   const load = () => act("load", () => change("POST", `${pathOf(id)}/load`), `${id} is in memory`);
   const unload = () => act("unload", () => change("POST", `${pathOf(id)}/unload`), `${id} has left memory`);
   const remove = async () => {
-    const text = `Version ${model.version} of ${model.name} and its files go for good. Models that were made from it stay.`;
+    const what = `Version ${model.version} of ${model.name}`;
+    const text = `${what} and its files go for good. Models that were made from it stay.`;
     if (!(await confirm({ title: `Delete ${id}?`, text, action: "Delete" }))) return;
     const deleted = async () => {
       await change("DELETE", pathOf(id));
@@ -75,18 +82,27 @@ function Head({ model }) {
     await act("delete", deleted, `${id} is deleted`);
   };
   return html`<div class="view-head">
-    <div><div class="row"><h1>${model.name}</h1><${Badges} model=${model} /></div><p class="lead">${model.description}</p></div>
+    <div><div class="row"><h1>${model.name}</h1><${Badges} model=${model} /></div><p class="lead">
+      ${model.description}</p></div>
     <div class="row">
       <${TryIt} model=${model} />
-      ${model.loaded
-        ? html`<${Button} busy=${doing.value === "unload"} onClick=${unload}>Unload<//>`
-        : html`<${Button} busy=${doing.value === "load"} onClick=${load}>Load<//>`}
+      ${
+        model.loaded
+          ? html`<${Button} busy=${doing.value === "unload"} onClick=${unload}>Unload<//>`
+          : html`<${Button} busy=${doing.value === "load"} onClick=${load}>Load<//>`
+      }
       <${Button} kind="danger" icon="trash" busy=${doing.value === "delete"} onClick=${remove}>Delete<//>
     </div></div>`;
 }
 
 function TryIt({ model }) {
-  const [view] = [["fill-mask", "fill"], ["reconstruct", "reconstruct"], ["embeddings", "embed"]].filter(([task]) => model.tasks.includes(task)).map(([, each]) => each);
+  const [view] = [
+    ["fill-mask", "fill"],
+    ["reconstruct", "reconstruct"],
+    ["embeddings", "embed"],
+  ]
+    .filter(([task]) => model.tasks.includes(task))
+    .map(([, each]) => each);
   return view && html`<a class="button primary" href=${link(view, [], { model: model.id })}>Try it</a>`;
 }
 
@@ -102,7 +118,9 @@ function Facts({ model }) {
     ["Created", date(model.created)],
     ["License", model.license],
   ];
-  return html`<dl class="panel model-sheet">${facts.filter(([, value]) => value).map(([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>`;
+  return html`<dl class="panel model-sheet">
+    ${facts.filter(([, value]) => value).map(([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`)}
+      </dl>`;
 }
 
 function Card({ model }) {
@@ -113,12 +131,20 @@ function Card({ model }) {
     const controller = new AbortController();
     send(`${pathOf(id)}/card`, { signal: controller.signal })
       .then((response) => response.text())
-      .then((card) => (text.value = card), (failed) => isAbort(failed) || (error.value = failed));
+      .then(
+        (card) => (text.value = card),
+        (failed) => isAbort(failed) || (error.value = failed),
+      );
     return () => controller.abort();
   }, [id]);
-  if (error.value) return error.value.status === 404 ? html`<p class="muted">This model has no card.</p>` : html`<${ErrorNote} error=${error.value} />`;
+  if (error.value)
+    return error.value.status === 404
+      ? html`<p class="muted">This model has no card.</p>`
+      : html`<${ErrorNote} error=${error.value} />`;
   if (text.value === null) return html`<${Waiting} />`;
-  return text.value.trim() ? html`<div class="panel"><${Markdown} text=${text.value} /></div>` : html`<p class="muted">This model has no card.</p>`;
+  return text.value.trim()
+    ? html`<div class="panel"><${Markdown} text=${text.value} /></div>`
+    : html`<p class="muted">This model has no card.</p>`;
 }
 
 function Metrics({ model }) {
@@ -126,6 +152,10 @@ function Metrics({ model }) {
   if (!metrics.length) return html`<p class="muted">No metrics came with this model.</p>`;
   return html`<div class="panel table-scroll" tabindex="0" role="region" aria-label="Metrics"><table class="metrics">
     <thead><tr><th scope="col">Metric, on held-out data</th><th scope="col" class="number">Value</th></tr></thead>
-    <tbody>${metrics.map(([name, value]) => html`<tr><th scope="row">${name.replace(/^eval_/, "").replaceAll("_", " ")}</th><td class="number">${Number(value.toPrecision(4))}</td></tr>`)}</tbody>
+    <tbody>
+      ${metrics.map(
+        ([name, value]) => html`<tr><th scope="row">${name.replace(/^eval_/, "").replaceAll("_", " ")}</th>
+        <td class="number">${Number(value.toPrecision(4))}</td></tr>`,
+      )}</tbody>
   </table></div>`;
 }

@@ -1,6 +1,6 @@
 // A sound's spectrograms, one above the other, each with what can be heard of it.
 import { duration } from "../../core/format.js";
-import { html, useEffect, useRef, useState } from "../../core/html.js";
+import { html, useEffect, useRef, useSignal } from "../../core/html.js";
 import { Button } from "../../ui/controls.js";
 import { Painter } from "./painter.js";
 import { isHidden, paint } from "./painting.js";
@@ -8,51 +8,75 @@ import { RangePainter } from "./range-painter.js";
 import { mode, ranges } from "./state.js";
 
 export function AudioPanels({ answer, mask, brush, stale }) {
-  const [size, setSize] = useState(null); // of the spectrogram: frames, bands
-  const [seconds, setSeconds] = useState(null);
+  const size = useSignal(null); // of the spectrogram: frames, bands
+  const seconds = useSignal(null);
   const [steps, bands] = mask.shape;
-  const extent = size ? Math.min(size.width / (size.height / bands), steps) : steps;
-  const painter = html`<${Painter} label="Mask of the sound" columns=${steps} rows=${bands} extent=${extent} brush=${brush}
+  const extent = size.value ? Math.min(size.value.width / (size.value.height / bands), steps) : steps;
+  const timeOf = (x) => (seconds.value ? `${((x / extent) * seconds.value).toFixed(2)} seconds` : `Step ${x + 1}`);
+  const painter = html`
+    <${Painter} label="Mask of the sound" columns=${steps} rows=${bands} extent=${extent} brush=${brush}
     hidden=${(x, y) => isHidden(x * bands + bands - 1 - y)}
-    describe=${(x, y) => `${seconds ? `${((x / extent) * seconds).toFixed(2)} seconds` : `Step ${x + 1}`}, band ${bands - y} of ${bands}`}
-    onPaint=${(cells, value) => paint(cells.map(([x, y]) => x * bands + bands - 1 - y), value)} />`;
-  const rangePainter = seconds && html`<${RangePainter} seconds=${seconds} ranges=${ranges.value} onChange=${(next) => (ranges.value = next)} />`;
+    describe=${(x, y) => `${timeOf(x)}, band ${bands - y} of ${bands}`}
+    onPaint=${(cells, value) =>
+      paint(
+        cells.map(([x, y]) => x * bands + bands - 1 - y),
+        value,
+      )} />`;
+  const rangePainter =
+    seconds.value &&
+    html`
+      <${RangePainter} seconds=${seconds.value} ranges=${ranges.value} onChange=${(next) => (ranges.value = next)} />`;
   return html`<div class=${`spectrograms ${stale ? "awaiting" : ""}`}>
     <${Spectrogram} title="Original" picture=${answer.media.original_spectrogram} sound=${answer.media.original}
-      alt="Spectrogram of the sound" onSize=${setSize} onSeconds=${setSeconds} />
-    <${Spectrogram} title="Masked" note=${mode.value === "ranges" ? "what the model hears; drag to hide a part" : "what the model hears; paint here"}
-      picture=${mode.value === "ranges" ? answer.media.masked_spectrogram : answer.media.original_spectrogram} alt="">${mode.value === "ranges" ? rangePainter : painter}<//>
-    <${Spectrogram} title="Predicted" predicted picture=${answer.media.predicted_spectrogram} sound=${answer.media.predicted}
+      alt="Spectrogram of the sound" onSize=${(next) => (size.value = next)}
+        onSeconds=${(next) => (seconds.value = next)} />
+    <${Spectrogram} title="Masked"
+      note=${mode.value === "ranges" ? "what the model hears; drag to hide a part" : "what the model hears; paint here"}
+      picture=${mode.value === "ranges" ? answer.media.masked_spectrogram : answer.media.original_spectrogram} alt="">
+        ${mode.value === "ranges" ? rangePainter : painter}<//>
+    <${Spectrogram} title="Predicted" predicted picture=${answer.media.predicted_spectrogram}
+      sound=${answer.media.predicted}
       alt="Spectrogram of the sound with the model's guess in the place of what was hidden" />
-    ${seconds !== null && html`<${TimeAxis} seconds=${seconds} />`}
+    ${seconds.value !== null && html`<${TimeAxis} seconds=${seconds.value} />`}
   </div>`;
 }
 
 function Spectrogram({ title, note, picture, sound, alt, predicted, onSize, onSeconds, children }) {
   const audio = useRef();
-  const [at, setAt] = useState(null); // share of the sound that has been played, while it is
+  const at = useSignal(null); // share of the sound that has been played, while it is
   useEffect(() => {
-    if (at === null) return;
+    if (at.value === null) return;
     let frame;
     const tick = () => {
       const { currentTime, duration: length } = audio.current;
-      setAt(length ? currentTime / length : 0);
+      at.value = length ? currentTime / length : 0;
       frame = requestAnimationFrame(tick);
     };
     frame = requestAnimationFrame(tick);
     return () => cancelAnimationFrame(frame);
-  }, [at === null]);
-  const toggle = () => (at === null ? play(audio.current) : audio.current.pause());
+  }, [at.value === null]);
+  const toggle = () => (at.value === null ? play(audio.current) : audio.current.pause());
   return html`<figure class=${`spectrogram ${predicted ? "predicted" : ""}`}>
     <figcaption><span>${title} ${note && html`<span class="muted">${note}</span>`}</span>
-      ${sound && html`<${Button} class="small" icon=${at === null ? "play" : "pause"} aria-label=${`${at === null ? "Play" : "Pause"}: ${title}`} onClick=${toggle}>
-        ${at === null ? "Play" : "Pause"}<//>`}</figcaption>
+      ${
+        sound &&
+        html`
+          <${Button} class="small" icon=${at.value === null ? "play" : "pause"}
+            aria-label=${`${at.value === null ? "Play" : "Pause"}: ${title}`} onClick=${toggle}>
+        ${at.value === null ? "Play" : "Pause"}<//>`
+      }</figcaption>
     <div class="spectrogram-frame"><img src=${picture} alt=${alt} draggable="false"
         onLoad=${(e) => onSize?.({ width: e.target.naturalWidth, height: e.target.naturalHeight })} />
       ${children}
-      ${at !== null && html`<i class="playhead" style=${{ left: `${at * 100}%` }}></i>`}</div>
-    ${sound && html`<audio ref=${audio} src=${sound} preload="metadata" onPlay=${() => setAt(0)} onPause=${() => setAt(null)}
-      onEnded=${() => setAt(null)} onEmptied=${() => setAt(null)} onLoadedMetadata=${(e) => onSeconds?.(e.target.duration)}></audio>`}
+      ${at.value !== null && html`<i class="playhead" style=${{ left: `${at.value * 100}%` }}></i>`}</div>
+    ${
+      sound &&
+      html`
+        <audio ref=${audio} src=${sound} preload="metadata" onPlay=${() => (at.value = 0)}
+          onPause=${() => (at.value = null)}
+      onEnded=${() => (at.value = null)} onEmptied=${() => (at.value = null)}
+        onLoadedMetadata=${(e) => onSeconds?.(e.target.duration)}></audio>`
+    }
   </figure>`;
 }
 
@@ -66,6 +90,10 @@ function play(audio) {
 function TimeAxis({ seconds }) {
   const ticks = 5;
   return html`<div class="time-axis" aria-hidden="true">
-    ${Array.from({ length: ticks + 1 }, (_, at) => html`<span>${at === 0 ? "0" : duration(Number(((seconds * at) / ticks).toFixed(2)))}</span>`)}
+    ${Array.from(
+      { length: ticks + 1 },
+      (_, at) => html`<span>
+      ${at === 0 ? "0" : duration(Number(((seconds * at) / ticks).toFixed(2)))}</span>`,
+    )}
   </div>`;
 }

@@ -10,7 +10,10 @@ const sent = (value) => (typeof value === "object" ? JSON.stringify(value) : Str
 function curl({ fields, file }) {
   const lines = [`curl ${quoted(address("/v1/reconstruct"))}`];
   if (key.value !== null) lines.push(`-H "authorization: Bearer $CLOZE_API_KEY"`);
-  lines.push(`-F ${quoted(`file=@${file}`)}`, ...Object.entries(fields).map(([name, value]) => `-F ${quoted(`${name}=${sent(value)}`)}`));
+  lines.push(
+    `-F ${quoted(`file=@${file}`)}`,
+    ...Object.entries(fields).map(([name, value]) => `-F ${quoted(`${name}=${sent(value)}`)}`),
+  );
   return lines.join(" \\\n  ");
 }
 
@@ -23,7 +26,7 @@ function python({ fields, file }) {
     `with open(${JSON.stringify(file)}, "rb") as file:`,
     "    response = httpx.post(",
     `        ${JSON.stringify(address("/v1/reconstruct"))},`,
-    ...(key.value === null ? [] : ["        headers={\"authorization\": f\"Bearer {os.environ['CLOZE_API_KEY']}\"},"]),
+    ...(key.value === null ? [] : ['        headers={"authorization": f"Bearer {os.environ[\'CLOZE_API_KEY\']}"},']),
     `        data={${data.join(", ")}},`,
     '        files={"file": file},',
     "        timeout=60,",

@@ -28,7 +28,10 @@ export const isAskable = (flat) => flat.includes(1) && flat.includes(0);
 export function pack({ shape, flat }) {
   const bytes = new Uint8Array(Math.ceil(flat.length / 8));
   flat.forEach((value, at) => (bytes[at >> 3] |= value << (at & 7)));
-  return `${shape.join("x")}.${btoa(String.fromCharCode(...bytes)).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "")}`;
+  return `${shape.join("x")}.${btoa(String.fromCharCode(...bytes))
+    .replaceAll("+", "-")
+    .replaceAll("/", "_")
+    .replaceAll("=", "")}`;
 }
 
 /** The reverse; null for what is no such mask. */

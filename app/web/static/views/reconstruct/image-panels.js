@@ -12,10 +12,15 @@ export function ImagePanels({ answer, mask, brush, stale }) {
         <${Painter} label="Mask of the picture" columns=${columns} rows=${rows} brush=${brush}
           hidden=${(x, y) => isHidden(y * columns + x)}
           describe=${(x, y) => `Row ${y + 1}, column ${x + 1}`}
-          onPaint=${(cells, value) => paint(cells.map(([x, y]) => y * columns + x), value)} /></div>
+          onPaint=${(cells, value) =>
+            paint(
+              cells.map(([x, y]) => y * columns + x),
+              value,
+            )} /></div>
       <figcaption>Masked <span class="muted">what the model sees; paint here</span></figcaption>
     </figure>
-    <${Picture} title="Predicted" note="what it makes of that" src=${answer.media.predicted} alt="The model's guess, in the place of what was hidden" predicted />
+    <${Picture} title="Predicted" note="what it makes of that" src=${answer.media.predicted}
+      alt="The model's guess, in the place of what was hidden" predicted />
   </div>`;
 }
 

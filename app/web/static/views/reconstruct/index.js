@@ -1,6 +1,6 @@
 // Reconstruct: hide a part of a picture, a sound or a video, and see what the model makes of it.
 import { isAbort } from "../../core/api.js";
-import { batch, html, useEffect, useRef, useState } from "../../core/html.js";
+import { batch, html, useEffect, useRef, useSignal } from "../../core/html.js";
 import { able, choose, models, modelsError, refreshModels } from "../../core/models.js";
 import { link, route, setParams } from "../../core/router.js";
 import { Details } from "../../ui/controls.js";
@@ -23,7 +23,7 @@ const QUICK = 60; // ms without a newer question, after a slider moved
 const PAINTING = 250; // and after a stroke
 
 export function ReconstructView() {
-  const [brush, setBrush] = useState(1);
+  const brush = useSignal(1);
   useAddress();
   const { item } = state;
   const kind = item.value?.kind;
@@ -38,8 +38,13 @@ export function ReconstructView() {
     </div></div>
     <div class="workbench">
       <${Source} onFile=${onFile} onExample=${showExample} />
-      <div class="stage stack"><${Stage} kind=${kind} model=${model} brush=${brush} /></div>
-      ${model && html`<${MaskControls} models=${among} model=${model} kind=${kind} brush=${brush} onBrush=${setBrush} />`}
+      <div class="stage stack"><${Stage} kind=${kind} model=${model} brush=${brush.value} /></div>
+      ${
+        model &&
+        html`
+        <${MaskControls} models=${among} model=${model} kind=${kind} brush=${brush.value}
+          onBrush=${(next) => (brush.value = next)} />`
+      }
       ${model && html`<${Outcome} kind=${kind} />`}
     </div>
   </div>`;
@@ -56,13 +61,26 @@ function Stage({ kind, model, brush }) {
   const Panels = PANELS[kind];
   const mask = state.shownMask();
   return html`
-    ${answer.error.value && html`<${ErrorNote} error=${answer.error.value} retry=${() => state.reconstruct(model, 0)} />`}
-    ${!ready && !answer.error.value && html`<div class="panel"><${Waiting}>${model.loaded ? "Looking…" : `Loading ${model.id}…`}<//></div>`}
-    ${ready && mask && html`
+    ${
+      answer.error.value &&
+      html`
+      <${ErrorNote} error=${answer.error.value} retry=${() => state.reconstruct(model, 0)} />`
+    }
+    ${
+      !ready &&
+      !answer.error.value &&
+      html`<div class="panel"><${Waiting}>
+      ${model.loaded ? "Looking…" : `Loading ${model.id}…`}<//></div>`
+    }
+    ${
+      ready &&
+      mask &&
+      html`
       <section class="panel stack" aria-label="Reconstruction">
         <${Panels} answer=${found} mask=${mask} brush=${brush} stale=${answer.pending.value} />
         <${Summary} found=${found} mask=${mask} />
-      </section>`}`;
+      </section>`
+    }`;
 }
 
 function Outcome({ kind }) {
@@ -71,30 +89,52 @@ function Outcome({ kind }) {
   if (found?.modality !== kind) return null;
   return html`<div class="outcome stack">
     <${Score} answer=${found} />
-    ${fields && html`<${Details} summary="Copy as curl or Python"><${FormSnippets} request=${{ file: state.item.value.file.name, fields: { model: found.model, ...fields } }} /><//>`}
+    ${
+      fields &&
+      html`<${Details} summary="Copy as curl or Python">
+      <${FormSnippets} request=${{ file: state.item.value.file.name, fields: { model: found.model, ...fields } }} />
+        <//>`
+    }
   </div>`;
 }
+
+const ASK_FOR = {
+  ranges: "Choose what is to be hidden: drag over the masked spectrogram.",
+  painted: "Hide at least one patch, and leave at least one to see.",
+};
 
 /** Below the pictures, and always of one height: what moved them would lead a stroke astray. */
 function Summary({ found, mask }) {
   const hidden = countHidden(mask.flat);
+  const share = Math.round((hidden / mask.flat.length) * 100);
   const { pending } = state.answer;
   if (!state.maskFields()) {
-    return html`<p class="small summary" role="status"><strong>${state.mode.value === "ranges" ? "Choose what is to be hidden: drag over the masked spectrogram." : "Hide at least one patch, and leave at least one to see."}</strong></p>`;
+    return html`<p class="small summary" role="status"><strong>
+      ${ASK_FOR[state.mode.value] ?? ASK_FOR.painted}</strong></p>`;
   }
-  return html`<p class="small muted summary"><span>${hidden} of ${mask.flat.length} patches are hidden (${Math.round((hidden / mask.flat.length) * 100)}%), by ${found.model}.</span>
-    <span role="status">${pending.value ? html`<span class="spinner" aria-hidden="true"></span> Predicting…` : ""}</span></p>`;
+  return html`<p class="small muted summary"><span>
+    ${hidden} of ${mask.flat.length} patches are hidden (${share}%), by ${found.model}.</span>
+    <span role="status">
+      ${pending.value ? html`<span class="spinner" aria-hidden="true"></span> Predicting…` : ""}</span></p>`;
 }
 
 function Start() {
-  return html`<div class="panel"><${Empty} title="Nothing is hidden yet" text="Take one of the examples, or a file of your own. It goes to this server and nowhere else." /></div>`;
+  return html`<div class="panel">
+    <${Empty} title="Nothing is hidden yet"
+      text="Take one of the examples, or a file of your own. It goes to this server and nowhere else." /></div>`;
 }
 
 function NoModel({ kind }) {
   const others = models.value.filter((model) => model.tasks.includes("reconstruct"));
-  const hears = others.map((model) => model.id).slice(0, 3).join(", ");
+  const hears = others
+    .map((model) => model.id)
+    .slice(0, 3)
+    .join(", ");
+  const other = hears ? ` (there is ${hears}, for other kinds)` : "";
+  const advice = "Train one on files of yours: a small one takes minutes.";
+  const text = `The model store has none that reconstructs ${KINDS[kind]}${other}. ${advice}`;
   return html`<div class="panel"><${Empty} title=${`No model for ${KINDS[kind]} yet`}
-    text=${`The model store has none that reconstructs ${KINDS[kind]}${hears ? ` (there is ${hears}, for other kinds)` : ""}. Train one on files of yours: a small one takes minutes.`}>
+    text=${text}>
     <a class="button primary" href=${link("jobs", ["new"], { modality: kind })}>Train a model<//><//></div>`;
 }
 
@@ -122,7 +162,10 @@ const readExample = async (example) => ({ file: await fetchExample(example), kin
 
 const showExample = (example) => bring(() => readExample(example), state.show);
 
-/** Between the address and the state: read when the view opens or the address is edited, written when the state changes. */
+/**
+ * Between the address and the state: read when the view opens or the address is edited, written when the state
+ * changes.
+ */
 function useAddress() {
   const given = JSON.stringify(route.value.params);
   useEffect(() => {
@@ -130,10 +173,13 @@ function useAddress() {
     if (given === written || !Object.keys(params).length) return;
     const example = EXAMPLES.find((each) => each.id === params.example);
     if (!example || state.item.peek()?.example === example.id) return state.readParams(params);
-    void bring(() => readExample(example), (item) => {
-      state.readParams(params);
-      state.item.value = item;
-    });
+    void bring(
+      () => readExample(example),
+      (item) => {
+        state.readParams(params);
+        state.item.value = item;
+      },
+    );
   }, [given]);
   const params = state.toParams();
   useEffect(() => {

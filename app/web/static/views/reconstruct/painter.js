@@ -1,5 +1,5 @@
 // A grid of patches over a picture, painted by mouse, finger or keyboard.
-import { html, useId, useLayoutEffect, useRef, useState } from "../../core/html.js";
+import { html, useId, useLayoutEffect, useRef, useSignal } from "../../core/html.js";
 import { color, palette } from "../../core/theme.js";
 import { between } from "./grid.js";
 
@@ -13,14 +13,13 @@ const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], Arrow
 export function Painter({ columns, rows, extent = columns, hidden, onPaint, describe, brush = 1, label }) {
   const canvas = useRef();
   const stroke = useRef(null);
-  const place = useRef(null); // where the keyboard is: keys may come faster than what they change is drawn
   const help = useId();
-  const [cursor, showCursor] = useState(null);
-  const setCursor = (cell) => showCursor((place.current = cell));
-  const [said, say] = useState("");
+  const cursor = useSignal(null); // the cell of the keyboard, or null
+  const said = useSignal("");
 
+  const cell = cursor.value;
   useLayoutEffect(() => {
-    const redraw = () => canvas.current && draw(canvas.current, { columns, rows, extent, hidden, cursor });
+    const redraw = () => canvas.current && draw(canvas.current, { columns, rows, extent, hidden, cursor: cell });
     redraw();
     const observer = new ResizeObserver(redraw);
     observer.observe(canvas.current);
@@ -28,6 +27,7 @@ export function Painter({ columns, rows, extent = columns, hidden, onPaint, desc
   });
   palette.value; // drawn anew when colours change
 
+  /** @returns {[number, number]} */
   const cellAt = (event) => {
     const box = canvas.current.getBoundingClientRect();
     const x = Math.floor(((event.clientX - box.left) / box.width) * extent);
@@ -39,7 +39,7 @@ export function Painter({ columns, rows, extent = columns, hidden, onPaint, desc
     canvas.current.setPointerCapture(event.pointerId);
     const cell = cellAt(event);
     stroke.current = { last: cell, value: hidden(...cell) ? 0 : 1 };
-    setCursor(null);
+    cursor.value = null;
     onPaint(widened([cell], brush, columns, rows), stroke.current.value);
   };
   const onPointerMove = (event) => {
@@ -53,29 +53,35 @@ export function Painter({ columns, rows, extent = columns, hidden, onPaint, desc
   const onPointerUp = () => (stroke.current = null);
 
   const onKeyDown = (event) => {
-    const [x, y] = place.current ?? [0, 0];
+    const [x, y] = cursor.value ?? [0, 0];
     if (event.key === " " || event.key === "Enter") {
       event.preventDefault();
       const value = hidden(x, y) ? 0 : 1;
       onPaint(widened([[x, y]], brush, columns, rows), value);
-      setCursor([x, y]);
-      say(`${describe(x, y)}: ${value ? "hidden" : "visible"}`);
+      cursor.value = [x, y];
+      said.value = `${describe(x, y)}: ${value ? "hidden" : "visible"}`;
     } else if (ARROWS[event.key]) {
       event.preventDefault();
       const [dx, dy] = ARROWS[event.key];
       const next = [Math.min(Math.max(x + dx, 0), columns - 1), Math.min(Math.max(y + dy, 0), rows - 1)];
       if (event.shiftKey) onPaint(widened([next], brush, columns, rows), hidden(x, y) ? 1 : 0);
-      setCursor(next);
-      say(`${describe(...next)}: ${(event.shiftKey ? hidden(x, y) : hidden(...next)) ? "hidden" : "visible"}`);
+      cursor.value = next;
+      said.value = `${describe(...next)}: ${(event.shiftKey ? hidden(x, y) : hidden(...next)) ? "hidden" : "visible"}`;
     }
   };
 
+  const onFocus = (event) => {
+    if (event.target.matches(":focus-visible")) cursor.value ??= [0, 0];
+  };
+
   return html`<div class="painter" role="application" tabindex="0" aria-label=${label} aria-describedby=${help}
-      onKeyDown=${onKeyDown} onFocus=${(e) => e.target.matches(":focus-visible") && setCursor(place.current ?? [0, 0])} onBlur=${() => setCursor(null)}>
+      onKeyDown=${onKeyDown} onFocus=${onFocus}
+        onBlur=${() => (cursor.value = null)}>
     <canvas ref=${canvas} onPointerDown=${onPointerDown} onPointerMove=${onPointerMove} onPointerUp=${onPointerUp}
       onPointerCancel=${onPointerUp}></canvas>
-    <span id=${help} class="visually-hidden">Arrow keys move, space hides or shows a patch, shift with an arrow goes on painting.</span>
-    <span class="visually-hidden" aria-live="polite">${said}</span>
+    <span id=${help} class="visually-hidden">
+      Arrow keys move, space hides or shows a patch, shift with an arrow goes on painting.</span>
+    <span class="visually-hidden" aria-live="polite">${said.value}</span>
   </div>`;
 }
 

@@ -1,5 +1,5 @@
 // Ranges of time over a spectrogram: dragged with a pointer, or typed.
-import { html, useRef, useState } from "../../core/html.js";
+import { html, useRef, useSignal } from "../../core/html.js";
 import { Button } from "../../ui/controls.js";
 
 const LEAST = 0.02; // seconds: a click is no range
@@ -9,7 +9,7 @@ const round = (value) => Math.round(value * 100) / 100;
 /** Lies over its parent, which is positioned. */
 export function RangePainter({ seconds, ranges, onChange }) {
   const place = useRef();
-  const [drawn, setDrawn] = useState(null);
+  const drawn = useSignal(null);
   const timeAt = (event) => {
     const box = place.current.getBoundingClientRect();
     return Math.min(Math.max((event.clientX - box.left) / box.width, 0), 1) * seconds;
@@ -18,18 +18,23 @@ export function RangePainter({ seconds, ranges, onChange }) {
     if (event.button !== 0) return;
     place.current.setPointerCapture(event.pointerId);
     const at = timeAt(event);
-    setDrawn([at, at]);
+    drawn.value = [at, at];
   };
   const end = () => {
-    if (!drawn) return;
-    setDrawn(null);
-    const [from, to] = [Math.min(...drawn), Math.max(...drawn)];
+    if (!drawn.value) return;
+    const [from, to] = [Math.min(...drawn.value), Math.max(...drawn.value)];
+    drawn.value = null;
     if (to - from >= LEAST) onChange([...ranges, [round(from), round(to)]]);
   };
-  const shown = drawn ? [...ranges, [Math.min(...drawn), Math.max(...drawn)]] : ranges;
-  return html`<div class="range-painter" ref=${place} onPointerDown=${begin} onPointerUp=${end} onPointerCancel=${() => setDrawn(null)}
-      onPointerMove=${(e) => drawn && setDrawn([drawn[0], timeAt(e)])}>
-    ${shown.map(([from, to]) => html`<i style=${{ left: `${(from / seconds) * 100}%`, width: `${((to - from) / seconds) * 100}%` }}></i>`)}
+  const shown = drawn.value ? [...ranges, [Math.min(...drawn.value), Math.max(...drawn.value)]] : ranges;
+  return html`
+    <div class="range-painter" ref=${place} onPointerDown=${begin} onPointerUp=${end}
+      onPointerCancel=${() => (drawn.value = null)}
+      onPointerMove=${(e) => drawn.value && ((drawn.value = [drawn.value[0], timeAt(e)]))}>
+    ${shown.map(
+      ([from, to]) => html`
+      <i style=${{ left: `${(from / seconds) * 100}%`, width: `${((to - from) / seconds) * 100}%` }}></i>`,
+    )}
   </div>`;
 }
 
@@ -41,13 +46,18 @@ export function RangeList({ ranges, onChange }) {
     onChange(next);
   };
   return html`<div class="range-list">
-    ${ranges.map(([from, to], at) => html`<div class="range-row" key=${at}>
-      <input type="number" min="0" step="0.1" value=${from} aria-label=${`Start of range ${at + 1}, in seconds`} onChange=${(e) => put(at, 0, Number(e.target.value))} />
+    ${ranges.map(
+      ([from, to], at) => html`<div class="range-row" key=${at}>
+      <input type="number" min="0" step="0.1" value=${from} aria-label=${`Start of range ${at + 1}, in seconds`}
+        onChange=${(e) => put(at, 0, Number(e.target.value))} />
       <span aria-hidden="true">–</span>
-      <input type="number" min="0" step="0.1" value=${to} aria-label=${`End of range ${at + 1}, in seconds`} onChange=${(e) => put(at, 1, Number(e.target.value))} />
+      <input type="number" min="0" step="0.1" value=${to} aria-label=${`End of range ${at + 1}, in seconds`}
+        onChange=${(e) => put(at, 1, Number(e.target.value))} />
       <span>s</span>
-      <${Button} kind="quiet" icon="close" aria-label=${`Remove range ${at + 1}`} onClick=${() => onChange(ranges.filter((_, each) => each !== at))} />
-    </div>`)}
+      <${Button} kind="quiet" icon="close" aria-label=${`Remove range ${at + 1}`}
+        onClick=${() => onChange(ranges.filter((_, each) => each !== at))} />
+    </div>`,
+    )}
     <div><${Button} class="small" icon="plus" onClick=${() => onChange([...ranges, next(ranges)])}>Add a range<//></div>
     ${!ranges.length && html`<p class="field-note">Drag over the masked spectrogram, or add a range here.</p>`}
   </div>`;

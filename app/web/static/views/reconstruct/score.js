@@ -13,9 +13,14 @@ export function Score({ answer }) {
   const most = Math.max(...rows.map((row) => row.value), 1);
   const ahead = answer.psnr - Math.max(mean, interpolation);
   return html`<section class="panel score" aria-label="How good the guess is">
-    <div class="row between"><h2>${db(answer.psnr)} PSNR</h2><span class="muted small">over the hidden patches; higher is better</span></div>
-    <dl class="bars">${rows.map(({ label, value, own }) => html`
-      <dt>${label}</dt><dd><i class=${own ? "own" : ""} style=${{ width: `${Math.max(value / most, 0.01) * 100}%` }}></i><span>${db(value)}</span></dd>`)}</dl>
+    <div class="row between"><h2>${db(answer.psnr)} PSNR</h2><span class="muted small">
+      over the hidden patches; higher is better</span></div>
+    <dl class="bars">${rows.map(
+      ({ label, value, own }) => html`
+      <dt>${label}</dt><dd>
+        <i class=${own ? "own" : ""} style=${{ width: `${Math.max(value / most, 0.01) * 100}%` }}></i><span>
+          ${db(value)}</span></dd>`,
+    )}</dl>
     <p class="small muted">${verdict(ahead)}</p>
   </section>`;
 }

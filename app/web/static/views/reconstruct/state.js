@@ -85,7 +85,8 @@ export function reconstruct(model, delay) {
   void answer.run(async (aborted) => {
     const form = new FormData();
     form.append("model", model.id);
-    for (const [name, value] of Object.entries(fields)) form.append(name, typeof value === "object" ? JSON.stringify(value) : value);
+    for (const [name, value] of Object.entries(fields))
+      form.append(name, typeof value === "object" ? JSON.stringify(value) : value);
     form.append("file", file);
     const response = await ask("/v1/reconstruct", form, { signal: aborted });
     return withUrls(response);

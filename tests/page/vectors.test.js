@@ -1,0 +1,57 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { csv, npy, project, similarities } from "../../app/web/static/views/embed/vectors.js";
+
+const close = (found, expected) => assert.ok(Math.abs(found - expected) < 1e-6, `${found} is not ${expected}`);
+
+test("cosines", () => {
+  const cosines = similarities([
+    [1, 0],
+    [0, 2],
+    [-3, 0],
+    [0, 0],
+  ]);
+  close(cosines[0][0], 1);
+  close(cosines[0][1], 0);
+  close(cosines[0][2], -1);
+  close(cosines[0][3], 0);
+});
+
+test("points on a line keep their distances, and the first component has all of the variance", () => {
+  const { points, shares } = project([
+    [0, 0, 0],
+    [3, 4, 0],
+    [6, 8, 0],
+  ]);
+  close(shares[0], 1);
+  close(shares[1], 0);
+  close(Math.abs(points[0][0] - points[2][0]), 10);
+});
+
+test("equal vectors have no variance", () => {
+  const { points, shares } = project([
+    [1, 1],
+    [1, 1],
+  ]);
+  assert.deepEqual(shares, [0, 0]);
+  assert.ok(points.flat().every((value) => value === 0));
+});
+
+test("NPY has an aligned header and little-endian floats", () => {
+  const bytes = npy([
+    [1, 2],
+    [3, 4],
+  ]);
+  const view = new DataView(bytes.buffer);
+  const header = 10 + view.getUint16(8, true);
+  assert.equal(header % 64, 0);
+  assert.match(new TextDecoder("latin1").decode(bytes.subarray(10, header)), /'shape': \(2, 2\)/);
+  assert.deepEqual(
+    [0, 4, 8, 12].map((at) => view.getFloat32(header + at, true)),
+    [1, 2, 3, 4],
+  );
+});
+
+test("CSV quotes what it must", () => {
+  assert.equal(csv(['say "a, b"', "plain"], [[1], [2]]), 'input,d0\r\n"say ""a, b""",1\r\nplain,2\r\n');
+});
