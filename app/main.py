@@ -55,12 +55,9 @@ from app.objectives import registry
 from app.objectives.base import Objective
 from app.settings import MIB, Settings
 from app.store.store import ModelStore
-<<<<<<< HEAD
+from app.system.disk_space import DiskReserve
 from app.system.pool_process import ProcessLimits
 from app.system.process_pool import ProcessPool
-=======
-from app.system.disk_space import DiskReserve
->>>>>>> disk
 
 _JOB_PATHS = {
     "/v1/pretraining/jobs": "Pretraining jobs",
@@ -68,11 +65,8 @@ _JOB_PATHS = {
 }
 _STREAMED = (NDJSON, frozenset({"/v1/embeddings", "/v1/fill-mask"}))
 _QUICK = 2.0  # seconds
-<<<<<<< HEAD
 _CHECKERS = 2  # processes that look at jobs' files
-=======
 _STOP_SECONDS = 3.0  # that threads have after the last request
->>>>>>> disk
 _FORM_ROOM = MIB  # what a multipart form adds to its file, at most
 
 _log = logging.getLogger(__name__)
@@ -157,15 +151,6 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
     finally:
         warming.cancel()
-<<<<<<< HEAD
-        await asyncio.gather(warming, return_exceptions=True)
-        for processes in (services.decoders, services.checkers):
-            await asyncio.to_thread(processes.close)  # kills: what they read, nobody waits for any more
-        for each in beside:
-            await each.stop()
-        await services.pool.stop()
-=======
->>>>>>> disk
         services.rendering.shutdown(wait=False, cancel_futures=True)
         services.fetching.shutdown(wait=False, cancel_futures=True)
         stops = asyncio.gather(warming, services.pool.stop(), *(each.stop() for each in beside), return_exceptions=True)

@@ -55,17 +55,14 @@ class Settings(BaseSettings):
     media_hosts: Annotated[tuple[str, ...], NoDecode] = ()  # comma-separated; media by address come from no others
     media_timeout: float = Field(10.0, gt=0)  # seconds that one of them may take
 
-<<<<<<< HEAD
     # Files of other people are read in child processes, within these limits.
     decoder_processes: int = Field(4, ge=1)  # that decode the media of requests
     decoder_memory_bytes: int = Field(2048 * MIB, ge=256 * MIB)  # of one that decodes, in serving and in jobs
     decoder_seconds: float = Field(120.0, ge=1)  # of processor time for one file, in serving and in jobs
     check_memory_bytes: int = Field(1024 * MIB, ge=256 * MIB)  # of one that looks at a job's file
     check_seconds: float = Field(30.0, ge=1)  # of processor time for one look
-=======
     disk_reserve_bytes: int | None = Field(None, ge=0)  # kept free under var_dir; unset: 1 GiB or 5 %, the lesser
     stop_seconds: float = Field(10.0, ge=0)  # that requests under way have when the server stops
->>>>>>> disk
 
     worker_threads: int | None = Field(None, ge=1)  # torch threads of a training job
     worker_nice: int = Field(10, ge=0, le=19)  # training yields the processor to serving

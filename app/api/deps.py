@@ -18,11 +18,8 @@ from app.jobs.reconciler import ReconcilerLoop
 from app.jobs.webhook_sender import WebhookSender
 from app.settings import Settings
 from app.store.store import ModelStore
-<<<<<<< HEAD
-from app.system.process_pool import ProcessPool
-=======
 from app.system.disk_space import DiskReserve
->>>>>>> disk
+from app.system.process_pool import ProcessPool
 
 
 @dataclass
@@ -41,12 +38,9 @@ class Services:
     webhooks: WebhookSender | None = None
     reconciler: ReconcilerLoop | None = None
     reconstructing: Turns = field(default_factory=lambda: Turns(at_once=4, waiting=64, what="reconstructions"))
-<<<<<<< HEAD
     checking: Turns = field(default_factory=lambda: Turns(at_once=2, waiting=16, what="requests that check files"))
-=======
     tokenizing: Turns = field(default_factory=lambda: Turns(at_once=2, waiting=64, what="tokenizations"))
     answers: AnswerRoom = field(default_factory=AnswerRoom)
->>>>>>> engine
     rendering: Executor = field(default_factory=lambda: ThreadPoolExecutor(2, thread_name_prefix="render"))
     fetching: Executor = field(default_factory=lambda: ThreadPoolExecutor(8, thread_name_prefix="fetch"))
     warm_up_error: str | None = "the default model is being loaded"  # None: ready

@@ -80,13 +80,10 @@ def error_response(scope: Scope, error: AppError, headers: Mapping[str, str] | N
 
 
 def error_object(error: AppError) -> dict[str, str | None]:
-<<<<<<< HEAD
-    message, param = error.message, error.param
+    message, param = _message(error), error.param
     if len(message) > _MAX_MESSAGE:  # it repeats what was sent
         message = f"{message[:_MAX_MESSAGE]} …"
     return {"message": message, "type": error.type, "code": error.code, "param": param and param[:_MAX_ECHO]}
-=======
-    return {"message": _message(error), "type": error.type, "code": error.code, "param": error.param}
 
 
 def _message(error: AppError) -> str:
@@ -98,7 +95,6 @@ def _message(error: AppError) -> str:
     if error.message.startswith(subject):
         return f"{name} {error.message.removeprefix(subject)}"
     return f"{name}: {error.message}"
->>>>>>> engine
 
 
 def internal_error(scope: Scope) -> Response:

@@ -16,14 +16,10 @@ from app.api.answer_size import check_fill_mask, check_vectors, fragment, writte
 from app.api.deps import Services, ServicesDep
 from app.api.disconnect import while_connected
 from app.api.errors import describe
-<<<<<<< HEAD
+from app.api.inference_route import InferenceRoute
 from app.api.params import ModelId
 from app.api.schemas.common import MAX_COUNT, Targets, Texts
 from app.api.schemas.common import Body as StrictBody
-=======
-from app.api.inference_route import InferenceRoute
-from app.api.schemas.common import Targets, Texts
->>>>>>> engine
 from app.engine.engine import Engine
 from app.errors import AppError, InvalidValue, NotFound
 from app.objectives.embedding import EmbedItem, EmbedResult

@@ -94,24 +94,20 @@ class Engine:
         await self._idle.wait()
 
     async def _answer(
-<<<<<<< HEAD
-        self, lane: Lane, items: Sequence[Any], futures: Sequence[Future[Any]], *, trusted: bool = False
-    ) -> list[Any]:
-        self._active += 1
-        self._idle.clear()
-        try:
-            if lane.heavy and not trusted:
-                return await self._hall.answer(lane, items, futures)
-=======
-        self, lane: Lane, items: Sequence[Any], futures: Sequence[Future[Any]], flow: Flow | None = None
+        self,
+        lane: Lane,
+        items: Sequence[Any],
+        futures: Sequence[Future[Any]],
+        flow: Flow | None = None,
+        *,
+        trusted: bool = False,
     ) -> list[Any]:
         flow = flow or Flow()
         self._active += 1
         self._idle.clear()
         try:
-            if lane.heavy:
+            if lane.heavy and not trusted:
                 return await self._hall.answer(lane, items, futures, flow)
->>>>>>> engine
             quick = len(items) <= _QUICK and all(map(lane.is_quick, items))
             each = self._here if quick else self._spread
             prepared = await each(lane.handler.prepare, items)

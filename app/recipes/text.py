@@ -42,13 +42,9 @@ class MlmHyperparameters(TrainingHyperparameters):
         None,
         description="Of a preset, new or that of tokenizer_model (base); wordpiece, bpe for ModernBERT",
     )
-<<<<<<< HEAD
-    tokenizer_model: str | None = Field(None, description="The stored model that lends a preset its tokenizer")
-=======
     tokenizer_model: str | None = Field(
         None, max_length=MAX_MODEL_ID, description="The stored model that a preset's base tokenizer comes from"
     )
->>>>>>> api
     vocab_size: int = Field(16_384, ge=64, le=262_144, description="Of a new tokenizer, at most")
     text_column: str = Field("text", min_length=1, max_length=256, description="Field or column of structured files")
     min_characters: int | None = Field(None, ge=1, le=MAX_COUNT, description="Shorter documents are left out")

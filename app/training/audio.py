@@ -58,23 +58,6 @@ def _objective(job: TrainingJob, hp: AudioMaeHyperparameters) -> AudioObjective:
     return AudioObjective(model, AudioReader(grid_of(model), mel), decodes=True, new_head=True)
 
 
-<<<<<<< HEAD
-=======
-def _decoding(reader: AudioReader) -> Decoding:
-    """Levels, a row a frame. A sound that is silent throughout or whose power is not finite is refused."""
-
-    def decode(data: bytes) -> Floats:
-        levels = reader.levels(data)
-        if not np.isfinite(levels).all():  # one such item would make the mean of all data not finite
-            raise InvalidData("the power of the sound's spectrum is not finite; its samples are too large")
-        if not levels.any():
-            raise InvalidData("the sound is silent throughout")
-        return levels
-
-    return Decoding(Modality.AUDIO, f"{reader.mel} {FLOOR} {CEILING}", (reader.mel.n_mels,), "float16", decode)
-
-
->>>>>>> training
 def measure(data: Dataset, seed: int) -> tuple[float, float]:
     """(mean, standard deviation) in dB of the log-mel of the data, from those samples that training begins with."""
     order = itertools.islice(order_of(data, seed, 0), min(len(data), MEASURED))

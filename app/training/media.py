@@ -75,17 +75,11 @@ def datasets(
 
     window: rows, at each of which a longer item is cut into samples of its own.
     """
-<<<<<<< HEAD
-    make_room(job.cache_dir, job.cache_bytes, 0, disk_bytes(objective.parameter_count(), hp.most_checkpoints))
+    checkpoints = disk_bytes(objective.parameter_count(), hp.most_checkpoints)
+    make_room(job.cache_dir, job.cache_bytes, 0, checkpoints, reserve=job.disk_reserve)
     with ProcessPool(job.threads, job.decoder_limits) as decoders:
         shards = _decode(job, hp, job.training_files, decoding, decoders, hooks)
         held_out = _decode(job, hp, job.validation_files, decoding, decoders, hooks) if job.validation_files else []
-=======
-    checkpoints = disk_bytes(objective.parameter_count(), hp.most_checkpoints)
-    make_room(job.cache_dir, job.cache_bytes, 0, checkpoints, reserve=job.disk_reserve)
-    shards = _decode(job, hp, job.training_files, decoding, hooks)
-    held_out = _decode(job, hp, job.validation_files, decoding, hooks) if job.validation_files else []
->>>>>>> disk
     collect(job.cache_dir, job.cache_bytes)  # how much came out of the files is known only now
     patches = objective.space.grid.count
     parts, held = split_items(shards, held_out, hp.validation_fraction, hp.seed, patches, window)

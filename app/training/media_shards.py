@@ -24,13 +24,8 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
-<<<<<<< HEAD
 from app.errors import InvalidData, TooLarge
-from app.media.reports import Reason, Report, Skipped
-=======
-from app.errors import AppError, InvalidData
 from app.media.reports import Report, Skipped
->>>>>>> textdata
 from app.media.samples import Sample, read_samples
 from app.system.process_pool import ProcessPool
 from app.training.cache import hold
@@ -38,29 +33,8 @@ from app.training.job import SourceFile
 from app.training.media_decoding import Decoding, Rows
 from app.training.order import Stream, generator
 
-<<<<<<< HEAD
-SHARD_FORMAT = 1
-AHEAD = 4  # files that wait for each decoder
-=======
 SHARD_FORMAT = 2
-AHEAD = 4  # files that wait for each decoding thread
-
-Rows = NDArray[Any]
-
-
-@dataclass(frozen=True)
-class Decoding:
-    """How items become rows: bytes → [n, *shape] of `dtype`, n > 0; raises AppErrors for what is broken.
-
-    `name` tells apart all settings that the result depends on. `decode` is called from several threads.
-    """
-
-    modality: Modality
-    name: str
-    shape: tuple[int, ...]
-    dtype: str
-    decode: Callable[[bytes], Rows]
->>>>>>> textdata
+AHEAD = 4  # files that wait for each decoder
 
 
 @dataclass(frozen=True)

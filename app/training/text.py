@@ -147,29 +147,26 @@ def _tokenize(
     shards, unknown = [], []
     for file in files:
         listen = Preparing(hooks, file.filename, file.path.stat().st_size)
-<<<<<<< HEAD
         shard = tokenize_file(file, column, objective.tokenizer, job.cache_dir, job.threads, listen)
         report = shard.report
-        left_out = f"; left out: {report.summary()}" if report.skipped else ""
+        found = unknown_share(file, shard, objective.tokenizer.backend_tokenizer, hp)
+        told = f"; {found.describe()}" if found.share else ""
+        told += f"; left out: {report.summary()}" if report.skipped else ""
         if empty := int((shard.ends == shard.starts).sum()):
-            left_out += f"; {empty:,} documents have no tokens"
+            told += f"; {empty:,} documents have no tokens"
         hooks.on_event(
-            f"{file.filename}: {len(shard.tokens):,} tokens in {len(shard.ends):,} documents{left_out}",
-            {"skipped": {str(reason): entry.count for reason, entry in report.skipped.items()}, "no_tokens": empty},
-            level="warn" if left_out or report.notes else "info",
+            f"{file.filename}: {len(shard.tokens):,} tokens in {len(shard.ends):,} documents{told}",
+            {
+                "tokens": len(shard.tokens),
+                "documents": len(shard.ends),
+                "unknown_share": round(found.share, 4),
+                "skipped": {str(reason): entry.count for reason, entry in report.skipped.items()},
+                "no_tokens": empty,
+            },
+            level="warn" if report.skipped or empty or report.notes or found.share > WARNED_SHARE else "info",
         )
         for note in report.notes:
             hooks.on_event(note, level="warn")
-=======
-        shard = tokenize_file(file, hp.text_column, objective.tokenizer, job.cache_dir, job.threads, listen)
-        found = unknown_share(file, shard, objective.tokenizer.backend_tokenizer, hp)
-        counted = f"{file.filename}: {len(shard.tokens):,} tokens in {len(shard.ends):,} documents"
-        hooks.on_event(
-            f"{counted}; {found.describe()}" if found.share else counted,
-            {"tokens": len(shard.tokens), "documents": len(shard.ends), "unknown_share": round(found.share, 4)},
-            level="warn" if found.share > WARNED_SHARE else "info",
-        )
->>>>>>> training
         shards.append(shard)
         unknown.append(found)
     if files:

@@ -10,13 +10,9 @@ from typing import IO
 
 from app.jobs.logs import last_lines, log_path
 from app.jobs.queue import Claim, JobStore, LeaseLost
-<<<<<<< HEAD
-from app.jobs.spec import JobState
-from app.system.child import bound_command
-=======
 from app.jobs.spec import JobError, JobState
+from app.system.child import bound_command
 from app.system.disk_space import full_disk
->>>>>>> disk
 from app.worker.oom import oom_kills
 
 _POLL = 0.1  # seconds

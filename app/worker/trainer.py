@@ -6,12 +6,9 @@ from functools import partial
 from app.devices import gpu_metrics, resolve_device
 from app.jobs.spec import Job
 from app.recipes import METHODS, preset
-<<<<<<< HEAD
 from app.system.child import die_with_parent
-from app.system.pool_process import ProcessLimits
-=======
 from app.system.disk_space import DiskReserve
->>>>>>> disk
+from app.system.pool_process import ProcessLimits
 from app.training.job import SourceFile, TrainingJob, TrainingResult
 from app.training.run import run
 from app.worker.attempt import run_attempt

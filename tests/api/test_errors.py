@@ -194,20 +194,6 @@ def test_the_message_is_in_a_header_for_hugging_faces_client(client: TestClient)
     assert "nknown" in answer.headers["x-error-message"]
 
 
-<<<<<<< HEAD
-def test_a_panic_of_a_library_has_the_envelope() -> None:
-    """pyo3 raises panics of Rust as a BaseException."""
-
-    class PanicException(BaseException):
-        pass
-
-    async def panic(scope: Scope, receive: Receive, send: Send) -> None:
-        raise PanicException
-
-    answer = TestClient(RequestIdMiddleware(panic)).get("/")
-    assert answer.status_code == 500
-    assert error_of(answer)["code"] == "internal_error"
-=======
 class PanicException(BaseException):
     """As pyo3_runtime's, which is no Exception."""
 
@@ -229,4 +215,3 @@ def test_what_is_no_exception_has_the_envelope_too(raised: BaseException, status
     asyncio.run(RequestIdMiddleware(app)(scope, None, send))  # type: ignore[arg-type]
     assert sent[0]["status"] == status
     assert json.loads(sent[1]["body"])["error"]["code"] == code  # type: ignore[arg-type]
->>>>>>> engine

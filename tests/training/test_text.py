@@ -110,7 +110,6 @@ def test_one_document_fills_its_rows(job: Callable[..., TrainingJob], tmp_path: 
     assert sum(size == SMALL["sequence_length"] for size in sizes) >= len(sizes) - 1
 
 
-<<<<<<< HEAD
 def test_what_is_left_out_is_told(job: Callable[..., TrainingJob], tmp_path: Path) -> None:
     path = tmp_path / "data"
     rows = [*({"text": text} for text in CORPUS * 4), {"text": None}, {"text": " "}]
@@ -135,7 +134,6 @@ def test_damage_far_inside_a_file_is_the_users_to_mend(job: Callable[..., Traini
     path.write_bytes(content)
     with pytest.raises(InvalidData, match=r"late.parquet, row (group )?\d+: not "):
         prepare(replace(job(), training_files=(SourceFile(path, path.name),)), Recorder(), CPU)
-=======
 THAI = "ภาษาไทยแมวน้ำปลาสวยกิน" * 10
 
 
@@ -185,4 +183,3 @@ def test_a_validation_file_of_unknown_tokens_is_refused(job: Callable[..., Train
     with pytest.raises(InvalidData, match="unknown to the tokenizer") as error:
         prepare(asked, Recorder(), CPU)
     assert error.value.param == "validation_file"
->>>>>>> training

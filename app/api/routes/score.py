@@ -10,11 +10,8 @@ from fastapi import APIRouter, Body, Request, Response
 from app.api.answer_size import fragment, written
 from app.api.deps import ServicesDep
 from app.api.disconnect import while_connected
-<<<<<<< HEAD
-from app.api.openapi import errors
-=======
 from app.api.inference_route import InferenceRoute
->>>>>>> engine
+from app.api.openapi import errors
 from app.api.schemas.common import usage
 from app.api.schemas.score import EXAMPLES, ScoreRequest, ScoreResponse
 from app.objectives.text.items import ScoreItem, ScoreResult

@@ -2,12 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-<<<<<<< HEAD
-from itertools import chain
-=======
 from functools import partial
 from itertools import islice
->>>>>>> engine
 
 import numpy as np
 import torch
@@ -89,17 +85,10 @@ class FillMask:
 
     def _row(self, item: FillMaskItem) -> Prepared:
         targets = self._pieces.target_ids(item.targets)
-<<<<<<< HEAD
-        spans = [found.span() for found in self._encoder.mask_pattern.finditer(item.text)]
-        content = self._encoder.content_ids(self._encoder.mask_pattern.sub(lambda _: self._mask_token, item.text))
-        masks = self._masks(content, spans, item.max_masks)
-        if max(chain(content, *targets)) >= self._vocabulary:  # a tokenizer may know more than its model
-=======
         text, spans = self._shortened(item)
         content = self._encoder.content_ids(self._encoder.mask_pattern.sub(lambda _: self._mask_token, text))
         masks = self._masks(content, len(spans))
-        if max([*content, *targets]) >= self._vocabulary:  # a tokenizer may know more than its model
->>>>>>> engine
+        if max([*content, *chain(*targets)]) >= self._vocabulary:  # a tokenizer may know more than its model
             raise InvalidValue(f"a token of the input or the targets is beyond the model's {self._vocabulary}")
         ids, shift = self._encoder.fit(
             content, self._max_length, truncate=item.truncate, side=item.truncation_side, keep=masks

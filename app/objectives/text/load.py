@@ -75,16 +75,11 @@ def _load_model(folder: Path, dtype: torch.dtype) -> tuple[PreTrainedModel, bool
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
-<<<<<<< HEAD
     """Loads a folder's fast tokenizer; one that Cloze made with a fault of before is repaired, and the log says so.
 
     Raises InvalidModel if there is none.
     """
-    try:
-=======
-    """A folder's fast tokenizer. Raises InvalidModel if there is none."""
     with as_invalid_model("the tokenizer cannot be loaded"):
->>>>>>> api
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
     if not tokenizer.is_fast:
         raise InvalidModel(f"{type(tokenizer).__name__} has no fast form (tokenizer.json)")

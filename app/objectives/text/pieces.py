@@ -25,12 +25,8 @@ class Pieces:
         spaced = backend.decode(backend.encode(" a", add_special_tokens=False).ids)
         self._byte_level = self._continuation is None and spaced.startswith(" ")
         self._mask_eats_space = bool(mask.lstrip) or not self._byte_level
-<<<<<<< HEAD
         self._last_targets: tuple[tuple[str, ...], tuple[Spellings, ...]] = ((), ())
-=======
-        self._last_targets: tuple[tuple[str, ...], tuple[int, ...]] = ((), ())
         self._known: dict[int, tuple[str, str]] = {}  # at most the vocabulary: decoding takes 10 µs a token
->>>>>>> engine
         self._word_start = "Ġ" if self._byte_level else "▁"  # else SentencePiece's
 
     def __deepcopy__(self, memo: object) -> "Pieces":

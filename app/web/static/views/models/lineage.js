@@ -30,17 +30,12 @@ export function Lineage({ model }) {
         <p class="muted small">nothing: it was trained or imported as it is</p>`
       }</li>
     <li class="lineage-arrow"><${Icon} name="down" /></li>
-<<<<<<< HEAD
-    <li><h3>By</h3>${model.job_id ? html`<${Job} id=${model.job_id} />` : html`<p class="muted small">no job of this server</p>`}</li>
-=======
     <li><h3>By</h3>
       ${
         model.job_id
-          ? html`<a class="relative" href=${link("jobs", [model.job_id])}>${model.job_id}
-        <span class="small muted">job</span></a>`
+          ? html`<${Job} id=${model.job_id} />`
           : html`<p class="muted small">no job of this server</p>`
       }</li>
->>>>>>> page
     <li class="lineage-arrow"><${Icon} name="down" /></li>
     <li><h3>This model</h3><span class="relative own">${idOf(model)}</span></li>
     <li class="lineage-arrow"><${Icon} name="down" /></li>
