@@ -25,32 +25,11 @@ ALLOWED: dict[str, set[str]] = {
     "devices": {"errors", "processors"},
     "media": LEAVES | {"system"},
     "objectives": LEAVES | {"media"},
-<<<<<<< HEAD
-    "store": LEAVES,
-    "jobs": LEAVES | {"system"},
-    "publishing": LEAVES | {"store", "jobs"},
-<<<<<<< HEAD
-    "training": LEAVES | {"system", "objectives", "media", "devices"},
-    "engine": LEAVES | {"system", "objectives", "store", "devices"},
-    "api": LEAVES | {"system", "publishing", "settings", "media", "objectives", "store", "jobs", "engine", "web"},
-=======
-    "training": LEAVES | {"objectives", "media", "devices"},
-    "engine": LEAVES | {"objectives", "store", "devices"},
-    "api": LEAVES | {"publishing", "settings", "system", "media", "objectives", "store", "jobs", "engine", "web"},
->>>>>>> api
-    "http": LEAVES | {"api"},
-    "compat": LEAVES | {"settings", "objectives", "engine", "api"},
-    "worker": LEAVES
-    | {"system", "publishing", "settings", "media", "objectives", "store", "jobs", "training", "devices"},
-    "main": LEAVES | {"system", "settings", "devices", "objectives", "store", "jobs", "engine", "api", "compat"},
-    "commands": LEAVES | {"system", "settings", "objectives", "store", "jobs", "engine", "api", "http", "main"},
-    "cli": LEAVES | {"settings", "commands", "worker"},
-=======
     "store": LEAVES | {"system"},
     "jobs": LEAVES | {"system"},
     "publishing": LEAVES | {"store", "jobs"},
     "training": LEAVES | {"system", "objectives", "media", "devices"},
-    "engine": LEAVES | {"objectives", "store", "devices"},
+    "engine": LEAVES | {"system", "objectives", "store", "devices"},
     "api": LEAVES | {"publishing", "settings", "system", "media", "objectives", "store", "jobs", "engine", "web"},
     "http": LEAVES | {"api"},
     "compat": LEAVES | {"settings", "objectives", "engine", "api"},
@@ -59,7 +38,6 @@ ALLOWED: dict[str, set[str]] = {
     "main": LEAVES | {"settings", "system", "devices", "objectives", "store", "jobs", "engine", "api", "compat"},
     "commands": LEAVES | {"settings", "system", "objectives", "store", "jobs", "engine", "api", "http", "main"},
     "cli": LEAVES | {"settings", "system", "commands", "worker"},
->>>>>>> disk
 }
 
 # Libraries that only some layers may know.

@@ -3,14 +3,10 @@
 import asyncio
 import secrets
 import time
-<<<<<<< HEAD
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from functools import partial
-=======
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
->>>>>>> training
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from pydantic import ValidationError
@@ -77,33 +73,19 @@ def _draft(body: JobRequest, store: ModelStore) -> _Draft:
     hyperparameters = _validate(method, _with_seed(given, body.seed, field), field, stored or {})
     hyperparameters = _pin_models(hyperparameters, field, store, method)
     _check_for(hyperparameters, field, preset(model))
-<<<<<<< HEAD
+    _check_stored(hyperparameters, field, stored, store)
     return _Draft(model, base, method_name, hyperparameters)
 
 
 def _complete(draft: _Draft, material: Material[Any], body: JobRequest, services: Services, jobs: JobStore) -> JobSpec:
-=======
-    _check_stored(hyperparameters, field, stored, store)
-    found = [_check_file(files, f, "training_file", method, hyperparameters) for f in body.files]
-    held_out = None
-    if body.validation_file:
-        held_out = _check_file(files, body.validation_file, "validation_file", method, hyperparameters)
->>>>>>> training
     estimate = None
     if estimator := ESTIMATORS.get(draft.method.modality):
         estimate = estimator(draft.model, draft.hyperparameters, material, services.store, recent_jobs(jobs))
         _check_disk(estimate, services.settings)
-<<<<<<< HEAD
-    return JobSpec(
+    spec = JobSpec(
         model=draft.model,
         method=draft.method_name,
         hyperparameters=draft.hyperparameters.model_dump(),
-=======
-    spec = JobSpec(
-        model=model,
-        method=method_name,
-        hyperparameters=hyperparameters.model_dump(),
->>>>>>> api
         training_files=body.files,
         weights=body.weights,
         validation_file=body.validation_file,
@@ -254,21 +236,14 @@ def _fields_of(field: str) -> Iterator[None]:
         raise InvalidValue(error.message, param=f"{field}.{error.param}") from error
 
 
-<<<<<<< HEAD
-async def _check_file(services: Services, files: FileStore, file_id: str, field: str, check: Check) -> Any:
-    """What the check found."""
-=======
 def _configuration(store: ModelStore, model: str) -> dict[str, Any]:
     """A stored model's, with the longest input of its tokenizer."""
     longest = stored_config(store, model, "tokenizer_config.json").get("model_max_length")
     return {**stored_config(store, model), "model_max_length": longest}
 
 
-def _check_file(
-    files: FileStore, file_id: str, field: str, method: Method, hyperparameters: TrainingHyperparameters
-) -> Any:
-    """What the modality's check found."""
->>>>>>> training
+async def _check_file(services: Services, files: FileStore, file_id: str, field: str, check: Check) -> Any:
+    """What the check found."""
     try:
         file = await asyncio.to_thread(files.get, file_id)
         return await services.checkers.call(partial(check, files.path(file_id), file.filename))

@@ -41,18 +41,6 @@ class RequestIdMiddleware:
 
         try:
             await self.app(scope, receive, send_with_id)
-<<<<<<< HEAD
-<<<<<<< HEAD
-        except asyncio.CancelledError:  # a server that stops has waited long enough for the request
-            if not started:
-                await error_response(scope, NotReady("the server is stopping"))(scope, receive, send_with_id)
-        except Exception:
-=======
-        except BaseException as error:
-            if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
-                raise  # the end of this task or process; a panic of a library in Rust is no such end
->>>>>>> api
-=======
         except asyncio.CancelledError:
             # The server is stopping, and the request has had the time that it has then.
             if not started:
@@ -61,7 +49,6 @@ class RequestIdMiddleware:
         except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException:  # a panic in Rust is no Exception
->>>>>>> engine
             _log.exception("%s %s failed [%s]", scope["method"], scope["path"], request_id)
             if started:
                 raise  # the server can only cut the connection now

@@ -1,4 +1,1 @@
 """The ground floor: what every layer needs of the machine and the network. Imports nothing of Cloze but errors."""
-=======
-"""The ground floor: what every layer needs of the machine and the network. Imports nothing of Cloze but errors."""
->>>>>>> api

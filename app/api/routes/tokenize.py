@@ -12,12 +12,9 @@ from fastapi import APIRouter, Body, Request, Response
 
 from app.api.answer_size import check_tokenize
 from app.api.deps import ServicesDep
-<<<<<<< HEAD
-from app.api.openapi import errors
-=======
 from app.api.disconnect import while_connected
 from app.api.inference_route import InferenceRoute
->>>>>>> engine
+from app.api.openapi import errors
 from app.api.schemas.common import usage
 from app.api.schemas.tokenize import EXAMPLES, TokenizeRequest, TokenizeResponse
 from app.engine.locating import of_item
@@ -43,26 +40,10 @@ async def tokenize(
     over = threading.Event()
     answer = partial(_answer, engine.entry.id, partial(split, add_special_tokens=body.add_special_tokens), body, over)
 
-<<<<<<< HEAD
-    def answer() -> bytes:
-        data = [
-            TokenizedObject(
-                index=index,
-                tokens=[
-                    TokenObject(id=t.id, text=t.text, special=t.special, start=t.start, end=t.stop, stop=t.stop)
-                    for t in split(text, body.add_special_tokens)
-                ],
-            )
-            for index, text in enumerate(body.input)
-        ]
-        tokens = usage(sum(len(tokenized.tokens) for tokenized in data))
-        return TokenizeResponse(model=engine.entry.id, data=data, usage=tokens).model_dump_json().encode()
-=======
     async def work() -> bytes:
         async with services.tokenizing.taken():
             # On a thread: the event loop would stand still for seconds while it writes a million tokens.
             return await asyncio.to_thread(answer)
->>>>>>> engine
 
     try:
         return Response(await while_connected(request, work()), media_type="application/json")
@@ -82,8 +63,19 @@ def _answer(
             tokens = split(text)
             while part := [] if over.is_set() else list(islice(tokens, _PART)):
                 count += len(part)
-                # No other thread runs while orjson writes. It writes dataclasses as objects of their fields.
-                parts.append(orjson.dumps(part)[1:-1])
+                # No other thread runs while orjson writes.
+                parts.append(orjson.dumps([_token(token) for token in part])[1:-1])
         data.append({"index": index, "tokens": orjson.Fragment(b"[" + b",".join(parts) + b"]")})
     answer = {"object": "list", "model": model, "data": data, "usage": usage(count).model_dump()}
     return orjson.dumps(answer)
+
+
+def _token(token: TokenInfo) -> dict[str, Any]:
+    return {
+        "id": token.id,
+        "text": token.text,
+        "special": token.special,
+        "start": token.start,
+        "end": token.stop,
+        "stop": token.stop,
+    }
