@@ -147,7 +147,7 @@ def _tokenize(
     shards, unknown = [], []
     for file in files:
         listen = Preparing(hooks, file.filename, file.path.stat().st_size)
-        shard = tokenize_file(file, column, objective.tokenizer, job.cache_dir, job.threads, listen)
+        shard = tokenize_file(file, hp.text_column, objective.tokenizer, job.cache_dir, job.threads, listen)
         report = shard.report
         found = unknown_share(file, shard, objective.tokenizer.backend_tokenizer, hp)
         told = f"; {found.describe()}" if found.share else ""

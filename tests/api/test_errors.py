@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from fastapi.testclient import TestClient
-from starlette.types import Receive, Scope, Send
 
 from app.api.request_id import RequestIdMiddleware
 from app.errors import Busy

@@ -134,6 +134,8 @@ def test_damage_far_inside_a_file_is_the_users_to_mend(job: Callable[..., Traini
     path.write_bytes(content)
     with pytest.raises(InvalidData, match=r"late.parquet, row (group )?\d+: not "):
         prepare(replace(job(), training_files=(SourceFile(path, path.name),)), Recorder(), CPU)
+
+
 THAI = "ภาษาไทยแมวน้ำปลาสวยกิน" * 10
 
 
