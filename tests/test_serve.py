@@ -190,7 +190,7 @@ def test_a_stop_does_not_wait_for_threads(tmp_path: Path) -> None:
             assert running.stop() == 0, running.output
         for answer in answers:
             assert answer.result().status_code == 503
-            assert answer.result().json()["error"]["message"] == "the server is stopping"
+            assert answer.result().json()["error"]["message"] == "the server is shutting down"
             assert answer.result().headers["x-request-id"]
         assert "Traceback" not in running.output
     finally:

@@ -110,14 +110,16 @@ class Worker:
             _log.info("job %s, attempt %d: left", claim.job_id, claim.attempt)
 
     def _beat_until_the_end(self) -> None:
-        while not self._ended.wait(self._reconciler.interval):
+        ended = False
+        while not ended:
             try:
-                self._beat()
+                self._beat()  # at once, so that the list of workers has this one before its first job
                 self._notice_outage(None)
             except StorageError as e:
                 self._notice_outage(e)
             except Exception:  # without beats this worker's jobs would be taken for lost
                 _log.exception("a beat of worker %s failed", self.id)
+            ended = self._ended.wait(self._reconciler.interval)
         try:
             self._registry.remove(self.id)
         except StorageError as e:

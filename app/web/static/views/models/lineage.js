@@ -49,7 +49,8 @@ export function Lineage({ model }) {
   </ol>`;
 }
 
-/** The job that made it: a link where this server has it, since a model outlives its job and may come from another server. */
+// A model outlives its job and may come from another server.
+/** The job that made a model: a link if this server has it. */
 function Job({ id }) {
   const known = useSignal(false);
   useEffect(() => {
