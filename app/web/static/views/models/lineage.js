@@ -32,9 +32,7 @@ export function Lineage({ model }) {
     <li class="lineage-arrow"><${Icon} name="down" /></li>
     <li><h3>By</h3>
       ${
-        model.job_id
-          ? html`<${Job} id=${model.job_id} />`
-          : html`<p class="muted small">no job of this server</p>`
+        model.job_id ? html`<${Job} id=${model.job_id} />` : html`<p class="muted small">no job of this server</p>`
       }</li>
     <li class="lineage-arrow"><${Icon} name="down" /></li>
     <li><h3>This model</h3><span class="relative own">${idOf(model)}</span></li>
@@ -56,10 +54,15 @@ function Job({ id }) {
   useEffect(() => {
     const controller = new AbortController();
     known.value = false;
-    get(`${JOBS}/${encodeURIComponent(id)}`, { signal: controller.signal }).then(() => (known.value = true), () => {});
+    get(`${JOBS}/${encodeURIComponent(id)}`, { signal: controller.signal }).then(
+      () => (known.value = true),
+      () => {},
+    );
     return () => controller.abort();
   }, [id]);
-  if (!known.value) return html`<span class="relative gone">${id}<span class="small muted">job, not on this server</span></span>`;
+  if (!known.value) {
+    return html`<span class="relative gone">${id}<span class="small muted">job, not on this server</span></span>`;
+  }
   return html`<a class="relative" href=${link("jobs", [id])}>${id}<span class="small muted">job</span></a>`;
 }
 
