@@ -59,7 +59,7 @@ class Settings(BaseSettings):
     decoder_processes: int = Field(4, ge=1)  # that decode the media of requests
     decoder_memory_bytes: int = Field(2048 * MIB, ge=256 * MIB)  # of one that decodes, in serving and in jobs
     decoder_seconds: float = Field(120.0, ge=1)  # of processor time for one file, in serving and in jobs
-    check_memory_bytes: int = Field(1024 * MIB, ge=256 * MIB)  # of one that looks at a job's file
+    check_memory_bytes: int = Field(3072 * MIB, ge=256 * MIB)  # of one that looks at a job's file
     check_seconds: float = Field(30.0, ge=1)  # of processor time for one look
     disk_reserve_bytes: int | None = Field(None, ge=0)  # kept free under var_dir; unset: 1 GiB or 5 %, the lesser
     stop_seconds: float = Field(10.0, ge=0)  # that requests under way have when the server stops

@@ -6,6 +6,7 @@ some libraries do not.
 
 import io
 import lzma
+import resource
 import zlib
 from collections.abc import Callable
 from typing import IO, Any, Protocol, cast
@@ -104,7 +105,7 @@ class _Zstd:
         except zstandard.ZstdError as e:
             if "memory" in str(e).lower():
                 raise Refusal(
-                    f"packed with a window of more than the {self._window // MIB} MiB that this machine can hold;"
+                    f"packed with a window of more than the {self._window // MIB} MiB that this process can hold;"
                     " pack it again with a shorter one, as zstd --long=27 does"
                 ) from e
             raise
@@ -119,14 +120,19 @@ class _Zstd:
 
 
 def window_limit() -> int:
-    """The longest zstd window that is accepted, in bytes: a quarter of the free memory, 128 MiB to 2 GiB."""
+    """The longest zstd window that is accepted, in bytes: 128 MiB to 2 GiB.
+
+    It takes at most a quarter of the free memory, and three quarters of what this process may have.
+    """
     try:
         with open(MEMINFO, encoding="ascii") as lines:
             free = next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable")) * 1024
     except (OSError, StopIteration):
         free = 4 * ZSTD_WINDOW
+    allowed = resource.getrlimit(resource.RLIMIT_DATA)[0]
+    most = free / 4 if allowed == resource.RLIM_INFINITY else min(free / 4, allowed * 3 / 4)
     window = 128 * MIB
-    while window < ZSTD_WINDOW and window * 2 <= free / 4:
+    while window < ZSTD_WINDOW and window * 2 <= most:
         window *= 2
     return window
 

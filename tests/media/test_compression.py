@@ -3,6 +3,7 @@
 import gzip
 import io
 import lzma
+import resource
 from collections.abc import Callable
 
 import pytest
@@ -65,10 +66,23 @@ def test_a_long_window_is_read_where_memory_allows(monkeypatch: pytest.MonkeyPat
         unpack(".zst", long_window(28))
 
 
-@pytest.mark.parametrize(("free_mib", "limit_mib"), [(100, 128), (1024, 256), (4096, 1024), (64_000, 2048)])
-def test_the_longest_window_goes_by_free_memory(
-    tmp_path: object, monkeypatch: pytest.MonkeyPatch, free_mib: int, limit_mib: int
+@pytest.mark.parametrize(
+    ("free_mib", "allowed_mib", "limit_mib"),
+    [
+        (100, None, 128),
+        (1024, None, 256),
+        (4096, None, 1024),
+        (64_000, None, 2048),
+        (64_000, 1024, 512),
+        (64_000, 3072, 2048),
+        (1024, 3072, 256),
+    ],
+)
+def test_the_longest_window_goes_by_free_and_allowed_memory(
+    tmp_path: object, monkeypatch: pytest.MonkeyPatch, free_mib: int, allowed_mib: int | None, limit_mib: int
 ) -> None:
+    allowed = resource.RLIM_INFINITY if allowed_mib is None else allowed_mib * MIB
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (allowed, resource.RLIM_INFINITY))
     path = f"{tmp_path}/meminfo"
     with open(path, "w") as out:
         out.write(f"MemTotal: 1 kB\nMemAvailable: {free_mib * 1024} kB\n")
