@@ -1,3 +1,3 @@
 """Cloze: a self-hosted service for masked-prediction models."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
