@@ -28,10 +28,12 @@ class Server:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = self.folder / "server.log"
+        store = self.folder / "store"
+        shutil.copytree(ROOT / "model_store", store)  # an attack may delete models
         own = {
             "CLOZE_PORT": str(self.port),
             "CLOZE_VAR_DIR": str(var_dir or self.folder / "var"),
-            "CLOZE_MODEL_STORE": str(ROOT / "model_store"),
+            "CLOZE_MODEL_STORE": str(store),
         }
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
