@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 
 from app.errors import InvalidValue
-from app.processors import processor_count
+from app.system.cpus import cpu_count
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 _FEW = 4  # processors
@@ -75,7 +75,7 @@ def serving_forwards(device: torch.device, at_once: int | None = None, threads: 
     1120 ms. Forwards of one thread wait for nobody. One that is alone has nobody to wait for either, and gets all
     processors, unless `threads` is set. A GPU has one at a time.
     """
-    count = processor_count()
+    count = cpu_count()
     if device.type != "cpu":
         at_once = 1
     if at_once is None:

@@ -12,14 +12,14 @@ from fastapi import FastAPI
 
 from app import __version__
 from app.api import docs, errors, openapi
-from app.api.admission import AdmissionMiddleware
 from app.api.deps import Services
-from app.api.limits import BodyLimitMiddleware, BodyLimits
-from app.api.methods import HeadMiddleware, PathMiddleware
 from app.api.metrics import Metrics, MetricsMiddleware
-from app.api.ndjson import NDJSON
-from app.api.origins import OriginMiddleware
-from app.api.request_id import RequestIdMiddleware
+from app.api.middleware.admission import AdmissionMiddleware
+from app.api.middleware.api_keys import ApiKeyMiddleware
+from app.api.middleware.body_limit import BodyLimitMiddleware, BodyLimits
+from app.api.middleware.methods import HeadMiddleware, PathMiddleware
+from app.api.middleware.origins import OriginMiddleware
+from app.api.middleware.request_id import RequestIdMiddleware
 from app.api.routes import (
     embeddings,
     fill_mask,
@@ -37,22 +37,22 @@ from app.api.routes import (
 )
 from app.api.routes import files as files_routes
 from app.api.routes import jobs as jobs_routes
-from app.api.security import ApiKeyMiddleware
+from app.api.wire.ndjson import NDJSON
 from app.compat import huggingface
 from app.devices import batch_tokens, resolve_device, resolve_dtype
-from app.engine.pool import EnginePool
-from app.engine.runner import Runner
 from app.errors import AppError, InvalidValue, NotReady
 from app.jobs.connection import connect, find_url
 from app.jobs.feed import EventFeed
 from app.jobs.files import FileStore
-from app.jobs.queue import JobStore
+from app.jobs.jobs import Jobs
 from app.jobs.reconciler import Reconciler, ReconcilerLoop
 from app.jobs.spec import Webhook
 from app.jobs.webhook_sender import WebhookSender
 from app.jobs.webhooks import signing_key
-from app.objectives import registry
-from app.objectives.base import Objective
+from app.modalities import registry
+from app.modalities.base import Objective
+from app.serving.pool import EnginePool
+from app.serving.runner import Runner
 from app.settings import MIB, Settings
 from app.store.store import ModelStore
 from app.system.disk_space import DiskReserve
@@ -77,7 +77,7 @@ def create_app(
     *,
     pool: EnginePool | None = None,
     load: Callable[[Path], Objective] | None = None,
-    jobs: JobStore | None = None,
+    jobs: Jobs | None = None,
     files: FileStore | None = None,
     feed: EventFeed | None = None,
     store: ModelStore | None = None,
@@ -233,12 +233,12 @@ def _connect_jobs(services: Services) -> None:
         _log.warning("no files and no jobs: %s", error.message)
         return
     redis = connect(url)
-    services.jobs = JobStore(redis, idempotency_seconds=int(settings.idempotency_hours * 3600))
+    services.jobs = Jobs(redis, idempotency_seconds=int(settings.idempotency_hours * 3600))
     reserve = DiskReserve(settings.var_dir, settings.disk_reserve_bytes)
     services.files = FileStore(redis, settings.files_dir, reserve)
     services.feed = EventFeed(url)
     # On a connection that gives up soon: what it does not do now, it does at its next round.
-    own = JobStore(connect(url, retries=1, timeout=_QUICK), crash_backoff=settings.crash_backoff_seconds)
+    own = Jobs(connect(url, retries=1, timeout=_QUICK), crash_backoff=settings.crash_backoff_seconds)
     services.reconciler = ReconcilerLoop(Reconciler(own, settings.jobs_dir, settings.lease_seconds))
     services.webhooks = WebhookSender(url, operator, allow_private=settings.webhook_allow_private)
 

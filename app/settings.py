@@ -10,7 +10,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from app.processors import processor_count
+from app.system.cpus import cpu_count
 
 MIB = 1024 * 1024
 
@@ -128,4 +128,4 @@ class Settings(BaseSettings):
 
     @property
     def training_threads(self) -> int:
-        return self.worker_threads or processor_count()
+        return self.worker_threads or cpu_count()

@@ -14,17 +14,17 @@ import torch
 from transformers import PreTrainedModel
 
 from app.devices import resolve_dtype
-from app.objectives.grid_masking import CLIP_SAMPLERS, SAMPLERS
-from app.objectives.image.builder import build_preset as build_image
-from app.objectives.image.objective import ImageObjective
-from app.objectives.image.processing import ImageReader
-from app.objectives.patch import mae
-from app.objectives.patch.objective import PatchObjective
-from app.objectives.video import architectures as videomae
-from app.objectives.video.objective import VideoObjective
-from app.objectives.video.processing import VideoReader
-from app.recipes.image import MAE_PRESETS
-from app.recipes.video import VIDEOMAE_PRESETS
+from app.methods.image import MAE_PRESETS
+from app.methods.video import VIDEOMAE_PRESETS
+from app.modalities.image.builder import build_preset as build_image
+from app.modalities.image.objective import ImageObjective
+from app.modalities.image.processor import ImageProcessor
+from app.modalities.patch import mae
+from app.modalities.patch.masking import CLIP_SAMPLERS, SAMPLERS
+from app.modalities.patch.objective import PatchObjective
+from app.modalities.video import architectures as videomae
+from app.modalities.video.objective import VideoObjective
+from app.modalities.video.processor import VideoProcessor
 from app.training.augment import ClipAugment, ImageAugment
 from app.training.optimizer import autocast
 
@@ -35,7 +35,7 @@ CPU = torch.device("cpu")
 
 def images() -> tuple[PatchObjective, tuple[int, ...]]:
     model = build_image(MAE_PRESETS["mae-tiny"] | {"num_channels": 3})
-    reader = ImageReader(mae.grid_of(model), mean=(0.5,) * 3, std=(0.5,) * 3)
+    reader = ImageProcessor(mae.grid_of(model), mean=(0.5,) * 3, std=(0.5,) * 3)
     objective = ImageObjective(model, reader, decodes=True, new_head=True)
     objective.start_training(SAMPLERS["random"], 0.75, ImageAugment(96, 0.6, True))
     return objective, (1, 120, 120, 3)
@@ -46,7 +46,7 @@ def clips() -> tuple[PatchObjective, tuple[int, ...]]:
     stride = config.pop("stride")
     model = videomae.build_preset(config)
     mean, std = videomae.IMAGE_MEAN, videomae.IMAGE_STD
-    reader = VideoReader(videomae.grid_of(model), mean=mean, std=std, stride=stride)
+    reader = VideoProcessor(videomae.grid_of(model), mean=mean, std=std, stride=stride)
     objective = VideoObjective(model, reader, decodes=True, new_head=True)
     objective.start_training(CLIP_SAMPLERS["tube"], 0.75, ClipAugment(64, 0.8, True))
     return objective, (8, 80, 80, 3)

@@ -21,9 +21,9 @@ import soundfile
 from PIL import Image
 
 from app.media.video import encode_mp4
-from app.objectives.audio.load import load_audio
-from app.objectives.audio.processing import AudioReader
-from app.processors import processor_count
+from app.modalities.audio.load import load_audio
+from app.modalities.audio.processor import AudioProcessor
+from app.system.cpus import cpu_count
 from app.system.process_pool import ProcessPool
 from app.training.job import SourceFile
 from app.training.media_decoding import audio_decoding, image_decoding
@@ -110,7 +110,7 @@ def in_jobs(items: int) -> None:
             for _ in range(2):
                 started, used = time.perf_counter(), _processor_seconds()
                 cache = Path(folder) / f"cache-{time.time_ns()}"
-                with ProcessPool(processor_count()) as decoders:
+                with ProcessPool(cpu_count()) as decoders:
                     decode_file(SourceFile(source, source.name), decoding, cache, decoders)
                 seconds, used = time.perf_counter() - started, _processor_seconds() - used
                 each = f"{1000 * used / count:.1f} ms of processor time each"
@@ -122,7 +122,7 @@ def _processor_seconds() -> float:
     return sum(each.ru_utime + each.ru_stime for each in used)
 
 
-def _reader() -> AudioReader:
+def _reader() -> AudioProcessor:
     return load_audio(next((ROOT / "model_store" / "cloze-audio").glob("*/config.json")).parent).reader
 
 

@@ -18,9 +18,9 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from app.objectives.embedding import EmbedItem
-from app.objectives.patch.objective import PatchObjective
-from app.objectives.reconstruction import ReconstructItem
+from app.modalities.embedding import EmbedItem
+from app.modalities.patch.objective import PatchObjective
+from app.modalities.reconstruction import ReconstructItem
 from app.types import Task
 from benchmarks.media_sets import SETS, Labelled
 from benchmarks.offline import load_model, perform

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from app.objectives.base import Objective
-from app.objectives.registry import load
+from app.modalities.base import Objective
+from app.modalities.registry import load
 from app.store.store import ModelStore
 from app.types import Task
 

@@ -27,7 +27,7 @@ import numpy as np
 import psutil
 from transformers import AutoTokenizer
 
-from app.media.documents import read_documents
+from app.datasets.documents import read_documents
 from app.training.encoding import WholeEncoder
 from app.training.job import SourceFile
 from app.training.shards import tokenize_file

@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 
 from app.jobs.connection import EmbeddedRedis, connect
-from app.jobs.queue import JobStore
+from app.jobs.jobs import Jobs
 from app.main import create_app
 from app.settings import Settings
 from tests.fakes.jobs import make_spec
@@ -60,7 +60,7 @@ def main() -> None:
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary, EmbeddedRedis(Path(temporary)) as server:
         with connect(server.url) as redis:
-            store = JobStore(redis)
+            store = Jobs(redis)
             started = time.perf_counter()
             for number in range(args.jobs):
                 rare = {"rare": "1"} if number % 1000 == 0 else {}

@@ -17,7 +17,7 @@ from fastapi import FastAPI
 from starlette.types import Message
 
 from app.main import create_app
-from app.objectives.text.embed import Embed, EmbedBatch
+from app.modalities.text.embed import Embed, EmbedBatch
 from app.settings import Settings
 
 TEXT = "A plane is taking off while two people watch it from the side of the road."

@@ -16,10 +16,10 @@ import numpy as np
 import torch
 from scipy.stats import spearmanr
 
-from app.objectives.embedding import EmbedItem
-from app.objectives.text.items import FillMaskItem
-from app.objectives.text.objective import TextObjective
-from app.recipes import MlmHyperparameters
+from app.methods import MlmHyperparameters
+from app.modalities.embedding import EmbedItem
+from app.modalities.text.items import FillMaskItem
+from app.modalities.text.objective import TextObjective
 from app.training.evaluate import evaluate
 from app.training.job import SourceFile
 from app.training.plan import make_plan

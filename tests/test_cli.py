@@ -14,7 +14,7 @@ from app.commands.pretrain import parse_setting
 from app.commands.serve import first_steps
 from app.errors import AppError, Conflict, EmptyInput, InvalidValue
 from app.jobs.connection import EmbeddedRedis, connect
-from app.jobs.queue import JobStore
+from app.jobs.jobs import Jobs
 from app.store.manifest import Manifest
 from app.store.store import ModelEntry, ModelStore
 from app.types import Modality, Task
@@ -84,7 +84,7 @@ def test_models_are_imported_listed_named_and_deleted(run: Run, store: ModelStor
 def test_a_model_that_a_job_needs_is_not_deleted(run: Run, store: ModelStore, tiny: Path, tmp_path: Path) -> None:
     run("models", "import", str(tiny), "--name", "tiny")
     with EmbeddedRedis(tmp_path / "var") as server, connect(server.url) as redis:
-        jobs = JobStore(redis)
+        jobs = Jobs(redis)
         job = jobs.create(make_spec(redis, model="tiny@1"))
         with pytest.raises(Conflict, match=f"has not ended needs it .*: {job.id}"):
             run("models", "delete", "tiny", "--yes")

@@ -11,30 +11,31 @@ MODULES = sorted((ROOT / "app").rglob("*.py"))
 
 # Each layer (a folder or module of app/) and all that it may import of Cloze. A name with a dot is
 # one module, not its whole layer.
-LEAVES = {"types", "errors", "recipes"}
+LEAVES = {"types", "errors", "methods"}
 ALLOWED: dict[str, set[str]] = {
     "types": set(),
     "errors": set(),
     "system": {"errors"},
-    "processors": set(),
-    "settings": {"processors"},
-    "recipes": {"types", "errors"},
+    "settings": {"system"},
+    "methods": {"types", "errors"},
     "web": set(),
-    "devices": {"errors", "processors"},
+    "devices": {"errors", "system"},
     "media": LEAVES | {"system"},
-    "objectives": LEAVES | {"media"},
+    "datasets": LEAVES | {"system", "media"},
+    "modalities": LEAVES | {"media"},
     "store": LEAVES | {"system"},
     "jobs": LEAVES | {"system"},
     "publishing": LEAVES | {"store", "jobs"},
-    "training": LEAVES | {"system", "objectives", "media", "devices"},
-    "engine": LEAVES | {"system", "objectives", "store", "devices"},
-    "api": LEAVES | {"publishing", "settings", "system", "media", "objectives", "store", "jobs", "engine", "web"},
+    "training": LEAVES | {"system", "modalities", "media", "datasets", "devices"},
+    "serving": LEAVES | {"system", "modalities", "store", "devices"},
+    "api": LEAVES
+    | {"publishing", "settings", "system", "media", "datasets", "modalities", "store", "jobs", "serving", "web"},
     "http": LEAVES | {"api"},
-    "compat": LEAVES | {"settings", "objectives", "engine", "api"},
+    "compat": LEAVES | {"settings", "modalities", "serving", "api"},
     "worker": LEAVES
-    | {"publishing", "settings", "system", "media", "objectives", "store", "jobs", "training", "devices"},
-    "main": LEAVES | {"settings", "system", "devices", "objectives", "store", "jobs", "engine", "api", "compat"},
-    "commands": LEAVES | {"settings", "system", "objectives", "store", "jobs", "engine", "api", "http", "main"},
+    | {"publishing", "settings", "system", "media", "modalities", "store", "jobs", "training", "devices"},
+    "main": LEAVES | {"settings", "system", "devices", "modalities", "store", "jobs", "serving", "api", "compat"},
+    "commands": LEAVES | {"settings", "system", "modalities", "store", "jobs", "serving", "api", "http", "main"},
     "cli": LEAVES | {"settings", "system", "commands", "worker"},
 }
 
@@ -51,30 +52,30 @@ CONFINED: dict[str, set[str]] = {
     "rich": {"commands"},
     "httpx": {"commands", "jobs.webhook_sender"},
     "pydantic_settings": {"settings"},
-    "torch": {"objectives", "engine", "training", "worker.trainer", "devices"},
-    "transformers": {"objectives", "training"},
-    "tokenizers": {"objectives", "training"},
+    "torch": {"modalities", "serving", "training", "worker.train_job", "devices"},
+    "transformers": {"modalities", "training", "serving.packing"},
+    "tokenizers": {"modalities", "training"},
 }
 
 # Beside being in a layer that may: what has to start fast, or to run without a model.
 WITHOUT_TORCH = {
-    "engine.batcher",
-    "engine.observer",
-    "objectives.text.items",
-    "objectives.embedding",
-    "objectives.reconstruction",
-    "objectives.grid_masking",
-    "objectives.patch.given",
-    "objectives.patch.framing",
-    "objectives.audio.processing",
-    "objectives.image.processing",
-    "objectives.video.processing",
-    "objectives.patches",
+    "serving.batcher",
+    "serving.observer",
+    "modalities.text.items",
+    "modalities.embedding",
+    "modalities.reconstruction",
+    "modalities.patch.masking",
+    "modalities.patch.decoded_media",
+    "modalities.patch.resize_crop",
+    "modalities.patch.grid",
+    "modalities.audio.processor",
+    "modalities.image.processor",
+    "modalities.video.processor",
     "training.chunking",
     "training.encoding",
     "training.encoding_process",
     "training.hooks",
-    "training.parts",
+    "training.token_cache",
 }
 
 COMPOSITION_ROOTS = {"main", "cli", "commands", "worker"}  # these construct Settings
@@ -83,7 +84,7 @@ MAX_MODULE_LINES, MAX_FUNCTION_LINES = 300, 60
 
 
 def dotted(path: Path) -> str:
-    """app/engine/batcher.py → engine.batcher; app/engine/__init__.py → engine."""
+    """app/serving/batcher.py → serving.batcher; app/serving/__init__.py → serving."""
     parts = path.relative_to(ROOT / "app").with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 

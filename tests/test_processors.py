@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from app import processors
+from app.system import cpus as processors
 
 
 @pytest.mark.parametrize(
@@ -15,4 +15,4 @@ def test_a_quota_counts_like_the_affinity(
     monkeypatch.setattr(processors, "_QUOTA", tmp_path / "cpu.max")
     if quota is not None:
         (tmp_path / "cpu.max").write_text(quota + "\n")
-    assert processors.processor_count() == count
+    assert processors.cpu_count() == count

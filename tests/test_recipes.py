@@ -6,8 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from app.errors import InvalidValue
-from app.objectives.audio.mel import MelSettings
-from app.recipes import (
+from app.methods import (
     METHODS,
     AudioMaeHyperparameters,
     MaeHyperparameters,
@@ -16,7 +15,8 @@ from app.recipes import (
     method_for,
     preset,
 )
-from app.recipes.audio import spectrogram
+from app.methods.audio import spectrogram
+from app.modalities.audio.mel import MelSettings
 from app.types import Modality
 
 PAGE = (Path(__file__).parents[1] / "docs" / "pretraining.md").read_text(encoding="utf-8")

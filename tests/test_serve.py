@@ -33,7 +33,7 @@ def server(tmp_path: Path) -> Iterator[Callable[[], Server]]:
 
 
 def test_serve_predict_pretrain_and_stop(server: Callable[[], Server], tmp_path: Path) -> None:
-    from app.objectives.registry import load
+    from app.modalities.registry import load
 
     folder = tiny_bert_folder(tmp_path / "tiny")
     import_model(ModelStore(tmp_path / "store"), str(folder), "tiny", allow_hub=False, load=load)

@@ -7,9 +7,9 @@ from typing import Any
 
 import orjson
 
-from app.engine.rounds import Room
 from app.errors import InvalidValue
-from app.objectives.text.items import MASK_ALIAS, FillMaskItem
+from app.modalities.text.items import MASK_ALIAS, FillMaskItem
+from app.serving.steps import TokenBudget
 from app.settings import MIB
 
 MAX_ANSWER = 64 * MIB  # characters of a request's answer
@@ -70,7 +70,7 @@ class AnswerRoom:
     """Characters of large answers that are in memory at once, of all requests together. Small ones are not counted."""
 
     def __init__(self, characters: int = 2 * MAX_ANSWER) -> None:
-        self._room = Room(characters)
+        self._room = TokenBudget(characters)
         self._turn = asyncio.Lock()  # who needs much is not overtaken for ever by who needs little
 
     @asynccontextmanager
@@ -85,7 +85,7 @@ class AnswerRoom:
             yield
 
 
-async def written(write: Callable[[], bytes], size: int) -> bytes:
+async def serialize(write: Callable[[], bytes], size: int) -> bytes:
     """The answer that `write` makes, of so many characters. The largest would hold the event loop for a second."""
     return write() if size <= _QUICK else await asyncio.to_thread(write)
 

@@ -8,14 +8,14 @@ from fastapi import Depends, Request
 
 from app.api.answer_size import AnswerRoom
 from app.api.metrics import Metrics
-from app.api.turns import Turns
-from app.engine.pool import EnginePool
+from app.api.turns import ConcurrencyLimiter
 from app.errors import InvalidValue, NotReady
 from app.jobs.feed import EventFeed
 from app.jobs.files import FileStore
-from app.jobs.queue import JobStore
+from app.jobs.jobs import Jobs
 from app.jobs.reconciler import ReconcilerLoop
 from app.jobs.webhook_sender import WebhookSender
+from app.serving.pool import EnginePool
 from app.settings import Settings
 from app.store.store import ModelStore
 from app.system.disk_space import DiskReserve
@@ -32,14 +32,20 @@ class Services:
     pool: EnginePool
     decoders: ProcessPool  # of the media of requests
     checkers: ProcessPool  # of jobs' files
-    jobs: JobStore | None = None
+    jobs: Jobs | None = None
     files: FileStore | None = None
     feed: EventFeed | None = None
     webhooks: WebhookSender | None = None
     reconciler: ReconcilerLoop | None = None
-    reconstructing: Turns = field(default_factory=lambda: Turns(at_once=4, waiting=64, what="reconstructions"))
-    checking: Turns = field(default_factory=lambda: Turns(at_once=2, waiting=16, what="requests that check files"))
-    tokenizing: Turns = field(default_factory=lambda: Turns(at_once=2, waiting=64, what="tokenizations"))
+    reconstructing: ConcurrencyLimiter = field(
+        default_factory=lambda: ConcurrencyLimiter(at_once=4, waiting=64, what="reconstructions")
+    )
+    checking: ConcurrencyLimiter = field(
+        default_factory=lambda: ConcurrencyLimiter(at_once=2, waiting=16, what="requests that check files")
+    )
+    tokenizing: ConcurrencyLimiter = field(
+        default_factory=lambda: ConcurrencyLimiter(at_once=2, waiting=64, what="tokenizations")
+    )
     answers: AnswerRoom = field(default_factory=AnswerRoom)
     rendering: Executor = field(default_factory=lambda: ThreadPoolExecutor(2, thread_name_prefix="render"))
     fetching: Executor = field(default_factory=lambda: ThreadPoolExecutor(8, thread_name_prefix="fetch"))
@@ -78,7 +84,7 @@ async def _services(request: Request) -> Services:
 ServicesDep = Annotated[Services, Depends(_services)]
 
 
-async def _jobs(services: ServicesDep) -> JobStore:
+async def _jobs(services: ServicesDep) -> Jobs:
     if services.jobs is None:
         raise NotReady(NO_REDIS)
     return services.jobs
@@ -92,5 +98,5 @@ async def _files(services: ServicesDep) -> FileStore:
 
 NO_REDIS = "files and jobs are not available: this server has found no Redis (`cloze serve` brings one)"
 
-JobsDep = Annotated[JobStore, Depends(_jobs)]
+JobsDep = Annotated[Jobs, Depends(_jobs)]
 FilesDep = Annotated[FileStore, Depends(_files)]

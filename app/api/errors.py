@@ -17,8 +17,8 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
 from starlette.types import Scope
 
-from app.api.methods import allowed_methods
-from app.api.ranges import RangeNotSatisfiable
+from app.api.middleware.methods import allowed_methods
+from app.api.wire.ranges import RangeNotSatisfiable
 from app.errors import (
     AppError,
     BadRequest,

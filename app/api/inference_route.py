@@ -4,8 +4,8 @@ from typing import Any
 
 from fastapi import Request
 
-from app.api.body import StrictJsonRoute
 from app.api.deps import Services
+from app.api.wire.body import StrictJsonRoute
 
 _FIELDS = ("input", "inputs", "sentences")
 

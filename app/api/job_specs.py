@@ -17,13 +17,13 @@ from app.api.estimates import ESTIMATORS, Material, recent_jobs
 from app.api.estimates.base import stored_config
 from app.api.schemas.jobs import JobRequest
 from app.api.webhooks import resolve_webhook
+from app.datasets.checks import CHECKS, Check
 from app.errors import AppError, InvalidValue, ModelNotFound
-from app.jobs.decisions import check_deadline
 from app.jobs.files import FileStore
-from app.jobs.queue import JobStore
+from app.jobs.jobs import Jobs
 from app.jobs.spec import Estimate, JobSpec
-from app.media.checks import CHECKS, Check
-from app.recipes import METHODS, Method, TrainingHyperparameters, method_for, preset
+from app.jobs.transitions import check_deadline
+from app.methods import METHODS, Method, TrainingHyperparameters, method_for, preset
 from app.settings import Settings
 from app.store.names import MAX_NAME_LENGTH, check_new_name
 from app.store.store import ModelStore
@@ -47,7 +47,7 @@ class _Draft:
         return METHODS[self.method_name]
 
 
-async def build_spec(body: JobRequest, services: Services, jobs: JobStore, files: FileStore) -> JobSpec:
+async def build_spec(body: JobRequest, services: Services, jobs: Jobs, files: FileStore) -> JobSpec:
     """Reads the store on a thread, and the beginning of every file in a child process.
 
     Raises InvalidValue naming the field at fault, ModelNotFound, FileNotFound, InvalidData, TooLarge, Busy where
@@ -77,7 +77,7 @@ def _draft(body: JobRequest, store: ModelStore) -> _Draft:
     return _Draft(model, base, method_name, hyperparameters)
 
 
-def _complete(draft: _Draft, material: Material[Any], body: JobRequest, services: Services, jobs: JobStore) -> JobSpec:
+def _complete(draft: _Draft, material: Material[Any], body: JobRequest, services: Services, jobs: Jobs) -> JobSpec:
     estimate = None
     if estimator := ESTIMATORS.get(draft.method.modality):
         estimate = estimator(draft.model, draft.hyperparameters, material, services.store, recent_jobs(jobs))

@@ -9,11 +9,11 @@ from typing import Any, TypeVar
 from fastapi import Request
 
 from app.api.deps import Services
-from app.api.disconnect import while_connected
-from app.engine.rounds import together
+from app.api.wire.disconnect import while_connected
 from app.errors import AppError, TooLarge
 from app.media.data_uris import decode_base64, parse_data_uri
 from app.media.fetch import fetch
+from app.serving.steps import together
 
 _AT_ONCE = 4  # addresses of one request
 _FILES = 4  # times the size of a body is what all of them may have
@@ -77,7 +77,7 @@ def _bytes(text: str) -> bytes:
         raise
 
 
-async def fetched(
+async def fetch_all(
     services: Services, inputs: Sequence[T | RemoteMedia], request: Request | None = None
 ) -> list[T | bytes]:
     """The inputs with every address replaced by its content. Raises what `fetch` raises, and TooLarge.

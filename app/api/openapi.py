@@ -7,7 +7,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel, Field
 
-from app.api.security import is_open
+from app.api.middleware.api_keys import is_open
 
 Json = dict[str, Any]
 Responses = dict[int | str, dict[str, Any]]

@@ -15,8 +15,8 @@ from app.media.panels import (
     to_pixels,
 )
 from app.media.video import encode_mp4
-from app.objectives.audio.sound import Sound, resound
-from app.objectives.reconstruction import ReconstructResult
+from app.modalities.audio.sound import Sound, resound
+from app.modalities.reconstruction import ReconstructResult
 from app.types import Modality
 
 Renderer = Callable[[ReconstructResult], bytes]

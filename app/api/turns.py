@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from app.errors import Busy
 
 
-class Turns:
+class ConcurrencyLimiter:
     """`at_once` have their turn, `waiting` more wait for theirs, and whoever comes beyond them comes again later."""
 
     def __init__(self, *, at_once: int, waiting: int, what: str) -> None:

@@ -42,7 +42,7 @@ def import_model(
     Only safetensors weights are taken, and code that comes with a model never runs. Downloads from
     the Hugging Face hub need CLOZE_ALLOW_HUB=1.
     """
-    from app.objectives.registry import load
+    from app.modalities.registry import load
     from app.store.importer import import_model as into_store
 
     settings = Settings()
@@ -89,12 +89,12 @@ def alias_model(
 def _refuse_used(entries: list[ModelEntry]) -> None:
     """Raises Conflict for models that an unfinished job needs, as far as that can be known."""
     from app.jobs.connection import StorageError, connect, find_url
-    from app.jobs.queue import JobStore
+    from app.jobs.jobs import Jobs
 
     settings = Settings()
     try:
         with connect(find_url(settings.redis_url, settings.var_dir), retries=0, timeout=_REDIS_TIMEOUT) as redis:
-            JobStore(redis).check_unused(entry.id for entry in entries)
+            Jobs(redis).check_unused(entry.id for entry in entries)
     except (NotReady, StorageError):
         note("No Redis is in reach, so whether a job needs it is not known.")
 

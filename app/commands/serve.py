@@ -142,7 +142,7 @@ class _Service:
         # Read when torch is loaded. Threads that spin at a barrier keep a training job's own from it.
         os.environ.setdefault("OMP_WAIT_POLICY", "passive")
         # oneDNN and its binding keep what they made for the last 1024 shapes of a product each, up to 0.7 GB.
-        # Batches have few shapes, since their sizes are rounded (objectives/text/rows.py): a model needs some 100.
+        # Batches have few shapes, since their sizes are rounded (modalities/text/batches.py): a model needs some 100.
         for cache in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):
             os.environ.setdefault(cache, "128")
         # Seconds that a thread keeps the GIL while others want it; by default 0.005. The event loop and each forward

@@ -12,18 +12,18 @@ import orjson
 from fastapi import APIRouter, Body, Path, Request, Response
 from pydantic import BaseModel, BeforeValidator, FailFast, Field, ValidationError
 
-from app.api.answer_size import check_fill_mask, check_vectors, fragment, written
+from app.api.answer_size import check_fill_mask, check_vectors, fragment, serialize
 from app.api.deps import Services, ServicesDep
-from app.api.disconnect import while_connected
 from app.api.errors import describe
 from app.api.inference_route import InferenceRoute
 from app.api.params import ModelId
 from app.api.schemas.common import MAX_COUNT, Targets, Texts
 from app.api.schemas.common import Body as StrictBody
-from app.engine.engine import Engine
+from app.api.wire.disconnect import while_connected
 from app.errors import AppError, InvalidValue, NotFound
-from app.objectives.embedding import EmbedItem, EmbedResult
-from app.objectives.text.items import FillMaskItem, FillMaskResult
+from app.modalities.embedding import EmbedItem, EmbedResult
+from app.modalities.text.items import FillMaskItem, FillMaskResult
+from app.serving.engine import Engine
 from app.types import Pooling, Task, TruncationSide
 
 router = APIRouter(route_class=InferenceRoute, tags=["Hugging Face"])
@@ -131,7 +131,7 @@ async def _fill_mask(engine: Engine, raw: Json, request: Request, services: Serv
     async def work() -> bytes:
         async with services.answers.taken(size):
             results: list[FillMaskResult] = await engine.submit(Task.FILL_MASK, items)
-            return await written(lambda: _json(map(_by_mask, results), alone=len(results) == 1), size)
+            return await serialize(lambda: _json(map(_by_mask, results), alone=len(results) == 1), size)
 
     return await while_connected(request, work())
 
@@ -156,7 +156,7 @@ async def _feature_extraction(engine: Engine, raw: Json, request: Request, servi
     results = await _embed(engine, body.inputs, parameters, request)
     # Cut to its first dimensions a vector is a view, which orjson does not take.
     vectors = (np.ascontiguousarray(result.vector[np.newaxis] if tokens else result.vector) for result in results)
-    return await written(lambda: _json(vectors, alone=isinstance(raw["inputs"], str)), size)
+    return await serialize(lambda: _json(vectors, alone=isinstance(raw["inputs"], str)), size)
 
 
 async def _sentence_similarity(engine: Engine, raw: Json, request: Request, services: Services) -> bytes:

@@ -13,7 +13,7 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from app.api.errors import error_response
-from app.api.request_id import HEADER as REQUEST_ID
+from app.api.middleware.request_id import HEADER as REQUEST_ID
 from app.errors import AppError, BadRequest, HeadersTooLarge, NotReady, RequestTimeout
 from app.http.connections import MAX_HEADER_BYTES, MAX_HEADERS, Connections
 

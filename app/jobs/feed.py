@@ -13,7 +13,7 @@ from app.errors import JobNotFound
 from app.jobs.connection import StorageError, connect_async
 from app.jobs.events import entry_id, events_key, to_event
 from app.jobs.indexes import QUEUE, job_key
-from app.jobs.records import NEWS
+from app.jobs.repository import NEWS
 from app.jobs.spec import FINAL_STATES, Job, JobEvent
 
 _BATCH = 200  # events read at once

@@ -17,7 +17,7 @@ from typing import TypeAlias
 from app.errors import FileNotFound, JobNotFound
 from app.jobs.connection import Client
 from app.jobs.spec import FINAL_STATES, Job, JobState, StoredFile
-from app.recipes import METHODS, preset
+from app.methods import METHODS, preset
 
 JOBS, QUEUE, LEASES = "cloze:jobs", "cloze:queue", "cloze:leases"
 SEQUENCE, TURNS = "cloze:sequence", "cloze:turns"  # no indexes: the last job's number; the turns of moved jobs

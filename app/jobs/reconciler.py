@@ -13,8 +13,8 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 
 from app.jobs.connection import StorageError
+from app.jobs.jobs import Jobs
 from app.jobs.logs import last_lines, log_path
-from app.jobs.queue import JobStore
 
 _ROUNDS_A_LEASE = 5  # so a lease outlives three lost beats, and is found expired soon
 
@@ -31,7 +31,7 @@ class Reconciler:
 
     def __init__(
         self,
-        jobs: JobStore,
+        jobs: Jobs,
         jobs_dir: Path,
         lease_seconds: float,
         *,

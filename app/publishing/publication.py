@@ -20,8 +20,8 @@ from app.errors import Conflict, FileNotFound, ModelNotFound
 from app.jobs.files import FileStore
 from app.jobs.indexes import files_of
 from app.jobs.spec import Checkpoint, Job
+from app.methods import METHODS, preset
 from app.publishing import card
-from app.recipes import METHODS, preset
 from app.store.manifest import DataSource, Manifest
 from app.store.store import ModelEntry, ModelStore
 

@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from app.objectives.audio.load import load_audio
-from app.objectives.audio.mel import CEILING, FLOOR, Floats, MelSettings
-from app.objectives.audio.objective import AudioObjective
-from app.objectives.audio.processing import MIN_STD, AudioReader
-from app.objectives.grid_masking import SPECTROGRAM_SAMPLERS
-from app.objectives.patch.mae import build_mae, grid_of
-from app.recipes import AudioMaeHyperparameters
-from app.recipes.audio import geometry, spectrogram
+from app.methods import AudioMaeHyperparameters
+from app.methods.audio import geometry, spectrogram
+from app.modalities.audio.load import load_audio
+from app.modalities.audio.mel import CEILING, FLOOR, Floats, MelSettings
+from app.modalities.audio.objective import AudioObjective
+from app.modalities.audio.processor import MIN_STD, AudioProcessor
+from app.modalities.patch.mae import build_mae, grid_of
+from app.modalities.patch.masking import SPECTROGRAM_SAMPLERS
 from app.training.hooks import Dataset, Hooks
 from app.training.job import Material, TrainingJob
 from app.training.media import configuration, datasets, material, stored
@@ -55,7 +55,7 @@ def _objective(job: TrainingJob, hp: AudioMaeHyperparameters) -> AudioObjective:
     mel = MelSettings(**spectrogram(config, hp))
     del config["model_type"], config["sample_rate"]
     model = build_mae(config | {"image_size": [frames, bands], "patch_size": patch})
-    return AudioObjective(model, AudioReader(grid_of(model), mel), decodes=True, new_head=True)
+    return AudioObjective(model, AudioProcessor(grid_of(model), mel), decodes=True, new_head=True)
 
 
 def measure(data: Dataset, seed: int) -> tuple[float, float]:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.media.images import Pixels
-from app.objectives.image.processing import resize
+from app.modalities.image.processor import resize
 
 ASPECT = (3 / 4, 4 / 3)  # width ÷ height of a random crop, as in MAE
 GREY = 0.2  # share of the recoloured that lose all colour, as in SimCLR (arXiv 2002.05709)

@@ -22,7 +22,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from app.recipes.text import LONG_WORDS
+from app.methods.text import LONG_WORDS
 
 Json = dict[str, Any]
 Ints = NDArray[np.int64]
@@ -91,7 +91,7 @@ def find_chunking(tokenizer: Tokenizer) -> Chunking | None:
     )
 
 
-class Cutter:
+class Splitter:
     """Cuts documents wherever they may be cut."""
 
     def __init__(self, chunking: Chunking) -> None:

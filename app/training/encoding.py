@@ -17,9 +17,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from app.recipes.text import WORD_CHARS
-from app.training.chunking import Chunking, Cutter, Ints, find_chunking
-from app.training.parts import Learnt, Parts
+from app.methods.text import WORD_CHARS
+from app.training.chunking import Chunking, Ints, Splitter, find_chunking
+from app.training.token_cache import Learnt, TokenCache
 
 PIECE_CHARS = 100_000  # longer documents are cut at white space, only to be encoded
 TOGETHER = 500  # parts encoded as one text
@@ -63,9 +63,9 @@ class PartEncoder:
         self._dtype, self._chunking = dtype, chunking
         self._whole = WholeEncoder(tokenizer, dtype)
         self._encode_parts = PartTokenizer(tokenizer, dtype, chunking)
-        self._cutter = Cutter(chunking)
+        self._cutter = Splitter(chunking)
         self._beginnings = {content[0] for content in chunking.added}
-        self._parts = Parts()
+        self._parts = TokenCache()
 
     def __call__(self, documents: Sequence[str]) -> Encoded:
         whole = {n for n, document in enumerate(documents) if self._holds_added(document)}
@@ -111,7 +111,7 @@ class PartEncoder:
     def _look_up(self, parts: pa.Array) -> tuple[pa.Array, pa.Array, Ints]:
         """→ ([K] ids, [K] normal forms, places of parts that stand alone)"""
         if self._parts.full:
-            self._parts = Parts()
+            self._parts = TokenCache()
         each = parts.dictionary_encode()
         found = self._parts.look_up(each.dictionary.to_pylist(), self._learn)
         numbers = found.numbers[each.indices.to_numpy()]

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from app.objectives.base import Metrics, Objective
+from app.modalities.base import Metrics, Objective
 from app.training.distributed import Group
 from app.training.order import Stream, generator
 from app.training.plan import Plan

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.errors import InvalidData
-from app.recipes import MlmHyperparameters
+from app.methods import MlmHyperparameters
 from app.training.rows import Ints, all_documents
 from app.training.shards import Shard
 

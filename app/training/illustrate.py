@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from app.objectives.base import Illustrating, Objective
+from app.modalities.base import Illustrating, Objective
 from app.training.evaluate import masked_samples
 from app.training.hooks import Dataset
 

@@ -4,14 +4,14 @@ from pathlib import Path
 
 import torch
 
-from app.objectives.grid_masking import SAMPLERS
-from app.objectives.image.builder import build_preset
-from app.objectives.image.load import load_image
-from app.objectives.image.objective import ImageObjective
-from app.objectives.image.processing import ImageReader
-from app.objectives.patch.mae import grid_of
-from app.recipes import ImageHyperparameters
-from app.recipes.image import kept_size
+from app.methods import ImageHyperparameters
+from app.methods.image import kept_size
+from app.modalities.image.builder import build_preset
+from app.modalities.image.load import load_image
+from app.modalities.image.objective import ImageObjective
+from app.modalities.image.processor import ImageProcessor
+from app.modalities.patch.mae import grid_of
+from app.modalities.patch.masking import SAMPLERS
 from app.training.augment import ImageAugment
 from app.training.hooks import Hooks
 from app.training.job import Material, TrainingJob
@@ -44,5 +44,5 @@ def _objective(job: TrainingJob, hp: ImageHyperparameters) -> ImageObjective:
     config |= {"image_size": hp.image_size or config["image_size"], "patch_size": hp.patch_size or config["patch_size"]}
     channels = hp.channels or 3
     model = build_preset(config | {"num_channels": channels})
-    reader = ImageReader(grid_of(model), mean=(0.5,) * channels, std=(0.5,) * channels)
+    reader = ImageProcessor(grid_of(model), mean=(0.5,) * channels, std=(0.5,) * channels)
     return ImageObjective(model, reader, decodes=True, new_head=True)

@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from app.objectives.base import Objective
-from app.recipes import TrainingHyperparameters
+from app.methods import TrainingHyperparameters
+from app.modalities.base import Objective
 from app.system.pool_process import ProcessLimits
 from app.training.distributed import check_parent
 from app.training.trainer import Dataset, Outcome

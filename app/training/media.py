@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from app.errors import InvalidValue
-from app.objectives.patch.objective import PatchObjective
-from app.recipes import METHODS, PatchHyperparameters, preset
-from app.recipes.image import configured
-from app.recipes.patches import settings_of
+from app.methods import METHODS, PatchHyperparameters, preset
+from app.methods.image import configured
+from app.methods.patches import settings_of
+from app.modalities.patch.objective import PatchObjective
 from app.system.process_pool import ProcessPool
 from app.training.cache import collect, make_room
 from app.training.checkpoint import disk_bytes

@@ -13,10 +13,10 @@ from app.media.frames import Frames, Strip, Video
 from app.media.images import Pixels, decode_image
 from app.media.limits import DEFAULT_LIMITS
 from app.media.video import open_video
-from app.objectives.audio.mel import CEILING, FLOOR, Floats
-from app.objectives.audio.processing import AudioReader
-from app.objectives.patch.framing import resize
-from app.objectives.video.processing import VideoReader
+from app.modalities.audio.mel import CEILING, FLOOR, Floats
+from app.modalities.audio.processor import AudioProcessor
+from app.modalities.patch.resize_crop import resize
+from app.modalities.video.processor import VideoProcessor
 from app.types import Modality
 
 Rows = NDArray[Any]
@@ -53,20 +53,20 @@ def _square(data: bytes, *, size: int, channels: int) -> Pixels:
     return resize(pixels, size, (left, top, left + side, top + side))[None]
 
 
-def audio_decoding(reader: AudioReader) -> Decoding:
+def audio_decoding(reader: AudioProcessor) -> Decoding:
     """Levels, a row a frame; those of a sound that is silent throughout teach nothing and are refused."""
     decode = partial(_levels, reader)
     return Decoding(Modality.AUDIO, f"{reader.mel} {FLOOR} {CEILING}", (reader.mel.n_mels,), "float16", decode)
 
 
-def _levels(reader: AudioReader, data: bytes) -> Floats:
+def _levels(reader: AudioProcessor, data: bytes) -> Floats:
     levels = reader.levels(data)
     if not levels.any():
         raise InvalidData("the sound is silent throughout")
     return levels
 
 
-def video_decoding(reader: VideoReader, size: int, strip_frames: int | None, max_clips: int) -> Decoding:
+def video_decoding(reader: VideoProcessor, size: int, strip_frames: int | None, max_clips: int) -> Decoding:
     """Clips one after the other, a row a frame: the square in the middle of each, brought to `size`.
 
     strip_frames: items are images, strips of so many frames side by side. max_clips: of one item.
@@ -82,15 +82,15 @@ def video_decoding(reader: VideoReader, size: int, strip_frames: int | None, max
     return Decoding(Modality.VIDEO, name, (size, size, 3), "uint8", partial(_film, whole, size=size, most=most))
 
 
-def _film(reader: VideoReader, data: bytes, *, size: int, most: int) -> Frames:
+def _film(reader: VideoProcessor, data: bytes, *, size: int, most: int) -> Frames:
     with open_video(data) as video:
         return _clips(reader, video, size, most)
 
 
-def _strip(reader: VideoReader, data: bytes, *, size: int, most: int, count: int) -> Frames:
+def _strip(reader: VideoProcessor, data: bytes, *, size: int, most: int, count: int) -> Frames:
     return _clips(reader, Strip(decode_image(data), count, DEFAULT_LIMITS), size, most)
 
 
-def _clips(reader: VideoReader, video: Video, size: int, most: int) -> Frames:
+def _clips(reader: VideoProcessor, video: Video, size: int, most: int) -> Frames:
     source = reader.source(video.width, video.height)
     return np.concatenate([reader.clip(video, span, size, source) for span in reader.spans(video, most)])

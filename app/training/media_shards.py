@@ -24,9 +24,9 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
+from app.datasets.reports import Report, Skipped
+from app.datasets.samples import Sample, read_samples
 from app.errors import InvalidData, TooLarge
-from app.media.reports import Report, Skipped
-from app.media.samples import Sample, read_samples
 from app.system.process_pool import ProcessPool
 from app.training.cache import hold
 from app.training.job import SourceFile

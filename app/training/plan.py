@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
-from app.recipes import TrainingHyperparameters
+from app.methods import TrainingHyperparameters
 from app.training.checkpoint import TrainState
 from app.training.schedule import decay_start, learning_rate_factor
 

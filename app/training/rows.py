@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from app.objectives.text.pretrain import Row
+from app.modalities.text.pretrain import Row
 from app.training.order import Stream, generator
 from app.training.shards import Shard
 

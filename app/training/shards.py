@@ -30,9 +30,9 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerBase
 
-from app.media.compression import COMPRESSIONS
-from app.media.documents import read_open
-from app.media.reports import Report
+from app.datasets.compression import COMPRESSIONS
+from app.datasets.documents import read_open
+from app.datasets.reports import Report
 from app.training.cache import begun, hold
 from app.training.encoding import Encoded, make_encoder
 from app.training.encoding_process import EncodingProcesses

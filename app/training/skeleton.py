@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from app.objectives.base import Objective
+from app.modalities.base import Objective
 from app.system.durable import sync, sync_tree
 
 

@@ -10,15 +10,15 @@ import torch
 from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
+from app.datasets.documents import read_documents
 from app.errors import InvalidData, InvalidModel, InvalidValue
-from app.media.documents import read_documents
-from app.objectives.text.builder import build_preset, start_at_frequencies
-from app.objectives.text.hidden import vocabulary_size
-from app.objectives.text.load import load_text, load_tokenizer
-from app.objectives.text.objective import TextObjective
-from app.objectives.text.tokenizers import train_tokenizer
-from app.objectives.text.unknown import WARNED_SHARE, advise
-from app.recipes import MlmHyperparameters, preset
+from app.methods import MlmHyperparameters, preset
+from app.modalities.text.builder import build_preset, start_at_frequencies
+from app.modalities.text.encoder import vocabulary_size
+from app.modalities.text.load import load_text, load_tokenizer
+from app.modalities.text.objective import TextObjective
+from app.modalities.text.tokenizers import train_tokenizer
+from app.modalities.text.unknown import WARNED_SHARE, advise
 from app.training.cache import make_room
 from app.training.checkpoint import disk_bytes
 from app.training.filters import choose_documents

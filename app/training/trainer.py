@@ -11,7 +11,7 @@ import torch
 
 from app.devices import free_memory, is_out_of_memory
 from app.errors import OutOfMemory
-from app.objectives.base import Counts, Metrics, Objective
+from app.modalities.base import Counts, Metrics, Objective
 from app.training.checkpoint import (
     CheckpointError,
     TrainState,

@@ -6,9 +6,9 @@ from dataclasses import replace
 import numpy as np
 from tokenizers import Tokenizer
 
-from app.media.documents import read_documents
-from app.objectives.text.unknown import REFUSED_SHARE, Unknown, find_unknown, unknown_id
-from app.recipes import MlmHyperparameters
+from app.datasets.documents import read_documents
+from app.methods import MlmHyperparameters
+from app.modalities.text.unknown import REFUSED_SHARE, Unknown, find_unknown, unknown_id
 from app.training.job import SourceFile
 from app.training.shards import Shard
 

@@ -4,14 +4,14 @@ from pathlib import Path
 
 import torch
 
-from app.objectives.grid_masking import CLIP_SAMPLERS
-from app.objectives.video.architectures import IMAGE_MEAN, IMAGE_STD, build_preset, grid_of
-from app.objectives.video.load import load_video
-from app.objectives.video.objective import VideoObjective
-from app.objectives.video.processing import VideoReader
-from app.recipes import VideoMaeHyperparameters
-from app.recipes.image import kept_size
-from app.recipes.video import GEOMETRY, MAX_CLIPS
+from app.methods import VideoMaeHyperparameters
+from app.methods.image import kept_size
+from app.methods.video import GEOMETRY, MAX_CLIPS
+from app.modalities.patch.masking import CLIP_SAMPLERS
+from app.modalities.video.architectures import IMAGE_MEAN, IMAGE_STD, build_preset, grid_of
+from app.modalities.video.load import load_video
+from app.modalities.video.objective import VideoObjective
+from app.modalities.video.processor import VideoProcessor
 from app.training.augment import ClipAugment
 from app.training.hooks import Hooks
 from app.training.job import Material, TrainingJob
@@ -43,7 +43,7 @@ def _objective(job: TrainingJob, hp: VideoMaeHyperparameters) -> VideoObjective:
     config = configuration(job.model, hp)
     stride = config.pop("stride")
     model = build_preset(config | {name: getattr(hp, name) or config[name] for name in GEOMETRY})
-    reader = VideoReader(
+    reader = VideoProcessor(
         grid_of(model), mean=IMAGE_MEAN, std=IMAGE_STD, stride=hp.stride or stride, frame_rate=hp.frame_rate
     )
     return VideoObjective(model, reader, decodes=True, new_head=True)

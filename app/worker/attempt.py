@@ -1,52 +1,163 @@
-"""What the process of an attempt does around the training itself; imports no torch."""
+"""One attempt at one job, from its claim to its outcome. Knows the store and the queue, not torch."""
 
+import fcntl
 import logging
 import os
 import signal
-from collections.abc import Sequence
-from contextlib import suppress
-from pathlib import Path
-from types import FrameType
+import time
+from collections.abc import Callable
+from typing import IO, TYPE_CHECKING, Literal, NamedTuple
 
-from app.jobs.connection import FOREVER, connect, find_url
+from app.errors import AppError
+from app.jobs.connection import StorageError
 from app.jobs.files import FileStore
-from app.jobs.queue import Claim, JobStore
+from app.jobs.jobs import Claim, Jobs, LeaseLost
+from app.jobs.spec import Job, JobError, JobState
+from app.publishing.publication import Publisher
 from app.settings import Settings
-from app.store.store import ModelStore
-from app.worker.execution import Execution, Services, Train
+from app.store.manifest import Manifest
+from app.store.store import ModelEntry, ModelStore
+from app.system.disk_space import full_disk
+from app.training.hooks import Killed, Stopped
+from app.worker.reports import Reports
 
-_AUTOGROUP = Path("/proc/self/autogroup")
-_QUICK = 2.0  # seconds that a training step may lose to one try to speak to Redis
-
-
-def run_attempt(arguments: Sequence[str], train: Train) -> None:
-    """arguments: the job's id and the number of the attempt. SIGTERM hands the job back."""
-    draining = False
-
-    def drain(signum: int, frame: FrameType | None) -> None:
-        nonlocal draining
-        draining = True
-
-    signal.signal(signal.SIGTERM, drain)
-    settings = Settings()
-    logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    be_nice(settings.worker_nice)
-    url = find_url(settings.redis_url, settings.var_dir)
-    redis = connect(url, retries=FOREVER)  # an outage must not end a run of hours
-    quick = JobStore(connect(url, retries=1, timeout=_QUICK))
-    services = Services(
-        settings, JobStore(redis), FileStore(redis, settings.files_dir), ModelStore(settings.model_store)
-    )
-    claim = Claim(arguments[0], int(arguments[1]))
-    Execution(services, claim, lambda: draining, quick=quick).run(train)
+if TYPE_CHECKING:
+    from app.training.job import TrainingResult
 
 
-def be_nice(niceness: int) -> None:
-    """Yields the processor to what else runs here. The process must have a session of its own.
+class Services(NamedTuple):
+    """What an attempt works with."""
 
-    Linux shares the processor among sessions first and heeds niceness only within one (`autogroup` in
-    sched(7)), so the session is made as nice as the process.
+    settings: Settings
+    jobs: Jobs
+    files: FileStore
+    store: ModelStore
+
+
+Train = Callable[[Job, Reports, Services], "TrainingResult"]
+
+_DISK = "the disk of the worker's machine"
+
+_log = logging.getLogger(__name__)
+
+
+class Attempt:
+    """draining: whether this process was told to hand the job back; asked at every step.
+
+    services: their `jobs` wait for a Redis that is away. quick: does not, for what is told on the way.
     """
-    os.nice(niceness)
-    with suppress(OSError):  # a kernel without autogroups
-        _AUTOGROUP.write_text(str(niceness))
+
+    def __init__(
+        self, services: Services, claim: Claim, draining: Callable[[], bool], *, quick: Jobs | None = None
+    ) -> None:
+        self._services = services
+        self._jobs = services.jobs
+        self._publisher = Publisher(services.store, services.files, services.settings.jobs_dir)
+        self._claim = claim
+        self._folder = services.settings.jobs_dir / claim.job_id
+        self._reports = Reports(services.jobs, claim, self._folder, draining, quick=quick)
+
+    def run(self, train: Train) -> None:
+        """Brings the job to an end, or back to the queue; leaves it alone once it is another's."""
+        try:
+            try:
+                lock = self._folder_lock()
+            except OSError as e:
+                if (error := full_disk(e, _DISK)) is None:
+                    raise
+                self._fail(_error(error))
+                return
+            with lock:
+                self._settle(train)
+        except LeaseLost:
+            _log.warning("attempt %d lost its job %s", self._claim.attempt, self._claim.job_id)
+
+    def _settle(self, train: Train) -> None:
+        self._reports.fence()
+        job = self._jobs.get(self._claim.job_id)
+        try:
+            published = self._publisher.earlier_result(job)
+            if published is None and job.state is JobState.CANCELLING:  # what is left is to publish what there is
+                self._stop("cancel")
+                return
+            if published is None:
+                result = train(job, self._reports, self._services)
+                self._reports.flush()
+                if result.outcome.stopped:
+                    self._stop(result.outcome.stopped)
+                    return
+                published = self._publish(result)
+        except (LeaseLost, StorageError):
+            raise
+        except Stopped as e:
+            self._reports.flush()
+            self._stop(e.reason)
+        except AppError as e:
+            _log.exception("the job failed")
+            self._fail(_error(e))
+        except Killed:
+            # Then as a whole: whoever watches over this process knows what a kill means, and tries again.
+            _log.exception("a part of the trainer was killed")
+            os.kill(os.getpid(), signal.SIGKILL)
+        except Exception as e:
+            _log.exception("the job failed by an error of Cloze or of its machine")
+            unknown = AppError(f"the trainer failed ({type(e).__name__}); its log has the details")
+            self._fail(_error(full_disk(e, _DISK) or unknown))
+        else:
+            self._jobs.succeed(self._claim, published.id)
+
+    def _fail(self, error: JobError) -> None:
+        self._reports.flush()
+        self._jobs.fail(self._claim, error)
+
+    def _stop(self, reason: str) -> None:
+        if reason == "cancel":
+            self._jobs.cancelled(self._claim, self._publish_last_checkpoint())
+        elif reason == "pause":
+            self._jobs.paused(self._claim)
+        elif reason == "deadline":
+            self._jobs.late(self._claim)
+        elif reason == "drain":
+            self._jobs.requeue(self._claim, "The worker is stopping", crashed=False)
+
+    def _publish_last_checkpoint(self) -> str | None:
+        """Of a job whose user wanted that when cancelling it."""
+        job = self._jobs.get(self._claim.job_id)
+        checkpoints, _ = self._jobs.checkpoints(job.id, limit=1)
+        if not job.publish_requested or not checkpoints:
+            return None
+        return self._publisher.publish_checkpoint(job, checkpoints[0], fence=self._reports.fence).id
+
+    def _publish(self, result: "TrainingResult") -> ModelEntry:
+        job = self._jobs.get(self._claim.job_id)  # with its last progress
+        made = Manifest(
+            modality=result.modality,
+            architecture=result.architecture,
+            tasks=result.tasks,
+            parameters=result.parameters,
+            metrics=result.metrics,
+        )
+        return self._publisher.publish_result(job, result.folder, made, self._reports.fence)
+
+    def _folder_lock(self) -> IO[bytes]:
+        """Holds the job's lock file: no two processes of one machine write to its folder.
+
+        `lockf` and not `flock`, which forked data loaders would inherit and keep. The last holder
+        is dead or dying, so this waits; raises LeaseLost if the job is lost meanwhile.
+        """
+        self._folder.mkdir(parents=True, exist_ok=True)
+        file = (self._folder / "lock").open("ab")
+        while True:
+            try:
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                self._reports.fence()
+                time.sleep(0.05)
+            else:
+                return file
+
+
+def _error(error: AppError) -> JobError:
+    """A mistake that a request would be refused for is the user's, though it came to light only now."""
+    kind: Literal["user_error", "system_error"] = "user_error" if error.status < 500 else "system_error"
+    return JobError(code=error.code, message=error.message, param=error.param, type=kind)

@@ -9,7 +9,7 @@ from pathlib import Path
 from app.errors import Conflict, FileNotFound, JobNotFound
 from app.jobs.connection import StorageError
 from app.jobs.files import FileStore
-from app.jobs.queue import JobStore
+from app.jobs.jobs import Jobs
 from app.settings import Settings
 
 _INTERVAL = 3600  # seconds
@@ -20,7 +20,7 @@ _log = logging.getLogger(__name__)
 
 
 class Housekeeping:
-    def __init__(self, jobs: JobStore, files: FileStore, settings: Settings) -> None:
+    def __init__(self, jobs: Jobs, files: FileStore, settings: Settings) -> None:
         self._jobs, self._files, self._settings = jobs, files, settings
 
     def run_until(self, ended: threading.Event) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from app.jobs.artifacts import JobArtifacts
-from app.jobs.queue import Claim, JobStore, StopReason
+from app.jobs.jobs import Claim, Jobs, StopReason
 from app.jobs.spec import Progress
 from app.worker.backlog import Backlog
 from app.worker.loggers import Loggers
@@ -32,12 +32,12 @@ class Reports:
 
     def __init__(
         self,
-        jobs: JobStore,
+        jobs: Jobs,
         claim: Claim,
         folder: Path,
         draining: Callable[[], bool],
         *,
-        quick: JobStore | None = None,
+        quick: Jobs | None = None,
         backlog: Backlog | None = None,
     ) -> None:
         self._patient, self._jobs = jobs, quick or jobs

@@ -15,14 +15,14 @@ from collections.abc import Mapping, Sequence
 
 from app.jobs.connection import StorageError, connect
 from app.jobs.files import FileStore
-from app.jobs.queue import JobStore
+from app.jobs.jobs import Jobs
 from app.jobs.reconciler import Reconciler
 from app.jobs.wakeups import WakeupListener
 from app.jobs.workers import Capabilities, WorkerInfo, WorkerRegistry
 from app.settings import Settings
 from app.worker.housekeeping import Housekeeping
 from app.worker.machine import birth, machine_id
-from app.worker.supervision import Supervision
+from app.worker.supervisor import Supervisor
 
 _TIMEOUT = 5.0  # seconds of one try to speak to Redis: above RQ's blocking read, and below a lease
 _PAUSE = 1.0  # seconds before another try to reach Redis
@@ -50,7 +50,7 @@ class Worker:
         host = socket.gethostname()
         self.id = f"{host}-{os.getpid()}-{secrets.token_hex(3)}"
         self._redis = connect(url, timeout=_TIMEOUT)
-        self._jobs = JobStore(self._redis, crash_backoff=settings.crash_backoff_seconds)
+        self._jobs = Jobs(self._redis, crash_backoff=settings.crash_backoff_seconds)
         self._registry = WorkerRegistry(self._redis)
         self._reconciler = Reconciler(self._jobs, settings.jobs_dir, settings.lease_seconds)
         self._housekeeping = Housekeeping(self._jobs, FileStore(self._redis, settings.files_dir), settings)
@@ -70,7 +70,7 @@ class Worker:
         self._stopping = False
         self._is_away = False
         self._ended = threading.Event()
-        self._current: Supervision | None = None
+        self._current: Supervisor | None = None
         self._listener: WakeupListener | None = None
 
     def run(self) -> None:
@@ -100,7 +100,7 @@ class Worker:
         """Until nothing waits: one wake-up may stand for many jobs."""
         while not self._stopping and (claim := self._jobs.claim(self.id, self._lease_seconds, self._info.capabilities)):
             _log.info("job %s, attempt %d: started", claim.job_id, claim.attempt)
-            self._current = Supervision(
+            self._current = Supervisor(
                 self._jobs, claim, self._jobs_dir, self._trainer, self._environment, lambda: self._stopping
             )
             try:

@@ -32,7 +32,7 @@ def main() -> None:
 
 
 def measure(kind: str, text: str) -> str:
-    from app.objectives.text.tokenizers import train_tokenizer
+    from app.modalities.text.tokenizers import train_tokenizer
     from app.training.encoding import make_encoder
 
     started = time.perf_counter()

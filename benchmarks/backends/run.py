@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from tokenizers import Tokenizer
 
-from app.objectives.base import Prepared
-from app.objectives.packed import pack
-from app.objectives.registry import load
+from app.modalities.base import Prepared
+from app.modalities.registry import load
+from app.serving.packing import pack
 from app.types import Task
 from benchmarks.options import Options
 from benchmarks.report import machine, table, write_section

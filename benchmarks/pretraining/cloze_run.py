@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from app.recipes import METHODS
+from app.methods import METHODS
 from app.training.distributed import Silent
 from app.training.job import SourceFile, TrainingJob
 from app.training.run import run

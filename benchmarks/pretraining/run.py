@@ -24,7 +24,7 @@ import numpy as np
 import torch
 
 from app.devices import resolve_dtype
-from app.objectives.registry import load
+from app.modalities.registry import load
 from app.training import images, text
 from app.training.distributed import Silent
 from app.training.evaluate import evaluate

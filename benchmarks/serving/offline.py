@@ -14,12 +14,13 @@ from typing import Any
 
 import torch
 
-from app.objectives.base import Prepared, TaskHandler
-from app.objectives.embedding import EmbedItem
-from app.objectives.packed import pack
-from app.objectives.registry import load
-from app.objectives.text import embed, fill_mask, rows
-from app.objectives.text.items import FillMaskItem
+from app.modalities.base import Prepared, TaskHandler
+from app.modalities.embedding import EmbedItem
+from app.modalities.registry import load
+from app.modalities.text import batches as rows
+from app.modalities.text import embed, fill_mask
+from app.modalities.text.items import FillMaskItem
+from app.serving.packing import pack
 from app.types import Task
 
 TOKENS = 4096  # of a batch

@@ -11,7 +11,7 @@ from app.api.schemas.embeddings import EmbeddingOptions
 from app.api.schemas.fill_mask import FillMaskOptions
 from app.api.schemas.reconstruct import MaskForm
 from app.compat.huggingface import _FeatureBody, _FillMaskBody, _SimilarityBody
-from app.recipes import METHODS
+from app.methods import METHODS
 from tests.fakes.redis import redis, redis_server  # noqa: F401
 
 Schema = dict[str, Any]

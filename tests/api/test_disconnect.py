@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 from starlette.requests import ClientDisconnect, Request
 
-from app.api.disconnect import while_connected
+from app.api.wire.disconnect import while_connected
 from tests.fakes.objective import PATIENCE, FakeObjective
 from tests.fakes.server import serving
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from fastapi.testclient import TestClient
 
-from app.api.request_id import RequestIdMiddleware
+from app.api.middleware.request_id import RequestIdMiddleware
 from app.errors import Busy
 from tests.fakes.objective import MASK, FakeObjective
 

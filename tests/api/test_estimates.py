@@ -12,18 +12,18 @@ from transformers import PreTrainedModel
 from app.api.estimates import ESTIMATORS, Material
 from app.api.estimates.base import Cost
 from app.api.estimates.patches import _amount, _cost, clips, estimate_patches, images, sounds
-from app.jobs.queue import JobStore
+from app.datasets.samples import MediaSample, check_samples
+from app.jobs.jobs import Jobs
 from app.jobs.spec import Progress
 from app.media.lengths import Length
-from app.media.samples import MediaSample, check_samples
-from app.objectives.audio.processing import AudioReader
-from app.objectives.image.builder import build_preset
-from app.objectives.patch.mae import build_mae, grid_of
-from app.objectives.video.architectures import IMAGE_MEAN, IMAGE_STD
-from app.objectives.video.architectures import build_preset as build_clips
-from app.objectives.video.processing import VideoReader
-from app.recipes import METHODS, AudioMaeHyperparameters, MaeHyperparameters, VideoMaeHyperparameters, preset
-from app.recipes.video import MAX_CLIPS
+from app.methods import METHODS, AudioMaeHyperparameters, MaeHyperparameters, VideoMaeHyperparameters, preset
+from app.methods.video import MAX_CLIPS
+from app.modalities.audio.processor import AudioProcessor
+from app.modalities.image.builder import build_preset
+from app.modalities.patch.mae import build_mae, grid_of
+from app.modalities.video.architectures import IMAGE_MEAN, IMAGE_STD
+from app.modalities.video.architectures import build_preset as build_clips
+from app.modalities.video.processor import VideoProcessor
 from app.store.store import ModelStore
 from app.system.process_pool import ProcessPool
 from app.training.checkpoint import disk_bytes
@@ -57,7 +57,7 @@ def ask(client: TestClient, *files: Any, model: str = "mae-tiny", **changes: Any
     return client.post(PATH, json=body).json()
 
 
-def test_pictures_are_counted(jobs_client: TestClient, jobs: JobStore, pictures: str) -> None:
+def test_pictures_are_counted(jobs_client: TestClient, jobs: Jobs, pictures: str) -> None:
     first = ask(jobs_client, pictures, hyperparameters=SMALL | {"epochs": 2, "validation_fraction": 0.1})
     estimate = first["estimate"]
     assert (estimate["documents"], estimate["samples"], estimate["tokens"]) == (40, 40, 40 * 16)
@@ -165,7 +165,7 @@ def test_a_stored_models_own_spectrogram_is_what_counts(store: ModelStore, tmp_p
     publish(store, tmp_path, "sounds", modality=Modality.AUDIO, tasks=(Task.EMBED,), architecture="vit_mae")
     folder, model = store.resolve("sounds").path, tiny_audio_model()
     model.save_pretrained(folder)
-    AudioReader(grid_of(model), MEL).save(folder)
+    AudioProcessor(grid_of(model), MEL).save(folder)
     material = Material([MediaSample(10, 1.0, (Length(1.0),))], [1.0], None)
     found = estimate_patches(sounds, "sounds@1", AudioMaeHyperparameters(), material, store, [])
     assert (found.samples, found.tokens) == (10 * (100 // FRAMES), 20 * 10)  # 100 frames a second
@@ -177,11 +177,11 @@ def test_a_stored_models_own_spectrogram_is_what_counts(store: ModelStore, tmp_p
 
 def test_shards_are_as_large_as_estimated(tmp_path: Path) -> None:
     """What the estimates know of decoding is what training does."""
-    reader = AudioReader(grid_of(tiny_audio_model()), MEL)
+    reader = AudioProcessor(grid_of(tiny_audio_model()), MEL)
     pictures, made = picture_zip(tmp_path / "pictures.zip", 5), sound_zip(tmp_path / "sounds.zip", 5, seconds=1.234)
     films, watcher = (
         video_zip(tmp_path / "videos.zip", 5, length=11),
-        VideoReader(GRID, IMAGE_MEAN, IMAGE_STD, stride=1),
+        VideoProcessor(GRID, IMAGE_MEAN, IMAGE_STD, stride=1),
     )
     hearing = {"image_size": [FRAMES, MEL.n_mels], "patch_size": 8, "sample_rate": MEL.sample_rate}
     for file, modality, layout, decoding in (

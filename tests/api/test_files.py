@@ -8,7 +8,7 @@ from fastapi.testclient import TestClient
 
 from app.jobs.connection import Client
 from app.jobs.files import FileStore, Upload
-from app.jobs.queue import JobStore
+from app.jobs.jobs import Jobs
 from app.system.disk_space import DiskReserve
 from tests.api.conftest import MakeClient
 from tests.fakes.jobs import make_spec
@@ -133,7 +133,7 @@ def test_bounded(make_client, jobs, files) -> None:  # type: ignore[no-untyped-d
     assert client.post("/v1/files", content=endless(), headers=headers).status_code == 413
 
 
-def test_a_file_in_use_stays(jobs_client: TestClient, jobs: JobStore, redis: Client) -> None:
+def test_a_file_in_use_stays(jobs_client: TestClient, jobs: Jobs, redis: Client) -> None:
     file = upload(jobs_client)
     job = jobs.create(make_spec(redis, training_files=(file["id"],)))
 
@@ -143,7 +143,7 @@ def test_a_file_in_use_stays(jobs_client: TestClient, jobs: JobStore, redis: Cli
 
 
 def test_a_full_disk_is_a_507(
-    make_client: MakeClient, jobs: JobStore, redis: Client, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    make_client: MakeClient, jobs: Jobs, redis: Client, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     folder = tmp_path / "var" / "files"
     client = make_client(jobs=jobs, files=FileStore(redis, folder, DiskReserve(folder, 2**62)))

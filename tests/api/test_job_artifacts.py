@@ -4,14 +4,14 @@ from fastapi.testclient import TestClient
 
 from app.jobs.artifacts import JobArtifacts
 from app.jobs.connection import Client
-from app.jobs.queue import JobStore
+from app.jobs.jobs import Jobs
 from tests.fakes.jobs import make_spec
 from tests.fakes.redis import redis, redis_server  # noqa: F401
 
 
 def test_artifacts_are_listed_and_downloaded(
     jobs_client: TestClient,
-    jobs: JobStore,
+    jobs: Jobs,
     redis: Client,  # noqa: F811
     tmp_path: Path,
 ) -> None:
@@ -26,7 +26,7 @@ def test_artifacts_are_listed_and_downloaded(
     assert (got.content, got.headers["content-type"]) == (b"picture", "image/png")
 
 
-def test_what_is_not_there_is_404(jobs_client: TestClient, jobs: JobStore, redis: Client) -> None:  # noqa: F811
+def test_what_is_not_there_is_404(jobs_client: TestClient, jobs: Jobs, redis: Client) -> None:  # noqa: F811
     job = jobs.create(make_spec(redis))
     for path in (
         f"{job.id}/artifacts/lock",

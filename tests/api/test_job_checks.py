@@ -13,7 +13,7 @@ import httpx
 import pytest
 from fastapi.testclient import TestClient
 
-from app.media.checks import CHECKS
+from app.datasets.checks import CHECKS
 from app.types import Modality
 from tests.fakes.faults import WAIT, begun, crash, has_ended, swell, touch_and_sleep
 from tests.fakes.server import serving

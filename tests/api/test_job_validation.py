@@ -11,11 +11,11 @@ from fastapi.testclient import TestClient
 
 from app.api.estimates import Material
 from app.api.estimates.text import estimate_text, shape_of
-from app.jobs.queue import JobStore
+from app.datasets.sampling import DocumentSample
+from app.jobs.jobs import Jobs
 from app.jobs.spec import Progress
-from app.media.sampling import DocumentSample
-from app.objectives.text.builder import build_preset
-from app.recipes import TEXT_PRESETS, MlmHyperparameters, preset
+from app.methods import TEXT_PRESETS, MlmHyperparameters, preset
+from app.modalities.text.builder import build_preset
 from app.store.store import ModelStore
 from tests.api.conftest import publish
 from tests.fakes.tiny_models import MAX_LENGTH, tiny_bert_folder, tiny_tokenizer
@@ -41,7 +41,7 @@ def body(*files: Any, **hyperparameters: Any) -> dict[str, Any]:
     return {"model": "bert-tiny", "training_files": list(files), "method": method}
 
 
-def test_a_jobs_answer_carries_an_estimate(jobs_client: TestClient, jobs: JobStore, upload: Upload) -> None:
+def test_a_jobs_answer_carries_an_estimate(jobs_client: TestClient, jobs: Jobs, upload: Upload) -> None:
     file = upload(DOCUMENTS)
     asked = {"epochs": 2, "batch_tokens": 256}
     first = jobs_client.post(PATH, json=body(file, **asked)).json()
@@ -77,7 +77,7 @@ def test_validating_does_all_but_queueing(jobs_client: TestClient, upload: Uploa
     assert jobs_client.get(PATH).json()["data"] == []
 
 
-def test_files_may_have_weights(jobs_client: TestClient, jobs: JobStore, upload: Upload) -> None:
+def test_files_may_have_weights(jobs_client: TestClient, jobs: Jobs, upload: Upload) -> None:
     first, second = upload(DOCUMENTS), upload(DOCUMENTS[:10])
     weighted = [{"id": first, "weight": 0.5}, second]
     job = jobs_client.post(PATH, json=body(*weighted, batch_tokens=256)).json()

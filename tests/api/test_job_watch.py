@@ -14,8 +14,8 @@ from fastapi.testclient import TestClient
 from app.jobs.connection import Client
 from app.jobs.feed import EventFeed
 from app.jobs.files import FileStore
+from app.jobs.jobs import Claim, Jobs
 from app.jobs.logs import MAX_TAIL_BYTES
-from app.jobs.queue import Claim, JobStore
 from tests.fakes.jobs import make_spec
 from tests.fakes.server import serving
 
@@ -27,7 +27,7 @@ Message = dict[str, str]
 
 
 @pytest.fixture
-def claim(jobs: JobStore, redis: Client) -> Claim:
+def claim(jobs: Jobs, redis: Client) -> Claim:
     jobs.create(make_spec(redis))
     claim = jobs.claim("w1", 60)
     assert claim
@@ -35,7 +35,7 @@ def claim(jobs: JobStore, redis: Client) -> Claim:
 
 
 @pytest.fixture
-def url(make_app: Callable[..., Any], jobs: JobStore, feed: EventFeed) -> Iterator[str]:
+def url(make_app: Callable[..., Any], jobs: Jobs, feed: EventFeed) -> Iterator[str]:
     with serving(make_app(jobs=jobs, feed=feed)) as url:
         yield url
         feed.end()
@@ -60,7 +60,7 @@ def listen(url: str, job_id: str, **headers: str) -> list[Message]:
         return list(parse(answer.iter_lines()))
 
 
-def test_a_stream_has_every_event_and_ends_with_the_job(url: str, jobs: JobStore, claim: Claim) -> None:
+def test_a_stream_has_every_event_and_ends_with_the_job(url: str, jobs: Jobs, claim: Claim) -> None:
     jobs.append_event(claim, "Step 1", type="metrics", data={"step": 1, "train_loss": 0.5})
     found: list[Message] = []
     with httpx.stream("GET", url + PATH.format(claim.job_id) + "/events?stream=true", timeout=PATIENCE) as answer:
@@ -79,14 +79,14 @@ def test_a_stream_has_every_event_and_ends_with_the_job(url: str, jobs: JobStore
     )
 
 
-def test_a_stream_says_why_a_job_waits(url: str, jobs: JobStore, redis: Client) -> None:
+def test_a_stream_says_why_a_job_waits(url: str, jobs: Jobs, redis: Client) -> None:
     job_id = jobs.create(make_spec(redis)).id
     with httpx.stream("GET", url + PATH.format(job_id) + "/events", headers=SSE, timeout=PATIENCE) as answer:
         shown = next(m for m in parse(answer.iter_lines()) if m.get("event") == "job")
     assert json.loads(shown["data"])["queue_reason"] == "no worker is running"
 
 
-def test_a_broken_stream_goes_on_where_it_was(url: str, jobs: JobStore, claim: Claim) -> None:
+def test_a_broken_stream_goes_on_where_it_was(url: str, jobs: Jobs, claim: Claim) -> None:
     jobs.append_event(claim, "one")
     jobs.append_event(claim, "two")
     with httpx.stream("GET", url + PATH.format(claim.job_id) + "/events", headers=SSE, timeout=PATIENCE) as answer:
@@ -109,7 +109,7 @@ def test_a_listener_that_leaves_is_forgotten(url: str, feed: EventFeed, claim: C
 
 
 def test_a_server_that_stops_ends_its_streams(
-    make_app: Callable[..., Any], jobs: JobStore, feed: EventFeed, claim: Claim
+    make_app: Callable[..., Any], jobs: Jobs, feed: EventFeed, claim: Claim
 ) -> None:
     with serving(make_app(jobs=jobs, feed=feed)) as url:
         path = url + PATH.format(claim.job_id) + "/events"
@@ -151,7 +151,7 @@ def test_places_before_and_behind_all(jobs_client: TestClient, claim: Claim, ord
         assert jobs_client.get(PATH.format(claim.job_id) + "/events", params=given).status_code == 200
 
 
-def test_metrics_are_series(jobs_client: TestClient, jobs: JobStore, claim: Claim) -> None:
+def test_metrics_are_series(jobs_client: TestClient, jobs: Jobs, claim: Claim) -> None:
     for step in range(1, 1001):
         jobs.append_event(
             claim, f"Step {step}", type="metrics", data={"step": step, "train_loss": 1 / step, "epoch": 0.5}
@@ -208,7 +208,7 @@ def test_the_tail_of_a_huge_log_is_bounded(jobs_client: TestClient, claim: Claim
     assert len(jobs_client.get(PATH.format(claim.job_id) + "/logs", params={"tail": 1}).content) == MAX_TAIL_BYTES
 
 
-def test_logs_that_are_not_there(jobs_client: TestClient, jobs: JobStore, redis: Client, claim: Claim) -> None:
+def test_logs_that_are_not_there(jobs_client: TestClient, jobs: Jobs, redis: Client, claim: Claim) -> None:
     waiting = jobs.create(make_spec(redis))
     for job_id, message in ((waiting.id, "has not begun"), (claim.job_id, "not on this machine")):
         answer = jobs_client.get(PATH.format(job_id) + "/logs")
@@ -218,7 +218,7 @@ def test_logs_that_are_not_there(jobs_client: TestClient, jobs: JobStore, redis:
         assert (answer.status_code, answer.json()["error"]["param"]) == (422, "attempt")
 
 
-def test_a_log_is_followed_until_the_attempt_ends(url: str, jobs: JobStore, claim: Claim, log: Path) -> None:
+def test_a_log_is_followed_until_the_attempt_ends(url: str, jobs: Jobs, claim: Claim, log: Path) -> None:
     path = url + PATH.format(claim.job_id) + "/logs?follow=true&tail=1"
     with httpx.stream("GET", path, timeout=PATIENCE) as answer:
         lines = answer.iter_lines()
@@ -245,7 +245,7 @@ def create(client: TestClient, **changes: Any) -> Any:
     return client.post("/v1/pretraining/jobs", json=body)
 
 
-def test_a_jobs_webhook_and_its_deliveries(jobs_client: TestClient, jobs: JobStore) -> None:
+def test_a_jobs_webhook_and_its_deliveries(jobs_client: TestClient, jobs: Jobs) -> None:
     webhook = {"url": "https://example.org/hook", "secret": SECRET, "events": ["cancelled"]}
     job = create(jobs_client, webhook=webhook).json()
     assert job["webhook"] == {"url": "https://example.org/hook", "events": ["cancelled"]}
@@ -286,7 +286,7 @@ def test_webhooks_that_are_refused(jobs_client: TestClient, changes: dict[str, A
 
 
 def test_the_operator_may_allow_private_addresses_and_has_a_webhook_of_his_own(
-    make_client: Callable[..., TestClient], jobs: JobStore, files: FileStore
+    make_client: Callable[..., TestClient], jobs: Jobs, files: FileStore
 ) -> None:
     operator = {"webhook_url": "http://127.0.0.1/", "webhook_secret": SECRET, "webhook_allow_private": True}
     client = make_client(jobs=jobs, files=files, **operator)

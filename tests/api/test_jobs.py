@@ -6,9 +6,9 @@ from fastapi.testclient import TestClient
 from openai.types.fine_tuning import FineTuningJob, FineTuningJobEvent
 from openai.types.fine_tuning.jobs import FineTuningJobCheckpoint
 
-from app.jobs.queue import JobStore
+from app.jobs.jobs import Jobs
 from app.jobs.spec import JobError, Progress
-from app.recipes import TEXT_PRESETS
+from app.methods import TEXT_PRESETS
 from app.store.store import ModelStore
 from app.types import Modality
 from tests.api.conftest import publish
@@ -191,7 +191,7 @@ def test_a_key_with_a_number_of_any_size_is_no_error(jobs_client: TestClient, fi
 
 
 @pytest.mark.parametrize("suffix", [":events", ":metrics:train_loss", ":checkpoints", "*", "%00", "\u0663", "A"])
-def test_what_begins_as_an_id_is_none(jobs_client: TestClient, jobs: JobStore, file_id: str, suffix: str) -> None:
+def test_what_begins_as_an_id_is_none(jobs_client: TestClient, jobs: Jobs, file_id: str, suffix: str) -> None:
     job_id = create(jobs_client, file_id).json()["id"]
     claim = jobs.claim("worker", 60)
     assert claim is not None
@@ -222,7 +222,7 @@ def test_cancel_with_an_empty_json_body(jobs_client: TestClient, file_id: str) -
     assert jobs_client.post(f"{PATH}/ftjob-none/cancel").json()["error"]["code"] == "job_not_found"
 
 
-def test_a_jobs_life_as_openais_types_see_it(jobs_client: TestClient, jobs: JobStore, file_id: str) -> None:
+def test_a_jobs_life_as_openais_types_see_it(jobs_client: TestClient, jobs: Jobs, file_id: str) -> None:
     job_id = create(jobs_client, file_id).json()["id"]
     path = f"/v1/fine_tuning/jobs/{job_id}"
     claim = jobs.claim("worker", 60)
@@ -261,7 +261,7 @@ def test_a_jobs_life_as_openais_types_see_it(jobs_client: TestClient, jobs: JobS
     assert (seen.step_number, seen.fine_tuning_job_id, seen.metrics.train_loss) == (5, job_id, 2.5)
 
 
-def test_success_names_the_published_model(jobs_client: TestClient, jobs: JobStore, file_id: str) -> None:
+def test_success_names_the_published_model(jobs_client: TestClient, jobs: Jobs, file_id: str) -> None:
     job_id = create(jobs_client, file_id, name="mine").json()["id"]
     claim = jobs.claim("worker", 60)
     assert claim is not None

@@ -8,8 +8,8 @@ import re
 import pytest
 from fastapi.testclient import TestClient
 
-from app.api.body import MAX_CONTAINERS, MAX_VALUES, parse_json
-from app.api.json_text import count_outside_strings, replace_lone_surrogates
+from app.api.wire.body import MAX_CONTAINERS, MAX_VALUES, parse_json
+from app.api.wire.json_text import count_outside_strings, replace_lone_surrogates
 from app.errors import BadRequest
 
 JSON = {"content-type": "application/json"}

@@ -11,8 +11,8 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.types import Message, Receive, Scope, Send
 
-from app.api.admission import AdmissionMiddleware
-from app.api.limits import BodyLimitMiddleware, BodyLimits
+from app.api.middleware.admission import AdmissionMiddleware
+from app.api.middleware.body_limit import BodyLimitMiddleware, BodyLimits
 from app.errors import AppError, Busy
 
 FREE = 64 * 1024

@@ -10,7 +10,7 @@ import pytest
 from starlette.requests import ClientDisconnect, Request
 
 from app.api import media_inputs
-from app.api.media_inputs import RemoteMedia, fetched, media, text_or_media, typed_media
+from app.api.media_inputs import RemoteMedia, fetch_all, media, text_or_media, typed_media
 from app.errors import InvalidData, TooLarge
 from app.settings import Settings
 from tests.fakes.loader import WAIT, occurs
@@ -87,7 +87,7 @@ def services() -> Iterator[Any]:
 
 def run(services: Any, net: Net, inputs: list[Any], monkeypatch: pytest.MonkeyPatch, **options: Any) -> Any:
     monkeypatch.setattr(media_inputs, "fetch", net)
-    return asyncio.run(asyncio.wait_for(fetched(services, inputs, **options), WAIT))
+    return asyncio.run(asyncio.wait_for(fetch_all(services, inputs, **options), WAIT))
 
 
 def test_addresses_become_their_content_in_place(services: Any, monkeypatch: pytest.MonkeyPatch) -> None:

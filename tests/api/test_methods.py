@@ -3,8 +3,8 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from app.recipes import METHODS
-from app.recipes.groups import GROUPS
+from app.methods import METHODS
+from app.methods.groups import GROUPS
 
 
 @pytest.fixture

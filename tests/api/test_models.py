@@ -5,7 +5,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from app.jobs.connection import Client
-from app.jobs.queue import JobStore
+from app.jobs.jobs import Jobs
 from app.store.store import ModelStore
 from tests.api.conftest import publish
 from tests.fakes.jobs import make_spec
@@ -86,7 +86,7 @@ def test_a_deleted_model_is_out_of_store_and_memory(client: TestClient, store: M
     assert client.app.state.services.pool.loaded() == ["full@1"]  # type: ignore[attr-defined]
 
 
-def test_what_is_not_deleted(jobs_client: TestClient, jobs: JobStore, redis: Client, store: ModelStore) -> None:
+def test_what_is_not_deleted(jobs_client: TestClient, jobs: Jobs, redis: Client, store: ModelStore) -> None:
     jobs_client.post("/v1/models/bare/load")
     job = jobs.create(make_spec(redis, model="bare@1"))
     for path in ("bare", "bare@1"):

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
-from app.api.ndjson import LineWork, _Answers
-from app.engine.batches import Flow
+from app.api.wire.ndjson import LineWork, _Answers
 from app.errors import Busy
+from app.serving.batches import Flow
 from app.settings import Settings
 from app.types import Task
 from tests.fakes.loader import WAIT

@@ -1,6 +1,6 @@
 import pytest
 
-from app.api.negotiation import choose
+from app.api.wire.negotiation import choose
 from app.errors import NotAcceptable
 
 OFFERED = ["application/json", "image/png", "image/webp"]

@@ -21,7 +21,7 @@ from app.api.schemas.score import ScoreRequest
 from app.api.schemas.tokenize import TokenizeRequest, TokenObject
 from app.compat.huggingface import _EmbedParameters, _FeatureBody, _FillMaskBody, _FillMaskParameters, _SimilarityBody
 from app.errors import AppError
-from app.recipes import METHODS
+from app.methods import METHODS
 
 PICTURE = "data:image/png;base64,iVBORw0KGgo="
 SECRET = "whsec_" + "QUJD" * 8

@@ -7,7 +7,7 @@ from pathlib import Path
 from fastapi.testclient import TestClient
 
 from app.jobs.connection import Client, EmbeddedRedis
-from app.jobs.queue import JobStore
+from app.jobs.jobs import Jobs
 from app.jobs.spec import Job, JobState
 from app.main import create_app
 from app.settings import Settings
@@ -25,7 +25,7 @@ def wait_until(condition: Callable[[], bool]) -> None:
 
 
 def test_deadlines_pass_and_silent_workers_lose_their_jobs(
-    redis: Client, redis_server: EmbeddedRedis, jobs: JobStore, store: ModelStore, tmp_path: Path
+    redis: Client, redis_server: EmbeddedRedis, jobs: Jobs, store: ModelStore, tmp_path: Path
 ) -> None:
     claimed, late = jobs.create(make_spec(redis)), jobs.create(make_spec(redis, max_wall_minutes=0.001))
     claim = jobs.claim("w1", 0.01)

@@ -13,7 +13,7 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 from app.main import create_app
-from app.objectives.registry import load
+from app.modalities.registry import load
 from app.settings import Settings
 from app.store.importer import import_model
 from app.store.store import ModelStore

@@ -7,7 +7,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from app.main import create_app
-from app.objectives.registry import load
+from app.modalities.registry import load
 from app.settings import Settings
 from app.store.importer import import_model
 from app.store.store import ModelStore

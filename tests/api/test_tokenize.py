@@ -10,7 +10,7 @@ from fastapi.testclient import TestClient
 from app.api.routes import tokenize
 from app.api.routes.tokenize import _answer
 from app.api.schemas.tokenize import TokenizeRequest
-from app.objectives.text.items import TokenInfo
+from app.modalities.text.items import TokenInfo
 
 
 def test_parts_are_written_as_one_list(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,13 +4,13 @@ import asyncio
 
 import pytest
 
-from app.api.turns import Turns
+from app.api.turns import ConcurrencyLimiter
 from app.errors import Busy
 
 
 def test_few_at_once_some_wait_and_no_more_are_taken() -> None:
     async def main() -> None:
-        turns = Turns(at_once=2, waiting=1, what="sounds")
+        turns = ConcurrencyLimiter(at_once=2, waiting=1, what="sounds")
         inside: list[int] = []
         go = asyncio.Event()
 

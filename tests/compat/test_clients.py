@@ -13,7 +13,7 @@ from transformers import pipeline
 
 from app.jobs.connection import EmbeddedRedis, connect
 from app.jobs.files import FileStore
-from app.jobs.queue import JobStore
+from app.jobs.jobs import Jobs
 from app.main import create_app
 from app.settings import Settings
 from app.store.manifest import Manifest
@@ -37,10 +37,10 @@ def theirs(folder: Path) -> Any:
 
 
 @pytest.fixture(scope="module")
-def jobs(redis_server: EmbeddedRedis) -> Iterator[JobStore]:
+def jobs(redis_server: EmbeddedRedis) -> Iterator[Jobs]:
     with connect(redis_server.url) as redis:
         redis.flushall()
-        yield JobStore(redis)
+        yield Jobs(redis)
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +53,7 @@ def url(
     folder: Path,
     theirs: Any,
     store: ModelStore,
-    jobs: JobStore,
+    jobs: Jobs,
     redis_server: EmbeddedRedis,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[str]:
@@ -195,7 +195,7 @@ def test_files(client: openai.OpenAI, tmp_path: Path) -> None:
         client.files.retrieve(file.id)
 
 
-def test_jobs(client: openai.OpenAI, jobs: JobStore, tmp_path: Path) -> None:
+def test_jobs(client: openai.OpenAI, jobs: Jobs, tmp_path: Path) -> None:
     path = tmp_path / "lions.txt"
     path.write_text("The lions hunt.\n\nThe deer run.\n")
     file = client.files.create(file=path, purpose="fine-tune")

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from app.objectives.base import Objective
-from app.objectives.embedding import EmbedItem
-from app.objectives.reconstruction import MaskRequest, ReconstructItem
-from app.objectives.text.items import FillMaskItem, ScoreItem, ScoreMethod
+from app.modalities.base import Objective
+from app.modalities.embedding import EmbedItem
+from app.modalities.reconstruction import MaskRequest, ReconstructItem
+from app.modalities.text.items import FillMaskItem, ScoreItem, ScoreMethod
 from app.types import Modality, Pooling, Task
 from tests.fakes.image_data import picture_zip
 from tests.fakes.perform import perform

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-from app.objectives import registry
-from app.objectives.base import Heavy, Objective, WarmUp
-from app.objectives.replica import replicate
-from app.recipes import METHODS
+from app.methods import METHODS
+from app.modalities import registry
+from app.modalities.base import Heavy, Objective, WarmUp
+from app.serving.replicas import replicate
 from app.system.process_pool import ProcessPool
 from app.training.job import SourceFile, TrainingJob
 from app.training.run import run

@@ -13,7 +13,7 @@ import pytest
 from huggingface_hub import InferenceClient
 from openai import OpenAI
 
-from app.objectives.registry import load
+from app.modalities.registry import load
 from app.store.importer import import_model
 from app.store.store import ModelStore
 from tests.fakes.cloze import Server, descendants, wait_until
@@ -132,7 +132,7 @@ def test_a_killed_trainers_job_ends_with_the_weights_of_an_undisturbed_one(
 
     undisturbed, killed = submit("undisturbed"), submit("killed")
     wait_until(lambda: job(undisturbed)["status"] == "succeeded")
-    for attempt, victim in enumerate(("app.worker.trainer", "app.worker"), start=1):
+    for attempt, victim in enumerate(("app.worker.train_job", "app.worker"), start=1):
         wait_until(lambda attempt=attempt: trained(attempt))
         kill(victim)
     wait_until(lambda: job(killed)["status"] in {"succeeded", "failed"})

@@ -4,7 +4,7 @@ import hashlib
 import json
 from pathlib import Path
 
-from app.jobs.queue import Claim, JobStore
+from app.jobs.jobs import Claim, Jobs
 from app.types import Task
 
 
@@ -27,7 +27,7 @@ def write_checkpoint(folder: Path, step: int, weights: bytes | None = None) -> P
     return checkpoint
 
 
-def leave_checkpoint(jobs: JobStore, claim: Claim, jobs_dir: Path, step: int) -> str:
+def leave_checkpoint(jobs: Jobs, claim: Claim, jobs_dir: Path, step: int) -> str:
     """Also on the job's record; returns the checkpoint's id."""
     folder = jobs_dir / claim.job_id
     write_skeleton(folder)

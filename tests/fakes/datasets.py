@@ -15,12 +15,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import zstandard
 
+from app.datasets.archives import read_members
+from app.datasets.documents import read_documents
+from app.datasets.reports import Report
+from app.datasets.samples import check_samples
+from app.datasets.sampling import sample_documents
 from app.errors import InvalidData, TooLarge
-from app.media.archives import read_members
-from app.media.documents import read_documents
-from app.media.reports import Report
-from app.media.samples import check_samples
-from app.media.sampling import sample_documents
 from app.types import Modality
 from tests.fakes.media import fixture
 

@@ -14,9 +14,9 @@ import torch
 from torch import nn
 
 from app.errors import EmptyInput, InputTooLong, NoMask, TooManyMasks
-from app.objectives.base import Prepared, Rounds
-from app.objectives.embedding import EmbedItem, EmbedResult
-from app.objectives.text.items import (
+from app.modalities.base import Prepared, Rounds
+from app.modalities.embedding import EmbedItem, EmbedResult
+from app.modalities.text.items import (
     Candidate,
     FillMaskItem,
     FillMaskResult,

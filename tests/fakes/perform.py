@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from itertools import repeat
 from typing import Any
 
-from app.objectives.base import Prepared, Rounds, TaskHandler
+from app.modalities.base import Prepared, Rounds, TaskHandler
 
 
 def perform(handler: TaskHandler, items: Sequence[Any]) -> list[Any]:

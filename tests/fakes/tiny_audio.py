@@ -9,9 +9,9 @@ import numpy as np
 import soundfile
 import torch
 
-from app.objectives.audio.mel import MelSettings
-from app.objectives.audio.processing import AudioReader
-from app.objectives.patch.mae import build_mae, grid_of
+from app.modalities.audio.mel import MelSettings
+from app.modalities.audio.processor import AudioProcessor
+from app.modalities.patch.mae import build_mae, grid_of
 from tests.fakes.tiny_images import DECODER, TINY
 
 RATE = 8000
@@ -32,7 +32,7 @@ def tiny_audio_folder(path: Path, *, head: bool = True, **settings: Any) -> Path
     """Writes a model folder at `path` and returns it; without `head` it holds the bare encoder."""
     model = tiny_audio_model(**settings)
     (model if head else model.base_model).save_pretrained(path)
-    AudioReader(grid_of(model), MEL).save(path)
+    AudioProcessor(grid_of(model), MEL).save(path)
     return path
 
 

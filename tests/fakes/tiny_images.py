@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from PIL import Image
 
-from app.objectives.image.builder import build_preset
-from app.objectives.image.processing import ImageReader
-from app.objectives.patches import PatchGrid
+from app.modalities.image.builder import build_preset
+from app.modalities.image.processor import ImageProcessor
+from app.modalities.patch.grid import PatchGrid
 
 SIZE, PATCH = 32, 8
 TINY: dict[str, Any] = {
@@ -44,7 +44,7 @@ def tiny_image_folder(
     model = tiny_image_model(architecture, channels=channels, **settings)
     (model if head else model.base_model).save_pretrained(path)
     grid = PatchGrid((SIZE, SIZE), (PATCH, PATCH), channels)
-    ImageReader(grid, mean=(0.5,) * channels, std=(0.5,) * channels).save(path)
+    ImageProcessor(grid, mean=(0.5,) * channels, std=(0.5,) * channels).save(path)
     return path
 
 

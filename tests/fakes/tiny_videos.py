@@ -11,9 +11,9 @@ from PIL import Image
 
 from app.media.images import encode_animated_webp
 from app.media.video import encode_mp4
-from app.objectives.patches import PatchGrid
-from app.objectives.video.architectures import IMAGE_MEAN, IMAGE_STD, build_preset
-from app.objectives.video.processing import VideoReader
+from app.modalities.patch.grid import PatchGrid
+from app.modalities.video.architectures import IMAGE_MEAN, IMAGE_STD, build_preset
+from app.modalities.video.processor import VideoProcessor
 from tests.fakes.tiny_images import DECODER, TINY
 
 FRAMES, SIZE, TUBELET, PATCH = 4, 32, 2, 8
@@ -33,7 +33,7 @@ def tiny_video_folder(path: Path, *, head: bool = True, stride: int = 1, **setti
     """Writes a model folder at `path` and returns it; without `head` it holds the bare encoder."""
     model = tiny_video_model(**settings)
     (model if head else model.base_model).save_pretrained(path)
-    VideoReader(GRID, mean=IMAGE_MEAN, std=IMAGE_STD, stride=stride).save(path)
+    VideoProcessor(GRID, mean=IMAGE_MEAN, std=IMAGE_STD, stride=stride).save(path)
     return path
 
 

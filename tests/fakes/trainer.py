@@ -17,8 +17,8 @@ from typing import Any
 from app.errors import InvalidData
 from app.jobs.spec import Job
 from app.types import Modality, Task
-from app.worker.attempt import run_attempt
-from app.worker.execution import Services
+from app.worker.attempt import Services
+from app.worker.attempt_main import run_attempt
 from app.worker.reports import Reports
 from tests.fakes.checkpoints import write_checkpoint, write_skeleton
 

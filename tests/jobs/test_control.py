@@ -5,11 +5,11 @@ from collections.abc import Callable
 import pytest
 
 from app.errors import Conflict, FileNotFound, InvalidValue, JobNotFound
-from app.jobs import decisions
+from app.jobs import transitions
 from app.jobs.connection import Client
 from app.jobs.files import FileStore
 from app.jobs.indexes import file_key
-from app.jobs.queue import Claim, JobStore
+from app.jobs.jobs import Claim, Jobs
 from app.jobs.spec import Job, JobError, JobState, Progress, Resources
 from app.jobs.workers import Capabilities, WorkerInfo, fits, queue_reason
 from tests.fakes.jobs import make_spec
@@ -19,16 +19,16 @@ HOUR = 3600.0
 
 
 @pytest.fixture
-def jobs(redis: Client) -> JobStore:
-    return JobStore(redis)
+def jobs(redis: Client) -> Jobs:
+    return Jobs(redis)
 
 
 @pytest.fixture
-def job(jobs: JobStore, redis: Client) -> Job:
+def job(jobs: Jobs, redis: Client) -> Job:
     return jobs.create(make_spec(redis))
 
 
-def take(jobs: JobStore) -> Claim:
+def take(jobs: Jobs) -> Claim:
     claim = jobs.claim("w1", LEASE)
     assert claim is not None
     return claim
@@ -38,13 +38,13 @@ def now(redis: Client) -> float:
     return float(redis.time()[0])
 
 
-def let_it_be_late(jobs: JobStore, redis: Client, job: Job) -> None:
+def let_it_be_late(jobs: Jobs, redis: Client, job: Job) -> None:
     late = jobs.get(job.id).model_copy(update={"deadline": 1.0, "queue_position": None})
     redis.set(f"cloze:job:{job.id}", late.model_dump_json())
     redis.zadd("cloze:deadlines", {job.id: 1.0})
 
 
-def test_a_waiting_job_pauses_at_once_and_keeps_its_turn(jobs: JobStore, job: Job, redis: Client) -> None:
+def test_a_waiting_job_pauses_at_once_and_keeps_its_turn(jobs: Jobs, job: Job, redis: Client) -> None:
     later = jobs.create(make_spec(redis))
     assert jobs.pause(job.id).state is JobState.PAUSED
     assert jobs.pause(job.id).state is JobState.PAUSED
@@ -54,7 +54,7 @@ def test_a_waiting_job_pauses_at_once_and_keeps_its_turn(jobs: JobStore, job: Jo
         jobs.resume(job.id)
 
 
-def test_a_running_job_pauses_when_its_trainer_has_saved(jobs: JobStore, job: Job) -> None:
+def test_a_running_job_pauses_when_its_trainer_has_saved(jobs: Jobs, job: Job) -> None:
     claim = take(jobs)
     assert jobs.pause(job.id).state is JobState.RUNNING
     assert jobs.stop_requested(claim) == "pause"
@@ -66,7 +66,7 @@ def test_a_running_job_pauses_when_its_trainer_has_saved(jobs: JobStore, job: Jo
     assert take(jobs).attempt == 2
 
 
-def test_a_request_to_pause_can_be_taken_back(jobs: JobStore, job: Job) -> None:
+def test_a_request_to_pause_can_be_taken_back(jobs: Jobs, job: Job) -> None:
     claim = take(jobs)
     jobs.pause(job.id)
     jobs.resume(job.id)
@@ -76,14 +76,14 @@ def test_a_request_to_pause_can_be_taken_back(jobs: JobStore, job: Job) -> None:
 
 
 @pytest.mark.parametrize("crashed", [True, False])
-def test_a_worker_that_ends_while_its_job_pauses(jobs: JobStore, job: Job, crashed: bool) -> None:
+def test_a_worker_that_ends_while_its_job_pauses(jobs: Jobs, job: Job, crashed: bool) -> None:
     claim = take(jobs)
     jobs.pause(job.id)
     jobs.requeue(claim, "The trainer ended", crashed=crashed)
     assert jobs.get(job.id).state is JobState.PAUSED
 
 
-def test_retrying_is_counted_apart_from_crashes(jobs: JobStore, job: Job) -> None:
+def test_retrying_is_counted_apart_from_crashes(jobs: Jobs, job: Job) -> None:
     claim = take(jobs)
     jobs.set_progress(claim, Progress(step=5))
     jobs.fail(claim, JobError(code="internal_error", message="oops"))
@@ -95,7 +95,7 @@ def test_retrying_is_counted_apart_from_crashes(jobs: JobStore, job: Job) -> Non
         jobs.retry(job.id)
 
 
-def test_a_retry_needs_the_files(jobs: JobStore, job: Job, redis: Client) -> None:
+def test_a_retry_needs_the_files(jobs: Jobs, job: Job, redis: Client) -> None:
     jobs.cancel(job.id)
     redis.delete(file_key("file-1"))
     with pytest.raises(FileNotFound):
@@ -103,14 +103,14 @@ def test_a_retry_needs_the_files(jobs: JobStore, job: Job, redis: Client) -> Non
     assert jobs.get(job.id).state is JobState.CANCELLED
 
 
-def test_a_retried_job_holds_its_files_again(jobs: JobStore, job: Job, redis: Client, tmp_path: object) -> None:
+def test_a_retried_job_holds_its_files_again(jobs: Jobs, job: Job, redis: Client, tmp_path: object) -> None:
     jobs.cancel(job.id)
     jobs.retry(job.id)
     with pytest.raises(Conflict, match=job.id):
         FileStore(redis, tmp_path).delete("file-1")  # type: ignore[arg-type]
 
 
-def test_a_finished_job_is_extended(jobs: JobStore, job: Job) -> None:
+def test_a_finished_job_is_extended(jobs: Jobs, job: Job) -> None:
     claim = take(jobs)
     jobs.set_progress(claim, Progress(step=10))
     with pytest.raises(Conflict, match="only succeeded ones can"):
@@ -125,7 +125,7 @@ def test_a_finished_job_is_extended(jobs: JobStore, job: Job) -> None:
     assert longer.result_model == "tiny@1"
 
 
-def test_a_deadline_that_was_met_does_not_bind_an_extension(jobs: JobStore, redis: Client) -> None:
+def test_a_deadline_that_was_met_does_not_bind_an_extension(jobs: Jobs, redis: Client) -> None:
     soon = redis.time()[0] + 1000.0
     job = jobs.create(make_spec(redis, deadline=soon))
     claim = take(jobs)
@@ -133,17 +133,17 @@ def test_a_deadline_that_was_met_does_not_bind_an_extension(jobs: JobStore, redi
     jobs.succeed(claim, "tiny@1")
     done = jobs.get(job.id)
     for now, deadline in ((soon - 1, soon), (soon + 1, None)):
-        longer = decisions.extend(done, now, hyperparameters={"max_steps": 20}, given={"max_steps": 20}).job
+        longer = transitions.extend(done, now, hyperparameters={"max_steps": 20}, given={"max_steps": 20}).job
         assert (longer.state, longer.deadline, longer.spec.deadline) == (JobState.QUEUED, deadline, deadline)
 
 
-def test_without_a_checkpoint_nothing_is_extended(jobs: JobStore, job: Job) -> None:
+def test_without_a_checkpoint_nothing_is_extended(jobs: Jobs, job: Job) -> None:
     jobs.succeed(take(jobs), "tiny@1")
     with pytest.raises(Conflict, match="no checkpoint"):
         jobs.extend(job.id, {"max_steps": 20}, {"max_steps": 20})
 
 
-def test_priority_decides_then_age(jobs: JobStore, redis: Client) -> None:
+def test_priority_decides_then_age(jobs: Jobs, redis: Client) -> None:
     low, first, second = (jobs.create(make_spec(redis), priority=p) for p in (-1, 0, 0))
     high = jobs.create(make_spec(redis), priority=7)
     assert [take(jobs).job_id for _ in range(2)] == [high.id, first.id]
@@ -151,7 +151,7 @@ def test_priority_decides_then_age(jobs: JobStore, redis: Client) -> None:
     assert [take(jobs).job_id for _ in range(2)] == [low.id, second.id]
 
 
-def test_a_job_moves_within_the_queue(jobs: JobStore, redis: Client) -> None:
+def test_a_job_moves_within_the_queue(jobs: Jobs, redis: Client) -> None:
     ids = [jobs.create(make_spec(redis), priority=p).id for p in (5, 0, 0, 0)]
 
     def order() -> list[str]:
@@ -172,7 +172,7 @@ def test_a_job_moves_within_the_queue(jobs: JobStore, redis: Client) -> None:
     assert jobs.counts_by_state()[JobState.QUEUED] == 3
 
 
-def test_a_late_job_is_stopped_and_can_be_retried_with_a_new_deadline(jobs: JobStore, redis: Client) -> None:
+def test_a_late_job_is_stopped_and_can_be_retried_with_a_new_deadline(jobs: Jobs, redis: Client) -> None:
     job = jobs.create(make_spec(redis, deadline=now(redis) + HOUR))
     claim = take(jobs)
     let_it_be_late(jobs, redis, job)
@@ -184,7 +184,7 @@ def test_a_late_job_is_stopped_and_can_be_retried_with_a_new_deadline(jobs: JobS
     assert jobs.retry(job.id).deadline == failed.spec.deadline  # which has not passed
 
 
-def test_a_retry_needs_a_deadline_that_has_not_passed(jobs: JobStore, redis: Client) -> None:
+def test_a_retry_needs_a_deadline_that_has_not_passed(jobs: Jobs, redis: Client) -> None:
     with pytest.raises(InvalidValue, match="passed already"):
         jobs.create(make_spec(redis, deadline=1.0))
     job = jobs.create(make_spec(redis, deadline=now(redis) + HOUR))
@@ -200,7 +200,7 @@ def test_a_retry_needs_a_deadline_that_has_not_passed(jobs: JobStore, redis: Cli
 
 @pytest.mark.parametrize("prepare", [lambda jobs, job: None, lambda jobs, job: jobs.pause(job.id)])
 def test_waiting_jobs_fail_when_they_are_late(
-    jobs: JobStore, redis: Client, prepare: Callable[[JobStore, Job], object]
+    jobs: Jobs, redis: Client, prepare: Callable[[Jobs, Job], object]
 ) -> None:
     job = jobs.create(make_spec(redis, max_wall_minutes=1))
     assert job.deadline == pytest.approx(job.created_at + 60)
@@ -212,7 +212,7 @@ def test_waiting_jobs_fail_when_they_are_late(
     assert error and error.code == "deadline_exceeded"
 
 
-def test_a_cancelled_job_that_waits_to_be_published_may_be_late(jobs: JobStore, redis: Client) -> None:
+def test_a_cancelled_job_that_waits_to_be_published_may_be_late(jobs: Jobs, redis: Client) -> None:
     job = jobs.create(make_spec(redis, max_wall_minutes=1))
     claim = take(jobs)
     jobs.cancel(job.id, publish=True)
@@ -226,7 +226,7 @@ def test_a_cancelled_job_that_waits_to_be_published_may_be_late(jobs: JobStore, 
     assert redis.zcard("cloze:queue") == 0
 
 
-def test_cancelling_with_publication_waits_for_a_worker_that_lives(jobs: JobStore, job: Job) -> None:
+def test_cancelling_with_publication_waits_for_a_worker_that_lives(jobs: Jobs, job: Job) -> None:
     claim = take(jobs)
     jobs.cancel(job.id, publish=True)
     jobs.requeue(claim, "The trainer died", crashed=False)
@@ -240,7 +240,7 @@ def test_cancelling_with_publication_waits_for_a_worker_that_lives(jobs: JobStor
 
 
 def test_each_crash_waits_longer(job: Job, redis: Client) -> None:
-    jobs = JobStore(redis, crash_backoff=100)
+    jobs = Jobs(redis, crash_backoff=100)
     waits = []
     for _ in range(2):
         jobs.requeue(take(jobs), "The trainer died", crashed=True)
@@ -253,7 +253,7 @@ def test_each_crash_waits_longer(job: Job, redis: Client) -> None:
 
 
 def test_a_job_does_not_wait_because_its_worker_is_lost_once(job: Job, redis: Client) -> None:
-    jobs = JobStore(redis, crash_backoff=100)
+    jobs = Jobs(redis, crash_backoff=100)
     take(jobs)
     jobs.reconcile(dead=["w1"])
     assert take(jobs).attempt == 2
@@ -263,7 +263,7 @@ def test_a_job_does_not_wait_because_its_worker_is_lost_once(job: Job, redis: Cl
 
 
 def test_a_key_is_remembered_for_a_while(redis: Client) -> None:
-    jobs = JobStore(redis, idempotency_seconds=100)
+    jobs = Jobs(redis, idempotency_seconds=100)
     spec = make_spec(redis, request={"model": "bert-tiny"})
     job = jobs.create(spec, "key")
     assert 0 < redis.ttl("cloze:idempotency:key") <= 100
@@ -274,7 +274,7 @@ def test_a_key_is_remembered_for_a_while(redis: Client) -> None:
         jobs.created_under("key", {"model": "bert-mini"})
 
 
-def test_a_deleted_job_leaves_nothing(jobs: JobStore, redis: Client) -> None:
+def test_a_deleted_job_leaves_nothing(jobs: Jobs, redis: Client) -> None:
     before = set(redis.keys())
     job = jobs.create(make_spec(redis), priority=1)
     jobs.move(job.id, 0)
@@ -293,7 +293,7 @@ def test_a_deleted_job_leaves_nothing(jobs: JobStore, redis: Client) -> None:
     assert not any(jobs.counts_by_state().values())
 
 
-def test_unfinished_jobs_hold_their_models(jobs: JobStore, redis: Client) -> None:
+def test_unfinished_jobs_hold_their_models(jobs: Jobs, redis: Client) -> None:
     distilled = {"teacher": "big@2", "tokenizer_model": "words@1", "max_steps": 10}
     first = jobs.create(make_spec(redis, model="base@3", hyperparameters=distilled))
     second = jobs.create(make_spec(redis, model="base@3"))
@@ -309,7 +309,7 @@ def test_unfinished_jobs_hold_their_models(jobs: JobStore, redis: Client) -> Non
     assert jobs.users_of_models([]) == []
 
 
-def test_the_key_of_a_deleted_job_is_not_used_again(jobs: JobStore, redis: Client) -> None:
+def test_the_key_of_a_deleted_job_is_not_used_again(jobs: Jobs, redis: Client) -> None:
     spec = make_spec(redis, request={"model": "bert-tiny"})
     job = jobs.create(spec, "key")
     jobs.cancel(job.id)
@@ -341,7 +341,7 @@ def test_resources_are_matched(wanted: dict[str, object], small: bool, large: bo
     assert (fits(resources, SMALL), fits(resources, LARGE)) == (small, large)
 
 
-def test_a_worker_takes_the_first_job_that_it_can_do(jobs: JobStore, redis: Client) -> None:
+def test_a_worker_takes_the_first_job_that_it_can_do(jobs: Jobs, redis: Client) -> None:
     first = jobs.create(make_spec(redis, resources=Resources(device="cuda")))
     second = jobs.create(make_spec(redis))
     claim = jobs.claim("w1", LEASE, SMALL)
@@ -351,7 +351,7 @@ def test_a_worker_takes_the_first_job_that_it_can_do(jobs: JobStore, redis: Clie
     assert claim and claim.job_id == first.id
 
 
-def test_a_job_says_why_it_waits(jobs: JobStore, redis: Client) -> None:
+def test_a_job_says_why_it_waits(jobs: Jobs, redis: Client) -> None:
     job = jobs.create(make_spec(redis, resources=Resources(device="cuda", memory_gb=40)))
 
     def worker(**changes: object) -> WorkerInfo:

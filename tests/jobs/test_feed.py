@@ -13,7 +13,7 @@ import pytest
 from app.errors import InvalidValue, JobNotFound
 from app.jobs.connection import Client, EmbeddedRedis, connect
 from app.jobs.feed import EventFeed
-from app.jobs.queue import Claim, JobStore
+from app.jobs.jobs import Claim, Jobs
 from app.jobs.spec import Job, JobEvent, JobState, Progress
 from tests.fakes.jobs import make_spec
 
@@ -42,7 +42,7 @@ def messages(news: list[Any]) -> list[str]:
     return [n.message for n in news if isinstance(n, JobEvent)]
 
 
-def claimed(jobs: JobStore, redis: Client) -> Claim:
+def claimed(jobs: Jobs, redis: Client) -> Claim:
     jobs.create(make_spec(redis))
     claim = jobs.claim("w1", 60)
     assert claim
@@ -50,7 +50,7 @@ def claimed(jobs: JobStore, redis: Client) -> Claim:
 
 
 def test_a_listener_gets_every_event_once_and_the_job_as_it_changes(redis: Client, redis_server: EmbeddedRedis) -> None:
-    jobs = JobStore(redis)
+    jobs = Jobs(redis)
     claim = claimed(jobs, redis)
 
     async def listen() -> list[Any]:
@@ -76,7 +76,7 @@ def test_a_listener_gets_every_event_once_and_the_job_as_it_changes(redis: Clien
 
 
 def test_a_listener_goes_on_behind_its_last_event(redis: Client, redis_server: EmbeddedRedis) -> None:
-    jobs = JobStore(redis)
+    jobs = Jobs(redis)
     claim = claimed(jobs, redis)
     for n in range(450):  # more than two batches
         jobs.append_event(claim, f"event {n}")
@@ -96,7 +96,7 @@ def test_a_listener_goes_on_behind_its_last_event(redis: Client, redis_server: E
 
 
 def test_many_listeners_share_the_connections_and_no_thread(redis: Client, redis_server: EmbeddedRedis) -> None:
-    jobs = JobStore(redis)
+    jobs = Jobs(redis)
     claim = claimed(jobs, redis)
 
     async def listen() -> list[list[Any]]:
@@ -117,7 +117,7 @@ def test_many_listeners_share_the_connections_and_no_thread(redis: Client, redis
 
 
 def test_silence_is_broken_by_heartbeats(redis: Client, redis_server: EmbeddedRedis) -> None:
-    job = JobStore(redis).create(make_spec(redis))
+    job = Jobs(redis).create(make_spec(redis))
 
     async def listen() -> list[Any]:
         async with running(redis_server.url) as feed:
@@ -150,17 +150,17 @@ def test_following_outlives_a_killed_redis(tmp_path: Path) -> None:
                     server.stop()
                     await asyncio.to_thread(server.start)
                     with connect(server.url) as client:
-                        again = JobStore(client)
+                        again = Jobs(client)
                         again.append_event(claim, "after the restart")
                         again.succeed(claim, "tiny@1")
             return found
 
     try:
         with connect(server.url) as client:
-            claim = claimed(JobStore(client), client)
+            claim = claimed(Jobs(client), client)
         found = within_patience(listen())
         with connect(server.url) as client:
-            assert [n for n in found if isinstance(n, JobEvent)] == JobStore(client).events(claim.job_id)[0]
+            assert [n for n in found if isinstance(n, JobEvent)] == Jobs(client).events(claim.job_id)[0]
         assert "after the restart" in messages(found)
     finally:
         server.stop()

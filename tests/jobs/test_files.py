@@ -13,7 +13,7 @@ import pytest
 from app.errors import Conflict, EmptyInput, FileNotFound, InsufficientStorage, TooLarge
 from app.jobs.connection import Client
 from app.jobs.files import FileStore
-from app.jobs.queue import JobStore
+from app.jobs.jobs import Jobs
 from app.jobs.spec import StoredFile
 from app.system.disk_space import DiskReserve
 from tests.fakes.jobs import make_spec
@@ -168,7 +168,7 @@ def test_delete(files: FileStore, tmp_path: Path) -> None:
 
 def test_a_file_in_use_is_not_deleted(files: FileStore, redis: Client) -> None:
     stored, validation = put(files), put(files)
-    jobs = JobStore(redis)
+    jobs = Jobs(redis)
     job = jobs.create(make_spec(redis, training_files=(stored.id,), validation_file=validation.id))
     for file in (stored, validation):
         with pytest.raises(Conflict, match=job.id):

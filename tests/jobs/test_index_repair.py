@@ -13,7 +13,7 @@ from app.jobs.connection import Client
 from app.jobs.files import FileStore
 from app.jobs.index_repair import repair, repair_if_due
 from app.jobs.indexes import FILES, file_jobs_key, state_key
-from app.jobs.queue import Claim, JobStore, LeaseLost
+from app.jobs.jobs import Claim, Jobs, LeaseLost
 from app.jobs.reconciler import Reconciler
 from app.jobs.spec import JobState, Webhook
 from tests.fakes.jobs import make_spec
@@ -32,12 +32,12 @@ def indexes(redis: Client) -> dict[str, Any]:
 
 
 @pytest.fixture
-def jobs(redis: Client) -> JobStore:
-    return JobStore(redis)
+def jobs(redis: Client) -> Jobs:
+    return Jobs(redis)
 
 
 @pytest.fixture
-def world(redis: Client, jobs: JobStore, tmp_path: Path) -> dict[str, Any]:
+def world(redis: Client, jobs: Jobs, tmp_path: Path) -> dict[str, Any]:
     """Jobs in every kind of state, and a file; returns the indexes."""
     with FileStore(redis, tmp_path).upload("a.txt", "fine-tune", 100) as upload:
         upload.write(b"text")
@@ -94,7 +94,7 @@ DAMAGES: dict[str, Damage] = {
 
 @pytest.mark.parametrize("name", DAMAGES)
 def test_what_is_derived_from_records_is_rebuilt_from_them(
-    redis: Client, jobs: JobStore, world: dict[str, Any], tmp_path: Path, name: str
+    redis: Client, jobs: Jobs, world: dict[str, Any], tmp_path: Path, name: str
 ) -> None:
     DAMAGES[name](redis)
     assert indexes(redis) != world
@@ -103,7 +103,7 @@ def test_what_is_derived_from_records_is_rebuilt_from_them(
     assert repair(redis) == 0
 
 
-def test_records_that_redis_has_lost_leave_nothing(redis: Client, jobs: JobStore, world: dict[str, Any]) -> None:
+def test_records_that_redis_has_lost_leave_nothing(redis: Client, jobs: Jobs, world: dict[str, Any]) -> None:
     redis.delete(*(key for key in redis.keys("cloze:job:*") if key.count(b":") == 2))
     redis.delete(*redis.keys("cloze:job:*:webhooks"))
     redis.delete(*(key for key in redis.keys("cloze:file:file-*") if key.count(b":") == 2))
@@ -113,7 +113,7 @@ def test_records_that_redis_has_lost_leave_nothing(redis: Client, jobs: JobStore
     assert not any(jobs.counts_by_state().values())
 
 
-def test_a_job_of_an_older_version_keeps_its_place(redis: Client, jobs: JobStore, world: dict[str, Any]) -> None:
+def test_a_job_of_an_older_version_keeps_its_place(redis: Client, jobs: Jobs, world: dict[str, Any]) -> None:
     for key in redis.keys("cloze:job:*"):
         if key.count(b":") == 2:
             raw = redis.get(key)
@@ -134,7 +134,7 @@ def test_a_record_that_cannot_be_read_is_left_alone(
 
 
 def test_one_process_repairs_after_each_start_of_redis(
-    redis: Client, jobs: JobStore, world: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    redis: Client, jobs: Jobs, world: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     repair_if_due(redis)
     redis.delete("cloze:queue")
@@ -154,7 +154,7 @@ def test_one_process_repairs_after_each_start_of_redis(
 
 
 def test_a_change_between_reading_and_writing_is_not_undone(
-    redis: Client, jobs: JobStore, world: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    redis: Client, jobs: Jobs, world: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     redis.delete("cloze:queue")
     waiting = [job.id for job in jobs.list(limit=10)[0] if job.state is JobState.QUEUED]
@@ -174,7 +174,7 @@ def test_a_change_between_reading_and_writing_is_not_undone(
     assert repair(redis) == 0
 
 
-def test_repairs_and_transitions_beside_each_other(redis: Client, jobs: JobStore) -> None:
+def test_repairs_and_transitions_beside_each_other(redis: Client, jobs: Jobs) -> None:
     over = threading.Event()
 
     def work(worker: str) -> None:

@@ -3,8 +3,8 @@ import math
 import numpy as np
 
 from app.jobs.connection import Client
+from app.jobs.jobs import Jobs
 from app.jobs.metrics import MetricSeries, downsample
-from app.jobs.queue import JobStore
 from tests.fakes.jobs import make_spec
 
 LEASE = 60.0
@@ -16,7 +16,7 @@ def curve(n: int) -> np.ndarray:
 
 
 def test_a_series_has_each_point_once_across_attempts(redis: Client) -> None:
-    jobs = JobStore(redis)
+    jobs = Jobs(redis)
     jobs.create(make_spec(redis))
     for attempt, steps in enumerate(([10, 20], [20, 30]), start=1):
         claim = jobs.claim(f"w{attempt}", LEASE)

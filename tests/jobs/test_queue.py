@@ -4,7 +4,7 @@ import pytest
 
 from app.errors import Conflict, FileNotFound, InvalidValue, JobNotFound
 from app.jobs.connection import Client
-from app.jobs.queue import MAX_CRASHES, Claim, JobStore, LeaseLost
+from app.jobs.jobs import MAX_CRASHES, Claim, Jobs, LeaseLost
 from app.jobs.spec import Job, JobError, JobState, Progress
 from app.jobs.workers import WorkerInfo
 from tests.fakes.jobs import make_spec
@@ -13,34 +13,34 @@ LEASE = 60.0
 
 
 @pytest.fixture
-def jobs(redis: Client) -> JobStore:
-    return JobStore(redis, crash_backoff=0)
+def jobs(redis: Client) -> Jobs:
+    return Jobs(redis, crash_backoff=0)
 
 
 @pytest.fixture
-def job(jobs: JobStore, redis: Client) -> Job:
+def job(jobs: Jobs, redis: Client) -> Job:
     return jobs.create(make_spec(redis))
 
 
 @pytest.fixture
-def claim(jobs: JobStore, job: Job) -> Claim:
+def claim(jobs: Jobs, job: Job) -> Claim:
     found = jobs.claim("w1", LEASE)
     assert found is not None
     return found
 
 
-def expire_lease(redis: Client, jobs: JobStore, job_id: str) -> None:
+def expire_lease(redis: Client, jobs: Jobs, job_id: str) -> None:
     """Moves the lease into the past, in the record and in its index."""
     record = jobs.get(job_id).model_copy(update={"lease_until": 1.0, "queue_position": None})
     redis.set(f"cloze:job:{job_id}", record.model_dump_json())
     redis.zadd("cloze:leases", {job_id: 1.0})
 
 
-def messages(jobs: JobStore, job_id: str) -> list[str]:
+def messages(jobs: Jobs, job_id: str) -> list[str]:
     return [e.message for e in jobs.events(job_id, limit=100)[0]]
 
 
-def test_a_created_job_is_queued_with_its_place(jobs: JobStore, redis: Client) -> None:
+def test_a_created_job_is_queued_with_its_place(jobs: Jobs, redis: Client) -> None:
     first, second = jobs.create(make_spec(redis)), jobs.create(make_spec(redis))
     assert (first.state, first.queue_position) == (JobState.QUEUED, 0)
     assert second.queue_position == 1
@@ -48,20 +48,20 @@ def test_a_created_job_is_queued_with_its_place(jobs: JobStore, redis: Client) -
     assert jobs.counts_by_state()[JobState.QUEUED] == 2
 
 
-def test_a_job_needs_its_files(jobs: JobStore, redis: Client) -> None:
+def test_a_job_needs_its_files(jobs: Jobs, redis: Client) -> None:
     with pytest.raises(FileNotFound, match="file-9") as error:
         jobs.create(make_spec(redis, validation_file="file-9"))
     assert error.value.param == "validation_file"
     assert jobs.list() == ([], False)
 
 
-def test_an_unknown_job(jobs: JobStore) -> None:
+def test_an_unknown_job(jobs: Jobs) -> None:
     for call in (jobs.get, jobs.cancel, jobs.events, jobs.checkpoints):
         with pytest.raises(JobNotFound):
             call("ftjob-0")
 
 
-def test_an_idempotency_key_creates_once(jobs: JobStore, redis: Client) -> None:
+def test_an_idempotency_key_creates_once(jobs: Jobs, redis: Client) -> None:
     spec = make_spec(redis, request={"model": "bert-tiny"})
     first = jobs.create(spec, "key")
     assert jobs.create(spec.model_copy(update={"model": "resolved-anew@2"}), "key").id == first.id
@@ -70,7 +70,7 @@ def test_an_idempotency_key_creates_once(jobs: JobStore, redis: Client) -> None:
     assert len(jobs.list()[0]) == 1
 
 
-def test_concurrent_creation_under_one_key(jobs: JobStore, redis: Client) -> None:
+def test_concurrent_creation_under_one_key(jobs: Jobs, redis: Client) -> None:
     spec = make_spec(redis)
     with ThreadPoolExecutor(8) as pool:
         made = list(pool.map(lambda _: jobs.create(spec, "key").id, range(16)))
@@ -78,7 +78,7 @@ def test_concurrent_creation_under_one_key(jobs: JobStore, redis: Client) -> Non
     assert jobs.counts_by_state()[JobState.QUEUED] == 1
 
 
-def test_list_pages_newest_first_and_filters(jobs: JobStore, redis: Client) -> None:
+def test_list_pages_newest_first_and_filters(jobs: Jobs, redis: Client) -> None:
     made = [jobs.create(make_spec(redis, metadata={"odd": str(n % 2)})).id for n in range(5)]
     page, more = jobs.list(limit=2)
     assert ([j.id for j in page], more) == (made[:2:-1], True)
@@ -90,7 +90,7 @@ def test_list_pages_newest_first_and_filters(jobs: JobStore, redis: Client) -> N
         jobs.list(after="ftjob-0")
 
 
-def test_each_job_is_claimed_once_in_order(jobs: JobStore, redis: Client) -> None:
+def test_each_job_is_claimed_once_in_order(jobs: Jobs, redis: Client) -> None:
     made = [jobs.create(make_spec(redis)).id for _ in range(12)]
     with ThreadPoolExecutor(6) as pool:
         claims = [c for c in pool.map(lambda n: jobs.claim(f"w{n}", LEASE), range(16)) if c]
@@ -100,14 +100,14 @@ def test_each_job_is_claimed_once_in_order(jobs: JobStore, redis: Client) -> Non
     assert jobs.claim("w", LEASE) is None
 
 
-def test_a_claim_is_recorded_and_renewed(jobs: JobStore, claim: Claim) -> None:
+def test_a_claim_is_recorded_and_renewed(jobs: Jobs, claim: Claim) -> None:
     job = jobs.get(claim.job_id)
     assert (job.state, job.attempt, job.worker, job.queue_position) == (JobState.RUNNING, 1, "w1", None)
     assert job.started_at and job.lease_until
     assert jobs.heartbeat(claim, 2 * LEASE).lease_until == pytest.approx(job.lease_until + LEASE, abs=30)
 
 
-def test_a_job_succeeds(jobs: JobStore, claim: Claim) -> None:
+def test_a_job_succeeds(jobs: Jobs, claim: Claim) -> None:
     jobs.set_progress(claim, Progress(percent=40, step=4, tokens=400))
     jobs.succeed(claim, "tiny@1")
     job = jobs.get(claim.job_id)
@@ -117,14 +117,14 @@ def test_a_job_succeeds(jobs: JobStore, claim: Claim) -> None:
     assert jobs.counts_by_state() == {s: int(s is JobState.SUCCEEDED) for s in JobState}
 
 
-def test_a_failure_keeps_its_error(jobs: JobStore, claim: Claim) -> None:
+def test_a_failure_keeps_its_error(jobs: Jobs, claim: Claim) -> None:
     error = JobError(code="invalid_data", message="line 3 is no JSON", param="training_file")
     jobs.fail(claim, error)
     assert jobs.get(claim.job_id).error == error
     assert jobs.events(claim.job_id, order="desc")[0][0].level == "error"
 
 
-def test_cancel_before_during_and_after(jobs: JobStore, redis: Client) -> None:
+def test_cancel_before_during_and_after(jobs: Jobs, redis: Client) -> None:
     waiting = jobs.create(make_spec(redis))
     assert jobs.cancel(waiting.id).state is JobState.CANCELLED
     assert jobs.claim("w1", LEASE) is None
@@ -140,7 +140,7 @@ def test_cancel_before_during_and_after(jobs: JobStore, redis: Client) -> None:
     assert len(messages(jobs, claim.job_id)) == 4
 
 
-def test_a_job_handed_back_keeps_its_turn(jobs: JobStore, claim: Claim, redis: Client) -> None:
+def test_a_job_handed_back_keeps_its_turn(jobs: Jobs, claim: Claim, redis: Client) -> None:
     later = jobs.create(make_spec(redis))
     assert jobs.requeue(claim, "The worker is stopping", crashed=False).state is JobState.QUEUED
     assert jobs.get(claim.job_id).queue_position == 0
@@ -150,7 +150,7 @@ def test_a_job_handed_back_keeps_its_turn(jobs: JobStore, claim: Claim, redis: C
     assert jobs.get(claim.job_id).crashes == 0
 
 
-def test_a_stale_claim_can_write_nothing(jobs: JobStore, claim: Claim, redis: Client) -> None:
+def test_a_stale_claim_can_write_nothing(jobs: Jobs, claim: Claim, redis: Client) -> None:
     expire_lease(redis, jobs, claim.job_id)
     jobs.reconcile()
     current = jobs.claim("w2", LEASE)
@@ -177,7 +177,7 @@ def test_a_stale_claim_can_write_nothing(jobs: JobStore, claim: Claim, redis: Cl
     jobs.check(current)
 
 
-def test_a_claim_of_a_deleted_job_is_lost(jobs: JobStore, claim: Claim) -> None:
+def test_a_claim_of_a_deleted_job_is_lost(jobs: Jobs, claim: Claim) -> None:
     jobs.succeed(claim, "tiny@1")
     jobs.delete(claim.job_id)  # while its trainer is still exiting
     with pytest.raises(LeaseLost):
@@ -186,26 +186,26 @@ def test_a_claim_of_a_deleted_job_is_lost(jobs: JobStore, claim: Claim) -> None:
         jobs.requeue(claim, "The trainer died", crashed=True)
 
 
-def test_jobs_that_are_deleted_meanwhile_stop_no_round(jobs: JobStore, claim: Claim, redis: Client) -> None:
+def test_jobs_that_are_deleted_meanwhile_stop_no_round(jobs: Jobs, claim: Claim, redis: Client) -> None:
     redis.zadd("cloze:leases", {"ftjob-0": 0.0})  # as if read before the deletion
     expire_lease(redis, jobs, claim.job_id)
     jobs.reconcile()
     assert jobs.get(claim.job_id).state is JobState.QUEUED
 
 
-def test_reconcile_leaves_live_leases_alone(jobs: JobStore, claim: Claim) -> None:
+def test_reconcile_leaves_live_leases_alone(jobs: Jobs, claim: Claim) -> None:
     jobs.reconcile()
     assert jobs.get(claim.job_id).state is JobState.RUNNING
 
 
-def test_a_job_of_a_dead_worker_does_not_wait_for_its_lease(jobs: JobStore, claim: Claim) -> None:
+def test_a_job_of_a_dead_worker_does_not_wait_for_its_lease(jobs: Jobs, claim: Claim) -> None:
     jobs.reconcile(dead=["w0"])
     assert jobs.get(claim.job_id).state is JobState.RUNNING
     jobs.reconcile(dead=["w1"])
     assert jobs.get(claim.job_id).state is JobState.QUEUED
 
 
-def test_a_job_that_kills_its_workers_fails(jobs: JobStore, job: Job, redis: Client) -> None:
+def test_a_job_that_kills_its_workers_fails(jobs: Jobs, job: Job, redis: Client) -> None:
     for _ in range(MAX_CRASHES):
         assert jobs.claim("w", LEASE)
         expire_lease(redis, jobs, job.id)
@@ -216,7 +216,7 @@ def test_a_job_that_kills_its_workers_fails(jobs: JobStore, job: Job, redis: Cli
     assert "log of attempt 3" in failed.error.message
 
 
-def test_a_new_checkpoint_forgives_crashes(jobs: JobStore, job: Job, redis: Client) -> None:
+def test_a_new_checkpoint_forgives_crashes(jobs: Jobs, job: Job, redis: Client) -> None:
     for n in range(MAX_CRASHES + 2):
         claim = jobs.claim("w", LEASE)
         assert claim
@@ -225,21 +225,21 @@ def test_a_new_checkpoint_forgives_crashes(jobs: JobStore, job: Job, redis: Clie
     assert jobs.get(job.id).state is JobState.QUEUED
 
 
-def test_a_silent_worker_of_a_cancelled_job_ends_it(jobs: JobStore, claim: Claim, redis: Client) -> None:
+def test_a_silent_worker_of_a_cancelled_job_ends_it(jobs: Jobs, claim: Claim, redis: Client) -> None:
     jobs.cancel(claim.job_id)
     expire_lease(redis, jobs, claim.job_id)
     jobs.reconcile()
     assert jobs.get(claim.job_id).state is JobState.CANCELLED
 
 
-def test_a_lost_wake_up_is_sent_again(jobs: JobStore, job: Job, redis: Client) -> None:
+def test_a_lost_wake_up_is_sent_again(jobs: Jobs, job: Job, redis: Client) -> None:
     redis.delete("rq:queue:cloze")
     jobs.reconcile()
     jobs.reconcile()
     assert redis.llen("rq:queue:cloze") == 1
 
 
-def test_as_many_wake_ups_are_sent_again_as_there_are_idle_workers(jobs: JobStore, redis: Client) -> None:
+def test_as_many_wake_ups_are_sent_again_as_there_are_idle_workers(jobs: Jobs, redis: Client) -> None:
     for _ in range(5):
         jobs.create(make_spec(redis))
     redis.delete("rq:queue:cloze")
@@ -250,7 +250,7 @@ def test_as_many_wake_ups_are_sent_again_as_there_are_idle_workers(jobs: JobStor
     assert redis.llen("rq:queue:cloze") == 2
 
 
-def test_events_page_in_both_orders(jobs: JobStore, claim: Claim) -> None:
+def test_events_page_in_both_orders(jobs: Jobs, claim: Claim) -> None:
     for n in range(3):
         jobs.append_event(claim, f"event {n}")
     everything, more = jobs.events(claim.job_id)
@@ -264,7 +264,7 @@ def test_events_page_in_both_orders(jobs: JobStore, claim: Claim) -> None:
     assert error.value.param == "after"
 
 
-def test_metrics_of_a_step_are_reported_once(jobs: JobStore, claim: Claim) -> None:
+def test_metrics_of_a_step_are_reported_once(jobs: Jobs, claim: Claim) -> None:
     def report(current: Claim, step: int, name: str) -> None:
         jobs.append_event(current, f"{name} {step}", type="metrics", data={"step": step, name: 0.5})
 
@@ -280,7 +280,7 @@ def test_metrics_of_a_step_are_reported_once(jobs: JobStore, claim: Claim) -> No
     assert metrics == ["train_loss 10", "valid_loss 10", "train_loss 20", "train_loss 30"]
 
 
-def test_checkpoints_are_listed_newest_first(jobs: JobStore, claim: Claim) -> None:
+def test_checkpoints_are_listed_newest_first(jobs: Jobs, claim: Claim) -> None:
     for step in (10, 20, 30):
         jobs.add_checkpoint(claim, step, f"checkpoints/{step}", {"valid_loss": 1 / step})
     jobs.add_checkpoint(claim, 30, "checkpoints/30", {"valid_loss": 0.5})

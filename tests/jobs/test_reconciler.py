@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from app.jobs.connection import Client, StorageError
-from app.jobs.queue import Claim, JobStore
+from app.jobs.jobs import Claim, Jobs
 from app.jobs.reconciler import Reconciler, ReconcilerLoop
 from app.jobs.spec import JobState
 from tests.fakes.clock import Clock
@@ -20,17 +20,17 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def jobs(redis: Client) -> JobStore:
-    return JobStore(redis, crash_backoff=0)
+def jobs(redis: Client) -> Jobs:
+    return Jobs(redis, crash_backoff=0)
 
 
 @pytest.fixture
-def reconciler(jobs: JobStore, clock: Clock, tmp_path: Path) -> Reconciler:
+def reconciler(jobs: Jobs, clock: Clock, tmp_path: Path) -> Reconciler:
     return Reconciler(jobs, tmp_path, LEASE, clock=clock)
 
 
 @pytest.fixture
-def silent(jobs: JobStore, redis: Client) -> Claim:
+def silent(jobs: Jobs, redis: Client) -> Claim:
     """A claim whose lease has run out."""
     jobs.create(make_spec(redis))
     claim = jobs.claim("w1", -1.0)
@@ -44,12 +44,12 @@ def rounds(reconciler: Reconciler, clock: Clock, seconds: float) -> None:
         clock.now += 2.0
 
 
-def state(jobs: JobStore, claim: Claim) -> JobState:
+def state(jobs: Jobs, claim: Claim) -> JobState:
     return jobs.get(claim.job_id).state
 
 
 def test_a_worker_has_the_time_of_a_lease_to_come_back(
-    jobs: JobStore, reconciler: Reconciler, clock: Clock, silent: Claim
+    jobs: Jobs, reconciler: Reconciler, clock: Clock, silent: Claim
 ) -> None:
     rounds(reconciler, clock, LEASE)
     assert state(jobs, silent) is JobState.RUNNING
@@ -59,7 +59,7 @@ def test_a_worker_has_the_time_of_a_lease_to_come_back(
 
 @pytest.mark.parametrize("gap", ["an error", "a late answer"])
 def test_after_a_gap_it_waits_again(
-    jobs: JobStore, reconciler: Reconciler, clock: Clock, redis: Client, monkeypatch: pytest.MonkeyPatch, gap: str
+    jobs: Jobs, reconciler: Reconciler, clock: Clock, redis: Client, monkeypatch: pytest.MonkeyPatch, gap: str
 ) -> None:
     rounds(reconciler, clock, 2 * LEASE)
     if gap == "an error":
@@ -82,18 +82,14 @@ def raise_error(*_: object, **__: object) -> None:
     raise StorageError("gone")
 
 
-def test_who_comes_back_in_time_keeps_the_job(
-    jobs: JobStore, reconciler: Reconciler, clock: Clock, silent: Claim
-) -> None:
+def test_who_comes_back_in_time_keeps_the_job(jobs: Jobs, reconciler: Reconciler, clock: Clock, silent: Claim) -> None:
     rounds(reconciler, clock, LEASE / 2)
     jobs.heartbeat(silent, 60.0)
     rounds(reconciler, clock, 2 * LEASE)
     assert (state(jobs, silent), jobs.get(silent.job_id).attempt) == (JobState.RUNNING, 1)
 
 
-def test_a_worker_that_is_known_to_be_dead_is_not_waited_for(
-    jobs: JobStore, reconciler: Reconciler, silent: Claim
-) -> None:
+def test_a_worker_that_is_known_to_be_dead_is_not_waited_for(jobs: Jobs, reconciler: Reconciler, silent: Claim) -> None:
     reconciler.run(["w1"])
     assert state(jobs, silent) is JobState.QUEUED
 

@@ -4,13 +4,13 @@ import pytest
 
 from app.errors import Conflict
 from app.jobs.connection import Client
-from app.jobs.queue import JobStore
+from app.jobs.jobs import Jobs
 from app.jobs.spec import ACTIONS, FINAL_STATES, TRANSITIONS, JobState, check_action, check_transition
 from tests.fakes.jobs import make_spec
 
 
 def test_only_the_tables_steps_are_allowed(redis: Client) -> None:
-    job = JobStore(redis).create(make_spec(redis))
+    job = Jobs(redis).create(make_spec(redis))
     for before, after in itertools.product(JobState, JobState):
         job = job.model_copy(update={"state": before})
         if before is after or after in TRANSITIONS[before]:
@@ -26,7 +26,7 @@ def test_only_a_users_word_leads_out_of_an_end() -> None:
 
 
 def test_every_action_says_why_it_is_refused(redis: Client) -> None:
-    job = JobStore(redis).create(make_spec(redis))
+    job = Jobs(redis).create(make_spec(redis))
     for action, state in itertools.product(ACTIONS, JobState):
         job = job.model_copy(update={"state": state})
         if state in ACTIONS[action]:

@@ -12,7 +12,7 @@ import pytest
 from openai import OpenAI
 
 from app.jobs.connection import Client, EmbeddedRedis
-from app.jobs.queue import Claim, JobStore
+from app.jobs.jobs import Claim, Jobs
 from app.jobs.spec import JobState, Webhook
 from app.jobs.webhook_sender import WebhookSender
 from app.jobs.webhooks import OUTBOX, Delivery, Webhooks, signing_key
@@ -63,8 +63,8 @@ def receive() -> Iterator[Callable[..., Receiver]]:
         receiver.stop()
 
 
-def claimed(redis: Client, webhook: Webhook) -> tuple[JobStore, Claim]:
-    jobs = JobStore(redis)
+def claimed(redis: Client, webhook: Webhook) -> tuple[Jobs, Claim]:
+    jobs = Jobs(redis)
     jobs.create(make_spec(redis, webhook=webhook))
     claim = jobs.claim("w1", 60)
     assert claim

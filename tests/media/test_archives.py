@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import zstandard
 
+from app.datasets.archives import Member, read_members
+from app.datasets.reports import Reason, Report
 from app.errors import AppError, InvalidData, TooLarge
-from app.media.archives import Member, read_members
 from app.media.limits import Limits
-from app.media.reports import Reason, Report
 from tests.fakes.media import fixture
 
 FILES = {"b/2.jpg": fixture("photo.jpg"), "a/1.png": fixture("photo.png"), "c.txt": b"a text"}

@@ -9,10 +9,10 @@ from collections.abc import Callable
 import pytest
 import zstandard
 
-from app.media import compression
-from app.media.compression import COMPRESSIONS, window_limit
+from app.datasets import compression
+from app.datasets.compression import COMPRESSIONS, window_limit
+from app.datasets.sources import Refusal
 from app.media.limits import MIB
-from app.media.sources import Refusal
 
 PACK: dict[str, Callable[[bytes], bytes]] = {
     ".gz": gzip.compress,

@@ -12,10 +12,10 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
+from app.datasets import documents, json_rows, parquet, sampling, text
+from app.datasets.documents import read_documents
+from app.datasets.sampling import sample_documents
 from app.errors import InvalidData
-from app.media import documents, json_rows, parquet, sampling, text
-from app.media.documents import read_documents
-from app.media.sampling import sample_documents
 
 TEXTS = ["The lions chase the wildebeests.", 'Two lines,\nand a "quote".', "Überall ist Savanne."]
 

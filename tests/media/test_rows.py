@@ -12,11 +12,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from app.datasets import csv_rows, documents, json_rows, parquet_pages, sampling, sources, text
+from app.datasets.documents import read_documents
+from app.datasets.reports import Reason, Report
+from app.datasets.sampling import sample_documents
 from app.errors import InvalidData, TooLarge
-from app.media import csv_rows, documents, json_rows, parquet_pages, sampling, sources, text
-from app.media.documents import read_documents
-from app.media.reports import Reason, Report
-from app.media.sampling import sample_documents
 
 
 class Reader:
@@ -221,7 +221,7 @@ def test_a_dictionary_costs_no_copy_for_every_row(read: Reader, monkeypatch: pyt
     assert pa.total_allocated_bytes() - before < 20_000_000
     rows.close()
     monkeypatch.setattr(text, "MAX_ROW", 1000)
-    monkeypatch.setattr("app.media.parquet.MAX_ROW", 1000)
+    monkeypatch.setattr("app.datasets.parquet.MAX_ROW", 1000)
     assert read.refusal("a.parquet", bomb).startswith("a.parquet, row 0: longer than")
 
 

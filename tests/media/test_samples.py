@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from app.datasets import samples as looked
+from app.datasets.reports import EXAMPLES, Reason, Report
+from app.datasets.samples import check_samples, read_samples
 from app.errors import InvalidData
-from app.media import samples as looked
-from app.media.reports import EXAMPLES, Reason, Report
-from app.media.samples import check_samples, read_samples
 from app.types import Modality
 from tests.fakes.media import IMAGES, SOUNDS, VIDEOS, fixture
 

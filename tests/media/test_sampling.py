@@ -8,10 +8,10 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
-import app.media.sampling as module
+import app.datasets.sampling as module
+from app.datasets import documents
+from app.datasets.sampling import sample_documents
 from app.errors import InvalidData
-from app.media import documents
-from app.media.sampling import sample_documents
 
 TEXTS = [f"Document {n} tells of lion {n * 7919 % 1000}, at some length, é." for n in range(20_000)]
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from app.recipes import MlmHyperparameters
+from app.methods import MlmHyperparameters
 from app.training.job import SourceFile, TrainingJob
 from tests.fakes.pools import _pools, runs_share_processes  # noqa: F401
 from tests.fakes.runs import SMALL

@@ -14,11 +14,11 @@ import soundfile
 from PIL import Image
 
 from app.errors import InvalidData, InvalidValue
-from app.objectives.audio.load import load_audio
-from app.objectives.audio.processing import FILE, MEAN
-from app.objectives.embedding import EmbedItem
-from app.objectives.reconstruction import ReconstructItem
-from app.recipes import METHODS
+from app.methods import METHODS
+from app.modalities.audio.load import load_audio
+from app.modalities.audio.processor import FILE, MEAN
+from app.modalities.embedding import EmbedItem
+from app.modalities.reconstruction import ReconstructItem
 from app.training.audio import Augment
 from app.training.job import SourceFile, TrainingJob
 from app.training.run import run

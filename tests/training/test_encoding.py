@@ -11,8 +11,8 @@ from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizer
 from tokenizers.models import WordPiece
 
 import app.training.encoding as module
-from app.objectives.text.tokenizers import train_tokenizer
-from app.training import parts
+from app.modalities.text.tokenizers import train_tokenizer
+from app.training import token_cache as parts
 from app.training.chunking import find_chunking
 from app.training.encoding import PartEncoder, WholeEncoder, make_encoder, text_hash
 from tests.fakes.tiny_models import CORPUS, tiny_tokenizer

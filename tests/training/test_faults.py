@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from app.errors import InvalidData, InvalidValue
-from app.objectives.text.pretrain import Masking
+from app.modalities.text.pretrain import Masking
 from app.training.faults import BARREN_STEPS, check_predictions, divergence
 from app.training.job import TrainingJob
 from app.training.run import run

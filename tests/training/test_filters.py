@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from app.errors import InvalidData
-from app.recipes import MlmHyperparameters
+from app.methods import MlmHyperparameters
 from app.training.encoding import text_hash
 from app.training.filters import choose_documents
 from app.training.job import SourceFile

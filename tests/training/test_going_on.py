@@ -10,7 +10,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from app.errors import InvalidValue
-from app.objectives.text.load import load_text
+from app.modalities.text.load import load_text
 from app.training.checkpoint import load_checkpoint
 from app.training.job import TrainingJob
 from app.training.run import run

@@ -11,10 +11,10 @@ import pytest
 from PIL import Image
 
 from app.errors import InvalidData, InvalidValue
-from app.objectives.embedding import EmbedItem
-from app.objectives.image.load import load_image
-from app.objectives.reconstruction import ReconstructItem
-from app.recipes import METHODS
+from app.methods import METHODS
+from app.modalities.embedding import EmbedItem
+from app.modalities.image.load import load_image
+from app.modalities.reconstruction import ReconstructItem
 from app.system.process_pool import ProcessPool
 from app.training.job import SourceFile, TrainingJob
 from app.training.run import run

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from app.datasets.reports import Reason
 from app.errors import InvalidData
-from app.media.reports import Reason
 from app.system.pool_process import MIB, ProcessLimits
 from app.system.process_pool import ProcessPool
 from app.training.hooks import Stopped

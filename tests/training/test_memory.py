@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from app.errors import OutOfMemory
-from app.objectives.text.objective import TextObjective
+from app.modalities.text.objective import TextObjective
 from app.training.job import TrainingJob
 from app.training.run import run
 from tests.fakes.runs import Recorder, same, weights

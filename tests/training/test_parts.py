@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from app.training import parts as module
-from app.training.parts import Found, Learnt, Parts
+from app.training import token_cache as module
+from app.training.token_cache import Found, Learnt, TokenCache
 
 
 class Teacher:
@@ -24,7 +24,7 @@ def told(found: Found) -> list[tuple[bytes, bytes, bool]]:
 
 
 def test_a_part_is_learnt_once() -> None:
-    parts, teacher = Parts(), Teacher()
+    parts, teacher = TokenCache(), Teacher()
     expected = {p: (p.encode() * 2, p.upper().encode(), "!" in p) for p in ("lion", "", "a!", "zebra")}
     for asked in (["lion", ""], ["", "a!", "lion"], ["zebra", "a!"], ["lion", "", "a!", "zebra"], []):
         assert told(parts.look_up(asked, teacher)) == [expected[p] for p in asked]
@@ -32,7 +32,7 @@ def test_a_part_is_learnt_once() -> None:
 
 
 def test_what_was_found_stays_though_more_is_learnt() -> None:
-    parts, teacher = Parts(), Teacher()
+    parts, teacher = TokenCache(), Teacher()
     first = parts.look_up(["lion", "a!"], teacher)
     before = told(first)
     for start in range(0, 3000, 100):
@@ -44,7 +44,7 @@ def test_what_was_found_stays_though_more_is_learnt() -> None:
 @pytest.mark.parametrize(("limit", "value"), [("MAX_PARTS", 2), ("MAX_BYTES", 9)])
 def test_it_says_when_it_is_full(limit: str, value: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, limit, value)
-    parts = Parts()
+    parts = TokenCache()
     assert not parts.full
     parts.look_up(["a", "bcd"], Teacher())  # 8 bytes of tokens and 4 of normal forms
     assert parts.full

@@ -10,11 +10,11 @@ import torch
 from transformers import AutoModel, PreTrainedTokenizerFast
 
 from app.errors import InvalidData, InvalidValue
-from app.objectives.image.builder import build_preset
-from app.objectives.text.hidden import vocabulary_size
-from app.objectives.text.items import FillMaskItem
-from app.objectives.text.load import load_text
-from app.recipes.image import MAE_PRESETS
+from app.methods.image import MAE_PRESETS
+from app.modalities.image.builder import build_preset
+from app.modalities.text.encoder import vocabulary_size
+from app.modalities.text.items import FillMaskItem
+from app.modalities.text.load import load_text
 from app.training.job import SourceFile, TrainingJob
 from app.training.run import attend_eagerly, run
 from app.types import Task

@@ -15,7 +15,7 @@ import torch
 from transformers import AutoModel
 
 from app.errors import InvalidData, InvalidModel, InvalidValue
-from app.objectives.text.load import load_text
+from app.modalities.text.load import load_text
 from app.training.job import SourceFile, TrainingJob
 from app.training.text import prepare
 from tests.fakes.runs import SMALL, Recorder

@@ -12,11 +12,11 @@ from PIL import Image
 
 from app.errors import InvalidData, InvalidValue
 from app.media.limits import DEFAULT_LIMITS
-from app.objectives.embedding import EmbedItem
-from app.objectives.reconstruction import ReconstructItem
-from app.objectives.video.load import load_video
-from app.recipes import METHODS
-from app.recipes.video import MAX_CLIPS
+from app.methods import METHODS
+from app.methods.video import MAX_CLIPS
+from app.modalities.embedding import EmbedItem
+from app.modalities.reconstruction import ReconstructItem
+from app.modalities.video.load import load_video
 from app.training import media_decoding
 from app.training.job import SourceFile, TrainingJob
 from app.training.run import run

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Playwright, sync_playwright
 
-from app.objectives.registry import load
+from app.modalities.registry import load
 from app.store.importer import import_model
 from app.store.store import ModelStore
 from tests.fakes.browser import ARGUMENTS, Visit, find_browser, new_context

@@ -10,7 +10,7 @@ import httpx
 import numpy as np
 from playwright.sync_api import Page, expect
 
-from app.objectives.registry import load
+from app.modalities.registry import load
 from app.store.importer import import_model
 from app.store.store import ModelStore
 from tests.fakes.browser import Visit

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
-from app.objectives.registry import load
+from app.modalities.registry import load
 from app.store.importer import import_model
 from app.store.store import ModelStore
 from tests.fakes.browser import Visit, visiting

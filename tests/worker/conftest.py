@@ -12,11 +12,11 @@ import pytest
 
 from app.jobs.connection import Client, EmbeddedRedis
 from app.jobs.files import FileStore
-from app.jobs.queue import JobStore
+from app.jobs.jobs import Jobs
 from app.jobs.spec import Job, JobSpec, JobState
 from app.settings import Settings
 from app.store.store import ModelStore
-from app.worker.execution import Services
+from app.worker.attempt import Services
 from tests.fakes.redis import redis, redis_server
 
 __all__ = ["redis", "redis_server"]
@@ -40,7 +40,7 @@ def settings(tmp_path: Path, redis_server: EmbeddedRedis) -> Settings:
 @pytest.fixture
 def services(settings: Settings, redis: Client) -> Services:
     files = FileStore(redis, settings.files_dir)
-    return Services(settings, JobStore(redis, crash_backoff=0), files, ModelStore(settings.model_store))
+    return Services(settings, Jobs(redis, crash_backoff=0), files, ModelStore(settings.model_store))
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 NICE = """
 import os
 from pathlib import Path
-from app.worker.attempt import be_nice
+from app.worker.attempt_main import be_nice
 
 be_nice(10)
 print(os.nice(0), Path("/proc/self/autogroup").read_text())

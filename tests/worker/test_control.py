@@ -7,7 +7,7 @@ from collections.abc import Callable
 from app.jobs.connection import Client
 from app.jobs.indexes import job_key
 from app.jobs.spec import Job, JobState
-from app.worker.execution import Services
+from app.worker.attempt import Services
 from tests.worker.conftest import StartWorker, WaitFor
 
 Submit = Callable[..., Job]

@@ -13,13 +13,13 @@ from safetensors import SafetensorError
 from app.errors import InvalidData
 from app.jobs.artifacts import JobArtifacts
 from app.jobs.connection import StorageError
-from app.jobs.queue import Claim, JobStore, LeaseLost
+from app.jobs.jobs import Claim, Jobs, LeaseLost
 from app.jobs.spec import Job, JobState
 from app.training.cache import hold
 from app.training.hooks import Killed
 from app.training.preparing import Preparing
+from app.worker.attempt import Attempt, Services
 from app.worker.backlog import Backlog
-from app.worker.execution import Execution, Services
 from app.worker.reports import Reports
 from tests.fakes.trainer import result, train
 
@@ -35,7 +35,7 @@ def claim(services: Services, submit: Submit) -> Claim:
 
 
 def execute(services: Services, claim: Claim, train: Any, *, draining: bool = False) -> Job:
-    Execution(services, claim, lambda: draining).run(train)
+    Attempt(services, claim, lambda: draining).run(train)
     return services.jobs.get(claim.job_id)
 
 
@@ -151,7 +151,7 @@ def test_a_disk_without_room_for_the_lock_fails_the_job(
     def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, "full")
 
-    execution = Execution(services, claim, lambda: False)
+    execution = Attempt(services, claim, lambda: False)
     with monkeypatch.context() as patch:
         patch.setattr(Path, "mkdir", full)
         execution.run(train)
@@ -221,7 +221,7 @@ def test_checkpoints_that_left_the_disk_leave_the_list(services: Services, claim
 class OutOfReach:
     """The queue while Redis is `away`."""
 
-    def __init__(self, jobs: JobStore) -> None:
+    def __init__(self, jobs: Jobs) -> None:
         self.jobs, self.away = jobs, True
 
     def __getattr__(self, name: str) -> Any:
@@ -257,7 +257,7 @@ def test_what_waits_is_told_before_the_end(services: Services, claim: Claim, mon
         quick.away = False
         raise InvalidData("a.txt, line 3: no JSON")
 
-    Execution(services, claim, lambda: False, quick=quick).run(wrong)
+    Attempt(services, claim, lambda: False, quick=quick).run(wrong)
     told = [event.message for event in services.jobs.events(claim.job_id)[0]]
     assert told[-2:] == ["the last word", "The job failed: a.txt, line 3: no JSON"]
 

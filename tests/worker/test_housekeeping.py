@@ -6,7 +6,7 @@ import pytest
 
 from app.jobs.connection import Client
 from app.jobs.spec import Job
-from app.worker.execution import Services
+from app.worker.attempt import Services
 from app.worker.housekeeping import Housekeeping
 from tests.fakes.checkpoints import leave_checkpoint
 

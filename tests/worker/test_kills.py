@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from app.jobs.spec import Job, JobState
-from app.worker.execution import Services
+from app.worker.attempt import Services
 from tests.worker.conftest import StartWorker, WaitFor
 
 OPERATIONS = 9  # that a publication of the fake trainer does at least, on the store's files and folders

@@ -9,7 +9,7 @@ import pytest
 from app.jobs.connection import FOREVER, Client, EmbeddedRedis, connect
 from app.jobs.spec import Job, JobState
 from app.settings import Settings
-from app.worker.execution import Services
+from app.worker.attempt import Services
 from tests.worker.conftest import StartWorker, WaitFor
 
 LEASE = 0.5  # seconds

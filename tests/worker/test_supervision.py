@@ -10,22 +10,22 @@ from typing import Any
 
 import pytest
 
+from app.jobs.jobs import Claim
 from app.jobs.logs import last_lines
-from app.jobs.queue import Claim
 from app.jobs.spec import Job, JobState
-from app.worker.execution import Services
-from app.worker.supervision import Supervision
+from app.worker.attempt import Services
+from app.worker.supervisor import Supervisor
 
 DEAF = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(60)"
 
 
-def supervise(services: Services, submit: Callable[..., Job], script: str, **options: Any) -> tuple[Supervision, Claim]:
+def supervise(services: Services, submit: Callable[..., Job], script: str, **options: Any) -> tuple[Supervisor, Claim]:
     submit()
     claim = services.jobs.claim("w1", 60)
     assert claim is not None
     command = [sys.executable, "-S", "-c", script]
     values: dict[str, Any] = {"stopping": lambda: False, **options}
-    return Supervision(services.jobs, claim, services.settings.jobs_dir, command, os.environ, **values), claim
+    return Supervisor(services.jobs, claim, services.settings.jobs_dir, command, os.environ, **values), claim
 
 
 def test_one_that_does_not_drain_is_killed(services: Services, submit: Callable[..., Job]) -> None:
@@ -74,7 +74,7 @@ def test_one_whose_pause_is_taken_back_goes_on(
             self.was_killed = True
 
     trainer = Trainer()
-    monkeypatch.setattr("app.worker.supervision.time", SimpleNamespace(monotonic=lambda: clock.now))
+    monkeypatch.setattr("app.worker.supervisor.time", SimpleNamespace(monotonic=lambda: clock.now))
     assert not supervision._watch(trainer)  # type: ignore[arg-type]
     assert not trainer.was_killed
 
@@ -119,7 +119,7 @@ def test_the_last_error_tells_of_memory(services: Services, submit: Callable[...
         assert claim
         counter = iter([0, 1])
         command = [sys.executable, "-S", "-c", KILLED]
-        Supervision(
+        Supervisor(
             services.jobs,
             claim,
             services.settings.jobs_dir,

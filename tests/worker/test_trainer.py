@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from app.jobs.spec import JobSpec, JobState
-from app.recipes import MlmHyperparameters
-from app.worker.execution import Execution, Services
-from app.worker.trainer import train
+from app.methods import MlmHyperparameters
+from app.worker.attempt import Attempt, Services
+from app.worker.train_job import train
 from tests.fakes.runs import SMALL
 from tests.fakes.tiny_models import CORPUS
 
@@ -32,7 +32,7 @@ def test_weighted_files_and_processes_reach_the_run(services: Services) -> None:
     job = services.jobs.create(spec)
     claim = services.jobs.claim("w1", 60)
     assert claim is not None
-    Execution(services, claim, lambda: False).run(train)
+    Attempt(services, claim, lambda: False).run(train)
 
     job = services.jobs.get(job.id)
     assert (job.state, job.result_model) == (JobState.SUCCEEDED, "tiny@1"), job.error

@@ -10,7 +10,7 @@ from app.jobs.connection import Client
 from app.jobs.spec import Job, JobState
 from app.jobs.workers import Capabilities, WorkerRegistry
 from app.settings import Settings
-from app.worker.execution import Services
+from app.worker.attempt import Services
 from app.worker.worker import Worker
 from tests.fakes.cloze import wait_until
 from tests.worker.conftest import PATIENCE, StartWorker, WaitFor

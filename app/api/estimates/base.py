@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from app.errors import ModelNotFound
-from app.jobs.queue import JobStore
+from app.jobs.jobs import Jobs
 from app.jobs.spec import Estimate, Job, JobState
-from app.recipes import METHODS, TrainingHyperparameters
+from app.methods import METHODS, TrainingHyperparameters
 from app.store.store import ModelStore
 
 _RECENT = 50  # jobs among which a finished one is looked for
@@ -76,7 +76,7 @@ class Cost(NamedTuple):
     step_tokens: int  # of an optimiser step
 
 
-def recent_jobs(jobs: JobStore) -> list[Job]:
+def recent_jobs(jobs: Jobs) -> list[Job]:
     return jobs.list(limit=_RECENT)[0]
 
 

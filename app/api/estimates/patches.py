@@ -7,22 +7,22 @@ from statistics import fmean
 from typing import Any, NamedTuple
 
 from app.api.estimates.base import Cost, Material, complete, layers_of, stored_config
+from app.datasets.samples import MediaSample
 from app.errors import InvalidData
 from app.jobs.spec import Estimate, Job
 from app.media.lengths import Length
 from app.media.limits import DEFAULT_LIMITS
-from app.media.samples import MediaSample
-from app.objectives.patches import PatchGrid
-from app.recipes import (
+from app.methods import (
     AudioMaeHyperparameters,
     ImageHyperparameters,
     PatchHyperparameters,
     VideoMaeHyperparameters,
     preset,
 )
-from app.recipes.audio import geometry, spectrogram
-from app.recipes.image import configured, kept_size
-from app.recipes.video import GEOMETRY, MAX_CLIPS
+from app.methods.audio import geometry, spectrogram
+from app.methods.image import configured, kept_size
+from app.methods.video import GEOMETRY, MAX_CLIPS
+from app.modalities.patch.grid import PatchGrid
 from app.store.store import ModelStore
 
 _HALF = 2  # bytes of a number in 16 bits

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from app.api.estimates.base import Cost, Layers, Material, complete, stored_config
+from app.datasets.sampling import DocumentSample
 from app.errors import InvalidData
 from app.jobs.spec import Estimate, Job
-from app.media.sampling import DocumentSample
-from app.objectives.text.tokenizers import count_tokens, read_tokenizer
-from app.objectives.text.unknown import advise, find_unknown
-from app.recipes import MlmHyperparameters, preset
+from app.methods import MlmHyperparameters, preset
+from app.modalities.text.tokenizers import count_tokens, read_tokenizer
+from app.modalities.text.unknown import advise, find_unknown
 from app.store.store import ModelStore
 
 # Bytes of English a token, by the binary logarithm of a new tokenizer's size: measured on Wikipedia.

@@ -9,15 +9,15 @@ import numpy as np
 import orjson
 from fastapi import APIRouter, Body, Request, Response
 
-from app.api.answer_size import NUMBER, fragment, written
+from app.api.answer_size import NUMBER, fragment, serialize
 from app.api.deps import Services, ServicesDep
-from app.api.disconnect import while_connected
-from app.api.media_inputs import fetched
-from app.api.ndjson import LineWork, also_ndjson, answer_lines, one_input, options
+from app.api.media_inputs import fetch_all
 from app.api.openapi import errors, ndjson_body
 from app.api.schemas.common import usage
 from app.api.schemas.embeddings import EXAMPLES, EmbeddingOptions, EmbeddingsRequest, EmbeddingsResponse
-from app.objectives.embedding import EmbedItem, EmbedResult
+from app.api.wire.disconnect import while_connected
+from app.api.wire.ndjson import LineWork, also_ndjson, answer_lines, one_input, options
+from app.modalities.embedding import EmbedItem, EmbedResult
 from app.types import Task
 
 
@@ -64,7 +64,7 @@ async def embeddings(
     each: a string, or an object with `input` and `id`; options are then parameters of the query.
     """
     services.check_inputs(len(body.input))
-    inputs = await fetched(services, body.input, request)
+    inputs = await fetch_all(services, body.input, request)
     engine = await services.pool.get(body.model)
     items = [
         EmbedItem(
@@ -80,7 +80,7 @@ async def embeddings(
     ]
     results: list[EmbedResult] = await while_connected(request, engine.submit(Task.EMBED, items))
     size = NUMBER * sum(result.vector.size for result in results)
-    content = await written(partial(_answer, engine.entry.id, body, results), size)
+    content = await serialize(partial(_answer, engine.entry.id, body, results), size)
     return Response(content, media_type="application/json")
 
 

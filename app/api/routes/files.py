@@ -6,12 +6,12 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query, Request
 
 from app.api.deps import FilesDep, ServicesDep
-from app.api.multipart import Upload, open_upload
 from app.api.openapi import FILE, errors
 from app.api.params import After, FileId
-from app.api.ranges import RangedFile
 from app.api.schemas.common import MAX_ID
 from app.api.schemas.files import PURPOSE, FileDeleted, FileList, FileObject, file_object
+from app.api.wire.multipart import Upload, open_upload
+from app.api.wire.ranges import RangedFile
 from app.errors import InvalidValue
 
 router = APIRouter(prefix="/v1/files", tags=["Files"])

@@ -7,16 +7,16 @@ from typing import Annotated, Any
 import orjson
 from fastapi import APIRouter, Body, Request, Response
 
-from app.api.answer_size import MAX_FILL_MASK_LINE, check_fill_mask, fragment, written
+from app.api.answer_size import MAX_FILL_MASK_LINE, check_fill_mask, fragment, serialize
 from app.api.deps import Services, ServicesDep
-from app.api.disconnect import while_connected
-from app.api.ndjson import LineWork, also_ndjson, answer_lines, options
 from app.api.openapi import errors, ndjson_body
 from app.api.schemas.common import usage
 from app.api.schemas.fill_mask import EXAMPLES, FillMaskOptions, FillMaskRequest, FillMaskResponse
-from app.engine.engine import Engine
+from app.api.wire.disconnect import while_connected
+from app.api.wire.ndjson import LineWork, also_ndjson, answer_lines, options
 from app.errors import InvalidValue
-from app.objectives.text.items import FillMaskItem, FillMaskResult
+from app.modalities.text.items import FillMaskItem, FillMaskResult
+from app.serving.engine import Engine
 from app.types import Task
 
 _FEW = 10  # candidates of a mask that are written in far less than a millisecond
@@ -86,7 +86,7 @@ async def fill_mask(
     async def work() -> bytes:
         async with services.answers.taken(size):
             results = await engine.submit(Task.FILL_MASK, items)
-            return await written(partial(_answer, engine.entry.id, results), size)
+            return await serialize(partial(_answer, engine.entry.id, results), size)
 
     return Response(await while_connected(request, work()), media_type="application/json")
 

@@ -8,8 +8,8 @@ from fastapi import APIRouter, Path, Response
 from app.api.deps import JobsDep, ServicesDep
 from app.api.openapi import PICTURE
 from app.api.params import JobId
-from app.api.ranges import RangedFile
 from app.api.schemas.job_artifacts import ArtifactList, ArtifactObject
+from app.api.wire.ranges import RangedFile
 from app.jobs.artifacts import JobArtifacts
 
 

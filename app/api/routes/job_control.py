@@ -7,7 +7,6 @@ from typing import Annotated
 from fastapi import APIRouter, Body
 from pydantic import ValidationError
 
-from app.api.body import StrictJsonRoute
 from app.api.deps import FilesDep, JobsDep, Services, ServicesDep
 from app.api.errors import describe
 from app.api.openapi import errors
@@ -28,13 +27,14 @@ from app.api.schemas.job_control import (
     RetryRequest,
 )
 from app.api.schemas.jobs import JobObject
+from app.api.wire.body import StrictJsonRoute
 from app.errors import Conflict
 from app.jobs.files import FileStore
 from app.jobs.indexes import models_of
-from app.jobs.queue import JobStore
+from app.jobs.jobs import Jobs
 from app.jobs.spec import Job, JobState, check_action
+from app.methods import METHODS
 from app.publishing.publication import Publisher, deletable
-from app.recipes import METHODS
 from app.store.names import check_new_name
 
 _LIMITS = dict.fromkeys(ExtendRequest.model_fields)
@@ -143,7 +143,7 @@ def delete_job(job_id: JobId, services: ServicesDep, jobs: JobsDep) -> JobDelete
     return JobDeleted(id=job_id)
 
 
-def _publish_last(job: Job, jobs: JobStore, publisher: Publisher) -> str:
+def _publish_last(job: Job, jobs: Jobs, publisher: Publisher) -> str:
     checkpoints, _ = jobs.checkpoints(job.id, limit=1)
     if not checkpoints:
         raise Conflict(f"job '{job.id}' has no checkpoint to publish", param="publish")

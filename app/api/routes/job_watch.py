@@ -8,20 +8,20 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
-from app.api import sse
 from app.api.deps import JobsDep, ServicesDep
 from app.api.openapi import errors
 from app.api.params import After, JobId
-from app.api.ranges import parse_range
 from app.api.schemas.common import MAX_ID
 from app.api.schemas.job_watch import DeliveryList, MetricSeriesList, delivery_object, series_object
 from app.api.schemas.jobs import EventList, JobObject, event_object, job_object
+from app.api.wire import sse
+from app.api.wire.ranges import parse_range
 from app.errors import InvalidValue, JobNotFound, NotFound
 from app.jobs.connection import StorageError
 from app.jobs.feed import EventFeed
+from app.jobs.jobs import Jobs
 from app.jobs.logs import AttemptLog
 from app.jobs.metrics import downsample
-from app.jobs.queue import JobStore
 from app.jobs.spec import FINAL_STATES, Job, JobEvent, JobState
 
 _EVENTS = """\
@@ -94,13 +94,13 @@ async def list_events(
     return sse.stream(_messages(services.need_feed(), jobs, job_id, cursor))
 
 
-def _has_ended(jobs: JobStore, job_id: str, after: str) -> bool:
+def _has_ended(jobs: Jobs, job_id: str, after: str) -> bool:
     """Whether there will be nothing behind the event `after`, unless the job is taken up again."""
     final = jobs.get(job_id).state in FINAL_STATES
     return final and not jobs.events(job_id, after, 1)[0]
 
 
-async def _messages(feed: EventFeed, jobs: JobStore, job_id: str, after: str | None) -> AsyncIterator[bytes]:
+async def _messages(feed: EventFeed, jobs: Jobs, job_id: str, after: str | None) -> AsyncIterator[bytes]:
     yield sse.RETRY
     last = after or ""
     try:
@@ -118,7 +118,7 @@ async def _messages(feed: EventFeed, jobs: JobStore, job_id: str, after: str | N
         return
 
 
-def _shown(jobs: JobStore, job: Job) -> JobObject:
+def _shown(jobs: Jobs, job: Job) -> JobObject:
     try:
         return job_object(job, jobs.queue_reasons([job]).get(job.id))
     except StorageError:
@@ -169,7 +169,7 @@ def get_log(
 
 
 async def _grow(
-    log: AttemptLog, position: int, jobs: JobStore, feed: EventFeed, job_id: str, attempt: int
+    log: AttemptLog, position: int, jobs: Jobs, feed: EventFeed, job_id: str, attempt: int
 ) -> AsyncIterator[bytes]:
     while not feed.ending:
         # Asked for before the file is read, so that what was printed until then is not missed.
@@ -182,7 +182,7 @@ async def _grow(
         await asyncio.sleep(_LOG_INTERVAL)
 
 
-def _is_over(jobs: JobStore, job_id: str, attempt: int) -> bool:
+def _is_over(jobs: Jobs, job_id: str, attempt: int) -> bool:
     try:
         job = jobs.get(job_id)
     except StorageError:

@@ -10,9 +10,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Body, Header, Query, Request
 
-from app.api.body import StrictJsonRoute
 from app.api.deps import FilesDep, JobsDep, ServicesDep
-from app.api.disconnect import while_connected
 from app.api.job_specs import build_spec
 from app.api.openapi import errors
 from app.api.params import After, JobId
@@ -26,7 +24,9 @@ from app.api.schemas.jobs import (
     job_object,
     validation_object,
 )
-from app.jobs.queue import JobStore
+from app.api.wire.body import StrictJsonRoute
+from app.api.wire.disconnect import while_connected
+from app.jobs.jobs import Jobs
 from app.jobs.spec import Job
 
 _METADATA = re.compile(r"metadata\[(.+)\]")
@@ -78,7 +78,7 @@ def get_job(job_id: JobId, jobs: JobsDep) -> JobObject:
     return answer(jobs, jobs.get(job_id))
 
 
-def answer(jobs: JobStore, job: Job) -> JobObject:
+def answer(jobs: Jobs, job: Job) -> JobObject:
     return job_object(job, jobs.queue_reasons([job]).get(job.id))
 
 

@@ -3,7 +3,7 @@
 from fastapi import APIRouter
 
 from app.api.schemas.methods import MethodList, method_object
-from app.recipes import METHODS
+from app.methods import METHODS
 
 router = APIRouter(prefix="/v1/pretraining/methods", tags=["Pretraining jobs"])
 

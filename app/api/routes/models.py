@@ -6,13 +6,13 @@ import itertools
 
 from fastapi import APIRouter, Response
 
-from app.api.body import StrictJsonRoute
 from app.api.deps import Services, ServicesDep
 from app.api.openapi import errors
 from app.api.params import Alias, ModelId
 from app.api.schemas.models import AliasRequest, ModelDeleted, ModelList, ModelObject, model_object
+from app.api.wire.body import StrictJsonRoute
 from app.errors import ModelNotFound, NotFound, NotReady
-from app.objectives.text.tokenizers import keeps_space_before_mask
+from app.modalities.text.tokenizers import keeps_space_before_mask
 from app.store.store import ModelEntry, ModelStore
 
 _REPAIRED = b"""

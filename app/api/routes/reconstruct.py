@@ -8,20 +8,20 @@ import orjson
 from fastapi import APIRouter, Request, Response
 from pydantic import ValidationError
 
-from app.api.body import read_json
 from app.api.deps import ServicesDep
-from app.api.disconnect import while_connected
 from app.api.errors import describe
-from app.api.media_inputs import fetched
-from app.api.multipart import open_upload
-from app.api.negotiation import choose
+from app.api.media_inputs import fetch_all
 from app.api.openapi import errors
 from app.api.renderings import RENDERINGS, Rendering
 from app.api.schemas.common import usage
 from app.api.schemas.reconstruct import EXAMPLES, MaskFields, MaskForm, ReconstructRequest, ReconstructResponse
-from app.engine.engine import Engine
+from app.api.wire.body import read_json
+from app.api.wire.disconnect import while_connected
+from app.api.wire.multipart import open_upload
+from app.api.wire.negotiation import choose
 from app.errors import BadRequest, EmptyInput
-from app.objectives.reconstruction import ReconstructItem, ReconstructResult
+from app.modalities.reconstruction import ReconstructItem, ReconstructResult
+from app.serving.engine import Engine
 from app.types import Task
 
 JSON = "application/json"
@@ -86,7 +86,7 @@ async def _read(request: Request, services: ServicesDep) -> tuple[bytes, MaskFie
     if media_type != JSON:
         raise BadRequest(f"the Content-Type must be multipart/form-data or {JSON}; it is {media_type or 'missing'!r}")
     body = _validated(ReconstructRequest, await read_json(await request.body()))
-    [content] = await fetched(services, [body.content], request)
+    [content] = await fetch_all(services, [body.content], request)
     return content, body
 
 

@@ -7,14 +7,14 @@ from typing import Annotated, Any
 import orjson
 from fastapi import APIRouter, Body, Request, Response
 
-from app.api.answer_size import fragment, written
+from app.api.answer_size import fragment, serialize
 from app.api.deps import ServicesDep
-from app.api.disconnect import while_connected
 from app.api.inference_route import InferenceRoute
 from app.api.openapi import errors
 from app.api.schemas.common import usage
 from app.api.schemas.score import EXAMPLES, ScoreRequest, ScoreResponse
-from app.objectives.text.items import ScoreItem, ScoreResult
+from app.api.wire.disconnect import while_connected
+from app.modalities.text.items import ScoreItem, ScoreResult
 from app.types import Task
 
 router = APIRouter(route_class=InferenceRoute, tags=["Inference"])
@@ -41,7 +41,7 @@ async def score(
     ]
     results: list[ScoreResult] = await while_connected(request, engine.submit(Task.SCORE, items))
     size = sum(len(result.scored) for result in results) * (_TOKEN + _CANDIDATE * body.top_k)
-    content = await written(partial(_answer, engine.entry.id, results), size)
+    content = await serialize(partial(_answer, engine.entry.id, results), size)
     return Response(content, media_type="application/json")
 
 

@@ -12,14 +12,14 @@ from fastapi import APIRouter, Body, Request, Response
 
 from app.api.answer_size import check_tokenize
 from app.api.deps import ServicesDep
-from app.api.disconnect import while_connected
 from app.api.inference_route import InferenceRoute
 from app.api.openapi import errors
 from app.api.schemas.common import usage
 from app.api.schemas.tokenize import EXAMPLES, TokenizeRequest, TokenizeResponse
-from app.engine.locating import of_item
+from app.api.wire.disconnect import while_connected
 from app.errors import TaskNotSupported
-from app.objectives.text.items import TokenInfo
+from app.modalities.text.items import TokenInfo
+from app.serving.locating import of_item
 
 router = APIRouter(route_class=InferenceRoute, tags=["Inference"])
 

@@ -5,7 +5,7 @@ import hashlib
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse
 
-from app.api.ranges import RangedFile
+from app.api.wire.ranges import RangedFile
 from app.errors import NotFound
 from app.web import STATIC
 

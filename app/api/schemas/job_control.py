@@ -6,7 +6,7 @@ from pydantic import BaseModel, Field, model_validator
 
 from app.api.schemas.common import MAX_COUNT, Body
 from app.api.schemas.jobs import LATEST, LONGEST, Priority, ResultName
-from app.recipes.base import MAX_STEPS, MAX_TOKENS
+from app.methods.base import MAX_STEPS, MAX_TOKENS
 
 
 class CancelRequest(Body):

@@ -4,8 +4,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from app.recipes import Method
-from app.recipes.groups import GROUPS, group_of
+from app.methods import Method
+from app.methods.groups import GROUPS, group_of
 from app.types import Modality
 
 

@@ -8,7 +8,7 @@ from pydantic_core import from_json
 from app.api.media_inputs import RemoteMedia, media
 from app.api.schemas.common import Body, Model, Usage
 from app.errors import InvalidValue
-from app.objectives.reconstruction import MaskRequest
+from app.modalities.reconstruction import MaskRequest
 
 MAX_REGIONS = 1000
 

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, Field
 
 from app.api.schemas.common import Body, Model, Texts, Truncate, Usage
-from app.objectives.text.items import ScoreMethod
+from app.modalities.text.items import ScoreMethod
 from app.types import TruncationSide
 
 

@@ -1,0 +1,1 @@
+"""Middleware: everything that happens to a request before a route sees it."""

@@ -1,0 +1,1 @@
+"""Wire formats: JSON bodies, multipart forms, NDJSON and event streams, ranges."""

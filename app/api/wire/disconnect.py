@@ -1,0 +1,35 @@
+"""Work for a client ends when the client goes away."""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.types import Receive
+
+T = TypeVar("T")
+
+
+async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
+    """The result of `work`, which is cancelled if the client leaves first (ClientDisconnect).
+
+    The request's body must have been read: what the client sends next can only be its leave.
+    """
+    task = asyncio.ensure_future(work)
+    watch = asyncio.ensure_future(wait_for_disconnect(request.receive))
+    try:
+        await asyncio.wait({task, watch}, return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            return task.result()
+        raise ClientDisconnect
+    finally:
+        task.cancel()
+        watch.cancel()
+        # The cancelled ones are awaited, so that their clean-up is over when this returns.
+        await asyncio.gather(task, watch, return_exceptions=True)
+
+
+async def wait_for_disconnect(receive: Receive) -> None:
+    """Returns once the client has left, whose body must have been read."""
+    while (await receive())["type"] != "http.disconnect":
+        continue

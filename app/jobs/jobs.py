@@ -1,0 +1,258 @@
+"""The durable job system: one record a job, claimed under a lease and fenced by its attempt.
+
+Delivery is at least once, publication at most once: every claim raises `attempt`, and every write
+of a worker checks it in the same transaction, so a worker that lost its job can change nothing.
+"""
+
+import hashlib
+import json
+import secrets
+from collections.abc import Callable, ItemsView, Iterable, Mapping
+from functools import partial
+from typing import Any, TypeAlias
+
+import orjson
+
+from app.errors import Conflict, JobNotFound, NotFound
+from app.jobs import transitions
+from app.jobs.connection import Client
+from app.jobs.events import NewEvent, Order, events_key
+from app.jobs.index_repair import repair_if_due
+from app.jobs.indexes import FINISHED, JOBS, job_key, model_jobs_key, state_key
+from app.jobs.metrics import MetricSeries
+from app.jobs.repository import Change, Idempotency
+from app.jobs.spec import FINAL_STATES, Checkpoint, Job, JobEvent, JobSpec, JobState, check_action
+from app.jobs.transitions import MAX_CRASHES
+from app.jobs.webhooks import Webhooks
+from app.jobs.worker_queue import SCAN, Claim, LeaseLost, StopReason, WorkerQueue
+from app.jobs.workers import queue_reason
+
+__all__ = ["MAX_CRASHES", "Claim", "Jobs", "LeaseLost", "StopReason"]
+
+IDEMPOTENCY_SECONDS = 24 * 3600
+_MANY = 1000  # checkpoints; a job keeps far fewer
+
+Ids: TypeAlias = list[str]
+# A page of a list, and whether there are more.
+JobPage: TypeAlias = tuple[list[Job], bool]
+EventPage: TypeAlias = tuple[list[JobEvent], bool]
+CheckpointPage: TypeAlias = tuple[list[Checkpoint], bool]
+
+
+class Jobs(WorkerQueue):
+    """What users do; with what workers do, in `Claims`.
+
+    Every call may raise `connection.StorageError` while Redis is away. What ACTIONS does not allow
+    in a job's state raises Conflict.
+    """
+
+    def __init__(
+        self,
+        redis: Client,
+        *,
+        idempotency_seconds: int = IDEMPOTENCY_SECONDS,
+        crash_backoff: float = transitions.CRASH_BACKOFF,
+    ) -> None:
+        super().__init__(redis, crash_backoff=crash_backoff)
+        self._idempotency_seconds = idempotency_seconds
+        self.series = MetricSeries(redis)
+        self.webhooks = Webhooks(redis)
+
+    def create(self, spec: JobSpec, idempotency_key: str | None = None, *, priority: int = 0) -> Job:
+        """Queues a job. With a key seen before: the same job, or Conflict if the request differs.
+
+        Raises FileNotFound if a file of the spec is not there; from now on those files stay.
+        """
+        new = Job(
+            id=f"ftjob-{secrets.token_hex(12)}", spec=spec, state=JobState.QUEUED, created_at=0, priority=priority
+        )
+
+        def decide(now: float) -> Change:
+            deadline = transitions.first_deadline(new, now)
+            transitions.check_deadline(deadline, now)
+            job = transitions.with_(new, created_at=now, deadline=deadline)
+            return Change(job, [NewEvent("Created the job and queued it")])
+
+        body = spec.request or spec.model_dump(mode="json")
+        idempotency = self._idempotency(idempotency_key, body) if idempotency_key else None
+        job = self._made_earlier(self._records.create(new.id, decide, idempotency))
+        self._wake_if_waiting(job)
+        return job
+
+    def created_under(self, idempotency_key: str, request: Mapping[str, Any]) -> Job | None:
+        """The job that the same request has made under this key; Conflict if another has, or if it is deleted."""
+        job_id = self._records.created_under(self._idempotency(idempotency_key, request))
+        return self._made_earlier(job_id) if job_id else None
+
+    def _made_earlier(self, job_id: str) -> Job:
+        try:
+            return self.get(job_id)
+        except JobNotFound as e:
+            raise Conflict(f"this Idempotency-Key has made job '{job_id}', which is deleted: use another key") from e
+
+    def get(self, job_id: str) -> Job:
+        return self._records.read(job_id)
+
+    def list(self, after: str | None = None, limit: int = 20, metadata: Mapping[str, str] | None = None) -> JobPage:
+        """Newest first, at most `limit` jobs older than `after` that carry all of `metadata`.
+
+        Returns them and whether there are more; raises JobNotFound if `after` is no job.
+        """
+        start = 0
+        if after is not None:
+            rank = self._redis.zrevrank(JOBS, after)
+            if rank is None:
+                raise JobNotFound(f"no job '{after}'", param="after")
+            start = rank + 1
+        found: list[Job] = []
+        wanted = dict(metadata or {}).items()
+        size = SCAN if wanted else limit + 1
+        while len(found) <= limit:
+            ids = [i.decode() for i in self._redis.zrevrange(JOBS, start, start + size - 1)]
+            found += self._records.read_many(self._carrying(ids, wanted) if wanted else ids)
+            start += len(ids)
+            if len(ids) < size:
+                break
+        return found[:limit], len(found) > limit
+
+    def _carrying(self, job_ids: Ids, wanted: ItemsView[str, str]) -> Ids:
+        """Those with all of that metadata: a record is not made a Job, several times as dear, to be left out."""
+        raws = self._redis.mget([job_key(job_id) for job_id in job_ids]) if job_ids else []
+        return [
+            job_id
+            for job_id, raw in zip(job_ids, raws, strict=True)
+            if raw is not None and wanted <= orjson.loads(raw)["spec"]["metadata"].items()
+        ]
+
+    def cancel(self, job_id: str, *, publish: bool = False, published: str | None = None) -> Job:
+        """Ends a waiting job at once and asks a running one to stop, and to publish its last checkpoint.
+
+        published: what the caller has published already of a job that was waiting.
+        """
+        return self._records.change(job_id, partial(transitions.cancel, publish=publish, published=published))
+
+    def pause(self, job_id: str) -> Job:
+        """A running job saves a checkpoint at its next step and frees its worker."""
+        return self._records.change(job_id, transitions.pause)
+
+    def resume(self, job_id: str) -> Job:
+        return self._change_and_wake(job_id, transitions.resume)
+
+    def retry(self, job_id: str, *, deadline: float | None = None) -> Job:
+        """An ended job that did not succeed goes on from its last checkpoint.
+
+        deadline: a new one, in Unix seconds; Conflict if it is missing and the old one has passed,
+        InvalidValue if it has passed itself.
+        """
+        return self._change_and_wake(job_id, partial(transitions.retry, deadline=deadline))
+
+    def extend(self, job_id: str, hyperparameters: Mapping[str, Any], given: Mapping[str, Any]) -> Job:
+        """A job that succeeded goes on from its last checkpoint to new limits, and publishes once more.
+
+        hyperparameters: all of them; given: the limits among them that are new. Raises InvalidValue
+        for a limit that is reached already, Conflict if the job has no checkpoint any more.
+        """
+        check_action(self.get(job_id), "extend")
+        if not self.checkpoints(job_id, limit=1)[0]:
+            raise Conflict(f"job '{job_id}' has no checkpoint any more, so there is nothing to go on from")
+        return self._change_and_wake(job_id, partial(transitions.extend, hyperparameters=hyperparameters, given=given))
+
+    def prioritise(self, job_id: str, priority: int) -> Job:
+        """Of all that wait, the highest priority is first; of equal ones, the oldest."""
+        self._records.change(job_id, partial(transitions.prioritise, priority=priority))
+        return self.get(job_id)
+
+    def move(self, job_id: str, position: int) -> Job:
+        """Puts a queued job at a place of the queue, 0 being next, with the priority of the job there."""
+        self._records.move(job_id, position)
+        return self.get(job_id)
+
+    def delete(self, job_id: str) -> None:
+        """Drops an ended job's record, events and checkpoints' entries; its models stay."""
+        self._records.delete(job_id)
+
+    def events(self, job_id: str, after: str | None = None, limit: int = 20, order: Order = "asc") -> EventPage:
+        """Events beyond the event `after`: in the order they happened, or "desc", as OpenAI lists them."""
+        self.get(job_id)
+        return self._log.page(job_id, after, limit, order)
+
+    def checkpoints(self, job_id: str, after: str | None = None, limit: int = 10) -> CheckpointPage:
+        """Newest first; only those that are still on disk."""
+        self.get(job_id)
+        return self._log.checkpoints(job_id, after, limit)
+
+    def users_of_models(self, model_ids: Iterable[str]) -> Ids:
+        """Unfinished jobs that need one of these stored models, given as name@version."""
+        keys = list(map(model_jobs_key, model_ids))
+        return sorted(user.decode() for user in self._redis.sunion(keys)) if keys else []
+
+    def check_unused(self, model_ids: Iterable[str]) -> None:
+        """Raises Conflict for models, given as name@version, that an unfinished job needs."""
+        if users := self.users_of_models(model_ids):
+            raise Conflict(
+                f"a job that has not ended needs it as its base, teacher or tokenizer: {', '.join(users[:5])}",
+                param="model",
+            )
+
+    def queue_reasons(self, jobs: Iterable[Job]) -> dict[str, str]:
+        """Why queued jobs do not run, beside those before them, by job id."""
+        queued = [job for job in jobs if job.state is JobState.QUEUED]
+        if not queued:
+            return {}
+        workers, now = self.workers.list(), self._records.now()
+        reasons = {job.id: queue_reason(job, workers, now) for job in queued}
+        return {job_id: reason for job_id, reason in reasons.items() if reason}
+
+    def checkpoint(self, job_id: str, identifier: str) -> Checkpoint:
+        """Raises NotFound for one that the job has not, or not any more."""
+        found, _ = self.checkpoints(job_id, limit=_MANY)
+        checkpoint = next((c for c in found if c.id == identifier), None)
+        if checkpoint is None:
+            raise NotFound(f"job '{job_id}' has no checkpoint '{identifier}'", param="checkpoint")
+        return checkpoint
+
+    def counts_by_state(self) -> dict[JobState, int]:
+        with self._redis.pipeline(transaction=True) as pipe:
+            for state in JobState:
+                pipe.scard(state_key(state))
+            return dict(zip(JobState, pipe.execute(), strict=True))
+
+    # Housekeeping.
+
+    def repair_indexes(self) -> None:
+        """Makes the indexes what the records imply, after each start of Redis and once an hour."""
+        repair_if_due(self._redis)
+
+    def take_turn(self, name: str, seconds: int) -> bool:
+        """True for one caller in so many seconds, of all that share the queue."""
+        return bool(self._redis.set(f"cloze:turn:{name}", b"", nx=True, ex=seconds))
+
+    def ended_for(self, seconds: float) -> Ids:
+        """Ids of jobs that ended so long ago."""
+        found = self._redis.zrangebyscore(FINISHED, "-inf", self._records.now() - seconds)
+        return [job_id.decode() for job_id in found]
+
+    def drop_checkpoints(self, job_id: str) -> bool:
+        """Forgets an ended job's checkpoints, before they are deleted; False, and nothing, if it goes on."""
+
+        def decide(job: Job, now: float) -> Change:
+            if job.state not in FINAL_STATES:
+                return Change(job)
+            steps = [c.step for c in self._log.checkpoints(job_id, None, _MANY)[0]]
+            return Change(job, forgotten=steps)
+
+        return self._records.change(job_id, decide).state in FINAL_STATES
+
+    def drop_events(self, job_id: str) -> None:
+        """Deletes events and metrics of a job."""
+        series = self._redis.scan_iter(match=f"{job_key(job_id)}:metrics*", count=1000)
+        self._redis.delete(events_key(job_id), *series)
+
+    def _change_and_wake(self, job_id: str, decide: Callable[[Job, float], Change]) -> Job:
+        self._wake_if_waiting(self._records.change(job_id, decide))
+        return self.get(job_id)
+
+    def _idempotency(self, key: str, body: Mapping[str, Any]) -> Idempotency:
+        """Of the request as it was sent: what it was resolved to (a model's latest version) may change."""
+        text = json.dumps(body, sort_keys=True, separators=(",", ":"))  # not orjson: it has no integers of any size
+        return Idempotency(key, hashlib.sha256(text.encode()).hexdigest(), self._idempotency_seconds)

@@ -1,0 +1,246 @@
+"""The one place that writes job records: every change is a transaction that keeps the indexes true.
+
+Keys, all under `cloze:`: `job:<id>` the record as JSON; `sequence` the number of the last job; `turns` those of jobs
+that were moved in the queue; `change:<token>` that a change was committed; and the indexes of `app.jobs.indexes`.
+The channel `news` carries the id of every job that changed.
+"""
+
+import secrets
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from redis.exceptions import WatchError
+
+from app.errors import Conflict, FileNotFound, JobNotFound
+from app.jobs import webhooks
+from app.jobs.connection import Client
+from app.jobs.events import EventLog, NewEvent
+from app.jobs.indexes import (
+    CLASS,
+    JOBS,
+    QUEUE,
+    SEQUENCE,
+    TURNS,
+    file_key,
+    files_of,
+    job_entries,
+    job_key,
+    queue_priority,
+    queue_score,
+    replace_entries,
+)
+from app.jobs.spec import FINAL_STATES, Checkpoint, Job, check_action, check_transition
+
+NEWS = "cloze:news"
+_TOKEN_SECONDS = 600  # far above the time in which a connection is tried again
+
+
+class Change(NamedTuple):
+    """What a transaction makes of a record, and what it writes beside it."""
+
+    job: Job
+    events: Sequence[NewEvent] = ()
+    checkpoint: Checkpoint | None = None
+    forgotten: Sequence[int] = ()  # steps of checkpoints that are gone
+
+
+class Idempotency(NamedTuple):
+    key: str  # as the client sent it
+    digest: str  # of the request that came with it
+    seconds: int  # for which the key is remembered
+
+    @property
+    def redis_key(self) -> str:
+        return f"cloze:idempotency:{self.key}"
+
+
+class JobRepository:
+    def __init__(self, redis: Client, log: EventLog) -> None:
+        self._redis = redis
+        self._log = log
+
+    def now(self) -> float:
+        return _seconds(self._redis.time())
+
+    def read(self, job_id: str) -> Job:
+        found = self.read_many([job_id])
+        if not found:
+            raise JobNotFound(f"no job '{job_id}'")
+        return found[0]
+
+    def read_many(self, job_ids: Sequence[str]) -> list[Job]:
+        """The records with their places in the queue; without those that are gone."""
+        with self._redis.pipeline(transaction=False) as pipe:
+            for job_id in job_ids:
+                pipe.get(job_key(job_id))
+                pipe.zrank(QUEUE, job_id)
+            found = pipe.execute()
+        return [
+            Job.model_validate_json(raw).model_copy(update={"queue_position": place})
+            for raw, place in zip(found[::2], found[1::2], strict=True)
+            if raw is not None
+        ]
+
+    def created_under(self, idempotency: Idempotency) -> str | None:
+        """The id of the job that the key has made; Conflict if another request did."""
+        return _earlier_job(self._redis.get(idempotency.redis_key), idempotency)
+
+    def create(self, job_id: str, decide: Callable[[float], Change], idempotency: Idempotency | None) -> str:
+        """Writes the new record that `decide(now)` makes; returns its id, or the one the key has made already.
+
+        Raises FileNotFound for a file that is not (or no longer) there, and Conflict as `created_under`.
+        """
+        with self._redis.pipeline() as pipe:
+            while True:
+                try:
+                    pipe.watch(job_key(job_id), *([idempotency.redis_key] if idempotency else []))
+                    if pipe.exists(job_key(job_id)):
+                        return job_id  # committed, though the reply to the last try was lost
+                    if idempotency and (earlier := _earlier_job(pipe.get(idempotency.redis_key), idempotency)):
+                        return earlier
+                    now = _seconds(pipe.time())
+                    change = decide(now)
+                    _check_files(pipe, change.job)
+                    sequence = pipe.incr(SEQUENCE)
+                    change = change._replace(job=change.job.model_copy(update={"sequence": sequence}))
+                    pipe.multi()
+                    if idempotency:
+                        pipe.set(idempotency.redis_key, f"{job_id} {idempotency.digest}", ex=idempotency.seconds)
+                    self._write(pipe, None, change, sequence, sequence, now)
+                    pipe.execute()
+                    return job_id
+                except WatchError:
+                    continue
+
+    def change(self, job_id: str, decide: Callable[[Job, float], Change]) -> Job:
+        """Applies `decide(record, now)` atomically; it runs again if the record changed meanwhile.
+
+        `decide` refuses by raising. A step that TRANSITIONS lacks raises Conflict, and an ended job
+        that is to go on without its files FileNotFound. A change whose commit is answered by a
+        broken connection is found by its token, and not made again.
+        """
+        token = f"cloze:change:{secrets.token_hex(12)}"
+        change: Change | None = None
+        with self._redis.pipeline() as pipe:
+            while True:
+                try:
+                    pipe.watch(job_key(job_id), TURNS)
+                    if change is not None and pipe.exists(token):
+                        return change.job
+                    old, now = _parse(job_id, pipe.get(job_key(job_id))), _seconds(pipe.time())
+                    change = decide(old, now)
+                    check_transition(old, change.job.state)
+                    if old.state in FINAL_STATES and change.job.state not in FINAL_STATES:
+                        _check_files(pipe, change.job)
+                    sequence, turn = _sequence(pipe, old), _turn(pipe, old)
+                    pipe.multi()
+                    self._write(pipe, old, change, sequence, turn, now)
+                    pipe.set(token, b"", ex=_TOKEN_SECONDS)
+                    pipe.execute()
+                    return change.job
+                except WatchError:
+                    continue
+
+    def move(self, job_id: str, position: int) -> None:
+        """Puts a queued job at that place of the queue, with the priority of the job whose place it takes."""
+        with self._redis.pipeline() as pipe:
+            while True:
+                try:
+                    pipe.watch(job_key(job_id), QUEUE, TURNS)
+                    job, now = _parse(job_id, pipe.get(job_key(job_id))), _seconds(pipe.time())
+                    check_action(job, "move")
+                    scores = {raw.decode(): score for raw, score in pipe.zrange(QUEUE, 0, -1, withscores=True)}
+                    priority, turns = _moved(scores, job_id, position)
+                    moved = job.model_copy(update={"priority": priority})
+                    change, sequence = Change(moved, [NewEvent(f"Moved to place {position}")]), _sequence(pipe, job)
+                    pipe.multi()
+                    self._write(pipe, job, change, sequence, turns[job_id], now)
+                    pipe.hset(TURNS, mapping=turns)
+                    pipe.zadd(QUEUE, {i: queue_score(priority, turn) for i, turn in turns.items()})
+                    pipe.execute()
+                    return
+                except WatchError:
+                    continue
+
+    def delete(self, job_id: str) -> None:
+        """Drops an ended job and everything that was written beside it."""
+        beside = list(self._redis.scan_iter(match=f"{job_key(job_id)}:*", count=1000))
+        with self._redis.pipeline() as pipe:
+            while True:
+                try:
+                    pipe.watch(job_key(job_id))
+                    job = _parse(job_id, pipe.get(job_key(job_id)))
+                    check_action(job, "delete")
+                    pipe.multi()
+                    pipe.delete(job_key(job_id), *beside)
+                    replace_entries(pipe, job_id, job_entries(job, 0, 0), {})
+                    pipe.hdel(TURNS, job_id)
+                    pipe.execute()
+                    return
+                except WatchError:
+                    continue
+
+    def _write(self, pipe: Client, old: Job | None, change: Change, sequence: int, turn: int, now: float) -> None:
+        job = change.job
+        if job is not old:
+            pipe.set(job_key(job.id), job.model_dump_json())
+            before = job_entries(old, sequence, turn) if old is not None else {}
+            replace_entries(pipe, job.id, before, job_entries(job, sequence, turn))
+        if old is None or old.state != job.state:
+            webhooks.enqueue(pipe, job, now)
+        if change.checkpoint is not None:
+            self._log.add_checkpoint(pipe, job.id, change.checkpoint)
+        self._log.remove_checkpoints(pipe, job.id, change.forgotten)
+        for event in change.events:
+            self._log.append(pipe, job.id, event, now)
+        pipe.publish(NEWS, job.id)
+
+
+def _sequence(pipe: Client, job: Job) -> int:
+    """The job's number by age; records made before they held it have it in the index alone."""
+    return job.sequence or int(pipe.zscore(JOBS, job.id) or 0)
+
+
+def _turn(pipe: Client, job: Job) -> int:
+    """By age, so that a job handed back keeps its turn; unless it was moved."""
+    moved = pipe.hget(TURNS, job.id)
+    return _sequence(pipe, job) if moved is None else int(moved)
+
+
+def _moved(scores: dict[str, float], job_id: str, position: int) -> tuple[int, dict[str, int]]:
+    """The priority at that place of the queue, and the turns within it once the job stands there."""
+    order = list(scores)
+    position = min(position, len(order) - 1)
+    priority = queue_priority(scores[order[position]])
+    order.remove(job_id)
+    order.insert(position, job_id)
+    peers = [i for i in order if i == job_id or queue_priority(scores[i]) == priority]
+    return priority, dict(zip(peers, sorted(int(scores[i] % CLASS) for i in peers), strict=True))
+
+
+def _check_files(pipe: Client, job: Job) -> None:
+    """Watches the files, so that none is deleted before the transaction."""
+    pipe.watch(*map(file_key, files_of(job)))
+    for file_id in files_of(job):
+        if not pipe.exists(file_key(file_id)):
+            is_training = file_id in job.spec.training_files
+            raise FileNotFound(f"no file '{file_id}'", param="training_file" if is_training else "validation_file")
+
+
+def _earlier_job(stored: bytes | None, idempotency: Idempotency) -> str | None:
+    if stored is None:
+        return None
+    job_id, digest = stored.decode().split(" ")
+    if digest != idempotency.digest:
+        raise Conflict(f"this Idempotency-Key was used with another body, for job '{job_id}'")
+    return job_id
+
+
+def _parse(job_id: str, raw: bytes | None) -> Job:
+    if raw is None:
+        raise JobNotFound(f"no job '{job_id}'")
+    return Job.model_validate_json(raw)
+
+
+def _seconds(time: tuple[int, int]) -> float:
+    return time[0] + time[1] / 1e6

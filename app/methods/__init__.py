@@ -1,0 +1,50 @@
+"""What a pretraining job may be asked for: presets, hyperparameters, their ranges and defaults.
+
+A leaf (no torch): the API validates with it before a job is queued, the worker trains by it.
+A method is the OpenAI wire name of an objective: `"method": {"type": "mlm", "mlm": {...}}`.
+A new modality is one module here and one line in METHODS.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from app.methods import audio, image, text, video
+from app.methods.audio import AudioMaeHyperparameters
+from app.methods.base import Method, TrainingHyperparameters
+from app.methods.image import ImageHyperparameters, MaeHyperparameters, SimMimHyperparameters
+from app.methods.patches import PatchHyperparameters
+from app.methods.text import TEXT_PRESETS, MlmHyperparameters
+from app.methods.video import VideoMaeHyperparameters
+from app.types import Modality
+
+__all__ = [
+    "METHODS",
+    "TEXT_PRESETS",
+    "AudioMaeHyperparameters",
+    "ImageHyperparameters",
+    "MaeHyperparameters",
+    "Method",
+    "MlmHyperparameters",
+    "PatchHyperparameters",
+    "SimMimHyperparameters",
+    "TrainingHyperparameters",
+    "VideoMaeHyperparameters",
+    "method_for",
+    "preset",
+]
+
+METHODS: dict[str, Method] = {**text.METHODS, **image.METHODS, **audio.METHODS, **video.METHODS}
+
+
+def preset(name: str) -> Mapping[str, Any] | None:
+    """The configuration behind a preset's name, or None if no method has it."""
+    return next((m.presets[name] for m in METHODS.values() if name in m.presets), None)
+
+
+def method_for(model: str, modality: Modality | None = None, architecture: str | None = None) -> str | None:
+    """The method that a preset belongs to, or else that continues a stored model; None if there is none."""
+    for name, method in METHODS.items():
+        continues = method.modality == modality and (not method.architectures or architecture in method.architectures)
+        if model in method.presets or continues:
+            return name
+    return None

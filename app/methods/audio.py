@@ -1,0 +1,134 @@
+"""Masked autoencoders that listen: AudioMAE."""
+
+import math
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import Field
+
+from app.errors import InvalidValue
+from app.methods.base import Method
+from app.methods.image import decoder, vit
+from app.methods.patches import DECODER, DecoderHyperparameters, refuse_fixed
+from app.types import Modality
+
+WINDOW_SECONDS, HOP_SECONDS = 0.025, 0.01  # of a frame, as speech recognisers and AudioMAE have them
+MIN_BANDS = 2  # patches along the frequencies
+MIN_PATCHES = 4
+
+
+class AudioMaeHyperparameters(DecoderHyperparameters):
+    """Masked autoencoders that listen: arXiv 2207.06405.
+
+    `None` is the preset's or the stored model's own; a stored model keeps how it hears.
+    """
+
+    sample_rate: int | None = Field(
+        None, ge=1000, le=192_000, description="Hz, to which every sound is resampled; the preset's"
+    )
+    n_mels: int | None = Field(None, ge=4, le=512, description="Mel bands, a multiple of patch_size; the preset's")
+    win_length: int | None = Field(None, ge=4, le=65_536, description="Samples of a frame; 25 ms")
+    hop_length: int | None = Field(None, ge=1, le=65_536, description="Samples from one frame to the next; 10 ms")
+    n_fft: int | None = Field(
+        None,
+        ge=4,
+        le=131_072,
+        description="Samples that a frame is filled up to; a power of two, at least twice win_length",
+    )
+    f_min: float | None = Field(None, ge=0, description="Hz, the lower end of the lowest band; 20")
+    f_max: float | None = Field(None, gt=0, description="Hz, the upper end of the highest band; half of sample_rate")
+    window_frames: int | None = Field(
+        None,
+        ge=2,
+        le=65_536,
+        description="Frames that the model hears at once, a multiple of patch_size; the preset's",
+    )
+    patch_size: int | None = Field(
+        None, ge=2, le=128, description="Frames and mel bands of a side of a patch; the preset's"
+    )
+    mask_strategy: Literal["random", "time", "frequency", "time-frequency"] | None = Field(
+        None, description="Single patches, moments, bands, or about the same share of both; the model's own"
+    )
+    time_roll: bool = Field(True, description="Lets a sound begin anywhere, and go on from its start at its end")
+    gain: float = Field(6.0, ge=0, le=40, description="dB by which a sound is made louder or softer, at most")
+
+    def check_for(self, config: Mapping[str, Any] | None) -> None:
+        if config is None:
+            refuse_fixed(self, (*_SPECTROGRAM, "window_frames", "patch_size", *DECODER))
+            return
+        frames, bands, patch = geometry(config, self)
+        if frames % patch:
+            raise InvalidValue(f"windows of {frames} frames cannot be cut into patches of {patch}", param="patch_size")
+        if bands % patch or bands < MIN_BANDS * patch or frames * bands < MIN_PATCHES * patch**2:
+            raise InvalidValue(
+                f"{bands} mel bands cannot be cut into {MIN_BANDS} patches of {patch} or more", param="patch_size"
+            )
+        _check_spectrogram(spectrogram(config, self))
+
+
+def geometry(config: Mapping[str, Any], hp: AudioMaeHyperparameters) -> tuple[int, int, int]:
+    """(frames of a window, mel bands, side of a patch) of a preset with these hyperparameters."""
+    frames, bands = config["image_size"]
+    return hp.window_frames or frames, hp.n_mels or bands, hp.patch_size or config["patch_size"]
+
+
+def spectrogram(config: Mapping[str, Any], hp: AudioMaeHyperparameters) -> dict[str, Any]:
+    """How a preset or a stored model with these hyperparameters hears: the fields of MelSettings."""
+    rate = hp.sample_rate or config["sample_rate"]
+    win_length = hp.win_length or round(WINDOW_SECONDS * rate)
+    return {
+        "sample_rate": rate,
+        "n_fft": hp.n_fft or 2 ** math.ceil(math.log2(2 * win_length)),
+        "win_length": win_length,
+        "hop_length": hp.hop_length or config.get("hop_length") or round(HOP_SECONDS * rate),
+        "n_mels": geometry(config, hp)[1],
+        "f_min": 20.0 if hp.f_min is None else hp.f_min,
+        "f_max": hp.f_max or rate / 2,
+    }
+
+
+_SPECTROGRAM = ("sample_rate", "n_mels", "win_length", "hop_length", "n_fft", "f_min", "f_max")
+
+
+def _check_spectrogram(mel: Mapping[str, Any]) -> None:
+    """Raises InvalidValue for settings that contradict each other."""
+    rate, n_fft, f_min, f_max = (mel[name] for name in ("sample_rate", "n_fft", "f_min", "f_max"))
+    if mel["win_length"] > n_fft:
+        raise InvalidValue(f"a win_length of {mel['win_length']} is more than n_fft, {n_fft}", param="win_length")
+    if mel["hop_length"] > mel["win_length"]:
+        raise InvalidValue(
+            f"a hop_length of {mel['hop_length']} samples passes over some, since win_length is {mel['win_length']}",
+            param="hop_length",
+        )
+    if not f_min < f_max <= rate / 2:
+        raise InvalidValue(
+            f"frequencies from {f_min:g} to {f_max:g} Hz: at {rate} Hz there are those up to {rate / 2:g}",
+            param="f_max",
+        )
+    # Bands are narrowest at the low end, on HTK's scale: 2595 log10(1 + f / 700).
+    step = (math.log1p(f_max / 700) - math.log1p(f_min / 700)) / (mel["n_mels"] + 1)
+    narrowest = (700 + f_min) * math.expm1(2 * step)
+    if narrowest <= rate / n_fft:
+        raise InvalidValue(
+            f"{mel['n_mels']} mel bands are too many for an n_fft of {n_fft}: the lowest is {narrowest:.1f} Hz wide,"
+            f" and the transform tells frequencies {rate / n_fft:.1f} Hz apart",
+            param="n_mels",
+        )
+
+
+def _listener(layers: int, hidden: int, frames: int, mels: int, decoder_layers: int, width: int) -> dict[str, Any]:
+    hearing = {"sample_rate": 16_000, "num_channels": 1, "mask_ratio": 0.8}
+    return vit("vit_mae", layers, hidden, (frames, mels), 16) | decoder(decoder_layers, width) | hearing
+
+
+# As for images; the small ones hear 5 seconds, the base one AudioMAE's 10. The tiny one, of 2.8 million
+# parameters, has half as many bands, for a processor.
+AUDIOMAE_PRESETS: dict[str, dict[str, Any]] = {
+    "audiomae-tiny": _listener(5, 192, 512, 64, 2, 128),
+    "audiomae-small": _listener(12, 384, 512, 128, 4, 256),
+    "audiomae-base": _listener(12, 768, 1024, 128, 8, 512),
+}
+
+METHODS = {
+    "audiomae": Method(Modality.AUDIO, AudioMaeHyperparameters, AUDIOMAE_PRESETS, frozenset({"vit_mae"})),
+}

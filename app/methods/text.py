@@ -1,0 +1,173 @@
+"""Masked language modelling."""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field, model_validator
+
+from app.errors import InvalidValue
+from app.methods.base import MAX_COUNT, MAX_MODEL_ID, Method, TrainingHyperparameters
+from app.types import Modality
+
+# Characters that a new WordPiece tokenizer takes as one word; longer words are cut. A greedy search for the longest
+# entry costs the square of a word's length, and so does the training of a vocabulary.
+WORD_CHARS = 50
+LONG_WORDS = f".{{{WORD_CHARS}}}"  # the regular expression that cuts them
+
+
+class MlmHyperparameters(TrainingHyperparameters):
+    """Masked language modelling: BERT (arXiv 1810.04805), with later findings as options."""
+
+    MODEL_FIELDS: ClassVar[tuple[str, ...]] = ("teacher", "tokenizer_model")
+
+    sequence_length: int = Field(128, ge=8, le=8192, description="Tokens of a row; at most what a stored model reads")
+    batch_tokens: int = Field(
+        4096, ge=8, le=4_194_304, description="Tokens of an optimiser step, all micro-batches together"
+    )
+    masking_rate: float | None = Field(
+        None, gt=0, lt=1, description="Share of the tokens to predict; 0.3 from scratch, else 0.15"
+    )
+    masking_strategy: Literal["token", "whole-word", "span"] = Field("token", description="What is masked together")
+    mean_span_length: float = Field(
+        3.0, ge=1, le=10, description="Words of a span, for span; geometric, as in SpanBERT"
+    )
+    mask_token_share: float = Field(
+        0.8, ge=0, le=1, description="Of the tokens to predict, those shown as the mask token"
+    )
+    random_token_share: float = Field(
+        0.1, ge=0, le=1, description="And those shown as a random token; the rest are shown as they are"
+    )
+
+    tokenizer: Literal["base", "wordpiece", "bpe"] | None = Field(
+        None,
+        description="Of a preset, new or that of tokenizer_model (base); wordpiece, bpe for ModernBERT",
+    )
+    tokenizer_model: str | None = Field(
+        None, max_length=MAX_MODEL_ID, description="The stored model that a preset's base tokenizer comes from"
+    )
+    vocab_size: int = Field(16_384, ge=64, le=262_144, description="Of a new tokenizer, at most")
+    text_column: str = Field("text", min_length=1, max_length=256, description="Field or column of structured files")
+    min_characters: int | None = Field(None, ge=1, le=MAX_COUNT, description="Shorter documents are left out")
+    max_characters: int | None = Field(None, ge=1, le=MAX_COUNT, description="Longer documents are left out")
+    deduplicate: Literal["off", "exact"] = Field(
+        "off", description="exact leaves out documents that have come before, but for case and white space"
+    )
+
+    teacher: str | None = Field(
+        None, max_length=MAX_MODEL_ID, description="A stored encoder whose sentence embeddings the model is to keep"
+    )
+    teacher_weight: float = Field(5.0, ge=0, le=1000, description="Of the distance from the teacher in the loss")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _accept_batch_size(cls, data: Any) -> Any:
+        """OpenAI's `batch_size` counts rows."""
+        if not isinstance(data, Mapping):
+            return data
+        values = dict(data)
+        size, length = values.get("batch_size"), values.get("sequence_length", 128)
+        if isinstance(size, int) and isinstance(length, int):
+            values.setdefault("batch_tokens", values.pop("batch_size") * length)
+        return values
+
+    @classmethod
+    def defaults_for(cls, stored: Mapping[str, Any]) -> dict[str, Any]:
+        limit = longest_sequence(stored)
+        default = cls.model_fields["sequence_length"].default
+        return {"sequence_length": limit} if limit is not None and limit < default else {}
+
+    def check_for(self, config: Mapping[str, Any] | None) -> None:
+        if config is None:
+            self._refuse_another_tokenizer()
+        elif self.tokenizer == "base" and self.tokenizer_model is None:
+            raise InvalidValue("a preset has no tokenizer of its own, so name one's model", param="tokenizer_model")
+        elif self.tokenizer_model and self.tokenizer not in (None, "base"):
+            raise InvalidValue(
+                f"a new {self.tokenizer} tokenizer and that of tokenizer_model are both asked for", param="tokenizer"
+            )
+
+    def _refuse_another_tokenizer(self) -> None:
+        names = ("tokenizer_model", "vocab_size", *(() if self.tokenizer in (None, "base") else ("tokenizer",)))
+        if given := [name for name in names if name in self.model_fields_set]:
+            raise InvalidValue(f"a stored model keeps its tokenizer; `{given[0]}` is for presets", param=given[0])
+
+    def check_stored(self, stored: Mapping[str, Any] | None, named: Mapping[str, Mapping[str, Any]]) -> None:
+        limit = longest_sequence(stored or {})
+        if limit is not None and self.sequence_length > limit:
+            raise InvalidValue(
+                f"sequence_length is {self.sequence_length}, but the model reads at most {limit} tokens",
+                param="sequence_length",
+            )
+        limit = longest_sequence(named.get("teacher", {}))
+        if limit is not None and self.sequence_length > limit:
+            raise InvalidValue(
+                f"{self.teacher} cannot teach this model: it reads at most {limit} tokens, and sequence_length is"
+                f" {self.sequence_length}",
+                param="teacher",
+            )
+
+    @model_validator(mode="after")
+    def _check_together(self) -> "MlmHyperparameters":
+        if self.mask_token_share + self.random_token_share > 1:
+            raise ValueError("mask_token_share and random_token_share add up to more than 1")
+        micro = self.batch_tokens // (self.gradient_accumulation_steps * self.processes)
+        if micro < self.sequence_length:
+            raise ValueError(
+                f"a micro-batch holds {micro} tokens (batch_tokens / gradient_accumulation_steps / processes), "
+                f"less than one sequence of {self.sequence_length}"
+            )
+        if self.min_characters and self.max_characters and self.min_characters > self.max_characters:
+            raise ValueError("min_characters is more than max_characters")
+        return self
+
+
+def longest_sequence(config: Mapping[str, Any]) -> int | None:
+    """Tokens that a stored model reads, by its configuration with its tokenizer's `model_max_length`; None if unknown.
+
+    RoBERTa's kind numbers positions from the padding token's id + 1; MPNet's padding position is always 1.
+    """
+    positions, longest = config.get("max_position_embeddings"), config.get("model_max_length")
+    if not isinstance(positions, int):
+        return None
+    if config.get("model_type") in ("roberta", "xlm-roberta"):
+        padding = config.get("pad_token_id")
+        positions -= (1 if padding is None else padding) + 1
+    elif config.get("model_type") == "mpnet":
+        positions -= 2
+    return min(positions, int(longest)) if isinstance(longest, int | float) else positions
+
+
+def _bert(layers: int, hidden: int) -> dict[str, Any]:
+    return {
+        "model_type": "bert",
+        "num_hidden_layers": layers,
+        "hidden_size": hidden,
+        "num_attention_heads": max(2, hidden // 64),
+        "intermediate_size": hidden * 4,
+    }
+
+
+def _modernbert(layers: int, hidden: int) -> dict[str, Any]:
+    return {
+        "model_type": "modernbert",
+        "num_hidden_layers": layers,
+        "hidden_size": hidden,
+        "num_attention_heads": max(2, hidden // 64),
+        "intermediate_size": hidden * 3 // 2,
+    }
+
+
+# Sizes of the BERT miniatures (arXiv 1908.08962) and of ModernBERT (arXiv 2412.13663).
+TEXT_PRESETS: dict[str, dict[str, Any]] = {
+    "bert-tiny": _bert(2, 128),
+    "bert-mini": _bert(4, 256),
+    "bert-small": _bert(4, 512),
+    "bert-medium": _bert(8, 512),
+    "bert-base": _bert(12, 768),
+    "modernbert-tiny": _modernbert(3, 128),
+    "modernbert-mini": _modernbert(6, 256),
+    "modernbert-small": _modernbert(9, 512),
+    "modernbert-base": _modernbert(22, 768),
+}
+
+METHODS = {"mlm": Method(Modality.TEXT, MlmHyperparameters, TEXT_PRESETS)}

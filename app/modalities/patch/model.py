@@ -1,0 +1,92 @@
+"""What an architecture and a modality bring, for everything in this package to work with."""
+
+from pathlib import Path
+from typing import Literal, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from app.modalities.patch.decoded_media import DecodedMedia
+from app.modalities.patch.grid import PatchGrid
+from app.modalities.reconstruction import MaskRequest
+
+Loss = Literal["mse", "l1"]
+
+
+class PatchModel(Protocol):
+    """One architecture's way of being asked. Called by one thread at a time.
+
+    loss: between predicted and true hidden patches. normalises: they are predicted each in its own mean
+    and deviation (`norm_pix_loss`). decodes: without a decoder it only embeds. class_tokens: how many
+    tokens of `encode` come before the patches.
+    """
+
+    model: PreTrainedModel
+    grid: PatchGrid
+    loss: Loss
+    normalises: bool
+    decodes: bool
+    class_tokens: int
+
+    def predict(self, pixels: Tensor, hidden: Tensor) -> Tensor:
+        """The hidden patches, in the order of the grid, from the visible ones alone.
+
+        pixels [B, *sizes, C] normalised, hidden [B, N] bool with n hidden in every row → [B, n, P].
+        """
+        ...
+
+    def encode(self, pixels: Tensor) -> Tensor:
+        """All patches seen, in order. pixels [B, *sizes, C] normalised → [B, class_tokens + N, H]."""
+        ...
+
+
+class Processor(Protocol):
+    """A modality's way from a file to windows. Thread-safe; raises AppErrors for the file's own faults.
+
+    It is pickled, with what `read` needs, and reads in processes without torch.
+    """
+
+    def read(self, content: bytes) -> DecodedMedia: ...
+
+    def place(self, mask: MaskRequest, given: DecodedMedia) -> NDArray[np.bool_]:
+        """Boxes and ranges, in the item's own units → the patches that they touch, [W, *grid]."""
+        ...
+
+    def panels(
+        self, original: NDArray[np.float32], hidden: NDArray[np.bool_], predicted: NDArray[np.float32]
+    ) -> NDArray[np.uint8]:
+        """One picture [H, W, 3] of a window: original | hidden parts in grey | predicted. All [*sizes, …] in [0, 1]."""
+        ...
+
+    def example(self) -> bytes:
+        """A small file that it can read, for the warm-up."""
+        ...
+
+    def save(self, folder: Path) -> None:
+        """Writes the processor files that it is made from again."""
+        ...
+
+
+def positions(hidden: Tensor) -> Tensor:
+    """Of hidden patches: hidden [B, N] with n a row → [B, n] int64, ascending."""
+    count = int(hidden[0].sum())
+    return ordered(hidden)[:, hidden.shape[1] - count :]
+
+
+def ordered(hidden: Tensor) -> Tensor:
+    """Visible patches first, then hidden ones, each in the order of the grid: [B, N] → [B, N] int64."""
+    return noise(hidden).argsort(dim=1)
+
+
+def noise(hidden: Tensor) -> Tensor:
+    """What ViTMAE's kind sorts by, so that exactly `hidden` is hidden and nothing is shuffled. [B, N] float32"""
+    length = hidden.shape[1]
+    return hidden.float() * length + torch.arange(length, device=hidden.device)
+
+
+def rows_at(values: Tensor, where: Tensor) -> Tensor:
+    """values [B, N, X], where [B, n] → [B, n, X]"""
+    return values.gather(1, where.unsqueeze(-1).expand(-1, -1, values.shape[-1]))

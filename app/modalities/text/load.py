@@ -1,0 +1,89 @@
+"""A folder of safetensors → TextObjective, with nothing in it executed."""
+
+import logging
+from pathlib import Path
+from typing import cast
+
+import torch
+import transformers
+from transformers import AutoModelForMaskedLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+
+from app.errors import InvalidModel
+from app.modalities.model_files import as_invalid_model, read_config
+from app.modalities.text import sentence_transformers
+from app.modalities.text.objective import TextObjective
+from app.modalities.text.tokenizers import keeps_space_before_mask, strip_space_before_mask
+
+MODEL_TYPES = frozenset(
+    {"albert", "bert", "deberta-v2", "distilbert", "electra", "modernbert", "mpnet", "roberta", "xlm-roberta"}
+)
+_TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "spiece.model", "spm.model", "sentencepiece.bpe.model")
+
+log = logging.getLogger(__name__)
+
+# What a checkpoint lacks is found and reported here; its tables and bars only bury the log.
+transformers.utils.logging.set_verbosity_error()
+transformers.utils.logging.disable_progress_bar()
+
+
+def load_text(folder: Path, *, new_head: bool = False, dtype: torch.dtype = torch.float32) -> TextObjective:
+    """Loads a masked LM, a bare encoder or a sentence-transformers folder, in `dtype` on the CPU.
+
+    Weights that are stored in that dtype are not read but mapped into memory.
+
+    A checkpoint without the weights of an MLM head embeds only; with `new_head` it is given a
+    random one instead, from torch's global generator, for training to fill.
+    Raises InvalidModel for everything that cannot be or must not be loaded.
+    """
+    _check_files(folder)
+    model, has_head = _load_model(folder, dtype)
+    tokenizer = load_tokenizer(folder)
+    if not has_head and not new_head:
+        model = cast(PreTrainedModel, model.base_model)
+    return TextObjective(
+        model,
+        tokenizer,
+        has_head=has_head or new_head,
+        new_head=new_head and not has_head,
+        **sentence_transformers.read(folder),
+    )
+
+
+def _check_files(folder: Path) -> None:
+    read_config(folder, MODEL_TYPES, "a text model")
+    if not any((folder / name).is_file() for name in _TOKENIZER_FILES):
+        # transformers would silently make up an empty vocabulary.
+        raise InvalidModel("the model folder has no tokenizer (tokenizer.json or a vocabulary file)")
+
+
+def _load_model(folder: Path, dtype: torch.dtype) -> tuple[PreTrainedModel, bool]:
+    """The masked LM and whether the checkpoint had its head."""
+    with as_invalid_model("the model cannot be loaded"):  # every parser and shape check below has errors of its own
+        model, found = AutoModelForMaskedLM.from_pretrained(
+            folder,
+            use_safetensors=True,
+            trust_remote_code=False,
+            local_files_only=True,
+            dtype=dtype,
+            output_loading_info=True,
+        )
+    missing = sorted(found["missing_keys"])
+    inside = [key for key in missing if key.startswith(f"{model.base_model_prefix}.")]
+    if inside:
+        raise InvalidModel(f"the model's weights lack {len(inside)} tensors of its encoder, {inside[0]} first")
+    return model, not missing
+
+
+def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    """Loads a folder's fast tokenizer; one that Cloze made with a fault of before is repaired, and the log says so.
+
+    Raises InvalidModel if there is none.
+    """
+    with as_invalid_model("the tokenizer cannot be loaded"):
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+    if not tokenizer.is_fast:
+        raise InvalidModel(f"{type(tokenizer).__name__} has no fast form (tokenizer.json)")
+    if keeps_space_before_mask(folder):
+        strip_space_before_mask(tokenizer.backend_tokenizer)
+        log.info("The tokenizer of %s was repaired: its mask takes the space before it", folder)
+    return tokenizer

@@ -1,0 +1,259 @@
+"""The training half of the text objective: masked language modelling on packed rows."""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from app.methods import MlmHyperparameters
+from app.modalities.base import Counts, Metrics
+from app.modalities.text.cross_entropy import linear_cross_entropy
+from app.modalities.text.encoder import rows_before_head
+from app.modalities.text.masking import Sampler, choose_tokens, choose_words, corrupt, span_sampler
+
+EVAL_RATE = 0.15  # held-out figures are always at BERT's 15 %, whatever the job trains with
+
+# Model types whose attention takes a block mask, so that documents can share a row without seeing
+# each other (position_ids alone leak). Rows of other types hold one document each.
+PACKABLE = frozenset({"bert", "modernbert"})
+
+SAMPLERS: dict[str, Callable[[MlmHyperparameters], Sampler]] = {
+    "token": lambda hp: choose_tokens,
+    "whole-word": lambda hp: choose_words,
+    "span": lambda hp: span_sampler(hp.mean_span_length),
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of the dataset. ids [L] with special tokens; segments: lengths, adding up to L."""
+
+    ids: NDArray[np.int64]
+    segments: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class MaskedRow:
+    row: Row
+    seen: NDArray[np.int64]  # [L] what the model sees
+    chosen: NDArray[np.bool_]  # [L] what it must predict
+
+
+@dataclass(frozen=True)
+class MlmBatch:
+    seen: torch.Tensor  # [B, L]
+    original: torch.Tensor  # [B, L]
+    segment: torch.Tensor  # [B, L] 0 is padding, 1, 2, … the row's documents
+    positions: torch.Tensor  # [B, L] restart at each document
+    packed: bool  # some row holds several documents
+    padded: bool
+    chosen: torch.Tensor  # [N] indices into the flattened batch
+    labels: torch.Tensor  # [N]
+    counts: Counts  # N, and the documents
+    tokens: int  # without padding
+
+    def to(self, device: torch.device) -> "MlmBatch":
+        moved = {
+            f.name: getattr(self, f.name).to(device, non_blocking=True) for f in fields(self) if f.type is torch.Tensor
+        }
+        return replace(self, **moved)
+
+
+class Masking:
+    """How rows are masked: tables over one tokenizer's vocabulary and a job's choices."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, hyperparameters: MlmHyperparameters, rate: float) -> None:
+        self.rate = rate
+        self.sampler = SAMPLERS[hyperparameters.masking_strategy](hyperparameters)
+        self.shares = (hyperparameters.mask_token_share, hyperparameters.random_token_share)
+        self.mask_id = int(tokenizer.mask_token_id)
+        size = len(tokenizer)
+        self.special = np.zeros(size, dtype=bool)
+        self.special[list(tokenizer.all_special_ids)] = True
+        self.ordinary_ids = np.flatnonzero(~self.special)
+        self.continues = _continues_word(tokenizer, size)
+
+    def mask(self, row: Row, rng: np.random.Generator, *, evaluate: bool) -> MaskedRow:
+        sampler, rate, shares = (
+            (choose_tokens, EVAL_RATE, (0.8, 0.1)) if evaluate else (self.sampler, self.rate, self.shares)
+        )
+        chosen = sampler(~self.special[row.ids], self.continues[row.ids], rate, rng)
+        seen = corrupt(
+            row.ids,
+            chosen,
+            mask_id=self.mask_id,
+            ordinary_ids=self.ordinary_ids,
+            mask_share=shares[0],
+            random_share=shares[1],
+            rng=rng,
+        )
+        return MaskedRow(row, seen, chosen)
+
+
+def _continues_word(tokenizer: PreTrainedTokenizerBase, size: int) -> NDArray[np.bool_]:
+    """Which tokens go on with the word before them, by the vocabulary's own convention. [V]"""
+    tokens = tokenizer.convert_ids_to_tokens(list(range(size)))
+    if any(t.startswith("##") for t in tokens):
+        return np.array([t.startswith("##") for t in tokens])
+    # Byte-level BPE and SentencePiece mark the start of a word instead.
+    return np.array([not t.startswith(("Ġ", "▁", "Ċ")) for t in tokens])
+
+
+class TextPretraining:
+    """Mixed into TextObjective. `start_training` comes before the other methods."""
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    _masking: Masking
+    _length: int
+    _teacher: "Callable[[MlmBatch], torch.Tensor] | None" = None
+    _teacher_weight: float = 0.0
+
+    def start_training(
+        self, hyperparameters: MlmHyperparameters, rate: float, teacher: "TextPretraining | None"
+    ) -> None:
+        self._masking = Masking(self.tokenizer, hyperparameters, rate)
+        for module in self.model.modules():
+            if isinstance(module, nn.Dropout):
+                # Slow on a CPU, and one pass over much data cannot overfit (arXiv 2212.14034).
+                module.p = 0.0
+        self._length = hyperparameters.sequence_length
+        if teacher is not None and hyperparameters.teacher_weight:
+            self._teacher = teacher.sentence_vectors
+            self._teacher_weight = hyperparameters.teacher_weight
+
+    @property
+    def packs(self) -> bool:
+        return self.model.config.model_type in PACKABLE
+
+    def affixes(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The special tokens that the tokenizer puts before and after a text."""
+        bare = self.tokenizer.encode("a", add_special_tokens=False)
+        whole = self.tokenizer.encode("a")
+        start = next(i for i in range(len(whole)) if whole[i : i + len(bare)] == bare)
+        return np.array(whole[:start], dtype=np.int64), np.array(whole[start + len(bare) :], dtype=np.int64)
+
+    def mask(self, sample: Row, rng: np.random.Generator, *, evaluate: bool = False) -> MaskedRow:
+        return self._masking.mask(sample, rng, evaluate=evaluate)
+
+    def collate_masked(self, samples: Sequence[MaskedRow]) -> MlmBatch:
+        # One shape for packed rows (a compiled encoder wants that), else padded to the longest.
+        length = self._length if self.packs else max(len(s.seen) for s in samples)
+        shape = (len(samples), length)
+        seen = np.full(shape, self.tokenizer.pad_token_id or 0, dtype=np.int64)
+        original = seen.copy()
+        segment, positions = np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.int64)
+        chosen = np.zeros(shape, dtype=bool)
+        for i, sample in enumerate(samples):
+            used = len(sample.seen)
+            seen[i, :used], original[i, :used], chosen[i, :used] = sample.seen, sample.row.ids, sample.chosen
+            lengths = np.array(sample.row.segments)
+            segment[i, :used] = np.repeat(np.arange(1, len(lengths) + 1), lengths)
+            positions[i, :used] = np.arange(used) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+        flat = np.flatnonzero(chosen)
+        return MlmBatch(
+            seen=torch.from_numpy(seen),
+            original=torch.from_numpy(original),
+            segment=torch.from_numpy(segment),
+            positions=torch.from_numpy(positions),
+            packed=bool(segment.max(initial=0) > 1),
+            padded=not bool(segment.all()),
+            chosen=torch.from_numpy(flat),
+            labels=torch.from_numpy(original.reshape(-1)[flat]),
+            counts=Counts(len(flat), sum(len(s.row.segments) for s in samples)),
+            tokens=int((segment > 0).sum()),
+        )
+
+    def forward(self, batch: MlmBatch, whole: Counts | None = None) -> tuple[torch.Tensor, Metrics]:
+        whole, predicted = whole or batch.counts, batch.counts.positions
+        encoded: list[torch.Tensor] | None = [] if self._teacher is not None and self.model.training else None
+        with rows_before_head(self.model, batch.chosen, encoded), vocabulary_left_out(self.model) as projection:
+            out = self.model(**self._inputs(batch, batch.seen)).logits[0]
+        loss, correct = linear_cross_entropy(out, projection.weight, projection.bias, batch.labels)
+        metrics = Metrics(float(loss.detach()) * predicted, int(correct), predicted)
+        loss = loss * (predicted / max(whole.positions, 1))
+        if self._teacher is not None and encoded:
+            away = 1 - torch.cosine_similarity(_document_means(encoded[0].float(), batch), self._teacher(batch), dim=-1)
+            loss = loss + self._teacher_weight * away.sum() / whole.items
+            metrics += Metrics(extra={"teacher_cosine": float((1 - away.detach()).sum()), "documents": len(away)})
+        return loss, metrics
+
+    def summarise(self, total: Metrics) -> dict[str, float]:
+        """Means of the sums: loss, accuracy and perplexity a predicted position, extras a document."""
+        if not total.count:
+            return {}
+        loss, documents = total.loss_sum / total.count, total.extra.get("documents", 0.0)
+        means = {k: v / documents for k, v in total.extra.items() if k != "documents" and documents}
+        return {
+            "loss": loss,
+            "accuracy": total.correct / total.count,
+            "perplexity": math.exp(min(loss, 50.0)),
+            **means,
+        }
+
+    @torch.no_grad()
+    def sentence_vectors(self, batch: MlmBatch) -> torch.Tensor:
+        """Mean-pooled output on the unmasked documents of the rows. → [D, H] fp32"""
+        hidden = self.model.base_model(**self._inputs(batch, batch.original)).last_hidden_state
+        return _document_means(hidden.float(), batch)
+
+    def _inputs(self, batch: MlmBatch, ids: torch.Tensor) -> dict[str, Any]:
+        """Arguments of the model: a mask only where something must not be seen."""
+        if not batch.packed:
+            return {"input_ids": ids, "attention_mask": (batch.segment > 0).long() if batch.padded else None}
+        same = batch.segment[:, None, :, None] == batch.segment[:, None, None, :]  # [B, 1, L, L], True is seen
+        mask: Any = self._attention_bias(same)
+        window = getattr(self.model.config, "local_attention", None)
+        if window is not None:  # ModernBERT takes one mask a layer type, and only then keeps its window
+            at = batch.positions
+            near = (at[:, None, :, None] - at[:, None, None, :]).abs() <= window // 2
+            mask = {"full_attention": mask, "sliding_attention": self._attention_bias(same & near)}
+        return {"input_ids": ids, "attention_mask": mask, "position_ids": batch.positions}
+
+    def _attention_bias(self, visible: torch.Tensor) -> torch.Tensor:
+        """sdpa takes booleans; eager attention adds what it is given to the scores."""
+        if self.model.config._attn_implementation != "eager":
+            return visible
+        kind = visible.device.type
+        # In the dtype of the scores, which a wider one would widen.
+        dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else torch.float32
+        bias = torch.zeros(visible.shape, dtype=dtype, device=visible.device)
+        return bias.masked_fill_(~visible, torch.finfo(torch.bfloat16).min)
+
+
+def _document_means(hidden: torch.Tensor, batch: MlmBatch) -> torch.Tensor:
+    """hidden [B, L, H] → [D, H]: a mean for each of the D documents, row by row, without padding."""
+    if not batch.packed:
+        real = (batch.segment > 0).to(hidden.dtype).unsqueeze(-1)
+        return (hidden * real).sum(1) / real.sum(1)
+    real = batch.segment > 0
+    rows = torch.arange(len(hidden), device=hidden.device).unsqueeze(1) * (batch.segment.max() + 1)
+    _, document, lengths = torch.unique((rows + batch.segment)[real], return_inverse=True, return_counts=True)
+    sums = hidden.new_zeros(len(lengths), hidden.shape[-1]).index_add_(0, document, hidden[real])
+    means: torch.Tensor = sums / lengths.unsqueeze(-1)
+    return means
+
+
+@contextmanager
+def vocabulary_left_out(model: PreTrainedModel) -> Iterator[nn.Linear]:
+    """Within it the model's "logits" are what its vocabulary projection, which it yields, would be given."""
+    projection = model.get_output_embeddings()
+    assert isinstance(projection, nn.Linear)
+
+    def leave_out(features: torch.Tensor) -> torch.Tensor:
+        """As the projection would, in the dtype of the products."""
+        kind = features.device.type
+        return features.to(torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) else features
+
+    projection.__dict__["forward"] = leave_out  # found before the class's own
+    try:
+        yield projection
+    finally:
+        del projection.__dict__["forward"]

@@ -1,0 +1,155 @@
+"""Scores: how probable a model finds each token of a text, given all the others (pseudo-log-likelihood).
+
+`original` (Salazar et al. 2020, https://aclanthology.org/2020.acl-main.240) hides each token in
+turn. `within-word-l2r` (Kauf & Ivanova 2023, https://aclanthology.org/2023.acl-short.80) also hides
+what follows it in its word: else the rest of a rare word gives its beginning away.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import takewhile
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from app.errors import AppError, InvalidValue
+from app.modalities.base import Prepared, Rounds
+from app.modalities.text.batches import Rows, collate, forward, pads, rounded_places
+from app.modalities.text.encoder import rows_before_head, vocabulary_size
+from app.modalities.text.encoding import Content, TextEncoder
+from app.modalities.text.fill_mask import VOCABULARY_PER_TOKEN
+from app.modalities.text.items import RankedToken, ScoredToken, ScoreItem, ScoreMethod, ScoreResult
+from app.types import Task
+
+
+@dataclass(frozen=True)
+class ScoreRow:
+    """ids: of the whole text, shared by its rows. hidden: positions, the first of which is scored."""
+
+    ids: list[int]
+    hidden: list[int]
+    top_k: int
+
+
+@dataclass(frozen=True)
+class ScoreBatch:
+    texts: Rows
+    rows: Tensor  # what is scored, as indices into the flattened batch, as `rounded_places` gives them
+    tokens: Tensor  # [B] what stands there
+    top_k: list[int]
+
+
+@dataclass(frozen=True)
+class RawScore:
+    log_prob: float
+    rank: int
+    best: list[tuple[float, int]]  # (log-probability, token), best first
+
+
+class Score:
+    """A TaskHandler: ScoreItem → ScoreResult, in one round of a row a token."""
+
+    def __init__(self, model: PreTrainedModel, encoder: TextEncoder, *, max_length: int) -> None:
+        self._model = model
+        self._encoder = encoder
+        self._mask_id = encoder.mask[1]
+        self._max_length = max_length
+        self._vocabulary = vocabulary_size(model)
+        self._pad_id = encoder.tokenizer.pad_token_id or 0
+        # An unknown word is a word, though a tokenizer counts what stands for it among its special tokens.
+        self._special = frozenset(encoder.tokenizer.all_special_ids) - {encoder.tokenizer.unk_token_id}
+
+    def example(self) -> ScoreItem:
+        return ScoreItem("a")
+
+    def prepare(self, item: ScoreItem) -> Rounds:
+        text, start = self._encoder.shorten(
+            item.text, self._max_length, truncate=item.truncate, side=item.truncation_side
+        )
+        content = self._encoder.content(text, start)
+        if max(content.ids, default=0) >= self._vocabulary:  # a tokenizer may know more than its model
+            raise InvalidValue(f"a token of the input is beyond the model's {self._vocabulary}", param="input")
+        ids, shift = self._encoder.fit(content.ids, self._max_length, truncate=item.truncate, side=item.truncation_side)
+        end = len(ids) - len(self._encoder.suffix)
+        read = range(len(self._encoder.prefix) - shift, end - shift)  # of the content, what was not cut off
+        places = [place for place in read if content.ids[place] not in self._special]
+        if not places:
+            raise InvalidValue("the input holds no token to score, only special ones", param="input")
+        return self._rounds(item, content, ids, shift, places)
+
+    def _rounds(self, item: ScoreItem, content: Content, ids: list[int], shift: int, places: list[int]) -> Rounds:
+        cost = max(len(ids), self._vocabulary // VOCABULARY_PER_TOKEN)
+        rows = []
+        for index, place in enumerate(places):
+            hidden = [p + shift for p in _hidden(index, places, content.words, item.method)]
+            rows.append(
+                Prepared(
+                    ScoreRow(ids, hidden, item.top_k),
+                    cost,
+                    key=Task.SCORE,
+                    info=(content, place),
+                    padded=pads(self._model),
+                )
+            )
+        raws = yield rows
+        tokens = [self.finish(row, raw) for row, raw in zip(rows, raws, strict=True)]
+        return ScoreResult(tokens, tokens=len(ids))
+
+    def finish(self, prepared: Prepared, raw: RawScore) -> ScoredToken:
+        content, place = prepared.info
+        if not math.isfinite(raw.log_prob):
+            raise AppError("the model computed numbers that are not finite for this input")
+        token = content.ids[place]
+        candidates = [RankedToken(math.exp(log_prob), best, self._decoded(best)) for log_prob, best in raw.best]
+        start, end = content.offsets[place]
+        decoded, word = self._decoded(token), content.words[place]
+        return ScoredToken(token, decoded, start, end, word, raw.log_prob, raw.rank, candidates)
+
+    def _decoded(self, token: int) -> str:
+        return str(self._encoder.tokenizer.decode([token]))
+
+    def collate(self, batch: Sequence[Prepared]) -> ScoreBatch:
+        rows: list[ScoreRow] = [p.features for p in batch]
+        tokens = torch.tensor([row.ids[row.hidden[0]] for row in rows])
+        texts = collate(self._model, [self._masked(row) for row in rows], self._pad_id)
+        scored = rounded_places(
+            self._model, [place for i, row in enumerate(rows) for place in texts.places(i, row.hidden[:1])]
+        )
+        return ScoreBatch(texts, scored, tokens, [row.top_k for row in rows])
+
+    def _masked(self, row: ScoreRow) -> list[int]:
+        ids = list(row.ids)
+        for position in row.hidden:
+            ids[position] = self._mask_id
+        return ids
+
+    @torch.inference_mode()
+    def run(self, collated: ScoreBatch) -> list[RawScore]:
+        device = self._model.device
+        with rows_before_head(self._model, collated.rows.to(device)):
+            logits = forward(self._model, collated.texts).logits[0][: len(collated.tokens)]
+        scores = logits.float()  # [B, V]
+        whole = scores.logsumexp(-1, keepdim=True)  # [B, 1]
+        own = scores.gather(1, collated.tokens.to(device).unsqueeze(1))  # [B, 1]
+        ranks = (scores > own).sum(1) + 1
+        values, tokens = scores.topk(min(max(collated.top_k), self._vocabulary))
+        return [
+            RawScore(log_prob, rank, list(zip(best, names, strict=True))[:top_k])
+            for log_prob, rank, best, names, top_k in zip(
+                (own - whole).squeeze(1).tolist(),
+                ranks.tolist(),
+                (values - whole).tolist(),
+                tokens.tolist(),
+                collated.top_k,
+                strict=True,
+            )
+        ]
+
+
+def _hidden(index: int, places: list[int], words: list[int], method: ScoreMethod) -> list[int]:
+    """What is hidden to score place number `index`, itself first."""
+    if method is ScoreMethod.ORIGINAL:
+        return places[index : index + 1]
+    return list(takewhile(lambda place: words[place] == words[places[index]], places[index:]))

@@ -1,0 +1,160 @@
+"""One served model: items in, results out, in order, through the device's batcher."""
+
+import asyncio
+import math
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Executor, Future
+from itertools import chain
+from typing import Any, TypeVar
+
+from app.errors import TaskNotSupported
+from app.modalities.base import Objective, Prepared, TaskHandler, WarmUp
+from app.serving.batcher import Batcher
+from app.serving.batches import Flow
+from app.serving.heavy import HeavyItems
+from app.serving.locating import locating
+from app.serving.runner import Group, Runner, ServedTask
+from app.serving.steps import THREADS, in_rounds, run_rows, together
+from app.store.store import ModelEntry
+from app.system.process_pool import ProcessPool
+from app.types import Task
+
+_CHUNK = 16  # items that a thread takes at once: a hop costs more than tokenizing one sentence
+_QUICK = 4  # items at most that are prepared on the event loop, if each is quick
+
+Replicas = Sequence[Mapping[Task, TaskHandler]]
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class Engine:
+    """Serves `objective`, which is already on the runner's device.
+
+    `executor` prepares and finishes; its queue is bounded by the permits of the runner's batcher.
+    replicas: of the objective's handlers, for each forward that the runner runs beside the first.
+    decoders: processes that decode files; None: threads of this process.
+    All methods belong to one event loop.
+    """
+
+    def __init__(
+        self,
+        entry: ModelEntry,
+        objective: Objective,
+        runner: Runner,
+        executor: Executor,
+        replicas: Replicas = (),
+        decoders: ProcessPool | None = None,
+    ) -> None:
+        self.entry = entry
+        self.objective = objective
+        self.memory_bytes = weight_bytes(objective)
+        self._batcher: Batcher[Group] = runner.batcher
+        self._executor = executor
+        self._heavy_items = HeavyItems(runner.batcher, decoders)
+        self._served_tasks = {
+            task: ServedTask(entry.id, task, (handler, *(replica[task] for replica in replicas)))
+            for task, handler in objective.tasks.items()
+        }
+        self._active = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    async def submit(self, task: Task, items: Sequence[Any], flow: Flow | None = None) -> list[Any]:
+        """One result an item, in order.
+
+        flow: what takes turns with all others; unset, these items by themselves.
+
+        All items are admitted, or none (Busy). The first error, or the cancellation of the caller,
+        drops those that have not started. Raises TaskNotSupported, what the task's `prepare` raises
+        for an item, and NotReady when the server stops.
+        """
+        return await self._answer(self.require(task), items, self._batcher.admit(len(items)), flow)
+
+    def require(self, task: Task) -> ServedTask:
+        """The task's lane. Raises TaskNotSupported, for who wants to know before it reads a request's items."""
+        served = self._served_tasks.get(task)
+        if served is None:
+            able = ", ".join(sorted(self._served_tasks)) or "nothing"
+            raise TaskNotSupported(f"{self.entry.id} cannot do {task}; it can do {able}", param="model")
+        return served
+
+    async def warm_up(self) -> None:
+        """One forward for every task that has an example. It takes no permit: a full queue fails no load.
+
+        Examples are files of Cloze's own, so they are decoded in this process: none is started for them.
+        """
+        for served in self._served_tasks.values():
+            if isinstance(served.handler, WarmUp):
+                await self._answer(served, [served.handler.example()], [Future()], trusted=True)
+
+    async def drained(self) -> None:
+        """Returns once no request is in flight."""
+        await self._idle.wait()
+
+    async def _answer(
+        self,
+        served: ServedTask,
+        items: Sequence[Any],
+        futures: Sequence[Future[Any]],
+        flow: Flow | None = None,
+        *,
+        trusted: bool = False,
+    ) -> list[Any]:
+        flow = flow or Flow()
+        self._active += 1
+        self._idle.clear()
+        try:
+            if served.heavy and not trusted:
+                return await self._heavy_items.answer(served, items, futures, flow)
+            quick = len(items) <= _QUICK and all(map(served.is_quick, items))
+            each = self._here if quick else self._spread
+            prepared = await each(served.handler.prepare, items)
+            rows = [row for row in prepared if isinstance(row, Prepared)]
+            if len(rows) < len(prepared):
+                return await in_rounds(served, prepared, futures, self._batcher, self._executor, flow)
+            raws = await run_rows(served, rows, futures, self._batcher, flow)
+            return await each(lambda pair: served.handler.finish(*pair), list(zip(rows, raws, strict=True)))
+        finally:
+            for future in futures:
+                future.cancel()  # gives the permit back, unless it ran or runs
+            self._active -= 1
+            if self._active == 0:
+                self._idle.set()
+
+    async def _here(self, function: Callable[[T], R], items: Sequence[T]) -> list[R]:
+        """On the event loop, what takes it less time than a hop to a thread and back."""
+        return list(map(locating(function, len(items)), enumerate(items)))
+
+    async def _spread(self, function: Callable[[T], R], items: Sequence[T]) -> list[R]:
+        """`function` of every item on the executor's threads, chunk after chunk on a few of them.
+
+        Once one item has failed or the caller has left, no other is begun.
+        """
+        results: list[list[R]] = [[]] * math.ceil(len(items) / _CHUNK)
+        chunks = iter(range(len(results)))
+        over = threading.Event()
+        pairs, located = list(enumerate(items)), locating(function, len(items))
+
+        async def work() -> None:
+            run = asyncio.get_running_loop().run_in_executor
+            for chunk in chunks:
+                part = pairs[chunk * _CHUNK : (chunk + 1) * _CHUNK]
+                results[chunk] = await run(self._executor, _each, located, part, over)
+
+        try:
+            await together(work() for _ in range(min(THREADS, len(results))))
+        finally:
+            over.set()  # threads cannot be cancelled
+        return [result for part in results for result in part]
+
+
+def weight_bytes(objective: Objective) -> int:
+    """Of the model's weights; what a forward takes beside them is not counted."""
+    return sum(tensor.nbytes for tensor in chain(objective.model.parameters(), objective.model.buffers()))
+
+
+def _each(function: Callable[[T], R], items: Iterable[T], over: threading.Event) -> list[R]:
+    """Of the items until `over`, when nobody asks for the results any more."""
+    return [function(item) for item in items if not over.is_set()]

@@ -1,0 +1,260 @@
+"""Model ids → engines: load once, warm up, keep the most recently used, free the rest."""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Protocol
+
+from app.devices import free_memory, is_out_of_memory, resolve_dtype
+from app.errors import AppError, ModelNotFound, NotReady
+from app.modalities.base import Objective
+from app.serving.engine import Engine, Replicas, weight_bytes
+from app.serving.observer import EngineObserver
+from app.serving.packing import pack
+from app.serving.replicas import replicate
+from app.serving.runner import Runner, copy_for_waiter
+from app.store.store import ModelEntry
+from app.system.process_pool import ProcessPool
+
+SHIPPED = "cloze-text"  # the default model unless another is set
+
+_log = logging.getLogger(__name__)
+
+
+class ModelSource(Protocol):
+    """What the pool asks of the model store."""
+
+    def list(self) -> list[ModelEntry]: ...
+
+    def resolve(self, model_id: str) -> ModelEntry: ...
+
+
+class EnginePool:
+    """The engines of one process. All methods belong to one event loop.
+
+    load: reads a model folder; runs in a thread, one model at a time.
+    dtype: auto, float32 or bfloat16.
+    default_model: the id that stands for None; unset: `cloze-text` if it is there, else the store's first.
+    max_loaded, max_bytes: the least recently used beyond so many, or beyond so many bytes of weights, are
+    unloaded, once their requests have ended.
+    decoders: processes that decode files; None: threads of this process.
+    """
+
+    def __init__(
+        self,
+        store: ModelSource,
+        runner: Runner,
+        *,
+        load: Callable[[Path], Objective],
+        dtype: str = "auto",
+        default_model: str | None = None,
+        max_loaded: int = 8,
+        max_bytes: int | None = None,
+        observer: EngineObserver | None = None,
+        decoders: ProcessPool | None = None,
+    ) -> None:
+        self.runner = runner
+        self.dtype = resolve_dtype(dtype, runner.device)
+        self._store = store
+        self._load = load
+        self._default_model = default_model
+        self._max_loaded, self._max_bytes = max_loaded, max_bytes
+        self._observer = observer
+        self._decoders = decoders
+        self._engines: OrderedDict[str, Engine] = OrderedDict()  # by name@version, least recently used first
+        self._loading: dict[str, asyncio.Task[Engine]] = {}
+        self._freeing: set[asyncio.Task[None]] = set()
+        self._preparing = ThreadPoolExecutor(4, thread_name_prefix="prepare")
+        self._reading = ThreadPoolExecutor(1, thread_name_prefix="load")
+        self._turn = asyncio.Lock()  # one load at a time, so that there are never more than max_loaded
+
+    @property
+    def healthy(self) -> bool:
+        """Whether the device answers; False before `start` and while a dead thread is being restarted."""
+        return self.runner.alive
+
+    @property
+    def queue_depth(self) -> int:
+        """Inputs that wait for the device."""
+        return self.runner.batcher.waiting
+
+    async def start(self) -> None:
+        self.runner.start()
+
+    async def stop(self) -> None:
+        """Finishes what the device works on; everything that waits gets NotReady."""
+        for task in self._loading.values():
+            task.cancel()
+        await asyncio.to_thread(self.runner.stop)
+        await asyncio.gather(*self._loading.values(), *self._freeing, return_exceptions=True)
+        await asyncio.gather(*(engine.drained() for engine in self._engines.values()))
+        self._engines.clear()
+        await asyncio.to_thread(self._preparing.shutdown)
+        await asyncio.to_thread(self._reading.shutdown)
+
+    def default_id(self) -> str:
+        """The `name@version` that stands for no id; reads the store. NotReady if it is empty."""
+        if self._default_model is not None:
+            return self._store.resolve(self._default_model).id
+        with contextlib.suppress(ModelNotFound):
+            return self._store.resolve(SHIPPED).id
+        entries = self._store.list()
+        if not entries:
+            raise NotReady("no model is in the model store yet; import or pretrain one")
+        return entries[0].id
+
+    def has_default(self) -> bool:
+        """Whether the model that stands for no id is loaded. Reads the store."""
+        try:
+            return self.default_id() in self._engines
+        except AppError:
+            return False
+
+    def loaded(self) -> list[str]:
+        """Ids as name@version, most recently used first."""
+        return list(reversed(self._engines))
+
+    def memory(self) -> dict[str, int]:
+        """Bytes of each loaded model's weights, by name@version."""
+        return {key: engine.memory_bytes for key, engine in self._engines.items()}
+
+    async def get(self, model_id: str | None = None) -> Engine:
+        """The engine of the model that the id means now, loaded if need be.
+
+        Asks the store each time, so a new publication is served with the next request. A load that
+        fails raises to everyone who waits for it, and the next request tries again.
+        """
+        entry = await self._entry(model_id)
+        engine = self._engines.get(entry.id)
+        if engine is not None:
+            self._engines.move_to_end(entry.id)
+            return engine
+        loading = self._loading.get(entry.id)
+        if loading is None:
+            loading = asyncio.create_task(self._loaded(entry))
+            self._loading[entry.id] = loading
+            loading.add_done_callback(lambda task: self._end_loading(entry.id, task))
+        try:
+            return await asyncio.shield(loading)  # one caller may leave while others wait
+        except AppError as error:
+            raise copy_for_waiter(error, error.message) from None
+        except asyncio.CancelledError:
+            if loading.cancelled():
+                raise NotReady("the server is shutting down") from None
+            raise
+
+    async def load(self, model_id: str | None = None) -> Engine:
+        """As `get`: what an operator asks for ahead of the first request."""
+        return await self.get(model_id)
+
+    async def unload(self, model_id: str) -> None:
+        """Frees the model's memory once its requests have ended; no error if it is not loaded.
+
+        A bare name unloads every loaded version of it. Works for models that the store has deleted.
+        """
+        known = dict.fromkeys((*self._engines, *self._loading))
+        keys = [key for key in known if model_id in (key, key.rpartition("@")[0])]
+        if not keys:
+            keys = [(await self._entry(model_id)).id]
+        if loading := [self._loading[key] for key in keys if key in self._loading]:
+            await asyncio.wait(loading)
+        for key in keys:
+            if key in self._engines:  # popped in the call: a name for it here would keep it alive
+                await asyncio.shield(self._free(self._engines.pop(key)))
+
+    # Inside
+
+    async def _entry(self, model_id: str | None) -> ModelEntry:
+        try:
+            # On the event loop: a few small files, sooner read (50 µs) than a thread is asked to.
+            return self._resolve(model_id)
+        except ModelNotFound:
+            await self._drop_deleted()
+            raise
+
+    def _resolve(self, model_id: str | None) -> ModelEntry:
+        return self._store.resolve(self.default_id() if model_id is None else model_id)
+
+    async def _drop_deleted(self) -> None:
+        for key in list(self._engines):
+            try:
+                await asyncio.to_thread(self._store.resolve, key)
+            except ModelNotFound:
+                if key in self._engines:  # nobody else has dropped it meanwhile
+                    self._evict(key)
+
+    async def _loaded(self, entry: ModelEntry) -> Engine:
+        async with self._turn:
+            started = time.perf_counter()
+            try:
+                engine = await self._warm(entry)
+            except Exception as error:
+                # Deleted while it was being read, it is not broken but gone.
+                await asyncio.to_thread(self._store.resolve, entry.id)
+                if isinstance(error, AppError):
+                    raise
+                _log.exception("loading %s failed", entry.id)
+                if is_out_of_memory(error):
+                    raise NotReady(f"{entry.id} does not fit in the memory of {self.runner.device}") from None
+                raise AppError(f"{entry.id} could not be loaded; the server's log says why") from None
+            seconds = time.perf_counter() - started
+            if self._observer is not None:
+                self._observer.on_load(entry.id, seconds)
+            _log.info("loaded %s in %.1f s on %s in %s", entry.id, seconds, self.runner.device, self.dtype)
+            self._engines[entry.id] = engine
+            return engine
+
+    async def _warm(self, entry: ModelEntry) -> Engine:
+        run = asyncio.get_running_loop().run_in_executor
+        objective = await run(self._reading, self._load, entry.path)
+        # Only now that its files have proved good is another model given up for it.
+        await self._drop_deleted()
+        await self._make_room(entry, weight_bytes(objective))
+        replicas = await run(self._reading, self._place, objective)
+        engine = Engine(entry, objective, self.runner, self._preparing, replicas, self._decoders)
+        await engine.warm_up()
+        return engine
+
+    def _place(self, objective: Objective) -> Replicas:
+        objective.to(self.runner.device, self.dtype)
+        pack(objective.model)
+        return [replicate(objective) for _ in range(self.runner.forwards.at_once - 1)]
+
+    async def _make_room(self, entry: ModelEntry, needed: int) -> None:
+        """Unloads until the model fits; its predecessors' memory is free when this returns."""
+        budget = self._max_bytes
+        if budget is not None and needed > budget:
+            raise NotReady(f"{entry.id} takes {needed} bytes, more than all models may here ({budget})")
+        freeing = []
+        while self._engines and (
+            len(self._engines) >= self._max_loaded
+            or (budget is not None and sum(self.memory().values()) + needed > budget)
+        ):
+            freeing.append(self._evict(next(iter(self._engines))))
+        await asyncio.gather(*freeing)
+
+    def _end_loading(self, key: str, task: asyncio.Task[Engine]) -> None:
+        del self._loading[key]
+        if not task.cancelled():
+            task.exception()  # seen, even if every caller has left
+
+    def _evict(self, key: str) -> asyncio.Task[None]:
+        _log.info("unloading %s", key)
+        return self._free(self._engines.pop(key))
+
+    def _free(self, engine: Engine) -> asyncio.Task[None]:
+        """Frees its memory beside the caller. Until then it goes on answering whoever still holds it."""
+        task = asyncio.create_task(self._free_idle(engine))
+        self._freeing.add(task)
+        task.add_done_callback(self._freeing.discard)
+        return task
+
+    async def _free_idle(self, engine: Engine) -> None:
+        await engine.drained()
+        del engine  # the last reference, unless a request came in between
+        await asyncio.to_thread(free_memory, self.runner.device)

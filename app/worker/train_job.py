@@ -1,0 +1,63 @@
+"""The process that trains: `python -m app.worker.train_job JOB_ID ATTEMPT`, started by the worker."""
+
+import sys
+from functools import partial
+
+from app.devices import gpu_metrics, resolve_device
+from app.jobs.spec import Job
+from app.methods import METHODS, preset
+from app.system.child import die_with_parent
+from app.system.disk_space import DiskReserve
+from app.system.pool_process import ProcessLimits
+from app.training.job import SourceFile, TrainingJob, TrainingResult
+from app.training.run import run
+from app.worker.attempt import Services
+from app.worker.attempt_main import run_attempt
+from app.worker.loggers import open_loggers
+from app.worker.reports import Reports
+from app.worker.system import SystemMetrics
+
+
+def train(job: Job, reports: Reports, services: Services) -> TrainingResult:
+    settings, spec = services.settings, job.spec
+    hyperparameters = METHODS[spec.method].hyperparameters.model_validate(spec.hyperparameters)
+
+    def source(file_id: str, weight: float = 1.0) -> SourceFile:
+        file = services.files.get(file_id)
+        return SourceFile(services.files.path(file_id), file.filename, file.sha256, weight)
+
+    weights = spec.weights or (1.0,) * len(spec.training_files)
+    models = [getattr(hyperparameters, field) for field in hyperparameters.MODEL_FIELDS]
+    training = TrainingJob(
+        method=spec.method,
+        model=spec.model if preset(spec.model) is not None else services.store.resolve(spec.model).path,
+        hyperparameters=hyperparameters,
+        training_files=tuple(map(source, spec.training_files, weights)),
+        validation_files=(source(spec.validation_file),) if spec.validation_file else (),
+        run_dir=settings.jobs_dir / job.id,
+        cache_dir=settings.cache_dir,
+        cache_bytes=settings.cache_bytes,
+        disk_reserve=DiskReserve(settings.var_dir, settings.disk_reserve_bytes).size,
+        model_folders={model: services.store.resolve(model).path for model in models if model},
+        device=_device(settings.device, spec.resources.device),
+        threads=settings.training_threads,
+        decoder_limits=ProcessLimits(settings.decoder_memory_bytes, settings.decoder_seconds),
+        extended_from=job.extended_at_step,
+        memory_kills=job.memory_kills,
+        bind=die_with_parent,
+    )
+    folder, device = training.run_dir, resolve_device(training.device)
+    with open_loggers(job, folder, settings.mlflow_tracking_uri, settings.mlflow_experiment) as loggers:
+        reports.attach(SystemMetrics(partial(gpu_metrics, device)), loggers)
+        result = run(training, reports)
+        loggers.status = "KILLED" if result.outcome.stopped else "FINISHED"
+    return result
+
+
+def _device(given: str, wanted: str | None) -> str:
+    """What a job asks for is only given to workers that have it; CLOZE_DEVICE may say which GPU it is."""
+    return given if wanted is None or given.startswith(wanted) else wanted
+
+
+if __name__ == "__main__":
+    run_attempt(sys.argv[1:], train)
