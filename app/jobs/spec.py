@@ -114,7 +114,7 @@ class JobSpec(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     model: str  # a preset, or a stored model pinned as name@version
-    method: str  # a key of recipes.METHODS
+    method: str  # a key of methods.METHODS
     hyperparameters: dict[str, Any]  # dump of the method's model; seed included
     training_files: tuple[str, ...]
     weights: tuple[float, ...] | None = None  # of the training files; None: 1 each

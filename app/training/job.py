@@ -29,7 +29,7 @@ class SourceFile:
 
 @dataclass(frozen=True)
 class TrainingJob:
-    method: str  # a key of recipes.METHODS
+    method: str  # a key of methods.METHODS
     model: str | Path  # a preset's name, or the folder of a stored model
     hyperparameters: TrainingHyperparameters
     training_files: tuple[SourceFile, ...]

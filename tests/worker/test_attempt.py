@@ -1,26 +1,287 @@
-"""What an attempt's process does around the training itself."""
+"""An attempt in this process, with training replaced by a function."""
 
-import subprocess
-import sys
+import errno
+import os
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from safetensors import SafetensorError
 
-NICE = """
-import os
-from pathlib import Path
-from app.worker.attempt_main import be_nice
+from app.errors import InvalidData
+from app.jobs.artifacts import JobArtifacts
+from app.jobs.connection import StorageError
+from app.jobs.jobs import Claim, Jobs, LeaseLost
+from app.jobs.spec import Job, JobState
+from app.training.cache import hold
+from app.training.hooks import Killed
+from app.training.preparing import Preparing
+from app.worker.attempt import Attempt, Services
+from app.worker.backlog import Backlog
+from app.worker.reports import Reports
+from tests.fakes.trainer import result, train
 
-be_nice(10)
-print(os.nice(0), Path("/proc/self/autogroup").read_text())
-"""
+Submit = Callable[..., Job]
 
 
-@pytest.mark.skipif(not Path("/proc/self/autogroup").exists(), reason="this kernel has no autogroups")
-def test_niceness_counts_beside_other_sessions():
-    done = subprocess.run(
-        [sys.executable, "-c", NICE], check=True, capture_output=True, text=True, start_new_session=True
+@pytest.fixture
+def claim(services: Services, submit: Submit) -> Claim:
+    submit()
+    found = services.jobs.claim("w1", 60)
+    assert found is not None
+    return found
+
+
+def execute(services: Services, claim: Claim, train: Any, *, draining: bool = False) -> Job:
+    Attempt(services, claim, lambda: draining).run(train)
+    return services.jobs.get(claim.job_id)
+
+
+def test_the_manifest_says_where_the_model_comes_from(services: Services, claim: Claim) -> None:
+    job = execute(services, claim, train)
+    manifest = services.store.resolve("tiny@1").manifest
+    assert job.result_model == "tiny@1"
+    assert (manifest.job_id, manifest.request, manifest.parents) == (job.id, {"model": "bert-tiny"}, ())
+    assert manifest.data[0].sha256 == services.files.get(job.spec.training_files[0]).sha256
+
+
+def test_killed_between_publication_and_success(services: Services, claim: Claim) -> None:
+    class Dying:
+        """The queue as it looks to a process that dies before it can mark its success."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(services.jobs, name)
+
+        def succeed(self, claim: Claim, result_model: str) -> None:
+            raise StorageError("gone")
+
+    dying: Any = services._replace(jobs=Dying())  # type: ignore[arg-type]
+    with pytest.raises(StorageError):
+        execute(dying, claim, train)
+    services.jobs.requeue(claim, "The trainer died", crashed=True)
+    again = services.jobs.claim("w2", 60)
+    assert again is not None
+
+    def never(*_: Any) -> Any:
+        raise AssertionError("trained again")
+
+    job = execute(services, again, never)
+    assert (job.state, job.result_model) == (JobState.SUCCEEDED, "tiny@1")
+    assert [e.id for e in services.store.list()] == ["tiny@1"]
+
+
+def test_an_attempt_that_lost_its_job_publishes_nothing(services: Services, claim: Claim) -> None:
+    def train_too_long(job: Job, reports: Reports, services: Services) -> Any:
+        services.jobs.requeue(claim, "The worker went silent", crashed=True)
+        assert services.jobs.claim("w2", 60) is not None
+        assert reports.should_stop() == "lost"
+        with pytest.raises(LeaseLost):
+            reports.fence()
+        return result(services.settings.jobs_dir / job.id, None)
+
+    job = execute(services, claim, train_too_long)
+    assert (job.state, job.attempt, job.result_model) == (JobState.RUNNING, 2, None)
+    assert services.store.list() == []
+
+
+def test_the_users_mistake_keeps_its_code(services: Services, claim: Claim) -> None:
+    def wrong(*_: Any) -> Any:
+        raise InvalidData("a.txt, line 3: no JSON", param="training_file")
+
+    error = execute(services, claim, wrong).error
+    assert error and (error.code, error.message, error.param) == (
+        "invalid_data",
+        "a.txt, line 3: no JSON",
+        "training_file",
     )
-    own, _, session = done.stdout.partition(" ")
-    assert int(own) == 10
-    assert session.strip().endswith("nice 10")
+
+
+def test_our_mistake_stays_in_the_log(services: Services, claim: Claim, caplog: pytest.LogCaptureFixture) -> None:
+    def broken(*_: Any) -> Any:
+        raise RuntimeError("a secret detail")
+
+    job = execute(services, claim, broken)
+    assert job.state is JobState.FAILED
+    assert job.error and job.error.code == "internal_error" and "RuntimeError" in job.error.message
+    assert "secret" not in job.model_dump_json() and "a secret detail" in caplog.text
+
+
+def fails_in_torch(folder: Path) -> None:
+    try:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    finally:
+        raise RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 704 vs 598")
+
+
+def fails_in_safetensors(folder: Path) -> None:
+    raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+
+def fails_in_the_cache(folder: Path) -> None:
+    def fill(aside: Path) -> None:
+        raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT), str(aside))
+
+    hold(folder / "tokens" / "key", fill)
+
+
+@pytest.mark.parametrize(
+    ("write", "what"),
+    [
+        (fails_in_torch, ""),
+        (fails_in_safetensors, ""),
+        (fails_in_the_cache, ", so the prepared data (tokens) could not be written"),
+    ],
+)
+def test_a_full_disk_is_said_to_be_full(
+    services: Services, claim: Claim, write: Callable[[Path], None], what: str
+) -> None:
+    def train(job: Job, reports: Reports, services: Services) -> Any:
+        write(services.settings.jobs_dir / job.id)
+
+    error = execute(services, claim, train).error
+    assert error and (error.code, error.type) == ("insufficient_storage", "system_error")
+    assert error.message == f"the disk of the worker's machine is full{what}"
+
+
+def test_a_disk_without_room_for_the_lock_fails_the_job(
+    services: Services, claim: Claim, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "full")
+
+    execution = Attempt(services, claim, lambda: False)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "mkdir", full)
+        execution.run(train)
+    error = services.jobs.get(claim.job_id).error
+    assert error and error.code == "insufficient_storage"
+
+
+def test_a_run_that_lost_a_process_to_a_kill_ends_as_killed(
+    services: Services, claim: Claim, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Dead(BaseException):
+        pass
+
+    def kill(pid: int, signum: int) -> None:
+        raise Dead(pid, signum)
+
+    def train(job: Job, reports: Reports, services: Services) -> Any:
+        raise Killed("training processes ended before their time: {1: -9}")
+
+    monkeypatch.setattr(os, "kill", kill)
+    with pytest.raises(Dead, match=f"{os.getpid()}, .*9"):
+        execute(services, claim, train)
+    assert services.jobs.get(claim.job_id).state is JobState.RUNNING  # whoever watches over the process goes on
+
+
+@pytest.mark.parametrize(
+    ("reason", "state"), [("drain", JobState.QUEUED), ("cancel", JobState.CANCELLED), ("pause", JobState.PAUSED)]
+)
+def test_a_run_may_be_stopped_before_its_first_step(
+    services: Services, claim: Claim, reason: str, state: JobState
+) -> None:
+    if reason == "cancel":
+        services.jobs.cancel(claim.job_id)
+    elif reason == "pause":
+        services.jobs.pause(claim.job_id)
+
+    def train(job: Job, reports: Reports, services: Services) -> Any:
+        listen = Preparing(reports, "wiki.jsonl", 10)
+        listen(5)
+        raise AssertionError("not stopped")
+
+    assert execute(services, claim, train, draining=reason == "drain").state is state
+
+
+def test_draining_hands_back_and_cancelling_ends(services: Services, claim: Claim) -> None:
+    assert execute(services, claim, train, draining=True).state is JobState.QUEUED
+    again = services.jobs.claim("w2", 60)
+    assert again is not None
+    services.jobs.cancel(again.job_id)
+    assert execute(services, again, train).state is JobState.CANCELLED
+    assert services.store.list() == []
+
+
+def test_checkpoints_that_left_the_disk_leave_the_list(services: Services, claim: Claim) -> None:
+    folder = services.settings.jobs_dir / claim.job_id
+    reports = Reports(services.jobs, claim, folder, lambda: False)
+    paths = [folder / "checkpoints" / f"step-{n}" for n in range(3)]
+    for step, path in enumerate(paths):
+        path.mkdir(parents=True)
+        if step == 2:
+            paths[0].rmdir()
+        reports.on_checkpoint(step, path, {})
+    listed, _ = services.jobs.checkpoints(claim.job_id)
+    assert [(c.step, Path(c.path).name) for c in listed] == [(2, "step-2"), (1, "step-1")]
+
+
+class OutOfReach:
+    """The queue while Redis is `away`."""
+
+    def __init__(self, jobs: Jobs) -> None:
+        self.jobs, self.away = jobs, True
+
+    def __getattr__(self, name: str) -> Any:
+        def call(*arguments: Any, **options: Any) -> Any:
+            if self.away:
+                raise StorageError("gone")
+            return getattr(self.jobs, name)(*arguments, **options)
+
+        return call
+
+
+def test_what_is_told_while_redis_is_away_is_told_later(services: Services, claim: Claim) -> None:
+    now, folder = [0.0], services.settings.jobs_dir / claim.job_id
+    quick: Any = OutOfReach(services.jobs)
+    reports = Reports(services.jobs, claim, folder, lambda: False, quick=quick, backlog=Backlog(lambda: now[0]))
+    reports.on_event("one")
+    reports.on_artifact(2, "png", b"picture")
+    reports.on_checkpoint(3, folder / "checkpoints" / "step-3", {})
+    assert reports.should_stop() is None and not reports.can_save()
+    services.jobs.cancel(claim.job_id)  # by somebody who reaches Redis
+    quick.away, now[0] = False, 100.0
+    assert reports.should_stop() == "cancel" and reports.can_save()
+    told = [event.message for event in services.jobs.events(claim.job_id)[0]]
+    assert told[-3:] == ["one", "Step 2: step-000000002.png shows held-out items", "Saved a checkpoint at step 3"]
+
+
+def test_what_waits_is_told_before_the_end(services: Services, claim: Claim, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.worker.backlog._PAUSE", 0.0)
+    quick: Any = OutOfReach(services.jobs)
+
+    def wrong(job: Job, reports: Reports, services: Services) -> Any:
+        reports.on_event("the last word")
+        quick.away = False
+        raise InvalidData("a.txt, line 3: no JSON")
+
+    Attempt(services, claim, lambda: False, quick=quick).run(wrong)
+    told = [event.message for event in services.jobs.events(claim.job_id)[0]]
+    assert told[-2:] == ["the last word", "The job failed: a.txt, line 3: no JSON"]
+
+
+def test_artifacts_are_kept_and_named_in_an_event(services: Services, claim: Claim) -> None:
+    folder = services.settings.jobs_dir / claim.job_id
+    reports = Reports(services.jobs, claim, folder, lambda: False)
+    reports.on_artifact(30, "png", b"picture")
+    [data] = [event.data for event in services.jobs.events(claim.job_id)[0] if event.data]
+    assert data == {"step": 30, "artifact": "step-000000030.png"}
+    path = JobArtifacts(services.settings.jobs_dir, claim.job_id).path(data["artifact"])
+    assert path.read_bytes() == b"picture"
+
+
+def test_progress_is_written_once_a_second_and_when_flushed(
+    services: Services, claim: Claim, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.worker.reports.time", SimpleNamespace(monotonic=lambda: 1000.0))
+    reports = Reports(services.jobs, claim, Path(), lambda: False)
+    for step in (1, 2, 3):
+        snapshot: Any = SimpleNamespace(
+            step=step, total_steps=4, tokens=step, epoch=0.0, fraction=step / 4, tokens_per_second=1.0, eta_seconds=None
+        )
+        reports.on_progress(snapshot)
+    assert services.jobs.get(claim.job_id).progress.step == 1
+    reports.flush()
+    assert services.jobs.get(claim.job_id).progress.percent == 75
