@@ -69,7 +69,7 @@ def test_a_dtype_can_be_set():
 def test_forwards_follow_the_processors_that_may_be_used(
     count: int, expected: tuple[int, int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(devices, "processor_count", lambda: count)
+    monkeypatch.setattr(devices, "cpu_count", lambda: count)
     assert devices.serving_forwards(CPU) == expected
     for asked in (None, 3):
         assert devices.serving_forwards(torch.device("cuda"), asked).at_once == 1
@@ -82,7 +82,7 @@ def test_forwards_follow_the_processors_that_may_be_used(
 def test_forwards_and_their_threads_can_be_set(
     at_once: int | None, threads: int | None, expected: tuple[int, int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(devices, "processor_count", lambda: 8)
+    monkeypatch.setattr(devices, "cpu_count", lambda: 8)
     assert devices.serving_forwards(CPU, at_once, threads) == expected
 
 

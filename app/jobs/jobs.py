@@ -40,7 +40,7 @@ CheckpointPage: TypeAlias = tuple[list[Checkpoint], bool]
 
 
 class Jobs(WorkerQueue):
-    """What users do; with what workers do, in `Claims`.
+    """What users do; with what workers do, in `WorkerQueue`.
 
     Every call may raise `connection.StorageError` while Redis is away. What ACTIONS does not allow
     in a job's state raises Conflict.

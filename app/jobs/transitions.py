@@ -1,6 +1,6 @@
 """What becomes of a job's record when something is asked of it or happens to it.
 
-Pure functions of (record, Redis time, …) → Change, which `Records.change` applies in one
+Pure functions of (record, Redis time, …) → Change, which `JobRepository.change` applies in one
 transaction. They refuse by raising Conflict; ACTIONS and TRANSITIONS say what is allowed where.
 """
 

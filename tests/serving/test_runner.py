@@ -123,7 +123,7 @@ def test_forwards_run_beside_each_other_each_on_its_replica(make_runner: MakeRun
 
 
 def test_a_forward_that_is_alone_has_all_threads(make_runner: MakeRunner, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(devices, "processor_count", lambda: 2)
+    monkeypatch.setattr(devices, "cpu_count", lambda: 2)
     fake = FakeObjective()
     runner = make_runner(forwards=2, threads=None, ahead=None)
     caller = Caller(runner, fake)
