@@ -11,7 +11,7 @@ class Modality(StrEnum):
 
 
 class Task(StrEnum):
-    """What a served model can be asked for; the values appear in model objects on the wire."""
+    """The tasks of served models; the values appear in model objects on the wire."""
 
     FILL_MASK = "fill-mask"
     SCORE = "score"

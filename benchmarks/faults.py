@@ -132,7 +132,7 @@ def disturb(
 
 
 def publications(store: ModelStore) -> dict[str, list[ModelEntry]]:
-    """What each job published, over all versions of all names."""
+    """Returns what each job published, over all versions of all names."""
     found: dict[str, list[ModelEntry]] = collections.defaultdict(list)
     for latest in store.list():
         for entry in store.versions(latest.name):

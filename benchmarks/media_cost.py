@@ -1,4 +1,4 @@
-"""What decoding costs beside the model: python -m benchmarks.media_cost [--requests 200] [--items 400]
+"""The cost of decoding beside the model: python -m benchmarks.media_cost [--requests 200] [--items 400]
 
 Served: milliseconds an item of `/v1/embeddings`, from one client and from 16, of a small JPEG, a WAV of ten
 seconds and a short MP4. In jobs: images and sounds a second that become a shard, in an empty cache.

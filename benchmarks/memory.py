@@ -1,4 +1,4 @@
-"""What starting and models cost: python -m benchmarks.memory [--models 20] [--budget-models 5]
+"""The memory of starting and of models: python -m benchmarks.memory [--models 20] [--budget-models 5]
 
 Starts `cloze serve` without workers on a store of so many copies of a model, and prints the seconds
 until it is ready and has answered, its resident memory with 1, 2, … models, after they are unloaded,

@@ -30,7 +30,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def machine() -> str:
-    """What the figures were measured on; names neither the host nor its folders."""
+    """Describes the machine of the figures; names neither the host nor its folders."""
     cpu = Path("/proc/cpuinfo")
     names = re.findall(r"(?m)^model name\s*:\s*(.+)$", cpu.read_text()) if cpu.is_file() else []
     name = names[0] if names else platform.processor() or platform.machine()

@@ -1,4 +1,4 @@
-"""What a request for embeddings costs the server beside the model: python -m benchmarks.request_cost [--requests 1500]
+"""The cost of a request for embeddings beside the model: python -m benchmarks.request_cost [--requests 1500]
 
 The whole application answers in this process, but for HTTP itself; the model's forward is left out. Prints
 milliseconds a request, elapsed and of processor time, one after another and 16 at once.

@@ -1,4 +1,4 @@
-"""What a training step costs, by how the head and the attention are run: python -m benchmarks.training_step
+"""The cost of a training step, by how the head and the attention are run: python -m benchmarks.training_step
 
 Variants take turns within one run, so that a busy machine hurts them alike:
 

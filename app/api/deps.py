@@ -1,4 +1,4 @@
-"""What routes are handed: the services that main composed, and the checks that many routes share."""
+"""Dependencies of routes: the services that main composed, and the checks that many routes share."""
 
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -24,7 +24,7 @@ from app.system.process_pool import ProcessPool
 
 @dataclass
 class Services:
-    """What concerns jobs is None where the server was started without a Redis in reach."""
+    """The services of one application. Those that concern jobs are None if no Redis was in reach at the start."""
 
     settings: Settings
     metrics: Metrics

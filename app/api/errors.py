@@ -193,7 +193,7 @@ def _place(location: Sequence[int | str]) -> Iterator[str]:
 
 
 def _found(value: object) -> str:
-    """What was sent in the place, in JSON's terms."""
+    """Names the kind of a value that was sent, in JSON's terms."""
     match value:
         case None:
             return ", not null"

@@ -243,7 +243,7 @@ def _configuration(store: ModelStore, model: str) -> dict[str, Any]:
 
 
 async def _check_file(services: Services, files: FileStore, file_id: str, field: str, check: Check) -> Any:
-    """What the check found."""
+    """Checks one file in a child process and returns what the check found."""
     try:
         file = await asyncio.to_thread(files.get, file_id)
         return await services.checkers.call(partial(check, files.path(file_id), file.filename))

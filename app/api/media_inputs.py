@@ -66,7 +66,7 @@ def typed_media(value: Mapping[str, Any]) -> bytes | RemoteMedia:
 
 
 def _bytes(text: str) -> bytes:
-    """Of a data URI, or of base64 alone."""
+    """Decodes a data URI, or base64 alone."""
     found = text_or_media(text)
     if isinstance(found, bytes):
         return found

@@ -1,4 +1,4 @@
-"""What Prometheus scrapes at /metrics: requests by route, batches, models, jobs. One registry an app."""
+"""Metrics for Prometheus at /metrics: requests by route, batches, models, jobs. Each application has one registry."""
 
 import logging
 import time

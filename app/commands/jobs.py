@@ -173,7 +173,7 @@ def logs(
     url: Url = None,
     api_key: ApiKey = None,
 ) -> None:
-    """What a job's process has printed."""
+    """Prints the output of a job's process."""
     with ApiClient(url, api_key) as client:
         typer.echo(client.text(f"{JOBS}/{job_id}/logs", attempt=attempt), nl=False)
 

@@ -1,4 +1,4 @@
-"""What commands print: results to standard output, everything else to standard error."""
+"""Output of commands: results go to standard output, everything else to standard error."""
 
 import json
 from typing import Annotated, Any

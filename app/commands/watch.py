@@ -39,7 +39,7 @@ def watch_job(client: ApiClient, job_id: str, *, as_json: bool, sleep: Callable[
 
 
 def follow(client: ApiClient, job_id: str, sleep: Callable[[float], None]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """What the server says of a job until it has ended, as it comes: its kind, and an event or the job.
+    """Yields (kind, event or job) as the server sends them, until the job has ended.
 
     Kinds are `message` and `metrics`, of which each event comes once, `job` and, at last, `end`. A
     server that is restarted meanwhile is waited for.

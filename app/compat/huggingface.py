@@ -209,7 +209,7 @@ def _json(answers: Iterable[object], *, alone: bool) -> bytes:
 
 
 def _merged(body: _FeatureBody) -> _EmbedParameters:
-    """What stands beside `inputs` goes before what stands in `parameters`."""
+    """Merges the options beside `inputs` with those in `parameters`; the former win."""
     fields = _EmbedParameters.model_fields.keys()
     root = {name: value for name in fields if (value := getattr(body, name)) is not None}
     return (body.parameters or _EmbedParameters()).model_copy(update=root)

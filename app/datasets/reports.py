@@ -1,4 +1,4 @@
-"""What became of the files and rows of a data set: how many are usable, and why others are not."""
+"""Reports on the files and rows of a data set: how many are usable, and why others are not."""
 
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -67,7 +67,7 @@ class Report:
 
     @property
     def faulty_share(self) -> float:
-        """Of the files that were meant to be data, how many are of no use."""
+        """The share of the files meant to be data that are unusable."""
         faulty = sum(entry.count for reason, entry in self.skipped.items() if reason in FAULTY)
         return faulty / max(1, faulty + self.usable)
 

@@ -98,7 +98,7 @@ def _suspects(redis: Client, ids: Iterable[str], found: dict[str, dict[str, floa
 
 
 def _entries(job_id: str, raw: bytes | None, turn: bytes | None, position: float | None) -> Entries | None:
-    """What a record implies; None if it cannot be read.
+    """Returns the index entries that a record implies; None if it cannot be read.
 
     position: its score in JOBS, which counts for records that do not hold their number.
     """

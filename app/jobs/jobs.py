@@ -40,7 +40,7 @@ CheckpointPage: TypeAlias = tuple[list[Checkpoint], bool]
 
 
 class Jobs(WorkerQueue):
-    """What users do; with what workers do, in `WorkerQueue`.
+    """The jobs of a service: the requests of users, and those of workers by `WorkerQueue`.
 
     Every call may raise `connection.StorageError` while Redis is away. What ACTIONS does not allow
     in a job's state raises Conflict.
@@ -158,7 +158,7 @@ class Jobs(WorkerQueue):
         return self._change_and_wake(job_id, partial(transitions.extend, hyperparameters=hyperparameters, given=given))
 
     def prioritise(self, job_id: str, priority: int) -> Job:
-        """Of all that wait, the highest priority is first; of equal ones, the oldest."""
+        """Sets a job's priority. Of the waiting jobs the highest priority is first; of equal ones, the oldest."""
         self._records.change(job_id, partial(transitions.prioritise, priority=priority))
         return self.get(job_id)
 
@@ -253,6 +253,6 @@ class Jobs(WorkerQueue):
         return self.get(job_id)
 
     def _idempotency(self, key: str, body: Mapping[str, Any]) -> Idempotency:
-        """Of the request as it was sent: what it was resolved to (a model's latest version) may change."""
+        """The idempotency of a request as it was sent: what it resolves to (a model's latest version) may change."""
         text = json.dumps(body, sort_keys=True, separators=(",", ":"))  # not orjson: it has no integers of any size
         return Idempotency(key, hashlib.sha256(text.encode()).hexdigest(), self._idempotency_seconds)

@@ -1,4 +1,4 @@
-"""What the processes of a job have printed: a file an attempt, on the disk that the workers write to."""
+"""Logs of a job's processes: one file an attempt, on the disk that the workers write to."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -36,7 +36,7 @@ _TOKEN_SECONDS = 600  # far above the time in which a connection is tried again
 
 
 class Change(NamedTuple):
-    """What a transaction makes of a record, and what it writes beside it."""
+    """The result of a transaction: the new record and what is written beside it."""
 
     job: Job
     events: Sequence[NewEvent] = ()

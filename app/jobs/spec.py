@@ -72,7 +72,7 @@ MAX_PRIORITY = 1000
 
 
 class Resources(BaseModel):
-    """What a job needs of its worker; None: whatever there is."""
+    """The resources that a job needs of its worker; None accepts any."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -94,7 +94,7 @@ class Webhook(BaseModel):
 
 
 class Estimate(BaseModel):
-    """What a job will take, judged before it is queued. None: not known."""
+    """The estimated cost of a job before it is queued. None: not known."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -109,7 +109,7 @@ class Estimate(BaseModel):
 
 
 class JobSpec(BaseModel):
-    """What was asked for, validated and complete; only an extension makes a new one."""
+    """The validated, complete request of a job; only an extension replaces it."""
 
     model_config = ConfigDict(frozen=True)
 

@@ -1,4 +1,4 @@
-"""What becomes of a job's record when something is asked of it or happens to it.
+"""Transitions of a job's record: requests of users and events in its life.
 
 Pure functions of (record, Redis time, …) → Change, which `JobRepository.change` applies in one
 transaction. They refuse by raising Conflict; ACTIONS and TRANSITIONS say what is allowed where.

@@ -34,7 +34,7 @@ class Wakeups:
 
 
 def wake() -> None:
-    """What a wake-up names as its function; `WakeupListener` acts in its place."""
+    """The function that a wake-up names; `WakeupListener` acts in its place."""
 
 
 class WakeupListener(SimpleWorker):

@@ -71,7 +71,7 @@ class WebhookSender:
         self._loop = asyncio.create_task(self._work())
 
     async def stop(self) -> None:
-        """What is under way is given up, and made again by the next server."""
+        """Stops sending. Deliveries under way are dropped, and the next server makes them again."""
         self._stopping.set()
         if self._loop is not None:
             await self._loop  # not cancelled: what it is taking would wait for the end of its lease

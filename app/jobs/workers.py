@@ -12,7 +12,7 @@ _WORKERS = "cloze:workers"
 
 
 class Capabilities(BaseModel):
-    """What a worker offers to a job."""
+    """The resources that a worker offers to a job."""
 
     model_config = ConfigDict(frozen=True)
 

@@ -1,4 +1,4 @@
-"""What audio and video share: opening a file with FFmpeg (PyAV), as the one format that it was sniffed to be."""
+"""Containers of audio and video: opens a file with FFmpeg (PyAV) as the one format that it was sniffed to be."""
 
 import io
 import re

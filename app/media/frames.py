@@ -1,4 +1,4 @@
-"""What every kind of video offers: the times of its frames, and any of them decoded."""
+"""Frames of videos: their times, and any of them decoded."""
 
 import math
 from abc import ABC, abstractmethod

@@ -72,7 +72,7 @@ def _by_magic(data: bytes) -> Kind | None:
 
 
 def modality_of(data: bytes) -> Modality | None:
-    """What a model would be needed for these bytes; None where it is no media that Cloze reads."""
+    """Returns the modality of these bytes; None if they are no media that Cloze reads."""
     kind = sniff(data)
     return kind.modality if kind else None
 
@@ -106,7 +106,7 @@ def reading(kind: Kind) -> Iterator[None]:
 
 
 def clean_reason(error: Exception) -> str:
-    """What a decoder says of broken bytes, where that is meant for people and names nothing of Python."""
+    """Returns a decoder's message if it is meant for people and names nothing of Python, else a general one."""
     if isinstance(error, NotImplementedError) or "patches welcome" in str(error):
         return "it uses a feature that is not supported"
     reason = getattr(error, "strerror", None) or str(error)
@@ -117,7 +117,7 @@ def clean_reason(error: Exception) -> str:
 
 
 def describe(data: bytes, kind: Kind | None) -> str:
-    """What the bytes are, for people; `kind` is what sniff found."""
+    """Describes the bytes for people; `kind` is the result of `sniff`."""
     if kind is not None:
         return f"{kind.name}"
     if not data:

@@ -1,4 +1,4 @@
-"""What a pretraining job may be asked for: presets, hyperparameters, their ranges and defaults.
+"""Pretraining methods: presets, hyperparameters, their ranges and defaults.
 
 A leaf (no torch): the API validates with it before a job is queued, the worker trains by it.
 A method is the OpenAI wire name of an objective: `"method": {"type": "mlm", "mlm": {...}}`.

@@ -1,4 +1,4 @@
-"""What every method of pretraining shares."""
+"""Hyperparameters that every pretraining method shares."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ Schedule = Literal["linear", "cosine", "warmup-stable-decay"]
 
 
 class TrainingHyperparameters(BaseModel):
-    """What every method shares. `None` means: chosen for the job, as the description says."""
+    """Hyperparameters of every method. `None` is chosen for the job, as the description says."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -107,7 +107,7 @@ class TrainingHyperparameters(BaseModel):
 
     @property
     def most_checkpoints(self) -> int:
-        """That are on the disk at once: the newest, the best, the one from before the decay, and one being written."""
+        """The most checkpoints on disk at once: newest, best, before the decay, and the one being written."""
         before_decay = self.schedule == "warmup-stable-decay"
         return self.keep_checkpoints + (self.early_stopping_patience is not None) + before_decay + 1
 

@@ -15,7 +15,7 @@ ROOM = 1.25  # images that are to be cropped are kept larger than the model sees
 
 
 class ImageHyperparameters(PatchHyperparameters):
-    """What both methods share. `None` is the preset's or the stored model's own; a stored model keeps its own."""
+    """Hyperparameters of both image methods. `None` is the preset's or the stored model's own, which is fixed."""
 
     image_size: int | None = Field(None, ge=16, le=1024, description="Pixels of a side; the preset's")
     patch_size: int | None = Field(

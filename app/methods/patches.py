@@ -1,4 +1,4 @@
-"""What the methods that train on media share: all of them hide patches."""
+"""Hyperparameters of the methods that mask patches."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -44,12 +44,12 @@ class PatchHyperparameters(TrainingHyperparameters):
 
     @property
     def views(self) -> int:
-        """Of an item, that a step computes."""
+        """The views of an item that a step computes."""
         return VIEWS if self.contrast_weight else 1
 
 
 class DecoderHyperparameters(PatchHyperparameters):
-    """Of ViTMAE, whatever it is shown."""
+    """Hyperparameters of models with ViTMAE's decoder."""
 
     decoder_layers: int | None = Field(
         None, ge=1, le=32, description="Layers of a preset's decoder; a stored model keeps its own; the preset's"

@@ -1,1 +1,1 @@
-"""What a modality is: its models, its tasks, its masking and its loss. Serving and training share it."""
+"""Modalities: their models, tasks, masking and losses. Serving and training share them."""

@@ -64,21 +64,21 @@ class TaskHandler(Protocol):
 
 @runtime_checkable
 class WarmUp(Protocol):
-    """What a TaskHandler may add: an item that its model can answer, run once before the model counts as loaded."""
+    """A TaskHandler with an example: an item that is run once before the model counts as loaded."""
 
     def example(self) -> Any: ...
 
 
 @runtime_checkable
 class Quick(Protocol):
-    """What a TaskHandler may add: which items are prepared and finished in far less than a millisecond."""
+    """A TaskHandler that knows which items are prepared and finished in far less than a millisecond."""
 
     def is_quick(self, item: Any) -> bool: ...
 
 
 @runtime_checkable
 class Heavy(Protocol):
-    """What a TaskHandler adds whose items are files: decoded they weigh far more, so few are held at once.
+    """A TaskHandler whose items are files. Decoded they are far larger, so few are held at once.
 
     Each is one row: `prepare` gives no `Rounds`, and is `prepare_decoded` of what `decoding` returns.
     """
@@ -97,7 +97,7 @@ class Heavy(Protocol):
 
 @runtime_checkable
 class Illustrating(Protocol):
-    """What an Objective may add: a picture of what its model makes of a masked batch, for who watches it learn."""
+    """An Objective that can draw its model's predictions of a masked batch."""
 
     def illustrate(self, batch: Any) -> tuple[str, bytes]:
         """A batch already on the device → (file ending, content)."""
@@ -172,5 +172,5 @@ class Objective(Protocol):
         ...
 
     def summarise(self, total: Metrics) -> dict[str, float]:
-        """What summed metrics mean, `loss` first; {} where nothing was counted."""
+        """Returns the means of summed metrics, `loss` first; {} if nothing was counted."""
         ...

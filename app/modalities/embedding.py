@@ -1,4 +1,4 @@
-"""What embedding takes and gives back, in every modality. No torch: the API builds and reads these."""
+"""Items and results of embedding, in every modality. No torch: the API builds and reads these."""
 
 from dataclasses import dataclass
 from typing import Literal

@@ -1,4 +1,4 @@
-"""What every modality reads of a model folder, and what none of them takes."""
+"""Files of a model folder that every modality reads, and those that none accepts."""
 
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -79,5 +79,5 @@ def is_panic(error: BaseException) -> bool:
 
 
 def first_line(error: BaseException) -> str:
-    """Of what a library says, the part that is for its user."""
+    """Returns the part of a library's message that is meant for its user."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]

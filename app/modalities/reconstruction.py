@@ -1,4 +1,4 @@
-"""What reconstruction takes and gives back, in every modality that is cut into patches. No torch."""
+"""Items and results of reconstruction, in every modality that is cut into patches. No torch."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ Range = tuple[float, float]
 
 @dataclass(frozen=True)
 class MaskRequest:
-    """What is to be hidden, in one of three ways; by default as the model was trained.
+    """The mask to apply, in one of three ways; by default as the model was trained.
 
     strategy, ratio, seed: drawn at random, the same for the same seed. None: the model's own.
     boxes: (left, top, right, bottom) in pixels of the item as it was sent, upright.

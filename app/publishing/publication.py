@@ -36,7 +36,7 @@ class Publisher:
         self._store, self._files, self._jobs_dir = store, files, jobs_dir
 
     def earlier_result(self, job: Job) -> ModelEntry | None:
-        """What an attempt published that died before it could say so."""
+        """Returns what an attempt published before it died without a report."""
         entries = self._store.versions(job.spec.name)
         return next((e for e in entries if e.manifest.publication_id == _result_id(job)), None)
 
@@ -85,7 +85,7 @@ class Publisher:
         return self._store.publish(folder, manifest, name=name, fence=fence)
 
     def _license(self, base: str) -> str | None:
-        """Of a base that may be deleted once the job has ended."""
+        """Returns the licence of the base, which may be deleted once the job has ended."""
         try:
             return self._store.resolve(base).manifest.license
         except ModelNotFound:

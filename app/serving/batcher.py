@@ -1,4 +1,4 @@
-"""What runs next: a token-budget batcher without a wait window, and admission by permits.
+"""A token-budget batcher without a wait window, and admission by permits.
 
 Requests take turns. Each has a `Flow`, and each entry a turn: its flow's tokens so far, counted from where
 the device was when the flow began (self-clocked fair queueing, Golestani 1994,
@@ -118,7 +118,7 @@ class Batcher(Generic[G]):
         return futures
 
     def refusal(self, coming: int) -> Busy | None:
-        """What one more input is refused with beside those that hold permits; None if one is free.
+        """Returns the error for one more input beside those that hold permits; None if a permit is free.
 
         coming: requests that are being read, each of which needs a permit or holds one.
         """

@@ -1,4 +1,4 @@
-"""What waits for a device, and which of it runs together."""
+"""Entries that wait for a device, and the choice of those that run together."""
 
 import itertools
 from collections.abc import Hashable, Sequence

@@ -151,10 +151,10 @@ class Engine:
 
 
 def weight_bytes(objective: Objective) -> int:
-    """Of the model's weights; what a forward takes beside them is not counted."""
+    """Returns the bytes of the model's weights; activations are not counted."""
     return sum(tensor.nbytes for tensor in chain(objective.model.parameters(), objective.model.buffers()))
 
 
 def _each(function: Callable[[T], R], items: Iterable[T], over: threading.Event) -> list[R]:
-    """Of the items until `over`, when nobody asks for the results any more."""
+    """Applies a function to items until `over` is set."""
     return [function(item) for item in items if not over.is_set()]

@@ -23,7 +23,7 @@ _PREPARED = 4  # items of a model that are being prepared, or wait for room
 
 
 class HeavyItems:
-    """What one model holds of prepared items, of all requests together.
+    """The prepared items that one model holds for all requests together.
 
     decoders: the processes that decode files; None: threads of this process.
     """

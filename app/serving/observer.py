@@ -1,4 +1,4 @@
-"""What the engine tells whoever measures it; the API implements this with Prometheus metrics."""
+"""The interface of observers of the engine; the API implements it with Prometheus metrics."""
 
 from typing import Protocol
 

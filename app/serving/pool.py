@@ -27,7 +27,7 @@ _log = logging.getLogger(__name__)
 
 
 class ModelSource(Protocol):
-    """What the pool asks of the model store."""
+    """The part of the model store that the pool uses."""
 
     def list(self) -> list[ModelEntry]: ...
 

@@ -64,7 +64,7 @@ class ServedTask:
 
 @dataclass(frozen=True)
 class Group:
-    """What may share a forward."""
+    """The key of entries that may share a forward."""
 
     served: ServedTask
     key: Hashable
@@ -125,7 +125,7 @@ class Runner:
         self._threads["supervise"].start()
 
     def stop(self) -> None:
-        """What has been taken of the queue is finished; the rest gets NotReady."""
+        """Finishes what has been taken from the queue; the rest gets NotReady."""
         self._stopping.set()
         self._dead.put(None)
         self.batcher.close()

@@ -19,7 +19,7 @@ from app.types import Modality, Task
 
 
 class LoadedModel(Protocol):
-    """What the importer asks of a loaded objective."""
+    """The part of a loaded objective that the importer uses."""
 
     @property
     def modality(self) -> Modality: ...
@@ -94,7 +94,7 @@ def _link_files(files: Mapping[Path, Path], target: Path) -> None:
 
 
 def _provenance(files: Mapping[Path, Path]) -> dict[str, Any]:
-    """What a folder from another store says of its origin, else the licence on the model card.
+    """Returns the origin that a folder from another store states, else the licence on the model card.
 
     The job is not carried over: its id is another server's.
     """

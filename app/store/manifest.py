@@ -1,4 +1,4 @@
-"""What a stored model says of itself: `manifest.json`, written last, so its presence proves completeness."""
+"""The manifest of a stored model: `manifest.json`, written last, so its presence proves completeness."""
 
 from typing import Any
 
@@ -41,7 +41,7 @@ class Manifest(BaseModel):
     @field_validator("tasks")
     @classmethod
     def _complete(cls, tasks: tuple[Task, ...], info: ValidationInfo) -> tuple[Task, ...]:
-        """What fills masks in texts also scores them, though manifests from before that could be do not say so."""
+        """Adds scoring to text models that fill masks: old manifests do not list it."""
         scores = info.data.get("modality") is Modality.TEXT and Task.FILL_MASK in tasks and Task.SCORE not in tasks
         return (*tasks, Task.SCORE) if scores else tasks
 

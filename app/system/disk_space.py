@@ -99,7 +99,7 @@ class Ballast:
 
 
 def full_disk(error: BaseException, disk: str = "the disk") -> InsufficientStorage | None:
-    """What an error means to a user if it, or one of its causes, says that a disk is full; otherwise None.
+    """Returns InsufficientStorage if the error or one of its causes says that a disk is full; otherwise None.
 
     The causes count because libraries wrap the error: safetensors quotes its text, and torch fails for
     another reason after it. A note of an error (`add_note`) names what could not be written.

@@ -1,4 +1,4 @@
-"""What runs in a child process of a `ProcessPool`: it answers one call after another, within limits."""
+"""The main loop of a child process of a `ProcessPool`: it answers one call after another, within limits."""
 
 import contextlib
 import ctypes
@@ -25,7 +25,7 @@ _OOM_SCORE = 500  # of 1000: where the machine's memory runs out, the kernel end
 
 @dataclass(frozen=True)
 class ProcessLimits:
-    """What one process of a pool may take.
+    """The limits of one process of a pool.
 
     memory_bytes: private memory (RLIMIT_DATA). seconds: processor time of one call; whatever the load of the
     machine, the same file ends in the same way. niceness: added to the parent's.

@@ -182,7 +182,7 @@ def _closing() -> NotReady:
 
 
 def _explained(error: BaseException, limits: ProcessLimits) -> BaseException:
-    """What the caller is told of a call that has no answer."""
+    """Returns the error for a call that has no answer."""
     if isinstance(error, TimeoutError):
         return TooLarge(f"reading the file takes longer than the {limits.seconds:g} seconds that are allowed")
     if not isinstance(error, ProcessDied):

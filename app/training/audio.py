@@ -1,4 +1,4 @@
-"""What a run on sounds trains on: its model and its spectrograms."""
+"""Models and spectrograms of runs on sounds."""
 
 import itertools
 from dataclasses import dataclass, replace

@@ -44,7 +44,7 @@ class CheckpointError(AppError):
 
 
 def disk_bytes(parameters: int, count: int) -> int:
-    """What so many checkpoints take: weights and AdamW's two moments of each."""
+    """Returns the bytes of so many checkpoints: weights and AdamW's two moments of each."""
     return count * parameters * 3 * 4
 
 

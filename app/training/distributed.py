@@ -39,7 +39,7 @@ class Group:
         return self.rank == 0
 
     def part(self, samples: Sequence[T]) -> Sequence[T]:
-        """What this process computes of a step's samples: the parts are consecutive and cover all."""
+        """Returns this process's part of a step's samples: the parts are consecutive and cover all."""
         edge = [len(samples) * r // self.size for r in (self.rank, self.rank + 1)]
         return samples[edge[0] : edge[1]]
 

@@ -25,7 +25,7 @@ _PATIENCE = 10.0  # seconds
 
 
 class EncodingProcesses:
-    """What `make_encoder` gives, in `count` processes, within a context; as many threads may call it at once.
+    """The encoder of `make_encoder` in `count` processes, as a context; as many threads may call it at once.
 
     Raises RuntimeError if a process ends before its time, Killed if by SIGKILL.
     """

@@ -1,4 +1,4 @@
-"""What ends a run early: numbers that are not finite, and steps that have nothing to predict."""
+"""Faults that end a run early: numbers that are not finite, and steps that have nothing to predict."""
 
 from collections.abc import Sequence
 from dataclasses import fields

@@ -1,4 +1,4 @@
-"""What a run is given to read, and how it speaks to whoever started it."""
+"""Interfaces of a run: the datasets that it reads, and the hooks by which it reports."""
 
 from dataclasses import dataclass
 from pathlib import Path

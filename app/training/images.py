@@ -1,4 +1,4 @@
-"""What a run on images trains on: its model and its pictures."""
+"""Models and pictures of runs on images."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What goes into a run, what a modality makes of it, and what comes out."""
+"""The input of a run, its form for the trainer, and its result."""
 
 import hashlib
 from collections.abc import Callable, Mapping

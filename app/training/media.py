@@ -1,4 +1,4 @@
-"""What every run on media does to make its data ready, whatever the modality."""
+"""Preparation of data that all runs on media share."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -51,7 +51,7 @@ def material(
     objective: PatchObjective,
     data: tuple[Dataset, Items],
 ) -> Material:
-    """What the trainer is given."""
+    """Builds the input of the trainer."""
     return Material(
         objective=objective,
         training=data[0],

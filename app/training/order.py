@@ -8,7 +8,7 @@ import numpy as np
 
 
 class Stream(IntEnum):
-    """What a generator is for, so that no two purposes share random numbers."""
+    """The purpose of a generator, so that no two purposes share random numbers."""
 
     HOLD_OUT = 1
     ORDER = 2

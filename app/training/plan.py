@@ -1,4 +1,4 @@
-"""What a run will do, with every default resolved: a pure function of its hyperparameters and data."""
+"""The plan of a run with every default resolved: a pure function of its hyperparameters and data."""
 
 import math
 from dataclasses import dataclass
@@ -63,7 +63,7 @@ class Plan:
         return self.schedule == STABLE and self._progress(state) > start
 
     def _progress(self, state: TrainState) -> float:
-        """Of the step about to be taken; counted so that neither the first nor the last one is at zero."""
+        """The progress at the step about to be taken; neither the first nor the last step is at zero."""
         by_steps = (state.step + 0.5) / self.total_steps if self.total_steps else 0.0
         return max(self.fraction(state), by_steps)
 

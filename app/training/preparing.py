@@ -1,4 +1,4 @@
-"""What a user sees while a job's files are made ready, and how that is stopped."""
+"""Progress reports while a job's files are prepared, and the way to stop."""
 
 import time
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What a masked-language-modelling run trains on: its model, its tokenizer and its rows."""
+"""Models, tokenizers and rows of masked-language-modelling runs."""
 
 import shutil
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What has been learnt of parts of texts: their tokens, and what a text's hash sees of them."""
+"""A cache of parts of texts: their tokens, and their normal forms for hashes."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeVar
@@ -16,7 +16,7 @@ S = TypeVar("S", bound=np.generic)
 
 
 class Learnt(NamedTuple):
-    """Of K parts.
+    """The tokens and normal forms of K parts.
 
     normals: what `text_hash` sees of each. alone: those whose text has another normal form than its parts together,
     or, where white space makes tokens, is not to be cut after this one.

@@ -1,4 +1,4 @@
-"""What a run on videos trains on: its model and its clips."""
+"""Models and clips of runs on videos."""
 
 from pathlib import Path
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class Services(NamedTuple):
-    """What an attempt works with."""
+    """The services that an attempt uses."""
 
     settings: Settings
     jobs: Jobs
@@ -121,7 +121,7 @@ class Attempt:
             self._jobs.requeue(self._claim, "The worker is stopping", crashed=False)
 
     def _publish_last_checkpoint(self) -> str | None:
-        """Of a job whose user wanted that when cancelling it."""
+        """Publishes the last checkpoint of a job whose user asked for it when cancelling."""
         job = self._jobs.get(self._claim.job_id)
         checkpoints, _ = self._jobs.checkpoints(job.id, limit=1)
         if not job.publish_requested or not checkpoints:

@@ -1,4 +1,4 @@
-"""What the process of an attempt does around the training itself; imports no torch."""
+"""The process of an attempt around the training itself; imports no torch."""
 
 import logging
 import os

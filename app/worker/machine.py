@@ -1,4 +1,4 @@
-"""What this machine has, who shares it, and which of its processes live; by Linux's /proc and CUDA's driver."""
+"""Facts about this machine from Linux's /proc and CUDA's driver: its resources, its id, its living processes."""
 
 import ctypes
 import importlib.metadata
@@ -29,7 +29,7 @@ def birth(pid: int) -> str | None:
 
 
 def capabilities(device: str, threads: int) -> Capabilities:
-    """What jobs can be given here; `device` is CLOZE_DEVICE. Loads no torch, which takes seconds."""
+    """Returns the resources for jobs on this machine; `device` is CLOZE_DEVICE. Loads no torch, which takes seconds."""
     gpus = [] if device == "cpu" else _gpu_memories()
     devices = {"auto": ("cuda", "cpu") if gpus else ("cpu",), "cpu": ("cpu",)}.get(device, ("cuda",))
     index = int(device.partition(":")[2] or 0)

@@ -1,4 +1,4 @@
-"""What a run says of itself, written to its job's record: the hooks of `app.training`."""
+"""Reports of a run to its job's record: the hooks of `app.training`."""
 
 import time
 from collections.abc import Callable, Mapping

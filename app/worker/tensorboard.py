@@ -64,7 +64,7 @@ def _varint(number: int) -> bytes:
 
 
 def _crc_table() -> list[int]:
-    """Of CRC-32C (Castagnoli), reflected (RFC 3720, appendix B.4)."""
+    """Builds the table of CRC-32C (Castagnoli), reflected (RFC 3720, appendix B.4)."""
     table = []
     for byte in range(256):
         for _ in range(8):

@@ -55,7 +55,7 @@ def train(job: Job, reports: Reports, services: Services) -> TrainingResult:
 
 
 def _device(given: str, wanted: str | None) -> str:
-    """What a job asks for is only given to workers that have it; CLOZE_DEVICE may say which GPU it is."""
+    """Returns the device of a job. Only workers that have it get the job; CLOZE_DEVICE may name the GPU."""
     return given if wanted is None or given.startswith(wanted) else wanted
 
 

@@ -1,4 +1,4 @@
-"""What the attacks share: a server of their own, and another user whose requests are timed meanwhile."""
+"""Parts that the attacks share: a server of their own, and another user whose requests are timed meanwhile."""
 
 import os
 import shutil

@@ -37,7 +37,7 @@ def main() -> None:
 
 
 def train(server: Server, model: str, file: str, name: str, **hyperparameters: Any) -> str:
-    """What became of a job of 20 steps, with its counts and losses."""
+    """Returns the outcome of a job of 20 steps, with its counts and losses."""
     body = {
         "model": model,
         "training_file": file,

@@ -74,7 +74,7 @@ def padded(texts: list[str], tokenizer: Path) -> tuple[list[dict[str, Any]], lis
 
 
 def ask_other(python: Path, job: dict[str, Any], environment: dict[str, str]) -> dict[str, Any] | str:
-    """What it measured, or the last line of why it could not."""
+    """Returns the measurement, or the last line of the error."""
     script = Path(__file__).with_name("candidates.py")
     done = subprocess.run([python, script], input=json.dumps(job).encode(), capture_output=True, env=environment)
     if done.returncode:

@@ -194,7 +194,7 @@ def measured(command: list[str], options: dict[str, Any], folder: Path) -> float
 
 
 def held_out_loss(folder: Path, case: Case) -> float:
-    """Of the weights in a folder, by Cloze's fixed standard."""
+    """Returns the held-out loss of the weights in a folder, by Cloze's fixed standard."""
     for file in case.start.iterdir():  # a peer saves weights and their configuration alone
         if not (folder / file.name).exists():
             (shutil.copytree if file.is_dir() else shutil.copy)(file, folder / file.name)

@@ -126,7 +126,7 @@ def ask_module(module: str, job: dict[str, Any], options: Options | None = None)
 
 
 def shared(options: Options) -> dict[str, str]:
-    """What every process is told alike."""
+    """Returns the environment that all processes share."""
     return {
         # Cloze runs as many forwards of one thread as peers have threads for one.
         **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "CLOZE_FORWARDS"), str(options.threads)),

@@ -1,4 +1,4 @@
-"""What was found, as the sections of RESULTS.md."""
+"""Results as the sections of RESULTS.md."""
 
 import statistics
 from collections import defaultdict
@@ -48,7 +48,7 @@ class Findings:
         return statistics.median(each["requests"] / each["seconds"] for each in self.measured[name, dtype, cell])
 
     def spread(self, name: str, dtype: str, cell: Cell) -> float:
-        """Of the rounds, from slowest to fastest, over the median."""
+        """Returns the spread of the rounds, from slowest to fastest, over the median."""
         rates = [each["requests"] / each["seconds"] for each in self.measured[name, dtype, cell]]
         return (max(rates) - min(rates)) / (statistics.median(rates) or 1.0)
 

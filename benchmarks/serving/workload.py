@@ -1,4 +1,4 @@
-"""What is asked: real sentences by length, one or 32 a request, for embedding and for filling masks."""
+"""Workloads: real sentences by length, one or 32 a request, for embedding and for filling masks."""
 
 import json
 import lzma

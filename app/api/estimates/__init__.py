@@ -1,4 +1,4 @@
-"""What a job will take, judged from the beginning of its files and its model's configuration."""
+"""Estimates of a job's cost from the beginning of its files and its model's configuration."""
 
 from collections.abc import Callable, Sequence
 from functools import partial

@@ -1,4 +1,4 @@
-"""What the estimates of all modalities share: from a model's cost and the amount of data to the answer."""
+"""Parts of an estimate that all modalities share: from a model's cost and the amount of data to the answer."""
 
 import json
 import math
@@ -35,7 +35,7 @@ class Material(NamedTuple, Generic[Seen]):
 
 @dataclass(frozen=True)
 class Layers:
-    """Of a transformer."""
+    """The sizes of a transformer's layers."""
 
     count: int
     hidden: int
@@ -68,7 +68,7 @@ def layers_of(config: Mapping[str, Any], prefix: str = "") -> Layers:
 
 
 class Cost(NamedTuple):
-    """Of training a model. A token is a patch where items are cut into patches."""
+    """The cost of training a model. A token is a patch where items are cut into patches."""
 
     parameters: int
     flops: float  # a token
@@ -81,7 +81,7 @@ def recent_jobs(jobs: Jobs) -> list[Job]:
 
 
 def stored_config(store: ModelStore, model: str, name: str = "config.json") -> dict[str, Any]:
-    """Of a stored model; empty where it has none."""
+    """Reads the configuration of a stored model; empty if it has none."""
     file: Path = store.resolve(model).path / name
     found = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
     return found if isinstance(found, dict) else {}
@@ -100,7 +100,7 @@ def complete(
     epoch: float,
     data_bytes: float,
 ) -> Estimate:
-    """What is known of the data, and what training on it takes, unless nothing is known of the model's cost.
+    """Adds the cost of training to what is known of the data, if the model's cost is known.
 
     epoch: tokens. data_bytes: of the decoded data. recent: jobs, latest first, of which one of the same method
     that has finished tells how fast this will be.

@@ -76,7 +76,7 @@ def clips(config: Mapping[str, Any], hp: VideoMaeHyperparameters) -> Layout:
 
 
 class _Amount(NamedTuple):
-    """Of a whole file, as far as the beginning tells."""
+    """The amount of data in a whole file, extrapolated from its beginning."""
 
     items: float
     samples: float
@@ -134,7 +134,7 @@ def _amount(sample: MediaSample, layout: Layout) -> _Amount:
 
 
 def _cost(layout_of: LayoutOf, store: ModelStore, model: str, hp: PatchHyperparameters) -> Cost | None:
-    """Of a vision transformer with a decoder (MAE and its kin), or with a linear head (SimMIM)."""
+    """The cost of a vision transformer with a decoder (MAE and its kin) or with a linear head (SimMIM)."""
     config = _config(store, model, hp)
     try:
         layout, encoder = layout_of(config, hp), layers_of(config)

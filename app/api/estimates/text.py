@@ -24,7 +24,7 @@ _POSITIONS = 512  # of a preset
 
 @dataclass(frozen=True)
 class Shape:
-    """Of a transformer encoder with a masked-language-modelling head."""
+    """The shape of a transformer encoder with a masked-language-modelling head."""
 
     body: Layers
     vocabulary: int

@@ -90,7 +90,7 @@ def body_type(headers: Headers) -> str:
 
 
 def _refusal(headers: Headers, limit: int | None) -> AppError | None:
-    """What a body can be refused for before it is read."""
+    """Returns the error for which a body is refused before it is read, if there is one."""
     encoding = headers.get("content-encoding", "").strip().lower()
     if encoding not in ("", "identity"):
         return UnsupportedMediaType(f"a body of Content-Encoding {encoding[:100]!r} is not read; send it as it is")

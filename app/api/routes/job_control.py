@@ -1,4 +1,4 @@
-"""What is asked of jobs that exist. Where a job's state does not allow it, the answer is a 409 that says why."""
+"""Control of existing jobs. If a job's state does not allow a request, the answer is a 409 with the reason."""
 
 import shutil
 import time

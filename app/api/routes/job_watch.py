@@ -1,4 +1,4 @@
-"""What a job does, as it does it: events in pages or as a stream, metrics, logs."""
+"""Routes that show a running job: events in pages or as a stream, metrics, logs."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -149,7 +149,7 @@ def get_log(
     tail: Annotated[int | None, Query(ge=0, le=100_000, description="Only the last lines, 1 MiB at most")] = None,
     follow: Annotated[bool, Query(description="Go on until the attempt has ended")] = False,
 ) -> Response:
-    """What an attempt's process printed. A `Range` header asks for a part of it."""
+    """Returns the output of an attempt's process. A `Range` header asks for a part of it."""
     job = jobs.get(job_id)
     number = attempt or job.attempt
     if number == 0:
@@ -193,7 +193,7 @@ def _is_over(jobs: Jobs, job_id: str, attempt: int) -> bool:
 
 
 def list_webhooks(job_id: JobId, jobs: JobsDep) -> DeliveryList:
-    """What was told of the job, and what is yet to be: newest first."""
+    """Lists the job's webhook deliveries, made and pending, newest first."""
     jobs.get(job_id)
     return DeliveryList(data=[delivery_object(each) for each in jobs.webhooks.deliveries(job_id)])
 

@@ -32,7 +32,7 @@ router = APIRouter(tags=["Inference"])
 
 
 def _documented() -> dict[str, Any]:
-    """What the reference says of the body and the forms of the answer, which FastAPI cannot see."""
+    """Documents the body and the forms of the answer, which FastAPI cannot see."""
     template = "#/components/schemas/{model}"
     fields = MaskFields.model_json_schema(ref_template=template)["properties"]
     form = {

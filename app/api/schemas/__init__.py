@@ -1,1 +1,1 @@
-"""What the bodies of requests and responses look like, one module a resource."""
+"""Bodies of requests and responses, one module a resource."""

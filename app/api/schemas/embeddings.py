@@ -28,7 +28,7 @@ class EmbeddingsRequest(Body):
 
 
 class EmbeddingOptions(Body):
-    """Of a stream of inputs, in the query."""
+    """Options of a stream of inputs, as parameters of the query."""
 
     model: Model = None
     encoding_format: Literal["float", "base64"] = "float"

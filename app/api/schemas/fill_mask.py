@@ -21,7 +21,7 @@ class FillMaskRequest(Body):
 
 
 class FillMaskOptions(Body):
-    """Of a stream of inputs, in the query."""
+    """Options of a stream of inputs, as parameters of the query."""
 
     model: Model = None
     top_k: Annotated[int, Field(ge=1, le=MAX_COUNT)] = 5

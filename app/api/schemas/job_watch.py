@@ -1,4 +1,4 @@
-"""What is seen of a job while it runs, beside the job itself."""
+"""Bodies that show a running job: metrics, webhooks and their deliveries."""
 
 from typing import Annotated, Literal
 

@@ -88,7 +88,7 @@ class JobRequest(Body):
 
     @property
     def weights(self) -> tuple[float, ...] | None:
-        """Of the files; None where none is given."""
+        """The weights of the files; None if none is given."""
         if all(isinstance(file, str) for file in self.training_files):
             return None
         return tuple(1.0 if isinstance(file, str) else file.weight for file in self.training_files)
@@ -145,7 +145,7 @@ class EventObject(BaseModel):
 
 
 class ValidationObject(BaseModel):
-    """What a job would be; a request that is not valid is an error as it would be for the job."""
+    """The job that a request would create. An invalid request gets the error that creating the job would."""
 
     object: Literal["fine_tuning.job.validation"] = "fine_tuning.job.validation"
     valid: Literal[True] = True

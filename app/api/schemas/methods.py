@@ -1,4 +1,4 @@
-"""What a pretraining job may be asked for, for forms and clients to be made from."""
+"""Descriptions of the pretraining methods, from which forms and clients can be made."""
 
 from typing import Any, Literal
 

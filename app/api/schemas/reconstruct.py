@@ -24,7 +24,7 @@ Ranges = Annotated[tuple[tuple[_Number, _Number], ...], FailFast(), Field(max_le
 
 
 class MaskFields(Body):
-    """What is hidden: at random, or given boxes and ranges, or a given grid."""
+    """The mask of a reconstruction: random, boxes and ranges, or an explicit grid."""
 
     model: Model = None
     mask_strategy: str | None = Field(

@@ -89,7 +89,7 @@ async def one_input(services: Services, value: Any) -> Any:
 
 @dataclass(frozen=True)
 class LineWork:
-    """What a stream's lines are asked.
+    """The task of a stream: how a line becomes an item, and a result a line.
 
     item: a line's `input` → an item of the task, or AppError. fields: a result → what the answer says of it.
     large: an answer is not written in far less than a millisecond.
@@ -240,7 +240,7 @@ def _identifier(value: Any) -> str | int | float | None:
 
 
 def _known(error: Exception) -> AppError:
-    """What a line is answered with; what no user can be at fault for is told to the log alone."""
+    """Returns the error object of a line. Internal errors go to the log alone."""
     if isinstance(error, AppError):
         return error
     _log.error("a line of a stream failed", exc_info=error)
@@ -252,7 +252,7 @@ def _json(value: dict[str, Any]) -> bytes:
 
 
 class _Client:
-    """Who sends the lines; all that it says is heard here, its leave too."""
+    """The client that sends the lines. It is the only reader of its messages, and notices when the client leaves."""
 
     def __init__(self, receive: Receive) -> None:
         self._receive = receive

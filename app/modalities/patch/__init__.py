@@ -1,1 +1,1 @@
-"""What all models of patches share: images, spectrograms and clips differ only in how they are read and cut."""
+"""Models of patches. Images, spectrograms and clips differ only in how they are read and cut."""

@@ -20,7 +20,7 @@ TEMPERATURE = 0.2
 
 @dataclass(frozen=True)
 class Contrast:
-    """Of the 2B views of B items. loss: the sum over the items; right: how many views had theirs nearest."""
+    """The contrastive loss of the 2B views of B items. loss: sum over items; right: views nearest to their own."""
 
     loss: Tensor
     right: int

@@ -23,7 +23,7 @@ class DecodedMedia:
     times: tuple[tuple[float, float], ...] | None = None
 
     def rows(self, grid: PatchGrid) -> list[int]:
-        """Of each window, the patches along the first axis that hold something of the item."""
+        """Returns, for each window, the patches along the first axis that hold something of the item."""
         size, total = grid.sizes[0], len(self.windows) * grid.sizes[0]
         rest = (total if self.length is None else self.length) - np.arange(len(self.windows)) * size
         return [grid.rows(int(each)) for each in np.clip(rest, 0, size)]

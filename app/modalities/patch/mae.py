@@ -23,7 +23,7 @@ class _Decoder(ViTMAEDecoder):
 
 
 class ViTMAEForPreTraining(transformers.ViTMAEForPreTraining):
-    """That of transformers, whose name it keeps in saved folders, for `image_size` = (rows, columns) of any shape."""
+    """transformers' ViTMAEForPreTraining for any `image_size` (rows, columns); saved under the same name."""
 
     def __init__(self, config: ViTMAEConfig) -> None:
         ViTMAEPreTrainedModel.__init__(self, config)
@@ -90,7 +90,7 @@ def build_mae(config: Mapping[str, Any]) -> PreTrainedModel:
 
 @torch.no_grad()
 def start_mae(model: PreTrainedModel) -> None:
-    """What MAE's own code sets (arXiv 2111.06377, appendix A.1).
+    """Initializes weights as MAE's own code does (arXiv 2111.06377, appendix A.1).
 
     transformers 5.23 leaves the frozen tables of positions, the class token and the mask token of a fresh
     model at zero, so that it cannot tell one patch from another.

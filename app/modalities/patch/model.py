@@ -1,4 +1,4 @@
-"""What an architecture and a modality bring, for everything in this package to work with."""
+"""Interfaces of architectures and modalities of patches."""
 
 from pathlib import Path
 from typing import Literal, Protocol
@@ -71,7 +71,7 @@ class Processor(Protocol):
 
 
 def positions(hidden: Tensor) -> Tensor:
-    """Of hidden patches: hidden [B, N] with n a row → [B, n] int64, ascending."""
+    """Returns the indices of hidden patches: hidden [B, N] with n a row → [B, n] int64, ascending."""
     count = int(hidden[0].sum())
     return ordered(hidden)[:, hidden.shape[1] - count :]
 
@@ -82,7 +82,7 @@ def ordered(hidden: Tensor) -> Tensor:
 
 
 def noise(hidden: Tensor) -> Tensor:
-    """What ViTMAE's kind sorts by, so that exactly `hidden` is hidden and nothing is shuffled. [B, N] float32"""
+    """Returns ViTMAE's sorting noise that hides exactly `hidden` and shuffles nothing. [B, N] float32"""
     length = hidden.shape[1]
     return hidden.float() * length + torch.arange(length, device=hidden.device)
 

@@ -21,7 +21,7 @@ Bools = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Scores:
-    """Of one window. Errors are mean squares over the hidden patches' pixels, in [0, 1]."""
+    """The scores of one window. Errors are mean squares over the hidden patches' pixels, in [0, 1]."""
 
     loss: float
     error: float
@@ -64,7 +64,7 @@ class PatchNormalizer:
         return ((pixels - self.mean) / self.std).astype(np.float32)
 
     def scores(self, window: Floats, hidden: Bools, predicted: Floats, rows: int | None = None) -> Scores:
-        """What a prediction is worth.
+        """Scores a prediction against the window.
 
         window [*sizes, C] in [0, 1]; hidden [N]; predicted [hidden, P] as the model gave it. rows: of patches
         that count, from the first on; the others are padding, which no figure is to know of.
@@ -86,7 +86,7 @@ class PatchNormalizer:
         return Scores(float(loss), error, dict(zip(guesses, others, strict=True)), whole)
 
     def _pixels(self, patches: Floats, hidden: Bools, predicted: Floats) -> Floats:
-        """What the model predicted, in [0, 1]. [hidden, P] → [hidden, P]"""
+        """Converts predictions to pixels in [0, 1]. [hidden, P] → [hidden, P]"""
         pixels = predicted.reshape(len(predicted), -1, self.grid.channels)
         if self.normalises:
             mean, deviation = statistics_around(patches, hidden, self.grid.shape, self._own)
@@ -101,7 +101,7 @@ class PatchNormalizer:
         return self.grid.channels if self.targets.by_channel else None
 
     def _to_targets(self, patches: Floats) -> Floats:
-        """What the model reads → what it is to predict, but for normalising. [N, P] → [N, P]"""
+        """Converts the model's inputs to its targets before normalization. [N, P] → [N, P]"""
         scale, shift = (np.asarray(v, np.float32) for v in (self.targets.scale, self.targets.shift))
         pixels: Floats = patches.reshape(len(patches), -1, self.grid.channels) * scale + shift
         return pixels.reshape(patches.shape)

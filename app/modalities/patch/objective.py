@@ -22,7 +22,7 @@ from app.types import Modality, Task
 
 
 class PatchObjective(PatchPretraining):
-    """What a modality's objective derives from; it adds `modality`.
+    """The base of objectives of patches; each modality adds `modality`.
 
     mean, std: of each channel, as the model's inputs are normalised.
     new_head: the decoder is random yet, for training to fill.

@@ -32,7 +32,7 @@ class MaskedItem:
 
 @dataclass(frozen=True)
 class PatchBatch:
-    """Of an item with two views, these follow each other; B is the number of views."""
+    """A batch of views; two views of an item follow each other. B is the number of views."""
 
     pixels: Tensor  # [B, *sizes, C] uint8 or float
     targets: Tensor  # [B, n, P] the hidden patches of these
@@ -125,7 +125,7 @@ class PatchPretraining:
         return loss, metrics
 
     def _embeddings(self, encoded: Tensor, batch: PatchBatch) -> Tensor:
-        """Of each view, from what it shows: [B, H]"""
+        """Embeds each view from its visible patches: [B, H]"""
         across = self.space.grid.count // self.space.grid.shape[0]
         rows = torch.tensor(batch.rows, device=encoded.device)
         places = torch.arange(self.space.grid.count, device=encoded.device)
@@ -149,7 +149,7 @@ class PatchPretraining:
         return self.patch_model.predict(self._normalised(batch.pixels), batch.hidden).float()
 
     def scored(self, batch: PatchBatch, predicted: Tensor) -> list[Scores]:
-        """What predictions [B, n, P] are worth, item by item."""
+        """Scores predictions [B, n, P], item by item."""
         windows, hidden = as_unit(batch.pixels.cpu().numpy()), batch.hidden.cpu().numpy()
         guesses = predicted.detach().cpu().numpy()
         return [self.space.scores(*each) for each in zip(windows, hidden, guesses, batch.rows, strict=True)]

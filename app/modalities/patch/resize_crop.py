@@ -30,7 +30,7 @@ class Source:
 
 @dataclass(frozen=True)
 class ResizeCrop:
-    """What the readers of images and of videos share; the last two axes of `grid` are rows and columns.
+    """Resizing and cropping of images and videos; the last two axes of `grid` are rows and columns.
 
     squeeze: the whole picture becomes the square, instead of the square in its middle. share: how much of
     that is kept, along each side.
@@ -46,7 +46,7 @@ class ResizeCrop:
 
     @property
     def size(self) -> int:
-        """Of the square, in pixels."""
+        """The side of the square, in pixels."""
         return self.grid.sizes[-1]
 
     def source(self, width: int, height: int) -> Source:
@@ -97,7 +97,7 @@ def resize(pixels: Pixels, size: int, box: Box, resample: int = Image.Resampling
 
 
 def read_processor(folder: Path, grid: PatchGrid) -> tuple[dict[str, Any], dict[str, Any]] | None:
-    """What the folder's processor file says, and Framing's fields by it; None without one. Raises InvalidModel."""
+    """Returns the folder's processor file and the fields of ResizeCrop by it; None without one. Raises InvalidModel."""
     if not (folder / FILE).is_file():
         return None
     config = read_json(folder / FILE)

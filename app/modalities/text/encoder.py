@@ -62,7 +62,7 @@ def rows_before_head(model: PreTrainedModel, rows: Tensor, whole: list[Tensor] |
 
 
 def _after_last_attention(model: PreTrainedModel) -> nn.Module | None:
-    """What takes the attention's output and the layer's input, after which each token goes its own way.
+    """Returns the module that takes the attention's output and the layer's input; behind it tokens are independent.
 
     None for other architectures, and for a compiled encoder, which would be compiled anew for every N.
     """

@@ -98,7 +98,7 @@ class FillMask:
         return self._costed(features, _Given(item.text, spans, item.top_k))
 
     def _shortened(self, item: FillMaskItem) -> tuple[str, list[tuple[int, int]]]:
-        """What is tokenized of the item's text, and where its masks are in the whole text."""
+        """Returns the part of the item's text that is tokenized, and the spans of its masks in the whole text."""
         if not item.text.strip():
             raise EmptyInput("the input is empty", param="input")
         cut = partial(
@@ -192,7 +192,7 @@ class FillMask:
     def _candidates(
         self, given: _Given, index: int, scores: NDArray[np.float32], tokens: NDArray[np.int64]
     ) -> list[Candidate]:
-        """Of the mask number `index`; other masks are written as the model writes them."""
+        """Returns the candidates of mask number `index`; other masks are written as the model writes them."""
         (start, end), before, after = given.spans[index], given.spans[:index], given.spans[index + 1 :]
         left = _replaced(given.text, 0, start, before, self._mask_token)
         right = _replaced(given.text, end, len(given.text), after, self._mask_token)

@@ -1,4 +1,4 @@
-"""What the text tasks take and give back. No torch: the API builds and reads these."""
+"""Items and results of the text tasks. No torch: the API builds and reads these."""
 
 import math
 from dataclasses import dataclass
@@ -74,7 +74,7 @@ class FillMaskResult:
 
 
 class ScoreMethod(StrEnum):
-    """What is hidden to score a token: it alone, or what follows it in its word, too."""
+    """The tokens that are masked to score one: it alone, or also those that follow it in its word."""
 
     WITHIN_WORD_L2R = "within-word-l2r"
     ORIGINAL = "original"

@@ -54,7 +54,7 @@ def corrupt(
     random_share: float,
     rng: np.random.Generator,
 ) -> Ids:
-    """What the model sees: of the chosen positions `mask_share` become the mask token, `random_share`
+    """Corrupts the chosen positions: `mask_share` of them become the mask token, `random_share`
     a token drawn from `ordinary_ids`, and the rest stay (BERT's 80/10/10). ids [L] → ids [L]."""
     positions = np.flatnonzero(chosen)
     draw = rng.random(len(positions))

@@ -149,7 +149,7 @@ class Score:
 
 
 def _hidden(index: int, places: list[int], words: list[int], method: ScoreMethod) -> list[int]:
-    """What is hidden to score place number `index`, itself first."""
+    """Returns the positions that are masked to score position number `index`, itself first."""
     if method is ScoreMethod.ORIGINAL:
         return places[index : index + 1]
     return list(takewhile(lambda place: words[place] == words[places[index]], places[index:]))

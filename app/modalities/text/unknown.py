@@ -31,7 +31,7 @@ class Unknown:
 
 
 def advise(stored: bool, hp: MlmHyperparameters) -> str:
-    """What to do about unknown text. stored: the job continues a stored model, else it trains a preset."""
+    """Returns advice about unknown text. stored: the job continues a stored model, else it trains a preset."""
     if stored:
         return "Train a preset, whose new tokenizer is made for this text, or continue another model."
     if hp.tokenizer_model:

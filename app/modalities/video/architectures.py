@@ -70,5 +70,5 @@ def build_preset(config: Mapping[str, Any]) -> PreTrainedModel:
 
 @torch.no_grad()
 def start_decoder(model: PreTrainedModel) -> None:
-    """What transformers 5.23 leaves out: of a checkpoint without a decoder, the mask token is any memory's content."""
+    """Initializes what transformers 5.23 leaves out: without a decoder in the checkpoint, the mask token is not set."""
     nn.init.normal_(cast(Tensor, model.mask_token), std=model.config.initializer_range)

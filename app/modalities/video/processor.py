@@ -27,7 +27,7 @@ SHARPNESS = 2  # large frames are decoded at up to so many times the size that t
 
 @dataclass(frozen=True)
 class Footage:
-    """What there is to know of a video that was read: duration in seconds, fps of the clips as the model sees them."""
+    """Facts about a video: duration in seconds, fps of the clips as the model sees them."""
 
     source: Source
     duration: float
