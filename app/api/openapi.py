@@ -35,7 +35,7 @@ _SCHEME = "ApiKey"
 
 
 class ErrorDetail(BaseModel):
-    message: str = Field(description="What is wrong, for people")
+    message: str = Field(description="Message for people")
     type: str = Field(description="The kind of the error, one of OpenAI's")
     code: str | None = Field(description="The error, for programs")
     param: str | None = Field(description="The field at fault, if there is one")

@@ -23,7 +23,7 @@ Url = Annotated[
     ),
 ]
 ApiKey = Annotated[
-    str | None, typer.Option(envvar="CLOZE_API_KEY", show_default=False, help="Where the server asks for a key.")
+    str | None, typer.Option(envvar="CLOZE_API_KEY", show_default=False, help="Key of the server, if it asks for one.")
 ]
 
 _TIMEOUT = httpx.Timeout(300.0, connect=5.0)  # seconds; a first answer may wait for a model to load

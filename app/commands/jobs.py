@@ -82,10 +82,10 @@ def retry(
 @app.command("extend")
 def extend(
     job_id: JobId,
-    steps: Annotated[int | None, typer.Option(help="Of the whole job, those that are done included.")] = None,
-    epochs: Annotated[float | None, typer.Option(help="Of the whole job.")] = None,
-    tokens: Annotated[int | None, typer.Option(help="Of the whole job.")] = None,
-    minutes: Annotated[float | None, typer.Option(help="Of the whole job's training.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Steps of the whole job, including those already done.")] = None,
+    epochs: Annotated[float | None, typer.Option(help="Epochs of the whole job.")] = None,
+    tokens: Annotated[int | None, typer.Option(help="Tokens of the whole job.")] = None,
+    minutes: Annotated[float | None, typer.Option(help="Minutes of training of the whole job.")] = None,
     url: Url = None,
     api_key: ApiKey = None,
     as_json: Json = False,

@@ -13,7 +13,7 @@ app = typer.Typer(help="List, import, delete and name the models of the store.",
 
 _REDIS_TIMEOUT = 2.0  # seconds
 
-ModelId = Annotated[str, typer.Argument(help="name or name@version.", show_default=False)]
+ModelId = Annotated[str, typer.Argument(help="Model as name or name@version.", show_default=False)]
 
 
 @app.command("list")
@@ -34,7 +34,7 @@ def list_models(as_json: Json = False) -> None:
 @app.command("import")
 def import_model(
     source: Annotated[str, typer.Argument(help="A folder, or a hub id: org/name or org/name@revision.")],
-    name: Annotated[str, typer.Option(help="What to call it here.")],
+    name: Annotated[str, typer.Option(help="Name of the model in this store.")],
     as_json: Json = False,
 ) -> None:
     """Check a model and copy it into the store.

@@ -21,7 +21,7 @@ Texts = Annotated[
 ]
 _AT_ONCE = 512  # inputs of a request
 
-Model = Annotated[str | None, typer.Option("--model", "-m", help="name, name@version or name:alias.")]
+Model = Annotated[str | None, typer.Option("--model", "-m", help="Model as name, name@version or name:alias.")]
 
 
 def predict(
@@ -63,7 +63,7 @@ def predict(
 def embed(
     texts: Texts,
     model: Model = None,
-    pooling: Annotated[str | None, typer.Option(help="mean, cls or max; the model's own by default.")] = None,
+    pooling: Annotated[str | None, typer.Option(help="Pooling: mean, cls or max; the model's own by default.")] = None,
     normalize: Annotated[bool, typer.Option(help="Scale vectors to length 1.")] = True,
     url: Url = None,
     api_key: ApiKey = None,
@@ -91,9 +91,12 @@ def score(
     texts: Texts,
     model: Model = None,
     method: Annotated[
-        str, typer.Option(help="within-word-l2r, or original: each token is hidden alone.")
+        str, typer.Option(help="Method: within-word-l2r, or original, which masks each token alone.")
     ] = "within-word-l2r",
-    top_k: Annotated[int, typer.Option("--top-k", "-k", min=0, max=20, help="What was expected in its place.")] = 0,
+    top_k: Annotated[
+        int,
+        typer.Option("--top-k", "-k", min=0, max=20, help="Number of candidates that the model expected in its place."),
+    ] = 0,
     tokens: Annotated[bool, typer.Option("--tokens", help="A line a token instead of a line a text.")] = False,
     url: Url = None,
     api_key: ApiKey = None,

@@ -32,7 +32,7 @@ def pretrain(
     name: Annotated[str | None, typer.Option(help="Publish the result under this name.")] = None,
     validation: Annotated[Path | None, typer.Option(help="Held-out data; else a share is held out.")] = None,
     method: Annotated[
-        str | None, typer.Option(help="What is learnt: mlm, mae, …; by default what suits --model.")
+        str | None, typer.Option(help="Training method: mlm, mae, …; by default the one that suits --model.")
     ] = None,
     max_steps: Annotated[int | None, typer.Option(help="End after so many steps.")] = None,
     epochs: Annotated[float | None, typer.Option(help="End after so many passes over the data.")] = None,

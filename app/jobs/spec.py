@@ -78,7 +78,7 @@ class Resources(BaseModel):
 
     device: Literal["cpu", "cuda"] | None = None
     memory_gb: float | None = Field(
-        None, gt=0, le=1e6, description="Of the device: a GPU's own memory, or the machine's"
+        None, gt=0, le=1e6, description="Memory of the device in GB: the GPU's own, or the machine's"
     )
     threads: int | None = Field(None, ge=1, le=100_000)
 
@@ -99,12 +99,14 @@ class Estimate(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     documents: int | None = Field(None, description="Documents or media files, of all training files")
-    samples: int | None = Field(None, description="Of media: samples to train on that these files make")
-    tokens: int | None = Field(None, description="Of these documents; of media, patches of these samples")
-    training_tokens: int | None = Field(None, description="That the job trains on, all epochs together")
-    seconds: float | None = Field(None, description="By the speed of the last job that finished, if there is one")
-    memory_bytes: int | None = Field(None, description="Of all its processes, at the peak")
-    disk_bytes: int | None = Field(None, description="Of decoded data, checkpoints and the result")
+    samples: int | None = Field(None, description="Samples to train on that media files give")
+    tokens: int | None = Field(None, description="Tokens of the documents; for media, patches of the samples")
+    training_tokens: int | None = Field(None, description="Tokens that the job trains on in all epochs")
+    seconds: float | None = Field(
+        None, description="Training time, from the speed of the last job that finished, if there is one"
+    )
+    memory_bytes: int | None = Field(None, description="Peak memory of all processes of the job")
+    disk_bytes: int | None = Field(None, description="Disk space of decoded data, checkpoints and the result")
     sampled: bool = Field(False, description="Only the beginning of some file was read, and the rest taken to be alike")
 
 

@@ -50,7 +50,7 @@ class AudioMaeHyperparameters(DecoderHyperparameters):
         None, description="Single patches, moments, bands, or about the same share of both; the model's own"
     )
     time_roll: bool = Field(True, description="Lets a sound begin anywhere, and go on from its start at its end")
-    gain: float = Field(6.0, ge=0, le=40, description="dB by which a sound is made louder or softer, at most")
+    gain: float = Field(6.0, ge=0, le=40, description="Maximum change of loudness in dB, up or down")
 
     def check_for(self, config: Mapping[str, Any] | None) -> None:
         if config is None:

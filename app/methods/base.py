@@ -42,7 +42,7 @@ class TrainingHyperparameters(BaseModel):
     head_learning_rate: float | None = Field(
         None, gt=0, le=1, description="The same for what is not the encoder; learning_rate, ×5 for a new head"
     )
-    schedule: Schedule = Field("linear", description="What follows the warmup")
+    schedule: Schedule = Field("linear", description="Learning-rate schedule after the warmup")
     warmup_ratio: float = Field(0.06, ge=0, lt=1, description="Share of the run in which the rate rises from zero")
     decay_ratio: float = Field(0.2, gt=0, le=1, description="Last share of the run in which warmup-stable-decay falls")
     weight_decay: float = Field(0.01, ge=0, le=1, description="AdamW's; biases and norms do not decay")
@@ -53,16 +53,19 @@ class TrainingHyperparameters(BaseModel):
         1, ge=1, le=1024, description="Micro-batches that a step's batch is cut into, to save memory"
     )
     processes: int = Field(
-        1, ge=1, le=64, description="That train together, each on a GPU of its own or on its share of the processors"
+        1,
+        ge=1,
+        le=64,
+        description="Number of processes that train together, each on its own GPU or its share of the CPU cores",
     )
     precision: Literal["auto", "float32", "bfloat16"] = Field(
-        "auto", description="auto is bfloat16 where the hardware computes in it"
+        "auto", description="Precision of training; auto is bfloat16 if the hardware computes in it"
     )
     compile: bool = Field(
         False, description="Compiles the encoder; needs a C++ compiler on the CPU, pays off in long runs"
     )
     seed: int = Field(
-        0, ge=0, lt=2**32, description="Of everything random: data order, masks, held-out share, new weights"
+        0, ge=0, lt=2**32, description="Seed of everything random: data order, masks, held-out share, new weights"
     )
 
     log_interval: Steps | None = Field(
@@ -86,9 +89,9 @@ class TrainingHyperparameters(BaseModel):
         description="Ends the run after so many evaluations in a row without a lower eval_loss; off",
     )
     early_stopping_min_delta: float = Field(
-        0.0, ge=0, description="By more than this an eval_loss has to be lower to count"
+        0.0, ge=0, description="Least decrease of eval_loss that counts as an improvement"
     )
-    export_dtype: Literal["float32", "bfloat16"] = Field("float32", description="Of the published weights")
+    export_dtype: Literal["float32", "bfloat16"] = Field("float32", description="Precision of the published weights")
 
     @model_validator(mode="before")
     @classmethod

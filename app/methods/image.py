@@ -34,7 +34,7 @@ class ImageHyperparameters(PatchHyperparameters):
         0.0,
         ge=0,
         le=1,
-        description="How far brightness, saturation and hue are turned at most, one time in five to grey; 0 is off",
+        description="Strength of random changes of brightness, saturation and hue; one in five becomes grey; 0 is off",
     )
 
     def check_for(self, config: Mapping[str, Any] | None) -> None:

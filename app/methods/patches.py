@@ -15,7 +15,7 @@ VIEWS = 2  # of each item where items are told apart
 class PatchHyperparameters(TrainingHyperparameters):
     """As in masked autoencoders (arXiv 2111.06377), appendix A.1, where the shared ones have other defaults."""
 
-    schedule: Schedule = Field("cosine", description="What follows the warmup")
+    schedule: Schedule = Field("cosine", description="Learning-rate schedule after the warmup")
     weight_decay: float = Field(0.05, ge=0, le=1, description="AdamW's; biases and norms do not decay")
     adam_beta2: float = Field(0.95, ge=0, lt=1, description="AdamW's decay of the gradients' squares")
     max_eval_samples: int = Field(
@@ -27,10 +27,13 @@ class PatchHyperparameters(TrainingHyperparameters):
         None, gt=0, lt=1, description="Share of the patches to hide and predict; the model's own"
     )
     contrast_weight: float = Field(
-        0.0, ge=0, le=1000, description="Of telling the items of a micro-batch apart, by two views of each; 0 is off"
+        0.0,
+        ge=0,
+        le=1000,
+        description="Weight of a contrastive loss between two views of each item of a micro-batch; 0 is off",
     )
     max_broken_share: float = Field(
-        0.5, ge=0, le=1, description="Of the files that are meant to be data, before the job fails"
+        0.5, ge=0, le=1, description="Share of the data files that may be broken before the job fails"
     )
 
     @model_validator(mode="after")

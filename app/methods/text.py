@@ -27,36 +27,39 @@ class MlmHyperparameters(TrainingHyperparameters):
     masking_rate: float | None = Field(
         None, gt=0, lt=1, description="Share of the tokens to predict; 0.3 from scratch, else 0.15"
     )
-    masking_strategy: Literal["token", "whole-word", "span"] = Field("token", description="What is masked together")
+    masking_strategy: Literal["token", "whole-word", "span"] = Field(
+        "token", description="Units that are masked together"
+    )
     mean_span_length: float = Field(
-        3.0, ge=1, le=10, description="Words of a span, for span; geometric, as in SpanBERT"
+        3.0, ge=1, le=10, description="Mean words of a span, for span; geometric, as in SpanBERT"
     )
     mask_token_share: float = Field(
-        0.8, ge=0, le=1, description="Of the tokens to predict, those shown as the mask token"
+        0.8, ge=0, le=1, description="Share of the tokens to predict that are replaced by the mask token"
     )
     random_token_share: float = Field(
-        0.1, ge=0, le=1, description="And those shown as a random token; the rest are shown as they are"
+        0.1, ge=0, le=1, description="Share of them that are replaced by a random token; the rest stay"
     )
 
     tokenizer: Literal["base", "wordpiece", "bpe"] | None = Field(
         None,
-        description="Of a preset, new or that of tokenizer_model (base); wordpiece, bpe for ModernBERT",
+        description="Tokenizer of a preset: new, or tokenizer_model's (base); wordpiece, bpe for ModernBERT",
     )
     tokenizer_model: str | None = Field(
         None, max_length=MAX_MODEL_ID, description="The stored model that a preset's base tokenizer comes from"
     )
-    vocab_size: int = Field(16_384, ge=64, le=262_144, description="Of a new tokenizer, at most")
+    vocab_size: int = Field(16_384, ge=64, le=262_144, description="Maximum vocabulary size of a new tokenizer")
     text_column: str = Field("text", min_length=1, max_length=256, description="Field or column of structured files")
     min_characters: int | None = Field(None, ge=1, le=MAX_COUNT, description="Shorter documents are left out")
     max_characters: int | None = Field(None, ge=1, le=MAX_COUNT, description="Longer documents are left out")
     deduplicate: Literal["off", "exact"] = Field(
-        "off", description="exact leaves out documents that have come before, but for case and white space"
+        "off",
+        description="exact drops documents that differ from earlier ones in case and white space only",
     )
 
     teacher: str | None = Field(
         None, max_length=MAX_MODEL_ID, description="A stored encoder whose sentence embeddings the model is to keep"
     )
-    teacher_weight: float = Field(5.0, ge=0, le=1000, description="Of the distance from the teacher in the loss")
+    teacher_weight: float = Field(5.0, ge=0, le=1000, description="Weight of the distance from the teacher in the loss")
 
     @model_validator(mode="before")
     @classmethod

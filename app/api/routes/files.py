@@ -50,7 +50,9 @@ def list_files(
     after: After = None,
     limit: Annotated[int, Query(ge=1, le=10_000)] = 100,
     purpose: Annotated[str | None, Query(max_length=MAX_ID)] = None,
-    order: Annotated[Literal["asc", "desc"], Query(description="desc: the newest first")] = "desc",
+    order: Annotated[
+        Literal["asc", "desc"], Query(description="Order by creation time; desc is newest first")
+    ] = "desc",
 ) -> FileList:
     """All of them, the newest first unless `order` says otherwise."""
     found, has_more = files.list(after, limit, purpose, order)

@@ -74,7 +74,10 @@ async def list_events(
     limit: Annotated[int, Query(ge=1, le=1000)] = 20,
     order: Literal["asc", "desc"] = "desc",
     stream: Annotated[bool | None, Query(description="As `Accept: text/event-stream` does")] = None,
-    last_event_id: Annotated[str | None, Header(max_length=MAX_ID, description="Where a broken stream goes on")] = None,
+    last_event_id: Annotated[
+        str | None,
+        Header(max_length=MAX_ID, description="Id of the last event received; a broken stream continues after it"),
+    ] = None,
 ) -> EventList | Response:
     """Newest first, as OpenAI lists them; `order=asc` with the last id as `after` follows a job.
 
@@ -129,7 +132,7 @@ def get_metrics(
     job_id: JobId,
     jobs: JobsDep,
     keys: Annotated[str | None, Query(max_length=10_000, description="Divided by commas; all by default")] = None,
-    max_points: Annotated[int, Query(ge=3, le=10_000, description="Of each series")] = 500,
+    max_points: Annotated[int, Query(ge=3, le=10_000, description="Maximum number of points of each series")] = 500,
 ) -> MetricSeriesList:
     """Each metric as a series over steps. A long one is thinned to the points that make its shape."""
     jobs.get(job_id)

@@ -19,7 +19,7 @@ class WorkerObject(BaseModel):
     started_at: int
     last_seen: int
     status: Literal["idle", "busy", "draining"]
-    job_id: str | None = Field(description="What it works on")
+    job_id: str | None = Field(description="Id of the job that the worker works on")
     capabilities: Capabilities
 
 

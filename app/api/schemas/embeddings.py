@@ -12,16 +12,18 @@ class EmbeddingsRequest(Body):
     model: Model = None
     input: Inputs
     encoding_format: Annotated[
-        Literal["float", "base64"], Field(description="base64: little-endian float32, as OpenAI's client asks for")
+        Literal["float", "base64"],
+        Field(description="Encoding of the vectors; base64 is little-endian float32, as OpenAI's client asks for"),
     ] = "float"
     dimensions: Annotated[int, Field(strict=True, ge=1, le=MAX_COUNT)] | None = Field(
         None, description="Keep only the first ones"
     )
     user: str | None = Field(None, max_length=1024, description="Accepted for compatibility, and not used")
-    pooling: Pooling | None = Field(None, description="How token vectors become one; the model's own by default")
-    normalize: Annotated[StrictBool, Field(description="Scale to length 1")] = True
+    pooling: Pooling | None = Field(None, description="Pooling of the token vectors; the model's own by default")
+    normalize: Annotated[StrictBool, Field(description="Scale each vector to length 1")] = True
     output: Literal["pooled", "windows"] = Field(
-        "pooled", description="windows: one vector a window of a sound or a video, with its start and end"
+        "pooled",
+        description="`pooled` gives one vector an input, `windows` one for each window of a sound or a video",
     )
     truncate: Truncate = False
     truncation_side: TruncationSide = TruncationSide.RIGHT
@@ -41,10 +43,10 @@ class EmbeddingOptions(Body):
 
 class EmbeddingObject(BaseModel):
     object: Literal["embedding"] = "embedding"
-    index: int = Field(description="Of the input; windows of one input share it")
+    index: int = Field(description="Index of the input; windows of one input share it")
     embedding: list[float] | str
-    window: int | None = Field(None, description="Of the input, for `output` windows")
-    start: float | None = Field(None, description="Of the window, in seconds, where the input has a duration")
+    window: int | None = Field(None, description="Number of the window in its input, with `output` windows")
+    start: float | None = Field(None, description="Start of the window in seconds, if the input has a duration")
     end: float | None = None
 
 

@@ -52,7 +52,7 @@ class PublishRequest(Body):
 
 class PublishedCheckpoint(BaseModel):
     object: Literal["fine_tuning.job.publication"] = "fine_tuning.job.publication"
-    model: str = Field(description="name@version, served from now on")
+    model: str = Field(description="Published version as name@version; it is served at once")
     checkpoint: str
     fine_tuning_job_id: str
     step_number: int

@@ -38,7 +38,7 @@ def series_object(key: str, count: int, points: Points) -> MetricSeriesObject:
 class WebhookRequest(Body):
     """Told every change of the job's state, signed as Standard Webhooks has it."""
 
-    url: str = Field(max_length=2048, description="http or https; redirections are not followed")
+    url: str = Field(max_length=2048, description="Address to notify, http or https; redirections are not followed")
     # Left out of every dump of the request, so that no manifest, digest or answer carries it.
     secret: str = Field(max_length=128, exclude=True, description="`whsec_` and 24 to 64 random bytes in base64")
     events: Annotated[list[JobState], FailFast()] = Field(
@@ -77,7 +77,7 @@ def webhook_object(webhook: Webhook | None) -> WebhookObject | None:
 
 
 class DeliveryObject(BaseModel):
-    id: str = Field(description="What the receiver sees as `webhook-id`, the same at every attempt")
+    id: str = Field(description="Value of the header `webhook-id`, the same at every attempt")
     object: Literal["webhook.delivery"] = "webhook.delivery"
     type: str
     created_at: int
@@ -85,7 +85,7 @@ class DeliveryObject(BaseModel):
     attempts: int
     last_attempt_at: int | None
     next_attempt_at: int | None
-    response_status: int | None = Field(description="Of the last attempt; null where nobody answered")
+    response_status: int | None = Field(description="HTTP status of the last attempt; null if nobody answered")
     error: str | None
 
 

@@ -25,7 +25,9 @@ ResultName = Annotated[str, Field(min_length=1, max_length=MAX_NAME_LENGTH)]
 
 class WeightedFile(Body):
     id: FileId
-    weight: float = Field(1.0, gt=0, le=1000, description="How often an epoch sees each of its documents")
+    weight: float = Field(
+        1.0, gt=0, le=1000, description="Number of times that an epoch sees each document of the file"
+    )
 
 
 Priority = Annotated[int, Field(ge=-MAX_PRIORITY, le=MAX_PRIORITY, description="The highest is claimed first")]
@@ -122,10 +124,10 @@ class JobObject(BaseModel):
     priority: int
     deadline: int | None
     resources: Resources
-    attempts: int = Field(description="How often a worker has begun or resumed it")
+    attempts: int = Field(description="Number of times that a worker has started or resumed the job")
     crashes: int = Field(description="Attempts in a row that died without a new checkpoint; the third ends the job")
     retry_at: int | None = Field(description="After a crash: not tried again before")
-    retries: int = Field(description="How often its user has retried it")
+    retries: int = Field(description="Number of times that the user has retried the job")
     extensions: int
     metadata: dict[str, str]
     webhook: WebhookObject | None

@@ -11,7 +11,9 @@ from app.types import Modality
 
 class PresetObject(BaseModel):
     id: str
-    config: dict[str, Any] = Field(description="Of the model; what hyperparameters of the same name are by default")
+    config: dict[str, Any] = Field(
+        description="Configuration of the model; it gives hyperparameters of the same name their defaults"
+    )
 
 
 class MethodObject(BaseModel):
@@ -21,9 +23,11 @@ class MethodObject(BaseModel):
     description: str
     presets: list[PresetObject] = Field(description="Models built from scratch, the smallest first")
     architectures: list[str] = Field(
-        description="Of stored models of the modality that it continues; all of them where none is named"
+        description="Architectures of the stored models that the method continues; all of the modality if none is named"
     )
-    groups: list[str] = Field(description="Of hyperparameters, in order; those of `architecture` are for presets")
+    groups: list[str] = Field(
+        description="Groups of hyperparameters, in order; those of `architecture` are for presets"
+    )
     hyperparameters: dict[str, Any] = Field(
         description="A JSON Schema with defaults; each property names its `group`. Of a default of null, the"
         " description says behind its semicolon what is chosen"

@@ -24,14 +24,14 @@ class ModelObject(BaseModel):
     tasks: list[Task]
     parameters: int
     loaded: bool
-    memory_bytes: int | None = Field(description="Of its weights, while it is loaded")
+    memory_bytes: int | None = Field(description="Bytes of the model's weights while it is loaded")
     default: bool
     description: str
     license: str | None
     parents: list[str] = Field(description="The models that this one was trained from")
     job_id: str | None = Field(description="The job that made it")
     metrics: dict[str, float]
-    max_length: int | None = Field(None, description="In tokens; known once the model is loaded")
+    max_length: int | None = Field(None, description="Longest input in tokens; known once the model is loaded")
 
 
 class ModelDeleted(BaseModel):

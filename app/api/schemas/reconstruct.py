@@ -30,14 +30,14 @@ class MaskFields(Body):
     mask_strategy: str | None = Field(
         None,
         max_length=64,
-        description="Of images: `random`, `block`, `square`; of sounds: `random`, `time`, `frequency`,"
-        " `time-frequency`; of videos: `tube`, `random`, `frame`; the model's own by default",
+        description="Strategy of the random mask. Images: `random`, `block`, `square`; sounds: `random`, `time`, "
+        "`frequency`, `time-frequency`; videos: `tube`, `random`, `frame`. The model's own by default",
     )
     mask_ratio: Annotated[float, Field(strict=True, gt=0, lt=1)] | None = Field(
-        None, description="Share to hide; as the model was trained by default"
+        None, description="Share of the patches to mask; that of the model's training by default"
     )
     seed: Annotated[int, Field(strict=True)] | None = Field(
-        None, ge=0, lt=2**32, description="The same seed hides the same; 0 by default"
+        None, ge=0, lt=2**32, description="Seed of the random mask; 0 by default"
     )
     boxes: Boxes = Field((), description="`[left, top, right, bottom]` in pixels of the item as sent, upright")
     ranges: Ranges = Field((), description="`[start, end]` in seconds")
@@ -109,7 +109,7 @@ class Baselines(BaseModel):
 
 class MediaObject(BaseModel):
     media_type: str
-    data: str = Field(description="base64")
+    data: str = Field(description="Content of the file in base64")
 
 
 class ReconstructResponse(BaseModel):
@@ -118,7 +118,7 @@ class ReconstructResponse(BaseModel):
     modality: str
     mask: list[Any] = Field(description="The grid of patches, nested; 1 is hidden")
     loss: float = Field(description="The model's own, over the hidden patches")
-    psnr: float = Field(description="dB, over the hidden patches")
+    psnr: float = Field(description="Peak signal-to-noise ratio in dB over the masked patches")
     baselines: Baselines = Field(description="The same of the visible mean, and of smooth interpolation")
     media: dict[str, MediaObject]
     usage: Usage

@@ -14,10 +14,12 @@ class ScoreRequest(Body):
     input: Texts
     method: ScoreMethod = Field(
         ScoreMethod.WITHIN_WORD_L2R,
-        description="What is hidden to score a token: `original` it alone, `within-word-l2r` what follows it in its "
-        "word, too",
+        description="Tokens that are masked to score one: `original` masks it alone, `within-word-l2r` also those that "
+        "follow it in its word",
     )
-    top_k: Annotated[int, Field(strict=True, ge=0, le=20, description="The model's own best tokens at each place")] = 0
+    top_k: Annotated[
+        int, Field(strict=True, ge=0, le=20, description="Number of the model's best tokens to list at each position")
+    ] = 0
     truncate: Truncate = False
     truncation_side: TruncationSide = TruncationSide.RIGHT
 
@@ -42,7 +44,7 @@ class ScoredTokenObject(BaseModel):
 class ScoredObject(BaseModel):
     index: int
     log_likelihood: float = Field(description="Sum of the tokens' log-probabilities")
-    pseudo_perplexity: float = Field(description="exp(−log_likelihood / number of tokens)")
+    pseudo_perplexity: float = Field(description="Pseudo-perplexity: exp(−log_likelihood / number of tokens)")
     tokens: list[ScoredTokenObject] = Field(description="All but special ones")
 
 

@@ -10,7 +10,9 @@ from app.api.schemas.common import Body, Model, Texts, Usage
 class TokenizeRequest(Body):
     model: Model = None
     input: Texts
-    add_special_tokens: Annotated[StrictBool, Field(description="With those that the model puts around a text")] = True
+    add_special_tokens: Annotated[
+        StrictBool, Field(description="Include the special tokens that the model puts around a text")
+    ] = True
 
 
 class TokenObject(BaseModel):
