@@ -51,7 +51,8 @@ class Settings(BaseSettings):
     body_timeout: float = Field(30.0, gt=0)  # seconds in which some of a body has to arrive
     max_connections: int = Field(8192, ge=1)
     header_timeout: float = Field(30.0, gt=0)  # seconds until the headers of a request have to be there
-    keep_alive_timeout: float = Field(5.0, gt=0)  # seconds between an answer and the next request
+    # Longer than clients and proxies keep an idle connection: a server that closes first cuts off their next request.
+    keep_alive_timeout: float = Field(75.0, gt=0)  # seconds between an answer and the next request
     media_hosts: Annotated[tuple[str, ...], NoDecode] = ()  # comma-separated; media by address come from no others
     media_timeout: float = Field(10.0, gt=0)  # seconds that one of them may take
 

@@ -25,7 +25,7 @@ class ConnectionLimits:
 
     connections: int = 8192
     header_timeout: float = 30.0
-    keep_alive_timeout: float = 5.0
+    keep_alive_timeout: float = 75.0
     write_timeout: float = 60.0
 
 

@@ -13,6 +13,7 @@ import pytest
 from starlette.types import Receive, Scope, Send
 
 from app.http.connections import MAX_HEADER_BYTES, MAX_HEADERS, ConnectionLimits
+from app.settings import Settings
 from tests.fakes.cloze import PATIENCE, wait_until
 from tests.fakes.server import serving
 
@@ -304,6 +305,11 @@ def test_headers_have_to_end_in_time(sent: bytes, status: int | None) -> None:
             assert "0.3 seconds" in assert_refused(client, status, "request_timeout")
         else:
             assert client.is_ended()
+
+
+def test_idle_connections_outlast_those_of_clients_and_proxies() -> None:
+    """Whoever closes first cuts off a request that the other has just sent: httpx keeps 5 s, nginx and AWS 60 s."""
+    assert Settings().keep_alive_timeout == ConnectionLimits().keep_alive_timeout > 60
 
 
 def test_a_connection_is_kept_for_a_while_after_an_answer() -> None:
