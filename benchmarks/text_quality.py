@@ -20,11 +20,11 @@ from app.methods import MlmHyperparameters
 from app.modalities.embedding import EmbedItem
 from app.modalities.text.items import FillMaskItem
 from app.modalities.text.objective import TextObjective
-from app.training.evaluate import evaluate
+from app.training.data.rows import Rows, all_documents, pack
+from app.training.data.shards import tokenize_file
 from app.training.job import SourceFile
-from app.training.plan import make_plan
-from app.training.rows import Rows, all_documents, pack
-from app.training.shards import tokenize_file
+from app.training.loop.evaluate import evaluate
+from app.training.loop.plan import make_plan
 from app.types import Task
 from benchmarks.offline import load_model, perform
 

@@ -16,11 +16,11 @@ from app.modalities.audio.objective import AudioObjective
 from app.modalities.audio.processor import MIN_STD, AudioProcessor
 from app.modalities.patch.mae import build_mae, grid_of
 from app.modalities.patch.masking import SPECTROGRAM_SAMPLERS
+from app.training.data.media_decoding import audio_decoding
+from app.training.data.mixture import order_of
 from app.training.hooks import Dataset, Hooks
 from app.training.job import Material, TrainingJob
 from app.training.media import configuration, datasets, material, stored
-from app.training.media_decoding import audio_decoding
-from app.training.mixture import order_of
 
 MEASURED = 512  # samples from which the mean and the deviation of the data are taken
 

@@ -12,11 +12,11 @@ from app.modalities.image.objective import ImageObjective
 from app.modalities.image.processor import ImageProcessor
 from app.modalities.patch.mae import grid_of
 from app.modalities.patch.masking import SAMPLERS
-from app.training.augment import ImageAugment
+from app.training.data.augment import ImageAugment
+from app.training.data.media_decoding import image_decoding
 from app.training.hooks import Hooks
 from app.training.job import Material, TrainingJob
 from app.training.media import configuration, datasets, material, stored
-from app.training.media_decoding import image_decoding
 
 
 def prepare(job: TrainingJob, hooks: Hooks, device: torch.device) -> Material:

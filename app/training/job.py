@@ -8,8 +8,8 @@ from pathlib import Path
 from app.methods import TrainingHyperparameters
 from app.modalities.base import Objective
 from app.system.pool_process import ProcessLimits
-from app.training.distributed import check_parent
-from app.training.trainer import Dataset, Outcome
+from app.training.loop.distributed import check_parent
+from app.training.loop.trainer import Dataset, Outcome
 from app.types import Modality, Task
 
 

@@ -10,20 +10,20 @@ from app.methods.image import configured
 from app.methods.patches import settings_of
 from app.modalities.patch.objective import PatchObjective
 from app.system.process_pool import ProcessPool
-from app.training.cache import collect, make_room
-from app.training.checkpoint import disk_bytes
-from app.training.hooks import Dataset, Hooks
-from app.training.job import Material, SourceFile, TrainingJob
-from app.training.media_decoding import Decoding
-from app.training.media_shards import (
+from app.training.data.cache import collect, make_room
+from app.training.data.media_decoding import Decoding
+from app.training.data.media_shards import (
     Items,
     MediaShard,
     check_reports,
     decode_file,
     split_items,
 )
-from app.training.mixture import Mixture
-from app.training.preparing import Preparing
+from app.training.data.mixture import Mixture
+from app.training.data.preparing import Preparing
+from app.training.hooks import Dataset, Hooks
+from app.training.job import Material, SourceFile, TrainingJob
+from app.training.loop.checkpoint import disk_bytes
 
 P = TypeVar("P", bound=PatchObjective)
 

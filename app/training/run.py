@@ -14,11 +14,11 @@ from transformers import PreTrainedModel
 from app.devices import keep_memory, resolve_device, resolve_dtype
 from app.errors import InvalidValue
 from app.training import audio, images, text, video
-from app.training.distributed import Group, Silent, together
 from app.training.job import Material, TrainingJob, TrainingResult
-from app.training.plan import make_plan
+from app.training.loop.distributed import Group, Silent, together
+from app.training.loop.plan import make_plan
+from app.training.loop.trainer import Hooks, Trainer
 from app.training.skeleton import write_skeleton
-from app.training.trainer import Hooks, Trainer
 
 # method → what makes its model and its data ready. A new modality is one line.
 PREPARATIONS: dict[str, Callable[[TrainingJob, Hooks, torch.device], Material]] = {

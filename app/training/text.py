@@ -19,16 +19,16 @@ from app.modalities.text.load import load_text, load_tokenizer
 from app.modalities.text.objective import TextObjective
 from app.modalities.text.tokenizers import train_tokenizer
 from app.modalities.text.unknown import WARNED_SHARE, advise
-from app.training.cache import make_room
-from app.training.checkpoint import disk_bytes
-from app.training.filters import choose_documents
+from app.training.data.cache import make_room
+from app.training.data.filters import choose_documents
+from app.training.data.mixture import Mixture
+from app.training.data.preparing import Preparing
+from app.training.data.rows import Ints, Rows, all_documents, pack, split_documents
+from app.training.data.shards import Shard, missing_bytes, tokenize_file
+from app.training.data.unknown import overall, unknown_share
 from app.training.job import Material, SourceFile, TrainingJob
-from app.training.mixture import Mixture
-from app.training.preparing import Preparing
-from app.training.rows import Ints, Rows, all_documents, pack, split_documents
-from app.training.shards import Shard, missing_bytes, tokenize_file
-from app.training.trainer import Dataset, Hooks
-from app.training.unknown import overall, unknown_share
+from app.training.loop.checkpoint import disk_bytes
+from app.training.loop.trainer import Dataset, Hooks
 
 TOKENIZER_CHARS = 50_000_000  # more text than this changes a new vocabulary very little
 SCRATCH_RATE, CONTINUE_RATE = 0.3, 0.15

@@ -12,11 +12,11 @@ from app.modalities.video.architectures import IMAGE_MEAN, IMAGE_STD, build_pres
 from app.modalities.video.load import load_video
 from app.modalities.video.objective import VideoObjective
 from app.modalities.video.processor import VideoProcessor
-from app.training.augment import ClipAugment
+from app.training.data.augment import ClipAugment
+from app.training.data.media_decoding import video_decoding
 from app.training.hooks import Hooks
 from app.training.job import Material, TrainingJob
 from app.training.media import configuration, datasets, material, stored
-from app.training.media_decoding import video_decoding
 
 
 def prepare(job: TrainingJob, hooks: Hooks, device: torch.device) -> Material:

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from app.methods import METHODS
-from app.training.distributed import Silent
 from app.training.job import SourceFile, TrainingJob
+from app.training.loop.distributed import Silent
 from app.training.run import run
 
 

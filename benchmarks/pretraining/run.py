@@ -26,11 +26,11 @@ import torch
 from app.devices import resolve_dtype
 from app.modalities.registry import load
 from app.training import images, text
-from app.training.distributed import Silent
-from app.training.evaluate import evaluate
+from app.training.data.mixture import order_of
 from app.training.job import Material
-from app.training.mixture import order_of
-from app.training.plan import make_plan
+from app.training.loop.distributed import Silent
+from app.training.loop.evaluate import evaluate
+from app.training.loop.plan import make_plan
 from app.types import Modality
 from benchmarks.media_splits import main as split_media
 from benchmarks.options import Options

@@ -157,8 +157,8 @@ def test_a_text_of_unknown_tokens_is_refused_with_examples(job: Callable[..., Tr
 def test_the_beginning_alone_does_not_make_a_file_unknown(
     job: Callable[..., TrainingJob], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.training.unknown.SAMPLE_CHARS", 3000)
-    monkeypatch.setattr("app.training.unknown.SPREAD", 10)
+    monkeypatch.setattr("app.training.data.unknown.SAMPLE_CHARS", 3000)
+    monkeypatch.setattr("app.training.data.unknown.SPREAD", 10)
     base = tiny_text_folder(tmp_path / "base", "bert")
     for documents, share in (([THAI] * 20 + CORPUS * 40, (0.1, 0.4)), (CORPUS * 40 + [THAI] * 20, (0.2, 0.3))):
         hooks = Recorder()

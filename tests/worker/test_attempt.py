@@ -15,9 +15,9 @@ from app.jobs.artifacts import JobArtifacts
 from app.jobs.connection import StorageError
 from app.jobs.jobs import Claim, Jobs, LeaseLost
 from app.jobs.spec import Job, JobState
-from app.training.cache import hold
+from app.training.data.cache import hold
+from app.training.data.preparing import Preparing
 from app.training.hooks import Killed
-from app.training.preparing import Preparing
 from app.worker.attempt import Attempt, Services
 from app.worker.backlog import Backlog
 from app.worker.reports import Reports
