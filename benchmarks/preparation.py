@@ -30,7 +30,7 @@ from transformers import AutoTokenizer
 from app.datasets.documents import read_documents
 from app.training.data.encoding import WholeEncoder
 from app.training.data.shards import tokenize_file
-from app.training.job import SourceFile
+from app.training.data.source_file import SourceFile
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 

@@ -28,7 +28,7 @@ from app.store.store import ModelStore
 from app.system.process_pool import ProcessPool
 from app.training.data.media_decoding import audio_decoding, image_decoding, video_decoding
 from app.training.data.media_shards import decode_file
-from app.training.job import SourceFile
+from app.training.data.source_file import SourceFile
 from app.training.loop.checkpoint import disk_bytes
 from app.types import Modality, Task
 from tests.api.conftest import publish

@@ -16,7 +16,8 @@ from transformers import AutoModel
 
 from app.errors import InvalidData, InvalidModel, InvalidValue
 from app.modalities.text.load import load_text
-from app.training.job import SourceFile, TrainingJob
+from app.training.data.source_file import SourceFile
+from app.training.job import TrainingJob
 from app.training.text import prepare
 from tests.fakes.runs import SMALL, Recorder
 from tests.fakes.tiny_models import CORPUS, MAX_LENGTH, tiny_config, tiny_text_folder, tiny_tokenizer

@@ -30,7 +30,7 @@ _ABANDONED = 86_400.0  # seconds after which nobody is expected to go on with wh
 _POLL = 0.2  # seconds
 
 
-def hold(folder: Path, make: Callable[[Path], None], wait: Callable[[], None] = lambda: None) -> IO[bytes]:
+def open_entry(folder: Path, make: Callable[[Path], None], wait: Callable[[], None] = lambda: None) -> IO[bytes]:
     """Marks an entry as used now, and as in use for as long as the file that is returned stays open.
 
     If the entry is not there, `make` fills a folder aside, which is then renamed into place. The folder may
@@ -42,7 +42,7 @@ def hold(folder: Path, make: Callable[[Path], None], wait: Callable[[], None] = 
     return lock
 
 
-def begun(folder: Path) -> int | None:
+def count_begun_bytes(folder: Path) -> int | None:
     """None if the entry is there, else the bytes made of it so far; either is now the last to be collected."""
     for place in (folder, _aside(folder)):
         with suppress(FileNotFoundError):
@@ -51,7 +51,7 @@ def begun(folder: Path) -> int | None:
     return 0
 
 
-def collect(cache: Path, budget: int, needed: int = 0) -> int:
+def evict(cache: Path, budget: int, needed: int = 0) -> int:
     """Removes entries until the rest and `needed` bytes fit into `budget` bytes; returns the bytes freed.
 
     Those that were used longest ago go first; one that is in use stays. What a killed process had
@@ -73,10 +73,10 @@ def make_room(cache: Path, budget: int, needed: int, beside: int, *, reserve: in
     A job's own data may pass the budget, but not the disk: then InsufficientStorage is raised.
     """
     cache.mkdir(parents=True, exist_ok=True)
-    collect(cache, budget, needed)
+    evict(cache, budget, needed)
     if (missing := needed + beside + reserve - _free(cache)) > 0:
         held = sum(e.bytes for e in filter(None, map(_entry, cache.glob("*/*"))))
-        collect(cache, max(0, held - missing))
+        evict(cache, max(0, held - missing))
     if (free := _free(cache)) < needed + beside + reserve:
         raise InsufficientStorage(
             f"the job needs about {(needed + beside) / 1e9:.1f} GB of disk for its data and checkpoints,"
@@ -88,7 +88,7 @@ def _free(folder: Path) -> int:
     return shutil.disk_usage(folder).free
 
 
-class _Entry(NamedTuple):
+class _CacheEntry(NamedTuple):
     folder: Path
     last_used: float  # Unix seconds
     bytes: int
@@ -158,7 +158,7 @@ def _claim(aside: Path) -> IO[bytes] | None:
     return None
 
 
-def _entry(folder: Path) -> _Entry | None:
+def _entry(folder: Path) -> _CacheEntry | None:
     """None if it is gone, or may just have been begun."""
     try:
         lock = folder / LOCK
@@ -167,7 +167,7 @@ def _entry(folder: Path) -> _Entry | None:
             return None
         if folder.name.startswith(ASIDE):
             last_used = max([last_used, *(f.stat().st_mtime for f in folder.iterdir())])
-        return _Entry(folder, last_used, _size(folder))
+        return _CacheEntry(folder, last_used, _size(folder))
     except FileNotFoundError:
         return None
 
@@ -176,13 +176,13 @@ def _size(folder: Path) -> int:
     return sum(f.stat().st_size for f in folder.rglob("*") if f.is_file())
 
 
-def _is_left(entry: _Entry) -> bool:
+def _is_left(entry: _CacheEntry) -> bool:
     """Whether nobody will want what a killed process has left there."""
     name = entry.folder.name
     return name.startswith(REMOVED) or (name.startswith(ASIDE) and time.time() - entry.last_used > _ABANDONED)
 
 
-def _remove(entry: _Entry) -> bool:
+def _remove(entry: _CacheEntry) -> bool:
     """Whether it was in nobody's use, and is removed."""
     try:
         with (entry.folder / LOCK).open("ab") as lock:

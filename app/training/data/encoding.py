@@ -19,19 +19,19 @@ from tokenizers import Tokenizer
 
 from app.methods.text import WORD_CHARS
 from app.training.data.chunking import Chunking, Ints, Splitter, find_chunking
-from app.training.data.token_cache import Learnt, TokenCache
+from app.training.data.token_cache import EncodedParts, TokenCache
 
 PIECE_CHARS = 100_000  # longer documents are cut at white space, only to be encoded
 TOGETHER = 500  # parts encoded as one text
 
 
-class Encoded(NamedTuple):
+class EncodedDocuments(NamedTuple):
     tokens: bytes  # of all documents, end to end
     lengths: Ints  # [D] tokens of each
     hashes: NDArray[np.uint64]  # [D]
 
 
-def make_encoder(tokenizer: Tokenizer, dtype: np.dtype[Any]) -> Callable[[Sequence[str]], Encoded]:
+def make_encoder(tokenizer: Tokenizer, dtype: np.dtype[Any]) -> Callable[[Sequence[str]], EncodedDocuments]:
     """dtype: of the ids, an unsigned integer."""
     chunking = find_chunking(tokenizer)
     return PartEncoder(tokenizer, dtype, chunking) if chunking else WholeEncoder(tokenizer, dtype)
@@ -43,7 +43,7 @@ class WholeEncoder:
     def __init__(self, tokenizer: Tokenizer, dtype: np.dtype[Any]) -> None:
         self._tokenizer, self._dtype = tokenizer, dtype
 
-    def __call__(self, documents: Sequence[str]) -> Encoded:
+    def __call__(self, documents: Sequence[str]) -> EncodedDocuments:
         pieces = [list(_pieces(document)) for document in documents]
         flat = [piece for parts in pieces for piece in parts]
         encoded = iter(self._tokenizer.encode_batch_fast(flat, add_special_tokens=False))
@@ -53,7 +53,7 @@ class WholeEncoder:
             tokens += [each.tobytes() for each in ids]
             lengths.append(sum(map(len, ids)))
         hashes = np.fromiter(map(text_hash, documents), np.uint64, len(documents))
-        return Encoded(b"".join(tokens), np.array(lengths, np.int64), hashes)
+        return EncodedDocuments(b"".join(tokens), np.array(lengths, np.int64), hashes)
 
 
 class PartEncoder:
@@ -67,7 +67,7 @@ class PartEncoder:
         self._beginnings = {content[0] for content in chunking.added}
         self._parts = TokenCache()
 
-    def __call__(self, documents: Sequence[str]) -> Encoded:
+    def __call__(self, documents: Sequence[str]) -> EncodedDocuments:
         whole = {n for n, document in enumerate(documents) if self._holds_added(document)}
         parts, edges = self._cutter(["" if n in whole else document for n, document in enumerate(documents)])
         ids, normals, alone = self._look_up(parts)
@@ -90,7 +90,7 @@ class PartEncoder:
         word_ends: Ints,
         ids: pa.Array,
         normals: pa.Array,
-    ) -> Encoded:
+    ) -> EncodedDocuments:
         """whole: the documents that were not to be cut. ends, word_ends: [D + 1], in the bytes of ids and normals."""
         data, words = _bytes(ids), _bytes(normals)
         lengths = np.diff(ends) // self._dtype.itemsize
@@ -106,7 +106,7 @@ class PartEncoder:
             done = ends[number + 1]
             lengths[number], hashes[number] = one.lengths[0], int(one.hashes[0])
         tokens.append(data[done : ends[-1]])
-        return Encoded(b"".join(tokens), lengths, np.array(hashes, np.uint64))
+        return EncodedDocuments(b"".join(tokens), lengths, np.array(hashes, np.uint64))
 
     def _look_up(self, parts: pa.Array) -> tuple[pa.Array, pa.Array, Ints]:
         """→ ([K] ids, [K] normal forms, places of parts that stand alone)"""
@@ -118,13 +118,13 @@ class PartEncoder:
         where = pa.array(numbers)
         return found.ids.take(where), found.normals.take(where), np.flatnonzero(found.alone[numbers])
 
-    def _learn(self, parts: Sequence[str]) -> Learnt:
+    def _learn(self, parts: Sequence[str]) -> EncodedParts:
         normals, alone = zip(*map(normal_form, parts), strict=True)
-        return Learnt(self._encode_parts(parts), normals, alone)
+        return EncodedParts(self._encode_parts(parts), normals, alone)
 
 
 def normal_form(part: str) -> tuple[bytes, bool]:
-    """(what `text_hash` sees of a part, whether it stands alone): see `Learnt`."""
+    """(what `text_hash` sees of a part, whether it stands alone): see `EncodedParts`."""
     if part.isascii():
         word = part.lstrip(" ")
         if word.isalnum() and len(word) + 1 >= len(part):  # most are so

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from tokenizers import Tokenizer
 
-from app.training.data.encoding import Encoded, make_encoder
+from app.training.data.encoding import EncodedDocuments, make_encoder
 from app.training.hooks import Killed
 
 _PATIENCE = 10.0  # seconds
@@ -31,14 +31,14 @@ class EncodingProcesses:
     """
 
     def __init__(self, tokenizer: Tokenizer, dtype: np.dtype[Any], count: int) -> None:
-        self._all = [_Process() for _ in range(count)]  # they start beside each other
-        self._idle: queue.SimpleQueue[_Process] = queue.SimpleQueue()
+        self._all = [_EncoderProcess() for _ in range(count)]  # they start beside each other
+        self._idle: queue.SimpleQueue[_EncoderProcess] = queue.SimpleQueue()
         told = (tokenizer.to_str(), dtype.str)
         for process in self._all:
             process.tell(told)
             self._idle.put(process)
 
-    def __call__(self, documents: Sequence[str]) -> Encoded:
+    def __call__(self, documents: Sequence[str]) -> EncodedDocuments:
         process = self._idle.get()
         try:
             return process(documents)
@@ -53,7 +53,7 @@ class EncodingProcesses:
             process.close()
 
 
-class _Process:
+class _EncoderProcess:
     def __init__(self) -> None:
         self._asked, theirs = Pipe()
         with theirs:
@@ -69,10 +69,10 @@ class _Process:
         with suppress(OSError):  # it has ended already, as the first call will tell
             self._asked.send(told)
 
-    def __call__(self, documents: Sequence[str]) -> Encoded:
+    def __call__(self, documents: Sequence[str]) -> EncodedDocuments:
         try:
             self._asked.send(documents)
-            encoded: Encoded = self._asked.recv()
+            encoded: EncodedDocuments = self._asked.recv()
             return encoded
         except (EOFError, OSError) as e:
             code = self._ended()

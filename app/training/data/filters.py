@@ -16,7 +16,7 @@ Kept = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
-class Dropped:
+class DroppedDocuments:
     """Documents left out, each counted once, under the first reason that holds."""
 
     documents: int  # of all
@@ -39,7 +39,7 @@ class Dropped:
 
 def choose_documents(
     shards: Sequence[Shard], validation: Sequence[Shard], hp: MlmHyperparameters
-) -> tuple[Ints, Dropped | None]:
+) -> tuple[Ints, DroppedDocuments | None]:
     """([D, 3] as `all_documents` has them, what was dropped; None where nothing was asked for).
 
     Of equal texts the first one stays, over all shards. Raises InvalidData if nothing is left.
@@ -62,7 +62,7 @@ def choose_documents(
         hashes = _joined([s.hashes for s in shards])
         held_out = drop(np.isin(hashes, _joined([s.hashes for s in validation])))
         duplicates = drop(_repeats(hashes, kept))
-    dropped = Dropped(len(kept), too_short, too_long, held_out, duplicates)
+    dropped = DroppedDocuments(len(kept), too_short, too_long, held_out, duplicates)
     if not kept.any():
         raise InvalidData(f"nothing is left to train on. {dropped.describe()}", param="training_file")
     edges = np.cumsum([len(s.ends) for s in shards])[:-1]

@@ -19,7 +19,7 @@ from app.modalities.patch.resize_crop import resize
 from app.modalities.video.processor import VideoProcessor
 from app.types import Modality
 
-Rows = NDArray[Any]
+DecodedRows = NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,9 @@ class Decoding:
     name: str
     shape: tuple[int, ...]
     dtype: str
-    decode: Callable[[bytes], Rows]
+    decode: Callable[[bytes], DecodedRows]
 
-    def __call__(self, data: bytes) -> Rows:
+    def __call__(self, data: bytes) -> DecodedRows:
         return np.ascontiguousarray(self.decode(data), dtype=self.dtype)
 
 

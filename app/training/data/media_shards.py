@@ -28,10 +28,10 @@ from app.datasets.reports import Report, Skipped
 from app.datasets.samples import Sample, read_samples
 from app.errors import InvalidData, TooLarge
 from app.system.process_pool import ProcessPool
-from app.training.data.cache import hold
-from app.training.data.media_decoding import Decoding, Rows
+from app.training.data.cache import open_entry
+from app.training.data.media_decoding import DecodedRows, Decoding
 from app.training.data.order import Stream, generator
-from app.training.job import SourceFile
+from app.training.data.source_file import SourceFile
 
 SHARD_FORMAT = 2
 AHEAD = 4  # files that wait for each decoder
@@ -39,7 +39,7 @@ AHEAD = 4  # files that wait for each decoder
 
 @dataclass(frozen=True)
 class MediaShard:
-    rows: Rows  # [R, *shape], memory-mapped
+    rows: DecodedRows  # [R, *shape], memory-mapped
     ends: NDArray[np.int64]  # [I]
     report: Report
     lock: IO[bytes]  # while it is open, the cache keeps the shard
@@ -50,12 +50,12 @@ class MediaShard:
     def length(self, item: int) -> int:
         return int(self.ends[item]) - (int(self.ends[item - 1]) if item else 0)
 
-    def __getitem__(self, item: int) -> Rows:
+    def __getitem__(self, item: int) -> DecodedRows:
         start = int(self.ends[item - 1]) if item else 0
         return self.rows[start : int(self.ends[item])]
 
 
-class Items:
+class MediaItems:
     """A dataset of items of several shards, or of parts of them.
 
     where: [K, 4] as (shard, item, first row, last row + 1). tokens: patches of each, times items.
@@ -68,7 +68,7 @@ class Items:
     def __len__(self) -> int:
         return len(self._where)
 
-    def __getitem__(self, index: int) -> Rows:
+    def __getitem__(self, index: int) -> DecodedRows:
         shard, item, first, last = (int(x) for x in self._where[index])
         return self._shards[shard][item][first:last]
 
@@ -88,7 +88,7 @@ def decode_file(
     """
     parts = [str(SHARD_FORMAT), file.digest(), decoding.modality, decoding.name]
     folder = cache_dir / decoding.modality / hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
-    return _open(folder, hold(folder, lambda aside: _write(aside, file, decoding, decoders, check), check))
+    return _open(folder, open_entry(folder, lambda aside: _write(aside, file, decoding, decoders, check), check))
 
 
 def check_reports(shards: Sequence[MediaShard], what: str, max_broken_share: float) -> Report:
@@ -111,7 +111,7 @@ def split_items(
     seed: int,
     patches: int,
     window: int | None = None,
-) -> tuple[list[Items], Items]:
+) -> tuple[list[MediaItems], MediaItems]:
     """(training, a part a shard; held out). Without shards of its own, a random share of all items is held out.
 
     Of items that are longer than `window` rows every part is a sample, so long as it has so many; no item is
@@ -125,9 +125,9 @@ def split_items(
         count = min(max(1, round(fraction * len(where))), len(where) - 1)
         held[generator(seed, Stream.HOLD_OUT).permutation(len(where))[:count]] = True
     kept = where[~held]
-    parts = [Items(shards, _cut(shards, kept[kept[:, 0] == n], window), patches) for n in range(len(shards))]
+    parts = [MediaItems(shards, _cut(shards, kept[kept[:, 0] == n], window), patches) for n in range(len(shards))]
     others, chosen = (held_out, _all_items(held_out)) if held_out else (shards, where[held])
-    return parts, Items(others, _cut(others, chosen, window), patches)
+    return parts, MediaItems(others, _cut(others, chosen, window), patches)
 
 
 def _cut(shards: Sequence[MediaShard], where: NDArray[np.int64], window: int | None) -> NDArray[np.int64]:
@@ -181,9 +181,9 @@ def _write(
 
 def _decoded(
     samples: Iterator[Sample], decoding: Decoding, decoders: ProcessPool
-) -> Iterator[tuple[Sample, "Future[Rows]"]]:
+) -> Iterator[tuple[Sample, "Future[DecodedRows]"]]:
     """Samples in their order, each decoded or failed, a few of them ahead."""
-    waiting: deque[tuple[Sample, Future[Rows]]] = deque()
+    waiting: deque[tuple[Sample, Future[DecodedRows]]] = deque()
     try:
         for sample in samples:
             waiting.append((sample, decoders.submit(partial(decoding, sample.data))))

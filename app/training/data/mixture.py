@@ -1,15 +1,13 @@
 """Several datasets trained on as one, each as often as it is worth."""
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from app.training.data.order import Stream, generator, sample_order
-
-if TYPE_CHECKING:
-    from app.training.loop.trainer import Dataset
+from app.training.hooks import Dataset
 
 Ints = NDArray[np.int64]
 
@@ -20,7 +18,7 @@ class Mixture:
     `len` and `tokens` are of one epoch. An index counts through the parts, one after the other.
     """
 
-    def __init__(self, parts: Sequence["Dataset"], weights: Sequence[float]) -> None:
+    def __init__(self, parts: Sequence[Dataset], weights: Sequence[float]) -> None:
         self.parts = parts
         # Of what is there something is taken, however small its weight.
         self.quotas = [max(round(w * len(p)), min(len(p), 1)) for p, w in zip(parts, weights, strict=True)]
@@ -62,6 +60,6 @@ class Mixture:
         return np.concatenate(passes), np.concatenate(indices)
 
 
-def order_of(data: "Dataset", seed: int, first: int) -> Iterator[tuple[int, int]]:
+def iterate_samples(data: Dataset, seed: int, first: int) -> Iterator[tuple[int, int]]:
     """(pass, index) of the samples that training on `data` takes, from the `first`-th on."""
     return data.order(seed, first) if isinstance(data, Mixture) else sample_order(len(data), seed, first)

@@ -25,7 +25,7 @@ class Segments:
     row_ends: Ints  # [R] where each row ends in the arrays above
 
 
-class Rows:
+class PackedRows:
     """A dataset of text rows: `rows[i]` is a Row with the special tokens in place."""
 
     def __init__(self, shards: Sequence[Shard], segments: Segments, prefix: Ints, suffix: Ints) -> None:

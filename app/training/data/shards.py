@@ -33,11 +33,11 @@ from transformers import PreTrainedTokenizerBase
 from app.datasets.compression import COMPRESSIONS
 from app.datasets.documents import read_open
 from app.datasets.reports import Report
-from app.training.data.cache import begun, hold
-from app.training.data.encoding import Encoded, make_encoder
+from app.training.data.cache import count_begun_bytes, open_entry
+from app.training.data.encoding import EncodedDocuments, make_encoder
 from app.training.data.encoding_process import EncodingProcesses
+from app.training.data.source_file import SourceFile
 from app.training.hooks import Killed, Stopped
-from app.training.job import SourceFile
 
 SHARD_FORMAT = 5
 BATCH_CHARS = 2_000_000  # text that is worked on at once, which takes some 60 MB
@@ -91,12 +91,12 @@ def tokenize_file(
 
             _write_shard(aside, documents, report, tokenizer, threads, heard)
 
-    return _open_shard(folder, hold(folder, make, lambda: listen(None)))
+    return _open_shard(folder, open_entry(folder, make, lambda: listen(None)))
 
 
-def missing_bytes(file: SourceFile, column: str, tokenizer: PreTrainedTokenizerBase, cache_dir: Path) -> int:
+def estimate_missing_bytes(file: SourceFile, column: str, tokenizer: PreTrainedTokenizerBase, cache_dir: Path) -> int:
     """About how much the file's shard will add to the cache; 0 if it is there."""
-    made = begun(cache_dir / "tokens" / _key(file, column, tokenizer))
+    made = count_begun_bytes(cache_dir / "tokens" / _key(file, column, tokenizer))
     if made is None:
         return 0
     packed = Path(file.filename).suffix.lower() in {*COMPRESSIONS, ".zip", ".parquet"}
@@ -133,7 +133,7 @@ def _write_shard(
 ) -> None:
     """Goes on from where the folder's files are good. `report` is complete once the documents are read."""
     dtype = np.dtype(np.uint16 if len(tokenizer) <= 1 << 16 else np.uint32)
-    with _Writer(folder, dtype) as writer:
+    with _ShardWriter(folder, dtype) as writer:
         batches = _batches(documents, skip=writer.documents)
         try:
             for batch, encoded in _in_order(batches, tokenizer.backend_tokenizer, dtype, threads):
@@ -145,7 +145,7 @@ def _write_shard(
         writer.finish(report)
 
 
-class _Writer:
+class _ShardWriter:
     """Appends to a shard's files, of which it first drops what was not good."""
 
     def __init__(self, folder: Path, dtype: np.dtype[Any]) -> None:
@@ -169,7 +169,7 @@ class _Writer:
             return 0, 0
         return (good["documents"], good["tokens"]) if complete else (0, 0)
 
-    def __enter__(self) -> "_Writer":
+    def __enter__(self) -> "_ShardWriter":
         opened = {}
         for name, size in self._sizes(self.documents, self.tokens).items():
             opened[name] = self._files.enter_context((self._folder / name).open("ab"))
@@ -180,7 +180,7 @@ class _Writer:
     def __exit__(self, *_: object) -> None:
         self._files.close()
 
-    def add(self, batch: list[str], encoded: Encoded) -> None:
+    def add(self, batch: list[str], encoded: EncodedDocuments) -> None:
         ends = self.tokens + np.cumsum(encoded.lengths)
         characters = np.fromiter(map(len, batch), np.int64, len(batch))
         self._tokens.write(encoded.tokens)
@@ -214,13 +214,13 @@ class _Writer:
 
 def _in_order(
     batches: Iterator[list[str]], tokenizer: Tokenizer, dtype: np.dtype[Any], threads: int
-) -> Iterator[tuple[list[str], Encoded]]:
+) -> Iterator[tuple[list[str], EncodedDocuments]]:
     """Each batch and what becomes of it; from much text, processes make it, and this one reads ahead of them."""
     yield from _encoded(itertools.islice(batches, ALONE if threads > 1 else None), tokenizer, dtype)
     if (first := next(batches, None)) is None:
         return
     count = min(threads, PROCESSES)
-    waiting: deque[tuple[list[str], Future[Encoded]]] = deque()
+    waiting: deque[tuple[list[str], Future[EncodedDocuments]]] = deque()
     with EncodingProcesses(tokenizer, dtype, count) as ask, ThreadPoolExecutor(count) as pool:
         for batch in itertools.chain([first], batches):
             waiting.append((batch, pool.submit(ask, batch)))
@@ -233,7 +233,7 @@ def _in_order(
 
 def _encoded(
     batches: Iterable[list[str]], tokenizer: Tokenizer, dtype: np.dtype[Any]
-) -> Iterator[tuple[list[str], Encoded]]:
+) -> Iterator[tuple[list[str], EncodedDocuments]]:
     encode = make_encoder(tokenizer, dtype)
     for batch in batches:
         yield batch, encode(batch)

@@ -15,7 +15,7 @@ MAX_BYTES = 64_000_000  # of tokens and normal forms, for texts of very long par
 S = TypeVar("S", bound=np.generic)
 
 
-class Learnt(NamedTuple):
+class EncodedParts(NamedTuple):
     """The tokens and normal forms of K parts.
 
     normals: what `text_hash` sees of each. alone: those whose text has another normal form than its parts together,
@@ -27,7 +27,7 @@ class Learnt(NamedTuple):
     alone: Sequence[bool]
 
 
-class Found(NamedTuple):
+class CachedParts(NamedTuple):
     """numbers: [K] of the parts that were asked for, in columns that hold more."""
 
     numbers: Ints
@@ -36,7 +36,7 @@ class Found(NamedTuple):
     alone: NDArray[np.bool_]
 
 
-class Column:
+class BinaryColumn:
     """Binary values that are only ever added to. Nobody who has been given them sees that it grows."""
 
     def __init__(self) -> None:
@@ -68,7 +68,7 @@ class TokenCache:
 
     def __init__(self) -> None:
         self._numbers: dict[str, int] = {}
-        self._ids, self._normals = Column(), Column()
+        self._ids, self._normals = BinaryColumn(), BinaryColumn()
         self._alone = np.empty(0, np.bool_)
 
     @property
@@ -76,7 +76,7 @@ class TokenCache:
         """Whether to begin anew: what is still in use is soon learnt again."""
         return len(self._numbers) >= MAX_PARTS or self._ids.size + self._normals.size >= MAX_BYTES
 
-    def look_up(self, parts: Sequence[str], learn: Callable[[Sequence[str]], Learnt]) -> Found:
+    def look_up(self, parts: Sequence[str], learn: Callable[[Sequence[str]], EncodedParts]) -> CachedParts:
         """parts: each once. `learn` is asked for those that are new."""
         numbers = list(map(self._numbers.get, parts))
         if None in numbers:
@@ -84,9 +84,9 @@ class TokenCache:
             self._add(new, learn(new))
             numbers = list(map(self._numbers.get, parts))
         columns = self._ids.values(), self._normals.values(), self._alone[: len(self._numbers)]
-        return Found(np.array(numbers, np.int64), *columns)
+        return CachedParts(np.array(numbers, np.int64), *columns)
 
-    def _add(self, parts: Sequence[str], learnt: Learnt) -> None:
+    def _add(self, parts: Sequence[str], learnt: EncodedParts) -> None:
         first, count = len(self._numbers), len(self._numbers) + len(parts)
         self._ids.extend(learnt.ids)
         self._normals.extend(learnt.normals)

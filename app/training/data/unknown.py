@@ -10,7 +10,7 @@ from app.datasets.documents import read_documents
 from app.methods import MlmHyperparameters
 from app.modalities.text.unknown import REFUSED_SHARE, Unknown, find_unknown, unknown_id
 from app.training.data.shards import Shard
-from app.training.job import SourceFile
+from app.training.data.source_file import SourceFile
 
 SAMPLE_CHARS = 300_000  # of a file's text
 DOCUMENT_CHARS = 10_000  # of one document
@@ -18,7 +18,7 @@ SPREAD = 500  # documents, evenly over a file
 BLOCK = 4_000_000  # tokens in memory at once
 
 
-def unknown_share(file: SourceFile, shard: Shard, tokenizer: Tokenizer, hp: MlmHyperparameters) -> Unknown:
+def measure_unknown(file: SourceFile, shard: Shard, tokenizer: Tokenizer, hp: MlmHyperparameters) -> Unknown:
     """Judges a file by its beginning, by documents of nothing but unknown tokens, and by more where it looks bad."""
     number = unknown_id(tokenizer)
     if number is None or not len(shard.tokens):
@@ -30,7 +30,7 @@ def unknown_share(file: SourceFile, shard: Shard, tokenizer: Tokenizer, hp: MlmH
     return replace(found, share=max(found.share, _lost_documents(shard, number)))
 
 
-def overall(files: tuple[SourceFile, ...], shards: list[Shard], found: list[Unknown]) -> Unknown:
+def combine_unknown(files: tuple[SourceFile, ...], shards: list[Shard], found: list[Unknown]) -> Unknown:
     """All files together, by their lengths and weights."""
     sizes = [file.weight * float(shard.characters.sum()) for file, shard in zip(files, shards, strict=True)]
     share = sum(each.share * size for each, size in zip(found, sizes, strict=True)) / max(sum(sizes), 1.0)

@@ -78,7 +78,7 @@ def save_checkpoint(
         raise
     sync(root)
     kept = {checkpoint_path(root, step) for step in keep_also if step is not None}
-    for old in list(checkpoints(root))[keep:]:
+    for old in list(list_checkpoints(root))[keep:]:
         if old not in kept:
             shutil.rmtree(old, ignore_errors=True)
     return final
@@ -100,9 +100,9 @@ def _write(aside: Path, model: nn.Module, optimizer: torch.optim.Optimizer, stat
     sync_tree(aside)
 
 
-def drop_beyond(root: Path, step: int) -> None:
+def delete_later_checkpoints(root: Path, step: int) -> None:
     """Deletes the checkpoints of later steps."""
-    for folder in checkpoints(root):
+    for folder in list_checkpoints(root):
         if folder > checkpoint_path(root, step):
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -111,7 +111,7 @@ def checkpoint_path(root: Path, step: int) -> Path:
     return root / f"step-{step:09d}"
 
 
-def checkpoints(root: Path) -> Iterator[Path]:
+def list_checkpoints(root: Path) -> Iterator[Path]:
     """Checkpoint folders, newest first; a folder without a manifest is none."""
     found = (p for p in root.glob("step-*") if (p / "manifest.json").exists()) if root.exists() else ()
     yield from sorted(found, reverse=True)
@@ -119,7 +119,7 @@ def checkpoints(root: Path) -> Iterator[Path]:
 
 def load_newest(root: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> TrainState | None:
     """Restores the newest checkpoint whose digests hold, falling back to older ones; None if there is none."""
-    for folder in checkpoints(root):
+    for folder in list_checkpoints(root):
         try:
             return load_checkpoint(folder, model, optimizer)
         except CheckpointError:

@@ -24,26 +24,26 @@ from app.modalities.base import Metrics
 from app.training.hooks import Killed, Stopped
 
 T = TypeVar("T")
-Work = Callable[["Group"], object]
+Work = Callable[["ProcessGroup"], object]
 _PATIENCE = timedelta(hours=6)  # rank 0 may tokenise or write while the others wait
 
 
-class Group:
+class ProcessGroup:
     """This process among those that train together; by itself, it is a group of one and every call is free."""
 
     def __init__(self, rank: int = 0, size: int = 1) -> None:
         self.rank, self.size = rank, size
 
     @property
-    def leads(self) -> bool:
+    def is_main(self) -> bool:
         return self.rank == 0
 
-    def part(self, samples: Sequence[T]) -> Sequence[T]:
+    def own_share(self, samples: Sequence[T]) -> Sequence[T]:
         """Returns this process's part of a step's samples: the parts are consecutive and cover all."""
         edge = [len(samples) * r // self.size for r in (self.rank, self.rank + 1)]
         return samples[edge[0] : edge[1]]
 
-    def agree(self, value: T) -> T:
+    def broadcast(self, value: T) -> T:
         """Rank 0's value, in every process."""
         if self.size == 1:
             return value
@@ -58,7 +58,7 @@ class Group:
         dist.all_reduce(total)
         return tuple(total.tolist())
 
-    def add_metrics(self, metrics: Metrics) -> Metrics:
+    def sum_metrics(self, metrics: Metrics) -> Metrics:
         """The sum over all processes, the same in each: they are added in the order of ranks."""
         if self.size == 1:
             return metrics
@@ -79,23 +79,23 @@ class Group:
         for each in sums:
             each.wait()
 
-    def copy_weights(self, model: nn.Module) -> None:
+    def broadcast_weights(self, model: nn.Module) -> None:
         """Gives every process the weights of rank 0."""
         if self.size > 1:
             for parameter in model.parameters():
                 dist.broadcast(parameter.data, src=0)
 
     @contextmanager
-    def one_by_one(self) -> Iterator[None]:
+    def run_main_first(self) -> Iterator[None]:
         """Rank 0 goes first and the others find what it left on the disk."""
-        if not self.leads:
-            self.agree(None)
+        if not self.is_main:
+            self.broadcast(None)
         yield
-        if self.leads:
-            self.agree(None)
+        if self.is_main:
+            self.broadcast(None)
 
 
-class Silent:
+class SilentHooks:
     """`Hooks` of a process that reports nothing and decides nothing."""
 
     def on_event(self, *args: Any, **kwargs: Any) -> None:
@@ -121,7 +121,7 @@ class Silent:
 
 
 @contextmanager
-def together(size: int, folder: Path, assist: Work, bind: Callable[[int], None]) -> Iterator[Group]:
+def launch_group(size: int, folder: Path, assist: Work, bind: Callable[[int], None]) -> Iterator[ProcessGroup]:
     """Within it, `size - 1` further processes run `assist(group)`; yields this one's group, of rank 0.
 
     folder: where they meet. assist, bind: picklable; each process first calls `bind` with the id of
@@ -129,17 +129,17 @@ def together(size: int, folder: Path, assist: Work, bind: Callable[[int], None])
     context. Raises RuntimeError if one of them ends before its time, Killed if by SIGKILL.
     """
     if size == 1:
-        yield Group()
+        yield ProcessGroup()
         return
     context = multiprocessing.get_context("spawn")  # a fork after torch has threads is not safe
     with tempfile.TemporaryDirectory(prefix="meet-", dir=folder) as meet:
-        arguments = [(Group(rank, size), Path(meet), assist, bind, os.getpid()) for rank in range(1, size)]
+        arguments = [(ProcessGroup(rank, size), Path(meet), assist, bind, os.getpid()) for rank in range(1, size)]
         others = [context.Process(target=_assist, args=a, daemon=True) for a in arguments]
         for process in others:
             process.start()
         try:
-            _join(Group(0, size), Path(meet))
-            yield Group(0, size)
+            _join(ProcessGroup(0, size), Path(meet))
+            yield ProcessGroup(0, size)
             for process in others:
                 process.join()
         except (AppError, Stopped):
@@ -160,7 +160,7 @@ def together(size: int, folder: Path, assist: Work, bind: Callable[[int], None])
                 dist.destroy_process_group()
 
 
-def _assist(group: Group, meet: Path, assist: Work, bind: Callable[[int], None], parent: int) -> None:
+def _assist(group: ProcessGroup, meet: Path, assist: Work, bind: Callable[[int], None], parent: int) -> None:
     bind(parent)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # rank 0 says when to stop
     _join(group, meet)
@@ -168,7 +168,7 @@ def _assist(group: Group, meet: Path, assist: Work, bind: Callable[[int], None],
     dist.destroy_process_group()
 
 
-def _join(group: Group, meet: Path) -> None:
+def _join(group: ProcessGroup, meet: Path) -> None:
     os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")  # all are on this machine
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     # No URL of the file, as init_method: torch does not undo its quoting of spaces and the like.

@@ -8,7 +8,9 @@ from app.training.loop.plan import Plan
 MEASURE = "eval_loss"
 
 
-def better(plan: Plan, best: Mapping[str, float] | None, metrics: Mapping[str, float]) -> Mapping[str, float] | None:
+def pick_better(
+    plan: Plan, best: Mapping[str, float] | None, metrics: Mapping[str, float]
+) -> Mapping[str, float] | None:
     """The better of two evaluations, as `early_stopping_min_delta` has it; None where none is kept."""
     if plan.early_stopping_patience is None or MEASURE not in metrics:
         return best
@@ -17,7 +19,7 @@ def better(plan: Plan, best: Mapping[str, float] | None, metrics: Mapping[str, f
     return best
 
 
-def stalled(plan: Plan, state: TrainState) -> bool:
+def has_stalled(plan: Plan, state: TrainState) -> bool:
     """Whether patience is over. An extension is given it anew."""
     if plan.early_stopping_patience is None or state.best is None:
         return False
@@ -25,7 +27,7 @@ def stalled(plan: Plan, state: TrainState) -> bool:
     return state.step // plan.eval_interval - since // plan.eval_interval >= plan.early_stopping_patience
 
 
-def describe(plan: Plan, state: TrainState) -> str:
+def describe_early_stop(plan: Plan, state: TrainState) -> str:
     best = state.best or {}
     return (
         f"Stopped early at step {state.step}: {MEASURE} has not fallen in {plan.early_stopping_patience} evaluations;"

@@ -11,7 +11,7 @@ from app.errors import AppError, InvalidData, InvalidValue
 BARREN_STEPS = 100  # in a row without anything to predict, from the first one of an attempt
 
 
-def divergence(step: int, micro_batches: Sequence[Any]) -> AppError:
+def explain_divergence(step: int, micro_batches: Sequence[Any]) -> AppError:
     """The error of a gradient that is not finite at a step, which names the data where they are the cause."""
     if not all(map(_is_finite, micro_batches)):
         return InvalidData(

@@ -7,7 +7,7 @@ from concurrent.futures import Future
 from typing import Any
 
 
-class Prefetched:
+class Prefetcher:
     """Runs an iterator on a thread of its own, two items ahead, so that batches wait for no one."""
 
     def __init__(self, source: Iterator[Any]) -> None:

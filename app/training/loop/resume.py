@@ -29,11 +29,11 @@ def resume(
     if kills := plan.memory_kills - state.memory_kills:
         state, before = replace(state, memory_kills=plan.memory_kills), plan.samples_per_micro_batch
         why = f"Memory ran out in an earlier attempt, which the kernel killed, with {before} samples at a time"
-        state, plan = fewer_at_once(state, plan, max(1, before >> kills), why, hooks)
+        state, plan = shrink_micro_batches(state, plan, max(1, before >> kills), why, hooks)
     return state, plan
 
 
-def fewer_at_once(state: TrainState, plan: Plan, micro: int, why: str, hooks: Hooks) -> tuple[TrainState, Plan]:
+def shrink_micro_batches(state: TrainState, plan: Plan, micro: int, why: str, hooks: Hooks) -> tuple[TrainState, Plan]:
     """Less at once, and more gradients to add up: the step's batch stays what it is."""
     hooks.on_event(
         f"{why}; going on with {micro}. A step's batch is still {plan.samples_per_step} samples",

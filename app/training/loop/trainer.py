@@ -12,28 +12,26 @@ import torch
 from app.devices import free_memory, is_out_of_memory
 from app.errors import OutOfMemory
 from app.modalities.base import Counts, Metrics, Objective
-from app.training.data.mixture import order_of
+from app.training.data.mixture import iterate_samples
 from app.training.data.order import Stream, generator
 from app.training.hooks import Dataset, Hooks, Snapshot
 from app.training.loop.checkpoint import (
     CheckpointError,
     TrainState,
     checkpoint_path,
-    drop_beyond,
+    delete_later_checkpoints,
     load_checkpoint,
     save_checkpoint,
 )
-from app.training.loop.distributed import Group
-from app.training.loop.early_stopping import better, describe, stalled
+from app.training.loop.distributed import ProcessGroup
+from app.training.loop.early_stopping import describe_early_stop, has_stalled, pick_better
 from app.training.loop.evaluate import evaluate
-from app.training.loop.faults import check_predictions, divergence
+from app.training.loop.faults import check_predictions, explain_divergence
 from app.training.loop.illustrate import illustrate
 from app.training.loop.optimizer import autocast, make_optimizer
 from app.training.loop.plan import Plan
-from app.training.loop.prefetch import Prefetched
-from app.training.loop.resume import fewer_at_once, resume
-
-__all__ = ["Dataset", "Hooks", "Outcome", "Snapshot", "Trainer"]
+from app.training.loop.prefetch import Prefetcher
+from app.training.loop.resume import resume, shrink_micro_batches
 
 
 @dataclass(frozen=True)
@@ -54,9 +52,9 @@ class Trainer:
         plan: Plan,
         hooks: Hooks,
         folder: Path,
-        group: Group | None = None,
+        group: ProcessGroup | None = None,
     ) -> None:
-        self.group = group or Group()
+        self.group = group or ProcessGroup()
         self.objective, self.data, self.held_out = objective, data, held_out
         self.plan, self.hooks, self.folder = plan, hooks, folder
         self.device = next(objective.model.parameters()).device
@@ -76,10 +74,10 @@ class Trainer:
         """Trains from the newest checkpoint, if there is one, to the end or until asked to stop."""
         self._restore()
         first, stopped = self.state.step, None
-        batches = Prefetched(self._steps())
+        batches = Prefetcher(self._steps())
         try:
-            while not (self.plan.finished(self.state) or stalled(self.plan, self.state)):
-                if stopped := self.group.agree(self.hooks.should_stop()):
+            while not (self.plan.finished(self.state) or has_stalled(self.plan, self.state)):
+                if stopped := self.group.broadcast(self.hooks.should_stop()):
                     break
                 began, before = time.monotonic(), self.state.seconds
                 batch = next(batches)
@@ -92,7 +90,7 @@ class Trainer:
                     continue
                 self._halve_micro_batches()
                 batches.close()
-                batches = Prefetched(self._steps())  # from where the state stands: the same samples again
+                batches = Prefetcher(self._steps())  # from where the state stands: the same samples again
         finally:
             batches.close()
         if not stopped:
@@ -109,8 +107,8 @@ class Trainer:
         best = self.state.best
         if best is None or best["step"] == self.state.step:
             return
-        if stalled(self.plan, self.state):
-            self.hooks.on_event(describe(self.plan, self.state))
+        if has_stalled(self.plan, self.state):
+            self.hooks.on_event(describe_early_stop(self.plan, self.state))
         try:
             load_checkpoint(checkpoint_path(self.folder, int(best["step"])), self.objective.model)
         except CheckpointError as e:
@@ -121,19 +119,19 @@ class Trainer:
 
     def _restore(self) -> None:
         self.state, self.plan = resume(self.folder, self.objective.model, self.optimizer, self.plan, self.hooks)
-        self.group.copy_weights(self.objective.model)
+        self.group.broadcast_weights(self.objective.model)
         self.group.sum(0)  # when all have read: a broadcast may be over for its sender before
-        if self.group.leads:  # what is newer is broken, or what an extension has gone back behind
-            drop_beyond(self.folder, self.state.step)
+        if self.group.is_main:  # what is newer is broken, or what an extension has gone back behind
+            delete_later_checkpoints(self.folder, self.state.step)
         self._window_started = (self.state.seconds, self.state.tokens)
 
     def _steps(self) -> Iterator[list[Any]]:
         """This process's micro-batches of each optimiser step, from where the state stands."""
-        plan, order = self.plan, order_of(self.data, self.plan.seed, self.state.samples)
+        plan, order = self.plan, iterate_samples(self.data, self.plan.seed, self.state.samples)
         while True:
             samples = [
                 self.objective.mask(self.data[row], generator(plan.seed, Stream.MASK, epoch, row))
-                for epoch, row in self.group.part([next(order) for _ in range(plan.samples_per_step)])
+                for epoch, row in self.group.own_share([next(order) for _ in range(plan.samples_per_step)])
             ]
             micro = plan.samples_per_micro_batch
             yield [self.objective.collate_masked(samples[i : i + micro]) for i in range(0, len(samples), micro)]
@@ -154,7 +152,7 @@ class Trainer:
         norm = torch.nn.utils.clip_grad_norm_(self.objective.model.parameters(), self.plan.max_grad_norm)
         self._grad_norm = float(norm)
         if not math.isfinite(self._grad_norm):
-            raise divergence(self.state.step + 1, micro_batches)
+            raise explain_divergence(self.state.step + 1, micro_batches)
         self._predicted += positions
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
@@ -163,7 +161,7 @@ class Trainer:
             step=self.state.step + 1,
             samples=self.state.samples + self.plan.samples_per_step,
             tokens=self.state.tokens + tokens,
-            seconds=self.group.agree(self.state.seconds + time.monotonic() - started),
+            seconds=self.group.broadcast(self.state.seconds + time.monotonic() - started),
         )
         return True
 
@@ -198,7 +196,7 @@ class Trainer:
                 "use a smaller model or shorter samples"
             )
         why = f"Memory ran out at step {self.state.step + 1} with {before} samples at a time"
-        self.state, self.plan = fewer_at_once(self.state, self.plan, before // 2, why, self.hooks)
+        self.state, self.plan = shrink_micro_batches(self.state, self.plan, before // 2, why, self.hooks)
 
     def _set_learning_rate(self) -> None:
         self._decaying = self.plan.decays(self.state)
@@ -245,7 +243,7 @@ class Trainer:
     def _log(self) -> None:
         now = self.snapshot()
         busy = self.state.seconds - self._window_started[0]
-        means = self.objective.summarise(self.group.add_metrics(self._window))
+        means = self.objective.summarise(self.group.sum_metrics(self._window))
         data = {f"train_{k}": v for k, v in means.items()} | {
             "step": now.step,
             "tokens": now.tokens,
@@ -263,19 +261,19 @@ class Trainer:
         began = time.monotonic()
         with autocast(self.device, self.plan.precision):
             result = evaluate(self.objective, self.held_out, self.plan, self.device, self.group)
-            shown = illustrate(self.objective, self.held_out, self.device) if self.group.leads else None
+            shown = illustrate(self.objective, self.held_out, self.device) if self.group.is_main else None
         self.eval_metrics = {f"eval_{k}": v for k, v in result.items()} | {"step": self.state.step}
         described = ", ".join(f"{k} {v:.4f}" for k, v in result.items())
         self.hooks.on_event(f"Step {self.state.step}: held-out {described}", self.eval_metrics, kind="metrics")
         if shown is not None:
             self.hooks.on_artifact(self.state.step, *shown)
-        self.state = replace(self.state, best=better(self.plan, self.state.best, self.eval_metrics))
+        self.state = replace(self.state, best=pick_better(self.plan, self.state.best, self.eval_metrics))
         self._closing_seconds = time.monotonic() - began
 
     def _checkpoint(self) -> None:
         self._due = False
         newest = checkpoint_path(self.folder, self.state.step)
-        if not self.group.leads or self.state.step == 0 or (newest / "manifest.json").exists():
+        if not self.group.is_main or self.state.step == 0 or (newest / "manifest.json").exists():
             return
         folder = save_checkpoint(
             self.folder,

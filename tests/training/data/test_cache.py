@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from app.errors import InsufficientStorage
-from app.training.data.cache import begun, collect, hold, make_room
+from app.training.data.cache import count_begun_bytes, evict, make_room, open_entry
 from app.training.hooks import Stopped
 
 
@@ -29,7 +29,7 @@ def stopped_after(size: int):  # type: ignore[no-untyped-def]
 
 def entry(cache: Path, key: str, size: int, used: float) -> Path:
     folder = cache / "kind" / key
-    hold(folder, fill(size)).close()
+    open_entry(folder, fill(size)).close()
     os.utime(folder / "lock", (used, used))
     return folder
 
@@ -37,67 +37,67 @@ def entry(cache: Path, key: str, size: int, used: float) -> Path:
 def test_an_entry_is_made_once_and_stamped_when_used(tmp_path: Path) -> None:
     calls: list[int] = []
     folder = tmp_path / "kind" / "a"
-    hold(folder, fill(3, calls)).close()
+    open_entry(folder, fill(3, calls)).close()
     os.utime(folder / "lock", (1, 1))
-    with hold(folder, fill(3, calls)):
+    with open_entry(folder, fill(3, calls)):
         assert calls == [3]
         assert (folder / "lock").stat().st_mtime > 1_000_000
 
 
 def test_what_was_used_longest_ago_goes_first(tmp_path: Path) -> None:
     old, middle, new = (entry(tmp_path, k, 100, used) for k, used in [("a", 1), ("b", 2), ("c", 3)])
-    assert collect(tmp_path, budget=300) == 0
-    assert collect(tmp_path, budget=300, needed=50) == 100
+    assert evict(tmp_path, budget=300) == 0
+    assert evict(tmp_path, budget=300, needed=50) == 100
     assert [f.exists() for f in (old, middle, new)] == [False, True, True]
-    assert collect(tmp_path, budget=0) == 200
+    assert evict(tmp_path, budget=0) == 200
     assert list((tmp_path / "kind").iterdir()) == []
 
 
 def test_what_is_in_use_stays(tmp_path: Path) -> None:
     folder = entry(tmp_path, "a", 100, used=1)
-    with hold(folder, fill(100)):
-        assert collect(tmp_path, budget=0) == 0
+    with open_entry(folder, fill(100)):
+        assert evict(tmp_path, budget=0) == 0
         assert (folder / "data").exists()
-    assert collect(tmp_path, budget=0) == 100
+    assert evict(tmp_path, budget=0) == 100
 
 
 def test_what_a_killed_process_left_half_made_goes(tmp_path: Path) -> None:
     left = tmp_path / "kind" / ".tmp-left"
     left.mkdir(parents=True)
     (left / "data").write_bytes(b"x" * 10)
-    assert collect(tmp_path, budget=1000) == 0  # it may have been begun just now
+    assert evict(tmp_path, budget=1000) == 0  # it may have been begun just now
     (left / "lock").touch()
-    assert collect(tmp_path, budget=1000) == 0  # somebody may go on with it
+    assert evict(tmp_path, budget=1000) == 0  # somebody may go on with it
     for file in left.iterdir():
         os.utime(file, (1, 1))
-    assert collect(tmp_path, budget=1000) == 10
+    assert evict(tmp_path, budget=1000) == 10
     assert not left.exists()
 
 
 def test_what_was_begun_counts_and_gives_way_like_the_rest(tmp_path: Path) -> None:
     made = entry(tmp_path, "a", 100, used=1)
     with pytest.raises(Stopped):
-        hold(tmp_path / "kind" / "b", stopped_after(50))
-    assert collect(tmp_path, budget=100) == 100
+        open_entry(tmp_path / "kind" / "b", stopped_after(50))
+    assert evict(tmp_path, budget=100) == 100
     assert not made.exists()
-    assert begun(tmp_path / "kind" / "b") == 50
-    assert collect(tmp_path, budget=0) == 50
-    assert begun(tmp_path / "kind" / "b") == 0
+    assert count_begun_bytes(tmp_path / "kind" / "b") == 50
+    assert evict(tmp_path, budget=0) == 50
+    assert count_begun_bytes(tmp_path / "kind" / "b") == 0
 
 
 def test_what_a_stopped_maker_left_is_gone_on_with(tmp_path: Path) -> None:
     folder = tmp_path / "kind" / "a"
     with pytest.raises(Stopped):
-        hold(folder, stopped_after(7))
+        open_entry(folder, stopped_after(7))
     assert not folder.exists()
 
     def go_on(aside: Path) -> None:
         assert (aside / "data").stat().st_size == 7
         (aside / "more").touch()
 
-    hold(folder, go_on).close()
+    open_entry(folder, go_on).close()
     assert sorted(f.name for f in folder.iterdir()) == ["data", "lock", "more"]
-    assert begun(folder) is None
+    assert count_begun_bytes(folder) is None
     assert list((tmp_path / "kind").iterdir()) == [folder]
 
 
@@ -111,9 +111,9 @@ def test_what_another_is_making_is_waited_for(tmp_path: Path) -> None:
         assert may_end.wait(10)
 
     with ThreadPoolExecutor(1) as pool:
-        first = pool.submit(hold, folder, make)
+        first = pool.submit(open_entry, folder, make)
         assert asked.wait(10)
-        hold(folder, make, may_end.set).close()  # the first goes on only when this one waits
+        open_entry(folder, make, may_end.set).close()  # the first goes on only when this one waits
         first.result().close()
     assert calls == [1]
 
@@ -124,9 +124,9 @@ def test_who_waits_can_be_stopped(tmp_path: Path) -> None:
             raise Stopped("cancel")
 
         with pytest.raises(Stopped):
-            hold(tmp_path / "kind" / "a", fill(1), wait)
+            open_entry(tmp_path / "kind" / "a", fill(1), wait)
 
-    hold(tmp_path / "kind" / "a", make).close()
+    open_entry(tmp_path / "kind" / "a", make).close()
 
 
 def test_who_waited_for_a_maker_that_failed_makes_it(tmp_path: Path) -> None:
@@ -138,10 +138,10 @@ def test_who_waited_for_a_maker_that_failed_makes_it(tmp_path: Path) -> None:
         raise ValueError
 
     with ThreadPoolExecutor(1) as pool:
-        first = pool.submit(hold, folder, fail)
+        first = pool.submit(open_entry, folder, fail)
         while not (folder.with_name(".tmp-a") / "rubbish").exists():
             assert not first.done()
-        hold(folder, fill(3), waiting.set).close()
+        open_entry(folder, fill(3), waiting.set).close()
         assert isinstance(first.exception(10), ValueError)
     assert sorted(f.name for f in folder.iterdir()) == ["data", "lock"]
 
@@ -149,9 +149,9 @@ def test_who_waited_for_a_maker_that_failed_makes_it(tmp_path: Path) -> None:
 def test_what_is_being_made_stays(tmp_path: Path) -> None:
     def make(folder: Path) -> None:
         (folder / "data").write_bytes(b"x")
-        assert collect(tmp_path, budget=0) == 0
+        assert evict(tmp_path, budget=0) == 0
 
-    hold(tmp_path / "kind" / "a", make).close()
+    open_entry(tmp_path / "kind" / "a", make).close()
 
 
 def test_a_failure_leaves_nothing(tmp_path: Path) -> None:
@@ -159,7 +159,7 @@ def test_a_failure_leaves_nothing(tmp_path: Path) -> None:
         raise ValueError
 
     with pytest.raises(ValueError):  # noqa: PT011 - our own
-        hold(tmp_path / "kind" / "a", fail)
+        open_entry(tmp_path / "kind" / "a", fail)
     assert list((tmp_path / "kind").iterdir()) == []
 
 

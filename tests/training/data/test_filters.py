@@ -9,7 +9,7 @@ from app.training.data.encoding import text_hash
 from app.training.data.filters import choose_documents
 from app.training.data.rows import Ints
 from app.training.data.shards import Shard, tokenize_file
-from app.training.job import SourceFile
+from app.training.data.source_file import SourceFile
 from tests.fakes.tiny_models import tiny_tokenizer
 
 

@@ -14,8 +14,8 @@ from app.system.pool_process import MIB, ProcessLimits
 from app.system.process_pool import ProcessPool
 from app.training.data.media_decoding import Decoding
 from app.training.data.media_shards import MediaShard, check_reports, decode_file, split_items
+from app.training.data.source_file import SourceFile
 from app.training.hooks import Stopped
-from app.training.job import SourceFile
 from app.types import Modality
 from tests.fakes.faults import after_the_first, crash, hang, lines, narrow, swell
 from tests.fakes.image_data import picture_tar, picture_zip

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from app.training.data.rows import Rows, all_documents, pack, split_documents
+from app.training.data.rows import PackedRows, all_documents, pack, split_documents
 from app.training.data.shards import Shard
 
 PREFIX, SUFFIX = np.array([1]), np.array([2])
@@ -12,8 +12,8 @@ def shard(lengths: list[int], first: int = 100) -> Shard:
     return Shard(np.arange(first, first + ends[-1]).astype(np.uint16), ends)
 
 
-def rows_of(shards: list[Shard], capacity: int, share_rows: bool) -> Rows:
-    return Rows(shards, pack(all_documents(shards), capacity, 2, share_rows=share_rows), PREFIX, SUFFIX)
+def rows_of(shards: list[Shard], capacity: int, share_rows: bool) -> PackedRows:
+    return PackedRows(shards, pack(all_documents(shards), capacity, 2, share_rows=share_rows), PREFIX, SUFFIX)
 
 
 @pytest.mark.parametrize("share_rows", [True, False])

@@ -12,9 +12,9 @@ import pytest
 
 import app.training.data.encoding as encoding
 import app.training.data.shards as module
-from app.training.data.shards import missing_bytes, tokenize_file
+from app.training.data.shards import estimate_missing_bytes, tokenize_file
+from app.training.data.source_file import SourceFile
 from app.training.hooks import Killed, Stopped
-from app.training.job import SourceFile
 from tests.fakes.tiny_models import CORPUS, tiny_tokenizer
 
 # A server that has imported torch once, and forks a process for every attempt.
@@ -169,8 +169,10 @@ def test_a_killed_process_loses_no_more_than_what_was_not_saved(
     with (aside / "tokens.bin").open("ab") as torn:
         torn.write(b"what was never good")
     encoded: list[int] = []
-    add = module._Writer.add
-    monkeypatch.setattr(module._Writer, "add", lambda self, batch, e: (encoded.append(len(batch)), add(self, batch, e)))
+    add = module._ShardWriter.add
+    monkeypatch.setattr(
+        module._ShardWriter, "add", lambda self, batch, e: (encoded.append(len(batch)), add(self, batch, e))
+    )
     tokenize_file(large, "text", tiny_tokenizer(), tmp_path / "cut")
     assert 0 < sum(encoded) < 8 * 50 - 60
     assert files(tmp_path / "cut") == files(tmp_path / "whole")
@@ -197,9 +199,9 @@ def test_what_was_begun_counts_as_there(large: SourceFile, tmp_path: Path, small
     def listen(read: int | None) -> None:
         raise Stopped("cancel")
 
-    before = missing_bytes(large, "text", tiny_tokenizer(), tmp_path)
+    before = estimate_missing_bytes(large, "text", tiny_tokenizer(), tmp_path)
     with pytest.raises(Stopped):
         tokenize_file(large, "text", tiny_tokenizer(), tmp_path, 1, listen)
-    assert 0 < missing_bytes(large, "text", tiny_tokenizer(), tmp_path) < before
+    assert 0 < estimate_missing_bytes(large, "text", tiny_tokenizer(), tmp_path) < before
     tokenize_file(large, "text", tiny_tokenizer(), tmp_path)
-    assert missing_bytes(large, "text", tiny_tokenizer(), tmp_path) == 0
+    assert estimate_missing_bytes(large, "text", tiny_tokenizer(), tmp_path) == 0

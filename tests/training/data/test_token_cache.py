@@ -6,19 +6,21 @@ import numpy as np
 import pytest
 
 from app.training.data import token_cache as module
-from app.training.data.token_cache import Found, Learnt, TokenCache
+from app.training.data.token_cache import CachedParts, EncodedParts, TokenCache
 
 
 class Teacher:
     def __init__(self) -> None:
         self.asked: list[str] = []
 
-    def __call__(self, parts: Sequence[str]) -> Learnt:
+    def __call__(self, parts: Sequence[str]) -> EncodedParts:
         self.asked += parts
-        return Learnt([p.encode() * 2 for p in parts], [p.upper().encode() for p in parts], ["!" in p for p in parts])
+        return EncodedParts(
+            [p.encode() * 2 for p in parts], [p.upper().encode() for p in parts], ["!" in p for p in parts]
+        )
 
 
-def told(found: Found) -> list[tuple[bytes, bytes, bool]]:
+def told(found: CachedParts) -> list[tuple[bytes, bytes, bool]]:
     ids, normals = found.ids.to_pylist(), found.normals.to_pylist()
     return [(ids[n], normals[n], bool(found.alone[n])) for n in found.numbers]
 

@@ -9,7 +9,7 @@ import torch
 from app.training.loop.checkpoint import (
     CheckpointError,
     TrainState,
-    checkpoints,
+    list_checkpoints,
     load_checkpoint,
     load_newest,
     save_checkpoint,
@@ -45,7 +45,7 @@ def test_what_is_saved_comes_back(tmp_path: Path) -> None:
 def test_the_newest_are_kept(tmp_path: Path) -> None:
     for step in (1, 2, 10):
         save(tmp_path, step)
-    assert [p.name for p in checkpoints(tmp_path)] == ["step-000000010", "step-000000002"]
+    assert [p.name for p in list_checkpoints(tmp_path)] == ["step-000000010", "step-000000002"]
 
 
 @pytest.mark.parametrize("damage", ["truncate", "remove", "manifest"])

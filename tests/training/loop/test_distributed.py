@@ -16,7 +16,7 @@ from app.system.child import die_with_parent
 from app.training.hooks import Killed
 from app.training.job import TrainingJob
 from app.training.loop import distributed
-from app.training.loop.distributed import Group, check_parent, together
+from app.training.loop.distributed import ProcessGroup, check_parent, launch_group
 from app.training.run import run
 from tests.fakes.runs import Recorder, same, weights
 
@@ -40,25 +40,25 @@ def test_two_processes_equal_one(job: Callable[..., TrainingJob]) -> None:
     assert same(run(job("killed", processes=2, **OPTIONS), Recorder()), both)
 
 
-def fail(group: Group) -> None:
+def fail(group: ProcessGroup) -> None:
     sys.exit(7)
 
 
-def be_killed(group: Group) -> None:
+def be_killed(group: ProcessGroup) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def wait(group: Group) -> None:
-    group.agree(None)  # until rank 0 speaks, which it never does
-    group.agree(None)
+def wait(group: ProcessGroup) -> None:
+    group.broadcast(None)  # until rank 0 speaks, which it never does
+    group.broadcast(None)
 
 
 @pytest.mark.parametrize(("end", "seen", "code"), [(fail, RuntimeError, 7), (be_killed, Killed, -9)])
 def test_one_that_ends_before_its_time_ends_the_run(
-    tmp_path: Path, end: Callable[[Group], None], seen: type[Exception], code: int
+    tmp_path: Path, end: Callable[[ProcessGroup], None], seen: type[Exception], code: int
 ) -> None:
     def talk() -> None:
-        with together(2, tmp_path, end, check_parent) as group:
+        with launch_group(2, tmp_path, end, check_parent) as group:
             while True:
                 group.sum(1)
 
@@ -67,7 +67,7 @@ def test_one_that_ends_before_its_time_ends_the_run(
     assert type(raised.value) is seen
 
 
-def add(group: Group) -> None:
+def add(group: ProcessGroup) -> None:
     group.sum(2)
 
 
@@ -75,13 +75,13 @@ def test_they_meet_wherever_the_folder_lies(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(distributed, "_PATIENCE", timedelta(seconds=30))
     folder = tmp_path / "Modèles, 100 % #1?"
     folder.mkdir()
-    with together(2, folder, add, check_parent) as group:
+    with launch_group(2, folder, add, check_parent) as group:
         assert group.sum(1) == (3,)
 
 
 def hold(folder: str) -> None:
-    with together(2, Path(folder), wait, die_with_parent) as group:
-        group.agree(None)
+    with launch_group(2, Path(folder), wait, die_with_parent) as group:
+        group.broadcast(None)
         sys.stdout.write("ready\n")
         sys.stdout.flush()
         signal.pause()

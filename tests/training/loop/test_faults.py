@@ -10,7 +10,7 @@ import torch
 from app.errors import InvalidData, InvalidValue
 from app.modalities.text.pretrain import Masking
 from app.training.job import TrainingJob
-from app.training.loop.faults import BARREN_STEPS, check_predictions, divergence
+from app.training.loop.faults import BARREN_STEPS, check_predictions, explain_divergence
 from app.training.run import run
 from tests.fakes.runs import Recorder
 
@@ -31,7 +31,9 @@ class Batch:
     ],
 )
 def test_the_error_names_what_is_at_fault(step: int, value: float, kind: type, param: str, message: str) -> None:
-    error = divergence(step, [Batch(torch.zeros(2), torch.ones(2)), Batch(torch.tensor([0.0, value]), torch.ones(2))])
+    error = explain_divergence(
+        step, [Batch(torch.zeros(2), torch.ones(2)), Batch(torch.tensor([0.0, value]), torch.ones(2))]
+    )
     assert type(error) is kind and error.param == param
     with pytest.raises(kind, match=message):
         raise error

@@ -13,7 +13,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from app.training.job import TrainingJob
-from app.training.loop.checkpoint import checkpoints
+from app.training.loop.checkpoint import list_checkpoints
 from app.training.run import run
 from tests.fakes.runs import Recorder, weights
 
@@ -76,4 +76,4 @@ def test_however_often_it_is_killed_the_result_is_the_same(job: Callable[..., Tr
     found = load_file(killed.run_dir / "export" / "model.safetensors")
     for key, value in weights(undisturbed).items():
         assert np.array_equal(value, found[key]), f"{key}, after {moments}"
-    assert len(list(checkpoints(killed.run_dir / "checkpoints"))) == 1
+    assert len(list(list_checkpoints(killed.run_dir / "checkpoints"))) == 1

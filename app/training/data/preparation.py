@@ -9,7 +9,7 @@ SECONDS, SHARE = 10.0, 0.05  # an event tells of a file so long, and so much of 
 ASKING = 0.25  # seconds: whether to stop is asked of a server
 
 
-class Preparing:
+class PreparationProgress:
     """Listens to the making of one file's shard. size: the file's bytes. Raises Stopped when the run is to stop."""
 
     def __init__(self, hooks: Hooks, filename: str, size: int, clock: Callable[[], float] = time.monotonic) -> None:
