@@ -25,8 +25,8 @@ from app.modalities.patch.objective import PatchObjective
 from app.modalities.video import architectures as videomae
 from app.modalities.video.objective import VideoObjective
 from app.modalities.video.processor import VideoProcessor
-from app.training.augment import ClipAugment, ImageAugment
-from app.training.optimizer import autocast
+from app.training.data.augment import ClipAugment, ImageAugment
+from app.training.loop.optimizer import autocast
 
 ITEMS = 64
 WAYS = ("eager", "sdpa")

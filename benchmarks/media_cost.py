@@ -25,9 +25,9 @@ from app.modalities.audio.load import load_audio
 from app.modalities.audio.processor import AudioProcessor
 from app.system.cpus import cpu_count
 from app.system.process_pool import ProcessPool
-from app.training.job import SourceFile
-from app.training.media_decoding import audio_decoding, image_decoding
-from app.training.media_shards import decode_file
+from app.training.data.media_decoding import audio_decoding, image_decoding
+from app.training.data.media_shards import decode_file
+from app.training.data.source_file import SourceFile
 from benchmarks.adversary.common import ROOT, Server
 
 CLIENTS = (1, 16)

@@ -28,9 +28,9 @@ import psutil
 from transformers import AutoTokenizer
 
 from app.datasets.documents import read_documents
-from app.training.encoding import WholeEncoder
-from app.training.job import SourceFile
-from app.training.shards import tokenize_file
+from app.training.data.encoding import WholeEncoder
+from app.training.data.shards import tokenize_file
+from app.training.data.source_file import SourceFile
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 

@@ -20,11 +20,11 @@ from app.methods import MlmHyperparameters
 from app.modalities.embedding import EmbedItem
 from app.modalities.text.items import FillMaskItem
 from app.modalities.text.objective import TextObjective
-from app.training.evaluate import evaluate
-from app.training.job import SourceFile
-from app.training.plan import make_plan
-from app.training.rows import Rows, all_documents, pack
-from app.training.shards import tokenize_file
+from app.training.data.rows import PackedRows, all_documents, pack
+from app.training.data.shards import tokenize_file
+from app.training.data.source_file import SourceFile
+from app.training.loop.evaluate import evaluate
+from app.training.loop.plan import make_plan
 from app.types import Task
 from benchmarks.offline import load_model, perform
 
@@ -43,7 +43,7 @@ def mlm(objective: TextObjective, data: Path, cache: Path) -> dict[str, float]:
     shard = tokenize_file(SourceFile(held_out, held_out.name), "text", objective.tokenizer, cache)
     prefix, suffix = objective.affixes()
     segments = pack(all_documents([shard]), LENGTH, len(prefix) + len(suffix), share_rows=objective.packs)
-    rows = Rows([shard], segments, prefix, suffix)
+    rows = PackedRows([shard], segments, prefix, suffix)
     hyperparameters = MlmHyperparameters(max_steps=1, sequence_length=LENGTH, max_eval_samples=len(rows))
     objective.start_training(hyperparameters, 0.15, None)
     plan = make_plan(

@@ -9,7 +9,14 @@ import pytest
 
 ROOT = Path(__file__).parent
 # Whole files go to one of two processes; what takes minutes begins first, so that they end together.
-LONG = ("web/test_jobs.py", "web", "e2e", "test_serve.py", "training/test_kills.py", "training/test_distributed.py")
+LONG = (
+    "web/test_jobs.py",
+    "web",
+    "e2e",
+    "test_serve.py",
+    "training/loop/test_kills.py",
+    "training/loop/test_distributed.py",
+)
 
 os.environ.update(
     {

@@ -71,11 +71,11 @@ WITHOUT_TORCH = {
     "modalities.audio.processor",
     "modalities.image.processor",
     "modalities.video.processor",
-    "training.chunking",
-    "training.encoding",
-    "training.encoding_process",
+    "training.data.chunking",
+    "training.data.encoding",
+    "training.data.encoding_process",
     "training.hooks",
-    "training.token_cache",
+    "training.data.token_cache",
 }
 
 COMPOSITION_ROOTS = {"main", "cli", "commands", "worker"}  # these construct Settings

@@ -16,22 +16,22 @@ from app.modalities.audio.objective import AudioObjective
 from app.modalities.audio.processor import MIN_STD, AudioProcessor
 from app.modalities.patch.mae import build_mae, grid_of
 from app.modalities.patch.masking import SPECTROGRAM_SAMPLERS
+from app.training.data.media_decoding import audio_decoding
+from app.training.data.mixture import iterate_samples
 from app.training.hooks import Dataset, Hooks
-from app.training.job import Material, TrainingJob
-from app.training.media import configuration, datasets, material, stored
-from app.training.media_decoding import audio_decoding
-from app.training.mixture import order_of
+from app.training.job import PreparedRun, TrainingJob
+from app.training.media import build_run, configure_preset, load_stored, make_datasets
 
 MEASURED = 512  # samples from which the mean and the deviation of the data are taken
 
 
-def prepare(job: TrainingJob, hooks: Hooks, device: torch.device) -> Material:
+def prepare(job: TrainingJob, hooks: Hooks, device: torch.device) -> PreparedRun:
     """Raises AppErrors for what the user can mend: data, model, hyperparameters."""
     hp = job.hyperparameters
     assert isinstance(hp, AudioMaeHyperparameters)
     objective = _objective(job, hp)
     reader = objective.reader
-    data = datasets(job, hp, audio_decoding(reader), objective, hooks, window=reader.window_frames)
+    data = make_datasets(job, hp, audio_decoding(reader), objective, hooks, window=reader.window_frames)
     if not isinstance(job.model, Path):
         mean, std = measure(data[0], hp.seed)
         hooks.on_event(f"The log-mel of the training data: mean {mean:.1f} dB, standard deviation {std:.1f} dB")
@@ -41,16 +41,16 @@ def prepare(job: TrainingJob, hooks: Hooks, device: torch.device) -> Material:
     objective.start_training(
         SPECTROGRAM_SAMPLERS[hp.mask_strategy or masks.strategy],
         hp.mask_ratio or masks.ratio,
-        Augment(reader.window_frames, hp.time_roll, hp.gain),
+        SpectrogramAugment(reader.window_frames, hp.time_roll, hp.gain),
         hp.contrast_weight,
     )
-    return material(job, hp, objective, data)
+    return build_run(job, hp, objective, data)
 
 
 def _objective(job: TrainingJob, hp: AudioMaeHyperparameters) -> AudioObjective:
     if isinstance(job.model, Path):
-        return stored(job, job.model, hp, load_audio)
-    config = configuration(job.model, hp)
+        return load_stored(job, job.model, hp, load_audio)
+    config = configure_preset(job.model, hp)
     frames, bands, patch = geometry(config, hp)
     mel = MelSettings(**spectrogram(config, hp))
     del config["model_type"], config["sample_rate"]
@@ -60,7 +60,7 @@ def _objective(job: TrainingJob, hp: AudioMaeHyperparameters) -> AudioObjective:
 
 def measure(data: Dataset, seed: int) -> tuple[float, float]:
     """(mean, standard deviation) in dB of the log-mel of the data, from those samples that training begins with."""
-    order = itertools.islice(order_of(data, seed, 0), min(len(data), MEASURED))
+    order = itertools.islice(iterate_samples(data, seed, 0), min(len(data), MEASURED))
     parts = [np.asarray(data[row], np.float64) for _, row in order]
     count = sum(part.size for part in parts)
     mean = sum(part.sum() for part in parts) / count
@@ -70,7 +70,7 @@ def measure(data: Dataset, seed: int) -> tuple[float, float]:
 
 
 @dataclass(frozen=True)
-class Augment:
+class SpectrogramAugment:
     """A dataset's sample [n, F] → what the model hears of it, ([frames, F, 1] float32, frames that are no padding).
 
     gain: dB, at most, either way. What was silent stays so.

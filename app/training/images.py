@@ -12,21 +12,21 @@ from app.modalities.image.objective import ImageObjective
 from app.modalities.image.processor import ImageProcessor
 from app.modalities.patch.mae import grid_of
 from app.modalities.patch.masking import SAMPLERS
-from app.training.augment import ImageAugment
+from app.training.data.augment import ImageAugment
+from app.training.data.media_decoding import image_decoding
 from app.training.hooks import Hooks
-from app.training.job import Material, TrainingJob
-from app.training.media import configuration, datasets, material, stored
-from app.training.media_decoding import image_decoding
+from app.training.job import PreparedRun, TrainingJob
+from app.training.media import build_run, configure_preset, load_stored, make_datasets
 
 
-def prepare(job: TrainingJob, hooks: Hooks, device: torch.device) -> Material:
+def prepare(job: TrainingJob, hooks: Hooks, device: torch.device) -> PreparedRun:
     """Raises AppErrors for what the user can mend: data, model, hyperparameters."""
     hp = job.hyperparameters
     assert isinstance(hp, ImageHyperparameters)
     objective = _objective(job, hp)
     size, channels = objective.space.grid.sizes[0], objective.space.grid.channels
     decoding = image_decoding(kept_size(size, hp.crop), channels)
-    data = datasets(job, hp, decoding, objective, hooks)
+    data = make_datasets(job, hp, decoding, objective, hooks)
     masks = objective.masks
     objective.start_training(
         SAMPLERS[hp.mask_strategy or masks.strategy],
@@ -34,13 +34,13 @@ def prepare(job: TrainingJob, hooks: Hooks, device: torch.device) -> Material:
         ImageAugment(size, hp.crop, hp.flip, hp.color_jitter),
         hp.contrast_weight,
     )
-    return material(job, hp, objective, data)
+    return build_run(job, hp, objective, data)
 
 
 def _objective(job: TrainingJob, hp: ImageHyperparameters) -> ImageObjective:
     if isinstance(job.model, Path):
-        return stored(job, job.model, hp, load_image)
-    config = configuration(job.model, hp)
+        return load_stored(job, job.model, hp, load_image)
+    config = configure_preset(job.model, hp)
     config |= {"image_size": hp.image_size or config["image_size"], "patch_size": hp.patch_size or config["patch_size"]}
     channels = hp.channels or 3
     model = build_preset(config | {"num_channels": channels})

@@ -1,6 +1,5 @@
-"""The input of a run, its form for the trainer, and its result."""
+"""The input of a training run, its form for the trainer, and its result."""
 
-import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,48 +7,38 @@ from pathlib import Path
 from app.methods import TrainingHyperparameters
 from app.modalities.base import Objective
 from app.system.pool_process import ProcessLimits
-from app.training.distributed import check_parent
-from app.training.trainer import Dataset, Outcome
+from app.training.data.source_file import SourceFile
+from app.training.hooks import Dataset
+from app.training.loop.distributed import check_parent
+from app.training.loop.trainer import Outcome
 from app.types import Modality, Task
 
 
 @dataclass(frozen=True)
-class SourceFile:
-    path: Path
-    filename: str  # carries the format
-    sha256: str | None = None  # of the content, where it is known already
-    weight: float = 1.0  # how often an epoch sees each of its samples
-
-    def digest(self) -> str:
-        if self.sha256:
-            return self.sha256
-        with self.path.open("rb") as f:
-            return hashlib.file_digest(f, "sha256").hexdigest()
-
-
-@dataclass(frozen=True)
 class TrainingJob:
+    """Everything that a run needs to know: what to train, on which data, where, and within which limits."""
+
     method: str  # a key of methods.METHODS
     model: str | Path  # a preset's name, or the folder of a stored model
     hyperparameters: TrainingHyperparameters
     training_files: tuple[SourceFile, ...]
     validation_files: tuple[SourceFile, ...]
-    run_dir: Path  # the job's own: checkpoints, a new tokenizer, the export
+    run_dir: Path  # this job's folder: checkpoints, a new tokenizer, the exported model
     cache_dir: Path  # shared by all jobs
-    cache_bytes: int = 50 * 2**30  # that the cache may hold
-    disk_reserve: int = 0  # bytes of the disk that the job leaves free
-    model_folders: Mapping[str, Path] = field(default_factory=dict)  # of the models that hyperparameters name
+    cache_bytes: int = 50 * 2**30  # maximum size of the cache
+    disk_reserve: int = 0  # bytes of the disk that the job must leave free
+    model_folders: Mapping[str, Path] = field(default_factory=dict)  # of the stored models that hyperparameters name
     device: str = "auto"
     threads: int = 1
-    decoder_limits: ProcessLimits = field(default_factory=ProcessLimits)  # of each process that decodes media
+    decoder_limits: ProcessLimits = field(default_factory=ProcessLimits)  # for each process that decodes media
     extended_from: int = 0  # the step at which the latest extension began
-    memory_kills: int = 0  # earlier attempts that the kernel has killed because memory ran out
-    bind: Callable[[int], None] = check_parent  # makes a further process end with this one, whose id it is given
+    memory_kills: int = 0  # earlier attempts that the kernel killed because memory ran out
+    bind: Callable[[int], None] = check_parent  # ties a further process to the life of this one; takes this one's id
 
 
 @dataclass(frozen=True)
-class Material:
-    """A job made ready for the trainer; from here on nothing asks for its modality."""
+class PreparedRun:
+    """A job whose model and data are ready. From here on the code does not depend on the modality."""
 
     objective: Objective
     training: Dataset
@@ -61,6 +50,8 @@ class Material:
 
 @dataclass(frozen=True)
 class TrainingResult:
+    """A finished or stopped run. If it was stopped, `folder` is not written."""
+
     folder: Path  # ready to be published
     modality: Modality
     architecture: str

@@ -10,25 +10,26 @@ from app.methods.image import configured
 from app.methods.patches import settings_of
 from app.modalities.patch.objective import PatchObjective
 from app.system.process_pool import ProcessPool
-from app.training.cache import collect, make_room
-from app.training.checkpoint import disk_bytes
-from app.training.hooks import Dataset, Hooks
-from app.training.job import Material, SourceFile, TrainingJob
-from app.training.media_decoding import Decoding
-from app.training.media_shards import (
-    Items,
+from app.training.data.cache import evict, make_room
+from app.training.data.media_decoding import Decoding
+from app.training.data.media_shards import (
+    MediaItems,
     MediaShard,
     check_reports,
     decode_file,
     split_items,
 )
-from app.training.mixture import Mixture
-from app.training.preparing import Preparing
+from app.training.data.mixture import Mixture
+from app.training.data.preparation import PreparationProgress
+from app.training.data.source_file import SourceFile
+from app.training.hooks import Dataset, Hooks
+from app.training.job import PreparedRun, TrainingJob
+from app.training.loop.checkpoint import disk_bytes
 
 P = TypeVar("P", bound=PatchObjective)
 
 
-def stored(job: TrainingJob, folder: Path, hp: PatchHyperparameters, load: Callable[..., P]) -> P:
+def load_stored(job: TrainingJob, folder: Path, hp: PatchHyperparameters, load: Callable[..., P]) -> P:
     """The stored model that a job goes on with. Raises InvalidValue where it is not of the job's method."""
     for name in ("decoder_layers", "decoder_hidden_size"):
         if getattr(hp, name, None):
@@ -40,19 +41,19 @@ def stored(job: TrainingJob, folder: Path, hp: PatchHyperparameters, load: Calla
     return objective
 
 
-def configuration(name: str, hp: PatchHyperparameters) -> dict[str, Any]:
+def configure_preset(name: str, hp: PatchHyperparameters) -> dict[str, Any]:
     """A preset's, with the hyperparameters that are the same in all methods of patches."""
     return configured(preset(name) or {}, hp)
 
 
-def material(
+def build_run(
     job: TrainingJob,
     hp: PatchHyperparameters,
     objective: PatchObjective,
-    data: tuple[Dataset, Items],
-) -> Material:
+    data: tuple[Dataset, MediaItems],
+) -> PreparedRun:
     """Builds the input of the trainer."""
-    return Material(
+    return PreparedRun(
         objective=objective,
         training=data[0],
         held_out=data[1],
@@ -62,7 +63,7 @@ def material(
     )
 
 
-def datasets(
+def make_datasets(
     job: TrainingJob,
     hp: PatchHyperparameters,
     decoding: Decoding,
@@ -70,7 +71,7 @@ def datasets(
     hooks: Hooks,
     *,
     window: int | None = None,
-) -> tuple[Dataset, Items]:
+) -> tuple[Dataset, MediaItems]:
     """(training, held out), decoded once and read from the disk. Raises InvalidData and TooLarge.
 
     window: rows, at each of which a longer item is cut into samples of its own.
@@ -80,7 +81,7 @@ def datasets(
     with ProcessPool(job.threads, job.decoder_limits) as decoders:
         shards = _decode(job, hp, job.training_files, decoding, decoders, hooks)
         held_out = _decode(job, hp, job.validation_files, decoding, decoders, hooks) if job.validation_files else []
-    collect(job.cache_dir, job.cache_bytes)  # how much came out of the files is known only now
+    evict(job.cache_dir, job.cache_bytes)  # how much came out of the files is known only now
     patches = objective.space.grid.count
     parts, held = split_items(shards, held_out, hp.validation_fraction, hp.seed, patches, window)
     return Mixture(parts, [file.weight for file in job.training_files]), held
@@ -96,7 +97,7 @@ def _decode(
 ) -> list[MediaShard]:
     shards = []
     for file in files:
-        listen = Preparing(hooks, file.filename, file.path.stat().st_size)
+        listen = PreparationProgress(hooks, file.filename, file.path.stat().st_size)
         shard = decode_file(file, decoding, job.cache_dir, decoders, listen.check)
         left_out = shard.report.summary()
         hooks.on_event(

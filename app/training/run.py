@@ -14,14 +14,15 @@ from transformers import PreTrainedModel
 from app.devices import keep_memory, resolve_device, resolve_dtype
 from app.errors import InvalidValue
 from app.training import audio, images, text, video
-from app.training.distributed import Group, Silent, together
-from app.training.job import Material, TrainingJob, TrainingResult
-from app.training.plan import make_plan
+from app.training.hooks import Hooks
+from app.training.job import PreparedRun, TrainingJob, TrainingResult
+from app.training.loop.distributed import ProcessGroup, SilentHooks, launch_group
+from app.training.loop.plan import make_plan
+from app.training.loop.trainer import Trainer
 from app.training.skeleton import write_skeleton
-from app.training.trainer import Hooks, Trainer
 
 # method → what makes its model and its data ready. A new modality is one line.
-PREPARATIONS: dict[str, Callable[[TrainingJob, Hooks, torch.device], Material]] = {
+PREPARATIONS: dict[str, Callable[[TrainingJob, Hooks, torch.device], PreparedRun]] = {
     "mlm": text.prepare,
     "mae": images.prepare,
     "simmim": images.prepare,
@@ -36,27 +37,27 @@ def run(job: TrainingJob, hooks: Hooks) -> TrainingResult:
     Raises AppErrors for what the user can mend: data, model, hyperparameters, divergence, memory; and Stopped
     where it is told to stop while it prepares its data.
     """
-    with together(job.hyperparameters.processes, job.run_dir, partial(_assist, job), job.bind) as group:
+    with launch_group(job.hyperparameters.processes, job.run_dir, partial(_assist, job), job.bind) as group:
         return _run(job, hooks, group)
 
 
-def _assist(job: TrainingJob, group: Group) -> None:
-    _run(job, Silent(), group)
+def _assist(job: TrainingJob, group: ProcessGroup) -> None:
+    _run(job, SilentHooks(), group)
 
 
-def _run(job: TrainingJob, hooks: Hooks, group: Group) -> TrainingResult:
+def _run(job: TrainingJob, hooks: Hooks, group: ProcessGroup) -> TrainingResult:
     keep_memory()
     torch.set_num_threads(max(1, job.threads // group.size))
     torch.manual_seed(job.hyperparameters.seed)
     device = _device(job.device, group)
-    with group.one_by_one():
+    with group.run_main_first():
         material = PREPARATIONS[job.method](job, hooks, device)
     objective, training, held_out = material.objective, material.training, material.held_out
     model = cast(PreTrainedModel, objective.model)  # every modality's is one
     objective.to(device, torch.float32)
     precision = resolve_dtype(job.hyperparameters.precision, device)
     if device.type == "cpu" and precision != torch.float32:
-        attend_eagerly(model)
+        use_eager_attention(model)
     plan = make_plan(
         job.hyperparameters,
         samples=len(training),
@@ -69,16 +70,16 @@ def _run(job: TrainingJob, hooks: Hooks, group: Group) -> TrainingResult:
     )
     plan = replace(plan, memory_kills=job.memory_kills)
     architecture = str(model.config.model_type)
-    if group.leads:
+    if group.is_main:
         write_skeleton(job.run_dir / "skeleton", objective, architecture)
     hooks.on_event(
         f"Training {objective.parameter_count():,} parameters on {training.tokens:,} tokens in"
         f" {len(training):,} samples ({len(held_out):,} held out), {plan.samples_per_step} samples a step"
     )
-    with compiled(model) if job.hyperparameters.compile else nullcontext():
+    with compile_encoder(model) if job.hyperparameters.compile else nullcontext():
         outcome = Trainer(objective, training, held_out, plan, hooks, job.run_dir / "checkpoints", group).run()
     folder = job.run_dir / "export"
-    if group.leads and not outcome.stopped:
+    if group.is_main and not outcome.stopped:
         objective.save(folder, resolve_dtype(job.hyperparameters.export_dtype, device))
     return TrainingResult(
         folder=folder,
@@ -91,7 +92,7 @@ def _run(job: TrainingJob, hooks: Hooks, group: Group) -> TrainingResult:
     )
 
 
-def _device(name: str, group: Group) -> torch.device:
+def _device(name: str, group: ProcessGroup) -> torch.device:
     """On GPUs, each process of a group has one of its own, counted from the one that is named."""
     device = resolve_device(name)
     if device.type == "cpu" or group.size == 1:
@@ -103,7 +104,7 @@ def _device(name: str, group: Group) -> torch.device:
     return torch.device("cuda", first + group.rank)
 
 
-def attend_eagerly(model: PreTrainedModel) -> None:
+def use_eager_attention(model: PreTrainedModel) -> None:
     """On the CPU sdpa's backward is slow in bfloat16: a step of mae-tiny takes 2.2 times as long with it.
 
     In float32 it is the quicker one, by an eighth of a step of media and hardly of text.
@@ -115,7 +116,7 @@ def attend_eagerly(model: PreTrainedModel) -> None:
 
 
 @contextmanager
-def compiled(model: PreTrainedModel) -> Iterator[None]:
+def compile_encoder(model: PreTrainedModel) -> Iterator[None]:
     """Within it the model's encoder runs compiled; its head sees a new number of rows at every step."""
     if model.device.type == "cpu" and not any(map(shutil.which, (os.environ.get("CXX", "g++"), "g++", "clang++"))):
         raise InvalidValue("compiling for the CPU needs a C++ compiler on the worker's machine", param="compile")

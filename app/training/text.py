@@ -19,22 +19,23 @@ from app.modalities.text.load import load_text, load_tokenizer
 from app.modalities.text.objective import TextObjective
 from app.modalities.text.tokenizers import train_tokenizer
 from app.modalities.text.unknown import WARNED_SHARE, advise
-from app.training.cache import make_room
-from app.training.checkpoint import disk_bytes
-from app.training.filters import choose_documents
-from app.training.job import Material, SourceFile, TrainingJob
-from app.training.mixture import Mixture
-from app.training.preparing import Preparing
-from app.training.rows import Ints, Rows, all_documents, pack, split_documents
-from app.training.shards import Shard, missing_bytes, tokenize_file
-from app.training.trainer import Dataset, Hooks
-from app.training.unknown import overall, unknown_share
+from app.training.data.cache import make_room
+from app.training.data.filters import choose_documents
+from app.training.data.mixture import Mixture
+from app.training.data.preparation import PreparationProgress
+from app.training.data.rows import Ints, PackedRows, all_documents, pack, split_documents
+from app.training.data.shards import Shard, estimate_missing_bytes, tokenize_file
+from app.training.data.source_file import SourceFile
+from app.training.data.unknown import combine_unknown, measure_unknown
+from app.training.hooks import Dataset, Hooks
+from app.training.job import PreparedRun, TrainingJob
+from app.training.loop.checkpoint import disk_bytes
 
 TOKENIZER_CHARS = 50_000_000  # more text than this changes a new vocabulary very little
 SCRATCH_RATE, CONTINUE_RATE = 0.3, 0.15
 
 
-def prepare(job: TrainingJob, hooks: Hooks, device: torch.device) -> Material:
+def prepare(job: TrainingJob, hooks: Hooks, device: torch.device) -> PreparedRun:
     """Raises AppErrors for what the user can mend: data, model, hyperparameters."""
     hp = job.hyperparameters
     assert isinstance(hp, MlmHyperparameters)
@@ -50,7 +51,7 @@ def prepare(job: TrainingJob, hooks: Hooks, device: torch.device) -> Material:
     if teacher is not None:
         teacher.to(device, torch.float32)
     objective.start_training(hp, hp.masking_rate or (SCRATCH_RATE if scratch else CONTINUE_RATE), teacher)
-    return Material(
+    return PreparedRun(
         objective=objective,
         training=training,
         held_out=held_out,
@@ -133,7 +134,7 @@ def _sample(job: TrainingJob, column: str) -> Iterator[str]:
 
 def _make_room(job: TrainingJob, hp: MlmHyperparameters, objective: TextObjective) -> None:
     files = {*job.training_files, *job.validation_files}
-    data = sum(missing_bytes(file, hp.text_column, objective.tokenizer, job.cache_dir) for file in files)
+    data = sum(estimate_missing_bytes(file, hp.text_column, objective.tokenizer, job.cache_dir) for file in files)
     checkpoints = disk_bytes(objective.parameter_count(), hp.most_checkpoints)
     make_room(job.cache_dir, job.cache_bytes, data, checkpoints, reserve=job.disk_reserve)
 
@@ -146,10 +147,10 @@ def _tokenize(
     assert isinstance(hp, MlmHyperparameters)
     shards, unknown = [], []
     for file in files:
-        listen = Preparing(hooks, file.filename, file.path.stat().st_size)
+        listen = PreparationProgress(hooks, file.filename, file.path.stat().st_size)
         shard = tokenize_file(file, hp.text_column, objective.tokenizer, job.cache_dir, job.threads, listen)
         report = shard.report
-        found = unknown_share(file, shard, objective.tokenizer.backend_tokenizer, hp)
+        found = measure_unknown(file, shard, objective.tokenizer.backend_tokenizer, hp)
         told = f"; {found.describe()}" if found.share else ""
         told += f"; left out: {report.summary()}" if report.skipped else ""
         if empty := int((shard.ends == shard.starts).sum()):
@@ -170,13 +171,13 @@ def _tokenize(
         shards.append(shard)
         unknown.append(found)
     if files:
-        overall(files, shards, unknown).check(advise(isinstance(job.model, Path), hp), field)
+        combine_unknown(files, shards, unknown).check(advise(isinstance(job.model, Path), hp), field)
     return shards
 
 
 def _rows(
     job: TrainingJob, hp: MlmHyperparameters, shards: list[Shard], objective: TextObjective, hooks: Hooks
-) -> tuple[Dataset, Rows]:
+) -> tuple[Dataset, PackedRows]:
     """→ (training, held out)"""
     prefix, suffix = objective.affixes()
     overhead = len(prefix) + len(suffix)
@@ -191,8 +192,10 @@ def _rows(
         documents, held_documents = split_documents(documents, hp.validation_fraction, hp.seed, piece)
         validation = shards
 
-    def rows(source: list[Shard], documents: Ints) -> Rows:
-        return Rows(source, pack(documents, hp.sequence_length, overhead, share_rows=objective.packs), prefix, suffix)
+    def rows(source: list[Shard], documents: Ints) -> PackedRows:
+        return PackedRows(
+            source, pack(documents, hp.sequence_length, overhead, share_rows=objective.packs), prefix, suffix
+        )
 
     training: Dataset
     if all(file.weight == 1.0 for file in job.training_files):
@@ -206,7 +209,7 @@ def _rows(
     return training, held_out
 
 
-def _mix(files: tuple[SourceFile, ...], parts: list[Rows], hooks: Hooks) -> Mixture:
+def _mix(files: tuple[SourceFile, ...], parts: list[PackedRows], hooks: Hooks) -> Mixture:
     mixture = Mixture(parts, [file.weight for file in files])
     for file, samples, tokens in zip(files, mixture.quotas, mixture.part_tokens, strict=True):
         share = samples / max(len(mixture), 1)

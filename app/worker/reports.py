@@ -14,7 +14,7 @@ from app.worker.loggers import Loggers
 from app.worker.system import SystemMetrics
 
 if TYPE_CHECKING:
-    from app.training.trainer import Snapshot
+    from app.training.hooks import Snapshot
 
 _PROGRESS_INTERVAL = 1.0  # seconds; every write is fsynced, and steps may take milliseconds
 

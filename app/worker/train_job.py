@@ -9,7 +9,8 @@ from app.methods import METHODS, preset
 from app.system.child import die_with_parent
 from app.system.disk_space import DiskReserve
 from app.system.pool_process import ProcessLimits
-from app.training.job import SourceFile, TrainingJob, TrainingResult
+from app.training.data.source_file import SourceFile
+from app.training.job import TrainingJob, TrainingResult
 from app.training.run import run
 from app.worker.attempt import Services
 from app.worker.attempt_main import run_attempt

@@ -33,7 +33,7 @@ def main() -> None:
 
 def measure(kind: str, text: str) -> str:
     from app.modalities.text.tokenizers import train_tokenizer
-    from app.training.encoding import make_encoder
+    from app.training.data.encoding import make_encoder
 
     started = time.perf_counter()
     tokenizer = train_tokenizer(kind, [text], 4096, 128)

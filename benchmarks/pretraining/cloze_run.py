@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from app.methods import METHODS
-from app.training.distributed import Silent
-from app.training.job import SourceFile, TrainingJob
+from app.training.data.source_file import SourceFile
+from app.training.job import TrainingJob
+from app.training.loop.distributed import SilentHooks
 from app.training.run import run
 
 
-class Clock(Silent):
+class Clock(SilentHooks):
     """Hooks that take the time from the end of the last step that warms up to that of the last one."""
 
     def __init__(self, warm: int) -> None:

@@ -26,11 +26,11 @@ import torch
 from app.devices import resolve_dtype
 from app.modalities.registry import load
 from app.training import images, text
-from app.training.distributed import Silent
-from app.training.evaluate import evaluate
-from app.training.job import Material
-from app.training.mixture import order_of
-from app.training.plan import make_plan
+from app.training.data.mixture import iterate_samples
+from app.training.job import PreparedRun
+from app.training.loop.distributed import SilentHooks
+from app.training.loop.evaluate import evaluate
+from app.training.loop.plan import make_plan
 from app.types import Modality
 from benchmarks.media_splits import main as split_media
 from benchmarks.options import Options
@@ -57,7 +57,7 @@ class Case:
     cloze: dict[str, Any]
     peer: dict[str, Any]
     start: Path  # both sides' first weights
-    material: Material
+    material: PreparedRun
     unit: str
     amount: int  # of these in a step
     operations: float  # of a step, forward and backward
@@ -89,9 +89,9 @@ def text_case(options: Options, folder: Path) -> Case:
         "files": [str(wiki / "wiki_en_00.jsonl.xz")],
         "held_out": str(wiki / "wiki_en_valid.jsonl.xz"),
     } | _common(options)
-    material = text.prepare(job(cloze | {"out": str(folder / "prepare")}), Silent(), CPU)
+    material = text.prepare(job(cloze | {"out": str(folder / "prepare")}), SilentHooks(), CPU)
     material.objective.save(folder / "start", torch.float32)
-    order = order_of(material.training, 0, 0)
+    order = iterate_samples(material.training, 0, 0)
     read = [material.training[next(order)[1]].ids for _ in range(rows * steps)]
     ids = np.zeros((len(read), 128), dtype=np.int32)
     for i, row in enumerate(read):
@@ -142,7 +142,7 @@ def image_case(options: Options, folder: Path) -> Case:
         "files": files,
         "held_out": str(folder / "media" / "image_held_out.zip"),
     } | _common(options)
-    material = images.prepare(job(cloze | {"out": str(folder / "prepare")}, from_preset=True), Silent(), CPU)
+    material = images.prepare(job(cloze | {"out": str(folder / "prepare")}, from_preset=True), SilentHooks(), CPU)
     material.objective.save(folder / "start", torch.float32)
     model: Any = material.objective.model
     per_layer = [sum(p.numel() for p in part.parameters() if p.ndim > 1) for part in (model.vit, model.decoder)]

@@ -26,10 +26,10 @@ from app.modalities.video.architectures import build_preset as build_clips
 from app.modalities.video.processor import VideoProcessor
 from app.store.store import ModelStore
 from app.system.process_pool import ProcessPool
-from app.training.checkpoint import disk_bytes
-from app.training.job import SourceFile
-from app.training.media_decoding import audio_decoding, image_decoding, video_decoding
-from app.training.media_shards import decode_file
+from app.training.data.media_decoding import audio_decoding, image_decoding, video_decoding
+from app.training.data.media_shards import decode_file
+from app.training.data.source_file import SourceFile
+from app.training.loop.checkpoint import disk_bytes
 from app.types import Modality, Task
 from tests.api.conftest import publish
 from tests.fakes.image_data import picture_zip

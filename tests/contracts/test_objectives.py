@@ -15,7 +15,8 @@ from app.modalities import registry
 from app.modalities.base import Heavy, Objective, WarmUp
 from app.serving.replicas import replicate
 from app.system.process_pool import ProcessPool
-from app.training.job import SourceFile, TrainingJob
+from app.training.data.source_file import SourceFile
+from app.training.job import TrainingJob
 from app.training.run import run
 from app.types import Task
 from tests.contracts.modalities import CASES, Case

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from app.methods import MlmHyperparameters
-from app.training.job import SourceFile, TrainingJob
+from app.training.data.source_file import SourceFile
+from app.training.job import TrainingJob
 from tests.fakes.pools import _pools, runs_share_processes  # noqa: F401
 from tests.fakes.runs import SMALL
 from tests.fakes.tiny_models import CORPUS

@@ -19,8 +19,9 @@ from app.modalities.audio.load import load_audio
 from app.modalities.audio.processor import FILE, MEAN
 from app.modalities.embedding import EmbedItem
 from app.modalities.reconstruction import ReconstructItem
-from app.training.audio import Augment
-from app.training.job import SourceFile, TrainingJob
+from app.training.audio import SpectrogramAugment
+from app.training.data.source_file import SourceFile
+from app.training.job import TrainingJob
 from app.training.run import run
 from app.types import Task
 from tests.fakes.perform import perform
@@ -159,7 +160,7 @@ def test_long_sounds_are_cut_and_short_ones_padded(job: Build, tmp_path: Path) -
 def test_padding_teaches_and_counts_nothing(job: Build) -> None:
     """Of a sound of two rows of patches, the rest of the window changes neither loss nor figures."""
     objective = load_audio(job().model)
-    objective.start_training(objective.masks.samplers["random"], 0.8, Augment(FRAMES, False, 0.0))
+    objective.start_training(objective.masks.samplers["random"], 0.8, SpectrogramAugment(FRAMES, False, 0.0))
     levels = objective.reader.levels(sound(0, 0.16))
     item = objective.mask(levels, np.random.default_rng(0))
     assert item.rows == 2 and item.hidden.sum() == 8 and 1 <= item.hidden[:4].sum() <= 3
@@ -191,7 +192,7 @@ def test_augmented_sounds_are_the_same_sound() -> None:
     stored = (np.arange(1, 101, dtype=np.float16) / 200).reshape(100, 1).repeat(4, 1)
     stored[:, 3] = 0
     rng = np.random.default_rng(0)
-    plain, cut = Augment(40, False, 0.0), Augment(40, True, 6.0)
+    plain, cut = SpectrogramAugment(40, False, 0.0), SpectrogramAugment(40, True, 6.0)
     assert np.array_equal(plain(stored, None)[0][..., 0], stored[:40].astype(np.float32))
     starts = {float(plain(stored, rng)[0][0, 0, 0]) for _ in range(50)}
     assert len(starts) > 20

@@ -16,7 +16,8 @@ from app.modalities.embedding import EmbedItem
 from app.modalities.image.load import load_image
 from app.modalities.reconstruction import ReconstructItem
 from app.system.process_pool import ProcessPool
-from app.training.job import SourceFile, TrainingJob
+from app.training.data.source_file import SourceFile
+from app.training.job import TrainingJob
 from app.training.run import run
 from app.types import Task
 from tests.fakes.image_data import picture_tar, picture_zip

@@ -15,8 +15,9 @@ from app.modalities.image.builder import build_preset
 from app.modalities.text.encoder import vocabulary_size
 from app.modalities.text.items import FillMaskItem
 from app.modalities.text.load import load_text
-from app.training.job import SourceFile, TrainingJob
-from app.training.run import attend_eagerly, run
+from app.training.data.source_file import SourceFile
+from app.training.job import TrainingJob
+from app.training.run import run, use_eager_attention
 from app.types import Task
 from tests.fakes.perform import perform
 from tests.fakes.runs import Recorder, same, weights
@@ -213,7 +214,7 @@ def test_compiling_without_a_compiler_says_so(job: Callable[..., TrainingJob], m
 def test_on_a_cpu_every_part_attends_eagerly() -> None:
     # A decoder has a configuration of its own, which transformers' own switch does not reach.
     model = build_preset(dict(MAE_PRESETS["mae-tiny"]))
-    attend_eagerly(model)
+    use_eager_attention(model)
     parts = [m.config for m in model.modules() if hasattr(m, "config")]
     assert model.decoder.config in parts
     assert {config._attn_implementation for config in parts} == {"eager"}

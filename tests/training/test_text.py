@@ -16,7 +16,8 @@ from transformers import AutoModel
 
 from app.errors import InvalidData, InvalidModel, InvalidValue
 from app.modalities.text.load import load_text
-from app.training.job import SourceFile, TrainingJob
+from app.training.data.source_file import SourceFile
+from app.training.job import TrainingJob
 from app.training.text import prepare
 from tests.fakes.runs import SMALL, Recorder
 from tests.fakes.tiny_models import CORPUS, MAX_LENGTH, tiny_config, tiny_text_folder, tiny_tokenizer
@@ -157,8 +158,8 @@ def test_a_text_of_unknown_tokens_is_refused_with_examples(job: Callable[..., Tr
 def test_the_beginning_alone_does_not_make_a_file_unknown(
     job: Callable[..., TrainingJob], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.training.unknown.SAMPLE_CHARS", 3000)
-    monkeypatch.setattr("app.training.unknown.SPREAD", 10)
+    monkeypatch.setattr("app.training.data.unknown.SAMPLE_CHARS", 3000)
+    monkeypatch.setattr("app.training.data.unknown.SPREAD", 10)
     base = tiny_text_folder(tmp_path / "base", "bert")
     for documents, share in (([THAI] * 20 + CORPUS * 40, (0.1, 0.4)), (CORPUS * 40 + [THAI] * 20, (0.2, 0.3))):
         hooks = Recorder()

@@ -17,8 +17,9 @@ from app.methods.video import MAX_CLIPS
 from app.modalities.embedding import EmbedItem
 from app.modalities.reconstruction import ReconstructItem
 from app.modalities.video.load import load_video
-from app.training import media_decoding
-from app.training.job import SourceFile, TrainingJob
+from app.training.data import media_decoding
+from app.training.data.source_file import SourceFile
+from app.training.job import TrainingJob
 from app.training.run import run
 from app.types import Task
 from tests.fakes.perform import perform

@@ -15,9 +15,9 @@ from app.jobs.artifacts import JobArtifacts
 from app.jobs.connection import StorageError
 from app.jobs.jobs import Claim, Jobs, LeaseLost
 from app.jobs.spec import Job, JobState
-from app.training.cache import hold
+from app.training.data.cache import open_entry
+from app.training.data.preparation import PreparationProgress
 from app.training.hooks import Killed
-from app.training.preparing import Preparing
 from app.worker.attempt import Attempt, Services
 from app.worker.backlog import Backlog
 from app.worker.reports import Reports
@@ -123,7 +123,7 @@ def fails_in_the_cache(folder: Path) -> None:
     def fill(aside: Path) -> None:
         raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT), str(aside))
 
-    hold(folder / "tokens" / "key", fill)
+    open_entry(folder / "tokens" / "key", fill)
 
 
 @pytest.mark.parametrize(
@@ -189,7 +189,7 @@ def test_a_run_may_be_stopped_before_its_first_step(
         services.jobs.pause(claim.job_id)
 
     def train(job: Job, reports: Reports, services: Services) -> Any:
-        listen = Preparing(reports, "wiki.jsonl", 10)
+        listen = PreparationProgress(reports, "wiki.jsonl", 10)
         listen(5)
         raise AssertionError("not stopped")
 

@@ -1,0 +1,196 @@
+"""Media decoded once, kept in memory-mapped shards, shared by every job that reads the same files alike.
+
+An item is a run of rows of one shape: an image is one row [H, W, C], a spectrogram as many rows as it has
+frames, a clip a row for each of its frames. A shard's folder is named by the hash of all that it depends
+on: the file's content, and how its items are decoded. It holds
+
+    rows.bin     all items' rows end to end
+    ends.npy     [items] int64, where each item ends in rows.bin
+    shard.json   shape and kind of the rows, and what became of the files
+"""
+
+import hashlib
+import itertools
+import json
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.datasets.reports import Report, Skipped
+from app.datasets.samples import Sample, read_samples
+from app.errors import InvalidData, TooLarge
+from app.system.process_pool import ProcessPool
+from app.training.data.cache import open_entry
+from app.training.data.media_decoding import DecodedRows, Decoding
+from app.training.data.order import Stream, generator
+from app.training.data.source_file import SourceFile
+
+SHARD_FORMAT = 2
+AHEAD = 4  # files that wait for each decoder
+
+
+@dataclass(frozen=True)
+class MediaShard:
+    rows: DecodedRows  # [R, *shape], memory-mapped
+    ends: NDArray[np.int64]  # [I]
+    report: Report
+    lock: IO[bytes]  # while it is open, the cache keeps the shard
+
+    def __len__(self) -> int:
+        return len(self.ends)
+
+    def length(self, item: int) -> int:
+        return int(self.ends[item]) - (int(self.ends[item - 1]) if item else 0)
+
+    def __getitem__(self, item: int) -> DecodedRows:
+        start = int(self.ends[item - 1]) if item else 0
+        return self.rows[start : int(self.ends[item])]
+
+
+class MediaItems:
+    """A dataset of items of several shards, or of parts of them.
+
+    where: [K, 4] as (shard, item, first row, last row + 1). tokens: patches of each, times items.
+    """
+
+    def __init__(self, shards: Sequence[MediaShard], where: NDArray[np.int64], patches: int) -> None:
+        self._shards, self._where = shards, where
+        self.tokens = len(where) * patches
+
+    def __len__(self) -> int:
+        return len(self._where)
+
+    def __getitem__(self, index: int) -> DecodedRows:
+        shard, item, first, last = (int(x) for x in self._where[index])
+        return self._shards[shard][item][first:last]
+
+
+def decode_file(
+    file: SourceFile,
+    decoding: Decoding,
+    cache_dir: Path,
+    decoders: ProcessPool,
+    check: Callable[[], None] = lambda: None,
+) -> MediaShard:
+    """The file's shard, from the cache or made now by the decoders; memory holds only what they work on.
+
+    `check` is called for every item and while another process makes the shard; what it raises ends the work.
+    Raises InvalidData and TooLarge for an archive itself; what is wrong with a file in it is reported, and so is
+    a file that makes its decoder crash, or that takes more time or memory than a decoder may.
+    """
+    parts = [str(SHARD_FORMAT), file.digest(), decoding.modality, decoding.name]
+    folder = cache_dir / decoding.modality / hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
+    return _open(folder, open_entry(folder, lambda aside: _write(aside, file, decoding, decoders, check), check))
+
+
+def check_reports(shards: Sequence[MediaShard], what: str, max_broken_share: float) -> Report:
+    """All that became of the files. Raises InvalidData where nothing is usable or too much is broken."""
+    total = Report()
+    for shard in shards:
+        total.usable += shard.report.usable
+        for reason, skipped in shard.report.skipped.items():
+            entry = total.skipped.setdefault(reason, Skipped())
+            entry.count += skipped.count
+            entry.examples += skipped.examples
+    total.check(what, max_broken_share)
+    return total
+
+
+def split_items(
+    shards: Sequence[MediaShard],
+    held_out: Sequence[MediaShard],
+    fraction: float,
+    seed: int,
+    patches: int,
+    window: int | None = None,
+) -> tuple[list[MediaItems], MediaItems]:
+    """(training, a part a shard; held out). Without shards of its own, a random share of all items is held out.
+
+    Of items that are longer than `window` rows every part is a sample, so long as it has so many; no item is
+    both trained on and held out.
+    """
+    where = _all_items(shards)
+    held = np.zeros(len(where), dtype=bool)
+    if not held_out:
+        if len(where) < 2:
+            raise InvalidData("a single item cannot be both trained on and held out")
+        count = min(max(1, round(fraction * len(where))), len(where) - 1)
+        held[generator(seed, Stream.HOLD_OUT).permutation(len(where))[:count]] = True
+    kept = where[~held]
+    parts = [MediaItems(shards, _cut(shards, kept[kept[:, 0] == n], window), patches) for n in range(len(shards))]
+    others, chosen = (held_out, _all_items(held_out)) if held_out else (shards, where[held])
+    return parts, MediaItems(others, _cut(others, chosen, window), patches)
+
+
+def _cut(shards: Sequence[MediaShard], where: NDArray[np.int64], window: int | None) -> NDArray[np.int64]:
+    """[K, 2] as (shard, item) → [K', 4] as Items has them: parts of one to two windows, together the whole item."""
+    parts = []
+    for shard, item in where.tolist():
+        length = shards[shard].length(item)
+        ends = np.linspace(0, length, max(1, length // window if window else 1) + 1).astype(np.int64)
+        parts += [(shard, item, first, last) for first, last in itertools.pairwise(ends.tolist())]
+    return np.array(parts, np.int64).reshape(-1, 4)
+
+
+def _all_items(shards: Sequence[MediaShard]) -> NDArray[np.int64]:
+    """[K, 2] as (shard, item)."""
+    each = [np.stack([np.full(len(s), number), np.arange(len(s))], axis=1) for number, s in enumerate(shards)]
+    return np.concatenate(each).astype(np.int64)
+
+
+def _open(folder: Path, lock: IO[bytes]) -> MediaShard:
+    meta = json.loads((folder / "shard.json").read_text())
+    ends = np.load(folder / "ends.npy")
+    shape = (int(ends[-1]) if len(ends) else 0, *meta["shape"])
+    dtype = np.dtype(meta["dtype"])
+    empty = shape[0] == 0  # nothing cannot be mapped
+    rows = np.zeros(shape, dtype) if empty else np.memmap(folder / "rows.bin", dtype=dtype, mode="r", shape=shape)
+    return MediaShard(rows, ends, Report.from_dict(meta["report"]), lock)
+
+
+def _write(
+    folder: Path, file: SourceFile, decoding: Decoding, decoders: ProcessPool, check: Callable[[], None]
+) -> None:
+    report, ends, total = Report(), [], 0
+    samples = read_samples(file.path, file.filename, decoding.modality, report=report)
+    with (folder / "rows.bin").open("wb") as out:
+        for sample, decoded in _decoded(samples, decoding, decoders):
+            check()
+            try:
+                rows = decoded.result()
+            except (InvalidData, TooLarge) as e:
+                report.broken(sample.name, e.message)
+                continue
+            out.write(rows.data)
+            total += len(rows)
+            ends.append(total)
+        out.flush()
+        os.fsync(out.fileno())
+    np.save(folder / "ends.npy", np.array(ends, dtype=np.int64))
+    meta = {"shape": decoding.shape, "dtype": decoding.dtype, "report": asdict(report)}
+    (folder / "shard.json").write_text(json.dumps(meta))
+
+
+def _decoded(
+    samples: Iterator[Sample], decoding: Decoding, decoders: ProcessPool
+) -> Iterator[tuple[Sample, "Future[DecodedRows]"]]:
+    """Samples in their order, each decoded or failed, a few of them ahead."""
+    waiting: deque[tuple[Sample, Future[DecodedRows]]] = deque()
+    try:
+        for sample in samples:
+            waiting.append((sample, decoders.submit(partial(decoding, sample.data))))
+            if len(waiting) >= decoders.size * AHEAD:
+                yield waiting.popleft()
+        while waiting:
+            yield waiting.popleft()
+    finally:
+        for _, decoded in waiting:
+            decoded.cancel()

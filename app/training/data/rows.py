@@ -1,0 +1,116 @@
+"""From documents to rows of one length: a pure function of the documents and the seed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.modalities.text.pretrain import Row
+from app.training.data.order import Stream, generator
+from app.training.data.shards import Shard
+
+OPEN_ROWS = 16  # rows that wait for a short document to fill them up
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Segments:
+    """Pieces of documents, grouped into rows."""
+
+    shard: Ints  # [S] which shard
+    start: Ints  # [S] first token in it
+    length: Ints  # [S] tokens, without specials
+    row_ends: Ints  # [R] where each row ends in the arrays above
+
+
+class PackedRows:
+    """A dataset of text rows: `rows[i]` is a Row with the special tokens in place."""
+
+    def __init__(self, shards: Sequence[Shard], segments: Segments, prefix: Ints, suffix: Ints) -> None:
+        self._shards, self._segments, self._prefix, self._suffix = shards, segments, prefix, suffix
+        special = (len(prefix) + len(suffix)) * len(segments.length)
+        self.tokens = int(segments.length.sum()) + special  # with special tokens, without padding
+
+    def __len__(self) -> int:
+        return len(self._segments.row_ends)
+
+    def __getitem__(self, index: int) -> Row:
+        s = self._segments
+        first = int(s.row_ends[index - 1]) if index else 0
+        parts: list[Any] = []
+        lengths = []
+        for i in range(first, int(s.row_ends[index])):
+            tokens = self._shards[s.shard[i]].tokens[s.start[i] : s.start[i] + s.length[i]]
+            parts += (self._prefix, tokens.astype(np.int64), self._suffix)
+            lengths.append(len(self._prefix) + len(tokens) + len(self._suffix))
+        return Row(np.concatenate(parts), tuple(lengths))
+
+
+def split_documents(documents: Ints, fraction: float, seed: int, piece: int) -> tuple[Ints, Ints]:
+    """Documents [D, 3] as (shard, start, end) → (training, held-out) ones.
+
+    A share of the documents is held out at random; of a single document, its last part is, cut
+    into pieces of `piece` tokens like the rest of it.
+    """
+    if len(documents) == 1:
+        shard, start, end = (int(x) for x in documents[0])
+        edges = np.append(np.arange(start, end, piece), end)
+        documents = np.stack([np.full(len(edges) - 1, shard), edges[:-1], edges[1:]], axis=1)
+    held = np.zeros(len(documents), dtype=bool)
+    count = min(max(1, round(fraction * len(documents))), len(documents) - 1)
+    held[generator(seed, Stream.HOLD_OUT).permutation(len(documents))[:count]] = True
+    return documents[~held], documents[held]
+
+
+def all_documents(shards: Sequence[Shard], kept: Sequence[NDArray[np.bool_]] | None = None) -> Ints:
+    """[D, 3] as (shard, start, end); empty documents are left out, and those that `kept` [documents] is not set for."""
+    found = []
+    for number, shard in enumerate(shards):
+        wanted = shard.ends > shard.starts
+        if kept is not None:
+            wanted &= kept[number]
+        at = np.flatnonzero(wanted)
+        found.append(np.stack([np.full(len(at), number), shard.starts[at], shard.ends[at]], axis=1))
+    return np.concatenate(found)
+
+
+def pack(documents: Ints, capacity: int, overhead: int, *, share_rows: bool) -> Segments:
+    """Cuts documents [D, 3] into segments of at most `capacity - overhead` tokens, and fills rows.
+
+    Full segments have a row to themselves. What is left of each document goes to the fullest open
+    row that still holds it (best fit) where `share_rows`, else into a row of its own.
+    """
+    room = capacity - overhead
+    sizes = documents[:, 2] - documents[:, 1]
+    full = sizes // room
+    owner = np.repeat(np.arange(len(documents)), full)
+    nth = np.arange(len(owner)) - np.repeat(np.cumsum(full) - full, full)
+    whole = np.stack([documents[owner, 0], documents[owner, 1] + nth * room, np.full(len(owner), room)], axis=1)
+    rest = sizes - full * room
+    tails = np.stack([documents[:, 0], documents[:, 1] + full * room, rest], axis=1)[rest > 0]
+    row = _best_fit(tails[:, 2] + overhead, capacity) if share_rows else np.arange(len(tails))
+    segments = np.concatenate([whole, tails[np.argsort(row, kind="stable")]])
+    counts = np.concatenate([np.ones(len(whole), np.int64), np.bincount(row).astype(np.int64)])
+    return Segments(segments[:, 0], segments[:, 1], segments[:, 2], np.cumsum(counts))
+
+
+def _best_fit(sizes: Ints, capacity: int) -> Ints:
+    """Which row each size goes to, rows counted in the order in which they are opened."""
+    row = np.zeros(len(sizes), dtype=np.int64)
+    rows: list[tuple[int, int]] = []  # the open ones, as (room left, row)
+    opened = 0
+    for index, size in enumerate(sizes):
+        fitting = [(room, i) for i, (room, _) in enumerate(rows) if room >= size]
+        if fitting:
+            room, i = min(fitting)
+            row[index] = rows[i][1]
+            rows[i] = (room - int(size), rows[i][1])
+            continue
+        if len(rows) == OPEN_ROWS:
+            rows.remove(min(rows))  # the fullest
+        rows.append((capacity - int(size), opened))
+        row[index] = opened
+        opened += 1
+    return row

@@ -1,0 +1,104 @@
+"""A cache of parts of texts: their tokens, and their normal forms for hashes."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from app.training.data.chunking import Ints
+
+MAX_PARTS = 500_000  # some 200 bytes each
+MAX_BYTES = 64_000_000  # of tokens and normal forms, for texts of very long parts
+
+S = TypeVar("S", bound=np.generic)
+
+
+class EncodedParts(NamedTuple):
+    """The tokens and normal forms of K parts.
+
+    normals: what `text_hash` sees of each. alone: those whose text has another normal form than its parts together,
+    or, where white space makes tokens, is not to be cut after this one.
+    """
+
+    ids: Sequence[bytes]
+    normals: Sequence[bytes]
+    alone: Sequence[bool]
+
+
+class CachedParts(NamedTuple):
+    """numbers: [K] of the parts that were asked for, in columns that hold more."""
+
+    numbers: Ints
+    ids: pa.Array  # large_binary
+    normals: pa.Array  # large_binary
+    alone: NDArray[np.bool_]
+
+
+class BinaryColumn:
+    """Binary values that are only ever added to. Nobody who has been given them sees that it grows."""
+
+    def __init__(self) -> None:
+        self._data, self._edges = np.empty(0, np.uint8), np.zeros(1, np.int64)
+        self._count = 0
+
+    @property
+    def size(self) -> int:
+        """In bytes."""
+        return int(self._edges[self._count])
+
+    def extend(self, values: Sequence[bytes]) -> None:
+        start, count = self.size, self._count + len(values)
+        edges = start + np.cumsum(np.fromiter(map(len, values), np.int64, len(values)))
+        self._edges = _roomy(self._edges, count + 1)
+        self._edges[self._count + 1 : count + 1] = edges
+        end = self.size if not len(values) else int(edges[-1])
+        self._data = _roomy(self._data, end)
+        self._data[start:end] = np.frombuffer(b"".join(values), np.uint8)
+        self._count = count
+
+    def values(self) -> pa.Array:
+        buffers = [None, pa.py_buffer(self._edges[: self._count + 1]), pa.py_buffer(self._data[: self.size])]
+        return pa.LargeBinaryArray.from_buffers(pa.large_binary(), self._count, buffers)
+
+
+class TokenCache:
+    """All that has been learnt, by part."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[str, int] = {}
+        self._ids, self._normals = BinaryColumn(), BinaryColumn()
+        self._alone = np.empty(0, np.bool_)
+
+    @property
+    def full(self) -> bool:
+        """Whether to begin anew: what is still in use is soon learnt again."""
+        return len(self._numbers) >= MAX_PARTS or self._ids.size + self._normals.size >= MAX_BYTES
+
+    def look_up(self, parts: Sequence[str], learn: Callable[[Sequence[str]], EncodedParts]) -> CachedParts:
+        """parts: each once. `learn` is asked for those that are new."""
+        numbers = list(map(self._numbers.get, parts))
+        if None in numbers:
+            new = [part for part, number in zip(parts, numbers, strict=True) if number is None]
+            self._add(new, learn(new))
+            numbers = list(map(self._numbers.get, parts))
+        columns = self._ids.values(), self._normals.values(), self._alone[: len(self._numbers)]
+        return CachedParts(np.array(numbers, np.int64), *columns)
+
+    def _add(self, parts: Sequence[str], learnt: EncodedParts) -> None:
+        first, count = len(self._numbers), len(self._numbers) + len(parts)
+        self._ids.extend(learnt.ids)
+        self._normals.extend(learnt.normals)
+        self._alone = _roomy(self._alone, count)
+        self._alone[first:count] = learnt.alone
+        self._numbers.update(zip(parts, range(first, count), strict=True))
+
+
+def _roomy(values: NDArray[S], size: int) -> NDArray[S]:
+    """The same values, with room for so many."""
+    if size <= len(values):
+        return values
+    grown: NDArray[Any] = np.empty(max(size, 2 * len(values)), values.dtype)
+    grown[: len(values)] = values
+    return grown

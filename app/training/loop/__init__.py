@@ -1,0 +1,1 @@
+"""The training loop: plan, optimiser, checkpoints, resumption, evaluation, several processes."""

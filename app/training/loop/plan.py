@@ -1,0 +1,120 @@
+"""The plan of a run with every default resolved: a pure function of its hyperparameters and data."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+
+from app.methods import TrainingHyperparameters
+from app.training.loop.checkpoint import TrainState
+from app.training.loop.schedule import decay_start, learning_rate_factor
+
+SCRATCH_LEARNING_RATE = 5e-4
+CONTINUE_LEARNING_RATE = 2e-4
+NEW_HEAD_FACTOR = 5.0  # a fresh head on a trained encoder learns faster than the encoder should
+STABLE = "warmup-stable-decay"
+EVALUATIONS = 10
+CHECKPOINT_STEPS = 500  # no more than these are lost with a killed process
+
+
+@dataclass(frozen=True)
+class Plan:
+    total_steps: int | None  # None: minutes alone end the run
+    max_seconds: float | None
+    samples_per_step: int
+    samples_per_micro_batch: int
+    learning_rate: float
+    head_learning_rate: float
+    schedule: str
+    warmup_ratio: float
+    decay_ratio: float
+    weight_decay: float
+    betas: tuple[float, float]
+    max_grad_norm: float
+    precision: torch.dtype
+    seed: int
+    log_interval: int
+    eval_interval: int
+    checkpoint_interval: int
+    keep_checkpoints: int
+    max_eval_samples: int
+    early_stopping_patience: int | None = None
+    early_stopping_min_delta: float = 0.0
+    extended_from: int = 0  # the step at which the latest extension began
+    memory_kills: int = 0  # earlier attempts that the kernel has killed because memory ran out
+
+    def fraction(self, state: TrainState) -> float:
+        """How much of the run is done, in [0, 1], by whichever limit is nearest."""
+        by_steps = state.step / self.total_steps if self.total_steps else 0.0
+        by_time = state.seconds / self.max_seconds if self.max_seconds else 0.0
+        return min(1.0, max(by_steps, by_time))
+
+    def finished(self, state: TrainState) -> bool:
+        return self.fraction(state) >= 1.0
+
+    def learning_rate_factor(self, state: TrainState) -> float:
+        """For the step about to be taken."""
+        progress = self._progress(state)
+        return learning_rate_factor(progress, self.schedule, warmup=self.warmup_ratio, decay=self.decay_ratio)
+
+    def decays(self, state: TrainState) -> bool:
+        """Whether the step about to be taken is within the decay of `warmup-stable-decay`."""
+        start = decay_start(warmup=self.warmup_ratio, decay=self.decay_ratio)
+        return self.schedule == STABLE and self._progress(state) > start
+
+    def _progress(self, state: TrainState) -> float:
+        """The progress at the step about to be taken; neither the first nor the last step is at zero."""
+        by_steps = (state.step + 0.5) / self.total_steps if self.total_steps else 0.0
+        return max(self.fraction(state), by_steps)
+
+
+def make_plan(
+    hyperparameters: TrainingHyperparameters,
+    *,
+    samples: int,
+    tokens: int,
+    samples_per_step: int,
+    from_scratch: bool,
+    new_head: bool,
+    precision: torch.dtype,
+    extended_from: int = 0,
+) -> Plan:
+    """`samples` and `tokens` of the training data fix how many steps an epoch or a token budget is."""
+    hp = hyperparameters
+    limits: list[float] = []
+    if hp.max_steps:
+        limits.append(hp.max_steps)
+    if hp.epochs:
+        limits.append(hp.epochs * samples / samples_per_step)
+    if hp.max_tokens:
+        limits.append(hp.max_tokens / (tokens / samples * samples_per_step))
+    if not limits and not hp.max_minutes:
+        limits.append(samples / samples_per_step)
+    total = max(1, math.ceil(min(limits))) if limits else None
+    eval_interval = hp.eval_interval or max(1, math.ceil(total / EVALUATIONS) if total else CHECKPOINT_STEPS)
+    rate = hp.learning_rate or (SCRATCH_LEARNING_RATE if from_scratch else CONTINUE_LEARNING_RATE)
+    head = hp.head_learning_rate or rate * (NEW_HEAD_FACTOR if new_head and not from_scratch else 1.0)
+    return Plan(
+        total_steps=total,
+        max_seconds=hp.max_minutes * 60 if hp.max_minutes else None,
+        samples_per_step=samples_per_step,
+        samples_per_micro_batch=max(1, samples_per_step // (hp.gradient_accumulation_steps * hp.processes)),
+        learning_rate=rate,
+        head_learning_rate=head,
+        schedule=hp.schedule,
+        warmup_ratio=hp.warmup_ratio,
+        decay_ratio=hp.decay_ratio,
+        weight_decay=hp.weight_decay,
+        betas=(hp.adam_beta1, hp.adam_beta2),
+        max_grad_norm=hp.max_grad_norm,
+        precision=precision,
+        seed=hp.seed,
+        log_interval=hp.log_interval or max(1, min(10, (total or 500) // 50)),
+        eval_interval=eval_interval,
+        checkpoint_interval=hp.checkpoint_interval or min(eval_interval, CHECKPOINT_STEPS),
+        keep_checkpoints=hp.keep_checkpoints,
+        max_eval_samples=hp.max_eval_samples,
+        early_stopping_patience=hp.early_stopping_patience,
+        early_stopping_min_delta=hp.early_stopping_min_delta,
+        extended_from=extended_from,
+    )

@@ -1,0 +1,108 @@
+"""Several real processes that train together, over gloo."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from app.system.child import die_with_parent
+from app.training.hooks import Killed
+from app.training.job import TrainingJob
+from app.training.loop import distributed
+from app.training.loop.distributed import ProcessGroup, check_parent, launch_group
+from app.training.run import run
+from tests.fakes.runs import Recorder, same, weights
+
+OPTIONS = {"max_steps": 6, "checkpoint_interval": 3, "log_interval": 3}
+
+
+def test_two_processes_equal_one(job: Callable[..., TrainingJob]) -> None:
+    one, two = Recorder(), Recorder()
+    alone = run(job("one", **OPTIONS), one)
+    both = run(job("two", processes=2, **OPTIONS), two)
+
+    # Only the order of additions differs, by some 1e-7 of a value, which AdamW's division can enlarge.
+    for key, value in weights(alone).items():
+        np.testing.assert_allclose(value, weights(both)[key], atol=1e-4, err_msg=key)
+    assert both.outcome.state.tokens == alone.outcome.state.tokens
+    for name in ("train_loss", "eval_loss", "grad_norm"):
+        assert two.series(name) == pytest.approx(one.series(name), rel=1e-4)
+
+    with pytest.raises(KeyboardInterrupt):
+        run(job("killed", processes=2, **OPTIONS), Recorder(die_at=4))
+    assert same(run(job("killed", processes=2, **OPTIONS), Recorder()), both)
+
+
+def fail(group: ProcessGroup) -> None:
+    sys.exit(7)
+
+
+def be_killed(group: ProcessGroup) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def wait(group: ProcessGroup) -> None:
+    group.broadcast(None)  # until rank 0 speaks, which it never does
+    group.broadcast(None)
+
+
+@pytest.mark.parametrize(("end", "seen", "code"), [(fail, RuntimeError, 7), (be_killed, Killed, -9)])
+def test_one_that_ends_before_its_time_ends_the_run(
+    tmp_path: Path, end: Callable[[ProcessGroup], None], seen: type[Exception], code: int
+) -> None:
+    def talk() -> None:
+        with launch_group(2, tmp_path, end, check_parent) as group:
+            while True:
+                group.sum(1)
+
+    with pytest.raises(seen, match=rf"ended before their time: \{{1: {code}\}}") as raised:
+        talk()
+    assert type(raised.value) is seen
+
+
+def add(group: ProcessGroup) -> None:
+    group.sum(2)
+
+
+def test_they_meet_wherever_the_folder_lies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(distributed, "_PATIENCE", timedelta(seconds=30))
+    folder = tmp_path / "Modèles, 100 % #1?"
+    folder.mkdir()
+    with launch_group(2, folder, add, check_parent) as group:
+        assert group.sum(1) == (3,)
+
+
+def hold(folder: str) -> None:
+    with launch_group(2, Path(folder), wait, die_with_parent) as group:
+        group.broadcast(None)
+        sys.stdout.write("ready\n")
+        sys.stdout.flush()
+        signal.pause()
+
+
+def test_they_die_with_the_first(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", f"from {__name__} import hold; hold({str(tmp_path)!r})"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=Path(__file__).parents[3]) as process:
+        assert process.stdout is not None and process.stdout.readline() == b"ready\n"
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        process.kill()
+    assert children
+    deadline = time.monotonic() + 60
+    while any(map(alive, children)):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def alive(pid: str) -> bool:
+    try:
+        os.kill(int(pid), 0)
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except (ProcessLookupError, FileNotFoundError):
+        return False
