@@ -6,9 +6,8 @@ the request-id middleware adds.
 
 import logging
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -23,7 +22,6 @@ from app.errors import (
     AppError,
     BadRequest,
     Busy,
-    InvalidValue,
     NotFound,
     NotReady,
     RequestTimeout,
@@ -32,26 +30,12 @@ from app.errors import (
 )
 from app.jobs.connection import StorageError
 from app.system.disk_space import full_disk
+from app.validation import MAX_ECHO, describe
 
 CLIENT_CLOSED_REQUEST = 499  # nginx's status for a client that left; only logs and metrics see it
 
-_MAX_ECHO = 1000  # characters of what a client sent that go back to it
 _MAX_MESSAGE = 4000  # characters
 
-# pydantic names Python's types; a client sends JSON's.
-_JSON_WORDS = (
-    (re.compile(r"\bvalid (?:tuple|set|frozenset)\b"), "valid list"),
-    (re.compile(r"\bvalid dictionary(?: or (?:instance of \w+|object to extract fields from))?"), "valid object"),
-    (re.compile(r"^(?:Tuple|Set|Frozenset|Bytes)\b"), "List"),
-    (re.compile(r"^Dictionary\b"), "Object"),
-    (re.compile(r" after validation\b"), ""),
-    (re.compile(r"\bNone\b"), "null"),
-)
-# What pydantic puts into a place beside names and indices: which kind of a union was tried.
-_KIND = re.compile(
-    r"\[key\]|(?:str|int|float|bool|none|bytes|list|tuple|dict|literal|str-enum|constrained-\w+|function-\w+)(?:\[.*\])?",
-    re.DOTALL,
-)
 _log = logging.getLogger(__name__)
 
 
@@ -83,7 +67,7 @@ def error_object(error: AppError) -> dict[str, str | None]:
     message, param = _message(error), error.param
     if len(message) > _MAX_MESSAGE:  # it repeats what was sent
         message = f"{message[:_MAX_MESSAGE]} …"
-    return {"message": message, "type": error.type, "code": error.code, "param": param and param[:_MAX_ECHO]}
+    return {"message": message, "type": error.type, "code": error.code, "param": param and param[:MAX_ECHO]}
 
 
 def _message(error: AppError) -> str:
@@ -101,28 +85,6 @@ def internal_error(scope: Scope) -> Response:
     """A 500 that tells nothing but the id to look for in the log."""
     message = f"internal error; the server's log has it under request id {_request_id(scope)}"
     return error_response(scope, AppError(message))
-
-
-def describe(error: Mapping[str, Any], prefix: str = "") -> InvalidValue:
-    """Describes one of pydantic's errors in JSON's terms, with the field at fault as `param`."""
-    param = ".".join(filter(None, [prefix, *_place(error["loc"])]))[:_MAX_ECHO]
-    field = f"`{param}`" if param else "the body"
-    message = str(error["msg"])
-    if error["type"] not in ("value_error", "assertion_error"):  # those messages are ours
-        for pattern, word in _JSON_WORDS:
-            message = pattern.sub(word, message)
-    match error["type"]:
-        case "missing":
-            text = f"{field} is required"
-        case "extra_forbidden":
-            text = f"{field} is not a field that is known here"
-        case "value_error":
-            text = f"{field}: {message.removeprefix('Value error, ')}"
-        case _ if message.startswith("Input should be"):
-            text = f"{field}{message.removeprefix('Input')}{_found(error.get('input'))}"
-        case _:
-            text = f"{field}: {message}"
-    return InvalidValue(text, param=param or None)
 
 
 def install(app: FastAPI) -> None:
@@ -182,33 +144,5 @@ def _request_id(scope: Scope) -> str:
     return str(scope.get("state", {}).get("request_id", "unknown"))
 
 
-def _place(location: Sequence[int | str]) -> Iterator[str]:
-    """The names and indices of a place, without the kinds of unions."""
-    before: int | str | None = None
-    for part in location:
-        is_kind = isinstance(part, str) and (_KIND.fullmatch(part) or (isinstance(before, int) and part[:1].isupper()))
-        if before is None or not is_kind:
-            yield str(part)
-        before = part
-
-
-def _found(value: object) -> str:
-    """Names the kind of a value that was sent, in JSON's terms."""
-    match value:
-        case None:
-            return ", not null"
-        case bool():
-            return f", not {str(value).lower()}"
-        case int() | float():
-            return f", not {str(value)[:60]}"
-        case str():
-            return f", not {value[:60]!r}"
-        case list() | tuple():
-            return ", not a list"
-        case Mapping():
-            return ", not an object"
-    return ""
-
-
 def _header_safe(message: str) -> str:
-    return re.sub(r"[^ -~]", "?", " ".join(message.split()))[:_MAX_ECHO]
+    return re.sub(r"[^ -~]", "?", " ".join(message.split()))[:MAX_ECHO]

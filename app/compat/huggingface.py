@@ -14,7 +14,6 @@ from pydantic import BaseModel, BeforeValidator, FailFast, Field, ValidationErro
 
 from app.api.answer_size import check_fill_mask, check_vectors, fragment, serialize
 from app.api.deps import Services, ServicesDep
-from app.api.errors import describe
 from app.api.inference_route import InferenceRoute
 from app.api.params import ModelId
 from app.api.schemas.common import MAX_COUNT, Targets, Texts
@@ -25,6 +24,7 @@ from app.modalities.embedding import EmbedItem, EmbedResult
 from app.modalities.text.items import FillMaskItem, FillMaskResult
 from app.serving.engine import Engine
 from app.types import Pooling, Task, TruncationSide
+from app.validation import describe
 
 router = APIRouter(route_class=InferenceRoute, tags=["Hugging Face"])
 

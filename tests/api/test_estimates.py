@@ -9,9 +9,6 @@ import pytest
 from fastapi.testclient import TestClient
 from transformers import PreTrainedModel
 
-from app.api.estimates import ESTIMATORS, Material
-from app.api.estimates.base import Cost
-from app.api.estimates.patches import _amount, _cost, clips, estimate_patches, images, sounds
 from app.datasets.samples import MediaSample, check_samples
 from app.jobs.jobs import Jobs
 from app.jobs.spec import Progress
@@ -25,6 +22,9 @@ from app.modalities.video.architectures import IMAGE_MEAN, IMAGE_STD
 from app.modalities.video.architectures import build_preset as build_clips
 from app.modalities.video.processor import VideoProcessor
 from app.store.store import ModelStore
+from app.submission.estimates import ESTIMATORS, Material
+from app.submission.estimates.base import Cost
+from app.submission.estimates.patches import _amount, _cost, clips, estimate_patches, images, sounds
 from app.system.process_pool import ProcessPool
 from app.training.data.media_decoding import audio_decoding, image_decoding, video_decoding
 from app.training.data.media_shards import decode_file

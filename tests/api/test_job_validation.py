@@ -9,14 +9,14 @@ from typing import Any, NamedTuple
 import pytest
 from fastapi.testclient import TestClient
 
-from app.api.estimates import Material
-from app.api.estimates.text import estimate_text, shape_of
 from app.datasets.sampling import DocumentSample
 from app.jobs.jobs import Jobs
 from app.jobs.spec import Progress
 from app.methods import TEXT_PRESETS, MlmHyperparameters, preset
 from app.modalities.text.builder import build_preset
 from app.store.store import ModelStore
+from app.submission.estimates import Material
+from app.submission.estimates.text import estimate_text, shape_of
 from tests.api.conftest import publish
 from tests.fakes.tiny_models import MAX_LENGTH, tiny_bert_folder, tiny_tokenizer
 

@@ -8,7 +8,6 @@ from fastapi import APIRouter, Body
 from pydantic import ValidationError
 
 from app.api.deps import FilesDep, JobsDep, Services, ServicesDep
-from app.api.errors import describe
 from app.api.openapi import errors
 from app.api.params import CheckpointId, JobId
 from app.api.routes.jobs import answer
@@ -36,6 +35,7 @@ from app.jobs.spec import Job, JobState, check_action
 from app.methods import METHODS
 from app.publishing.publication import Publisher, deletable
 from app.store.names import check_new_name
+from app.validation import describe
 
 _LIMITS = dict.fromkeys(ExtendRequest.model_fields)
 

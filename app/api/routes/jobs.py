@@ -10,8 +10,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Body, Header, Query, Request
 
-from app.api.deps import FilesDep, JobsDep, ServicesDep
-from app.api.job_specs import build_spec
+from app.api.deps import FilesDep, JobsDep, Services, ServicesDep
 from app.api.openapi import errors
 from app.api.params import After, JobId
 from app.api.schemas.checkpoints import CheckpointList, checkpoint_object
@@ -26,8 +25,11 @@ from app.api.schemas.jobs import (
 )
 from app.api.wire.body import StrictJsonRoute
 from app.api.wire.disconnect import while_connected
+from app.jobs.files import FileStore
 from app.jobs.jobs import Jobs
 from app.jobs.spec import Job
+from app.submission.job_specs import build_spec
+from app.submission.submission import SubmissionServices
 
 _METADATA = re.compile(r"metadata\[(.+)\]")
 
@@ -46,11 +48,10 @@ async def create_job(
 
     Sent again with the same `Idempotency-Key`, it answers with the first job.
     """
-    if idempotency_key:
-        sent = body.model_dump(exclude_unset=True)
-        if earlier := await asyncio.to_thread(jobs.created_under, idempotency_key, sent):
-            return await asyncio.to_thread(answer, jobs, earlier)
-    spec = await while_connected(request, build_spec(body, services, jobs, files))
+    submission = body.to_submission()
+    if idempotency_key and (earlier := await asyncio.to_thread(jobs.created_under, idempotency_key, submission.sent)):
+        return await asyncio.to_thread(answer, jobs, earlier)
+    spec = await while_connected(request, build_spec(submission, _submission_services(services, jobs, files)))
     job = await asyncio.to_thread(jobs.create, spec, idempotency_key, priority=body.priority)
     return await asyncio.to_thread(answer, jobs, job)
 
@@ -63,7 +64,19 @@ async def validate_job(
     files: FilesDep,
 ) -> ValidationObject:
     """Everything that creating the job would do, but for queueing it: the same errors, and an estimate."""
-    return validation_object(await while_connected(request, build_spec(body, services, jobs, files)))
+    checking = build_spec(body.to_submission(), _submission_services(services, jobs, files))
+    return validation_object(await while_connected(request, checking))
+
+
+def _submission_services(services: Services, jobs: Jobs, files: FileStore) -> SubmissionServices:
+    return SubmissionServices(
+        settings=services.settings,
+        store=services.store,
+        jobs=jobs,
+        files=files,
+        checkers=services.checkers,
+        admit_check=services.checking.taken,
+    )
 
 
 def list_jobs(request: Request, jobs: JobsDep, after: After = None, limit: Limit = 20) -> JobList:

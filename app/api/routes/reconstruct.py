@@ -9,7 +9,6 @@ from fastapi import APIRouter, Request, Response
 from pydantic import ValidationError
 
 from app.api.deps import ServicesDep
-from app.api.errors import describe
 from app.api.media_inputs import fetch_all
 from app.api.openapi import errors
 from app.api.renderings import RENDERINGS, Rendering
@@ -23,6 +22,7 @@ from app.errors import BadRequest, EmptyInput
 from app.modalities.reconstruction import ReconstructItem, ReconstructResult
 from app.serving.engine import Engine
 from app.types import Task
+from app.validation import describe
 
 JSON = "application/json"
 

@@ -57,9 +57,8 @@ class WebhookRequest(Body):
         signing_key(secret)
         return secret
 
-    @property
-    def host(self) -> str:
-        return parse_http_url(self.url).host
+    def to_webhook(self) -> Webhook:
+        return Webhook(url=self.url, secret=self.secret, events=tuple(self.events))
 
 
 class WebhookObject(BaseModel):

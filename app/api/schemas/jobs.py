@@ -18,6 +18,7 @@ from app.jobs.spec import (
     Resources,
 )
 from app.store.names import MAX_NAME_LENGTH
+from app.submission.submission import Submission
 
 FileId = Annotated[str, Field(min_length=1, max_length=MAX_ID)]
 ResultName = Annotated[str, Field(min_length=1, max_length=MAX_NAME_LENGTH)]
@@ -94,6 +95,25 @@ class JobRequest(Body):
         if all(isinstance(file, str) for file in self.training_files):
             return None
         return tuple(1.0 if isinstance(file, str) else file.weight for file in self.training_files)
+
+    def to_submission(self) -> Submission:
+        return Submission(
+            model=self.model,
+            files=self.files,
+            weights=self.weights,
+            validation_file=self.validation_file,
+            method=self.method,
+            hyperparameters=self.hyperparameters,
+            seed=self.seed,
+            name=self.name or self.suffix,
+            name_field="name" if self.name else "suffix",
+            metadata=self.metadata or {},
+            resources=self.resources,
+            webhook=self.webhook.to_webhook() if self.webhook else None,
+            deadline=self.deadline,
+            max_wall_minutes=self.max_wall_minutes,
+            sent=self.model_dump(exclude_unset=True),
+        )
 
 
 class JobObject(BaseModel):

@@ -22,7 +22,7 @@ from starlette.responses import StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 
 from app.api.deps import Services
-from app.api.errors import describe, error_object
+from app.api.errors import error_object
 from app.api.inference_route import InferenceRoute
 from app.api.media_inputs import fetch_all
 from app.api.schemas.common import Inputs
@@ -32,6 +32,7 @@ from app.api.wire.lines import chunks, read_lines
 from app.errors import AppError, Busy, InvalidValue, TooLarge
 from app.serving.batches import Flow
 from app.types import Task
+from app.validation import describe
 
 NDJSON = "application/x-ndjson"
 

@@ -4,11 +4,11 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from app.api.estimates.base import Material, recent_jobs
-from app.api.estimates.patches import clips, estimate_patches, images, sounds
-from app.api.estimates.text import estimate_text
 from app.jobs.spec import Estimate, Job
 from app.store.store import ModelStore
+from app.submission.estimates.base import Material, recent_jobs
+from app.submission.estimates.patches import clips, estimate_patches, images, sounds
+from app.submission.estimates.text import estimate_text
 from app.types import Modality
 
 __all__ = ["ESTIMATORS", "Material", "recent_jobs"]

@@ -6,7 +6,6 @@ from functools import partial
 from statistics import fmean
 from typing import Any, NamedTuple
 
-from app.api.estimates.base import Cost, Material, complete, layers_of, stored_config
 from app.datasets.samples import MediaSample
 from app.errors import InvalidData
 from app.jobs.spec import Estimate, Job
@@ -24,6 +23,7 @@ from app.methods.image import configured, kept_size
 from app.methods.video import GEOMETRY, MAX_CLIPS
 from app.modalities.patch.grid import PatchGrid
 from app.store.store import ModelStore
+from app.submission.estimates.base import Cost, Material, complete, layers_of, stored_config
 
 _HALF = 2  # bytes of a number in 16 bits
 

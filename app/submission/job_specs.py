@@ -11,23 +11,20 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from app.api.deps import Services
-from app.api.errors import describe
-from app.api.estimates import ESTIMATORS, Material, recent_jobs
-from app.api.estimates.base import stored_config
-from app.api.schemas.jobs import JobRequest
-from app.api.webhooks import resolve_webhook
 from app.datasets.checks import CHECKS, Check
 from app.errors import AppError, InvalidValue, ModelNotFound
-from app.jobs.files import FileStore
-from app.jobs.jobs import Jobs
 from app.jobs.spec import Estimate, JobSpec
 from app.jobs.transitions import check_deadline
 from app.methods import METHODS, Method, TrainingHyperparameters, method_for, preset
 from app.settings import Settings
 from app.store.names import MAX_NAME_LENGTH, check_new_name
 from app.store.store import ModelStore
+from app.submission.estimates import ESTIMATORS, Material, recent_jobs
+from app.submission.estimates.base import stored_config
+from app.submission.submission import Submission, SubmissionServices
+from app.submission.webhooks import resolve_webhook
 from app.system.disk_space import DiskReserve
+from app.validation import describe
 
 DEFAULT_METHOD = "mlm"
 MAX_RECORD_BYTES = 512 * 1024  # twice what 1,000 files with weights take
@@ -47,7 +44,7 @@ class _Draft:
         return METHODS[self.method_name]
 
 
-async def build_spec(body: JobRequest, services: Services, jobs: Jobs, files: FileStore) -> JobSpec:
+async def build_spec(body: Submission, services: SubmissionServices) -> JobSpec:
     """Reads the store on a thread, and the beginning of every file in a child process.
 
     Raises InvalidValue naming the field at fault, ModelNotFound, FileNotFound, InvalidData, TooLarge, Busy where
@@ -56,15 +53,15 @@ async def build_spec(body: JobRequest, services: Services, jobs: Jobs, files: Fi
     draft = await asyncio.to_thread(_draft, body, services.store)
     check = CHECKS[draft.method.modality](draft.hyperparameters)
     held_out = None
-    async with services.checking.taken():
-        found = [await _check_file(services, files, f, "training_file", check) for f in body.files]
+    async with services.admit_check():
+        found = [await _check_file(services, f, "training_file", check) for f in body.files]
         if body.validation_file:
-            held_out = await _check_file(services, files, body.validation_file, "validation_file", check)
+            held_out = await _check_file(services, body.validation_file, "validation_file", check)
     material = Material(found, body.weights or (1.0,) * len(found), held_out)
-    return await asyncio.to_thread(_complete, draft, material, body, services, jobs)
+    return await asyncio.to_thread(_complete, draft, material, body, services)
 
 
-def _draft(body: JobRequest, store: ModelStore) -> _Draft:
+def _draft(body: Submission, store: ModelStore) -> _Draft:
     check_deadline(body.deadline, time.time())
     method_name, given, field = _given_hyperparameters(body, store)
     method = METHODS[method_name]
@@ -77,10 +74,10 @@ def _draft(body: JobRequest, store: ModelStore) -> _Draft:
     return _Draft(model, base, method_name, hyperparameters)
 
 
-def _complete(draft: _Draft, material: Material[Any], body: JobRequest, services: Services, jobs: Jobs) -> JobSpec:
+def _complete(draft: _Draft, material: Material[Any], body: Submission, services: SubmissionServices) -> JobSpec:
     estimate = None
     if estimator := ESTIMATORS.get(draft.method.modality):
-        estimate = estimator(draft.model, draft.hyperparameters, material, services.store, recent_jobs(jobs))
+        estimate = estimator(draft.model, draft.hyperparameters, material, services.store, recent_jobs(services.jobs))
         _check_disk(estimate, services.settings)
     spec = JobSpec(
         model=draft.model,
@@ -91,12 +88,12 @@ def _complete(draft: _Draft, material: Material[Any], body: JobRequest, services
         validation_file=body.validation_file,
         estimate=estimate,
         name=_result_name(body, draft.base),
-        metadata=body.metadata or {},
+        metadata=dict(body.metadata),
         resources=body.resources,
         webhook=resolve_webhook(body.webhook, services.settings),
         deadline=body.deadline,
         max_wall_minutes=body.max_wall_minutes,
-        request=body.model_dump(exclude_unset=True),
+        request=dict(body.sent),
     )
     _check_size(spec)
     return spec
@@ -109,7 +106,7 @@ def _check_size(spec: JobSpec) -> None:
         raise InvalidValue(f"the job's record would have {size} bytes; it may have {MAX_RECORD_BYTES}")
 
 
-def _given_hyperparameters(body: JobRequest, store: ModelStore) -> tuple[str, Mapping[str, Any], str]:
+def _given_hyperparameters(body: Submission, store: ModelStore) -> tuple[str, Mapping[str, Any], str]:
     """The method's name, its hyperparameters as sent, and the field that they were sent in."""
     method = body.method or {"type": _default_method(body.model, store)}
     name = method.get("type")
@@ -242,11 +239,11 @@ def _configuration(store: ModelStore, model: str) -> dict[str, Any]:
     return {**stored_config(store, model), "model_max_length": longest}
 
 
-async def _check_file(services: Services, files: FileStore, file_id: str, field: str, check: Check) -> Any:
+async def _check_file(services: SubmissionServices, file_id: str, field: str, check: Check) -> Any:
     """Checks one file in a child process and returns what the check found."""
     try:
-        file = await asyncio.to_thread(files.get, file_id)
-        return await services.checkers.call(partial(check, files.path(file_id), file.filename))
+        file = await asyncio.to_thread(services.files.get, file_id)
+        return await services.checkers.call(partial(check, services.files.path(file_id), file.filename))
     except AppError as error:
         error.param = error.param or field
         raise
@@ -258,15 +255,14 @@ def _check_disk(estimate: Estimate, settings: Settings) -> None:
     DiskReserve(settings.var_dir, settings.disk_reserve_bytes).check(estimate.disk_bytes or 0, reclaimable=cached)
 
 
-def _result_name(body: JobRequest, base: str) -> str:
-    given = body.name or body.suffix
-    if given is None:
+def _result_name(body: Submission, base: str) -> str:
+    if body.name is None:
         ending = f"-{secrets.token_hex(4)}"
         return base[: MAX_NAME_LENGTH - len(ending)] + ending
     try:
-        return check_new_name(given)
+        return check_new_name(body.name)
     except InvalidValue as error:
-        raise InvalidValue(error.message, param="name" if body.name else "suffix") from error
+        raise InvalidValue(error.message, param=body.name_field) from error
 
 
 def _listed(names: Iterable[str]) -> str:

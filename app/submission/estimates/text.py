@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from app.api.estimates.base import Cost, Layers, Material, complete, stored_config
 from app.datasets.sampling import DocumentSample
 from app.errors import InvalidData
 from app.jobs.spec import Estimate, Job
@@ -16,6 +15,7 @@ from app.methods import MlmHyperparameters, preset
 from app.modalities.text.tokenizers import count_tokens, read_tokenizer
 from app.modalities.text.unknown import advise, find_unknown
 from app.store.store import ModelStore
+from app.submission.estimates.base import Cost, Layers, Material, complete, stored_config
 
 # Bytes of English a token, by the binary logarithm of a new tokenizer's size: measured on Wikipedia.
 _SIZES, _BYTES_A_TOKEN = (9.0, 11.0, 13.0, 14.0, 15.0), (2.0, 2.9, 3.85, 4.3, 4.6)
