@@ -37,7 +37,7 @@ from app.api.routes import (
 )
 from app.api.routes import files as files_routes
 from app.api.routes import jobs as jobs_routes
-from app.api.wire.ndjson import NDJSON
+from app.api.wire.content_type import NDJSON
 from app.compat import huggingface
 from app.devices import batch_tokens, resolve_device, resolve_dtype
 from app.errors import AppError, InvalidValue, NotReady
@@ -181,7 +181,7 @@ async def _warm_up(services: Services) -> None:
         _log.error("%s", services.warm_up_error)
         return
     try:
-        await services.pool.load(default)
+        await services.pool.get(default)
         services.warm_up_error = None
     except AppError as error:
         services.warm_up_error = f"the default model {default} does not load: {error.message}"

@@ -99,14 +99,7 @@ class EnginePool:
 
     def default_id(self) -> str:
         """The `name@version` that stands for no id; reads the store. NotReady if it is empty."""
-        if self._default_model is not None:
-            return self._store.resolve(self._default_model).id
-        with contextlib.suppress(ModelNotFound):
-            return self._store.resolve(SHIPPED).id
-        entries = self._store.list()
-        if not entries:
-            raise NotReady("no model is in the model store yet; import or pretrain one")
-        return entries[0].id
+        return self._default_entry().id
 
     def has_default(self) -> bool:
         """Whether the model that stands for no id is loaded. Reads the store."""
@@ -148,10 +141,6 @@ class EnginePool:
                 raise NotReady("the server is shutting down") from None
             raise
 
-    async def load(self, model_id: str | None = None) -> Engine:
-        """As `get`: what an operator asks for ahead of the first request."""
-        return await self.get(model_id)
-
     async def unload(self, model_id: str) -> None:
         """Frees the model's memory once its requests have ended; no error if it is not loaded.
 
@@ -178,7 +167,18 @@ class EnginePool:
             raise
 
     def _resolve(self, model_id: str | None) -> ModelEntry:
-        return self._store.resolve(self.default_id() if model_id is None else model_id)
+        return self._default_entry() if model_id is None else self._store.resolve(model_id)
+
+    def _default_entry(self) -> ModelEntry:
+        """Raises NotReady if the store is empty."""
+        if self._default_model is not None:
+            return self._store.resolve(self._default_model)
+        with contextlib.suppress(ModelNotFound):
+            return self._store.resolve(SHIPPED)
+        entries = self._store.list()
+        if not entries:
+            raise NotReady("no model is in the model store yet; import or pretrain one")
+        return entries[0]
 
     async def _drop_deleted(self) -> None:
         for key in list(self._engines):

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from app.serving.engine import Engine
-from app.serving.pool import EnginePool
+from app.serving.pool import EnginePool, ModelSource
 from app.serving.runner import Runner
 from app.store.manifest import Manifest
 from app.store.store import ModelEntry, ModelStore
@@ -90,9 +90,9 @@ def run(store: ModelStore, loader: Loader, make_runner: Callable[..., Runner]) -
     keeps out what its imports have made: else each collection looks through the whole session's objects.
     """
 
-    def run(main: Callable[[EnginePool], Awaitable[Any]], **options: Any) -> Any:
+    def run(main: Callable[[EnginePool], Awaitable[Any]], *, source: ModelSource = store, **options: Any) -> Any:
         async def with_pool() -> Any:
-            pool = EnginePool(store, make_runner(start=False), load=loader, **options)
+            pool = EnginePool(source, make_runner(start=False), load=loader, **options)
             await pool.start()
             try:
                 return await main(pool)

@@ -9,7 +9,7 @@ from app.errors import AppError, InvalidModel, ModelNotFound, NotReady
 from app.serving.engine import Engine
 from app.serving.pool import EnginePool
 from app.serving.runner import Runner
-from app.store.store import ModelStore
+from app.store.store import ModelEntry, ModelStore
 from app.types import Task
 from tests.fakes.loader import Loader, occurs
 from tests.fakes.objective import FakeObjective
@@ -52,6 +52,33 @@ def test_the_default_model(store: ModelStore, publish: Callable[[str], str], run
         run(default, default_model="gone")
 
 
+@pytest.mark.parametrize("default", ["zebra", None])
+def test_the_default_model_is_resolved_once_a_request(
+    store: ModelStore, publish: Callable[[str], str], run: Callable[..., Any], default: str | None
+):
+    class Counting:
+        def __init__(self) -> None:
+            self.resolved: list[str] = []
+
+        def list(self) -> list[ModelEntry]:
+            return store.list()
+
+        def resolve(self, model_id: str) -> ModelEntry:
+            self.resolved.append(model_id)
+            return store.resolve(model_id)
+
+    async def main(pool: EnginePool) -> None:
+        await pool.get()
+        source.resolved.clear()
+        await pool.get()
+
+    publish("cloze-text")
+    publish("zebra")
+    source = Counting()
+    run(main, source=source, default_model=default)
+    assert source.resolved == [default or "cloze-text"]
+
+
 def test_an_unknown_model(publish: Callable[[str], str], run: Callable[..., Any]):
     publish("ant")
     with pytest.raises(ModelNotFound, match="ant"):
@@ -65,7 +92,7 @@ def test_ids_of_the_same_version_share_an_engine(
     store.set_alias("ant", "prod", 1)
 
     async def main(pool: EnginePool) -> None:
-        assert await pool.get("ant") is await pool.get("ant@1") is await pool.get("ant:prod") is await pool.load("ant")
+        assert await pool.get("ant") is await pool.get("ant@1") is await pool.get("ant:prod")
         assert pool.loaded() == ["ant@1"]
 
     run(main)

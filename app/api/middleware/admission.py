@@ -6,8 +6,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.api.errors import error_response
-from app.api.middleware.body_limit import body_type
-from app.api.wire.ndjson import NDJSON
+from app.api.wire.content_type import NDJSON, media_type
 from app.errors import Busy
 
 _PATHS = frozenset({"/v1/embeddings", "/v1/fill-mask", "/v1/score", "/v1/reconstruct"})
@@ -47,4 +46,4 @@ def _needs_place(scope: Scope) -> bool:
     if scope["type"] != "http" or scope["method"] != "POST":
         return False
     path = scope["path"].rstrip("/")
-    return (path in _PATHS or path.startswith(_HUGGING_FACE)) and body_type(Headers(scope=scope)) != NDJSON
+    return (path in _PATHS or path.startswith(_HUGGING_FACE)) and media_type(Headers(scope=scope)) != NDJSON

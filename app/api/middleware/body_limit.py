@@ -9,6 +9,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.errors import error_response
+from app.api.wire.content_type import media_type
 from app.errors import AppError, Busy, RequestTimeout, TooLarge, UnsupportedMediaType
 
 _DIGITS = 18
@@ -81,12 +82,7 @@ class BodyLimitMiddleware:
 
     def _is_streamed(self, headers: Headers, path: str) -> bool:
         kind, paths = self.limits.streamed
-        return path in paths and body_type(headers) == kind
-
-
-def body_type(headers: Headers) -> str:
-    """The media type of a body, in lower case and without parameters; empty where the client names none."""
-    return headers.get("content-type", "").partition(";")[0].strip().lower()
+        return path in paths and media_type(headers) == kind
 
 
 def _refusal(headers: Headers, limit: int | None) -> AppError | None:

@@ -34,7 +34,7 @@ async def list_models(services: ServicesDep) -> ModelList:
 @router.post("/v1/models/{model_id:path}/load", responses=errors(409))
 async def load_model(model_id: ModelId, services: ServicesDep) -> ModelObject:
     """Loads the model into memory ahead of its first request."""
-    await services.pool.load(model_id)
+    await services.pool.get(model_id)
     return await _answer(model_id, services)
 
 

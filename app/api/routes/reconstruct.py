@@ -15,6 +15,7 @@ from app.api.renderings import RENDERINGS, Rendering
 from app.api.schemas.common import usage
 from app.api.schemas.reconstruct import EXAMPLES, MaskFields, MaskForm, ReconstructRequest, ReconstructResponse
 from app.api.wire.body import read_json
+from app.api.wire.content_type import FORM, JSON, media_type
 from app.api.wire.disconnect import while_connected
 from app.api.wire.multipart import open_upload
 from app.api.wire.negotiation import choose
@@ -23,8 +24,6 @@ from app.modalities.reconstruction import ReconstructItem, ReconstructResult
 from app.serving.engine import Engine
 from app.types import Task
 from app.validation import describe
-
-JSON = "application/json"
 
 B = TypeVar("B", bound=MaskFields)
 
@@ -75,16 +74,16 @@ async def reconstruct(request: Request, services: ServicesDep) -> Response:
 
 async def _read(request: Request, services: ServicesDep) -> tuple[bytes, MaskFields]:
     """The file and everything else that was sent."""
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media_type == "multipart/form-data":
+    given = media_type(request.headers)
+    if given == FORM:
         upload = await open_upload(request)
         content = b"".join([chunk async for chunk in upload.content])
         fields: Any = upload.fields
         if not content:
             raise EmptyInput("`file` is empty", param="file")
         return content, _validated(MaskForm, fields)
-    if media_type != JSON:
-        raise BadRequest(f"the Content-Type must be multipart/form-data or {JSON}; it is {media_type or 'missing'!r}")
+    if given != JSON:
+        raise BadRequest(f"the Content-Type must be {FORM} or {JSON}; it is {given or 'missing'!r}")
     body = _validated(ReconstructRequest, await read_json(await request.body()))
     [content] = await fetch_all(services, [body.content], request)
     return content, body
@@ -101,8 +100,8 @@ def _answer(engine: Engine, result: ReconstructResult, rendering: Rendering, for
     if form != JSON:
         return rendering.files[form](result)
     media = {
-        name: {"media_type": media_type, "data": base64.b64encode(render(result)).decode("ascii")}
-        for name, (media_type, render) in rendering.parts.items()
+        name: {"media_type": kind, "data": base64.b64encode(render(result)).decode("ascii")}
+        for name, (kind, render) in rendering.parts.items()
     }
     return orjson.dumps(
         {

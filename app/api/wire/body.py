@@ -8,6 +8,7 @@ from fastapi import Request, Response
 from fastapi.routing import APIRoute
 from pydantic_core import from_json
 
+from app.api.wire.content_type import JSON, media_type
 from app.api.wire.json_text import count, count_outside_strings, replace_lone_surrogates
 from app.errors import BadRequest, EmptyInput
 
@@ -77,11 +78,6 @@ def _check_objects(value: Any, what: str) -> None:
                 _check_objects(each, what)
 
 
-def media_type(request: Request) -> str:
-    """The body's media type in lower case, without parameters; empty where the client names none."""
-    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
-
-
 class StrictJsonRoute(APIRoute):
     """Parses the body itself, before FastAPI does it leniently."""
 
@@ -96,8 +92,8 @@ class StrictJsonRoute(APIRoute):
             body = await request.body()
             if not body and optional:  # whatever type the client gives to nothing
                 return await handler(request)
-            given = media_type(request)
-            if given != "application/json":
+            given = media_type(request.headers)
+            if given != JSON:
                 found = f"it is {given!r}" if given else "it is missing"
                 raise BadRequest(f"the Content-Type must be application/json; {found}")
             if not body:

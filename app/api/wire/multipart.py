@@ -7,6 +7,7 @@ from fastapi import Request
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
+from app.api.wire.content_type import FORM, media_type
 from app.api.wire.filenames import upload_name
 from app.errors import BadRequest, InvalidValue
 
@@ -115,8 +116,8 @@ async def _read_field(part: _PartBegins, events: AsyncIterator[_Event], fields: 
 
 
 async def _read_events(request: Request) -> AsyncIterator[_Event]:
-    kind, options = parse_options_header(request.headers.get("content-type"))
-    if kind != b"multipart/form-data" or b"boundary" not in options:
+    _, options = parse_options_header(request.headers.get("content-type"))
+    if media_type(request.headers) != FORM or b"boundary" not in options:
         raise BadRequest("the Content-Type must be multipart/form-data with a boundary; send the file as a form")
     collected = _Events()
     parts = 0

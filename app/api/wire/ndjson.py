@@ -26,15 +26,14 @@ from app.api.errors import error_object
 from app.api.inference_route import InferenceRoute
 from app.api.media_inputs import fetch_all
 from app.api.schemas.common import Inputs
-from app.api.wire.body import media_type, read_json
+from app.api.wire.body import read_json
+from app.api.wire.content_type import NDJSON, media_type
 from app.api.wire.disconnect import wait_for_disconnect
 from app.api.wire.lines import chunks, read_lines
 from app.errors import AppError, Busy, InvalidValue, TooLarge
 from app.serving.batches import Flow
 from app.types import Task
 from app.validation import describe
-
-NDJSON = "application/x-ndjson"
 
 _CHUNK = 32  # lines that are submitted together, at most
 _LARGE_CHUNK = 4  # of those whose answers are large: 64 MiB of them may wait for a client that does not read
@@ -60,7 +59,7 @@ def also_ndjson(stream: Handler) -> type[InferenceRoute]:
             plain = super().get_route_handler()
 
             async def either(request: Request) -> Response:
-                return await (stream if media_type(request) == NDJSON else plain)(request)
+                return await (stream if media_type(request.headers) == NDJSON else plain)(request)
 
             return either
 
