@@ -4,11 +4,11 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 
 from app import __version__
 from app.api import docs, errors, openapi
@@ -125,11 +125,7 @@ def _add_routes(app: FastAPI) -> None:
         tokenize.router,
         models.router,
         files_routes.router,
-        *(
-            routes.build_router(prefix, tag)
-            for prefix, tag in _JOB_PATHS.items()
-            for routes in (jobs_routes, job_control, job_watch, job_artifacts)
-        ),
+        *_job_routers(),
         methods.router,
         workers.router,
         huggingface.router,
@@ -137,6 +133,13 @@ def _add_routes(app: FastAPI) -> None:
         web.router,
     ):
         app.include_router(router)
+
+
+@cache
+def _job_routers() -> tuple[APIRouter, ...]:
+    """The same routes under each path of jobs. Built once: the tests make hundreds of applications."""
+    modules = (jobs_routes, job_control, job_watch, job_artifacts)
+    return tuple(routes.build_router(prefix, tag) for prefix, tag in _JOB_PATHS.items() for routes in modules)
 
 
 @contextlib.asynccontextmanager

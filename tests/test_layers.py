@@ -1,10 +1,13 @@
-"""The shape of app/, as docs and reviews rely on it: who imports whom, and how long anything gets."""
+"""The shape of app/, as docs and reviews rely on it: who imports whom, how long anything gets, what it is called.
+
+Each test collects every fault of all modules, and prints them one a line.
+"""
 
 import ast
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
-
-import pytest
 
 ROOT = Path(__file__).parents[1]
 MODULES = sorted((ROOT / "app").rglob("*.py"))
@@ -85,6 +88,45 @@ COMPOSITION_ROOTS = {"main", "cli", "commands", "worker"}  # these construct Set
 
 MAX_MODULE_LINES, MAX_FUNCTION_LINES = 300, 60
 
+# Class names that several modules define, and why. A name in a traceback should tell where it comes from.
+SHARED_CLASS_NAMES: dict[str, str] = {}
+CLASSES_TO_RENAME = {  # shrinks; a name that is unique by now has to leave
+    "Augment",
+    "Chunk",
+    "Embed",
+    "EmbedBatch",
+    "Entry",
+    "Group",
+    "Material",
+    "Metrics",
+    "Rows",
+    "Services",
+    "Source",
+    "TokenObject",
+    "Upload",
+    "Usage",
+}
+
+
+@cache
+def text_of(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
+
+
+@cache
+def nodes(path: Path) -> list[ast.AST]:
+    """Every node of a module's syntax tree."""
+    return list(ast.walk(ast.parse(text_of(path))))
+
+
+def place(path: Path, line: int = 1) -> str:
+    return f"{path.relative_to(ROOT)}:{line}"
+
+
+def check(faults: Iterable[str]) -> None:
+    found = list(faults)
+    assert not found, "\n" + "\n".join(found)
+
 
 def dotted(path: Path) -> str:
     """app/serving/batcher.py → serving.batcher; app/serving/__init__.py → serving."""
@@ -101,14 +143,19 @@ def within(module: str, places: set[str]) -> bool:
     return any(f"{module}.".startswith(f"{place}.") for place in places)
 
 
-def imports(path: Path) -> Iterator[tuple[str, int]]:
+@cache
+def imports(path: Path) -> list[tuple[str, int]]:
     """The full name of every imported module, wherever in the file, and its line."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    return list(find_imports(path))
+
+
+def find_imports(path: Path) -> Iterator[tuple[str, int]]:
+    for node in nodes(path):
         if isinstance(node, ast.Import):
             for alias in node.names:
                 yield alias.name, node.lineno
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}:{node.lineno}: relative import"
+            assert node.level == 0, f"{place(path, node.lineno)}: relative import"
             assert node.module is not None
             if node.module in ("app", "app.api"):  # `from app import errors` imports app.errors
                 for alias in node.names:
@@ -129,50 +176,76 @@ def test_the_table_has_no_cycle() -> None:
         done |= ready
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_dependencies_point_one_way(path: Path) -> None:
-    own = layer(dotted(path))
-    for name, line in imports(path):
-        package, _, rest = name.partition(".")
-        if package == "app" and rest and rest != "__version__":
-            assert within(rest, ALLOWED.get(own, set()) | {own}), f"line {line}: {own} imports {name}"
+def test_dependencies_point_one_way() -> None:
+    def faults() -> Iterator[str]:
+        for path in MODULES:
+            own = layer(dotted(path))
+            for name, line in imports(path):
+                package, _, rest = name.partition(".")
+                of_app = package == "app" and rest not in ("", "__version__")
+                if of_app and not within(rest, ALLOWED.get(own, set()) | {own}):
+                    yield f"{place(path, line)}: {own} imports {name}"
+
+    check(faults())
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_libraries_stay_where_they_belong(path: Path) -> None:
-    module = dotted(path)
-    for name, line in imports(path):
-        places = CONFINED.get(name.partition(".")[0])
-        assert places is None or within(module, places), f"line {line}: {module} imports {name}"
-    if module in WITHOUT_TORCH:
-        assert not {"torch", "transformers"} & {name.partition(".")[0] for name, _ in imports(path)}
+def test_libraries_stay_where_they_belong() -> None:
+    def faults() -> Iterator[str]:
+        for path in MODULES:
+            module = dotted(path)
+            for name, line in imports(path):
+                library = name.partition(".")[0]
+                forbidden = module in WITHOUT_TORCH and library in ("torch", "transformers")
+                if forbidden or not within(module, CONFINED.get(library, {module})):
+                    yield f"{place(path, line)}: {module} imports {name}"
+
+    check(faults())
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_only_composition_roots_construct_settings(path: Path) -> None:
-    if layer(dotted(path)) in COMPOSITION_ROOTS:
-        return
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-            assert node.func.id != "Settings", f"line {node.lineno} constructs Settings"
+def test_only_composition_roots_construct_settings() -> None:
+    check(
+        f"{place(path, node.lineno)} constructs Settings"
+        for path in MODULES
+        if layer(dotted(path)) not in COMPOSITION_ROOTS
+        for node in nodes(path)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Settings"
+    )
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_modules_and_functions_are_short(path: Path) -> None:
-    text = path.read_text(encoding="utf-8")
-    assert len(text.splitlines()) <= MAX_MODULE_LINES
-    for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            length = (node.end_lineno or node.lineno) - node.lineno + 1
-            assert length <= MAX_FUNCTION_LINES, f"{node.name} has {length} lines"
+def test_modules_and_functions_are_short() -> None:
+    def faults() -> Iterator[str]:
+        for path in MODULES:
+            lines = len(text_of(path).splitlines())
+            if lines > MAX_MODULE_LINES:
+                yield f"{place(path)} has {lines} lines"
+            for node in nodes(path):
+                if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                    length = (node.end_lineno or node.lineno) - node.lineno + 1
+                    if length > MAX_FUNCTION_LINES:
+                        yield f"{place(path, node.lineno)}: {node.name} has {length} lines"
+
+    check(faults())
+
+
+def test_class_names_are_unique() -> None:
+    places: dict[str, list[str]] = defaultdict(list)
+    for path in MODULES:
+        for node in nodes(path):
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                places[node.name].append(place(path, node.lineno))
+    shared = {name: found for name, found in places.items() if len(found) > 1}
+    known = CLASSES_TO_RENAME | SHARED_CLASS_NAMES.keys()
+    check(f"{name}: {', '.join(found)}" for name, found in shared.items() if name not in known)
+    check(f"{name} is unique: take it off the list" for name in sorted(known - shared.keys()))
 
 
 def test_docstrings_begin_with_what_a_thing_is_or_does() -> None:
-    found = []
-    for path in MODULES:
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-                first = (ast.get_docstring(node) or " ").split()[:1]
-                if first and first[0] in ("Of", "What", "That", "Who", "Whom"):
-                    found.append(f"{path.relative_to(ROOT)}:{getattr(node, 'lineno', 1)}")
-    assert not found
+    def faults() -> Iterator[str]:
+        for path in MODULES:
+            for node in nodes(path):
+                if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+                    first = (ast.get_docstring(node) or " ").split()[:1]
+                    if first and first[0] in ("Of", "What", "That", "Who", "Whom"):
+                        yield place(path, getattr(node, "lineno", 1))
+
+    check(faults())
