@@ -149,9 +149,9 @@ def describe(recovered: list[tuple[float, float]]) -> list[str]:
         return []
     claimed, going = zip(*recovered, strict=True)
     return [
-        f"Recovery on a calm service, {len(recovered)} times: a job whose worker was killed was claimed again after"
-        f" {statistics.median(claimed):.1f} s (median; at most {max(claimed):.1f} s), and trained on, PyTorch loaded"
-        f" anew, after {statistics.median(going):.1f} s (at most {max(going):.1f} s).",
+        f"Recovery of an otherwise undisturbed service, {len(recovered)} times: a job whose worker was killed was"
+        f" claimed again after {statistics.median(claimed):.1f} s (median; at most {max(claimed):.1f} s). It continued"
+        f" training, in a new process, after {statistics.median(going):.1f} s (at most {max(going):.1f} s).",
         "",
     ]
 
@@ -169,11 +169,11 @@ def report(
     attempts = [job["attempts"] for job in jobs.values()]
     retries = sum(job["retries"] for job in jobs.values())
     checks = {
-        "acknowledged jobs that are still listed": (len(jobs), len(ids)),
-        "of them ended": (sum(job["status"] in FINAL for job in jobs.values()), len(ids)),
-        "of them succeeded": (by_state["succeeded"], len(ids)),
-        "published exactly once": (sum(len(published[i]) == 1 for i in ids), len(ids)),
-        "with the weights of the undisturbed run": (
+        "acknowledged jobs that are listed": (len(jobs), len(ids)),
+        "jobs that ended": (sum(job["status"] in FINAL for job in jobs.values()), len(ids)),
+        "jobs that succeeded": (by_state["succeeded"], len(ids)),
+        "jobs that were published exactly once": (sum(len(published[i]) == 1 for i in ids), len(ids)),
+        "jobs with the weights of the undisturbed run": (
             sum(
                 bool(published[i]) and weights(published[i][0]) == references[n % len(references)]
                 for n, i in enumerate(ids)
@@ -187,11 +187,12 @@ def report(
         f"`python -m benchmarks.faults --jobs {len(ids)}` on {os.cpu_count()} cores ({platform.machine()}),"
         f" Python {platform.python_version()}; {took / 60:.0f} minutes.",
         "",
-        f"Killed with SIGKILL, at random: {', '.join(f'{kills[k]} × {k}' for k in KINDS)}."
-        f" Attempts a job: {sum(attempts) / max(1, len(attempts)):.2f} on average, {max(attempts, default=0)} at most."
-        f" Failed as poisoned after three deaths in a row, and retried through the API: {retries}.",
+        f"Killed with SIGKILL at random times: {', '.join(f'{kills[k]} × {k}' for k in KINDS)}."
+        f" Attempts for each job: {sum(attempts) / max(1, len(attempts)):.2f} on average,"
+        f" {max(attempts, default=0)} at most."
+        f" Jobs that failed as poisoned after three deaths in a row and were retried through the API: {retries}.",
         "",
-        "| Check | Held | Of |",
+        "| Check | Passed | Of |",
         "| --- | --- | --- |",
         *(f"| {name} | {held} | {of} |" for name, (held, of) in checks.items()),
         "",

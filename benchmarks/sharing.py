@@ -146,8 +146,8 @@ def main(options: Options) -> None:
     head = ("clients", "p50 / p99 in ms, idle", "the same while a job trains", "p99, ratio", "requests/s kept")
     text = (
         f"`{options.command()} --only sharing`, {machine()}; all settings at their defaults. Fill-mask of single mixed"
-        f" texts by {MODEL}, and a job that trains the same model.\n\n{table(head, rows)}\n\nThe job alone, with all"
-        f" processors and no server: {own:,.0f} tokens/s. Beside an idle server: {beside_idle:,.0f}"
+        f" texts with {MODEL}, and a job that trains the same model.\n\n{table(head, rows)}\n\nThe job alone, with all"
+        f" processors and no server: {own:,.0f} tokens/s. With an idle server: {beside_idle:,.0f}"
         f" ({beside_idle / own:.0%})."
     )
     print(text)

@@ -251,10 +251,10 @@ def compare(case: Case, options: Options, folder: Path) -> str:
         )
         for side, export, (name, taken) in zip((0, 1), ("export", ""), seconds.items(), strict=True)
     ]
-    head = ("", f"{case.unit}/s", "× the peer", "of the matrix limit", "held-out loss", "spread")
+    head = ("", f"{case.unit}/s", "× the other trainer", "share of the matrix limit", "held-out loss", "spread")
     return (
-        f"**{case.name}.** {_steps(options)} steps, {options.rounds} rounds; the held-out loss was"
-        f" {held_out_loss(case.start, case):.4f} at the start; large {PRECISION} products reach"
+        f"**{case.name}.** {_steps(options)} steps, {options.rounds} rounds. The held-out loss was"
+        f" {held_out_loss(case.start, case):.4f} at the start. Large {PRECISION} matrix products reach"
         f" {limit / 1e9:,.0f} GFLOP/s here.\n\n{table(head, rows)}\n"
     )
 
@@ -275,4 +275,4 @@ def main(options: Options) -> None:
             folder = Path(name) / case
             folder.mkdir()
             parts.append(compare(make(options, folder), options, folder))
-    write_section("Pretraining, beside the peers", "\n".join(parts), options.results)
+    write_section("Pretraining compared with other trainers", "\n".join(parts), options.results)

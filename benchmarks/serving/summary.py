@@ -83,10 +83,10 @@ def _introduction(found: Findings, options: Options, seconds: float) -> str:
     tokens = found.ideal(next(iter(found.offline)), "own", "tokens_each")
     return (
         f"`{options.command()}`, {machine()}; {options.threads} thread{'s' * (options.threads != 1)} on each side; "
-        f"{seconds / 60:.0f} minutes. {options.rounds} rounds in which all take turns, {options.seconds:g} s each "
-        f"after 1 s of warm-up; figures are medians of the rounds. Mixed texts have {tokens:.0f} tokens on average. "
-        f"The client is a process of its own on the same cores; it took at most {busiest:.0%} of one. "
-        f"Requests that failed: {failures}."
+        f"{seconds / 60:.0f} minutes. {options.rounds} rounds, measured in turns, {options.seconds:g} s each "
+        f"after 1 s of warm-up; the values are medians of the rounds. Mixed texts have {tokens:.0f} tokens on average. "
+        f"The client is a separate process on the same cores; it took at most {busiest:.0%} of one core. "
+        f"Failed requests: {failures}."
     )
 
 
@@ -106,19 +106,19 @@ def _targets(found: Findings) -> str:
             included = own / found.ideal(dtype, way, "with_tokenising")
             label = "transformers' padded forward" if way == "padded" else "Cloze's own forward"
             lines.append(
-                [dtype, f"of the offline ideal, {label}", f"{share:.2f} (tokenising included: {included:.2f})"]
+                [dtype, f"share of the offline rate of {label}", f"{share:.2f} (with tokenization: {included:.2f})"]
             )
         added = (found.latency("Cloze", dtype, one, 50) or float("nan")) - found.ideal(dtype, "own", "single_ms")
         lines.append(
-            [dtype, "added latency at one client (median) over tokenise + forward of one thread", f"{added:.2f} ms"]
+            [dtype, "added latency at one client (median) over tokenization + forward of one thread", f"{added:.2f} ms"]
         )
         peers = [
             found.latency(name, dtype, crowd, 99) for name, other in found.systems if other == dtype and name != "Cloze"
         ]
         own_p99, best = found.latency("Cloze", dtype, crowd, 99), min((p for p in peers if p), default=None)
         if own_p99 and best:
-            lines.append([dtype, "p99 at 64 clients, of the best peer's", f"{own_p99 / best:.2f}"])
-    return table(["dtype", "Mixed texts, one a request", "Cloze"], lines) if lines else ""
+            lines.append([dtype, "p99 at 64 clients, relative to the best other system", f"{own_p99 / best:.2f}"])
+    return table(["dtype", "Mixed texts, one in each request", "Cloze"], lines) if lines else ""
 
 
 def _answers(found: Findings) -> str:
@@ -128,8 +128,8 @@ def _answers(found: Findings) -> str:
         [*key, f"{found.agreement[key]:.{digits}f}", f"{found.batched[key]:.{digits}f}", f"{found.memory[key]:.0f} MiB"]
         for key in found.systems
     ]
-    head = ["System", "dtype", f"{what} with {' in '.join(found.reference)}", f"{what}, alone and together", "Memory"]
-    return "The answers agree:\n\n" + table(head, rows)
+    head = ["System", "dtype", f"{what} with {' in '.join(found.reference)}", f"{what}, alone and in a batch", "Memory"]
+    return "Agreement of the answers:\n\n" + table(head, rows)
 
 
 def _offline(found: Findings) -> str:
@@ -141,7 +141,7 @@ def _offline(found: Findings) -> str:
             ]
             single = found.ideal(dtype, way, "single_ms")
             rows.append([dtype, label, *(f"{value:,.0f}" for value in values), f"{single:.2f} ms"])
-    head = ["dtype", "Forward", "Inputs/s", "with tokenising", "Tokens/s", "One text, tokenised"]
+    head = ["dtype", "Forward", "Inputs/s", "with tokenization", "Tokens/s", "One text, with tokenization"]
     return "Offline, mixed texts sorted into batches of 4,096 tokens, no server:\n\n" + table(head, rows)
 
 
@@ -158,5 +158,5 @@ def _grid(found: Findings, dtype: str) -> str:
                     *("none answered" if time is None else f"{time:.1f}" for time in times),
                 ]
             )
-    head = ["Texts", "A request", "Clients", "System", "Requests/s", "Inputs/s", "Spread", "p50 ms", "p99 ms"]
+    head = ["Texts", "Texts a request", "Clients", "System", "Requests/s", "Inputs/s", "Spread", "p50 ms", "p99 ms"]
     return f"In {dtype}:\n\n" + table(head, rows)

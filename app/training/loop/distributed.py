@@ -2,7 +2,7 @@
 
 The trainer's own process is rank 0: it starts the others and alone reports, decides when to stop
 and writes. All have the same weights, sum their gradients before each optimiser step and so keep
-the same weights. Why torch.distributed alone: docs/decisions/0007-processes-by-torch-distributed.md.
+the same weights. Why torch.distributed alone: docs/decisions/0007-plain-torch-distributed.md.
 """
 
 import multiprocessing
