@@ -35,18 +35,35 @@ def list_models(as_json: Json = False) -> None:
 def import_model(
     source: Annotated[str, typer.Argument(help="A folder, or a hub id: org/name or org/name@revision.")],
     name: Annotated[str, typer.Option(help="Name of the model in this store.")],
+    architecture: Annotated[
+        str | None, typer.Option(help="The model_type, such as bert, where config.json names none.")
+    ] = None,
+    tokenizer_regex: Annotated[
+        str | None,
+        typer.Option(help="The tokenizer's regular expression, or `smiles`, for a vocab.txt that came with code."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Check a model and copy it into the store.
 
-    Only safetensors weights are taken, and code that comes with a model never runs. Downloads from
-    the Hugging Face hub need CLOZE_ALLOW_HUB=1.
+    PyTorch checkpoints are converted to safetensors. Code that comes with a model never runs. Downloads
+    from the Hugging Face hub need CLOZE_ALLOW_HUB=1.
     """
-    from app.modalities.registry import load
+    from app.modalities.pickled_weights import convert_pickled
+    from app.modalities.registry import load, modality
+    from app.modalities.text.regex_tokenizer import write_regex_tokenizer
+    from app.store.importer import ImportOptions, ImportTools
     from app.store.importer import import_model as into_store
 
     settings = Settings()
-    entry = into_store(ModelStore(settings.model_store), source, name, allow_hub=settings.allow_hub, load=load)
+    entry = into_store(
+        ModelStore(settings.model_store),
+        source,
+        name,
+        allow_hub=settings.allow_hub,
+        tools=ImportTools(check=modality, load=load, convert=convert_pickled, write_tokenizer=write_regex_tokenizer),
+        options=ImportOptions(architecture, tokenizer_regex),
+    )
     _report(entry, f"Imported {entry.id}: {', '.join(entry.manifest.tasks)}", as_json)
 
 

@@ -8,7 +8,7 @@ import io
 import json
 import re
 import resource
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import IO
@@ -21,7 +21,6 @@ from app.errors import AppError, InvalidModel
 from app.system.pool_process import MIB, ProcessLimits
 from app.system.process_pool import ProcessPool
 
-SINGLE, INDEX = "pytorch_model.bin", "pytorch_model.bin.index.json"
 _MEMORY = 4  # times the size of a file: its tensors, copies of those that share memory, and the written bytes
 _BASE_MEMORY = 2048 * MIB  # of Python, torch and small files
 _SECONDS = 600.0
@@ -29,23 +28,7 @@ _GLOBAL = re.compile(r"GLOBAL (\S+) ")  # in torch's message about a function th
 _PREFIX = "module."  # of a model that was trained with DataParallel
 
 
-def find_pickled(folder: Path) -> list[Path]:
-    """The checkpoint files that make up the weights of a folder; empty if there are none.
-
-    Raises InvalidModel for an index that names files which are not there.
-    """
-    if (folder / SINGLE).is_file():
-        return [folder / SINGLE]
-    if not (folder / INDEX).is_file():
-        return []
-    names = sorted(set(_weight_map(folder / INDEX).values()))
-    missing = [name for name in names if "/" in name or not (folder / name).is_file()]
-    if missing or not names:
-        raise InvalidModel(f"{INDEX} names {missing[0] if missing else 'no file'}, which is not in the folder")
-    return [folder / name for name in names]
-
-
-def convert_pickled(files: list[Path], target: Path) -> None:
+def convert_pickled(files: Sequence[Path], target: Path) -> None:
     """Writes the tensors of checkpoint files into the folder `target` as safetensors, each file as one.
 
     Each is read in a child process of its own. Raises InvalidModel for what is not a dictionary of tensors, or
@@ -117,13 +100,3 @@ def _reason(error: Exception) -> str:
     if named := _GLOBAL.search(str(error)):
         return f"reading it would run {named[1]}, and no code of a model's file is run"
     return "it is damaged, or not a file that torch.save has written"
-
-
-def _weight_map(index: Path) -> dict[str, str]:
-    try:
-        found = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise InvalidModel(f"{index.name} is not an index of weights") from error
-    if not isinstance(found, dict) or not all(isinstance(name, str) for name in found.values()):
-        raise InvalidModel(f"{index.name} is not an index of weights")
-    return found

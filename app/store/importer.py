@@ -1,18 +1,29 @@
 """Brings a model from outside into the store: a local folder, or a repository of the Hugging Face hub.
 
-Only safetensors weights are taken, and code that comes with a model never runs.
+Safetensors are stored; PyTorch checkpoints are converted. Code that comes with a model never runs.
 """
 
+import hashlib
+import json
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from pydantic import ValidationError
 
-from app.errors import InvalidModel, InvalidValue, ModelNotFound, NotReady
-from app.store.manifest import Manifest
-from app.store.model_folder import FILES, check_weights, model_files, read_config, read_license
+from app.errors import InvalidModel
+from app.store.hub import find_source
+from app.store.manifest import DataSource, Manifest
+from app.store.model_folder import (
+    checkpoint_files,
+    has_safetensors,
+    model_files,
+    read_config,
+    read_license,
+    refuse_weights,
+)
 from app.store.names import check_new_name
 from app.store.store import MANIFEST, ModelEntry, ModelStore
 from app.types import Modality, Task
@@ -28,35 +39,67 @@ class LoadedModel(Protocol):
     def parameter_count(self) -> int: ...
 
 
+@dataclass(frozen=True)
+class ImportTools:
+    """The parts of an import that need torch or tokenizers.
+
+    check: raises InvalidModel for a folder whose config.json is of no model that can be loaded.
+    load: loads a model folder, which proves that the model works before anything is published.
+    convert: writes checkpoint files into a folder as safetensors.
+    write_tokenizer: writes the tokenizer for a folder's vocab.txt and a regular expression into another folder.
+    """
+
+    check: Callable[[Path], object]
+    load: Callable[[Path], LoadedModel]
+    convert: Callable[[Sequence[Path], Path], None]
+    write_tokenizer: Callable[[Path, str, Path], None]
+
+
+@dataclass(frozen=True)
+class ImportOptions:
+    """Facts that a folder may lack.
+
+    architecture: the model_type, for a config.json that names none.
+    tokenizer_regex: the expression of the model's tokenizer, or its name; for a vocab.txt that came with code.
+    """
+
+    architecture: str | None = None
+    tokenizer_regex: str | None = None
+
+
 def import_model(
-    store: ModelStore, source: str, name: str, *, allow_hub: bool, load: Callable[[Path], LoadedModel]
+    store: ModelStore,
+    source: str,
+    name: str,
+    *,
+    allow_hub: bool,
+    tools: ImportTools,
+    options: ImportOptions | None = None,
 ) -> ModelEntry:
     """Publishes `source`, a folder or a hub id (`org/name`, `org/name@revision`), as a version of `name`.
 
-    `load` is the registry's and proves that the model works before anything is published.
     Raises InvalidModel for what cannot be served, ModelNotFound and NotReady for a failing download.
     """
     check_new_name(name)
-    try:
-        folder = Path(source).expanduser()
-    except RuntimeError as error:  # ~NAME, where nobody has that name
-        raise InvalidValue(f"{source!r} is not a folder: {error}", param="source") from error
-    origin = source
-    if not folder.is_dir():
-        if not allow_hub:
-            raise ModelNotFound(
-                f"{source!r} is not a folder; set CLOZE_ALLOW_HUB=1 to download it from the Hugging Face hub",
-                param="source",
-            )
-        folder = _download(source)
-        origin = f"{source.partition('@')[0]}@{folder.name}"  # the folder of a snapshot is named by its commit
+    options = options or ImportOptions()
+    folder, origin = find_source(source, allow_hub=allow_hub, check=tools.check)
     files = model_files(folder)
-    config = read_config(files, source)
-    check_weights(files, folder, source)
+    config = read_config(files, source, options.architecture)
+    checkpoint = {} if has_safetensors(files) else checkpoint_files(folder)
+    if not checkpoint and not has_safetensors(files):
+        refuse_weights(folder, source)
     with tempfile.TemporaryDirectory(prefix="cloze-import-") as staging:
         chosen = Path(staging)
         _link_files(files, chosen)
-        loaded = load(chosen)
+        if options.architecture:
+            _write_json(chosen / "config.json", config)
+        if checkpoint:
+            tools.convert(list(checkpoint.values()), chosen)
+        if options.tokenizer_regex:
+            for written in ("tokenizer.json", "tokenizer_config.json"):
+                (chosen / written).unlink(missing_ok=True)  # a link: writing would follow it
+            tools.write_tokenizer(chosen, options.tokenizer_regex, chosen)
+        loaded = tools.load(chosen)
         if not loaded.tasks:
             raise InvalidModel(f"{source} loads but can perform no task", param="source")
         manifest = Manifest(
@@ -64,25 +107,21 @@ def import_model(
             architecture=config["model_type"],
             tasks=tuple(loaded.tasks),
             parameters=loaded.parameter_count(),
+            converted_from=tuple(_described(*each) for each in checkpoint.items()),
             **{"description": f"Imported from {origin}"} | _provenance(files),
         )
         return store.publish(chosen, manifest, name=name)
 
 
-def _download(source: str) -> Path:
-    """The local snapshot of a hub repository, without any file that the store would not take."""
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, RepositoryNotFoundError
+def _described(name: str, file: Path) -> DataSource:
+    with file.open("rb") as content:
+        digest = hashlib.file_digest(content, "sha256").hexdigest()
+    return DataSource(filename=name, bytes=file.stat().st_size, sha256=digest)
 
-    repository, _, revision = source.partition("@")
-    try:
-        return Path(snapshot_download(repository, revision=revision or None, allow_patterns=list(FILES)))
-    except HFValidationError as error:
-        raise InvalidValue(f"{source!r} is neither a folder nor a hub id such as org/name", param="source") from error
-    except RepositoryNotFoundError as error:
-        raise ModelNotFound(f"the hub has no public model {repository!r}", param="source") from error
-    except (HfHubHTTPError, OSError) as error:
-        raise NotReady(f"{source!r} could not be downloaded: {str(error).splitlines()[0]}") from error
+
+def _write_json(path: Path, content: Mapping[str, Any]) -> None:
+    path.unlink(missing_ok=True)  # a link: writing would follow it
+    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 def _link_files(files: Mapping[Path, Path], target: Path) -> None:

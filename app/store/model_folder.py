@@ -6,8 +6,9 @@ made to keep a parser busy.
 
 import os
 import stat
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from pydantic_core import from_json
 
@@ -18,13 +19,47 @@ FILES = (
     *("model*.safetensors", "*.json", "*.txt", "*.model", "README.md", "LICENSE*"),
     *("[0-9]_*/*.safetensors", "[0-9]_*/*.json"),
 )
-PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
+# PyTorch checkpoints that are converted, and the names of what is not.
+CHECKPOINT, CHECKPOINT_INDEX = "pytorch_model.bin", "pytorch_model.bin.index.json"
+CHECKPOINTS = (CHECKPOINT, CHECKPOINT_INDEX, "pytorch_model-*.bin")
+_FOREIGN = {
+    "adapter_config.json": "an adapter (PEFT) without its base model; merge it into the base and import the result",
+    "*.gguf": "quantized weights (GGUF)",
+    "*.h5": "TensorFlow weights",
+    "*.msgpack": "Flax weights",
+    "*.onnx": "an ONNX graph",
+    "onnx/*.onnx": "an ONNX graph",
+    "*.bin": "a pickle",
+    "*.pt": "a pickle",
+    "*.pth": "a pickle",
+    "*.ckpt": "a pickle",
+    "*.pkl": "a pickle",
+}
 MAX_FILES = 1000
 MAX_CONFIG_BYTES = 4 * 1024 * 1024
 MAX_CARD_BYTES = 64 * 1024  # of a card, where its front matter is looked for
 
 
-def model_files(folder: Path) -> dict[Path, Path]:
+def checkpoint_files(folder: Path) -> dict[str, Path]:
+    """The PyTorch checkpoint of a folder, by name: one file, or its shards in order; empty if there is none.
+
+    Raises InvalidModel for an index that names other files than those, and as `model_files` does.
+    """
+    found = {name.as_posix(): file for name, file in model_files(folder, CHECKPOINTS).items()}
+    if CHECKPOINT in found:
+        return {CHECKPOINT: found[CHECKPOINT]}
+    if CHECKPOINT_INDEX not in found:
+        return {}
+    try:
+        shards = sorted(set(from_json(_read_start(found[CHECKPOINT_INDEX], MAX_CONFIG_BYTES))["weight_map"].values()))
+        return {name: found[name] for name in shards}
+    except (ValueError, TypeError, AttributeError) as error:
+        raise InvalidModel(f"{CHECKPOINT_INDEX} is not an index of weights", param="source") from error
+    except KeyError as error:
+        raise InvalidModel(f"{CHECKPOINT_INDEX} needs {error}, which is not in the folder", param="source") from error
+
+
+def model_files(folder: Path, patterns: Iterable[str] = FILES) -> dict[Path, Path]:
     """Maps the path of each file within `folder` to the regular file behind it.
 
     A link may lead to another file of the folder. A snapshot of the hub's cache may also link to the blobs of the same
@@ -33,7 +68,7 @@ def model_files(folder: Path) -> dict[Path, Path]:
     folder = folder.resolve()
     allowed = _cached_model(folder) or folder
     found: dict[Path, Path] = {}
-    for pattern in FILES:
+    for pattern in patterns:
         for path in folder.glob(pattern):
             name = path.relative_to(folder)
             if target := _regular_file(path, allowed, name):
@@ -43,8 +78,8 @@ def model_files(folder: Path) -> dict[Path, Path]:
     return found
 
 
-def read_config(files: dict[Path, Path], source: str) -> dict[str, Any]:
-    """Reads config.json, once nothing is found that forbids serving the folder. Raises InvalidModel."""
+def read_config(files: Mapping[Path, Path], source: str, architecture: str | None = None) -> dict[str, Any]:
+    """Reads config.json, with `architecture` as its model_type where that is given. Raises InvalidModel."""
     path = files.get(Path("config.json"))
     if path is None:
         raise InvalidModel(f"{source} has no config.json", param="source")
@@ -52,20 +87,32 @@ def read_config(files: dict[Path, Path], source: str) -> dict[str, Any]:
         config = from_json(_read_start(path, MAX_CONFIG_BYTES))
     except ValueError as error:
         raise InvalidModel(f"config.json of {source} is not valid JSON: {error}", param="source") from error
-    if not isinstance(config, dict) or not isinstance(config.get("model_type"), str):
-        raise InvalidModel(f"config.json of {source} names no model_type", param="source")
-    if "auto_map" in config:
-        raise InvalidModel(f"{source} needs its own Python code, which is never run", param="source")
+    if not isinstance(config, dict):
+        raise InvalidModel(f"config.json of {source} is not an object", param="source")
+    if architecture:
+        config["model_type"] = architecture
+    if not isinstance(config.get("model_type"), str):
+        raise InvalidModel(
+            f"config.json of {source} names no model_type; name it as the architecture (--architecture bert)",
+            param="source",
+        )
+    if "quantization_config" in config:
+        raise InvalidModel(f"{source} holds quantized weights, which are not supported", param="source")
     return config
 
 
-def check_weights(files: dict[Path, Path], folder: Path, source: str) -> None:
-    """Raises InvalidModel for a folder without safetensors."""
-    if any(name.match("model*.safetensors") for name in files if len(name.parts) == 1):
-        return
-    pickled = next((path.name for pattern in PICKLED for path in sorted(folder.glob(pattern))), None)
-    instead = f", and {pickled} could run code when unpickled" if pickled else ""
-    raise InvalidModel(f"{source} holds no safetensors weights{instead}", param="source")
+def has_safetensors(files: Iterable[Path]) -> bool:
+    return any(name.match("model*.safetensors") for name in files if len(name.parts) == 1)
+
+
+def refuse_weights(folder: Path, source: str) -> NoReturn:
+    """Raises InvalidModel, which names the weights of a folder that holds none that can be imported."""
+    for pattern, kind in _FOREIGN.items():
+        if name := next((path.name for path in sorted(folder.glob(pattern))), None):
+            raise InvalidModel(
+                f"{source} holds {name}, which is {kind}; model.safetensors or {CHECKPOINT} is needed", param="source"
+            )
+    raise InvalidModel(f"{source} holds no weights; model.safetensors or {CHECKPOINT} is needed", param="source")
 
 
 def read_license(card: Path) -> str | None:
