@@ -3,12 +3,10 @@
 An entry is a folder `<cache>/<kind>/<key>`. The modification time of its file `lock` says when the
 entry was last used. Whoever uses an entry holds that file's lock together with others, and whoever
 makes or removes one must hold it alone. What is being made lies beside it, in `.tmp-<key>`; if its
-maker is stopped or killed it stays there for a day, for the next one to go on with. `flock` and not
-`lockf`: data loaders that were forked keep it too, and the kernel releases it with the last of them,
-however they end.
+maker is stopped or killed it stays there for a day, for the next one to go on with. Data
+loaders that were forked keep a lock too, and the kernel releases it with the last of them, however they end.
 """
 
-import fcntl
 import os
 import shutil
 import tempfile
@@ -20,6 +18,7 @@ from typing import IO, NamedTuple
 
 from app.errors import InsufficientStorage
 from app.system.durable import sync_tree
+from app.system.locks import acquire_lock, release_lock
 from app.training.hooks import Killed, Stopped
 
 LOCK = "lock"
@@ -101,7 +100,7 @@ def _lock(folder: Path) -> IO[bytes] | None:
         lock = path.open("ab")
     except FileNotFoundError:
         return None
-    fcntl.flock(lock, fcntl.LOCK_SH)
+    acquire_lock(lock, shared=True)
     try:
         removed = not os.path.samestat(os.fstat(lock.fileno()), path.stat())
     except FileNotFoundError:
@@ -139,7 +138,7 @@ def _make(folder: Path, make: Callable[[Path], None], wait: Callable[[], None]) 
             shutil.rmtree(aside, ignore_errors=True)
             raise
         finally:
-            fcntl.flock(lock, fcntl.LOCK_UN)  # a process that was forked meanwhile does not keep it
+            release_lock(lock)  # a process that was forked meanwhile does not keep it
 
 
 def _claim(aside: Path) -> IO[bytes] | None:
@@ -149,7 +148,7 @@ def _claim(aside: Path) -> IO[bytes] | None:
     with suppress(FileNotFoundError), ExitStack() as stack:
         lock = stack.enter_context(path.open("ab"))
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            acquire_lock(lock, wait=False)
         except BlockingIOError:
             return None
         if os.path.samestat(os.fstat(lock.fileno()), path.stat()):
@@ -186,7 +185,7 @@ def _remove(entry: _CacheEntry) -> bool:
     """Whether it was in nobody's use, and is removed."""
     try:
         with (entry.folder / LOCK).open("ab") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            acquire_lock(lock, wait=False)
             aside = Path(tempfile.mkdtemp(prefix=REMOVED, dir=entry.folder.parent))
             os.rename(entry.folder, aside)
             shutil.rmtree(aside, ignore_errors=True)
