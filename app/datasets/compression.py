@@ -9,19 +9,20 @@ import lzma
 import resource
 import zlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import IO, Any, Protocol, cast
 
 import zstandard
 
 from app.datasets.sources import Refusal
 from app.media.limits import MIB
+from app.system.proc import MEMINFO, read_memory
 
 READ = 8192  # packed bytes read at once
 UNPACKED = 256 * 1024  # bytes unpacked at once
 ZSTD_READ = 1024  # 4 bytes of zstd may give 128 KiB, and its decoder returns all that it unpacks
 XZ_MEMORY = 1024 * MIB  # xz -9 needs 65 MiB
 ZSTD_WINDOW = 2048 * MIB  # zstd --long=31, the longest that there is
-MEMINFO = "/proc/meminfo"
 
 
 class Codec(Protocol):
@@ -119,15 +120,14 @@ class _Zstd:
         return self._codec.unused_data
 
 
-def window_limit() -> int:
+def window_limit(meminfo: Path = MEMINFO) -> int:
     """The longest zstd window that is accepted, in bytes: 128 MiB to 2 GiB.
 
     It takes at most a quarter of the free memory, and three quarters of what this process may have.
     """
     try:
-        with open(MEMINFO, encoding="ascii") as lines:
-            free = next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable")) * 1024
-    except (OSError, StopIteration):
+        free = read_memory(meminfo)["MemAvailable"]
+    except (OSError, KeyError):
         free = 4 * ZSTD_WINDOW
     allowed = resource.getrlimit(resource.RLIMIT_DATA)[0]
     most = free / 4 if allowed == resource.RLIM_INFINITY else min(free / 4, allowed * 3 / 4)

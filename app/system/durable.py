@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import IO, Any
 
 
 def sync(path: Path) -> None:
@@ -11,6 +12,12 @@ def sync(path: Path) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
+
+
+def sync_open(file: IO[Any]) -> None:
+    """Flushes an open file and waits until its content is on the disk."""
+    file.flush()
+    os.fsync(file.fileno())
 
 
 def sync_tree(folder: Path) -> None:
@@ -35,8 +42,7 @@ def write_bytes(path: Path, content: bytes) -> None:
     try:
         with temporary.open("wb") as writer:
             writer.write(content)
-            writer.flush()
-            os.fsync(writer.fileno())
+            sync_open(writer)
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)

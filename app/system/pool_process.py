@@ -11,12 +11,13 @@ import sys
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from app.errors import AppError, InvalidData, TooLarge
 from app.system import messages
 from app.system.child import die_with_parent
+from app.system.priority import offer_to_oom_killer
+from app.system.proc import read_private_bytes
 
 MIB = 1024 * 1024
 _KEPT = 128 * MIB  # private memory between calls; beyond it, what is free is given back
@@ -61,8 +62,7 @@ def _limit(limits: ProcessLimits) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if sys.platform == "linux":
         resource.setrlimit(resource.RLIMIT_DATA, (limits.memory_bytes, limits.memory_bytes))
-        with contextlib.suppress(OSError):
-            Path("/proc/self/oom_score_adj").write_text(str(_OOM_SCORE))
+        offer_to_oom_killer(_OOM_SCORE)
 
 
 def _answer_one(connection: socket.socket, limits: ProcessLimits) -> bool:
@@ -92,9 +92,9 @@ def _call(function: Callable[[], Any], limits: ProcessLimits) -> Answer:
         # A reader stumbled over a file in a way that nobody foresaw: the log says how.
         traceback.print_exc()
         value, failed = InvalidData("the file cannot be read: it is damaged, or of a form that is not supported"), True
-    if _memory() > _KEPT:
+    if read_private_bytes() > _KEPT:
         _trim()
-    return Answer(value, failed, last=_memory() > limits.memory_bytes // 2)
+    return Answer(value, failed, last=read_private_bytes() > limits.memory_bytes // 2)
 
 
 def _out_of_memory(limits: ProcessLimits) -> TooLarge:
@@ -114,10 +114,3 @@ def _trim() -> None:
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc only
     if trim is not None:
         trim(0)
-
-
-def _memory() -> int:
-    """Bytes of private memory that the process holds between calls, as RLIMIT_DATA counts them."""
-    with contextlib.suppress(OSError, ValueError, IndexError):
-        return int(Path("/proc/self/statm").read_text().split()[5]) * resource.getpagesize()
-    return 0

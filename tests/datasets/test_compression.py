@@ -5,6 +5,7 @@ import io
 import lzma
 import resource
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import zstandard
@@ -79,15 +80,13 @@ def test_a_long_window_is_read_where_memory_allows(monkeypatch: pytest.MonkeyPat
     ],
 )
 def test_the_longest_window_goes_by_free_and_allowed_memory(
-    tmp_path: object, monkeypatch: pytest.MonkeyPatch, free_mib: int, allowed_mib: int | None, limit_mib: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free_mib: int, allowed_mib: int | None, limit_mib: int
 ) -> None:
     allowed = resource.RLIM_INFINITY if allowed_mib is None else allowed_mib * MIB
     monkeypatch.setattr(resource, "getrlimit", lambda _: (allowed, resource.RLIM_INFINITY))
-    path = f"{tmp_path}/meminfo"
-    with open(path, "w") as out:
-        out.write(f"MemTotal: 1 kB\nMemAvailable: {free_mib * 1024} kB\n")
-    monkeypatch.setattr(compression, "MEMINFO", path)
-    assert window_limit() == limit_mib * MIB
+    path = tmp_path / "meminfo"
+    path.write_text(f"MemTotal: 1 kB\nMemAvailable: {free_mib * 1024} kB\n")
+    assert window_limit(path) == limit_mib * MIB
 
 
 def test_a_name_in_a_gzip_header_takes_no_time() -> None:

@@ -11,7 +11,6 @@ The lock is `flock`, not `lockf`: forked data loaders inherit it, and the kernel
 of them ends, however it ends.
 """
 
-import fcntl
 import os
 import shutil
 import tempfile
@@ -23,6 +22,7 @@ from typing import IO, NamedTuple
 
 from app.errors import InsufficientStorage
 from app.system.durable import sync_tree
+from app.system.locks import acquire_lock, release_lock
 from app.training.hooks import Killed, Stopped
 
 LOCK = "lock"
@@ -129,7 +129,7 @@ def _lock(folder: Path) -> IO[bytes] | None:
         lock = path.open("ab")
     except FileNotFoundError:
         return None
-    fcntl.flock(lock, fcntl.LOCK_SH)
+    acquire_lock(lock, shared=True)
     try:
         removed = not os.path.samestat(os.fstat(lock.fileno()), path.stat())
     except FileNotFoundError:
@@ -167,7 +167,7 @@ def _make(folder: Path, make: Callable[[Path], None], wait: Callable[[], None]) 
             shutil.rmtree(aside, ignore_errors=True)
             raise
         finally:
-            fcntl.flock(lock, fcntl.LOCK_UN)  # a process that was forked in the meantime must not keep it
+            release_lock(lock)  # a process that was forked in the meantime must not keep it
 
 
 def _claim(aside: Path) -> IO[bytes] | None:
@@ -177,7 +177,7 @@ def _claim(aside: Path) -> IO[bytes] | None:
     with suppress(FileNotFoundError), ExitStack() as stack:
         lock = stack.enter_context(path.open("ab"))
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            acquire_lock(lock, wait=False)
         except BlockingIOError:
             return None
         if os.path.samestat(os.fstat(lock.fileno()), path.stat()):
@@ -219,7 +219,7 @@ def _remove(entry: _CacheEntry) -> bool:
     """Removes an entry. Returns False if it is in use or gone."""
     try:
         with (entry.folder / LOCK).open("ab") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            acquire_lock(lock, wait=False)
             aside = Path(tempfile.mkdtemp(prefix=REMOVED, dir=entry.folder.parent))
             os.rename(entry.folder, aside)
             shutil.rmtree(aside, ignore_errors=True)

@@ -12,7 +12,6 @@ the file's content and the way its items are decoded. The folder contains
 import hashlib
 import itertools
 import json
-import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
@@ -27,6 +26,7 @@ from numpy.typing import NDArray
 from app.datasets.reports import Report, Skipped
 from app.datasets.samples import Sample, read_samples
 from app.errors import InvalidData, TooLarge
+from app.system.durable import sync_open
 from app.system.process_pool import ProcessPool
 from app.training.data.cache import open_entry
 from app.training.data.media_decoding import DecodedRows, Decoding
@@ -183,8 +183,7 @@ def _write(
             out.write(rows.data)
             total += len(rows)
             ends.append(total)
-        out.flush()
-        os.fsync(out.fileno())
+        sync_open(out)
     np.save(folder / "ends.npy", np.array(ends, dtype=np.int64))
     meta = {"shape": decoding.shape, "dtype": decoding.dtype, "report": asdict(report)}
     (folder / "shard.json").write_text(json.dumps(meta))

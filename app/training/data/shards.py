@@ -16,7 +16,6 @@ disk, so a killed process loses only the text after that.
 import hashlib
 import itertools
 import json
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -33,6 +32,7 @@ from transformers import PreTrainedTokenizerBase
 from app.datasets.compression import COMPRESSIONS
 from app.datasets.documents import read_open
 from app.datasets.reports import Report
+from app.system.durable import sync_open
 from app.training.data.cache import count_begun_bytes, open_entry
 from app.training.data.encoding import EncodedDocuments, make_encoder
 from app.training.data.encoding_process import EncodingProcesses
@@ -200,13 +200,11 @@ class _ShardWriter:
     def save(self) -> None:
         """Syncs the files, and then records in the journal how much of them is complete."""
         for out in (self._tokens, self._ends, self._characters, self._hashes):
-            out.flush()
-            os.fsync(out.fileno())
+            sync_open(out)
         fresh = self._journal.with_suffix(".new")
         with fresh.open("w") as journal:
             json.dump({"documents": self.documents, "tokens": self.tokens}, journal)
-            journal.flush()
-            os.fsync(journal.fileno())
+            sync_open(journal)
         fresh.replace(self._journal)
         self._unsaved = 0
 
