@@ -1,4 +1,4 @@
-"""How many processors this process may use. A leaf."""
+"""The number of processors that this process may use."""
 
 import os
 from pathlib import Path
@@ -7,7 +7,7 @@ _QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 
 def cpu_count() -> int:
-    """At least 1. A container's quota counts like its affinity."""
+    """Returns the number of usable processors, at least 1, within the CPU affinity and the container's quota."""
     allowed = len(os.sched_getaffinity(0))
     quota, _, period = (_QUOTA.read_text() if _QUOTA.is_file() else "max").partition(" ")
     if quota.strip() != "max":
