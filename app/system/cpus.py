@@ -6,7 +6,7 @@ from app.system.cgroups import read_cpu_quota
 
 
 def cpu_count() -> int:
-    """At least 1. A container's quota counts like its affinity."""
+    """Returns the number of usable processors, at least 1, within the CPU affinity and the container's quota."""
     return count_usable(len(os.sched_getaffinity(0)), read_cpu_quota())
 
 

@@ -178,7 +178,7 @@ def _write(
             try:
                 rows = decoded.result()
             except (InvalidData, TooLarge) as e:
-                report.broken(sample.name, e.message)
+                report.mark_broken(sample.name, e.message)
                 continue
             out.write(rows.data)
             total += len(rows)
