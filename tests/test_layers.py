@@ -28,14 +28,17 @@ ALLOWED: dict[str, set[str]] = {
     "publishing": LEAVES | {"store", "jobs"},
     "training": LEAVES | {"system", "modalities", "media", "datasets", "devices"},
     "serving": LEAVES | {"system", "modalities", "store", "devices"},
+    "inference": LEAVES | {"settings", "system", "media", "modalities", "store", "serving", "devices"},
     "api": LEAVES
-    | {"publishing", "settings", "system", "media", "datasets", "modalities", "store", "jobs", "serving", "web"},
+    | {"publishing", "settings", "system", "media", "datasets", "modalities", "store", "jobs", "serving", "web"}
+    | {"inference"},
     "http": LEAVES | {"api"},
-    "compat": LEAVES | {"settings", "modalities", "serving", "api"},
+    "compat": LEAVES | {"modalities", "inference", "api"},
     "worker": LEAVES
     | {"publishing", "settings", "system", "media", "modalities", "store", "jobs", "training", "devices"},
-    "main": LEAVES | {"settings", "system", "devices", "modalities", "store", "jobs", "serving", "api", "compat"},
-    "commands": LEAVES | {"settings", "system", "modalities", "store", "jobs", "serving", "api", "http", "main"},
+    "main": LEAVES | {"settings", "system", "modalities", "store", "jobs", "serving", "inference", "api", "compat"},
+    "commands": LEAVES
+    | {"settings", "system", "modalities", "store", "jobs", "serving", "inference", "api", "http", "main"},
     "cli": LEAVES | {"settings", "system", "commands", "worker"},
 }
 

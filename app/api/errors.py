@@ -8,10 +8,11 @@ import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypeVar
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
@@ -54,6 +55,8 @@ _KIND = re.compile(
 )
 _log = logging.getLogger(__name__)
 
+M = TypeVar("M", bound=BaseModel)
+
 
 class MethodNotAllowed(AppError):
     status = 405
@@ -65,7 +68,7 @@ def error_response(scope: Scope, error: AppError, headers: Mapping[str, str] | N
     """The envelope of an error; also notes its code for the metrics."""
     scope.setdefault("state", {})["error_code"] = error.code
     response = JSONResponse({"error": error_object(error)}, error.status, dict(headers or {}))
-    response.headers["x-error-message"] = _header_safe(_message(error))
+    response.headers["x-error-message"] = _header_safe(error_message(error))
     if isinstance(error, Busy):
         response.headers["retry-after"] = str(error.retry_after)
     if isinstance(error, RequestTimeout):
@@ -80,13 +83,13 @@ def error_response(scope: Scope, error: AppError, headers: Mapping[str, str] | N
 
 
 def error_object(error: AppError) -> dict[str, str | None]:
-    message, param = _message(error), error.param
+    message, param = error_message(error), error.param
     if len(message) > _MAX_MESSAGE:  # it repeats what was sent
         message = f"{message[:_MAX_MESSAGE]} …"
     return {"message": message, "type": error.type, "code": error.code, "param": param and param[:_MAX_ECHO]}
 
 
-def _message(error: AppError) -> str:
+def error_message(error: AppError) -> str:
     """The error's message, which names the input at fault if the request held several."""
     if error.index is None:
         return error.message
@@ -123,6 +126,14 @@ def describe(error: Mapping[str, Any], prefix: str = "") -> InvalidValue:
         case _:
             text = f"{field}: {message}"
     return InvalidValue(text, param=param or None)
+
+
+def validate(kind: type[M], value: Any) -> M:
+    """Returns a value that a client sent, as an object of a schema. Raises InvalidValue for its first mistake."""
+    try:
+        return kind.model_validate(value)
+    except ValidationError as error:
+        raise describe(error.errors()[0]) from error
 
 
 def install(app: FastAPI) -> None:
