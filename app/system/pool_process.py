@@ -38,7 +38,7 @@ class ProcessLimits:
     niceness: int = 0
 
 
-class Answer(NamedTuple):
+class CallResult(NamedTuple):
     """The outcome of a call.
 
     value: the result, or an AppError if `failed`. last: True if the process ends after this call.
@@ -56,7 +56,7 @@ def serve(descriptor: int, parent_pid: int, limits: ProcessLimits) -> None:
     die_with_parent(parent_pid)
     _apply_limits(limits)
     with socket.socket(fileno=descriptor) as connection, contextlib.suppress(EOFError, ConnectionError):
-        messages.send(connection, Answer(None))  # ready
+        messages.send(connection, CallResult(None))  # ready
         while not _answer_one(connection, limits):
             pass
 
@@ -77,13 +77,13 @@ def _answer_one(connection: socket.socket, limits: ProcessLimits) -> bool:
         del function
         parts = messages.pack(answer)
     except MemoryError:
-        answer = Answer(_out_of_memory(limits), failed=True, last=True)
+        answer = CallResult(_out_of_memory(limits), failed=True, last=True)
         parts = messages.pack(answer)
     messages.send_packed(connection, parts)
     return answer.last
 
 
-def _call(function: Callable[[], Any], limits: ProcessLimits) -> Answer:
+def _call(function: Callable[[], Any], limits: ProcessLimits) -> CallResult:
     _allow_seconds(limits.seconds)
     try:
         value, failed = function(), False
@@ -98,7 +98,7 @@ def _call(function: Callable[[], Any], limits: ProcessLimits) -> Answer:
         value, failed = InvalidData("the file cannot be read: it is damaged or its format is not supported"), True
     if read_private_bytes() > _KEPT:
         _trim_memory()
-    return Answer(value, failed, last=read_private_bytes() > limits.memory_bytes // 2)
+    return CallResult(value, failed, last=read_private_bytes() > limits.memory_bytes // 2)
 
 
 def _out_of_memory(limits: ProcessLimits) -> TooLarge:

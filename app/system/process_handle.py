@@ -11,7 +11,7 @@ from typing import Any
 
 from app.errors import AppError
 from app.system import messages
-from app.system.pool_process import MIB, Answer, ProcessLimits
+from app.system.pool_process import MIB, CallResult, ProcessLimits
 
 _WALL_FACTOR = 10  # the wall-clock limit of a call in multiples of its processor time; the machine may be loaded
 _START_SECONDS = 60.0  # in which a process has to start
@@ -65,7 +65,7 @@ class ProcessHandle:
                 process_group=0,  # a Ctrl-C reaches the parent alone
             )
 
-    def call(self, function: Callable[[], Any]) -> Answer:
+    def call(self, function: Callable[[], Any]) -> CallResult:
         """Runs a call in the process and waits for its answer.
 
         Raises ProcessDied, TimeoutError, AppError if the process does not start, and the exceptions of pickle.
@@ -74,7 +74,7 @@ class ProcessHandle:
         self._connection.settimeout(_WALL_FACTOR * self._seconds)
         try:
             messages.send(self._connection, function)
-            answer: Answer = messages.receive(self._connection)
+            answer: CallResult = messages.receive(self._connection)
         except TimeoutError:
             raise
         except (EOFError, OSError) as error:

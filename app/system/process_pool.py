@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from typing import Any, Self, TypeVar, cast
 
 from app.errors import InvalidData, NotReady, TooLarge
-from app.system.pool_process import Answer, ProcessLimits
+from app.system.pool_process import CallResult, ProcessLimits
 from app.system.process_handle import ProcessDied, ProcessHandle
 
 _JOIN_SECONDS = 10.0  # to wait for each thread when the pool closes
@@ -157,7 +157,7 @@ class _Call(Future[Any]):
             if self._process is not None:
                 self._process.kill()
 
-    def run_in(self, process: ProcessHandle) -> Answer:
+    def run_in(self, process: ProcessHandle) -> CallResult:
         """Runs the call in a process. Raises NotReady and the exceptions of `ProcessHandle.call`."""
         with self._guard:
             if self.stopped:
@@ -169,7 +169,7 @@ class _Call(Future[Any]):
             with self._guard:
                 self._process = None
 
-    def settle(self, answer: Answer) -> None:
+    def settle(self, answer: CallResult) -> None:
         if answer.failed:
             self.set_exception(answer.value)
         else:
