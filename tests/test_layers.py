@@ -47,6 +47,13 @@ ALLOWED: dict[str, set[str]] = {
     "cli": LEAVES | {"settings", "system", "commands", "worker"},
 }
 
+# Layers within a layer: a folder or module, and all that it may import of its layer.
+INNER: dict[str, set[str]] = {
+    "training.hooks": set(),
+    "training.data": {"training.hooks"},
+    "training.loop": {"training.hooks", "training.data"},
+}
+
 # Libraries that only some layers may know.
 CONFINED: dict[str, set[str]] = {
     "redis": {"jobs"},
@@ -179,6 +186,20 @@ def test_dependencies_point_one_way() -> None:
                 package, _, rest = name.partition(".")
                 of_app = package == "app" and rest not in ("", "__version__")
                 if of_app and not within(rest, ALLOWED.get(own, set()) | {own}):
+                    yield f"{place(path, line)}: {own} imports {name}"
+
+    check(faults())
+
+
+def test_dependencies_within_a_layer_point_one_way() -> None:
+    def faults() -> Iterator[str]:
+        for path in MODULES:
+            own = next((inner for inner in INNER if within(dotted(path), {inner})), None)
+            if own is None:
+                continue
+            for name, line in imports(path):
+                rest = name.removeprefix("app.")
+                if within(rest, {layer(own)}) and not within(rest, INNER[own] | {own}):
                     yield f"{place(path, line)}: {own} imports {name}"
 
     check(faults())

@@ -123,12 +123,12 @@ class PartEncoder:
         if self._cache.full:
             self._cache = TokenCache()
         unique = parts.dictionary_encode()
-        found = self._cache.look_up(unique.dictionary.to_pylist(), self._learn)
+        found = self._cache.look_up(unique.dictionary.to_pylist(), self._encode_new)
         numbers = found.numbers[unique.indices.to_numpy()]
         where = pa.array(numbers)
         return found.ids.take(where), found.normals.take(where), np.flatnonzero(found.alone[numbers])
 
-    def _learn(self, parts: Sequence[str]) -> EncodedParts:
+    def _encode_new(self, parts: Sequence[str]) -> EncodedParts:
         normals, alone = zip(*map(normal_form, parts), strict=True)
         return EncodedParts(self._encode_parts(parts), normals, alone)
 

@@ -51,6 +51,7 @@ def choose_documents(
     kept = np.ones(len(characters), dtype=bool)
 
     def drop(condition: Kept) -> int:
+        """Drops the documents of the condition, and returns how many of them were still kept."""
         nonlocal kept
         before = int(kept.sum())
         kept &= ~condition

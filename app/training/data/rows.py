@@ -95,35 +95,37 @@ def pack(documents: Ints, capacity: int, overhead: int, *, share_rows: bool) -> 
         overhead: Special tokens of a segment.
         share_rows: Whether segments of several documents may share a row.
     """
-    room = capacity - overhead
+    room = capacity - overhead  # tokens of a full segment
     sizes = documents[:, 2] - documents[:, 1]
-    full = sizes // room
-    owner = np.repeat(np.arange(len(documents)), full)
-    nth = np.arange(len(owner)) - np.repeat(np.cumsum(full) - full, full)
-    whole = np.stack([documents[owner, 0], documents[owner, 1] + nth * room, np.full(len(owner), room)], axis=1)
-    rest = sizes - full * room
-    tails = np.stack([documents[:, 0], documents[:, 1] + full * room, rest], axis=1)[rest > 0]
+    full_count = sizes // room  # [D] full segments of each document
+    rest = sizes - full_count * room  # [D] tokens after the full segments
+    owner = np.repeat(np.arange(len(documents)), full_count)  # [F] the document of each full segment
+    nth = np.arange(len(owner)) - np.repeat(np.cumsum(full_count) - full_count, full_count)  # [F] its number there
+    # Segments as (shard, start, length).
+    full = np.stack([documents[owner, 0], documents[owner, 1] + nth * room, np.full(len(owner), room)], axis=1)
+    tails = np.stack([documents[:, 0], documents[:, 1] + full_count * room, rest], axis=1)[rest > 0]
     row = _best_fit(tails[:, 2] + overhead, capacity) if share_rows else np.arange(len(tails))
-    segments = np.concatenate([whole, tails[np.argsort(row, kind="stable")]])
-    counts = np.concatenate([np.ones(len(whole), np.int64), np.bincount(row).astype(np.int64)])
-    return Segments(segments[:, 0], segments[:, 1], segments[:, 2], np.cumsum(counts))
+    segments = np.concatenate([full, tails[np.argsort(row, kind="stable")]])
+    row_sizes = np.concatenate([np.ones(len(full), np.int64), np.bincount(row).astype(np.int64)])
+    return Segments(segments[:, 0], segments[:, 1], segments[:, 2], np.cumsum(row_sizes))
 
 
 def _best_fit(sizes: Ints, capacity: int) -> Ints:
     """Returns the row of each size. Rows are numbered in the order in which they are opened."""
     row = np.zeros(len(sizes), dtype=np.int64)
-    rows: list[tuple[int, int]] = []  # the open rows as (room left, number)
+    open_rows: list[tuple[int, int]] = []  # (room left, number)
     opened = 0
     for index, size in enumerate(sizes):
-        fitting = [(room, i) for i, (room, _) in enumerate(rows) if room >= size]
+        fitting = [(room, place) for place, (room, _) in enumerate(open_rows) if room >= size]
         if fitting:
-            room, i = min(fitting)
-            row[index] = rows[i][1]
-            rows[i] = (room - int(size), rows[i][1])
-            continue
-        if len(rows) == OPEN_ROWS:
-            rows.remove(min(rows))  # the fullest row
-        rows.append((capacity - int(size), opened))
-        row[index] = opened
-        opened += 1
+            room, place = min(fitting)
+            number = open_rows[place][1]
+            open_rows[place] = (room - int(size), number)
+        else:
+            number = opened
+            opened += 1
+            if len(open_rows) == OPEN_ROWS:
+                open_rows.remove(min(open_rows))  # the fullest row
+            open_rows.append((capacity - int(size), number))
+        row[index] = number
     return row

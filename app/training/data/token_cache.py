@@ -80,22 +80,22 @@ class TokenCache:
         """Whether the caller should begin with an empty cache. Common parts are soon in it again."""
         return len(self._numbers) >= MAX_PARTS or self._ids.size + self._normals.size >= MAX_BYTES
 
-    def look_up(self, parts: Sequence[str], learn: Callable[[Sequence[str]], EncodedParts]) -> CachedParts:
-        """Returns the parts' entries. The parts are unique. `learn` is called with those that are new."""
+    def look_up(self, parts: Sequence[str], encode: Callable[[Sequence[str]], EncodedParts]) -> CachedParts:
+        """Returns the parts' entries. The parts are unique. `encode` is called with those that are new."""
         numbers = list(map(self._numbers.get, parts))
         if None in numbers:
             new = [part for part, number in zip(parts, numbers, strict=True) if number is None]
-            self._add(new, learn(new))
+            self._add(new, encode(new))
             numbers = list(map(self._numbers.get, parts))
         columns = self._ids.values(), self._normals.values(), self._alone[: len(self._numbers)]
         return CachedParts(np.array(numbers, np.int64), *columns)
 
-    def _add(self, parts: Sequence[str], learnt: EncodedParts) -> None:
+    def _add(self, parts: Sequence[str], encoded: EncodedParts) -> None:
         first, count = len(self._numbers), len(self._numbers) + len(parts)
-        self._ids.extend(learnt.ids)
-        self._normals.extend(learnt.normals)
+        self._ids.extend(encoded.ids)
+        self._normals.extend(encoded.normals)
         self._alone = _grow(self._alone, count)
-        self._alone[first:count] = learnt.alone
+        self._alone[first:count] = encoded.alone
         self._numbers.update(zip(parts, range(first, count), strict=True))
 
 

@@ -31,7 +31,7 @@ def measure_unknown(file: SourceFile, shard: Shard, tokenizer: Tokenizer, hp: Ml
     if found.share > REFUSED_SHARE and len(shard.ends) > SPREAD:
         # The beginning may differ from the rest, so the whole file is read before it is refused.
         found = find_unknown(tokenizer, list(_sample(file, hp, len(shard.ends) // SPREAD, SAMPLE_CHARS // SPREAD)))
-    return replace(found, share=max(found.share, _lost_documents(shard, number)))
+    return replace(found, share=max(found.share, _unknown_documents_share(shard, number)))
 
 
 def combine_unknown(files: tuple[SourceFile, ...], shards: list[Shard], found: list[Unknown]) -> Unknown:
@@ -41,28 +41,28 @@ def combine_unknown(files: tuple[SourceFile, ...], shards: list[Shard], found: l
     return Unknown(share, max(found, key=lambda each: each.share).examples)
 
 
-def _sample(file: SourceFile, hp: MlmHyperparameters, step: int, most: int) -> Iterator[str]:
-    """Yields `most` characters of each `step`-th document, up to SAMPLE_CHARS in all."""
+def _sample(file: SourceFile, hp: MlmHyperparameters, step: int, max_chars: int) -> Iterator[str]:
+    """Yields up to `max_chars` characters of each `step`-th document, up to SAMPLE_CHARS in all."""
     taken = 0
     for number, document in enumerate(read_documents(file.path, file.filename, hp.text_column)):
         too_short = hp.min_characters is not None and len(document) < hp.min_characters
         too_long = hp.max_characters is not None and len(document) > hp.max_characters
         if number % step or too_short or too_long:
             continue
-        yield document[:most]
-        taken += min(len(document), most)
+        yield document[:max_chars]
+        taken += min(len(document), max_chars)
         if taken >= SAMPLE_CHARS:
             return
 
 
-def _lost_documents(shard: Shard, number: int) -> float:
+def _unknown_documents_share(shard: Shard, number: int) -> float:
     """Returns the share of characters in documents of which every token is `number`."""
-    full = np.flatnonzero(np.diff(shard.ends, prepend=0))
-    starts, characters = shard.starts[full], shard.characters[full]
+    with_tokens = np.flatnonzero(np.diff(shard.ends, prepend=0))
+    starts, characters = shard.starts[with_tokens], shard.characters[with_tokens]
     lost, first = 0, 0
-    while first < len(full):
+    while first < len(with_tokens):  # in blocks of documents, to bound memory
         last = max(first + 1, int(np.searchsorted(starts, starts[first] + BLOCK)))
-        end = starts[last] if last < len(full) else len(shard.tokens)
+        end = starts[last] if last < len(with_tokens) else len(shard.tokens)
         known = shard.tokens[starts[first] : end] != number
         has_known = np.logical_or.reduceat(known, starts[first:last] - starts[first])
         lost += int(characters[first:last][~has_known].sum())
