@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +39,8 @@ from app.api.routes import files as files_routes
 from app.api.routes import jobs as jobs_routes
 from app.api.wire.content_type import NDJSON
 from app.compat import huggingface
-from app.devices import batch_tokens, resolve_device, resolve_dtype
 from app.errors import AppError, InvalidValue, NotReady
+from app.inference.build import build_inference, build_pool
 from app.jobs.connection import connect, find_url
 from app.jobs.feed import EventFeed
 from app.jobs.files import FileStore
@@ -49,10 +49,8 @@ from app.jobs.reconciler import Reconciler, ReconcilerLoop
 from app.jobs.spec import Webhook
 from app.jobs.webhook_sender import WebhookSender
 from app.jobs.webhooks import signing_key
-from app.modalities import registry
 from app.modalities.base import Objective
 from app.serving.pool import EnginePool
-from app.serving.runner import Runner
 from app.settings import MIB, Settings
 from app.store.store import ModelStore
 from app.system.disk_space import DiskReserve
@@ -90,9 +88,9 @@ def create_app(
     settings = settings or Settings()
     metrics = Metrics()
     store = store or ModelStore(settings.model_store)
-    decoders, checkers = _build_processes(settings)
-    pool = pool or _build_pool(settings, store, load, metrics, decoders)
-    services = Services(settings, metrics, store, pool, decoders, checkers, jobs, files, feed)
+    pool = pool or build_pool(settings, store, load=load, observer=metrics)
+    inference = build_inference(settings, pool)
+    services = Services(settings, metrics, store, pool, inference, _build_checkers(settings), jobs, files, feed)
     if jobs is None and files is None:
         _connect_jobs(services)
     _watch(services)
@@ -154,8 +152,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
     finally:
         warming.cancel()
-        services.rendering.shutdown(wait=False, cancel_futures=True)
-        services.fetching.shutdown(wait=False, cancel_futures=True)
+        services.inference.close()
         stops = asyncio.gather(warming, services.pool.stop(), *(each.stop() for each in beside), return_exceptions=True)
         await _wait_briefly(stops)
 
@@ -191,40 +188,9 @@ async def _warm_up(services: Services) -> None:
         _log.error("%s", services.warm_up_error)
 
 
-def _build_processes(settings: Settings) -> tuple[ProcessPool, ProcessPool]:
-    """(decoders of media, checkers of jobs' files). Both yield the processors to inference."""
-    decoding = ProcessLimits(settings.decoder_memory_bytes, settings.decoder_seconds, niceness=5)
-    checking = ProcessLimits(settings.check_memory_bytes, settings.check_seconds, niceness=10)
-    return ProcessPool(settings.decoder_processes, decoding), ProcessPool(_CHECKERS, checking)
-
-
-def _build_pool(
-    settings: Settings,
-    store: ModelStore,
-    load: Callable[[Path], Objective] | None,
-    metrics: Metrics,
-    decoders: ProcessPool,
-) -> EnginePool:
-    device = resolve_device(settings.device)
-    runner = Runner(
-        device,
-        max_batch_tokens=settings.max_batch_tokens or batch_tokens(device),
-        max_queued_inputs=settings.max_queued_inputs,
-        forwards=settings.forwards,
-        threads=settings.threads,
-        observer=metrics,
-    )
-    return EnginePool(
-        store,
-        runner,
-        load=load or partial(registry.load, dtype=resolve_dtype(settings.dtype, device)),
-        dtype=settings.dtype,
-        default_model=settings.default_model,
-        max_loaded=settings.max_loaded_models,
-        max_bytes=settings.model_memory_bytes,
-        observer=metrics,
-        decoders=decoders,
-    )
+def _build_checkers(settings: Settings) -> ProcessPool:
+    """The processes that look at jobs' files. They yield the processors to inference."""
+    return ProcessPool(_CHECKERS, ProcessLimits(settings.check_memory_bytes, settings.check_seconds, niceness=10))
 
 
 def _connect_jobs(services: Services) -> None:

@@ -2,9 +2,13 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
 
 from app.errors import InvalidValue
+
+M = TypeVar("M", bound=BaseModel)
 
 MAX_ECHO = 1000  # characters of what a client sent that go back to it
 
@@ -72,3 +76,11 @@ def _found(value: object) -> str:
         case Mapping():
             return ", not an object"
     return ""
+
+
+def validate(kind: type[M], value: Any) -> M:
+    """Returns a value that a client sent, as an object of a schema. Raises InvalidValue for its first mistake."""
+    try:
+        return kind.model_validate(value)
+    except ValidationError as error:
+        raise describe(dict(error.errors()[0])) from error

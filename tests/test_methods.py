@@ -95,7 +95,7 @@ def test_patches_must_fill_the_image() -> None:
         MaeHyperparameters(channels=1).check_for(None)
     with pytest.raises(ValidationError, match="micro-batches"):
         MaeHyperparameters(batch_size=4, gradient_accumulation_steps=8)
-    with pytest.raises(ValidationError, match="two items or more"):
+    with pytest.raises(ValidationError, match="at least two samples"):
         MaeHyperparameters(batch_size=7, gradient_accumulation_steps=4, contrast_weight=0.1)
 
 

@@ -49,7 +49,7 @@ def error_response(scope: Scope, error: AppError, headers: Mapping[str, str] | N
     """The envelope of an error; also notes its code for the metrics."""
     scope.setdefault("state", {})["error_code"] = error.code
     response = JSONResponse({"error": error_object(error)}, error.status, dict(headers or {}))
-    response.headers["x-error-message"] = _header_safe(_message(error))
+    response.headers["x-error-message"] = _header_safe(error_message(error))
     if isinstance(error, Busy):
         response.headers["retry-after"] = str(error.retry_after)
     if isinstance(error, RequestTimeout):
@@ -64,13 +64,13 @@ def error_response(scope: Scope, error: AppError, headers: Mapping[str, str] | N
 
 
 def error_object(error: AppError) -> dict[str, str | None]:
-    message, param = _message(error), error.param
+    message, param = error_message(error), error.param
     if len(message) > _MAX_MESSAGE:  # it repeats what was sent
         message = f"{message[:_MAX_MESSAGE]} …"
     return {"message": message, "type": error.type, "code": error.code, "param": param and param[:MAX_ECHO]}
 
 
-def _message(error: AppError) -> str:
+def error_message(error: AppError) -> str:
     """The error's message, which names the input at fault if the request held several."""
     if error.index is None:
         return error.message

@@ -1,11 +1,16 @@
-"""Routes that ask a model."""
+"""Routes that ask a model: how a body is checked before it is validated, and how it is answered."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, ClassVar, Protocol
 
-from fastapi import Request
+from fastapi import Request, Response
 
-from app.api.deps import Services
 from app.api.wire.body import StrictJsonRoute
+from app.api.wire.content_type import JSON
+from app.api.wire.disconnect import HttpClient
+from app.inference.limits import RequestLimits
+from app.inference.service import Answer, Inference
+from app.types import Task
 
 _FIELDS = ("input", "inputs", "sentences")
 
@@ -14,14 +19,41 @@ class InferenceRoute(StrictJsonRoute):
     """Counts the inputs of a body before each of them is looked at: there may be a million."""
 
     def check(self, request: Request, value: Any) -> None:
-        _check_inputs(request.app.state.services, value)
+        inference: Inference = request.app.state.services.inference
+        _check_inputs(inference.limits, value)
 
 
-def _check_inputs(services: Services, value: Any) -> None:
+def _check_inputs(limits: RequestLimits, value: Any) -> None:
     """Raises InvalidValue for a list of too many inputs. A list of numbers is one input."""
     if isinstance(value, dict):
         for name in _FIELDS:
             given = value.get(name)
             if isinstance(given, list) and given and type(given[0]) is not int:
-                services.check_inputs(len(given))
-            _check_inputs(services, given)
+                limits.check_inputs(len(given))
+            _check_inputs(limits, given)
+
+
+class TaskRequest(Protocol):
+    """A body that asks for a task of a model."""
+
+    task: ClassVar[Task]
+
+    @property
+    def model(self) -> str | None: ...
+
+    @property
+    def input(self) -> Sequence[Any]: ...
+
+    def to_item(self, given: Any, /) -> Any:
+        """Returns an item of the task. given: an input whose media are fetched."""
+
+    def write(self, answer: Answer[Any], /) -> bytes:
+        """Returns the answer's body, in JSON."""
+
+
+async def respond(request: Request, inference: Inference, body: TaskRequest) -> Response:
+    """Answers a request for a task."""
+    content = await inference.run(
+        body.task, body.model, body.input, HttpClient(request), to_item=body.to_item, write=body.write
+    )
+    return Response(content, media_type=JSON)

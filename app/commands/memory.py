@@ -7,9 +7,9 @@ once that can be gigabytes, which nothing but `malloc_trim` gives back.
 import asyncio
 import ctypes
 import logging
-import os
 from collections.abc import Callable
-from pathlib import Path
+
+from app.system.proc import read_resident_bytes
 
 _INTERVAL = 15.0  # seconds
 _GROWTH = 64 * 2**20  # bytes above the last trimmed size from which trimming is worth its time
@@ -40,15 +40,7 @@ async def trim_regularly() -> None:
         trim = ctypes.CDLL(None).malloc_trim
     except (AttributeError, OSError):
         return
-    trimmer = MemoryTrimmer(resident_bytes, lambda: trim(ctypes.c_size_t(0)))
+    trimmer = MemoryTrimmer(read_resident_bytes, lambda: trim(ctypes.c_size_t(0)))
     while True:
         await asyncio.sleep(_INTERVAL)
         await asyncio.to_thread(trimmer.step)
-
-
-def resident_bytes() -> int:
-    """The memory of this process; 0 where the system does not tell."""
-    try:
-        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except OSError:
-        return 0

@@ -1,15 +1,13 @@
 """`cloze predict`, `cloze embed` and `cloze score`: by the running server or, without one, in this process."""
 
 import asyncio
-import logging
 from typing import Annotated, Any
 
 import typer
 
-from app.commands.client import ApiClient, ApiKey, NoServer, Url, read_answer
+from app.commands.client import ApiClient, ApiKey, NoServer, Url
 from app.commands.output import Json, note, print_json, print_table
 from app.commands.texts import read_texts
-from app.settings import Settings
 
 Texts = Annotated[
     list[str],
@@ -139,29 +137,12 @@ def _ask(path: str, body: dict[str, Any], url: str | None, api_key: str | None) 
         if url is not None:
             raise
     note("No server is running: loading the model here.")
-    return _joined(asyncio.run(_ask_here(path, bodies)))
+    from app.commands.local import answer_all  # imports torch
+
+    return _joined(asyncio.run(answer_all(path, bodies)))
 
 
 def _joined(answers: list[dict[str, Any]]) -> dict[str, Any]:
     data = [item | {"index": number} for number, item in enumerate(i for answer in answers for i in answer["data"])]
     usage = {name: sum(answer["usage"][name] for answer in answers) for name in answers[0]["usage"]}
     return answers[0] | {"data": data, "usage": usage}
-
-
-async def _ask_here(path: str, bodies: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The same requests to the same application, without a socket in between."""
-    import httpx
-
-    from app.main import create_app
-
-    logging.getLogger("app").setLevel(logging.ERROR)  # that there is no Redis matters to a server
-    settings = Settings()
-    if (model := bodies[0]["model"]) is not None:
-        settings = settings.model_copy(update={"default_model": model})  # the only one to be loaded
-    app = create_app(settings.model_copy(update={"api_keys": ()}))
-    transport = httpx.ASGITransport(app=app)
-    async with (
-        app.router.lifespan_context(app),
-        httpx.AsyncClient(transport=transport, base_url="http://cloze", timeout=None) as client,  # noqa: S113 - a model is loaded
-    ):
-        return [read_answer(await client.post(path, json=body)) for body in bodies]

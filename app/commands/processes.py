@@ -6,12 +6,9 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from app.system.child import bound_command
-
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0  # seconds before a restart; doubled by each quick death
-_SETTLED = 60.0  # seconds after which a death is no longer a quick one
+from app.system.supervision import RestartPause, start_child
 
 _log = logging.getLogger(__name__)
 
@@ -20,7 +17,7 @@ _log = logging.getLogger(__name__)
 class _Slot:
     process: "subprocess.Popen[bytes]"
     started: float
-    pause: float = _FIRST_PAUSE
+    pause: RestartPause = field(default_factory=RestartPause)
     restart_at: float | None = None
 
 
@@ -51,8 +48,7 @@ class WorkerProcesses:
             if slot.process.poll() is None:
                 continue
             if slot.restart_at is None:
-                slot.pause = _FIRST_PAUSE if now - slot.started > _SETTLED else min(2 * slot.pause, _LONGEST_PAUSE)
-                slot.restart_at = now + slot.pause
+                slot.restart_at = now + slot.pause.next(now - slot.started)
                 _log.error("a worker ended with status %d; restarting it", slot.process.returncode)
             elif now >= slot.restart_at:
                 slot.process, slot.started, slot.restart_at = self._start(), now, None
@@ -76,9 +72,4 @@ class WorkerProcesses:
                 slot.process.wait()
 
     def _start(self) -> "subprocess.Popen[bytes]":
-        return subprocess.Popen(
-            bound_command(self._command, signal.SIGTERM),
-            stdin=subprocess.DEVNULL,
-            env=self._environment,
-            start_new_session=True,  # a Ctrl-C reaches it through `terminate` alone, once
-        )
+        return start_child(self._command, environment=self._environment)

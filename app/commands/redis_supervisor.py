@@ -7,9 +7,8 @@ from collections.abc import Callable
 from app.errors import AppError
 from app.jobs.connection import EmbeddedRedis
 from app.system.disk_space import Ballast
+from app.system.supervision import RestartPause
 
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0  # seconds before a restart; doubled by each death in a row
-_SETTLED = 60.0  # seconds after which a death is no longer one in a row
 _LOADING = 60.0  # seconds that the first start is waited for
 _POLL = 0.01  # seconds
 _CONSEQUENCE = "Inference goes on; files and jobs answer 503"
@@ -30,7 +29,7 @@ class RedisSupervisor:
         self._server, self._clock = server, clock
         self._ballast = ballast or Ballast(server.folder / "ballast")
         self._launched_at = clock()
-        self._pause = _FIRST_PAUSE
+        self._pause = RestartPause()
         self._restart_at: float | None = None  # None: it runs, as far as is known
         self._answers = False
         self._waits_for_room = False
@@ -62,11 +61,9 @@ class RedisSupervisor:
             self._plan_restart(self._launched_at, f"redis-server does not start: {error}")
 
     def _plan_restart(self, now: float, reason: str) -> None:
-        if now - self._launched_at > _SETTLED:
-            self._pause = _FIRST_PAUSE
-        _log.error("%s. %s. Trying again in %.1f s", reason, _CONSEQUENCE, self._pause)
-        self._restart_at = now + self._pause
-        self._pause = min(2 * self._pause, _LONGEST_PAUSE)
+        pause = self._pause.next(now - self._launched_at)
+        _log.error("%s. %s. Trying again in %.1f s", reason, _CONSEQUENCE, pause)
+        self._restart_at = now + pause
 
     def _has_room(self) -> bool:
         has_room = self._ballast.make_room()
@@ -82,6 +79,6 @@ class RedisSupervisor:
             except OSError as error:  # its address could not be written: the disk is full
                 _log.warning("the address of redis-server is not announced: %s", error)
                 return
-            if self._answers and self._pause > _FIRST_PAUSE:
+            if self._answers and self._pause.deaths:
                 _log.warning("redis-server answers: files and jobs are back")
         self._ballast.restore()

@@ -38,6 +38,7 @@ from app.jobs.connection import EmbeddedRedis
 from app.jobs.privacy import hide_from_others
 from app.settings import Settings
 from app.store.store import ModelEntry
+from app.system.log_format import configure_logging
 from app.types import Task
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ _log = logging.getLogger(__name__)
 
 def serve(settings: Settings) -> NoReturn:
     """Ends the process when SIGINT or SIGTERM has stopped everything. Raises AppError for what cannot start."""
-    logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    configure_logging(settings.log_level)
     logging.getLogger("uvicorn.error").setLevel("DEBUG" if settings.log_level == "debug" else "WARNING")
     logging.getLogger("uvicorn.access").addFilter(RedactSecrets())
     check_exposure(settings)

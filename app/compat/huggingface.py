@@ -5,31 +5,33 @@ The client posts to exactly the URL it is given, so every task of a model has on
 """
 
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Annotated, Any, Literal, TypeVar
+from functools import partial
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import orjson
 from fastapi import APIRouter, Body, Path, Request, Response
-from pydantic import BaseModel, BeforeValidator, FailFast, Field, ValidationError
+from pydantic import BeforeValidator, FailFast, Field
 
-from app.api.answer_size import check_fill_mask, check_vectors, fragment, serialize
-from app.api.deps import Services, ServicesDep
+from app.api.deps import InferenceDep
 from app.api.inference_route import InferenceRoute
 from app.api.params import ModelId
 from app.api.schemas.common import MAX_COUNT, Targets, Texts
 from app.api.schemas.common import Body as StrictBody
-from app.api.wire.disconnect import while_connected
+from app.api.wire.content_type import JSON
+from app.api.wire.disconnect import HttpClient
+from app.api.wire.fragments import fragment, vector_fragment
 from app.errors import AppError, InvalidValue, NotFound
+from app.inference.client import Client
+from app.inference.service import Answer, OpenModel
 from app.modalities.embedding import EmbedItem, EmbedResult
 from app.modalities.text.items import FillMaskItem, FillMaskResult
-from app.serving.engine import Engine
 from app.types import Pooling, Task, TruncationSide
-from app.validation import describe
+from app.validation import validate
 
 router = APIRouter(route_class=InferenceRoute, tags=["Hugging Face"])
 
 Json = dict[str, Any]
-T = TypeVar("T", bound=BaseModel)
 
 
 class _Body(StrictBody):
@@ -62,6 +64,18 @@ class _EmbedParameters(StrictBody):
     prompt_name: None = None  # no model here has prompts, and leaving one out would change the vectors
     encoding_format: Literal["float"] | None = None
 
+    def to_item(self, text: str) -> EmbedItem:
+        # As Hugging Face's own servers: what is too long is cut, and vectors have length 1, unless asked otherwise.
+        return EmbedItem(
+            input=text,
+            pooling=None if self.pooling == "none" else self.pooling,
+            normalize=self.normalize is not False,
+            truncate=self.truncate is not False,
+            truncation_side=self.truncation_direction or TruncationSide.RIGHT,
+            dimensions=self.dimensions,
+            output="tokens" if self.pooling == "none" else "pooled",
+        )
+
 
 class _FeatureBody(_Body, _EmbedParameters):
     inputs: Texts
@@ -91,49 +105,47 @@ AnyBody = Annotated[Json, Body(openapi_examples=EXAMPLES)]
 
 @router.post("/models/{model_id:path}/pipeline/{task}")
 async def run_pipeline(
-    model_id: ModelId, task: Annotated[str, Path(max_length=64)], body: AnyBody, request: Request, services: ServicesDep
+    model_id: ModelId,
+    task: Annotated[str, Path(max_length=64)],
+    body: AnyBody,
+    request: Request,
+    inference: InferenceDep,
 ) -> Response:
     """fill-mask, feature-extraction or sentence-similarity."""
-    perform = PIPELINES.get(task)
-    if perform is None:
+    if task not in PIPELINES:
         raise NotFound(f"there is no pipeline {task!r}; there are {', '.join(PIPELINES)}")
-    engine = await services.pool.get(model_id)
-    return Response(await perform(engine, body, request, services), media_type="application/json")
+    return await _respond(await inference.open(model_id), task, body, request)
 
 
 @router.post("/models/{model_id:path}")
-async def run_model(model_id: ModelId, body: AnyBody, request: Request, services: ServicesDep) -> Response:
+async def run_model(model_id: ModelId, body: AnyBody, request: Request, inference: InferenceDep) -> Response:
     """The task that the inputs show, else fill-mask where the model can do it, else feature-extraction."""
-    engine = await services.pool.get(model_id)
+    model = await inference.open(model_id)
     if isinstance(body.get("inputs"), dict):
         task = "sentence-similarity"
     else:
-        task = "fill-mask" if Task.FILL_MASK in engine.objective.tasks else "feature-extraction"
-    return await run_pipeline(engine.entry.id, task, body, request, services)
+        task = "fill-mask" if Task.FILL_MASK in model.tasks else "feature-extraction"
+    return await _respond(model, task, body, request)
 
 
-async def _fill_mask(engine: Engine, raw: Json, request: Request, services: Services) -> bytes:
+async def _respond(model: OpenModel, task: str, body: Json, request: Request) -> Response:
+    return Response(await PIPELINES[task](model, body, HttpClient(request)), media_type=JSON)
+
+
+async def _fill_mask(model: OpenModel, raw: Json, client: Client) -> bytes:
     """One mask: candidates; several: a list of them each. Several inputs: a list of the above.
 
     As the pipeline of transformers does, one input in a list is answered like the input alone.
     """
-    body = _parse(_FillMaskBody, raw)
-    services.check_inputs(len(body.inputs))
+    body = validate(_FillMaskBody, raw)
     parameters = body.parameters or _FillMaskParameters()
-    top_k = parameters.top_k or 5
-    services.check_top_k(top_k, "parameters.top_k")
-    items = [
-        FillMaskItem(text=text, top_k=top_k, targets=parameters.targets, max_masks=services.settings.max_masks)
-        for text in body.inputs
-    ]
-    size = check_fill_mask(getattr(engine.objective, "mask_token", None), items, param="parameters.top_k")
+    to_item = partial(FillMaskItem, top_k=parameters.top_k or 5, targets=parameters.targets)
 
-    async def work() -> bytes:
-        async with services.answers.taken(size):
-            results: list[FillMaskResult] = await engine.submit(Task.FILL_MASK, items)
-            return await serialize(lambda: _json(map(_by_mask, results), alone=len(results) == 1), size)
+    def write(answer: Answer[FillMaskResult]) -> bytes:
+        return _json(map(_by_mask, answer.results), alone=len(answer.results) == 1)
 
-    return await while_connected(request, work())
+    names = {"top_k": "parameters.top_k"}
+    return await model.run(Task.FILL_MASK, body.inputs, client, to_item=to_item, write=write, names=names)
 
 
 def _by_mask(result: FillMaskResult) -> Any:
@@ -141,64 +153,43 @@ def _by_mask(result: FillMaskResult) -> Any:
     return masks[0] if len(masks) == 1 else masks
 
 
-async def _feature_extraction(engine: Engine, raw: Json, request: Request, services: Services) -> bytes:
+async def _feature_extraction(model: OpenModel, raw: Json, client: Client) -> bytes:
     """A vector for a string, a list of vectors for a list.
 
     With pooling "none" as the pipeline of transformers: each input gives a list of one list of vectors.
     """
-    body = _parse(_FeatureBody, raw)
-    services.check_inputs(len(body.inputs))
+    body = validate(_FeatureBody, raw)
     parameters = _merged(body)
-    tokens = parameters.pooling == "none"
-    longest = getattr(engine.objective, "max_length", None) if tokens else 1
-    dimensions = min(filter(None, (parameters.dimensions, _width(engine))), default=1)
-    size = check_vectors(body.inputs, longest, dimensions, param="inputs")
-    results = await _embed(engine, body.inputs, parameters, request)
-    # Cut to its first dimensions a vector is a view, which orjson does not take.
-    vectors = (np.ascontiguousarray(result.vector[np.newaxis] if tokens else result.vector) for result in results)
-    return await serialize(lambda: _json(vectors, alone=isinstance(raw["inputs"], str)), size)
+
+    def write(answer: Answer[EmbedResult]) -> bytes:
+        vectors = (result.vector for result in answer.results)
+        if parameters.pooling == "none":
+            vectors = (vector[np.newaxis] for vector in vectors)
+        return _json(map(vector_fragment, vectors), alone=isinstance(raw["inputs"], str))
+
+    names = {"input": "inputs"}
+    return await model.run(Task.EMBED, body.inputs, client, to_item=parameters.to_item, write=write, names=names)
 
 
-async def _sentence_similarity(engine: Engine, raw: Json, request: Request, services: Services) -> bytes:
+async def _sentence_similarity(model: OpenModel, raw: Json, client: Client) -> bytes:
     """The cosine of the source sentence and each of the others."""
-    body = _parse(_SimilarityBody, raw)
+    body = validate(_SimilarityBody, raw)
     texts = [body.inputs.source_sentence, *body.inputs.sentences]
-    services.check_inputs(len(texts))
     parameters = (body.parameters or _EmbedParameters()).model_copy(update={"normalize": True})
     if parameters.pooling == "none":
         raise InvalidValue("sentences are compared by pooled vectors", param="parameters.pooling")
     try:
-        source, *others = [result.vector for result in await _embed(engine, texts, parameters, request)]
+        return await model.run(Task.EMBED, texts, client, to_item=parameters.to_item, write=_cosines)
     except AppError as error:
         if error.index is not None:
             error.param = "inputs.sentences" if error.index else "inputs.source_sentence"
             error.index = error.index - 1 if error.index else None
         raise
+
+
+def _cosines(answer: Answer[EmbedResult]) -> bytes:
+    source, *others = [result.vector for result in answer.results]
     return orjson.dumps([float(np.dot(source, other)) for other in others])
-
-
-async def _embed(engine: Engine, texts: list[str], parameters: _EmbedParameters, request: Request) -> list[EmbedResult]:
-    # As Hugging Face's own servers: what is too long is cut, and vectors have length 1, unless asked otherwise.
-    pooling = None if parameters.pooling == "none" else parameters.pooling
-    items = [
-        EmbedItem(
-            input=text,
-            pooling=pooling,
-            normalize=parameters.normalize is not False,
-            truncate=parameters.truncate is not False,
-            truncation_side=parameters.truncation_direction or TruncationSide.RIGHT,
-            dimensions=parameters.dimensions,
-            output="tokens" if parameters.pooling == "none" else "pooled",
-        )
-        for text in texts
-    ]
-    results: list[EmbedResult] = await while_connected(request, engine.submit(Task.EMBED, items))
-    return results
-
-
-def _width(engine: Engine) -> int | None:
-    """Dimensions of the vectors of a model of texts; None of another, which refuses its inputs anyway."""
-    return getattr(getattr(engine.objective.model, "config", None), "hidden_size", None)
 
 
 def _json(answers: Iterable[object], *, alone: bool) -> bytes:
@@ -215,14 +206,7 @@ def _merged(body: _FeatureBody) -> _EmbedParameters:
     return (body.parameters or _EmbedParameters()).model_copy(update=root)
 
 
-def _parse(kind: type[T], raw: Json) -> T:
-    try:
-        return kind.model_validate(raw)
-    except ValidationError as error:
-        raise describe(dict(error.errors()[0])) from error
-
-
-Pipeline = Callable[[Engine, Json, Request, Services], Awaitable[bytes]]
+Pipeline = Callable[[OpenModel, Json, Client], Awaitable[bytes]]
 
 PIPELINES: dict[str, Pipeline] = {
     "fill-mask": _fill_mask,

@@ -1,1 +1,1 @@
-"""Readers of the data that jobs are trained on: documents, archives and their checks."""
+"""Readers of training data: documents and archives, and the check before a job is queued."""

@@ -1,7 +1,7 @@
-"""Compressed files as streams: .gz, .xz and .zst. Memory is bounded whatever they unpack to.
+"""Compressed files as streams: .gz, .xz and .zst. Memory is bounded whatever their unpacked size.
 
-Each may hold several streams or frames, end to end. One that is cut off raises EOFError, which the readers of
-some libraries do not.
+A file may hold several streams or frames, end to end. Unlike some libraries, these readers raise EOFError for a file
+that is cut off.
 """
 
 import io
@@ -9,31 +9,32 @@ import lzma
 import resource
 import zlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import IO, Any, Protocol, cast
 
 import zstandard
 
 from app.datasets.sources import Refusal
 from app.media.limits import MIB
+from app.system.proc import MEMINFO, read_memory
 
 READ = 8192  # packed bytes read at once
 UNPACKED = 256 * 1024  # bytes unpacked at once
-ZSTD_READ = 1024  # 4 bytes of zstd may give 128 KiB, and its decoder returns all that it unpacks
+ZSTD_READ = 1024  # small: 4 bytes of zstd may unpack to 128 KiB, and the decoder returns everything at once
 XZ_MEMORY = 1024 * MIB  # xz -9 needs 65 MiB
-ZSTD_WINDOW = 2048 * MIB  # zstd --long=31, the longest that there is
-MEMINFO = "/proc/meminfo"
+ZSTD_WINDOW = 2048 * MIB  # zstd --long=31, the longest window
 
 
 class Codec(Protocol):
     """Unpacks one stream or frame."""
 
     def feed(self, data: bytes) -> bytes:
-        """Unpacks more of it; b"" where it needs more data."""
+        """Unpacks more data. Returns b"" if it needs more packed data."""
         ...
 
     @property
-    def hungry(self) -> bool:
-        """Whether it needs more data."""
+    def needs_input(self) -> bool:
+        """True if it needs more packed data."""
         ...
 
     @property
@@ -53,7 +54,7 @@ class _Gzip:
         return unpacked
 
     @property
-    def hungry(self) -> bool:
+    def needs_input(self) -> bool:
         return not self._tail
 
     @property
@@ -75,12 +76,12 @@ class _Xz:
         except lzma.LZMAError as e:
             if "memory" in str(e).lower():
                 raise Refusal(
-                    f"packed with a dictionary that takes more than {XZ_MEMORY // MIB} MiB; pack it again with xz -9"
+                    f"its dictionary needs more than {XZ_MEMORY // MIB} MiB of memory; compress it again with xz -9"
                 ) from e
             raise
 
     @property
-    def hungry(self) -> bool:
+    def needs_input(self) -> bool:
         return self._codec.needs_input
 
     @property
@@ -93,7 +94,7 @@ class _Xz:
 
 
 class _Zstd:
-    hungry = True
+    needs_input = True
 
     def __init__(self) -> None:
         self._window = window_limit()
@@ -105,8 +106,8 @@ class _Zstd:
         except zstandard.ZstdError as e:
             if "memory" in str(e).lower():
                 raise Refusal(
-                    f"packed with a window of more than the {self._window // MIB} MiB that this process can hold;"
-                    " pack it again with a shorter one, as zstd --long=27 does"
+                    f"its window is longer than the {self._window // MIB} MiB that this process can hold;"
+                    " compress it again with a shorter one, such as zstd --long=27"
                 ) from e
             raise
 
@@ -119,15 +120,14 @@ class _Zstd:
         return self._codec.unused_data
 
 
-def window_limit() -> int:
-    """The longest zstd window that is accepted, in bytes: 128 MiB to 2 GiB.
+def window_limit(meminfo: Path = MEMINFO) -> int:
+    """Returns the longest zstd window that is accepted, in bytes: 128 MiB to 2 GiB.
 
-    It takes at most a quarter of the free memory, and three quarters of what this process may have.
+    Above 128 MiB, it is at most a quarter of the free memory and three quarters of this process's memory limit.
     """
     try:
-        with open(MEMINFO, encoding="ascii") as lines:
-            free = next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable")) * 1024
-    except (OSError, StopIteration):
+        free = read_memory(meminfo)["MemAvailable"]
+    except (OSError, KeyError):
         free = 4 * ZSTD_WINDOW
     allowed = resource.getrlimit(resource.RLIMIT_DATA)[0]
     most = free / 4 if allowed == resource.RLIM_INFINITY else min(free / 4, allowed * 3 / 4)
@@ -138,13 +138,16 @@ def window_limit() -> int:
 
 
 class Unpacked(io.RawIOBase):
-    """The unpacked bytes of a stream, which is left open. Raises the codec's errors, and EOFError if it is cut off."""
+    """A stream of unpacked bytes. Closing it leaves the packed stream open.
+
+    Reading raises the codec's errors, and EOFError if the packed stream is cut off.
+    """
 
     def __init__(self, packed: IO[bytes], codec: Callable[[], Codec], size: int = READ) -> None:
         self._packed, self._codec, self._size = packed, codec, size
         self._frame: Codec | None = None
-        self._begun = False
-        self._waiting = b""  # packed bytes behind the end of a frame
+        self._started = False
+        self._pending = b""  # packed bytes after the end of a frame
         self._unpacked = memoryview(b"")
 
     def readable(self) -> bool:
@@ -152,42 +155,42 @@ class Unpacked(io.RawIOBase):
 
     def readinto(self, buffer: Any, /) -> int:
         while not self._unpacked:
-            if not self._next():
+            if not self._unpack():
                 return 0
         count = min(len(buffer), len(self._unpacked))
         buffer[:count] = self._unpacked[:count]
         self._unpacked = self._unpacked[count:]
         return count
 
-    def _next(self) -> bool:
-        """Unpacks some more; False at the end."""
+    def _unpack(self) -> bool:
+        """Unpacks more data. Returns False at the end."""
         if self._frame is None:
-            return self._begin()
-        data = self._take() if self._frame.hungry else b""
+            return self._start_frame()
+        data = self._read_packed() if self._frame.needs_input else b""
         unpacked = self._frame.feed(data)
         self._unpacked = memoryview(unpacked)
         if self._frame.eof:
-            self._waiting = (self._frame.unused_data + self._waiting).lstrip(b"\0")  # padding
+            self._pending = (self._frame.unused_data + self._pending).lstrip(b"\0")  # zeros are padding
             self._frame = None
         elif not data and not unpacked:
             raise EOFError("it ends too early")
         return True
 
-    def _begin(self) -> bool:
-        """Begins the next stream or frame; False where there is none."""
-        while not self._waiting:
-            self._waiting = self._packed.read(self._size)
-            if not self._waiting and not self._begun:
+    def _start_frame(self) -> bool:
+        """Starts the next stream or frame. Returns False if there is none."""
+        while not self._pending:
+            self._pending = self._packed.read(self._size)
+            if not self._pending and not self._started:
                 raise EOFError("it is empty")
-            if not self._waiting:
+            if not self._pending:
                 return False
-            if self._begun:
-                self._waiting = self._waiting.lstrip(b"\0")
-        self._frame, self._begun = self._codec(), True
+            if self._started:
+                self._pending = self._pending.lstrip(b"\0")
+        self._frame, self._started = self._codec(), True
         return True
 
-    def _take(self) -> bytes:
-        data, self._waiting = self._waiting[: self._size], self._waiting[self._size :]
+    def _read_packed(self) -> bytes:
+        data, self._pending = self._pending[: self._size], self._pending[self._size :]
         return data or self._packed.read(self._size)
 
 

@@ -1,4 +1,4 @@
-"""Documents of .csv: a column of a table with a header row, commas, and double quotes (RFC 4180)."""
+"""Reader of .csv: the documents are one column of a table with a header, commas and double quotes (RFC 4180)."""
 
 import csv
 import io
@@ -15,11 +15,11 @@ _FIELD = re.compile(r'(?:"(?:[^"]++|"")*+"|[^,"\r\n][^,\r\n]*+|)(?:,|\r\n|\r|\n|
 
 def read_csv(stream: IO[bytes], source: Source) -> Iterator[str]:
     csv.field_size_limit(MAX_ROW + 1)
-    lines = _Lines(open_text(stream, source, newline=""), source.name)
+    lines = _CsvLines(open_text(stream, source, newline=""), source.name)
     rows = csv.reader(lines, strict=True)
-    header = _next(rows, lines) or []
-    index = _index(header, source)
-    while (row := _next(rows, lines)) is not None:
+    header = _read_record(rows, lines) or []
+    index = _find_column(header, source)
+    while (row := _read_record(rows, lines)) is not None:
         if not row:
             source.row("", lines.place())
         elif len(row) != len(header):
@@ -28,8 +28,8 @@ def read_csv(stream: IO[bytes], source: Source) -> Iterator[str]:
             yield source.row(row[index], lines.place())
 
 
-class _Lines:
-    """The lines of a table, and where the record that is being read begins."""
+class _CsvLines:
+    """The lines of a table, and the lines of the current record for error messages."""
 
     def __init__(self, text: io.TextIOWrapper, name: str) -> None:
         self._text, self._name = text, name
@@ -37,7 +37,7 @@ class _Lines:
         self._record: list[str] = []
         self._size = 0  # characters of the record
 
-    def __iter__(self) -> "_Lines":
+    def __iter__(self) -> "_CsvLines":
         return self
 
     def __next__(self) -> str:
@@ -51,16 +51,15 @@ class _Lines:
             raise csv.Error("too long")
         return line
 
-    def begin(self) -> None:
-        """Begins the next record."""
+    def start_record(self) -> None:
         self._record, self._size = [], 0
 
     def place(self, line: int = 0) -> str:
-        """The place of the record, or of one of its lines, from 0 on."""
+        """Names the place of the current record's line `line`, counted from 0."""
         return f"{self._name}, line {self._number - len(self._record) + 1 + line}"
 
-    def refusal(self, error: csv.Error) -> InvalidData:
-        """The error for a record that cannot be read: mostly for a quote that is not closed."""
+    def explain(self, error: csv.Error) -> InvalidData:
+        """Converts an error of `csv`. Most of them are caused by a quote that is not closed."""
         record, at = "".join(self._record), 0
         while at < len(record) and (field := _FIELD.match(record, at)) and field.end() > at:
             at = field.end()
@@ -68,30 +67,32 @@ class _Lines:
         if not record.startswith('"', at):
             return too_long(self.place()) if self._size > MAX_ROW else InvalidData(f"{self.place(line)}: {error}")
         if self._size > MAX_ROW:
-            found = f"and the row is longer than {MAX_ROW:,} characters, which is the limit"
+            found = f"and the row is longer than the limit of {MAX_ROW:,} characters"
         elif "end of data" in str(error):
             found = "up to the end of the file"
         else:
-            found = f'and behind the next quote, in line {self._number}, a comma is expected; a quote in a field is ""'
+            found = f'and no comma follows the next quote, in line {self._number}; write a quote in a field as ""'
         return InvalidData(f"{self.place(line)}: the quote that opens in this line is not closed, {found}")
 
 
-def _next(rows: Iterator[list[str]], lines: _Lines) -> list[str] | None:
-    """The next record; None at the end."""
-    lines.begin()
+def _read_record(rows: Iterator[list[str]], lines: _CsvLines) -> list[str] | None:
+    """Reads the next record. Returns None at the end."""
+    lines.start_record()
     try:
         return next(rows, None)
     except csv.Error as e:
-        raise lines.refusal(e) from e
+        raise lines.explain(e) from e
 
 
-def _index(header: list[str], source: Source) -> int:
-    """Which column is read: the first one of the name."""
+def _find_column(header: list[str], source: Source) -> int:
+    """Returns the index of the first column with the source's column name."""
     column = source.column
     if column not in header:
         found = ", ".join(repr(shorten(name, 50)) for name in header[:10]) or "an empty file"
         raise InvalidData(f"{source.name}, line 1: no column {column!r} in the header; found {found}")
     if (count := header.count(column)) > 1:
         place = header.index(column) + 1
-        source.report.note(f"{source.name}: {count} columns are named {column!r}; column {place}, the first, is read")
+        source.report.note(
+            f"{source.name}: {count} columns are named {column!r}; only the first, column {place}, is read"
+        )
     return header.index(column)

@@ -1,14 +1,13 @@
-"""Text files of many formats, read as a stream of documents.
+"""Text files of several formats, read as a stream of documents.
 
-    .txt      documents end at an empty line, or once they are very long at the end of a line
-    .jsonl    one JSON object (its `text_column`) or one JSON string a line
-    .json     an array of the same
+    .txt      documents separated by empty lines; a very long one ends at the next line break
+    .jsonl    one JSON object (with `text_column`) or one JSON string per line
+    .json     an array of such objects or strings
     .csv      with a header row
-    .parquet  by row groups
-    …         each also compressed: .gz .xz .zst; and .zip of any of them
+    .parquet  read by row groups
+    …         each also compressed as .gz, .xz or .zst; and .zip archives of them
 
-Nothing is read whole but compressed parquet files, which must be small, and the directory of a .zip;
-memory stays bounded by one document.
+Memory holds one document, the directory of a .zip, and a compressed parquet file, whose size is limited.
 """
 
 from collections.abc import Callable, Iterator
@@ -22,14 +21,14 @@ from app.datasets.parquet import read_parquet
 from app.datasets.reports import Reason, Report
 from app.datasets.sources import Budget, Source, reading
 from app.datasets.text import read_lines
-from app.datasets.zips import Entry, open_entry, open_zip, read_entries
+from app.datasets.zips import ZipEntry, open_entry, open_zip, read_entries
 from app.errors import InvalidData
 from app.media.limits import MIB
 
-MAX_PARAGRAPH = 1_000_000  # characters, of a .txt: one without empty lines is not one document
+MAX_PARAGRAPH = 1_000_000  # characters of a document in a .txt, which may have no empty lines
 MAX_ZIP_ENTRIES = 100_000
-MAX_RATIO = 1000  # unpacked ÷ packed bytes: beyond it is a decompression bomb, not text
-FREE_BYTES = 256 * MIB  # that any file may unpack to
+MAX_RATIO = 1000  # unpacked ÷ packed bytes; a file beyond it is a decompression bomb
+FREE_BYTES = 256 * MIB  # to which any file may unpack, whatever its ratio
 CUT_OFF = "the compressed data is broken or cut off"
 
 Reader = Callable[[IO[bytes], Source], Iterator[str]]
@@ -38,11 +37,13 @@ Reader = Callable[[IO[bytes], Source], Iterator[str]]
 def read_documents(
     path: Path, filename: str, text_column: str = "text", *, report: Report | None = None
 ) -> Iterator[str]:
-    """The documents of one file, stripped; what is no character is U+FFFD.
+    """Yields the stripped documents of one file. Invalid characters become U+FFFD.
 
-    `filename` carries the format (`path` may be an upload without a suffix). Rows and files that are left
-    out are counted in the report. Raises InvalidData naming the file, the line and what was expected, and
-    TooLarge where the file unpacks to far more than its own size.
+    filename: its suffix is the format; `path` may be an upload without a suffix.
+    report: counts skipped rows and files.
+
+    Raises InvalidData with the file, the line and what was expected; TooLarge for a file that unpacks to far more than
+    its own size.
     """
     with path.open("rb") as file:
         yield from read_open(file, filename, text_column, report=report)
@@ -51,30 +52,30 @@ def read_documents(
 def read_open(
     file: BinaryIO, filename: str, text_column: str, *, report: Report | None = None, look: int | None = None
 ) -> Iterator[str]:
-    """As `read_documents`, from a file that its caller has opened.
+    """Reads the documents of an open file. See `read_documents`.
 
-    With `look`, raises Exhausted once so many bytes are unpacked.
+    look: stops with Exhausted after this many unpacked bytes.
     """
     report = Report() if report is None else report
-    budget = Budget(filename, _size(file) * MAX_RATIO + FREE_BYTES, look)
+    budget = Budget(filename, _file_size(file) * MAX_RATIO + FREE_BYTES, look)
     source = Source(filename, text_column, report, budget)
     with reading(filename, "the data is broken or cut off"):
         for document in _read_stream(file, source):
             if text := document.strip():
                 report.usable += 1
-                yield _characters(text)
+                yield _replace_surrogates(text)
 
 
-def _size(file: BinaryIO) -> int:
+def _file_size(file: BinaryIO) -> int:
     size = file.seek(0, 2)
     file.seek(0)
     return size
 
 
-def _characters(text: str) -> str:
+def _replace_surrogates(text: str) -> str:
     try:
         text.encode()
-    except UnicodeEncodeError:  # JSON may hold one half of a pair of surrogates
+    except UnicodeEncodeError:  # JSON may contain half of a surrogate pair
         return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return text
 
@@ -85,19 +86,19 @@ def _read_stream(file: IO[bytes], source: Source) -> Iterator[str]:
     if suffix == ".zip":
         yield from _read_zip(cast(BinaryIO, file), source)
     elif opener := COMPRESSIONS.get(suffix):
-        read = _reader_for(path.stem, source.name)
+        read = _find_reader(path.stem, source.name)
         with reading(source.name, CUT_OFF), opener(file) as stream:
             yield from read(stream, source)
     else:
-        yield from _reader_for(source.name, source.name)(file, source)
+        yield from _find_reader(source.name, source.name)(file, source)
 
 
-def _reader_for(inner: str, name: str) -> Reader:
+def _find_reader(inner: str, name: str) -> Reader:
     reader = READERS.get(PurePath(inner).suffix.lower())
     if reader is None:
         raise InvalidData(
-            f"{name}: unknown format; expected {', '.join(READERS)}, each also {', '.join(COMPRESSIONS)},"
-            " or .zip of them"
+            f"{name}: unknown format; expected {', '.join(READERS)}, compressed as {', '.join(COMPRESSIONS)} or not,"
+            " or a .zip of such files"
         )
     return reader
 
@@ -108,7 +109,7 @@ def _read_zip(file: BinaryIO, source: Source) -> Iterator[str]:
         entries = read_entries(archive, source.name, MAX_ZIP_ENTRIES)
     for entry in entries:
         source.budget.spend(0)
-        inner = source.named(f"{source.name}/{entry.path}")
+        inner = source.with_name(f"{source.name}/{entry.path}")
         if entry.reason is Reason.ENCRYPTED:
             raise InvalidData(f"{inner.name} is encrypted")
         if entry.reason:
@@ -119,23 +120,24 @@ def _read_zip(file: BinaryIO, source: Source) -> Iterator[str]:
             yield from _read_stream(cast(IO[bytes], content), inner)
 
 
-def _check_entry(entry: Entry, name: str) -> None:
+def _check_entry(entry: ZipEntry, name: str) -> None:
     if entry.info.file_size > MAX_RATIO * max(entry.info.compress_size, 1024):
         raise InvalidData(f"{name}: unpacks to more than {MAX_RATIO} times its size")
     if PurePath(entry.path).suffix.lower() == ".zip":
-        raise InvalidData(f"{name}: an archive within the archive")
+        raise InvalidData(f"{name}: an archive inside an archive is not supported")
 
 
 def _read_txt(stream: IO[bytes], source: Source) -> Iterator[str]:
     paragraph: list[str] = []
     size = 0
     for _, line in read_lines(stream, source):
-        if empty := not line.strip():
+        is_empty = not line.strip()
+        if is_empty:
             source.budget.spend(0, rows=1)
         else:
             paragraph.append(line)
             size += len(line)
-        if paragraph and (empty or size >= MAX_PARAGRAPH):
+        if paragraph and (is_empty or size >= MAX_PARAGRAPH):
             yield "".join(paragraph)
             paragraph, size = [], 0
     yield "".join(paragraph)

@@ -1,4 +1,4 @@
-"""Documents of .parquet, read by row groups: a column of strings, however Arrow stores them."""
+"""Reader of .parquet, by row groups. The documents are a column of strings, in any of Arrow's string types."""
 
 import io
 from collections.abc import Iterator
@@ -13,8 +13,8 @@ from app.datasets.text import MAX_ROW, too_long
 from app.errors import InvalidData
 from app.media.limits import MIB
 
-MAX_PACKED = 64 * MIB  # of a packed file, unpacked: it is held in memory
-BUFFER = MIB  # bytes of a column that are read at once
+MAX_UNPACKED = 64 * MIB  # of a compressed .parquet, which is held in memory
+BUFFER = MIB  # bytes of a column read at once
 MAX_NAME = 16 * MIB  # of one string in the file's footer
 DAMAGED = "not a readable parquet file"
 # Old Spark and Impala write strings as binary.
@@ -29,7 +29,7 @@ KINDS = (
 
 
 def read_parquet(stream: IO[bytes], source: Source) -> Iterator[str]:
-    # The footer lies at the end, so a packed file is unpacked first.
+    # The footer is at the end, so a compressed file is unpacked first.
     file = cast(BinaryIO, stream) if stream.seekable() else io.BytesIO(_unpack(stream, source))
     with reading(source.name, DAMAGED):
         table = pq.ParquetFile(
@@ -49,16 +49,16 @@ def read_parquet(stream: IO[bytes], source: Source) -> Iterator[str]:
 
 
 def _unpack(stream: IO[bytes], source: Source) -> bytes:
-    content = io.BufferedReader(cast(io.RawIOBase, stream)).read(MAX_PACKED + 1)
-    if len(content) > MAX_PACKED:
+    content = io.BufferedReader(cast(io.RawIOBase, stream)).read(MAX_UNPACKED + 1)
+    if len(content) > MAX_UNPACKED:
         raise InvalidData(
-            f"{source.name}: over {MAX_PACKED} bytes once unpacked; send it as .parquet, which is compressed in itself"
+            f"{source.name}: over {MAX_UNPACKED} bytes once unpacked; send it as .parquet, which is itself compressed"
         )
     return content
 
 
 def _find_type(table: pq.ParquetFile, source: Source) -> pa.DataType:
-    """The type of the column that is read. Raises InvalidData if there is none of strings."""
+    """Returns the type of the source's column. Raises InvalidData if it is missing or does not hold strings."""
     name, names = source.column, table.schema_arrow.names
     if name not in names:
         found = ", ".join(repr(shorten(other, 50)) for other in names[:10])
@@ -77,11 +77,11 @@ def _read_values(batches: Iterator[pa.RecordBatch], place: str) -> Iterator[byte
         with reading(place, DAMAGED):
             if (batch := next(batches, None)) is None:
                 return
-            values = _values(batch.column(0))
+            values = _to_bytes(batch.column(0))
         yield from values
 
 
-def _values(column: pa.Array) -> list[bytes | None]:
+def _to_bytes(column: pa.Array) -> list[bytes | None]:
     if isinstance(column, pa.DictionaryArray):
         texts = column.dictionary.cast(pa.large_binary()).to_pylist()
         return [None if index is None else texts[index] for index in column.indices.to_pylist()]
@@ -90,8 +90,8 @@ def _values(column: pa.Array) -> list[bytes | None]:
 
 
 def _text(value: bytes | None, where: str, source: Source) -> str:
-    """The text of a row; "" where it is left out."""
-    if value is not None and len(value) > 4 * MAX_ROW:  # whatever its characters
+    """Returns the text of a row, or "" for a skipped one."""
+    if value is not None and len(value) > 4 * MAX_ROW:  # a character has at most 4 bytes
         raise too_long(where)
     source.budget.spend(len(value or b""))
     try:

@@ -1,8 +1,8 @@
-"""The pages of a Parquet column, as their headers describe them: how much memory reading them takes.
+"""Limits on the pages of a Parquet column, read from the pages' headers.
 
-Arrow allocates what a page's header says, and copies an entry of a dictionary for every row that names it, so
-that a file of a kilobyte may ask for gigabytes. The footer is read here, too: pyarrow's objects for it abort the
-process where it is damaged. The numbers of the fields are those of
+Arrow allocates the size in a page's header, and copies a dictionary entry for every row that refers to it. A file of a
+kilobyte may therefore need gigabytes of memory. The footer is parsed here too, because pyarrow's objects for it abort
+the process if it is damaged. The field numbers are those of
 https://github.com/apache/parquet-format/blob/master/src/main/thrift/parquet.thrift
 """
 
@@ -16,32 +16,32 @@ from app.media.limits import MIB
 MAX_FOOTER = 16 * MIB
 MAX_PAGE = 256 * MIB  # unpacked
 MAX_PAGES = 200_000  # of one column of a row group
-TOGETHER = 64 * MIB  # of text that is read at once, where pages allow it
-MOST_ROWS = 256  # that are read at once
-HEAD = 8192  # bytes of a page's header that are read at first: its statistics may be long
+TOGETHER = 64 * MIB  # of text read at once, if the pages allow it
+MAX_ROWS = 256  # read at once from a dictionary
+HEAD = 8192  # bytes of a page's header read first; its statistics may be long
 MAX_HEAD = 16 * MIB
 
-DICTIONARY = 2  # a type of pages
-# Row groups → columns → metadata → path, packed size, places of the first data page and of the dictionary.
+DICTIONARY = 2  # a page type
+# Row groups → columns → metadata → path, packed size, offsets of the first data page and of the dictionary.
 FOOTER: Wanted = {4: {1: {3: {3: {0: {}}, 7: {}, 9: {}, 11: {}}}}}
 # Type, unpacked size, packed size; number of values in the header of a data page, version 1 and 2.
 PAGE: Wanted = {1: {}, 2: {}, 3: {}, 5: {1: {}}, 8: {1: {}}}
 
 
 @dataclass(frozen=True)
-class Chunk:
-    """Where the pages of a column lie in a row group."""
+class ColumnChunk:
+    """The byte range of one column's pages in a row group."""
 
     start: int
     end: int
 
 
-def find_chunks(file: BinaryIO, column: str) -> list[Chunk]:
-    """The chunks of a column of the topmost level, one a row group. Raises Refusal where the footer is too long."""
+def find_chunks(file: BinaryIO, column: str) -> list[ColumnChunk]:
+    """Returns the chunks of a top-level column, one for each row group. Raises Refusal if the footer is too long."""
     size = file.seek(-8, 2)
     length = int.from_bytes(file.read(4), "little")
     if length > MAX_FOOTER:
-        raise Refusal(f"a footer of {megabytes(length)}, where {megabytes(MAX_FOOTER)} are the limit")
+        raise Refusal(f"its footer has {megabytes(length)}; the limit is {megabytes(MAX_FOOTER)}")
     file.seek(size - length)
     chunks = []
     for group in Compact(file.read(length)).struct(FOOTER)[4]:
@@ -49,27 +49,27 @@ def find_chunks(file: BinaryIO, column: str) -> list[Chunk]:
         start = described[9]
         if dictionary := described.get(11):
             start = min(start, dictionary)
-        chunks.append(Chunk(start, start + described[7]))
+        chunks.append(ColumnChunk(start, start + described[7]))
     return chunks
 
 
-def rows_at_once(file: BinaryIO, chunk: Chunk, *, repeats: bool) -> int:
-    """How many rows of a chunk may be read at once without taking far more memory than a page.
+def rows_at_once(file: BinaryIO, chunk: ColumnChunk, *, repeats: bool) -> int:
+    """Returns how many rows of a chunk may be read at once without using much more memory than a page.
 
-    repeats: whether rows are read as copies of the dictionary's entries. Raises Refusal for pages that are too large.
+    repeats: True if rows are read as copies of dictionary entries.
+
+    Raises Refusal for pages that are too large.
     """
     dictionary = value = count = 0
     at = chunk.start
     while at < chunk.end:
         count += 1
         if count > MAX_PAGES:
-            raise Refusal(f"more than {MAX_PAGES:,} pages of one column, which is the limit")
+            raise Refusal(f"a column has more than the limit of {MAX_PAGES:,} pages")
         fields, size = _read_header(file, at)
         unpacked, packed = fields.get(2, 0), fields.get(3, 0)
         if unpacked > MAX_PAGE:
-            raise Refusal(
-                f"a page of {megabytes(unpacked)}, where {megabytes(MAX_PAGE)} are the limit; write smaller pages"
-            )
+            raise Refusal(f"a page has {megabytes(unpacked)}; the limit is {megabytes(MAX_PAGE)}. Write smaller pages")
         if packed < 0 or unpacked < 0:
             raise ValueError("a page has a negative size")
         if fields.get(1) == DICTIONARY:
@@ -80,11 +80,11 @@ def rows_at_once(file: BinaryIO, chunk: Chunk, *, repeats: bool) -> int:
         at += size + packed
     # A dictionary's largest entry may be the value of every row.
     largest = max(value, dictionary if repeats else 0, 1)
-    return max(1, min(MOST_ROWS if repeats else 65_536, TOGETHER // largest))
+    return max(1, min(MAX_ROWS if repeats else 65_536, TOGETHER // largest))
 
 
 def _read_header(file: BinaryIO, at: int) -> tuple[dict[int, Any], int]:
-    """(the fields of a page's header by their numbers, its bytes)"""
+    """Returns (the fields of a page's header by number, the header's length in bytes)."""
     length = HEAD
     while True:
         file.seek(at)

@@ -1,4 +1,4 @@
-"""Reports on the files and rows of a data set: how many are usable, and why others are not."""
+"""Reports on a data set: how many files and rows are usable, and why others are skipped."""
 
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -11,7 +11,7 @@ MAX_NAME = 200  # characters of a file's name
 
 
 class Reason(StrEnum):
-    """Why a file is left out; the values are shown to users."""
+    """The reason for skipping a file or row. Users see the values."""
 
     BROKEN = "broken"
     OTHER_KIND = "another kind of file"
@@ -21,12 +21,12 @@ class Reason(StrEnum):
     UNSAFE_NAME = "a name that leaves its folder"
     TOO_LARGE = "too large"
     ENCRYPTED = "encrypted"
-    BESIDE = "beside a sample"  # labels and notes, as WebDataset has them
+    BESIDE = "beside a sample"  # labels and notes, as in WebDataset
     EMPTY = "empty"  # rows, and lines between them
     NULL = "null"  # rows
 
 
-FAULTY = {Reason.BROKEN, Reason.TOO_LARGE, Reason.ENCRYPTED}  # meant to be data, but no use
+FAULTY = {Reason.BROKEN, Reason.TOO_LARGE, Reason.ENCRYPTED}  # data that cannot be used
 
 
 @dataclass(slots=True)
@@ -37,20 +37,20 @@ class Skipped:
 
 @dataclass(slots=True)
 class Report:
-    """Counts over all files of a data set. Not for several threads at once."""
+    """Counts over all files of a data set. Not thread-safe."""
 
     usable: int = 0
     skipped: dict[Reason, Skipped] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)  # what else a user should know, a sentence each
+    notes: list[str] = field(default_factory=list)  # other remarks for the user, one sentence each
 
     @classmethod
     def from_dict(cls, stored: dict[str, Any]) -> Self:
-        """The report that `dataclasses.asdict` was given."""
+        """Restores a report from the result of `dataclasses.asdict`."""
         skipped = {Reason(reason): Skipped(**entry) for reason, entry in stored["skipped"].items()}
         return cls(stored["usable"], skipped, stored["notes"])
 
     def skip(self, reason: Reason, name: str, message: str = "") -> None:
-        """Counts a file that is left out."""
+        """Counts a skipped file or row."""
         entry = self.skipped.setdefault(reason, Skipped())
         entry.count += 1
         if len(entry.examples) < EXAMPLES:
@@ -60,8 +60,8 @@ class Report:
     def note(self, sentence: str) -> None:
         self.notes.append(sentence)
 
-    def broken(self, name: str, message: str) -> None:
-        """Takes a file back that was counted as usable and could not be decoded."""
+    def mark_broken(self, name: str, message: str) -> None:
+        """Counts a file as broken that was counted as usable before."""
         self.usable -= 1
         self.skip(Reason.BROKEN, name, message)
 
@@ -72,12 +72,12 @@ class Report:
         return faulty / max(1, faulty + self.usable)
 
     def check(self, what: str, max_faulty_share: float = 0.5) -> None:
-        """Raises InvalidData where nothing is usable or too much is faulty. `what` was looked for: "images"."""
+        """Raises InvalidData if nothing is usable or too many files are faulty. `what` names the items: "images"."""
         if not self.usable or self.faulty_share > max_faulty_share:
-            raise InvalidData(f"{self.usable} {what} are usable; left out: {self.summary() or 'nothing'}")
+            raise InvalidData(f"{self.usable} {what} are usable; skipped: {self.summary() or 'nothing'}")
 
     def summary(self) -> str:
-        """One line for people: `3 broken (a.jpg: …), 1 hidden (.DS_Store)`."""
+        """Formats the skipped files in one line: `3 broken (a.jpg: …, …), 1 hidden (.DS_Store)`."""
         return ", ".join(
             f"{entry.count} {reason} ({entry.examples[0]}{', …' if entry.count > 1 else ''})"
             for reason, entry in self.skipped.items()

@@ -1,4 +1,4 @@
-"""A data set of one modality out of uploaded files: archives, or single media files."""
+"""Media samples of one modality, read from archives or single media files."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -14,17 +14,17 @@ from app.media.sniff import ACCEPTED, ARTICLES, Kind, describe, sniff
 from app.types import Modality
 
 MAX_GROUP = 16
-LOOKED_AT = 1000  # files of an archive
-LOOKED_AT_BYTES = 64 * MIB  # of them, once one is usable
-MOST_UNPACKED = 512 * MIB  # of an archive, whatever is in it: a usable file may be half as large
-MEASURED = 100  # items whose length is looked up
+CHECKED_FILES = 1000  # of an archive
+CHECKED_BYTES = 64 * MIB  # of these files, once one of them is usable
+MAX_UNPACKED = 512 * MIB  # of an archive; a usable file may have half of it
+MEASURED = 100  # items whose length is read
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One media file, and what WebDataset puts beside it: files that share its name up to its last dot.
+    """One media file, and the files that share its name up to the last dot, as in WebDataset.
 
-    Of `train/000123.jpg` and `train/000123.cls` the key is `train/000123` and `beside` is {"cls": b"7"}.
+    The files `train/000123.jpg` and `train/000123.cls` give the key `train/000123` and `beside` {"cls": b"7"}.
     """
 
     key: str
@@ -35,11 +35,11 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class MediaSample:
-    """The beginning of a file of media, from which the whole is judged before a job is queued."""
+    """Facts about the beginning of a media file, checked before a job is queued."""
 
-    items: int  # that are usable, as far as can be told without decoding them
-    share: float  # of the file that was looked at; 1: all of it, else about as much
-    lengths: tuple[Length, ...] = ()  # of the first items, where the modality has any
+    items: int  # usable ones, as far as is known without decoding them
+    share: float  # the approximate share of the file that was checked; exactly 1 if it was checked completely
+    lengths: tuple[Length, ...] = ()  # of the first items, if items of the modality have a length
 
     @property
     def whole(self) -> bool:
@@ -49,12 +49,12 @@ class MediaSample:
 def read_samples(
     path: Path, filename: str, modality: Modality, *, report: Report, limits: Limits = DEFAULT_LIMITS
 ) -> Iterator[Sample]:
-    """The media of one modality, told by their bytes; all else is reported and left out.
+    """Yields the media files of one modality, detected by their bytes. Reports the skipped files.
 
-    Each is counted as usable; `report.broken` takes back what then cannot be decoded. The order is that
-    of the archive, the same each time. Raises InvalidData and TooLarge for the archive itself.
+    Counts each sample as usable; call `report.mark_broken` for one that cannot be decoded. The order is always the
+    same. Raises InvalidData and TooLarge for the archive itself.
     """
-    for key, group in _groups(read_members(path, filename, report=report, limits=limits), limits):
+    for key, group in _group(read_members(path, filename, report=report, limits=limits), limits):
         media: list[Member] = []
         others: list[tuple[Member, Kind | None]] = []
         for member in group:
@@ -76,25 +76,25 @@ def read_samples(
 
 
 def check_samples(path: Path, filename: str, modality: Modality, *, limits: Limits = DEFAULT_LIMITS) -> MediaSample:
-    """The light look before a job is queued: raises InvalidData where nothing near the beginning is of use.
+    """Checks the beginning of a file before a job is queued. Raises InvalidData if it has no usable item.
 
-    It ends with LOOKED_AT files, LOOKED_AT_BYTES of them, or MOST_UNPACKED of the archive. The share is that of
-    a zip's entries, or of a tar's bytes.
+    Stops after CHECKED_FILES files, CHECKED_BYTES of them, or MAX_UNPACKED bytes of the archive. The share is measured
+    in entries of a zip, or in bytes of a tar.
     """
     report, lengths, size, share = Report(), list[Length](), 0, 1.0
     nothing = "an empty archive"
     try:
         for number, member in enumerate(
-            read_members(path, filename, report=report, limits=limits, look=MOST_UNPACKED), 1
+            read_members(path, filename, report=report, limits=limits, look=MAX_UNPACKED), 1
         ):
             size += len(member.data)
             share = member.share
             try:
-                if length := _look(member, modality, len(lengths) < MEASURED, report, limits):
+                if length := _check_member(member, modality, len(lengths) < MEASURED, report, limits):
                     lengths.append(length)
             except AppError as e:
                 report.skip(Reason.BROKEN, member.name, e.message)
-            if number == LOOKED_AT or (report.usable and size >= LOOKED_AT_BYTES):
+            if number == CHECKED_FILES or (report.usable and size >= CHECKED_BYTES):
                 break
         else:
             share = 1.0
@@ -108,8 +108,8 @@ def check_samples(path: Path, filename: str, modality: Modality, *, limits: Limi
     )
 
 
-def _look(member: Member, modality: Modality, measure: bool, report: Report, limits: Limits) -> Length | None:
-    """Counts a file; its length, if that is asked for and it has one."""
+def _check_member(member: Member, modality: Modality, measure: bool, report: Report, limits: Limits) -> Length | None:
+    """Counts a file in the report. Returns its length if `measure` is set and its modality has lengths."""
     kind, length = sniff(member.data), None
     if kind is None or kind.modality != modality:
         report.skip(Reason.OTHER_KIND, member.name, describe(member.data, kind))
@@ -120,10 +120,10 @@ def _look(member: Member, modality: Modality, measure: bool, report: Report, lim
     return length
 
 
-def _groups(members: Iterator[Member], limits: Limits) -> Iterator[tuple[str, list[Member]]]:
-    """Neighbours of one key, as WebDataset has them: the name up to the first dot of its last part.
+def _group(members: Iterator[Member], limits: Limits) -> Iterator[tuple[str, list[Member]]]:
+    """Groups consecutive members with the same key, as WebDataset does. The key is the path up to the file's first dot.
 
-    A group is bounded: all of `film.0001.png`, `film.0002.png`, … have one key, and may be many.
+    The size of a group is bounded, because many files such as `film.0001.png`, `film.0002.png`, … share one key.
     """
     key, group = "", list[Member]()
     for member in members:
@@ -144,6 +144,6 @@ def _key(name: str) -> str:
 
 
 def _stem(name: str) -> str:
-    """The name up to its last dot, which is part of it."""
+    """Returns the name up to and including its last dot."""
     folder, slash, last = name.rpartition("/")
     return folder + slash + (last.rpartition(".")[0] or last) + "."

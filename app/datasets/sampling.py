@@ -1,4 +1,4 @@
-"""The beginning of a text file, from which the whole is judged before a job is queued."""
+"""Samples of text files: their beginning, checked before a job is queued."""
 
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
@@ -11,18 +11,20 @@ from app.datasets.sources import LOOK_SECONDS, ROW_COST, Exhausted, megabytes, r
 from app.errors import InvalidData
 from app.media.limits import MIB
 
-MAX_BYTES = 2_000_000  # of text; from an .xz they take some 30 ms
-MAX_UNPACKED = 16 * MIB  # of the file, whatever is in it
-MAX_TEXT = 100_000  # characters of it that are kept
+MAX_BYTES = 2_000_000  # of text; reading them from an .xz takes some 30 ms
+MAX_UNPACKED = 16 * MIB  # of the file, whatever it holds
+MAX_TEXT = 100_000  # characters that the sample keeps
 
 
 @dataclass(frozen=True)
 class DocumentSample:
-    documents: int  # that were read, and are neither too short nor too long
+    """Facts about the beginning of a text file."""
+
+    documents: int  # read, and neither too short nor too long
     bytes: int  # of their text as UTF-8
-    share: float  # of the file that was read; 1: all of it, else about as much
-    texts: tuple[str, ...]  # the first of the documents
-    report: Report = field(default_factory=Report)  # what was left out
+    share: float  # the approximate share of the file that was read; exactly 1 if it was read completely
+    texts: tuple[str, ...]  # the first documents
+    report: Report = field(default_factory=Report)  # the skipped rows and files
 
     @property
     def whole(self) -> bool:
@@ -32,10 +34,10 @@ class DocumentSample:
 def sample_documents(
     path: Path, filename: str, text_column: str, *, min_characters: int | None = None, max_characters: int | None = None
 ) -> DocumentSample:
-    """Reads at most about `MAX_BYTES` of text. Raises InvalidData where that is broken or empty.
+    """Reads at most about `MAX_BYTES` of text. Raises InvalidData if it is broken or empty.
 
-    The share is that of the file's (compressed) bytes, or a parquet file's rows. In a .zip of several
-    files, which are read by name and not as they lie, it is a rough guess.
+    The share is measured in (compressed) bytes, or in rows of a parquet file. For a .zip of several files it is a rough
+    guess, because these are read by name and not as they are stored.
     """
     report, whole = Report(), True
     size = kept = kept_size = kept_text = 0
@@ -56,23 +58,23 @@ def sample_documents(
                     break
         except Exhausted:
             whole = False
-        read = path.stat().st_size if file.closed else file.tell()  # who has read it all may have closed it
+        read = path.stat().st_size if file.closed else file.tell()  # a reader may close a file at its end
     if not report.usable:
-        raise InvalidData(_no_text(filename, whole, report))
-    share = 1.0 if whole else min(1.0, _share(path, filename, read, report))
+        raise InvalidData(_no_text_message(filename, whole, report))
+    share = 1.0 if whole else min(1.0, _estimate_share(path, filename, read, report))
     return DocumentSample(kept, kept_size, share, tuple(texts), report)
 
 
-def _no_text(filename: str, whole: bool, report: Report) -> str:
-    left_out = f"; left out: {report.summary()}" if report.skipped else ""
+def _no_text_message(filename: str, whole: bool, report: Report) -> str:
+    skipped = f"; skipped: {report.summary()}" if report.skipped else ""
     if whole:
-        return f"{filename}: holds no text{left_out}"
+        return f"{filename}: contains no text{skipped}"
     bounds = f"{megabytes(MAX_UNPACKED)}, {MAX_UNPACKED // ROW_COST:,} rows or {LOOK_SECONDS:.0f} seconds"
-    return f"{filename}: no text at its beginning, of which at most {bounds} are read before a job starts{left_out}"
+    return f"{filename}: no text in its beginning; at most {bounds} are read before a job starts{skipped}"
 
 
-def _share(path: Path, filename: str, read: int, report: Report) -> float:
-    """How much of a file has been read; `read`: bytes."""
+def _estimate_share(path: Path, filename: str, read: int, report: Report) -> float:
+    """Estimates the share of a file that has been read. `read`: bytes."""
     if PurePath(filename).suffix.lower() != ".parquet":
         return read / path.stat().st_size
     with reading(filename, "not a readable parquet file"):

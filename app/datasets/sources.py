@@ -1,4 +1,4 @@
-"""A data set while it is read: its name, its report, and the bound on what it may unpack to."""
+"""The state of a data set while it is read: its name, its report, and the limit on its unpacked size."""
 
 import re
 import time
@@ -11,22 +11,22 @@ from app.errors import AppError, InvalidData, TooLarge
 from app.media.limits import MIB
 
 LOOK_SECONDS = 5.0
-ROW_COST = 64  # bytes of a look that each row or empty line takes: 16 MiB are at most 262,144 of them
+ROW_COST = 64  # bytes that a row or empty line counts in a look; a look of 16 MiB has at most 262,144 rows
 SHOWN = 200  # characters of a name or a library's message
 
 
 class Exhausted(Exception):
-    """Ends a look at the beginning of a file when it reaches its bound."""
+    """Raised when a look at the beginning of a file reaches its limit."""
 
 
 class Refusal(Exception):
-    """A limit of a reader that does not know the name of what it reads; `reading` adds it."""
+    """Raised by a reader for a file beyond its limits. `reading` converts it to InvalidData with the file's name."""
 
 
 class Budget:
-    """Counts the bytes that a file may still unpack to.
+    """A limit on the unpacked bytes of a file.
 
-    `total` bounds the whole file; `look` bounds a look at its beginning, which also has LOOK_SECONDS.
+    total: limit of the whole file. look: limit of a look at its beginning, which also ends after LOOK_SECONDS.
     """
 
     def __init__(self, filename: str, total: int, look: int | None = None) -> None:
@@ -34,10 +34,10 @@ class Budget:
         self._deadline = time.monotonic() + LOOK_SECONDS
 
     def spend(self, count: int, rows: int = 0) -> None:
-        """Counts bytes, and rows or empty lines. Raises TooLarge beyond the total, Exhausted beyond a look's bound."""
+        """Counts bytes, and rows or empty lines. Raises TooLarge beyond `total`, Exhausted beyond `look`."""
         self._left -= count
         if self._left < 0:
-            raise TooLarge(f"{self._filename}: unpacks to far more than its own size; pack it less tightly")
+            raise TooLarge(f"{self._filename}: unpacks to far more than its own size; compress it less")
         if self._look is not None:
             self._look -= count + rows * ROW_COST
             if self._look < 0 or time.monotonic() > self._deadline:
@@ -50,18 +50,18 @@ def unlimited() -> Budget:
 
 @dataclass(frozen=True)
 class Source:
-    """One text file, or one file of an archive, and what its reader needs to know."""
+    """One text file, or one file of an archive, with the options of its reader."""
 
-    name: str  # shown in messages
+    name: str  # used in messages
     column: str
     report: Report = field(default_factory=Report)
     budget: Budget = field(default_factory=unlimited)
 
-    def named(self, name: str) -> "Source":
+    def with_name(self, name: str) -> "Source":
         return replace(self, name=name)
 
     def row(self, text: str | None, where: str) -> str:
-        """The text of a row; "" where it is null or empty, which is reported."""
+        """Counts a row and returns its text. Reports a null or empty row and returns ""."""
         self.budget.spend(0, rows=1)
         if text is None:
             self.report.skip(Reason.NULL, where)
@@ -74,10 +74,10 @@ class Source:
 
 @contextmanager
 def reading(place: str, broken: str) -> Iterator[None]:
-    """Turns every exception of a third-party reader into InvalidData: `{place}: {broken} (reason)`.
+    """Converts every exception of a third-party reader to InvalidData: `{place}: {broken} (reason)`.
 
-    Readers meet damaged bytes with any exception (struct.error, IndexError, OverflowError, OSError and
-    more), so no list of them would be complete. Raises TooLarge where they ask for too much memory.
+    Readers raise many exceptions for damaged files (struct.error, IndexError, OverflowError, OSError and more), so no
+    list of them would be complete. MemoryError becomes TooLarge.
     """
     try:
         yield
@@ -86,15 +86,15 @@ def reading(place: str, broken: str) -> Iterator[None]:
     except Refusal as e:
         raise InvalidData(f"{place}: {e}") from e
     except NotImplementedError as e:
-        raise InvalidData(f"{place}: compressed in a way that cannot be read ({explain(e)})") from e
+        raise InvalidData(f"{place}: its compression method is not supported ({explain(e)})") from e
     except MemoryError as e:
-        raise TooLarge(f"{place}: reading it takes more memory than there is") from e
+        raise TooLarge(f"{place}: reading it takes more memory than is available") from e
     except Exception as e:
         raise InvalidData(f"{place}: {broken} ({explain(e)})") from e
 
 
 def explain(error: Exception) -> str:
-    """The reason that a library gives, without Python's objects."""
+    """Returns the reason in a library's error, without representations of Python objects."""
     if isinstance(error, UnicodeDecodeError):
         return "a name or a field in it is not UTF-8"
     if isinstance(error, RecursionError):

@@ -1,4 +1,4 @@
-"""The members of a .tar, read as a stream: its headers are bounded before tarfile reads them."""
+"""The members of a .tar as a stream. The size of headers is checked before tarfile reads them."""
 
 import io
 import tarfile
@@ -10,7 +10,7 @@ from app.errors import TooLarge
 
 HEADER = 8192  # bytes of one extended header: a path has at most 4096
 HEADERS = 64 * 1024  # of one member, all headers together
-GLOBAL_FIELDS = 1000  # of all members: each is copied for every member
+GLOBAL_FIELDS = 1000  # each is copied for every member
 EXTENDED = {
     tarfile.XHDTYPE,
     tarfile.XGLTYPE,
@@ -23,16 +23,16 @@ EXTENDED = {
 def read_tar(
     stream: IO[bytes], filename: str, budget: Budget, most: int
 ) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]]:
-    """(archive, entry) for each member, which is to be read before the next one is asked for.
+    """Yields (archive, entry) for each member. Read a member before you request the next one.
 
-    Raises TooLarge for more than `most` members and Refusal for headers that are too long.
+    Raises TooLarge for more than `most` members, and Refusal for headers that are too long.
     """
     metered = _Metered(stream, budget)
     metered.grant(HEADERS)
     count = 0
     with tarfile.open(fileobj=metered, mode="r|", tarinfo=_BoundedInfo) as archive:
         while (entry := archive.next()) is not None:
-            archive.members.clear()  # type: ignore[attr-defined]  # or it would remember every member
+            archive.members.clear()  # type: ignore[attr-defined]  # tarfile would keep every member
             count += 1
             if count > most:
                 raise TooLarge(f"{filename}: more than {most} entries")
@@ -43,13 +43,13 @@ def read_tar(
 
 
 def _long_headers() -> Refusal:
-    return Refusal(f"a member has absurdly long headers, of more than {HEADER // 1024} KiB, which is the limit")
+    return Refusal(f"a member has headers longer than the limit of {HEADER // 1024} KiB")
 
 
 class _BoundedInfo(tarfile.TarInfo):
-    """Refuses extended headers that are too long before they are read.
+    """A member whose extended headers are checked before they are read.
 
-    Before Python 3.11.10 and 3.12.6 reading them takes the square of their length (CVE-2024-6232).
+    Before Python 3.11.10 and 3.12.6, reading them takes time quadratic in their length (CVE-2024-6232).
     """
 
     @classmethod
@@ -61,7 +61,7 @@ class _BoundedInfo(tarfile.TarInfo):
 
 
 class _Metered(io.RawIOBase):
-    """A stream that may be read on for so many bytes until more are granted: a tar's headers have no limit."""
+    """A stream that allows reading only the granted number of bytes. Without it, a tar's headers have no limit."""
 
     def __init__(self, stream: IO[bytes], budget: Budget) -> None:
         self._stream, self._budget, self._granted = stream, budget, 0

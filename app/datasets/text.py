@@ -1,4 +1,4 @@
-"""Bytes → text, with the line of what is no text. UTF-8, and UTF-16 and UTF-32 with a byte order mark."""
+"""Decoding of text: UTF-8, and UTF-16 and UTF-32 with a byte order mark. Errors name the line."""
 
 import codecs
 import io
@@ -8,10 +8,10 @@ from typing import IO, Any
 from app.datasets.sources import Source
 from app.errors import InvalidData
 
-MAX_ROW = 8 * 1024 * 1024  # characters of one line, row or element: the Bible has 4.5 million
+MAX_ROW = 8 * 1024 * 1024  # characters of one line, row or element; the Bible has 4.5 million
 READ = 64 * 1024  # bytes decoded at once
-NULS = 8  # one byte in so many is zero: no text, or UTF-16
-# The longest first: UTF-32's mark begins with that of UTF-16.
+NULS = 8  # data in which more than one byte of 8 is zero is not UTF-8 text
+# The longest first: the mark of UTF-32 begins with that of UTF-16.
 MARKS = {
     codecs.BOM_UTF32_LE: "UTF-32",
     codecs.BOM_UTF32_BE: "UTF-32",
@@ -22,15 +22,15 @@ MARKS = {
 
 
 def open_text(stream: IO[bytes], source: Source, newline: str | None = None) -> io.TextIOWrapper:
-    """The text of a stream without its byte order mark; `newline` is that of `io.TextIOWrapper`.
+    """Opens a stream as text without its byte order mark. `newline` is passed to `io.TextIOWrapper`.
 
-    Reading raises InvalidData with the line of the first byte that is wrong, and what the source's budget raises.
+    Reading raises InvalidData with the line of the first invalid byte, and the exceptions of the source's budget.
     """
     return io.TextIOWrapper(io.BufferedReader(_Utf8(stream, source), READ), encoding="utf-8-sig", newline=newline)
 
 
 def read_lines(stream: IO[bytes], source: Source) -> Iterator[tuple[int, str]]:
-    """(number, line), each with its end. Raises InvalidData for a line that is too long."""
+    """Yields (number, line with its line break). Raises InvalidData for a line that is too long."""
     text = open_text(stream, source)
     number = 0
     while line := text.readline(MAX_ROW + 1):
@@ -41,11 +41,11 @@ def read_lines(stream: IO[bytes], source: Source) -> Iterator[tuple[int, str]]:
 
 
 def too_long(where: str) -> InvalidData:
-    return InvalidData(f"{where}: longer than {MAX_ROW:,} characters, which is the limit")
+    return InvalidData(f"{where}: longer than the limit of {MAX_ROW:,} characters")
 
 
 class _Utf8(io.RawIOBase):
-    """Checks a stream's text, counts its lines, and gives it as UTF-8."""
+    """Checks a stream's text, counts its lines, and converts it to UTF-8."""
 
     def __init__(self, stream: IO[bytes], source: Source) -> None:
         self._stream, self._source = stream, source
@@ -71,21 +71,21 @@ class _Utf8(io.RawIOBase):
 
     def _check(self, data: bytes) -> bytes:
         if self._decoder is None:
-            data += self._begin(data)
+            data += self._detect_encoding(data)
         assert self._decoder is not None
         try:
             text = self._decoder.decode(data, final=not data)
         except UnicodeDecodeError as e:
-            self._count(e.object[: e.start].decode(e.encoding, "replace"))
+            self._count_lines(e.object[: e.start].decode(e.encoding, "replace"))
             what = "" if self._encoding == "UTF-8" else f" but broken {self._encoding}"
             raise InvalidData(
                 f"{self._source.name}, line {self._lines + 1}: not UTF-8 text{what} ({e.reason}); save it as UTF-8"
             ) from e
-        self._count(text)
+        self._count_lines(text)
         return data if self._encoding == "UTF-8" else text.encode()
 
-    def _begin(self, data: bytes) -> bytes:
-        """Finds the encoding; returns what had to be read for it."""
+    def _detect_encoding(self, data: bytes) -> bytes:
+        """Detects the encoding. Returns the bytes that it had to read for that."""
         more = b""
         while len(data + more) < 4 and (read := self._stream.read(4)):
             more += read
@@ -93,14 +93,14 @@ class _Utf8(io.RawIOBase):
         self._encoding = next((name for mark, name in MARKS.items() if data.startswith(mark)), "UTF-8")
         if self._encoding == "UTF-8" and data.count(0) * NULS > len(data):
             raise InvalidData(
-                f"{self._source.name}: zero bytes show that this is UTF-16 or UTF-32 without a byte order mark, or no"
-                " text at all; save it as UTF-8"
+                f"{self._source.name}: it contains zero bytes, so it is UTF-16 or UTF-32 without a byte order mark, or"
+                " not text; save it as UTF-8"
             )
         self._decoder = codecs.getincrementaldecoder(self._encoding)()
         return more
 
-    def _count(self, text: str) -> None:
-        """Counts line ends, of which \\r\\n is one."""
+    def _count_lines(self, text: str) -> None:
+        """Counts line breaks; \\r\\n counts once."""
         if not text:
             return
         ends = text.count("\n")

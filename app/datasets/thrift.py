@@ -1,4 +1,4 @@
-"""Thrift's compact protocol, as Parquet's footers and page headers are written in it.
+"""A reader of Thrift's compact protocol, the format of Parquet's footers and page headers.
 
 https://github.com/apache/thrift/blob/master/doc/specs/thrift-compact-protocol.md
 """
@@ -6,23 +6,23 @@ https://github.com/apache/thrift/blob/master/doc/specs/thrift-compact-protocol.m
 from collections.abc import Mapping
 from typing import Any
 
-# Which fields of a struct are kept, by their numbers; of structs and lists of structs, which of theirs.
+# The numbers of the fields to keep of a struct; for a field that holds structs, the fields to keep of those.
 Wanted = Mapping[int, "Wanted"]
 
 _TRUE, _FALSE, _BYTE, _DOUBLE, _BINARY, _LIST, _SET, _STRUCT = 1, 2, 3, 7, 8, 9, 10, 12
 _INTS = (4, 5, 6)
 _NOTHING: Wanted = {}
-DEEPEST = 8
+MAX_DEPTH = 8
 
 
 class Compact:
-    """Reads structs from bytes. Raises IndexError at the end of the data and ValueError where they are damaged."""
+    """Reads structs from bytes. Raises IndexError at the end of the data, and ValueError for damaged data."""
 
     def __init__(self, data: bytes) -> None:
         self._data, self.at = data, 0
 
     def struct(self, wanted: Wanted, depth: int = 0) -> dict[int, Any]:
-        """The wanted fields by their numbers: integers, bytes, dicts and lists; all else is skipped."""
+        """Reads the wanted fields of a struct by number: integers, bytes, dicts and lists. Skips all others."""
         fields: dict[int, Any] = {}
         number = 0
         while head := self._byte():
@@ -34,7 +34,7 @@ class Compact:
         return fields
 
     def _value(self, kind: int, wanted: Wanted, depth: int) -> Any:
-        if depth > DEEPEST:
+        if depth > MAX_DEPTH:
             raise ValueError("it is nested too deeply")
         if kind in _INTS:
             return self._zigzag()
@@ -54,7 +54,7 @@ class Compact:
         if count == 15:
             count = self._varint()
         if kind in (_TRUE, _FALSE):
-            kind = _BYTE  # each has a byte of its own
+            kind = _BYTE  # in a list, each boolean takes a byte
         found = []
         for _ in range(count):
             value = self._value(kind, wanted, depth)

@@ -7,7 +7,10 @@ _SECRET = re.compile(r"([?&][^=&]*(?:key|token|secret|passw|auth|credential|sign
 
 
 class RedactSecrets(logging.Filter):
-    """Blanks values of a query string whose names say that they are secret, in the records of uvicorn's access log."""
+    """Replaces secret values of query strings in the records of uvicorn's access log.
+
+    A value is secret when its parameter's name says so, such as `key` or `token`.
+    """
 
     def filter(self, record: logging.LogRecord) -> bool:
         if isinstance(record.args, tuple):
@@ -16,5 +19,5 @@ class RedactSecrets(logging.Filter):
 
 
 def redact(path: str) -> str:
-    """The path and query string without secret values."""
+    """Replaces secret values in the query string of a path."""
     return _SECRET.sub(r"\1[redacted]", path)

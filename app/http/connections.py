@@ -1,4 +1,4 @@
-"""The connections of one server: how many there may be, and which one makes room for another."""
+"""The open connections of one server, and the limit on their number."""
 
 import logging
 import time
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 MAX_HEADER_BYTES = 64 * 1024
-MAX_HEADERS = 256  # fields of one request; an object of each costs more memory than its bytes
+MAX_HEADERS = 256  # fields of one request; each becomes an object that takes more memory than its bytes
 
 _WARNING_PAUSE = 60.0  # seconds between two warnings of the same kind
 
@@ -16,11 +16,12 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class ConnectionLimits:
-    """`connections` at once; the other fields are in seconds.
+    """Limits on the connections of a server.
 
-    header_timeout: from the first byte of a request, or from the beginning of a connection, to the end of the headers.
-    keep_alive_timeout: between an answer and the next request.
-    write_timeout: during which a client that is being answered may read nothing.
+    connections: the number of connections open at once.
+    header_timeout: seconds from the start of a connection, or the first byte of a request, to the end of its headers.
+    keep_alive_timeout: seconds between a response and the next request.
+    write_timeout: seconds for which a client may stop reading a response.
     """
 
     connections: int = 8192
@@ -31,14 +32,14 @@ class ConnectionLimits:
 
 class Connection(Protocol):
     def close_idle(self) -> None:
-        """Closes the connection, on which no request is under way."""
+        """Closes a connection that has no request in progress."""
 
 
 class Connections:
-    """Counts the open connections and keeps the idle ones in the order in which they became idle.
+    """Counts open connections and closes idle ones to make room for new ones.
 
-    A new connection beyond the limit takes the place of the one that has been idle for longest. So connections
-    that send nothing do not shut out others.
+    A new connection beyond the limit replaces the one that has been idle for longest. Connections that send nothing
+    therefore cannot block others.
     """
 
     def __init__(self, limits: ConnectionLimits, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -49,7 +50,7 @@ class Connections:
         self._warned = -_WARNING_PAUSE
 
     def add(self, connection: Connection) -> bool:
-        """Whether there is room for the new connection."""
+        """Registers a connection, closing an idle one if needed. Returns False if there is no room."""
         if len(self._open) >= self.limits.connections and not self._make_room():
             return False
         self._open.add(connection)
@@ -73,10 +74,9 @@ class Connections:
         if now - self._warned >= _WARNING_PAUSE:
             self._warned = now
             _log.warning(
-                "all %d connections that the server may have are in use (CLOZE_MAX_CONNECTIONS, and the limit of open "
-                "files): %s",
+                "all %d connections are in use (limited by CLOZE_MAX_CONNECTIONS and the limit of open files): %s",
                 self.limits.connections,
-                "new ones get 503" if oldest is None else "idle ones are closed for new ones",
+                "new connections get 503" if oldest is None else "idle connections are closed to make room",
             )
         if oldest is None:
             return False

@@ -1,7 +1,7 @@
 """uvicorn's HTTP protocol with limits.
 
-By itself it takes headers and pipelined requests without end, waits for ever for the headers of a request, and
-answers what it cannot parse in plain text.
+Without them uvicorn accepts headers and pipelined requests of any number, waits forever for the headers of a request,
+and answers malformed requests in plain text.
 """
 
 import asyncio
@@ -17,15 +17,15 @@ from app.api.middleware.request_id import HEADER as REQUEST_ID
 from app.errors import AppError, BadRequest, HeadersTooLarge, NotReady, RequestTimeout
 from app.http.connections import MAX_HEADER_BYTES, MAX_HEADERS, Connections
 
-_SLICE = 2048  # bytes that are parsed at once: a hundred of the shortest requests
-_LEAST_READ = 16 * 1024  # bytes that a client reads within the write timeout, if so many are there
+_SLICE = 2048  # bytes parsed at once: a hundred of the shortest requests
+_MIN_READ_BYTES = 16 * 1024  # a client must read this much within the write timeout, if this much is unsent
 _VERSIONS = ("1.0", "1.1")
 
 _log = logging.getLogger(__name__)
 
 
 class _Flow(FlowControl):
-    """Reads only while the protocol has parsed all that has been read, and never from a closed connection."""
+    """Pauses reading while the protocol holds unparsed data, and never resumes reading on a closed connection."""
 
     held = False  # the protocol has data that it cannot parse yet
 
@@ -39,7 +39,7 @@ class _Flow(FlowControl):
 
 
 class LimitedProtocol(HttpToolsProtocol):
-    """One connection. `connections` is set by the subclass that `protocol_for` makes for a server."""
+    """One connection of a server. `protocol_for` makes a subclass that sets `connections_of_server`."""
 
     connections_of_server: Connections
 
@@ -53,14 +53,14 @@ class LimitedProtocol(HttpToolsProtocol):
         self._body_left = 0  # bytes of a body with a Content-Length
         self._in_message = False  # between the headers and the end of a message
         self._upgrading = False
-        self._fault: AppError | None = None  # ends the connection once earlier requests are answered
+        self._fault: AppError | None = None  # sent after the answers to earlier requests; then the connection closes
         self._running: RequestResponseCycle | None = None
         self._head_timer: asyncio.TimerHandle | None = None
         self._write_timer: asyncio.TimerHandle | None = None
         if self.connections_of_server.add(self):
             self._start_head_timer()
         else:
-            self._fault = NotReady("the server has as many connections as it may have; try again later")
+            self._fault = NotReady("the server has reached its limit of connections; try again later")
             self._write_fault()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -70,7 +70,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self.pipeline.clear()
         self._unparsed = b""
         super().connection_lost(exc)
-        # uvicorn tells only the newest request, not the one that is being answered before it.
+        # uvicorn notifies only the newest request, not an earlier one that is still being answered.
         if self._running is not None and not self._running.response_complete:
             self._running.disconnected = True
             self._running.message_event.set()
@@ -83,10 +83,10 @@ class LimitedProtocol(HttpToolsProtocol):
         self._parse()
 
     def _parse(self) -> None:
-        """Parses what has been read, but nothing beyond a request that has to wait for its turn."""
+        """Parses received data, up to the first request that has to wait for an earlier one."""
         data, place = self._unparsed, 0
         while place < len(data) and not self.pipeline and self._fault is None and not self.transport.is_closing():
-            # All that is left of a body of known length holds no further request.
+            # The rest of a body of known length holds no other request, so it is parsed in one go.
             end = place + max(_SLICE, self._body_left)
             place += self._feed(data[place:end])
         self._unparsed = data[place:]
@@ -97,7 +97,7 @@ class LimitedProtocol(HttpToolsProtocol):
             self._start_head_timer()
 
     def _feed(self, data: bytes) -> int:
-        """The number of bytes that were parsed."""
+        """Feeds data to the parser. Returns the number of bytes parsed."""
         parsed = len(data)
         self._since_progress += parsed
         try:
@@ -107,27 +107,27 @@ class LimitedProtocol(HttpToolsProtocol):
                 parsed = upgrade.args[0]
                 self.parser.feed_data(self._head_without_upgrade())
         except httptools.HttpParserError as error:
-            self._refuse(self._fault or BadRequest(f"this is not a valid HTTP request: {_reason(error)}"))
+            self._refuse(self._fault or BadRequest(f"this is not a valid HTTP request: {_parse_error(error)}"))
         if self._since_progress > MAX_HEADER_BYTES and self._fault is None:
             self._refuse(HeadersTooLarge(f"the request line and headers are larger than {MAX_HEADER_BYTES} bytes"))
         return parsed
 
     def _head_without_upgrade(self) -> bytes:
-        """The request line and headers, without those that ask for another protocol.
+        """Rebuilds the request line and headers without the headers that ask for a protocol upgrade.
 
-        Java's client asks for h2c on every first request and goes on with HTTP/1.1 if the server does. The parser
-        stops behind such headers and would take the body for data of the other protocol.
+        Java's client asks for h2c on every first request and continues with HTTP/1.1 if the server does. The parser
+        stops after such headers and would treat the body as data of the other protocol.
         """
         self._upgrading = False
         lines = [self.scope["method"].encode() + b" " + self.url + b" HTTP/1.1"]
         lines += [name + b": " + value for name, value in self.headers if name not in (b"connection", b"upgrade")]
         return b"\r\n".join([*lines, b"", b""])
 
-    # Callbacks of the parser. What they raise arrives in `_feed` as an HttpParserError.
+    # Parser callbacks. An exception raised here reaches `_feed` as an HttpParserError.
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._in_message:
-            return  # a trailer: nothing here expects one, and it must not pass for a header
+            return  # a trailer, which must not be taken for a header
         if len(self.headers) >= MAX_HEADERS:
             self._fault = HeadersTooLarge(f"the request has more than {MAX_HEADERS} headers")
             raise self._fault
@@ -145,19 +145,19 @@ class LimitedProtocol(HttpToolsProtocol):
         super().on_headers_complete()
 
     def _check_head(self) -> None:
-        """Raises what the connection is refused for."""
+        """Checks the version, method and framing of a request. Raises AppError."""
         version = self.parser.get_http_version()
         if version not in _VERSIONS:
-            self._fault = BadRequest(f"HTTP {version} is not spoken here; use HTTP/1.1")
+            self._fault = BadRequest(f"HTTP {version} is not supported; use HTTP/1.1")
         elif self.scope["method"] == "CONNECT":
-            self._fault = BadRequest("CONNECT is not possible: this server is no proxy")
+            self._fault = BadRequest("CONNECT is not supported: this server is not a proxy")
         self._body_left = 0
         for name, value in self.headers:
             if name == b"content-length":
-                self._body_left = int(value)  # digits: the parser has checked it
+                self._body_left = int(value)  # the parser has checked that it is a number
             elif name == b"transfer-encoding" and (value.strip().lower() != b"chunked" or version == "1.0"):
-                # Where servers and proxies disagree about the end of a body, requests can be smuggled.
-                self._fault = BadRequest("the only Transfer-Encoding that is taken is `chunked`, in HTTP/1.1")
+                # A server and a proxy that disagree on where a body ends allow request smuggling.
+                self._fault = BadRequest("the only supported Transfer-Encoding is `chunked`, in HTTP/1.1")
         if self._fault is not None:
             raise self._fault
 
@@ -185,7 +185,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self.flow.held = False
         super().on_response_complete()
         if self.transport.is_closing():
-            self._close()  # uvicorn has; but a client that reads nothing would keep it open
+            self._close()  # uvicorn has closed it, but a client that reads nothing would keep it open
         elif self._running is None:
             if self._fault is not None:
                 self._write_fault()
@@ -199,15 +199,15 @@ class LimitedProtocol(HttpToolsProtocol):
     # Refusing
 
     def _refuse(self, error: AppError) -> None:
-        """Answers with the error and closes, once the requests before the one at fault are answered."""
+        """Sends the error and closes the connection, after earlier requests have been answered."""
         self._fault = error
         if self._in_message and self.pipeline:
-            self.pipeline.popleft()  # the newest: its body is at fault
+            self.pipeline.popleft()  # the newest request, whose body is invalid
         elif self._in_message and (self._running is None or self._running.response_started):
-            self._close()  # it has its answer, or the beginning of one
+            self._close()  # the response has been sent or started, so no error can follow
             return
         elif self._in_message and self._running is not None:
-            self._running.disconnected = True  # the answer is written here
+            self._running.disconnected = True  # stops the application: the error replaces its response
             self._running.message_event.set()
             self._running = None
         if self._running is None:
@@ -216,7 +216,7 @@ class LimitedProtocol(HttpToolsProtocol):
     def _write_fault(self) -> None:
         assert self._fault is not None
         _log.debug("%s: %s", self.client, self._fault.message)
-        self.transport.write(_answer(self._fault))
+        self.transport.write(_serialize_error(self._fault))
         self._close()
 
     def send_400_response(self, msg: str) -> None:
@@ -226,20 +226,20 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def _start_head_timer(self) -> None:
         if self._head_timer is None:
-            self._head_timer = self.loop.call_later(self._limits.header_timeout, self._end_waiting)
+            self._head_timer = self.loop.call_later(self._limits.header_timeout, self._on_header_timeout)
 
     def _cancel_head_timer(self) -> None:
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
 
-    def _end_waiting(self) -> None:
+    def _on_header_timeout(self) -> None:
         self._head_timer = None
         if self._running is not None or self.transport.is_closing():
             return
         if self._since_progress and not self._in_message:
             seconds = self._limits.header_timeout
-            self._refuse(RequestTimeout(f"the headers of the request have not ended within {seconds:g} seconds"))
+            self._refuse(RequestTimeout(f"the headers of the request did not arrive within {seconds:g} seconds"))
         else:
             self._close()
 
@@ -259,7 +259,7 @@ class LimitedProtocol(HttpToolsProtocol):
             self._cancel_write_timer()
 
     def _close(self) -> None:
-        """Closes when the answer has been sent, or when the client has stopped reading it."""
+        """Closes the connection once the response is sent, or once the client has stopped reading it."""
         self.transport.close()
         if self.transport.get_write_buffer_size():
             self._start_write_timer()
@@ -276,7 +276,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def _check_writing(self, unsent: int) -> None:
         self._write_timer = None
-        if unsent - self.transport.get_write_buffer_size() < _LEAST_READ:
+        if unsent - self.transport.get_write_buffer_size() < _MIN_READ_BYTES:
             _log.debug("%s: the client has stopped reading", self.client)
             self.transport.abort()
         else:
@@ -284,17 +284,17 @@ class LimitedProtocol(HttpToolsProtocol):
 
 
 def protocol_for(connections: Connections) -> type[LimitedProtocol]:
-    """The protocol of a server, whose connections share `connections`."""
+    """Makes the protocol class of a server, whose connections are counted in `connections`."""
     return type("ServerProtocol", (LimitedProtocol,), {"connections_of_server": connections})
 
 
-def _answer(error: AppError) -> bytes:
-    """The bytes of an answer to a request that the application never sees."""
+def _serialize_error(error: AppError) -> bytes:
+    """Serializes the whole HTTP response to a request that the application never sees."""
     response = error_response({}, error, {"connection": "close", REQUEST_ID: uuid.uuid4().hex})
     headers = b"".join(name + b": " + value + b"\r\n" for name, value in response.raw_headers)
     return STATUS_LINE[error.status] + headers + b"\r\n" + bytes(response.body)
 
 
-def _reason(error: Exception) -> str:
-    """The parser's own words, without the exceptions of callbacks."""
-    return "its URL cannot be read" if error.__cause__ or error.__context__ else str(error)
+def _parse_error(error: Exception) -> str:
+    """Describes a parser error, without exceptions raised in callbacks."""
+    return "its URL cannot be parsed" if error.__cause__ or error.__context__ else str(error)

@@ -1,4 +1,4 @@
-"""The configuration of the HTTP server, which `cloze serve` and the tests share."""
+"""The configuration of the HTTP server, shared by `cloze serve` and the tests."""
 
 import resource
 from typing import Any
@@ -9,26 +9,26 @@ from starlette.types import ASGIApp
 from app.http.connections import ConnectionLimits, Connections
 from app.http.protocol import protocol_for
 
-_UNLIMITED = 2**20  # what Linux allows a process by default
-_RESERVED = 256  # descriptors for Redis, files that are read and written, pipes
+_UNLIMITED = 2**20  # Linux's default maximum of descriptors for one process
+_RESERVED = 256  # descriptors for Redis, open files and pipes
 
 
 def configure(app: ASGIApp, limits: ConnectionLimits, **options: Any) -> uvicorn.Config:
-    """The configuration of a server of `app`; `options` are uvicorn's."""
+    """Makes uvicorn's configuration for `app`. `options` are passed to uvicorn."""
     return uvicorn.Config(app, http=protocol_for(Connections(limits)), ws="none", lifespan="on", **options)
 
 
 def raise_descriptor_limit() -> int:
-    """Raises the process's limit of open files as far as the system lets it. Returns the limit."""
+    """Raises the process's limit of open files as far as the system allows. Returns the limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    most = _UNLIMITED if hard == resource.RLIM_INFINITY else hard
+    limit = _UNLIMITED if hard == resource.RLIM_INFINITY else hard
     try:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
-    except (OSError, ValueError):  # some systems allow less than they say
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+    except (OSError, ValueError):  # some systems allow less than they report
         return soft
-    return most
+    return limit
 
 
 def connections_within(descriptors: int, wanted: int) -> int:
-    """`wanted` connections, or as many as leave some of the descriptors for other things."""
+    """Limits `wanted` connections so that some descriptors stay free for files, pipes and Redis."""
     return max(1, min(wanted, descriptors - min(_RESERVED, descriptors // 2)))

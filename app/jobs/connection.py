@@ -1,11 +1,9 @@
 """Where Redis is: an address that the operator gives, or a private server of our own."""
 
 import contextlib
-import fcntl
 import importlib.util
 import os
 import shutil
-import signal
 import subprocess
 import tempfile
 import time
@@ -23,7 +21,8 @@ from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from app.errors import Conflict, NotReady
-from app.system.child import bound_command
+from app.system.locks import acquire_lock
+from app.system.supervision import start_child
 
 # For callers that may not import redis: what every call here raises while Redis is away.
 StorageError = RedisError
@@ -153,11 +152,7 @@ class EmbeddedRedis:
     def launch(self) -> None:
         """Starts the process without waiting for it. Raises NotReady if no redis-server is installed."""
         self._socket.unlink(missing_ok=True)
-        self._process = subprocess.Popen(
-            bound_command(_server_command(self.folder, self._socket), signal.SIGTERM),
-            stdin=subprocess.DEVNULL,
-            start_new_session=True,  # a Ctrl-C reaches it only after its clients, through stop()
-        )
+        self._process = start_child(_server_command(self.folder, self._socket))
 
     def answers(self) -> bool:
         """Whether it answers: a new process loads its data first. `find_url` finds it from then on."""
@@ -220,7 +215,7 @@ def find_url(redis_url: str | None, var_dir: Path) -> str:
 def _lock(var_dir: Path) -> IO[str]:
     file = (var_dir / "server.lock").open("a+")
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        acquire_lock(file, wait=False)
     except OSError as e:
         file.seek(0)
         holder = file.read().strip() or "unknown"

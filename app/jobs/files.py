@@ -7,7 +7,6 @@ before it was acknowledged, or the rest of a deletion; nothing refers to it.
 import asyncio
 import contextlib
 import hashlib
-import os
 import re
 import secrets
 import shutil
@@ -24,7 +23,7 @@ from app.jobs.connection import Client
 from app.jobs.indexes import FILES, file_entries, file_jobs_key, file_key, replace_entries
 from app.jobs.spec import StoredFile
 from app.system.disk_space import DiskReserve
-from app.system.durable import make_folders, sync
+from app.system.durable import make_folders, sync, sync_open
 
 _MAX_NAME = 255  # characters
 _UNFINISHED = ".tmp-"  # begins the names of folders of uploads under way
@@ -181,7 +180,7 @@ class Upload:
         """Makes the file durable, then known."""
         if self._size == 0:
             raise EmptyInput("the file is empty", param="file")
-        os.fsync(self._file.fileno())
+        sync_open(self._file)
         sync(self._folder)
         seconds, micros = self._redis.time()  # a Redis that is away leaves the folder to `__exit__`
         stored = StoredFile(

@@ -1,1 +1,1 @@
-"""Files ↔ documents and arrays, always bounded."""
+"""Codecs of media: bytes ↔ arrays, within limits."""

@@ -1,31 +1,31 @@
-"""Animated GIF, WebP and PNG, read with Pillow."""
+"""Animated GIF, WebP and PNG files, decoded with Pillow."""
 
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 from PIL import Image
 
-from app.media.frames import FrameCount, Frames, Video, checked_times
+from app.media.frames import FrameCount, Frames, Video, check_times
 from app.media.images import first_frame, flatten, open_image
 from app.media.limits import Limits
-from app.media.sniff import Kind, reading
+from app.media.sniff import Kind, decoder_errors
 
-UNTIMED = 0.1  # seconds; what browsers give to a frame with no time of its own
+UNTIMED = 0.1  # seconds that browsers show a frame without a duration
 
 
 class Animation(Video):
-    """Frames have to be drawn one on another, so that reading backwards begins anew."""
+    """An animated image. Each frame is drawn over the one before, so reading backwards starts again at the first."""
 
     def __init__(self, data: bytes, kind: Kind, limits: Limits) -> None:
         super().__init__(limits)
         self._data, self._kind = data, kind
-        with reading(kind):
+        with decoder_errors(kind):
             self._image = self._open()
             self._first = first_frame(self._image)
             self.width, self.height = self._image.size
             count = FrameCount(limits, self.width * self.height, limits.max_video_volume // 10)
             moments = [0.0, *np.cumsum(list(count.each(self._durations())))]
-        self.times, self.duration = checked_times(moments[:-1], moments[-1] - moments[-2], limits)
+        self.times, self.duration = check_times(moments[:-1], moments[-1] - moments[-2], limits)
 
     def close(self) -> None:
         self._image.close()
@@ -38,7 +38,7 @@ class Animation(Video):
         while True:
             try:
                 self._image.seek(index)
-                self._image.load()  # WebP tells the time of a frame only with the frame
+                self._image.load()  # WebP has the duration of a frame only once it is decoded
             except EOFError:
                 return
             yield float(self._image.info.get("duration", 0)) / 1000 or UNTIMED
@@ -46,8 +46,8 @@ class Animation(Video):
 
     def _decode(self, wanted: Sequence[int], height: int, width: int) -> Iterator[Frames]:
         for index in (self._first + frame for frame in wanted):
-            with reading(self._kind):
-                if index < self._image.tell():  # Pillow 13 itself cannot go back in a PNG, except to its start
+            with decoder_errors(self._kind):
+                if index < self._image.tell():  # Pillow 13 can go back in a PNG only to its start
                     self._image.close()
                     self._image = self._open()
                 self._image.seek(index)

@@ -1,4 +1,4 @@
-"""Containers of audio and video: opens a file with FFmpeg (PyAV) as the one format that it was sniffed to be."""
+"""Audio and video containers, opened with FFmpeg (PyAV) as the one format that was detected."""
 
 import io
 import re
@@ -9,9 +9,9 @@ import av
 from av.container import InputContainer
 
 from app.errors import TooLarge
-from app.media.sniff import Kind, reading, tags_length
+from app.media.sniff import Kind, decoder_errors, tags_length
 
-# FFmpeg's demuxers. Named rather than probed: some that it would probe for open other files and addresses.
+# FFmpeg's demuxers. They are named because probing could choose a demuxer that opens other files and URLs.
 DEMUXERS = {
     "WAV": "wav",
     "FLAC": "flac",
@@ -24,22 +24,21 @@ DEMUXERS = {
     "WebM": "matroska",
 }
 
-
-# What decoders answer to a frame that is larger than allowed or than the memory.
+# Errors of decoders for a frame that exceeds the limit or the memory.
 BEYOND_LIMITS = (av.error.ArgumentError, av.error.MemoryError)
 
-# FFmpeg makes room for every sample that an MP4 declares (24 bytes), be the file ever so small.
+# FFmpeg allocates 24 bytes for every sample that an MP4 declares, however small the file is.
 MAX_SAMPLES = 2_000_000
 COUNTS = re.compile(rb"(?:stsz|stz2).{8}(.{4})|trun.{4}(.{4})", re.DOTALL)
 CONTENT = {b"mdat", b"free", b"skip"}
 
 
 def open_container(data: bytes, kind: Kind) -> InputContainer:
-    """The container, to be closed (`with`), which ends its decoders too."""
+    """Opens a container. Closing it (`with`) also closes its decoders. Raises InvalidData and TooLarge."""
     if DEMUXERS[kind.name] == "mp4":
         _check_samples(data)
     tags = tags_length(data)
-    with reading(kind):
+    with decoder_errors(kind):
         return av.open(io.BytesIO(data[tags:] if tags else data), mode="r", format=DEMUXERS[kind.name])
 
 
@@ -48,29 +47,29 @@ def decode_frames(container: InputContainer, stream: av.AudioStream) -> Iterator
 @overload
 def decode_frames(container: InputContainer, stream: av.VideoStream) -> Iterator[av.VideoFrame]: ...
 def decode_frames(container: InputContainer, stream: av.AudioStream | av.VideoStream) -> Iterator[Any]:
-    """Decodes from where the container stands to its end. Leaves out the packets that the decoder refuses.
+    """Decodes from the container's position to its end. Skips packets that the decoder rejects.
 
-    So do players and FFmpeg's own program: tags, padding and damage lie between good packets. The first
-    error is raised where no packet at all could be decoded, and at once where a frame is beyond the limits.
+    Players and the `ffmpeg` program do the same, because tags, padding and damage lie between good packets. Raises the
+    first error if no packet could be decoded, and raises at once if a frame exceeds the limits.
     """
-    refused: av.error.FFmpegError | None = None
+    first_error: av.error.FFmpegError | None = None
     found = False
     for packet in read_packets(container, stream):
         try:
             frames = packet.decode()
         except BEYOND_LIMITS:
             raise
-        except av.error.FFmpegError as e:  # some decoders return numbers that no error has
-            refused = refused or e
+        except av.error.FFmpegError as e:  # the base class: some decoders return unknown error numbers
+            first_error = first_error or e
             continue
         found = found or bool(frames)
         yield from frames
-    if refused and not found:
-        raise refused
+    if first_error and not found:
+        raise first_error
 
 
 def read_packets(container: InputContainer, stream: av.AudioStream | av.VideoStream) -> Iterator["av.Packet[Any]"]:
-    """Reads packets up to the end, or to where the container is damaged. The last one, empty, ends the decoder."""
+    """Yields packets up to the end or the first damage of the container, then an empty one that flushes the decoder."""
     try:
         yield from container.demux(stream)
     except av.error.InvalidDataError:
@@ -83,11 +82,11 @@ def _check_samples(data: bytes) -> None:
     for start, end in _headers(data):
         for found in COUNTS.finditer(data, start, end):
             if (count := int.from_bytes(found.group(1) or found.group(2))) > MAX_SAMPLES:
-                raise TooLarge(f"the file declares {count} samples, where {MAX_SAMPLES} are allowed")
+                raise TooLarge(f"the file declares {count} samples; the limit is {MAX_SAMPLES}")
 
 
 def _headers(data: bytes) -> Iterator[tuple[int, int]]:
-    """(start, end) of each box of an MP4's outermost level but those with the pictures and sounds themselves."""
+    """Yields (start, end) of each top-level box of an MP4, except the boxes of media data."""
     at = 0
     while at + 8 <= len(data):
         size, kind = int.from_bytes(data[at : at + 4]), data[at + 4 : at + 8]

@@ -1,4 +1,4 @@
-"""How a stored picture is turned and mirrored to stand upright."""
+"""Rotation and mirroring that turn a stored picture upright."""
 
 import struct
 from typing import Any, NamedTuple
@@ -15,13 +15,13 @@ class Orientation(NamedTuple):
     mirror_rows: bool = False
 
     def upright(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """A view of pixels [H, W, ...] that stands upright."""
+        """Returns an upright view of pixels [H, W, ...]."""
         if self.transpose:
             pixels = pixels.swapaxes(0, 1)
         return pixels[:: -1 if self.mirror_rows else 1, :: -1 if self.mirror_columns else 1]
 
 
-# By the value of EXIF's orientation tag.
+# The values of the EXIF orientation tag.
 EXIF = {
     1: Orientation(),
     2: Orientation(mirror_columns=True),
@@ -35,9 +35,10 @@ EXIF = {
 
 
 def from_display_matrix(matrix: Any) -> Orientation:
-    """The orientation nearest to a display matrix of FFmpeg: nine native int32, which map (x, y) to (ax + cy, bx + dy).
+    """Returns the orientation nearest to a display matrix of FFmpeg.
 
-    An angle that is no multiple of 90 degrees is rounded; there are no corners without pixels.
+    matrix: nine native int32; they map (x, y) to (ax + cy, bx + dy). Angles are rounded to multiples of 90 degrees, so
+    that no corner of the frame is empty.
     """
     a, b, _, c, d = struct.unpack_from("=5i", matrix)
     if abs(a) + abs(d) >= abs(b) + abs(c):

@@ -1,4 +1,4 @@
-"""The chunks of a PNG file, and which of them its picture needs."""
+"""The chunks of a PNG file."""
 
 import zlib
 from collections.abc import Iterator
@@ -6,30 +6,30 @@ from typing import NamedTuple
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 ANIMATION = b"acTL"
-# Beside the critical chunks: transparency and the frames of an animation.
+# Ancillary chunks that affect the picture: transparency and the frames of an animation.
 SHOWN = {b"tRNS", ANIMATION, b"fcTL", b"fdAT"}
 ORIENTATION = b"eXIf"
 
 
-class Chunk(NamedTuple):
-    """A chunk with its length, name, content and checksum, `data[start:end]`."""
+class PngChunk(NamedTuple):
+    """A chunk. `data[start:end]` is its length, name, content and checksum."""
 
     name: bytes
     start: int
     end: int
 
 
-def read_chunks(data: bytes) -> Iterator[Chunk]:
-    """Walks over the chunks up to the end of the data; the last one may be cut off."""
+def read_chunks(data: bytes) -> Iterator[PngChunk]:
+    """Yields the chunks of a file. The last one may be cut off."""
     at = len(SIGNATURE)
     while at + 12 <= len(data):
         end = at + 12 + int.from_bytes(data[at : at + 4])
-        yield Chunk(data[at + 4 : at + 8], at, end)
+        yield PngChunk(data[at + 4 : at + 8], at, end)
         at = end
 
 
 def frame_count(data: bytes) -> int:
-    """How many frames the animation has; 1 for a still picture."""
+    """Returns the number of frames of an animation, 1 for a still picture."""
     for chunk in read_chunks(data):
         if chunk.name == ANIMATION:
             return max(1, int.from_bytes(data[chunk.start + 8 : chunk.start + 12]))
@@ -39,16 +39,19 @@ def frame_count(data: bytes) -> int:
 
 
 def grey_step(data: bytes) -> int:
-    """How far apart two grey levels of 2 or 4 bits are in Pillow's 8 bits, where a transparent one is left unscaled."""
+    """Returns the step between grey levels of 2 or 4 bits in Pillow's 8 bits.
+
+    Pillow scales the pixels but not the transparent grey level; this is the factor that corrects it.
+    """
     bits, colour_type = data[24:26]
     return 255 // (2**bits - 1) if colour_type == 0 and bits in (2, 4) else 1
 
 
 def strip_chunks(data: bytes) -> bytes:
-    """The file without the chunks that its picture does not need, such as texts and colour profiles.
+    """Removes the chunks that the picture does not need, such as texts and colour profiles.
 
-    The specification lets a decoder ignore a wrong checksum of these, and libpng and browsers do; Pillow
-    refuses the file. Of the ancillary chunks that are kept, wrong checksums are corrected.
+    Pillow rejects a file with a wrong checksum in any chunk. The specification allows decoders to ignore it in
+    ancillary chunks, as libpng and browsers do. Wrong checksums of the ancillary chunks that stay are corrected.
     """
     parts, kept_to, changed = [data[: len(SIGNATURE)]], len(SIGNATURE), False
     for name, start, end in read_chunks(data):

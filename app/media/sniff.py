@@ -1,4 +1,4 @@
-"""Which kind of file some bytes are: by what they begin with, never by a name that someone gave them."""
+"""Detection of a file's format from its first bytes, never from its name."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -13,7 +13,10 @@ from app.types import Modality
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """`name` is for people and keys the decoders; without a modality it is known but not accepted."""
+    """A file format.
+
+    name: shown to users, and the key of the decoders. modality: None for a known format that is not supported.
+    """
 
     name: str
     modality: Modality | None
@@ -34,16 +37,16 @@ ACCEPTED = {
 }
 ARTICLES = {Modality.IMAGE: "an image", Modality.AUDIO: "audio", Modality.VIDEO: "a video"}
 
-# Objects, addresses, types, bytes and error numbers in the messages of other libraries.
+# Signs of Python objects, memory addresses, types, bytes and error numbers in messages of other libraries.
 PYTHON = re.compile(
     r"<|>|0x[0-9a-f]{4}|\bb['\"]|NoneType|\b(?:object|tuple|int|str)\b|bytes-like|unpack|Error number|decoder error"
 )
 
-HEAD = 64 * 1024  # how far a header is looked for
+HEAD = 64 * 1024  # bytes in which a header is searched
 
 
 def sniff(data: bytes) -> Kind | None:
-    """The kind of the bytes; None where nothing is known of them, as for plain text."""
+    """Detects the format of a file. Returns None for an unknown format, such as plain text."""
     if tags := tags_length(data):
         found = _by_magic(data[tags : tags + HEAD])
         return found if found and found.modality is Modality.AUDIO else MP3
@@ -51,7 +54,7 @@ def sniff(data: bytes) -> Kind | None:
 
 
 def tags_length(data: bytes) -> int:
-    """The length of the ID3v2 tags at the beginning of the data; sounds of several formats come behind them."""
+    """Returns the length of the ID3v2 tags at the start of the data. Several audio formats may follow them."""
     at = 0
     while data.startswith(b"ID3", at) and len(data) >= at + 10:
         size = 0
@@ -72,15 +75,15 @@ def _by_magic(data: bytes) -> Kind | None:
 
 
 def modality_of(data: bytes) -> Modality | None:
-    """Returns the modality of these bytes; None if they are no media that Cloze reads."""
+    """Returns the modality of a file; None if its format is not supported."""
     kind = sniff(data)
     return kind.modality if kind else None
 
 
 def expect(data: bytes, modality: Modality, limits: Limits = DEFAULT_LIMITS) -> Kind:
-    """The kind of data that has to be of one modality. Raises InvalidData and TooLarge."""
+    """Detects the format of a file and checks its modality and size. Raises InvalidData and TooLarge."""
     if len(data) > limits.max_bytes:
-        raise TooLarge(f"{len(data)} bytes, where a file may have {limits.max_bytes}")
+        raise TooLarge(f"the file has {len(data)} bytes; the limit is {limits.max_bytes}")
     kind = sniff(data)
     if kind is None or kind.modality != modality:
         accepted = ", ".join(ACCEPTED[modality])
@@ -89,35 +92,35 @@ def expect(data: bytes, modality: Modality, limits: Limits = DEFAULT_LIMITS) -> 
 
 
 @contextmanager
-def reading(kind: Kind) -> Iterator[None]:
-    """Around the calls of a decoder, and nothing else: whatever it raises means that the bytes are broken.
+def decoder_errors(kind: Kind) -> Iterator[None]:
+    """Converts every exception of a decoder to InvalidData. Put only calls of decoders inside.
 
-    Decoders meet broken bytes with any exception that there is (Pillow alone with SyntaxError,
-    struct.error, IndexError, EOFError, zlib.error and more), so that no list of them would be complete.
+    Decoders raise many exceptions for broken files (Pillow alone SyntaxError, struct.error, IndexError, EOFError,
+    zlib.error and more), so no list of them would be complete. AppErrors pass through.
     """
     try:
         yield
     except AppError:
         raise
-    except MemoryError as e:  # what FFmpeg says of absurd headers
-        raise TooLarge(f"the {kind.name} file asks for more memory than there is") from e
+    except MemoryError as e:  # FFmpeg raises it for absurd headers
+        raise TooLarge(f"the {kind.name} file needs more memory than is available") from e
     except Exception as e:
         raise InvalidData(f"the {kind.name} file is broken or cut off ({clean_reason(e)})") from e
 
 
 def clean_reason(error: Exception) -> str:
-    """Returns a decoder's message if it is meant for people and names nothing of Python, else a general one."""
+    """Returns a decoder's message if users can understand it, else a general one."""
     if isinstance(error, NotImplementedError) or "patches welcome" in str(error):
         return "it uses a feature that is not supported"
     reason = getattr(error, "strerror", None) or str(error)
-    # Others, such as IndexError and struct.error, speak of the decoder's own code.
+    # Messages of other exceptions, such as IndexError and struct.error, describe the decoder's code.
     if not isinstance(error, (OSError, ValueError, SyntaxError, EOFError)) or not reason or PYTHON.search(reason):
         return "its structure is damaged"
     return str(reason)
 
 
 def describe(data: bytes, kind: Kind | None) -> str:
-    """Describes the bytes for people; `kind` is the result of `sniff`."""
+    """Describes a file for an error message. `kind` is the result of `sniff`."""
     if kind is not None:
         return f"{kind.name}"
     if not data:
@@ -125,7 +128,7 @@ def describe(data: bytes, kind: Kind | None) -> str:
     try:
         data[:1024].decode("utf-8")
     except UnicodeDecodeError as e:
-        if e.start < len(data[:1024]) - 3:  # else a character is cut in two
+        if e.start < len(data[:1024]) - 3:  # else the cut has split a character
             return f"unknown bytes ({data[:8].hex(' ')} …)"
     return "unknown bytes" if b"\0" in data[:1024] else "text"
 
@@ -135,21 +138,21 @@ def _png(data: bytes) -> Kind:
 
 
 def _gif(data: bytes) -> Kind:
-    """A GIF is animated if a second picture follows the first one; counted by walking over its blocks."""
+    """Walks over the blocks of a GIF. It is animated if it has a second picture."""
 
-    def colours(flags: int) -> int:
+    def color_table_size(flags: int) -> int:
         return 3 << ((flags & 7) + 1) if flags & 0x80 else 0
 
-    pictures, at = 0, 13 + colours(data[10] if len(data) > 10 else 0)
+    pictures, at = 0, 13 + color_table_size(data[10] if len(data) > 10 else 0)
     while at + 10 < len(data) and data[at] in b"!,":
         if data[at] == ord(","):
             pictures += 1
             if pictures == 2:
                 return ANIMATED_GIF
-            at += 11 + colours(data[at + 9])  # with the byte of the code size
+            at += 11 + color_table_size(data[at + 9])  # 11: the descriptor and the byte of the code size
         else:
             at += 2
-        while at < len(data) and data[at]:  # the sub-blocks, each behind its length
+        while at < len(data) and data[at]:  # sub-blocks; each starts with its length
             at += 1 + data[at]
         at += 1
     return GIF
@@ -158,12 +161,12 @@ def _gif(data: bytes) -> Kind:
 def _riff(data: bytes) -> Kind | None:
     form = data[8:12]
     if form == b"WEBP":
-        return ANIMATED_WEBP if _moves(data) else WEBP
+        return ANIMATED_WEBP if _is_animated_webp(data) else WEBP
     return WAV if form == b"WAVE" else None
 
 
-def _moves(webp: bytes) -> bool:
-    """Whether a WebP has two frames or more; a flag alone is also set for a single one."""
+def _is_animated_webp(webp: bytes) -> bool:
+    """Tells whether a WebP has two frames or more. The animation flag alone may be set for a single frame."""
     frames, at = 0, 12
     while at + 8 <= len(webp) and frames < 2:
         frames += webp[at : at + 4] == b"ANMF"
@@ -173,7 +176,7 @@ def _moves(webp: bytes) -> bool:
 
 
 def _bmp(data: bytes) -> Kind | None:
-    # Two letters are little; the size of the header that follows is one of a few.
+    # Two letters are a weak signature, so the size of the header is checked too.
     return BMP if int.from_bytes(data[14:18], "little") in (12, 40, 52, 56, 64, 108, 124) else None
 
 
@@ -183,7 +186,7 @@ def _ogg(data: bytes) -> Kind | None:
 
 
 def _iso(data: bytes) -> Kind:
-    """MP4 and its relatives: the tracks say what it is; the brand does where they are not to be found."""
+    """Detects MP4 and related formats by their tracks, or by their brand if no track is found."""
     if data[8:12] in (b"avif", b"avis", b"heic", b"heix", b"hevc", b"mif1", b"msf1"):
         return Kind("HEIC or AVIF", None)
     handlers = {m.group(1) for m in re.finditer(rb"hdlr.{8}(vide|soun)", data, re.DOTALL)}
@@ -193,7 +196,7 @@ def _iso(data: bytes) -> Kind:
 
 
 def _quicktime(data: bytes) -> Kind | None:
-    """A QuickTime file of before the `ftyp` box; one of these words alone may also be in a text."""
+    """Detects an old QuickTime file without an `ftyp` box. Its first word alone may also occur in a text."""
     return _iso(data) if re.search(rb"hdlr.{8}(vide|soun)", data, re.DOTALL) else None
 
 
@@ -205,7 +208,7 @@ def _matroska(data: bytes) -> Kind:
 
 
 def _mpeg_audio(data: bytes) -> Kind | None:
-    """MP3 and AAC frames begin with eleven or twelve set bits and little more; all fields have to be possible."""
+    """Detects MP3 and AAC frames. They begin with 11 or 12 set bits, so all other fields of the header are checked."""
     if len(data) < 4 or data[0] != 0xFF:
         return None
     if data[1] & 0xF6 == 0xF0:
@@ -227,7 +230,7 @@ MAGIC: tuple[tuple[int, bytes, Kind | Callable[[bytes], Kind | None]], ...] = (
     (0, b"MM\0*", TIFF),
     (0, b"fLaC", FLAC),
     (0, b"OggS", _ogg),
-    (0, b"ID3", MP3),  # a tag that is cut off
+    (0, b"ID3", MP3),  # a tag without its end
     (4, b"ftyp", _iso),
     *((4, box, _quicktime) for box in (b"moov", b"mdat", b"wide", b"free", b"skip")),
     (0, b"\x1a\x45\xdf\xa3", _matroska),

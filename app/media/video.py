@@ -1,4 +1,4 @@
-"""Video: bytes ↔ uint8 arrays. Only the frames that are asked for are ever kept."""
+"""Video: bytes ↔ uint8 arrays. Memory holds only the requested frames."""
 
 import io
 from bisect import bisect_right
@@ -22,22 +22,22 @@ from app.media.frames import (
     Frames,
     Times,
     Video,
-    checked_times,
+    check_times,
     even_indices,
     strided_indices,
 )
 from app.media.limits import DEFAULT_LIMITS, Limits
 from app.media.orientation import Orientation, from_display_matrix
-from app.media.sniff import Kind, expect, reading
+from app.media.sniff import Kind, decoder_errors, expect
 from app.types import Modality
 
-BEGINNING = -(2**40)  # a moment before every frame: a seek to it goes to the first one
+BEGINNING = -(2**40)  # a time before every frame; seeking to it goes to the first frame
 MP4_CODEC = "libx264" if "libx264" in av.codecs_available else "mpeg4"
 
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """Frames [T, H, W, 3] uint8 RGB and the seconds [T] at which they appear."""
+    """Frames [T, H, W, 3] uint8 RGB, and the seconds [T] at which they appear."""
 
     frames: Frames
     times: Times
@@ -52,10 +52,10 @@ def decode_video(
     short_side: int | None = None,
     limits: Limits = DEFAULT_LIMITS,
 ) -> Clip:
-    """A clip of exactly `frames` frames from `start` (seconds) on: every `stride`-th, or spread evenly over all.
+    """Decodes a clip of exactly `frames` frames from `start` (seconds): every `stride`-th, or evenly spread.
 
-    See even_indices and strided_indices for short videos and Video.read for `short_side`. Raises
-    InvalidData and TooLarge.
+    `even_indices` and `strided_indices` describe short videos, `Video.read` describes `short_side`. Raises InvalidData
+    and TooLarge.
     """
     with open_video(data, limits=limits) as video:
         if stride is None:
@@ -67,7 +67,7 @@ def decode_video(
 
 @contextmanager
 def open_video(data: bytes, *, limits: Limits = DEFAULT_LIMITS) -> Iterator[Video]:
-    """An open video, to look at its times and to read several clips. Raises InvalidData and TooLarge."""
+    """Opens a video, to inspect its times and to read several clips. Raises InvalidData and TooLarge."""
     kind = expect(data, Modality.VIDEO, limits)
     if kind.name not in DEMUXERS:
         animation = Animation(data, kind, limits)
@@ -77,13 +77,13 @@ def open_video(data: bytes, *, limits: Limits = DEFAULT_LIMITS) -> Iterator[Vide
             animation.close()
         return
     with open_container(data, kind) as container:
-        yield _Coded(container, kind, len(data), limits)
+        yield _EncodedVideo(container, kind, len(data), limits)
 
 
 def encode_mp4(frames: Frames, *, fps: float, crf: int = 18) -> bytes:
-    """MP4 (H.264, yuv420p, which every browser plays) of uint8 [T, H, W, 1 or 3]. MPEG-4 where FFmpeg has no x264.
+    """Encodes uint8 [T, H, W, 1 or 3] as MP4: H.264 in yuv420p, which all browsers play, or MPEG-4 without x264.
 
-    An odd height or width gets its last row or column twice: H.264 halves the colours.
+    An odd height or width repeats its last row or column, because yuv420p halves the resolution of colours.
     """
     if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[3] not in (1, 3) or not len(frames):
         raise ValueError(f"expected uint8 [T, H, W, 1 or 3], got {frames.dtype} {frames.shape}")
@@ -91,7 +91,7 @@ def encode_mp4(frames: Frames, *, fps: float, crf: int = 18) -> bytes:
     out = io.BytesIO()
     with av.open(out, mode="w", format="mp4") as container:
         rate = Fraction(fps).limit_denominator(1001)
-        # x264's macroblock tree reads memory beside small frames, so that the same ones would not give the same file.
+        # x264's macroblock tree reads memory outside small frames, so equal frames would give different files.
         options = {"crf": str(crf), "x264-params": "mbtree=0"}
         stream = container.add_stream(MP4_CODEC, rate=rate, options=options)
         assert isinstance(stream, av.VideoStream)
@@ -106,27 +106,27 @@ def encode_mp4(frames: Frames, *, fps: float, crf: int = 18) -> bytes:
     return out.getvalue()
 
 
-class _Coded(Video):
-    """A file of FFmpeg's. Its packets are listed first, which is cheap: headers lie about times and counts."""
+class _EncodedVideo(Video):
+    """A video that FFmpeg decodes. Opening it lists the packets, because headers may be wrong; this is cheap."""
 
     def __init__(self, container: InputContainer, kind: Kind, length: int, limits: Limits) -> None:
         super().__init__(limits)
         self._container, self._kind, self._length = container, kind, length
         stream = container.streams.best("video")
         if not isinstance(stream, av.VideoStream) or stream.codec_context is None or stream.time_base is None:
-            raise InvalidData(f"the {kind.name} file holds no video that can be decoded")
+            raise InvalidData(f"the {kind.name} file contains no video that can be decoded")
         if len(stream.index_entries) > limits.max_video_frames:  # a seek in an absurd index takes hours
-            raise TooLarge(f"more than {limits.max_video_frames} frames")
+            raise TooLarge(f"the video has more than {limits.max_video_frames} frames")
         self._stream, self._base = stream, stream.time_base
-        stream.codec_context.thread_count = 1  # requests and loaders are parallel already
-        # The decoder itself makes no room for larger frames, whatever the container's header says.
+        stream.codec_context.thread_count = 1  # requests and loaders already run in parallel
+        # The decoder refuses larger frames, whatever the container's header says.
         stream.codec_context.options = {"max_pixels": str(limits.max_video_pixels)}
-        self._asked = BEGINNING  # the moment asked for last
-        self._held: av.VideoFrame | None = None  # the frame decoded last since a seek
+        self._requested = BEGINNING  # the last requested moment
+        self._held: av.VideoFrame | None = None  # the last frame decoded since a seek
         self._coming: Iterator[av.VideoFrame] = iter(())
-        with reading(kind):
+        with decoder_errors(kind):
             self._list_packets(limits)
-            first = self._frame_at(self._shown[0])
+            first = self._decode_at(self._shown[0])
         matrix: Any = first.side_data.get(SideDataType.DISPLAYMATRIX)  # type: ignore[call-overload]
         self._orientation = from_display_matrix(matrix) if matrix else Orientation()
         self.height, self.width = _display_size(first, stream.sample_aspect_ratio, limits)
@@ -151,55 +151,57 @@ class _Coded(Video):
                 if packet.is_keyframe:
                     keys.append(shown)
                 if packet.is_discard:
-                    continue  # hidden by an edit list, but decoded for the sake of those that follow
+                    continue  # hidden by an edit list; later frames need it for decoding
                 last = max(last, (shown, packet.duration or 0))
                 yield shown
 
         self._shown = sorted({int(moment) for moment in count.each(moments())})
-        # An edit list may put parts in another order, which FFmpeg cannot seek in.
+        # An edit list may reorder parts, and FFmpeg cannot seek in those.
         self._keys = sorted(keys) if decoded == sorted(decoded) else [BEGINNING]
         self._check_index()
         seconds = [float(moment * self._base) for moment in self._shown]
-        self.times, self.duration = checked_times(seconds, float(last[1] * self._base), limits)
+        self.times, self.duration = check_times(seconds, float(last[1] * self._base), limits)
 
     def _check_index(self) -> None:
-        """Raises InvalidData where an MP4 lists frames that lie behind the end of the file."""
+        """Raises InvalidData if the index of an MP4 lists frames after the end of the file."""
         if DEMUXERS[self._kind.name] != "mp4":
             return
         entries = self._stream.index_entries
         missing = sum(entry.pos + entry.size > self._length for entry in entries)
         if missing > 0.05 * len(entries) + 1:
             found = len(entries) - missing
-            raise InvalidData(f"the {self._kind.name} file is cut off: {found} of {len(entries)} frames")
+            raise InvalidData(f"the {self._kind.name} file is cut off: it has {found} of {len(entries)} frames")
 
     def _decode(self, wanted: Sequence[int], height: int, width: int) -> Iterator[Frames]:
         if self._orientation.transpose:
             height, width = width, height
         for index in wanted:
-            with reading(self._kind):
-                pixels = self._frame_at(self._shown[index]).to_ndarray(
+            with decoder_errors(self._kind):
+                pixels = self._decode_at(self._shown[index]).to_ndarray(
                     format="rgb24", width=width, height=height, interpolation=Interpolation.AREA, threads=1
                 )
             yield self._orientation.upright(np.asarray(pixels, np.uint8))
 
-    def _frame_at(self, moment: int) -> av.VideoFrame:
-        """The first frame at or after the moment; over a key frame in between, or back, by a seek.
+    def _decode_at(self, moment: int) -> av.VideoFrame:
+        """Decodes the first frame at or after a moment. Seeks to go back, or past a key frame.
 
-        Where damage leaves no such frame, it is the last one before, which a player goes on showing.
+        If that frame is damaged, returns the last one before it, as a player does.
         """
         at = self._held.pts if self._held else None
-        if self._held and at is not None and self._asked <= moment <= at:
-            return self._held  # those in between are damaged
+        if self._held and at is not None and self._requested <= moment <= at:
+            return self._held  # the frames in between are damaged
         nearest = bisect_right(self._keys, moment) - 1
         key = self._keys[max(0, nearest)] if self._keys else moment
         if at is None or at >= moment or key > at:
             self._container.seek(key, stream=self._stream)
             self._coming = decode_frames(self._container, self._stream)
             self._held = None
-        self._asked = moment
+        self._requested = moment
         for frame in self._coming:
             if frame.width * frame.height > self._limits.max_video_pixels:
-                raise TooLarge(f"a frame of {frame.width} × {frame.height} pixels")
+                raise TooLarge(
+                    f"a frame has {frame.width} × {frame.height} pixels; the limit is {self._limits.max_video_pixels}"
+                )
             self._held = frame
             if frame.pts is not None and frame.pts >= moment:
                 return frame
@@ -209,12 +211,12 @@ class _Coded(Video):
 
 
 def _display_size(frame: av.VideoFrame, aspect: Fraction | None, limits: Limits) -> tuple[int, int]:
-    """(height, width) in square pixels; `aspect` is a pixel's width ÷ height. Neither side is made smaller."""
+    """Returns (height, width) in square pixels, scaling one side up. `aspect` is a pixel's width ÷ height."""
     height, width = frame.height, frame.width
     if aspect and aspect > 1:
         width = round(width * aspect)
     elif aspect and aspect > 0:
         height = round(height / aspect)
     if height * width > limits.max_video_pixels:
-        raise TooLarge(f"{width} × {height} pixels a frame, where {limits.max_video_pixels} are allowed")
+        raise TooLarge(f"a frame has {width} × {height} pixels; the limit is {limits.max_video_pixels}")
     return height, width

@@ -1,7 +1,7 @@
 """Pretraining methods: presets, hyperparameters, their ranges and defaults.
 
-A leaf (no torch): the API validates with it before a job is queued, the worker trains by it.
-A method is the OpenAI wire name of an objective: `"method": {"type": "mlm", "mlm": {...}}`.
+The API validates with them before a job is queued, and the worker trains by them. The package imports no torch.
+A method is the wire name of an objective, as in OpenAI's API: `"method": {"type": "mlm", "mlm": {...}}`.
 A new modality is one module here and one line in METHODS.
 """
 
@@ -37,12 +37,12 @@ METHODS: dict[str, Method] = {**text.METHODS, **image.METHODS, **audio.METHODS, 
 
 
 def preset(name: str) -> Mapping[str, Any] | None:
-    """The configuration behind a preset's name, or None if no method has it."""
+    """Returns the configuration of a preset, or None if no method has it."""
     return next((m.presets[name] for m in METHODS.values() if name in m.presets), None)
 
 
 def method_for(model: str, modality: Modality | None = None, architecture: str | None = None) -> str | None:
-    """The method that a preset belongs to, or else that continues a stored model; None if there is none."""
+    """Returns the method of a preset, or the first one that continues a stored model; None if there is none."""
     for name, method in METHODS.items():
         continues = method.modality == modality and (not method.architectures or architecture in method.architectures)
         if model in method.presets or continues:

@@ -1,4 +1,4 @@
-"""Masked autoencoders that listen: AudioMAE."""
+"""Masked autoencoders for audio: AudioMAE."""
 
 import math
 from collections.abc import Mapping
@@ -12,45 +12,53 @@ from app.methods.image import decoder, vit
 from app.methods.patches import DECODER, DecoderHyperparameters, refuse_fixed
 from app.types import Modality
 
-WINDOW_SECONDS, HOP_SECONDS = 0.025, 0.01  # of a frame, as speech recognisers and AudioMAE have them
-MIN_BANDS = 2  # patches along the frequencies
+WINDOW_SECONDS, HOP_SECONDS = 0.025, 0.01  # of a frame, as in speech recognition and AudioMAE
+MIN_BANDS = 2  # patches along the frequency axis
 MIN_PATCHES = 4
 
 
 class AudioMaeHyperparameters(DecoderHyperparameters):
-    """Masked autoencoders that listen: arXiv 2207.06405.
+    """Masked autoencoders for audio: arXiv 2207.06405.
 
-    `None` is the preset's or the stored model's own; a stored model keeps how it hears.
+    `None` is the value of the preset or the stored model. A stored model keeps its spectrogram and patches.
     """
 
     sample_rate: int | None = Field(
-        None, ge=1000, le=192_000, description="Hz, to which every sound is resampled; the preset's"
+        None, ge=1000, le=192_000, description="Sample rate in Hz, to which all audio is resampled; the preset's"
     )
-    n_mels: int | None = Field(None, ge=4, le=512, description="Mel bands, a multiple of patch_size; the preset's")
-    win_length: int | None = Field(None, ge=4, le=65_536, description="Samples of a frame; 25 ms")
-    hop_length: int | None = Field(None, ge=1, le=65_536, description="Samples from one frame to the next; 10 ms")
+    n_mels: int | None = Field(
+        None, ge=4, le=512, description="Number of mel bands, a multiple of patch_size; the preset's"
+    )
+    win_length: int | None = Field(None, ge=4, le=65_536, description="Number of samples of a frame; 25 ms")
+    hop_length: int | None = Field(
+        None, ge=1, le=65_536, description="Number of samples from one frame to the next; 10 ms"
+    )
     n_fft: int | None = Field(
         None,
         ge=4,
         le=131_072,
-        description="Samples that a frame is filled up to; a power of two, at least twice win_length",
+        description="Number of samples to which a frame is padded; a power of two, at least twice win_length",
     )
-    f_min: float | None = Field(None, ge=0, description="Hz, the lower end of the lowest band; 20")
-    f_max: float | None = Field(None, gt=0, description="Hz, the upper end of the highest band; half of sample_rate")
+    f_min: float | None = Field(None, ge=0, description="Lower end of the lowest band in Hz; 20")
+    f_max: float | None = Field(None, gt=0, description="Upper end of the highest band in Hz; half of sample_rate")
     window_frames: int | None = Field(
         None,
         ge=2,
         le=65_536,
-        description="Frames that the model hears at once, a multiple of patch_size; the preset's",
+        description="Number of frames of the model's window, a multiple of patch_size; the preset's",
     )
     patch_size: int | None = Field(
-        None, ge=2, le=128, description="Frames and mel bands of a side of a patch; the preset's"
+        None, ge=2, le=128, description="Side of a patch in frames and in mel bands; the preset's"
     )
     mask_strategy: Literal["random", "time", "frequency", "time-frequency"] | None = Field(
-        None, description="Single patches, moments, bands, or about the same share of both; the model's own"
+        None,
+        description="Shape of the masks: single patches (random), all bands of some moments (time),"
+        " some bands throughout (frequency), or both (time-frequency); the model's own",
     )
-    time_roll: bool = Field(True, description="Lets a sound begin anywhere, and go on from its start at its end")
-    gain: float = Field(6.0, ge=0, le=40, description="Maximum change of loudness in dB, up or down")
+    time_roll: bool = Field(
+        True, description="Rotate a sound in time by a random amount, so that its start follows its end"
+    )
+    gain: float = Field(6.0, ge=0, le=40, description="Maximum random change of the volume in dB, up or down")
 
     def check_for(self, config: Mapping[str, Any] | None) -> None:
         if config is None:
@@ -67,13 +75,13 @@ class AudioMaeHyperparameters(DecoderHyperparameters):
 
 
 def geometry(config: Mapping[str, Any], hp: AudioMaeHyperparameters) -> tuple[int, int, int]:
-    """(frames of a window, mel bands, side of a patch) of a preset with these hyperparameters."""
+    """Returns (frames of a window, mel bands, side of a patch) of a preset with these hyperparameters."""
     frames, bands = config["image_size"]
     return hp.window_frames or frames, hp.n_mels or bands, hp.patch_size or config["patch_size"]
 
 
 def spectrogram(config: Mapping[str, Any], hp: AudioMaeHyperparameters) -> dict[str, Any]:
-    """How a preset or a stored model with these hyperparameters hears: the fields of MelSettings."""
+    """Returns the fields of MelSettings for a preset or a stored model with these hyperparameters."""
     rate = hp.sample_rate or config["sample_rate"]
     win_length = hp.win_length or round(WINDOW_SECONDS * rate)
     return {
@@ -94,15 +102,17 @@ def _check_spectrogram(mel: Mapping[str, Any]) -> None:
     """Raises InvalidValue for settings that contradict each other."""
     rate, n_fft, f_min, f_max = (mel[name] for name in ("sample_rate", "n_fft", "f_min", "f_max"))
     if mel["win_length"] > n_fft:
-        raise InvalidValue(f"a win_length of {mel['win_length']} is more than n_fft, {n_fft}", param="win_length")
+        raise InvalidValue(
+            f"win_length is {mel['win_length']}, but at most n_fft ({n_fft}) is possible", param="win_length"
+        )
     if mel["hop_length"] > mel["win_length"]:
         raise InvalidValue(
-            f"a hop_length of {mel['hop_length']} samples passes over some, since win_length is {mel['win_length']}",
+            f"hop_length is {mel['hop_length']}, but at most win_length ({mel['win_length']}) skips no sample",
             param="hop_length",
         )
     if not f_min < f_max <= rate / 2:
         raise InvalidValue(
-            f"frequencies from {f_min:g} to {f_max:g} Hz: at {rate} Hz there are those up to {rate / 2:g}",
+            f"f_min is {f_min:g} and f_max is {f_max:g}, but 0 ≤ f_min < f_max ≤ {rate / 2:g} must hold at {rate} Hz",
             param="f_max",
         )
     # Bands are narrowest at the low end, on HTK's scale: 2595 log10(1 + f / 700).
@@ -110,23 +120,25 @@ def _check_spectrogram(mel: Mapping[str, Any]) -> None:
     narrowest = (700 + f_min) * math.expm1(2 * step)
     if narrowest <= rate / n_fft:
         raise InvalidValue(
-            f"{mel['n_mels']} mel bands are too many for an n_fft of {n_fft}: the lowest is {narrowest:.1f} Hz wide,"
-            f" and the transform tells frequencies {rate / n_fft:.1f} Hz apart",
+            f"{mel['n_mels']} mel bands are too many for an n_fft of {n_fft}: the lowest band is {narrowest:.1f} Hz"
+            f" wide, but the transform resolves {rate / n_fft:.1f} Hz",
             param="n_mels",
         )
 
 
-def _listener(layers: int, hidden: int, frames: int, mels: int, decoder_layers: int, width: int) -> dict[str, Any]:
-    hearing = {"sample_rate": 16_000, "num_channels": 1, "mask_ratio": 0.8}
-    return vit("vit_mae", layers, hidden, (frames, mels), 16) | decoder(decoder_layers, width) | hearing
+def _audiomae(
+    layers: int, width: int, frames: int, mels: int, decoder_layers: int, decoder_width: int
+) -> dict[str, Any]:
+    audio = {"sample_rate": 16_000, "num_channels": 1, "mask_ratio": 0.8}
+    return vit("vit_mae", layers, width, (frames, mels), 16) | decoder(decoder_layers, decoder_width) | audio
 
 
-# As for images; the small ones hear 5 seconds, the base one AudioMAE's 10. The tiny one, of 2.8 million
-# parameters, has half as many bands, for a processor.
+# Widths are those of the image presets. The windows are of 5 seconds, and of 10 for the base one, as in AudioMAE.
+# The tiny preset has 2.8 million parameters and half as many bands, for a CPU.
 AUDIOMAE_PRESETS: dict[str, dict[str, Any]] = {
-    "audiomae-tiny": _listener(5, 192, 512, 64, 2, 128),
-    "audiomae-small": _listener(12, 384, 512, 128, 4, 256),
-    "audiomae-base": _listener(12, 768, 1024, 128, 8, 512),
+    "audiomae-tiny": _audiomae(5, 192, 512, 64, 2, 128),
+    "audiomae-small": _audiomae(12, 384, 512, 128, 4, 256),
+    "audiomae-base": _audiomae(12, 768, 1024, 128, 8, 512),
 }
 
 METHODS = {

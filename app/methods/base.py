@@ -19,38 +19,61 @@ Schedule = Literal["linear", "cosine", "warmup-stable-decay"]
 
 
 class TrainingHyperparameters(BaseModel):
-    """Hyperparameters of every method. `None` is chosen for the job, as the description says."""
+    """Hyperparameters of every method.
+
+    `None` lets the job choose. What it then chooses stands after the semicolon of the description.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    MODEL_FIELDS: ClassVar[tuple[str, ...]] = ()  # those that name a stored model
+    MODEL_FIELDS: ClassVar[tuple[str, ...]] = ()  # the fields that name a stored model
 
-    # The run ends at whichever of these comes first; with none of them, after one epoch.
-    max_steps: Steps | None = Field(None, description="Optimiser steps")
-    epochs: float | None = Field(None, gt=0, le=10_000, description="Passes over the training data; fractions are fine")
+    # The run ends at the first of these limits, or after one epoch if none is set.
+    max_steps: Steps | None = Field(None, description="Optimizer steps after which the run ends")
+    epochs: float | None = Field(
+        None, gt=0, le=10_000, description="Passes over the training data after which the run ends. May be a fraction"
+    )
     max_tokens: int | None = Field(
         None,
         ge=1,
         le=MAX_TOKENS,
-        description="Tokens trained on, without padding; of media, all patches of the samples",
+        description="Tokens after which the run ends, without padding. For media, all patches of the samples",
     )
-    max_minutes: float | None = Field(None, gt=0, le=525_600, description="Minutes of training, over all attempts")
+    max_minutes: float | None = Field(
+        None, gt=0, le=525_600, description="Minutes of training after which the run ends, over all attempts"
+    )
 
     learning_rate: float | None = Field(
-        None, gt=0, le=1, description="Peak of AdamW's learning rate; 5e-4 from scratch, else 2e-4"
+        None, gt=0, le=1, description="Peak learning rate of AdamW; 5e-4 from scratch, else 2e-4"
     )
     head_learning_rate: float | None = Field(
-        None, gt=0, le=1, description="The same for what is not the encoder; learning_rate, ×5 for a new head"
+        None,
+        gt=0,
+        le=1,
+        description="Peak learning rate of all weights outside the encoder; learning_rate, ×5 for a new head",
     )
     schedule: Schedule = Field("linear", description="Learning-rate schedule after the warmup")
-    warmup_ratio: float = Field(0.06, ge=0, lt=1, description="Share of the run in which the rate rises from zero")
-    decay_ratio: float = Field(0.2, gt=0, le=1, description="Last share of the run in which warmup-stable-decay falls")
-    weight_decay: float = Field(0.01, ge=0, le=1, description="AdamW's; biases and norms do not decay")
-    adam_beta1: float = Field(0.9, ge=0, lt=1, description="AdamW's decay of the gradients' mean")
-    adam_beta2: float = Field(0.98, ge=0, lt=1, description="AdamW's decay of the gradients' squares")
-    max_grad_norm: float = Field(1.0, gt=0, le=1000, description="Gradients are clipped to this norm")
+    warmup_ratio: float = Field(
+        0.06, ge=0, lt=1, description="Share of the run in which the learning rate rises from zero"
+    )
+    decay_ratio: float = Field(
+        0.2,
+        gt=0,
+        le=1,
+        description="Last share of the run, in which warmup-stable-decay lowers the learning rate to zero",
+    )
+    weight_decay: float = Field(0.01, ge=0, le=1, description="Weight decay of AdamW. Biases and norms do not decay")
+    adam_beta1: float = Field(
+        0.9, ge=0, lt=1, description="First beta of AdamW: the decay of the mean of the gradients"
+    )
+    adam_beta2: float = Field(
+        0.98, ge=0, lt=1, description="Second beta of AdamW: the decay of the mean of the squared gradients"
+    )
+    max_grad_norm: float = Field(
+        1.0, gt=0, le=1000, description="Maximum norm of the gradients. Larger gradients are clipped to it"
+    )
     gradient_accumulation_steps: int = Field(
-        1, ge=1, le=1024, description="Micro-batches that a step's batch is cut into, to save memory"
+        1, ge=1, le=1024, description="Micro-batches into which the batch of a step is divided, to save memory"
     )
     processes: int = Field(
         1,
@@ -59,25 +82,30 @@ class TrainingHyperparameters(BaseModel):
         description="Number of processes that train together, each on its own GPU or its share of the CPU cores",
     )
     precision: Literal["auto", "float32", "bfloat16"] = Field(
-        "auto", description="Precision of training; auto is bfloat16 if the hardware computes in it"
+        "auto",
+        description="Precision of the forward pass. auto is bfloat16 if the hardware computes in it, else float32",
     )
     compile: bool = Field(
-        False, description="Compiles the encoder; needs a C++ compiler on the CPU, pays off in long runs"
+        False, description="Compile the encoder. Needs a C++ compiler on the CPU, and pays off on long runs"
     )
     seed: int = Field(
-        0, ge=0, lt=2**32, description="Seed of everything random: data order, masks, held-out share, new weights"
+        0, ge=0, lt=2**32, description="Seed of all random numbers: data order, masks, held-out share, new weights"
     )
 
     log_interval: Steps | None = Field(
-        None, description="Steps between training metrics; a fiftieth of the run, at most 10"
+        None, description="Steps between metrics of the training batches; a fiftieth of the run, at most 10"
     )
-    eval_interval: Steps | None = Field(None, description="Steps between held-out metrics; a tenth of the run")
+    eval_interval: Steps | None = Field(
+        None, description="Steps between evaluations on held-out data; a tenth of the run"
+    )
     checkpoint_interval: Steps | None = Field(
-        None, description="Steps between checkpoints, which a killed job resumes from; each evaluation, at most 500"
+        None, description="Steps between checkpoints, from which a killed job resumes; eval_interval, at most 500"
     )
-    keep_checkpoints: int = Field(2, ge=1, le=100, description="Older checkpoints are deleted, but the best")
+    keep_checkpoints: int = Field(
+        2, ge=1, le=100, description="Number of newest checkpoints to keep. Older ones are deleted, except the best"
+    )
     validation_fraction: float = Field(
-        0.02, gt=0, lt=1, description="Share of the data held out where no validation file is given"
+        0.02, gt=0, lt=1, description="Share of the data that is held out if there is no validation file"
     )
     max_eval_samples: int = Field(
         512, ge=1, le=MAX_COUNT, description="Held-out samples that an evaluation reads, the same each time"
@@ -86,19 +114,19 @@ class TrainingHyperparameters(BaseModel):
         None,
         ge=1,
         le=MAX_COUNT,
-        description="Ends the run after so many evaluations in a row without a lower eval_loss; off",
+        description="Evaluations in a row without a lower eval_loss after which the run ends; no early stopping",
     )
     early_stopping_min_delta: float = Field(
-        0.0, ge=0, description="Least decrease of eval_loss that counts as an improvement"
+        0.0, ge=0, description="Smallest decrease of eval_loss that counts as an improvement"
     )
-    export_dtype: Literal["float32", "bfloat16"] = Field("float32", description="Precision of the published weights")
+    export_dtype: Literal["float32", "bfloat16"] = Field("float32", description="Data type of the published weights")
 
     @model_validator(mode="before")
     @classmethod
     def _accept_openai_names(cls, data: Any) -> Any:
-        """OpenAI's conventions: "auto" and null mean unset, and `n_epochs` is our `epochs`.
+        """Accepts OpenAI's conventions: "auto" and null mean unset, and `n_epochs` is `epochs`.
 
-        An unknown name stays, whatever its value, and is refused.
+        Unknown names are kept, whatever their values, so that validation refuses them.
         """
         if not isinstance(data, Mapping):
             return data
@@ -110,29 +138,40 @@ class TrainingHyperparameters(BaseModel):
 
     @property
     def most_checkpoints(self) -> int:
-        """The most checkpoints on disk at once: newest, best, before the decay, and the one being written."""
-        before_decay = self.schedule == "warmup-stable-decay"
-        return self.keep_checkpoints + (self.early_stopping_patience is not None) + before_decay + 1
+        """The maximum number of checkpoints on the disk at once."""
+        count = self.keep_checkpoints + 1  # the newest ones, and the one that is being written
+        if self.early_stopping_patience is not None:
+            count += 1  # the best
+        if self.schedule == "warmup-stable-decay":
+            count += 1  # the one before the decay
+        return count
 
     @classmethod
     def defaults_for(cls, stored: Mapping[str, Any]) -> dict[str, Any]:
-        """The defaults that are others for a stored model. stored: its configuration, as for `check_stored`."""
+        """Returns the defaults that differ for a stored model. stored: its configuration, as for `check_stored`."""
         return {}
 
     def check_stored(self, stored: Mapping[str, Any] | None, named: Mapping[str, Mapping[str, Any]]) -> None:
-        """Raises InvalidValue where what was given does not suit the stored models of the job.
+        """Checks the hyperparameters against the stored models of the job.
 
-        stored: the configuration of the model that is continued, with `model_max_length` of its tokenizer; None for a
-        preset. named: the same of the models that fields of MODEL_FIELDS name, by field.
+        Args:
+            stored: The configuration of the model that is continued, with `model_max_length` of its tokenizer. None for
+                a preset.
+            named: The same for each model that a field of MODEL_FIELDS names, by field.
+
+        Raises:
+            InvalidValue: A value does not suit one of the models.
         """
 
     def check_for(self, config: Mapping[str, Any] | None) -> None:
-        """Raises InvalidValue where what was given does not suit this preset, or (None) a stored model."""
+        """Raises InvalidValue if a value does not suit the preset of this configuration, or a stored model (None)."""
 
 
 @dataclass(frozen=True)
 class Method:
+    """A training objective, with its hyperparameters and presets."""
+
     modality: Modality
     hyperparameters: type[TrainingHyperparameters]
-    presets: Mapping[str, Mapping[str, Any]]  # name → config of a model built from scratch
-    architectures: frozenset[str] = frozenset()  # of stored models that it continues; none named: all of the modality
+    presets: Mapping[str, Mapping[str, Any]]  # name → configuration of a model that is trained from scratch
+    architectures: frozenset[str] = frozenset()  # of the stored models that it continues; empty: all of the modality

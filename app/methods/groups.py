@@ -1,8 +1,8 @@
-"""Which hyperparameters belong together, in the order in which people think of them."""
+"""Groups of hyperparameters, in the order in which forms and documents show them."""
 
 from collections.abc import Mapping
 
-# Those of `architecture` are a preset's: a stored model has its own already.
+# The group `architecture` is for presets. A stored model has its own architecture.
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "length": (
         "max_steps", "epochs", "max_tokens", "max_minutes", "early_stopping_patience", "early_stopping_min_delta",
@@ -31,5 +31,5 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
 
 
 def group_of(name: str) -> str:
-    """Raises StopIteration for a name that no method has; a test sees to it that every name has one."""
+    """Returns the group of a hyperparameter. A test checks that each has one."""
     return next(group for group, names in GROUPS.items() if name in names)

@@ -11,30 +11,32 @@ from app.methods.patches import DECODER, DecoderHyperparameters, PatchHyperparam
 from app.types import Modality
 
 MIN_PATCHES = 4
-ROOM = 1.25  # images that are to be cropped are kept larger than the model sees them, to stay sharp
+ROOM = 1.25  # images that are cropped are stored this much larger than the model's input, to stay sharp
 
 
 class ImageHyperparameters(PatchHyperparameters):
-    """Hyperparameters of both image methods. `None` is the preset's or the stored model's own, which is fixed."""
+    """Hyperparameters of both image methods. `None` is the value of the preset or the stored model."""
 
-    image_size: int | None = Field(None, ge=16, le=1024, description="Pixels of a side; the preset's")
+    image_size: int | None = Field(None, ge=16, le=1024, description="Side of an image in pixels; the preset's")
     patch_size: int | None = Field(
-        None, ge=2, le=128, description="Pixels of a side of a patch; divides image_size; the preset's"
+        None, ge=2, le=128, description="Side of a patch in pixels, a divisor of image_size; the preset's"
     )
-    channels: Literal[1, 3] | None = Field(None, description="1 is grey, 3 is RGB; 3")
+    channels: Literal[1, 3] | None = Field(None, description="Channels of an image: 1 for grey, 3 for RGB; 3")
     mask_strategy: Literal["random", "block", "square"] | None = Field(
         None,
-        description="Single patches, rectangles (BEiT), or aligned squares of 2 × 2 patches (SimMIM); the model's own",
+        description="Shape of the masks: single patches (random), rectangles (block, as in BEiT), or aligned squares of"
+        " 2 × 2 patches (square, as in SimMIM); the model's own",
     )
     crop: float = Field(
-        0.5, gt=0, le=1, description="Least share of the area that a random crop keeps; 1 crops nothing"
+        0.5, gt=0, le=1, description="Smallest share of the area that a random crop keeps. 1 disables cropping"
     )
-    flip: bool = Field(True, description="Turns half of the images left to right")
+    flip: bool = Field(True, description="Mirror half of the images horizontally")
     color_jitter: float = Field(
         0.0,
         ge=0,
         le=1,
-        description="Strength of random changes of brightness, saturation and hue; one in five becomes grey; 0 is off",
+        description="Strength of random changes of brightness, saturation and hue. One image in five becomes grey. 0"
+        " disables them",
     )
 
     def check_for(self, config: Mapping[str, Any] | None) -> None:
@@ -54,32 +56,31 @@ class SimMimHyperparameters(ImageHyperparameters):
     """Masked image modelling: arXiv 2111.09886."""
 
 
-def vit(
-    model_type: str, layers: int, hidden: int, image_size: int | tuple[int, int], patch_size: int
-) -> dict[str, Any]:
+def vit(model_type: str, layers: int, width: int, image_size: int | tuple[int, int], patch_size: int) -> dict[str, Any]:
+    """Returns the configuration of a vision transformer with heads of 64 dimensions."""
     return {
         "model_type": model_type,
         "num_hidden_layers": layers,
-        "hidden_size": hidden,
-        "num_attention_heads": hidden // 64,
-        "intermediate_size": hidden * 4,
+        "hidden_size": width,
+        "num_attention_heads": width // 64,
+        "intermediate_size": width * 4,
         "image_size": image_size,
         "patch_size": patch_size,
     }
 
 
-def decoder(layers: int, hidden: int) -> dict[str, Any]:
-    """The part of a ViTMAE configuration that is its decoder's."""
+def decoder(layers: int, width: int) -> dict[str, Any]:
+    """Returns the fields of a ViTMAE configuration that describe its decoder."""
     return {
         "decoder_num_hidden_layers": layers,
-        "decoder_hidden_size": hidden,
-        "decoder_num_attention_heads": hidden // 32,
-        "decoder_intermediate_size": hidden * 4,
+        "decoder_hidden_size": width,
+        "decoder_num_attention_heads": width // 32,
+        "decoder_intermediate_size": width * 4,
     }
 
 
 def configured(config: Mapping[str, Any], hp: PatchHyperparameters) -> dict[str, Any]:
-    """A preset's configuration with the hyperparameters that are the same in all methods of patches."""
+    """Returns a preset's configuration with the hyperparameters that all methods of patches share."""
     layers, width = getattr(hp, "decoder_layers", None), getattr(hp, "decoder_hidden_size", None)
     changed = dict(config)
     if layers or width:
@@ -88,11 +89,11 @@ def configured(config: Mapping[str, Any], hp: PatchHyperparameters) -> dict[str,
 
 
 def kept_size(size: int, crop: float) -> int:
-    """Pixels of a side of decoded images, for a model that sees `size`."""
+    """Returns the side in pixels of stored images, for a model whose input has `size`."""
     return round(size * ROOM) if crop < 1 else size
 
 
-# Widths are those of ViT-Ti, ViT-S and ViT-B; the tiny ones have half the layers, for small images on a processor.
+# Widths are those of ViT-Ti, ViT-S and ViT-B. The tiny ones have half the layers, for small images on a CPU.
 MAE_PRESETS: dict[str, dict[str, Any]] = {
     "mae-tiny": vit("vit_mae", 6, 192, 96, 8) | decoder(2, 128),
     "mae-small": vit("vit_mae", 12, 384, 224, 16) | decoder(4, 256),

@@ -9,8 +9,8 @@ from app.errors import InvalidValue
 from app.methods.base import MAX_COUNT, MAX_MODEL_ID, Method, TrainingHyperparameters
 from app.types import Modality
 
-# Characters that a new WordPiece tokenizer takes as one word; longer words are cut. A greedy search for the longest
-# entry costs the square of a word's length, and so does the training of a vocabulary.
+# Maximum characters of a word for a new WordPiece tokenizer; longer words are cut. The greedy search for the longest
+# entry takes time in the square of a word's length, and so does the training of a vocabulary.
 WORD_CHARS = 50
 LONG_WORDS = f".{{{WORD_CHARS}}}"  # the regular expression that cuts them
 
@@ -20,9 +20,11 @@ class MlmHyperparameters(TrainingHyperparameters):
 
     MODEL_FIELDS: ClassVar[tuple[str, ...]] = ("teacher", "tokenizer_model")
 
-    sequence_length: int = Field(128, ge=8, le=8192, description="Tokens of a row; at most what a stored model reads")
+    sequence_length: int = Field(
+        128, ge=8, le=8192, description="Tokens of a row. At most the maximum length of a stored model"
+    )
     batch_tokens: int = Field(
-        4096, ge=8, le=4_194_304, description="Tokens of an optimiser step, all micro-batches together"
+        4096, ge=8, le=4_194_304, description="Tokens of an optimizer step, over all micro-batches"
     )
     masking_rate: float | None = Field(
         None, gt=0, lt=1, description="Share of the tokens to predict; 0.3 from scratch, else 0.15"
@@ -31,40 +33,57 @@ class MlmHyperparameters(TrainingHyperparameters):
         "token", description="Units that are masked together"
     )
     mean_span_length: float = Field(
-        3.0, ge=1, le=10, description="Mean words of a span, for span; geometric, as in SpanBERT"
+        3.0,
+        ge=1,
+        le=10,
+        description="Mean number of words of a span, for the strategy span. Lengths are geometric, as in SpanBERT",
     )
     mask_token_share: float = Field(
         0.8, ge=0, le=1, description="Share of the tokens to predict that are replaced by the mask token"
     )
     random_token_share: float = Field(
-        0.1, ge=0, le=1, description="Share of them that are replaced by a random token; the rest stay"
+        0.1,
+        ge=0,
+        le=1,
+        description="Share of the tokens to predict that are replaced by a random token. The rest is not replaced",
     )
 
     tokenizer: Literal["base", "wordpiece", "bpe"] | None = Field(
         None,
-        description="Tokenizer of a preset: new, or tokenizer_model's (base); wordpiece, bpe for ModernBERT",
+        description="Tokenizer of a preset: a new wordpiece or bpe one, or that of tokenizer_model (base); wordpiece,"
+        " bpe for ModernBERT",
     )
     tokenizer_model: str | None = Field(
-        None, max_length=MAX_MODEL_ID, description="The stored model that a preset's base tokenizer comes from"
+        None, max_length=MAX_MODEL_ID, description="Stored model whose tokenizer a preset uses"
     )
-    vocab_size: int = Field(16_384, ge=64, le=262_144, description="Maximum vocabulary size of a new tokenizer")
-    text_column: str = Field("text", min_length=1, max_length=256, description="Field or column of structured files")
-    min_characters: int | None = Field(None, ge=1, le=MAX_COUNT, description="Shorter documents are left out")
-    max_characters: int | None = Field(None, ge=1, le=MAX_COUNT, description="Longer documents are left out")
+    vocab_size: int = Field(16_384, ge=64, le=262_144, description="Maximum size of a new tokenizer's vocabulary")
+    text_column: str = Field(
+        "text", min_length=1, max_length=256, description="Field or column of structured files that contains the text"
+    )
+    min_characters: int | None = Field(
+        None, ge=1, le=MAX_COUNT, description="Minimum length of a document in characters. Shorter ones are skipped"
+    )
+    max_characters: int | None = Field(
+        None, ge=1, le=MAX_COUNT, description="Maximum length of a document in characters. Longer ones are skipped"
+    )
     deduplicate: Literal["off", "exact"] = Field(
         "off",
-        description="exact drops documents that differ from earlier ones in case and white space only",
+        description="Removal of duplicates. exact drops documents that equal an earlier one except for case and spaces",
     )
 
     teacher: str | None = Field(
-        None, max_length=MAX_MODEL_ID, description="A stored encoder whose sentence embeddings the model is to keep"
+        None,
+        max_length=MAX_MODEL_ID,
+        description="Stored encoder whose sentence embeddings the model learns to reproduce",
     )
-    teacher_weight: float = Field(5.0, ge=0, le=1000, description="Weight of the distance from the teacher in the loss")
+    teacher_weight: float = Field(
+        5.0, ge=0, le=1000, description="Weight of the loss for the distance from the teacher's embeddings"
+    )
 
     @model_validator(mode="before")
     @classmethod
     def _accept_batch_size(cls, data: Any) -> Any:
-        """OpenAI's `batch_size` counts rows."""
+        """Accepts OpenAI's `batch_size`, which counts rows."""
         if not isinstance(data, Mapping):
             return data
         values = dict(data)
@@ -83,16 +102,22 @@ class MlmHyperparameters(TrainingHyperparameters):
         if config is None:
             self._refuse_another_tokenizer()
         elif self.tokenizer == "base" and self.tokenizer_model is None:
-            raise InvalidValue("a preset has no tokenizer of its own, so name one's model", param="tokenizer_model")
+            raise InvalidValue(
+                "a preset has no tokenizer of its own; name the model whose tokenizer it uses", param="tokenizer_model"
+            )
         elif self.tokenizer_model and self.tokenizer not in (None, "base"):
             raise InvalidValue(
-                f"a new {self.tokenizer} tokenizer and that of tokenizer_model are both asked for", param="tokenizer"
+                f"tokenizer is {self.tokenizer}, a new one, and tokenizer_model names an existing one; set only one",
+                param="tokenizer",
             )
 
     def _refuse_another_tokenizer(self) -> None:
-        names = ("tokenizer_model", "vocab_size", *(() if self.tokenizer in (None, "base") else ("tokenizer",)))
-        if given := [name for name in names if name in self.model_fields_set]:
-            raise InvalidValue(f"a stored model keeps its tokenizer; `{given[0]}` is for presets", param=given[0])
+        names = ["tokenizer_model", "vocab_size"]
+        if self.tokenizer not in (None, "base"):
+            names.append("tokenizer")
+        for name in names:
+            if name in self.model_fields_set:
+                raise InvalidValue(f"a stored model keeps its tokenizer; `{name}` is for presets", param=name)
 
     def check_stored(self, stored: Mapping[str, Any] | None, named: Mapping[str, Mapping[str, Any]]) -> None:
         limit = longest_sequence(stored or {})
@@ -110,7 +135,7 @@ class MlmHyperparameters(TrainingHyperparameters):
             )
 
     @model_validator(mode="after")
-    def _check_together(self) -> "MlmHyperparameters":
+    def _check_combinations(self) -> "MlmHyperparameters":
         if self.mask_token_share + self.random_token_share > 1:
             raise ValueError("mask_token_share and random_token_share add up to more than 1")
         micro = self.batch_tokens // (self.gradient_accumulation_steps * self.processes)
@@ -125,38 +150,38 @@ class MlmHyperparameters(TrainingHyperparameters):
 
 
 def longest_sequence(config: Mapping[str, Any]) -> int | None:
-    """Tokens that a stored model reads, by its configuration with its tokenizer's `model_max_length`; None if unknown.
+    """Returns the maximum number of tokens of a stored model, or None if it is unknown.
 
-    RoBERTa's kind numbers positions from the padding token's id + 1; MPNet's padding position is always 1.
+    config: the model's configuration, with `model_max_length` of its tokenizer.
     """
     positions, longest = config.get("max_position_embeddings"), config.get("model_max_length")
     if not isinstance(positions, int):
         return None
-    if config.get("model_type") in ("roberta", "xlm-roberta"):
+    if config.get("model_type") in ("roberta", "xlm-roberta"):  # positions begin after the padding token's id
         padding = config.get("pad_token_id")
         positions -= (1 if padding is None else padding) + 1
-    elif config.get("model_type") == "mpnet":
+    elif config.get("model_type") == "mpnet":  # the padding position is always 1
         positions -= 2
     return min(positions, int(longest)) if isinstance(longest, int | float) else positions
 
 
-def _bert(layers: int, hidden: int) -> dict[str, Any]:
+def _bert(layers: int, width: int) -> dict[str, Any]:
     return {
         "model_type": "bert",
         "num_hidden_layers": layers,
-        "hidden_size": hidden,
-        "num_attention_heads": max(2, hidden // 64),
-        "intermediate_size": hidden * 4,
+        "hidden_size": width,
+        "num_attention_heads": max(2, width // 64),
+        "intermediate_size": width * 4,
     }
 
 
-def _modernbert(layers: int, hidden: int) -> dict[str, Any]:
+def _modernbert(layers: int, width: int) -> dict[str, Any]:
     return {
         "model_type": "modernbert",
         "num_hidden_layers": layers,
-        "hidden_size": hidden,
-        "num_attention_heads": max(2, hidden // 64),
-        "intermediate_size": hidden * 3 // 2,
+        "hidden_size": width,
+        "num_attention_heads": max(2, width // 64),
+        "intermediate_size": width * 3 // 2,
     }
 
 

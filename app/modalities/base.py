@@ -4,7 +4,7 @@ Serving goes through `tasks`, training through `samples` of a dataset; both shar
 model and its processor, so preprocessing cannot drift between them.
 """
 
-from collections.abc import Callable, Generator, Hashable, Mapping, Sequence
+from collections.abc import Callable, Generator, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from app.modalities.text.items import TokenInfo
 from app.types import Modality, Task
 
 
@@ -143,6 +144,20 @@ class Objective(Protocol):
     def tasks(self) -> Mapping[Task, TaskHandler]:
         """A task that the model lacks is absent."""
         ...
+
+    @property
+    def mask_token(self) -> str | None: ...
+
+    @property
+    def max_length(self) -> int | None: ...
+
+    @property
+    def dimensions(self) -> int | None: ...
+
+    @property
+    def reads_text(self) -> bool: ...
+
+    def tokenize(self, text: str, add_special_tokens: bool = True) -> Iterator[TokenInfo]: ...
 
     def parameter_count(self) -> int: ...
 

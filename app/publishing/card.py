@@ -90,7 +90,7 @@ def _cell(text: str) -> str:
 def _usage(name: str, modality: Modality, tasks: Sequence[Task]) -> str:
     examples = [_EXAMPLES[modality, task] for task in tasks if (modality, task) in _EXAMPLES]
     calls = ["curl http://127.0.0.1:8000" + example.format(name=name) for example in examples]
-    return "## How to ask it\n\n" + _fence("sh", "\n".join(calls))
+    return "## Usage\n\n" + _fence("sh", "\n".join(calls))
 
 
 def _fence(language: str, text: str) -> str:

@@ -6,7 +6,6 @@ what the model is.
 """
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
@@ -24,6 +23,7 @@ from app.methods import METHODS, preset
 from app.publishing import card
 from app.store.manifest import DataSource, Manifest
 from app.store.store import ModelEntry, ModelStore
+from app.system.locks import hold_lock
 
 SKELETON = "skeleton"
 WEIGHTS = "model.safetensors"
@@ -54,7 +54,7 @@ class Publisher:
         folder = self._jobs_dir / job.id
         with contextlib.ExitStack() as stack:
             try:
-                stack.enter_context(_locked(folder, fcntl.LOCK_SH))
+                stack.enter_context(hold_lock(folder, shared=True, wait=False))
                 staged = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=folder, prefix=".tmp-")))
                 tokens, digest = _stage(folder, checkpoint, staged)
                 made = Manifest.model_validate_json((staged / "manifest.json").read_bytes())
@@ -121,23 +121,12 @@ def deletable(folder: Path) -> Iterator[None]:
     """Within it no checkpoint in the job's folder is published; Conflict if one is being published."""
     with contextlib.ExitStack() as stack:
         try:
-            stack.enter_context(_locked(folder, fcntl.LOCK_EX))
+            stack.enter_context(hold_lock(folder, wait=False))
         except FileNotFoundError:  # it has never run
             pass
         except BlockingIOError as error:
             raise Conflict(f"a checkpoint of job '{folder.name}' is being published: delete it afterwards") from error
         yield
-
-
-@contextmanager
-def _locked(folder: Path, how: int) -> Iterator[None]:
-    """Raises BlockingIOError where another holds it, and FileNotFoundError."""
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(fd, how | fcntl.LOCK_NB)
-        yield
-    finally:
-        os.close(fd)
 
 
 def _result_id(job: Job) -> str:

@@ -48,7 +48,7 @@ class Engine:
         decoders: ProcessPool | None = None,
     ) -> None:
         self.entry = entry
-        self.objective = objective
+        self.objective = self.model = objective
         self.memory_bytes = weight_bytes(objective)
         self._batcher: Batcher[Group] = runner.batcher
         self._executor = executor

@@ -1,30 +1,17 @@
-"""The file operations that publication rests on: copies that are durable, and locks between processes."""
+"""The file operations that publication rests on: durable copies, and temporary folders."""
 
-import contextlib
-import fcntl
 import hashlib
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from app.system.durable import make_folders, sync
+from app.system.durable import make_folders, sync, sync_open
+from app.system.locks import hold_lock
 
 _CHUNK = 4 * 1024 * 1024
 _TEMPORARY = ".tmp-"
-
-
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Holds an exclusive lock on a file, which is created if need be. The kernel frees it on death."""
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(fd)
 
 
 @contextmanager
@@ -34,35 +21,26 @@ def temporary_folder(root: Path, lock: Path) -> Iterator[Path]:
     It is itself locked as long as this process lives, which is how the leftovers of killed
     processes are told from work under way; `lock` guards the moment in between.
     """
-    with locked(lock):
-        _sweep(root)
-        folder = Path(tempfile.mkdtemp(prefix=_TEMPORARY, dir=root))
-        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        fcntl.flock(fd, fcntl.LOCK_EX)
-    try:
+    with ExitStack() as stack:
+        with hold_lock(lock, create=True):
+            _sweep(root)
+            folder = Path(tempfile.mkdtemp(prefix=_TEMPORARY, dir=root))
+            stack.enter_context(hold_lock(folder))  # released last: others sweep a folder without a lock
+        stack.callback(_remove, folder)
         folder.chmod(0o755)  # mkdtemp is private; a published model is not
         yield folder
-    finally:
-        if folder.exists():
-            shutil.rmtree(folder)
-        os.close(fd)  # last: once it is unlocked, others would sweep it too
 
 
 def _sweep(root: Path) -> None:
     for folder in root.glob(f"{_TEMPORARY}*"):
         # Gone: its process was just cleaning up. Blocked: its process lives.
-        with contextlib.suppress(FileNotFoundError, BlockingIOError), _opened(folder) as fd:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with suppress(FileNotFoundError, BlockingIOError), hold_lock(folder, wait=False):
             shutil.rmtree(folder)
 
 
-@contextmanager
-def _opened(folder: Path) -> Iterator[int]:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        yield fd
-    finally:
-        os.close(fd)
+def _remove(folder: Path) -> None:
+    if folder.exists():
+        shutil.rmtree(folder)
 
 
 def copy_folder(folder: Path, target: Path, *, leave_out: str) -> dict[str, str]:
@@ -93,6 +71,5 @@ def _copy_file(source: Path, target: Path) -> str:
         while chunk := reader.read(_CHUNK):
             digest.update(chunk)
             writer.write(chunk)
-        writer.flush()
-        os.fsync(writer.fileno())
+        sync_open(writer)
     return digest.hexdigest()

@@ -24,7 +24,7 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from app.errors import InvalidModel, InvalidValue, ModelNotFound
-from app.store.disk import copy_folder, folder_size, locked, temporary_folder
+from app.store.disk import copy_folder, folder_size, temporary_folder
 from app.store.manifest import Manifest
 from app.store.names import (
     LATEST,
@@ -38,6 +38,7 @@ from app.store.names import (
 )
 from app.system.disk_space import DiskReserve
 from app.system.durable import make_folders, sync, write_bytes
+from app.system.locks import hold_lock
 
 MANIFEST = "manifest.json"
 ALIASES = "aliases.json"
@@ -132,7 +133,7 @@ class ModelStore:
             digests = copy_folder(folder, temporary, leave_out=MANIFEST)
             if not digests:
                 raise InvalidModel(f"{folder} holds no files to publish")
-            with locked(self._lock):
+            with hold_lock(self._lock, create=True):
                 if (published := self._published_as(manifest.publication_id, name)) is not None:
                     return published
                 version = self._next_version(name)
@@ -151,13 +152,13 @@ class ModelStore:
         if check_alias(alias) == LATEST:
             raise InvalidValue(f"the alias {LATEST!r} always means the newest version", param="alias")
         self.resolve(f"{name}@{version}")
-        with locked(self._lock):
+        with hold_lock(self._lock, create=True):
             self.resolve(f"{name}@{version}")  # still there
             self._write_aliases(name, self.aliases(name) | {alias: version})
 
     def remove_alias(self, name: str, alias: str) -> None:
         self.resolve(name)
-        with locked(self._lock):
+        with hold_lock(self._lock, create=True):
             aliases = self.aliases(name)
             if aliases.pop(check_alias(alias), None) is None:
                 raise self._not_found(f"{name}:{alias}", ModelId(name, alias=alias))
@@ -174,7 +175,7 @@ class ModelStore:
             raise InvalidValue(f"delete {self.resolve(model_id).id} by its version, not by an alias", param="model")
         self.resolve(model_id)
         # Out of sight in one step under the lock; file by file when the temporary folder goes.
-        with temporary_folder(self.root, self._lock) as grave, locked(self._lock):
+        with temporary_folder(self.root, self._lock) as grave, hold_lock(self._lock, create=True):
             entries = [self.resolve(model_id)] if wanted.version is not None else self.versions(wanted.name)
             if fence is not None:
                 fence(entries)

@@ -1,7 +1,7 @@
-"""The one rule against server-side request forgery: which URLs and addresses a user may have this server connect to.
+"""The rule against server-side request forgery: which URLs and addresses a user may make this server connect to.
 
-Media that requests name by URL and webhooks of jobs both follow it. A name is resolved once, every address that it
-has is checked, and the connection goes to a checked address; so a second answer of DNS changes nothing.
+It applies to media that requests name by URL and to webhooks of jobs. A name is resolved once, all its addresses are
+checked, and the connection goes to a checked address. A later DNS answer therefore changes nothing.
 """
 
 import ipaddress
@@ -14,31 +14,34 @@ from urllib.parse import SplitResult, urlsplit
 Address = IPv4Address | IPv6Address
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
-FIRST_FREE_PORT = 1024  # those below belong to other protocols: mail, remote shells, databases
+FIRST_FREE_PORT = 1024  # lower ports belong to other protocols: mail, remote shells, databases
 
-# IANA has allocated no other unicast addresses to the internet. Outside lie loopback, unspecified, IPv4-mapped and
-# IPv4-compatible ones, NAT64 (64:ff9b::/96 and 64:ff9b:1::/48), unique local, link-local, site-local and multicast.
+# The only unicast addresses that IANA has allocated to the internet. It excludes loopback, unspecified, IPv4-mapped,
+# IPv4-compatible, NAT64 (64:ff9b::/96 and 64:ff9b:1::/48), unique local, link-local, site-local and multicast ones.
 _GLOBAL_UNICAST = IPv6Network("2000::/3")
 _IPV6_EXCEPTIONS = (
     IPv6Network("2001::/23"),  # protocol assignments: Teredo, benchmarks, ORCHID
     IPv6Network("2001:db8::/32"),  # documentation
-    IPv6Network("2002::/16"),  # 6to4: leads to the IPv4 address that it carries
+    IPv6Network("2002::/16"),  # 6to4: leads to the embedded IPv4 address
     IPv6Network("3fff::/20"),  # documentation
 )
 _IPV4_EXCEPTIONS = (
     IPv4Network("192.0.0.0/24"),  # protocol assignments; Python calls two of its addresses global
     IPv4Network("192.88.99.0/24"),  # relays of 6to4
 )
-_ISATAP = (0x00005EFE, 0x02005EFE)  # bits 64 to 95 of an address that carries an IPv4 address in its last 32
+_ISATAP = (0x00005EFE, 0x02005EFE)  # bits 64 to 95 of an address whose last 32 bits are an IPv4 address
 _PRIVATE_NAMES = ("localhost", "local", "internal", "home.arpa", "localdomain")
 _LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)", re.ASCII)
 _FORBIDDEN = re.compile(r"[\x00-\x20\x7f-\x9f\\]")
-_MAX_HOST = 253  # characters of a name in DNS
+_MAX_HOST = 253  # characters of a DNS name
 
 
 @dataclass(frozen=True)
 class HttpUrl:
-    """A checked URL. host: in lower case and ASCII, without brackets; port: the scheme's where none is given."""
+    """A checked URL.
+
+    host: the host in lower-case ASCII, without brackets. port: the port, or the default of the scheme.
+    """
 
     parts: SplitResult
     host: str
@@ -46,26 +49,26 @@ class HttpUrl:
 
 
 def parse_http_url(url: str) -> HttpUrl:
-    """Checks what can be told from the URL alone. Raises ValueError with a message for the user."""
+    """Parses a URL and checks it without DNS. Raises ValueError with a message for the user."""
     if _FORBIDDEN.search(url):
-        raise ValueError("a URL may not hold spaces, control characters or backslashes")
+        raise ValueError("a URL must not contain spaces, control characters or backslashes")
     parts = urlsplit(url)
     if parts.scheme not in DEFAULT_PORTS or not parts.hostname:
         raise ValueError("expected an http or https URL with a host, such as https://example.org/path")
     if "@" in parts.netloc:
-        raise ValueError("a URL may not carry a user or a password")
+        raise ValueError("a URL must not contain a user name or a password")
     port = DEFAULT_PORTS[parts.scheme] if parts.port is None else parts.port
     if port not in DEFAULT_PORTS.values() and port < FIRST_FREE_PORT:
-        raise ValueError(f"the port should be 80, 443 or at least {FIRST_FREE_PORT}, not {port}")
-    return HttpUrl(parts, _checked_host(parts.hostname), port)
+        raise ValueError(f"the port must be 80, 443 or at least {FIRST_FREE_PORT}, not {port}")
+    return HttpUrl(parts, _normalize_host(parts.hostname), port)
 
 
 def is_public(address: Address) -> bool:
-    """Whether an address is on the public internet, for certain.
+    """Tells whether an address is certainly on the public internet.
 
     Private, shared (CGNAT), loopback, link-local, multicast, benchmark, reserved and unspecified addresses are not.
-    Nor are IPv6 addresses that carry an IPv4 address (mapped, compatible, 6to4, Teredo, ISATAP, NAT64): they lead
-    wherever that address leads.
+    IPv6 addresses that embed an IPv4 address (mapped, compatible, 6to4, Teredo, ISATAP, NAT64) are not either, because
+    they lead to that address.
     """
     if isinstance(address, IPv6Address):
         if address not in _GLOBAL_UNICAST or any(address in network for network in _IPV6_EXCEPTIONS):
@@ -78,19 +81,19 @@ def is_public(address: Address) -> bool:
 
 
 def parse_address(text: str) -> Address | None:
-    """The address that a host is, also in the older forms that connect() takes (`127.1`, `0x7f000001`); else None."""
+    """Parses an IP address; returns None for a name. Accepts connect()'s older forms: `127.1`, `0x7f000001`."""
     try:
         return ipaddress.ip_address(text.partition("%")[0])
     except ValueError:
         pass
     try:
         return IPv4Address(socket.inet_aton(text))
-    except (OSError, ValueError):  # ValueError: a zero within
+    except (OSError, ValueError):  # ValueError: a null character
         return None
 
 
 def is_private_host(host: str) -> bool:
-    """Whether a host is private, as far as can be told without DNS."""
+    """Tells whether a host is private, as far as that is known without DNS."""
     address = parse_address(host)
     if address is not None:
         return not is_public(address)
@@ -98,15 +101,15 @@ def is_private_host(host: str) -> bool:
     return any(name == private or name.endswith(f".{private}") for private in _PRIVATE_NAMES)
 
 
-def _checked_host(host: str) -> str:
-    """The host in ASCII. Raises ValueError for one that DNS cannot have."""
+def _normalize_host(host: str) -> str:
+    """Converts a host to ASCII. Raises ValueError if it is neither an address nor a valid DNS name."""
     if parse_address(host) is not None:
         return host
     try:
         name = host.encode("idna").decode("ascii").lower()
     except UnicodeError as error:
-        raise ValueError(f"{host[:100]!r} is not the name of a host") from error
+        raise ValueError(f"{host[:100]!r} is not a valid host name") from error
     labels = name.removesuffix(".").split(".")
     if len(name) > _MAX_HOST or not all(map(_LABEL.fullmatch, labels)):
-        raise ValueError(f"{host[:100]!r} is not the name of a host")
+        raise ValueError(f"{host[:100]!r} is not a valid host name")
     return name.removesuffix(".")

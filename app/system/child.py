@@ -1,8 +1,7 @@
 """Child processes that cannot outlive their parent.
 
-As a script, `child.py PARENT_PID SIGNAL COMMAND…` becomes COMMAND, which gets SIGNAL when the
-process PARENT_PID ends. Doing this after the exec, instead of in a `preexec_fn`, is safe in a
-parent that has threads.
+As a script, `child.py PARENT_PID SIGNAL COMMAND…` replaces itself with COMMAND, which receives SIGNAL when the process
+PARENT_PID ends. Unlike a `preexec_fn`, this is safe in a parent that has threads.
 """
 
 import ctypes
@@ -14,10 +13,10 @@ _PR_SET_PDEATHSIG = 1
 
 
 def die_with_parent(parent_pid: int, signum: int = signal.SIGKILL) -> None:
-    """Asks the kernel for `signum` when the parent ends; exits at once if it has ended already.
+    """Asks the kernel to send `signum` when the parent ends. Exits at once if the parent has already ended.
 
-    The kernel watches the parent *thread* that started this process, so start such children
-    from a thread that lives as long as its process: the main one.
+    The kernel watches the parent *thread* that started this process. Start such children from a thread that lives as
+    long as its process, such as the main thread.
     """
     if sys.platform == "linux":
         libc = ctypes.CDLL(None, use_errno=True)
@@ -28,8 +27,8 @@ def die_with_parent(parent_pid: int, signum: int = signal.SIGKILL) -> None:
 
 
 def bound_command(command: list[str], signum: int = signal.SIGKILL) -> list[str]:
-    """`command`, to be started by this process and to end with it."""
-    # Isolated and without site: it starts in milliseconds, and this folder shadows no module.
+    """Wraps a command so that a child started with it ends when this process ends."""
+    # -I and -S make it start in milliseconds and keep this folder from shadowing modules.
     return [sys.executable, "-I", "-S", __file__, str(os.getpid()), str(int(signum)), *command]
 
 

@@ -1,15 +1,15 @@
-"""How many processors this process may use. A leaf."""
+"""The number of processors that this process may use."""
 
 import os
-from pathlib import Path
 
-_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+from app.system.cgroups import read_cpu_quota
 
 
 def cpu_count() -> int:
-    """At least 1. A container's quota counts like its affinity."""
-    allowed = len(os.sched_getaffinity(0))
-    quota, _, period = (_QUOTA.read_text() if _QUOTA.is_file() else "max").partition(" ")
-    if quota.strip() != "max":
-        allowed = min(allowed, int(quota) // int(period))
-    return max(1, allowed)
+    """Returns the number of usable processors, at least 1, within the CPU affinity and the container's quota."""
+    return count_usable(len(os.sched_getaffinity(0)), read_cpu_quota())
+
+
+def count_usable(allowed: int, quota: float | None) -> int:
+    """allowed: processors of the affinity. quota: of the control group; None without one."""
+    return max(1, allowed if quota is None else min(allowed, int(quota)))

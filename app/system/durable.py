@@ -1,16 +1,23 @@
-"""Writes that survive a loss of power."""
+"""File writes that survive a power failure."""
 
 import os
 from pathlib import Path
+from typing import IO, Any
 
 
 def sync(path: Path) -> None:
-    """Waits until the content of a file, or the names in a folder, are on the disk."""
+    """Flushes the content of a file, or the entries of a folder, to the disk."""
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(fd)
     finally:
         os.close(fd)
+
+
+def sync_open(file: IO[Any]) -> None:
+    """Flushes an open file and waits until its content is on the disk."""
+    file.flush()
+    os.fsync(file.fileno())
 
 
 def sync_tree(folder: Path) -> None:
@@ -21,7 +28,7 @@ def sync_tree(folder: Path) -> None:
 
 
 def make_folders(folder: Path) -> None:
-    """Creates a folder and its missing parents; each is durable in its own parent."""
+    """Creates a folder and its missing parents durably."""
     if folder.is_dir():
         return
     make_folders(folder.parent)
@@ -30,13 +37,12 @@ def make_folders(folder: Path) -> None:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Replaces a file in one step: a reader sees the old content or the new, never a part."""
+    """Replaces a file atomically: a reader sees either the old or the new content."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with temporary.open("wb") as writer:
             writer.write(content)
-            writer.flush()
-            os.fsync(writer.fileno())
+            sync_open(writer)
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Python objects over a socket. The contents of arrays follow their pickle, without being copied into it."""
+"""Messages of Python objects over a socket. Array contents are sent beside the pickle, without a copy."""
 
 import pickle
 import socket
@@ -6,16 +6,19 @@ import struct
 from typing import Any
 
 _COUNT = struct.Struct("!I")
-_PROTOCOL = 5  # of pickle: the first with buffers beside it
+_PROTOCOL = 5  # the first pickle protocol with out-of-band buffers
 
 
 def send(connection: socket.socket, value: Any) -> None:
-    """Raises what pickle raises, before anything is sent; OSError; TimeoutError by the connection's timeout."""
+    """Sends an object.
+
+    Raises the exceptions of pickle before anything is sent; OSError; TimeoutError after the connection's timeout.
+    """
     send_packed(connection, pack(value))
 
 
 def pack(value: Any) -> list[memoryview]:
-    """The parts of a message: the pickle, and the buffers that it refers to."""
+    """Serializes an object as the parts of a message: the pickle, then the buffers that it refers to."""
     buffers: list[memoryview] = []
     data = pickle.dumps(value, _PROTOCOL, buffer_callback=lambda buffer: buffers.append(buffer.raw()))
     return [memoryview(data), *buffers]
@@ -29,11 +32,14 @@ def send_packed(connection: socket.socket, parts: list[memoryview]) -> None:
 
 
 def receive(connection: socket.socket) -> Any:
-    """Arrays are writable. Raises EOFError where the other side has closed, OSError, TimeoutError."""
+    """Receives an object. Its arrays are writable.
+
+    Raises EOFError if the other side has closed the connection, OSError, TimeoutError.
+    """
     (count,) = _COUNT.unpack(_read(connection, _COUNT.size))
     sizes = struct.unpack(f"!{count}Q", _read(connection, 8 * count))
     data, *buffers = [_read(connection, size) for size in sizes]
-    return pickle.loads(data, buffers=buffers)  # noqa: S301 - of our own process
+    return pickle.loads(data, buffers=buffers)  # noqa: S301 - sent by our own process
 
 
 def _read(connection: socket.socket, size: int) -> bytearray:

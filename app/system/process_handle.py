@@ -1,4 +1,4 @@
-"""The parent's side of one child process that answers calls."""
+"""The parent's side of one child process that runs calls."""
 
 import json
 import os
@@ -11,18 +11,18 @@ from typing import Any
 
 from app.errors import AppError
 from app.system import messages
-from app.system.pool_process import MIB, Answer, ProcessLimits
+from app.system.pool_process import MIB, CallResult, ProcessLimits
 
-_WALL = 10  # times the processor time of a call: for a process that sleeps, on a machine that may be loaded
-_START = 60.0  # seconds in which a process starts
-_END = 10.0  # seconds in which it ends once it has closed its connection
+_WALL_FACTOR = 10  # the wall-clock limit of a call in multiples of its processor time; the machine may be loaded
+_START_SECONDS = 60.0  # in which a process has to start
+_END_SECONDS = 10.0  # in which a process has to end after it has closed its connection
 _ENVIRONMENT = {
-    # Threads of a child's own would take the processors of the other children.
+    # Further threads in a child would compete with the other children.
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
-    # By default glibc takes large blocks from the kernel and gives them back at once: a third of the time of a long
-    # GIF went into page faults. Blocks of up to 32 MiB, the most that glibc allows here, come out of memory that it
-    # keeps until the call has ended.
+    # By default glibc maps large blocks and unmaps them at once: a long GIF spent a third of its time in page faults.
+    # With these values, blocks of up to 32 MiB (glibc's maximum for the threshold) come from memory that is kept until
+    # the call has ended.
     "MALLOC_MMAP_THRESHOLD_": str(32 * MIB),
     "MALLOC_TRIM_THRESHOLD_": str(512 * MIB),
     "MALLOC_TOP_PAD_": str(32 * MIB),
@@ -36,7 +36,7 @@ serve(int(sys.argv[2]), int(sys.argv[3]), ProcessLimits(**json.loads(sys.argv[4]
 
 
 class ProcessDied(Exception):
-    """code: the process's exit status, -N where signal N ended it."""
+    """The child process ended during a call. `code` is its exit status, or -N if signal N ended it."""
 
     def __init__(self, code: int) -> None:
         super().__init__(f"the process ended with status {code}")
@@ -44,9 +44,9 @@ class ProcessDied(Exception):
 
 
 class ProcessHandle:
-    """Starts a process, which answers calls one after another. The kernel ends it with the thread that starts it.
+    """A child process that runs calls one after another. The kernel ends it with the thread that started it.
 
-    `kill` may be called from any thread, the rest from one at a time.
+    `kill` may be called from any thread, the other methods from one thread at a time.
     """
 
     def __init__(self, limits: ProcessLimits) -> None:
@@ -65,17 +65,20 @@ class ProcessHandle:
                 process_group=0,  # a Ctrl-C reaches the parent alone
             )
 
-    def call(self, function: Callable[[], Any]) -> Answer:
-        """Raises ProcessDied, TimeoutError, AppError where the process does not start, and what pickle raises."""
+    def call(self, function: Callable[[], Any]) -> CallResult:
+        """Runs a call in the process and waits for its answer.
+
+        Raises ProcessDied, TimeoutError, AppError if the process does not start, and the exceptions of pickle.
+        """
         self._wait_until_ready()
-        self._connection.settimeout(_WALL * self._seconds)
+        self._connection.settimeout(_WALL_FACTOR * self._seconds)
         try:
             messages.send(self._connection, function)
-            answer: Answer = messages.receive(self._connection)
+            answer: CallResult = messages.receive(self._connection)
         except TimeoutError:
             raise
         except (EOFError, OSError) as error:
-            raise ProcessDied(self._wait()) from error
+            raise ProcessDied(self._wait_for_exit()) from error
         self.answered += 1
         return answer
 
@@ -83,7 +86,7 @@ class ProcessHandle:
         self._process.kill()
 
     def close(self) -> None:
-        """Kills the process and waits for its end."""
+        """Kills the process and waits until it has ended."""
         self._process.kill()
         self._process.wait()
         self._connection.close()
@@ -91,18 +94,18 @@ class ProcessHandle:
     def _wait_until_ready(self) -> None:
         if self._ready:
             return
-        self._connection.settimeout(_START)
+        self._connection.settimeout(_START_SECONDS)
         try:
             messages.receive(self._connection)
         except (EOFError, OSError) as error:
             self._process.kill()
-            raise AppError("a process that reads files did not start; the log says why") from error
+            raise AppError("a process that reads files did not start; see the server's log") from error
         self._ready = True
 
-    def _wait(self) -> int:
-        """The exit status of a process that has closed its connection."""
+    def _wait_for_exit(self) -> int:
+        """Waits for a process that has closed its connection. Returns its exit status."""
         try:
-            return self._process.wait(_END)
+            return self._process.wait(_END_SECONDS)
         except subprocess.TimeoutExpired:
             self._process.kill()
             return self._process.wait()

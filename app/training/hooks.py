@@ -1,4 +1,4 @@
-"""Interfaces of a run: the datasets that it reads, and the hooks by which it reports."""
+"""Interfaces of a run: the datasets that it reads, and the hooks through which it reports."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,6 +6,8 @@ from typing import Any, Literal, Protocol
 
 
 class Dataset(Protocol):
+    """Samples that can be read in any order."""
+
     tokens: int  # of all samples, without padding
 
     def __len__(self) -> int: ...
@@ -14,7 +16,7 @@ class Dataset(Protocol):
 
 
 class Stopped(Exception):
-    """Raised where a run is told to stop before its first step; `reason` is what `should_stop` said."""
+    """The run was told to stop before its first step. `reason` is what `should_stop` returned."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -22,11 +24,11 @@ class Stopped(Exception):
 
 
 class Killed(RuntimeError):
-    """One of a run's processes was killed: by the kernel when memory ran out, or by somebody's hand."""
+    """One of the run's processes ended by SIGKILL: from the kernel when memory ran out, or from a person."""
 
 
 class Hooks(Protocol):
-    """How a run speaks to whoever started it. All are called from the training thread."""
+    """The interface between a run and its caller. All methods are called from the training thread."""
 
     def on_event(
         self,
@@ -42,15 +44,15 @@ class Hooks(Protocol):
     def on_checkpoint(self, step: int, folder: Path, metrics: dict[str, float]) -> None: ...
 
     def on_artifact(self, step: int, ending: str, content: bytes) -> None:
-        """A file that shows how the model does at this step; `ending` is that of its name."""
+        """Stores a file that shows the model's predictions. `ending` is that of its name, such as `png`."""
         ...
 
     def should_stop(self) -> str | None:
-        """Why the run is to stop after this step, if it is."""
+        """Returns why the run should stop after this step, or None if it should go on."""
         ...
 
     def can_save(self) -> bool:
-        """Whether a checkpoint that is due can be written now; else it is written as soon as it can."""
+        """Returns whether a checkpoint can be written now. If not, the run asks again after each step."""
         ...
 
     def fence(self) -> None:
@@ -60,7 +62,7 @@ class Hooks(Protocol):
 
 @dataclass(frozen=True)
 class Snapshot:
-    """How far a run is; `total_steps` is an estimate where tokens or minutes end it."""
+    """The progress of a run. `total_steps` is an estimate if minutes end the run."""
 
     step: int
     total_steps: int | None

@@ -72,16 +72,16 @@ def make_datasets(
     *,
     window: int | None = None,
 ) -> tuple[Dataset, MediaItems]:
-    """(training, held out), decoded once and read from the disk. Raises InvalidData and TooLarge.
+    """Decodes the job's files, and returns (training, held out). Raises InvalidData and TooLarge.
 
-    window: rows, at each of which a longer item is cut into samples of its own.
+    window: rows of a sample. A longer item is cut into several samples.
     """
     checkpoints = disk_bytes(objective.parameter_count(), hp.most_checkpoints)
     make_room(job.cache_dir, job.cache_bytes, 0, checkpoints, reserve=job.disk_reserve)
     with ProcessPool(job.threads, job.decoder_limits) as decoders:
         shards = _decode(job, hp, job.training_files, decoding, decoders, hooks)
         held_out = _decode(job, hp, job.validation_files, decoding, decoders, hooks) if job.validation_files else []
-    evict(job.cache_dir, job.cache_bytes)  # how much came out of the files is known only now
+    evict(job.cache_dir, job.cache_bytes)  # the size of the decoded files is known only now
     patches = objective.space.grid.count
     parts, held = split_items(shards, held_out, hp.validation_fraction, hp.seed, patches, window)
     return Mixture(parts, [file.weight for file in job.training_files]), held

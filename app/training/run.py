@@ -1,4 +1,4 @@
-"""One pretraining run, from files to a folder that can be published."""
+"""A pretraining run, from files to a folder that can be published."""
 
 import os
 import shutil
@@ -32,16 +32,17 @@ PREPARATIONS: dict[str, Callable[[TrainingJob, Hooks, torch.device], PreparedRun
 
 
 def run(job: TrainingJob, hooks: Hooks) -> TrainingResult:
-    """Trains, resuming from the newest checkpoint in `job.run_dir`. Call it from the main thread.
+    """Trains a job's model, and resumes from the newest checkpoint in `job.run_dir`. Call it from the main thread.
 
-    Raises AppErrors for what the user can mend: data, model, hyperparameters, divergence, memory; and Stopped
-    where it is told to stop while it prepares its data.
+    Raises:
+        AppError: The user can fix the cause: data, model, hyperparameters, divergence, memory.
+        Stopped: The run was told to stop while it prepared its data.
     """
-    with launch_group(job.hyperparameters.processes, job.run_dir, partial(_assist, job), job.bind) as group:
+    with launch_group(job.hyperparameters.processes, job.run_dir, partial(_run_peer, job), job.bind) as group:
         return _run(job, hooks, group)
 
 
-def _assist(job: TrainingJob, group: ProcessGroup) -> None:
+def _run_peer(job: TrainingJob, group: ProcessGroup) -> None:
     _run(job, SilentHooks(), group)
 
 
@@ -53,7 +54,7 @@ def _run(job: TrainingJob, hooks: Hooks, group: ProcessGroup) -> TrainingResult:
     with group.run_main_first():
         material = PREPARATIONS[job.method](job, hooks, device)
     objective, training, held_out = material.objective, material.training, material.held_out
-    model = cast(PreTrainedModel, objective.model)  # every modality's is one
+    model = cast(PreTrainedModel, objective.model)  # the models of all modalities are
     objective.to(device, torch.float32)
     precision = resolve_dtype(job.hyperparameters.precision, device)
     if device.type == "cpu" and precision != torch.float32:
@@ -93,7 +94,7 @@ def _run(job: TrainingJob, hooks: Hooks, group: ProcessGroup) -> TrainingResult:
 
 
 def _device(name: str, group: ProcessGroup) -> torch.device:
-    """On GPUs, each process of a group has one of its own, counted from the one that is named."""
+    """Returns this process's device. Each process of a group has its own GPU, beginning with the named one."""
     device = resolve_device(name)
     if device.type == "cpu" or group.size == 1:
         return device
@@ -105,23 +106,26 @@ def _device(name: str, group: ProcessGroup) -> torch.device:
 
 
 def use_eager_attention(model: PreTrainedModel) -> None:
-    """On the CPU sdpa's backward is slow in bfloat16: a step of mae-tiny takes 2.2 times as long with it.
+    """Sets eager attention in all parts of a model.
 
-    In float32 it is the quicker one, by an eighth of a step of media and hardly of text.
-    `set_attn_implementation` leaves out parts whose configuration is a copy of their own, as ViTMAE's decoder has.
+    On the CPU the backward pass of sdpa is slow in bfloat16: a step of mae-tiny takes 2.2 times as long with it. In
+    float32 sdpa is faster, by an eighth of a step of media and hardly at all for text.
     """
+    # `set_attn_implementation` skips parts with their own copy of the configuration, such as ViTMAE's decoder.
     for module in model.modules():
-        if (config := getattr(module, "config", None)) is not None:
+        config = getattr(module, "config", None)
+        if config is not None:
             config._attn_implementation = "eager"
 
 
 @contextmanager
 def compile_encoder(model: PreTrainedModel) -> Iterator[None]:
-    """Within it the model's encoder runs compiled; its head sees a new number of rows at every step."""
-    if model.device.type == "cpu" and not any(map(shutil.which, (os.environ.get("CXX", "g++"), "g++", "clang++"))):
+    """Runs the model's encoder compiled within the context. The head is not: its number of rows changes every step."""
+    compilers = (os.environ.get("CXX", "g++"), "g++", "clang++")
+    if model.device.type == "cpu" and not any(shutil.which(compiler) for compiler in compilers):
         raise InvalidValue("compiling for the CPU needs a C++ compiler on the worker's machine", param="compile")
     encoder = model.base_model
-    encoder.__dict__["forward"] = torch.compile(encoder.forward)  # found before the class's own
+    encoder.__dict__["forward"] = torch.compile(encoder.forward)  # shadows the method of the class
     try:
         yield
     finally:

@@ -1,4 +1,7 @@
-"""A servable folder without its weights: with a checkpoint's, it can be published without torch."""
+"""The skeleton of a model's folder: everything but the weights.
+
+With the weights of a checkpoint it can be published without torch.
+"""
 
 import json
 import os
@@ -12,21 +15,24 @@ from app.system.durable import sync, sync_tree
 
 
 def write_skeleton(folder: Path, objective: Objective, architecture: str) -> None:
-    """Once a job: everything that `Objective.save` writes but weights, and what the model is as manifest.json."""
+    """Writes everything that `Objective.save` writes except weights, and manifest.json with facts about the model.
+
+    Does nothing if the folder exists.
+    """
     if folder.exists():
         return
     aside = folder.with_name(f".tmp-{folder.name}-{os.getpid()}")
     shutil.rmtree(aside, ignore_errors=True)
-    objective.save(aside, torch.float32)  # as checkpoints are
+    objective.save(aside, torch.float32)  # the dtype of checkpoints
     for weights in aside.glob("*.safetensors*"):
         weights.unlink()
-    made = {
+    facts = {
         "modality": objective.modality,
         "architecture": architecture,
         "tasks": list(objective.tasks),
         "parameters": objective.parameter_count(),
     }
-    (aside / "manifest.json").write_text(json.dumps(made, indent=2), encoding="utf-8")
+    (aside / "manifest.json").write_text(json.dumps(facts, indent=2), encoding="utf-8")
     sync_tree(aside)
     aside.rename(folder)
     sync(folder.parent)

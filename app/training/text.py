@@ -1,4 +1,4 @@
-"""Models, tokenizers and rows of masked-language-modelling runs."""
+"""The preparation of masked language modelling: model, tokenizer and rows."""
 
 import shutil
 from collections.abc import Iterator
@@ -31,12 +31,12 @@ from app.training.hooks import Dataset, Hooks
 from app.training.job import PreparedRun, TrainingJob
 from app.training.loop.checkpoint import disk_bytes
 
-TOKENIZER_CHARS = 50_000_000  # more text than this changes a new vocabulary very little
-SCRATCH_RATE, CONTINUE_RATE = 0.3, 0.15
+TOKENIZER_CHARS = 50_000_000  # characters a new tokenizer is trained on; more text hardly changes its vocabulary
+SCRATCH_RATE, CONTINUE_RATE = 0.3, 0.15  # default masking rates of presets and stored models
 
 
 def prepare(job: TrainingJob, hooks: Hooks, device: torch.device) -> PreparedRun:
-    """Raises AppErrors for what the user can mend: data, model, hyperparameters."""
+    """Prepares model and data. Raises AppErrors for what the user can fix: data, model, hyperparameters."""
     hp = job.hyperparameters
     assert isinstance(hp, MlmHyperparameters)
     scratch = not isinstance(job.model, Path)
@@ -46,7 +46,7 @@ def prepare(job: TrainingJob, hooks: Hooks, device: torch.device) -> PreparedRun
     shards = _tokenize(job, job.training_files, "training_file", objective, hooks)
     training, held_out = _rows(job, hp, shards, objective, hooks)
     if objective.new_head:
-        # The model's vocabulary, which may be padded beyond its tokenizer's.
+        # The model's vocabulary may be larger than its tokenizer's.
         start_at_frequencies(objective.model, _token_counts(shards, vocabulary_size(objective.model)))
     if teacher is not None:
         teacher.to(device, torch.float32)
@@ -74,9 +74,9 @@ def _objective(job: TrainingJob, hp: MlmHyperparameters, hooks: Hooks) -> TextOb
         return objective
     config = preset(job.model)
     if config is None:
-        raise InvalidValue(f"{job.model!r} is no preset", param="model")
+        raise InvalidValue(f"{job.model!r} is not a preset", param="model")
     if hp.tokenizer_model:
-        folder = job.model_folders[hp.tokenizer_model]  # another model's, where nothing may be written
+        folder = job.model_folders[hp.tokenizer_model]  # another model's folder, in which nothing may be written
     else:
         folder = job.run_dir / "tokenizer"
         if not (folder / "tokenizer.json").exists():
@@ -92,27 +92,27 @@ def _objective(job: TrainingJob, hp: MlmHyperparameters, hooks: Hooks) -> TextOb
 
 
 def _teacher(folder: Path, hp: MlmHyperparameters, student: TextObjective) -> TextObjective:
-    """Raises InvalidValue for one that would misread the student's rows, or has vectors of another kind."""
+    """Loads the teacher. Raises InvalidValue if it cannot read the student's rows or its embeddings do not fit."""
     teacher = load_text(folder)
     size, other = (m.config.hidden_size for m in (student.model, teacher.model))
     why = None
     if teacher.tokenizer.get_vocab() != student.tokenizer.get_vocab():
-        why = "its vocabulary is not the model's"
+        why = "its vocabulary differs from the model's"
     elif size != other:
-        why = f"its vectors have {other} dimensions, and the model's {size}"
+        why = f"its embeddings have {other} dimensions, and the model's have {size}"
     elif hp.sequence_length > teacher.max_length:
         why = f"it reads at most {teacher.max_length} tokens, and sequence_length is {hp.sequence_length}"
     elif student.packs and not teacher.packs:
-        # Positions begin at 0 with each document of a row, and RoBERTa's kind begins elsewhere.
+        # Positions begin at 0 with each document of a row, but RoBERTa-like models begin elsewhere.
         kind = teacher.model.config.model_type
-        why = f"a {kind} model cannot read rows of several texts, which this one is trained on"
+        why = f"a {kind} model cannot read rows of several texts, on which this model is trained"
     if why:
         raise InvalidValue(f"{hp.teacher} cannot teach this model: {why}", param="teacher")
     return teacher
 
 
 def _save_whole(tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
-    """In one rename: half of a tokenizer, which a kill leaves, would fail every later attempt."""
+    """Saves a tokenizer with one rename. Half a tokenizer, left by a kill, would fail every later attempt."""
     aside = folder.with_name(f".tmp-{folder.name}")
     for left in (aside, folder):
         shutil.rmtree(left, ignore_errors=True)
@@ -121,7 +121,7 @@ def _save_whole(tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
 
 
 def _sample(job: TrainingJob, column: str) -> Iterator[str]:
-    """Text of all files in turn, up to what a tokenizer needs."""
+    """Yields documents of all files in turn, as much text as a new tokenizer needs."""
     share = TOKENIZER_CHARS // len(job.training_files)
     for file in job.training_files:
         taken = 0
@@ -142,7 +142,10 @@ def _make_room(job: TrainingJob, hp: MlmHyperparameters, objective: TextObjectiv
 def _tokenize(
     job: TrainingJob, files: tuple[SourceFile, ...], field: str, objective: TextObjective, hooks: Hooks
 ) -> list[Shard]:
-    """Raises InvalidData naming the request's `field` if the tokenizer cannot write most of the files' text."""
+    """Returns the shard of each file.
+
+    Raises InvalidData for the request's `field` if the tokenizer does not know most of the text.
+    """
     hp = job.hyperparameters
     assert isinstance(hp, MlmHyperparameters)
     shards, unknown = [], []
@@ -151,12 +154,12 @@ def _tokenize(
         shard = tokenize_file(file, hp.text_column, objective.tokenizer, job.cache_dir, job.threads, listen)
         report = shard.report
         found = measure_unknown(file, shard, objective.tokenizer.backend_tokenizer, hp)
-        told = f"; {found.describe()}" if found.share else ""
-        told += f"; left out: {report.summary()}" if report.skipped else ""
-        if empty := int((shard.ends == shard.starts).sum()):
-            told += f"; {empty:,} documents have no tokens"
+        empty = int((shard.ends == shard.starts).sum())
+        remarks = f"; {found.describe()}" if found.share else ""
+        remarks += f"; left out: {report.summary()}" if report.skipped else ""
+        remarks += f"; {empty:,} documents have no tokens" if empty else ""
         hooks.on_event(
-            f"{file.filename}: {len(shard.tokens):,} tokens in {len(shard.ends):,} documents{told}",
+            f"{file.filename}: {len(shard.tokens):,} tokens in {len(shard.ends):,} documents{remarks}",
             {
                 "tokens": len(shard.tokens),
                 "documents": len(shard.ends),
@@ -178,7 +181,7 @@ def _tokenize(
 def _rows(
     job: TrainingJob, hp: MlmHyperparameters, shards: list[Shard], objective: TextObjective, hooks: Hooks
 ) -> tuple[Dataset, PackedRows]:
-    """→ (training, held out)"""
+    """Returns (training, held out)."""
     prefix, suffix = objective.affixes()
     overhead = len(prefix) + len(suffix)
     validation = _tokenize(job, job.validation_files, "validation_file", objective, hooks)
@@ -188,7 +191,7 @@ def _rows(
     if validation:
         held_documents = all_documents(validation)
     else:
-        piece = hp.sequence_length - overhead  # fills a row
+        piece = hp.sequence_length - overhead  # a full row
         documents, held_documents = split_documents(documents, hp.validation_fraction, hp.seed, piece)
         validation = shards
 
@@ -205,7 +208,7 @@ def _rows(
         training = _mix(job.training_files, parts, hooks)
     held_out = rows(validation, held_documents)
     if not len(training) or not len(held_out):
-        raise InvalidData("too little text: there must be some to train on and some to hold out")
+        raise InvalidData("too little text: there must be some to train on, and some to hold out for evaluation")
     return training, held_out
 
 
@@ -214,7 +217,7 @@ def _mix(files: tuple[SourceFile, ...], parts: list[PackedRows], hooks: Hooks) -
     for file, samples, tokens in zip(files, mixture.quotas, mixture.part_tokens, strict=True):
         share = samples / max(len(mixture), 1)
         hooks.on_event(
-            f"{file.filename}, weight {file.weight:g}: an epoch has {tokens:,} tokens of it,"
+            f"{file.filename}, weight {file.weight:g}: an epoch contains {tokens:,} of its tokens,"
             f" in {samples:,} samples ({share:.1%} of all)",
             {"weight": file.weight, "tokens": tokens, "samples": samples, "share": round(share, 6)},
         )
@@ -222,5 +225,5 @@ def _mix(files: tuple[SourceFile, ...], parts: list[PackedRows], hooks: Hooks) -
 
 
 def _token_counts(shards: list[Shard], size: int) -> NDArray[Any]:
-    """[V], from the start of each shard."""
+    """Returns the count of each token, [V], at the start of each shard."""
     return sum((np.bincount(s.tokens[:5_000_000], minlength=size) for s in shards), np.zeros(size, np.int64))

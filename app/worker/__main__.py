@@ -1,6 +1,5 @@
 """`python -m app.worker`: one worker, configured by the environment alone."""
 
-import logging
 import os
 import sys
 from pathlib import Path
@@ -10,6 +9,7 @@ from app.errors import AppError
 from app.jobs.connection import find_url
 from app.jobs.privacy import hide_from_others
 from app.settings import Settings
+from app.system.log_format import configure_logging
 from app.worker.machine import capabilities
 from app.worker.worker import Worker
 
@@ -34,7 +34,7 @@ def trainer_environment(settings: Settings, url: str) -> dict[str, str]:
 
 def main() -> None:
     settings = Settings()
-    logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    configure_logging(settings.log_level)
     try:
         url = find_url(settings.redis_url, settings.var_dir)
     except AppError as e:

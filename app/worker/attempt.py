@@ -1,6 +1,5 @@
 """One attempt at one job, from its claim to its outcome. Knows the store and the queue, not torch."""
 
-import fcntl
 import logging
 import os
 import signal
@@ -18,6 +17,7 @@ from app.settings import Settings
 from app.store.manifest import Manifest
 from app.store.store import ModelEntry, ModelStore
 from app.system.disk_space import full_disk
+from app.system.locks import acquire_lock
 from app.training.hooks import Killed, Stopped
 from app.worker.reports import Reports
 
@@ -142,14 +142,16 @@ class Attempt:
     def _folder_lock(self) -> IO[bytes]:
         """Holds the job's lock file: no two processes of one machine write to its folder.
 
-        `lockf` and not `flock`, which forked data loaders would inherit and keep. The last holder
-        is dead or dying, so this waits; raises LeaseLost if the job is lost meanwhile.
+        Forked data loaders must not keep the lock. The last holder is dead or dying, so this waits.
+
+        Raises:
+            LeaseLost: The job is lost meanwhile.
         """
         self._folder.mkdir(parents=True, exist_ok=True)
         file = (self._folder / "lock").open("ab")
         while True:
             try:
-                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                acquire_lock(file, wait=False, survives_fork=False)
             except BlockingIOError:
                 self._reports.fence()
                 time.sleep(0.05)

@@ -1,31 +1,13 @@
-"""Facts about this machine from Linux's /proc and CUDA's driver: its resources, its id, its living processes."""
+"""The resources that this machine offers to jobs: memory, GPUs by CUDA's driver, threads."""
 
 import ctypes
 import importlib.metadata
 import os
-from pathlib import Path
 
 from app.jobs.workers import Capabilities
+from app.system.cgroups import read_memory_limit
 
 _GIB = 1024**3
-
-_STATE, _STARTTIME = 0, 19  # fields of /proc/PID/stat, counted after the command's name (proc(5))
-
-
-def machine_id() -> str:
-    """Equal for processes that see one another's pids: one boot of a kernel, one pid namespace."""
-    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    return f"{boot}/{Path('/proc/self/ns/pid').readlink()}"
-
-
-def birth(pid: int) -> str | None:
-    """When a process began, in ticks since boot; None once it has ended."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return None
-    fields = stat.rpartition(")")[2].split()
-    return None if fields[_STATE] in "ZX" else fields[_STARTTIME]
 
 
 def capabilities(device: str, threads: int) -> Capabilities:
@@ -44,9 +26,8 @@ def capabilities(device: str, threads: int) -> Capabilities:
 def _memory() -> int:
     """Bytes that this process may use: the machine's, or its container's limit if that is lower."""
     machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    limit = Path("/sys/fs/cgroup/memory.max")
-    text = limit.read_text().strip() if limit.exists() else "max"
-    return machine if text == "max" else min(machine, int(text))
+    limit = read_memory_limit()
+    return machine if limit is None else min(machine, limit)
 
 
 def _gpu_memories() -> list[int]:

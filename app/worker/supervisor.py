@@ -11,9 +11,9 @@ from typing import IO
 from app.jobs.jobs import Claim, Jobs, LeaseLost
 from app.jobs.logs import last_lines, log_path
 from app.jobs.spec import JobError, JobState
-from app.system.child import bound_command
+from app.system.cgroups import count_oom_kills
 from app.system.disk_space import full_disk
-from app.worker.oom import oom_kills
+from app.system.supervision import start_child
 
 _POLL = 0.1  # seconds
 
@@ -38,12 +38,12 @@ class Supervisor:
         *,
         drain_seconds: float = 30.0,
         cancel_seconds: float = 120.0,
-        oom_kills: Callable[[], int | None] = oom_kills,
+        oom_kills: Callable[[], int | None] = count_oom_kills,
     ) -> None:
         self.claim = claim
         self._jobs = jobs
         self._log = log_path(jobs_dir, claim.job_id, claim.attempt)
-        self._command = bound_command([*command, claim.job_id, str(claim.attempt)])
+        self._command = [*command, claim.job_id, str(claim.attempt)]
         self._environment = dict(environment)
         self._stopping = stopping
         self._drain_seconds, self._cancel_seconds = drain_seconds, cancel_seconds
@@ -67,14 +67,7 @@ class Supervisor:
         if opened is None:
             return
         with opened as log:
-            process = subprocess.Popen(
-                self._command,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env=self._environment,
-                start_new_session=True,  # a Ctrl-C reaches the worker alone, which then drains
-            )
+            process = start_child(self._command, signum=signal.SIGKILL, environment=self._environment, log=log)
         try:
             by_us = self._watch(process)
         finally:

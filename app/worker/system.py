@@ -4,9 +4,9 @@ import logging
 import os
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
 from app.jobs.events import SYSTEM_PREFIX
+from app.system.proc import read_memory, read_processor_ticks, read_resident_bytes
 
 _INTERVAL = 1.0  # seconds; over less, a share of processor time says nothing
 _MB = 1e6
@@ -23,7 +23,7 @@ class SystemMetrics:
         self._gpu = gpu
         self._clock = clock
         self._sampled_at = clock()
-        self._processors = _processor_ticks()
+        self._processors = read_processor_ticks()
         self._own_seconds = _own_seconds()
 
     def sample(self) -> dict[str, float]:
@@ -32,9 +32,9 @@ class SystemMetrics:
         elapsed = now - self._sampled_at
         if elapsed < _INTERVAL:
             return {}
-        processors, own = _processor_ticks(), _own_seconds()
+        processors, own = read_processor_ticks(), _own_seconds()
         busy, total = (a - b for a, b in zip(processors, self._processors, strict=True))
-        memory = _memory_bytes()
+        memory = read_memory()
         used = memory["MemTotal"] - memory["MemAvailable"]
         found = {
             "cpu_utilization_percentage": 100 * busy / max(total, 1),
@@ -42,7 +42,7 @@ class SystemMetrics:
             "system_memory_usage_percentage": 100 * used / memory["MemTotal"],
             # Of one processor: a job on two of them reaches 200.
             "process_cpu_utilization_percentage": 100 * (own - self._own_seconds) / elapsed,
-            "process_memory_usage_megabytes": _own_bytes() / _MB,
+            "process_memory_usage_megabytes": read_resident_bytes() / _MB,
             **self._sample_gpu(),
         }
         self._sampled_at, self._processors, self._own_seconds = now, processors, own
@@ -59,22 +59,6 @@ class SystemMetrics:
             return {}
 
 
-def _processor_ticks() -> tuple[int, int]:
-    """Ticks that all processors were busy, and all that have passed, since boot (proc(5))."""
-    ticks = [int(field) for field in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
-    idle, waiting = ticks[3], ticks[4]
-    return sum(ticks) - idle - waiting, sum(ticks)
-
-
-def _memory_bytes() -> dict[str, int]:
-    lines = (line.split() for line in Path("/proc/meminfo").read_text().splitlines())
-    return {line[0].rstrip(":"): int(line[1]) * 1024 for line in lines}
-
-
 def _own_seconds() -> float:
     times = os.times()
     return times.user + times.system
-
-
-def _own_bytes() -> int:
-    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")

@@ -20,8 +20,8 @@ from app.jobs.reconciler import Reconciler
 from app.jobs.wakeups import WakeupListener
 from app.jobs.workers import Capabilities, WorkerInfo, WorkerRegistry
 from app.settings import Settings
+from app.system.proc import read_machine_id, read_start_time
 from app.worker.housekeeping import Housekeeping
-from app.worker.machine import birth, machine_id
 from app.worker.supervisor import Supervisor
 
 _TIMEOUT = 5.0  # seconds of one try to speak to Redis: above RQ's blocking read, and below a lease
@@ -60,9 +60,9 @@ class Worker:
         self._info = WorkerInfo(
             id=self.id,
             host=host,
-            machine=machine_id(),
+            machine=read_machine_id(),
             pid=os.getpid(),
-            birth=birth(os.getpid()),
+            birth=read_start_time(os.getpid()),
             started_at=time.time(),
             ttl=max(3 * settings.lease_seconds, 5.0),
             capabilities=capabilities,
@@ -139,7 +139,8 @@ class Worker:
             current.beat(self._lease_seconds)
         doing = {"job_id": current.claim.job_id if current else None, "draining": self._stopping}
         self._registry.beat(self._info.model_copy(update=doing))
-        dead = [w.id for w in self._registry.list() if w.machine == self._info.machine and birth(w.pid) != w.birth]
+        neighbours = [w for w in self._registry.list() if w.machine == self._info.machine]
+        dead = [w.id for w in neighbours if read_start_time(w.pid) != w.birth]
         self._reconciler.run(dead)
         for worker_id in dead:
             self._registry.remove(worker_id)

@@ -1,19 +1,10 @@
-import asyncio
 import base64
-import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
-from starlette.requests import ClientDisconnect, Request
 
-from app.api import media_inputs
-from app.api.media_inputs import RemoteMedia, fetch_all, media, text_or_media, typed_media
-from app.errors import InvalidData, TooLarge
-from app.settings import Settings
-from tests.fakes.loader import WAIT, occurs
+from app.api.media_inputs import media, text_or_media, typed_media
+from app.errors import InvalidData
+from app.inference.remote_media import RemoteMedia
 
 URI = "data:image/png;base64," + base64.b64encode(b"pixels").decode()
 
@@ -56,78 +47,3 @@ def test_broken_base64_names_the_field() -> None:
         with pytest.raises(InvalidData) as error:
             media(value)
         assert error.value.param == "input"
-
-
-REMOTE = [RemoteMedia(f"https://a.example/{number}") for number in range(20)]
-
-
-class Net:
-    """Stands in for `fetch`. asked: the addresses so far. Each waits for the gate."""
-
-    def __init__(self, content: Callable[[str], bytes]) -> None:
-        self.content = content
-        self.asked: list[str] = []
-        self.entered = threading.Semaphore(0)
-        self.gate = threading.Event()
-        self.gate.set()
-
-    def __call__(self, url: str, **options: Any) -> bytes:
-        assert threading.current_thread().name.startswith("fetch")
-        self.asked.append(url)
-        self.entered.release()
-        assert self.gate.wait(WAIT)
-        return self.content(url)
-
-
-@pytest.fixture
-def services() -> Iterator[Any]:
-    with ThreadPoolExecutor(8, thread_name_prefix="fetch") as executor:
-        yield SimpleNamespace(settings=Settings(max_body_bytes=100), fetching=executor)
-
-
-def run(services: Any, net: Net, inputs: list[Any], monkeypatch: pytest.MonkeyPatch, **options: Any) -> Any:
-    monkeypatch.setattr(media_inputs, "fetch", net)
-    return asyncio.run(asyncio.wait_for(fetch_all(services, inputs, **options), WAIT))
-
-
-def test_addresses_become_their_content_in_place(services: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    net = Net(lambda url: url[-1].encode())
-    inputs = ["a text", *REMOTE[:6], b"bytes"]
-    assert run(services, net, inputs, monkeypatch) == ["a text", b"0", b"1", b"2", b"3", b"4", b"5", b"bytes"]
-
-
-def test_all_that_is_fetched_for_a_request_is_bounded(services: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    net = Net(lambda url: b"x" * 100)
-    assert len(run(services, net, REMOTE[:4], monkeypatch)) == 4
-    net.asked.clear()
-    with pytest.raises(TooLarge, match="400 bytes") as caught:
-        run(services, net, REMOTE, monkeypatch)
-    assert caught.value.param == "input"
-    assert len(net.asked) < 10
-
-
-def test_nothing_more_is_fetched_once_one_has_failed(services: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(url: str) -> bytes:
-        raise InvalidData("it is not there")
-
-    net = Net(refuse)
-    with pytest.raises(InvalidData) as caught:
-        run(services, net, REMOTE, monkeypatch)
-    assert caught.value.param == "input"
-    assert len(net.asked) <= 4
-
-
-def test_nothing_more_is_fetched_for_who_has_left(services: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    net = Net(lambda url: b"x")
-    net.gate.clear()
-
-    async def receive() -> dict[str, str]:
-        for _ in range(4):
-            await occurs(net.entered)
-        return {"type": "http.disconnect"}
-
-    with pytest.raises(ClientDisconnect):
-        run(services, net, REMOTE, monkeypatch, request=Request({"type": "http"}, receive))
-    net.gate.set()
-    services.fetching.shutdown()
-    assert len(net.asked) == 4

@@ -11,8 +11,11 @@ import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
-from app.api.wire.ndjson import LineWork, _Answers
+from app.api.schemas.embeddings import EmbeddingOptions
+from app.api.streams import open_stream
 from app.errors import Busy
+from app.inference.build import build_inference
+from app.modalities.embedding import EmbedItem, EmbedResult
 from app.serving.batches import Flow
 from app.settings import Settings
 from app.types import Task
@@ -248,24 +251,28 @@ def test_what_a_client_has_asked_for_that_left_is_not_computed(
 
 
 class Pool:
-    """An engine that answers at once, but is busy where it is told."""
+    """A pool of one engine, and that engine. It answers at once, but is busy where it is told."""
 
     def __init__(self, busy: int = 0) -> None:
         self.busy, self.submitted = busy, 0
         self.entry = SimpleNamespace(id="m@1")
+        self.model = FakeObjective()
 
     async def get(self, model: str) -> "Pool":
         return self
 
-    async def submit(self, task: Task, items: list[Any], flow: Flow) -> list[Any]:
+    def require(self, task: Task) -> None:
+        assert task is Task.EMBED
+
+    async def submit(self, task: Task, items: list[EmbedItem], flow: Flow) -> list[EmbedResult]:
         if self.busy:
             self.busy -= 1
             raise Busy("later", retry_after=0)
         self.submitted += len(items)
-        return items
+        return [EmbedResult(np.zeros(1, np.float32), 1) for _ in items]
 
 
-def answers(pool: Pool, messages: int) -> tuple[AsyncIterator[bytes], list[int]]:
+async def answers(pool: Any, messages: int) -> tuple[AsyncIterator[bytes], list[int]]:
     """A stream of so many messages of 32 lines, and how many of them have been read."""
     read = [0]
 
@@ -275,18 +282,15 @@ def answers(pool: Pool, messages: int) -> tuple[AsyncIterator[bytes], list[int]]
         read[0] += 1
         return {"type": "http.request", "body": b'"a"\n' * 32, "more_body": read[0] < messages}
 
-    async def item(value: Any) -> Any:
-        return value
-
-    services: Any = SimpleNamespace(pool=pool, settings=Settings())
-    return _Answers(services, "m@1", LineWork(Task.EMBED, item, lambda value: {"said": value})).of(receive), read
+    stream = await open_stream(build_inference(Settings(), pool), EmbeddingOptions())
+    return stream.answers(receive), read
 
 
 def test_nothing_is_read_that_nobody_takes_the_answers_of() -> None:
     pool = Pool()
 
     async def main() -> None:
-        stream, read = answers(pool, 100)
+        stream, read = await answers(pool, 100)
         await anext(stream)
         for _ in range(2000):
             await asyncio.sleep(0)
@@ -294,14 +298,14 @@ def test_nothing_is_read_that_nobody_takes_the_answers_of() -> None:
         assert pool.submitted <= 9 * 32
         rest = [line async for chunk in stream for line in chunk.splitlines()]
         assert len(rest) == 99 * 32
-        assert json.loads(rest[-1]) == {"index": 3199, "said": "a"}
+        assert json.loads(rest[-1])["index"] == 3199
 
     run(main)
 
 
 def test_a_full_queue_is_waited_for() -> None:
     async def main() -> int:
-        stream, _ = answers(Pool(busy=5), 3)
-        return sum([chunk.count(b"said") async for chunk in stream])
+        stream, _ = await answers(Pool(busy=5), 3)
+        return sum([chunk.count(b'embedding"') for chunk in [each async for each in stream]])
 
-    assert run(main) == 96
+    assert run(main) == 2 * 96  # the object's name, and its field

@@ -4,23 +4,33 @@ import json
 import threading
 from collections.abc import Iterator
 
-import pytest
 from fastapi.testclient import TestClient
 
-from app.api.routes import tokenize
-from app.api.routes.tokenize import _answer
 from app.api.schemas.tokenize import TokenizeRequest
+from app.inference.service import Answer
+from app.inference.tokenization import tokenize_all
 from app.modalities.text.items import TokenInfo
+from app.system.concurrency import ConcurrencyLimiter
 
 
-def test_parts_are_written_as_one_list(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = client.post("/v1/tokenize", json={"input": ["one two three four five", "six"]}).json()
-    monkeypatch.setattr(tokenize, "_PART", 2)
-    assert client.post("/v1/tokenize", json={"input": ["one two three four five", "six"]}).json() == whole
-    assert [token["text"] for token in whole["data"][0]["tokens"]] == ["one", "two", "three", "four", "five"]
+def spell(text: str) -> Iterator[TokenInfo]:
+    for place, letter in enumerate(text):
+        yield TokenInfo(place, letter, False, place, place + 1)
 
 
-def test_nothing_more_is_split_for_a_client_that_left(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_parts_are_written_as_one_list() -> None:
+    texts = ["abcde", "f"]
+    request = TokenizeRequest(input=texts)
+    in_parts, whole = (
+        json.loads(request.write(Answer("m@1", tokenize_all(spell, texts, threading.Event(), part=size))))
+        for size in (2, 100)
+    )
+    assert in_parts == whole
+    assert [token["text"] for token in whole["data"][0]["tokens"]] == list("abcde")
+    assert whole["usage"]["total_tokens"] == 6
+
+
+def test_nothing_more_is_split_for_a_client_that_left() -> None:
     over = threading.Event()
 
     def tokens(text: str) -> Iterator[TokenInfo]:
@@ -29,13 +39,12 @@ def test_nothing_more_is_split_for_a_client_that_left(monkeypatch: pytest.Monkey
         yield TokenInfo(2, text, False, 1, 2)
         raise AssertionError("nobody reads this")
 
-    monkeypatch.setattr(tokenize, "_PART", 2)
-    answer = json.loads(_answer("m@1", tokens, TokenizeRequest(input=["a", "b"]), over))
-    assert [len(entry["tokens"]) for entry in answer["data"]] == [2, 0]
+    parts = tokenize_all(tokens, ["a", "b"], over, part=2)
+    assert [sum(map(len, each)) for each in parts] == [2, 0]
 
 
 def test_too_many_at_once_are_told_to_come_back(client: TestClient) -> None:
-    turns = client.app.state.services.tokenizing  # type: ignore[attr-defined]
-    turns._here = turns._most
+    inference = client.app.state.services.inference  # type: ignore[attr-defined]
+    inference.tokenizing = ConcurrencyLimiter(at_once=0, waiting=0, what="tokenizations")
     answer = client.post("/v1/tokenize", json={"input": "a"})
     assert (answer.status_code, answer.json()["error"]["code"]) == (429, "busy")

@@ -1,4 +1,4 @@
-from app.commands.memory import MemoryTrimmer, resident_bytes
+from app.commands.memory import MemoryTrimmer
 
 
 def test_memory_is_trimmed_when_it_has_grown() -> None:
@@ -14,7 +14,3 @@ def test_memory_is_trimmed_when_it_has_grown() -> None:
     for size in (120, 149, 150, 160, 169, 170):  # noqa: B007 - read by the trimmer
         trimmer.step()
     assert trimmed == [150, 170]
-
-
-def test_the_size_of_this_process_is_known() -> None:
-    assert resident_bytes() > 1 << 20

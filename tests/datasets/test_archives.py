@@ -167,7 +167,7 @@ def test_the_directory_of_a_zip_is_measured_before_it_is_read(read: Reader) -> N
 def test_headers_of_a_tar_are_limited(read: Reader) -> None:
     entry = tarfile.TarInfo("x.png")
     entry.pax_headers = {"comment": "x" * 3_000_000}
-    with pytest.raises(InvalidData, match="absurdly long headers"):
+    with pytest.raises(InvalidData, match="headers longer than"):
         read(tarred(FILES, entry))
 
 
@@ -181,20 +181,20 @@ def test_an_extended_header_is_measured_before_it_is_read(read: Reader, kind: by
 
     assert len(read(headed(2000))) == 1
     # Python 3.11.7 would take the square of a million steps.
-    with pytest.raises(InvalidData, match="data: a member has absurdly long headers, of more than 8 KiB"):
+    with pytest.raises(InvalidData, match="data: a member has headers longer than the limit of 8 KiB"):
         read(headed(1_000_000))
 
 
 def test_many_headers_of_one_member_and_of_all_are_limited(read: Reader) -> None:
     entry = special("././@PaxHeader", tarfile.XHDTYPE)
-    with pytest.raises(InvalidData, match="absurdly long headers"):
+    with pytest.raises(InvalidData, match="headers longer than"):
         read(entry.tobuf(tarfile.USTAR_FORMAT) * 2000 + tarred(FILES))
     out = io.BytesIO()
     fields = {f"key{n}": "v" for n in range(400)}
     for part in range(4):
         named = {f"{part}{key}": value for key, value in fields.items()}
         out.write(tarfile.TarInfo.create_pax_global_header(named))
-    with pytest.raises(InvalidData, match="absurdly long headers"):
+    with pytest.raises(InvalidData, match="headers longer than"):
         read(out.getvalue() + tarred(FILES))
 
 

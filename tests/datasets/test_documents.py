@@ -77,15 +77,15 @@ def test_every_format_in_every_packing_gives_the_same_documents(tmp_path: Path, 
         ("a.jsonl", b'{"text": 3}', "expected a string in 'text', found a number"),
         ("a.json", b'{"text": "x"}', 'a.json: expected a JSON array, found \'{"text": "x"}\''),
         ("a.json", b"", "a.json: expected a JSON array, found the end"),
-        ("a.json", b"[]", "holds no text"),
+        ("a.json", b"[]", "contains no text"),
         ("a.json", b'["x", ', "element 1: expected an object or a string, found the end"),
         ("a.json", b'["x", [1]]', "element 1: expected an object or a string, found '[1]]'"),
         ("a.json", b'["x", {"body": "y"}]', "element 1: no field 'text'; found 'body'"),
-        ("a.json", b'["x" "y"]', "expected ',' or ']' behind element 0, found '\"y\"]'"),
+        ("a.json", b'["x" "y"]', "expected ',' or ']' after element 0, found '\"y\"]'"),
         ("a.json", b'["x", {"text": tru}]', "element 1: expected a JSON object or string (Expecting value)"),
         ("a.json", b'["x", {"text" "y"}, "' + b"z" * 999 + b'"]', "element 1: expected a JSON object or string (Exp"),
         ("a.json", b'["x", "y', "element 1: expected a JSON object or string (Unterminated string"),
-        ("a.json", b'["x"] 1', "expected nothing behind the array, found '1'"),
+        ("a.json", b'["x"] 1', "expected nothing after the array, found '1'"),
         (
             "a.json",
             b'["x", {"text": ' + b"[" * 100_000,
@@ -94,7 +94,7 @@ def test_every_format_in_every_packing_gives_the_same_documents(tmp_path: Path, 
         ("a.json", b'["x", {"text": ' + b"1" * 5000 + b"}]", "element 1: expected a JSON object or string (Exceeds"),
         ("a.jsonl", b'{"text": ' + b"1" * 5000 + b"}", "line 1: expected a JSON object or string (Exceeds"),
         ("a.zip", patched(zipped("a.txt", b"abc"), 6, 1), "a.txt is encrypted"),
-        ("a.zip", patched(zipped("a.txt", b"abc"), 8, 9), "compressed in a way that cannot be read"),
+        ("a.zip", patched(zipped("a.txt", b"abc"), 8, 9), "its compression method is not supported"),
         ("a.csv", b"id,body\n1,x", "line 1: no column 'text' in the header; found 'id', 'body'"),
         ("a.csv", b"id,text\n1,x\n2", "line 3: expected 2 fields, found 1"),
         ("a.txt", b"\xff\xfe\x00", "not UTF-8"),
@@ -103,7 +103,7 @@ def test_every_format_in_every_packing_gives_the_same_documents(tmp_path: Path, 
         ("a.txt.xz", b"no xz", "broken or cut off"),
         ("a.zip", b"no zip", "broken or cut off"),
         ("a.parquet", b"no parquet", "not a readable parquet file"),
-        ("a.txt", b" \n\n ", "holds no text"),
+        ("a.txt", b" \n\n ", "contains no text"),
     ],
 )
 def test_errors_name_the_file_the_line_and_what_was_expected(
@@ -172,7 +172,7 @@ def test_an_element_has_a_greatest_length(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_a_packed_parquet_file_is_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parquet, "MAX_PACKED", 100)
+    monkeypatch.setattr(parquet, "MAX_UNPACKED", 100)
     upload = tmp_path / "content"
     upload.write_bytes(gzip.compress(encode(".parquet")))
     with pytest.raises(InvalidData, match=r"over 100 bytes once unpacked; send it as \.parquet"):

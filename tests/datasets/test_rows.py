@@ -63,8 +63,8 @@ ROWS = "".join(f"{n},lion {n}\n" for n in range(100))
         (f'id,text\n{ROWS}1,"Tomorrow', 102, "up to the end of the file"),
         (f'text,id\n"a\nb",1\n"Tomorrow\n{ROWS}', 4, "up to the end of the file"),
         (f'id,text,more\n1,"a\n\n""b""","c,\n{ROWS}', 4, "up to the end of the file"),
-        ('id,text\n1,"Tomorrow\n2,"lion"\n', 2, "behind the next quote, in line 3, a comma is expected"),
-        ('id,text\r\n1,"Tom" said\r\n', 2, "behind the next quote, in line 2, a comma is expected"),
+        ('id,text\n1,"Tomorrow\n2,"lion"\n', 2, "no comma follows the next quote, in line 3"),
+        ('id,text\r\n1,"Tom" said\r\n', 2, "no comma follows the next quote, in line 2"),
         ('id,text\r1,a\r2,"Tomorrow\r', 3, "up to the end of the file"),
         ('te"xt,"id\n', 1, "up to the end of the file"),
     ],
@@ -82,14 +82,12 @@ def test_a_quote_is_looked_for_no_further_than_a_row_may_reach(read: Reader, mon
         monkeypatch.setattr(module, "MAX_ROW", 500)
     message = read.refusal("a.csv", f'id,text\n1,"a\nb"\n2,"Tomorrow\n{ROWS}'.encode())
     assert message.startswith("a.csv, line 4: the quote that opens in this line is not closed, and the row is longer")
-    assert (
-        read.refusal("a.csv", b"text\n" + b"x" * 600) == "a.csv, line 2: longer than 500 characters, which is the limit"
-    )
+    assert read.refusal("a.csv", b"text\n" + b"x" * 600) == "a.csv, line 2: longer than the limit of 500 characters"
 
 
 def test_of_two_columns_of_one_name_the_first_is_read_and_told(read: Reader) -> None:
     assert read("a.csv", b"id,text,text\n1,a lion,a fox") == ["a lion"]
-    assert read.report.notes == ["a.csv: 2 columns are named 'text'; column 2, the first, is read"]
+    assert read.report.notes == ["a.csv: 2 columns are named 'text'; only the first, column 2, is read"]
 
 
 # Nothing is left out in silence
@@ -120,7 +118,7 @@ def test_empty_rows_and_nulls_are_left_out_and_counted(
 
 def test_a_file_of_nothing_else_says_what_was_left_out(read: Reader) -> None:
     read.path.write_bytes(b'{"text": null}\n')
-    with pytest.raises(InvalidData, match=r"holds no text; left out: 1 null \(a.jsonl, line 1\)"):
+    with pytest.raises(InvalidData, match=r"contains no text; skipped: 1 null \(a.jsonl, line 1\)"):
         sample_documents(read.path, "a.jsonl", "text")
 
 
@@ -238,9 +236,9 @@ def test_a_page_and_a_footer_are_limited(read: Reader, monkeypatch: pytest.Monke
     content = parquet_of(pa.array(["a" * 5000]), use_dictionary=False)
     assert len(read("a.parquet", content)) == 1
     monkeypatch.setattr(parquet_pages, "MAX_PAGE", 1000)
-    assert "row group 0: a page of 0 MiB, where" in read.refusal("a.parquet", content)
+    assert "row group 0: a page has 0 MiB; the limit" in read.refusal("a.parquet", content)
     monkeypatch.setattr(parquet_pages, "MAX_FOOTER", 10)
-    assert "a.parquet: a footer of" in read.refusal("a.parquet", content)
+    assert "a.parquet: its footer has" in read.refusal("a.parquet", content)
 
 
 # Sizes
@@ -256,14 +254,14 @@ def test_a_row_has_a_greatest_length(read: Reader, monkeypatch: pytest.MonkeyPat
         ".json": json.dumps(["a" * 200_000]).encode(),
         ".csv": b"text\n" + b"a" * 200_000,
     }[suffix]
-    assert read.refusal("a" + suffix, content).endswith("longer than 100,000 characters, which is the limit")
+    assert read.refusal("a" + suffix, content).endswith("longer than the limit of 100,000 characters")
 
 
 @pytest.mark.parametrize("element", ["[]", "{}", "1", '"ab"', '{"a":[1]}'])
 def test_the_elements_of_a_row_are_limited(read: Reader, monkeypatch: pytest.MonkeyPatch, element: str) -> None:
     monkeypatch.setattr(json_rows, "MAX_ELEMENTS", 1000)
     row = f'{{"text": "a", "x": [{",".join([element] * 2000)}]}}'
-    where = "more than 1,000 elements in one row, which is the limit"
+    where = "the row has more than the limit of 1,000 elements"
     assert read.refusal("a.jsonl", row.encode()) == f"a.jsonl, line 1: {where}"
     assert read.refusal("a.json", f'["b", {row}]'.encode()) == f"a.json, element 1: {where}"
 
@@ -295,7 +293,7 @@ def test_a_look_ends_whatever_it_finds(
     path = tmp_path / "content"
     head = b"text\n" if name == "a.csv" else b""
     path.write_bytes(gzip.compress(head + content * 1_000_000))
-    with pytest.raises(InvalidData, match=f"{name}.gz: no text at its beginning"):
+    with pytest.raises(InvalidData, match=f"{name}.gz: no text in its beginning"):
         sample_documents(path, f"{name}.gz", "text")
 
 
@@ -311,7 +309,7 @@ def test_a_look_ends_with_its_time(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(sources, "LOOK_SECONDS", -1.0)
     path = tmp_path / "content"
     path.write_bytes(b"lion\n\n" * 10)
-    with pytest.raises(InvalidData, match="no text at its beginning"):
+    with pytest.raises(InvalidData, match="no text in its beginning"):
         sample_documents(path, "a.txt", "text")
 
 
@@ -347,4 +345,4 @@ def test_an_archive_has_a_greatest_number_of_entries(read: Reader, monkeypatch: 
 
 
 def test_an_archive_within_an_archive_is_refused(read: Reader) -> None:
-    assert "an archive within the archive" in read.refusal("a.zip", zipped(("b.zip", zipped(("a.txt", b"a")))))
+    assert "an archive inside an archive" in read.refusal("a.zip", zipped(("b.zip", zipped(("a.txt", b"a")))))

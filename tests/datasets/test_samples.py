@@ -79,18 +79,18 @@ def test_a_report_tells_counts_examples_and_the_share_of_faulty_files() -> None:
         report.usable += 1
         report.skip(Reason.HIDDEN, f".{index}")
     assert report.faulty_share == 0
-    report.broken("a.jpg", "cut off")
-    report.broken("b.jpg", "cut off")
+    report.mark_broken("a.jpg", "cut off")
+    report.mark_broken("b.jpg", "cut off")
     assert (report.usable, report.faulty_share) == (8, 0.2)
     assert len(report.skipped[Reason.HIDDEN].examples) == EXAMPLES
     assert report.summary() == "10 hidden (.0, …), 2 broken (a.jpg: cut off, …)"
     report.check("images", max_faulty_share=0.2)
-    with pytest.raises(InvalidData, match=r"8 images are usable; left out: 10 hidden .* 2 broken"):
+    with pytest.raises(InvalidData, match=r"8 images are usable; skipped: 10 hidden .* 2 broken"):
         report.check("images", max_faulty_share=0.1)
 
 
 def test_nothing_usable_is_an_error() -> None:
-    with pytest.raises(InvalidData, match="0 images are usable; left out: nothing"):
+    with pytest.raises(InvalidData, match="0 images are usable; skipped: nothing"):
         Report().check("images")
 
 
@@ -122,7 +122,7 @@ def test_the_light_look_tells_how_much_there_is(tmp_path: Path) -> None:
 
 
 def test_the_light_look_ends_where_nothing_is_usable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(looked, "MOST_UNPACKED", 10_000)
+    monkeypatch.setattr(looked, "MAX_UNPACKED", 10_000)
     sizes = {f".{n:02}": bytes(1000) for n in range(20)}  # hidden, and none is a member
     path = archive(tmp_path, sizes | {"x.txt": bytes(20_000), "y.jpg": fixture("photo.jpg")})
     with pytest.raises(InvalidData, match="found 20 hidden"):
@@ -145,9 +145,9 @@ def test_of_a_large_archive_the_beginning_is_looked_at(
                 entry = tarfile.TarInfo(name)
                 entry.size = len(data)
                 out.addfile(entry, io.BytesIO(data))
-    monkeypatch.setattr(looked, "LOOKED_AT", 100)
+    monkeypatch.setattr(looked, "CHECKED_FILES", 100)
     found = check_samples(path, f"data.{packing}", Modality.IMAGE)
     assert found.items == 100 and not found.whole
     assert found.share == pytest.approx(0.5, abs=0.0 if packing == "zip" else 0.1)
-    monkeypatch.setattr(looked, "LOOKED_AT_BYTES", 10 * 3100)
+    monkeypatch.setattr(looked, "CHECKED_BYTES", 10 * 3100)
     assert check_samples(path, f"data.{packing}", Modality.IMAGE).items == 10

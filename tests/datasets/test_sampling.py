@@ -69,5 +69,5 @@ def test_what_is_broken_or_empty_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidData, match=r"a.jsonl, line 2"):
         sample_documents(path, "a.jsonl", "text")
     path.write_text("\n\n")
-    with pytest.raises(InvalidData, match="holds no text"):
+    with pytest.raises(InvalidData, match="contains no text"):
         sample_documents(path, "a.txt", "text")

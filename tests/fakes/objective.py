@@ -46,6 +46,8 @@ class FakeObjective:
     modality = Modality.TEXT
     max_length = 64
     mask_token = MASK
+    dimensions: int | None = None
+    reads_text = True
 
     def __init__(self, tasks: Iterable[Task] = (Task.FILL_MASK, Task.EMBED)) -> None:
         handlers = {Task.FILL_MASK: FillMask(self), Task.EMBED: Embed(self), Task.SCORE: Score(self)}

@@ -350,7 +350,7 @@ def test_idle_connections_make_room(caplog: pytest.LogCaptureFixture) -> None:
         for client in silent:
             client.close()
     [warning] = [record for record in caplog.records if "CLOZE_MAX_CONNECTIONS" in record.getMessage()]
-    assert "idle ones are closed" in warning.getMessage()
+    assert "idle connections are closed" in warning.getMessage()
 
 
 def test_beyond_the_limit_new_connections_are_refused_while_all_are_busy() -> None:

@@ -74,7 +74,7 @@ def test_every_width_of_samples(subtype: str) -> None:
 @pytest.mark.parametrize("subtype", ["FLOAT", "DOUBLE"])
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_samples_are_numbers(subtype: str, value: float) -> None:
-    with pytest.raises(InvalidData, match="no numbers"):
+    with pytest.raises(InvalidData, match="not numbers"):
         decode_audio(wav(np.array([0.0, value, 0.0]), 8000, subtype), sample_rate=8000)
 
 
@@ -90,7 +90,7 @@ def test_what_is_encoded_is_decoded(encode: object) -> None:
 def test_a_file_cut_off_is_refused_or_played_up_to_there(name: str, part: float) -> None:
     data = fixture(name)
     message = refusal(decode_audio, data[: int(len(data) * part)], sample_rate=8000)
-    assert re.search("^$|cut off|holds no sound|expected audio", message)
+    assert re.search("^$|cut off|contains no sound|expected audio", message)
 
 
 def test_a_length_that_is_not_there_is_told_where_the_header_has_it() -> None:
@@ -120,7 +120,7 @@ def test_a_wave_file_of_unknown_length_is_read_to_its_end() -> None:
 def test_seconds_are_limited_by_the_header_and_while_decoding() -> None:
     limits = Limits(max_audio_seconds=0.9)
     for name in ("tone.flac", "tone.mp3", "tone.aac", "voice.webm"):
-        with pytest.raises(TooLarge, match="seconds of sound"):
+        with pytest.raises(TooLarge, match="seconds long"):
             decode_audio(fixture(name), sample_rate=8000, limits=limits)
     lying = bytearray(fixture("tone.flac"))
     lying[21:26] = bytes([lying[21] & 0xF0]) + bytes(4)  # the number of samples: unknown
@@ -136,17 +136,17 @@ def test_channels_are_limited() -> None:
 
 @pytest.mark.parametrize("rate", [1, 10_000_000])
 def test_absurd_sample_rates_are_refused(rate: int) -> None:
-    with pytest.raises(InvalidData, match="a sample rate of"):
+    with pytest.raises(InvalidData, match="the sample rate is"):
         decode_audio(wav(np.zeros(100), rate), sample_rate=8000)
 
 
 def test_silence_without_length_is_no_sound() -> None:
-    with pytest.raises(InvalidData, match="holds no sound"):
+    with pytest.raises(InvalidData, match="contains no sound"):
         decode_audio(wav(np.zeros(0)), sample_rate=8000)
 
 
 def test_a_sound_too_short_for_the_rate_is_no_sound() -> None:
-    with pytest.raises(InvalidData, match="holds no sound"):
+    with pytest.raises(InvalidData, match="contains no sound"):
         decode_audio(wav(np.ones(1), 44100), sample_rate=16000)
     assert len(decode_audio(wav(np.ones(1), 44100), sample_rate=44100)) == 1
 

@@ -141,12 +141,12 @@ def test_silence_of_eight_channels_is_a_sound() -> None:
 def test_absurd_samples_are_refused(subtype: str, value: float, channels: int) -> None:
     samples = np.zeros((100, channels))
     samples[50] = value * np.array([1, -1])[:channels]  # which would cancel out in the mix
-    with pytest.raises(InvalidData, match=r"the WAV file holds samples that are no numbers or lie beyond ±1,000,000"):
+    with pytest.raises(InvalidData, match=r"the WAV file contains samples that are not numbers or exceed ±1,000,000"):
         decode_audio(wav(samples, subtype), sample_rate=8000)
 
 
 def test_doubles_beyond_float32_are_refused() -> None:
-    with pytest.raises(InvalidData, match="beyond"):
+    with pytest.raises(InvalidData, match="exceed"):
         decode_audio(wav(np.array([0.0, 1e300]), "DOUBLE"), sample_rate=RATE)
 
 

@@ -39,5 +39,5 @@ def test_it_is_measured_before_it_is_decoded() -> None:
     for size in (7, 8, 9):
         encoded = base64.b64encode(bytes(size)).decode()
         assert decode_base64(encoded, Limits(max_bytes=size)) == bytes(size)
-    with pytest.raises(TooLarge, match="about 900 bytes of base64, where a file may have 9"):
+    with pytest.raises(TooLarge, match="the base64 holds about 900 bytes; the limit of a file is 9"):
         parse_data_uri("data:image/png;base64," + "!" * 1200, Limits(max_bytes=9))

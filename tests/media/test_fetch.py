@@ -97,16 +97,16 @@ def test_no_address_but_public_ones(address: str) -> None:
         ("http://a.test.evil.test/", "not among the hosts"),
         ("http://evil.test#a.test", "not among the hosts"),
         ("http://127.0.0.1/", "not among the hosts"),
-        ("http://user@a.test/", "may not carry a user"),
-        ("http://a.test@evil.test/", "may not carry a user"),
-        ("ftp://a.test/", "not a URL"),
-        ("file:///etc/passwd", "not a URL"),
-        ("//a.test/", "not a URL"),
-        ("http://a.test/a b", "not a URL"),
-        ("http://a.test/\r\nHost: b", "not a URL"),
-        ("http://a.test:99999/", "not a URL"),
-        ("http://[::1/", "not a URL"),
-        ("", "not a URL"),
+        ("http://user@a.test/", "must not contain a user"),
+        ("http://a.test@evil.test/", "must not contain a user"),
+        ("ftp://a.test/", "this URL cannot be fetched"),
+        ("file:///etc/passwd", "this URL cannot be fetched"),
+        ("//a.test/", "this URL cannot be fetched"),
+        ("http://a.test/a b", "this URL cannot be fetched"),
+        ("http://a.test/\r\nHost: b", "this URL cannot be fetched"),
+        ("http://a.test:99999/", "this URL cannot be fetched"),
+        ("http://[::1/", "this URL cannot be fetched"),
+        ("", "this URL cannot be fetched"),
     ],
 )
 def test_only_listed_hosts_by_plain_urls(url: str, message: str) -> None:
@@ -115,7 +115,7 @@ def test_only_listed_hosts_by_plain_urls(url: str, message: str) -> None:
 
 
 def test_it_is_off_without_a_list() -> None:
-    with pytest.raises(InvalidValue, match="URLs are not fetched"):
+    with pytest.raises(InvalidValue, match="does not fetch URLs"):
         fetch("http://a.test/", allowed_hosts=(), max_bytes=1, timeout=1)
 
 
@@ -126,10 +126,10 @@ def test_it_is_off_without_a_list() -> None:
         (b"HTTP/1.1 404 Not Found\r\n\r\n", "answers 404"),
         (OK + b"Content-Encoding: gzip\r\n\r\nxx", "compressed content"),
         (OK + b"Content-Length: 50\r\n\r\nhello", "45 bytes too early"),
-        (OK + b"Transfer-Encoding: chunked\r\n\r\n9\r\nhe", "could not be fetched"),
-        (OK + b"X: " + b"y" * 70_000, "could not be fetched"),
-        (b"SSH-2.0-OpenSSH\r\n", "could not be fetched"),
-        (b"", "could not be fetched"),
+        (OK + b"Transfer-Encoding: chunked\r\n\r\n9\r\nhe", "the download from"),
+        (OK + b"X: " + b"y" * 70_000, "the download from"),
+        (b"SSH-2.0-OpenSSH\r\n", "the download from"),
+        (b"", "the download from"),
     ],
 )
 def test_other_answers_are_refused(answer: bytes, message: str) -> None:
@@ -148,7 +148,10 @@ def test_content_is_limited_by_its_header_and_while_it_comes() -> None:
 
 @pytest.mark.parametrize("answer", [OK, OK + b"Content-Length: 50\r\n\r\nhello"])
 def test_a_server_that_falls_silent_costs_no_more_than_the_timeout(answer: bytes) -> None:
-    with serving(answer, hold=True) as server, pytest.raises(InvalidData, match="could not be fetched from: timed out"):
+    with (
+        serving(answer, hold=True) as server,
+        pytest.raises(InvalidData, match="failed: timed out"),
+    ):
         get(server, timeout=0.2)
 
 
@@ -160,7 +163,7 @@ def test_a_name_that_is_unknown_and_a_port_that_is_closed() -> None:
         fetch("http://a.test/", allowed_hosts=["a.test"], max_bytes=1, timeout=1, resolver=unknown)
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
-    with pytest.raises(InvalidData, match=r"a\.test could not be fetched from"):
+    with pytest.raises(InvalidData, match=r"the download from a\.test failed"):
         fetch(
             f"http://a.test:{port}/",
             allowed_hosts=[f"a.test:{port}"],
@@ -172,7 +175,7 @@ def test_a_name_that_is_unknown_and_a_port_that_is_closed() -> None:
 
 
 def test_tls_is_checked_against_the_name() -> None:
-    with serving(b"not TLS") as server, pytest.raises(InvalidData, match="could not be fetched"):
+    with serving(b"not TLS") as server, pytest.raises(InvalidData, match="the download from"):
         fetch(
             f"https://media.test:{server.port}/",
             allowed_hosts=[f"media.test:{server.port}"],

@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 
-from app.media.panels import GAP, LINE, MAX_LINES, colours, spectrogram_panels, spectrograms
+from app.media.panels import GAP, LINE, MAX_LINES, apply_colormap, spectrogram_panels, spectrograms
 
 
 def test_louder_is_brighter() -> None:
-    map_ = colours(np.linspace(0, 1, 256, dtype=np.float32))
+    map_ = apply_colormap(np.linspace(0, 1, 256, dtype=np.float32))
     assert map_.dtype == np.uint8 and map_.shape == (256, 3)
     brightness = map_ @ [0.2126, 0.7152, 0.0722]
     assert (np.diff(brightness) > -0.5).all() and brightness[-1] - brightness[0] > 150
@@ -19,7 +19,7 @@ def test_time_goes_right_and_low_frequencies_are_at_the_bottom() -> None:
     shown = spectrogram_panels(original, hidden, np.ones_like(original))
     assert shown.shape == (3 * 130 + 2 * GAP, 400, 3)
     first, masked, predicted = shown[:130], shown[130 + GAP : 260 + GAP], shown[-130:]
-    loud, quiet = colours(np.array([1.0, 0.0], np.float32))
+    loud, quiet = apply_colormap(np.array([1.0, 0.0], np.float32))
     assert (first[-10:, :20] == loud).all() and (first[:-10] == quiet).all() and (first[:, 20:] == quiet).all()
     assert (masked[:, 100:] == 128).all() and np.array_equal(masked[:, :100], first[:, :100])
     assert (predicted == loud).all()
@@ -49,5 +49,5 @@ def test_spectrograms_come_one_by_one_a_pixel_a_frame_and_band() -> None:
     seen, masked, guess = spectrograms(original, hidden, original[::-1])
     assert seen.shape == masked.shape == guess.shape == (8, 50, 3)
     assert (masked[:, 10:20] == 128).all() and np.array_equal(masked[:, :10], seen[:, :10])
-    assert np.array_equal(seen[-1, 0], colours(original[0, 0, 0]))  # the lowest band is at the bottom
+    assert np.array_equal(seen[-1, 0], apply_colormap(original[0, 0, 0]))  # the lowest band is at the bottom
     assert spectrograms(original, hidden, original, max_frames=20)[0].shape == (8, 17, 3)

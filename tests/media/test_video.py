@@ -145,7 +145,7 @@ def test_only_frames_are_encoded() -> None:
 def test_a_file_cut_off_is_refused_or_shown_up_to_there(name: str, part: float) -> None:
     data = fixture(name)
     message = refusal(decode_video, data[: int(len(data) * part)], frames=4)
-    assert re.search("^$|cut off|holds no|expected a video", message)
+    assert re.search("^$|cut off|contains no|expected a video", message)
 
 
 @pytest.mark.parametrize("name", VIDEOS)
@@ -163,8 +163,8 @@ def test_broken_bytes_raise_nothing_else(name: str) -> None:
     [
         (Limits(max_video_pixels=48 * 64 - 1), "pixels|broken"),
         (Limits(max_video_frames=7), "more than 7 frames"),
-        (Limits(max_video_seconds=1.0), "seconds of video"),
-        (Limits(max_video_volume=48 * 64 * 7), "frames, too many for their size"),
+        (Limits(max_video_seconds=1.0), "the video is .* seconds long"),
+        (Limits(max_video_volume=48 * 64 * 7), "frames, the limit for frames of this size"),
         (Limits(max_clip_bytes=48 * 64 * 3), "2 frames of"),
     ],
 )
@@ -210,7 +210,7 @@ def test_a_table_that_is_far_too_long_is_too_large() -> None:
     data = bytearray(fixture("clip.mp4"))
     times = data.index(b"stts")
     data[times + 8 : times + 12] = (0x7FFFFFFF).to_bytes(4)
-    with pytest.raises(TooLarge, match="asks for more memory than there is"):
+    with pytest.raises(TooLarge, match="needs more memory than is available"):
         decode_video(bytes(data), frames=1)
 
 
@@ -253,7 +253,7 @@ def test_a_strip_is_a_video_of_its_frames() -> None:
     assert (strip.width, strip.height, strip.duration) == (10, 6, 3.0)
     assert np.array_equal(strip.read([2, 0, 1]), pixels[[2, 0, 1]])
     assert strip.read([0], short_side=3).shape == (1, 3, 5, 3)
-    with pytest.raises(InvalidData, match="30 pixels wide is no strip of 4"):
+    with pytest.raises(InvalidData, match="30 pixels wide is not a strip of 4"):
         Strip(np.concatenate(pixels, axis=1), 4, Limits())
 
 

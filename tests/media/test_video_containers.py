@@ -85,7 +85,7 @@ def test_a_trimmed_file_that_is_cut_off_is_refused() -> None:
         at = chunks + 12 + 4 * entry
         moved[at : at + 4] = (int.from_bytes(moved[at : at + 4]) + len(header)).to_bytes(4)
     assert len(decode_video(bytes(moved), frames=2).frames) == 2
-    with pytest.raises(InvalidData, match=r"the MP4 file is cut off: \d+ of 30 frames"):
+    with pytest.raises(InvalidData, match=r"the MP4 file is cut off: it has \d+ of 30 frames"):
         decode_video(bytes(moved[: len(moved) // 2 + len(header) // 2]), frames=2)
 
 
@@ -135,7 +135,7 @@ def test_pixels_become_square(aspect: str, size: tuple[int, int]) -> None:
 
 
 def test_pixels_of_an_absurd_shape_are_limited() -> None:
-    with pytest.raises(TooLarge, match="1280 × 48 pixels a frame, where 60000 are allowed"):
+    with pytest.raises(TooLarge, match="a frame has 1280 × 48 pixels; the limit is 60000"):
         decode_video(clip_with_aspect("20/1"), frames=1, limits=Limits(max_video_pixels=60_000))
 
 

@@ -30,7 +30,7 @@ def test_what_would_take_from_the_reserve_is_refused() -> None:
     reserve = reserve_of(100, 50, 30)
     reserve.check()
     reserve.check(20)
-    with pytest.raises(InsufficientStorage, match=r"0\.1 kB are left, of which 0\.0 kB stay in reserve"):
+    with pytest.raises(InsufficientStorage, match=r"0\.1 kB are free, of which 0\.0 kB are reserved"):
         reserve.check(21)
     reserve.check(21, reclaimable=1)
     reserve_of(100, 0, 0).check()

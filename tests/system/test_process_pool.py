@@ -70,11 +70,11 @@ def test_errors_of_the_user_come_back_whole(pool: ProcessPool) -> None:
 @pytest.mark.parametrize(
     ("fault", "error", "message"),
     [
-        (crash, InvalidData, "the file made its decoder crash (SIGSEGV)"),
-        (leave, InvalidData, "the file made its decoder crash (exit status 3)"),
-        (stumble, InvalidData, "the file cannot be read: it is damaged, or of a form that is not supported"),
-        (swell, TooLarge, "reading the file takes more than the 512 MiB of memory that are allowed"),
-        (hang, TooLarge, "reading the file takes more than the 1 seconds of processor time that are allowed"),
+        (crash, InvalidData, "the decoder crashed on the file (SIGSEGV)"),
+        (leave, InvalidData, "the decoder crashed on the file (exit status 3)"),
+        (stumble, InvalidData, "the file cannot be read: it is damaged or its format is not supported"),
+        (swell, TooLarge, "reading the file takes more than the allowed 512 MiB of memory"),
+        (hang, TooLarge, "reading the file takes more than the allowed 1 seconds of processor time"),
     ],
 )
 def test_what_a_file_does_to_its_process_is_an_error_of_that_file(

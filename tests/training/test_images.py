@@ -119,7 +119,7 @@ def test_what_is_left_out_is_told_and_counted(job: Build) -> None:
 
 
 def test_too_much_that_is_broken_fails(job: Build) -> None:
-    with pytest.raises(InvalidData, match=r"24 image files are usable; left out: .* 2 broken"):
+    with pytest.raises(InvalidData, match=r"24 image files are usable; skipped: .* 2 broken"):
         run(job(max_broken_share=0.05), Recorder())
 
 

@@ -82,9 +82,9 @@ def teacher_folder(path: Path, architecture: str = "bert", max_length: int = MAX
     ("teacher", "why"),
     [
         ({"architecture": "mpnet"}, "a mpnet model cannot read rows of several texts"),
-        ({"hidden_size": 16}, "its vectors have 16 dimensions, and the model's 32"),
+        ({"hidden_size": 16}, "its embeddings have 16 dimensions, and the model's have 32"),
         ({"max_length": 31}, "it reads at most 31 tokens, and sequence_length is 32"),
-        (None, "its vocabulary is not the model's"),
+        (None, "its vocabulary differs from the model's"),
     ],
 )
 def test_a_teacher_must_read_what_the_model_reads(

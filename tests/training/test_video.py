@@ -101,7 +101,7 @@ def test_strips_of_frames_are_clips_too(job: Build, tmp_path: Path) -> None:
     assert any("12 samples (4 held out)" in message for message, _ in hooks.events)  # two clips of each strip
     [answer] = perform(load_video(result.folder).tasks[Task.RECONSTRUCT], [ReconstructItem(mp4())])
     assert np.isfinite(answer.loss)
-    with pytest.raises(InvalidData, match="no strip of 7 frames"):
+    with pytest.raises(InvalidData, match="not a strip of 7 frames"):
         run(job("other", source=source, strip_frames=7), Recorder())
 
 

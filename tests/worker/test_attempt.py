@@ -169,7 +169,7 @@ def test_a_run_that_lost_a_process_to_a_kill_ends_as_killed(
         raise Dead(pid, signum)
 
     def train(job: Job, reports: Reports, services: Services) -> Any:
-        raise Killed("training processes ended before their time: {1: -9}")
+        raise Killed("training processes ended early (exit code by rank: {1: -9})")
 
     monkeypatch.setattr(os, "kill", kill)
     with pytest.raises(Dead, match=f"{os.getpid()}, .*9"):

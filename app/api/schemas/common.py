@@ -8,13 +8,14 @@ from pydantic import (
     ConfigDict,
     FailFast,
     Field,
-    StrictBool,
     WithJsonSchema,
     model_validator,
 )
 
-from app.api.media_inputs import TYPED, RemoteMedia, text_or_media, typed_media
+from app.api.media_inputs import TYPED, text_or_media, typed_media
 from app.errors import AppError, EmptyInput
+from app.inference.remote_media import RemoteMedia
+from app.types import Pooling, TruncationSide
 
 Ids = tuple[int, ...]
 Input = str | Ids | bytes | RemoteMedia
@@ -53,8 +54,9 @@ class Usage(BaseModel):
     total_tokens: int
 
 
-def usage(tokens: int) -> Usage:
-    return Usage(prompt_tokens=tokens, total_tokens=tokens)
+def usage(tokens: int) -> dict[str, int]:
+    """Returns the fields of `Usage`."""
+    return {"prompt_tokens": tokens, "total_tokens": tokens}
 
 
 def _texts(value: object) -> list[str]:
@@ -149,16 +151,37 @@ Inputs = Annotated[
         }
     ),
 ]
-# Each is tokenised; a word is far shorter, and no answer has more candidates than there are words here.
-# As of every list of single values: the first wrong one is told. A million of them would take a minute to list.
+# Each target is tokenized. A word is far shorter, and no answer has more candidates than there are words here.
+# Only the first wrong one is reported: a million of them would take a minute to list.
 _TARGET: dict[str, Any] = {"type": "string", "minLength": 1, "maxLength": MAX_TARGET}
 Targets = Annotated[
     tuple[Annotated[str, Field(min_length=1, max_length=MAX_TARGET)], ...],
-    Field(max_length=MAX_TARGETS),
+    Field(max_length=MAX_TARGETS, strict=False),
     FailFast(),
     BeforeValidator(lambda value: [value] if isinstance(value, str) else value),
     WithJsonSchema({"anyOf": [_TARGET, {"type": "array", "items": _TARGET, "maxItems": MAX_TARGETS}]}),
 ]
 Truncate = Annotated[
-    StrictBool, Field(description="Cut an input that is longer than the model takes, instead of refusing it")
+    bool, Field(description="Cut an input that is longer than the model takes, instead of refusing it")
 ]
+
+# Strings of JSON, also where a body is read strictly.
+Side = Annotated[TruncationSide, Field(strict=False)]
+PoolingName = Annotated[Pooling, Field(strict=False)]
+
+
+class ModelChoice(Body):
+    """A question to a model. Options are read strictly from a body and leniently from a query, where all are strings.
+
+    A request for a task adds `to_item`, which makes the task's item of an input, and `write`, which makes the answer.
+    """
+
+    model: Model = None
+
+
+class TextInputs(ModelChoice):
+    input: Texts
+
+
+class MixedInputs(ModelChoice):
+    input: Inputs

@@ -1,44 +1,116 @@
 """Bodies of `POST /v1/embeddings`: OpenAI's, and what Cloze adds to them."""
 
-from typing import Annotated, Literal
+import base64
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, Field, StrictBool
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from app.api.schemas.common import MAX_COUNT, Body, Inputs, Model, Truncate, Usage
-from app.types import Pooling, TruncationSide
+from app.api.schemas.common import (
+    MAX_COUNT,
+    Inputs,
+    MixedInputs,
+    ModelChoice,
+    PoolingName,
+    Side,
+    Truncate,
+    Usage,
+    usage,
+)
+from app.api.wire.fragments import vector_fragment
+from app.errors import InvalidValue
+from app.inference.service import Answer
+from app.modalities.embedding import EmbedItem, EmbedResult
+from app.types import Task, TruncationSide
+
+_INPUTS: TypeAdapter[list[Any]] = TypeAdapter(Inputs)
 
 
-class EmbeddingsRequest(Body):
-    model: Model = None
-    input: Inputs
+class EmbeddingOptions(ModelChoice):
+    """The options of a request, and of a stream of inputs, where they are parameters of the query."""
+
+    task: ClassVar[Task] = Task.EMBED
+    large: ClassVar[bool] = False
+
     encoding_format: Annotated[
         Literal["float", "base64"],
         Field(description="Encoding of the vectors; base64 is little-endian float32, as OpenAI's client asks for"),
     ] = "float"
-    dimensions: Annotated[int, Field(strict=True, ge=1, le=MAX_COUNT)] | None = Field(
-        None, description="Keep only the first ones"
-    )
+    dimensions: Annotated[int, Field(ge=1, le=MAX_COUNT)] | None = Field(None, description="Keep only the first ones")
+    pooling: PoolingName | None = Field(None, description="Pooling of the token vectors; the model's own by default")
+    normalize: Annotated[bool, Field(description="Scale each vector to length 1")] = True
+    truncate: Truncate = False
+    truncation_side: Side = TruncationSide.RIGHT
+
+    def to_input(self, value: Any) -> Any:
+        """Returns a line's input, read as the `input` of a body that holds one. Raises InvalidValue."""
+        try:
+            inputs = _INPUTS.validate_python(value)
+        except ValidationError as error:
+            message = error.errors()[0]["msg"].removeprefix("Value error, ")
+            raise InvalidValue(f"`input`: {message}", param="input") from error
+        if len(inputs) != 1:
+            raise InvalidValue(f"a line holds one input, not {len(inputs)}", param="input")
+        return inputs[0]
+
+    def to_item(self, given: str | tuple[int, ...] | bytes) -> EmbedItem:
+        return EmbedItem(
+            input=given,
+            pooling=self.pooling,
+            normalize=self.normalize,
+            truncate=self.truncate,
+            truncation_side=self.truncation_side,
+            dimensions=self.dimensions,
+        )
+
+    def from_result(self, result: EmbedResult) -> dict[str, Any]:
+        return {
+            "object": "embedding",
+            "embedding": self._encode(result.vector),
+            "usage": usage(result.tokens),
+        }
+
+    def _encode(self, vector: NDArray[np.float32]) -> Any:
+        if self.encoding_format == "base64":
+            return base64.b64encode(vector.astype("<f4").tobytes()).decode("ascii")
+        return vector_fragment(vector)
+
+
+class EmbeddingsRequest(EmbeddingOptions, MixedInputs):
+    model_config = ConfigDict(strict=True)
+
     user: str | None = Field(None, max_length=1024, description="Accepted for compatibility, and not used")
-    pooling: Pooling | None = Field(None, description="Pooling of the token vectors; the model's own by default")
-    normalize: Annotated[StrictBool, Field(description="Scale each vector to length 1")] = True
     output: Literal["pooled", "windows"] = Field(
         "pooled",
         description="`pooled` gives one vector an input, `windows` one for each window of a sound or a video",
     )
-    truncate: Truncate = False
-    truncation_side: TruncationSide = TruncationSide.RIGHT
 
+    def to_item(self, given: str | tuple[int, ...] | bytes) -> EmbedItem:
+        return replace(super().to_item(given), output=self.output)
 
-class EmbeddingOptions(Body):
-    """Options of a stream of inputs, as parameters of the query."""
+    def write(self, answer: Answer[EmbedResult]) -> bytes:
+        return orjson.dumps(
+            {
+                "object": "list",
+                "data": [entry for index, result in enumerate(answer.results) for entry in self._data(index, result)],
+                "model": answer.model,
+                "usage": usage(sum(result.tokens for result in answer.results)),
+            }
+        )
 
-    model: Model = None
-    encoding_format: Literal["float", "base64"] = "float"
-    dimensions: Annotated[int, Field(ge=1, le=MAX_COUNT)] | None = None
-    pooling: Pooling | None = None
-    normalize: bool = True
-    truncate: bool = False
-    truncation_side: TruncationSide = TruncationSide.RIGHT
+    def _data(self, index: int, result: EmbedResult) -> Iterator[dict[str, Any]]:
+        """Yields the input's own entry in `data`, or those of its windows."""
+        entry = {"object": "embedding", "index": index}
+        if self.output == "pooled":
+            yield entry | {"embedding": self._encode(result.vector)}
+            return
+        spans = [{"start": start, "end": end} for start, end in result.times or ()] or [{}] * len(result.vector)
+        for window, (vector, span) in enumerate(zip(result.vector, spans, strict=True)):
+            yield entry | {"window": window, "embedding": self._encode(vector)} | span
 
 
 class EmbeddingObject(BaseModel):

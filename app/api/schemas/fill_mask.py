@@ -1,33 +1,89 @@
 """Bodies of `POST /v1/fill-mask`."""
 
-from typing import Annotated, Literal
+from dataclasses import replace
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, Field
+import orjson
+from pydantic import BaseModel, ConfigDict, Field
 
-from app.api.schemas.common import MAX_COUNT, Body, Model, Targets, Texts, Truncate, Usage
-from app.types import TruncationSide
+from app.api.schemas.common import (
+    MAX_COUNT,
+    ModelChoice,
+    Side,
+    Targets,
+    TextInputs,
+    Truncate,
+    Usage,
+    usage,
+)
+from app.api.wire.fragments import fragment
+from app.errors import InvalidValue
+from app.inference.service import Answer
+from app.modalities.text.items import FillMaskItem, FillMaskResult
+from app.types import Task, TruncationSide
+
+_FEW = 10  # candidates of a mask that are written in far less than a millisecond
 
 
-class FillMaskRequest(Body):
-    model: Model = None
-    input: Texts
-    top_k: Annotated[int, Field(strict=True, ge=1, le=MAX_COUNT, description="Candidates for each mask")] = 5
-    targets: Targets = Field((), description="Score only these words, if any are given")
+class FillMaskOptions(ModelChoice):
+    """The options of a request, and of a stream of inputs, where they are parameters of the query."""
+
+    task: ClassVar[Task] = Task.FILL_MASK
+
+    top_k: Annotated[int, Field(ge=1, le=MAX_COUNT, description="Candidates for each mask")] = 5
     num_sequences: Annotated[
-        int, Field(strict=True, ge=0, le=20, description="Ways of filling all masks of an input together, best first")
+        int, Field(ge=0, le=20, description="Ways of filling all masks of an input together, best first")
     ] = 0
     truncate: Truncate = False
-    truncation_side: TruncationSide = TruncationSide.RIGHT
+    truncation_side: Side = TruncationSide.RIGHT
+
+    @property
+    def large(self) -> bool:
+        return self.top_k > _FEW
+
+    def to_input(self, value: Any) -> str:
+        if not isinstance(value, str):
+            raise InvalidValue("`input` should be a string", param="input")
+        return value
+
+    def to_item(self, text: str) -> FillMaskItem:
+        return FillMaskItem(
+            text=text,
+            top_k=self.top_k,
+            num_sequences=self.num_sequences,
+            truncate=self.truncate,
+            truncation_side=self.truncation_side,
+        )
+
+    def from_result(self, result: FillMaskResult) -> dict[str, Any]:
+        return _filled(result) | {"usage": usage(result.tokens)}
 
 
-class FillMaskOptions(Body):
-    """Options of a stream of inputs, as parameters of the query."""
+class FillMaskRequest(FillMaskOptions, TextInputs):
+    model_config = ConfigDict(strict=True)
 
-    model: Model = None
-    top_k: Annotated[int, Field(ge=1, le=MAX_COUNT)] = 5
-    num_sequences: Annotated[int, Field(ge=0, le=20)] = 0
-    truncate: bool = False
-    truncation_side: TruncationSide = TruncationSide.RIGHT
+    targets: Targets = Field((), description="Score only these words, if any are given")
+
+    def to_item(self, text: str) -> FillMaskItem:
+        return replace(super().to_item(text), targets=self.targets)
+
+    def write(self, answer: Answer[FillMaskResult]) -> bytes:
+        return orjson.dumps(
+            {
+                "object": "fill_mask",
+                "model": answer.model,
+                "data": [{"index": index} | _filled(result) for index, result in enumerate(answer.results)],
+                "usage": usage(sum(result.tokens for result in answer.results)),
+            }
+        )
+
+
+def _filled(result: FillMaskResult) -> dict[str, Any]:
+    """Returns the fields of FilledObject but for its index."""
+    filled: dict[str, Any] = {"masks": list(map(fragment, result.masks))}
+    if result.sequences is not None:
+        filled["sequences"] = fragment(result.sequences)
+    return filled
 
 
 class CandidateObject(BaseModel):

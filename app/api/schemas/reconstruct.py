@@ -1,14 +1,20 @@
 """Bodies of `POST /v1/reconstruct`."""
 
-from typing import Annotated, Any, Literal
+import base64
+from typing import Annotated, Any, ClassVar, Literal
 
+import orjson
 from pydantic import BaseModel, BeforeValidator, FailFast, Field, WithJsonSchema, model_validator
 from pydantic_core import from_json
 
-from app.api.media_inputs import RemoteMedia, media
-from app.api.schemas.common import Body, Model, Usage
+from app.api.media_inputs import media
+from app.api.renderings import Rendering
+from app.api.schemas.common import ModelChoice, Usage, usage
 from app.errors import InvalidValue
-from app.modalities.reconstruction import MaskRequest
+from app.inference.remote_media import RemoteMedia
+from app.inference.service import Answer
+from app.modalities.reconstruction import MaskRequest, ReconstructItem, ReconstructResult
+from app.types import Modality, Task
 
 MAX_REGIONS = 1000
 
@@ -23,10 +29,11 @@ Boxes = Annotated[tuple[tuple[_Number, _Number, _Number, _Number], ...], FailFas
 Ranges = Annotated[tuple[tuple[_Number, _Number], ...], FailFast(), Field(max_length=MAX_REGIONS)]
 
 
-class MaskFields(Body):
+class MaskFields(ModelChoice):
     """The mask of a reconstruction: random, boxes and ranges, or an explicit grid."""
 
-    model: Model = None
+    task: ClassVar[Task] = Task.RECONSTRUCT
+
     mask_strategy: str | None = Field(
         None,
         max_length=64,
@@ -54,14 +61,37 @@ class MaskFields(Body):
             )
         return self
 
-    def request(self) -> MaskRequest:
-        return MaskRequest(
-            strategy=self.mask_strategy,
-            ratio=self.mask_ratio,
-            seed=self.seed or 0,
-            boxes=self.boxes,
-            ranges=self.ranges,
-            grid=self.mask,
+    def to_item(self, content: bytes) -> ReconstructItem:
+        return ReconstructItem(
+            content,
+            MaskRequest(
+                strategy=self.mask_strategy,
+                ratio=self.mask_ratio,
+                seed=self.seed or 0,
+                boxes=self.boxes,
+                ranges=self.ranges,
+                grid=self.mask,
+            ),
+        )
+
+    def write(self, modality: Modality, rendering: Rendering, answer: Answer[ReconstructResult]) -> bytes:
+        """Returns the answer in JSON. rendering: of the model's modality."""
+        (result,) = answer.results
+        return orjson.dumps(
+            {
+                "object": "reconstruction",
+                "model": answer.model,
+                "modality": modality,
+                "mask": result.mask.astype(int).tolist(),
+                "loss": result.loss,
+                "psnr": result.psnr,
+                "baselines": dict(result.baselines),
+                "media": {
+                    name: {"media_type": kind, "data": base64.b64encode(render(result)).decode("ascii")}
+                    for name, (kind, render) in rendering.parts.items()
+                },
+                "usage": usage(result.tokens),
+            }
         )
 
 

@@ -1,27 +1,54 @@
 """Bodies of `POST /v1/score`."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import BaseModel, Field
+import orjson
+from pydantic import BaseModel, ConfigDict, Field
 
-from app.api.schemas.common import Body, Model, Texts, Truncate, Usage
-from app.modalities.text.items import ScoreMethod
-from app.types import TruncationSide
+from app.api.schemas.common import Side, TextInputs, Truncate, Usage, usage
+from app.api.wire.fragments import fragment
+from app.inference.service import Answer
+from app.modalities.text.items import ScoreItem, ScoreMethod, ScoreResult
+from app.types import Task, TruncationSide
 
 
-class ScoreRequest(Body):
-    model: Model = None
-    input: Texts
-    method: ScoreMethod = Field(
+class ScoreRequest(TextInputs):
+    model_config = ConfigDict(strict=True)
+
+    task: ClassVar[Task] = Task.SCORE
+
+    method: Annotated[ScoreMethod, Field(strict=False)] = Field(
         ScoreMethod.WITHIN_WORD_L2R,
         description="Tokens that are masked to score one: `original` masks it alone, `within-word-l2r` also those that "
         "follow it in its word",
     )
     top_k: Annotated[
-        int, Field(strict=True, ge=0, le=20, description="Number of the model's best tokens to list at each position")
+        int, Field(ge=0, le=20, description="Number of the model's best tokens to list at each position")
     ] = 0
     truncate: Truncate = False
-    truncation_side: TruncationSide = TruncationSide.RIGHT
+    truncation_side: Side = TruncationSide.RIGHT
+
+    def to_item(self, text: str) -> ScoreItem:
+        return ScoreItem(
+            text=text,
+            method=self.method,
+            top_k=self.top_k,
+            truncate=self.truncate,
+            truncation_side=self.truncation_side,
+        )
+
+    def write(self, answer: Answer[ScoreResult]) -> bytes:
+        data = [
+            {
+                "index": index,
+                "log_likelihood": result.log_likelihood,
+                "pseudo_perplexity": result.pseudo_perplexity,
+                "tokens": fragment(result.scored),
+            }
+            for index, result in enumerate(answer.results)
+        ]
+        tokens = usage(sum(result.tokens for result in answer.results))
+        return orjson.dumps({"object": "score", "model": answer.model, "data": data, "usage": tokens})
 
 
 class RankedTokenObject(BaseModel):

@@ -1,18 +1,43 @@
 """Bodies of `POST /v1/tokenize`."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
+import orjson
 from pydantic import BaseModel, Field, StrictBool
 
-from app.api.schemas.common import Body, Model, Texts, Usage
+from app.api.schemas.common import TextInputs, Usage, usage
+from app.inference.service import Answer
+from app.inference.tokenization import TokenParts
+from app.modalities.text.items import TokenInfo
 
 
-class TokenizeRequest(Body):
-    model: Model = None
-    input: Texts
+class TokenizeRequest(TextInputs):
     add_special_tokens: Annotated[
         StrictBool, Field(description="Include the special tokens that the model puts around a text")
     ] = True
+
+    def write(self, answer: Answer[TokenParts]) -> bytes:
+        data: list[dict[str, Any]] = []
+        count = 0
+        for index, tokens in enumerate(answer.results):
+            parts = []
+            for part in tokens:
+                count += len(part)
+                parts.append(orjson.dumps(list(map(_token, part)))[1:-1])  # no other thread runs while orjson writes
+            data.append({"index": index, "tokens": orjson.Fragment(b"[" + b",".join(parts) + b"]")})
+        return orjson.dumps({"object": "list", "model": answer.model, "data": data, "usage": usage(count)})
+
+
+def _token(token: TokenInfo) -> dict[str, Any]:
+    """Returns the fields of TokenObject."""
+    return {
+        "id": token.id,
+        "text": token.text,
+        "special": token.special,
+        "start": token.start,
+        "end": token.stop,
+        "stop": token.stop,
+    }
 
 
 class TokenObject(BaseModel):

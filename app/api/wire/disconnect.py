@@ -13,7 +13,7 @@ T = TypeVar("T")
 async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
     """The result of `work`, which is cancelled if the client leaves first (ClientDisconnect).
 
-    The request's body must have been read: what the client sends next can only be its leave.
+    The request's body must have been read: the next message can only be the disconnect.
     """
     task = asyncio.ensure_future(work)
     watch = asyncio.ensure_future(wait_for_disconnect(request.receive))
@@ -27,6 +27,17 @@ async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
         watch.cancel()
         # The cancelled ones are awaited, so that their clean-up is over when this returns.
         await asyncio.gather(task, watch, return_exceptions=True)
+
+
+class HttpClient:
+    """The client of a request, as `app.inference` knows it."""
+
+    def __init__(self, request: Request) -> None:
+        self._request = request
+
+    async def while_connected(self, work: Coroutine[Any, Any, T]) -> T:
+        """Raises ClientDisconnect."""
+        return await while_connected(self._request, work)
 
 
 async def wait_for_disconnect(receive: Receive) -> None:

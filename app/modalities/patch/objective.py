@@ -1,7 +1,7 @@
 """A model of patches with its modality's reader, and what it can do."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,7 @@ from app.modalities.patch.normalizer import SAME, PatchNormalizer, Targets
 from app.modalities.patch.pretrain import PatchBatch, PatchPretraining, as_unit
 from app.modalities.patch.reconstruct import Reconstruct
 from app.modalities.reconstruction import MaskDefaults
+from app.modalities.text.items import TokenInfo
 from app.types import Modality, Task
 
 
@@ -29,6 +30,13 @@ class PatchObjective(PatchPretraining):
     """
 
     modality: Modality
+    mask_token: str | None = None
+    max_length: int | None = None
+    dimensions: int | None = None
+    reads_text = False
+
+    def tokenize(self, text: str, add_special_tokens: bool = True) -> Iterator[TokenInfo]:
+        raise NotImplementedError(f"a model of {self.modality} has no tokenizer")
 
     def __init__(
         self,

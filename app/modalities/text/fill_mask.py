@@ -20,6 +20,7 @@ from app.modalities.text.items import (
     MASK_ALIAS,
     Candidate,
     FilledSequence,
+    FilledToken,
     FillMaskItem,
     FillMaskResult,
     MaskPrediction,
@@ -140,7 +141,8 @@ class FillMask:
         text = given.text
         for token, (start, end) in reversed(list(zip(tokens, given.spans, strict=True))):  # earlier spans stay valid
             text = self._pieces.filled(text[:start], text[end:], token)
-        return FilledSequence(text, found.log_prob, [(token, self._pieces.decoded(token)) for token in tokens])
+        filled = [FilledToken(token, self._pieces.decoded(token)) for token in tokens]
+        return FilledSequence(text, found.log_prob, filled)
 
     def _masks(self, content: list[int], count: int) -> list[int]:
         """Indices of the `count` masks in `content`."""

@@ -52,18 +52,24 @@ class MaskPrediction:
 
 
 @dataclass(frozen=True)
+class FilledToken:
+    token: int
+    token_str: str
+
+
+@dataclass(frozen=True)
 class FilledSequence:
     """All masks of a text filled together.
 
     sequence: the text as given with every mask filled.
     log_prob: sum of the natural logarithms of each token's probability when it was filled in, given
     the text and the tokens that had been filled in before it.
-    tokens: (token, token_str) of every mask, in the order of the text.
+    tokens: one a mask, in the order of the text.
     """
 
     sequence: str
     log_prob: float
-    tokens: list[tuple[int, str]]
+    tokens: list[FilledToken]
 
 
 @dataclass(frozen=True)

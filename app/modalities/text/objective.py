@@ -31,6 +31,7 @@ class TextObjective(TextPretraining):
     """
 
     modality = Modality.TEXT
+    reads_text = True
 
     def __init__(
         self,
@@ -50,6 +51,7 @@ class TextObjective(TextPretraining):
         self.has_head, self.new_head = has_head, new_head
         self.max_length = min(position_limit(model), int(tokenizer.model_max_length))  # 10^30 is "unknown"
         self._encoder = TextEncoder(tokenizer)
+        self.dimensions = int(model.config.hidden_size)
         self.mask_token = self._encoder.mask_token
         self._pooling, self._normalize = pooling, normalize
         self._embed_max_length = min(self.max_length, embed_max_length or self.max_length)

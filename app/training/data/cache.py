@@ -1,14 +1,16 @@
-"""Folders that were dear to make and can be made again, shared by all jobs and bounded in size.
+"""A cache of prepared data on the disk: expensive to make, shared by all jobs, bounded in size.
 
-An entry is a folder `<cache>/<kind>/<key>`. The modification time of its file `lock` says when the
-entry was last used. Whoever uses an entry holds that file's lock together with others, and whoever
-makes or removes one must hold it alone. What is being made lies beside it, in `.tmp-<key>`; if its
-maker is stopped or killed it stays there for a day, for the next one to go on with. `flock` and not
-`lockf`: data loaders that were forked keep it too, and the kernel releases it with the last of them,
-however they end.
+An entry is a folder `<cache>/<kind>/<key>` with a file `lock`. The modification time of that file is the
+time of the entry's last use. A user of an entry holds a shared lock on the file; a process that makes or
+removes an entry holds an exclusive one.
+
+An entry is made in the folder `.tmp-<key>` and renamed when it is complete. If its maker is stopped or
+killed, the folder stays for a day, so that the next maker can continue it.
+
+The lock is `flock`, not `lockf`: forked data loaders inherit it, and the kernel releases it when the last
+of them ends, however it ends.
 """
 
-import fcntl
 import os
 import shutil
 import tempfile
@@ -20,22 +22,27 @@ from typing import IO, NamedTuple
 
 from app.errors import InsufficientStorage
 from app.system.durable import sync_tree
+from app.system.locks import acquire_lock, release_lock
 from app.training.hooks import Killed, Stopped
 
 LOCK = "lock"
-ASIDE = ".tmp-"  # begins the name of a folder that is being made
-REMOVED = ".old-"  # and of one that is being removed
-_GRACE = 3600.0  # seconds in which a folder may still be without its lock
-_ABANDONED = 86_400.0  # seconds after which nobody is expected to go on with what was begun
+ASIDE = ".tmp-"  # prefix of a folder that is being made
+REMOVED = ".old-"  # prefix of a folder that is being removed
+_GRACE = 3600.0  # seconds for which a new folder may have no lock yet
+_ABANDONED = 86_400.0  # seconds after which nobody continues an unfinished folder
 _POLL = 0.2  # seconds
 
 
 def open_entry(folder: Path, make: Callable[[Path], None], wait: Callable[[], None] = lambda: None) -> IO[bytes]:
-    """Marks an entry as used now, and as in use for as long as the file that is returned stays open.
+    """Opens an entry, which is made first if it does not exist.
 
-    If the entry is not there, `make` fills a folder aside, which is then renamed into place. The folder may
-    hold what a maker that was stopped or killed has left. While another process makes the entry, `wait` is
-    called again and again; like `make`, it may raise.
+    Args:
+        folder: The entry's folder.
+        make: Fills the folder that it is given. The folder may contain the files of an earlier, interrupted maker.
+        wait: Called repeatedly while another process makes the entry. May raise to stop waiting.
+
+    Returns:
+        The entry's lock file. The entry is in use, and is not evicted, until the file is closed.
     """
     while (lock := _lock(folder)) is None:
         _make(folder, make, wait)
@@ -43,7 +50,10 @@ def open_entry(folder: Path, make: Callable[[Path], None], wait: Callable[[], No
 
 
 def count_begun_bytes(folder: Path) -> int | None:
-    """None if the entry is there, else the bytes made of it so far; either is now the last to be collected."""
+    """Returns the bytes of the entry that an interrupted maker has left, or None if the entry is complete.
+
+    Counts as a use of the entry, so it is evicted last.
+    """
     for place in (folder, _aside(folder)):
         with suppress(FileNotFoundError):
             os.utime(place / LOCK)
@@ -52,40 +62,58 @@ def count_begun_bytes(folder: Path) -> int | None:
 
 
 def evict(cache: Path, budget: int, needed: int = 0) -> int:
-    """Removes entries until the rest and `needed` bytes fit into `budget` bytes; returns the bytes freed.
+    """Removes entries until the rest and `needed` bytes fit into `budget` bytes. Returns the bytes freed.
 
-    Those that were used longest ago go first; one that is in use stays. What a killed process had
-    half removed goes in any case, and so does what was begun long ago.
+    The least recently used entries go first. Entries in use stay. Remains of interrupted removals and folders that
+    were begun long ago are removed in any case.
     """
-    entries = sorted(filter(None, map(_entry, cache.glob("*/*"))), key=lambda e: e.last_used)
-    excess = sum(e.bytes for e in entries) + needed - budget
+    entries = sorted(_list_entries(cache), key=lambda entry: entry.last_used)
+    excess = sum(entry.bytes for entry in entries) + needed - budget
     freed = 0
     for entry in entries:
-        if (freed < excess or _is_left(entry)) and _remove(entry):
+        if (freed < excess or _is_abandoned(entry)) and _remove(entry):
             freed += entry.bytes
     return freed
 
 
-def make_room(cache: Path, budget: int, needed: int, beside: int, *, reserve: int = 0) -> None:
-    """Sees to it that `needed` more bytes fit into the cache, and they and `beside` bytes onto the disk.
+def free_bytes(folder: Path) -> int:
+    """Returns the free bytes of the folder's disk."""
+    return shutil.disk_usage(folder).free
 
-    reserve: bytes of the disk that are to stay free; the cache gives way for them.
-    A job's own data may pass the budget, but not the disk: then InsufficientStorage is raised.
+
+def make_room(
+    cache: Path,
+    budget: int,
+    needed: int,
+    beside: int,
+    *,
+    reserve: int = 0,
+    free: Callable[[Path], int] = free_bytes,
+) -> None:
+    """Evicts entries so that a job's data fit into the cache, and the data and its checkpoints onto the disk.
+
+    Args:
+        budget: Maximum bytes of the cache. A single job's data may exceed it.
+        needed: Bytes that the job will add to the cache.
+        beside: Bytes that the job will write elsewhere on the same disk.
+        reserve: Bytes of the disk that must stay free.
+        free: Measures the free bytes of the disk.
+
+    Raises:
+        InsufficientStorage: The disk is too small.
     """
     cache.mkdir(parents=True, exist_ok=True)
     evict(cache, budget, needed)
-    if (missing := needed + beside + reserve - _free(cache)) > 0:
-        held = sum(e.bytes for e in filter(None, map(_entry, cache.glob("*/*"))))
+    missing = needed + beside + reserve - free(cache)
+    if missing > 0:
+        held = sum(entry.bytes for entry in _list_entries(cache))
         evict(cache, max(0, held - missing))
-    if (free := _free(cache)) < needed + beside + reserve:
+    available = free(cache)
+    if available < needed + beside + reserve:
         raise InsufficientStorage(
-            f"the job needs about {(needed + beside) / 1e9:.1f} GB of disk for its data and checkpoints,"
-            f" and the worker's machine has {free / 1e9:.1f} GB left, of which {reserve / 1e9:.1f} GB stay in reserve"
+            f"the job needs about {(needed + beside) / 1e9:.1f} GB of disk for its data and checkpoints, but the"
+            f" worker's machine has {available / 1e9:.1f} GB left, {reserve / 1e9:.1f} GB of which are reserved"
         )
-
-
-def _free(folder: Path) -> int:
-    return shutil.disk_usage(folder).free
 
 
 class _CacheEntry(NamedTuple):
@@ -95,18 +123,18 @@ class _CacheEntry(NamedTuple):
 
 
 def _lock(folder: Path) -> IO[bytes] | None:
-    """The entry's lock, held together with others; None if there is no such entry."""
+    """Returns the entry's lock file with a shared lock, or None if there is no such entry."""
     path = folder / LOCK
     try:
         lock = path.open("ab")
     except FileNotFoundError:
         return None
-    fcntl.flock(lock, fcntl.LOCK_SH)
+    acquire_lock(lock, shared=True)
     try:
         removed = not os.path.samestat(os.fstat(lock.fileno()), path.stat())
     except FileNotFoundError:
         removed = True
-    if removed:  # while we waited for its lock
+    if removed:  # while this process waited for the lock
         lock.close()
         return None
     os.utime(lock.fileno())
@@ -125,7 +153,7 @@ def _make(folder: Path, make: Callable[[Path], None], wait: Callable[[], None]) 
         time.sleep(_POLL)
         return
     with lock:
-        if (folder / LOCK).exists():  # made since we looked
+        if (folder / LOCK).exists():  # another process has made it in the meantime
             shutil.rmtree(aside, ignore_errors=True)
             return
         try:
@@ -133,23 +161,23 @@ def _make(folder: Path, make: Callable[[Path], None], wait: Callable[[], None]) 
             sync_tree(aside)
             os.rename(aside, folder)
         except (Stopped, Killed):
-            raise  # another attempt goes on with it
+            raise  # another attempt continues with the folder
         except Exception as e:
             e.add_note(f"the prepared data ({folder.parent.name})")
             shutil.rmtree(aside, ignore_errors=True)
             raise
         finally:
-            fcntl.flock(lock, fcntl.LOCK_UN)  # a process that was forked meanwhile does not keep it
+            release_lock(lock)  # a process that was forked in the meantime must not keep it
 
 
 def _claim(aside: Path) -> IO[bytes] | None:
-    """The lock of a folder that may be filled, held alone; None if another process holds it, or has just had it."""
+    """Returns an unfinished folder's lock file with an exclusive lock, or None if another process has or had it."""
     aside.mkdir(parents=True, exist_ok=True)
     path = aside / LOCK
     with suppress(FileNotFoundError), ExitStack() as stack:
         lock = stack.enter_context(path.open("ab"))
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            acquire_lock(lock, wait=False)
         except BlockingIOError:
             return None
         if os.path.samestat(os.fstat(lock.fileno()), path.stat()):
@@ -158,8 +186,13 @@ def _claim(aside: Path) -> IO[bytes] | None:
     return None
 
 
-def _entry(folder: Path) -> _CacheEntry | None:
-    """None if it is gone, or may just have been begun."""
+def _list_entries(cache: Path) -> list[_CacheEntry]:
+    entries = [_describe_entry(folder) for folder in cache.glob("*/*")]
+    return [entry for entry in entries if entry is not None]
+
+
+def _describe_entry(folder: Path) -> _CacheEntry | None:
+    """Describes an entry. Returns None if it is gone, or may have been begun just now."""
     try:
         lock = folder / LOCK
         last_used = (lock if lock.exists() else folder).stat().st_mtime
@@ -176,17 +209,17 @@ def _size(folder: Path) -> int:
     return sum(f.stat().st_size for f in folder.rglob("*") if f.is_file())
 
 
-def _is_left(entry: _CacheEntry) -> bool:
-    """Whether nobody will want what a killed process has left there."""
+def _is_abandoned(entry: _CacheEntry) -> bool:
+    """Returns True for a folder that a killed process has left and nobody will continue."""
     name = entry.folder.name
     return name.startswith(REMOVED) or (name.startswith(ASIDE) and time.time() - entry.last_used > _ABANDONED)
 
 
 def _remove(entry: _CacheEntry) -> bool:
-    """Whether it was in nobody's use, and is removed."""
+    """Removes an entry. Returns False if it is in use or gone."""
     try:
         with (entry.folder / LOCK).open("ab") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            acquire_lock(lock, wait=False)
             aside = Path(tempfile.mkdtemp(prefix=REMOVED, dir=entry.folder.parent))
             os.rename(entry.folder, aside)
             shutil.rmtree(aside, ignore_errors=True)

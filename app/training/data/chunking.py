@@ -1,14 +1,14 @@
-"""Where a text may be cut so that its parts, encoded one by one, give exactly the text's own tokens.
+"""The places where a text may be cut so that its parts, encoded one by one, give exactly the text's own tokens.
 
-Whether it may be cut between two bytes of its UTF-8 depends on their classes alone: see `Chunking`. A cut is
-allowed only where the tokenizer
+Whether a text may be cut between two bytes of its UTF-8 depends only on the classes of the two bytes: see
+`Chunking`. A cut is allowed only where the tokenizer
 
-- normalises both sides as it does the whole: by character, or by Unicode's normal forms, which neither
+- normalizes both sides as it normalizes the whole: by character, or by Unicode's normal forms, which neither
   compose with nor reorder across a following ASCII character;
-- never forms a pre-token across it, whatever stands further away.
+- never forms a pre-token across the cut, whatever the rest of the text is.
 
-Texts that hold an added token are not cut at all. What cannot be shown from the tokenizer's own description
-is not cut either: `find_chunking` gives None.
+Texts that contain an added token are not cut at all. If the tokenizer's own description does not show that
+cuts are safe, `find_chunking` returns None.
 """
 
 import json
@@ -29,29 +29,33 @@ Ints = NDArray[np.int64]
 
 SPACE, LINE, TAB, LETTER, DIGIT, APOSTROPHE, MARK, OTHER = range(8)
 _WHITE = [SPACE, LINE, TAB]
-_SOLID = [LETTER, DIGIT, APOSTROPHE, MARK, OTHER]  # of OTHER, which holds Unicode's spaces too, see `keeps_space`
+_SOLID = [LETTER, DIGIT, APOSTROPHE, MARK, OTHER]  # OTHER includes Unicode's spaces, see `keeps_space`
 
-# Unicode's common ones, which tokenizers that drop white space take for a space.
+# Common Unicode spaces, which tokenizers that drop white space treat as a space.
 _SPACES = ("\u00a0", "\u202f", "\u3000", "\u2009")
 
 _FORMS = {"NFC", "NFD", "NFKC", "NFKD"}
 _BERT = ["BertNormalizer", "BertPreTokenizer", "WordPiece"]
-# New WordPiece tokenizers cut the words that BertPreTokenizer gives, each by itself.
+# Cloze's new WordPiece tokenizers cut long words after BertPreTokenizer, each word by itself.
 _CUTS = {"type": "Split", "pattern": {"Regex": LONG_WORDS}, "behavior": "Isolated", "invert": False}
-# DeBERTa's: a run of white space lies on one side of every cut, and no part ends in one.
+# DeBERTa's normalizers are safe: a run of white space lies on one side of every cut, and no part ends in one.
 _RUNS = {"type": "Replace", "pattern": {"Regex": r"\s{2,}|[\n\r\t]"}, "content": " "}
 _RIGHT = {"type": "Strip", "strip_left": False, "strip_right": True}
-_MADE_BY_FORMS = frozenset(";`K")  # ASCII that NFC and NFD make of something else
+_MADE_BY_FORMS = frozenset(";`K")  # ASCII characters that NFC and NFD make from other ones
 
 
 @dataclass(frozen=True)
 class Chunking:
-    """cuts: [8, 8] bool, whether a text may be cut between a byte of the first class and one of the second.
+    """How the texts of one tokenizer may be cut.
 
-    keeps_space: white space makes tokens; then a text is not cut after a Unicode space that is not ASCII.
-    lowers: A to Z may be lowered beforehand. words: then a word of at most WORD_CHARS ASCII letters and digits, and an
-    ASCII mark, go to the tokenizer's model as they are. added: texts that hold one of these are not cut. separator: an
-    added token, and its id, that may stand between parts to have many of them encoded as one text.
+    Attributes:
+        cuts: [8, 8] bool, whether a text may be cut between a byte of the first class and one of the second.
+        keeps_space: White space makes tokens. Then a text is not cut after a Unicode space that is not ASCII.
+        words: A lowered word of at most WORD_CHARS ASCII letters and digits, and a single ASCII mark, may be given
+            to the tokenizer's model directly.
+        lowers: A to Z may be lowered before the text is cut.
+        added: Texts that contain one of these added tokens are not cut.
+        separator: An added token and its id. Parts joined by it may be encoded as one text.
     """
 
     cuts: NDArray[np.bool_]
@@ -63,6 +67,7 @@ class Chunking:
 
 
 def find_chunking(tokenizer: Tokenizer) -> Chunking | None:
+    """Derives from the tokenizer's description where texts may be cut. Returns None if that cannot be shown."""
     described: Json = json.loads(tokenizer.to_str())
     added, model = described["added_tokens"], described["model"]
     normalizers = _flat(described["normalizer"], "normalizers")
@@ -79,7 +84,7 @@ def find_chunking(tokenizer: Tokenizer) -> Chunking | None:
     if not all(_is_plain(token, normalizers, drops_space) for token in added):
         return None
     contents = tuple(t["content"] for t in added if t["content"].strip())
-    # An added token without marks could be what lowering makes of a word.
+    # Lowering a word could make an added token of letters alone.
     lowers = bert and normalizers[0]["lowercase"] and not any(re.fullmatch(r"[\w\s]*", c) for c in contents)
     return Chunking(
         cuts=cuts,
@@ -92,7 +97,7 @@ def find_chunking(tokenizer: Tokenizer) -> Chunking | None:
 
 
 class Splitter:
-    """Cuts documents wherever they may be cut."""
+    """Cuts documents wherever a Chunking allows it."""
 
     def __init__(self, chunking: Chunking) -> None:
         byte_classes = _classes()
@@ -105,8 +110,8 @@ class Splitter:
         self._spaces = () if chunking.keeps_space else _SPACES
 
     def __call__(self, documents: Sequence[str]) -> tuple[pa.Array, Ints]:
-        """→ ([K] parts, [D + 1] where each document begins among them)"""
-        encoded = [self._even(document).encode() for document in documents]
+        """Returns ([K] parts of all documents, [D + 1] the index of each document's first part)."""
+        encoded = [self._replace_spaces(document).encode() for document in documents]
         edges = np.cumsum([0, *map(len, encoded)])
         text = b"".join(encoded)
         pairs = (
@@ -119,7 +124,7 @@ class Splitter:
         buffers = pa.py_buffer(starts.astype(np.int64)), pa.py_buffer(text.translate(self._letters))
         return pa.LargeStringArray.from_buffers(len(starts) - 1, *buffers), np.searchsorted(starts, edges)
 
-    def _even(self, document: str) -> str:
+    def _replace_spaces(self, document: str) -> str:
         if not document.isascii():
             for space in self._spaces:
                 document = document.replace(space, " ")
@@ -127,7 +132,7 @@ class Splitter:
 
 
 def _classes() -> NDArray[np.uint8]:
-    """[256], of bytes."""
+    """Returns the class of every byte, [256]."""
     table = np.full(256, OTHER, np.uint8)
     for byte in range(0x21, 0x7F):
         letter = chr(byte)
@@ -138,6 +143,7 @@ def _classes() -> NDArray[np.uint8]:
 
 
 def _flat(part: Json | None, key: str) -> list[Json]:
+    """Returns the steps of a normalizer or pre-tokenizer, with nested sequences flattened."""
     if part is None:
         return []
     if part["type"] == "Sequence":
@@ -146,7 +152,7 @@ def _flat(part: Json | None, key: str) -> list[Json]:
 
 
 def _drops_space(parts: list[Json]) -> bool:
-    """They first cut at white space and leave it out; what follows sees no more than one word at a time."""
+    """Returns True if the first step splits at white space and drops it, so that later steps see single words."""
     return (
         bool(parts)
         and parts[0]["type"] in ("BertPreTokenizer", "WhitespaceSplit")
@@ -158,14 +164,15 @@ def _drops_space(parts: list[Json]) -> bool:
 
 
 def _begins_at_space(part: Json) -> bool:
-    """A space that follows something else than white space begins a pre-token, whatever stands before it."""
+    """Returns True if a space after anything but white space always begins a pre-token."""
     if part["type"] == "ByteLevel":
         return bool(part["use_regex"])
-    # "first" would have to know what part of the text it sees.
+    # "first" depends on where in the text a part stands.
     return part["type"] == "Metaspace" and part["split"] and part["prepend_scheme"] in ("always", "never")
 
 
 def _cuts_of_words(marks: bool) -> NDArray[np.bool_]:
+    """Returns the cuts, [8, 8], of a tokenizer that drops white space. marks: whether it splits off ASCII marks."""
     cuts = np.zeros((8, 8), np.bool_)
     cuts[np.ix_(_SOLID, _WHITE)] = True
     if marks:  # each is a pre-token of its own
@@ -174,13 +181,14 @@ def _cuts_of_words(marks: bool) -> NDArray[np.bool_]:
 
 
 def _cuts_before_space(parts: list[Json]) -> NDArray[np.bool_] | None:
+    """Returns the cuts, [8, 8], of a tokenizer whose white space makes tokens, or None if there are none."""
     if len(parts) != 1 or not _begins_at_space(parts[0]):
         return None
     cuts = np.zeros((8, 8), np.bool_)
     cuts[_SOLID, SPACE] = True
     if parts[0]["type"] == "ByteLevel" and not parts[0]["add_prefix_space"]:
         cuts[_SOLID, LINE] = True
-        # Between letters, digits and marks too; but an apostrophe may begin a contraction.
+        # A cut between letters, digits and marks is safe too, but not after an apostrophe, as in contractions.
         for first, second in (
             (LETTER, DIGIT),
             (LETTER, MARK),
@@ -194,6 +202,7 @@ def _cuts_before_space(parts: list[Json]) -> NDArray[np.bool_] | None:
 
 
 def _is_local(part: Json) -> bool:
+    """Returns True if the normalizer treats every word by itself."""
     if part["type"] == "Replace":
         pattern = part["pattern"].get("String")
         return bool(pattern) and not re.search(r"\s", pattern + part["content"])
@@ -201,14 +210,14 @@ def _is_local(part: Json) -> bool:
 
 
 def _keeps_runs(part: Json) -> bool:
-    """As local, and neither makes nor removes white space at a cut."""
+    """Returns True if the normalizer is local, and neither makes nor removes white space at a cut."""
     return part["type"] in ("NFC", "NFD") or part in (_RUNS, _RIGHT)
 
 
 def _is_plain(token: Json, normalizers: list[Json], drops_space: bool) -> bool:
-    """Whether looking for it in a text that is not normalised yet finds all its occurrences.
+    """Returns True if a search in the text before normalization finds every occurrence of an added token.
 
-    One of white space alone is not looked for: it lies within a run, which is not cut.
+    A token of white space alone needs no search: it lies within a run of white space, which is not cut.
     """
     content = token["content"]
     if not content.strip():
@@ -221,7 +230,7 @@ def _is_plain(token: Json, normalizers: list[Json], drops_space: bool) -> bool:
 
 
 def _separator(added: list[Json]) -> tuple[str, int] | None:
-    """One that is found wherever it is written, between whatever holds no added token."""
+    """Returns an added token that is recognised between any two texts without added tokens, and its id."""
     contents = [t["content"] for t in added]
     for token in added:
         mark = token["content"]

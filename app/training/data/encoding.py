@@ -1,8 +1,8 @@
-"""Documents → token ids and hashes, many times as fast as the tokenizer alone, and exactly what it gives.
+"""The encoding of documents to token ids and hashes, many times as fast as the tokenizer and exactly equal to it.
 
-Text repeats itself: most of its words have been encoded before. Where `find_chunking` shows that a
-text's parts can be encoded one by one, a part is encoded when it first comes, and then looked up (`Parts`).
-Splitting and putting together run in NumPy and pyarrow. `EncodingProcesses` has several processors do it.
+Most words of a text have been encoded before. Where `find_chunking` shows that the parts of a text can be
+encoded one by one, each part is encoded once and then looked up in a `TokenCache`. NumPy and pyarrow split
+the texts and join the tokens. `EncodingProcesses` runs encoders on several CPU cores.
 """
 
 import hashlib
@@ -21,24 +21,26 @@ from app.methods.text import WORD_CHARS
 from app.training.data.chunking import Chunking, Ints, Splitter, find_chunking
 from app.training.data.token_cache import EncodedParts, TokenCache
 
-PIECE_CHARS = 100_000  # longer documents are cut at white space, only to be encoded
-TOGETHER = 500  # parts encoded as one text
+PIECE_CHARS = 100_000  # characters of a document that the tokenizer gets at once; longer ones are cut at white space
+TOGETHER = 500  # parts that are joined and encoded as one text
 
 
 class EncodedDocuments(NamedTuple):
+    """The tokens and hashes of D documents."""
+
     tokens: bytes  # of all documents, end to end
     lengths: Ints  # [D] tokens of each
-    hashes: NDArray[np.uint64]  # [D]
+    hashes: NDArray[np.uint64]  # [D] see `text_hash`
 
 
 def make_encoder(tokenizer: Tokenizer, dtype: np.dtype[Any]) -> Callable[[Sequence[str]], EncodedDocuments]:
-    """dtype: of the ids, an unsigned integer."""
+    """Returns the fastest encoder that is exact for the tokenizer. dtype: of the ids, an unsigned integer."""
     chunking = find_chunking(tokenizer)
     return PartEncoder(tokenizer, dtype, chunking) if chunking else WholeEncoder(tokenizer, dtype)
 
 
 class WholeEncoder:
-    """Asks the tokenizer for every document."""
+    """Encodes every document with the tokenizer."""
 
     def __init__(self, tokenizer: Tokenizer, dtype: np.dtype[Any]) -> None:
         self._tokenizer, self._dtype = tokenizer, dtype
@@ -57,50 +59,58 @@ class WholeEncoder:
 
 
 class PartEncoder:
-    """Looks up the tokens of a document's parts."""
+    """Cuts documents into parts and looks up the tokens of each part."""
 
     def __init__(self, tokenizer: Tokenizer, dtype: np.dtype[Any], chunking: Chunking) -> None:
         self._dtype, self._chunking = dtype, chunking
         self._whole = WholeEncoder(tokenizer, dtype)
         self._encode_parts = PartTokenizer(tokenizer, dtype, chunking)
-        self._cutter = Splitter(chunking)
-        self._beginnings = {content[0] for content in chunking.added}
-        self._parts = TokenCache()
+        self._split = Splitter(chunking)
+        self._first_characters = {content[0] for content in chunking.added}
+        self._cache = TokenCache()
 
     def __call__(self, documents: Sequence[str]) -> EncodedDocuments:
-        whole = {n for n, document in enumerate(documents) if self._holds_added(document)}
-        parts, edges = self._cutter(["" if n in whole else document for n, document in enumerate(documents)])
+        uncut = {number for number, document in enumerate(documents) if self._contains_added(document)}
+        parts, edges = self._split(["" if number in uncut else text for number, text in enumerate(documents)])
         ids, normals, alone = self._look_up(parts)
-        uneven = set((np.searchsorted(edges, alone, side="right") - 1).tolist())
+        irregular = set((np.searchsorted(edges, alone, side="right") - 1).tolist())  # with a part that stands alone
         if self._chunking.keeps_space:
-            whole |= uneven
-        encoded = self._gather(documents, sorted(whole), _edges(ids)[edges], _edges(normals)[edges], ids, normals)
-        for number in uneven - whole:
+            uncut |= irregular
+        encoded = self._gather(documents, sorted(uncut), _edges(ids)[edges], _edges(normals)[edges], ids, normals)
+        for number in irregular - uncut:
             encoded.hashes[number] = text_hash(documents[number])
         return encoded
 
-    def _holds_added(self, document: str) -> bool:
-        return any(first in document for first in self._beginnings) and any(c in document for c in self._chunking.added)
+    def _contains_added(self, document: str) -> bool:
+        # Few documents contain even the first character of an added token.
+        if not any(character in document for character in self._first_characters):
+            return False
+        return any(content in document for content in self._chunking.added)
 
     def _gather(
         self,
         documents: Sequence[str],
-        whole: Sequence[int],
+        uncut: Sequence[int],
         ends: Ints,
-        word_ends: Ints,
+        normal_ends: Ints,
         ids: pa.Array,
         normals: pa.Array,
     ) -> EncodedDocuments:
-        """whole: the documents that were not to be cut. ends, word_ends: [D + 1], in the bytes of ids and normals."""
-        data, words = _bytes(ids), _bytes(normals)
+        """Joins the parts of each document, and encodes those that must not be cut.
+
+        Args:
+            uncut: The numbers of the documents that must not be cut, in order.
+            ends: [D + 1] edges of the documents in the bytes of `ids`.
+            normal_ends: [D + 1] edges of the documents in the bytes of `normals`.
+            ids: Token ids of each part.
+            normals: Normal form of each part.
+        """
+        data, texts = _bytes(ids), _bytes(normals)
         lengths = np.diff(ends) // self._dtype.itemsize
-        # Without the space of a document that begins with one.
-        hashes = [
-            _hash(words[a + (bytes(words[a:b][:1]) == b" ") : b]) for a, b in itertools.pairwise(word_ends.tolist())
-        ]
+        hashes = [_hash(_strip_first_space(texts[a:b])) for a, b in itertools.pairwise(normal_ends.tolist())]
         tokens: list[bytes | memoryview] = []
         done = 0
-        for number in whole:
+        for number in uncut:
             one = self._whole([documents[number]])
             tokens += [data[done : ends[number]], one.tokens]
             done = ends[number + 1]
@@ -109,46 +119,46 @@ class PartEncoder:
         return EncodedDocuments(b"".join(tokens), lengths, np.array(hashes, np.uint64))
 
     def _look_up(self, parts: pa.Array) -> tuple[pa.Array, pa.Array, Ints]:
-        """→ ([K] ids, [K] normal forms, places of parts that stand alone)"""
-        if self._parts.full:
-            self._parts = TokenCache()
-        each = parts.dictionary_encode()
-        found = self._parts.look_up(each.dictionary.to_pylist(), self._learn)
-        numbers = found.numbers[each.indices.to_numpy()]
+        """Returns ([K] ids, [K] normal forms, the indices of parts that stand alone)."""
+        if self._cache.full:
+            self._cache = TokenCache()
+        unique = parts.dictionary_encode()
+        found = self._cache.look_up(unique.dictionary.to_pylist(), self._encode_new)
+        numbers = found.numbers[unique.indices.to_numpy()]
         where = pa.array(numbers)
         return found.ids.take(where), found.normals.take(where), np.flatnonzero(found.alone[numbers])
 
-    def _learn(self, parts: Sequence[str]) -> EncodedParts:
+    def _encode_new(self, parts: Sequence[str]) -> EncodedParts:
         normals, alone = zip(*map(normal_form, parts), strict=True)
         return EncodedParts(self._encode_parts(parts), normals, alone)
 
 
 def normal_form(part: str) -> tuple[bytes, bool]:
-    """(what `text_hash` sees of a part, whether it stands alone): see `EncodedParts`."""
+    """Returns (the part's contribution to the text that is hashed, whether it stands alone): see `EncodedParts`."""
     if part.isascii():
         word = part.lstrip(" ")
-        if word.isalnum() and len(word) + 1 >= len(part):  # most are so
+        if word.isalnum() and len(word) + 1 >= len(part):  # the common case
             return part.lower().encode(), False
         normal, alone = part.lower(), False
     else:
         normal = unicodedata.normalize("NFKC", part).casefold()
-        # A combining slash makes another character of the =, < or > before it.
+        # A combining slash changes an =, < or > in front of it.
         alone = unicodedata.normalize("NFKC", "=" + part)[0] != "="
-    # Only white space in front is known to stay there.
+    # White space may only stand in front.
     alone = alone or bool(part.strip(" \n\t\r") and normal[-1].isspace())
     words = " ".join(normal.split())
     return (" " + words if words and normal[0].isspace() else words).encode(), alone
 
 
 class PartTokenizer:
-    """Encodes new parts as few long texts: a call of a tokenizer costs more than a word."""
+    """Encodes new parts, joined into few long texts: a call of the tokenizer costs more than a word."""
 
     def __init__(self, tokenizer: Tokenizer, dtype: np.dtype[Any], chunking: Chunking) -> None:
         self._tokenizer, self._dtype, self._chunking = tokenizer, dtype, chunking
         self._model = tokenizer.model
 
     def __call__(self, parts: Sequence[str]) -> list[bytes]:
-        """parts: without added tokens"""
+        """Returns the ids of each part. The parts contain no added tokens."""
         found: list[bytes | None] = [None] * len(parts)
         if self._chunking.words:
             for n, part in enumerate(parts):
@@ -156,8 +166,8 @@ class PartTokenizer:
                 plain = len(word) <= WORD_CHARS and word.isascii()
                 if plain and (word.isalnum() or (len(word) == 1 and word.isprintable())):
                     found[n] = self._pack([token.id for token in self._model.tokenize(word)])
-        left = [n for n, ids in enumerate(found) if ids is None]
-        for n, ids in zip(left, self._encode([parts[n] for n in left]), strict=True):
+        missing = [n for n, ids in enumerate(found) if ids is None]
+        for n, ids in zip(missing, self._encode([parts[n] for n in missing]), strict=True):
             found[n] = ids
         return [ids for ids in found if ids is not None]
 
@@ -171,7 +181,7 @@ class PartTokenizer:
             edges = [-1, *(place for place, each in enumerate(ids) if each == number), len(ids)]
             if len(edges) == len(group) + 1:
                 encoded += [self._pack(ids[a + 1 : b]) for a, b in itertools.pairwise(edges)]
-            else:  # the model knows the separator too, and made one of something else
+            else:  # the model has made a separator from other text
                 encoded += map(self._pack, self._ids(group))
         return encoded
 
@@ -183,8 +193,12 @@ class PartTokenizer:
 
 
 def _edges(values: pa.Array) -> Ints:
-    """[K + 1], in `_bytes`."""
+    """Returns the edges of the values, [K + 1], in `_bytes`."""
     return np.frombuffer(values.buffers()[1], np.int64)[values.offset : values.offset + len(values) + 1]
+
+
+def _strip_first_space(text: memoryview) -> memoryview:
+    return text[1:] if bytes(text[:1]) == b" " else text
 
 
 def _bytes(values: pa.Array) -> memoryview:
@@ -193,7 +207,7 @@ def _bytes(values: pa.Array) -> memoryview:
 
 
 def text_hash(document: str) -> int:
-    """64 bits of what remains of a text when case, white space and Unicode's ways to spell do not count."""
+    """Returns a hash of 64 bits that ignores case, white space and differences that NFKC removes."""
     return _hash(" ".join(_words(document)).encode(errors="surrogatepass"))
 
 
@@ -208,6 +222,7 @@ def _hash(normal: bytes | memoryview) -> int:
 
 
 def _pieces(document: str) -> Iterator[str]:
+    """Yields the parts of a document that the tokenizer gets at once."""
     start = 0
     while len(document) - start > PIECE_CHARS:
         cut = document.rfind(" ", start + 1, start + PIECE_CHARS)

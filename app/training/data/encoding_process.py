@@ -1,7 +1,7 @@
-"""Encoders in processes of their own: threads of one process would wait for the interpreter's lock.
+"""Encoders in child processes, because threads of one process would wait for the interpreter's lock.
 
-A process imports no torch, is asked for one batch after another, and ends when nobody is left to ask.
-Run as `python -m app.training.data.encoding_process FILE_DESCRIPTOR` by `EncodingProcesses`.
+A child imports no torch. It encodes one batch after another, and ends when its connection closes.
+`EncodingProcesses` starts it as `python -m app.training.data.encoding_process FILE_DESCRIPTOR`.
 """
 
 import os
@@ -21,21 +21,20 @@ from tokenizers import Tokenizer
 from app.training.data.encoding import EncodedDocuments, make_encoder
 from app.training.hooks import Killed
 
-_PATIENCE = 10.0  # seconds
+_EXIT_SECONDS = 10.0  # for a process whose connection has closed
 
 
 class EncodingProcesses:
-    """The encoder of `make_encoder` in `count` processes, as a context; as many threads may call it at once.
+    """A context with `count` processes that run the encoder of `make_encoder`. As many threads may call it at once.
 
-    Raises RuntimeError if a process ends before its time, Killed if by SIGKILL.
+    Raises RuntimeError if a process ends early, and Killed if it ends by SIGKILL.
     """
 
     def __init__(self, tokenizer: Tokenizer, dtype: np.dtype[Any], count: int) -> None:
-        self._all = [_EncoderProcess() for _ in range(count)]  # they start beside each other
+        self._all = [_EncoderProcess() for _ in range(count)]  # all are started before the first is waited for
         self._idle: queue.SimpleQueue[_EncoderProcess] = queue.SimpleQueue()
-        told = (tokenizer.to_str(), dtype.str)
         for process in self._all:
-            process.tell(told)
+            process.configure(tokenizer.to_str(), dtype.str)
             self._idle.put(process)
 
     def __call__(self, documents: Sequence[str]) -> EncodedDocuments:
@@ -61,13 +60,13 @@ class _EncoderProcess:
                 [sys.executable, "-m", __name__, str(theirs.fileno())],
                 stdin=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
-                env={**os.environ, "RAYON_NUM_THREADS": "1"},  # each has a processor to itself
-                process_group=0,  # a signal to the trainer's group is the trainer's to answer
+                env={**os.environ, "RAYON_NUM_THREADS": "1"},  # each process has one core
+                process_group=0,  # only the trainer handles signals to its group
             )
 
-    def tell(self, told: tuple[str, str]) -> None:
-        with suppress(OSError):  # it has ended already, as the first call will tell
-            self._asked.send(told)
+    def configure(self, tokenizer: str, dtype: str) -> None:
+        with suppress(OSError):  # the process has ended already; the first call raises the error
+            self._asked.send((tokenizer, dtype))
 
     def __call__(self, documents: Sequence[str]) -> EncodedDocuments:
         try:
@@ -75,14 +74,14 @@ class _EncoderProcess:
             encoded: EncodedDocuments = self._asked.recv()
             return encoded
         except (EOFError, OSError) as e:
-            code = self._ended()
+            code = self._wait_for_exit()
             how = Killed if code == -signal.SIGKILL else RuntimeError
-            raise how(f"a process that encodes text ended before its time, with exit code {code}") from e
+            raise how(f"a process that encodes text ended early, with exit code {code}") from e
 
-    def _ended(self) -> int | None:
-        """Its exit code; None if it was not the process that failed."""
+    def _wait_for_exit(self) -> int | None:
+        """Returns the exit code, or None if the process had not ended and was killed."""
         try:
-            return self._process.wait(_PATIENCE)
+            return self._process.wait(_EXIT_SECONDS)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
@@ -95,8 +94,9 @@ class _EncoderProcess:
 
 
 def _serve(asked: Connection) -> None:
+    """Encodes batches until the connection closes."""
     for signum in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(signum, signal.SIG_IGN)  # who asks says when to stop
+        signal.signal(signum, signal.SIG_IGN)  # the parent decides when to stop
     with suppress(EOFError, ConnectionError):
         described, dtype = asked.recv()
         encode = make_encoder(Tokenizer.from_str(described), np.dtype(dtype))

@@ -1,4 +1,4 @@
-"""Which documents of a dataset are trained on: lengths and duplicates, decided from what shards know."""
+"""The choice of a data set's documents by length and duplicates, from the lengths and hashes in its shards."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,15 +17,16 @@ Kept = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class DroppedDocuments:
-    """Documents left out, each counted once, under the first reason that holds."""
+    """The documents that are left out, each counted once, under the first reason that applies."""
 
-    documents: int  # of all
+    documents: int  # of the data set
     too_short: int = 0
     too_long: int = 0
     held_out: int = 0  # their text is in a validation file
     duplicates: int = 0
 
     def describe(self) -> str:
+        """Returns the message of the event."""
         reasons = {
             "duplicates": self.duplicates,
             "too short": self.too_short,
@@ -40,9 +41,9 @@ class DroppedDocuments:
 def choose_documents(
     shards: Sequence[Shard], validation: Sequence[Shard], hp: MlmHyperparameters
 ) -> tuple[Ints, DroppedDocuments | None]:
-    """([D, 3] as `all_documents` has them, what was dropped; None where nothing was asked for).
+    """Returns ([D, 3] as from `all_documents`, what was dropped or None if no filter is set).
 
-    Of equal texts the first one stays, over all shards. Raises InvalidData if nothing is left.
+    Of equal texts the first one over all shards stays. Raises InvalidData if nothing is left.
     """
     if not (hp.min_characters or hp.max_characters or hp.deduplicate != "off"):
         return all_documents(shards), None
@@ -50,6 +51,7 @@ def choose_documents(
     kept = np.ones(len(characters), dtype=bool)
 
     def drop(condition: Kept) -> int:
+        """Drops the documents of the condition, and returns how many of them were still kept."""
         nonlocal kept
         before = int(kept.sum())
         kept &= ~condition
@@ -64,13 +66,13 @@ def choose_documents(
         duplicates = drop(_repeats(hashes, kept))
     dropped = DroppedDocuments(len(kept), too_short, too_long, held_out, duplicates)
     if not kept.any():
-        raise InvalidData(f"nothing is left to train on. {dropped.describe()}", param="training_file")
+        raise InvalidData(f"no document is left to train on. {dropped.describe()}", param="training_file")
     edges = np.cumsum([len(s.ends) for s in shards])[:-1]
     return all_documents(shards, np.split(kept, edges)), dropped
 
 
 def _repeats(hashes: NDArray[np.uint64], kept: Kept) -> Kept:
-    """Which of the kept documents repeat an earlier one of them."""
+    """Returns which of the kept documents repeat an earlier kept one."""
     candidates = np.flatnonzero(kept)
     _, first = np.unique(hashes[candidates], return_index=True)
     repeats = kept.copy()

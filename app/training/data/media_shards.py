@@ -1,18 +1,17 @@
-"""Media decoded once, kept in memory-mapped shards, shared by every job that reads the same files alike.
+"""Decoded media in memory-mapped shards, shared by all jobs that decode the same files in the same way.
 
-An item is a run of rows of one shape: an image is one row [H, W, C], a spectrogram as many rows as it has
-frames, a clip a row for each of its frames. A shard's folder is named by the hash of all that it depends
-on: the file's content, and how its items are decoded. It holds
+An item is a sequence of rows of one shape: an image is one row [H, W, C], a spectrogram has a row for each
+frame, and so has a clip. The name of a shard's folder is the hash of everything that the shard depends on:
+the file's content and the way its items are decoded. The folder contains
 
-    rows.bin     all items' rows end to end
-    ends.npy     [items] int64, where each item ends in rows.bin
-    shard.json   shape and kind of the rows, and what became of the files
+    rows.bin     the rows of all items, end to end
+    ends.npy     [items] int64, the row after each item's last one
+    shard.json   shape and dtype of the rows, and the report on the files
 """
 
 import hashlib
 import itertools
 import json
-import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
@@ -27,6 +26,7 @@ from numpy.typing import NDArray
 from app.datasets.reports import Report, Skipped
 from app.datasets.samples import Sample, read_samples
 from app.errors import InvalidData, TooLarge
+from app.system.durable import sync_open
 from app.system.process_pool import ProcessPool
 from app.training.data.cache import open_entry
 from app.training.data.media_decoding import DecodedRows, Decoding
@@ -34,20 +34,23 @@ from app.training.data.order import Stream, generator
 from app.training.data.source_file import SourceFile
 
 SHARD_FORMAT = 2
-AHEAD = 4  # files that wait for each decoder
+AHEAD = 4  # files that are queued for each decoder
 
 
 @dataclass(frozen=True)
 class MediaShard:
+    """The decoded items of one file."""
+
     rows: DecodedRows  # [R, *shape], memory-mapped
     ends: NDArray[np.int64]  # [I]
     report: Report
-    lock: IO[bytes]  # while it is open, the cache keeps the shard
+    lock: IO[bytes]  # the cache keeps the shard while this file is open
 
     def __len__(self) -> int:
         return len(self.ends)
 
     def length(self, item: int) -> int:
+        """Returns the number of an item's rows."""
         return int(self.ends[item]) - (int(self.ends[item - 1]) if item else 0)
 
     def __getitem__(self, item: int) -> DecodedRows:
@@ -56,9 +59,11 @@ class MediaShard:
 
 
 class MediaItems:
-    """A dataset of items of several shards, or of parts of them.
+    """A dataset of the items of several shards, or of parts of them.
 
-    where: [K, 4] as (shard, item, first row, last row + 1). tokens: patches of each, times items.
+    Args:
+        where: [K, 4] as (shard, item, first row, last row + 1).
+        patches: Patches of each sample.
     """
 
     def __init__(self, shards: Sequence[MediaShard], where: NDArray[np.int64], patches: int) -> None:
@@ -80,11 +85,12 @@ def decode_file(
     decoders: ProcessPool,
     check: Callable[[], None] = lambda: None,
 ) -> MediaShard:
-    """The file's shard, from the cache or made now by the decoders; memory holds only what they work on.
+    """Returns the file's shard, from the cache or newly decoded. Only the items in work are in memory.
 
-    `check` is called for every item and while another process makes the shard; what it raises ends the work.
-    Raises InvalidData and TooLarge for an archive itself; what is wrong with a file in it is reported, and so is
-    a file that makes its decoder crash, or that takes more time or memory than a decoder may.
+    `check` is called for every item, and while another process makes the shard. It may raise to end the work.
+
+    Raises InvalidData and TooLarge for the archive itself. A file in it that is broken, crashes its decoder, or
+    exceeds a decoder's time or memory is listed in the shard's report.
     """
     parts = [str(SHARD_FORMAT), file.digest(), decoding.modality, decoding.name]
     folder = cache_dir / decoding.modality / hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
@@ -92,7 +98,7 @@ def decode_file(
 
 
 def check_reports(shards: Sequence[MediaShard], what: str, max_broken_share: float) -> Report:
-    """All that became of the files. Raises InvalidData where nothing is usable or too much is broken."""
+    """Returns the sum of the reports. Raises InvalidData if no file is usable or too many are broken."""
     total = Report()
     for shard in shards:
         total.usable += shard.report.usable
@@ -112,16 +118,21 @@ def split_items(
     patches: int,
     window: int | None = None,
 ) -> tuple[list[MediaItems], MediaItems]:
-    """(training, a part a shard; held out). Without shards of its own, a random share of all items is held out.
+    """Returns (one training dataset for each shard, the held-out dataset).
 
-    Of items that are longer than `window` rows every part is a sample, so long as it has so many; no item is
-    both trained on and held out.
+    An item of more than `window` rows is cut into samples of one to two windows. No item is both trained on and
+    held out.
+
+    Args:
+        held_out: Shards of validation files. If there are none, a random share of all items is held out.
+        fraction: The share of items to hold out.
+        patches: Patches of each sample.
     """
     where = _all_items(shards)
     held = np.zeros(len(where), dtype=bool)
     if not held_out:
         if len(where) < 2:
-            raise InvalidData("a single item cannot be both trained on and held out")
+            raise InvalidData("the data have a single item, which cannot be both trained on and held out")
         count = min(max(1, round(fraction * len(where))), len(where) - 1)
         held[generator(seed, Stream.HOLD_OUT).permutation(len(where))[:count]] = True
     kept = where[~held]
@@ -131,7 +142,7 @@ def split_items(
 
 
 def _cut(shards: Sequence[MediaShard], where: NDArray[np.int64], window: int | None) -> NDArray[np.int64]:
-    """[K, 2] as (shard, item) → [K', 4] as Items has them: parts of one to two windows, together the whole item."""
+    """Cuts items [K, 2] as (shard, item) into parts [K', 4] of one to two windows each, as `MediaItems` takes them."""
     parts = []
     for shard, item in where.tolist():
         length = shards[shard].length(item)
@@ -141,7 +152,7 @@ def _cut(shards: Sequence[MediaShard], where: NDArray[np.int64], window: int | N
 
 
 def _all_items(shards: Sequence[MediaShard]) -> NDArray[np.int64]:
-    """[K, 2] as (shard, item)."""
+    """Returns all items, [K, 2] as (shard, item)."""
     each = [np.stack([np.full(len(s), number), np.arange(len(s))], axis=1) for number, s in enumerate(shards)]
     return np.concatenate(each).astype(np.int64)
 
@@ -151,7 +162,7 @@ def _open(folder: Path, lock: IO[bytes]) -> MediaShard:
     ends = np.load(folder / "ends.npy")
     shape = (int(ends[-1]) if len(ends) else 0, *meta["shape"])
     dtype = np.dtype(meta["dtype"])
-    empty = shape[0] == 0  # nothing cannot be mapped
+    empty = shape[0] == 0  # an empty file cannot be mapped
     rows = np.zeros(shape, dtype) if empty else np.memmap(folder / "rows.bin", dtype=dtype, mode="r", shape=shape)
     return MediaShard(rows, ends, Report.from_dict(meta["report"]), lock)
 
@@ -167,13 +178,12 @@ def _write(
             try:
                 rows = decoded.result()
             except (InvalidData, TooLarge) as e:
-                report.broken(sample.name, e.message)
+                report.mark_broken(sample.name, e.message)
                 continue
             out.write(rows.data)
             total += len(rows)
             ends.append(total)
-        out.flush()
-        os.fsync(out.fileno())
+        sync_open(out)
     np.save(folder / "ends.npy", np.array(ends, dtype=np.int64))
     meta = {"shape": decoding.shape, "dtype": decoding.dtype, "report": asdict(report)}
     (folder / "shard.json").write_text(json.dumps(meta))
@@ -182,7 +192,7 @@ def _write(
 def _decoded(
     samples: Iterator[Sample], decoding: Decoding, decoders: ProcessPool
 ) -> Iterator[tuple[Sample, "Future[DecodedRows]"]]:
-    """Samples in their order, each decoded or failed, a few of them ahead."""
+    """Yields the samples in their order, each with its decoded rows or its error. Decodes a few of them ahead."""
     waiting: deque[tuple[Sample, Future[DecodedRows]]] = deque()
     try:
         for sample in samples:

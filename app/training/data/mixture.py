@@ -1,4 +1,4 @@
-"""Several datasets trained on as one, each as often as it is worth."""
+"""A dataset made of several weighted ones."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -13,14 +13,14 @@ Ints = NDArray[np.int64]
 
 
 class Mixture:
-    """Datasets of which an epoch takes `weight` times as many samples as each of them holds.
+    """Datasets from each of which an epoch takes `weight` times as many samples as it has.
 
-    `len` and `tokens` are of one epoch. An index counts through the parts, one after the other.
+    `len` and `tokens` are of one epoch. An index counts through the datasets, one after the other.
     """
 
     def __init__(self, parts: Sequence[Dataset], weights: Sequence[float]) -> None:
         self.parts = parts
-        # Of what is there something is taken, however small its weight.
+        # An epoch takes at least one sample of each dataset that has any, however small its weight.
         self.quotas = [max(round(w * len(p)), min(len(p), 1)) for p, w in zip(parts, weights, strict=True)]
         self.part_tokens = [round(p.tokens / max(len(p), 1) * q) for p, q in zip(parts, self.quotas, strict=True)]
         self.tokens = sum(self.part_tokens)
@@ -34,32 +34,34 @@ class Mixture:
         return self.parts[part][index - (int(self._ends[part - 1]) if part else 0)]
 
     def order(self, seed: int, first: int) -> Iterator[tuple[int, int]]:
-        """(pass, index) from the `first`-th sample on, without end: a pure function of its arguments.
+        """Yields (pass, index) from sample number `first` on, without end. A pure function of its arguments.
 
-        Each part is gone through in passes, every one a permutation of its own; an epoch goes on in
-        each part where the epoch before left off, and shuffles what it takes from all of them. No
-        (pass, index) comes twice, so neither do a sample's masks.
+        Each dataset is read in passes, and every pass is a new permutation. An epoch continues in each dataset
+        where the epoch before ended, and shuffles the samples of all datasets. No (pass, index) comes twice, so
+        no sample gets the same mask twice.
         """
-        current, passes, rows = -1, np.zeros(0, np.int64), np.zeros(0, np.int64)
+        current, passes, indices = -1, np.zeros(0, np.int64), np.zeros(0, np.int64)
         for epoch, slot in sample_order(len(self), seed, first):
             if epoch != current:
-                current, (passes, rows) = epoch, self._epoch(seed, epoch)
-            yield int(passes[slot]), int(rows[slot])
+                current = epoch
+                passes, indices = self._epoch(seed, epoch)
+            yield int(passes[slot]), int(indices[slot])
 
     def _epoch(self, seed: int, epoch: int) -> tuple[Ints, Ints]:
-        """(pass, index) of all that the epoch takes, part by part. Each [len(self)]"""
+        """Returns (passes, indices) of an epoch's samples, dataset by dataset, each [len(self)]."""
         passes, indices = [], []
         for number, (part, quota) in enumerate(zip(self.parts, self.quotas, strict=True)):
-            if quota:
-                start = int(self._ends[number]) - len(part)
-                each, at = np.divmod(epoch * quota + np.arange(quota), len(part))
-                for one in np.unique(each):
-                    order = generator(seed, Stream.PART, number, int(one)).permutation(len(part))
-                    indices.append(start + order[at[each == one]])
-                passes.append(each)
+            if quota == 0:
+                continue
+            start = int(self._ends[number]) - len(part)
+            pass_of, position = np.divmod(epoch * quota + np.arange(quota), len(part))
+            for one_pass in np.unique(pass_of):
+                order = generator(seed, Stream.PART, number, int(one_pass)).permutation(len(part))
+                indices.append(start + order[position[pass_of == one_pass]])
+            passes.append(pass_of)
         return np.concatenate(passes), np.concatenate(indices)
 
 
 def iterate_samples(data: Dataset, seed: int, first: int) -> Iterator[tuple[int, int]]:
-    """(pass, index) of the samples that training on `data` takes, from the `first`-th on."""
+    """Yields (pass, index) of the samples that training on `data` takes, from number `first` on."""
     return data.order(seed, first) if isinstance(data, Mixture) else sample_order(len(data), seed, first)

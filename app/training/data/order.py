@@ -1,5 +1,7 @@
-"""All randomness of a run, as pure functions of (seed, epoch, sample): a resumed run repeats nothing
-and skips nothing, and the number of workers changes nothing."""
+"""The randomness of a run, as pure functions of (seed, purpose, epoch, sample).
+
+So a resumed run repeats and skips no sample, and the number of processes changes nothing.
+"""
 
 from collections.abc import Iterator
 from enum import IntEnum
@@ -8,18 +10,18 @@ import numpy as np
 
 
 class Stream(IntEnum):
-    """The purpose of a generator, so that no two purposes share random numbers."""
+    """The purpose of a generator. No two purposes share random numbers."""
 
     HOLD_OUT = 1
     ORDER = 2
     MASK = 3
     EVALUATION = 4
-    PART = 5  # the order within one part of a mixture
-    FORWARD = 6  # what a model draws of its own, such as dropout
+    PART = 5  # the order within one dataset of a mixture
+    FORWARD = 6  # draws within the model, such as dropout
 
 
 def sample_order(rows: int, seed: int, first: int) -> Iterator[tuple[int, int]]:
-    """(epoch, row) from the `first`-th sample on, without end: each epoch is a permutation of its own."""
+    """Yields (epoch, row) from sample number `first` on, without end. Each epoch is a new permutation."""
     epoch, position = divmod(first, rows)
     while True:
         order = generator(seed, Stream.ORDER, epoch).permutation(rows)
@@ -29,4 +31,5 @@ def sample_order(rows: int, seed: int, first: int) -> Iterator[tuple[int, int]]:
 
 
 def generator(seed: int, stream: Stream, *key: int) -> np.random.Generator:
+    """Returns a new generator that depends on its arguments only. key: for instance the epoch and the row."""
     return np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, stream, *key])))

@@ -1,4 +1,4 @@
-"""From documents to rows of one length: a pure function of the documents and the seed."""
+"""Rows of one length, packed from documents. A pure function of the documents and the seed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,22 +11,27 @@ from app.modalities.text.pretrain import Row
 from app.training.data.order import Stream, generator
 from app.training.data.shards import Shard
 
-OPEN_ROWS = 16  # rows that wait for a short document to fill them up
+OPEN_ROWS = 16  # rows that are kept open for a short document to fill them
 Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Segments:
-    """Pieces of documents, grouped into rows."""
+    """Segments of documents, grouped into rows."""
 
-    shard: Ints  # [S] which shard
-    start: Ints  # [S] first token in it
-    length: Ints  # [S] tokens, without specials
-    row_ends: Ints  # [R] where each row ends in the arrays above
+    shard: Ints  # [S] number of the shard
+    start: Ints  # [S] first token in the shard
+    length: Ints  # [S] tokens, without special tokens
+    row_ends: Ints  # [R] the segment after each row's last one
 
 
 class PackedRows:
-    """A dataset of text rows: `rows[i]` is a Row with the special tokens in place."""
+    """A dataset of text rows. `rows[i]` is a Row with its special tokens.
+
+    Args:
+        prefix: Special tokens before each segment.
+        suffix: Special tokens after each segment.
+    """
 
     def __init__(self, shards: Sequence[Shard], segments: Segments, prefix: Ints, suffix: Ints) -> None:
         self._shards, self._segments, self._prefix, self._suffix = shards, segments, prefix, suffix
@@ -37,22 +42,22 @@ class PackedRows:
         return len(self._segments.row_ends)
 
     def __getitem__(self, index: int) -> Row:
-        s = self._segments
-        first = int(s.row_ends[index - 1]) if index else 0
+        segments = self._segments
+        first = int(segments.row_ends[index - 1]) if index else 0
         parts: list[Any] = []
         lengths = []
-        for i in range(first, int(s.row_ends[index])):
-            tokens = self._shards[s.shard[i]].tokens[s.start[i] : s.start[i] + s.length[i]]
+        for i in range(first, int(segments.row_ends[index])):
+            start, end = segments.start[i], segments.start[i] + segments.length[i]
+            tokens = self._shards[segments.shard[i]].tokens[start:end]
             parts += (self._prefix, tokens.astype(np.int64), self._suffix)
             lengths.append(len(self._prefix) + len(tokens) + len(self._suffix))
         return Row(np.concatenate(parts), tuple(lengths))
 
 
 def split_documents(documents: Ints, fraction: float, seed: int, piece: int) -> tuple[Ints, Ints]:
-    """Documents [D, 3] as (shard, start, end) → (training, held-out) ones.
+    """Splits documents [D, 3], as (shard, start, end), into (training, held out).
 
-    A share of the documents is held out at random; of a single document, its last part is, cut
-    into pieces of `piece` tokens like the rest of it.
+    A random share of the documents is held out. A single document is first cut into pieces of `piece` tokens.
     """
     if len(documents) == 1:
         shard, start, end = (int(x) for x in documents[0])
@@ -65,7 +70,10 @@ def split_documents(documents: Ints, fraction: float, seed: int, piece: int) -> 
 
 
 def all_documents(shards: Sequence[Shard], kept: Sequence[NDArray[np.bool_]] | None = None) -> Ints:
-    """[D, 3] as (shard, start, end); empty documents are left out, and those that `kept` [documents] is not set for."""
+    """Returns the documents that are not empty, [D, 3] as (shard, start, end).
+
+    kept: for each shard [documents] bool; documents that are False are left out.
+    """
     found = []
     for number, shard in enumerate(shards):
         wanted = shard.ends > shard.starts
@@ -77,40 +85,47 @@ def all_documents(shards: Sequence[Shard], kept: Sequence[NDArray[np.bool_]] | N
 
 
 def pack(documents: Ints, capacity: int, overhead: int, *, share_rows: bool) -> Segments:
-    """Cuts documents [D, 3] into segments of at most `capacity - overhead` tokens, and fills rows.
+    """Cuts documents [D, 3] into segments, and packs the segments into rows.
 
-    Full segments have a row to themselves. What is left of each document goes to the fullest open
-    row that still holds it (best fit) where `share_rows`, else into a row of its own.
+    A full segment has a row of its own. The rest of each document goes to the fullest open row with enough room
+    (best fit).
+
+    Args:
+        capacity: Tokens of a row.
+        overhead: Special tokens of a segment.
+        share_rows: Whether segments of several documents may share a row.
     """
-    room = capacity - overhead
+    room = capacity - overhead  # tokens of a full segment
     sizes = documents[:, 2] - documents[:, 1]
-    full = sizes // room
-    owner = np.repeat(np.arange(len(documents)), full)
-    nth = np.arange(len(owner)) - np.repeat(np.cumsum(full) - full, full)
-    whole = np.stack([documents[owner, 0], documents[owner, 1] + nth * room, np.full(len(owner), room)], axis=1)
-    rest = sizes - full * room
-    tails = np.stack([documents[:, 0], documents[:, 1] + full * room, rest], axis=1)[rest > 0]
+    full_count = sizes // room  # [D] full segments of each document
+    rest = sizes - full_count * room  # [D] tokens after the full segments
+    owner = np.repeat(np.arange(len(documents)), full_count)  # [F] the document of each full segment
+    nth = np.arange(len(owner)) - np.repeat(np.cumsum(full_count) - full_count, full_count)  # [F] its number there
+    # Segments as (shard, start, length).
+    full = np.stack([documents[owner, 0], documents[owner, 1] + nth * room, np.full(len(owner), room)], axis=1)
+    tails = np.stack([documents[:, 0], documents[:, 1] + full_count * room, rest], axis=1)[rest > 0]
     row = _best_fit(tails[:, 2] + overhead, capacity) if share_rows else np.arange(len(tails))
-    segments = np.concatenate([whole, tails[np.argsort(row, kind="stable")]])
-    counts = np.concatenate([np.ones(len(whole), np.int64), np.bincount(row).astype(np.int64)])
-    return Segments(segments[:, 0], segments[:, 1], segments[:, 2], np.cumsum(counts))
+    segments = np.concatenate([full, tails[np.argsort(row, kind="stable")]])
+    row_sizes = np.concatenate([np.ones(len(full), np.int64), np.bincount(row).astype(np.int64)])
+    return Segments(segments[:, 0], segments[:, 1], segments[:, 2], np.cumsum(row_sizes))
 
 
 def _best_fit(sizes: Ints, capacity: int) -> Ints:
-    """Which row each size goes to, rows counted in the order in which they are opened."""
+    """Returns the row of each size. Rows are numbered in the order in which they are opened."""
     row = np.zeros(len(sizes), dtype=np.int64)
-    rows: list[tuple[int, int]] = []  # the open ones, as (room left, row)
+    open_rows: list[tuple[int, int]] = []  # (room left, number)
     opened = 0
     for index, size in enumerate(sizes):
-        fitting = [(room, i) for i, (room, _) in enumerate(rows) if room >= size]
+        fitting = [(room, place) for place, (room, _) in enumerate(open_rows) if room >= size]
         if fitting:
-            room, i = min(fitting)
-            row[index] = rows[i][1]
-            rows[i] = (room - int(size), rows[i][1])
-            continue
-        if len(rows) == OPEN_ROWS:
-            rows.remove(min(rows))  # the fullest
-        rows.append((capacity - int(size), opened))
-        row[index] = opened
-        opened += 1
+            room, place = min(fitting)
+            number = open_rows[place][1]
+            open_rows[place] = (room - int(size), number)
+        else:
+            number = opened
+            opened += 1
+            if len(open_rows) == OPEN_ROWS:
+                open_rows.remove(min(open_rows))  # the fullest row
+            open_rows.append((capacity - int(size), number))
+        row[index] = number
     return row

@@ -1,22 +1,21 @@
-"""Documents tokenised once, kept in memory-mapped shards, shared by every job over the same data.
+"""Tokenized documents in memory-mapped shards, shared by all jobs over the same data.
 
-A shard's folder is named by the hash of all that it depends on: the file's content, the column
-and the tokenizer. It holds
+The name of a shard's folder is the hash of everything that the shard depends on: the file's content, the
+column and the tokenizer. The folder contains
 
-    tokens.bin       all documents' token ids end to end, without special tokens, uint16 or uint32
-    ends.bin         [documents] int64, where each document ends in tokens.bin
-    characters.bin   [documents] int64, how long each document is
-    hashes.bin       [documents] uint64, of each document's normalised text
-    shard.json       counts, and which rows and files were left out
+    tokens.bin       token ids of all documents, end to end, without special tokens, uint16 or uint32
+    ends.bin         [documents] int64, the token after each document's last one
+    characters.bin   [documents] int64, length of each document
+    hashes.bin       [documents] uint64, hash of each document's normalized text
+    shard.json       counts, and the report on rows and files that were left out
 
-All grow at their ends only, and while they do, progress.json says how far they are good. So a process
-that is killed costs no more than the text since it was last written.
+The files are only appended to. While they grow, progress.json says how much of them is synced to the
+disk, so a killed process loses only the text after that.
 """
 
 import hashlib
 import itertools
 import json
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -33,6 +32,7 @@ from transformers import PreTrainedTokenizerBase
 from app.datasets.compression import COMPRESSIONS
 from app.datasets.documents import read_open
 from app.datasets.reports import Report
+from app.system.durable import sync_open
 from app.training.data.cache import count_begun_bytes, open_entry
 from app.training.data.encoding import EncodedDocuments, make_encoder
 from app.training.data.encoding_process import EncodingProcesses
@@ -40,24 +40,26 @@ from app.training.data.source_file import SourceFile
 from app.training.hooks import Killed, Stopped
 
 SHARD_FORMAT = 5
-BATCH_CHARS = 2_000_000  # text that is worked on at once, which takes some 60 MB
-SAVED_CHARS = 64_000_000  # text after which what there is becomes good
-ALONE = 16  # batches after which processes are worth starting
-PROCESSES = 8  # at most, each of some 250 MB: one that reads and writes cannot feed many more
-PACKED_SHARE = 3  # a compressed text's shard is up to so many times its size; a plain one's is smaller than it
+BATCH_CHARS = 2_000_000  # characters of a batch; encoding it takes some 60 MB
+SAVED_CHARS = 64_000_000  # characters after which the files are synced
+ALONE = 16  # batches that are encoded before it pays to start processes
+PROCESSES = 8  # maximum; each takes some 250 MB, and a single reader cannot feed many more
+PACKED_SHARE = 3  # largest size of a compressed file's shard ÷ size of the file; a plain file's shard is smaller
 
-# Called as work goes on with the bytes of the file that have been read, None while another process
-# does the work; may raise to stop it.
+# Called during the work with the bytes of the file that have been read, or None while another process does
+# the work. May raise to stop it.
 Listener = Callable[[int | None], None]
 
 
 @dataclass(frozen=True)
 class Shard:
+    """The tokens of one file's D documents."""
+
     tokens: NDArray[Any]  # memory-mapped
-    ends: NDArray[np.int64]  # [D]
+    ends: NDArray[np.int64]  # [D] the token after each document's last one
     characters: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))  # [D]
     hashes: NDArray[np.uint64] = field(default_factory=lambda: np.zeros(0, np.uint64))  # [D]
-    lock: IO[bytes] | None = None  # while it is open, the cache keeps the shard
+    lock: IO[bytes] | None = None  # the cache keeps the shard while this file is open
     report: Report = field(default_factory=Report)
 
     @property
@@ -73,10 +75,10 @@ def tokenize_file(
     threads: int = 1,
     listen: Listener = lambda read: None,
 ) -> Shard:
-    """The file's shard, from the cache or made now; memory stays bounded whatever the file's size.
+    """Returns the file's shard, from the cache or newly made. Memory is bounded whatever the file's size.
 
-    What an earlier process began is gone on with; what another is making is waited for. Raises InvalidData
-    as `read_documents` does, and what `listen` raises.
+    Continues a shard that an earlier process began, and waits for one that another process is making. Raises
+    InvalidData as `read_documents` does, and whatever `listen` raises.
     """
     folder = cache_dir / "tokens" / _key(file, column, tokenizer)
 
@@ -85,17 +87,17 @@ def tokenize_file(
         with file.path.open("rb") as content:
             documents = read_open(content, file.filename, column, report=report)
 
-            def heard() -> None:
-                # Who has read it all may have closed it.
+            def report_position() -> None:
+                # The reader may close the file at its end.
                 listen(file.path.stat().st_size if content.closed else content.tell())
 
-            _write_shard(aside, documents, report, tokenizer, threads, heard)
+            _write_shard(aside, documents, report, tokenizer, threads, report_position)
 
     return _open_shard(folder, open_entry(folder, make, lambda: listen(None)))
 
 
 def estimate_missing_bytes(file: SourceFile, column: str, tokenizer: PreTrainedTokenizerBase, cache_dir: Path) -> int:
-    """About how much the file's shard will add to the cache; 0 if it is there."""
+    """Returns about how many bytes the file's shard will add to the cache. 0 if it is there."""
     made = count_begun_bytes(cache_dir / "tokens" / _key(file, column, tokenizer))
     if made is None:
         return 0
@@ -104,7 +106,7 @@ def estimate_missing_bytes(file: SourceFile, column: str, tokenizer: PreTrainedT
 
 
 def _key(file: SourceFile, column: str, tokenizer: PreTrainedTokenizerBase) -> str:
-    # A folder's tokenizer may come with truncation on (all-MiniLM-L6-v2's cuts at 128).
+    # A stored tokenizer may have truncation on, as that of all-MiniLM-L6-v2 at 128 tokens.
     tokenizer.backend_tokenizer.no_truncation()
     tokenizer.backend_tokenizer.no_padding()
     parts = [str(SHARD_FORMAT), file.digest(), column, "".join(Path(file.filename).suffixes[-2:]).lower()]
@@ -116,7 +118,7 @@ def _key(file: SourceFile, column: str, tokenizer: PreTrainedTokenizerBase) -> s
 def _open_shard(folder: Path, lock: IO[bytes]) -> Shard:
     meta = json.loads((folder / "shard.json").read_text())
     dtype = np.dtype(meta["dtype"])
-    empty = meta["tokens"] == 0  # nothing cannot be mapped
+    empty = meta["tokens"] == 0  # an empty file cannot be mapped
     tokens = np.zeros(0, dtype) if empty else np.memmap(folder / "tokens.bin", dtype=dtype, mode="r")
     ends, characters = (np.fromfile(folder / f"{name}.bin", np.int64) for name in ("ends", "characters"))
     hashes = np.fromfile(folder / "hashes.bin", np.uint64)
@@ -131,12 +133,15 @@ def _write_shard(
     threads: int,
     listen: Callable[[], None],
 ) -> None:
-    """Goes on from where the folder's files are good. `report` is complete once the documents are read."""
+    """Writes the shard, continuing after the saved part of the folder's files.
+
+    `report` is complete when all documents have been read.
+    """
     dtype = np.dtype(np.uint16 if len(tokenizer) <= 1 << 16 else np.uint32)
     with _ShardWriter(folder, dtype) as writer:
         batches = _batches(documents, skip=writer.documents)
         try:
-            for batch, encoded in _in_order(batches, tokenizer.backend_tokenizer, dtype, threads):
+            for batch, encoded in _encode_in_order(batches, tokenizer.backend_tokenizer, dtype, threads):
                 writer.add(batch, encoded)
                 listen()
         except (Stopped, Killed):
@@ -146,32 +151,32 @@ def _write_shard(
 
 
 class _ShardWriter:
-    """Appends to a shard's files, of which it first drops what was not good."""
+    """Appends to a shard's files, after it has truncated them to what was saved."""
 
     def __init__(self, folder: Path, dtype: np.dtype[Any]) -> None:
         self._folder, self._dtype = folder, dtype
         self._journal = folder / "progress.json"
-        self.documents, self.tokens = self._good()
+        self.documents, self.tokens = self._read_saved()
         self._unsaved = 0  # characters
         self._files = ExitStack()
 
-    def _sizes(self, documents: int, tokens: int) -> dict[str, int]:
+    def _file_sizes(self, documents: int, tokens: int) -> dict[str, int]:
         lists = dict.fromkeys(("ends.bin", "characters.bin", "hashes.bin"), 8 * documents)
         return {"tokens.bin": tokens * self._dtype.itemsize, **lists}
 
-    def _good(self) -> tuple[int, int]:
-        """(documents, tokens); none where a file has lost of what was good."""
+    def _read_saved(self) -> tuple[int, int]:
+        """Returns the saved (documents, tokens), or (0, 0) if a file is shorter than that."""
         try:
-            good = json.loads(self._journal.read_text())
-            sizes = self._sizes(good["documents"], good["tokens"])
+            saved = json.loads(self._journal.read_text())
+            sizes = self._file_sizes(saved["documents"], saved["tokens"])
             complete = all((self._folder / name).stat().st_size >= size for name, size in sizes.items())
         except (FileNotFoundError, ValueError):
             return 0, 0
-        return (good["documents"], good["tokens"]) if complete else (0, 0)
+        return (saved["documents"], saved["tokens"]) if complete else (0, 0)
 
     def __enter__(self) -> "_ShardWriter":
         opened = {}
-        for name, size in self._sizes(self.documents, self.tokens).items():
+        for name, size in self._file_sizes(self.documents, self.tokens).items():
             opened[name] = self._files.enter_context((self._folder / name).open("ab"))
             opened[name].truncate(size)
         self._tokens, self._ends, self._characters, self._hashes = opened.values()
@@ -193,18 +198,18 @@ class _ShardWriter:
             self.save()
 
     def save(self) -> None:
+        """Syncs the files, and then records in the journal how much of them is complete."""
         for out in (self._tokens, self._ends, self._characters, self._hashes):
-            out.flush()
-            os.fsync(out.fileno())
+            sync_open(out)
         fresh = self._journal.with_suffix(".new")
         with fresh.open("w") as journal:
             json.dump({"documents": self.documents, "tokens": self.tokens}, journal)
-            journal.flush()
-            os.fsync(journal.fileno())
+            sync_open(journal)
         fresh.replace(self._journal)
         self._unsaved = 0
 
     def finish(self, report: Report) -> None:
+        """Completes the shard."""
         self.save()
         counts = {"tokens": self.tokens, "documents": self.documents}
         meta = {"dtype": self._dtype.name, **counts, "report": asdict(report)}
@@ -212,13 +217,17 @@ class _ShardWriter:
         self._journal.unlink()
 
 
-def _in_order(
+def _encode_in_order(
     batches: Iterator[list[str]], tokenizer: Tokenizer, dtype: np.dtype[Any], threads: int
 ) -> Iterator[tuple[list[str], EncodedDocuments]]:
-    """Each batch and what becomes of it; from much text, processes make it, and this one reads ahead of them."""
-    yield from _encoded(itertools.islice(batches, ALONE if threads > 1 else None), tokenizer, dtype)
-    if (first := next(batches, None)) is None:
+    """Yields each batch with its tokens, in order. Long texts are encoded in child processes."""
+    encode = make_encoder(tokenizer, dtype)
+    for batch in itertools.islice(batches, ALONE if threads > 1 else None):
+        yield batch, encode(batch)
+    first = next(batches, None)
+    if first is None:
         return
+    del encode  # frees its cache
     count = min(threads, PROCESSES)
     waiting: deque[tuple[list[str], Future[EncodedDocuments]]] = deque()
     with EncodingProcesses(tokenizer, dtype, count) as ask, ThreadPoolExecutor(count) as pool:
@@ -231,16 +240,11 @@ def _in_order(
             yield done, encoded.result()
 
 
-def _encoded(
-    batches: Iterable[list[str]], tokenizer: Tokenizer, dtype: np.dtype[Any]
-) -> Iterator[tuple[list[str], EncodedDocuments]]:
-    encode = make_encoder(tokenizer, dtype)
-    for batch in batches:
-        yield batch, encode(batch)
-
-
 def _batches(documents: Iterable[str], skip: int) -> Iterator[list[str]]:
-    """All but the first `skip` documents; in their place come empty batches, so that whoever listens hears."""
+    """Yields batches of all but the first `skip` documents.
+
+    Skipped documents give empty batches, so that their reading is reported too.
+    """
     batch: list[str] = []
     chars = 0
     for number, document in enumerate(documents):

@@ -1,1 +1,1 @@
-"""The training loop: plan, optimiser, checkpoints, resumption, evaluation, several processes."""
+"""The training loop: plan, optimizer, checkpoints, resumption, evaluation, several processes."""

@@ -1,14 +1,15 @@
-"""Checkpoints that are either whole or not there.
+"""Checkpoints that are either complete or absent.
 
-A checkpoint is a folder `step-<n>`: model.safetensors, optimizer.pt, state.json and, written last,
-manifest.json with every file's sha256. It is written aside, fsynced and renamed into place.
+A checkpoint is a folder `step-<n>` with model.safetensors, optimizer.pt, state.json and manifest.json.
+The manifest holds the SHA-256 of every file and is written last. The folder is written under another
+name, synced to the disk, and then renamed.
 """
 
 import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -25,26 +26,28 @@ _ASIDE = ".tmp-"
 
 @dataclass(frozen=True)
 class TrainState:
-    """Where a run stands, beside its weights and its optimiser."""
+    """The state of a run, without its weights and its optimizer."""
 
     step: int = 0
-    samples: int = 0  # consumed of the endless sample order
-    tokens: int = 0
-    seconds: float = 0.0  # of training, over all attempts
-    samples_per_micro_batch: int | None = None  # since memory ran out; None: as planned
-    memory_kills: int = 0  # that this number of samples takes account of
-    beside: float = 0.0  # seconds between the steps: evaluations, checkpoints, reports
+    samples: int = 0  # taken from the endless order of samples
+    tokens: int = 0  # trained on, without padding
+    seconds: float = 0.0  # spent in training steps, over all attempts
+    samples_per_micro_batch: int | None = None  # set after memory ran out; None: as planned
+    memory_kills: int = 0  # kills that `samples_per_micro_batch` already accounts for
+    beside: float = 0.0  # seconds spent between steps: evaluations, checkpoints, reports
     before_decay: int | None = None  # the last step at the plateau's learning rate, whose checkpoint is kept
-    extended_from: int = 0  # as the plan's: which extension it belongs to
-    best: Mapping[str, float] | None = None  # the evaluation with the lowest loss, where a run may stop early
+    extended_from: int = 0  # the plan's value; identifies the extension
+    best: Mapping[str, float] | None = None  # the evaluation with the lowest loss, if the run may stop early
 
 
 class CheckpointError(AppError):
+    """A checkpoint is incomplete or its content has changed."""
+
     code = "checkpoint_broken"
 
 
 def disk_bytes(parameters: int, count: int) -> int:
-    """Returns the bytes of so many checkpoints: weights and AdamW's two moments of each."""
+    """Returns the size of `count` checkpoints: float32 weights and AdamW's two moments."""
     return count * parameters * 3 * 4
 
 
@@ -58,13 +61,13 @@ def save_checkpoint(
     keep_also: Collection[int | None] = (),
     fence: Callable[[], None] = lambda: None,
 ) -> Path:
-    """Writes `root/step-<n>` and drops all but the newest `keep` and those of the steps `keep_also`.
+    """Writes `root/step-<n>`, and deletes all but the newest `keep` checkpoints and those of the steps `keep_also`.
 
-    `fence` may veto just before the rename. Whoever saves is the folder's only writer.
+    `fence` is called just before the rename and may raise to prevent it. The caller must be the only writer of `root`.
     """
     make_folders(root)
     final = checkpoint_path(root, state.step)
-    for left in root.glob(f"{_ASIDE}*"):  # by a trainer that was killed while it saved
+    for left in root.glob(f"{_ASIDE}*"):  # left by a trainer that was killed while it saved
         shutil.rmtree(left, ignore_errors=True)
     aside = root / f"{_ASIDE}{os.getpid()}-{state.step}"
     try:
@@ -72,13 +75,13 @@ def save_checkpoint(
         fence()
         shutil.rmtree(final, ignore_errors=True)
         os.rename(aside, final)
-    except BaseException as e:  # no space, or the fence: half a checkpoint is as large as a whole one
+    except BaseException as e:  # such as a full disk or the fence; the unfinished folder takes space
         e.add_note(f"the checkpoint of step {state.step}")
         shutil.rmtree(aside, ignore_errors=True)
         raise
     sync(root)
     kept = {checkpoint_path(root, step) for step in keep_also if step is not None}
-    for old in list(list_checkpoints(root))[keep:]:
+    for old in list_checkpoints(root)[keep:]:
         if old not in kept:
             shutil.rmtree(old, ignore_errors=True)
     return final
@@ -88,11 +91,11 @@ def _write(aside: Path, model: nn.Module, optimizer: torch.optim.Optimizer, stat
     aside.mkdir()
     # Tied weights are one tensor under several names; safetensors stores each tensor once.
     weights = {k: v.detach().contiguous() for k, v in model.named_parameters()}
-    save_file(weights, aside / "model.safetensors", metadata={"format": "pt"})  # as a published folder needs it
+    save_file(weights, aside / "model.safetensors", metadata={"format": "pt"})  # transformers expects the format
     rng = {"cpu": torch.get_rng_state()}
     if torch.cuda.is_available():
         rng["cuda"] = torch.cuda.get_rng_state()
-    with (aside / "optimizer.pt").open("wb") as out:  # of a path, torch would not tell that the disk is full
+    with (aside / "optimizer.pt").open("wb") as out:  # given a path, torch hides that the disk is full
         torch.save({"optimizer": optimizer.state_dict(), "rng": rng}, out)
     (aside / "state.json").write_text(json.dumps(asdict(state)))
     digests = {f.name: _digest(f) for f in sorted(aside.iterdir())}
@@ -101,7 +104,7 @@ def _write(aside: Path, model: nn.Module, optimizer: torch.optim.Optimizer, stat
 
 
 def delete_later_checkpoints(root: Path, step: int) -> None:
-    """Deletes the checkpoints of later steps."""
+    """Deletes the checkpoints of steps after `step`."""
     for folder in list_checkpoints(root):
         if folder > checkpoint_path(root, step):
             shutil.rmtree(folder, ignore_errors=True)
@@ -111,14 +114,13 @@ def checkpoint_path(root: Path, step: int) -> Path:
     return root / f"step-{step:09d}"
 
 
-def list_checkpoints(root: Path) -> Iterator[Path]:
-    """Checkpoint folders, newest first; a folder without a manifest is none."""
-    found = (p for p in root.glob("step-*") if (p / "manifest.json").exists()) if root.exists() else ()
-    yield from sorted(found, reverse=True)
+def list_checkpoints(root: Path) -> list[Path]:
+    """Returns the folders of complete checkpoints, newest first."""
+    return sorted((p for p in root.glob("step-*") if (p / "manifest.json").exists()), reverse=True)
 
 
 def load_newest(root: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> TrainState | None:
-    """Restores the newest checkpoint whose digests hold, falling back to older ones; None if there is none."""
+    """Restores the newest checkpoint that is not broken and returns its state, or None if there is none."""
     for folder in list_checkpoints(root):
         try:
             return load_checkpoint(folder, model, optimizer)
@@ -128,7 +130,10 @@ def load_newest(root: Path, model: nn.Module, optimizer: torch.optim.Optimizer) 
 
 
 def load_checkpoint(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer | None = None) -> TrainState:
-    """Raises CheckpointError, before anything is restored, if a file is missing or its digest differs."""
+    """Restores the model, and the optimizer with the random state if it is given.
+
+    Raises CheckpointError, before anything is restored, if a file is missing or its digest differs.
+    """
     try:
         digests: dict[str, str] = json.loads((folder / "manifest.json").read_text())
         broken = [name for name, digest in digests.items() if _digest(folder / name) != digest]

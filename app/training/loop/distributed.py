@@ -1,17 +1,22 @@
-"""Several processes that train one model together, each on its part of every step's samples.
+"""Several processes that train one model, each on its own share of every step's samples.
 
-The trainer's own process is rank 0: it starts the others and alone reports, decides when to stop
-and writes. All have the same weights, sum their gradients before each optimiser step and so keep
-the same weights. Why torch.distributed alone: docs/decisions/0007-plain-torch-distributed.md.
+The process that starts the others is rank 0. It alone reports, decides when to stop, and writes. All
+processes start with the same weights and sum their gradients before each optimizer step, so their
+weights stay the same. docs/decisions/0007-plain-torch-distributed.md says why this uses
+torch.distributed alone.
 """
 
 import multiprocessing
 import os
 import signal
+import sys
 import tempfile
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
+from multiprocessing.connection import wait
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,12 +29,14 @@ from app.modalities.base import Metrics
 from app.training.hooks import Killed, Stopped
 
 T = TypeVar("T")
-Work = Callable[["ProcessGroup"], object]
-_PATIENCE = timedelta(hours=6)  # rank 0 may tokenise or write while the others wait
+PeerWork = Callable[["ProcessGroup"], object]
+TIMEOUT = timedelta(hours=6)  # of one operation: rank 0 may tokenize or write while the others wait
+_EXIT_SECONDS = 30.0  # a process ends a moment after its connections; a busy machine makes the moment longer
+_POLL_SECONDS = 0.05
 
 
 class ProcessGroup:
-    """This process among those that train together; by itself, it is a group of one and every call is free."""
+    """This process as one of `size` that train together. In a group of one, every operation is free."""
 
     def __init__(self, rank: int = 0, size: int = 1) -> None:
         self.rank, self.size = rank, size
@@ -39,12 +46,12 @@ class ProcessGroup:
         return self.rank == 0
 
     def own_share(self, samples: Sequence[T]) -> Sequence[T]:
-        """Returns this process's part of a step's samples: the parts are consecutive and cover all."""
-        edge = [len(samples) * r // self.size for r in (self.rank, self.rank + 1)]
-        return samples[edge[0] : edge[1]]
+        """Returns this process's part of a step's samples. The parts are consecutive and cover all samples."""
+        first, end = (len(samples) * rank // self.size for rank in (self.rank, self.rank + 1))
+        return samples[first:end]
 
     def broadcast(self, value: T) -> T:
-        """Rank 0's value, in every process."""
+        """Returns rank 0's value in every process."""
         if self.size == 1:
             return value
         box = [value]
@@ -52,6 +59,7 @@ class ProcessGroup:
         return box[0]
 
     def sum(self, *values: int) -> tuple[int, ...]:
+        """Returns the sum of each value over all processes."""
         if self.size == 1:
             return values
         total = torch.tensor(values, dtype=torch.int64)
@@ -59,35 +67,35 @@ class ProcessGroup:
         return tuple(total.tolist())
 
     def sum_metrics(self, metrics: Metrics) -> Metrics:
-        """The sum over all processes, the same in each: they are added in the order of ranks."""
+        """Returns the sum over all processes. It is added in the order of ranks, so it is the same in each."""
         if self.size == 1:
             return metrics
-        found: list[Any] = [None] * self.size
-        dist.all_gather_object(found, metrics)
-        return sum(found, start=Metrics())
+        gathered: list[Any] = [None] * self.size
+        dist.all_gather_object(gathered, metrics)
+        return sum(gathered, start=Metrics())
 
     def sum_gradients(self, model: nn.Module) -> None:
         """Replaces every gradient by its sum over all processes."""
         if self.size == 1:
             return
-        sums = []
+        pending = []
         for parameter in model.parameters():
             if parameter.requires_grad:
-                if parameter.grad is None:  # nothing that this process computed reached it
+                if parameter.grad is None:  # no sample of this process reached the parameter
                     parameter.grad = torch.zeros_like(parameter)
-                sums.append(dist.all_reduce(parameter.grad, async_op=True))
-        for each in sums:
-            each.wait()
+                pending.append(dist.all_reduce(parameter.grad, async_op=True))
+        for operation in pending:
+            operation.wait()
 
     def broadcast_weights(self, model: nn.Module) -> None:
-        """Gives every process the weights of rank 0."""
+        """Copies the weights of rank 0 to every process."""
         if self.size > 1:
             for parameter in model.parameters():
                 dist.broadcast(parameter.data, src=0)
 
     @contextmanager
     def run_main_first(self) -> Iterator[None]:
-        """Rank 0 goes first and the others find what it left on the disk."""
+        """Runs the block in rank 0 first, so that the others find on the disk what it prepared."""
         if not self.is_main:
             self.broadcast(None)
         yield
@@ -96,19 +104,19 @@ class ProcessGroup:
 
 
 class SilentHooks:
-    """`Hooks` of a process that reports nothing and decides nothing."""
+    """`Hooks` of a process that reports nothing and decides nothing: rank 0 does."""
 
     def on_event(self, *args: Any, **kwargs: Any) -> None:
-        """Rank 0 says it."""
+        pass
 
     def on_progress(self, progress: Any) -> None:
-        """Rank 0 says it."""
+        pass
 
     def on_checkpoint(self, *args: Any) -> None:
-        """Rank 0 writes it."""
+        pass
 
     def on_artifact(self, *args: Any) -> None:
-        """Rank 0 has it."""
+        pass
 
     def should_stop(self) -> None:
         return None
@@ -117,67 +125,113 @@ class SilentHooks:
         return True
 
     def fence(self) -> None:
-        """Nothing is written here."""
+        pass
 
 
 @contextmanager
-def launch_group(size: int, folder: Path, assist: Work, bind: Callable[[int], None]) -> Iterator[ProcessGroup]:
-    """Within it, `size - 1` further processes run `assist(group)`; yields this one's group, of rank 0.
+def launch_group(
+    size: int, folder: Path, work: PeerWork, bind: Callable[[int], None], timeout: timedelta = TIMEOUT
+) -> Iterator[ProcessGroup]:
+    """Starts `size - 1` processes that run `work(group)`, and yields the group of this process, rank 0.
 
-    folder: where they meet. assist, bind: picklable; each process first calls `bind` with the id of
-    this one, to end when this one does. Call from the main thread. The others do not outlive the
-    context. Raises RuntimeError if one of them ends before its time, Killed if by SIGKILL.
+    The other processes end with the context. Call this from the main thread.
+
+    Args:
+        folder: A folder on this machine, in which the processes find each other.
+        work: What the other processes do. Picklable.
+        bind: Called first by each of them, with the id of this process, to end when this one ends. Picklable.
+        timeout: The longest time that an operation of the group waits for the other processes.
+
+    Raises:
+        RuntimeError: Another process ended early.
+        Killed: Another process ended by SIGKILL.
     """
     if size == 1:
         yield ProcessGroup()
         return
-    context = multiprocessing.get_context("spawn")  # a fork after torch has threads is not safe
-    with tempfile.TemporaryDirectory(prefix="meet-", dir=folder) as meet:
-        arguments = [(ProcessGroup(rank, size), Path(meet), assist, bind, os.getpid()) for rank in range(1, size)]
-        others = [context.Process(target=_assist, args=a, daemon=True) for a in arguments]
-        for process in others:
-            process.start()
+    context = multiprocessing.get_context("spawn")  # a fork is not safe after torch has started threads
+    with tempfile.TemporaryDirectory(prefix="meet-", dir=folder) as meeting:
+        groups = [ProcessGroup(rank, size) for rank in range(size)]
+        arguments = [(group, Path(meeting), timeout, work, bind, os.getpid()) for group in groups[1:]]
+        peers = [context.Process(target=_run_peer, args=args, daemon=True) for args in arguments]
+        for peer in peers:
+            peer.start()
         try:
-            _join(ProcessGroup(0, size), Path(meet))
-            yield ProcessGroup(0, size)
-            for process in others:
-                process.join()
+            _connect(groups[0], Path(meeting), timeout, peers)
+            yield groups[0]
+            for peer in peers:
+                peer.join()
         except (AppError, Stopped):
             raise
         except Exception as e:
-            for process in others:
-                process.join(5.0)  # a peer that has just died is what the rest complains of
-            ended = {rank: p.exitcode for rank, p in enumerate(others, start=1) if p.exitcode}
-            if not ended:
-                raise
-            how = Killed if -signal.SIGKILL in ended.values() else RuntimeError
-            raise how(f"training processes ended before their time: {ended} (rank: exit code)") from e
+            _raise_if_ended(peers, e)
+            raise
         finally:
-            for process in others:
-                process.kill()
-                process.join()
-            with suppress(RuntimeError, ValueError):  # there may be none, or a broken one
-                dist.destroy_process_group()
+            for peer in peers:
+                peer.kill()
+                peer.join()
+            with suppress(RuntimeError, ValueError):  # the group may be broken
+                if dist.is_initialized():
+                    dist.destroy_process_group()
 
 
-def _assist(group: ProcessGroup, meet: Path, assist: Work, bind: Callable[[int], None], parent: int) -> None:
+def _raise_if_ended(peers: Sequence[BaseProcess], cause: Exception) -> None:
+    """Raises the error for peers that have failed: rank 0 itself sees a closed connection only."""
+    ended = wait([peer.sentinel for peer in peers], _EXIT_SECONDS)
+    for peer in peers:
+        if peer.sentinel in ended:
+            peer.join(_EXIT_SECONDS)  # the exit code may come a moment after the sentinel
+    codes = {rank: peer.exitcode for rank, peer in enumerate(peers, start=1) if peer.exitcode}
+    if codes:
+        kind = Killed if -signal.SIGKILL in codes.values() else RuntimeError
+        raise kind(f"training processes ended early (exit code by rank: {codes})") from cause
+
+
+def _run_peer(
+    group: ProcessGroup, meeting: Path, timeout: timedelta, work: PeerWork, bind: Callable[[int], None], parent: int
+) -> None:
     bind(parent)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # rank 0 says when to stop
-    _join(group, meet)
-    assist(group)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # rank 0 decides when to stop
+    try:
+        _connect(group, meeting, timeout)
+        work(group)
+    except BaseException as e:
+        _exit_at_once(e)
     dist.destroy_process_group()
 
 
-def _join(group: ProcessGroup, meet: Path) -> None:
-    os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")  # all are on this machine
+def _exit_at_once(error: BaseException) -> None:
+    """Ends this process while its connections are open.
+
+    The interpreter would close them and end seconds later. Until then rank 0 would see a broken connection and no
+    exit code.
+    """
+    if isinstance(error, SystemExit) and isinstance(error.code, int):
+        code = error.code
+    else:
+        traceback.print_exception(error)
+        code = 1
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def _connect(group: ProcessGroup, meeting: Path, timeout: timedelta, peers: Sequence[BaseProcess] = ()) -> None:
+    """Joins the group. Rank 0 first waits until its `peers` have started, and raises RuntimeError if one ends."""
+    os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")  # all processes are on this machine
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
-    # No URL of the file, as init_method: torch does not undo its quoting of spaces and the like.
-    store = dist.FileStore(str((meet / "store").absolute()), group.size)  # type: ignore[attr-defined]
-    store.set_timeout(_PATIENCE)
-    dist.init_process_group(backend, store=store, rank=group.rank, world_size=group.size, timeout=_PATIENCE)
+    # A FileStore and not a `file://` URL: torch does not decode spaces and other quoted characters in the URL.
+    store = dist.FileStore(str((meeting / "store").absolute()), group.size)  # type: ignore[attr-defined]
+    store.set_timeout(timeout)
+    started = store.add("started", 1)
+    while group.is_main and started < group.size:
+        if wait([peer.sentinel for peer in peers], _POLL_SECONDS):
+            raise RuntimeError("a training process ended before it joined the others")
+        started = store.add("started", 0)
+    dist.init_process_group(backend, store=store, rank=group.rank, world_size=group.size, timeout=timeout)
 
 
 def check_parent(parent: int) -> None:
-    """A `bind` that only sees to it that the parent has not ended already."""
+    """Ends this process if its parent has ended already. The simplest `bind`."""
     if os.getppid() != parent:
         raise SystemExit(f"parent process {parent} has ended")

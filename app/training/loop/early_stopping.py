@@ -1,4 +1,4 @@
-"""When to give up on a run, as pure functions of its state: a resumed run decides what it would have."""
+"""Early stopping, as pure functions of a run's state, so that a resumed run decides as an undisturbed one."""
 
 from collections.abc import Mapping
 
@@ -11,7 +11,10 @@ MEASURE = "eval_loss"
 def pick_better(
     plan: Plan, best: Mapping[str, float] | None, metrics: Mapping[str, float]
 ) -> Mapping[str, float] | None:
-    """The better of two evaluations, as `early_stopping_min_delta` has it; None where none is kept."""
+    """Returns `metrics` if they improve on `best` by more than `early_stopping_min_delta`, else `best`.
+
+    Returns `best` unchanged, usually None, if the run does not stop early.
+    """
     if plan.early_stopping_patience is None or MEASURE not in metrics:
         return best
     if best is None or metrics[MEASURE] < best[MEASURE] - plan.early_stopping_min_delta:
@@ -20,7 +23,10 @@ def pick_better(
 
 
 def has_stalled(plan: Plan, state: TrainState) -> bool:
-    """Whether patience is over. An extension is given it anew."""
+    """Returns True if `early_stopping_patience` evaluations in a row brought no improvement.
+
+    The count begins anew with an extension.
+    """
     if plan.early_stopping_patience is None or state.best is None:
         return False
     since = max(int(state.best["step"]), plan.extended_from)
@@ -28,6 +34,7 @@ def has_stalled(plan: Plan, state: TrainState) -> bool:
 
 
 def describe_early_stop(plan: Plan, state: TrainState) -> str:
+    """Returns the message of the event that tells about the early stop."""
     best = state.best or {}
     return (
         f"Stopped early at step {state.step}: {MEASURE} has not fallen in {plan.early_stopping_patience} evaluations;"

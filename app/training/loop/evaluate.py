@@ -1,4 +1,4 @@
-"""Held-out metrics, by a fixed standard so that they compare between jobs."""
+"""Evaluation on held-out samples, with the same masks in every job, so that jobs can be compared."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -11,16 +11,16 @@ from app.training.data.order import Stream, generator
 from app.training.loop.distributed import ProcessGroup
 from app.training.loop.plan import Plan
 
-EVAL_SEED = 20260101  # one set of masks for every job and every step
+EVAL_SEED = 20260101  # of the masks, in every job and at every step
 
 
 def evaluate(
     objective: Objective, data: Any, plan: Plan, device: torch.device, group: ProcessGroup | None = None
 ) -> dict[str, float]:
-    """The objective's measures over (at most `plan.max_eval_samples` of) the held-out samples.
+    """Returns the objective's metrics over at most `plan.max_eval_samples` held-out samples.
 
-    The samples, evenly spread, and their masks are the same at every call. The processes of a group
-    share the work and have the same result.
+    The samples are spread evenly over the data. They and their masks are the same at every call. The processes
+    of a group share the work and get the same result.
     """
     group = group or ProcessGroup()
     chosen = np.unique(np.linspace(0, len(data) - 1, min(len(data), plan.max_eval_samples)).astype(int))
@@ -36,5 +36,5 @@ def evaluate(
 
 
 def masked_samples(objective: Objective, data: Any, rows: Iterable[int]) -> list[Any]:
-    """Held-out samples as every evaluation masks them."""
+    """Returns the samples of these rows with the masks that every evaluation gives them."""
     return [objective.mask(data[row], generator(EVAL_SEED, Stream.EVALUATION, row), evaluate=True) for row in rows]

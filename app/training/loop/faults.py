@@ -1,4 +1,4 @@
-"""Faults that end a run early: numbers that are not finite, and steps that have nothing to predict."""
+"""Faults of data and hyperparameters that end a run: values that are not finite, and nothing to predict."""
 
 from collections.abc import Sequence
 from dataclasses import fields
@@ -8,20 +8,20 @@ import torch
 
 from app.errors import AppError, InvalidData, InvalidValue
 
-BARREN_STEPS = 100  # in a row without anything to predict, from the first one of an attempt
+BARREN_STEPS = 100  # steps from the start of an attempt after which something must have been predicted
 
 
 def explain_divergence(step: int, micro_batches: Sequence[Any]) -> AppError:
-    """The error of a gradient that is not finite at a step, which names the data where they are the cause."""
+    """Returns the error for a gradient that is not finite. It blames the data if they are the cause."""
     if not all(map(_is_finite, micro_batches)):
         return InvalidData(
-            f"the samples of step {step} hold numbers that are not finite; check the training data",
+            f"the samples of step {step} contain numbers that are not finite; check the training data",
             param="training_file",
         )
-    message = f"training diverged at step {step}: the gradient is no finite number; "
+    message = f"training diverged at step {step}: the gradient is not finite; "
     if step == 1:  # no weight has changed yet
         return InvalidData(message + "check the training data for extreme values", param="training_file")
-    return InvalidValue(message + "lower the learning rate or raise the warmup", param="learning_rate")
+    return InvalidValue(message + "lower the learning rate or lengthen the warmup", param="learning_rate")
 
 
 def _is_finite(batch: Any) -> bool:
@@ -30,9 +30,15 @@ def _is_finite(batch: Any) -> bool:
 
 
 def check_predictions(predicted: int, steps: int, *, ended: bool) -> None:
-    """Raises InvalidData if an attempt's steps had nothing to predict: after BARREN_STEPS, or when it has ended."""
+    """Raises InvalidData if an attempt has predicted nothing after BARREN_STEPS steps, or at its end.
+
+    Args:
+        predicted: Positions that the attempt has predicted so far.
+        steps: Steps of the attempt so far.
+        ended: Whether the attempt has taken its last step.
+    """
     if not predicted and (steps >= BARREN_STEPS or (ended and steps)):
         raise InvalidData(
-            f"{steps} steps had nothing to predict, so nothing was learned: the data hold no token that is masked",
+            f"the model learned nothing: no sample of {steps} steps had a masked token to predict",
             param="training_file",
         )

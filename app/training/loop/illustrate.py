@@ -1,4 +1,4 @@
-"""Pictures of the same few held-out samples at every evaluation: a user watches the model learn."""
+"""Pictures of the model's predictions for a few held-out samples, the same ones at every evaluation."""
 
 import numpy as np
 import torch
@@ -7,12 +7,12 @@ from app.modalities.base import Illustrating, Objective
 from app.training.hooks import Dataset
 from app.training.loop.evaluate import masked_samples
 
-SHOWN = 6  # samples
+SHOWN = 6  # samples in a picture
 
 
 @torch.no_grad()
 def illustrate(objective: Objective, data: Dataset, device: torch.device) -> tuple[str, bytes] | None:
-    """(file ending, content); None where the objective has nothing to show. Samples and masks are always the same."""
+    """Returns (file ending, content) of the picture, or None if the objective cannot draw one."""
     if not isinstance(objective, Illustrating):
         return None
     rows = np.unique(np.linspace(0, len(data) - 1, min(len(data), SHOWN)).astype(int)).tolist()

@@ -1,4 +1,4 @@
-"""The optimiser of a run, and the precision of its products."""
+"""The optimizer of a run, and the precision of its forward passes."""
 
 from contextlib import nullcontext
 from typing import Any
@@ -9,7 +9,7 @@ from app.training.loop.plan import Plan
 
 
 def make_optimizer(model: torch.nn.Module, plan: Plan) -> torch.optim.Optimizer:
-    """AdamW with a learning rate of its own for the head; vectors (biases, norms) do not decay."""
+    """Returns AdamW with a separate learning rate for the head, and without weight decay for biases and norms."""
     groups: dict[tuple[str, bool], list[torch.nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
@@ -33,4 +33,5 @@ def make_optimizer(model: torch.nn.Module, plan: Plan) -> torch.optim.Optimizer:
 
 
 def autocast(device: torch.device, precision: torch.dtype) -> Any:
+    """Returns the context in which a model of float32 weights computes in `precision`."""
     return nullcontext() if precision == torch.float32 else torch.autocast(device.type, dtype=precision)

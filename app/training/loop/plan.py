@@ -1,4 +1,4 @@
-"""The plan of a run with every default resolved: a pure function of its hyperparameters and data."""
+"""The plan of a run: its hyperparameters with every default resolved for its data."""
 
 import math
 from dataclasses import dataclass
@@ -11,15 +11,17 @@ from app.training.loop.schedule import decay_start, learning_rate_factor
 
 SCRATCH_LEARNING_RATE = 5e-4
 CONTINUE_LEARNING_RATE = 2e-4
-NEW_HEAD_FACTOR = 5.0  # a fresh head on a trained encoder learns faster than the encoder should
+NEW_HEAD_FACTOR = 5.0  # a new head on a trained encoder has to learn faster than the encoder
 STABLE = "warmup-stable-decay"
-EVALUATIONS = 10
-CHECKPOINT_STEPS = 500  # no more than these are lost with a killed process
+EVALUATIONS = 10  # of a run, unless eval_interval is set
+CHECKPOINT_STEPS = 500  # a killed process loses no more steps than these
 
 
 @dataclass(frozen=True)
 class Plan:
-    total_steps: int | None  # None: minutes alone end the run
+    """How a run trains. A pure function of its hyperparameters and the size of its data."""
+
+    total_steps: int | None  # None: only `max_seconds` ends the run
     max_seconds: float | None
     samples_per_step: int
     samples_per_micro_batch: int
@@ -41,29 +43,29 @@ class Plan:
     early_stopping_patience: int | None = None
     early_stopping_min_delta: float = 0.0
     extended_from: int = 0  # the step at which the latest extension began
-    memory_kills: int = 0  # earlier attempts that the kernel has killed because memory ran out
+    memory_kills: int = 0  # earlier attempts that the kernel killed because memory ran out
 
     def fraction(self, state: TrainState) -> float:
-        """How much of the run is done, in [0, 1], by whichever limit is nearest."""
+        """Returns the share of the run that is done, in [0, 1], by the limit that is reached first."""
         by_steps = state.step / self.total_steps if self.total_steps else 0.0
         by_time = state.seconds / self.max_seconds if self.max_seconds else 0.0
         return min(1.0, max(by_steps, by_time))
 
-    def finished(self, state: TrainState) -> bool:
+    def is_finished(self, state: TrainState) -> bool:
         return self.fraction(state) >= 1.0
 
     def learning_rate_factor(self, state: TrainState) -> float:
-        """For the step about to be taken."""
+        """Returns the factor on the peak learning rate for the next step, in [0, 1]."""
         progress = self._progress(state)
         return learning_rate_factor(progress, self.schedule, warmup=self.warmup_ratio, decay=self.decay_ratio)
 
     def decays(self, state: TrainState) -> bool:
-        """Whether the step about to be taken is within the decay of `warmup-stable-decay`."""
+        """Returns True if the next step is within the decay of `warmup-stable-decay`."""
         start = decay_start(warmup=self.warmup_ratio, decay=self.decay_ratio)
         return self.schedule == STABLE and self._progress(state) > start
 
     def _progress(self, state: TrainState) -> float:
-        """The progress at the step about to be taken; neither the first nor the last step is at zero."""
+        """Returns the progress in the middle of the next step, so that no step has a learning rate of zero."""
         by_steps = (state.step + 0.5) / self.total_steps if self.total_steps else 0.0
         return max(self.fraction(state), by_steps)
 
@@ -79,7 +81,10 @@ def make_plan(
     precision: torch.dtype,
     extended_from: int = 0,
 ) -> Plan:
-    """`samples` and `tokens` of the training data fix how many steps an epoch or a token budget is."""
+    """Resolves every default of the hyperparameters.
+
+    `samples` and `tokens` are of the training data. They determine the steps of an epoch and of a token budget.
+    """
     hp = hyperparameters
     limits: list[float] = []
     if hp.max_steps:

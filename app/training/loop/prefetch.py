@@ -1,4 +1,4 @@
-"""Batches made ready beside the training that uses them."""
+"""A thread that prepares batches while the model trains."""
 
 import queue
 import threading
@@ -8,7 +8,7 @@ from typing import Any
 
 
 class Prefetcher:
-    """Runs an iterator on a thread of its own, two items ahead, so that batches wait for no one."""
+    """Runs an iterator on a thread of its own, two items ahead. An exception is raised by `next`."""
 
     def __init__(self, source: Iterator[Any]) -> None:
         self._source = source
@@ -32,7 +32,7 @@ class Prefetcher:
 
     def close(self) -> None:
         self._closed.set()
-        while self._thread.is_alive():  # the thread may be waiting for room
+        while self._thread.is_alive():  # the thread may wait for room in the queue
             try:
                 self._ready.get(timeout=0.05)
             except queue.Empty:

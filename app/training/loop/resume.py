@@ -1,4 +1,7 @@
-"""Where a run goes on: from its newest checkpoint, behind the decay of what it extends, with less at once."""
+"""The point at which a run goes on: its newest checkpoint, or for an extension the one before the decay.
+
+After memory ran out, the run goes on with smaller micro-batches.
+"""
 
 from contextlib import suppress
 from dataclasses import replace
@@ -16,7 +19,10 @@ from app.training.loop.plan import STABLE, Plan
 def resume(
     folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, plan: Plan, hooks: Hooks
 ) -> tuple[TrainState, Plan]:
-    """Restores model and optimiser from the checkpoints in `folder`, if there are any, and says so in events."""
+    """Restores model and optimizer from the checkpoints in `folder`, if there are any, and reports it in events.
+
+    Returns the state to go on from, and the plan with the size of micro-batches that fits into memory.
+    """
     state = load_newest(folder, model, optimizer)
     if state is None:
         state = TrainState(extended_from=plan.extended_from)
@@ -26,17 +32,19 @@ def resume(
         hooks.on_event(f"Resumed from step {state.step}")
     if state.samples_per_micro_batch:
         plan = replace(plan, samples_per_micro_batch=state.samples_per_micro_batch)
-    if kills := plan.memory_kills - state.memory_kills:
-        state, before = replace(state, memory_kills=plan.memory_kills), plan.samples_per_micro_batch
-        why = f"Memory ran out in an earlier attempt, which the kernel killed, with {before} samples at a time"
-        state, plan = shrink_micro_batches(state, plan, max(1, before >> kills), why, hooks)
+    kills = plan.memory_kills - state.memory_kills
+    if kills:
+        before = plan.samples_per_micro_batch
+        state = replace(state, memory_kills=plan.memory_kills)
+        why = f"The kernel killed an earlier attempt because memory ran out with {before} samples at a time"
+        state, plan = shrink_micro_batches(state, plan, max(1, before // 2**kills), why, hooks)
     return state, plan
 
 
 def shrink_micro_batches(state: TrainState, plan: Plan, micro: int, why: str, hooks: Hooks) -> tuple[TrainState, Plan]:
-    """Less at once, and more gradients to add up: the step's batch stays what it is."""
+    """Sets the size of micro-batches. A step adds up the gradients of more of them, so its batch stays the same."""
     hooks.on_event(
-        f"{why}; going on with {micro}. A step's batch is still {plan.samples_per_step} samples",
+        f"{why}. Training continues with {micro} at a time; a step's batch is still {plan.samples_per_step} samples",
         {"samples_per_micro_batch": micro},
         level="warn",
     )
@@ -46,7 +54,10 @@ def shrink_micro_batches(state: TrainState, plan: Plan, micro: int, why: str, ho
 def _extend(
     folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, plan: Plan, hooks: Hooks, ended: TrainState
 ) -> TrainState:
-    """The state to extend a run from: with `warmup-stable-decay`, the one before its decay, if that is still there."""
+    """Returns the state that an extension goes on from.
+
+    With `warmup-stable-decay` that is the one before the decay, if its checkpoint is still there.
+    """
     state = None
     with suppress(CheckpointError):
         if plan.schedule == STABLE and ended.before_decay is not None:
@@ -56,22 +67,22 @@ def _extend(
         return ended
     if state is None:
         hooks.on_event(
-            "No checkpoint from before the decay of the learning rate is left:"
-            f" the extension goes on from the decayed weights of step {ended.step}",
+            "No checkpoint from before the decay of the learning rate is left."
+            f" The extension starts from the decayed weights of step {ended.step}",
             level="warn",
         )
         return replace(ended, before_decay=None)
-    hooks.on_event(f"The extension goes on from step {state.step}, before the decay of the learning rate")
-    # A better evaluation may have followed, for which the best one of then was dropped.
+    hooks.on_event(f"The extension starts from step {state.step}, before the decay of the learning rate")
+    # A better evaluation may have followed, after which the checkpoint of this best one was deleted.
     kept = state.best is not None and checkpoint_path(folder, int(state.best["step"])).exists()
     return replace(state, before_decay=None, best=state.best if kept else None)
 
 
 def _check_minutes(plan: Plan, start: TrainState) -> None:
-    """Raises InvalidValue where an extension would end as it begins: who asks for one cannot see what steps took."""
+    """Raises InvalidValue if an extension would end at once: a user does not see how long the steps took."""
     if plan.max_seconds is not None and start.seconds >= plan.max_seconds:
         raise InvalidValue(
-            f"max_minutes is {plan.max_seconds / 60:g}, but step {start.step}, from which the extension goes on,"
-            f" was reached after {start.seconds / 60:.2f} minutes of training",
+            f"max_minutes is {plan.max_seconds / 60:g}, but the extension starts from step {start.step}, which was"
+            f" reached after {start.seconds / 60:.2f} minutes of training",
             param="max_minutes",
         )

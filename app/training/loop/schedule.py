@@ -1,19 +1,19 @@
-"""The learning rate as a pure function of progress."""
+"""The learning rate as a pure function of a run's progress."""
 
 import math
 
 
 def decay_start(*, warmup: float, decay: float) -> float:
-    """How much of a run with `warmup-stable-decay` is done when its decay begins."""
+    """Returns the progress in [0, 1] at which the decay of `warmup-stable-decay` begins."""
     return max(1.0 - decay, warmup)
 
 
 def learning_rate_factor(progress: float, kind: str, *, warmup: float, decay: float) -> float:
-    """Factor in [0, 1] on the peak learning rate at `progress` in [0, 1] of the run.
+    """Returns the factor in [0, 1] on the peak learning rate at `progress` in [0, 1] of the run.
 
-    All kinds rise linearly over the first `warmup`; then `linear` and `cosine` fall to zero, and
-    `warmup-stable-decay` stays at the peak until the last `decay` of the run, where it falls by
-    1 − √ (the decay that arXiv 2405.18392 found best).
+    Every schedule rises linearly over the share `warmup`. Then `linear` and `cosine` fall to zero.
+    `warmup-stable-decay` stays at the peak until the last share `decay` of the run, and falls there as
+    1 − √x, the decay that arXiv 2405.18392 found best.
     """
     progress = min(max(progress, 0.0), 1.0)
     if progress < warmup:

@@ -1,4 +1,4 @@
-"""The training loop. Knows an objective, a dataset and a plan; reports through hooks."""
+"""The training loop. It knows an objective, datasets and a plan, and reports through hooks."""
 
 import math
 import time
@@ -31,18 +31,24 @@ from app.training.loop.illustrate import illustrate
 from app.training.loop.optimizer import autocast, make_optimizer
 from app.training.loop.plan import Plan
 from app.training.loop.prefetch import Prefetcher
+from app.training.loop.progress import estimate_progress
 from app.training.loop.resume import resume, shrink_micro_batches
 
 
 @dataclass(frozen=True)
 class Outcome:
+    """The state in which a run ended, and the metrics of its result."""
+
     state: TrainState
     metrics: dict[str, float]
-    stopped: str | None  # what should_stop said; None when the run came to its end
+    stopped: str | None  # the reason that `should_stop` gave; None if the run reached its end
 
 
 class Trainer:
-    """group: the processes that take part; every one of them runs a Trainer, and rank 0's reports and writes."""
+    """Trains an objective by a plan, with checkpoints in `folder`.
+
+    In a group of several processes each one runs a Trainer. The one of rank 0 reports and writes.
+    """
 
     def __init__(
         self,
@@ -61,49 +67,58 @@ class Trainer:
         self.optimizer = make_optimizer(objective.model, plan)
         self.state = TrainState()
         self.eval_metrics: dict[str, float] = {}
-        self._window = Metrics()
-        self._window_started = (0.0, 0)  # (seconds, tokens)
-        self._due = False  # a checkpoint is
-        self._decaying = False  # the learning rate of the latest step
-        self._waited = 0.0  # seconds for data, since the last log
+        self._window = Metrics()  # summed since the latest log
+        self._window_started = (0.0, 0)  # (seconds, tokens) of the state at the latest log
+        self._checkpoint_due = False
+        self._decaying = False  # whether the latest step was within the decay of the learning rate
+        self._waited = 0.0  # seconds spent waiting for data since the latest log
         self._grad_norm = 0.0
-        self._predicted = 0  # positions, in this attempt
-        self._closing_seconds = 0.0  # that the end takes after the last step: an evaluation, a checkpoint, an export
+        self._predicted = 0  # positions in this attempt
+        self._closing_seconds = 0.0  # estimate of the time after the last step, from the latest evaluation
 
     def run(self) -> Outcome:
-        """Trains from the newest checkpoint, if there is one, to the end or until asked to stop."""
+        """Trains from the newest checkpoint, if there is one, to the end or until `should_stop` gives a reason."""
         self._restore()
-        first, stopped = self.state.step, None
-        batches = Prefetcher(self._steps())
-        try:
-            while not (self.plan.finished(self.state) or has_stalled(self.plan, self.state)):
-                if stopped := self.group.broadcast(self.hooks.should_stop()):
-                    break
-                began, before = time.monotonic(), self.state.seconds
-                batch = next(batches)
-                self._waited += time.monotonic() - began
-                if self._step(batch):
-                    check_predictions(self._predicted, self.state.step - first, ended=False)
-                    self._report()
-                    beside = time.monotonic() - began - (self.state.seconds - before)
-                    self.state = replace(self.state, beside=self.state.beside + max(0.0, beside))
-                    continue
-                self._halve_micro_batches()
-                batches.close()
-                batches = Prefetcher(self._steps())  # from where the state stands: the same samples again
-        finally:
-            batches.close()
-        if not stopped:
+        first = self.state.step
+        stopped = self._train(first)
+        if stopped is None:
             check_predictions(self._predicted, self.state.step - first, ended=True)
-        if not stopped and self.eval_metrics.get("step") != self.state.step:
-            self._evaluate()
+            if self.eval_metrics.get("step") != self.state.step:
+                self._evaluate()
         self._checkpoint()
-        if not stopped:
-            self._go_back_to_the_best()
+        if stopped is None:
+            self._restore_best()
         return Outcome(self.state, self.eval_metrics, stopped)
 
-    def _go_back_to_the_best(self) -> None:
-        """The model has the weights of the evaluation that was best, where those are kept."""
+    def _train(self, first: int) -> str | None:
+        """Takes steps to the end of the plan. Returns why the run was stopped, or None at its end.
+
+        first: the step from which this attempt goes on.
+        """
+        batches = Prefetcher(self._iterate_steps())
+        try:
+            while not (self.plan.is_finished(self.state) or has_stalled(self.plan, self.state)):
+                reason = self.group.broadcast(self.hooks.should_stop())
+                if reason:
+                    return reason
+                began, before = time.monotonic(), self.state.seconds
+                micro_batches = next(batches)
+                self._waited += time.monotonic() - began
+                if not self._step(micro_batches):
+                    self._halve_micro_batches()
+                    batches.close()
+                    batches = Prefetcher(self._iterate_steps())  # the state is unchanged: the same samples again
+                    continue
+                check_predictions(self._predicted, self.state.step - first, ended=False)
+                self._report()
+                beside = time.monotonic() - began - (self.state.seconds - before)
+                self.state = replace(self.state, beside=self.state.beside + max(0.0, beside))
+            return None
+        finally:
+            batches.close()
+
+    def _restore_best(self) -> None:
+        """Loads the weights of the best evaluation, if the run keeps them."""
         best = self.state.best
         if best is None or best["step"] == self.state.step:
             return
@@ -112,21 +127,21 @@ class Trainer:
         try:
             load_checkpoint(checkpoint_path(self.folder, int(best["step"])), self.objective.model)
         except CheckpointError as e:
-            why = f"The best weights are lost, so the last ones are the result: {e.message}"
-            self.hooks.on_event(why, level="warn")
+            message = f"The best weights are lost, so the result has the last ones: {e.message}"
+            self.hooks.on_event(message, level="warn")
         else:
             self.eval_metrics = dict(best)
 
     def _restore(self) -> None:
         self.state, self.plan = resume(self.folder, self.objective.model, self.optimizer, self.plan, self.hooks)
         self.group.broadcast_weights(self.objective.model)
-        self.group.sum(0)  # when all have read: a broadcast may be over for its sender before
-        if self.group.is_main:  # what is newer is broken, or what an extension has gone back behind
+        self.group.sum(0)  # waits until all processes have read: the sender's broadcast may end earlier
+        if self.group.is_main:  # later checkpoints are broken, or an extension has gone back behind them
             delete_later_checkpoints(self.folder, self.state.step)
         self._window_started = (self.state.seconds, self.state.tokens)
 
-    def _steps(self) -> Iterator[list[Any]]:
-        """This process's micro-batches of each optimiser step, from where the state stands."""
+    def _iterate_steps(self) -> Iterator[list[Any]]:
+        """Yields this process's micro-batches of each optimizer step, beginning with the state's next step."""
         plan, order = self.plan, iterate_samples(self.data, self.plan.seed, self.state.samples)
         while True:
             samples = [
@@ -137,14 +152,18 @@ class Trainer:
             yield [self.objective.collate_masked(samples[i : i + micro]) for i in range(0, len(samples), micro)]
 
     def _step(self, micro_batches: Sequence[Any]) -> bool:
-        """One optimiser step; False, and nothing has changed, if there was not enough memory for it."""
+        """Takes one optimizer step. Returns False, with nothing changed, if memory did not suffice."""
         started = time.monotonic()
         self.objective.model.train()
         self._set_learning_rate()
-        counts = [(b.counts.positions, b.counts.items, b.tokens) for b in micro_batches]
-        positions, items, tokens = self.group.sum(*(sum(c[i] for c in counts) for i in range(3)))
-        metrics = self._gradients(micro_batches, Counts(positions, items))
-        if any(self.group.sum(metrics is None)) or metrics is None:
+        positions, items, tokens = self.group.sum(
+            sum(batch.counts.positions for batch in micro_batches),
+            sum(batch.counts.items for batch in micro_batches),
+            sum(batch.tokens for batch in micro_batches),
+        )
+        metrics = self._compute_gradients(micro_batches, Counts(positions, items))
+        (failures,) = self.group.sum(int(metrics is None))
+        if metrics is None or failures:
             self.optimizer.zero_grad(set_to_none=True)
             return False
         self._window += metrics
@@ -165,15 +184,14 @@ class Trainer:
         )
         return True
 
-    def _gradients(self, micro_batches: Sequence[Any], whole: Counts) -> Metrics | None:
-        """Adds up the gradients of all micro-batches, so that they are those of the step's whole batch.
+    def _compute_gradients(self, micro_batches: Sequence[Any], whole: Counts) -> Metrics | None:
+        """Adds up the gradients of all micro-batches. The sum is the gradient of the step's whole batch.
 
-        None if memory ran out.
+        Returns the summed metrics, or None if memory ran out.
         """
-        # What a model draws of its own is the same again when the step is: resumed, or in smaller parts.
-        torch.manual_seed(
-            int(generator(self.plan.seed, Stream.FORWARD, self.state.step, self.group.rank).integers(2**62))
-        )
+        # A step that is repeated, after a resumption or with smaller micro-batches, draws the same dropout.
+        seeds = generator(self.plan.seed, Stream.FORWARD, self.state.step, self.group.rank)
+        torch.manual_seed(int(seeds.integers(2**62)))
         metrics = Metrics()
         try:
             for batch in micro_batches:
@@ -192,8 +210,8 @@ class Trainer:
         before = self.plan.samples_per_micro_batch
         if before == 1:
             raise OutOfMemory(
-                f"memory ran out at step {self.state.step + 1} with one sample at a time; "
-                "use a smaller model or shorter samples"
+                f"memory ran out at step {self.state.step + 1} with one sample at a time;"
+                " use a smaller model or shorter samples"
             )
         why = f"Memory ran out at step {self.state.step + 1} with {before} samples at a time"
         self.state, self.plan = shrink_micro_batches(self.state, self.plan, before // 2, why, self.hooks)
@@ -213,31 +231,23 @@ class Trainer:
             self._evaluate()
         if plan.decays(self.state) and not self._decaying:
             self.state = replace(self.state, before_decay=step)
-        self._due = self._due or step % plan.checkpoint_interval == 0
-        # The best weights, and those before the decay, are only to be had now; others may wait.
-        if step in self._lasting() or (self._due and self.hooks.can_save()):
+        self._checkpoint_due = self._checkpoint_due or step % plan.checkpoint_interval == 0
+        # The best weights, and those before the decay, can only be saved now. Other checkpoints may wait.
+        if step in self._kept_steps() or (self._checkpoint_due and self.hooks.can_save()):
             self._checkpoint()
 
-    def _lasting(self) -> tuple[int | None, ...]:
-        """The steps whose checkpoints outlast the newer ones."""
+    def _kept_steps(self) -> tuple[int | None, ...]:
+        """Returns the steps whose checkpoints are kept when newer ones replace the rest."""
         return self.state.before_decay, int(self.state.best["step"]) if self.state.best else None
 
     def snapshot(self) -> Snapshot:
-        fraction = self.plan.fraction(self.state)
-        seconds, tokens = (
-            a - b for a, b in zip((self.state.seconds, self.state.tokens), self._window_started, strict=True)
-        )
-        # The whole run's mean pace predicts its end better than the last few steps'.
-        pace = self.state.seconds + self.state.beside
-        left = pace * (1 - fraction) / fraction + self._closing_seconds if fraction > 0 else None
-        return Snapshot(
-            step=self.state.step,
-            total_steps=self.plan.total_steps or (round(self.state.step / fraction) if fraction else None),
-            tokens=self.state.tokens,
-            epoch=self.state.samples / len(self.data),
-            fraction=fraction,
-            tokens_per_second=(tokens / seconds) if seconds else 0.0,
-            eta_seconds=left,
+        """Returns the progress of the run, with the pace since the latest log."""
+        return estimate_progress(
+            self.plan,
+            self.state,
+            len(self.data),
+            since=self._window_started,
+            closing_seconds=self._closing_seconds,
         )
 
     def _log(self) -> None:
@@ -261,17 +271,17 @@ class Trainer:
         began = time.monotonic()
         with autocast(self.device, self.plan.precision):
             result = evaluate(self.objective, self.held_out, self.plan, self.device, self.group)
-            shown = illustrate(self.objective, self.held_out, self.device) if self.group.is_main else None
+            picture = illustrate(self.objective, self.held_out, self.device) if self.group.is_main else None
         self.eval_metrics = {f"eval_{k}": v for k, v in result.items()} | {"step": self.state.step}
         described = ", ".join(f"{k} {v:.4f}" for k, v in result.items())
         self.hooks.on_event(f"Step {self.state.step}: held-out {described}", self.eval_metrics, kind="metrics")
-        if shown is not None:
-            self.hooks.on_artifact(self.state.step, *shown)
+        if picture is not None:
+            self.hooks.on_artifact(self.state.step, *picture)
         self.state = replace(self.state, best=pick_better(self.plan, self.state.best, self.eval_metrics))
         self._closing_seconds = time.monotonic() - began
 
     def _checkpoint(self) -> None:
-        self._due = False
+        self._checkpoint_due = False
         newest = checkpoint_path(self.folder, self.state.step)
         if not self.group.is_main or self.state.step == 0 or (newest / "manifest.json").exists():
             return
@@ -281,8 +291,8 @@ class Trainer:
             self.optimizer,
             self.state,
             keep=self.plan.keep_checkpoints,
-            keep_also=self._lasting(),
+            keep_also=self._kept_steps(),
             fence=self.hooks.fence,
         )
-        fresh = self.eval_metrics if self.eval_metrics.get("step") == self.state.step else {}
-        self.hooks.on_checkpoint(self.state.step, folder, fresh)
+        metrics = self.eval_metrics if self.eval_metrics.get("step") == self.state.step else {}
+        self.hooks.on_checkpoint(self.state.step, folder, metrics)

@@ -41,7 +41,7 @@ def expected(objective: TextObjective, text: str, width: int) -> list[tuple[tupl
 
 
 def tokens(sequence: FilledSequence) -> tuple[int, ...]:
-    return tuple(token for token, _ in sequence.tokens)
+    return tuple(each.token for each in sequence.tokens)
 
 
 @pytest.mark.parametrize("architecture", ["bert", "roberta", "albert", "modernbert", "deberta-v2"])

@@ -163,12 +163,15 @@ def test_a_failure_leaves_nothing(tmp_path: Path) -> None:
     assert list((tmp_path / "kind").iterdir()) == []
 
 
-def test_a_disk_that_is_too_small_is_a_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_that_is_too_small_is_a_clear_error(tmp_path: Path) -> None:
     folder = entry(tmp_path, "a", 100, used=1)
     make_room(tmp_path, budget=1000, needed=10, beside=10)
     assert folder.exists()
-    monkeypatch.setattr("app.training.data.cache._free", lambda _: 50 if folder.exists() else 150)
-    make_room(tmp_path, budget=1000, needed=30, beside=30)  # the cache gives way
+
+    def free(path: Path) -> int:
+        return 50 if folder.exists() else 150
+
+    make_room(tmp_path, budget=1000, needed=30, beside=30, free=free)  # the cache gives way
     assert not folder.exists()
     with pytest.raises(InsufficientStorage, match="disk"):
-        make_room(tmp_path, budget=1000, needed=100, beside=100)
+        make_room(tmp_path, budget=1000, needed=100, beside=100, free=free)

@@ -55,7 +55,7 @@ def test_a_process_that_ended_is_told_of(how: signal.Signals, error: type[Except
     for process in helpers():
         process.send_signal(how)
     for _ in range(3):
-        with pytest.raises(error, match=f"ended before its time, with exit code -{how.value}"):
+        with pytest.raises(error, match=f"ended early, with exit code -{how.value}"):
             ask(["a lion"])
 
 

@@ -3,6 +3,7 @@ import json
 import multiprocessing
 import os
 import signal
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 
 import app.training.data.encoding as encoding
 import app.training.data.shards as module
+from app.training.data.encoding import EncodedDocuments, make_encoder
 from app.training.data.shards import estimate_missing_bytes, tokenize_file
 from app.training.data.source_file import SourceFile
 from app.training.hooks import Killed, Stopped
@@ -37,14 +39,14 @@ def test_a_shard_holds_every_documents_tokens(source: SourceFile, tmp_path: Path
     assert shard.tokens.dtype == np.uint16
 
 
-def test_the_same_content_is_tokenised_once(
-    source: SourceFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_same_content_is_tokenised_once(source: SourceFile, tmp_path: Path) -> None:
+    def fail(read: int | None) -> None:
+        raise AssertionError("the shard is made again")
+
     first = tokenize_file(source, "text", tiny_tokenizer(), tmp_path / "cache")
     copy = tmp_path / "copy"
     copy.write_bytes(source.path.read_bytes())
-    monkeypatch.setattr(module, "_write_shard", None)  # would fail if it were called
-    again = tokenize_file(SourceFile(copy, "other.jsonl"), "text", tiny_tokenizer(), tmp_path / "cache")
+    again = tokenize_file(SourceFile(copy, "other.jsonl"), "text", tiny_tokenizer(), tmp_path / "cache", 1, fail)
     assert np.array_equal(first.tokens, again.tokens)
 
 
@@ -169,10 +171,17 @@ def test_a_killed_process_loses_no_more_than_what_was_not_saved(
     with (aside / "tokens.bin").open("ab") as torn:
         torn.write(b"what was never good")
     encoded: list[int] = []
-    add = module._ShardWriter.add
-    monkeypatch.setattr(
-        module._ShardWriter, "add", lambda self, batch, e: (encoded.append(len(batch)), add(self, batch, e))
-    )
+
+    def counting_encoder(*arguments: Any) -> Callable[[Sequence[str]], EncodedDocuments]:
+        encode = make_encoder(*arguments)
+
+        def count(documents: Sequence[str]) -> EncodedDocuments:
+            encoded.append(len(documents))
+            return encode(documents)
+
+        return count
+
+    monkeypatch.setattr(module, "make_encoder", counting_encoder)
     tokenize_file(large, "text", tiny_tokenizer(), tmp_path / "cut")
     assert 0 < sum(encoded) < 8 * 50 - 60
     assert files(tmp_path / "cut") == files(tmp_path / "whole")

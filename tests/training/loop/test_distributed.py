@@ -15,7 +15,6 @@ import pytest
 from app.system.child import die_with_parent
 from app.training.hooks import Killed
 from app.training.job import TrainingJob
-from app.training.loop import distributed
 from app.training.loop.distributed import ProcessGroup, check_parent, launch_group
 from app.training.run import run
 from tests.fakes.runs import Recorder, same, weights
@@ -54,7 +53,7 @@ def wait(group: ProcessGroup) -> None:
 
 
 @pytest.mark.parametrize(("end", "seen", "code"), [(fail, RuntimeError, 7), (be_killed, Killed, -9)])
-def test_one_that_ends_before_its_time_ends_the_run(
+def test_a_process_that_ends_early_ends_the_run(
     tmp_path: Path, end: Callable[[ProcessGroup], None], seen: type[Exception], code: int
 ) -> None:
     def talk() -> None:
@@ -62,20 +61,28 @@ def test_one_that_ends_before_its_time_ends_the_run(
             while True:
                 group.sum(1)
 
-    with pytest.raises(seen, match=rf"ended before their time: \{{1: {code}\}}") as raised:
+    with pytest.raises(seen, match=rf"ended early \(exit code by rank: \{{1: {code}\}}\)") as raised:
         talk()
     assert type(raised.value) is seen
+
+
+def refuse(parent: int) -> None:
+    sys.exit(3)
+
+
+def test_a_process_that_ends_before_it_joins_ends_the_run(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match=r"exit code by rank: \{1: 3\}"), launch_group(2, tmp_path, add, refuse):
+        pass
 
 
 def add(group: ProcessGroup) -> None:
     group.sum(2)
 
 
-def test_they_meet_wherever_the_folder_lies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(distributed, "_PATIENCE", timedelta(seconds=30))
+def test_they_meet_wherever_the_folder_lies(tmp_path: Path) -> None:
     folder = tmp_path / "Modèles, 100 % #1?"
     folder.mkdir()
-    with launch_group(2, folder, add, check_parent) as group:
+    with launch_group(2, folder, add, check_parent, timedelta(seconds=30)) as group:
         assert group.sum(1) == (3,)
 
 

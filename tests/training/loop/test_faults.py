@@ -25,7 +25,7 @@ class Batch:
 @pytest.mark.parametrize(
     ("step", "value", "kind", "param", "message"),
     [
-        (7, float("nan"), InvalidData, "training_file", "the samples of step 7 hold numbers that are not finite"),
+        (7, float("nan"), InvalidData, "training_file", "the samples of step 7 contain numbers that are not finite"),
         (1, 1e30, InvalidData, "training_file", "diverged at step 1: .* check the training data"),
         (7, 1e30, InvalidValue, "learning_rate", "diverged at step 7: .* lower the learning rate"),
     ],
@@ -44,7 +44,7 @@ def test_steps_without_predictions_are_counted_from_the_attempts_first() -> None
     check_predictions(0, BARREN_STEPS - 1, ended=False)
     check_predictions(1, 5 * BARREN_STEPS, ended=True)
     for steps, ended in ((BARREN_STEPS, False), (1, True)):
-        with pytest.raises(InvalidData, match="nothing to predict"):
+        with pytest.raises(InvalidData, match="the model learned nothing"):
             check_predictions(0, steps, ended=ended)
 
 
@@ -58,5 +58,5 @@ def test_a_run_that_predicts_nothing_does_not_succeed(
         self.special = np.ones_like(self.special)
 
     monkeypatch.setattr(Masking, "__init__", all_special)
-    with pytest.raises(InvalidData, match="3 steps had nothing to predict"):
+    with pytest.raises(InvalidData, match="the model learned nothing: no sample of 3 steps"):
         run(job(max_steps=3), Recorder())

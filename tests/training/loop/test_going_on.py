@@ -97,7 +97,7 @@ def test_an_extension_goes_on_from_before_the_decay(job: Job, die_at: int | None
     extended = run(longer, hooks)
     if die_at is None:
         said = [message for message, _ in hooks.events]
-        assert "The extension goes on from step 6, before the decay of the learning rate" in said
+        assert "The extension starts from step 6, before the decay of the learning rate" in said
         assert hooks.checkpoints == [10, 12, 15, 20]
     assert steps_kept(longer) == [12, 20]
     assert same(extended, run(job("b", max_steps=20, **DECAYING), Recorder()))
@@ -108,7 +108,7 @@ def test_without_that_checkpoint_it_goes_on_from_the_end_and_says_so(job: Job) -
     shutil.rmtree(job("a").run_dir / "checkpoints" / "step-000000006")
     hooks = Recorder()
     run(replace(job("a", max_steps=20, **DECAYING), extended_from=10), hooks)
-    assert any("goes on from the decayed weights of step 10" in message for message, _ in hooks.events)
+    assert any("starts from the decayed weights of step 10" in message for message, _ in hooks.events)
     assert hooks.checkpoints == [12, 15, 20]
 
 

@@ -49,8 +49,8 @@ def test_the_micro_batch_is_halved_and_the_batch_stays(
     assert sizes == [8] * 3 + [2] * 4 * 9
     warnings = [message for message, _ in hooks.events if "Memory ran out" in message]
     assert warnings == [
-        f"Memory ran out at step 4 with {before} samples at a time; going on with {after}."
-        " A step's batch is still 8 samples"
+        f"Memory ran out at step 4 with {before} samples at a time. Training continues with {after} at a time;"
+        " a step's batch is still 8 samples"
         for before, after in [(8, 4), (4, 2)]
     ]
     assert little.outcome.state.tokens == enough.outcome.state.tokens
@@ -80,8 +80,8 @@ def test_after_a_kill_for_memory_each_attempt_takes_half(
         run(replace(job(**OPTIONS), memory_kills=1), hooks)
     assert set(sizes) == {4}
     assert any(
-        message == "Memory ran out in an earlier attempt, which the kernel killed, with 8 samples at a time;"
-        " going on with 4. A step's batch is still 8 samples"
+        message == "The kernel killed an earlier attempt because memory ran out with 8 samples at a time."
+        " Training continues with 4 at a time; a step's batch is still 8 samples"
         for message, _ in hooks.events
     )
     sizes, hooks = memory(BATCH), Recorder()  # from the checkpoint at step 5, which knows of one kill

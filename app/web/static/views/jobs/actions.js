@@ -6,18 +6,9 @@ import { link, navigate } from "../../core/router.js";
 import { Button, Select, TextField } from "../../ui/controls.js";
 import { confirm, Dialog } from "../../ui/dialog.js";
 import { toast, toastError } from "../../ui/toast.js";
+import { can } from "./allowed.js";
 import { tryView } from "./states.js";
 import { JOBS } from "./watch.js";
-
-const can = {
-  pause: (job) => ["queued", "running"].includes(job.status) && !job.pause_requested && !job.cancel_requested,
-  resume: (job) => job.status === "paused" || (job.pause_requested && !job.cancel_requested),
-  cancel: (job) => ["validating_files", "queued", "running", "paused"].includes(job.status) && !job.cancel_requested,
-  retry: (job) => ["failed", "cancelled"].includes(job.status),
-  extend: (job) => job.status === "succeeded",
-  sooner: (job) => job.status === "queued" && job.queue_position > 0,
-  delete: (job) => ["succeeded", "failed", "cancelled"].includes(job.status),
-};
 
 /** put(job): the job as the server has answered. modality: of its method, where it is known. */
 export function Actions({ job, modality, put }) {
@@ -59,7 +50,7 @@ export function Actions({ job, modality, put }) {
     ${button("resume", job.status === "paused" ? "Resume" : "Do not pause", "play")}
     ${button("pause", "Pause", "pause")}
     ${
-      can.sooner(job) &&
+      can.moveToFront(job) &&
       html`<${Button} busy=${busy.value === "priority"} onClick=${() => act("priority", { position: 0 })}>
       Next in the queue<//>`
     }

@@ -1,11 +1,11 @@
-"""Few have their turn, some wait, the others are told to come again."""
+"""Few run, some wait, and the others are refused."""
 
 import asyncio
 
 import pytest
 
-from app.api.turns import ConcurrencyLimiter
 from app.errors import Busy
+from app.system.concurrency import ConcurrencyLimiter
 
 
 def test_few_at_once_some_wait_and_no_more_are_taken() -> None:

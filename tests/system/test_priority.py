@@ -1,5 +1,3 @@
-"""What an attempt's process does around the training itself."""
-
 import subprocess
 import sys
 from pathlib import Path
@@ -9,9 +7,9 @@ import pytest
 NICE = """
 import os
 from pathlib import Path
-from app.worker.attempt_main import be_nice
+from app.system.priority import lower_priority
 
-be_nice(10)
+lower_priority(10)
 print(os.nice(0), Path("/proc/self/autogroup").read_text())
 """
 

@@ -1,4 +1,4 @@
-"""Work of which little is done at once, and for which not many may wait."""
+"""A limit of how much work is done, and waits, at once."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -8,7 +8,10 @@ from app.errors import Busy
 
 
 class ConcurrencyLimiter:
-    """`at_once` have their turn, `waiting` more wait for theirs, and whoever comes beyond them comes again later."""
+    """Runs at most `at_once` pieces of work and lets `waiting` more wait; raises Busy beyond that.
+
+    what: plural noun of the work, for messages.
+    """
 
     def __init__(self, *, at_once: int, waiting: int, what: str) -> None:
         self._free = asyncio.Semaphore(at_once)
@@ -17,7 +20,7 @@ class ConcurrencyLimiter:
 
     @asynccontextmanager
     async def taken(self) -> AsyncIterator[None]:
-        """Raises Busy."""
+        """Waits for its turn, and holds it. Raises Busy where too many wait already."""
         if self._here >= self._most:
             raise Busy(f"{self._here} {self._what} are waiting or under way, as many as may; try again later")
         self._here += 1

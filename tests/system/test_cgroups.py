@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from app.worker.oom import oom_kills
+from app.system.cgroups import count_oom_kills
 
 V2 = "0::/system.slice/cloze.service\n"
 V1 = "9:name=systemd:/\n4:cpu,memory:/docker/abc\n0::/\n"
@@ -25,8 +25,8 @@ def test_the_counter_is_found(tmp_path: Path, membership: str, file: str, conten
     path = tmp_path / "root" / file
     path.parent.mkdir(parents=True)
     path.write_text(content)
-    assert oom_kills(tmp_path / "cgroup", tmp_path / "root") == found
+    assert count_oom_kills(tmp_path / "cgroup", tmp_path / "root") == found
 
 
 def test_without_control_groups_it_is_unknown(tmp_path: Path) -> None:
-    assert oom_kills(tmp_path / "none", tmp_path) is None
+    assert count_oom_kills(tmp_path / "none", tmp_path) is None

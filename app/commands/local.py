@@ -1,0 +1,44 @@
+"""Answers of this process, for a command that finds no server. The bodies are those that a server takes."""
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+
+from app.api.errors import error_message
+from app.api.schemas.embeddings import EmbeddingsRequest
+from app.api.schemas.fill_mask import FillMaskRequest
+from app.api.schemas.score import ScoreRequest
+from app.errors import AppError
+from app.inference.build import local_inference
+from app.inference.client import LocalClient
+from app.inference.service import Inference
+from app.settings import Settings
+from app.validation import validate
+
+Request = FillMaskRequest | EmbeddingsRequest | ScoreRequest
+
+REQUESTS: dict[str, type[Request]] = {
+    "/v1/fill-mask": FillMaskRequest,
+    "/v1/embeddings": EmbeddingsRequest,
+    "/v1/score": ScoreRequest,
+}
+
+
+async def answer_all(path: str, bodies: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Returns the answer to each body, as the server's route at `path` gives it. Raises AppError."""
+    logging.getLogger("app").setLevel(logging.ERROR)
+    async with local_inference(Settings()) as inference:
+        try:
+            return [await _answer(inference, validate(REQUESTS[path], body)) for body in bodies]
+        except AppError as error:
+            raise AppError(error_message(error)) from error  # with the input at fault
+
+
+async def _answer(inference: Inference, request: Request) -> dict[str, Any]:
+    content = await inference.run(
+        request.task, request.model, request.input, LocalClient(), to_item=request.to_item, write=request.write
+    )
+    answer: dict[str, Any] = orjson.loads(content)
+    return answer

@@ -1,0 +1,90 @@
+"""The size that an answer may have. A request for more is refused before anything is computed."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from app.errors import InvalidValue
+from app.modalities.text.items import MASK_ALIAS, FillMaskItem
+from app.serving.steps import TokenBudget
+
+_MIB = 1 << 20
+
+MAX_ANSWER = 64 * _MIB  # characters of a request's answer
+MAX_LINE = 2 * _MIB  # characters of a line's answer in a stream: the answers of many lines are held at once
+MAX_TOKENIZED = 1_000_000  # characters of all texts: about 100 bytes of answer each, if every one is a token
+SMALL = 100_000  # characters of an answer that is written faster than a thread is started for it
+
+_CANDIDATE = 128  # characters of an answer that a candidate takes beside its sequence
+_NUMBER = 12  # characters of a vector's number and its comma
+_SPECIAL = 2  # tokens around a text
+
+
+def check_fill_mask(
+    mask_token: str | None, items: Iterable[FillMaskItem], *, largest: int = MAX_ANSWER, param: str = "top_k"
+) -> int:
+    """Returns how many characters the answer may have. Raises InvalidValue if they are more than `largest`.
+
+    Each candidate of each mask repeats its text, also where truncation cut what the model reads.
+
+    mask_token: the model's own. param: the name of `top_k` in the request.
+    """
+    masks = {MASK_ALIAS, mask_token or MASK_ALIAS}
+    size = 0
+    for item in items:
+        found = min(sum(map(item.text.count, masks)), item.max_masks)
+        wanted = min(item.top_k, len(item.targets) or item.top_k)
+        size += (found * wanted + item.num_sequences) * (len(item.text) + _CANDIDATE)
+    if size > largest:
+        raise InvalidValue(
+            f"the answer could have {size} characters, where {largest} are allowed: every candidate of every mask"
+            f" repeats its text; lower `{param}`, or send fewer masks or shorter texts",
+            param=param,
+        )
+    return size
+
+
+def check_token_vectors(texts: Iterable[str], max_length: int | None, dimensions: int, *, param: str = "input") -> int:
+    """Returns how many characters an answer with a vector for each token may have. Raises InvalidValue.
+
+    max_length: tokens that the model reads of a text; None for no such bound. param: the name of the field of texts.
+    """
+    tokens = (len(text) + _SPECIAL for text in texts)  # a tokenizer makes hardly more than one of a character
+    size = vectors_size(sum(each if max_length is None else min(each, max_length) for each in tokens) * dimensions)
+    if size > MAX_ANSWER:
+        raise InvalidValue(
+            f"the answer could have {size} characters, where {MAX_ANSWER} are allowed: send fewer or shorter inputs",
+            param=param,
+        )
+    return size
+
+
+def vectors_size(numbers: int) -> int:
+    """Returns the characters that so many numbers of vectors take."""
+    return numbers * _NUMBER
+
+
+def check_tokenize(texts: Sequence[str]) -> None:
+    """Raises InvalidValue for more characters than one request may have."""
+    size = sum(map(len, texts))
+    if size > MAX_TOKENIZED:
+        raise InvalidValue(f"`input` has {size} characters in all; one request may have {MAX_TOKENIZED}", param="input")
+
+
+class AnswerRoom:
+    """The memory for large answers of all requests together. Small answers are not counted."""
+
+    def __init__(self, characters: int = 2 * MAX_ANSWER) -> None:
+        self._room = TokenBudget(characters)
+        self._next = asyncio.Lock()  # the first in line: small answers do not overtake a large one for ever
+
+    @asynccontextmanager
+    async def taken(self, size: int) -> AsyncIterator[None]:
+        """Waits until there is room for an answer of so many characters, and holds it."""
+        if size <= SMALL:
+            yield
+            return
+        async with AsyncExitStack() as held:
+            async with self._next:
+                await held.enter_async_context(self._room.taken(size))
+            yield

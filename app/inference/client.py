@@ -1,0 +1,19 @@
+"""The side that waits for an answer, and may leave before it comes."""
+
+from collections.abc import Coroutine
+from typing import Any, Protocol, TypeVar
+
+T = TypeVar("T")
+
+
+class Client(Protocol):
+    async def while_connected(self, work: Coroutine[Any, Any, T]) -> T:
+        """Returns the result of `work`, which is cancelled if the client leaves first; then an exception tells so."""
+        ...
+
+
+class LocalClient:
+    """A caller in this process, which never leaves."""
+
+    async def while_connected(self, work: Coroutine[Any, Any, T]) -> T:
+        return await work

@@ -1,0 +1,30 @@
+"""How much one request may ask for, as the settings say."""
+
+from dataclasses import dataclass
+
+from app.errors import InvalidValue
+
+
+@dataclass(frozen=True)
+class RequestLimits:
+    """Each is the most that is allowed.
+
+    inputs: of one request. top_k: candidates for a mask. masks: in a text.
+    queued_inputs: of all requests together. line_bytes: of a line in a stream.
+    """
+
+    inputs: int
+    top_k: int
+    masks: int
+    queued_inputs: int
+    line_bytes: int
+
+    def check_inputs(self, count: int) -> None:
+        """Raises InvalidValue for more inputs than one request may hold."""
+        if count > self.inputs:
+            raise InvalidValue(f"`input` holds {count} inputs; one request may hold {self.inputs}", param="input")
+
+    def check_top_k(self, top_k: int, param: str = "top_k") -> None:
+        """Raises InvalidValue for more candidates than are allowed. param: the field's name in the request."""
+        if top_k > self.top_k:
+            raise InvalidValue(f"`{param}` should be at most {self.top_k}, not {top_k}", param=param)

@@ -1,0 +1,198 @@
+"""The one way through for a request: resolve the model, check, run the task, write the answer."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Generic, TypeVar
+
+from app.errors import TaskNotSupported
+from app.inference.answer_size import MAX_ANSWER, SMALL, AnswerRoom, check_tokenize
+from app.inference.client import Client
+from app.inference.limits import RequestLimits
+from app.inference.remote_media import MediaFetcher, RemoteMedia
+from app.inference.tasks import BOUNDS, Names
+from app.inference.tokenization import Split, TokenParts, tokenize_all
+from app.serving.batches import Flow
+from app.serving.engine import Engine
+from app.serving.pool import EnginePool
+from app.system.concurrency import ConcurrencyLimiter
+from app.types import Modality, Task
+
+_RENDERING_THREADS = 2
+
+Input = TypeVar("Input")
+Result = TypeVar("Result")
+Written = TypeVar("Written")
+
+
+@dataclass(frozen=True)
+class Answer(Generic[Result]):
+    """The results of a request, one an input, in order. model: the `name@version` that gave them."""
+
+    model: str
+    results: Sequence[Result]
+
+
+Write = Callable[[Answer[Any]], Written]  # makes the form in which the answer is sent; runs on any thread
+
+
+class Inference:
+    """The use cases of requests, and what all requests share."""
+
+    def __init__(self, pool: EnginePool, limits: RequestLimits, fetcher: MediaFetcher) -> None:
+        self.limits = limits
+        self.fetcher = fetcher
+        self.room = AnswerRoom()
+        self.tokenizing = ConcurrencyLimiter(at_once=2, waiting=64, what="tokenizations")
+        # A result weighs many times what its file does, and rendering it may take longer than the model did.
+        self.reconstructing = ConcurrencyLimiter(at_once=4, waiting=64, what="reconstructions")
+        self.rendering = ThreadPoolExecutor(_RENDERING_THREADS, thread_name_prefix="render")
+        self._pool = pool
+
+    async def open(self, model: str | None) -> "OpenModel":
+        """Resolves a model id and loads the model if need be; None is the default model.
+
+        Raises ModelNotFound, and NotReady for a model that cannot be loaded now.
+        """
+        return OpenModel(self, await self._pool.get(model))
+
+    async def run(
+        self,
+        task: Task,
+        model: str | None,
+        inputs: Sequence[Input | RemoteMedia],
+        client: Client,
+        *,
+        to_item: Callable[[Input], Any],
+        write: Write[Written],
+    ) -> Written:
+        """Runs a task of the model on inputs as the client sent them, and returns what `write` makes of the answer.
+
+        to_item: makes an item of the task from an input whose media are fetched.
+        Raises what `open` and `OpenModel.run` raise.
+        """
+        return await (await self.open(model)).run(task, inputs, client, to_item=to_item, write=write)
+
+    async def tokenize(
+        self,
+        model: str | None,
+        texts: Sequence[str],
+        client: Client,
+        *,
+        add_special_tokens: bool,
+        write: Write[Written],
+    ) -> Written:
+        """Returns what `write` makes of an answer whose results are the `TokenParts` of the texts.
+
+        Raises InvalidValue for more than the limits allow, what `open` raises, TaskNotSupported for a model that reads
+        no text, and Busy.
+        """
+        self.limits.check_inputs(len(texts))
+        check_tokenize(texts)
+        opened = await self.open(model)
+        over = threading.Event()
+        answer: Answer[TokenParts] = Answer(
+            opened.id, tokenize_all(opened.splitter(add_special_tokens=add_special_tokens), texts, over)
+        )
+
+        async def work() -> Written:
+            async with self.tokenizing.taken():
+                return await asyncio.to_thread(write, answer)  # a million tokens take seconds
+
+        try:
+            return await client.while_connected(work())
+        finally:
+            over.set()  # threads cannot be cancelled
+
+    def close(self) -> None:
+        """Begins no other download and no other rendering."""
+        self.rendering.shutdown(wait=False, cancel_futures=True)
+        self.fetcher.close()
+
+
+class OpenModel:
+    """A loaded model, as one request uses it. It is kept no longer: while it is held, its memory is not freed."""
+
+    def __init__(self, inference: Inference, engine: Engine) -> None:
+        self._inference, self._engine = inference, engine
+
+    @property
+    def id(self) -> str:
+        """The model as `name@version`."""
+        return self._engine.entry.id
+
+    @property
+    def modality(self) -> Modality:
+        return self._engine.model.modality
+
+    @property
+    def tasks(self) -> Mapping[Task, object]:
+        return self._engine.model.tasks
+
+    def require(self, task: Task) -> None:
+        """Raises TaskNotSupported."""
+        self._engine.require(task)
+
+    def splitter(self, *, add_special_tokens: bool) -> Split:
+        """Returns the function that splits a text into its tokens. Raises TaskNotSupported."""
+        if not self._engine.model.reads_text:
+            raise TaskNotSupported(f"{self.id} reads no text", param="model")
+        return partial(self._engine.model.tokenize, add_special_tokens=add_special_tokens)
+
+    async def run(
+        self,
+        task: Task,
+        inputs: Sequence[Input | RemoteMedia],
+        client: Client,
+        *,
+        to_item: Callable[[Input], Any],
+        write: Write[Written],
+        names: Names | None = None,
+    ) -> Written:
+        """As `Inference.run`, on this model. names: the names of fields in the client's dialect, for errors.
+
+        Raises TaskNotSupported, InvalidValue for more than the limits allow, Busy, what fetching a file raises, what
+        the task raises for an item, and what the client raises when it leaves.
+        """
+        self._inference.limits.check_inputs(len(inputs))
+        self.require(task)
+        return await client.while_connected(self._run(task, inputs, to_item, write, names or {}))
+
+    async def _run(
+        self,
+        task: Task,
+        inputs: Sequence[Input | RemoteMedia],
+        to_item: Callable[[Input], Any],
+        write: Write[Written],
+        names: Names,
+    ) -> Written:
+        inference = self._inference
+        contents: Sequence[Any] = await inference.fetcher.fetch_all(inputs)
+        items, expected = self.check(task, list(map(to_item, contents)), names=names)
+        heavy = task is Task.RECONSTRUCT
+        async with inference.reconstructing.taken() if heavy else nullcontext(), inference.room.taken(expected):
+            answer: Answer[Any] = Answer(self.id, await self.submit(task, items))
+            if heavy:
+                return await asyncio.get_running_loop().run_in_executor(inference.rendering, write, answer)
+            if BOUNDS[task].measure(answer.results, expected) <= SMALL:
+                return write(answer)
+            return await asyncio.to_thread(write, answer)  # writing the largest answers takes a second
+
+    def check(
+        self, task: Task, items: Sequence[Any], *, names: Names | None = None, largest: int = MAX_ANSWER
+    ) -> tuple[Sequence[Any], int]:
+        """Returns the items with the server's limits, and how many characters their answer may have.
+
+        Raises InvalidValue for an option beyond its limit, and for an answer of more than `largest` characters.
+        """
+        bounds, names = BOUNDS[task], names or {}
+        items = bounds.limit(items, self._inference.limits, names)
+        return items, bounds.expect(items, self._engine.model, names, largest)
+
+    async def submit(self, task: Task, items: Sequence[Any], flow: Flow | None = None) -> list[Any]:
+        """Returns one result an item that has been checked. flow: the stream that the items belong to."""
+        return await self._engine.submit(task, items, flow)

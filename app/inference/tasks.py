@@ -1,0 +1,80 @@
+"""The bounds of requests for each task, and the size of their answers."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Protocol
+
+from app.inference.answer_size import check_fill_mask, check_token_vectors, vectors_size
+from app.inference.limits import RequestLimits
+from app.modalities.embedding import EmbedItem, EmbedResult
+from app.modalities.text.items import FillMaskItem, ScoreResult
+from app.types import Task
+
+_TOKEN, _CANDIDATE = 150, 70  # characters of an answer to score that a token takes, and one of its candidates
+
+# Names of fields in a dialect, by their names here. A field that is absent has the same name.
+Names = Mapping[str, str]
+
+
+class ModelFacts(Protocol):
+    """The facts about a model that bounds depend on. None: the model has none."""
+
+    @property
+    def mask_token(self) -> str | None: ...
+
+    @property
+    def max_length(self) -> int | None: ...
+
+    @property
+    def dimensions(self) -> int | None: ...
+
+
+class TaskBounds:
+    """The bounds of a task without any of its own."""
+
+    def limit(self, items: Sequence[Any], limits: RequestLimits, names: Names) -> Sequence[Any]:
+        """Returns the items with the server's limits in them. Raises InvalidValue."""
+        return items
+
+    def expect(self, items: Sequence[Any], model: ModelFacts, names: Names, largest: int) -> int:
+        """Returns how many characters the answer may have; 0 if it cannot become large. Raises InvalidValue."""
+        return 0
+
+    def measure(self, results: Sequence[Any], expected: int) -> int:
+        """Returns about how many characters the answer has."""
+        return expected
+
+
+class FillMaskBounds(TaskBounds):
+    def limit(self, items: Sequence[FillMaskItem], limits: RequestLimits, names: Names) -> Sequence[FillMaskItem]:
+        for top_k in {item.top_k for item in items}:
+            limits.check_top_k(top_k, names.get("top_k", "top_k"))
+        return [replace(item, max_masks=limits.masks) for item in items]
+
+    def expect(self, items: Sequence[FillMaskItem], model: ModelFacts, names: Names, largest: int) -> int:
+        return check_fill_mask(model.mask_token, items, largest=largest, param=names.get("top_k", "top_k"))
+
+
+class EmbedBounds(TaskBounds):
+    def expect(self, items: Sequence[EmbedItem], model: ModelFacts, names: Names, largest: int) -> int:
+        texts = [item.input for item in items if item.output == "tokens" and isinstance(item.input, str)]
+        if not texts:
+            return 0
+        dimensions = min(filter(None, (items[0].dimensions, model.dimensions)), default=1)
+        return check_token_vectors(texts, model.max_length, dimensions, param=names.get("input", "input"))
+
+    def measure(self, results: Sequence[EmbedResult], expected: int) -> int:
+        return vectors_size(sum(result.vector.size for result in results))
+
+
+class ScoreBounds(TaskBounds):
+    def measure(self, results: Sequence[ScoreResult], expected: int) -> int:
+        return sum(_TOKEN + _CANDIDATE * len(token.candidates) for result in results for token in result.scored)
+
+
+BOUNDS: Mapping[Task, TaskBounds] = {
+    Task.FILL_MASK: FillMaskBounds(),
+    Task.EMBED: EmbedBounds(),
+    Task.SCORE: ScoreBounds(),
+    Task.RECONSTRUCT: TaskBounds(),
+}
