@@ -35,10 +35,13 @@ def read_config(folder: Path, model_types: Collection[str], kind: str) -> dict[s
     config = read_json(folder / "config.json")
     if not isinstance(config, dict):
         raise InvalidModel("config.json of the model folder is not a JSON object")
-    if "auto_map" in config:
-        raise InvalidModel("the model needs its own Python code (auto_map in config.json), which is never run")
     _check_sizes(config)
     model_type = str(config.get("model_type"))
+    if model_type not in model_types and "auto_map" in config:
+        raise InvalidModel(
+            f"the model needs its own Python code (auto_map in config.json), which is never run; {model_type!r} is not"
+            f" {kind} known here"
+        )
     if model_type not in model_types:
         raise InvalidModel(f"model_type {model_type!r} is not {kind} known here: {', '.join(sorted(model_types))}")
     if not any(folder.glob("model*.safetensors")):
@@ -46,6 +49,19 @@ def read_config(folder: Path, model_types: Collection[str], kind: str) -> dict[s
         holds = f"only {', '.join(pickles)}, which can run code when read" if pickles else "no weights"
         raise InvalidModel(f"the model folder holds {holds}; model.safetensors is needed")
     return config
+
+
+def check_keys(config: Mapping[str, Any], missing: Collection[str], unexpected: Collection[str]) -> None:
+    """Checks the weights of a model that comes with code of its own (`auto_map`) and is loaded without it.
+
+    Raises InvalidModel where the architecture of the same name here has other weights: it computes something else.
+    """
+    if "auto_map" in config and (missing or unexpected):
+        difference = f"lack {min(missing)}" if missing else f"hold {min(unexpected)} too"
+        raise InvalidModel(
+            "the model needs its own Python code (auto_map in config.json), which is never run: for"
+            f" {config.get('model_type')!r} its weights {difference}"
+        )
 
 
 def _check_sizes(config: Mapping[str, Any]) -> None:

@@ -1,15 +1,16 @@
 """A folder of safetensors → TextObjective, with nothing in it executed."""
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import torch
 import transformers
 from transformers import AutoModelForMaskedLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from app.errors import InvalidModel
-from app.modalities.model_files import as_invalid_model, read_config
+from app.modalities.model_files import as_invalid_model, check_keys, read_config
 from app.modalities.text import sentence_transformers
 from app.modalities.text.objective import TextObjective
 from app.modalities.text.tokenizers import keeps_space_before_mask, strip_space_before_mask
@@ -35,8 +36,8 @@ def load_text(folder: Path, *, new_head: bool = False, dtype: torch.dtype = torc
     random one instead, from torch's global generator, for training to fill.
     Raises InvalidModel for everything that cannot be or must not be loaded.
     """
-    _check_files(folder)
-    model, has_head = _load_model(folder, dtype)
+    config = _check_files(folder)
+    model, has_head = _load_model(folder, dtype, config)
     tokenizer = load_tokenizer(folder)
     if not has_head and not new_head:
         model = cast(PreTrainedModel, model.base_model)
@@ -49,14 +50,16 @@ def load_text(folder: Path, *, new_head: bool = False, dtype: torch.dtype = torc
     )
 
 
-def _check_files(folder: Path) -> None:
-    read_config(folder, MODEL_TYPES, "a text model")
+def _check_files(folder: Path) -> dict[str, Any]:
+    """Returns config.json. Raises InvalidModel."""
+    config = read_config(folder, MODEL_TYPES, "a text model")
     if not any((folder / name).is_file() for name in _TOKENIZER_FILES):
         # transformers would silently make up an empty vocabulary.
         raise InvalidModel("the model folder has no tokenizer (tokenizer.json or a vocabulary file)")
+    return config
 
 
-def _load_model(folder: Path, dtype: torch.dtype) -> tuple[PreTrainedModel, bool]:
+def _load_model(folder: Path, dtype: torch.dtype, config: Mapping[str, Any]) -> tuple[PreTrainedModel, bool]:
     """The masked LM and whether the checkpoint had its head."""
     with as_invalid_model("the model cannot be loaded"):  # every parser and shape check below has errors of its own
         model, found = AutoModelForMaskedLM.from_pretrained(
@@ -68,6 +71,7 @@ def _load_model(folder: Path, dtype: torch.dtype) -> tuple[PreTrainedModel, bool
             output_loading_info=True,
         )
     missing = sorted(found["missing_keys"])
+    check_keys(config, missing, found["unexpected_keys"])
     inside = [key for key in missing if key.startswith(f"{model.base_model_prefix}.")]
     if inside:
         raise InvalidModel(f"the model's weights lack {len(inside)} tensors of its encoder, {inside[0]} first")
