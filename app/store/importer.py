@@ -15,14 +15,14 @@ from app.store.manifest import Manifest
 from app.store.model_folder import FILES, check_weights, model_files, read_config, read_license
 from app.store.names import check_new_name
 from app.store.store import MANIFEST, ModelEntry, ModelStore
-from app.types import Modality, Task
+from app.types import Task
 
 
 class LoadedModel(Protocol):
     """The part of a loaded objective that the importer uses."""
 
     @property
-    def modality(self) -> Modality: ...
+    def modality(self) -> str: ...
     @property
     def tasks(self) -> Mapping[Task, Any]: ...
     def parameter_count(self) -> int: ...

@@ -13,10 +13,11 @@ from app.datasets.sampling import DocumentSample
 from app.jobs.jobs import Jobs
 from app.jobs.spec import Progress
 from app.methods import TEXT_PRESETS, MlmHyperparameters, preset
+from app.modalities.estimator import CheckedFiles
 from app.modalities.text.builder import build_preset
+from app.modalities.text.estimator import shape_of
 from app.store.store import ModelStore
-from app.submission.estimates import Material
-from app.submission.estimates.text import estimate_text, shape_of
+from app.submission.estimates import estimate
 from tests.api.conftest import publish
 from tests.fakes.tiny_models import MAX_LENGTH, tiny_bert_folder, tiny_tokenizer
 
@@ -127,11 +128,11 @@ def test_what_the_disk_cannot_hold_is_refused(
 
 
 @pytest.mark.parametrize("name", ["bert-mini", "modernbert-mini"])
-def test_the_size_of_a_preset_is_known_without_building_it(name: str, store: ModelStore) -> None:
+def test_the_size_of_a_preset_is_known_without_building_it(name: str) -> None:
     tokenizer = tiny_tokenizer("bert")
     config = preset(name)
     assert config is not None
-    shape = shape_of(name, MlmHyperparameters(vocab_size=len(tokenizer)), store)
+    shape = shape_of(name, MlmHyperparameters(vocab_size=len(tokenizer)), Path)
     assert shape is not None
     assert shape.parameters == pytest.approx(build_preset(config, tokenizer, 128).num_parameters(), rel=0.01)
 
@@ -139,7 +140,7 @@ def test_the_size_of_a_preset_is_known_without_building_it(name: str, store: Mod
 def test_every_preset_has_an_estimate(store: ModelStore) -> None:
     sample = DocumentSample(10, 430_000, 0.1, ("some text",))
     for name in TEXT_PRESETS:
-        found = estimate_text(name, MlmHyperparameters(), Material([sample], [1.0], None), store, [])
+        found = estimate("mlm", name, MlmHyperparameters(), CheckedFiles([sample], [1.0], None), store, [])
         assert (found.documents, found.sampled) == (100, True)
         assert found.tokens == pytest.approx(1_000_000, rel=0.01)
         assert found.memory_bytes and found.disk_bytes
@@ -151,7 +152,7 @@ def test_a_stored_models_own_tokenizer_counts(store: ModelStore, tmp_path: Any) 
     text = " ".join(DOCUMENTS)
     sample = DocumentSample(1, len(text), 1.0, (text,))
     hp = MlmHyperparameters()
-    found = estimate_text("tiny@1", hp, Material([sample], [1.0], sample), store, [])
+    found = estimate("mlm", "tiny@1", hp, CheckedFiles([sample], [1.0], sample), store, [])
     assert found.tokens == len(tiny_tokenizer("bert")(text, add_special_tokens=False)["input_ids"])
 
 

@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -37,3 +39,9 @@ def test_an_empty_or_absent_folder_holds_no_model(tmp_path: Path) -> None:
     for folder in (tmp_path, tmp_path / "absent"):
         with pytest.raises(InvalidModel, match=r"no readable config\.json"):
             registry.load(folder)
+
+
+def test_descriptors_are_imported_without_torch() -> None:
+    code = "import sys; from app.modalities import registry; print({'torch', 'transformers'} & sys.modules.keys())"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout == "set()\n"

@@ -4,9 +4,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
+from app.api.schemas.modality import Modality
 from app.methods import Method
 from app.methods.groups import GROUPS, group_of
-from app.types import Modality
 
 
 class PresetObject(BaseModel):
