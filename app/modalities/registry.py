@@ -1,11 +1,7 @@
-"""The list of modalities. The built-in ones are here; installed packages and tests add others.
-
-A package adds one by an entry point of the group `cloze.modalities` that names its descriptor.
-"""
+"""The list of modalities: the built-in ones, those of installed packages, and those that tests register."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +11,7 @@ from app.modalities.audio import AUDIO
 from app.modalities.descriptor import Modality
 from app.modalities.image import IMAGE
 from app.modalities.model_files import read_json
+from app.modalities.plugins import find_plugins
 from app.modalities.text import TEXT
 from app.modalities.video import VIDEO
 
@@ -22,8 +19,6 @@ if TYPE_CHECKING:
     import torch
 
     from app.modalities.base import Objective
-
-ENTRY_POINTS = "cloze.modalities"
 
 MODALITIES: dict[str, Modality] = {each.name: each for each in (TEXT, VIDEO, IMAGE, AUDIO)}
 
@@ -80,5 +75,5 @@ def load(folder: Path, dtype: "torch.dtype | None" = None) -> "Objective":
     return identify(folder).load(folder, dtype=dtype or torch.float32)
 
 
-for _point in entry_points(group=ENTRY_POINTS):
-    register(_point.load())
+for _plugin in find_plugins():
+    register(_plugin.load())

@@ -41,7 +41,9 @@ class MethodList(BaseModel):
 
 def method_object(name: str, method: Method) -> MethodObject:
     schema = method.hyperparameters.model_json_schema()
-    properties = {field: {**rest, "group": group_of(field)} for field, rest in schema["properties"].items()}
+    properties = {
+        field: {**rest, "group": rest.get("group") or group_of(field)} for field, rest in schema["properties"].items()
+    }
     used = {rest["group"] for rest in properties.values()}
     return MethodObject(
         id=name,
