@@ -12,9 +12,6 @@ class ModalityName(StrEnum):
     VIDEO = "video"
 
 
-Modality = ModalityName
-
-
 class Task(StrEnum):
     """The tasks of served models; the values appear in model objects on the wire."""
 

@@ -220,6 +220,17 @@ def test_dependencies_within_a_layer_point_one_way() -> None:
     check(faults())
 
 
+def test_modalities_are_named_in_their_own_modules_only() -> None:
+    def faults() -> Iterator[str]:
+        for path in MODULES:
+            if layer(dotted(path)) not in ("modalities", "methods", "media"):
+                for node in nodes(path):
+                    if isinstance(node, ast.Attribute) and ast.unparse(node.value).endswith("ModalityName"):
+                        yield place(path, node.lineno)
+
+    check(faults())
+
+
 def test_libraries_stay_where_they_belong() -> None:
     def faults() -> Iterator[str]:
         for path in MODULES:

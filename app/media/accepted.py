@@ -7,7 +7,7 @@ from functools import partial
 from app.media.lengths import Length, sound_length, video_length
 from app.media.limits import Limits
 from app.media.sniff import ACCEPTED, ARTICLES, modality_of
-from app.types import Modality
+from app.types import ModalityName
 
 
 @dataclass(frozen=True)
@@ -26,15 +26,15 @@ class AcceptedFiles:
     length: Callable[[bytes, Limits], Length] | None = None
 
 
-def _is(modality: Modality, data: bytes) -> bool:
+def _is(modality: ModalityName, data: bytes) -> bool:
     return modality_of(data) is modality
 
 
-def _files(modality: Modality, length: Callable[[bytes, Limits], Length] | None = None) -> AcceptedFiles:
+def _files(modality: ModalityName, length: Callable[[bytes, Limits], Length] | None = None) -> AcceptedFiles:
     formats = tuple(ACCEPTED[modality])
     return AcceptedFiles(modality, ARTICLES[modality], formats, partial(_is, modality), length)
 
 
-IMAGES = _files(Modality.IMAGE)
-SOUNDS = _files(Modality.AUDIO, sound_length)
-VIDEOS = _files(Modality.VIDEO, video_length)
+IMAGES = _files(ModalityName.IMAGE)
+SOUNDS = _files(ModalityName.AUDIO, sound_length)
+VIDEOS = _files(ModalityName.VIDEO, video_length)

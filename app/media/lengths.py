@@ -11,7 +11,7 @@ from app.media.containers import DEMUXERS, open_container
 from app.media.images import first_frame, open_image
 from app.media.limits import Limits
 from app.media.sniff import Kind, decoder_errors, expect
-from app.types import Modality
+from app.types import ModalityName
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class Length:
 
 def sound_length(data: bytes, limits: Limits) -> Length:
     """Reads the length of a sound. Raises InvalidData and TooLarge."""
-    kind = expect(data, Modality.AUDIO, limits)
+    kind = expect(data, ModalityName.AUDIO, limits)
     return _check_length(_read_stream(data, kind, "audio"), limits.max_audio_seconds)
 
 
@@ -33,7 +33,7 @@ def video_length(data: bytes, limits: Limits) -> Length:
 
     Raises InvalidData and TooLarge.
     """
-    kind = expect(data, Modality.VIDEO, limits)
+    kind = expect(data, ModalityName.VIDEO, limits)
     length = _read_stream(data, kind, "video") if kind.name in DEMUXERS else _read_animation(data, kind)
     return _check_length(length, limits.max_video_seconds)
 

@@ -31,7 +31,7 @@ from app.training.loop.distributed import SilentHooks
 from app.training.loop.evaluate import evaluate
 from app.training.loop.plan import make_plan
 from app.training.prepare import prepare
-from app.types import Modality
+from app.types import ModalityName
 from benchmarks.media_splits import main as split_media
 from benchmarks.options import Options
 from benchmarks.pretraining.cloze_run import job
@@ -122,7 +122,7 @@ def _operations_of_a_token(model: Any) -> float:
 
 def image_case(options: Options, folder: Path) -> Case:
     rows, steps = 64, _steps(options)
-    split_media(options.data, folder / "media", [Modality.IMAGE])
+    split_media(options.data, folder / "media", [ModalityName.IMAGE])
     files = [str(folder / "media" / f"{name}_train.zip") for name in ("caltech-101", "cifar-10")]
     hyperparameters = {
         "max_steps": steps,

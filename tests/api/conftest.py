@@ -15,7 +15,7 @@ from app.main import create_app
 from app.settings import Settings
 from app.store.manifest import Manifest
 from app.store.store import ModelStore
-from app.types import Modality, Task
+from app.types import ModalityName, Task
 from tests.fakes.objective import FakeObjective
 from tests.fakes.pools import _pools, servers_share_processes  # noqa: F401
 from tests.fakes.redis import redis, redis_server  # noqa: F401
@@ -39,7 +39,12 @@ def publish(store: ModelStore, tmp_path: Path, name: str, **changes: Any) -> Non
     folder = tmp_path / "weights"
     folder.mkdir(exist_ok=True)
     (folder / "model.safetensors").write_bytes(b"none")
-    values = {"modality": Modality.TEXT, "architecture": "fake", "tasks": TASKS.get(name, TASKS[FULL]), "parameters": 2}
+    values = {
+        "modality": ModalityName.TEXT,
+        "architecture": "fake",
+        "tasks": TASKS.get(name, TASKS[FULL]),
+        "parameters": 2,
+    }
     store.publish(folder, Manifest(**{**values, **changes}), name=name)
 
 

@@ -36,7 +36,7 @@ from app.system.process_pool import ProcessPool
 from app.training.data.media_shards import decode_file
 from app.training.data.source_file import SourceFile
 from app.training.loop.checkpoint import disk_bytes
-from app.types import Modality, Task
+from app.types import ModalityName, Task
 from tests.api.conftest import publish
 from tests.fakes.image_data import picture_zip
 from tests.fakes.media import fixture
@@ -167,7 +167,7 @@ def test_hiding_less_and_a_larger_batch_take_more(store: ModelStore) -> None:
 
 
 def test_a_stored_models_own_spectrogram_is_what_counts(store: ModelStore, tmp_path: Path) -> None:
-    publish(store, tmp_path, "sounds", modality=Modality.AUDIO, tasks=(Task.EMBED,), architecture="vit_mae")
+    publish(store, tmp_path, "sounds", modality=ModalityName.AUDIO, tasks=(Task.EMBED,), architecture="vit_mae")
     folder, model = store.resolve("sounds").path, tiny_audio_model()
     model.save_pretrained(folder)
     AudioProcessor(grid_of(model), MEL).save(folder)

@@ -10,7 +10,7 @@ from app.jobs.jobs import Jobs
 from app.jobs.spec import JobError, Progress
 from app.methods import TEXT_PRESETS
 from app.store.store import ModelStore
-from app.types import Modality
+from app.types import ModalityName
 from tests.api.conftest import publish
 
 PATH = "/v1/pretraining/jobs"
@@ -133,7 +133,7 @@ def test_refusals_name_the_field(
 def test_a_model_of_images_teaches_no_text(
     jobs_client: TestClient, file_id: str, store: ModelStore, tmp_path: Path, field: str
 ) -> None:
-    publish(store, tmp_path, "seen", modality=Modality.IMAGE)
+    publish(store, tmp_path, "seen", modality=ModalityName.IMAGE)
     error = create(jobs_client, file_id, model="bert-tiny", method=mlm(**{field: "seen"})).json()["error"]
     assert (error["code"], error["param"]) == ("invalid_value", f"{FIELD}.{field}")
     assert error["message"] == f"`{field}` should be a model of text; seen@1 is one of image"

@@ -18,7 +18,7 @@ from app.main import create_app
 from app.settings import Settings
 from app.store.manifest import Manifest
 from app.store.store import ModelStore
-from app.types import Modality, Task
+from app.types import ModalityName, Task
 from tests.fakes.server import serving
 from tests.fakes.tiny_models import tiny_bert_folder
 
@@ -59,7 +59,9 @@ def url(
 ) -> Iterator[str]:
     # After `theirs`: transformers must not load two models at once.
     root = tmp_path_factory.mktemp("server")
-    manifest = Manifest(modality=Modality.TEXT, architecture="bert", tasks=(Task.FILL_MASK, Task.EMBED), parameters=1)
+    manifest = Manifest(
+        modality=ModalityName.TEXT, architecture="bert", tasks=(Task.FILL_MASK, Task.EMBED), parameters=1
+    )
     store.publish(folder, manifest, name=MODEL)
     settings = Settings(var_dir=root / "var", device="cpu", dtype="float32", threads=1, redis_url=redis_server.url)
     files = FileStore(connect(redis_server.url), settings.files_dir)
@@ -140,7 +142,7 @@ def test_the_message_of_an_error_reaches_the_user(url: str) -> None:
 
 
 def test_models_are_deleted(client: openai.OpenAI, store: ModelStore, folder: Path) -> None:
-    manifest = Manifest(modality=Modality.TEXT, architecture="bert", tasks=(Task.EMBED,), parameters=1)
+    manifest = Manifest(modality=ModalityName.TEXT, architecture="bert", tasks=(Task.EMBED,), parameters=1)
     for _ in range(2):
         store.publish(folder, manifest, name="org/spare")
     deleted = client.models.delete("org/spare@1")

@@ -16,7 +16,7 @@ from typing import Any
 
 from app.errors import InvalidData
 from app.jobs.spec import Job
-from app.types import Modality, Task
+from app.types import ModalityName, Task
 from app.worker.attempt import Services
 from app.worker.attempt_main import run_attempt
 from app.worker.reports import Reports
@@ -87,7 +87,7 @@ def result(folder: Path, stopped: str | None) -> Any:
     (export / "config.json").write_text("{}")
     return SimpleNamespace(
         folder=export,
-        modality=Modality.TEXT,
+        modality=ModalityName.TEXT,
         architecture="bert",
         tasks=(Task.FILL_MASK, Task.EMBED),
         parameters=1234,

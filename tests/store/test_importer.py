@@ -15,11 +15,11 @@ from app.errors import InvalidModel, InvalidValue, ModelNotFound
 from app.store.importer import import_model
 from app.store.manifest import DataSource, Manifest
 from app.store.store import ModelStore
-from app.types import Modality, Task
+from app.types import ModalityName, Task
 
 
 class FakeModel:
-    modality = Modality.TEXT
+    modality = ModalityName.TEXT
 
     def __init__(self, tasks: Mapping[Task, Any]) -> None:
         self.tasks = tasks
@@ -63,7 +63,7 @@ def test_a_folder_is_published_without_pickles_and_code(store: ModelStore, folde
     }
     assert not any(path.is_symlink() for path in entry.path.rglob("*"))
     manifest = entry.manifest
-    assert (manifest.modality, manifest.architecture, manifest.parameters) == (Modality.TEXT, "bert", 42)
+    assert (manifest.modality, manifest.architecture, manifest.parameters) == (ModalityName.TEXT, "bert", 42)
     assert manifest.tasks == (Task.EMBED, Task.FILL_MASK, Task.SCORE)
     assert manifest.license == "apache-2.0"
     assert manifest.description == f"Imported from {folder}"
@@ -182,10 +182,10 @@ from pathlib import Path
 from app.errors import AppError
 from app.store.importer import import_model
 from app.store.store import ModelStore
-from app.types import Modality, Task
+from app.types import ModalityName, Task
 
 class Model:
-    modality, tasks = Modality.TEXT, {Task.EMBED: None}
+    modality, tasks = ModalityName.TEXT, {Task.EMBED: None}
     def parameter_count(self): return 42
 
 try:
