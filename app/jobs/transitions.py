@@ -48,7 +48,9 @@ def cancel(job: Job, now: float, *, publish: bool, published: str | None) -> Cha
     if job.state is JobState.CANCELLING:
         return Change(with_(job, publish_requested=job.publish_requested or publish))
     if job.state is JobState.RUNNING:
-        text = "Cancelling: the job stops at its next step" + (", and its last checkpoint is published" * publish)
+        text = "Cancelling: the job stops at its next step"
+        if publish:
+            text += ", and its last checkpoint is published"
         return to(job, JobState.CANCELLING, text, publish_requested=publish, pause_requested=False)
     text = f"Cancelled: published {published}" if published else "Cancelled before it ran"
     return end(job, now, JobState.CANCELLED, text, result_model=published or job.result_model)
