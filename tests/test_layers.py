@@ -118,10 +118,8 @@ CLASSES_TO_RENAME = {  # shrinks; a name that is unique by now has to leave
     "Embed",
     "EmbedBatch",
     "Metrics",
-    "Services",
     "Source",
     "TokenObject",
-    "Upload",
 }
 
 

@@ -1,4 +1,4 @@
-"""From a job's request to the complete, checked record that is queued."""
+"""Turns a submission into the complete, validated specification that is queued."""
 
 import asyncio
 import secrets

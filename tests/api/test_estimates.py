@@ -10,7 +10,6 @@ from fastapi.testclient import TestClient
 from transformers import PreTrainedModel
 
 from app.datasets.samples import MediaSample, check_samples
-from app.jobs.jobs import Jobs
 from app.jobs.spec import Progress
 from app.media.lengths import Length
 from app.methods import METHODS, AudioMaeHyperparameters, MaeHyperparameters, VideoMaeHyperparameters, preset
@@ -39,6 +38,7 @@ from app.training.loop.checkpoint import disk_bytes
 from app.types import ModalityName, Task
 from tests.api.conftest import publish
 from tests.fakes.image_data import picture_zip
+from tests.fakes.jobs import JobSystem
 from tests.fakes.media import fixture
 from tests.fakes.tiny_audio import FRAMES, MEL, sound_zip, tiny_audio_model
 from tests.fakes.tiny_videos import CLIP, GRID, video_zip
@@ -63,17 +63,17 @@ def ask(client: TestClient, *files: Any, model: str = "mae-tiny", **changes: Any
     return client.post(PATH, json=body).json()
 
 
-def test_pictures_are_counted(jobs_client: TestClient, jobs: Jobs, pictures: str) -> None:
+def test_pictures_are_counted(jobs_client: TestClient, jobs: JobSystem, pictures: str) -> None:
     first = ask(jobs_client, pictures, hyperparameters=SMALL | {"epochs": 2, "validation_fraction": 0.1})
     estimate = first["estimate"]
     assert (estimate["documents"], estimate["samples"], estimate["tokens"]) == (40, 40, 40 * 16)
     assert (estimate["training_tokens"], estimate["seconds"], estimate["sampled"]) == (2 * 36 * 16, None, False)
     assert jobs_client.get(f"{PATH}/{first['id']}").json()["estimate"] == estimate
 
-    claim = jobs.claim("worker", 60)
+    claim = jobs.queue.claim("worker", 60)
     assert claim is not None
-    jobs.set_progress(claim, Progress(tokens=1000, tokens_per_second=100.0))
-    jobs.succeed(claim, "mine@1")
+    jobs.queue.set_progress(claim, Progress(tokens=1000, tokens_per_second=100.0))
+    jobs.queue.succeed(claim, "mine@1")
     step = {"max_steps": 10}
     same = ask(jobs_client, pictures, hyperparameters=SMALL | step)["estimate"]
     assert (same["training_tokens"], same["seconds"]) == (10 * 8 * 16, 12.8)

@@ -10,7 +10,6 @@ import pytest
 from fastapi.testclient import TestClient
 
 from app.datasets.sampling import DocumentSample
-from app.jobs.jobs import Jobs
 from app.jobs.spec import Progress
 from app.methods import TEXT_PRESETS, MlmHyperparameters, preset
 from app.modalities.estimator import CheckedFiles
@@ -19,6 +18,7 @@ from app.modalities.text.estimator import shape_of
 from app.store.store import ModelStore
 from app.submission.estimates import estimate
 from tests.api.conftest import publish
+from tests.fakes.jobs import JobSystem
 from tests.fakes.tiny_models import MAX_LENGTH, tiny_bert_folder, tiny_tokenizer
 
 PATH = "/v1/pretraining/jobs"
@@ -42,7 +42,7 @@ def body(*files: Any, **hyperparameters: Any) -> dict[str, Any]:
     return {"model": "bert-tiny", "training_files": list(files), "method": method}
 
 
-def test_a_jobs_answer_carries_an_estimate(jobs_client: TestClient, jobs: Jobs, upload: Upload) -> None:
+def test_a_jobs_answer_carries_an_estimate(jobs_client: TestClient, jobs: JobSystem, upload: Upload) -> None:
     file = upload(DOCUMENTS)
     asked = {"epochs": 2, "batch_tokens": 256}
     first = jobs_client.post(PATH, json=body(file, **asked)).json()
@@ -53,10 +53,10 @@ def test_a_jobs_answer_carries_an_estimate(jobs_client: TestClient, jobs: Jobs, 
     assert estimate["memory_bytes"] > 4 * 4 * 2_000_000 and estimate["disk_bytes"] > 10_000_000
     assert jobs_client.get(f"{PATH}/{first['id']}").json()["estimate"] == estimate
 
-    claim = jobs.claim("worker", 60)
+    claim = jobs.queue.claim("worker", 60)
     assert claim is not None
-    jobs.set_progress(claim, Progress(tokens=1000, tokens_per_second=1000.0))
-    jobs.succeed(claim, "mine@1")
+    jobs.queue.set_progress(claim, Progress(tokens=1000, tokens_per_second=1000.0))
+    jobs.queue.succeed(claim, "mine@1")
     same = jobs_client.post(PATH, json=body(file, **asked)).json()["estimate"]
     assert same["seconds"] == pytest.approx(same["training_tokens"] / 1000, rel=0.01)
     larger = {**body(file, **asked), "model": "bert-small"}
@@ -78,7 +78,7 @@ def test_validating_does_all_but_queueing(jobs_client: TestClient, upload: Uploa
     assert jobs_client.get(PATH).json()["data"] == []
 
 
-def test_files_may_have_weights(jobs_client: TestClient, jobs: Jobs, upload: Upload) -> None:
+def test_files_may_have_weights(jobs_client: TestClient, jobs: JobSystem, upload: Upload) -> None:
     first, second = upload(DOCUMENTS), upload(DOCUMENTS[:10])
     weighted = [{"id": first, "weight": 0.5}, second]
     job = jobs_client.post(PATH, json=body(*weighted, batch_tokens=256)).json()
