@@ -49,6 +49,7 @@ from app.jobs.reconciler import Reconciler, ReconcilerLoop
 from app.jobs.spec import Webhook
 from app.jobs.webhook_sender import WebhookSender
 from app.jobs.webhooks import signing_key
+from app.jobs.worker_queue import WorkerQueue
 from app.modalities.base import Objective
 from app.serving.pool import EnginePool
 from app.settings import MIB, Settings
@@ -207,7 +208,7 @@ def _connect_jobs(services: Services) -> None:
     services.files = FileStore(redis, settings.files_dir, reserve)
     services.feed = EventFeed(url)
     # On a connection that gives up soon: what it does not do now, it does at its next round.
-    own = Jobs(connect(url, retries=1, timeout=_QUICK), crash_backoff=settings.crash_backoff_seconds)
+    own = WorkerQueue(connect(url, retries=1, timeout=_QUICK), crash_backoff=settings.crash_backoff_seconds)
     services.reconciler = ReconcilerLoop(Reconciler(own, settings.jobs_dir, settings.lease_seconds))
     services.webhooks = WebhookSender(url, operator, allow_private=settings.webhook_allow_private)
 

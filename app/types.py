@@ -3,7 +3,9 @@
 from enum import StrEnum
 
 
-class Modality(StrEnum):
+class ModalityName(StrEnum):
+    """The built-in modalities, as they are called on the wire. Registered ones have names beside these."""
+
     TEXT = "text"
     IMAGE = "image"
     AUDIO = "audio"

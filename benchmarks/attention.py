@@ -20,12 +20,12 @@ from app.modalities.image.builder import build_preset as build_image
 from app.modalities.image.objective import ImageObjective
 from app.modalities.image.processor import ImageProcessor
 from app.modalities.patch import mae
+from app.modalities.patch.augment import ClipAugment, ImageAugment
 from app.modalities.patch.masking import CLIP_SAMPLERS, SAMPLERS
 from app.modalities.patch.objective import PatchObjective
 from app.modalities.video import architectures as videomae
 from app.modalities.video.objective import VideoObjective
 from app.modalities.video.processor import VideoProcessor
-from app.training.data.augment import ClipAugment, ImageAugment
 from app.training.loop.optimizer import autocast
 
 ITEMS = 64

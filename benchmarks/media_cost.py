@@ -13,6 +13,7 @@ import threading
 import time
 import zipfile
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import httpx
@@ -21,11 +22,16 @@ import soundfile
 from PIL import Image
 
 from app.media.video import encode_mp4
+from app.methods import AudioMaeHyperparameters, MaeHyperparameters
+from app.modalities.audio.decoding import audio_decoding
+from app.modalities.audio.geometry import audio_geometry
 from app.modalities.audio.load import load_audio
-from app.modalities.audio.processor import AudioProcessor
+from app.modalities.image.decoding import image_decoding
+from app.modalities.image.geometry import image_geometry
+from app.modalities.patch.decoding import Decoding
+from app.modalities.patch.geometry import Geometry
 from app.system.cpus import cpu_count
 from app.system.process_pool import ProcessPool
-from app.training.data.media_decoding import audio_decoding, image_decoding
 from app.training.data.media_shards import decode_file
 from app.training.data.source_file import SourceFile
 from benchmarks.adversary.common import ROOT, Server
@@ -100,8 +106,8 @@ def _ask(url: str, body: object, requests: int, clients: int) -> float:
 
 def in_jobs(items: int) -> None:
     cases = {
-        "images": (image_decoding(64, 3), "jpg", (jpeg(n, 640, 480) for n in range(items))),
-        "sounds": (audio_decoding(_reader()), "wav", (wav(n, 5.0) for n in range(items // 4))),
+        "images": (image_decoding(_pixels(64)), "jpg", (jpeg(n, 640, 480) for n in range(items))),
+        "sounds": (_sound_decoding(), "wav", (wav(n, 5.0) for n in range(items // 4))),
     }
     for name, (decoding, ending, files) in cases.items():
         with tempfile.TemporaryDirectory() as folder:
@@ -122,8 +128,15 @@ def _processor_seconds() -> float:
     return sum(each.ru_utime + each.ru_stime for each in used)
 
 
-def _reader() -> AudioProcessor:
-    return load_audio(next((ROOT / "model_store" / "cloze-audio").glob("*/config.json")).parent).reader
+def _pixels(size: int) -> Geometry:
+    config = {"model_type": "vit_mae", "image_size": size, "patch_size": 8}
+    return image_geometry(config, MaeHyperparameters(crop=1.0))
+
+
+def _sound_decoding() -> Decoding:
+    objective = load_audio(next((ROOT / "model_store" / "cloze-audio").glob("*/config.json")).parent)
+    config = asdict(objective.reader.mel) | objective.model.config.to_dict()
+    return audio_decoding(audio_geometry(config, AudioMaeHyperparameters()), objective.reader)
 
 
 def _archive(path: Path, ending: str, files: Iterator[bytes]) -> int:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from app.types import Modality
+from app.types import ModalityName
 from benchmarks.moved_sprites import moved
 
 REAL_CLIPS, EVERY = "intel_clips_112.zip", 8
@@ -70,14 +70,14 @@ def moved_sprites(data: Path, seed: int = 0) -> list[Labelled]:
     ]
 
 
-SETS: dict[Modality, dict[str, Callable[[Path], list[Labelled]]]] = {
-    Modality.IMAGE: {
+SETS: dict[ModalityName, dict[str, Callable[[Path], list[Labelled]]]] = {
+    ModalityName.IMAGE: {
         "CIFAR-10": lambda data: read(data / "cifar10_8k.zip", "label", in_test),
         "Caltech-101": lambda data: read(data / "caltech101_96.zip", "label", in_test),
     },
-    Modality.AUDIO: {
+    ModalityName.AUDIO: {
         "spoken digits": lambda data: read(data / "fsdd_flac.zip", "digit", in_test),
         "ESC-10": lambda data: read(data / "esc10_16k.zip", "label", lambda row: row["fold"] == "5"),
     },
-    Modality.VIDEO: {"sprites": sprites, "moved sprites": moved_sprites},
+    ModalityName.VIDEO: {"sprites": sprites, "moved sprites": moved_sprites},
 }

@@ -10,7 +10,7 @@ import sys
 import zipfile
 from pathlib import Path
 
-from app.types import Modality
+from app.types import ModalityName
 from benchmarks.media_sets import SETS, Labelled, moved_sprites, real_clips
 
 EACH = 128
@@ -25,15 +25,15 @@ def write(path: Path, items: list[Labelled]) -> None:
     print(path.name, len(items), flush=True)
 
 
-def sets(modality: Modality, data: Path) -> dict[str, list[Labelled]]:
+def sets(modality: ModalityName, data: Path) -> dict[str, list[Labelled]]:
     every = {name: source(data) for name, source in SETS[modality].items()}
-    if modality is Modality.VIDEO:
+    if modality is ModalityName.VIDEO:
         every["moved sprites"] = [item for seed in SEEDS for item in moved_sprites(data, seed)]
         every["real clips"] = real_clips(data)
     return every
 
 
-def main(data: Path, out: Path, modalities: list[Modality]) -> None:
+def main(data: Path, out: Path, modalities: list[ModalityName]) -> None:
     out.mkdir(parents=True, exist_ok=True)
     for modality in modalities:
         held_out: list[Labelled] = []
@@ -45,4 +45,4 @@ def main(data: Path, out: Path, modalities: list[Modality]) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]), [Modality(name) for name in sys.argv[3:]] or list(SETS))
+    main(Path(sys.argv[1]), Path(sys.argv[2]), [ModalityName(name) for name in sys.argv[3:]] or list(SETS))

@@ -17,7 +17,7 @@ from app.jobs.connection import EmbeddedRedis, connect
 from app.jobs.jobs import Jobs
 from app.store.manifest import Manifest
 from app.store.store import ModelEntry, ModelStore
-from app.types import Modality, Task
+from app.types import ModalityName, Task
 from tests.fakes.jobs import make_spec
 from tests.fakes.tiny_models import tiny_bert_folder
 
@@ -195,7 +195,7 @@ def test_a_hyperparameter_needs_a_name() -> None:
 
 
 def entry(*tasks: Task) -> ModelEntry:
-    manifest = Manifest(modality=Modality.TEXT, architecture="bert", tasks=tasks, parameters=1)
+    manifest = Manifest(modality=ModalityName.TEXT, architecture="bert", tasks=tasks, parameters=1)
     return ModelEntry("m", 1, Path("m/1"), manifest)
 
 

@@ -17,7 +17,7 @@ from app.methods import (
 )
 from app.methods.audio import spectrogram
 from app.modalities.audio.mel import MelSettings
-from app.types import Modality
+from app.types import ModalityName
 
 PAGE = (Path(__file__).parents[1] / "docs" / "pretraining.md").read_text(encoding="utf-8")
 
@@ -148,17 +148,17 @@ def test_no_band_of_a_preset_is_empty(name: str, rate: int) -> None:
         ("bert-mini", None, None, "mlm"),
         ("simmim-tiny", None, None, "simmim"),
         ("videomae-small", None, None, "videomae"),
-        ("mine", Modality.VIDEO, "videomae", "videomae"),
-        ("mine", Modality.TEXT, "roberta", "mlm"),
-        ("mine", Modality.IMAGE, "vit", "simmim"),
-        ("mine", Modality.IMAGE, "vit_mae", "mae"),
-        ("mine", Modality.AUDIO, "vit_mae", "audiomae"),
+        ("mine", ModalityName.VIDEO, "videomae", "videomae"),
+        ("mine", ModalityName.TEXT, "roberta", "mlm"),
+        ("mine", ModalityName.IMAGE, "vit", "simmim"),
+        ("mine", ModalityName.IMAGE, "vit_mae", "mae"),
+        ("mine", ModalityName.AUDIO, "vit_mae", "audiomae"),
         ("audiomae-tiny", None, None, "audiomae"),
         ("mine", None, None, None),
     ],
 )
 def test_a_models_method_is_known(
-    model: str, modality: Modality | None, architecture: str | None, method: str | None
+    model: str, modality: ModalityName | None, architecture: str | None, method: str | None
 ) -> None:
     assert method_for(model, modality, architecture) == method
 

@@ -12,9 +12,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app.store.importer import import_model
 from app.store.store import ModelStore
 from tests.fakes.cloze import PATIENCE, ROOT, Server, descendants, is_running, wait_until
+from tests.fakes.imports import import_folder
 from tests.fakes.tiny_models import tiny_bert_folder
 
 
@@ -33,10 +33,9 @@ def server(tmp_path: Path) -> Iterator[Callable[[], Server]]:
 
 
 def test_serve_predict_pretrain_and_stop(server: Callable[[], Server], tmp_path: Path) -> None:
-    from app.modalities.registry import load
 
     folder = tiny_bert_folder(tmp_path / "tiny")
-    import_model(ModelStore(tmp_path / "store"), str(folder), "tiny", allow_hub=False, load=load)
+    import_folder(ModelStore(tmp_path / "store"), folder, "tiny")
     running = server()
     url = running.wait_for(r"Listening on (http://127\.0\.0\.1:\d+)\n")[1]
     curl = running.wait_for(r"tiny@1 is ready\. Try:\n  (curl .*)\n")[1]

@@ -50,7 +50,7 @@ def import_model(
     from the Hugging Face hub need CLOZE_ALLOW_HUB=1.
     """
     from app.modalities.pickled_weights import convert_pickled
-    from app.modalities.registry import load, modality
+    from app.modalities.registry import identify, load
     from app.modalities.text.regex_tokenizer import write_regex_tokenizer
     from app.store.importer import ImportOptions, ImportTools
     from app.store.importer import import_model as into_store
@@ -61,7 +61,7 @@ def import_model(
         source,
         name,
         allow_hub=settings.allow_hub,
-        tools=ImportTools(check=modality, load=load, convert=convert_pickled, write_tokenizer=write_regex_tokenizer),
+        tools=ImportTools(check=identify, load=load, convert=convert_pickled, write_tokenizer=write_regex_tokenizer),
         options=ImportOptions(architecture, tokenizer_regex),
     )
     _report(entry, f"Imported {entry.id}: {', '.join(entry.manifest.tasks)}", as_json)

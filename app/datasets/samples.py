@@ -8,10 +8,10 @@ from app.datasets.archives import Member, read_members
 from app.datasets.reports import Reason, Report
 from app.datasets.sources import Exhausted
 from app.errors import AppError, InvalidData
-from app.media.lengths import LENGTHS, Length
+from app.media.accepted import AcceptedFiles
+from app.media.lengths import Length
 from app.media.limits import DEFAULT_LIMITS, MIB, Limits
-from app.media.sniff import ACCEPTED, ARTICLES, Kind, describe, sniff
-from app.types import Modality
+from app.media.sniff import Kind, describe, sniff
 
 MAX_GROUP = 16
 CHECKED_FILES = 1000  # of an archive
@@ -47,7 +47,7 @@ class MediaSample:
 
 
 def read_samples(
-    path: Path, filename: str, modality: Modality, *, report: Report, limits: Limits = DEFAULT_LIMITS
+    path: Path, filename: str, accepted: AcceptedFiles, *, report: Report, limits: Limits = DEFAULT_LIMITS
 ) -> Iterator[Sample]:
     """Yields the media files of one modality, detected by their bytes. Reports the skipped files.
 
@@ -58,11 +58,10 @@ def read_samples(
         media: list[Member] = []
         others: list[tuple[Member, Kind | None]] = []
         for member in group:
-            kind = sniff(member.data)
-            if kind is not None and kind.modality == modality:
+            if accepted.accepts(member.data):
                 media.append(member)
             else:
-                others.append((member, kind))
+                others.append((member, sniff(member.data)))
         stems = [_stem(member.name) for member in media]
         for member, kind in others:
             if kind is None and any(member.name.startswith(stem) for stem in stems):
@@ -75,7 +74,9 @@ def read_samples(
             yield Sample(key, member.name, member.data, beside)
 
 
-def check_samples(path: Path, filename: str, modality: Modality, *, limits: Limits = DEFAULT_LIMITS) -> MediaSample:
+def check_samples(
+    path: Path, filename: str, accepted: AcceptedFiles, *, limits: Limits = DEFAULT_LIMITS
+) -> MediaSample:
     """Checks the beginning of a file before a job is queued. Raises InvalidData if it has no usable item.
 
     Stops after CHECKED_FILES files, CHECKED_BYTES of them, or MAX_UNPACKED bytes of the archive. The share is measured
@@ -90,7 +91,7 @@ def check_samples(path: Path, filename: str, modality: Modality, *, limits: Limi
             size += len(member.data)
             share = member.share
             try:
-                if length := _check_member(member, modality, len(lengths) < MEASURED, report, limits):
+                if length := _check_member(member, accepted, len(lengths) < MEASURED, report, limits):
                     lengths.append(length)
             except AppError as e:
                 report.skip(Reason.BROKEN, member.name, e.message)
@@ -103,19 +104,19 @@ def check_samples(path: Path, filename: str, modality: Modality, *, limits: Limi
     if report.usable:
         return MediaSample(report.usable, share, tuple(lengths))
     raise InvalidData(
-        f"{filename}: expected {ARTICLES[modality]} ({', '.join(ACCEPTED[modality])}) or an archive (.zip, .tar,"
+        f"{filename}: expected {accepted.article} ({', '.join(accepted.formats)}) or an archive (.zip, .tar,"
         f" .tar.gz, .tar.xz, .tar.zst) of such files; found {report.summary() or nothing}"
     )
 
 
-def _check_member(member: Member, modality: Modality, measure: bool, report: Report, limits: Limits) -> Length | None:
+def _check_member(
+    member: Member, accepted: AcceptedFiles, measure: bool, report: Report, limits: Limits
+) -> Length | None:
     """Counts a file in the report. Returns its length if `measure` is set and its modality has lengths."""
-    kind, length = sniff(member.data), None
-    if kind is None or kind.modality != modality:
-        report.skip(Reason.OTHER_KIND, member.name, describe(member.data, kind))
+    if not accepted.accepts(member.data):
+        report.skip(Reason.OTHER_KIND, member.name, describe(member.data, sniff(member.data)))
         return None
-    if measure and modality in LENGTHS:
-        length = LENGTHS[modality](member.data, kind, limits)
+    length = accepted.length(member.data, limits) if measure and accepted.length else None
     report.usable += 1
     return length
 

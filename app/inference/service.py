@@ -20,7 +20,7 @@ from app.serving.batches import Flow
 from app.serving.engine import Engine
 from app.serving.pool import EnginePool
 from app.system.concurrency import ConcurrencyLimiter
-from app.types import Modality, Task
+from app.types import Task
 
 _RENDERING_THREADS = 2
 
@@ -126,7 +126,7 @@ class OpenModel:
         return self._engine.entry.id
 
     @property
-    def modality(self) -> Modality:
+    def modality(self) -> str:
         return self._engine.model.modality
 
     @property

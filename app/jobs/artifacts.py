@@ -19,7 +19,7 @@ class Artifact:
 
 
 class JobArtifacts:
-    """Those of one job, which must be known to exist. The worker writes, the server reads."""
+    """The artifacts of one job, which must exist. The worker writes them, the server reads them."""
 
     def __init__(self, jobs_dir: Path, job_id: str) -> None:
         self._folder = jobs_dir / job_id / "artifacts"
@@ -30,7 +30,7 @@ class JobArtifacts:
         write_bytes(self._folder / name, content)
 
     def list(self) -> list[Artifact]:
-        """By name, which is the order of the steps."""
+        """Lists the artifacts by name, which is the order of their steps."""
         files = sorted(self._folder.iterdir()) if self._folder.is_dir() else []
         found = [(file.name, file.stat()) for file in files if _NAME.fullmatch(file.name)]
         return [Artifact(name, stat.st_size, stat.st_mtime) for name, stat in found]

@@ -1,4 +1,4 @@
-"""Where Redis is: an address that the operator gives, or a private server of our own."""
+"""Connections to Redis: at an address that the operator gives, or to an embedded server."""
 
 import contextlib
 import importlib.util
@@ -122,7 +122,7 @@ class EmbeddedRedis:
 
     @property
     def folder(self) -> Path:
-        """Where Redis keeps its data and its log."""
+        """The folder of Redis's data and log."""
         return self._var_dir / "redis"
 
     def start(self) -> None:
@@ -155,7 +155,7 @@ class EmbeddedRedis:
         self._process = start_child(_server_command(self.folder, self._socket))
 
     def answers(self) -> bool:
-        """Whether it answers: a new process loads its data first. `find_url` finds it from then on."""
+        """Whether Redis answers. A new process loads its data first. `find_url` finds it from then on."""
         if not self.alive:
             return False
         try:

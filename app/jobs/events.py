@@ -14,6 +14,7 @@ from app.jobs import metrics
 from app.jobs.connection import Client
 from app.jobs.spec import Checkpoint, JobEvent
 
+MANY_CHECKPOINTS = 1000  # a job keeps far fewer
 SYSTEM_PREFIX = "system/"  # of metrics that tell of the machine, not of the training
 
 _DIGITS = "[0-9]{0,18}"  # further ones, so that a number is below 2^64, the largest that Redis takes
@@ -43,7 +44,7 @@ class EventLog:
             metrics.append(pipe, job_id, event.data, now)
 
     def page(self, job_id: str, after: str | None, limit: int, order: Order) -> tuple[list[JobEvent], bool]:
-        """At most `limit` events beyond `after` in the given order, and whether there are more."""
+        """Returns at most `limit` events beyond `after` in the given order, and whether there are more."""
         cursor = f"({entry_id(job_id, after)}" if after else None
         key = events_key(job_id)
         if order == "asc":

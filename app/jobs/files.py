@@ -54,13 +54,13 @@ class FileStore:
                     await asyncio.to_thread(upload.write, chunk)
             return await asyncio.to_thread(upload.finish)
 
-    def upload(self, filename: str, purpose: str, max_bytes: int) -> "Upload":
+    def upload(self, filename: str, purpose: str, max_bytes: int) -> "FileUpload":
         """A file to be written piece by piece: `with store.upload(…) as u: u.write(…); u.finish()`.
 
         Raises TooLarge as soon as the content passes `max_bytes`, EmptyInput if there is none, and
         InsufficientStorage as soon as the disk is full but for the reserve. Without `finish` nothing remains.
         """
-        return Upload(self._redis, self._root, self._reserve, _clean_name(filename), purpose, max_bytes)
+        return FileUpload(self._redis, self._root, self._reserve, _clean_name(filename), purpose, max_bytes)
 
     def check_room(self, size: int) -> None:
         """Raises InsufficientStorage if the disk has no room for an upload of `size` bytes."""
@@ -73,7 +73,7 @@ class FileStore:
         return StoredFile.model_validate_json(raw)
 
     def path(self, file_id: str) -> Path:
-        """Where the content lies; raises FileNotFound also if it is gone from the disk."""
+        """The path of the content. Raises FileNotFound also if the content is gone from the disk."""
         path = self._root / self.get(file_id).id / "content"
         if not path.is_file():
             raise FileNotFound(f"the content of file '{file_id}' is missing on this machine")
@@ -82,7 +82,7 @@ class FileStore:
     def list(
         self, after: str | None = None, limit: int = 100, purpose: str | None = None, order: Order = "desc"
     ) -> FilePage:
-        """At most `limit` files that follow `after`, and whether there are more; `desc` is the newest first."""
+        """Returns at most `limit` files that follow `after`, and whether there are more. `desc`: newest first."""
         redis, newest_first = self._redis, order == "desc"
         rank_of, range_of = (redis.zrevrank, redis.zrevrange) if newest_first else (redis.zrank, redis.zrange)
         start = 0
@@ -130,7 +130,7 @@ class FileStore:
         shutil.rmtree(self._root / file_id, ignore_errors=True)  # what stays behind is unreferenced
 
 
-class Upload:
+class FileUpload:
     """One file on its way to disk: its folder appears whole, in one rename."""
 
     def __init__(

@@ -114,7 +114,7 @@ def _entries(job_id: str, raw: bytes | None, turn: bytes | None, position: float
 
 
 def _repair_job(redis: Client, job_id: str, found: Entries) -> bool:
-    """Whether its entries were wrong, read in one transaction with the record."""
+    """Returns whether the job's entries were wrong, read in one transaction with its record."""
 
     def write(pipe: Client) -> bool:
         raw, turn, position = pipe.get(f"cloze:job:{job_id}"), pipe.hget(TURNS, job_id), pipe.zscore(JOBS, job_id)

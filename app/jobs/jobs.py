@@ -1,8 +1,4 @@
-"""The durable job system: one record a job, claimed under a lease and fenced by its attempt.
-
-Delivery is at least once, publication at most once: every claim raises `attempt`, and every write
-of a worker checks it in the same transaction, so a worker that lost its job can change nothing.
-"""
+"""The users' side of the job system: create, look at, control and delete jobs."""
 
 import hashlib
 import json
@@ -16,21 +12,16 @@ import orjson
 from app.errors import Conflict, JobNotFound, NotFound
 from app.jobs import transitions
 from app.jobs.connection import Client
-from app.jobs.events import NewEvent, Order, events_key
-from app.jobs.index_repair import repair_if_due
-from app.jobs.indexes import FINISHED, JOBS, job_key, model_jobs_key, state_key
+from app.jobs.events import MANY_CHECKPOINTS, EventLog, NewEvent, Order
+from app.jobs.indexes import JOBS, job_key, model_jobs_key, state_key
 from app.jobs.metrics import MetricSeries
-from app.jobs.repository import Change, Idempotency
-from app.jobs.spec import FINAL_STATES, Checkpoint, Job, JobEvent, JobSpec, JobState, check_action
-from app.jobs.transitions import MAX_CRASHES
+from app.jobs.repository import SCAN, Change, Idempotency, JobRepository
+from app.jobs.spec import Checkpoint, Job, JobEvent, JobSpec, JobState, check_action
+from app.jobs.wakeups import Wakeups
 from app.jobs.webhooks import Webhooks
-from app.jobs.worker_queue import SCAN, Claim, LeaseLost, StopReason, WorkerQueue
-from app.jobs.workers import queue_reason
-
-__all__ = ["MAX_CRASHES", "Claim", "Jobs", "LeaseLost", "StopReason"]
+from app.jobs.workers import WorkerRegistry, queue_reason
 
 IDEMPOTENCY_SECONDS = 24 * 3600
-_MANY = 1000  # checkpoints; a job keeps far fewer
 
 Ids: TypeAlias = list[str]
 # A page of a list, and whether there are more.
@@ -39,22 +30,20 @@ EventPage: TypeAlias = tuple[list[JobEvent], bool]
 CheckpointPage: TypeAlias = tuple[list[Checkpoint], bool]
 
 
-class Jobs(WorkerQueue):
-    """The jobs of a service: the requests of users, and those of workers by `WorkerQueue`.
+class Jobs:
+    """The job system as users see it; `WorkerQueue` is what workers see of the same records.
 
     Every call may raise `connection.StorageError` while Redis is away. What ACTIONS does not allow
     in a job's state raises Conflict.
     """
 
-    def __init__(
-        self,
-        redis: Client,
-        *,
-        idempotency_seconds: int = IDEMPOTENCY_SECONDS,
-        crash_backoff: float = transitions.CRASH_BACKOFF,
-    ) -> None:
-        super().__init__(redis, crash_backoff=crash_backoff)
+    def __init__(self, redis: Client, *, idempotency_seconds: int = IDEMPOTENCY_SECONDS) -> None:
+        self._redis = redis
         self._idempotency_seconds = idempotency_seconds
+        self._log = EventLog(redis)
+        self._records = JobRepository(redis, self._log)
+        self._wakeups = Wakeups(redis)
+        self.workers = WorkerRegistry(redis)
         self.series = MetricSeries(redis)
         self.webhooks = Webhooks(redis)
 
@@ -70,18 +59,18 @@ class Jobs(WorkerQueue):
         def decide(now: float) -> Change:
             deadline = transitions.first_deadline(new, now)
             transitions.check_deadline(deadline, now)
-            job = transitions.with_(new, created_at=now, deadline=deadline)
+            job = transitions.replace(new, created_at=now, deadline=deadline)
             return Change(job, [NewEvent("Created the job and queued it")])
 
         body = spec.request or spec.model_dump(mode="json")
         idempotency = self._idempotency(idempotency_key, body) if idempotency_key else None
         job = self._made_earlier(self._records.create(new.id, decide, idempotency))
-        self._wake_if_waiting(job)
+        self._wakeups.send_for(job)
         return job
 
-    def created_under(self, idempotency_key: str, request: Mapping[str, Any]) -> Job | None:
+    def find_created(self, idempotency_key: str, request: Mapping[str, Any]) -> Job | None:
         """The job that the same request has made under this key; Conflict if another has, or if it is deleted."""
-        job_id = self._records.created_under(self._idempotency(idempotency_key, request))
+        job_id = self._records.find_created(self._idempotency(idempotency_key, request))
         return self._made_earlier(job_id) if job_id else None
 
     def _made_earlier(self, job_id: str) -> Job:
@@ -116,7 +105,7 @@ class Jobs(WorkerQueue):
         return found[:limit], len(found) > limit
 
     def _carrying(self, job_ids: Ids, wanted: ItemsView[str, str]) -> Ids:
-        """Those with all of that metadata: a record is not made a Job, several times as dear, to be left out."""
+        """Selects the jobs with all of that metadata, without validating the records of the others."""
         raws = self._redis.mget([job_key(job_id) for job_id in job_ids]) if job_ids else []
         return [
             job_id
@@ -181,14 +170,14 @@ class Jobs(WorkerQueue):
         self.get(job_id)
         return self._log.checkpoints(job_id, after, limit)
 
-    def users_of_models(self, model_ids: Iterable[str]) -> Ids:
+    def find_users_of(self, model_ids: Iterable[str]) -> Ids:
         """Unfinished jobs that need one of these stored models, given as name@version."""
         keys = list(map(model_jobs_key, model_ids))
         return sorted(user.decode() for user in self._redis.sunion(keys)) if keys else []
 
     def check_unused(self, model_ids: Iterable[str]) -> None:
         """Raises Conflict for models, given as name@version, that an unfinished job needs."""
-        if users := self.users_of_models(model_ids):
+        if users := self.find_users_of(model_ids):
             raise Conflict(
                 f"a job that has not ended needs it as its base, teacher or tokenizer: {', '.join(users[:5])}",
                 param="model",
@@ -205,7 +194,7 @@ class Jobs(WorkerQueue):
 
     def checkpoint(self, job_id: str, identifier: str) -> Checkpoint:
         """Raises NotFound for one that the job has not, or not any more."""
-        found, _ = self.checkpoints(job_id, limit=_MANY)
+        found, _ = self.checkpoints(job_id, limit=MANY_CHECKPOINTS)
         checkpoint = next((c for c in found if c.id == identifier), None)
         if checkpoint is None:
             raise NotFound(f"job '{job_id}' has no checkpoint '{identifier}'", param="checkpoint")
@@ -217,39 +206,8 @@ class Jobs(WorkerQueue):
                 pipe.scard(state_key(state))
             return dict(zip(JobState, pipe.execute(), strict=True))
 
-    # Housekeeping.
-
-    def repair_indexes(self) -> None:
-        """Makes the indexes what the records imply, after each start of Redis and once an hour."""
-        repair_if_due(self._redis)
-
-    def take_turn(self, name: str, seconds: int) -> bool:
-        """True for one caller in so many seconds, of all that share the queue."""
-        return bool(self._redis.set(f"cloze:turn:{name}", b"", nx=True, ex=seconds))
-
-    def ended_for(self, seconds: float) -> Ids:
-        """Ids of jobs that ended so long ago."""
-        found = self._redis.zrangebyscore(FINISHED, "-inf", self._records.now() - seconds)
-        return [job_id.decode() for job_id in found]
-
-    def drop_checkpoints(self, job_id: str) -> bool:
-        """Forgets an ended job's checkpoints, before they are deleted; False, and nothing, if it goes on."""
-
-        def decide(job: Job, now: float) -> Change:
-            if job.state not in FINAL_STATES:
-                return Change(job)
-            steps = [c.step for c in self._log.checkpoints(job_id, None, _MANY)[0]]
-            return Change(job, forgotten=steps)
-
-        return self._records.change(job_id, decide).state in FINAL_STATES
-
-    def drop_events(self, job_id: str) -> None:
-        """Deletes events and metrics of a job."""
-        series = self._redis.scan_iter(match=f"{job_key(job_id)}:metrics*", count=1000)
-        self._redis.delete(events_key(job_id), *series)
-
     def _change_and_wake(self, job_id: str, decide: Callable[[Job, float], Change]) -> Job:
-        self._wake_if_waiting(self._records.change(job_id, decide))
+        self._wakeups.send_for(self._records.change(job_id, decide))
         return self.get(job_id)
 
     def _idempotency(self, key: str, body: Mapping[str, Any]) -> Idempotency:

@@ -39,7 +39,7 @@ class AttemptLog:
             raise NotFound(self._missing) from e
 
     def read(self, start: int, count: int = _CHUNK) -> bytes:
-        """At most `count` bytes from `start` on; none at the end of what has been written."""
+        """Reads at most `count` bytes from `start` on; none at the end of the log."""
         try:
             with self._path.open("rb") as file:
                 file.seek(start)
@@ -53,7 +53,7 @@ class AttemptLog:
             start += len(chunk)
 
     def tail_start(self, lines: int) -> int:
-        """Where the last `lines` lines begin, at most MAX_TAIL_BYTES before the end."""
+        """Returns the position at which the last `lines` lines begin, at most MAX_TAIL_BYTES before the end."""
         size = self.size()
         start = max(0, size - MAX_TAIL_BYTES)
         text = self.read(start, size - start)

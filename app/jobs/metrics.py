@@ -45,7 +45,7 @@ class MetricSeries:
 
 
 def downsample(points: Points, count: int) -> Points:
-    """At most `count` of the points, at least 3, that keep the look of the curve.
+    """Selects at most `count` points, at least 3, that keep the shape of the curve.
 
     Largest triangle three buckets: S. Steinarsson, "Downsampling Time Series for Visual
     Representation" (University of Iceland, 2013), section 4.2. First and last point stay; of every

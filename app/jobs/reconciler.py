@@ -13,8 +13,8 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 
 from app.jobs.connection import StorageError
-from app.jobs.jobs import Jobs
 from app.jobs.logs import last_lines, log_path
+from app.jobs.worker_queue import WorkerQueue
 
 _ROUNDS_A_LEASE = 5  # so a lease outlives three lost beats, and is found expired soon
 
@@ -31,13 +31,13 @@ class Reconciler:
 
     def __init__(
         self,
-        jobs: Jobs,
+        queue: WorkerQueue,
         jobs_dir: Path,
         lease_seconds: float,
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._jobs, self._jobs_dir, self._lease_seconds = jobs, jobs_dir, lease_seconds
+        self._queue, self._jobs_dir, self._lease_seconds = queue, jobs_dir, lease_seconds
         self.interval = lease_seconds / _ROUNDS_A_LEASE  # seconds between two rounds
         self._clock = clock
         self._seen = self._since = -math.inf  # when Redis last answered, and since when it has without a gap
@@ -45,7 +45,7 @@ class Reconciler:
     def run(self, dead: Collection[str] = ()) -> None:
         """One round. dead: ids of workers that are known to have ended. Raises StorageError."""
         try:
-            self._jobs.reconcile(
+            self._queue.reconcile(
                 lambda job: last_lines(log_path(self._jobs_dir, job.id, job.attempt)), dead, believes=self._believes
             )
         except StorageError:
@@ -54,7 +54,7 @@ class Reconciler:
 
     def repair_indexes(self) -> None:
         """Makes the indexes what the records imply, if that is due. May take seconds. Raises StorageError."""
-        self._jobs.repair_indexes()
+        self._queue.repair_indexes()
 
     def _believes(self) -> bool:
         """Whether a lease that has run out means a silent worker; asked when Redis has just answered."""

@@ -32,6 +32,7 @@ from app.jobs.indexes import (
 from app.jobs.spec import FINAL_STATES, Checkpoint, Job, check_action, check_transition
 
 NEWS = "cloze:news"
+SCAN = 100  # records read at once while a list is filtered
 _TOKEN_SECONDS = 600  # far above the time in which a connection is tried again
 
 
@@ -81,14 +82,14 @@ class JobRepository:
             if raw is not None
         ]
 
-    def created_under(self, idempotency: Idempotency) -> str | None:
+    def find_created(self, idempotency: Idempotency) -> str | None:
         """The id of the job that the key has made; Conflict if another request did."""
         return _earlier_job(self._redis.get(idempotency.redis_key), idempotency)
 
     def create(self, job_id: str, decide: Callable[[float], Change], idempotency: Idempotency | None) -> str:
         """Writes the new record that `decide(now)` makes; returns its id, or the one the key has made already.
 
-        Raises FileNotFound for a file that is not (or no longer) there, and Conflict as `created_under`.
+        Raises FileNotFound for a file that is not (or no longer) there, and Conflict as `find_created`.
         """
         with self._redis.pipeline() as pipe:
             while True:
@@ -202,7 +203,7 @@ def _sequence(pipe: Client, job: Job) -> int:
 
 
 def _turn(pipe: Client, job: Job) -> int:
-    """By age, so that a job handed back keeps its turn; unless it was moved."""
+    """The job's place among its priority: its age, or where it was moved. A job that is handed back keeps it."""
     moved = pipe.hget(TURNS, job.id)
     return _sequence(pipe, job) if moved is None else int(moved)
 

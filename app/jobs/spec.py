@@ -84,7 +84,7 @@ class Resources(BaseModel):
 
 
 class Webhook(BaseModel):
-    """Where changes of a job's state are told. Without a URL: to the operator's own, which no record holds."""
+    """The webhook that is told of changes of a job's state. Without a URL: the operator's, which no record holds."""
 
     model_config = ConfigDict(frozen=True)
 

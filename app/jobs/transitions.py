@@ -16,16 +16,16 @@ MAX_CRASHES = 3  # in a row without a new checkpoint: then the job is what kills
 CRASH_BACKOFF = 1.0  # seconds of the first pause after a crash; each further one is four times as long
 
 
-def with_(job: Job, **update: Any) -> Job:
+def replace(job: Job, **update: Any) -> Job:
     return job.model_copy(update=update)
 
 
-def to(job: Job, state: JobState, message: str, level: Level = "info", **update: Any) -> Change:
-    return Change(with_(job, state=state, **update), [NewEvent(message, level)])
+def move_to(job: Job, state: JobState, message: str, level: Level = "info", **update: Any) -> Change:
+    return Change(replace(job, state=state, **update), [NewEvent(message, level)])
 
 
 def end(job: Job, now: float, state: JobState, message: str, level: Level = "info", **update: Any) -> Change:
-    return to(job, state, message, level, **{**_FREE, "finished_at": now, **update})
+    return move_to(job, state, message, level, **{**_FREE, "finished_at": now, **update})
 
 
 def fail(job: Job, now: float, error: JobError) -> Change:
@@ -46,10 +46,12 @@ def cancel(job: Job, now: float, *, publish: bool, published: str | None) -> Cha
     """published: what the caller has published of a job that is not running."""
     check_action(job, "cancel")
     if job.state is JobState.CANCELLING:
-        return Change(with_(job, publish_requested=job.publish_requested or publish))
+        return Change(replace(job, publish_requested=job.publish_requested or publish))
     if job.state is JobState.RUNNING:
-        text = "Cancelling: the job stops at its next step" + (", and its last checkpoint is published" * publish)
-        return to(job, JobState.CANCELLING, text, publish_requested=publish, pause_requested=False)
+        text = "Cancelling: the job stops at its next step"
+        if publish:
+            text += ", and its last checkpoint is published"
+        return move_to(job, JobState.CANCELLING, text, publish_requested=publish, pause_requested=False)
     text = f"Cancelled: published {published}" if published else "Cancelled before it ran"
     return end(job, now, JobState.CANCELLED, text, result_model=published or job.result_model)
 
@@ -61,13 +63,13 @@ def pause(job: Job, now: float) -> Change:
         return Change(job)
     if job.state is JobState.RUNNING:
         text = "Pausing: the job saves a checkpoint at its next step and frees its worker"
-        return Change(with_(job, pause_requested=True), [NewEvent(text)])
-    return to(job, JobState.PAUSED, "Paused", retry_at=None)
+        return Change(replace(job, pause_requested=True), [NewEvent(text)])
+    return move_to(job, JobState.PAUSED, "Paused", retry_at=None)
 
 
-def paused(job: Job) -> Change:
+def mark_paused(job: Job) -> Change:
     """The trainer of a job that was asked to pause has saved its checkpoint."""
-    return to(job, JobState.PAUSED, f"Paused at step {job.progress.step}", worker=None, **_FREE)
+    return move_to(job, JobState.PAUSED, f"Paused at step {job.progress.step}", worker=None, **_FREE)
 
 
 def resume(job: Job, now: float) -> Change:
@@ -75,8 +77,8 @@ def resume(job: Job, now: float) -> Change:
     if job.state is JobState.RUNNING:
         if not job.pause_requested:
             raise Conflict(f"job '{job.id}' is running and has not been asked to pause")
-        return Change(with_(job, pause_requested=False), [NewEvent("Goes on: the request to pause was taken back")])
-    return to(job, JobState.QUEUED, "Resumed: queued again", crashes=0)
+        return Change(replace(job, pause_requested=False), [NewEvent("Goes on: the request to pause was taken back")])
+    return move_to(job, JobState.QUEUED, "Resumed: queued again", crashes=0)
 
 
 def retry(job: Job, now: float, *, deadline: float | None) -> Change:
@@ -103,14 +105,14 @@ def extend(job: Job, now: float, *, hyperparameters: Mapping[str, Any], given: M
     }
     if job.spec.deadline is not None and job.spec.deadline <= now:
         update["deadline"] = None
-    job = with_(job, spec=job.spec.model_copy(update=update), extensions=job.extensions + 1)
+    job = replace(job, spec=job.spec.model_copy(update=update), extensions=job.extensions + 1)
     wanted = ", ".join(f"{name} {limit}" for name, limit in given.items())
     return _requeue(job, now, f"Extended to {wanted}: queued again", None, extended_at_step=job.progress.step)
 
 
 def prioritise(job: Job, now: float, *, priority: int) -> Change:
     check_action(job, "prioritise")
-    return Change(with_(job, priority=priority), [NewEvent(f"Priority {job.priority} became {priority}")])
+    return Change(replace(job, priority=priority), [NewEvent(f"Priority {job.priority} became {priority}")])
 
 
 def poisoned(reason: str, crashes: int, last_lines: str) -> JobError:
@@ -142,17 +144,17 @@ def hand_back(
         return fail(job, now, deadline_exceeded(job))
     crashes = job.crashes + crashed
     if crashes >= MAX_CRASHES:
-        return fail(with_(job, crashes=crashes), now, error(reason, crashes, last_lines))
+        return fail(replace(job, crashes=crashes), now, error(reason, crashes, last_lines))
     retry_at = now + backoff * 4 ** (crashes - 1) if crashed else None
     update = {"crashes": crashes, "retry_at": retry_at, "lease_until": None, "worker": None, "estimated_finish": None}
     level: Level = "warn" if crashed else "info"
     if job.pause_requested:
         update |= {"retry_at": None, "pause_requested": False}
-        return to(job, JobState.PAUSED, f"{reason}; paused at its last checkpoint", level, **update)
+        return move_to(job, JobState.PAUSED, f"{reason}; paused at its last checkpoint", level, **update)
     if job.state is JobState.CANCELLING:  # waits for a worker that publishes what there is
-        return to(job, JobState.CANCELLING, f"{reason}; its last checkpoint is to be published", level, **update)
+        return move_to(job, JobState.CANCELLING, f"{reason}; its last checkpoint is to be published", level, **update)
     wait = f" after {retry_at - now:g} s" if retry_at and retry_at > now else ""
-    return to(job, JobState.QUEUED, f"{reason}; queued again{wait}", level, **update)
+    return move_to(job, JobState.QUEUED, f"{reason}; queued again{wait}", level, **update)
 
 
 def is_late(job: Job, now: float) -> bool:
@@ -185,7 +187,7 @@ def _requeue(job: Job, now: float, message: str, deadline: float | None, **updat
     if deadline is None and (deadline := first_deadline(job, now)) is not None and deadline <= now:
         raise Conflict(f"the deadline of job '{job.id}' has passed: give a new one", param="deadline")
     fresh = {"crashes": 0, "error": None, "finished_at": None, "worker": None, "deadline": deadline}
-    return to(job, JobState.QUEUED, message, **{**fresh, **update})
+    return move_to(job, JobState.QUEUED, message, **{**fresh, **update})
 
 
 def _last_crash(reason: str, crashes: int, last_lines: str) -> str:

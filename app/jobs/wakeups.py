@@ -4,6 +4,7 @@ A wake-up says "claim what is next"; it names no job, may be lost and may come t
 depends on how RQ treats a job whose worker dies (its defaults rerun it after 815 s).
 """
 
+import logging
 from collections.abc import Callable
 from types import FrameType
 from typing import Any
@@ -14,11 +15,14 @@ from rq.job import Job
 from rq.serializers import JSONSerializer
 from rq.worker.base import WorkerStatus
 
-from app.jobs.connection import Client
+from app.jobs.connection import Client, StorageError
+from app.jobs.spec import Job as Record
 
 QUEUE_NAME = "cloze"
 # RQ blocks for worker_ttl - 15 s in one read; the signal handler interrupts it in between.
 _WORKER_TTL = 17
+
+_log = logging.getLogger(__name__)
 
 
 class Wakeups:
@@ -28,6 +32,15 @@ class Wakeups:
     def send(self, reason: str) -> None:
         """`reason` is what RQ's own tools show as the wake-up's description."""
         self._queue.enqueue_call("app.jobs.wakeups.wake", description=reason, timeout=-1, ttl=3600, failure_ttl=60)
+
+    def send_for(self, job: Record) -> None:
+        """Wakes a worker if the job waits for one. While Redis is away the job is safe: the reconciler rings for it."""
+        if not job.waits:
+            return
+        try:
+            self.send(job.id)
+        except StorageError as error:
+            _log.warning("no wake-up for job %s: %s", job.id, error)
 
     def waiting(self) -> int:
         return len(self._queue)

@@ -1,29 +1,29 @@
-"""The workers' side of the queue: jobs are claimed under a lease and fenced by their attempt."""
+"""The workers' side of the job system: jobs are claimed under a lease and fenced by their attempt.
+
+Delivery is at least once, publication at most once: every claim raises `attempt`, and every write
+of a worker checks it in the same transaction, so a worker that lost its job can change nothing.
+"""
 
 import contextlib
-import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from app.errors import JobNotFound
 from app.jobs import transitions
-from app.jobs.connection import Client, StorageError
-from app.jobs.events import SYSTEM_PREFIX, EventLog, EventType, Level, NewEvent, checkpoint_id
+from app.jobs.connection import Client
+from app.jobs.events import MANY_CHECKPOINTS, SYSTEM_PREFIX, EventLog, EventType, Level, NewEvent, checkpoint_id
+from app.jobs.index_repair import repair_if_due
 from app.jobs.indexes import DEADLINES, LEASES, QUEUE
-from app.jobs.repository import Change, JobRepository
+from app.jobs.repository import SCAN, Change, JobRepository
 from app.jobs.spec import Checkpoint, Job, JobError, JobState, Progress
 from app.jobs.wakeups import Wakeups
 from app.jobs.workers import Capabilities, WorkerRegistry, fits
 
-SCAN = 100  # records read at once while a list is filtered
-
 StopReason = Literal["cancel", "pause", "deadline", "lost"]
-
-_log = logging.getLogger(__name__)
 
 
 class LeaseLost(Exception):
-    """The job is no longer this claim's: stop working on it, and write nothing."""
+    """The job no longer belongs to this claim: its process must stop and write nothing."""
 
 
 class Claim(NamedTuple):
@@ -32,7 +32,11 @@ class Claim(NamedTuple):
 
 
 class WorkerQueue:
-    """Every write checks, in its transaction, that the claim still holds; else it raises LeaseLost."""
+    """The job system as workers see it; `Jobs` is what users see of the same records.
+
+    Every write checks, in its transaction, that the claim still holds; else it raises LeaseLost. Every call may raise
+    `connection.StorageError` while Redis is away.
+    """
 
     def __init__(self, redis: Client, *, crash_backoff: float = transitions.CRASH_BACKOFF) -> None:
         self._redis = redis
@@ -60,7 +64,7 @@ class WorkerQueue:
             }
             word = "Started" if job.attempt == 0 else f"Started attempt {job.attempt + 1}"
             state = JobState.RUNNING if job.state is JobState.QUEUED else job.state
-            return transitions.to(job, state, f"{word} on worker {worker_id}", **update)
+            return transitions.move_to(job, state, f"{word} on worker {worker_id}", **update)
 
         start = 0
         while ids := self._redis.zrange(QUEUE, start, start + SCAN - 1):
@@ -75,11 +79,24 @@ class WorkerQueue:
             start += SCAN
         return None
 
+    def read(self, claim: Claim) -> Job:
+        """The record of a claimed job. Raises JobNotFound."""
+        return self._records.read(claim.job_id)
+
+    def checkpoints(self, claim: Claim) -> list[Checkpoint]:
+        """All checkpoints of a claimed job, newest first."""
+        return self._log.checkpoints(claim.job_id, None, MANY_CHECKPOINTS)[0]
+
     def heartbeat(self, claim: Claim, lease_seconds: float) -> Job:
-        return self._held(claim, lambda job, now: Change(transitions.with_(job, lease_until=now + lease_seconds)))
+        """Renews the lease."""
+
+        def decide(job: Job, now: float) -> Change:
+            return Change(transitions.replace(job, lease_until=now + lease_seconds))
+
+        return self._change_held(claim, decide)
 
     def stop_requested(self, claim: Claim) -> StopReason | None:
-        """Asked at every step: one read, no transaction."""
+        """Returns why the attempt has to stop, or None. Called at every step: one read, no transaction."""
         found = self._records.read_many([claim.job_id])
         if not found or not _holds(found[0], claim):
             return "lost"
@@ -98,9 +115,9 @@ class WorkerQueue:
     def set_progress(self, claim: Claim, progress: Progress) -> None:
         def decide(job: Job, now: float) -> Change:
             finish = None if progress.eta_seconds is None else now + progress.eta_seconds
-            return Change(transitions.with_(job, progress=progress, estimated_finish=finish))
+            return Change(transitions.replace(job, progress=progress, estimated_finish=finish))
 
-        self._held(claim, decide)
+        self._change_held(claim, decide)
 
     def append_event(
         self,
@@ -122,9 +139,9 @@ class WorkerQueue:
             kind = ",".join(sorted(key for key in event.data if not key.startswith(SYSTEM_PREFIX)))
             if step <= job.reported.get(kind, -1):
                 return Change(job)
-            return Change(transitions.with_(job, reported={**job.reported, kind: step}), [event])
+            return Change(transitions.replace(job, reported={**job.reported, kind: step}), [event])
 
-        self._held(claim, decide)
+        self._change_held(claim, decide)
 
     def add_checkpoint(self, claim: Claim, step: int, path: str, metrics: Mapping[str, float]) -> None:
         """path: relative to the job's folder."""
@@ -134,14 +151,14 @@ class WorkerQueue:
                 id=checkpoint_id(job.id, step), step=step, created_at=now, path=path, metrics=dict(metrics)
             )
             return Change(
-                transitions.with_(job, crashes=0), [NewEvent(f"Saved a checkpoint at step {step}")], checkpoint
+                transitions.replace(job, crashes=0), [NewEvent(f"Saved a checkpoint at step {step}")], checkpoint
             )
 
-        self._held(claim, decide)
+        self._change_held(claim, decide)
 
     def forget_checkpoints(self, claim: Claim, steps: Sequence[int]) -> None:
-        """For those that were deleted from disk."""
-        self._held(claim, lambda job, now: Change(job, forgotten=steps))
+        """Removes checkpoints that were deleted from disk from the job's list."""
+        self._change_held(claim, lambda job, now: Change(job, forgotten=steps))
 
     def succeed(self, claim: Claim, result_model: str) -> None:
         def decide(job: Job, now: float) -> Change:
@@ -149,34 +166,37 @@ class WorkerQueue:
             text = f"The job succeeded: published {result_model}"
             return transitions.end(job, now, JobState.SUCCEEDED, text, result_model=result_model, progress=done)
 
-        self._held(claim, decide)
+        self._change_held(claim, decide)
 
     def fail(self, claim: Claim, error: JobError) -> None:
-        self._held(claim, lambda job, now: transitions.fail(job, now, error))
+        self._change_held(claim, lambda job, now: transitions.fail(job, now, error))
 
-    def cancelled(self, claim: Claim, published: str | None = None) -> None:
-        """published: the model that its last checkpoint has become, if that was asked for."""
+    def mark_cancelled(self, claim: Claim, published: str | None = None) -> None:
+        """Ends a job that was being cancelled.
+
+        published: the model made of its last checkpoint, if that was asked for.
+        """
         text = f"Cancelled: published {published}" if published else "Cancelled"
-        self._held(
+        self._change_held(
             claim,
             lambda job, now: transitions.end(
                 job, now, JobState.CANCELLED, text, result_model=published or job.result_model
             ),
         )
 
-    def paused(self, claim: Claim) -> None:
-        """Its checkpoint is saved. If the request was taken back meanwhile, the job queues again."""
+    def mark_paused(self, claim: Claim) -> None:
+        """Pauses a job whose checkpoint is saved, or queues it again if the request was taken back meanwhile."""
 
         def decide(job: Job, now: float) -> Change:
             if job.pause_requested and job.state is JobState.RUNNING:
-                return transitions.paused(job)
+                return transitions.mark_paused(job)
             return transitions.hand_back(job, now, "Stopped to pause, which was taken back", crashed=False)
 
-        self._wake_if_waiting(self._held(claim, decide))
+        self._wakeups.send_for(self._change_held(claim, decide))
 
-    def late(self, claim: Claim) -> None:
-        """The job's deadline passed, and its checkpoint is saved."""
-        self._held(claim, lambda job, now: transitions.fail(job, now, transitions.deadline_exceeded(job)))
+    def mark_late(self, claim: Claim) -> None:
+        """Fails a job whose deadline has passed, and whose checkpoint is saved."""
+        self._change_held(claim, lambda job, now: transitions.fail(job, now, transitions.deadline_exceeded(job)))
 
     def requeue(
         self, claim: Claim, reason: str, *, crashed: bool, out_of_memory: bool = False, last_lines: str = ""
@@ -188,14 +208,14 @@ class WorkerQueue:
         """
 
         def decide(job: Job, now: float) -> Change:
-            job = transitions.with_(job, memory_kills=job.memory_kills + out_of_memory)
+            job = transitions.replace(job, memory_kills=job.memory_kills + out_of_memory)
             error = transitions.out_of_memory if out_of_memory else transitions.poisoned
             return transitions.hand_back(
                 job, now, reason, crashed=crashed, backoff=self._backoff, last_lines=last_lines, error=error
             )
 
-        job = self._held(claim, decide)
-        self._wake_if_waiting(job)
+        job = self._change_held(claim, decide)
+        self._wakeups.send_for(job)
         return job
 
     def reconcile(
@@ -239,7 +259,11 @@ class WorkerQueue:
         for _ in range(min(self._redis.zcard(QUEUE), max(idle, 1)) - self._wakeups.waiting()):
             self._wakeups.send("reconciled")
 
-    def _held(self, claim: Claim, decide: Callable[[Job, float], Change]) -> Job:
+    def repair_indexes(self) -> None:
+        """Makes the indexes what the records imply, after each start of Redis and once an hour."""
+        repair_if_due(self._redis)
+
+    def _change_held(self, claim: Claim, decide: Callable[[Job, float], Change]) -> Job:
         def fenced(job: Job, now: float) -> Change:
             if not _holds(job, claim):
                 raise LeaseLost(claim.job_id)
@@ -253,14 +277,6 @@ class WorkerQueue:
     def _change_if_there(self, job_id: str, decide: Callable[[Job, float], Change]) -> None:
         with contextlib.suppress(JobNotFound):  # deleted since the index was read
             self._records.change(job_id, decide)
-
-    def _wake_if_waiting(self, job: Job) -> None:
-        if not job.waits:
-            return
-        try:
-            self._wakeups.send(job.id)
-        except StorageError as e:  # the job is safe in its record, and the reconciler rings for it
-            _log.warning("no wake-up for job %s: %s", job.id, e)
 
 
 class _NotNow(Exception):

@@ -15,7 +15,7 @@ from app.errors import InvalidData, TooLarge
 from app.media.containers import decode_frames, open_container
 from app.media.limits import DEFAULT_LIMITS, Limits
 from app.media.sniff import FLAC, M4A, Kind, decoder_errors, expect
-from app.types import Modality
+from app.types import ModalityName
 
 Samples = NDArray[np.float32]
 
@@ -49,7 +49,7 @@ def decode_audio(data: bytes, *, sample_rate: int, limits: Limits = DEFAULT_LIMI
     Resamples with soxr HQ and mixes all channels. Skips damaged packets, as players do. Checks the limits during
     decoding, because headers may be wrong. Raises InvalidData and TooLarge.
     """
-    kind = expect(data, Modality.AUDIO, limits)
+    kind = expect(data, ModalityName.AUDIO, limits)
     with decoder_errors(kind):
         parts = list(_resample(_decode_frames(data, kind, limits), kind, sample_rate))
     if not any(map(len, parts)):  # one or two samples may vanish when resampled to a lower rate

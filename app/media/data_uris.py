@@ -7,8 +7,10 @@ import re
 from app.errors import InvalidData, TooLarge
 from app.media.limits import DEFAULT_LIMITS, Limits
 
-# RFC 2397, for media types only. Parameters, as in `audio/ogg;codecs=opus`, are ignored.
-HEADER = re.compile(r"data:(?:image|audio|video)/[\w.+-]+(?:;[\w-]+=[\w.,+\" -]*)*;base64,", re.IGNORECASE)
+# RFC 2397, for media types and for files of no stated type. Parameters, as in `audio/ogg;codecs=opus`, are ignored.
+HEADER = re.compile(
+    r"data:(?:(?:image|audio|video)/[\w.+-]+|application/octet-stream)(?:;[\w-]+=[\w.,+\" -]*)*;base64,", re.IGNORECASE
+)
 MAX_HEADER = 200
 
 

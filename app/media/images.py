@@ -13,7 +13,7 @@ from app.media.orientation import EXIF, Orientation
 from app.media.png import grey_step, strip_chunks
 from app.media.sniff import PNG, TIFF, Kind, clean_reason, decoder_errors, expect
 from app.media.tiff import SIXTEEN_BITS, GreyLevels, grey_levels, page_count
-from app.types import Modality
+from app.types import ModalityName
 
 Pixels = NDArray[np.uint8]
 
@@ -28,7 +28,7 @@ def decode_image(data: bytes, *, channels: Literal[1, 3] = 3, limits: Limits = D
     Applies the EXIF orientation, blends transparency with white, scales 16 bits to 8, and converts palettes and CMYK.
     Ignores colour profiles. Raises InvalidData and TooLarge.
     """
-    kind = expect(data, Modality.IMAGE, limits)
+    kind = expect(data, ModalityName.IMAGE, limits)
     with decoder_errors(kind), open_image(data, kind.name) as image:
         if image.width * image.height > limits.max_image_pixels:
             raise TooLarge(

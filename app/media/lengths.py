@@ -1,6 +1,5 @@
 """Lengths of sounds and videos as their headers state them. Nothing is decoded, so a length may be wrong."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,8 +10,8 @@ from app.media.animations import UNTIMED
 from app.media.containers import DEMUXERS, open_container
 from app.media.images import first_frame, open_image
 from app.media.limits import Limits
-from app.media.sniff import Kind, decoder_errors
-from app.types import Modality
+from app.media.sniff import Kind, decoder_errors, expect
+from app.types import ModalityName
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,25 +22,20 @@ class Length:
     frames: int = 1  # of a video
 
 
-def sound_length(data: bytes, kind: Kind, limits: Limits) -> Length:
+def sound_length(data: bytes, limits: Limits) -> Length:
     """Reads the length of a sound. Raises InvalidData and TooLarge."""
+    kind = expect(data, ModalityName.AUDIO, limits)
     return _check_length(_read_stream(data, kind, "audio"), limits.max_audio_seconds)
 
 
-def video_length(data: bytes, kind: Kind, limits: Limits) -> Length:
+def video_length(data: bytes, limits: Limits) -> Length:
     """Reads the length of a video. Assumes that all frames of an animation last as long as the first.
 
     Raises InvalidData and TooLarge.
     """
+    kind = expect(data, ModalityName.VIDEO, limits)
     length = _read_stream(data, kind, "video") if kind.name in DEMUXERS else _read_animation(data, kind)
     return _check_length(length, limits.max_video_seconds)
-
-
-# The modalities whose items have a length and may give several samples.
-LENGTHS: dict[Modality, Callable[[bytes, Kind, Limits], Length]] = {
-    Modality.AUDIO: sound_length,
-    Modality.VIDEO: video_length,
-}
 
 
 def _check_length(length: Length, most: float) -> Length:

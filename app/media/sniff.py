@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from app.errors import AppError, InvalidData, TooLarge
 from app.media.limits import DEFAULT_LIMITS, Limits
 from app.media.png import frame_count
-from app.types import Modality
+from app.types import ModalityName
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,23 +19,23 @@ class Kind:
     """
 
     name: str
-    modality: Modality | None
+    modality: ModalityName | None
 
 
-JPEG, PNG, WEBP, GIF, BMP, TIFF = (Kind(n, Modality.IMAGE) for n in ("JPEG", "PNG", "WebP", "GIF", "BMP", "TIFF"))
-WAV, FLAC, OGG, MP3 = (Kind(n, Modality.AUDIO) for n in ("WAV", "FLAC", "Ogg", "MP3"))
-M4A, AAC, WEBM_AUDIO = (Kind(n, Modality.AUDIO) for n in ("M4A", "AAC", "WebM audio"))
-MP4, WEBM = (Kind(n, Modality.VIDEO) for n in ("MP4", "WebM"))
-ANIMATED_GIF, ANIMATED_WEBP, ANIMATED_PNG = (Kind(f"animated {n}", Modality.VIDEO) for n in ("GIF", "WebP", "PNG"))
+JPEG, PNG, WEBP, GIF, BMP, TIFF = (Kind(n, ModalityName.IMAGE) for n in ("JPEG", "PNG", "WebP", "GIF", "BMP", "TIFF"))
+WAV, FLAC, OGG, MP3 = (Kind(n, ModalityName.AUDIO) for n in ("WAV", "FLAC", "Ogg", "MP3"))
+M4A, AAC, WEBM_AUDIO = (Kind(n, ModalityName.AUDIO) for n in ("M4A", "AAC", "WebM audio"))
+MP4, WEBM = (Kind(n, ModalityName.VIDEO) for n in ("MP4", "WebM"))
+ANIMATED_GIF, ANIMATED_WEBP, ANIMATED_PNG = (Kind(f"animated {n}", ModalityName.VIDEO) for n in ("GIF", "WebP", "PNG"))
 ACCEPTED = {
     modality: [kind.name for kind in kinds]
     for modality, kinds in {
-        Modality.IMAGE: (JPEG, PNG, WEBP, GIF, BMP, TIFF),
-        Modality.AUDIO: (WAV, FLAC, OGG, MP3, M4A, AAC, WEBM_AUDIO),
-        Modality.VIDEO: (MP4, WEBM, ANIMATED_GIF, ANIMATED_WEBP, ANIMATED_PNG),
+        ModalityName.IMAGE: (JPEG, PNG, WEBP, GIF, BMP, TIFF),
+        ModalityName.AUDIO: (WAV, FLAC, OGG, MP3, M4A, AAC, WEBM_AUDIO),
+        ModalityName.VIDEO: (MP4, WEBM, ANIMATED_GIF, ANIMATED_WEBP, ANIMATED_PNG),
     }.items()
 }
-ARTICLES = {Modality.IMAGE: "an image", Modality.AUDIO: "audio", Modality.VIDEO: "a video"}
+ARTICLES = {ModalityName.IMAGE: "an image", ModalityName.AUDIO: "audio", ModalityName.VIDEO: "a video"}
 
 # Signs of Python objects, memory addresses, types, bytes and error numbers in messages of other libraries.
 PYTHON = re.compile(
@@ -49,7 +49,7 @@ def sniff(data: bytes) -> Kind | None:
     """Detects the format of a file. Returns None for an unknown format, such as plain text."""
     if tags := tags_length(data):
         found = _by_magic(data[tags : tags + HEAD])
-        return found if found and found.modality is Modality.AUDIO else MP3
+        return found if found and found.modality is ModalityName.AUDIO else MP3
     return _by_magic(data)
 
 
@@ -74,13 +74,13 @@ def _by_magic(data: bytes) -> Kind | None:
     return _mpeg_audio(data)
 
 
-def modality_of(data: bytes) -> Modality | None:
+def modality_of(data: bytes) -> ModalityName | None:
     """Returns the modality of a file; None if its format is not supported."""
     kind = sniff(data)
     return kind.modality if kind else None
 
 
-def expect(data: bytes, modality: Modality, limits: Limits = DEFAULT_LIMITS) -> Kind:
+def expect(data: bytes, modality: ModalityName, limits: Limits = DEFAULT_LIMITS) -> Kind:
     """Detects the format of a file and checks its modality and size. Raises InvalidData and TooLarge."""
     if len(data) > limits.max_bytes:
         raise TooLarge(f"the file has {len(data)} bytes; the limit is {limits.max_bytes}")

@@ -29,7 +29,7 @@ from app.media.frames import (
 from app.media.limits import DEFAULT_LIMITS, Limits
 from app.media.orientation import Orientation, from_display_matrix
 from app.media.sniff import Kind, decoder_errors, expect
-from app.types import Modality
+from app.types import ModalityName
 
 BEGINNING = -(2**40)  # a time before every frame; seeking to it goes to the first frame
 MP4_CODEC = "libx264" if "libx264" in av.codecs_available else "mpeg4"
@@ -68,7 +68,7 @@ def decode_video(
 @contextmanager
 def open_video(data: bytes, *, limits: Limits = DEFAULT_LIMITS) -> Iterator[Video]:
     """Opens a video, to inspect its times and to read several clips. Raises InvalidData and TooLarge."""
-    kind = expect(data, Modality.VIDEO, limits)
+    kind = expect(data, ModalityName.VIDEO, limits)
     if kind.name not in DEMUXERS:
         animation = Animation(data, kind, limits)
         try:

@@ -15,7 +15,6 @@ from app.methods.image import ImageHyperparameters, MaeHyperparameters, SimMimHy
 from app.methods.patches import PatchHyperparameters
 from app.methods.text import TEXT_PRESETS, MlmHyperparameters
 from app.methods.video import VideoMaeHyperparameters
-from app.types import Modality
 
 __all__ = [
     "METHODS",
@@ -41,7 +40,7 @@ def preset(name: str) -> Mapping[str, Any] | None:
     return next((m.presets[name] for m in METHODS.values() if name in m.presets), None)
 
 
-def method_for(model: str, modality: Modality | None = None, architecture: str | None = None) -> str | None:
+def method_for(model: str, modality: str | None = None, architecture: str | None = None) -> str | None:
     """Returns the method of a preset, or the first one that continues a stored model; None if there is none."""
     for name, method in METHODS.items():
         continues = method.modality == modality and (not method.architectures or architecture in method.architectures)

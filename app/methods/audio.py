@@ -10,7 +10,7 @@ from app.errors import InvalidValue
 from app.methods.base import Method
 from app.methods.image import decoder, vit
 from app.methods.patches import DECODER, DecoderHyperparameters, refuse_fixed
-from app.types import Modality
+from app.types import ModalityName
 
 WINDOW_SECONDS, HOP_SECONDS = 0.025, 0.01  # of a frame, as in speech recognition and AudioMAE
 MIN_BANDS = 2  # patches along the frequency axis
@@ -142,5 +142,5 @@ AUDIOMAE_PRESETS: dict[str, dict[str, Any]] = {
 }
 
 METHODS = {
-    "audiomae": Method(Modality.AUDIO, AudioMaeHyperparameters, AUDIOMAE_PRESETS, frozenset({"vit_mae"})),
+    "audiomae": Method(ModalityName.AUDIO, AudioMaeHyperparameters, AUDIOMAE_PRESETS, frozenset({"vit_mae"})),
 }

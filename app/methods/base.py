@@ -6,8 +6,6 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from app.types import Modality
-
 MAX_STEPS, MAX_TOKENS = 100_000_000, 10**15
 MAX_MODEL_ID = 256  # characters
 MAX_COUNT = 10**9
@@ -171,7 +169,7 @@ class TrainingHyperparameters(BaseModel):
 class Method:
     """A training objective, with its hyperparameters and presets."""
 
-    modality: Modality
+    modality: str
     hyperparameters: type[TrainingHyperparameters]
     presets: Mapping[str, Mapping[str, Any]]  # name → configuration of a model that is trained from scratch
     architectures: frozenset[str] = frozenset()  # of the stored models that it continues; empty: all of the modality

@@ -8,10 +8,9 @@ from pydantic import Field
 from app.errors import InvalidValue
 from app.methods.base import Method
 from app.methods.patches import DECODER, DecoderHyperparameters, PatchHyperparameters, refuse_fixed, settings_of
-from app.types import Modality
+from app.types import ModalityName
 
 MIN_PATCHES = 4
-ROOM = 1.25  # images that are cropped are stored this much larger than the model's input, to stay sharp
 
 
 class ImageHyperparameters(PatchHyperparameters):
@@ -88,11 +87,6 @@ def configured(config: Mapping[str, Any], hp: PatchHyperparameters) -> dict[str,
     return changed | settings_of(hp)
 
 
-def kept_size(size: int, crop: float) -> int:
-    """Returns the side in pixels of stored images, for a model whose input has `size`."""
-    return round(size * ROOM) if crop < 1 else size
-
-
 # Widths are those of ViT-Ti, ViT-S and ViT-B. The tiny ones have half the layers, for small images on a CPU.
 MAE_PRESETS: dict[str, dict[str, Any]] = {
     "mae-tiny": vit("vit_mae", 6, 192, 96, 8) | decoder(2, 128),
@@ -105,6 +99,6 @@ SIMMIM_PRESETS: dict[str, dict[str, Any]] = {
 }
 
 METHODS = {
-    "mae": Method(Modality.IMAGE, MaeHyperparameters, MAE_PRESETS, frozenset({"vit_mae"})),
-    "simmim": Method(Modality.IMAGE, SimMimHyperparameters, SIMMIM_PRESETS, frozenset({"vit"})),
+    "mae": Method(ModalityName.IMAGE, MaeHyperparameters, MAE_PRESETS, frozenset({"vit_mae"})),
+    "simmim": Method(ModalityName.IMAGE, SimMimHyperparameters, SIMMIM_PRESETS, frozenset({"vit"})),
 }

@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from app.errors import InvalidValue
 from app.methods.base import MAX_COUNT, MAX_MODEL_ID, Method, TrainingHyperparameters
-from app.types import Modality
+from app.types import ModalityName
 
 # Maximum characters of a word for a new WordPiece tokenizer; longer words are cut. The greedy search for the longest
 # entry takes time in the square of a word's length, and so does the training of a vocabulary.
@@ -198,4 +198,4 @@ TEXT_PRESETS: dict[str, dict[str, Any]] = {
     "modernbert-base": _modernbert(22, 768),
 }
 
-METHODS = {"mlm": Method(Modality.TEXT, MlmHyperparameters, TEXT_PRESETS)}
+METHODS = {"mlm": Method(ModalityName.TEXT, MlmHyperparameters, TEXT_PRESETS)}

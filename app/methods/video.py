@@ -9,11 +9,10 @@ from app.errors import InvalidValue
 from app.methods.base import Method
 from app.methods.image import decoder, vit
 from app.methods.patches import DECODER, DecoderHyperparameters, refuse_fixed
-from app.types import Modality
+from app.types import ModalityName
 
 MIN_PATCHES = 4  # in a frame
 MIN_TUBELETS = 2  # in a clip
-MAX_CLIPS = 64  # from one video; those of a longer video are spread evenly over it
 GEOMETRY = ("image_size", "patch_size", "num_frames", "tubelet_size")
 
 
@@ -88,5 +87,5 @@ VIDEOMAE_PRESETS: dict[str, dict[str, Any]] = {
 }
 
 METHODS = {
-    "videomae": Method(Modality.VIDEO, VideoMaeHyperparameters, VIDEOMAE_PRESETS, frozenset({"videomae"})),
+    "videomae": Method(ModalityName.VIDEO, VideoMaeHyperparameters, VIDEOMAE_PRESETS, frozenset({"videomae"})),
 }

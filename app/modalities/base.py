@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from app.modalities.text.items import TokenInfo
-from app.types import Modality, Task
+from app.types import Task
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,9 @@ class Objective(Protocol):
     """A loaded masked model with everything around it that knows its modality."""
 
     @property
-    def modality(self) -> Modality: ...
+    def modality(self) -> str:
+        """The name of a registered modality."""
+        ...
 
     @property
     def model(self) -> nn.Module: ...

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.errors import InvalidValue
-from app.modalities.patch.masking import GridSampler, hidden_count, hide_random, sample
+from app.modalities.patch.masking import MaskDefaults, hidden_count, hide_random, sample
 
 Box = tuple[float, float, float, float]
 Range = tuple[float, float]
@@ -61,15 +61,6 @@ class ReconstructResult:
     hidden: NDArray[np.bool_]
     tokens: int  # patches that the item was cut into
     info: Any = None
-
-
-@dataclass(frozen=True)
-class MaskDefaults:
-    """How a model's items are masked unless asked otherwise, and how they can be."""
-
-    strategy: str
-    ratio: float
-    samplers: dict[str, GridSampler]
 
 
 def draw_masks(

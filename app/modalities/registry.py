@@ -1,54 +1,79 @@
-"""Which code loads a model folder. A new modality is one line in each table."""
+"""The list of modalities: the built-in ones, those of installed packages, and those that tests register."""
 
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-
-import torch
+from typing import TYPE_CHECKING
 
 from app.errors import InvalidModel
-from app.modalities.audio import load as audio
-from app.modalities.audio.processor import is_audio
-from app.modalities.base import Objective
-from app.modalities.image import load as image
+from app.methods import METHODS
+from app.modalities.audio import AUDIO
+from app.modalities.descriptor import Modality
+from app.modalities.image import IMAGE
 from app.modalities.model_files import read_json
-from app.modalities.text import load as text
-from app.modalities.video import load as video
-from app.types import Modality
+from app.modalities.plugins import find_plugins
+from app.modalities.text import TEXT
+from app.modalities.video import VIDEO
 
-LOADERS: dict[Modality, Callable[..., Objective]] = {
-    Modality.TEXT: text.load_text,
-    Modality.VIDEO: video.load_video,
-    Modality.IMAGE: image.load_image,
-    Modality.AUDIO: audio.load_audio,
-}
-MODEL_TYPES: dict[str, Modality] = {
-    **dict.fromkeys(text.MODEL_TYPES, Modality.TEXT),
-    **dict.fromkeys(video.MODEL_TYPES, Modality.VIDEO),
-    **dict.fromkeys(image.MODEL_TYPES, Modality.IMAGE),
-}
-# What tells a modality whose architecture is another's too.
-MARKERS: dict[Modality, Callable[[Path], bool]] = {Modality.AUDIO: is_audio}
+if TYPE_CHECKING:
+    import torch
+
+    from app.modalities.base import Objective
+
+MODALITIES: dict[str, Modality] = {each.name: each for each in (TEXT, VIDEO, IMAGE, AUDIO)}
 
 
-def load(folder: Path, dtype: torch.dtype = torch.float32) -> Objective:
-    """Loads the model in `folder` on the CPU, by its manifest's modality or else its processor file and model_type.
+def register(modality: Modality) -> None:
+    """Adds a modality and its methods. Raises ValueError where one of these names exists already."""
+    taken = [name for name in modality.methods if name in METHODS]
+    if modality.name in MODALITIES or taken:
+        raise ValueError(f"a modality or method of this name exists already: {', '.join([modality.name, *taken])}")
+    MODALITIES[modality.name] = modality
+    METHODS.update(modality.methods)
 
-    Raises InvalidModel for a folder that holds none.
+
+@contextmanager
+def registered(modality: Modality) -> Iterator[None]:
+    """Within it the modality is one of the list."""
+    register(modality)
+    try:
+        yield
+    finally:
+        del MODALITIES[modality.name]
+        for name in modality.methods:
+            del METHODS[name]
+
+
+def modality_of(method: str) -> Modality:
+    """The modality that a method trains. Raises KeyError for a method that is not known."""
+    return MODALITIES[METHODS[method].modality]
+
+
+def identify(folder: Path) -> Modality:
+    """The modality of a model folder, by its manifest, or else by its processor file and model_type.
+
+    Raises InvalidModel where none of them tells.
     """
-    return LOADERS[modality(folder)](folder, dtype=dtype)
-
-
-def modality(folder: Path) -> Modality:
-    """Raises InvalidModel where neither manifest.json nor config.json tells."""
     if (folder / "manifest.json").is_file():
         name = read_json(folder / "manifest.json").get("modality")
-        found = next((m for m in LOADERS if m == name), None)
-        if found is None:
+        if name not in MODALITIES:
             raise InvalidModel(f"no model of modality {name!r} can be loaded")
-        return found
-    if marked := next((m for m, is_marked in MARKERS.items() if is_marked(folder)), None):
+        return MODALITIES[name]
+    if marked := next((m for m in MODALITIES.values() if m.is_marked(folder)), None):
         return marked
     model_type = str(read_json(folder / "config.json").get("model_type"))
-    if model_type not in MODEL_TYPES:
-        raise InvalidModel(f"model_type {model_type!r} is not one of {', '.join(sorted(MODEL_TYPES))}")
-    return MODEL_TYPES[model_type]
+    if found := next((m for m in MODALITIES.values() if model_type in m.model_types), None):
+        return found
+    known = sorted({each for m in MODALITIES.values() for each in m.model_types})
+    raise InvalidModel(f"model_type {model_type!r} is not one of {', '.join(known)}")
+
+
+def load(folder: Path, dtype: "torch.dtype | None" = None) -> "Objective":
+    """Loads the model in `folder` on the CPU, in float32 unless told otherwise. Raises InvalidModel."""
+    import torch
+
+    return identify(folder).load(folder, dtype=dtype or torch.float32)
+
+
+for _plugin in find_plugins():
+    register(_plugin.load())

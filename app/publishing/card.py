@@ -4,26 +4,9 @@ import json
 from collections.abc import Sequence
 
 from app.jobs.spec import Job
+from app.modalities.registry import MODALITIES
 from app.store.manifest import DataSource, Manifest
-from app.types import Modality, Task
-
-_JSON = "-H 'Content-Type: application/json' -d"
-# What curl is given behind the address of the task's route, with the model's name in it.
-_EMBED = "/v1/embeddings " + _JSON + ' \'{{"model": "{name}", "input": "%s"}}\''
-_RECONSTRUCT = "/v1/reconstruct -F model={name} -F file=@%s -H 'Accept: image/png' -o panels.png"
-_EXAMPLES: dict[tuple[Modality, Task], str] = {
-    (Modality.TEXT, Task.FILL_MASK): (
-        "/v1/fill-mask " + _JSON + ' \'{{"model": "{name}", "input": "Tokyo is the capital of [MASK]."}}\''
-    ),
-    (Modality.TEXT, Task.SCORE): "/v1/score " + _JSON + ' \'{{"model": "{name}", "input": "Tokyo is a city."}}\'',
-    (Modality.TEXT, Task.EMBED): _EMBED % "A sentence to compare with others.",
-    (Modality.VIDEO, Task.EMBED): _EMBED % "data:video/mp4;base64,…",
-    (Modality.VIDEO, Task.RECONSTRUCT): _RECONSTRUCT % "clip.mp4",
-    (Modality.IMAGE, Task.EMBED): _EMBED % "data:image/jpeg;base64,…",
-    (Modality.IMAGE, Task.RECONSTRUCT): _RECONSTRUCT % "photo.jpg",
-    (Modality.AUDIO, Task.EMBED): _EMBED % "data:audio/flac;base64,…",
-    (Modality.AUDIO, Task.RECONSTRUCT): _RECONSTRUCT % "sound.flac",
-}
+from app.types import Task
 
 
 def render(job: Job, manifest: Manifest, name: str) -> str:
@@ -87,8 +70,9 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|").replace("\n", " ")
 
 
-def _usage(name: str, modality: Modality, tasks: Sequence[Task]) -> str:
-    examples = [_EXAMPLES[modality, task] for task in tasks if (modality, task) in _EXAMPLES]
+def _usage(name: str, modality: str, tasks: Sequence[Task]) -> str:
+    known = MODALITIES[modality].examples
+    examples = [known[task] for task in tasks if task in known]
     calls = ["curl http://127.0.0.1:8000" + example.format(name=name) for example in examples]
     return "## Usage\n\n" + _fence("sh", "\n".join(calls))
 

@@ -1,4 +1,4 @@
-"""Publications: of a job's result, by its worker, and of one of its checkpoints, by whoever is asked.
+"""Publication of a job's result, by its worker, and of one of its checkpoints, by a worker or a server.
 
 A checkpoint holds weights only. What a servable folder needs beside them (configuration, tokenizer)
 lies in `<job>/skeleton`, which the trainer writes before its first step, with a manifest.json of
@@ -35,7 +35,7 @@ class Publisher:
     def __init__(self, store: ModelStore, files: FileStore, jobs_dir: Path) -> None:
         self._store, self._files, self._jobs_dir = store, files, jobs_dir
 
-    def earlier_result(self, job: Job) -> ModelEntry | None:
+    def find_result(self, job: Job) -> ModelEntry | None:
         """Returns what an attempt published before it died without a report."""
         entries = self._store.versions(job.spec.name)
         return next((e for e in entries if e.manifest.publication_id == _result_id(job)), None)
@@ -117,8 +117,8 @@ class Publisher:
 
 
 @contextmanager
-def deletable(folder: Path) -> Iterator[None]:
-    """Within it no checkpoint in the job's folder is published; Conflict if one is being published."""
+def prevent_publication(folder: Path) -> Iterator[None]:
+    """Keeps others from publishing a checkpoint of the job's folder. Raises Conflict if one is being published."""
     with contextlib.ExitStack() as stack:
         try:
             stack.enter_context(hold_lock(folder, wait=False))

@@ -66,7 +66,7 @@ def _conversion(api: Any, repository: str) -> Any:
     except HfHubHTTPError:  # discussions are disabled, or the server has none
         return None
     for each in sorted(offered, key=lambda each: each.num, reverse=True):
-        if each.status in ("open", "draft"):
+        if each.author == _CONVERTER and each.status in ("open", "draft"):
             info = api.model_info(repository, revision=f"refs/pr/{each.num}")
             if has_safetensors(Path(file.rfilename) for file in info.siblings or ()):
                 return info

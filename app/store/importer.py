@@ -26,14 +26,14 @@ from app.store.model_folder import (
 )
 from app.store.names import check_new_name
 from app.store.store import MANIFEST, ModelEntry, ModelStore
-from app.types import Modality, Task
+from app.types import Task
 
 
 class LoadedModel(Protocol):
     """The part of a loaded objective that the importer uses."""
 
     @property
-    def modality(self) -> Modality: ...
+    def modality(self) -> str: ...
     @property
     def tasks(self) -> Mapping[Task, Any]: ...
     def parameter_count(self) -> int: ...

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from app.types import Modality, Task
+from app.types import Task
 
 
 class DataSource(BaseModel):
@@ -24,7 +24,7 @@ class Manifest(BaseModel):
     name: str = ""  # filled by the store
     version: int = 0  # filled by the store
     created: int = 0  # Unix seconds, filled by the store
-    modality: Modality
+    modality: str  # its name; loading tells whether it is a registered one
     architecture: str  # model_type of the configuration: bert, modernbert, …
     tasks: tuple[Task, ...]
     parameters: int
@@ -41,10 +41,9 @@ class Manifest(BaseModel):
 
     @field_validator("tasks")
     @classmethod
-    def _complete(cls, tasks: tuple[Task, ...], info: ValidationInfo) -> tuple[Task, ...]:
-        """Adds scoring to text models that fill masks: old manifests do not list it."""
-        scores = info.data.get("modality") is Modality.TEXT and Task.FILL_MASK in tasks and Task.SCORE not in tasks
-        return (*tasks, Task.SCORE) if scores else tasks
+    def _complete(cls, tasks: tuple[Task, ...]) -> tuple[Task, ...]:
+        """Adds scoring to models that fill masks: old manifests do not list it."""
+        return (*tasks, Task.SCORE) if Task.FILL_MASK in tasks and Task.SCORE not in tasks else tasks
 
     @property
     def publication_id(self) -> str | None:

@@ -57,7 +57,7 @@ def check_name(name: str) -> str:
 
 
 def check_new_name(name: str) -> str:
-    """As check_name, for a model that is to be made: what is in a store already keeps whatever name it has."""
+    """Checks the name of a new model, more strictly than `check_name`: models in the store keep their names."""
     *_, last = segments = check_name(name).split("/")
     if taken := _TAKEN.intersection(segments) or _TAKEN_AT_END.intersection([last]):
         raise InvalidValue(

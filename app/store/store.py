@@ -76,7 +76,7 @@ class ModelStore:
     # Reading
 
     def list(self) -> Entries:
-        """Every version of every model: names in order, the latest version of each first."""
+        """Lists every version of every model: names in order, the latest version of each first."""
         return [entry for name in sorted(self._names()) for entry in self.versions(name)]
 
     def versions(self, name: str) -> Entries:
@@ -192,7 +192,7 @@ class ModelStore:
     # Inside
 
     def _names(self) -> Iterator[str]:
-        """Every folder path under the root that may be a model's name."""
+        """Yields every folder path under the root that may be a model's name."""
         pending = [""]
         while pending:
             prefix = pending.pop()

@@ -1,4 +1,4 @@
-"""From a job's request to the complete, checked record that is queued."""
+"""Turns a submission into the complete, validated specification that is queued."""
 
 import asyncio
 import secrets
@@ -11,16 +11,17 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from app.datasets.checks import CHECKS, Check
 from app.errors import AppError, InvalidValue, ModelNotFound
 from app.jobs.spec import Estimate, JobSpec
 from app.jobs.transitions import check_deadline
 from app.methods import METHODS, Method, TrainingHyperparameters, method_for, preset
+from app.modalities.descriptor import Check
+from app.modalities.estimator import CheckedFiles, stored_config
+from app.modalities.registry import modality_of
 from app.settings import Settings
 from app.store.names import MAX_NAME_LENGTH, check_new_name
 from app.store.store import ModelStore
-from app.submission.estimates import ESTIMATORS, Material, recent_jobs
-from app.submission.estimates.base import stored_config
+from app.submission.estimates import estimate, recent_jobs
 from app.submission.submission import Submission, SubmissionServices
 from app.submission.webhooks import resolve_webhook
 from app.system.disk_space import DiskReserve
@@ -51,14 +52,14 @@ async def build_spec(body: Submission, services: SubmissionServices) -> JobSpec:
     too many files are being checked, or InsufficientStorage where the disk could not hold what the job makes.
     """
     draft = await asyncio.to_thread(_draft, body, services.store)
-    check = CHECKS[draft.method.modality](draft.hyperparameters)
+    check = modality_of(draft.method_name).check(draft.hyperparameters)
     held_out = None
     async with services.admit_check():
         found = [await _check_file(services, f, "training_file", check) for f in body.files]
         if body.validation_file:
             held_out = await _check_file(services, body.validation_file, "validation_file", check)
-    material = Material(found, body.weights or (1.0,) * len(found), held_out)
-    return await asyncio.to_thread(_complete, draft, material, body, services)
+    checked = CheckedFiles(found, body.weights or (1.0,) * len(found), held_out)
+    return await asyncio.to_thread(_complete, draft, checked, body, services)
 
 
 def _draft(body: Submission, store: ModelStore) -> _Draft:
@@ -74,11 +75,10 @@ def _draft(body: Submission, store: ModelStore) -> _Draft:
     return _Draft(model, base, method_name, hyperparameters)
 
 
-def _complete(draft: _Draft, material: Material[Any], body: Submission, services: SubmissionServices) -> JobSpec:
-    estimate = None
-    if estimator := ESTIMATORS.get(draft.method.modality):
-        estimate = estimator(draft.model, draft.hyperparameters, material, services.store, recent_jobs(services.jobs))
-        _check_disk(estimate, services.settings)
+def _complete(draft: _Draft, files: CheckedFiles[Any], body: Submission, services: SubmissionServices) -> JobSpec:
+    recent = recent_jobs(services.jobs)
+    found = estimate(draft.method_name, draft.model, draft.hyperparameters, files, services.store, recent)
+    _check_disk(found, services.settings)
     spec = JobSpec(
         model=draft.model,
         method=draft.method_name,
@@ -86,7 +86,7 @@ def _complete(draft: _Draft, material: Material[Any], body: Submission, services
         training_files=body.files,
         weights=body.weights,
         validation_file=body.validation_file,
-        estimate=estimate,
+        estimate=found,
         name=_result_name(body, draft.base),
         metadata=dict(body.metadata),
         resources=body.resources,
@@ -201,7 +201,7 @@ def _pin_models(
                 entry = store.resolve(model)
             except ModelNotFound as error:
                 raise ModelNotFound(error.message, param=f"{field}.{name}") from error
-            if entry.manifest.modality is not method.modality:
+            if entry.manifest.modality != method.modality:
                 raise InvalidValue(
                     f"`{name}` should be a model of {method.modality}; {entry.id} is one of {entry.manifest.modality}",
                     param=f"{field}.{name}",
@@ -235,8 +235,9 @@ def _fields_of(field: str) -> Iterator[None]:
 
 def _configuration(store: ModelStore, model: str) -> dict[str, Any]:
     """A stored model's, with the longest input of its tokenizer."""
-    longest = stored_config(store, model, "tokenizer_config.json").get("model_max_length")
-    return {**stored_config(store, model), "model_max_length": longest}
+    folder = store.resolve(model).path
+    longest = stored_config(folder, "tokenizer_config.json").get("model_max_length")
+    return {**stored_config(folder), "model_max_length": longest}
 
 
 async def _check_file(services: SubmissionServices, file_id: str, field: str, check: Check) -> Any:

@@ -37,11 +37,17 @@ class Hooks(Protocol):
         *,
         level: Literal["info", "warn", "error"] = "info",
         kind: Literal["message", "metrics"] = "message",
-    ) -> None: ...
+    ) -> None:
+        """Reports an event of the run. `message` is for people, and `data` has the same facts for programs."""
+        ...
 
-    def on_progress(self, progress: "Snapshot") -> None: ...
+    def on_progress(self, progress: "Snapshot") -> None:
+        """Reports the progress after each step."""
+        ...
 
-    def on_checkpoint(self, step: int, folder: Path, metrics: dict[str, float]) -> None: ...
+    def on_checkpoint(self, step: int, folder: Path, metrics: dict[str, float]) -> None:
+        """Reports a complete checkpoint. `metrics` are those of an evaluation at its step, if there was one."""
+        ...
 
     def on_artifact(self, step: int, ending: str, content: bytes) -> None:
         """Stores a file that shows the model's predictions. `ending` is that of its name, such as `png`."""

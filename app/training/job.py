@@ -11,7 +11,7 @@ from app.training.data.source_file import SourceFile
 from app.training.hooks import Dataset
 from app.training.loop.distributed import check_parent
 from app.training.loop.trainer import Outcome
-from app.types import Modality, Task
+from app.types import Task
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class TrainingResult:
     """A finished or stopped run. If it was stopped, `folder` is not written."""
 
     folder: Path  # ready to be published
-    modality: Modality
+    modality: str
     architecture: str
     tasks: tuple[Task, ...]
     parameters: int

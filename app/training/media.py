@@ -1,17 +1,13 @@
 """Preparation of data that all runs on media share."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
 
-from app.errors import InvalidValue
-from app.methods import METHODS, PatchHyperparameters, preset
-from app.methods.image import configured
-from app.methods.patches import settings_of
+from app.methods import PatchHyperparameters
+from app.modalities.patch.decoding import Decoding
 from app.modalities.patch.objective import PatchObjective
 from app.system.process_pool import ProcessPool
 from app.training.data.cache import evict, make_room
-from app.training.data.media_decoding import Decoding
 from app.training.data.media_shards import (
     MediaItems,
     MediaShard,
@@ -25,25 +21,6 @@ from app.training.data.source_file import SourceFile
 from app.training.hooks import Dataset, Hooks
 from app.training.job import PreparedRun, TrainingJob
 from app.training.loop.checkpoint import disk_bytes
-
-P = TypeVar("P", bound=PatchObjective)
-
-
-def load_stored(job: TrainingJob, folder: Path, hp: PatchHyperparameters, load: Callable[..., P]) -> P:
-    """The stored model that a job goes on with. Raises InvalidValue where it is not of the job's method."""
-    for name in ("decoder_layers", "decoder_hidden_size"):
-        if getattr(hp, name, None):
-            raise InvalidValue("a stored model's decoder keeps its size", param=name)
-    objective = load(folder, new_head=True, settings=settings_of(hp))
-    known = METHODS[job.method].architectures
-    if objective.model.config.model_type not in known:
-        raise InvalidValue(f"the method {job.method} trains {', '.join(known)}", param="model")
-    return objective
-
-
-def configure_preset(name: str, hp: PatchHyperparameters) -> dict[str, Any]:
-    """A preset's, with the hyperparameters that are the same in all methods of patches."""
-    return configured(preset(name) or {}, hp)
 
 
 def build_run(
@@ -101,7 +78,7 @@ def _decode(
         shard = decode_file(file, decoding, job.cache_dir, decoders, listen.check)
         left_out = shard.report.summary()
         hooks.on_event(
-            f"{file.filename}: {len(shard):,} {decoding.modality} files"
+            f"{file.filename}: {len(shard):,} {decoding.files.name} files"
             + (f"; left out: {left_out}" if left_out else ""),
             {
                 "usable": shard.report.usable,
@@ -110,5 +87,5 @@ def _decode(
             level="warn" if left_out else "info",
         )
         shards.append(shard)
-    check_reports(shards, f"{decoding.modality} files", hp.max_broken_share)
+    check_reports(shards, f"{decoding.files.name} files", hp.max_broken_share)
     return shards

@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
@@ -13,22 +13,13 @@ from transformers import PreTrainedModel
 
 from app.devices import keep_memory, resolve_device, resolve_dtype
 from app.errors import InvalidValue
-from app.training import audio, images, text, video
 from app.training.hooks import Hooks
-from app.training.job import PreparedRun, TrainingJob, TrainingResult
+from app.training.job import TrainingJob, TrainingResult
 from app.training.loop.distributed import ProcessGroup, SilentHooks, launch_group
 from app.training.loop.plan import make_plan
 from app.training.loop.trainer import Trainer
+from app.training.prepare import prepare
 from app.training.skeleton import write_skeleton
-
-# method → what makes its model and its data ready. A new modality is one line.
-PREPARATIONS: dict[str, Callable[[TrainingJob, Hooks, torch.device], PreparedRun]] = {
-    "mlm": text.prepare,
-    "mae": images.prepare,
-    "simmim": images.prepare,
-    "audiomae": audio.prepare,
-    "videomae": video.prepare,
-}
 
 
 def run(job: TrainingJob, hooks: Hooks) -> TrainingResult:
@@ -52,7 +43,7 @@ def _run(job: TrainingJob, hooks: Hooks, group: ProcessGroup) -> TrainingResult:
     torch.manual_seed(job.hyperparameters.seed)
     device = _device(job.device, group)
     with group.run_main_first():
-        material = PREPARATIONS[job.method](job, hooks, device)
+        material = prepare(job, hooks, device)
     objective, training, held_out = material.objective, material.training, material.held_out
     model = cast(PreTrainedModel, objective.model)  # the models of all modalities are
     objective.to(device, torch.float32)

@@ -8,6 +8,7 @@ import app
 from app.errors import AppError
 from app.jobs.connection import find_url
 from app.jobs.privacy import hide_from_others
+from app.modalities.plugins import register_methods
 from app.settings import Settings
 from app.system.log_format import configure_logging
 from app.worker.machine import capabilities
@@ -33,6 +34,7 @@ def trainer_environment(settings: Settings, url: str) -> dict[str, str]:
 
 
 def main() -> None:
+    register_methods()
     settings = Settings()
     configure_logging(settings.log_level)
     try:

@@ -1,17 +1,19 @@
-"""One attempt at one job, from its claim to its outcome. Knows the store and the queue, not torch."""
+"""One attempt at a job, from its claim to its outcome. Knows the store and the queue, not torch."""
 
 import logging
 import os
 import signal
 import time
 from collections.abc import Callable
-from typing import IO, TYPE_CHECKING, Literal, NamedTuple
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Literal
 
 from app.errors import AppError
 from app.jobs.connection import StorageError
 from app.jobs.files import FileStore
-from app.jobs.jobs import Claim, Jobs, LeaseLost
 from app.jobs.spec import Job, JobError, JobState
+from app.jobs.worker_queue import Claim, LeaseLost, WorkerQueue
 from app.publishing.publication import Publisher
 from app.settings import Settings
 from app.store.manifest import Manifest
@@ -25,37 +27,49 @@ if TYPE_CHECKING:
     from app.training.job import TrainingResult
 
 
-class Services(NamedTuple):
+@dataclass(frozen=True)
+class AttemptServices:
     """The services that an attempt uses."""
 
     settings: Settings
-    jobs: Jobs
+    queue: WorkerQueue
     files: FileStore
     store: ModelStore
 
 
-Train = Callable[[Job, Reports, Services], "TrainingResult"]
+@dataclass(frozen=True)
+class Attempt:
+    """One try of a worker at a job: what the job's process knows when it begins to train."""
+
+    job: Job  # the record at the beginning: specification, earlier kills, where an extension began
+    claim: Claim  # fences every write
+    folder: Path  # the job's own: checkpoints, export, logs
+
+
+Train = Callable[[Attempt, Reports, AttemptServices], "TrainingResult"]
 
 _DISK = "the disk of the worker's machine"
 
 _log = logging.getLogger(__name__)
 
 
-class Attempt:
-    """draining: whether this process was told to hand the job back; asked at every step.
+class AttemptRunner:
+    """Runs one attempt, from its claim to its outcome.
 
-    services: their `jobs` wait for a Redis that is away. quick: does not, for what is told on the way.
+    draining: whether this process was told to hand the job back; asked at every step.
+
+    services: their `queue` waits for a Redis that is away. quick: a queue that does not wait, for reports on the way.
     """
 
     def __init__(
-        self, services: Services, claim: Claim, draining: Callable[[], bool], *, quick: Jobs | None = None
+        self, services: AttemptServices, claim: Claim, draining: Callable[[], bool], *, quick: WorkerQueue | None = None
     ) -> None:
         self._services = services
-        self._jobs = services.jobs
+        self._queue = services.queue
         self._publisher = Publisher(services.store, services.files, services.settings.jobs_dir)
         self._claim = claim
         self._folder = services.settings.jobs_dir / claim.job_id
-        self._reports = Reports(services.jobs, claim, self._folder, draining, quick=quick)
+        self._reports = Reports(services.queue, claim, self._folder, draining, quick=quick)
 
     def run(self, train: Train) -> None:
         """Brings the job to an end, or back to the queue; leaves it alone once it is another's."""
@@ -74,14 +88,14 @@ class Attempt:
 
     def _settle(self, train: Train) -> None:
         self._reports.fence()
-        job = self._jobs.get(self._claim.job_id)
+        job = self._queue.read(self._claim)
         try:
-            published = self._publisher.earlier_result(job)
+            published = self._publisher.find_result(job)
             if published is None and job.state is JobState.CANCELLING:  # what is left is to publish what there is
                 self._stop("cancel")
                 return
             if published is None:
-                result = train(job, self._reports, self._services)
+                result = train(Attempt(job, self._claim, self._folder), self._reports, self._services)
                 self._reports.flush()
                 if result.outcome.stopped:
                     self._stop(result.outcome.stopped)
@@ -104,32 +118,32 @@ class Attempt:
             unknown = AppError(f"the trainer failed ({type(e).__name__}); its log has the details")
             self._fail(_error(full_disk(e, _DISK) or unknown))
         else:
-            self._jobs.succeed(self._claim, published.id)
+            self._queue.succeed(self._claim, published.id)
 
     def _fail(self, error: JobError) -> None:
         self._reports.flush()
-        self._jobs.fail(self._claim, error)
+        self._queue.fail(self._claim, error)
 
     def _stop(self, reason: str) -> None:
         if reason == "cancel":
-            self._jobs.cancelled(self._claim, self._publish_last_checkpoint())
+            self._queue.mark_cancelled(self._claim, self._publish_last_checkpoint())
         elif reason == "pause":
-            self._jobs.paused(self._claim)
+            self._queue.mark_paused(self._claim)
         elif reason == "deadline":
-            self._jobs.late(self._claim)
+            self._queue.mark_late(self._claim)
         elif reason == "drain":
-            self._jobs.requeue(self._claim, "The worker is stopping", crashed=False)
+            self._queue.requeue(self._claim, "The worker is stopping", crashed=False)
 
     def _publish_last_checkpoint(self) -> str | None:
         """Publishes the last checkpoint of a job whose user asked for it when cancelling."""
-        job = self._jobs.get(self._claim.job_id)
-        checkpoints, _ = self._jobs.checkpoints(job.id, limit=1)
+        job = self._queue.read(self._claim)
+        checkpoints = self._queue.checkpoints(self._claim)
         if not job.publish_requested or not checkpoints:
             return None
         return self._publisher.publish_checkpoint(job, checkpoints[0], fence=self._reports.fence).id
 
     def _publish(self, result: "TrainingResult") -> ModelEntry:
-        job = self._jobs.get(self._claim.job_id)  # with its last progress
+        job = self._queue.read(self._claim)  # with its last progress
         made = Manifest(
             modality=result.modality,
             architecture=result.architecture,

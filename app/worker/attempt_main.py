@@ -6,12 +6,12 @@ from types import FrameType
 
 from app.jobs.connection import FOREVER, connect, find_url
 from app.jobs.files import FileStore
-from app.jobs.jobs import Claim, Jobs
+from app.jobs.worker_queue import Claim, WorkerQueue
 from app.settings import Settings
 from app.store.store import ModelStore
 from app.system.log_format import configure_logging
 from app.system.priority import lower_priority
-from app.worker.attempt import Attempt, Services, Train
+from app.worker.attempt import AttemptRunner, AttemptServices, Train
 
 _QUICK = 2.0  # seconds that a training step may lose to one try to speak to Redis
 
@@ -30,7 +30,9 @@ def run_attempt(arguments: Sequence[str], train: Train) -> None:
     lower_priority(settings.worker_nice)
     url = find_url(settings.redis_url, settings.var_dir)
     redis = connect(url, retries=FOREVER)  # an outage must not end a run of hours
-    quick = Jobs(connect(url, retries=1, timeout=_QUICK))
-    services = Services(settings, Jobs(redis), FileStore(redis, settings.files_dir), ModelStore(settings.model_store))
+    quick = WorkerQueue(connect(url, retries=1, timeout=_QUICK))
+    services = AttemptServices(
+        settings, WorkerQueue(redis), FileStore(redis, settings.files_dir), ModelStore(settings.model_store)
+    )
     claim = Claim(arguments[0], int(arguments[1]))
-    Attempt(services, claim, lambda: draining, quick=quick).run(train)
+    AttemptRunner(services, claim, lambda: draining, quick=quick).run(train)

@@ -1,4 +1,4 @@
-"""Deletes what has been kept for long enough: of ended jobs, uploads that none reads, and halves of uploads."""
+"""Deletes data that has been kept for long enough: of ended jobs, of unused uploads and of unfinished uploads."""
 
 import contextlib
 import logging
@@ -9,7 +9,8 @@ from pathlib import Path
 from app.errors import Conflict, FileNotFound, JobNotFound
 from app.jobs.connection import StorageError
 from app.jobs.files import FileStore
-from app.jobs.jobs import Jobs
+from app.jobs.retention import JobRetention
+from app.jobs.worker_queue import WorkerQueue
 from app.settings import Settings
 
 _INTERVAL = 3600  # seconds
@@ -20,15 +21,15 @@ _log = logging.getLogger(__name__)
 
 
 class Housekeeping:
-    def __init__(self, jobs: Jobs, files: FileStore, settings: Settings) -> None:
-        self._jobs, self._files, self._settings = jobs, files, settings
+    def __init__(self, queue: WorkerQueue, retention: JobRetention, files: FileStore, settings: Settings) -> None:
+        self._queue, self._retention, self._files, self._settings = queue, retention, files, settings
 
     def run_until(self, ended: threading.Event) -> None:
-        """Every hour, by one worker of all that share the queue."""
+        """Cleans every hour, in one worker of all that share the queue, until `ended` is set."""
         while True:
             try:
-                self._jobs.repair_indexes()
-                if self._jobs.take_turn("housekeeping", _INTERVAL):
+                self._queue.repair_indexes()
+                if self._retention.take_turn("housekeeping", _INTERVAL):
                     self.clean()
             except StorageError as e:
                 _log.warning("no housekeeping: %s", e)
@@ -42,11 +43,11 @@ class Housekeeping:
         self._files.drop_unfinished(_DAY)
         for job_id in self._ended(settings.keep_checkpoints_days):
             with contextlib.suppress(JobNotFound):
-                if self._jobs.drop_checkpoints(job_id):
+                if self._retention.drop_checkpoints(job_id):
                     for part in _OF_CHECKPOINTS:
                         shutil.rmtree(settings.jobs_dir / job_id / part, ignore_errors=True)
         for job_id in self._ended(settings.keep_events_days):
-            self._jobs.drop_events(job_id)
+            self._retention.drop_events(job_id)
             _delete_logs(settings.jobs_dir / job_id)
         if settings.keep_files_days is not None:
             for file_id in self._files.older_than(settings.keep_files_days * _DAY):
@@ -54,7 +55,7 @@ class Housekeeping:
                     self._files.delete(file_id)
 
     def _ended(self, days: float | None) -> list[str]:
-        return [] if days is None else self._jobs.ended_for(days * _DAY)
+        return [] if days is None else self._retention.ended_for(days * _DAY)
 
 
 def _delete_logs(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Where the metrics of a job go beside its record: TensorBoard's files always, MLflow where it is set."""
+"""Loggers of a job's metrics beside its record: TensorBoard's files always, MLflow if it is configured."""
 
 import logging
 import os

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from app.jobs.artifacts import JobArtifacts
-from app.jobs.jobs import Claim, Jobs, StopReason
 from app.jobs.spec import Progress
+from app.jobs.worker_queue import Claim, StopReason, WorkerQueue
 from app.worker.backlog import Backlog
 from app.worker.loggers import Loggers
 from app.worker.system import SystemMetrics
@@ -20,27 +20,27 @@ _PROGRESS_INTERVAL = 1.0  # seconds; every write is fsynced, and steps may take 
 
 
 class Reports:
-    """Every write is fenced: it raises LeaseLost once the job is another attempt's.
+    """The hooks of a run. Every write is fenced: it raises LeaseLost once the job belongs to another attempt.
 
-    While Redis is away training goes on: what is told waits, in its order, and checkpoints do too.
-    What must not happen without Redis (`fence`, `flush`) waits for it.
+    Training continues while Redis is away: reports and checkpoints' records wait, in their order.
+    `fence` and `flush` wait for Redis.
 
     folder: the job's own, which checkpoint paths are relative to.
     draining: whether this process has been asked to hand the job back.
-    quick: `jobs` that give up at once where `jobs` waits.
+    quick: a queue that gives up at once where `queue` waits.
     """
 
     def __init__(
         self,
-        jobs: Jobs,
+        queue: WorkerQueue,
         claim: Claim,
         folder: Path,
         draining: Callable[[], bool],
         *,
-        quick: Jobs | None = None,
+        quick: WorkerQueue | None = None,
         backlog: Backlog | None = None,
     ) -> None:
-        self._patient, self._jobs = jobs, quick or jobs
+        self._patient, self._queue = queue, quick or queue
         self._backlog = backlog or Backlog()
         self._claim = claim
         self._folder = folder
@@ -51,7 +51,7 @@ class Reports:
         self._loggers: Loggers | None = None
 
     def attach(self, system: SystemMetrics, loggers: Loggers) -> None:
-        """From now on metrics have the machine's beside them, and go to the loggers too."""
+        """Adds the machine's metrics to those of the training, and sends both to the loggers too."""
         self._system, self._loggers = system, loggers
 
     def on_event(
@@ -67,7 +67,7 @@ class Reports:
             values |= self._system.sample() if self._system else {}
             if self._loggers:
                 self._loggers.log(values["step"], {k: v for k, v in values.items() if k != "step"})
-        self._backlog.put(partial(self._jobs.append_event, self._claim, message, level=level, type=kind, data=values))
+        self._backlog.put(partial(self._queue.append_event, self._claim, message, level=level, type=kind, data=values))
 
     def on_progress(self, progress: "Snapshot") -> None:
         self._unsaved = Progress(
@@ -89,20 +89,19 @@ class Reports:
 
     def _save_progress(self) -> None:
         if self._unsaved is not None:
-            self._jobs.set_progress(self._claim, self._unsaved)
+            self._queue.set_progress(self._claim, self._unsaved)
             self._unsaved = None
             self._saved_at = time.monotonic()
 
     def on_checkpoint(self, step: int, folder: Path, metrics: Mapping[str, float]) -> None:
         path = folder.relative_to(self._folder).as_posix()
-        self._backlog.put(partial(self._jobs.add_checkpoint, self._claim, step, path, metrics))
+        self._backlog.put(partial(self._queue.add_checkpoint, self._claim, step, path, metrics))
         self._backlog.put(self._forget_checkpoints)
 
     def _forget_checkpoints(self) -> None:
-        """Those that were dropped from the disk."""
-        known, _ = self._jobs.checkpoints(self._claim.job_id, limit=1000)
-        if gone := [c.step for c in known if not (self._folder / c.path).exists()]:
-            self._jobs.forget_checkpoints(self._claim, gone)
+        """Removes checkpoints that were deleted from disk from the job's list."""
+        if gone := [c.step for c in self._queue.checkpoints(self._claim) if not (self._folder / c.path).exists()]:
+            self._queue.forget_checkpoints(self._claim, gone)
 
     def on_artifact(self, step: int, ending: str, content: bytes) -> None:
         """Kept in the job's folder, and named in an event."""
@@ -111,7 +110,7 @@ class Reports:
         self.on_event(f"Step {step}: {name} shows held-out items", {"step": step, "artifact": name})
 
     def _save_artifact(self, name: str, content: bytes) -> None:
-        self._jobs.check(self._claim)
+        self._queue.check(self._claim)
         JobArtifacts(self._folder.parent, self._claim.job_id).save(name, content)
 
     def should_stop(self) -> StopReason | Literal["drain"] | None:
@@ -119,13 +118,13 @@ class Reports:
         return "drain" if self._draining() else self._backlog.ask(self._stop_requested, None)
 
     def _stop_requested(self) -> StopReason | None:
-        return self._jobs.stop_requested(self._claim)
+        return self._queue.stop_requested(self._claim)
 
     def can_save(self) -> bool:
         return self._backlog.ask(self._holds, otherwise=False)
 
     def _holds(self) -> bool:
-        self._jobs.check(self._claim)
+        self._queue.check(self._claim)
         return True
 
     def fence(self) -> None:

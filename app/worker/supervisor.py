@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
-from app.jobs.jobs import Claim, Jobs, LeaseLost
 from app.jobs.logs import last_lines, log_path
 from app.jobs.spec import JobError, JobState
+from app.jobs.worker_queue import Claim, LeaseLost, WorkerQueue
 from app.system.cgroups import count_oom_kills
 from app.system.disk_space import full_disk
 from app.system.supervision import start_child
@@ -29,7 +29,7 @@ class Supervisor:
 
     def __init__(
         self,
-        jobs: Jobs,
+        queue: WorkerQueue,
         claim: Claim,
         jobs_dir: Path,
         command: Sequence[str],
@@ -41,7 +41,7 @@ class Supervisor:
         oom_kills: Callable[[], int | None] = count_oom_kills,
     ) -> None:
         self.claim = claim
-        self._jobs = jobs
+        self._queue = queue
         self._log = log_path(jobs_dir, claim.job_id, claim.attempt)
         self._command = [*command, claim.job_id, str(claim.attempt)]
         self._environment = dict(environment)
@@ -54,7 +54,7 @@ class Supervisor:
     def beat(self, lease_seconds: float) -> None:
         """Renews the lease; called from the worker's other thread."""
         try:
-            job = self._jobs.heartbeat(self.claim, lease_seconds)
+            job = self._queue.heartbeat(self.claim, lease_seconds)
         except LeaseLost:
             self._lost = True
         else:
@@ -84,7 +84,7 @@ class Supervisor:
             reason += ", which Cloze did not send: most likely the kernel did, as memory ran out"
         # A trainer that came to an end of its own has settled the job, and holds it no more.
         with contextlib.suppress(LeaseLost):
-            self._jobs.requeue(
+            self._queue.requeue(
                 self.claim,
                 reason,
                 crashed=out_of_memory or not self._stopping(),
@@ -101,11 +101,11 @@ class Supervisor:
             if (error := full_disk(e, "the disk of the worker's machine")) is None:
                 raise
             with contextlib.suppress(LeaseLost):
-                self._jobs.fail(self.claim, JobError(code=error.code, message=error.message))
+                self._queue.fail(self.claim, JobError(code=error.code, message=error.message))
             return None
 
     def _watch(self, process: "subprocess.Popen[bytes]") -> bool:
-        """Until it has ended; whether it was killed here."""
+        """Waits for the process to end. Returns whether the supervisor killed it."""
         deadline: float | None = None
         told = False
         while process.poll() is None:

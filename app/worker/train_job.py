@@ -4,7 +4,6 @@ import sys
 from functools import partial
 
 from app.devices import gpu_metrics, resolve_device
-from app.jobs.spec import Job
 from app.methods import METHODS, preset
 from app.system.child import die_with_parent
 from app.system.disk_space import DiskReserve
@@ -12,15 +11,27 @@ from app.system.pool_process import ProcessLimits
 from app.training.data.source_file import SourceFile
 from app.training.job import TrainingJob, TrainingResult
 from app.training.run import run
-from app.worker.attempt import Services
+from app.worker.attempt import Attempt, AttemptServices
 from app.worker.attempt_main import run_attempt
 from app.worker.loggers import open_loggers
 from app.worker.reports import Reports
 from app.worker.system import SystemMetrics
 
 
-def train(job: Job, reports: Reports, services: Services) -> TrainingResult:
-    settings, spec = services.settings, job.spec
+def train(attempt: Attempt, reports: Reports, services: AttemptServices) -> TrainingResult:
+    settings, training = services.settings, describe_run(attempt, services)
+    device = resolve_device(training.device)
+    with open_loggers(attempt.job, attempt.folder, settings.mlflow_tracking_uri, settings.mlflow_experiment) as loggers:
+        reports.attach(SystemMetrics(partial(gpu_metrics, device)), loggers)
+        result = run(training, reports)
+        loggers.status = "KILLED" if result.outcome.stopped else "FINISHED"
+    return result
+
+
+def describe_run(attempt: Attempt, services: AttemptServices) -> TrainingJob:
+    """Builds the trainer's input: files and models as paths of this machine. Raises FileNotFound, ModelNotFound."""
+    job, settings = attempt.job, services.settings
+    spec = job.spec
     hyperparameters = METHODS[spec.method].hyperparameters.model_validate(spec.hyperparameters)
 
     def source(file_id: str, weight: float = 1.0) -> SourceFile:
@@ -29,13 +40,13 @@ def train(job: Job, reports: Reports, services: Services) -> TrainingResult:
 
     weights = spec.weights or (1.0,) * len(spec.training_files)
     models = [getattr(hyperparameters, field) for field in hyperparameters.MODEL_FIELDS]
-    training = TrainingJob(
+    return TrainingJob(
         method=spec.method,
         model=spec.model if preset(spec.model) is not None else services.store.resolve(spec.model).path,
         hyperparameters=hyperparameters,
         training_files=tuple(map(source, spec.training_files, weights)),
         validation_files=(source(spec.validation_file),) if spec.validation_file else (),
-        run_dir=settings.jobs_dir / job.id,
+        run_dir=attempt.folder,
         cache_dir=settings.cache_dir,
         cache_bytes=settings.cache_bytes,
         disk_reserve=DiskReserve(settings.var_dir, settings.disk_reserve_bytes).size,
@@ -47,12 +58,6 @@ def train(job: Job, reports: Reports, services: Services) -> TrainingResult:
         memory_kills=job.memory_kills,
         bind=die_with_parent,
     )
-    folder, device = training.run_dir, resolve_device(training.device)
-    with open_loggers(job, folder, settings.mlflow_tracking_uri, settings.mlflow_experiment) as loggers:
-        reports.attach(SystemMetrics(partial(gpu_metrics, device)), loggers)
-        result = run(training, reports)
-        loggers.status = "KILLED" if result.outcome.stopped else "FINISHED"
-    return result
 
 
 def _device(given: str, wanted: str | None) -> str:

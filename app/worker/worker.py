@@ -15,9 +15,10 @@ from collections.abc import Mapping, Sequence
 
 from app.jobs.connection import StorageError, connect
 from app.jobs.files import FileStore
-from app.jobs.jobs import Jobs
 from app.jobs.reconciler import Reconciler
+from app.jobs.retention import JobRetention
 from app.jobs.wakeups import WakeupListener
+from app.jobs.worker_queue import WorkerQueue
 from app.jobs.workers import Capabilities, WorkerInfo, WorkerRegistry
 from app.settings import Settings
 from app.system.proc import read_machine_id, read_start_time
@@ -31,7 +32,7 @@ _log = logging.getLogger(__name__)
 
 
 class Worker:
-    """trainer, environment: the command that trains, as `Supervision` takes it, and its variables.
+    """trainer, environment: the command that trains, as `Supervisor` takes it, and its variables.
     capabilities: what jobs may ask for to be claimed here.
 
     After a worker's death another takes its job over within 6/5 of `lease_seconds`; one on the same
@@ -50,10 +51,12 @@ class Worker:
         host = socket.gethostname()
         self.id = f"{host}-{os.getpid()}-{secrets.token_hex(3)}"
         self._redis = connect(url, timeout=_TIMEOUT)
-        self._jobs = Jobs(self._redis, crash_backoff=settings.crash_backoff_seconds)
+        self._queue = WorkerQueue(self._redis, crash_backoff=settings.crash_backoff_seconds)
         self._registry = WorkerRegistry(self._redis)
-        self._reconciler = Reconciler(self._jobs, settings.jobs_dir, settings.lease_seconds)
-        self._housekeeping = Housekeeping(self._jobs, FileStore(self._redis, settings.files_dir), settings)
+        self._reconciler = Reconciler(self._queue, settings.jobs_dir, settings.lease_seconds)
+        self._housekeeping = Housekeeping(
+            self._queue, JobRetention(self._redis), FileStore(self._redis, settings.files_dir), settings
+        )
         self._jobs_dir = settings.jobs_dir
         self._lease_seconds = settings.lease_seconds
         self._trainer, self._environment = trainer, environment
@@ -97,11 +100,12 @@ class Worker:
         self._stopping = True
 
     def _work(self) -> None:
-        """Until nothing waits: one wake-up may stand for many jobs."""
-        while not self._stopping and (claim := self._jobs.claim(self.id, self._lease_seconds, self._info.capabilities)):
+        """Works on jobs until none waits: one wake-up may stand for many jobs."""
+        offered = self._info.capabilities
+        while not self._stopping and (claim := self._queue.claim(self.id, self._lease_seconds, offered)):
             _log.info("job %s, attempt %d: started", claim.job_id, claim.attempt)
             self._current = Supervisor(
-                self._jobs, claim, self._jobs_dir, self._trainer, self._environment, lambda: self._stopping
+                self._queue, claim, self._jobs_dir, self._trainer, self._environment, lambda: self._stopping
             )
             try:
                 self._current.run()

@@ -25,7 +25,7 @@ from app.media.images import decode_image
 from app.media.limits import Limits
 from app.media.sniff import sniff
 from app.media.video import open_video
-from app.types import Modality
+from app.types import ModalityName
 
 FIXTURES = Path(__file__).parents[2] / "tests" / "fixtures"
 BATCH, HANG_SECONDS = 250, 20.0
@@ -85,9 +85,9 @@ def decode(data: bytes) -> None:
     """Decodes as a request does, by what the bytes are."""
     kind = sniff(data)
     match kind.modality if kind else None:
-        case Modality.AUDIO:
+        case ModalityName.AUDIO:
             decode_audio(data, sample_rate=16000, limits=LIMITS)
-        case Modality.VIDEO:
+        case ModalityName.VIDEO:
             with open_video(data, limits=LIMITS) as video:
                 last = len(video.times) - 1
                 video.read([0, last // 2, last], short_side=32)

@@ -25,13 +25,13 @@ import torch
 
 from app.devices import resolve_dtype
 from app.modalities.registry import load
-from app.training import images, text
 from app.training.data.mixture import iterate_samples
 from app.training.job import PreparedRun
 from app.training.loop.distributed import SilentHooks
 from app.training.loop.evaluate import evaluate
 from app.training.loop.plan import make_plan
-from app.types import Modality
+from app.training.prepare import prepare
+from app.types import ModalityName
 from benchmarks.media_splits import main as split_media
 from benchmarks.options import Options
 from benchmarks.pretraining.cloze_run import job
@@ -89,7 +89,7 @@ def text_case(options: Options, folder: Path) -> Case:
         "files": [str(wiki / "wiki_en_00.jsonl.xz")],
         "held_out": str(wiki / "wiki_en_valid.jsonl.xz"),
     } | _common(options)
-    material = text.prepare(job(cloze | {"out": str(folder / "prepare")}), SilentHooks(), CPU)
+    material = prepare(job(cloze | {"out": str(folder / "prepare")}), SilentHooks(), CPU)
     material.objective.save(folder / "start", torch.float32)
     order = iterate_samples(material.training, 0, 0)
     read = [material.training[next(order)[1]].ids for _ in range(rows * steps)]
@@ -122,7 +122,7 @@ def _operations_of_a_token(model: Any) -> float:
 
 def image_case(options: Options, folder: Path) -> Case:
     rows, steps = 64, _steps(options)
-    split_media(options.data, folder / "media", [Modality.IMAGE])
+    split_media(options.data, folder / "media", [ModalityName.IMAGE])
     files = [str(folder / "media" / f"{name}_train.zip") for name in ("caltech-101", "cifar-10")]
     hyperparameters = {
         "max_steps": steps,
@@ -142,7 +142,7 @@ def image_case(options: Options, folder: Path) -> Case:
         "files": files,
         "held_out": str(folder / "media" / "image_held_out.zip"),
     } | _common(options)
-    material = images.prepare(job(cloze | {"out": str(folder / "prepare")}, from_preset=True), SilentHooks(), CPU)
+    material = prepare(job(cloze | {"out": str(folder / "prepare")}, from_preset=True), SilentHooks(), CPU)
     material.objective.save(folder / "start", torch.float32)
     model: Any = material.objective.model
     per_layer = [sum(p.numel() for p in part.parameters() if p.ndim > 1) for part in (model.vit, model.decoder)]

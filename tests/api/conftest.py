@@ -10,12 +10,12 @@ from fastapi.testclient import TestClient
 from app.jobs.connection import Client, EmbeddedRedis
 from app.jobs.feed import EventFeed
 from app.jobs.files import FileStore
-from app.jobs.jobs import Jobs
 from app.main import create_app
 from app.settings import Settings
 from app.store.manifest import Manifest
 from app.store.store import ModelStore
-from app.types import Modality, Task
+from app.types import ModalityName, Task
+from tests.fakes.jobs import JobSystem
 from tests.fakes.objective import FakeObjective
 from tests.fakes.pools import _pools, servers_share_processes  # noqa: F401
 from tests.fakes.redis import redis, redis_server  # noqa: F401
@@ -39,7 +39,12 @@ def publish(store: ModelStore, tmp_path: Path, name: str, **changes: Any) -> Non
     folder = tmp_path / "weights"
     folder.mkdir(exist_ok=True)
     (folder / "model.safetensors").write_bytes(b"none")
-    values = {"modality": Modality.TEXT, "architecture": "fake", "tasks": TASKS.get(name, TASKS[FULL]), "parameters": 2}
+    values = {
+        "modality": ModalityName.TEXT,
+        "architecture": "fake",
+        "tasks": TASKS.get(name, TASKS[FULL]),
+        "parameters": 2,
+    }
     store.publish(folder, Manifest(**{**values, **changes}), name=name)
 
 
@@ -56,7 +61,7 @@ def make_app(tmp_path: Path, store: ModelStore, fakes: Fakes) -> Callable[..., A
         return fakes.setdefault(name, FakeObjective())
 
     def make(
-        *, jobs: Jobs | None = None, files: FileStore | None = None, feed: EventFeed | None = None, **settings: Any
+        *, jobs: JobSystem | None = None, files: FileStore | None = None, feed: EventFeed | None = None, **settings: Any
     ) -> Any:
         values = {"var_dir": tmp_path / "var", "default_model": FULL, "device": "cpu", "threads": 1, **settings}
         return create_app(Settings(**values), jobs=jobs, files=files, feed=feed, store=store, load=load)
@@ -92,8 +97,8 @@ def files(redis: Client, tmp_path: Path) -> FileStore:  # noqa: F811
 
 
 @pytest.fixture
-def jobs(redis: Client) -> Jobs:  # noqa: F811
-    return Jobs(redis)
+def jobs(redis: Client) -> JobSystem:  # noqa: F811
+    return JobSystem(redis)
 
 
 @pytest.fixture
@@ -102,6 +107,6 @@ def feed(redis_server: EmbeddedRedis) -> EventFeed:  # noqa: F811
 
 
 @pytest.fixture
-def jobs_client(make_client: MakeClient, jobs: Jobs, files: FileStore, feed: EventFeed) -> TestClient:
+def jobs_client(make_client: MakeClient, jobs: JobSystem, files: FileStore, feed: EventFeed) -> TestClient:
     """With files and jobs, and no worker."""
     return make_client(jobs=jobs, files=files, feed=feed)

@@ -10,32 +10,38 @@ from fastapi.testclient import TestClient
 from transformers import PreTrainedModel
 
 from app.datasets.samples import MediaSample, check_samples
-from app.jobs.jobs import Jobs
 from app.jobs.spec import Progress
 from app.media.lengths import Length
 from app.methods import METHODS, AudioMaeHyperparameters, MaeHyperparameters, VideoMaeHyperparameters, preset
-from app.methods.video import MAX_CLIPS
+from app.modalities.audio.decoding import audio_decoding
+from app.modalities.audio.geometry import audio_geometry
 from app.modalities.audio.processor import AudioProcessor
+from app.modalities.estimator import CheckedFiles, Cost
 from app.modalities.image.builder import build_preset
+from app.modalities.image.decoding import image_decoding
+from app.modalities.image.geometry import image_geometry
+from app.modalities.patch.estimator import file_amount
 from app.modalities.patch.mae import build_mae, grid_of
+from app.modalities.patch.modality import PatchModality
+from app.modalities.registry import modality_of
 from app.modalities.video.architectures import IMAGE_MEAN, IMAGE_STD
 from app.modalities.video.architectures import build_preset as build_clips
+from app.modalities.video.decoding import video_decoding
+from app.modalities.video.geometry import video_geometry
 from app.modalities.video.processor import VideoProcessor
 from app.store.store import ModelStore
-from app.submission.estimates import ESTIMATORS, Material
-from app.submission.estimates.base import Cost
-from app.submission.estimates.patches import _amount, _cost, clips, estimate_patches, images, sounds
+from app.submission.estimates import estimate
 from app.system.process_pool import ProcessPool
-from app.training.data.media_decoding import audio_decoding, image_decoding, video_decoding
 from app.training.data.media_shards import decode_file
 from app.training.data.source_file import SourceFile
 from app.training.loop.checkpoint import disk_bytes
-from app.types import Modality, Task
+from app.types import ModalityName, Task
 from tests.api.conftest import publish
 from tests.fakes.image_data import picture_zip
+from tests.fakes.jobs import JobSystem
 from tests.fakes.media import fixture
 from tests.fakes.tiny_audio import FRAMES, MEL, sound_zip, tiny_audio_model
-from tests.fakes.tiny_videos import CLIP, GRID, SIZE, video_zip
+from tests.fakes.tiny_videos import CLIP, GRID, video_zip
 
 PATH = "/v1/pretraining/jobs"
 SMALL = {"image_size": 32, "batch_size": 8}  # of patches of 8 pixels: 16
@@ -57,17 +63,17 @@ def ask(client: TestClient, *files: Any, model: str = "mae-tiny", **changes: Any
     return client.post(PATH, json=body).json()
 
 
-def test_pictures_are_counted(jobs_client: TestClient, jobs: Jobs, pictures: str) -> None:
+def test_pictures_are_counted(jobs_client: TestClient, jobs: JobSystem, pictures: str) -> None:
     first = ask(jobs_client, pictures, hyperparameters=SMALL | {"epochs": 2, "validation_fraction": 0.1})
     estimate = first["estimate"]
     assert (estimate["documents"], estimate["samples"], estimate["tokens"]) == (40, 40, 40 * 16)
     assert (estimate["training_tokens"], estimate["seconds"], estimate["sampled"]) == (2 * 36 * 16, None, False)
     assert jobs_client.get(f"{PATH}/{first['id']}").json()["estimate"] == estimate
 
-    claim = jobs.claim("worker", 60)
+    claim = jobs.queue.claim("worker", 60)
     assert claim is not None
-    jobs.set_progress(claim, Progress(tokens=1000, tokens_per_second=100.0))
-    jobs.succeed(claim, "mine@1")
+    jobs.queue.set_progress(claim, Progress(tokens=1000, tokens_per_second=100.0))
+    jobs.queue.succeed(claim, "mine@1")
     step = {"max_steps": 10}
     same = ask(jobs_client, pictures, hyperparameters=SMALL | step)["estimate"]
     assert (same["training_tokens"], same["seconds"]) == (10 * 8 * 16, 12.8)
@@ -127,21 +133,20 @@ def test_the_size_of_a_preset_is_known_without_building_it(
 
 
 def cost_of(model: str, store: ModelStore, **given: Any) -> Cost:
-    method = next(m for m in METHODS.values() if model in m.presets)
-    layout_of = {Modality.IMAGE: images, Modality.AUDIO: sounds, Modality.VIDEO: clips}[method.modality]
-    found = _cost(layout_of, store, model, method.hyperparameters(**given))
+    name, method = next((name, m) for name, m in METHODS.items() if model in m.presets)
+    estimator = modality_of(name).estimator()
+    found = estimator.cost(model, method.hyperparameters(**given), lambda stored: store.resolve(stored).path)
     assert found is not None
     return found
 
 
 def test_every_preset_on_media_has_an_estimate(store: ModelStore) -> None:
-    sample = MediaSample(100, 0.1, (Length(4.0), Length(21.0)))
-    for method in METHODS.values():
-        if method.modality == Modality.TEXT or method.modality not in ESTIMATORS:
+    files = CheckedFiles([MediaSample(100, 0.1, (Length(4.0), Length(21.0)))], [1.0], None)
+    for method_name, method in METHODS.items():
+        if not isinstance(modality_of(method_name), PatchModality):
             continue
         for name in method.presets:
-            estimator, hp = ESTIMATORS[method.modality], method.hyperparameters()
-            found = estimator(name, hp, Material([sample], [1.0], None), store, [])
+            found = estimate(method_name, name, method.hyperparameters(), files, store, [])
             assert (found.documents, found.sampled) == (1000, True)
             assert found.samples and found.tokens and found.tokens % found.samples == 0
             assert found.memory_bytes and found.disk_bytes and found.disk_bytes > disk_bytes(1_000_000, 2)
@@ -162,16 +167,16 @@ def test_hiding_less_and_a_larger_batch_take_more(store: ModelStore) -> None:
 
 
 def test_a_stored_models_own_spectrogram_is_what_counts(store: ModelStore, tmp_path: Path) -> None:
-    publish(store, tmp_path, "sounds", modality=Modality.AUDIO, tasks=(Task.EMBED,), architecture="vit_mae")
+    publish(store, tmp_path, "sounds", modality=ModalityName.AUDIO, tasks=(Task.EMBED,), architecture="vit_mae")
     folder, model = store.resolve("sounds").path, tiny_audio_model()
     model.save_pretrained(folder)
     AudioProcessor(grid_of(model), MEL).save(folder)
-    material = Material([MediaSample(10, 1.0, (Length(1.0),))], [1.0], None)
-    found = estimate_patches(sounds, "sounds@1", AudioMaeHyperparameters(), material, store, [])
+    files = CheckedFiles([MediaSample(10, 1.0, (Length(1.0),))], [1.0], None)
+    found = estimate("audiomae", "sounds@1", AudioMaeHyperparameters(), files, store, [])
     assert (found.samples, found.tokens) == (10 * (100 // FRAMES), 20 * 10)  # 100 frames a second
     assert found.memory_bytes and found.disk_bytes
     (folder / "preprocessor_config.json").unlink()
-    unknown = estimate_patches(sounds, "sounds@1", AudioMaeHyperparameters(), material, store, [])
+    unknown = estimate("audiomae", "sounds@1", AudioMaeHyperparameters(), files, store, [])
     assert (unknown.documents, unknown.samples, unknown.disk_bytes) == (10, None, None)
 
 
@@ -184,18 +189,16 @@ def test_shards_are_as_large_as_estimated(tmp_path: Path) -> None:
         VideoProcessor(GRID, IMAGE_MEAN, IMAGE_STD, stride=1),
     )
     hearing = {"image_size": [FRAMES, MEL.n_mels], "patch_size": 8, "sample_rate": MEL.sample_rate}
-    for file, modality, layout, decoding in (
-        (pictures, Modality.IMAGE, images(preset("mae-tiny") or {}, MaeHyperparameters()), image_decoding(120, 3)),
-        (made, Modality.AUDIO, sounds(hearing, AudioMaeHyperparameters()), audio_decoding(reader)),
-        (
-            films,
-            Modality.VIDEO,
-            clips(CLIP, VideoMaeHyperparameters(crop=1)),
-            video_decoding(watcher, SIZE, None, MAX_CLIPS),
-        ),
+    looking = image_geometry(preset("mae-tiny") or {}, MaeHyperparameters())
+    listening = audio_geometry(hearing, AudioMaeHyperparameters())
+    watching = video_geometry(CLIP, VideoMaeHyperparameters(crop=1, stride=1))
+    for file, geometry, decoding in (
+        (pictures, looking, image_decoding(looking)),
+        (made, listening, audio_decoding(listening, reader)),
+        (films, watching, video_decoding(watching, watcher)),
     ):
         with ProcessPool(1) as decoders:
             shard = decode_file(SourceFile(file, file.name), decoding, tmp_path / "cache", decoders)
-        amount = _amount(check_samples(file, file.name, modality), layout)
+        amount = file_amount(check_samples(file, file.name, decoding.files), geometry)
         assert (amount.items, amount.rows) == (len(shard), len(shard.rows))
-        assert amount.rows * layout.row_bytes == shard.rows.nbytes
+        assert amount.rows * geometry.row_bytes == shard.rows.nbytes

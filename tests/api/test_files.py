@@ -7,7 +7,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from app.jobs.connection import Client
-from app.jobs.files import FileStore, Upload
+from app.jobs.files import FileStore, FileUpload
 from app.jobs.jobs import Jobs
 from app.system.disk_space import DiskReserve
 from tests.api.conftest import MakeClient
@@ -162,7 +162,7 @@ def test_an_error_of_the_disk_on_the_way(
     def fail(*_: object) -> None:
         raise OSError(number, os.strerror(number), "/secret")
 
-    monkeypatch.setattr(Upload, "finish", fail)
+    monkeypatch.setattr(FileUpload, "finish", fail)
     answer = jobs_client.post("/v1/files", files={"file": ("a.txt", TEXT)})
 
     error = answer.json()["error"]

@@ -13,8 +13,7 @@ import httpx
 import pytest
 from fastapi.testclient import TestClient
 
-from app.datasets.checks import CHECKS
-from app.types import Modality
+from app.modalities.text import TextModality
 from tests.fakes.faults import WAIT, begun, crash, has_ended, swell, touch_and_sleep
 from tests.fakes.server import serving
 
@@ -25,7 +24,7 @@ Check = Callable[..., Any]
 @pytest.fixture
 def check(monkeypatch: pytest.MonkeyPatch) -> Callable[[Check], None]:
     """Replaces the check of texts."""
-    return lambda check: monkeypatch.setitem(CHECKS, Modality.TEXT, lambda hp: check)
+    return lambda check: monkeypatch.setattr(TextModality, "check", lambda self, hp: check)
 
 
 @pytest.fixture

@@ -5,11 +5,12 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from app.jobs.jobs import Claim, Jobs
 from app.jobs.spec import JobError, Progress
+from app.jobs.worker_queue import Claim
 from app.jobs.workers import Capabilities, WorkerInfo
 from app.store.store import ModelStore
 from tests.fakes.checkpoints import leave_checkpoint
+from tests.fakes.jobs import JobSystem
 
 PATH = "/v1/pretraining/jobs"
 
@@ -40,8 +41,8 @@ def post(jobs_client: TestClient) -> Callable[..., Any]:
     return send
 
 
-def take(jobs: Jobs) -> Claim:
-    claim = jobs.claim("worker", 60)
+def take(jobs: JobSystem) -> Claim:
+    claim = jobs.queue.claim("worker", 60)
     assert claim is not None
     return claim
 
@@ -50,21 +51,21 @@ Post = Callable[..., Any]
 MakeJob = Callable[..., str]
 
 
-def test_pause_and_resume(post: Post, make_job: MakeJob, jobs: Jobs) -> None:
+def test_pause_and_resume(post: Post, make_job: MakeJob, jobs: JobSystem) -> None:
     job_id = make_job()
     claim = take(jobs)
     pausing = post(job_id, "pause")
     assert (pausing["status"], pausing["pause_requested"]) == ("running", True)
-    jobs.paused(claim)
+    jobs.queue.mark_paused(claim)
     assert post(job_id, "pause")["status"] == "paused"
     assert post(job_id, "resume")["status"] == "queued"
     error = post(job_id, "resume", status=409)
     assert error["code"] == "conflict" and "is queued and cannot be resumed" in error["message"]
 
 
-def test_a_failed_job_is_retried(post: Post, make_job: MakeJob, jobs: Jobs, jobs_client: TestClient) -> None:
+def test_a_failed_job_is_retried(post: Post, make_job: MakeJob, jobs: JobSystem, jobs_client: TestClient) -> None:
     job_id = make_job(max_wall_minutes=60)
-    jobs.fail(take(jobs), JobError(code="invalid_data", message="no", type="user_error"))
+    jobs.queue.fail(take(jobs), JobError(code="invalid_data", message="no", type="user_error"))
     failed = jobs_client.get(f"{PATH}/{job_id}").json()
     assert failed["error"] == {"code": "invalid_data", "message": "no", "param": None, "type": "user_error"}
     retried = post(job_id, "retry", max_wall_minutes=600)
@@ -72,14 +73,14 @@ def test_a_failed_job_is_retried(post: Post, make_job: MakeJob, jobs: Jobs, jobs
     assert retried["deadline"] - failed["deadline"] > 500 * 60
 
 
-def finish(jobs: Jobs, claim: Claim, jobs_dir: Path, step: int = 10) -> str:
-    jobs.set_progress(claim, Progress(step=step, tokens=step * 100, epoch=1.0))
+def finish(jobs: JobSystem, claim: Claim, jobs_dir: Path, step: int = 10) -> str:
+    jobs.queue.set_progress(claim, Progress(step=step, tokens=step * 100, epoch=1.0))
     checkpoint = leave_checkpoint(jobs, claim, jobs_dir, step)
-    jobs.succeed(claim, "mine@1")
+    jobs.queue.succeed(claim, "mine@1")
     return checkpoint
 
 
-def test_a_finished_job_is_extended(post: Post, make_job: MakeJob, jobs: Jobs, tmp_path: Path) -> None:
+def test_a_finished_job_is_extended(post: Post, make_job: MakeJob, jobs: JobSystem, tmp_path: Path) -> None:
     job_id = make_job(method={"type": "mlm", "mlm": {"hyperparameters": {"max_steps": 10, "max_minutes": 5}}})
     assert "only succeeded" in post(job_id, "extend", status=409, max_steps=20)["message"]
     finish(jobs, take(jobs), tmp_path / "var" / "jobs")
@@ -100,11 +101,11 @@ def test_priority_and_position(post: Post, make_job: MakeJob) -> None:
 
 
 def test_a_checkpoint_is_published_once(
-    post: Post, make_job: MakeJob, jobs: Jobs, store: ModelStore, tmp_path: Path, jobs_client: TestClient
+    post: Post, make_job: MakeJob, jobs: JobSystem, store: ModelStore, tmp_path: Path, jobs_client: TestClient
 ) -> None:
     job_id = make_job()
     claim = take(jobs)
-    jobs.set_progress(claim, Progress(step=20, epoch=2.0))
+    jobs.queue.set_progress(claim, Progress(step=20, epoch=2.0))
     checkpoint = leave_checkpoint(jobs, claim, tmp_path / "var" / "jobs", 10)
     published = [post(job_id, f"checkpoints/{checkpoint}/publish") for _ in range(2)]
     assert published[0] == published[1]
@@ -128,7 +129,7 @@ def test_a_time_that_no_clock_shows_is_refused(make_job: MakeJob, jobs_client: T
 
 
 def test_a_damaged_checkpoint_is_not_published(
-    post: Post, make_job: MakeJob, jobs: Jobs, store: ModelStore, tmp_path: Path
+    post: Post, make_job: MakeJob, jobs: JobSystem, store: ModelStore, tmp_path: Path
 ) -> None:
     job_id = make_job()
     checkpoint = leave_checkpoint(jobs, take(jobs), tmp_path / "var" / "jobs", 10)
@@ -141,20 +142,20 @@ def test_a_damaged_checkpoint_is_not_published(
 
 
 def test_a_paused_job_is_cancelled_with_its_checkpoint_published(
-    post: Post, make_job: MakeJob, jobs: Jobs, tmp_path: Path
+    post: Post, make_job: MakeJob, jobs: JobSystem, tmp_path: Path
 ) -> None:
     job_id = make_job()
     assert "no checkpoint" in post(job_id, "cancel", status=409, publish=True)["message"]
     claim = take(jobs)
     leave_checkpoint(jobs, claim, tmp_path / "var" / "jobs", 10)
     jobs.pause(job_id)
-    jobs.paused(claim)
+    jobs.queue.mark_paused(claim)
     ended = post(job_id, "cancel", publish=True)
     assert (ended["status"], ended["fine_tuned_model"]) == ("cancelled", "mine@1")
 
 
 def test_a_job_is_deleted_with_its_folder(
-    post: Post, make_job: MakeJob, jobs: Jobs, jobs_client: TestClient, tmp_path: Path
+    post: Post, make_job: MakeJob, jobs: JobSystem, jobs_client: TestClient, tmp_path: Path
 ) -> None:
     job_id = make_job()
     folder = tmp_path / "var" / "jobs" / job_id
@@ -172,7 +173,7 @@ def test_a_job_is_deleted_with_its_folder(
 def test_a_job_is_not_deleted_while_a_checkpoint_of_it_is_published(
     post: Post,
     make_job: MakeJob,
-    jobs: Jobs,
+    jobs: JobSystem,
     jobs_client: TestClient,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -193,21 +194,21 @@ def test_a_job_is_not_deleted_while_a_checkpoint_of_it_is_published(
 
 
 def test_an_ended_job_needs_its_model_to_go_on_and_not_to_be_published(
-    post: Post, make_job: MakeJob, jobs: Jobs, store: ModelStore, tmp_path: Path
+    post: Post, make_job: MakeJob, jobs: JobSystem, store: ModelStore, tmp_path: Path
 ) -> None:
     distilled = {"type": "mlm", "mlm": {"hyperparameters": {"max_steps": 10, "tokenizer_model": "full"}}}
     failed, done = make_job(method=distilled), make_job(method=distilled)
-    jobs.fail(take(jobs), JobError(code="internal_error", message="no"))
+    jobs.queue.fail(take(jobs), JobError(code="internal_error", message="no"))
     checkpoint = finish(jobs, take(jobs), tmp_path / "var" / "jobs")
-    assert jobs.users_of_models(["full@1"]) == []
+    assert jobs.find_users_of(["full@1"]) == []
     store.delete("full")
     assert "full@1" in post(failed, "retry", status=404)["message"]
     assert "full@1" in post(done, "extend", status=404, max_steps=20)["message"]
-    assert jobs.users_of_models(["full@1"]) == []
+    assert jobs.find_users_of(["full@1"]) == []
     assert post(done, f"checkpoints/{checkpoint}/publish")["model"] == "mine@1"
 
 
-def test_a_job_that_no_worker_fits_says_so(make_job: MakeJob, jobs: Jobs, jobs_client: TestClient) -> None:
+def test_a_job_that_no_worker_fits_says_so(make_job: MakeJob, jobs: JobSystem, jobs_client: TestClient) -> None:
     job_id = make_job(resources={"device": "cuda", "memory_gb": 40})
     assert jobs_client.get(f"{PATH}/{job_id}").json()["queue_reason"] == "no worker is running"
     worker = WorkerInfo(
@@ -238,7 +239,7 @@ def test_refusals_name_the_field(jobs_client: TestClient, make_job: MakeJob, bod
 
 
 def test_a_key_answers_even_when_the_file_is_gone(
-    jobs_client: TestClient, make_job: MakeJob, jobs: Jobs, post: Post
+    jobs_client: TestClient, make_job: MakeJob, jobs: JobSystem, post: Post
 ) -> None:
     file_id = jobs_client.get(f"{PATH}/{make_job()}").json()["training_file"]
     body, headers = {"model": "bert-tiny", "training_file": file_id}, {"Idempotency-Key": "once"}

@@ -10,14 +10,15 @@ import pytest
 from fastapi.testclient import TestClient
 
 from app.datasets.sampling import DocumentSample
-from app.jobs.jobs import Jobs
 from app.jobs.spec import Progress
 from app.methods import TEXT_PRESETS, MlmHyperparameters, preset
+from app.modalities.estimator import CheckedFiles
 from app.modalities.text.builder import build_preset
+from app.modalities.text.estimator import shape_of
 from app.store.store import ModelStore
-from app.submission.estimates import Material
-from app.submission.estimates.text import estimate_text, shape_of
+from app.submission.estimates import estimate
 from tests.api.conftest import publish
+from tests.fakes.jobs import JobSystem
 from tests.fakes.tiny_models import MAX_LENGTH, tiny_bert_folder, tiny_tokenizer
 
 PATH = "/v1/pretraining/jobs"
@@ -41,7 +42,7 @@ def body(*files: Any, **hyperparameters: Any) -> dict[str, Any]:
     return {"model": "bert-tiny", "training_files": list(files), "method": method}
 
 
-def test_a_jobs_answer_carries_an_estimate(jobs_client: TestClient, jobs: Jobs, upload: Upload) -> None:
+def test_a_jobs_answer_carries_an_estimate(jobs_client: TestClient, jobs: JobSystem, upload: Upload) -> None:
     file = upload(DOCUMENTS)
     asked = {"epochs": 2, "batch_tokens": 256}
     first = jobs_client.post(PATH, json=body(file, **asked)).json()
@@ -52,10 +53,10 @@ def test_a_jobs_answer_carries_an_estimate(jobs_client: TestClient, jobs: Jobs, 
     assert estimate["memory_bytes"] > 4 * 4 * 2_000_000 and estimate["disk_bytes"] > 10_000_000
     assert jobs_client.get(f"{PATH}/{first['id']}").json()["estimate"] == estimate
 
-    claim = jobs.claim("worker", 60)
+    claim = jobs.queue.claim("worker", 60)
     assert claim is not None
-    jobs.set_progress(claim, Progress(tokens=1000, tokens_per_second=1000.0))
-    jobs.succeed(claim, "mine@1")
+    jobs.queue.set_progress(claim, Progress(tokens=1000, tokens_per_second=1000.0))
+    jobs.queue.succeed(claim, "mine@1")
     same = jobs_client.post(PATH, json=body(file, **asked)).json()["estimate"]
     assert same["seconds"] == pytest.approx(same["training_tokens"] / 1000, rel=0.01)
     larger = {**body(file, **asked), "model": "bert-small"}
@@ -77,7 +78,7 @@ def test_validating_does_all_but_queueing(jobs_client: TestClient, upload: Uploa
     assert jobs_client.get(PATH).json()["data"] == []
 
 
-def test_files_may_have_weights(jobs_client: TestClient, jobs: Jobs, upload: Upload) -> None:
+def test_files_may_have_weights(jobs_client: TestClient, jobs: JobSystem, upload: Upload) -> None:
     first, second = upload(DOCUMENTS), upload(DOCUMENTS[:10])
     weighted = [{"id": first, "weight": 0.5}, second]
     job = jobs_client.post(PATH, json=body(*weighted, batch_tokens=256)).json()
@@ -127,11 +128,11 @@ def test_what_the_disk_cannot_hold_is_refused(
 
 
 @pytest.mark.parametrize("name", ["bert-mini", "modernbert-mini"])
-def test_the_size_of_a_preset_is_known_without_building_it(name: str, store: ModelStore) -> None:
+def test_the_size_of_a_preset_is_known_without_building_it(name: str) -> None:
     tokenizer = tiny_tokenizer("bert")
     config = preset(name)
     assert config is not None
-    shape = shape_of(name, MlmHyperparameters(vocab_size=len(tokenizer)), store)
+    shape = shape_of(name, MlmHyperparameters(vocab_size=len(tokenizer)), Path)
     assert shape is not None
     assert shape.parameters == pytest.approx(build_preset(config, tokenizer, 128).num_parameters(), rel=0.01)
 
@@ -139,7 +140,7 @@ def test_the_size_of_a_preset_is_known_without_building_it(name: str, store: Mod
 def test_every_preset_has_an_estimate(store: ModelStore) -> None:
     sample = DocumentSample(10, 430_000, 0.1, ("some text",))
     for name in TEXT_PRESETS:
-        found = estimate_text(name, MlmHyperparameters(), Material([sample], [1.0], None), store, [])
+        found = estimate("mlm", name, MlmHyperparameters(), CheckedFiles([sample], [1.0], None), store, [])
         assert (found.documents, found.sampled) == (100, True)
         assert found.tokens == pytest.approx(1_000_000, rel=0.01)
         assert found.memory_bytes and found.disk_bytes
@@ -151,7 +152,7 @@ def test_a_stored_models_own_tokenizer_counts(store: ModelStore, tmp_path: Any) 
     text = " ".join(DOCUMENTS)
     sample = DocumentSample(1, len(text), 1.0, (text,))
     hp = MlmHyperparameters()
-    found = estimate_text("tiny@1", hp, Material([sample], [1.0], sample), store, [])
+    found = estimate("mlm", "tiny@1", hp, CheckedFiles([sample], [1.0], sample), store, [])
     assert found.tokens == len(tiny_tokenizer("bert")(text, add_special_tokens=False)["input_ids"])
 
 

@@ -14,9 +14,9 @@ from fastapi.testclient import TestClient
 from app.jobs.connection import Client
 from app.jobs.feed import EventFeed
 from app.jobs.files import FileStore
-from app.jobs.jobs import Claim, Jobs
 from app.jobs.logs import MAX_TAIL_BYTES
-from tests.fakes.jobs import make_spec
+from app.jobs.worker_queue import Claim
+from tests.fakes.jobs import JobSystem, make_spec
 from tests.fakes.server import serving
 
 PATH = "/v1/pretraining/jobs/{}"
@@ -27,15 +27,15 @@ Message = dict[str, str]
 
 
 @pytest.fixture
-def claim(jobs: Jobs, redis: Client) -> Claim:
+def claim(jobs: JobSystem, redis: Client) -> Claim:
     jobs.create(make_spec(redis))
-    claim = jobs.claim("w1", 60)
+    claim = jobs.queue.claim("w1", 60)
     assert claim
     return claim
 
 
 @pytest.fixture
-def url(make_app: Callable[..., Any], jobs: Jobs, feed: EventFeed) -> Iterator[str]:
+def url(make_app: Callable[..., Any], jobs: JobSystem, feed: EventFeed) -> Iterator[str]:
     with serving(make_app(jobs=jobs, feed=feed)) as url:
         yield url
         feed.end()
@@ -60,14 +60,14 @@ def listen(url: str, job_id: str, **headers: str) -> list[Message]:
         return list(parse(answer.iter_lines()))
 
 
-def test_a_stream_has_every_event_and_ends_with_the_job(url: str, jobs: Jobs, claim: Claim) -> None:
-    jobs.append_event(claim, "Step 1", type="metrics", data={"step": 1, "train_loss": 0.5})
+def test_a_stream_has_every_event_and_ends_with_the_job(url: str, jobs: JobSystem, claim: Claim) -> None:
+    jobs.queue.append_event(claim, "Step 1", type="metrics", data={"step": 1, "train_loss": 0.5})
     found: list[Message] = []
     with httpx.stream("GET", url + PATH.format(claim.job_id) + "/events?stream=true", timeout=PATIENCE) as answer:
         for message in parse(answer.iter_lines()):
             found.append(message)
             if message.get("event") == "job" and json.loads(message["data"])["status"] == "running":
-                jobs.succeed(claim, "tiny@1")
+                jobs.queue.succeed(claim, "tiny@1")
     retry, *events = found
     assert retry == {"retry": "1000"}
     assert [m["event"] for m in events] == ["message", "message", "metrics", "job", "message", "end"]
@@ -79,19 +79,19 @@ def test_a_stream_has_every_event_and_ends_with_the_job(url: str, jobs: Jobs, cl
     )
 
 
-def test_a_stream_says_why_a_job_waits(url: str, jobs: Jobs, redis: Client) -> None:
+def test_a_stream_says_why_a_job_waits(url: str, jobs: JobSystem, redis: Client) -> None:
     job_id = jobs.create(make_spec(redis)).id
     with httpx.stream("GET", url + PATH.format(job_id) + "/events", headers=SSE, timeout=PATIENCE) as answer:
         shown = next(m for m in parse(answer.iter_lines()) if m.get("event") == "job")
     assert json.loads(shown["data"])["queue_reason"] == "no worker is running"
 
 
-def test_a_broken_stream_goes_on_where_it_was(url: str, jobs: Jobs, claim: Claim) -> None:
-    jobs.append_event(claim, "one")
-    jobs.append_event(claim, "two")
+def test_a_broken_stream_goes_on_where_it_was(url: str, jobs: JobSystem, claim: Claim) -> None:
+    jobs.queue.append_event(claim, "one")
+    jobs.queue.append_event(claim, "two")
     with httpx.stream("GET", url + PATH.format(claim.job_id) + "/events", headers=SSE, timeout=PATIENCE) as answer:
         first = list(itertools.islice(parse(answer.iter_lines()), 4))  # then it breaks
-    jobs.succeed(claim, "tiny@1")
+    jobs.queue.succeed(claim, "tiny@1")
     rest = listen(url, claim.job_id, **{"last-event-id": first[-1]["id"]})
     said = [json.loads(m["data"])["message"] for m in [*first, *rest] if m.get("event") == "message"]
     assert said == [event.message for event in jobs.events(claim.job_id)[0]]
@@ -109,7 +109,7 @@ def test_a_listener_that_leaves_is_forgotten(url: str, feed: EventFeed, claim: C
 
 
 def test_a_server_that_stops_ends_its_streams(
-    make_app: Callable[..., Any], jobs: Jobs, feed: EventFeed, claim: Claim
+    make_app: Callable[..., Any], jobs: JobSystem, feed: EventFeed, claim: Claim
 ) -> None:
     with serving(make_app(jobs=jobs, feed=feed)) as url:
         path = url + PATH.format(claim.job_id) + "/events"
@@ -151,9 +151,9 @@ def test_places_before_and_behind_all(jobs_client: TestClient, claim: Claim, ord
         assert jobs_client.get(PATH.format(claim.job_id) + "/events", params=given).status_code == 200
 
 
-def test_metrics_are_series(jobs_client: TestClient, jobs: Jobs, claim: Claim) -> None:
+def test_metrics_are_series(jobs_client: TestClient, jobs: JobSystem, claim: Claim) -> None:
     for step in range(1, 1001):
-        jobs.append_event(
+        jobs.queue.append_event(
             claim, f"Step {step}", type="metrics", data={"step": step, "train_loss": 1 / step, "epoch": 0.5}
         )
     path = PATH.format(claim.job_id) + "/metrics"
@@ -208,7 +208,7 @@ def test_the_tail_of_a_huge_log_is_bounded(jobs_client: TestClient, claim: Claim
     assert len(jobs_client.get(PATH.format(claim.job_id) + "/logs", params={"tail": 1}).content) == MAX_TAIL_BYTES
 
 
-def test_logs_that_are_not_there(jobs_client: TestClient, jobs: Jobs, redis: Client, claim: Claim) -> None:
+def test_logs_that_are_not_there(jobs_client: TestClient, jobs: JobSystem, redis: Client, claim: Claim) -> None:
     waiting = jobs.create(make_spec(redis))
     for job_id, message in ((waiting.id, "has not begun"), (claim.job_id, "not on this machine")):
         answer = jobs_client.get(PATH.format(job_id) + "/logs")
@@ -218,14 +218,14 @@ def test_logs_that_are_not_there(jobs_client: TestClient, jobs: Jobs, redis: Cli
         assert (answer.status_code, answer.json()["error"]["param"]) == (422, "attempt")
 
 
-def test_a_log_is_followed_until_the_attempt_ends(url: str, jobs: Jobs, claim: Claim, log: Path) -> None:
+def test_a_log_is_followed_until_the_attempt_ends(url: str, jobs: JobSystem, claim: Claim, log: Path) -> None:
     path = url + PATH.format(claim.job_id) + "/logs?follow=true&tail=1"
     with httpx.stream("GET", path, timeout=PATIENCE) as answer:
         lines = answer.iter_lines()
         assert next(lines) == "line 9"
         with log.open("a") as file:
             file.write("the last words\n")
-        jobs.succeed(claim, "tiny@1")
+        jobs.queue.succeed(claim, "tiny@1")
         assert list(lines) == ["the last words"]
 
 
@@ -245,7 +245,7 @@ def create(client: TestClient, **changes: Any) -> Any:
     return client.post("/v1/pretraining/jobs", json=body)
 
 
-def test_a_jobs_webhook_and_its_deliveries(jobs_client: TestClient, jobs: Jobs) -> None:
+def test_a_jobs_webhook_and_its_deliveries(jobs_client: TestClient, jobs: JobSystem) -> None:
     webhook = {"url": "https://example.org/hook", "secret": SECRET, "events": ["cancelled"]}
     job = create(jobs_client, webhook=webhook).json()
     assert job["webhook"] == {"url": "https://example.org/hook", "events": ["cancelled"]}
@@ -286,7 +286,7 @@ def test_webhooks_that_are_refused(jobs_client: TestClient, changes: dict[str, A
 
 
 def test_the_operator_may_allow_private_addresses_and_has_a_webhook_of_his_own(
-    make_client: Callable[..., TestClient], jobs: Jobs, files: FileStore
+    make_client: Callable[..., TestClient], jobs: JobSystem, files: FileStore
 ) -> None:
     operator = {"webhook_url": "http://127.0.0.1/", "webhook_secret": SECRET, "webhook_allow_private": True}
     client = make_client(jobs=jobs, files=files, **operator)

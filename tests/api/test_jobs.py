@@ -6,12 +6,12 @@ from fastapi.testclient import TestClient
 from openai.types.fine_tuning import FineTuningJob, FineTuningJobEvent
 from openai.types.fine_tuning.jobs import FineTuningJobCheckpoint
 
-from app.jobs.jobs import Jobs
 from app.jobs.spec import JobError, Progress
 from app.methods import TEXT_PRESETS
 from app.store.store import ModelStore
-from app.types import Modality
+from app.types import ModalityName
 from tests.api.conftest import publish
+from tests.fakes.jobs import JobSystem
 
 PATH = "/v1/pretraining/jobs"
 TEXT = b"The lions hunt.\n\nThe deer run.\n"
@@ -133,7 +133,7 @@ def test_refusals_name_the_field(
 def test_a_model_of_images_teaches_no_text(
     jobs_client: TestClient, file_id: str, store: ModelStore, tmp_path: Path, field: str
 ) -> None:
-    publish(store, tmp_path, "seen", modality=Modality.IMAGE)
+    publish(store, tmp_path, "seen", modality=ModalityName.IMAGE)
     error = create(jobs_client, file_id, model="bert-tiny", method=mlm(**{field: "seen"})).json()["error"]
     assert (error["code"], error["param"]) == ("invalid_value", f"{FIELD}.{field}")
     assert error["message"] == f"`{field}` should be a model of text; seen@1 is one of image"
@@ -191,12 +191,12 @@ def test_a_key_with_a_number_of_any_size_is_no_error(jobs_client: TestClient, fi
 
 
 @pytest.mark.parametrize("suffix", [":events", ":metrics:train_loss", ":checkpoints", "*", "%00", "\u0663", "A"])
-def test_what_begins_as_an_id_is_none(jobs_client: TestClient, jobs: Jobs, file_id: str, suffix: str) -> None:
+def test_what_begins_as_an_id_is_none(jobs_client: TestClient, jobs: JobSystem, file_id: str, suffix: str) -> None:
     job_id = create(jobs_client, file_id).json()["id"]
-    claim = jobs.claim("worker", 60)
+    claim = jobs.queue.claim("worker", 60)
     assert claim is not None
-    jobs.append_event(claim, "Step 5", type="metrics", data={"step": 5, "train_loss": 2.5})
-    jobs.add_checkpoint(claim, 5, "checkpoints/5", {"train_loss": 2.5})
+    jobs.queue.append_event(claim, "Step 5", type="metrics", data={"step": 5, "train_loss": 2.5})
+    jobs.queue.add_checkpoint(claim, 5, "checkpoints/5", {"train_loss": 2.5})
 
     for method, path in (
         ("GET", f"{PATH}/{job_id}{suffix}"),
@@ -222,14 +222,14 @@ def test_cancel_with_an_empty_json_body(jobs_client: TestClient, file_id: str) -
     assert jobs_client.post(f"{PATH}/ftjob-none/cancel").json()["error"]["code"] == "job_not_found"
 
 
-def test_a_jobs_life_as_openais_types_see_it(jobs_client: TestClient, jobs: Jobs, file_id: str) -> None:
+def test_a_jobs_life_as_openais_types_see_it(jobs_client: TestClient, jobs: JobSystem, file_id: str) -> None:
     job_id = create(jobs_client, file_id).json()["id"]
     path = f"/v1/fine_tuning/jobs/{job_id}"
-    claim = jobs.claim("worker", 60)
+    claim = jobs.queue.claim("worker", 60)
     assert claim is not None
-    jobs.set_progress(claim, Progress(percent=50, step=5, tokens=1000, eta_seconds=60))
-    jobs.append_event(claim, "Step 5", type="metrics", data={"step": 5, "train_loss": 2.5})
-    jobs.add_checkpoint(claim, 5, "checkpoints/5", {"train_loss": 2.5})
+    jobs.queue.set_progress(claim, Progress(percent=50, step=5, tokens=1000, eta_seconds=60))
+    jobs.queue.append_event(claim, "Step 5", type="metrics", data={"step": 5, "train_loss": 2.5})
+    jobs.queue.add_checkpoint(claim, 5, "checkpoints/5", {"train_loss": 2.5})
 
     running = jobs_client.get(path).json()
     parsed = parse_strictly(running)
@@ -240,7 +240,7 @@ def test_a_jobs_life_as_openais_types_see_it(jobs_client: TestClient, jobs: Jobs
 
     stopping = jobs_client.post(f"{path}/cancel").json()
     assert (parse_strictly(stopping).status, stopping["cancel_requested"]) == ("running", True)
-    jobs.fail(claim, JobError(code="invalid_data", message="no text", param="training_file"))
+    jobs.queue.fail(claim, JobError(code="invalid_data", message="no text", param="training_file"))
     failed = parse_strictly(jobs_client.get(path).json())
     assert (failed.status, failed.trained_tokens) == ("failed", 1000)
     assert failed.error is not None
@@ -261,11 +261,11 @@ def test_a_jobs_life_as_openais_types_see_it(jobs_client: TestClient, jobs: Jobs
     assert (seen.step_number, seen.fine_tuning_job_id, seen.metrics.train_loss) == (5, job_id, 2.5)
 
 
-def test_success_names_the_published_model(jobs_client: TestClient, jobs: Jobs, file_id: str) -> None:
+def test_success_names_the_published_model(jobs_client: TestClient, jobs: JobSystem, file_id: str) -> None:
     job_id = create(jobs_client, file_id, name="mine").json()["id"]
-    claim = jobs.claim("worker", 60)
+    claim = jobs.queue.claim("worker", 60)
     assert claim is not None
-    jobs.succeed(claim, "mine@1")
+    jobs.queue.succeed(claim, "mine@1")
 
     job = parse_strictly(jobs_client.get(f"{PATH}/{job_id}").json())
 

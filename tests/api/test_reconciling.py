@@ -7,12 +7,11 @@ from pathlib import Path
 from fastapi.testclient import TestClient
 
 from app.jobs.connection import Client, EmbeddedRedis
-from app.jobs.jobs import Jobs
 from app.jobs.spec import Job, JobState
 from app.main import create_app
 from app.settings import Settings
 from app.store.store import ModelStore
-from tests.fakes.jobs import make_spec
+from tests.fakes.jobs import JobSystem, make_spec
 
 PATIENCE = 30.0  # seconds
 
@@ -25,10 +24,10 @@ def wait_until(condition: Callable[[], bool]) -> None:
 
 
 def test_deadlines_pass_and_silent_workers_lose_their_jobs(
-    redis: Client, redis_server: EmbeddedRedis, jobs: Jobs, store: ModelStore, tmp_path: Path
+    redis: Client, redis_server: EmbeddedRedis, jobs: JobSystem, store: ModelStore, tmp_path: Path
 ) -> None:
     claimed, late = jobs.create(make_spec(redis)), jobs.create(make_spec(redis, max_wall_minutes=0.001))
-    claim = jobs.claim("w1", 0.01)
+    claim = jobs.queue.claim("w1", 0.01)
     assert claim and claim.job_id == claimed.id
     settings = Settings(
         redis_url=redis_server.url, var_dir=tmp_path / "var", model_store=store.root, device="cpu", lease_seconds=0.5

@@ -13,12 +13,12 @@ from transformers import pipeline
 
 from app.jobs.connection import EmbeddedRedis, connect
 from app.jobs.files import FileStore
-from app.jobs.jobs import Jobs
 from app.main import create_app
 from app.settings import Settings
 from app.store.manifest import Manifest
 from app.store.store import ModelStore
-from app.types import Modality, Task
+from app.types import ModalityName, Task
+from tests.fakes.jobs import JobSystem
 from tests.fakes.server import serving
 from tests.fakes.tiny_models import tiny_bert_folder
 
@@ -37,10 +37,10 @@ def theirs(folder: Path) -> Any:
 
 
 @pytest.fixture(scope="module")
-def jobs(redis_server: EmbeddedRedis) -> Iterator[Jobs]:
+def jobs(redis_server: EmbeddedRedis) -> Iterator[JobSystem]:
     with connect(redis_server.url) as redis:
         redis.flushall()
-        yield Jobs(redis)
+        yield JobSystem(redis)
 
 
 @pytest.fixture(scope="module")
@@ -53,13 +53,15 @@ def url(
     folder: Path,
     theirs: Any,
     store: ModelStore,
-    jobs: Jobs,
+    jobs: JobSystem,
     redis_server: EmbeddedRedis,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[str]:
     # After `theirs`: transformers must not load two models at once.
     root = tmp_path_factory.mktemp("server")
-    manifest = Manifest(modality=Modality.TEXT, architecture="bert", tasks=(Task.FILL_MASK, Task.EMBED), parameters=1)
+    manifest = Manifest(
+        modality=ModalityName.TEXT, architecture="bert", tasks=(Task.FILL_MASK, Task.EMBED), parameters=1
+    )
     store.publish(folder, manifest, name=MODEL)
     settings = Settings(var_dir=root / "var", device="cpu", dtype="float32", threads=1, redis_url=redis_server.url)
     files = FileStore(connect(redis_server.url), settings.files_dir)
@@ -140,7 +142,7 @@ def test_the_message_of_an_error_reaches_the_user(url: str) -> None:
 
 
 def test_models_are_deleted(client: openai.OpenAI, store: ModelStore, folder: Path) -> None:
-    manifest = Manifest(modality=Modality.TEXT, architecture="bert", tasks=(Task.EMBED,), parameters=1)
+    manifest = Manifest(modality=ModalityName.TEXT, architecture="bert", tasks=(Task.EMBED,), parameters=1)
     for _ in range(2):
         store.publish(folder, manifest, name="org/spare")
     deleted = client.models.delete("org/spare@1")
@@ -195,7 +197,7 @@ def test_files(client: openai.OpenAI, tmp_path: Path) -> None:
         client.files.retrieve(file.id)
 
 
-def test_jobs(client: openai.OpenAI, jobs: Jobs, tmp_path: Path) -> None:
+def test_jobs(client: openai.OpenAI, jobs: JobSystem, tmp_path: Path) -> None:
     path = tmp_path / "lions.txt"
     path.write_text("The lions hunt.\n\nThe deer run.\n")
     file = client.files.create(file=path, purpose="fine-tune")
@@ -215,12 +217,12 @@ def test_jobs(client: openai.OpenAI, jobs: Jobs, tmp_path: Path) -> None:
     assert client.fine_tuning.jobs.cancel(ids[2]).status == "cancelled"
     assert client.fine_tuning.jobs.pause(ids[0]).status == "paused"
     assert client.fine_tuning.jobs.resume(ids[0]).status == "queued"
-    claim = jobs.claim("worker", 60)
+    claim = jobs.queue.claim("worker", 60)
     assert claim is not None
-    jobs.add_checkpoint(claim, 5, "checkpoints/5", {"eval_loss": 2.5, "eval_accuracy": 0.5})
+    jobs.queue.add_checkpoint(claim, 5, "checkpoints/5", {"eval_loss": 2.5, "eval_accuracy": 0.5})
     [checkpoint] = client.fine_tuning.jobs.checkpoints.list(ids[0]).data
     assert (checkpoint.metrics.valid_loss, checkpoint.metrics.valid_mean_token_accuracy) == (2.5, 0.5)
-    jobs.succeed(claim, "result@1")
+    jobs.queue.succeed(claim, "result@1")
     assert client.fine_tuning.jobs.retrieve(ids[0]).fine_tuned_model == "result@1"
     messages = [event.message for event in client.fine_tuning.jobs.list_events(ids[0], limit=2)]
     assert messages[0].startswith("The job succeeded")

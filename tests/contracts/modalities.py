@@ -14,13 +14,16 @@ from app.modalities.base import Objective
 from app.modalities.embedding import EmbedItem
 from app.modalities.reconstruction import MaskRequest, ReconstructItem
 from app.modalities.text.items import FillMaskItem, ScoreItem, ScoreMethod
-from app.types import Modality, Pooling, Task
+from app.types import ModalityName, Pooling, Task
 from tests.fakes.image_data import picture_zip
 from tests.fakes.perform import perform
+from tests.fakes.sensor_data import sensor_folder, series, series_zip
 from tests.fakes.tiny_audio import MEL, samples, sound, sound_file, sound_zip, tiny_audio_folder
 from tests.fakes.tiny_images import picture, tiny_image_folder
 from tests.fakes.tiny_models import CORPUS, tiny_bert_folder
 from tests.fakes.tiny_videos import frames, lossless, mp4, tiny_video_folder, video_zip
+from tests.toy_modality import SENSOR
+from tests.toy_modality.series import decode_series, encode_series
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,7 @@ class Case:
     guesses: what the model predicts of two inputs that differ only in what is hidden.
     """
 
-    modality: Modality
+    modality: str
     folder: Callable[[Path], Path]
     items: Mapping[Task, Sequence[Any]]
     guesses: Callable[[Objective], tuple[np.ndarray, np.ndarray]]
@@ -85,7 +88,7 @@ def text_source(folder: Path) -> Path:
 
 def image_case(method: str, architecture: str, contrast_weight: float = 0.0, **settings: Any) -> Case:
     return Case(
-        Modality.IMAGE,
+        ModalityName.IMAGE,
         lambda path: tiny_image_folder(path, architecture, **settings),
         {
             Task.EMBED: [
@@ -108,7 +111,7 @@ def image_case(method: str, architecture: str, contrast_weight: float = 0.0, **s
 
 def audio_case(mask: MaskRequest, contrast_weight: float = 0.0, **settings: Any) -> Case:
     return Case(
-        Modality.AUDIO,
+        ModalityName.AUDIO,
         lambda path: tiny_audio_folder(path, **settings),
         {
             Task.EMBED: [
@@ -144,7 +147,7 @@ def guess_frames(objective: Objective) -> tuple[np.ndarray, np.ndarray]:
 
 def video_case(contrast_weight: float = 0.0, **settings: Any) -> Case:
     return Case(
-        Modality.VIDEO,
+        ModalityName.VIDEO,
         lambda path: tiny_video_folder(path, **settings),
         {
             Task.EMBED: [
@@ -166,9 +169,37 @@ def video_case(contrast_weight: float = 0.0, **settings: Any) -> Case:
     )
 
 
+def guess_readings(objective: Objective) -> tuple[np.ndarray, np.ndarray]:
+    """Of a series with another one in its middle, of which the middle is hidden."""
+    (whole, rate), (other, _) = (decode_series(series(seed)) for seed in (3, 4))
+    mixed = whole.copy()
+    mixed[16:32] = other[16:32]
+    mask = MaskRequest(ranges=((16 / rate, 32 / rate),))
+    items = [ReconstructItem(encode_series(values, rate), mask) for values in (whole, mixed)]
+    results = perform(objective.tasks[Task.RECONSTRUCT], items)
+    return tuple(result.predicted[result.hidden] for result in results)  # type: ignore[return-value]
+
+
+SENSOR_CASE = Case(
+    SENSOR.name,
+    sensor_folder,
+    {
+        Task.EMBED: [EmbedItem(series(0)), EmbedItem(series(1, 150), pooling=Pooling.CLS), EmbedItem(series(2, 30))],
+        Task.RECONSTRUCT: [
+            ReconstructItem(series(0)),
+            ReconstructItem(series(1, 150), MaskRequest("span", 0.5, seed=3)),
+            ReconstructItem(series(2, 30), MaskRequest(ranges=((0.1, 0.3),))),
+        ],
+    },
+    guess_readings,
+    "sensormae",
+    lambda folder: series_zip(folder / "series.zip", 12, readings=130),
+    {"batch_size": 4, "contrast_weight": 0.5},
+)
+
 CASES: dict[str, Case] = {
     "text": Case(
-        Modality.TEXT,
+        ModalityName.TEXT,
         tiny_bert_folder,
         {
             Task.EMBED: [EmbedItem(text) for text in CORPUS[:4]],
@@ -191,6 +222,7 @@ CASES: dict[str, Case] = {
     "audiomae-norm": audio_case(
         MaskRequest("time", 0.5, seed=3), contrast_weight=0.5, norm_pix_loss=True, mask_strategy="time-frequency"
     ),
+    "sensor": SENSOR_CASE,
     "videomae": video_case(),
     "videomae-norm": video_case(contrast_weight=0.5, norm_pix_loss=True),
 }

@@ -10,7 +10,7 @@ from app.datasets import samples as looked
 from app.datasets.reports import EXAMPLES, Reason, Report
 from app.datasets.samples import check_samples, read_samples
 from app.errors import InvalidData
-from app.types import Modality
+from app.media import accepted
 from tests.fakes.media import IMAGES, SOUNDS, VIDEOS, fixture
 
 
@@ -24,7 +24,7 @@ def archive(folder: Path, files: dict[str, bytes]) -> Path:
 
 def test_only_the_modality_is_kept_and_the_rest_is_counted(tmp_path: Path) -> None:
     path = archive(tmp_path, {name: fixture(name) for name in (*IMAGES, *SOUNDS, *VIDEOS)} | {"empty.jpg": b""})
-    for modality, names in ((Modality.IMAGE, IMAGES), (Modality.AUDIO, SOUNDS), (Modality.VIDEO, VIDEOS)):
+    for modality, names in ((accepted.IMAGES, IMAGES), (accepted.SOUNDS, SOUNDS), (accepted.VIDEOS, VIDEOS)):
         report = Report()
         found = list(read_samples(path, "data.zip", modality, report=report))
         # Names of one key, as tone.flac and tone.wav, stay neighbours of their own.
@@ -43,7 +43,7 @@ def test_files_of_one_key_are_a_sample(tmp_path: Path) -> None:
         "train/000125.cls": b"9",
     }
     report = Report()
-    found = list(read_samples(archive(tmp_path, files), "data.zip", Modality.IMAGE, report=report))
+    found = list(read_samples(archive(tmp_path, files), "data.zip", accepted.IMAGES, report=report))
     assert [(s.key, s.name) for s in found] == [
         ("train/000123", "train/000123.jpg"),
         ("train/000124", "train/000124.png"),
@@ -60,7 +60,7 @@ def test_dots_in_names_hide_no_file(tmp_path: Path, dot: str) -> None:
     files["photo.1.txt"] = files["photo 2024.01.05 12.30.txt"] = b"a note"
     files["photo.2.jpg"] = picture
     report = Report()
-    found = list(read_samples(archive(tmp_path, files), "data.zip", Modality.IMAGE, report=report))
+    found = list(read_samples(archive(tmp_path, files), "data.zip", accepted.IMAGES, report=report))
     assert len(found) == report.usable == 9 and report.skipped[Reason.OTHER_KIND].count == 24 + 2
     assert not any(sample.beside for sample in found)
 
@@ -69,7 +69,7 @@ def test_many_files_of_one_key_are_not_gathered(tmp_path: Path) -> None:
     files = {f"film.{i:04d}.png": fixture("photo.png") for i in range(40)}
     report = Report()
     path = archive(tmp_path, files)
-    assert [s.name for s in read_samples(path, "x.zip", Modality.IMAGE, report=report)] == sorted(files)
+    assert [s.name for s in read_samples(path, "x.zip", accepted.IMAGES, report=report)] == sorted(files)
     assert report.usable == 40
 
 
@@ -96,29 +96,29 @@ def test_nothing_usable_is_an_error() -> None:
 
 def test_the_light_look_tells_what_was_found(tmp_path: Path) -> None:
     path = archive(tmp_path, {"a.txt": b"text", "tone.flac": fixture("tone.flac")})
-    check_samples(path, "data.zip", Modality.AUDIO)
+    check_samples(path, "data.zip", accepted.SOUNDS)
     with pytest.raises(
         InvalidData, match=r"^data.zip: expected an image \(.*\.tar.*found 2 another kind .*a.txt: text"
     ):
-        check_samples(path, "data.zip", Modality.IMAGE)
+        check_samples(path, "data.zip", accepted.IMAGES)
     path.write_bytes(fixture("clip.mp4"))
-    check_samples(path, "clip.mp4", Modality.VIDEO)
+    check_samples(path, "clip.mp4", accepted.VIDEOS)
     with pytest.raises(InvalidData, match=r"found 1 another kind of file .*MP4"):
-        check_samples(path, "clip.mp4", Modality.AUDIO)
+        check_samples(path, "clip.mp4", accepted.SOUNDS)
     with pytest.raises(InvalidData, match="an empty archive"):
-        check_samples(archive(tmp_path, {}), "empty.zip", Modality.AUDIO)
+        check_samples(archive(tmp_path, {}), "empty.zip", accepted.SOUNDS)
 
 
 def test_the_light_look_tells_how_much_there_is(tmp_path: Path) -> None:
     sounds = {name: fixture(name) for name in SOUNDS}
     cut = {"cut.flac": fixture("tone.flac")[:60], "photo.jpg": fixture("photo.jpg")}
-    found = check_samples(archive(tmp_path, sounds | cut), "data.zip", Modality.AUDIO)
+    found = check_samples(archive(tmp_path, sounds | cut), "data.zip", accepted.SOUNDS)
     assert (found.items, found.whole) == (len(SOUNDS), True)
     assert all(abs(length.seconds - 1) < 0.1 for length in found.lengths) and len(found.lengths) == len(SOUNDS)
-    images = check_samples(archive(tmp_path, sounds | cut), "data.zip", Modality.IMAGE)
+    images = check_samples(archive(tmp_path, sounds | cut), "data.zip", accepted.IMAGES)
     assert (images.items, images.lengths) == (1, ())
     with pytest.raises(InvalidData, match=r"found 1 broken \(cut.flac: the FLAC file"):
-        check_samples(archive(tmp_path, {"cut.flac": cut["cut.flac"]}), "data.zip", Modality.AUDIO)
+        check_samples(archive(tmp_path, {"cut.flac": cut["cut.flac"]}), "data.zip", accepted.SOUNDS)
 
 
 def test_the_light_look_ends_where_nothing_is_usable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,9 +126,9 @@ def test_the_light_look_ends_where_nothing_is_usable(tmp_path: Path, monkeypatch
     sizes = {f".{n:02}": bytes(1000) for n in range(20)}  # hidden, and none is a member
     path = archive(tmp_path, sizes | {"x.txt": bytes(20_000), "y.jpg": fixture("photo.jpg")})
     with pytest.raises(InvalidData, match="found 20 hidden"):
-        check_samples(path, "data.zip", Modality.IMAGE)
+        check_samples(path, "data.zip", accepted.IMAGES)
     path = archive(tmp_path, {"a.jpg": fixture("photo.jpg"), "x.txt": bytes(20_000)})
-    found = check_samples(path, "data.zip", Modality.IMAGE)
+    found = check_samples(path, "data.zip", accepted.IMAGES)
     assert (found.items, found.share) == (1, 0.5)
 
 
@@ -146,8 +146,8 @@ def test_of_a_large_archive_the_beginning_is_looked_at(
                 entry.size = len(data)
                 out.addfile(entry, io.BytesIO(data))
     monkeypatch.setattr(looked, "CHECKED_FILES", 100)
-    found = check_samples(path, f"data.{packing}", Modality.IMAGE)
+    found = check_samples(path, f"data.{packing}", accepted.IMAGES)
     assert found.items == 100 and not found.whole
     assert found.share == pytest.approx(0.5, abs=0.0 if packing == "zip" else 0.1)
     monkeypatch.setattr(looked, "CHECKED_BYTES", 10 * 3100)
-    assert check_samples(path, f"data.{packing}", Modality.IMAGE).items == 10
+    assert check_samples(path, f"data.{packing}", accepted.IMAGES).items == 10

@@ -4,8 +4,9 @@ import hashlib
 import json
 from pathlib import Path
 
-from app.jobs.jobs import Claim, Jobs
+from app.jobs.worker_queue import Claim
 from app.types import Task
+from tests.fakes.jobs import JobSystem
 
 
 def write_skeleton(folder: Path) -> None:
@@ -27,10 +28,10 @@ def write_checkpoint(folder: Path, step: int, weights: bytes | None = None) -> P
     return checkpoint
 
 
-def leave_checkpoint(jobs: Jobs, claim: Claim, jobs_dir: Path, step: int) -> str:
+def leave_checkpoint(jobs: JobSystem, claim: Claim, jobs_dir: Path, step: int) -> str:
     """Also on the job's record; returns the checkpoint's id."""
     folder = jobs_dir / claim.job_id
     write_skeleton(folder)
     path = write_checkpoint(folder, step).relative_to(folder).as_posix()
-    jobs.add_checkpoint(claim, step, path, {"eval_loss": 1 / step})
+    jobs.queue.add_checkpoint(claim, step, path, {"eval_loss": 1 / step})
     return jobs.checkpoints(claim.job_id, limit=1)[0][0].id

@@ -21,7 +21,7 @@ from app.datasets.reports import Report
 from app.datasets.samples import check_samples
 from app.datasets.sampling import sample_documents
 from app.errors import InvalidData, TooLarge
-from app.types import Modality
+from app.media import accepted
 from tests.fakes.media import fixture
 
 TEXTS = ["The lions chase the wildebeests.", 'Two lines,\nand a "quote".', "Überall ist Savanne, \U0001f981."] * 3
@@ -141,7 +141,7 @@ def read(path: Path, name: str, is_media: bool) -> str:
         if is_media:
             for _ in read_members(path, name, report=Report()):
                 pass
-            check_samples(path, name, Modality.IMAGE)
+            check_samples(path, name, accepted.IMAGES)
         else:
             for document in read_documents(path, name, report=Report()):
                 document.encode()

@@ -26,7 +26,7 @@ from app.modalities.text.items import (
     ScoreResult,
     TokenInfo,
 )
-from app.types import Modality, Pooling, Task
+from app.types import ModalityName, Pooling, Task
 
 MASK = "[MASK]"
 WORDS = ("lion", "deer", "bird", "bear", "wolf", "fish")
@@ -43,7 +43,7 @@ class FakeObjective:
     gate: runs wait for it. `collated` and `started` are released once for every batch collated and run.
     """
 
-    modality = Modality.TEXT
+    modality = ModalityName.TEXT
     max_length = 64
     mask_token = MASK
     dimensions: int | None = None

@@ -15,9 +15,8 @@ from types import SimpleNamespace
 from typing import Any
 
 from app.errors import InvalidData
-from app.jobs.spec import Job
-from app.types import Modality, Task
-from app.worker.attempt import Services
+from app.types import ModalityName, Task
+from app.worker.attempt import Attempt, AttemptServices
 from app.worker.attempt_main import run_attempt
 from app.worker.reports import Reports
 from tests.fakes.checkpoints import write_checkpoint, write_skeleton
@@ -25,8 +24,8 @@ from tests.fakes.checkpoints import write_checkpoint, write_skeleton
 FILE_EVENTS = {"open", "os.mkdir", "os.rename", "os.remove", "os.rmdir"}
 
 
-def train(job: Job, reports: Reports, services: Services) -> Any:
-    wishes, folder = job.spec.hyperparameters, services.settings.jobs_dir / job.id
+def train(attempt: Attempt, reports: Reports, services: AttemptServices) -> Any:
+    wishes, folder = attempt.job.spec.hyperparameters, attempt.folder
     counter = folder / "step"
     first = int(counter.read_text()) if counter.exists() else 0
     write_skeleton(folder)
@@ -48,7 +47,7 @@ def train(job: Job, reports: Reports, services: Services) -> Any:
         reports.on_checkpoint(step, checkpoint, {"eval_loss": 1 / step})
         while step == wishes.get("hold_at") and not (folder / "go").exists() and not reports.should_stop():
             time.sleep(0.01)
-    if "kill_publishing" in wishes and job.attempt == 1:
+    if "kill_publishing" in wishes and attempt.job.attempt == 1:
         die_at_file_operation(services.settings.model_store, wishes["kill_publishing"])
     return result(folder, None)
 
@@ -87,7 +86,7 @@ def result(folder: Path, stopped: str | None) -> Any:
     (export / "config.json").write_text("{}")
     return SimpleNamespace(
         folder=export,
-        modality=Modality.TEXT,
+        modality=ModalityName.TEXT,
         architecture="bert",
         tasks=(Task.FILL_MASK, Task.EMBED),
         parameters=1234,

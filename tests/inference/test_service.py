@@ -17,7 +17,7 @@ from app.modalities.text.items import FillMaskItem, ScoreItem
 from app.settings import Settings
 from app.store.manifest import Manifest
 from app.store.store import ModelEntry, ModelStore
-from app.types import Modality, Task
+from app.types import ModalityName, Task
 from tests.fakes.loader import WAIT
 from tests.fakes.objective import MASK, FakeObjective
 
@@ -44,7 +44,9 @@ def store(tmp_path: Path) -> CountingStore:
     folder.mkdir()
     (folder / "model.safetensors").write_bytes(b"none")
     for name, tasks in {"full": tuple(Task)[:3], "bare": (Task.EMBED,)}.items():
-        store.publish(folder, Manifest(modality=Modality.TEXT, architecture="a", tasks=tasks, parameters=2), name=name)
+        store.publish(
+            folder, Manifest(modality=ModalityName.TEXT, architecture="a", tasks=tasks, parameters=2), name=name
+        )
     return store
 
 

@@ -9,27 +9,27 @@ from app.jobs import transitions
 from app.jobs.connection import Client
 from app.jobs.files import FileStore
 from app.jobs.indexes import file_key
-from app.jobs.jobs import Claim, Jobs
 from app.jobs.spec import Job, JobError, JobState, Progress, Resources
+from app.jobs.worker_queue import Claim
 from app.jobs.workers import Capabilities, WorkerInfo, fits, queue_reason
-from tests.fakes.jobs import make_spec
+from tests.fakes.jobs import JobSystem, make_spec
 
 LEASE = 60.0
 HOUR = 3600.0
 
 
 @pytest.fixture
-def jobs(redis: Client) -> Jobs:
-    return Jobs(redis)
+def jobs(redis: Client) -> JobSystem:
+    return JobSystem(redis)
 
 
 @pytest.fixture
-def job(jobs: Jobs, redis: Client) -> Job:
+def job(jobs: JobSystem, redis: Client) -> Job:
     return jobs.create(make_spec(redis))
 
 
-def take(jobs: Jobs) -> Claim:
-    claim = jobs.claim("w1", LEASE)
+def take(jobs: JobSystem) -> Claim:
+    claim = jobs.queue.claim("w1", LEASE)
     assert claim is not None
     return claim
 
@@ -38,13 +38,11 @@ def now(redis: Client) -> float:
     return float(redis.time()[0])
 
 
-def let_it_be_late(jobs: Jobs, redis: Client, job: Job) -> None:
-    late = jobs.get(job.id).model_copy(update={"deadline": 1.0, "queue_position": None})
-    redis.set(f"cloze:job:{job.id}", late.model_dump_json())
-    redis.zadd("cloze:deadlines", {job.id: 1.0})
+def let_it_be_late(jobs: JobSystem, job: Job) -> None:
+    jobs.rewrite(job.id, deadline=1.0)
 
 
-def test_a_waiting_job_pauses_at_once_and_keeps_its_turn(jobs: Jobs, job: Job, redis: Client) -> None:
+def test_a_waiting_job_pauses_at_once_and_keeps_its_turn(jobs: JobSystem, job: Job, redis: Client) -> None:
     later = jobs.create(make_spec(redis))
     assert jobs.pause(job.id).state is JobState.PAUSED
     assert jobs.pause(job.id).state is JobState.PAUSED
@@ -54,39 +52,39 @@ def test_a_waiting_job_pauses_at_once_and_keeps_its_turn(jobs: Jobs, job: Job, r
         jobs.resume(job.id)
 
 
-def test_a_running_job_pauses_when_its_trainer_has_saved(jobs: Jobs, job: Job) -> None:
+def test_a_running_job_pauses_when_its_trainer_has_saved(jobs: JobSystem, job: Job) -> None:
     claim = take(jobs)
     assert jobs.pause(job.id).state is JobState.RUNNING
-    assert jobs.stop_requested(claim) == "pause"
-    jobs.paused(claim)
+    assert jobs.queue.stop_requested(claim) == "pause"
+    jobs.queue.mark_paused(claim)
     paused = jobs.get(job.id)
     assert (paused.state, paused.pause_requested, paused.lease_until) == (JobState.PAUSED, False, None)
-    assert jobs.stop_requested(claim) == "lost"
+    assert jobs.queue.stop_requested(claim) == "lost"
     assert jobs.resume(job.id).state is JobState.QUEUED
     assert take(jobs).attempt == 2
 
 
-def test_a_request_to_pause_can_be_taken_back(jobs: Jobs, job: Job) -> None:
+def test_a_request_to_pause_can_be_taken_back(jobs: JobSystem, job: Job) -> None:
     claim = take(jobs)
     jobs.pause(job.id)
     jobs.resume(job.id)
-    assert jobs.stop_requested(claim) is None
-    jobs.paused(claim)  # the trainer had seen the request
+    assert jobs.queue.stop_requested(claim) is None
+    jobs.queue.mark_paused(claim)  # the trainer had seen the request
     assert jobs.get(job.id).state is JobState.QUEUED
 
 
 @pytest.mark.parametrize("crashed", [True, False])
-def test_a_worker_that_ends_while_its_job_pauses(jobs: Jobs, job: Job, crashed: bool) -> None:
+def test_a_worker_that_ends_while_its_job_pauses(jobs: JobSystem, job: Job, crashed: bool) -> None:
     claim = take(jobs)
     jobs.pause(job.id)
-    jobs.requeue(claim, "The trainer ended", crashed=crashed)
+    jobs.queue.requeue(claim, "The trainer ended", crashed=crashed)
     assert jobs.get(job.id).state is JobState.PAUSED
 
 
-def test_retrying_is_counted_apart_from_crashes(jobs: Jobs, job: Job) -> None:
+def test_retrying_is_counted_apart_from_crashes(jobs: JobSystem, job: Job) -> None:
     claim = take(jobs)
-    jobs.set_progress(claim, Progress(step=5))
-    jobs.fail(claim, JobError(code="internal_error", message="oops"))
+    jobs.queue.set_progress(claim, Progress(step=5))
+    jobs.queue.fail(claim, JobError(code="internal_error", message="oops"))
     again = jobs.retry(job.id)
     assert (again.state, again.retries, again.crashes, again.error) == (JobState.QUEUED, 1, 0, None)
     assert again.finished_at is None and again.started_at
@@ -95,7 +93,7 @@ def test_retrying_is_counted_apart_from_crashes(jobs: Jobs, job: Job) -> None:
         jobs.retry(job.id)
 
 
-def test_a_retry_needs_the_files(jobs: Jobs, job: Job, redis: Client) -> None:
+def test_a_retry_needs_the_files(jobs: JobSystem, job: Job, redis: Client) -> None:
     jobs.cancel(job.id)
     redis.delete(file_key("file-1"))
     with pytest.raises(FileNotFound):
@@ -103,20 +101,20 @@ def test_a_retry_needs_the_files(jobs: Jobs, job: Job, redis: Client) -> None:
     assert jobs.get(job.id).state is JobState.CANCELLED
 
 
-def test_a_retried_job_holds_its_files_again(jobs: Jobs, job: Job, redis: Client, tmp_path: object) -> None:
+def test_a_retried_job_holds_its_files_again(jobs: JobSystem, job: Job, redis: Client, tmp_path: object) -> None:
     jobs.cancel(job.id)
     jobs.retry(job.id)
     with pytest.raises(Conflict, match=job.id):
         FileStore(redis, tmp_path).delete("file-1")  # type: ignore[arg-type]
 
 
-def test_a_finished_job_is_extended(jobs: Jobs, job: Job) -> None:
+def test_a_finished_job_is_extended(jobs: JobSystem, job: Job) -> None:
     claim = take(jobs)
-    jobs.set_progress(claim, Progress(step=10))
+    jobs.queue.set_progress(claim, Progress(step=10))
     with pytest.raises(Conflict, match="only succeeded ones can"):
         jobs.extend(job.id, {"max_steps": 20}, {"max_steps": 20})
-    jobs.add_checkpoint(claim, 10, "checkpoints/10", {})
-    jobs.succeed(claim, "tiny@1")
+    jobs.queue.add_checkpoint(claim, 10, "checkpoints/10", {})
+    jobs.queue.succeed(claim, "tiny@1")
     with pytest.raises(InvalidValue, match="beyond 10 already"):
         jobs.extend(job.id, {"max_steps": 10}, {"max_steps": 10})
     longer = jobs.extend(job.id, {"max_steps": 20}, {"max_steps": 20})
@@ -125,25 +123,25 @@ def test_a_finished_job_is_extended(jobs: Jobs, job: Job) -> None:
     assert longer.result_model == "tiny@1"
 
 
-def test_a_deadline_that_was_met_does_not_bind_an_extension(jobs: Jobs, redis: Client) -> None:
+def test_a_deadline_that_was_met_does_not_bind_an_extension(jobs: JobSystem, redis: Client) -> None:
     soon = redis.time()[0] + 1000.0
     job = jobs.create(make_spec(redis, deadline=soon))
     claim = take(jobs)
-    jobs.add_checkpoint(claim, 10, "checkpoints/10", {})
-    jobs.succeed(claim, "tiny@1")
+    jobs.queue.add_checkpoint(claim, 10, "checkpoints/10", {})
+    jobs.queue.succeed(claim, "tiny@1")
     done = jobs.get(job.id)
     for now, deadline in ((soon - 1, soon), (soon + 1, None)):
         longer = transitions.extend(done, now, hyperparameters={"max_steps": 20}, given={"max_steps": 20}).job
         assert (longer.state, longer.deadline, longer.spec.deadline) == (JobState.QUEUED, deadline, deadline)
 
 
-def test_without_a_checkpoint_nothing_is_extended(jobs: Jobs, job: Job) -> None:
-    jobs.succeed(take(jobs), "tiny@1")
+def test_without_a_checkpoint_nothing_is_extended(jobs: JobSystem, job: Job) -> None:
+    jobs.queue.succeed(take(jobs), "tiny@1")
     with pytest.raises(Conflict, match="no checkpoint"):
         jobs.extend(job.id, {"max_steps": 20}, {"max_steps": 20})
 
 
-def test_priority_decides_then_age(jobs: Jobs, redis: Client) -> None:
+def test_priority_decides_then_age(jobs: JobSystem, redis: Client) -> None:
     low, first, second = (jobs.create(make_spec(redis), priority=p) for p in (-1, 0, 0))
     high = jobs.create(make_spec(redis), priority=7)
     assert [take(jobs).job_id for _ in range(2)] == [high.id, first.id]
@@ -151,7 +149,7 @@ def test_priority_decides_then_age(jobs: Jobs, redis: Client) -> None:
     assert [take(jobs).job_id for _ in range(2)] == [low.id, second.id]
 
 
-def test_a_job_moves_within_the_queue(jobs: Jobs, redis: Client) -> None:
+def test_a_job_moves_within_the_queue(jobs: JobSystem, redis: Client) -> None:
     ids = [jobs.create(make_spec(redis), priority=p).id for p in (5, 0, 0, 0)]
 
     def order() -> list[str]:
@@ -164,7 +162,7 @@ def test_a_job_moves_within_the_queue(jobs: Jobs, redis: Client) -> None:
     assert jobs.move(ids[2], 99).priority == 0
     assert order() == [ids[0], ids[3], ids[1], ids[2]]
     claim = take(jobs)
-    jobs.requeue(claim, "The worker is stopping", crashed=False)
+    jobs.queue.requeue(claim, "The worker is stopping", crashed=False)
     assert order()[0] == claim.job_id == ids[0]
     take(jobs)
     with pytest.raises(Conflict, match="cannot be moved"):
@@ -172,25 +170,25 @@ def test_a_job_moves_within_the_queue(jobs: Jobs, redis: Client) -> None:
     assert jobs.counts_by_state()[JobState.QUEUED] == 3
 
 
-def test_a_late_job_is_stopped_and_can_be_retried_with_a_new_deadline(jobs: Jobs, redis: Client) -> None:
+def test_a_late_job_is_stopped_and_can_be_retried_with_a_new_deadline(jobs: JobSystem, redis: Client) -> None:
     job = jobs.create(make_spec(redis, deadline=now(redis) + HOUR))
     claim = take(jobs)
-    let_it_be_late(jobs, redis, job)
-    assert jobs.stop_requested(claim) == "deadline"
-    jobs.late(claim)
+    let_it_be_late(jobs, job)
+    assert jobs.queue.stop_requested(claim) == "deadline"
+    jobs.queue.mark_late(claim)
     failed = jobs.get(job.id)
     assert failed.error and (failed.error.code, failed.error.type) == ("deadline_exceeded", "user_error")
     assert redis.zcard("cloze:deadlines") == 0
     assert jobs.retry(job.id).deadline == failed.spec.deadline  # which has not passed
 
 
-def test_a_retry_needs_a_deadline_that_has_not_passed(jobs: Jobs, redis: Client) -> None:
+def test_a_retry_needs_a_deadline_that_has_not_passed(jobs: JobSystem, redis: Client) -> None:
     with pytest.raises(InvalidValue, match="passed already"):
         jobs.create(make_spec(redis, deadline=1.0))
     job = jobs.create(make_spec(redis, deadline=now(redis) + HOUR))
     jobs.cancel(job.id)
     spec = job.spec.model_copy(update={"deadline": 1.0})
-    redis.set(f"cloze:job:{job.id}", jobs.get(job.id).model_copy(update={"spec": spec}).model_dump_json())
+    jobs.rewrite(job.id, spec=spec)
     with pytest.raises(Conflict, match="deadline"):
         jobs.retry(job.id)
     with pytest.raises(InvalidValue, match="passed already"):
@@ -200,90 +198,89 @@ def test_a_retry_needs_a_deadline_that_has_not_passed(jobs: Jobs, redis: Client)
 
 @pytest.mark.parametrize("prepare", [lambda jobs, job: None, lambda jobs, job: jobs.pause(job.id)])
 def test_waiting_jobs_fail_when_they_are_late(
-    jobs: Jobs, redis: Client, prepare: Callable[[Jobs, Job], object]
+    jobs: JobSystem, redis: Client, prepare: Callable[[JobSystem, Job], object]
 ) -> None:
     job = jobs.create(make_spec(redis, max_wall_minutes=1))
     assert job.deadline == pytest.approx(job.created_at + 60)
     prepare(jobs, job)
-    let_it_be_late(jobs, redis, job)
-    assert jobs.claim("w1", LEASE) is None
-    jobs.reconcile()
+    let_it_be_late(jobs, job)
+    assert jobs.queue.claim("w1", LEASE) is None
+    jobs.queue.reconcile()
     error = jobs.get(job.id).error
     assert error and error.code == "deadline_exceeded"
 
 
-def test_a_cancelled_job_that_waits_to_be_published_may_be_late(jobs: Jobs, redis: Client) -> None:
+def test_a_cancelled_job_that_waits_to_be_published_may_be_late(jobs: JobSystem, redis: Client) -> None:
     job = jobs.create(make_spec(redis, max_wall_minutes=1))
     claim = take(jobs)
     jobs.cancel(job.id, publish=True)
-    jobs.requeue(claim, "The worker is stopping", crashed=False)
-    let_it_be_late(jobs, redis, job)
-    assert jobs.claim("w1", LEASE) is None
-    jobs.reconcile()
+    jobs.queue.requeue(claim, "The worker is stopping", crashed=False)
+    let_it_be_late(jobs, job)
+    assert jobs.queue.claim("w1", LEASE) is None
+    jobs.queue.reconcile()
     failed = jobs.get(job.id)
     assert failed.state is JobState.FAILED
     assert failed.error and failed.error.code == "deadline_exceeded"
     assert redis.zcard("cloze:queue") == 0
 
 
-def test_cancelling_with_publication_waits_for_a_worker_that_lives(jobs: Jobs, job: Job) -> None:
+def test_cancelling_with_publication_waits_for_a_worker_that_lives(jobs: JobSystem, job: Job) -> None:
     claim = take(jobs)
     jobs.cancel(job.id, publish=True)
-    jobs.requeue(claim, "The trainer died", crashed=False)
+    jobs.queue.requeue(claim, "The trainer died", crashed=False)
     waiting = jobs.get(job.id)
     assert (waiting.state, waiting.publish_requested) == (JobState.CANCELLING, True)
     again = take(jobs)
-    assert jobs.stop_requested(again) == "cancel"
-    jobs.cancelled(again, "tiny@1")
+    assert jobs.queue.stop_requested(again) == "cancel"
+    jobs.queue.mark_cancelled(again, "tiny@1")
     ended = jobs.get(job.id)
     assert (ended.state, ended.result_model, ended.publish_requested) == (JobState.CANCELLED, "tiny@1", False)
 
 
 def test_each_crash_waits_longer(job: Job, redis: Client) -> None:
-    jobs = Jobs(redis, crash_backoff=100)
+    jobs = JobSystem(redis, crash_backoff=100)
     waits = []
     for _ in range(2):
-        jobs.requeue(take(jobs), "The trainer died", crashed=True)
+        jobs.queue.requeue(take(jobs), "The trainer died", crashed=True)
         crashed = jobs.get(job.id)
         waits.append((crashed.retry_at or 0) - redis.time()[0])
-        assert jobs.claim("w1", LEASE) is None
-        ready = crashed.model_copy(update={"retry_at": None, "queue_position": None})
-        redis.set(f"cloze:job:{job.id}", ready.model_dump_json())
+        assert jobs.queue.claim("w1", LEASE) is None
+        jobs.rewrite(job.id, retry_at=None)
     assert waits == [pytest.approx(100, abs=60), pytest.approx(400, abs=60)]
 
 
 def test_a_job_does_not_wait_because_its_worker_is_lost_once(job: Job, redis: Client) -> None:
-    jobs = Jobs(redis, crash_backoff=100)
+    jobs = JobSystem(redis, crash_backoff=100)
     take(jobs)
-    jobs.reconcile(dead=["w1"])
+    jobs.queue.reconcile(dead=["w1"])
     assert take(jobs).attempt == 2
-    jobs.reconcile(dead=["w1"])
-    assert jobs.claim("w1", LEASE) is None
+    jobs.queue.reconcile(dead=["w1"])
+    assert jobs.queue.claim("w1", LEASE) is None
     assert jobs.get(job.id).retry_at
 
 
 def test_a_key_is_remembered_for_a_while(redis: Client) -> None:
-    jobs = Jobs(redis, idempotency_seconds=100)
+    jobs = JobSystem(redis, idempotency_seconds=100)
     spec = make_spec(redis, request={"model": "bert-tiny"})
     job = jobs.create(spec, "key")
     assert 0 < redis.ttl("cloze:idempotency:key") <= 100
-    found = jobs.created_under("key", {"model": "bert-tiny"})
+    found = jobs.find_created("key", {"model": "bert-tiny"})
     assert found and found.id == job.id
-    assert jobs.created_under("other", {"model": "bert-tiny"}) is None
+    assert jobs.find_created("other", {"model": "bert-tiny"}) is None
     with pytest.raises(Conflict, match="another body"):
-        jobs.created_under("key", {"model": "bert-mini"})
+        jobs.find_created("key", {"model": "bert-mini"})
 
 
-def test_a_deleted_job_leaves_nothing(jobs: Jobs, redis: Client) -> None:
+def test_a_deleted_job_leaves_nothing(jobs: JobSystem, redis: Client) -> None:
     before = set(redis.keys())
     job = jobs.create(make_spec(redis), priority=1)
     jobs.move(job.id, 0)
     claim = take(jobs)
-    jobs.append_event(claim, "Step 1", type="metrics", data={"step": 1, "train_loss": 1.0})
-    jobs.add_checkpoint(claim, 1, "checkpoints/1", {})
+    jobs.queue.append_event(claim, "Step 1", type="metrics", data={"step": 1, "train_loss": 1.0})
+    jobs.queue.add_checkpoint(claim, 1, "checkpoints/1", {})
     with pytest.raises(Conflict, match="only succeeded, failed, cancelled ones can"):
         jobs.delete(job.id)
-    jobs.succeed(claim, "tiny@1")
+    jobs.queue.succeed(claim, "tiny@1")
     jobs.delete(job.id)
     with pytest.raises(JobNotFound):
         jobs.get(job.id)
@@ -293,29 +290,29 @@ def test_a_deleted_job_leaves_nothing(jobs: Jobs, redis: Client) -> None:
     assert not any(jobs.counts_by_state().values())
 
 
-def test_unfinished_jobs_hold_their_models(jobs: Jobs, redis: Client) -> None:
+def test_unfinished_jobs_hold_their_models(jobs: JobSystem, redis: Client) -> None:
     distilled = {"teacher": "big@2", "tokenizer_model": "words@1", "max_steps": 10}
     first = jobs.create(make_spec(redis, model="base@3", hyperparameters=distilled))
     second = jobs.create(make_spec(redis, model="base@3"))
     jobs.create(make_spec(redis))  # from scratch
-    assert jobs.users_of_models(["base@3"]) == sorted([first.id, second.id])
+    assert jobs.find_users_of(["base@3"]) == sorted([first.id, second.id])
     for model in ("big@2", "words@1"):
-        assert jobs.users_of_models([model, "base@1"]) == [first.id]
+        assert jobs.find_users_of([model, "base@1"]) == [first.id]
     jobs.cancel(first.id)
     jobs.pause(second.id)
-    assert jobs.users_of_models(["base@3", "big@2", "words@1"]) == [second.id]
+    assert jobs.find_users_of(["base@3", "big@2", "words@1"]) == [second.id]
     jobs.retry(first.id)
-    assert jobs.users_of_models(["big@2"]) == [first.id]
-    assert jobs.users_of_models([]) == []
+    assert jobs.find_users_of(["big@2"]) == [first.id]
+    assert jobs.find_users_of([]) == []
 
 
-def test_the_key_of_a_deleted_job_is_not_used_again(jobs: Jobs, redis: Client) -> None:
+def test_the_key_of_a_deleted_job_is_not_used_again(jobs: JobSystem, redis: Client) -> None:
     spec = make_spec(redis, request={"model": "bert-tiny"})
     job = jobs.create(spec, "key")
     jobs.cancel(job.id)
     jobs.delete(job.id)
     with pytest.raises(Conflict, match="which is deleted"):
-        jobs.created_under("key", spec.request)
+        jobs.find_created("key", spec.request)
     with pytest.raises(Conflict, match="which is deleted"):
         jobs.create(spec, "key")
 
@@ -341,17 +338,17 @@ def test_resources_are_matched(wanted: dict[str, object], small: bool, large: bo
     assert (fits(resources, SMALL), fits(resources, LARGE)) == (small, large)
 
 
-def test_a_worker_takes_the_first_job_that_it_can_do(jobs: Jobs, redis: Client) -> None:
+def test_a_worker_takes_the_first_job_that_it_can_do(jobs: JobSystem, redis: Client) -> None:
     first = jobs.create(make_spec(redis, resources=Resources(device="cuda")))
     second = jobs.create(make_spec(redis))
-    claim = jobs.claim("w1", LEASE, SMALL)
+    claim = jobs.queue.claim("w1", LEASE, SMALL)
     assert claim and claim.job_id == second.id
-    assert jobs.claim("w1", LEASE, SMALL) is None
-    claim = jobs.claim("w2", LEASE, LARGE)
+    assert jobs.queue.claim("w1", LEASE, SMALL) is None
+    claim = jobs.queue.claim("w2", LEASE, LARGE)
     assert claim and claim.job_id == first.id
 
 
-def test_a_job_says_why_it_waits(jobs: Jobs, redis: Client) -> None:
+def test_a_job_says_why_it_waits(jobs: JobSystem, redis: Client) -> None:
     job = jobs.create(make_spec(redis, resources=Resources(device="cuda", memory_gb=40)))
 
     def worker(**changes: object) -> WorkerInfo:

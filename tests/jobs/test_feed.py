@@ -13,9 +13,9 @@ import pytest
 from app.errors import InvalidValue, JobNotFound
 from app.jobs.connection import Client, EmbeddedRedis, connect
 from app.jobs.feed import EventFeed
-from app.jobs.jobs import Claim, Jobs
 from app.jobs.spec import Job, JobEvent, JobState, Progress
-from tests.fakes.jobs import make_spec
+from app.jobs.worker_queue import Claim
+from tests.fakes.jobs import JobSystem, make_spec
 
 PATIENCE = 30.0  # seconds
 
@@ -42,15 +42,15 @@ def messages(news: list[Any]) -> list[str]:
     return [n.message for n in news if isinstance(n, JobEvent)]
 
 
-def claimed(jobs: Jobs, redis: Client) -> Claim:
+def claimed(jobs: JobSystem, redis: Client) -> Claim:
     jobs.create(make_spec(redis))
-    claim = jobs.claim("w1", 60)
+    claim = jobs.queue.claim("w1", 60)
     assert claim
     return claim
 
 
 def test_a_listener_gets_every_event_once_and_the_job_as_it_changes(redis: Client, redis_server: EmbeddedRedis) -> None:
-    jobs = Jobs(redis)
+    jobs = JobSystem(redis)
     claim = claimed(jobs, redis)
 
     async def listen() -> list[Any]:
@@ -61,10 +61,10 @@ def test_a_listener_gets_every_event_once_and_the_job_as_it_changes(redis: Clien
                 found.append(news)
                 if isinstance(news, Job) and step < 3:  # the next thing happens when the last one was heard of
                     step += 1
-                    jobs.append_event(claim, f"event {step}")
-                    jobs.set_progress(claim, Progress(step=step))
+                    jobs.queue.append_event(claim, f"event {step}")
+                    jobs.queue.set_progress(claim, Progress(step=step))
                 elif isinstance(news, Job) and news.state is JobState.RUNNING:
-                    jobs.succeed(claim, "tiny@1")
+                    jobs.queue.succeed(claim, "tiny@1")
             return found
 
     found = within_patience(listen())
@@ -76,11 +76,11 @@ def test_a_listener_gets_every_event_once_and_the_job_as_it_changes(redis: Clien
 
 
 def test_a_listener_goes_on_behind_its_last_event(redis: Client, redis_server: EmbeddedRedis) -> None:
-    jobs = Jobs(redis)
+    jobs = JobSystem(redis)
     claim = claimed(jobs, redis)
     for n in range(450):  # more than two batches
-        jobs.append_event(claim, f"event {n}")
-    jobs.succeed(claim, "tiny@1")
+        jobs.queue.append_event(claim, f"event {n}")
+    jobs.queue.succeed(claim, "tiny@1")
     stored = jobs.events(claim.job_id, limit=1000)[0]
 
     async def listen() -> tuple[list[Any], list[Any]]:
@@ -96,7 +96,7 @@ def test_a_listener_goes_on_behind_its_last_event(redis: Client, redis_server: E
 
 
 def test_many_listeners_share_the_connections_and_no_thread(redis: Client, redis_server: EmbeddedRedis) -> None:
-    jobs = Jobs(redis)
+    jobs = JobSystem(redis)
     claim = claimed(jobs, redis)
 
     async def listen() -> list[list[Any]]:
@@ -107,8 +107,8 @@ def test_many_listeners_share_the_connections_and_no_thread(redis: Client, redis
                 await asyncio.sleep(0)
             assert threading.active_count() == threads
             assert redis.info("clients")["connected_clients"] < 25
-            jobs.append_event(claim, "heard by all")
-            jobs.succeed(claim, "tiny@1")
+            jobs.queue.append_event(claim, "heard by all")
+            jobs.queue.succeed(claim, "tiny@1")
             return await asyncio.gather(*tasks)
 
     heard = within_patience(listen())
@@ -117,7 +117,7 @@ def test_many_listeners_share_the_connections_and_no_thread(redis: Client, redis
 
 
 def test_silence_is_broken_by_heartbeats(redis: Client, redis_server: EmbeddedRedis) -> None:
-    job = Jobs(redis).create(make_spec(redis))
+    job = JobSystem(redis).create(make_spec(redis))
 
     async def listen() -> list[Any]:
         async with running(redis_server.url) as feed:
@@ -150,17 +150,17 @@ def test_following_outlives_a_killed_redis(tmp_path: Path) -> None:
                     server.stop()
                     await asyncio.to_thread(server.start)
                     with connect(server.url) as client:
-                        again = Jobs(client)
-                        again.append_event(claim, "after the restart")
-                        again.succeed(claim, "tiny@1")
+                        again = JobSystem(client)
+                        again.queue.append_event(claim, "after the restart")
+                        again.queue.succeed(claim, "tiny@1")
             return found
 
     try:
         with connect(server.url) as client:
-            claim = claimed(Jobs(client), client)
+            claim = claimed(JobSystem(client), client)
         found = within_patience(listen())
         with connect(server.url) as client:
-            assert [n for n in found if isinstance(n, JobEvent)] == Jobs(client).events(claim.job_id)[0]
+            assert [n for n in found if isinstance(n, JobEvent)] == JobSystem(client).events(claim.job_id)[0]
         assert "after the restart" in messages(found)
     finally:
         server.stop()

@@ -13,10 +13,10 @@ from app.jobs.connection import Client
 from app.jobs.files import FileStore
 from app.jobs.index_repair import repair, repair_if_due
 from app.jobs.indexes import FILES, file_jobs_key, state_key
-from app.jobs.jobs import Claim, Jobs, LeaseLost
 from app.jobs.reconciler import Reconciler
 from app.jobs.spec import JobState, Webhook
-from tests.fakes.jobs import make_spec
+from app.jobs.worker_queue import Claim, LeaseLost
+from tests.fakes.jobs import JobSystem, make_spec
 
 SORTED = ("cloze:jobs", "cloze:queue", "cloze:leases", "cloze:deadlines", "cloze:finished", FILES, "cloze:webhooks")
 Damage = Callable[[Client], Any]
@@ -32,13 +32,13 @@ def indexes(redis: Client) -> dict[str, Any]:
 
 
 @pytest.fixture
-def jobs(redis: Client) -> Jobs:
-    return Jobs(redis)
+def jobs(redis: Client) -> JobSystem:
+    return JobSystem(redis)
 
 
 @pytest.fixture
-def world(redis: Client, jobs: Jobs, tmp_path: Path) -> dict[str, Any]:
-    """Jobs in every kind of state, and a file; returns the indexes."""
+def world(redis: Client, jobs: JobSystem, tmp_path: Path) -> dict[str, Any]:
+    """JobSystem in every kind of state, and a file; returns the indexes."""
     with FileStore(redis, tmp_path).upload("a.txt", "fine-tune", 100) as upload:
         upload.write(b"text")
         file = upload.finish()
@@ -48,9 +48,9 @@ def world(redis: Client, jobs: Jobs, tmp_path: Path) -> dict[str, Any]:
     jobs.prioritise(running, 9)
     jobs.prioritise(done, 8)
     for _ in range(2):
-        claim = jobs.claim("w1", 1000.0)
+        claim = jobs.queue.claim("w1", 1000.0)
         assert claim
-    jobs.succeed(claim, "tiny@1")
+    jobs.queue.succeed(claim, "tiny@1")
     jobs.move(queued[3], 0)
     jobs.pause(queued[1])
     jobs.cancel(queued[2])
@@ -94,16 +94,16 @@ DAMAGES: dict[str, Damage] = {
 
 @pytest.mark.parametrize("name", DAMAGES)
 def test_what_is_derived_from_records_is_rebuilt_from_them(
-    redis: Client, jobs: Jobs, world: dict[str, Any], tmp_path: Path, name: str
+    redis: Client, jobs: JobSystem, world: dict[str, Any], tmp_path: Path, name: str
 ) -> None:
     DAMAGES[name](redis)
     assert indexes(redis) != world
-    Reconciler(jobs, tmp_path, 10.0).repair_indexes()
+    Reconciler(jobs.queue, tmp_path, 10.0).repair_indexes()
     assert indexes(redis) == world
     assert repair(redis) == 0
 
 
-def test_records_that_redis_has_lost_leave_nothing(redis: Client, jobs: Jobs, world: dict[str, Any]) -> None:
+def test_records_that_redis_has_lost_leave_nothing(redis: Client, jobs: JobSystem, world: dict[str, Any]) -> None:
     redis.delete(*(key for key in redis.keys("cloze:job:*") if key.count(b":") == 2))
     redis.delete(*redis.keys("cloze:job:*:webhooks"))
     redis.delete(*(key for key in redis.keys("cloze:file:file-*") if key.count(b":") == 2))
@@ -113,7 +113,7 @@ def test_records_that_redis_has_lost_leave_nothing(redis: Client, jobs: Jobs, wo
     assert not any(jobs.counts_by_state().values())
 
 
-def test_a_job_of_an_older_version_keeps_its_place(redis: Client, jobs: Jobs, world: dict[str, Any]) -> None:
+def test_a_job_of_an_older_version_keeps_its_place(redis: Client, jobs: JobSystem, world: dict[str, Any]) -> None:
     for key in redis.keys("cloze:job:*"):
         if key.count(b":") == 2:
             raw = redis.get(key)
@@ -134,7 +134,7 @@ def test_a_record_that_cannot_be_read_is_left_alone(
 
 
 def test_one_process_repairs_after_each_start_of_redis(
-    redis: Client, jobs: Jobs, world: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    redis: Client, jobs: JobSystem, world: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     repair_if_due(redis)
     redis.delete("cloze:queue")
@@ -154,7 +154,7 @@ def test_one_process_repairs_after_each_start_of_redis(
 
 
 def test_a_change_between_reading_and_writing_is_not_undone(
-    redis: Client, jobs: Jobs, world: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    redis: Client, jobs: JobSystem, world: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     redis.delete("cloze:queue")
     waiting = [job.id for job in jobs.list(limit=10)[0] if job.state is JobState.QUEUED]
@@ -174,17 +174,17 @@ def test_a_change_between_reading_and_writing_is_not_undone(
     assert repair(redis) == 0
 
 
-def test_repairs_and_transitions_beside_each_other(redis: Client, jobs: Jobs) -> None:
+def test_repairs_and_transitions_beside_each_other(redis: Client, jobs: JobSystem) -> None:
     over = threading.Event()
 
     def work(worker: str) -> None:
         for number in range(12):
             job = jobs.create(make_spec(redis, model="base@3"), priority=number % 3)
-            claim: Claim | None = jobs.claim(worker, 1000.0)
+            claim: Claim | None = jobs.queue.claim(worker, 1000.0)
             if claim and number % 3 == 0:
-                jobs.requeue(claim, "again", crashed=False)
+                jobs.queue.requeue(claim, "again", crashed=False)
             elif claim and number % 3 == 1:
-                jobs.succeed(claim, "tiny@1")
+                jobs.queue.succeed(claim, "tiny@1")
             try:
                 jobs.cancel(job.id)
                 jobs.delete(job.id)

@@ -3,9 +3,8 @@ import math
 import numpy as np
 
 from app.jobs.connection import Client
-from app.jobs.jobs import Jobs
 from app.jobs.metrics import MetricSeries, downsample
-from tests.fakes.jobs import make_spec
+from tests.fakes.jobs import JobSystem, make_spec
 
 LEASE = 60.0
 
@@ -16,15 +15,15 @@ def curve(n: int) -> np.ndarray:
 
 
 def test_a_series_has_each_point_once_across_attempts(redis: Client) -> None:
-    jobs = Jobs(redis)
+    jobs = JobSystem(redis)
     jobs.create(make_spec(redis))
     for attempt, steps in enumerate(([10, 20], [20, 30]), start=1):
-        claim = jobs.claim(f"w{attempt}", LEASE)
+        claim = jobs.queue.claim(f"w{attempt}", LEASE)
         assert claim
         for step in steps:
             data = {"step": step, "train_loss": 1 / step, "note": "words", "bad": math.nan}
-            jobs.append_event(claim, f"Step {step}", type="metrics", data=data)
-        jobs.requeue(claim, "The worker is stopping", crashed=False)
+            jobs.queue.append_event(claim, f"Step {step}", type="metrics", data=data)
+        jobs.queue.requeue(claim, "The worker is stopping", crashed=False)
     series = MetricSeries(redis)
     assert series.keys(claim.job_id) == ["train_loss"]
     points, none = series.read(claim.job_id, ["train_loss", "eval_loss"])

@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 
 from app.jobs.connection import Client, StorageError
-from app.jobs.jobs import Claim, Jobs
 from app.jobs.reconciler import Reconciler, ReconcilerLoop
 from app.jobs.spec import JobState
+from app.jobs.worker_queue import Claim
 from tests.fakes.clock import Clock
-from tests.fakes.jobs import make_spec
+from tests.fakes.jobs import JobSystem, make_spec
 
 LEASE = 10.0
 
@@ -20,20 +20,20 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def jobs(redis: Client) -> Jobs:
-    return Jobs(redis, crash_backoff=0)
+def jobs(redis: Client) -> JobSystem:
+    return JobSystem(redis, crash_backoff=0)
 
 
 @pytest.fixture
-def reconciler(jobs: Jobs, clock: Clock, tmp_path: Path) -> Reconciler:
-    return Reconciler(jobs, tmp_path, LEASE, clock=clock)
+def reconciler(jobs: JobSystem, clock: Clock, tmp_path: Path) -> Reconciler:
+    return Reconciler(jobs.queue, tmp_path, LEASE, clock=clock)
 
 
 @pytest.fixture
-def silent(jobs: Jobs, redis: Client) -> Claim:
+def silent(jobs: JobSystem, redis: Client) -> Claim:
     """A claim whose lease has run out."""
     jobs.create(make_spec(redis))
-    claim = jobs.claim("w1", -1.0)
+    claim = jobs.queue.claim("w1", -1.0)
     assert claim
     return claim
 
@@ -44,12 +44,12 @@ def rounds(reconciler: Reconciler, clock: Clock, seconds: float) -> None:
         clock.now += 2.0
 
 
-def state(jobs: Jobs, claim: Claim) -> JobState:
+def state(jobs: JobSystem, claim: Claim) -> JobState:
     return jobs.get(claim.job_id).state
 
 
 def test_a_worker_has_the_time_of_a_lease_to_come_back(
-    jobs: Jobs, reconciler: Reconciler, clock: Clock, silent: Claim
+    jobs: JobSystem, reconciler: Reconciler, clock: Clock, silent: Claim
 ) -> None:
     rounds(reconciler, clock, LEASE)
     assert state(jobs, silent) is JobState.RUNNING
@@ -59,7 +59,7 @@ def test_a_worker_has_the_time_of_a_lease_to_come_back(
 
 @pytest.mark.parametrize("gap", ["an error", "a late answer"])
 def test_after_a_gap_it_waits_again(
-    jobs: Jobs, reconciler: Reconciler, clock: Clock, redis: Client, monkeypatch: pytest.MonkeyPatch, gap: str
+    jobs: JobSystem, reconciler: Reconciler, clock: Clock, redis: Client, monkeypatch: pytest.MonkeyPatch, gap: str
 ) -> None:
     rounds(reconciler, clock, 2 * LEASE)
     if gap == "an error":
@@ -70,7 +70,7 @@ def test_after_a_gap_it_waits_again(
     else:
         clock.now += 0.6 * LEASE
     jobs.create(make_spec(redis))
-    claim = jobs.claim("w1", -1.0)
+    claim = jobs.queue.claim("w1", -1.0)
     assert claim
     rounds(reconciler, clock, LEASE)
     assert state(jobs, claim) is JobState.RUNNING
@@ -82,14 +82,14 @@ def raise_error(*_: object, **__: object) -> None:
     raise StorageError("gone")
 
 
-def test_who_comes_back_in_time_keeps_the_job(jobs: Jobs, reconciler: Reconciler, clock: Clock, silent: Claim) -> None:
+def test_whoever_is_back_in_time_keeps_it(jobs: JobSystem, reconciler: Reconciler, clock: Clock, silent: Claim) -> None:
     rounds(reconciler, clock, LEASE / 2)
-    jobs.heartbeat(silent, 60.0)
+    jobs.queue.heartbeat(silent, 60.0)
     rounds(reconciler, clock, 2 * LEASE)
     assert (state(jobs, silent), jobs.get(silent.job_id).attempt) == (JobState.RUNNING, 1)
 
 
-def test_a_worker_that_is_known_to_be_dead_is_not_waited_for(jobs: Jobs, reconciler: Reconciler, silent: Claim) -> None:
+def test_a_dead_worker_is_not_waited_for(jobs: JobSystem, reconciler: Reconciler, silent: Claim) -> None:
     reconciler.run(["w1"])
     assert state(jobs, silent) is JobState.QUEUED
 

@@ -12,11 +12,11 @@ import pytest
 from openai import OpenAI
 
 from app.jobs.connection import Client, EmbeddedRedis
-from app.jobs.jobs import Claim, Jobs
 from app.jobs.spec import JobState, Webhook
 from app.jobs.webhook_sender import WebhookSender
 from app.jobs.webhooks import OUTBOX, Delivery, Webhooks, signing_key
-from tests.fakes.jobs import make_spec
+from app.jobs.worker_queue import Claim
+from tests.fakes.jobs import JobSystem, make_spec
 
 SECRET = "whsec_" + "c2VjcmV0" * 4  # 24 bytes
 PATIENCE = 30.0  # seconds
@@ -63,10 +63,10 @@ def receive() -> Iterator[Callable[..., Receiver]]:
         receiver.stop()
 
 
-def claimed(redis: Client, webhook: Webhook) -> tuple[Jobs, Claim]:
-    jobs = Jobs(redis)
+def claimed(redis: Client, webhook: Webhook) -> tuple[JobSystem, Claim]:
+    jobs = JobSystem(redis)
     jobs.create(make_spec(redis, webhook=webhook))
-    claim = jobs.claim("w1", 60)
+    claim = jobs.queue.claim("w1", 60)
     assert claim
     return jobs, claim
 
@@ -90,7 +90,7 @@ def test_every_change_of_state_is_told_and_a_failing_receiver_is_tried_again(
 ) -> None:
     receiver = receive(500, 503)
     jobs, claim = claimed(redis, Webhook(url=receiver.url, secret=SECRET, events=(JobState.SUCCEEDED,)))
-    jobs.succeed(claim, "tiny@1")
+    jobs.queue.succeed(claim, "tiny@1")
     told = deliver(redis, redis_server.url, claim.job_id, allow_private=True)
     assert list(told) == ["succeeded"]
     assert (told["succeeded"].status, told["succeeded"].attempts, told["succeeded"].response_status) == (
@@ -113,7 +113,7 @@ def test_all_states_are_told_where_none_is_chosen(
     receiver = receive()
     jobs, claim = claimed(redis, Webhook())
     jobs.cancel(claim.job_id)
-    jobs.cancelled(claim)
+    jobs.queue.mark_cancelled(claim)
     operator = Webhook(url=receiver.url, secret=SECRET)
     told = deliver(redis, redis_server.url, claim.job_id, operator=operator)
     assert set(told) == {"queued", "running", "cancelling", "cancelled"}
@@ -173,7 +173,7 @@ def test_a_pause_lies_between_attempts_and_is_seen(
 def test_two_servers_send_it_once(redis: Client, redis_server: EmbeddedRedis, receive: Callable[..., Receiver]) -> None:
     receiver = receive()
     jobs, claim = claimed(redis, Webhook(url=receiver.url, secret=SECRET))
-    jobs.succeed(claim, "tiny@1")
+    jobs.queue.succeed(claim, "tiny@1")
 
     async def run() -> None:
         senders = [WebhookSender(redis_server.url, poll=0.001, allow_private=True) for _ in range(4)]
@@ -191,7 +191,7 @@ def test_two_servers_send_it_once(redis: Client, redis_server: EmbeddedRedis, re
 
 def test_the_webhooks_of_a_deleted_job_are_dropped(redis: Client, redis_server: EmbeddedRedis) -> None:
     jobs, claim = claimed(redis, Webhook(url="http://127.0.0.1:1/", secret=SECRET))
-    jobs.succeed(claim, "tiny@1")
+    jobs.queue.succeed(claim, "tiny@1")
     jobs.delete(claim.job_id)
     assert deliver(redis, redis_server.url, claim.job_id) == {}
 

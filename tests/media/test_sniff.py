@@ -3,16 +3,16 @@ import pytest
 from app.errors import InvalidData, TooLarge
 from app.media.limits import Limits
 from app.media.sniff import expect, modality_of, sniff
-from app.types import Modality
+from app.types import ModalityName
 from tests.fakes.media import IMAGES, SOUNDS, VIDEOS, fixture
 
-EXPECTED = dict.fromkeys(IMAGES, Modality.IMAGE)
-EXPECTED |= dict.fromkeys(SOUNDS, Modality.AUDIO)
-EXPECTED |= dict.fromkeys(VIDEOS, Modality.VIDEO)
+EXPECTED = dict.fromkeys(IMAGES, ModalityName.IMAGE)
+EXPECTED |= dict.fromkeys(SOUNDS, ModalityName.AUDIO)
+EXPECTED |= dict.fromkeys(VIDEOS, ModalityName.VIDEO)
 
 
 @pytest.mark.parametrize(("name", "modality"), EXPECTED.items())
-def test_a_file_is_known_by_its_first_bytes(name: str, modality: Modality) -> None:
+def test_a_file_is_known_by_its_first_bytes(name: str, modality: ModalityName) -> None:
     assert modality_of(fixture(name)) is modality
 
 
@@ -73,16 +73,16 @@ def test_no_beginning_of_a_file_breaks_it(name: str) -> None:
 )
 def test_a_refusal_says_what_was_found_and_what_is_accepted(data: bytes, found: str) -> None:
     with pytest.raises(InvalidData, match=rf"^expected an image \(JPEG, PNG, WebP, .*\), found {found}$"):
-        expect(data, Modality.IMAGE)
+        expect(data, ModalityName.IMAGE)
 
 
 def test_another_modality_is_named() -> None:
     with pytest.raises(InvalidData, match=r"expected audio .* found animated GIF"):
-        expect(fixture("animated.gif"), Modality.AUDIO)
+        expect(fixture("animated.gif"), ModalityName.AUDIO)
 
 
 def test_a_file_may_have_so_many_bytes() -> None:
     data = fixture("photo.jpg")
-    assert expect(data, Modality.IMAGE, Limits(max_bytes=len(data))).name == "JPEG"
+    assert expect(data, ModalityName.IMAGE, Limits(max_bytes=len(data))).name == "JPEG"
     with pytest.raises(TooLarge, match=f"{len(data)} bytes"):
-        expect(data, Modality.IMAGE, Limits(max_bytes=len(data) - 1))
+        expect(data, ModalityName.IMAGE, Limits(max_bytes=len(data) - 1))

@@ -3,7 +3,7 @@ import json
 from app.jobs.spec import Job, JobSpec, JobState, Progress
 from app.publishing.card import render
 from app.store.manifest import DataSource, Manifest
-from app.types import Modality, Task
+from app.types import ModalityName, Task
 
 REQUEST = {"model": "minilm", "training_file": "file-1", "method": {"type": "mlm"}}
 
@@ -15,7 +15,7 @@ def make_card(**changes: object) -> str:
     progress = Progress(step=1200, tokens=9_830_400, epoch=1.5)
     job = Job(id="ftjob-1", spec=spec, state=JobState.RUNNING, created_at=0, progress=progress)
     values: dict[str, object] = {
-        "modality": Modality.TEXT,
+        "modality": ModalityName.TEXT,
         "architecture": "bert",
         "tasks": (Task.FILL_MASK, Task.EMBED),
         "parameters": 22_000_000,
@@ -47,7 +47,7 @@ def test_a_card_says_what_the_model_is_made_of() -> None:
 
 
 def test_a_card_shows_a_call_that_suits_the_model() -> None:
-    card = make_card(modality=Modality.IMAGE, architecture="vit_mae", tasks=(Task.EMBED, Task.RECONSTRUCT))
+    card = make_card(modality=ModalityName.IMAGE, architecture="vit_mae", tasks=(Task.EMBED, Task.RECONSTRUCT))
     assert "/v1/reconstruct -F model=lions -F file=@photo.jpg -H 'Accept: image/png'" in card
     assert '{"model": "lions", "input": "data:image/jpeg;base64,…"}' in card
 

@@ -13,7 +13,7 @@ from app.serving.pool import EnginePool, ModelSource
 from app.serving.runner import Runner
 from app.store.manifest import Manifest
 from app.store.store import ModelEntry, ModelStore
-from app.types import Modality, Task
+from app.types import ModalityName, Task
 from tests.fakes.loader import WAIT, Loader
 from tests.fakes.objective import FakeObjective
 
@@ -45,7 +45,7 @@ def make_engine() -> Iterator[Callable[[Runner, FakeObjective], Engine]]:
     """Engines of a model `fake@1`, which share their threads."""
 
     def make(runner: Runner, objective: FakeObjective) -> Engine:
-        manifest = Manifest(modality=Modality.TEXT, architecture="fake", tasks=tuple(objective.tasks), parameters=2)
+        manifest = Manifest(modality=ModalityName.TEXT, architecture="fake", tasks=tuple(objective.tasks), parameters=2)
         return Engine(ModelEntry("fake", 1, Path("fake/1"), manifest), objective, runner, executor)
 
     with ThreadPoolExecutor(4) as executor:
@@ -73,7 +73,7 @@ def publish(store: ModelStore, tmp_path: Path) -> Callable[[str], str]:
     source = tmp_path / "source"
     source.mkdir()
     (source / "model.safetensors").write_bytes(b"weights")
-    manifest = Manifest(modality=Modality.TEXT, architecture="fake", tasks=(Task.EMBED,), parameters=2)
+    manifest = Manifest(modality=ModalityName.TEXT, architecture="fake", tasks=(Task.EMBED,), parameters=2)
     return lambda name: store.publish(source, manifest, name=name).id
 
 

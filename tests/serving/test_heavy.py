@@ -19,7 +19,7 @@ from app.serving.runner import Runner
 from app.store.manifest import Manifest
 from app.store.store import ModelEntry
 from app.system.process_pool import ProcessPool
-from app.types import Modality, Task
+from app.types import ModalityName, Task
 from tests.fakes.faults import begun, crash, has_ended, touch_and_sleep
 from tests.fakes.loader import WAIT, occurs
 from tests.fakes.objective import Embed, FakeObjective
@@ -135,7 +135,7 @@ def decoded_apart(files: Files, fake: FakeObjective, runner: Runner, tmp_path: P
 
     files.decoding = decoding  # type: ignore[assignment]
     files.prepare_decoded = lambda item, decoded: files.prepare(item)  # type: ignore[method-assign]
-    manifest = Manifest(modality=Modality.IMAGE, architecture="fake", tasks=(Task.EMBED,), parameters=2)
+    manifest = Manifest(modality=ModalityName.IMAGE, architecture="fake", tasks=(Task.EMBED,), parameters=2)
     with ProcessPool(1) as decoders, ThreadPoolExecutor(1) as executor:
         yield Engine(ModelEntry("fake", 1, Path("fake/1"), manifest), fake, runner, executor, decoders=decoders)
 

@@ -1,25 +1,26 @@
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator, Mapping
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from app.errors import InvalidModel, InvalidValue, ModelNotFound
-from app.store.importer import import_model
+from app.store.importer import ImportOptions, ImportTools, import_model
 from app.store.manifest import DataSource, Manifest
 from app.store.store import ModelStore
-from app.types import Modality, Task
+from app.types import ModalityName, Task
+from tests.fakes.hub import FakeRepository, serve_hub
 
 
 class FakeModel:
-    modality = Modality.TEXT
+    modality = ModalityName.TEXT
 
     def __init__(self, tasks: Mapping[Task, Any]) -> None:
         self.tasks = tasks
@@ -32,6 +33,17 @@ def load(folder: Path) -> FakeModel:
     assert (folder / "config.json").is_file()
     assert not list(folder.glob("*.py"))
     return FakeModel({Task.EMBED: None, Task.FILL_MASK: None})
+
+
+def convert(files: Sequence[Path], target: Path) -> None:
+    (target / "model.safetensors").write_bytes(b"".join(file.read_bytes() for file in files))
+
+
+def write_tokenizer(folder: Path, pattern: str, target: Path) -> None:
+    (target / "tokenizer.json").write_text(pattern)
+
+
+TOOLS = ImportTools(check=lambda _: None, load=load, convert=convert, write_tokenizer=write_tokenizer)
 
 
 @pytest.fixture
@@ -56,14 +68,14 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_a_folder_is_published_without_pickles_and_code(store: ModelStore, folder: Path) -> None:
-    entry = import_model(store, str(folder), "org/m", allow_hub=False, load=load)
+    entry = import_model(store, str(folder), "org/m", allow_hub=False, tools=TOOLS)
     assert store.resolve("org/m") == entry
     assert set(entry.manifest.files) == {
         *("config.json", "model.safetensors", "vocab.txt", "1_Pooling/config.json", "README.md")
     }
     assert not any(path.is_symlink() for path in entry.path.rglob("*"))
     manifest = entry.manifest
-    assert (manifest.modality, manifest.architecture, manifest.parameters) == (Modality.TEXT, "bert", 42)
+    assert (manifest.modality, manifest.architecture, manifest.parameters) == (ModalityName.TEXT, "bert", 42)
     assert manifest.tasks == (Task.EMBED, Task.FILL_MASK, Task.SCORE)
     assert manifest.license == "apache-2.0"
     assert manifest.description == f"Imported from {folder}"
@@ -83,7 +95,7 @@ def test_a_folder_of_another_store_keeps_its_provenance(store: ModelStore, folde
         description="Made elsewhere",
     )
     (folder / "manifest.json").write_text(earlier.model_dump_json())
-    manifest = import_model(store, str(folder), "m", allow_hub=False, load=load).manifest
+    manifest = import_model(store, str(folder), "m", allow_hub=False, tools=TOOLS).manifest
     assert (manifest.parents, manifest.data, manifest.metrics) == (("base@1",), (data,), {"loss": 2.0})
     assert manifest.description == "Made elsewhere"
     assert manifest.job_id is None
@@ -95,21 +107,83 @@ def test_a_folder_of_another_store_keeps_its_provenance(store: ModelStore, folde
     [
         (None, "has no config.json"),
         ("{", "not valid JSON"),
-        ("[]", "names no model_type"),
-        ('{"model_type": "x", "auto_map": {"AutoModel": "modeling_custom.Model"}}', "never run"),
+        ("[]", "is not an object"),
+        ("{}", "names no model_type; name it as the architecture"),
+        ('{"model_type": "bert", "quantization_config": {"bits": 4}}', "quantized weights"),
     ],
 )
 def test_unusable_configurations_are_refused(store: ModelStore, folder: Path, config: str | None, message: str) -> None:
     (folder / "config.json").unlink() if config is None else (folder / "config.json").write_text(config)
     with pytest.raises(InvalidModel, match=message):
-        import_model(store, str(folder), "m", allow_hub=False, load=load)
+        import_model(store, str(folder), "m", allow_hub=False, tools=TOOLS)
     assert store.list() == []
 
 
-def test_pickled_weights_are_refused(store: ModelStore, folder: Path) -> None:
+def test_a_checkpoint_is_converted_and_its_digest_recorded(store: ModelStore, folder: Path) -> None:
     (folder / "model.safetensors").unlink()
-    with pytest.raises(InvalidModel, match=r"pytorch_model\.bin could run code"):
-        import_model(store, str(folder), "m", allow_hub=False, load=load)
+    entry = import_model(store, str(folder), "m", allow_hub=False, tools=TOOLS)
+    assert (entry.path / "model.safetensors").read_bytes() == b"pickle"
+    [source] = entry.manifest.converted_from
+    assert (source.filename, source.bytes) == ("pytorch_model.bin", 6)
+    assert source.sha256 == hashlib.sha256(b"pickle").hexdigest()
+
+
+def test_shards_are_converted_in_order(store: ModelStore, folder: Path) -> None:
+    (folder / "model.safetensors").unlink()
+    (folder / "pytorch_model.bin").unlink()
+    shards = [f"pytorch_model-0000{n}-of-00002.bin" for n in (1, 2)]
+    for name in shards:
+        (folder / name).write_text(name)
+    index = {"weight_map": {"b": shards[1], "a": shards[0], "c": shards[1]}}
+    (folder / "pytorch_model.bin.index.json").write_text(json.dumps(index))
+    entry = import_model(store, str(folder), "m", allow_hub=False, tools=TOOLS)
+    assert (entry.path / "model.safetensors").read_text() == "".join(shards)
+    assert [source.filename for source in entry.manifest.converted_from] == shards
+
+
+@pytest.mark.parametrize("index", ["{", "[]", '{"weight_map": {"a": 1}}', '{"weight_map": {"a": "../secret.bin"}}'])
+def test_an_index_names_files_of_the_folder(store: ModelStore, folder: Path, index: str) -> None:
+    (folder / "model.safetensors").unlink()
+    (folder / "pytorch_model.bin").unlink()
+    (folder.parent / "secret.bin").write_bytes(b"pickle")
+    (folder / "pytorch_model.bin.index.json").write_text(index)
+    assert "pytorch_model.bin.index.json" in refusal(store, folder)
+
+
+def test_a_linked_checkpoint_is_not_followed_out_of_the_folder(store: ModelStore, folder: Path) -> None:
+    (folder / "model.safetensors").unlink()
+    (folder / "pytorch_model.bin").unlink()
+    (folder.parent / "secret.bin").write_bytes(b"pickle")
+    (folder / "pytorch_model.bin").symlink_to(folder.parent / "secret.bin")
+    assert refusal(store, folder) == "pytorch_model.bin is a link that leads out of the model's folder"
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("tf_model.h5", "TensorFlow weights"),
+        ("flax_model.msgpack", "Flax weights"),
+        ("model.onnx", "an ONNX graph"),
+        ("model-q4.gguf", r"quantized weights \(GGUF\)"),
+        ("adapter_config.json", "an adapter"),
+        ("training_args.bin", "a pickle"),
+    ],
+)
+def test_other_weights_are_named_for_what_they_are(store: ModelStore, folder: Path, name: str, kind: str) -> None:
+    for weights in ("model.safetensors", "pytorch_model.bin", "onnx/model.onnx"):
+        (folder / weights).unlink()
+    (folder / name).write_bytes(b"{}")
+    assert re.search(f"holds {re.escape(name)}, which is {kind}", refusal(store, folder))
+
+
+def test_facts_that_a_folder_lacks_are_options(store: ModelStore, folder: Path) -> None:
+    (folder / "config.json").write_text('{"hidden_size": 8}')
+    options = ImportOptions(architecture="albert", tokenizer_regex="smiles")
+    entry = import_model(store, str(folder), "m", allow_hub=False, tools=TOOLS, options=options)
+    assert json.loads((entry.path / "config.json").read_text()) == {"hidden_size": 8, "model_type": "albert"}
+    assert (entry.path / "tokenizer.json").read_text() == "smiles"
+    assert entry.manifest.architecture == "albert"
+    assert json.loads((folder / "config.json").read_text()) == {"hidden_size": 8}, "the source stays as it was"
 
 
 def test_what_does_not_load_is_not_published(store: ModelStore, folder: Path) -> None:
@@ -117,116 +191,119 @@ def test_what_does_not_load_is_not_published(store: ModelStore, folder: Path) ->
         raise InvalidModel("weights of the wrong shape")
 
     with pytest.raises(InvalidModel, match="wrong shape"):
-        import_model(store, str(folder), "m", allow_hub=False, load=fail)
+        import_model(store, str(folder), "m", allow_hub=False, tools=replace(TOOLS, load=fail))
     with pytest.raises(InvalidModel, match="no task"):
-        import_model(store, str(folder), "m", allow_hub=False, load=lambda _: FakeModel({}))
+        import_model(store, str(folder), "m", allow_hub=False, tools=replace(TOOLS, load=lambda _: FakeModel({})))
     assert store.list() == []
 
 
 def test_a_bad_name_is_refused_first(store: ModelStore, folder: Path) -> None:
     with pytest.raises(InvalidValue, match="not a model name"):
-        import_model(store, str(folder), "../m", allow_hub=False, load=load)
+        import_model(store, str(folder), "../m", allow_hub=False, tools=TOOLS)
 
 
 def test_the_hub_is_off_unless_allowed(store: ModelStore) -> None:
     with pytest.raises(ModelNotFound, match="CLOZE_ALLOW_HUB=1"):
-        import_model(store, "org/tiny", "m", allow_hub=False, load=load)
+        import_model(store, "org/tiny", "m", allow_hub=False, tools=TOOLS)
 
 
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
-
-
-@pytest.fixture
-def hub(folder: Path) -> Iterator[str]:
-    """A server that answers as the hub does for one repository, org/tiny."""
-    files = {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
-
-    class Hub(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            path = self.path.partition("?")[0]
-            if path.startswith("/api/models/org/tiny"):
-                siblings = [{"rfilename": name, "size": len(content)} for name, content in files.items()]
-                tree = [{"type": "file", "path": n, "size": len(c), "oid": "0"} for n, c in files.items()]
-                info = {"id": "org/tiny", "sha": COMMIT, "siblings": siblings}
-                self._answer(200, json.dumps(tree if "/tree/" in path else info).encode())
-            elif path.startswith("/org/tiny/resolve/") and (name := path.split("/", 5)[5]) in files:
-                self._answer(200, files[name])
-            else:
-                self._answer(404, b"{}", {"X-Error-Code": "RepoNotFound"})
-
-        do_HEAD = do_GET
-
-        def _answer(self, status: int, body: bytes, headers: Mapping[str, str] | None = None) -> None:
-            self.send_response(status)
-            digest = hashlib.sha256(body).hexdigest()
-            described = {"Content-Length": str(len(body)), "ETag": f'"{digest}"', "X-Repo-Commit": COMMIT}
-            for key, value in (described | dict(headers or {})).items():
-                self.send_header(key, value)
-            self.end_headers()
-            if self.command == "GET":
-                self.wfile.write(body)
-
-        def log_message(self, format: str, *args: Any) -> None:
-            """Quiet."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
 SCRIPT = """
 import sys
+from dataclasses import replace
 from pathlib import Path
 from app.errors import AppError
-from app.store.importer import import_model
+from app.store.importer import ImportTools, import_model
 from app.store.store import ModelStore
-from app.types import Modality, Task
+from app.types import ModalityName, Task
 
 class Model:
-    modality, tasks = Modality.TEXT, {Task.EMBED: None}
+    modality, tasks = ModalityName.TEXT, {Task.EMBED: None}
     def parameter_count(self): return 42
 
+def check(folder):
+    print("judged", sorted(file.name for file in folder.iterdir()), end=" ")
+
+def convert(files, target):
+    (target / "model.safetensors").write_bytes(files[0].read_bytes())
+
+tools = ImportTools(check=check, load=lambda _: Model(), convert=convert, write_tokenizer=None)
 try:
-    entry = import_model(ModelStore(Path(sys.argv[1])), sys.argv[2], "m", allow_hub=True, load=lambda _: Model())
+    entry = import_model(ModelStore(Path(sys.argv[1])), sys.argv[2], "m", allow_hub=True, tools=tools)
     print(entry.id, entry.manifest.description, sorted(entry.manifest.files))
 except AppError as error:
     print(error.code, error.message)
 """
 
 
-def import_from(hub: str, store: ModelStore, source: str, tmp_path: Path) -> str:
-    # A process of its own: huggingface_hub reads its environment once, at import.
-    environment = os.environ | {"HF_ENDPOINT": hub, "HF_HUB_OFFLINE": "0", "HF_HOME": str(tmp_path / "hf")}
-    command = [sys.executable, "-c", SCRIPT, str(store.root), source]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=True)
-    return done.stdout.strip()
+@pytest.fixture
+def download(store: ModelStore, tmp_path: Path) -> Callable[[str, Mapping[str, FakeRepository]], str]:
+    """Imports a source from a hub of these repositories, and returns what came of it."""
+
+    def run(source: str, repositories: Mapping[str, FakeRepository]) -> str:
+        with serve_hub(repositories) as hub:
+            # A process of its own: huggingface_hub reads its environment once, at import.
+            environment = os.environ | {"HF_ENDPOINT": hub, "HF_HUB_OFFLINE": "0", "HF_HOME": str(tmp_path / "hf")}
+            command = [sys.executable, "-c", SCRIPT, str(store.root), source]
+            done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=True)
+            return done.stdout.strip()
+
+    return run
 
 
-def test_a_hub_repository_is_downloaded_and_pinned(store: ModelStore, hub: str, tmp_path: Path) -> None:
+Download = Callable[[str, Mapping[str, FakeRepository]], str]
+
+
+def test_a_hub_repository_is_judged_downloaded_and_pinned(download: Download, folder: Path, tmp_path: Path) -> None:
+    tiny = FakeRepository({"main": files_of(folder), "v1": files_of(folder)})
     files = ["1_Pooling/config.json", "README.md", "config.json", "model.safetensors", "vocab.txt"]
-    assert import_from(hub, store, "org/tiny", tmp_path) == f"m@1 Imported from org/tiny@{COMMIT} {files}"
+    judged = ["1_Pooling", "README.md", "config.json", "vocab.txt"]
+    for source, revision in (("org/tiny", "main"), ("org/tiny@v1", "v1")):
+        answer = download(source, {"org/tiny": tiny})
+        assert answer.startswith(f"judged {judged} m@")
+        assert answer.endswith(f"Imported from org/tiny@{tiny.commit(revision)} {files}")
     assert not list((tmp_path / "hf").rglob("*.bin"))
+
+
+def test_a_checkpoint_of_the_hub_is_converted(download: Download, store: ModelStore, folder: Path) -> None:
+    (folder / "model.safetensors").unlink()
+    answer = download("org/old", {"org/old": FakeRepository({"main": files_of(folder)}, {7: "somebody"})})
+    assert "model.safetensors" in answer
+    assert [source.filename for source in store.resolve("m").manifest.converted_from] == ["pytorch_model.bin"]
+
+
+def test_the_hubs_own_conversion_is_preferred(download: Download, store: ModelStore, folder: Path) -> None:
+    converted = files_of(folder)
+    old = {name: content for name, content in converted.items() if name != "model.safetensors"}
+    repository = FakeRepository({"main": old, "refs/pr/3": converted}, {2: "somebody", 3: "SFconvertbot"})
+    assert f"org/old@{repository.commit('refs/pr/3')}" in download("org/old", {"org/old": repository})
+    assert store.resolve("m").manifest.converted_from == ()
 
 
 @pytest.mark.parametrize(
     ("source", "answer"),
     [
         ("org/none", "model_not_found the hub has no public model 'org/none'"),
+        ("org/gated", "model_not_found 'org/gated' is gated: ask for access on its page"),
+        ("org/tiny@v9", "model_not_found 'org/tiny' has no revision 'v9'"),
         ("no such folder", "invalid_value 'no such folder' is neither a folder nor a hub id"),
     ],
 )
 def test_failing_downloads_are_one_clear_error(
-    store: ModelStore, hub: str, tmp_path: Path, source: str, answer: str
+    download: Download, store: ModelStore, folder: Path, source: str, answer: str
 ) -> None:
-    assert import_from(hub, store, source, tmp_path).startswith(answer)
+    files = {"main": files_of(folder)}
+    repositories = {"org/tiny": FakeRepository(files), "org/gated": FakeRepository(files, gated=True)}
+    assert download(source, repositories).startswith(answer)
     assert store.list() == []
 
 
 def refusal(store: ModelStore, folder: Path) -> str:
     with pytest.raises(InvalidModel) as caught:
-        import_model(store, str(folder), "m", allow_hub=False, load=load)
+        import_model(store, str(folder), "m", allow_hub=False, tools=TOOLS)
     assert store.list() == []
     return caught.value.message
 
@@ -270,7 +347,7 @@ def test_a_device_is_refused(store: ModelStore, folder: Path) -> None:
 def test_links_and_hard_links_within_the_folder_are_taken(store: ModelStore, folder: Path) -> None:
     (folder / "merges.txt").symlink_to("vocab.txt")
     os.link(folder / "vocab.txt", folder / "words.txt")
-    entry = import_model(store, str(folder), "m", allow_hub=False, load=load)
+    entry = import_model(store, str(folder), "m", allow_hub=False, tools=TOOLS)
     assert {"merges.txt", "words.txt"} <= set(entry.manifest.files)
     assert (entry.path / "merges.txt").read_text() == "[PAD]" and not (entry.path / "merges.txt").is_symlink()
 
@@ -285,13 +362,13 @@ def test_a_snapshot_of_the_hubs_cache_links_to_its_blobs_and_to_no_others(
     for name in ("config.json", "model.safetensors", "vocab.txt"):
         (folder / name).rename(blobs / name)
         (snapshot / name).symlink_to(f"../../blobs/{name}")
-    assert import_model(store, str(snapshot), "m", allow_hub=False, load=load).id == "m@1"
+    assert import_model(store, str(snapshot), "m", allow_hub=False, tools=TOOLS).id == "m@1"
     other = tmp_path / "hub" / "models--org--other" / "blobs"
     other.mkdir(parents=True)
     (other / "private.txt").write_text("private")
     (snapshot / "private.txt").symlink_to("../../../models--org--other/blobs/private.txt")
     with pytest.raises(InvalidModel, match=r"private\.txt is a link that leads out"):
-        import_model(store, str(snapshot), "m", allow_hub=False, load=load)
+        import_model(store, str(snapshot), "m", allow_hub=False, tools=TOOLS)
 
 
 def test_a_deeply_nested_configuration_is_refused(store: ModelStore, folder: Path) -> None:
@@ -316,4 +393,4 @@ def test_a_deeply_nested_configuration_is_refused(store: ModelStore, folder: Pat
 )
 def test_the_license_of_a_card(store: ModelStore, folder: Path, card: str, license: str | None) -> None:
     (folder / "README.md").write_text(card, newline="")
-    assert import_model(store, str(folder), "m", allow_hub=False, load=load).manifest.license == license
+    assert import_model(store, str(folder), "m", allow_hub=False, tools=TOOLS).manifest.license == license

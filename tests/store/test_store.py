@@ -14,9 +14,9 @@ import pytest
 from app.errors import InsufficientStorage, InvalidModel, InvalidValue, ModelNotFound
 from app.store.manifest import Manifest
 from app.store.store import ModelEntry, ModelStore
-from app.types import Modality, Task
+from app.types import ModalityName, Task
 
-MANIFEST = Manifest(modality=Modality.TEXT, architecture="bert", tasks=(Task.EMBED,), parameters=7)
+MANIFEST = Manifest(modality=ModalityName.TEXT, architecture="bert", tasks=(Task.EMBED,), parameters=7)
 
 
 @pytest.fixture

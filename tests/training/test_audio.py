@@ -17,9 +17,9 @@ from app.errors import InvalidData, InvalidValue
 from app.methods import METHODS
 from app.modalities.audio.load import load_audio
 from app.modalities.audio.processor import FILE, MEAN
+from app.modalities.audio.training import SpectrogramAugment
 from app.modalities.embedding import EmbedItem
 from app.modalities.reconstruction import ReconstructItem
-from app.training.audio import SpectrogramAugment
 from app.training.data.source_file import SourceFile
 from app.training.job import TrainingJob
 from app.training.run import run

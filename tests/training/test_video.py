@@ -12,12 +12,13 @@ from PIL import Image
 
 from app.errors import InvalidData, InvalidValue
 from app.media.limits import DEFAULT_LIMITS
-from app.methods import METHODS
-from app.methods.video import MAX_CLIPS
+from app.methods import METHODS, VideoMaeHyperparameters
 from app.modalities.embedding import EmbedItem
 from app.modalities.reconstruction import ReconstructItem
+from app.modalities.video import geometry as video_module
+from app.modalities.video.decoding import video_decoding
+from app.modalities.video.geometry import video_geometry
 from app.modalities.video.load import load_video
-from app.training.data import media_decoding
 from app.training.data.source_file import SourceFile
 from app.training.job import TrainingJob
 from app.training.run import run
@@ -118,12 +119,14 @@ def test_long_videos_are_many_samples(job: Build, tmp_path: Path) -> None:
 
 
 def test_the_clips_of_a_video_fit_into_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    reader = load_video(tiny_video_folder(tmp_path)).reader
+    objective = load_video(tiny_video_folder(tmp_path))
+    seen = video_geometry(objective.model.config.to_dict(), VideoMaeHyperparameters(crop=1))
+    reader = objective.reader
     clip, many = reader.num_frames * 32 * 32 * 3, mp4(count=8 * reader.num_frames * reader.stride)
     names, taken = [], []
     for room in (100 * clip, 3 * clip, clip // 2):
-        monkeypatch.setattr(media_decoding, "DEFAULT_LIMITS", replace(DEFAULT_LIMITS, max_clip_bytes=room))
-        decoding = media_decoding.video_decoding(reader, 32, None, MAX_CLIPS)
+        monkeypatch.setattr(video_module, "DEFAULT_LIMITS", replace(DEFAULT_LIMITS, max_clip_bytes=room))
+        decoding = video_decoding(seen, reader)
         names.append(decoding.name)
         taken.append(len(decoding.decode(many)) // reader.num_frames)
     assert taken == [8, 3, 1]

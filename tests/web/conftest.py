@@ -36,7 +36,7 @@ def cloze(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     folder = tmp_path_factory.mktemp("cloze")
     store = ModelStore(folder / "store")
     import_model(store, str(tiny_bert_folder(folder / "tiny")), "tiny", allow_hub=False, load=load)
-    server = Server(folder)
+    server = Server(folder, environment={"CLOZE_DEFAULT_MODEL": "tiny"})  # whatever jobs publish
     try:
         server.wait_for(r"tiny@1 is ready")
         yield server

@@ -8,11 +8,10 @@ import httpx
 import pytest
 from playwright.sync_api import Page, Route, expect
 
-from app.modalities.registry import load
-from app.store.importer import import_model
 from app.store.store import ModelStore
 from tests.fakes.browser import Visit
 from tests.fakes.cloze import Server
+from tests.fakes.imports import import_folder
 from tests.fakes.tiny_models import tiny_bert_folder
 
 CARD = """---
@@ -46,7 +45,7 @@ def spare(cloze: Server, tmp_path: Path) -> Iterator[str]:
     folder = tiny_bert_folder(tmp_path / "spare", seed=1)
     (folder / "README.md").write_text(CARD)
     for _ in range(2):
-        import_model(store, str(folder), name, allow_hub=False, load=load)
+        import_folder(store, folder, name)
     yield name
     for entry in store.list():
         if entry.name == name:

@@ -8,11 +8,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
-from app.modalities.registry import load
-from app.store.importer import import_model
 from app.store.store import ModelStore
 from tests.fakes.browser import Visit, visiting
 from tests.fakes.cloze import Server
+from tests.fakes.imports import import_folder
 from tests.fakes.media import FIXTURES
 from tests.fakes.tiny_audio import tiny_audio_folder
 from tests.fakes.tiny_images import tiny_image_folder
@@ -27,7 +26,7 @@ def media_models(cloze: Server, tmp_path_factory: pytest.TempPathFactory) -> Ite
     store = ModelStore(cloze.store)
     for name, build in FOLDERS.items():
         folder = build(tmp_path_factory.mktemp("media") / name)
-        import_model(store, str(folder), name, allow_hub=False, load=load)
+        import_folder(store, folder, name)
     yield
     for name in FOLDERS:
         shutil.rmtree(Path(cloze.store) / name)

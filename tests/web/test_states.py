@@ -15,7 +15,7 @@ from app.main import create_app
 from app.settings import Settings
 from app.store.manifest import Manifest
 from app.store.store import ModelStore
-from app.types import Modality, Task
+from app.types import ModalityName, Task
 from tests.fakes.browser import Visit, visiting
 from tests.fakes.objective import FakeObjective
 from tests.fakes.server import serving
@@ -39,7 +39,7 @@ def serve(tmp_path: Path, fake: FakeObjective) -> Serve:
             (weights := tmp_path / "weights").mkdir()
             (weights / "model.safetensors").write_bytes(b"none")
             tasks = (Task.FILL_MASK, Task.EMBED)
-            manifest = Manifest(modality=Modality.TEXT, architecture="fake", tasks=tasks, parameters=2)
+            manifest = Manifest(modality=ModalityName.TEXT, architecture="fake", tasks=tasks, parameters=2)
             store.publish(weights, manifest, name="fake")
         values = {"var_dir": tmp_path / "var", "device": "cpu", "threads": 1, **settings}
         with serving(create_app(Settings(**values), store=store, load=lambda _: fake), port) as origin:

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,24 @@ import pytest
 
 from app.jobs.connection import Client, EmbeddedRedis
 from app.jobs.files import FileStore
-from app.jobs.jobs import Jobs
+from app.jobs.retention import JobRetention
 from app.jobs.spec import Job, JobSpec, JobState
 from app.settings import Settings
 from app.store.store import ModelStore
-from app.worker.attempt import Services
+from app.worker.attempt import AttemptServices
+from tests.fakes.jobs import JobSystem
 from tests.fakes.redis import redis, redis_server
 
 __all__ = ["redis", "redis_server"]
+
+
+@dataclass(frozen=True)
+class AllServices(AttemptServices):
+    """The services of an attempt, and the other sides of the job system."""
+
+    jobs: JobSystem
+    retention: JobRetention
+
 
 LEASE = 2.0  # seconds; on a busy machine a worker may be late with a beat
 
@@ -38,13 +49,15 @@ def settings(tmp_path: Path, redis_server: EmbeddedRedis) -> Settings:
 
 
 @pytest.fixture
-def services(settings: Settings, redis: Client) -> Services:
+def services(settings: Settings, redis: Client) -> "AllServices":
     files = FileStore(redis, settings.files_dir)
-    return Services(settings, Jobs(redis, crash_backoff=0), files, ModelStore(settings.model_store))
+    jobs = JobSystem(redis, crash_backoff=0)
+    store = ModelStore(settings.model_store)
+    return AllServices(settings, jobs.queue, files, store, jobs=jobs, retention=jobs.retention)
 
 
 @pytest.fixture
-def submit(services: Services) -> Callable[..., Job]:
+def submit(services: "AllServices") -> Callable[..., Job]:
     def create(**hyperparameters: Any) -> Job:
         file = asyncio.run(services.files.create("a.txt", "fine-tune", [b"some text"], 100))
         wishes = {"max_steps": 8, **hyperparameters}
@@ -93,7 +106,7 @@ PATIENCE = 120.0  # seconds, on a busy machine
 
 
 @pytest.fixture
-def wait_for(services: Services) -> WaitFor:
+def wait_for(services: "AllServices") -> WaitFor:
     def wait(job: Job, *states: JobState, step: int = 0, attempt: int = 0) -> Job:
         """The job as soon as it is in one of the states, with a checkpoint at `step` or beyond, in that attempt."""
         deadline = time.monotonic() + PATIENCE

@@ -3,6 +3,7 @@
 import errno
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,33 +14,34 @@ from safetensors import SafetensorError
 from app.errors import InvalidData
 from app.jobs.artifacts import JobArtifacts
 from app.jobs.connection import StorageError
-from app.jobs.jobs import Claim, Jobs, LeaseLost
 from app.jobs.spec import Job, JobState
+from app.jobs.worker_queue import Claim, LeaseLost, WorkerQueue
 from app.training.data.cache import open_entry
 from app.training.data.preparation import PreparationProgress
 from app.training.hooks import Killed
-from app.worker.attempt import Attempt, Services
+from app.worker.attempt import Attempt, AttemptRunner
 from app.worker.backlog import Backlog
 from app.worker.reports import Reports
 from tests.fakes.trainer import result, train
+from tests.worker.conftest import AllServices
 
 Submit = Callable[..., Job]
 
 
 @pytest.fixture
-def claim(services: Services, submit: Submit) -> Claim:
+def claim(services: AllServices, submit: Submit) -> Claim:
     submit()
-    found = services.jobs.claim("w1", 60)
+    found = services.queue.claim("w1", 60)
     assert found is not None
     return found
 
 
-def execute(services: Services, claim: Claim, train: Any, *, draining: bool = False) -> Job:
-    Attempt(services, claim, lambda: draining).run(train)
+def execute(services: AllServices, claim: Claim, train: Any, *, draining: bool = False) -> Job:
+    AttemptRunner(services, claim, lambda: draining).run(train)
     return services.jobs.get(claim.job_id)
 
 
-def test_the_manifest_says_where_the_model_comes_from(services: Services, claim: Claim) -> None:
+def test_the_manifest_says_where_the_model_comes_from(services: AllServices, claim: Claim) -> None:
     job = execute(services, claim, train)
     manifest = services.store.resolve("tiny@1").manifest
     assert job.result_model == "tiny@1"
@@ -47,21 +49,21 @@ def test_the_manifest_says_where_the_model_comes_from(services: Services, claim:
     assert manifest.data[0].sha256 == services.files.get(job.spec.training_files[0]).sha256
 
 
-def test_killed_between_publication_and_success(services: Services, claim: Claim) -> None:
+def test_killed_between_publication_and_success(services: AllServices, claim: Claim) -> None:
     class Dying:
         """The queue as it looks to a process that dies before it can mark its success."""
 
         def __getattr__(self, name: str) -> Any:
-            return getattr(services.jobs, name)
+            return getattr(services.queue, name)
 
         def succeed(self, claim: Claim, result_model: str) -> None:
             raise StorageError("gone")
 
-    dying: Any = services._replace(jobs=Dying())  # type: ignore[arg-type]
+    dying: Any = replace(services, queue=Dying())  # type: ignore[arg-type]
     with pytest.raises(StorageError):
         execute(dying, claim, train)
-    services.jobs.requeue(claim, "The trainer died", crashed=True)
-    again = services.jobs.claim("w2", 60)
+    services.queue.requeue(claim, "The trainer died", crashed=True)
+    again = services.queue.claim("w2", 60)
     assert again is not None
 
     def never(*_: Any) -> Any:
@@ -72,21 +74,21 @@ def test_killed_between_publication_and_success(services: Services, claim: Claim
     assert [e.id for e in services.store.list()] == ["tiny@1"]
 
 
-def test_an_attempt_that_lost_its_job_publishes_nothing(services: Services, claim: Claim) -> None:
-    def train_too_long(job: Job, reports: Reports, services: Services) -> Any:
-        services.jobs.requeue(claim, "The worker went silent", crashed=True)
-        assert services.jobs.claim("w2", 60) is not None
+def test_an_attempt_that_lost_its_job_publishes_nothing(services: AllServices, claim: Claim) -> None:
+    def train_too_long(attempt: Attempt, reports: Reports, services: AllServices) -> Any:
+        services.queue.requeue(claim, "The worker went silent", crashed=True)
+        assert services.queue.claim("w2", 60) is not None
         assert reports.should_stop() == "lost"
         with pytest.raises(LeaseLost):
             reports.fence()
-        return result(services.settings.jobs_dir / job.id, None)
+        return result(attempt.folder, None)
 
     job = execute(services, claim, train_too_long)
     assert (job.state, job.attempt, job.result_model) == (JobState.RUNNING, 2, None)
     assert services.store.list() == []
 
 
-def test_the_users_mistake_keeps_its_code(services: Services, claim: Claim) -> None:
+def test_the_users_mistake_keeps_its_code(services: AllServices, claim: Claim) -> None:
     def wrong(*_: Any) -> Any:
         raise InvalidData("a.txt, line 3: no JSON", param="training_file")
 
@@ -98,7 +100,7 @@ def test_the_users_mistake_keeps_its_code(services: Services, claim: Claim) -> N
     )
 
 
-def test_our_mistake_stays_in_the_log(services: Services, claim: Claim, caplog: pytest.LogCaptureFixture) -> None:
+def test_our_mistake_stays_in_the_log(services: AllServices, claim: Claim, caplog: pytest.LogCaptureFixture) -> None:
     def broken(*_: Any) -> Any:
         raise RuntimeError("a secret detail")
 
@@ -135,10 +137,10 @@ def fails_in_the_cache(folder: Path) -> None:
     ],
 )
 def test_a_full_disk_is_said_to_be_full(
-    services: Services, claim: Claim, write: Callable[[Path], None], what: str
+    services: AllServices, claim: Claim, write: Callable[[Path], None], what: str
 ) -> None:
-    def train(job: Job, reports: Reports, services: Services) -> Any:
-        write(services.settings.jobs_dir / job.id)
+    def train(attempt: Attempt, reports: Reports, services: AllServices) -> Any:
+        write(attempt.folder)
 
     error = execute(services, claim, train).error
     assert error and (error.code, error.type) == ("insufficient_storage", "system_error")
@@ -146,12 +148,12 @@ def test_a_full_disk_is_said_to_be_full(
 
 
 def test_a_disk_without_room_for_the_lock_fails_the_job(
-    services: Services, claim: Claim, monkeypatch: pytest.MonkeyPatch
+    services: AllServices, claim: Claim, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, "full")
 
-    execution = Attempt(services, claim, lambda: False)
+    execution = AttemptRunner(services, claim, lambda: False)
     with monkeypatch.context() as patch:
         patch.setattr(Path, "mkdir", full)
         execution.run(train)
@@ -160,7 +162,7 @@ def test_a_disk_without_room_for_the_lock_fails_the_job(
 
 
 def test_a_run_that_lost_a_process_to_a_kill_ends_as_killed(
-    services: Services, claim: Claim, monkeypatch: pytest.MonkeyPatch
+    services: AllServices, claim: Claim, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Dead(BaseException):
         pass
@@ -168,7 +170,7 @@ def test_a_run_that_lost_a_process_to_a_kill_ends_as_killed(
     def kill(pid: int, signum: int) -> None:
         raise Dead(pid, signum)
 
-    def train(job: Job, reports: Reports, services: Services) -> Any:
+    def train(attempt: Attempt, reports: Reports, services: AllServices) -> Any:
         raise Killed("training processes ended early (exit code by rank: {1: -9})")
 
     monkeypatch.setattr(os, "kill", kill)
@@ -181,14 +183,14 @@ def test_a_run_that_lost_a_process_to_a_kill_ends_as_killed(
     ("reason", "state"), [("drain", JobState.QUEUED), ("cancel", JobState.CANCELLED), ("pause", JobState.PAUSED)]
 )
 def test_a_run_may_be_stopped_before_its_first_step(
-    services: Services, claim: Claim, reason: str, state: JobState
+    services: AllServices, claim: Claim, reason: str, state: JobState
 ) -> None:
     if reason == "cancel":
         services.jobs.cancel(claim.job_id)
     elif reason == "pause":
         services.jobs.pause(claim.job_id)
 
-    def train(job: Job, reports: Reports, services: Services) -> Any:
+    def train(attempt: Attempt, reports: Reports, services: AllServices) -> Any:
         listen = PreparationProgress(reports, "wiki.jsonl", 10)
         listen(5)
         raise AssertionError("not stopped")
@@ -196,18 +198,18 @@ def test_a_run_may_be_stopped_before_its_first_step(
     assert execute(services, claim, train, draining=reason == "drain").state is state
 
 
-def test_draining_hands_back_and_cancelling_ends(services: Services, claim: Claim) -> None:
+def test_draining_hands_back_and_cancelling_ends(services: AllServices, claim: Claim) -> None:
     assert execute(services, claim, train, draining=True).state is JobState.QUEUED
-    again = services.jobs.claim("w2", 60)
+    again = services.queue.claim("w2", 60)
     assert again is not None
     services.jobs.cancel(again.job_id)
     assert execute(services, again, train).state is JobState.CANCELLED
     assert services.store.list() == []
 
 
-def test_checkpoints_that_left_the_disk_leave_the_list(services: Services, claim: Claim) -> None:
+def test_checkpoints_that_left_the_disk_leave_the_list(services: AllServices, claim: Claim) -> None:
     folder = services.settings.jobs_dir / claim.job_id
-    reports = Reports(services.jobs, claim, folder, lambda: False)
+    reports = Reports(services.queue, claim, folder, lambda: False)
     paths = [folder / "checkpoints" / f"step-{n}" for n in range(3)]
     for step, path in enumerate(paths):
         path.mkdir(parents=True)
@@ -221,22 +223,22 @@ def test_checkpoints_that_left_the_disk_leave_the_list(services: Services, claim
 class OutOfReach:
     """The queue while Redis is `away`."""
 
-    def __init__(self, jobs: Jobs) -> None:
-        self.jobs, self.away = jobs, True
+    def __init__(self, queue: WorkerQueue) -> None:
+        self.queue, self.away = queue, True
 
     def __getattr__(self, name: str) -> Any:
         def call(*arguments: Any, **options: Any) -> Any:
             if self.away:
                 raise StorageError("gone")
-            return getattr(self.jobs, name)(*arguments, **options)
+            return getattr(self.queue, name)(*arguments, **options)
 
         return call
 
 
-def test_what_is_told_while_redis_is_away_is_told_later(services: Services, claim: Claim) -> None:
+def test_what_is_told_while_redis_is_away_is_told_later(services: AllServices, claim: Claim) -> None:
     now, folder = [0.0], services.settings.jobs_dir / claim.job_id
-    quick: Any = OutOfReach(services.jobs)
-    reports = Reports(services.jobs, claim, folder, lambda: False, quick=quick, backlog=Backlog(lambda: now[0]))
+    quick: Any = OutOfReach(services.queue)
+    reports = Reports(services.queue, claim, folder, lambda: False, quick=quick, backlog=Backlog(lambda: now[0]))
     reports.on_event("one")
     reports.on_artifact(2, "png", b"picture")
     reports.on_checkpoint(3, folder / "checkpoints" / "step-3", {})
@@ -248,23 +250,25 @@ def test_what_is_told_while_redis_is_away_is_told_later(services: Services, clai
     assert told[-3:] == ["one", "Step 2: step-000000002.png shows held-out items", "Saved a checkpoint at step 3"]
 
 
-def test_what_waits_is_told_before_the_end(services: Services, claim: Claim, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_waits_is_told_before_the_end(
+    services: AllServices, claim: Claim, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("app.worker.backlog._PAUSE", 0.0)
-    quick: Any = OutOfReach(services.jobs)
+    quick: Any = OutOfReach(services.queue)
 
-    def wrong(job: Job, reports: Reports, services: Services) -> Any:
+    def wrong(attempt: Attempt, reports: Reports, services: AllServices) -> Any:
         reports.on_event("the last word")
         quick.away = False
         raise InvalidData("a.txt, line 3: no JSON")
 
-    Attempt(services, claim, lambda: False, quick=quick).run(wrong)
+    AttemptRunner(services, claim, lambda: False, quick=quick).run(wrong)
     told = [event.message for event in services.jobs.events(claim.job_id)[0]]
     assert told[-2:] == ["the last word", "The job failed: a.txt, line 3: no JSON"]
 
 
-def test_artifacts_are_kept_and_named_in_an_event(services: Services, claim: Claim) -> None:
+def test_artifacts_are_kept_and_named_in_an_event(services: AllServices, claim: Claim) -> None:
     folder = services.settings.jobs_dir / claim.job_id
-    reports = Reports(services.jobs, claim, folder, lambda: False)
+    reports = Reports(services.queue, claim, folder, lambda: False)
     reports.on_artifact(30, "png", b"picture")
     [data] = [event.data for event in services.jobs.events(claim.job_id)[0] if event.data]
     assert data == {"step": 30, "artifact": "step-000000030.png"}
@@ -273,10 +277,10 @@ def test_artifacts_are_kept_and_named_in_an_event(services: Services, claim: Cla
 
 
 def test_progress_is_written_once_a_second_and_when_flushed(
-    services: Services, claim: Claim, monkeypatch: pytest.MonkeyPatch
+    services: AllServices, claim: Claim, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("app.worker.reports.time", SimpleNamespace(monotonic=lambda: 1000.0))
-    reports = Reports(services.jobs, claim, Path(), lambda: False)
+    reports = Reports(services.queue, claim, Path(), lambda: False)
     for step in (1, 2, 3):
         snapshot: Any = SimpleNamespace(
             step=step, total_steps=4, tokens=step, epoch=0.0, fraction=step / 4, tokens_per_second=1.0, eta_seconds=None

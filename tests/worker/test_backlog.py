@@ -3,7 +3,7 @@ from collections.abc import Callable
 import pytest
 
 from app.jobs.connection import StorageError
-from app.jobs.jobs import LeaseLost
+from app.jobs.worker_queue import LeaseLost
 from app.worker import backlog
 from app.worker.backlog import Backlog
 

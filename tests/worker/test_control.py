@@ -4,17 +4,14 @@ import os
 import signal
 from collections.abc import Callable
 
-from app.jobs.connection import Client
-from app.jobs.indexes import job_key
 from app.jobs.spec import Job, JobState
-from app.worker.attempt import Services
-from tests.worker.conftest import StartWorker, WaitFor
+from tests.worker.conftest import AllServices, StartWorker, WaitFor
 
 Submit = Callable[..., Job]
 
 
 def test_a_paused_job_frees_its_worker_and_resumes_where_it_was(
-    services: Services, submit: Submit, start_worker: StartWorker, wait_for: WaitFor
+    services: AllServices, submit: Submit, start_worker: StartWorker, wait_for: WaitFor
 ) -> None:
     start_worker()
     job = submit(hold_at=4)
@@ -32,7 +29,7 @@ def test_a_paused_job_frees_its_worker_and_resumes_where_it_was(
 
 
 def test_a_cancelled_job_publishes_its_last_checkpoint_and_can_be_retried(
-    services: Services, submit: Submit, start_worker: StartWorker, wait_for: WaitFor
+    services: AllServices, submit: Submit, start_worker: StartWorker, wait_for: WaitFor
 ) -> None:
     start_worker()
     job = submit(hold_at=4)
@@ -47,7 +44,7 @@ def test_a_cancelled_job_publishes_its_last_checkpoint_and_can_be_retried(
 
 
 def test_a_worker_that_dies_while_cancelling_leaves_the_publication_to_another(
-    services: Services, submit: Submit, start_worker: StartWorker, wait_for: WaitFor
+    services: AllServices, submit: Submit, start_worker: StartWorker, wait_for: WaitFor
 ) -> None:
     worker = start_worker()
     job = submit(hold_at=4)
@@ -60,7 +57,7 @@ def test_a_worker_that_dies_while_cancelling_leaves_the_publication_to_another(
 
 
 def test_an_extended_job_publishes_the_next_version(
-    services: Services, submit: Submit, start_worker: StartWorker, wait_for: WaitFor
+    services: AllServices, submit: Submit, start_worker: StartWorker, wait_for: WaitFor
 ) -> None:
     start_worker()
     job = submit()
@@ -72,13 +69,12 @@ def test_an_extended_job_publishes_the_next_version(
 
 
 def test_a_late_job_is_stopped_and_keeps_its_checkpoint(
-    services: Services, redis: Client, submit: Submit, start_worker: StartWorker, wait_for: WaitFor
+    services: AllServices, submit: Submit, start_worker: StartWorker, wait_for: WaitFor
 ) -> None:
     start_worker()
     job = submit(hold_at=4)
     held = wait_for(job, JobState.RUNNING, step=4)
-    late = held.model_copy(update={"deadline": held.created_at, "queue_position": None})
-    redis.set(job_key(job.id), late.model_dump_json())
+    services.jobs.rewrite(job.id, deadline=held.created_at)
     failed = wait_for(job, JobState.FAILED)
     assert failed.error and failed.error.code == "deadline_exceeded"
     assert services.jobs.checkpoints(job.id)[0][0].step == 4

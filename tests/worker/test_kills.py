@@ -6,15 +6,14 @@ import numpy as np
 import pytest
 
 from app.jobs.spec import Job, JobState
-from app.worker.attempt import Services
-from tests.worker.conftest import StartWorker, WaitFor
+from tests.worker.conftest import AllServices, StartWorker, WaitFor
 
 OPERATIONS = 9  # that a publication of the fake trainer does at least, on the store's files and folders
 
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_what_is_killed_while_it_publishes_is_published_once(
-    services: Services, submit: Callable[..., Job], start_worker: StartWorker, wait_for: WaitFor, seed: int
+    services: AllServices, submit: Callable[..., Job], start_worker: StartWorker, wait_for: WaitFor, seed: int
 ) -> None:
     moments = np.random.default_rng(seed).permutation(OPERATIONS)[:4] + 1
     jobs = [submit(max_steps=1, kill_publishing=int(moment)) for moment in moments]

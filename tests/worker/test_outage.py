@@ -9,8 +9,7 @@ import pytest
 from app.jobs.connection import FOREVER, Client, EmbeddedRedis, connect
 from app.jobs.spec import Job, JobState
 from app.settings import Settings
-from app.worker.attempt import Services
-from tests.worker.conftest import StartWorker, WaitFor
+from tests.worker.conftest import AllServices, StartWorker, WaitFor
 
 LEASE = 0.5  # seconds
 
@@ -34,7 +33,7 @@ def settings(settings: Settings) -> Settings:
 
 def test_an_outage_costs_no_attempt(
     redis_server: EmbeddedRedis,
-    services: Services,
+    services: AllServices,
     submit: Callable[..., Job],
     start_worker: StartWorker,
     wait_for: WaitFor,

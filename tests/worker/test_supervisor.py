@@ -10,32 +10,34 @@ from typing import Any
 
 import pytest
 
-from app.jobs.jobs import Claim
 from app.jobs.logs import last_lines
 from app.jobs.spec import Job, JobState
-from app.worker.attempt import Services
+from app.jobs.worker_queue import Claim
 from app.worker.supervisor import Supervisor
+from tests.worker.conftest import AllServices
 
 DEAF = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(60)"
 
 
-def supervise(services: Services, submit: Callable[..., Job], script: str, **options: Any) -> tuple[Supervisor, Claim]:
+def supervise(
+    services: AllServices, submit: Callable[..., Job], script: str, **options: Any
+) -> tuple[Supervisor, Claim]:
     submit()
-    claim = services.jobs.claim("w1", 60)
+    claim = services.queue.claim("w1", 60)
     assert claim is not None
     command = [sys.executable, "-S", "-c", script]
     values: dict[str, Any] = {"stopping": lambda: False, **options}
-    return Supervisor(services.jobs, claim, services.settings.jobs_dir, command, os.environ, **values), claim
+    return Supervisor(services.queue, claim, services.settings.jobs_dir, command, os.environ, **values), claim
 
 
-def test_one_that_does_not_drain_is_killed(services: Services, submit: Callable[..., Job]) -> None:
+def test_one_that_does_not_drain_is_killed(services: AllServices, submit: Callable[..., Job]) -> None:
     supervision, claim = supervise(services, submit, DEAF, stopping=lambda: True, drain_seconds=0.2)
     supervision.run()
     job = services.jobs.get(claim.job_id)
     assert (job.state, job.crashes) == (JobState.QUEUED, 0)
 
 
-def test_one_that_does_not_cancel_is_killed(services: Services, submit: Callable[..., Job]) -> None:
+def test_one_that_does_not_cancel_is_killed(services: AllServices, submit: Callable[..., Job]) -> None:
     supervision, claim = supervise(services, submit, DEAF, cancel_seconds=0.2)
     services.jobs.cancel(claim.job_id)
     supervision.beat(60)
@@ -43,9 +45,9 @@ def test_one_that_does_not_cancel_is_killed(services: Services, submit: Callable
     assert services.jobs.get(claim.job_id).state is JobState.CANCELLED
 
 
-def test_one_whose_job_is_lost_is_killed(services: Services, submit: Callable[..., Job]) -> None:
+def test_one_whose_job_is_lost_is_killed(services: AllServices, submit: Callable[..., Job]) -> None:
     supervision, claim = supervise(services, submit, DEAF)
-    services.jobs.requeue(claim, "The worker went silent", crashed=True)
+    services.queue.requeue(claim, "The worker went silent", crashed=True)
     supervision.beat(60)
     supervision.run()
     job = services.jobs.get(claim.job_id)
@@ -53,7 +55,7 @@ def test_one_whose_job_is_lost_is_killed(services: Services, submit: Callable[..
 
 
 def test_one_whose_pause_is_taken_back_goes_on(
-    services: Services, submit: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+    services: AllServices, submit: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     supervision, claim = supervise(services, submit, DEAF, cancel_seconds=120)
     asks = [services.jobs.pause, services.jobs.resume, *[services.jobs.get] * 8]
@@ -82,7 +84,7 @@ def test_one_whose_pause_is_taken_back_goes_on(
 KILLED = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
 
 
-def crash(services: Services, submit: Callable[..., Job], kills: list[int | None]) -> Job:
+def crash(services: AllServices, submit: Callable[..., Job], kills: list[int | None]) -> Job:
     """The job after a trainer that is killed; kills: what the kernel's counter says before and after."""
     counter = iter(kills)
     supervision, claim = supervise(services, submit, KILLED, oom_kills=lambda: next(counter))
@@ -90,7 +92,7 @@ def crash(services: Services, submit: Callable[..., Job], kills: list[int | None
     return services.jobs.get(claim.job_id)
 
 
-def test_one_that_the_kernel_kills_ran_out_of_memory(services: Services, submit: Callable[..., Job]) -> None:
+def test_one_that_the_kernel_kills_ran_out_of_memory(services: AllServices, submit: Callable[..., Job]) -> None:
     job = crash(services, submit, [3, 4])
     assert (job.state, job.crashes, job.memory_kills) == (JobState.QUEUED, 1, 1)
     message = services.jobs.events(job.id, order="desc")[0][0].message
@@ -105,22 +107,22 @@ def test_one_that_the_kernel_kills_ran_out_of_memory(services: Services, submit:
     ],
 )
 def test_one_that_is_killed_for_another_reason(
-    services: Services, submit: Callable[..., Job], kills: list[int | None], message: str
+    services: AllServices, submit: Callable[..., Job], kills: list[int | None], message: str
 ) -> None:
     job = crash(services, submit, kills)
     assert (job.crashes, job.memory_kills) == (1, 0)
     assert message in services.jobs.events(job.id, order="desc")[0][0].message
 
 
-def test_the_last_error_tells_of_memory(services: Services, submit: Callable[..., Job]) -> None:
+def test_the_last_error_tells_of_memory(services: AllServices, submit: Callable[..., Job]) -> None:
     submit()
     for _ in range(3):
-        claim = services.jobs.claim("w1", 60)
+        claim = services.queue.claim("w1", 60)
         assert claim
         counter = iter([0, 1])
         command = [sys.executable, "-S", "-c", KILLED]
         Supervisor(
-            services.jobs,
+            services.queue,
             claim,
             services.settings.jobs_dir,
             command,
@@ -133,7 +135,7 @@ def test_the_last_error_tells_of_memory(services: Services, submit: Callable[...
     assert failed.memory_kills == 3 and "smaller model" in failed.error.message
 
 
-def test_one_that_ends_without_a_word_is_a_crash(services: Services, submit: Callable[..., Job]) -> None:
+def test_one_that_ends_without_a_word_is_a_crash(services: AllServices, submit: Callable[..., Job]) -> None:
     supervision, claim = supervise(services, submit, "import sys; sys.exit('no memory')")
     supervision.run()
     assert services.jobs.get(claim.job_id).crashes == 1
@@ -141,9 +143,9 @@ def test_one_that_ends_without_a_word_is_a_crash(services: Services, submit: Cal
     assert last_lines(services.settings.jobs_dir / claim.job_id / "attempt-1.log") == "no memory"
 
 
-def test_one_whose_job_is_deleted_as_it_ends(services: Services, submit: Callable[..., Job]) -> None:
+def test_one_whose_job_is_deleted_as_it_ends(services: AllServices, submit: Callable[..., Job]) -> None:
     supervision, claim = supervise(services, submit, DEAF)
-    services.jobs.succeed(claim, "tiny@1")
+    services.queue.succeed(claim, "tiny@1")
     services.jobs.delete(claim.job_id)
     supervision.beat(60)
     supervision.run()
@@ -151,7 +153,7 @@ def test_one_whose_job_is_deleted_as_it_ends(services: Services, submit: Callabl
 
 
 def test_a_disk_that_has_no_room_for_the_log_fails_the_job(
-    services: Services, submit: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+    services: AllServices, submit: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     supervision, claim = supervise(services, submit, DEAF)
 

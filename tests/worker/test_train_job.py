@@ -8,18 +8,19 @@ import pytest
 
 from app.jobs.spec import JobSpec, JobState
 from app.methods import MlmHyperparameters
-from app.worker.attempt import Attempt, Services
+from app.worker.attempt import AttemptRunner
 from app.worker.train_job import train
 from tests.fakes.runs import SMALL
 from tests.fakes.tiny_models import CORPUS
+from tests.worker.conftest import AllServices
 
 
-def upload(services: Services, texts: list[str]) -> str:
+def upload(services: AllServices, texts: list[str]) -> str:
     content = "\n".join(map(json.dumps, texts)).encode()
     return asyncio.run(services.files.create("a.jsonl", "fine-tune", [content], len(content))).id
 
 
-def test_weighted_files_and_processes_reach_the_run(services: Services) -> None:
+def test_weighted_files_and_processes_reach_the_run(services: AllServices) -> None:
     options: dict[str, Any] = {**SMALL, "max_steps": 2, "processes": 2, "deduplicate": "exact"}
     spec = JobSpec(
         model="bert-tiny",
@@ -30,9 +31,9 @@ def test_weighted_files_and_processes_reach_the_run(services: Services) -> None:
         name="tiny",
     )
     job = services.jobs.create(spec)
-    claim = services.jobs.claim("w1", 60)
+    claim = services.queue.claim("w1", 60)
     assert claim is not None
-    Attempt(services, claim, lambda: False).run(train)
+    AttemptRunner(services, claim, lambda: False).run(train)
 
     job = services.jobs.get(job.id)
     assert (job.state, job.result_model) == (JobState.SUCCEEDED, "tiny@1"), job.error

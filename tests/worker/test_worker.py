@@ -10,15 +10,14 @@ from app.jobs.connection import Client
 from app.jobs.spec import Job, JobState
 from app.jobs.workers import Capabilities, WorkerRegistry
 from app.settings import Settings
-from app.worker.attempt import Services
 from app.worker.worker import Worker
 from tests.fakes.cloze import wait_until
-from tests.worker.conftest import PATIENCE, StartWorker, WaitFor
+from tests.worker.conftest import PATIENCE, AllServices, StartWorker, WaitFor
 
 Submit = Callable[..., Job]
 
 
-def trainer_pid(services: Services, job: Job) -> int:
+def trainer_pid(services: AllServices, job: Job) -> int:
     """The process that holds the job's lock."""
     inode = (services.settings.jobs_dir / job.id / "lock").stat().st_ino
     with open("/proc/locks") as locks:
@@ -33,12 +32,12 @@ def is_alive(pid: int) -> bool:
         return False
 
 
-def messages(services: Services, job: Job) -> list[str]:
+def messages(services: AllServices, job: Job) -> list[str]:
     return [e.message for e in services.jobs.events(job.id, limit=100)[0]]
 
 
 def test_a_job_runs_and_its_model_is_published(
-    services: Services, submit: Submit, start_worker: StartWorker, wait_for: WaitFor
+    services: AllServices, submit: Submit, start_worker: StartWorker, wait_for: WaitFor
 ) -> None:
     start_worker()
     first, second = submit(), submit()
@@ -53,7 +52,7 @@ def test_a_job_runs_and_its_model_is_published(
 
 
 def test_a_killed_worker_takes_its_trainer_along_and_another_resumes(
-    services: Services, redis: Client, submit: Submit, start_worker: StartWorker, wait_for: WaitFor
+    services: AllServices, redis: Client, submit: Submit, start_worker: StartWorker, wait_for: WaitFor
 ) -> None:
     worker, job = start_worker(), submit(hold_at=4)
     before = wait_for(job, JobState.RUNNING, step=4)
@@ -70,7 +69,7 @@ def test_a_killed_worker_takes_its_trainer_along_and_another_resumes(
 
 
 def test_a_worker_told_to_stop_hands_its_job_back(
-    services: Services, redis: Client, submit: Submit, start_worker: StartWorker, wait_for: WaitFor
+    services: AllServices, redis: Client, submit: Submit, start_worker: StartWorker, wait_for: WaitFor
 ) -> None:
     worker, job = start_worker(), submit(hold_at=4)
     wait_for(job, JobState.RUNNING, step=4)
@@ -86,7 +85,7 @@ def test_a_worker_told_to_stop_hands_its_job_back(
 
 
 def test_an_idle_worker_stops_at_once(
-    services: Services, submit: Submit, start_worker: StartWorker, wait_for: WaitFor
+    services: AllServices, submit: Submit, start_worker: StartWorker, wait_for: WaitFor
 ) -> None:
     worker = start_worker()
     wait_for(submit(), JobState.SUCCEEDED)
@@ -95,7 +94,7 @@ def test_an_idle_worker_stops_at_once(
 
 
 def test_cancelling_stops_a_running_job(
-    services: Services, submit: Submit, start_worker: StartWorker, wait_for: WaitFor
+    services: AllServices, submit: Submit, start_worker: StartWorker, wait_for: WaitFor
 ) -> None:
     start_worker()
     job = submit(hold_at=4)
@@ -118,16 +117,16 @@ def test_a_trainer_that_dies_is_tried_again_then_failed_with_its_last_lines(
 
 
 def test_a_wake_up_that_was_lost_is_no_harm(
-    redis: Client, submit: Submit, start_worker: StartWorker, wait_for: WaitFor
+    services: AllServices, submit: Submit, start_worker: StartWorker, wait_for: WaitFor
 ) -> None:
     job = submit()
-    redis.delete("rq:queue:cloze")
+    services.jobs.lose_wakeups()
     start_worker()
     wait_for(job, JobState.SUCCEEDED)
 
 
 def test_a_suspended_worker_that_comes_back_finds_its_job_lost(
-    services: Services, submit: Submit, start_worker: StartWorker, wait_for: WaitFor
+    services: AllServices, submit: Submit, start_worker: StartWorker, wait_for: WaitFor
 ) -> None:
     worker, job = start_worker(), submit(hold_at=4)
     before = wait_for(job, JobState.RUNNING, step=4)

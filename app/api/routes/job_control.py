@@ -33,7 +33,7 @@ from app.jobs.indexes import models_of
 from app.jobs.jobs import Jobs
 from app.jobs.spec import Job, JobState, check_action
 from app.methods import METHODS
-from app.publishing.publication import Publisher, deletable
+from app.publishing.publication import Publisher, prevent_publication
 from app.store.names import check_new_name
 from app.validation import describe
 
@@ -137,7 +137,7 @@ def delete_job(job_id: JobId, services: ServicesDep, jobs: JobsDep) -> JobDelete
     409 for any other job, and while a checkpoint of it is being published.
     """
     folder = services.settings.jobs_dir / jobs.get(job_id).id
-    with deletable(folder):
+    with prevent_publication(folder):
         jobs.delete(job_id)
         shutil.rmtree(folder, ignore_errors=True)  # nothing refers to what stays behind
     return JobDeleted(id=job_id)

@@ -49,7 +49,7 @@ async def create_job(
     Sent again with the same `Idempotency-Key`, it answers with the first job.
     """
     submission = body.to_submission()
-    if idempotency_key and (earlier := await asyncio.to_thread(jobs.created_under, idempotency_key, submission.sent)):
+    if idempotency_key and (earlier := await asyncio.to_thread(jobs.find_created, idempotency_key, submission.sent)):
         return await asyncio.to_thread(answer, jobs, earlier)
     spec = await while_connected(request, build_spec(submission, _submission_services(services, jobs, files)))
     job = await asyncio.to_thread(jobs.create, spec, idempotency_key, priority=body.priority)

@@ -7,7 +7,6 @@ from fastapi import APIRouter, Request, Response
 
 from app.api.deps import InferenceDep
 from app.api.openapi import errors
-from app.api.renderings import RENDERINGS, Renderer
 from app.api.schemas.reconstruct import EXAMPLES, MaskFields, MaskForm, ReconstructRequest, ReconstructResponse
 from app.api.wire.body import read_json
 from app.api.wire.content_type import FORM, JSON, media_type
@@ -17,7 +16,9 @@ from app.api.wire.negotiation import choose
 from app.errors import BadRequest, EmptyInput
 from app.inference.remote_media import RemoteMedia
 from app.inference.service import Answer
+from app.modalities.descriptor import Renderer
 from app.modalities.reconstruction import ReconstructResult
+from app.modalities.registry import MODALITIES
 from app.validation import validate
 
 router = APIRouter(tags=["Inference"])
@@ -39,9 +40,10 @@ def _documented() -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": body}}
 
 
+_RENDERINGS = [found for modality in MODALITIES.values() if (found := modality.rendering()) is not None]
 FORMS: dict[int | str, dict[str, Any]] = {
     **errors(404, 406),
-    200: {"content": {form: {} for rendering in RENDERINGS.values() for form in rendering.files}},
+    200: {"content": {form: {} for rendering in _RENDERINGS for form in rendering.files}},
 }
 
 
@@ -51,7 +53,8 @@ async def reconstruct(request: Request, inference: InferenceDep) -> Response:
     content, body = await _read(request)
     model = await inference.open(body.model)
     model.require(body.task)
-    rendering = RENDERINGS[model.modality]
+    rendering = MODALITIES[model.modality].rendering()
+    assert rendering is not None, f"{model.modality} has no rendering"
     form = choose(request.headers.get("accept"), [JSON, *rendering.files])
     write = partial(body.write, model.modality, rendering) if form == JSON else partial(_file, rendering.files[form])
     answer = await model.run(body.task, [content], HttpClient(request), to_item=body.to_item, write=write)

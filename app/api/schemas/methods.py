@@ -4,9 +4,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
+from app.api.schemas.modality import Modality
 from app.methods import Method
 from app.methods.groups import GROUPS, group_of
-from app.types import Modality
 
 
 class PresetObject(BaseModel):
@@ -41,7 +41,9 @@ class MethodList(BaseModel):
 
 def method_object(name: str, method: Method) -> MethodObject:
     schema = method.hyperparameters.model_json_schema()
-    properties = {field: {**rest, "group": group_of(field)} for field, rest in schema["properties"].items()}
+    properties = {
+        field: {**rest, "group": rest.get("group") or group_of(field)} for field, rest in schema["properties"].items()
+    }
     used = {rest["group"] for rest in properties.values()}
     return MethodObject(
         id=name,

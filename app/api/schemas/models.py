@@ -6,8 +6,9 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, Field
 
 from app.api.schemas.common import Body
+from app.api.schemas.modality import Modality
 from app.store.store import ModelEntry
-from app.types import Modality, Task
+from app.types import Task
 
 
 class ModelObject(BaseModel):

@@ -8,13 +8,13 @@ from pydantic import BaseModel, BeforeValidator, FailFast, Field, WithJsonSchema
 from pydantic_core import from_json
 
 from app.api.media_inputs import media
-from app.api.renderings import Rendering
 from app.api.schemas.common import ModelChoice, Usage, usage
 from app.errors import InvalidValue
 from app.inference.remote_media import RemoteMedia
 from app.inference.service import Answer
+from app.modalities.descriptor import Rendering
 from app.modalities.reconstruction import MaskRequest, ReconstructItem, ReconstructResult
-from app.types import Modality, Task
+from app.types import Task
 
 MAX_REGIONS = 1000
 
@@ -74,7 +74,7 @@ class MaskFields(ModelChoice):
             ),
         )
 
-    def write(self, modality: Modality, rendering: Rendering, answer: Answer[ReconstructResult]) -> bytes:
+    def write(self, modality: str, rendering: Rendering, answer: Answer[ReconstructResult]) -> bytes:
         """Returns the answer in JSON. rendering: of the model's modality."""
         (result,) = answer.results
         return orjson.dumps(

@@ -1,1 +1,59 @@
 """Sound: spectrograms of windows of it, cut into patches."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from app.media.accepted import SOUNDS, AcceptedFiles
+from app.methods.audio import METHODS, AudioMaeHyperparameters
+from app.modalities.audio.geometry import audio_geometry
+from app.modalities.descriptor import Rendering
+from app.modalities.examples import embed_example, reconstruct_example
+from app.modalities.patch.geometry import Geometry
+from app.modalities.patch.modality import PatchModality
+from app.types import ModalityName, Task
+
+if TYPE_CHECKING:
+    import torch
+
+    from app.modalities.audio.training import AudioTraining
+    from app.modalities.base import Objective
+
+
+class AudioModality(PatchModality):
+    name = ModalityName.AUDIO
+    methods = METHODS
+    model_types = frozenset()  # ViTMAE is an architecture of images: the processor file tells
+    examples: Mapping[Task, str] = {
+        Task.EMBED: embed_example("data:audio/flac;base64,…"),
+        Task.RECONSTRUCT: reconstruct_example("sound.flac"),
+    }
+
+    def is_marked(self, folder: Path) -> bool:
+        from app.modalities.audio.processor import is_audio
+
+        return is_audio(folder)
+
+    def load(self, folder: Path, *, dtype: "torch.dtype") -> "Objective":
+        from app.modalities.audio.load import load_audio
+
+        return load_audio(folder, dtype=dtype)
+
+    def accepted(self, hyperparameters: Any) -> AcceptedFiles:
+        return SOUNDS
+
+    def geometry(self, config: Mapping[str, Any], hyperparameters: AudioMaeHyperparameters) -> Geometry:
+        return audio_geometry(config, hyperparameters)
+
+    def training(self) -> "AudioTraining":
+        from app.modalities.audio.training import AudioTraining
+
+        return AudioTraining()
+
+    def rendering(self) -> Rendering:
+        from app.modalities.audio.renderings import RENDERING
+
+        return RENDERING
+
+
+AUDIO = AudioModality()

@@ -1,1 +1,54 @@
 """Images: masked autoencoders (MAE) and masked image modelling (SimMIM)."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from app.media.accepted import IMAGES, AcceptedFiles
+from app.methods.image import METHODS, ImageHyperparameters
+from app.modalities.descriptor import Rendering
+from app.modalities.examples import embed_example, reconstruct_example
+from app.modalities.image.geometry import MASKS, image_geometry
+from app.modalities.patch.geometry import Geometry
+from app.modalities.patch.modality import PatchModality
+from app.types import ModalityName, Task
+
+if TYPE_CHECKING:
+    import torch
+
+    from app.modalities.base import Objective
+    from app.modalities.image.training import ImageTraining
+
+
+class ImageModality(PatchModality):
+    name = ModalityName.IMAGE
+    methods = METHODS
+    model_types = frozenset(MASKS)
+    examples: Mapping[Task, str] = {
+        Task.EMBED: embed_example("data:image/jpeg;base64,…"),
+        Task.RECONSTRUCT: reconstruct_example("photo.jpg"),
+    }
+
+    def load(self, folder: Path, *, dtype: "torch.dtype") -> "Objective":
+        from app.modalities.image.load import load_image
+
+        return load_image(folder, dtype=dtype)
+
+    def accepted(self, hyperparameters: Any) -> AcceptedFiles:
+        return IMAGES
+
+    def geometry(self, config: Mapping[str, Any], hyperparameters: ImageHyperparameters) -> Geometry:
+        return image_geometry(config, hyperparameters)
+
+    def training(self) -> "ImageTraining":
+        from app.modalities.image.training import ImageTraining
+
+        return ImageTraining()
+
+    def rendering(self) -> Rendering:
+        from app.modalities.image.renderings import RENDERING
+
+        return RENDERING
+
+
+IMAGE = ImageModality()

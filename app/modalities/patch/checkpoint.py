@@ -8,7 +8,7 @@ import torch
 from transformers import PreTrainedModel
 
 from app.errors import InvalidModel
-from app.modalities.model_files import first_line
+from app.modalities.model_files import check_keys, first_line, read_json
 
 
 def load_masked(
@@ -33,6 +33,7 @@ def load_masked(
     except Exception as e:  # every parser and every shape check below it has errors of its own
         raise InvalidModel(f"the model cannot be loaded: {first_line(e)}") from e
     missing = sorted(found["missing_keys"])
+    check_keys(read_json(folder / "config.json"), missing, found["unexpected_keys"])
     inside = [key for key in missing if not key.startswith(head)]
     if inside:
         raise InvalidModel(f"the model's weights lack {len(inside)} tensors of its encoder, {inside[0]} first")

@@ -16,7 +16,7 @@ from app.modalities.embedding import EmbedItem, EmbedResult
 from app.modalities.patch.decoded_media import DecodedMedia, read_windows
 from app.modalities.patch.model import PatchModel, Processor
 from app.modalities.patch.normalizer import PatchNormalizer
-from app.types import Modality, Pooling, Task
+from app.types import Pooling, Task
 
 Floats = NDArray[np.float32]
 
@@ -36,7 +36,7 @@ class Embed:
 
     heavy: Literal[True] = True
 
-    def __init__(self, model: PatchModel, space: PatchNormalizer, reader: Processor, modality: Modality) -> None:
+    def __init__(self, model: PatchModel, space: PatchNormalizer, reader: Processor, modality: str) -> None:
         self._model, self._space, self._reader, self._modality = model, space, reader, modality
         self._dimensions = int(model.model.config.hidden_size)
 

@@ -5,7 +5,8 @@ exactly so many; those of clips hide the nearest whole number of tubes or frames
 every draw. → hidden [*shape]
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -95,7 +96,7 @@ SPECTROGRAM_SAMPLERS: dict[str, GridSampler] = {
 
 
 def sample(
-    samplers: dict[str, GridSampler], strategy: str, shape: tuple[int, ...], ratio: float, rng: np.random.Generator
+    samplers: Mapping[str, GridSampler], strategy: str, shape: tuple[int, ...], ratio: float, rng: np.random.Generator
 ) -> Bools:
     """Raises InvalidValue for a strategy that is not among the samplers, or a ratio outside (0, 1)."""
     if strategy not in samplers:
@@ -126,3 +127,23 @@ def hide_frames(shape: tuple[int, ...], count: int, rng: np.random.Generator) ->
 
 
 CLIP_SAMPLERS: dict[str, GridSampler] = {"tube": hide_tubes, "random": hide_random, "frame": hide_frames}
+
+
+@dataclass(frozen=True)
+class MaskDefaults:
+    """How a model's items are masked unless asked otherwise, and how they can be.
+
+    samplers: the strategies, by name. eval_strategy, eval_ratio: those of held-out figures, whatever a job trains
+    with, so that the figures of jobs can be compared.
+    """
+
+    strategy: str
+    ratio: float
+    samplers: Mapping[str, GridSampler]
+    eval_strategy: str = "random"
+    eval_ratio: float = 0.75
+
+    def of_model(self, config: Mapping[str, Any]) -> "MaskDefaults":
+        """Returns them with what the model was trained with, where its configuration says so."""
+        strategy, ratio = config.get("mask_strategy", self.strategy), config.get("mask_ratio", self.ratio)
+        return replace(self, strategy=strategy, ratio=float(ratio))

@@ -13,13 +13,13 @@ from app.media.images import encode_png
 from app.media.panels import stack
 from app.modalities.base import TaskHandler
 from app.modalities.patch.embed import Embed
+from app.modalities.patch.masking import MaskDefaults
 from app.modalities.patch.model import PatchModel, Processor
 from app.modalities.patch.normalizer import SAME, PatchNormalizer, Targets
 from app.modalities.patch.pretrain import PatchBatch, PatchPretraining, as_unit
 from app.modalities.patch.reconstruct import Reconstruct
-from app.modalities.reconstruction import MaskDefaults
 from app.modalities.text.items import TokenInfo
-from app.types import Modality, Task
+from app.types import Task
 
 
 class PatchObjective(PatchPretraining):
@@ -29,7 +29,7 @@ class PatchObjective(PatchPretraining):
     new_head: the decoder is random yet, for training to fill.
     """
 
-    modality: Modality
+    modality: str
     mask_token: str | None = None
     max_length: int | None = None
     dimensions: int | None = None

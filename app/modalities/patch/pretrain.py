@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from app.methods.patches import VIEWS
 from app.modalities.base import Counts, Metrics
 from app.modalities.patch.contrast import contrast, encoder_output, pooled
-from app.modalities.patch.masking import GridSampler, hidden_count, hide_random
+from app.modalities.patch.masking import GridSampler, MaskDefaults, hidden_count, hide_random
 from app.modalities.patch.model import PatchModel
 from app.modalities.patch.normalizer import PatchNormalizer, Scores, decibels
 
@@ -52,9 +52,7 @@ class PatchPretraining:
 
     patch_model: PatchModel
     space: PatchNormalizer
-    # How held-out figures hide, whatever a job trains with.
-    eval_ratio = 0.75
-    eval_sampler: GridSampler = staticmethod(hide_random)
+    masks: MaskDefaults
     _sampler: GridSampler
     _ratio: float
     _augment: Augment
@@ -77,7 +75,9 @@ class PatchPretraining:
 
     def _view(self, sample: Sample, rng: np.random.Generator, evaluate: bool) -> MaskedItem:
         grid = self.space.grid
-        sampler, ratio = (self.eval_sampler, self.eval_ratio) if evaluate else (self._sampler, self._ratio)
+        sampler, ratio = self._sampler, self._ratio
+        if evaluate:
+            sampler, ratio = self.masks.samplers[self.masks.eval_strategy], self.masks.eval_ratio
         view = self._augment(sample, None if evaluate else rng)
         pixels, length = view if isinstance(view, tuple) else (view, grid.sizes[0])
         rows, count = grid.rows(length), hidden_count(grid.count, ratio)

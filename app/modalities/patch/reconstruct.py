@@ -15,10 +15,10 @@ from app.errors import AppError
 from app.modalities.base import Prepared
 from app.modalities.patch.decoded_media import DecodedMedia
 from app.modalities.patch.grid import psnr
+from app.modalities.patch.masking import MaskDefaults
 from app.modalities.patch.model import PatchModel, Processor
 from app.modalities.patch.normalizer import PatchNormalizer, decibels
 from app.modalities.reconstruction import (
-    MaskDefaults,
     ReconstructItem,
     ReconstructResult,
     checked_mask,

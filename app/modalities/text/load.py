@@ -11,13 +11,10 @@ from transformers import AutoModelForMaskedLM, AutoTokenizer, PreTrainedModel, P
 
 from app.errors import InvalidModel
 from app.modalities.model_files import as_invalid_model, check_keys, read_config
-from app.modalities.text import sentence_transformers
+from app.modalities.text import TEXT, sentence_transformers
 from app.modalities.text.objective import TextObjective
 from app.modalities.text.tokenizers import keeps_space_before_mask, strip_space_before_mask
 
-MODEL_TYPES = frozenset(
-    {"albert", "bert", "deberta-v2", "distilbert", "electra", "modernbert", "mpnet", "roberta", "xlm-roberta"}
-)
 _TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "spiece.model", "spm.model", "sentencepiece.bpe.model")
 
 log = logging.getLogger(__name__)
@@ -52,7 +49,7 @@ def load_text(folder: Path, *, new_head: bool = False, dtype: torch.dtype = torc
 
 def _check_files(folder: Path) -> dict[str, Any]:
     """Returns config.json. Raises InvalidModel."""
-    config = read_config(folder, MODEL_TYPES, "a text model")
+    config = read_config(folder, TEXT.model_types, "a text model")
     if not any((folder / name).is_file() for name in _TOKENIZER_FILES):
         # transformers would silently make up an empty vocabulary.
         raise InvalidModel("the model folder has no tokenizer (tokenizer.json or a vocabulary file)")

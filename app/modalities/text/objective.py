@@ -17,7 +17,7 @@ from app.modalities.text.fill_mask import FillMask
 from app.modalities.text.items import TokenInfo
 from app.modalities.text.pretrain import TextPretraining
 from app.modalities.text.score import Score
-from app.types import Modality, Pooling, Task
+from app.types import ModalityName, Pooling, Task
 
 
 class TextObjective(TextPretraining):
@@ -30,7 +30,7 @@ class TextObjective(TextPretraining):
     max_length: tokens that it can read, special ones included.
     """
 
-    modality = Modality.TEXT
+    modality = ModalityName.TEXT
     reads_text = True
 
     def __init__(

@@ -18,8 +18,8 @@ from app.modalities.patch.decoded_media import DecodedMedia
 from app.modalities.patch.grid import PatchGrid
 from app.modalities.patch.resize_crop import FILE, ResizeCrop, Source, read_processor, resize
 from app.modalities.reconstruction import MaskRequest, touched
+from app.modalities.video.geometry import STRIDE
 
-STRIDE = 4  # where a folder does not say; VideoMAE's on Kinetics
 MAX_WINDOWS = 16  # of a longer video so many clips are seen, spread evenly over it
 MAX_RATE = 1000.0  # frames a second of what is rendered; the times of a file's own may lie arbitrarily close
 SHARPNESS = 2  # large frames are decoded at up to so many times the size that they are seen at

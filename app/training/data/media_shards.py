@@ -26,10 +26,10 @@ from numpy.typing import NDArray
 from app.datasets.reports import Report, Skipped
 from app.datasets.samples import Sample, read_samples
 from app.errors import InvalidData, TooLarge
+from app.modalities.patch.decoding import DecodedRows, Decoding
 from app.system.durable import sync_open
 from app.system.process_pool import ProcessPool
 from app.training.data.cache import open_entry
-from app.training.data.media_decoding import DecodedRows, Decoding
 from app.training.data.order import Stream, generator
 from app.training.data.source_file import SourceFile
 
@@ -92,8 +92,8 @@ def decode_file(
     Raises InvalidData and TooLarge for the archive itself. A file in it that is broken, crashes its decoder, or
     exceeds a decoder's time or memory is listed in the shard's report.
     """
-    parts = [str(SHARD_FORMAT), file.digest(), decoding.modality, decoding.name]
-    folder = cache_dir / decoding.modality / hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
+    parts = [str(SHARD_FORMAT), file.digest(), decoding.files.name, decoding.name]
+    folder = cache_dir / decoding.files.name / hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
     return _open(folder, open_entry(folder, lambda aside: _write(aside, file, decoding, decoders, check), check))
 
 
@@ -171,7 +171,7 @@ def _write(
     folder: Path, file: SourceFile, decoding: Decoding, decoders: ProcessPool, check: Callable[[], None]
 ) -> None:
     report, ends, total = Report(), [], 0
-    samples = read_samples(file.path, file.filename, decoding.modality, report=report)
+    samples = read_samples(file.path, file.filename, decoding.files, report=report)
     with (folder / "rows.bin").open("wb") as out:
         for sample, decoded in _decoded(samples, decoding, decoders):
             check()

@@ -11,10 +11,11 @@ from app.modalities import registry
 from app.modalities.audio.load import load_audio
 from app.modalities.audio.objective import AudioObjective
 from app.modalities.embedding import EmbedItem
+from app.modalities.image import IMAGE
 from app.modalities.patch.grid import position_table
 from app.modalities.patch.mae import MaeModel
 from app.modalities.reconstruction import MaskRequest, ReconstructItem, ReconstructResult
-from app.types import Modality, Pooling, Task
+from app.types import ModalityName, Pooling, Task
 from tests.fakes.perform import perform
 from tests.fakes.tiny_audio import (
     FRAMES,
@@ -47,9 +48,9 @@ def embed(objective: AudioObjective, content: bytes, **options: object) -> np.nd
 
 def test_a_folder_is_told_from_one_of_images_by_its_processor_file(tmp_path: Path) -> None:
     objective = registry.load(tiny_audio_folder(tmp_path / "sounds"))
-    assert objective.modality is Modality.AUDIO
+    assert objective.modality is ModalityName.AUDIO
     assert set(objective.tasks) == {Task.EMBED, Task.RECONSTRUCT}
-    assert registry.modality(tiny_image_folder(tmp_path / "pictures")) is Modality.IMAGE
+    assert registry.identify(tiny_image_folder(tmp_path / "pictures")) is IMAGE
 
 
 def test_the_trap_that_the_class_is_for_is_still_there() -> None:

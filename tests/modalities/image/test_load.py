@@ -13,7 +13,7 @@ from app.modalities import registry
 from app.modalities.embedding import EmbedItem
 from app.modalities.image.load import load_image
 from app.modalities.reconstruction import ReconstructItem
-from app.types import Modality, Task
+from app.types import ModalityName, Task
 from tests.fakes.perform import perform
 from tests.fakes.tiny_images import ARCHITECTURES, TINY, picture, tiny_image_folder
 
@@ -21,7 +21,7 @@ from tests.fakes.tiny_images import ARCHITECTURES, TINY, picture, tiny_image_fol
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_a_folder_is_known_by_its_model_type_and_does_both_tasks(tmp_path: Path, architecture: str) -> None:
     objective = registry.load(tiny_image_folder(tmp_path, architecture))
-    assert objective.modality is Modality.IMAGE
+    assert objective.modality is ModalityName.IMAGE
     assert set(objective.tasks) == {Task.EMBED, Task.RECONSTRUCT}
 
 

@@ -3,10 +3,10 @@ import pytest
 import torch
 
 from app.modalities.image.load import load_image
+from app.modalities.patch.augment import ImageAugment
 from app.modalities.patch.contrast import TEMPERATURE, contrast, encoder_output, pooled
 from app.modalities.patch.masking import SAMPLERS
 from app.modalities.patch.objective import PatchObjective
-from app.training.data.augment import ImageAugment
 from tests.fakes.tiny_images import ARCHITECTURES, SIZE, tiny_image_folder
 
 

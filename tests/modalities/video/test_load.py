@@ -11,7 +11,7 @@ from app.modalities import registry
 from app.modalities.embedding import EmbedItem
 from app.modalities.reconstruction import ReconstructItem
 from app.modalities.video.load import load_video
-from app.types import Modality, Pooling, Task
+from app.types import ModalityName, Pooling, Task
 from tests.fakes.perform import perform
 from tests.fakes.tiny_images import TINY
 from tests.fakes.tiny_videos import CLIP, frames, lossless, mp4, tiny_video_folder
@@ -19,7 +19,7 @@ from tests.fakes.tiny_videos import CLIP, frames, lossless, mp4, tiny_video_fold
 
 def test_a_folder_is_known_by_its_model_type_and_does_both_tasks(tmp_path: Path) -> None:
     objective = registry.load(tiny_video_folder(tmp_path))
-    assert objective.modality is Modality.VIDEO
+    assert objective.modality is ModalityName.VIDEO
     assert set(objective.tasks) == {Task.EMBED, Task.RECONSTRUCT}
 
 

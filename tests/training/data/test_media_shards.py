@@ -10,19 +10,19 @@ import pytest
 
 from app.datasets.reports import Reason
 from app.errors import InvalidData
+from app.media.accepted import IMAGES
+from app.modalities.patch.decoding import Decoding
 from app.system.pool_process import MIB, ProcessLimits
 from app.system.process_pool import ProcessPool
-from app.training.data.media_decoding import Decoding
 from app.training.data.media_shards import MediaShard, check_reports, decode_file, split_items
 from app.training.data.source_file import SourceFile
 from app.training.hooks import Stopped
-from app.types import Modality
 from tests.fakes.faults import after_the_first, crash, hang, lines, narrow, swell
 from tests.fakes.image_data import picture_tar, picture_zip
 from tests.fakes.loader import WAIT
 from tests.fakes.tiny_images import picture
 
-LINES = Decoding(Modality.IMAGE, "lines", (4, 3), "uint8", lines)
+LINES = Decoding(IMAGES, "lines", (4, 3), "uint8", lines)
 Make = Callable[..., MediaShard]
 
 
@@ -107,7 +107,7 @@ def test_an_archive_without_anything_usable_is_refused(make: Make, tmp_path: Pat
 
 def test_other_settings_are_another_shard(make: Make, tmp_path: Path) -> None:
     source = picture_zip(tmp_path / "a.zip", count=2)
-    other = Decoding(Modality.IMAGE, "twice", (2, 3), "float32", narrow)
+    other = Decoding(IMAGES, "twice", (2, 3), "float32", narrow)
     assert make(source)[0].shape != make(source, decoding=other)[0].shape
 
 

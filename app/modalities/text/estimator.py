@@ -3,19 +3,16 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
 
 from app.datasets.sampling import DocumentSample
 from app.errors import InvalidData
-from app.jobs.spec import Estimate, Job
 from app.methods import MlmHyperparameters, preset
+from app.modalities.estimator import CheckedFiles, Cost, DataAmount, FindFolder, Layers, stored_config
 from app.modalities.text.tokenizers import count_tokens, read_tokenizer
 from app.modalities.text.unknown import advise, find_unknown
-from app.store.store import ModelStore
-from app.submission.estimates.base import Cost, Layers, Material, complete, stored_config
 
 # Bytes of English a token, by the binary logarithm of a new tokenizer's size: measured on Wikipedia.
 _SIZES, _BYTES_A_TOKEN = (9.0, 11.0, 13.0, 14.0, 15.0), (2.0, 2.9, 3.85, 4.3, 4.6)
@@ -45,28 +42,27 @@ class Shape:
         )
 
 
-def estimate_text(
-    model: str, hp: MlmHyperparameters, material: Material[DocumentSample], store: ModelStore, recent: Sequence[Job]
-) -> Estimate:
-    """Raises InvalidData where it is plain that there is too little text."""
-    ratio = _bytes_a_token(model, hp, material.samples, store)
-    documents, tokens = _totals(material.samples, ratio)
-    known = Estimate(
-        documents=round(sum(documents)), tokens=round(sum(tokens)), sampled=not all(s.whole for s in material.samples)
-    )
-    _check_enough(known, hp, held_out=material.held_out is not None)
-    epoch = sum(t * w for t, w in zip(tokens, material.weights, strict=True))
-    if material.held_out is None:
-        epoch *= 1 - hp.validation_fraction
-    return complete(
-        known,
-        model,
-        hp,
-        partial(_cost, store),
-        recent,
-        epoch=epoch,
-        data_bytes=_shard_bytes(shape_of(model, hp, store), *_totals(material.files, ratio)),
-    )
+class TextEstimator:
+    def amount(
+        self, model: str, hyperparameters: MlmHyperparameters, files: CheckedFiles[DocumentSample], find: FindFolder
+    ) -> DataAmount:
+        hp = hyperparameters
+        ratio = _bytes_a_token(model, hp, files.samples, find)
+        documents, tokens = _totals(files.samples, ratio)
+        epoch = sum(t * w for t, w in zip(tokens, files.weights, strict=True))
+        found = DataAmount(
+            documents=round(sum(documents)),
+            tokens=round(sum(tokens)),
+            sampled=not all(s.whole for s in files.samples),
+            epoch_tokens=epoch if files.held_out is not None else epoch * (1 - hp.validation_fraction),
+            shard_bytes=_shard_bytes(shape_of(model, hp, find), *_totals(files.files, ratio)),
+        )
+        _check_enough(found, hp, held_out=files.held_out is not None)
+        return found
+
+    def cost(self, model: str, hyperparameters: MlmHyperparameters, find: FindFolder) -> Cost | None:
+        shape = shape_of(model, hyperparameters, find)
+        return None if shape is None else shape.cost(hyperparameters)
 
 
 def _totals(samples: Sequence[DocumentSample], ratio: float) -> tuple[list[float], list[float]]:
@@ -74,7 +70,7 @@ def _totals(samples: Sequence[DocumentSample], ratio: float) -> tuple[list[float
     return [s.documents / s.share for s in samples], [s.bytes / s.share / ratio for s in samples]
 
 
-def _check_enough(known: Estimate, hp: MlmHyperparameters, *, held_out: bool) -> None:
+def _check_enough(known: DataAmount, hp: MlmHyperparameters, *, held_out: bool) -> None:
     """There must be something to train on and, unless it has a file of its own, something to hold out."""
     if known.sampled:
         return
@@ -88,19 +84,14 @@ def _check_enough(known: Estimate, hp: MlmHyperparameters, *, held_out: bool) ->
         )
 
 
-def _cost(store: ModelStore, model: str, hp: MlmHyperparameters) -> Cost | None:
-    shape = shape_of(model, hp, store)
-    return None if shape is None else shape.cost(hp)
-
-
-def shape_of(model: str, hp: MlmHyperparameters, store: ModelStore) -> Shape | None:
+def shape_of(model: str, hp: MlmHyperparameters, find: FindFolder) -> Shape | None:
     """A preset's, or that of a stored model's configuration; None where it says too little."""
     found = preset(model)
     if found is not None:
-        base = stored_config(store, hp.tokenizer_model) if hp.tokenizer_model else {}
+        base = stored_config(find(hp.tokenizer_model)) if hp.tokenizer_model else {}
         config: Mapping[str, Any] = {"vocab_size": base.get("vocab_size", hp.vocab_size), **found}
     else:
-        config = stored_config(store, model)
+        config = stored_config(find(model))
     hidden = config.get("hidden_size", config.get("dim"))
     layers = config.get("num_hidden_layers", config.get("n_layers"))
     if not (isinstance(hidden, int) and isinstance(layers, int) and isinstance(config.get("vocab_size"), int)):
@@ -115,12 +106,12 @@ def shape_of(model: str, hp: MlmHyperparameters, store: ModelStore) -> Shape | N
     return Shape(body, config["vocab_size"])
 
 
-def _bytes_a_token(model: str, hp: MlmHyperparameters, samples: Sequence[DocumentSample], store: ModelStore) -> float:
+def _bytes_a_token(model: str, hp: MlmHyperparameters, samples: Sequence[DocumentSample], find: FindFolder) -> float:
     """Raises InvalidData where a stored tokenizer cannot write the text."""
     texts = [text for s in samples for text in s.texts[: max(1, len(s.texts) // len(samples))]]
     stored = preset(model) is None
     owner = model if stored else hp.tokenizer_model
-    tokenizer = read_tokenizer(store.resolve(owner).path) if owner else None
+    tokenizer = read_tokenizer(find(owner)) if owner else None
     if tokenizer is not None:
         if all(map(_is_complete, samples)):  # of a longer file, the beginning may be unlike the rest
             find_unknown(tokenizer, texts).check(advise(stored, hp), "training_file")

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from app.training.data.augment import ClipAugment, ImageAugment, recolour
+from app.modalities.patch.augment import ClipAugment, ImageAugment, recolour
 from tests.fakes.tiny_videos import frames
 
 

@@ -1,0 +1,78 @@
+"""The descriptor of a modality: everything that the rest of Cloze asks of it.
+
+A descriptor is imported by processes that never load a model. It imports torch and transformers only within the
+methods that need them.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from app.methods import Method
+from app.modalities.reconstruction import ReconstructResult
+from app.types import Task
+
+if TYPE_CHECKING:
+    import torch
+
+    from app.modalities.base import Objective
+    from app.modalities.estimator import Estimator
+
+# (the content, its file name) → what was found, for the estimator. Raises InvalidData and TooLarge.
+Check = Callable[[Path, str], Any]
+Renderer = Callable[[ReconstructResult], bytes]
+
+
+@dataclass(frozen=True)
+class Rendering:
+    """The files that show a reconstruction.
+
+    files: media type → the answer as one file, which a client asks for by `Accept`.
+    parts: name → (media type, file), which a JSON answer carries.
+    """
+
+    files: Mapping[str, Renderer]
+    parts: Mapping[str, tuple[str, Renderer]]
+
+
+class Modality(ABC):
+    """One modality. `app.modalities.registry` lists the descriptors.
+
+    name: on the wire, in manifests and in messages.
+    methods: the pretraining methods of the modality, by name.
+    model_types: architectures of model folders that no manifest describes. `is_marked` decides where an architecture
+    belongs to several modalities.
+    examples: what curl is given behind the server's address to ask a model for a task, for model cards;
+    `{name}` is the model's.
+    """
+
+    name: str
+    methods: Mapping[str, Method]
+    model_types: frozenset[str]
+    examples: Mapping[Task, str]
+
+    def is_marked(self, folder: Path) -> bool:
+        """Whether a file of the model folder names this modality."""
+        return False
+
+    @abstractmethod
+    def load(self, folder: Path, *, dtype: "torch.dtype") -> "Objective":
+        """Loads the model in `folder` on the CPU. Raises InvalidModel."""
+
+    @abstractmethod
+    def check(self, hyperparameters: Any) -> Check:
+        """Returns the check of a job's data files. It can be pickled, since it runs in a child process."""
+
+    @abstractmethod
+    def estimator(self) -> "Estimator":
+        """Returns what estimates the amount of a job's data and the cost of its model."""
+
+    @abstractmethod
+    def training(self) -> Any:
+        """Returns how models are trained; `app.training.prepare` has a function for each of its classes."""
+
+    def rendering(self) -> Rendering | None:
+        """Returns how /v1/reconstruct shows results; None where no model reconstructs."""
+        return None

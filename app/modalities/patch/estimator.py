@@ -1,0 +1,110 @@
+"""Estimates of jobs on items that are cut into patches; modalities differ in their geometry only."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any, NamedTuple
+
+from app.datasets.samples import MediaSample
+from app.errors import InvalidData
+from app.media.lengths import Length
+from app.methods import PatchHyperparameters, preset
+from app.methods.image import configured
+from app.modalities.estimator import CheckedFiles, Cost, DataAmount, FindFolder, layers_of, stored_config
+from app.modalities.patch.geometry import Geometry
+
+PROCESSOR = "preprocessor_config.json"
+
+
+class FileAmount(NamedTuple):
+    """The amount of data in a whole file, extrapolated from its beginning."""
+
+    items: float
+    samples: float
+    rows: float
+
+
+@dataclass(frozen=True)
+class PatchEstimator:
+    """geometry: of a configuration; it raises KeyError, TypeError and ValueError where that says too little."""
+
+    geometry: Callable[[Mapping[str, Any], Any], Geometry]
+
+    def amount(
+        self, model: str, hyperparameters: PatchHyperparameters, files: CheckedFiles[MediaSample], find: FindFolder
+    ) -> DataAmount:
+        items = sum(sample.items / sample.share for sample in files.samples)
+        known = DataAmount(round(items), sampled=not all(sample.whole for sample in files.samples))
+        if items < 2 and not known.sampled and files.held_out is None:
+            raise InvalidData(
+                "one usable file is too little: there must be one to train on and one to hold out",
+                param="training_file",
+            )
+        try:
+            geometry = self.geometry(_config(model, hyperparameters, find), hyperparameters)
+        except (KeyError, TypeError, ValueError):
+            return known
+        amounts = [file_amount(sample, geometry) for sample in files.files]
+        training, patches = amounts[: len(files.samples)], geometry.grid.count
+        fraction = hyperparameters.validation_fraction
+        held = 0.0 if files.held_out else min(max(1, round(fraction * items)), items - 1) / items
+        samples = round(sum(amount.samples for amount in training))
+        epoch = (1 - held) * sum(a.samples * w for a, w in zip(training, files.weights, strict=True))
+        return DataAmount(
+            documents=known.documents,
+            samples=samples,
+            tokens=samples * patches,
+            sampled=known.sampled,
+            epoch_tokens=epoch * patches,
+            shard_bytes=sum(amount.rows for amount in amounts) * geometry.row_bytes,
+        )
+
+    def cost(self, model: str, hyperparameters: PatchHyperparameters, find: FindFolder) -> Cost | None:
+        config = _config(model, hyperparameters, find)
+        try:
+            return training_cost(config, self.geometry(config, hyperparameters), hyperparameters)
+        except (KeyError, TypeError, ValueError):
+            return None
+
+
+def _config(model: str, hp: PatchHyperparameters, find: FindFolder) -> Mapping[str, Any]:
+    """A preset's, or all that a stored model's folder says of itself."""
+    if (found := preset(model)) is not None:
+        return configured(found, hp)
+    folder = find(model)
+    return stored_config(folder, PROCESSOR) | stored_config(folder)
+
+
+def file_amount(sample: MediaSample, geometry: Geometry) -> FileAmount:
+    items = sample.items / sample.share
+    rows = [geometry.rows(length) for length in sample.lengths or (Length(),)]
+    samples = fmean(max(1, each // geometry.window) for each in rows)
+    return FileAmount(items, items * samples, items * fmean(rows))
+
+
+def training_cost(config: Mapping[str, Any], geometry: Geometry, hp: PatchHyperparameters) -> Cost:
+    """The cost of a vision transformer with a decoder (MAE and its kin) or with a linear head (SimMIM).
+
+    Raises KeyError, TypeError and ValueError where the configuration says too little.
+    """
+    encoder = layers_of(config)
+    decoder = layers_of(config, "decoder_") if "decoder_hidden_size" in config else None
+    count, patch = geometry.grid.count, math.prod(geometry.grid.patch) * geometry.grid.channels
+    masked = hp.mask_ratio or geometry.masks.ratio
+    parameters = encoder.parameters + encoder.hidden * (patch + count + 1)
+    if decoder is None:  # the encoder sees mask tokens too
+        head = encoder.hidden * patch
+        parameters, seen = parameters + head, 1.0
+        flops, activations = 6 * masked * head, 0.0
+    else:
+        parameters += decoder.parameters + decoder.hidden * (encoder.hidden + patch + count + 1)
+        seen = 1 - masked
+        flops = decoder.flops(count) + 6 * decoder.hidden * (seen * encoder.hidden + patch)
+        activations = decoder.activations(count)
+    return Cost(
+        parameters=parameters,
+        flops=hp.views * (flops + 6 * encoder.hidden * patch + seen * encoder.flops(seen * count)),
+        activations=hp.views * (activations + seen * encoder.activations(seen * count)),
+        step_tokens=hp.batch_size * count,
+    )

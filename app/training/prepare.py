@@ -1,0 +1,33 @@
+"""The step that makes a job's model and data ready, by what the descriptor of its modality says."""
+
+from functools import singledispatch
+
+import torch
+
+from app.modalities.patch.training import PatchTraining
+from app.modalities.registry import modality_of
+from app.modalities.text.training import TextTraining
+from app.training import patches, text
+from app.training.hooks import Hooks
+from app.training.job import PreparedRun, TrainingJob
+
+
+def prepare(job: TrainingJob, hooks: Hooks, device: torch.device) -> PreparedRun:
+    """Raises AppErrors for what the user can mend: data, model, hyperparameters."""
+    return prepare_with(modality_of(job.method).training(), job, hooks, device)
+
+
+@singledispatch
+def prepare_with(training: object, job: TrainingJob, hooks: Hooks, device: torch.device) -> PreparedRun:
+    """One function for each class that `Modality.training()` returns; a modality of another kind registers its own."""
+    raise NotImplementedError(f"no preparation is registered for {type(training).__name__}")
+
+
+@prepare_with.register
+def _(training: TextTraining, job: TrainingJob, hooks: Hooks, device: torch.device) -> PreparedRun:
+    return text.prepare(job, hooks, device)
+
+
+@prepare_with.register(PatchTraining)
+def _(training: PatchTraining, job: TrainingJob, hooks: Hooks, device: torch.device) -> PreparedRun:  # type: ignore[type-arg]
+    return patches.prepare(training, job, hooks, device)
