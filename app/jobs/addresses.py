@@ -11,7 +11,7 @@ class PrivateAddress(Exception):
     """A host that may not be connected to."""
 
 
-async def public_address(host: str, port: int | None) -> str:
+async def resolve_public(host: str, port: int | None) -> str:
     """An address of the host, to connect to without asking DNS again. Every address of the host is public.
 
     Raises PrivateAddress if one is not, OSError if the host has no address.
