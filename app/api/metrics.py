@@ -60,8 +60,8 @@ class Metrics:
         Gauge("cloze_queue_depth", "Inputs that wait for the device", registry=self.registry).set_function(queue_depth)
         Gauge("cloze_loaded_models", "Models in memory", registry=self.registry).set_function(loaded)
 
-    def watch_jobs(self, counts_by_state: Callable[[], Mapping[JobState, int]]) -> None:
-        self.registry.register(_JobsCollector(counts_by_state))
+    def watch_jobs(self, count_by_state: Callable[[], Mapping[JobState, int]]) -> None:
+        self.registry.register(_JobsCollector(count_by_state))
 
     def render(self) -> bytes:
         """The text that is scraped. Blocking: it asks the job store."""
@@ -71,8 +71,8 @@ class Metrics:
 class _JobsCollector(Collector):
     """Jobs by state; absent from the answer while the job store is away."""
 
-    def __init__(self, counts_by_state: Callable[[], Mapping[JobState, int]]) -> None:
-        self._counts_by_state = counts_by_state
+    def __init__(self, count_by_state: Callable[[], Mapping[JobState, int]]) -> None:
+        self._counts_by_state = count_by_state
 
     def describe(self) -> Iterator[GaugeMetricFamily]:
         yield GaugeMetricFamily("cloze_jobs", "Pretraining jobs", labels=["state"])
