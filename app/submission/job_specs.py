@@ -17,7 +17,7 @@ from app.jobs.transitions import check_deadline
 from app.methods import METHODS, Method, TrainingHyperparameters, method_for, preset
 from app.modalities.descriptor import Check
 from app.modalities.estimator import CheckedFiles, stored_config
-from app.modalities.registry import modality_of
+from app.modalities.registry import modality_of_method
 from app.settings import Settings
 from app.store.names import MAX_NAME_LENGTH, check_new_name
 from app.store.store import ModelStore
@@ -52,7 +52,7 @@ async def build_spec(body: Submission, services: SubmissionServices) -> JobSpec:
     too many files are being checked, or InsufficientStorage where the disk could not hold what the job makes.
     """
     draft = await asyncio.to_thread(_draft, body, services.store)
-    check = modality_of(draft.method_name).check(draft.hyperparameters)
+    check = modality_of_method(draft.method_name).check(draft.hyperparameters)
     held_out = None
     async with services.admit_check():
         found = [await _check_file(services, f, "training_file", check) for f in body.files]
