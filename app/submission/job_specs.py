@@ -11,7 +11,7 @@ from app.jobs.spec import Estimate, JobSpec
 from app.jobs.transitions import check_deadline
 from app.modalities.descriptor import Check
 from app.modalities.estimator import CheckedFiles
-from app.modalities.registry import modality_of
+from app.modalities.registry import modality_of_method
 from app.settings import Settings
 from app.store.names import MAX_NAME_LENGTH, check_new_name
 from app.submission.estimates import estimate, recent_jobs
@@ -44,7 +44,7 @@ async def build_spec(submission: Submission, services: SubmissionServices) -> Jo
 async def _check_files(
     submission: Submission, choice: TrainingChoice, services: SubmissionServices
 ) -> CheckedFiles[Any]:
-    check = modality_of(choice.method_name).check(choice.hyperparameters)
+    check = modality_of_method(choice.method_name).check(choice.hyperparameters)
     held_out = None
     async with services.admit_check():
         found = [await _check_file(services, file, "training_file", check) for file in submission.files]

@@ -19,7 +19,7 @@ DEFAULT_METHOD = "mlm"
 
 @dataclass(frozen=True)
 class TrainingChoice:
-    """What a submission trains, and how. Its files are not checked yet."""
+    """The model that a submission trains, and how. Its files are not checked yet."""
 
     method_name: str
     model: str  # a preset, or a stored model pinned as name@version
