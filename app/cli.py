@@ -1,4 +1,4 @@
-"""`cloze`: the command line. Each command's work is in app/commands; this file names them."""
+"""`cloze`: the command line. The commands are implemented in app/commands."""
 
 import sys
 from typing import Annotated
@@ -31,13 +31,13 @@ app.add_typer(models.app, name="models")
 
 @app.command()
 def serve(
-    host: Annotated[str | None, typer.Option(help="Instead of CLOZE_HOST.", show_default=False)] = None,
-    port: Annotated[int | None, typer.Option(help="Instead of CLOZE_PORT.", min=0, max=65535)] = None,
-    workers: Annotated[int | None, typer.Option(help="Instead of CLOZE_WORKERS.", min=0)] = None,
+    host: Annotated[str | None, typer.Option(help="Address, instead of CLOZE_HOST.", show_default=False)] = None,
+    port: Annotated[int | None, typer.Option(help="Port, instead of CLOZE_PORT.", min=0, max=65535)] = None,
+    workers: Annotated[int | None, typer.Option(help="Number of workers, instead of CLOZE_WORKERS.", min=0)] = None,
 ) -> None:
-    """Run the API with an embedded Redis and workers; Ctrl-C stops them all.
+    """Run the API with an embedded Redis and workers. Ctrl-C stops them all.
 
-    With CLOZE_REDIS_URL set, run the API alone; `cloze worker` then runs anywhere.
+    If CLOZE_REDIS_URL is set, only the API runs, and workers are started with `cloze worker`.
     """
     from app.commands.serve import serve as run
 
@@ -47,7 +47,7 @@ def serve(
 
 @app.command()
 def worker() -> None:
-    """Run one worker: beside CLOZE_REDIS_URL, or as one more for the server on CLOZE_VAR_DIR."""
+    """Run one worker, for the Redis at CLOZE_REDIS_URL or the server that uses CLOZE_VAR_DIR."""
     from app.worker.__main__ import main as run
 
     run()
@@ -61,19 +61,19 @@ def show_version(version: Annotated[bool, typer.Option("--version", help="Print 
 
 
 def main() -> None:
-    """The entry point: an AppError is one line on standard error and exit code 1."""
+    """Runs the command line. Errors are printed in one line on standard error, with exit code 1."""
     try:
         app()
     except AppError as error:
         typer.echo(f"cloze: {error.message}", err=True)
         sys.exit(1)
-    except OSError as error:  # a folder that cannot be written, say
+    except OSError as error:  # such as a folder that is not writable
         known = full_disk(error)
         typer.echo(f"cloze: {known.message if known else error}", err=True)
         sys.exit(1)
     except ValidationError as error:  # only Settings are validated here
         for problem in error.errors():
-            # A rule over several settings has no place, and names them itself.
+            # The message of a rule over several settings names them itself.
             where = "".join(f"CLOZE_{str(name).upper()}: " for name in problem["loc"][:1])
             typer.echo(f"cloze: {where}{problem['msg']}", err=True)
         sys.exit(1)

@@ -1,4 +1,4 @@
-"""Where and in what precision models run, and what to do about memory."""
+"""Devices, precisions, threads and memory of models."""
 
 import ctypes
 import gc
@@ -12,12 +12,15 @@ from app.errors import InvalidValue
 from app.system.cpus import cpu_count
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-_FEW = 4  # processors
-_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # of glibc's malloc.h
+_FEW_PROCESSORS = 4
+_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # from glibc's malloc.h
 
 
 def resolve_device(name: str) -> torch.device:
-    """`auto` (the first GPU, else the CPU), `cpu`, `cuda` or `cuda:N`. Raises InvalidValue if it is not there."""
+    """Resolves `auto` (the first GPU, else the CPU), `cpu`, `cuda` or `cuda:N`.
+
+    Raises InvalidValue for an unknown or unavailable device.
+    """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     match = re.fullmatch(r"cpu|cuda(?::(\d+))?", name)
@@ -28,13 +31,16 @@ def resolve_device(name: str) -> torch.device:
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     index = int(match.group(1) or 0)
     if index >= count:
-        found = f"this machine has {count} CUDA device(s)" if count else "no CUDA device is usable here"
+        found = f"this machine has {count} CUDA device(s)" if count else "this machine has no usable CUDA device"
         raise InvalidValue(f"device {name!r} is not available: {found}", param="device")
     return torch.device("cuda", index)
 
 
 def resolve_dtype(name: str, device: torch.device) -> torch.dtype:
-    """`float32`, `bfloat16`, or `auto`: bfloat16 where the hardware computes in it, else float32."""
+    """Resolves `float32`, `bfloat16` or `auto`: bfloat16 if the hardware supports it, else float32.
+
+    Raises InvalidValue for an unknown dtype.
+    """
     if name == "auto":
         return torch.bfloat16 if _has_bfloat16(device) else torch.float32
     if name not in _DTYPES:
@@ -50,43 +56,45 @@ def _has_bfloat16(device: torch.device) -> bool:
 
 
 def batch_tokens(device: torch.device) -> int:
-    """Tokens of a batch unless the operator says otherwise.
+    """Returns the default token budget of a batch.
 
-    Beyond 4,096 a CPU's caches no longer hold what a layer hands on: in padded batches of 8,192 tokens
-    all-MiniLM-L6-v2 took 1.4 times as long a text, and everyone waits longer for the batch before theirs.
+    Beyond 4,096 tokens a layer's output no longer fits into a CPU's caches: in padded batches of 8,192 tokens,
+    all-MiniLM-L6-v2 took 1.4 times as long per text, and requests wait longer for the batch before theirs.
     """
     return 4096 if device.type == "cpu" else 16384
 
 
 class Forwards(NamedTuple):
-    """How a server shares its processors out."""
+    """The number of forwards that run at once, and their intra-op threads."""
 
     at_once: int
-    threads: int  # of each
-    alone: int  # threads of one that none runs beside
+    threads: int  # of each forward
+    alone: int  # of a forward while no other runs
 
 
 def serving_forwards(device: torch.device, at_once: int | None = None, threads: int | None = None) -> Forwards:
-    """As set, else on up to 4 processors a forward of one thread on each, and beyond them one on all but one.
+    """Chooses how many forwards run at once and how many threads each has.
 
-    A thread per processor looks faster but is not as soon as anything else runs (HTTP, say), because each
-    parallel region then waits for the thread that was pushed aside: on two busy cores a forward of 16 tokens
-    through 6 layers took 12 ms with one thread and 91 ms with two, and one of 16 × 128 tokens 358 ms and
-    1120 ms. Forwards of one thread wait for nobody. One that is alone has nobody to wait for either, and gets all
-    processors, unless `threads` is set. A GPU has one at a time.
+    By default, up to 4 processors run one single-threaded forward each. More processors run one forward, on all
+    processors but one. A GPU runs one forward at a time.
+
+    A forward with a thread per processor slows down as soon as anything else runs, such as HTTP, because each parallel
+    region waits for the thread that was preempted. On two busy cores, a forward of 16 tokens through 6 layers took
+    12 ms with one thread and 91 ms with two; one of 16 × 128 tokens took 358 ms and 1120 ms. A single-threaded forward
+    has no such wait. While only one forward runs, it gets all processors, unless `threads` is set.
     """
     count = cpu_count()
     if device.type != "cpu":
         at_once = 1
     if at_once is None:
-        at_once = 1 if threads is not None or count > _FEW else count
+        at_once = 1 if threads is not None or count > _FEW_PROCESSORS else count
     shared = count - 1 if at_once == 1 else count
     share = threads or max(1, shared // at_once)
     return Forwards(at_once, share, alone=share if threads or at_once == 1 else count)
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Torch has its own class for a GPU; the CPU allocator and some kernels raise a plain RuntimeError."""
+    """Tells whether an error means out of memory. The CPU allocator and some kernels raise a plain RuntimeError."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     message = str(error).lower()
@@ -94,10 +102,10 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def keep_memory() -> None:
-    """From now on the process's allocator keeps what is freed, for what is allocated next; `free_memory` hands it back.
+    """Makes the process's allocator keep freed memory for later allocations. `free_memory` returns it to the system.
 
-    By default glibc takes every large block anew from the kernel and gives it back at once, so that each
-    step or forward pays for its activations in page faults: a quarter of a training step on a CPU.
+    By default glibc maps each large block and unmaps it at once, so that every forward pays page faults for its
+    activations: a quarter of a training step on a CPU.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # glibc only
     if mallopt is not None:
@@ -106,7 +114,7 @@ def keep_memory() -> None:
 
 
 def free_memory(device: torch.device) -> None:
-    """Hands what is no longer used back to the device and the system, not only to the allocators."""
+    """Returns unused memory to the device and the system, not only to the allocators."""
     gc.collect()
     if device.type == "cuda":
         torch.cuda.empty_cache()
@@ -116,7 +124,7 @@ def free_memory(device: torch.device) -> None:
 
 
 def gpu_metrics(device: torch.device) -> dict[str, float]:
-    """How busy a GPU is, under MLflow's names; its memory alone where NVIDIA's own library is not installed."""
+    """Measures the memory and utilization of a GPU, under MLflow's names. Utilization needs nvidia-ml-py."""
     if device.type != "cuda":
         return {}
     name = f"gpu_{torch.cuda.current_device() if device.index is None else device.index}"
@@ -125,6 +133,6 @@ def gpu_metrics(device: torch.device) -> dict[str, float]:
         f"{name}_memory_usage_megabytes": (total - free) / 1e6,
         f"{name}_memory_usage_percentage": 100 * (total - free) / total,
     }
-    with suppress(ModuleNotFoundError):  # nvidia-ml-py
+    with suppress(ModuleNotFoundError):  # without nvidia-ml-py
         found[f"{name}_utilization_percentage"] = float(torch.cuda.utilization(device))
     return found

@@ -1,4 +1,4 @@
-"""Every error that a user can meet. No web import: the API maps `status` and `code`.
+"""All errors that users can meet. Each has its HTTP status and its code on the wire.
 
 AppError                     500 internal_error
 ├── BadRequest               400 invalid_request
@@ -30,10 +30,10 @@ AppError                     500 internal_error
 
 
 class AppError(Exception):
-    """Base of the tree.
+    """Base class of all errors.
 
-    `message` is shown to the user; `param` names the request field at fault, if one is. `index` is the place of the
-    input at fault among several of one request.
+    message: shown to the user. param: name of the invalid field, if there is one. index: index of the invalid input,
+    if the request has several.
     """
 
     status = 500
@@ -94,7 +94,7 @@ class NotAcceptable(AppError):
 
 
 class RequestTimeout(AppError):
-    """The client has not sent its request in time."""
+    """The client did not send its request in time."""
 
     status = 408
     code = "request_timeout"
@@ -150,7 +150,7 @@ class InvalidData(InvalidValue):
 
 
 class Busy(AppError):
-    """More work is waiting than admission allows; `retry_after` is in seconds."""
+    """More work is waiting than admission allows. `retry_after`: seconds after which a client should retry."""
 
     status = 429
     code = "busy"
@@ -174,7 +174,7 @@ class NotReady(AppError):
 
 
 class OutOfMemory(AppError):
-    """The machine that trains cannot hold even the smallest part of the job's batch."""
+    """The training device cannot hold even the smallest part of the job's batch."""
 
     status = 422
     code = "out_of_memory"

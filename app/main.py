@@ -228,7 +228,7 @@ def _watch(services: Services) -> None:
     pool = services.pool
     services.metrics.watch_engine(lambda: pool.queue_depth, lambda: len(pool.loaded()))
     if services.jobs is not None:
-        services.metrics.watch_jobs(services.jobs.counts_by_state)
+        services.metrics.watch_jobs(services.jobs.count_by_state)
 
 
 def _add_middleware(app: FastAPI, settings: Settings, metrics: Metrics, pool: EnginePool) -> None:

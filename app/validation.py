@@ -1,4 +1,4 @@
-"""Descriptions of pydantic's errors in JSON's terms, for whoever validates what a user sent."""
+"""Descriptions of pydantic's errors in JSON's terms."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,7 +21,7 @@ _JSON_WORDS = (
     (re.compile(r" after validation\b"), ""),
     (re.compile(r"\bNone\b"), "null"),
 )
-# What pydantic puts into a place beside names and indices: which kind of a union was tried.
+# Parts of a pydantic location that are neither names nor indices: the member of a union that was tried.
 _KIND = re.compile(
     r"\[key\]|(?:str|int|float|bool|none|bytes|list|tuple|dict|literal|str-enum|constrained-\w+|function-\w+)(?:\[.*\])?",
     re.DOTALL,
@@ -33,14 +33,14 @@ def describe(error: Mapping[str, Any], prefix: str = "") -> InvalidValue:
     param = ".".join(filter(None, [prefix, *_place(error["loc"])]))[:MAX_ECHO]
     field = f"`{param}`" if param else "the body"
     message = str(error["msg"])
-    if error["type"] not in ("value_error", "assertion_error"):  # those messages are ours
+    if error["type"] not in ("value_error", "assertion_error"):  # our own messages
         for pattern, word in _JSON_WORDS:
             message = pattern.sub(word, message)
     match error["type"]:
         case "missing":
             text = f"{field} is required"
         case "extra_forbidden":
-            text = f"{field} is not a field that is known here"
+            text = f"{field} is not a known field"
         case "value_error":
             text = f"{field}: {message.removeprefix('Value error, ')}"
         case _ if message.startswith("Input should be"):
@@ -51,7 +51,7 @@ def describe(error: Mapping[str, Any], prefix: str = "") -> InvalidValue:
 
 
 def _place(location: Sequence[int | str]) -> Iterator[str]:
-    """The names and indices of a place, without the kinds of unions."""
+    """Yields the names and indices of a location, without the members of unions."""
     before: int | str | None = None
     for part in location:
         is_kind = isinstance(part, str) and (_KIND.fullmatch(part) or (isinstance(before, int) and part[:1].isupper()))
@@ -61,7 +61,7 @@ def _place(location: Sequence[int | str]) -> Iterator[str]:
 
 
 def _found(value: object) -> str:
-    """Names the kind of a value that was sent, in JSON's terms."""
+    """Names the type of a value in JSON's terms."""
     match value:
         case None:
             return ", not null"

@@ -44,6 +44,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=place)
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Lists the tests that passed only when they were repeated (see tests/web/conftest.py)."""
+    found = [
+        (report.nodeid, text)
+        for report in terminalreporter.getreports("passed")
+        if report.when == "call"
+        for name, text in report.user_properties
+        if name == "flaky"
+    ]
+    if found:
+        terminalreporter.section(f"{len(found)} flaky: failed, and passed when repeated", yellow=True)
+        for nodeid, text in found:
+            terminalreporter.write_line(text)
+            terminalreporter.write_line(f"FLAKY {nodeid}", yellow=True)
+
+
 def pytest_collection_finish() -> None:
     """What was imported and collected stays to the end: looked through at each collection, it costs a minute in all."""
     gc.collect()

@@ -91,7 +91,7 @@ def test_a_model_that_a_job_needs_is_not_deleted(run: Run, store: ModelStore, ti
         jobs.cancel(job.id)
         assert run("models", "delete", "tiny", "--yes").stdout == "Deleted tiny@1\n"
     run("models", "import", str(tiny), "--name", "tiny")
-    assert "whether a job needs it is not known" in run("models", "delete", "tiny", "--yes").stderr
+    assert "unknown whether a job needs the model" in run("models", "delete", "tiny", "--yes").stderr
 
 
 def test_without_a_server_the_model_is_loaded_here(run: Run, store: ModelStore, tiny: Path) -> None:
@@ -217,7 +217,7 @@ def test_first_steps_fit_the_default_model() -> None:
         ("CLOZE_PORT", "no number", "cloze: CLOZE_PORT: Input should be a valid integer"),
         ("CLOZE_REDIS_URL", "localhost:6379", "cloze: CLOZE_REDIS_URL: Value error, expected redis://HOST:PORT/0"),
         ("CLOZE_VAR_DIR", "/dev/null/var", "cloze: [Errno 20] Not a directory: '/dev/null/var"),
-        ("CLOZE_WEBHOOK_URL", "http://x", "cloze: Value error, CLOZE_WEBHOOK_URL needs CLOZE_WEBHOOK_SECRET"),
+        ("CLOZE_WEBHOOK_URL", "http://x", "cloze: Value error, CLOZE_WEBHOOK_URL requires CLOZE_WEBHOOK_SECRET"),
     ],
 )
 def test_wrong_settings_are_one_line(

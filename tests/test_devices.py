@@ -33,7 +33,7 @@ def test_unknown_devices_are_refused(name: str, monkeypatch: pytest.MonkeyPatch)
         devices.resolve_device(name)
 
 
-@pytest.mark.parametrize(("name", "count", "said"), [("cuda", 0, "no CUDA"), ("cuda:2", 2, "2 CUDA")])
+@pytest.mark.parametrize(("name", "count", "said"), [("cuda", 0, "no usable CUDA"), ("cuda:2", 2, "2 CUDA")])
 def test_an_absent_device_is_said_to_be_absent(name: str, count: int, said: str, monkeypatch: pytest.MonkeyPatch):
     with_gpus(monkeypatch, count)
     with pytest.raises(InvalidValue, match=said):

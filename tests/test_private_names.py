@@ -35,9 +35,6 @@ TO_FIX: dict[str, set[str]] = {  # shrinks; a name that is gone has to leave
     "tests/serving/test_steps.py": {"_batcher"},
     "tests/system/test_process_pool.py": {"_MAIN"},
     "tests/test_cli.py": {"_AT_ONCE"},
-    "tests/worker/test_attempt.py": {"_PAUSE"},
-    "tests/worker/test_backlog.py": {"_MOST"},
-    "tests/worker/test_supervisor.py": {"_watch"},
     "tests/worker/test_worker.py": {"_beat", "_beat_until_the_end", "_ended"},
 }
 

@@ -132,7 +132,7 @@ def test_it_serves_without_its_redis_and_finds_it_again(server: Callable[[], Ser
     file.write_bytes(b"*1\r\nrubbish\r\n*1\r\n")
     running = server()
     url = running.wait_for(r"Listening on (http://127\.0\.0\.1:\d+)\n")[1]
-    running.wait_for(r"ERROR.*appendonly\.aof is damaged in its middle.*Inference goes on")
+    running.wait_for(r"ERROR.*appendonly\.aof is damaged in its middle.*Inference continues")
     assert httpx.get(f"{url}/health").status_code == 200
     unavailable = httpx.get(f"{url}/v1/files")
     assert (unavailable.status_code, unavailable.json()["error"]["code"]) == (503, "not_ready")

@@ -1,4 +1,4 @@
-"""Swagger UI at /docs, from files on this server: it works without the internet."""
+"""Swagger UI at /docs, served from local files so that it works offline."""
 
 from fastapi import FastAPI
 from fastapi.openapi.docs import get_swagger_ui_html
@@ -9,7 +9,7 @@ ASSETS = "/docs/assets"
 
 
 def install(app: FastAPI, root_path: str) -> None:
-    # The package is here for the copy of Swagger UI that it carries; nothing of its code is used.
+    # Only the package's copy of Swagger UI is used, none of its code.
     app.mount(ASSETS, StaticFiles(packages=[("fastapi_offline", "static")]), name="docs-assets")
 
     @app.get("/docs", include_in_schema=False)

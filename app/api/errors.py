@@ -1,7 +1,7 @@
-"""The one shape of every failure: `{"error": {"message", "type", "code", "param"}}`.
+"""Error responses: `{"error": {"message", "type", "code", "param"}}`.
 
-OpenAI's clients read the body. Hugging Face's read `X-Error-Message`, and `x-request-id`, which
-the request-id middleware adds.
+OpenAI's clients read the body. Hugging Face's clients read `X-Error-Message` and `x-request-id`, which the request-id
+middleware adds.
 """
 
 import logging
@@ -32,7 +32,7 @@ from app.jobs.connection import StorageError
 from app.system.disk_space import full_disk
 from app.validation import MAX_ECHO, describe
 
-CLIENT_CLOSED_REQUEST = 499  # nginx's status for a client that left; only logs and metrics see it
+CLIENT_CLOSED_REQUEST = 499  # nginx's status for a client that has disconnected; only logs and metrics see it
 
 _MAX_MESSAGE = 4000  # characters
 
@@ -46,7 +46,7 @@ class MethodNotAllowed(AppError):
 
 
 def error_response(scope: Scope, error: AppError, headers: Mapping[str, str] | None = None) -> Response:
-    """The envelope of an error; also notes its code for the metrics."""
+    """Makes the response of an error. Stores the error's code in the scope for the metrics."""
     scope.setdefault("state", {})["error_code"] = error.code
     response = JSONResponse({"error": error_object(error)}, error.status, dict(headers or {}))
     response.headers["x-error-message"] = _header_safe(error_message(error))
@@ -82,13 +82,13 @@ def error_message(error: AppError) -> str:
 
 
 def internal_error(scope: Scope) -> Response:
-    """A 500 that tells nothing but the id to look for in the log."""
+    """Makes a 500 response that reveals only the request id to search for in the log."""
     message = f"internal error; the server's log has it under request id {_request_id(scope)}"
     return error_response(scope, AppError(message))
 
 
 def install(app: FastAPI) -> None:
-    """Maps every exception that a route may raise. What is left, the request-id middleware catches."""
+    """Installs handlers for the exceptions that routes raise. The request-id middleware catches all others."""
 
     @app.exception_handler(AppError)
     async def app_error(request: Request, error: AppError) -> Response:
@@ -106,12 +106,12 @@ def install(app: FastAPI) -> None:
     async def http_exception(request: Request, error: HTTPException) -> Response:
         path = request.url.path
         if error.status_code == HTTPStatus.NOT_FOUND:
-            known: AppError = NotFound(f"there is nothing at {path}; /docs lists what there is")
+            known: AppError = NotFound(f"the path {path} does not exist; /docs lists all paths")
         elif error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
             allowed = ", ".join(allowed_methods(request.app.routes, request.scope))
             if request.method == "OPTIONS":
                 return Response(status_code=HTTPStatus.NO_CONTENT, headers={"allow": allowed})
-            known = MethodNotAllowed(f"{request.method} is not possible at {path}; possible are {allowed}")
+            known = MethodNotAllowed(f"{path} does not support {request.method}; it supports {allowed}")
             return error_response(request.scope, known, {"allow": allowed})
         else:
             known = BadRequest(str(error.detail))
@@ -125,7 +125,7 @@ def install(app: FastAPI) -> None:
 
 
 def _install_storage(app: FastAPI) -> None:
-    """Maps what a Redis that is away and a full disk raise."""
+    """Installs handlers for the errors of an unavailable Redis and of a full disk."""
 
     @app.exception_handler(StorageError)
     async def storage_error(request: Request, error: StorageError) -> Response:

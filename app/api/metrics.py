@@ -1,4 +1,4 @@
-"""Metrics for Prometheus at /metrics: requests by route, batches, models, jobs. Each application has one registry."""
+"""Prometheus metrics at /metrics: requests by route, batches, models, jobs. Each application has its own registry."""
 
 import logging
 import time
@@ -13,7 +13,7 @@ from app.api.errors import CLIENT_CLOSED_REQUEST
 from app.jobs.spec import JobState
 from app.types import Task
 
-UNMATCHED = "unmatched"  # one label for every path that leads nowhere, so that scanners make no series
+UNMATCHED = "unmatched"  # one label for all unknown paths, so that scanners create no series
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 _SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 
 
 class Metrics:
-    """Also the engine's observer."""
+    """The metrics of the server. Also the engine's observer."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -56,23 +56,23 @@ class Metrics:
         self.load_seconds.labels(model).observe(seconds)
 
     def watch_engine(self, queue_depth: Callable[[], int], loaded: Callable[[], int]) -> None:
-        """Both are asked at every scrape."""
+        """Adds gauges whose functions are called at every scrape."""
         Gauge("cloze_queue_depth", "Inputs that wait for the device", registry=self.registry).set_function(queue_depth)
         Gauge("cloze_loaded_models", "Models in memory", registry=self.registry).set_function(loaded)
 
-    def watch_jobs(self, counts_by_state: Callable[[], Mapping[JobState, int]]) -> None:
-        self.registry.register(_JobsCollector(counts_by_state))
+    def watch_jobs(self, count_by_state: Callable[[], Mapping[JobState, int]]) -> None:
+        self.registry.register(_JobsCollector(count_by_state))
 
     def render(self) -> bytes:
-        """The text that is scraped. Blocking: it asks the job store."""
+        """Renders the metrics as text. Blocks while it queries the job store."""
         return generate_latest(self.registry)
 
 
 class _JobsCollector(Collector):
-    """Jobs by state; absent from the answer while the job store is away."""
+    """Counts jobs by state. The metric has no values while the job store is unavailable."""
 
-    def __init__(self, counts_by_state: Callable[[], Mapping[JobState, int]]) -> None:
-        self._counts_by_state = counts_by_state
+    def __init__(self, count_by_state: Callable[[], Mapping[JobState, int]]) -> None:
+        self._counts_by_state = count_by_state
 
     def describe(self) -> Iterator[GaugeMetricFamily]:
         yield GaugeMetricFamily("cloze_jobs", "Pretraining jobs", labels=["state"])
@@ -83,12 +83,12 @@ class _JobsCollector(Collector):
                 for state, count in self._counts_by_state().items():
                     family.add_metric([state], count)
             except Exception:
-                _log.warning("no jobs in the metrics: the job store does not answer", exc_info=True)
+                _log.warning("the metrics lack jobs: the job store does not answer", exc_info=True)
             yield family
 
 
 class MetricsMiddleware:
-    """Counts and times every request, by the template of its route."""
+    """Counts and times every request by its route's path template."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self.app = app
@@ -101,14 +101,14 @@ class MetricsMiddleware:
         status = 500
         started = time.perf_counter()
 
-        async def send_and_note(message: Message) -> None:
+        async def send_and_record(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
             await send(message)
 
         try:
-            await self.app(scope, receive, send_and_note)
+            await self.app(scope, receive, send_and_record)
         finally:
             route = getattr(scope.get("route"), "path", UNMATCHED)
             labels = (scope["method"] if route != UNMATCHED else UNMATCHED, route)

@@ -1,4 +1,4 @@
-"""The OpenAPI document: FastAPI's, with the errors that routes answer, security, and bodies that it cannot see."""
+"""The OpenAPI document: FastAPI's, completed with error responses, security, and streamed bodies."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -13,19 +13,19 @@ Json = dict[str, Any]
 Responses = dict[int | str, dict[str, Any]]
 
 _DESCRIPTIONS = {
-    400: "The body is not valid JSON, is of another Content-Type, or an input is empty",
-    401: "The server asks for an API key, and none of its keys was sent",
-    403: "The request comes from another web page, or names a host that this server does not go by",
-    404: "There is no such model, job, file or other object",
-    406: "The answer has no form that `Accept` allows",
+    400: "The body is not valid JSON or has the wrong Content-Type, or an input is empty",
+    401: "The server requires an API key, and the request has no valid one",
+    403: "The request comes from a page of another host, or its Host is not a known name of this server",
+    404: "The model, job, file or other object does not exist",
+    406: "The response has no media type that `Accept` allows",
     408: "The body did not arrive in time",
-    409: "The state of the object does not allow it",
+    409: "The state of the object does not allow the action",
     413: "The body, or a file in it, is larger than the server allows",
-    415: "The body has a Content-Encoding, which is not decoded",
-    416: "The range lies beyond the end",
-    422: "A parameter or a field has a value that is not possible",
-    429: "More work is waiting than the server admits; `Retry-After` says when to try again",
-    500: "An error of the server; its log has it under the request's id",
+    415: "The body has a Content-Encoding, which is not supported",
+    416: "The range starts after the end of the content",
+    422: "A parameter or a field has an invalid value",
+    429: "More work is waiting than the server admits; `Retry-After` has the seconds to wait",
+    500: "An internal error; the server's log has it under the request's id",
     503: "The model, the job store or a device is not ready",
     507: "The disk is full",
 }
@@ -35,34 +35,34 @@ _SCHEME = "ApiKey"
 
 
 class ErrorDetail(BaseModel):
-    message: str = Field(description="Message for people")
-    type: str = Field(description="The kind of the error, one of OpenAI's")
-    code: str | None = Field(description="The error, for programs")
-    param: str | None = Field(description="The field at fault, if there is one")
+    message: str = Field(description="Human-readable message")
+    type: str = Field(description="Type of the error, one of OpenAI's")
+    code: str | None = Field(description="Machine-readable code of the error")
+    param: str | None = Field(description="Name of the invalid field, if there is one")
 
 
 class ErrorResponse(BaseModel):
-    """Every answer that is not a success."""
+    """The body of every error response."""
 
     error: ErrorDetail
 
 
 def errors(*statuses: int) -> Responses:
-    """The `responses` of a route that can answer with these errors, beside those that every such route has."""
+    """Returns the `responses` of a route with these errors. The errors common to all routes are added later."""
     return {status: {} for status in statuses}
 
 
 def _file(media_type: str) -> Responses:
     body = {"content": {media_type: {"schema": {"type": "string", "format": "binary"}}}}
-    return {200: body, 206: {"description": "The part that `Range` asks for", **body}, **errors(416)}
+    return {200: body, 206: {"description": "The part in the `Range` header", **body}, **errors(416)}
 
 
-# Of a route that sends a file, or the part of it that a `Range` header asks for.
+# The responses of routes that send a file, or the part of it in a `Range` header.
 FILE, PICTURE = _file("application/octet-stream"), _file("image/*")
 
 
 def install(app: FastAPI) -> None:
-    """Makes `app.openapi` give the completed document."""
+    """Makes `app.openapi` return the completed document."""
 
     def openapi() -> Json:
         if app.openapi_schema is None:
@@ -88,11 +88,11 @@ def _complete(document: Json) -> Json:
     schemas |= error.pop("$defs")
     schemas["ErrorResponse"] = error
     document["components"]["securitySchemes"] = {
-        _SCHEME: {"type": "http", "scheme": "bearer", "description": "One of CLOZE_API_KEYS, where any are set"}
+        _SCHEME: {"type": "http", "scheme": "bearer", "description": "One of CLOZE_API_KEYS, if any are set"}
     }
     for path, operations in document["paths"].items():
         for operation in operations.values():
-            # `{}`: a server without keys asks for none.
+            # `{}`: a server without keys requires none.
             operation["security"] = [] if is_open(path) else [{_SCHEME: []}, {}]
             _describe_errors(operation, path)
     return document
@@ -118,19 +118,19 @@ def _describe_errors(operation: Json, path: str) -> None:
 
 
 def ndjson_body(query: type[BaseModel], line: Iterable[Json]) -> Json:
-    """The `openapi_extra` of a route that also takes a stream: its body, its answer, and the options in the query."""
+    """Returns the `openapi_extra` of a route that also accepts NDJSON: body, response, and options in the query."""
     options = query.model_json_schema(ref_template="#/components/schemas/{model}")["properties"]
-    description = "One line an input: a string, or an object with `input` and perhaps `id`"
+    description = "One line per input: a string, or an object with `input` and optionally `id`"
     inputs = {"type": "object", "required": ["input"], "properties": {"input": {"anyOf": list(line)}, "id": {}}}
     lines = {"schema": {"anyOf": [{"type": "string"}, inputs], "description": description}}
-    answer = "One line an input, in order: `index`, `id` where one was given, and the result or an `error`"
+    answer = "One line per input, in order: `index`, the line's `id` if it has one, and the result or an `error`"
     return {
         "requestBody": {"content": {"application/x-ndjson": lines}},
         "responses": {
             "200": {"content": {"application/x-ndjson": {"schema": {"type": "object", "description": answer}}}}
         },
         "parameters": [
-            {"name": name, "in": "query", "required": False, "schema": schema, "description": "Of a stream"}
+            {"name": name, "in": "query", "required": False, "schema": schema, "description": "Option of a stream"}
             for name, schema in options.items()
         ],
     }

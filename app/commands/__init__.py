@@ -1,1 +1,1 @@
-"""The subcommands of `cloze`, one module a topic. Heavy imports wait until a command needs them."""
+"""The subcommands of `cloze`, one module per topic. Heavy modules are imported when a command needs them."""

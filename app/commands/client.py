@@ -1,4 +1,4 @@
-"""The HTTP API, as the commands use it."""
+"""A client of the HTTP API for the commands."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ from app.settings import Settings
 Url = Annotated[
     str | None,
     typer.Option(
-        envvar="CLOZE_URL", show_default=False, help="The server; by default that of CLOZE_HOST and CLOZE_PORT."
+        envvar="CLOZE_URL", show_default=False, help="URL of the server; by default from CLOZE_HOST and CLOZE_PORT."
     ),
 ]
 ApiKey = Annotated[
-    str | None, typer.Option(envvar="CLOZE_API_KEY", show_default=False, help="Key of the server, if it asks for one.")
+    str | None, typer.Option(envvar="CLOZE_API_KEY", show_default=False, help="API key, if the server requires one.")
 ]
 
-_TIMEOUT = httpx.Timeout(300.0, connect=5.0)  # seconds; a first answer may wait for a model to load
-_STREAM_TIMEOUT = httpx.Timeout(60.0, connect=5.0)  # seconds; four times a stream's longest silence
+_TIMEOUT = httpx.Timeout(300.0, connect=5.0)  # seconds; the first response may wait until a model is loaded
+_STREAM_TIMEOUT = httpx.Timeout(60.0, connect=5.0)  # seconds; four times the interval of a stream's heartbeats
 
 
 class ServerUnreachable(NotReady):
-    """The connection broke, or there was none."""
+    """The connection failed."""
 
 
 class NoServer(ServerUnreachable):
-    """Nothing listens at the URL."""
+    """No server listens at the URL."""
 
 
 class ApiClient:
-    """Answers are parsed JSON; an error of the server is raised as an AppError with its message."""
+    """A client whose methods return parsed JSON. It raises an error response as an AppError with its message."""
 
     def __init__(
         self, url: str | None = None, api_key: str | None = None, *, transport: httpx.BaseTransport | None = None
@@ -51,7 +51,7 @@ class ApiClient:
         except httpx.InvalidURL as error:
             raise InvalidValue(f"{self.url!r} is not a URL: {error}") from error
         except UnicodeEncodeError as error:
-            raise InvalidValue(f"the API key is no text: {error.reason}") from error
+            raise InvalidValue(f"the API key is not valid text: {error.reason}") from error
 
     def __enter__(self) -> Self:
         return self
@@ -71,12 +71,12 @@ class ApiClient:
         return self._send("DELETE", path)
 
     def text(self, path: str, **params: Any) -> str:
-        """An answer that is no JSON."""
+        """Gets a response that is plain text."""
         response = self._request("GET", path, params={key: value for key, value in params.items() if value is not None})
         return response.text if response.is_success else str(read_answer(response))
 
     def upload(self, path: Path) -> str:
-        """Streams a file to the server; returns its id."""
+        """Uploads a file as a stream. Returns its id."""
         try:
             content = path.open("rb")
         except OSError as error:
@@ -88,9 +88,12 @@ class ApiClient:
         return str(stored["id"])
 
     def stream(self, path: str, last_id: str | None = None) -> Iterator[Message]:
-        """Server-sent events as they come, behind the one of that id; ServerUnreachable when they break off."""
+        """Yields server-sent events after the one with id `last_id`. Raises ServerUnreachable when they break off."""
         headers = {"accept": "text/event-stream", **({"last-event-id": last_id} if last_id else {})}
-        with self._translated(), self._http.stream("GET", path, headers=headers, timeout=_STREAM_TIMEOUT) as response:
+        with (
+            self._translate_errors(),
+            self._http.stream("GET", path, headers=headers, timeout=_STREAM_TIMEOUT) as response,
+        ):
             if response.status_code == httpx.codes.OK:
                 yield from read_messages(response.iter_lines())
                 return
@@ -103,12 +106,12 @@ class ApiClient:
         return read_answer(self._request(method, path, **kwargs))
 
     def _request(self, method: str, path: str, **kwargs: Any) -> httpx.Response:
-        with self._translated():
+        with self._translate_errors():
             return self._http.request(method, path, **kwargs)
 
     @contextmanager
-    def _translated(self) -> Iterator[None]:
-        """Raises the client's errors as ours."""
+    def _translate_errors(self) -> Iterator[None]:
+        """Converts httpx's errors to AppErrors."""
         try:
             yield
         except httpx.UnsupportedProtocol as error:
@@ -117,7 +120,7 @@ class ApiClient:
             raise NoServer(f"no server at {self.url}; start one with: make serve") from error
         except httpx.TransportError as error:
             raise ServerUnreachable(f"the connection to {self.url} broke: {error or type(error).__name__}") from error
-        except (httpx.InvalidURL, ValueError) as error:  # an infinite number, text that is no UTF-8
+        except (httpx.InvalidURL, ValueError) as error:  # ValueError: an infinite number or invalid text in the body
             raise InvalidValue(f"this cannot be sent: {error}") from error
 
 
@@ -127,7 +130,7 @@ def default_url(settings: Settings) -> str:
 
 
 def read_answer(response: httpx.Response) -> Any:
-    """The JSON of a good answer. Raises AppError for every other."""
+    """Parses the JSON of a successful response. Raises AppError for any other response."""
     try:
         body = response.json()
     except ValueError:

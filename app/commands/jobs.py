@@ -1,4 +1,4 @@
-"""`cloze jobs`: what is trained, by the running server's API."""
+"""`cloze jobs`: pretraining jobs, through the API of the running server."""
 
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -13,7 +13,7 @@ from app.errors import Conflict
 app = typer.Typer(help="List, watch and control pretraining jobs.", no_args_is_help=True)
 
 JOBS = "/v1/pretraining/jobs"
-JobId = Annotated[str, typer.Argument(help="As `cloze jobs list` shows it.", show_default=False)]
+JobId = Annotated[str, typer.Argument(help="Id of the job, as `cloze jobs list` shows it.", show_default=False)]
 
 
 @app.command("list")
@@ -23,7 +23,7 @@ def list_jobs(
     api_key: ApiKey = None,
     as_json: Json = False,
 ) -> None:
-    """Jobs, newest first."""
+    """List jobs, newest first."""
     with ApiClient(url, api_key) as client:
         jobs = client.get(JOBS, limit=limit)["data"]
     if as_json:
@@ -34,7 +34,7 @@ def list_jobs(
 
 @app.command("watch")
 def watch(job_id: JobId, url: Url = None, api_key: ApiKey = None, as_json: Json = False) -> None:
-    """Follow a job until it ends; --json prints one event a line.
+    """Follow a job until it ends. --json prints one event per line.
 
     Ctrl-C leaves the job running. The exit code is 0 only if the job succeeded.
     """
@@ -50,39 +50,39 @@ def cancel(
     api_key: ApiKey = None,
     as_json: Json = False,
 ) -> None:
-    """End a job; it keeps its last checkpoint."""
-    _act(job_id, "cancel", {"publish": True} if publish else None, url, api_key, as_json)
+    """End a job. Its last checkpoint is kept."""
+    _send_action(job_id, "cancel", {"publish": True} if publish else None, url, api_key, as_json)
 
 
 @app.command("pause")
 def pause(job_id: JobId, url: Url = None, api_key: ApiKey = None, as_json: Json = False) -> None:
-    """Have a job save a checkpoint and free its worker."""
-    _act(job_id, "pause", None, url, api_key, as_json)
+    """Make a job save a checkpoint and free its worker."""
+    _send_action(job_id, "pause", None, url, api_key, as_json)
 
 
 @app.command("resume")
 def resume(job_id: JobId, url: Url = None, api_key: ApiKey = None, as_json: Json = False) -> None:
-    """Let a paused job go on."""
-    _act(job_id, "resume", None, url, api_key, as_json)
+    """Continue a paused job."""
+    _send_action(job_id, "resume", None, url, api_key, as_json)
 
 
 @app.command("retry")
 def retry(
     job_id: JobId,
-    max_wall_minutes: Annotated[float | None, typer.Option(help="A new deadline, in minutes from now on.")] = None,
+    max_wall_minutes: Annotated[float | None, typer.Option(help="New deadline, in minutes from now.")] = None,
     url: Url = None,
     api_key: ApiKey = None,
     as_json: Json = False,
 ) -> None:
     """Queue a failed or cancelled job again, from its last checkpoint."""
     body = {"max_wall_minutes": max_wall_minutes} if max_wall_minutes else None
-    _act(job_id, "retry", body, url, api_key, as_json)
+    _send_action(job_id, "retry", body, url, api_key, as_json)
 
 
 @app.command("extend")
 def extend(
     job_id: JobId,
-    steps: Annotated[int | None, typer.Option(help="Steps of the whole job, including those already done.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Steps of the whole job, including completed ones.")] = None,
     epochs: Annotated[float | None, typer.Option(help="Epochs of the whole job.")] = None,
     tokens: Annotated[int | None, typer.Option(help="Tokens of the whole job.")] = None,
     minutes: Annotated[float | None, typer.Option(help="Minutes of training of the whole job.")] = None,
@@ -90,31 +90,33 @@ def extend(
     api_key: ApiKey = None,
     as_json: Json = False,
 ) -> None:
-    """Train a finished job on to new limits, in the place of all that it had."""
+    """Continue a finished job up to new limits, which replace all its old ones."""
     limits = {"max_steps": steps, "epochs": epochs, "max_tokens": tokens, "max_minutes": minutes}
     given = {name: limit for name, limit in limits.items() if limit is not None}
-    _act(job_id, "extend", given, url, api_key, as_json)
+    _send_action(job_id, "extend", given, url, api_key, as_json)
 
 
 @app.command("priority")
 def priority(
     job_id: JobId,
-    value: Annotated[int | None, typer.Argument(help="The highest is first.", show_default=False)] = None,
-    position: Annotated[int | None, typer.Option(min=0, help="A place in the queue instead; 0 is next.")] = None,
+    value: Annotated[int | None, typer.Argument(help="Priority; the highest runs first.", show_default=False)] = None,
+    position: Annotated[int | None, typer.Option(min=0, help="Position in the queue instead; 0 is next.")] = None,
     url: Url = None,
     api_key: ApiKey = None,
     as_json: Json = False,
 ) -> None:
-    """Change a job's priority, or its place in the queue. A negative one follows a `--`."""
+    """Change a job's priority, or its position in the queue. Write `--` before a negative priority."""
     given = {"priority": value, "position": position}
-    _act(job_id, "priority", {k: v for k, v in given.items() if v is not None}, url, api_key, as_json)
+    _send_action(job_id, "priority", {k: v for k, v in given.items() if v is not None}, url, api_key, as_json)
 
 
 @app.command("publish")
 def publish(
     job_id: JobId,
-    checkpoint: Annotated[str | None, typer.Argument(help="The newest by default.", show_default=False)] = None,
-    name: Annotated[str | None, typer.Option(help="Under another name than the job's.")] = None,
+    checkpoint: Annotated[
+        str | None, typer.Argument(help="Checkpoint; the newest by default.", show_default=False)
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the model; the job's by default.")] = None,
     url: Url = None,
     api_key: ApiKey = None,
     as_json: Json = False,
@@ -137,11 +139,11 @@ def publish(
 @app.command("delete")
 def delete(
     job_id: JobId,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
     url: Url = None,
     api_key: ApiKey = None,
 ) -> None:
-    """Delete an ended job with its events, logs and checkpoints; its models stay."""
+    """Delete an ended job with its events, logs and checkpoints. Its models are kept."""
     if not yes:
         typer.confirm(f"Delete {job_id} and its checkpoints?", abort=True)
     with ApiClient(url, api_key) as client:
@@ -157,40 +159,42 @@ def events(
     api_key: ApiKey = None,
     as_json: Json = False,
 ) -> None:
-    """The newest events of a job, in their order."""
+    """Show the newest events of a job, oldest first."""
     with ApiClient(url, api_key) as client:
         found = client.get(f"{JOBS}/{job_id}/events", limit=limit)["data"][::-1]
     if as_json:
         print_json(found)
     else:
-        print_table(["time", "level", "event"], [[_time(e["created_at"]), e["level"], e["message"]] for e in found])
+        print_table(
+            ["time", "level", "event"], [[_format_time(e["created_at"]), e["level"], e["message"]] for e in found]
+        )
 
 
 @app.command("logs")
 def logs(
     job_id: JobId,
-    attempt: Annotated[int | None, typer.Option(min=1, help="The latest by default.")] = None,
+    attempt: Annotated[int | None, typer.Option(min=1, help="Number of the attempt; the latest by default.")] = None,
     url: Url = None,
     api_key: ApiKey = None,
 ) -> None:
-    """Prints the output of a job's process."""
+    """Print the output of a job's process."""
     with ApiClient(url, api_key) as client:
         typer.echo(client.text(f"{JOBS}/{job_id}/logs", attempt=attempt), nl=False)
 
 
 @app.command("workers")
 def workers(url: Url = None, api_key: ApiKey = None, as_json: Json = False) -> None:
-    """The workers that are alive, and what they work on."""
+    """List the workers that are alive, and their jobs."""
     with ApiClient(url, api_key) as client:
         found = client.get("/v1/workers")["data"]
     if as_json:
         print_json(found)
     else:
-        rows = [[w["id"], w["status"], w["job_id"] or "", *_offer(w["capabilities"])] for w in found]
+        rows = [[w["id"], w["status"], w["job_id"] or "", *_format_capabilities(w["capabilities"])] for w in found]
         print_table(["worker", "status", "job", "devices", "memory", "threads"], rows)
 
 
-def _act(
+def _send_action(
     job_id: str, action: str, body: dict[str, Any] | None, url: str | None, api_key: str | None, as_json: bool
 ) -> None:
     with ApiClient(url, api_key) as client:
@@ -208,15 +212,15 @@ def _act(
 
 
 def _row(job: dict[str, Any]) -> list[str]:
-    created = _time(job["created_at"])
+    created = _format_time(job["created_at"])
     percent = f"{job['progress']['percent']:.0f} %"
     return [job["id"], job["name"], job["status"], percent, created, job["model"], job["fine_tuned_model"] or ""]
 
 
-def _time(seconds: int) -> str:
+def _format_time(seconds: int) -> str:
     return datetime.fromtimestamp(seconds, UTC).astimezone().strftime("%Y-%m-%d %H:%M")
 
 
-def _offer(capabilities: dict[str, Any]) -> list[str]:
+def _format_capabilities(capabilities: dict[str, Any]) -> list[str]:
     memory = " + ".join(f"{capabilities[k]:g} GB" for k in ("memory_gb", "gpu_memory_gb") if capabilities[k])
     return [", ".join(capabilities["devices"]), memory, str(capabilities["threads"] or "")]

@@ -1,7 +1,7 @@
-"""Gives memory that the process has freed back to the system.
+"""Returns freed memory of the process to the system.
 
-The allocator of glibc keeps what lies between blocks that are still in use. After a few hundred large requests at
-once that can be gigabytes, which nothing but `malloc_trim` gives back.
+glibc's allocator keeps free memory between blocks in use. After a few hundred large requests at once this can be
+gigabytes, and only `malloc_trim` returns it.
 """
 
 import asyncio
@@ -12,20 +12,20 @@ from collections.abc import Callable
 from app.system.proc import read_resident_bytes
 
 _INTERVAL = 15.0  # seconds
-_GROWTH = 64 * 2**20  # bytes above the last trimmed size from which trimming is worth its time
+_GROWTH = 64 * 2**20  # bytes of growth since the last trim that justify another one
 
 _log = logging.getLogger(__name__)
 
 
 class MemoryTrimmer:
-    """Trims whenever the process has grown since it last did."""
+    """Trims memory when the process has grown since the last trim."""
 
     def __init__(self, resident: Callable[[], int], trim: Callable[[], object], growth: int = _GROWTH) -> None:
         self._resident, self._trim, self._growth = resident, trim, growth
         self._smallest = resident()
 
     def step(self) -> None:
-        """Blocks for up to some 100 ms, in which other threads run."""
+        """Trims if needed. Blocks for up to about 100 ms; other threads can run meanwhile."""
         before = self._resident()
         if before - self._smallest < self._growth:
             return
@@ -35,7 +35,7 @@ class MemoryTrimmer:
 
 
 async def trim_regularly() -> None:
-    """Runs until it is cancelled. Returns at once where the C library has no `malloc_trim`."""
+    """Trims at intervals until it is cancelled. Returns at once if the C library has no `malloc_trim`."""
     try:
         trim = ctypes.CDLL(None).malloc_trim
     except (AttributeError, OSError):

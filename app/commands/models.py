@@ -1,4 +1,4 @@
-"""`cloze models`: the model store's folder itself, so no server is needed; a running one sees every change."""
+"""`cloze models`: commands that work on the model store's folder. A running server sees every change."""
 
 from typing import Annotated
 
@@ -18,7 +18,7 @@ ModelId = Annotated[str, typer.Argument(help="Model as name or name@version.", s
 
 @app.command("list")
 def list_models(as_json: Json = False) -> None:
-    """Every version of every model."""
+    """List all versions of all models."""
     store = ModelStore(Settings().model_store)
     entries = store.list()
     aliases = {name: store.aliases(name) for name in {entry.name for entry in entries}}
@@ -70,10 +70,10 @@ def import_model(
 @app.command("delete")
 def delete_model(
     model: ModelId,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Delete one version, or with a bare name all of them; none that an unfinished job needs."""
+    """Delete one version, or all versions of a name. Versions that an unfinished job needs are kept."""
     store = ModelStore(Settings().model_store)
     store.resolve(model)
     if not yes:
@@ -88,8 +88,8 @@ def delete_model(
 @app.command("alias")
 def alias_model(
     model: ModelId,
-    alias: Annotated[str, typer.Argument(help="Afterwards name:alias means this version.")],
-    remove: Annotated[bool, typer.Option("--remove", help="Take the alias away instead.")] = False,
+    alias: Annotated[str, typer.Argument(help="The alias; name:alias then means this version.")],
+    remove: Annotated[bool, typer.Option("--remove", help="Remove the alias instead.")] = False,
     as_json: Json = False,
 ) -> None:
     """Give a version another name, such as `prod`."""
@@ -104,7 +104,7 @@ def alias_model(
 
 
 def _refuse_used(entries: list[ModelEntry]) -> None:
-    """Raises Conflict for models that an unfinished job needs, as far as that can be known."""
+    """Raises Conflict for models that an unfinished job needs. Without Redis, only warns."""
     from app.jobs.connection import StorageError, connect, find_url
     from app.jobs.jobs import Jobs
 
@@ -113,7 +113,7 @@ def _refuse_used(entries: list[ModelEntry]) -> None:
         with connect(find_url(settings.redis_url, settings.var_dir), retries=0, timeout=_REDIS_TIMEOUT) as redis:
             Jobs(redis).check_unused(entry.id for entry in entries)
     except (NotReady, StorageError):
-        note("No Redis is in reach, so whether a job needs it is not known.")
+        note("Redis is not reachable, so it is unknown whether a job needs the model.")
 
 
 def _report(entry: ModelEntry, message: str, as_json: bool) -> None:

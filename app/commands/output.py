@@ -1,4 +1,4 @@
-"""Output of commands: results go to standard output, everything else to standard error."""
+"""Output of commands: results go to standard output, all other messages to standard error."""
 
 import json
 from typing import Annotated, Any
@@ -15,7 +15,7 @@ def print_json(value: Any) -> None:
 
 
 def print_table(columns: list[str], rows: list[list[str]]) -> None:
-    """The first column is never cut, so that it can be copied; a pipe gets every column whole."""
+    """Prints a table. The first column is never truncated, so that it can be copied; in a pipe, no column is."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -26,10 +26,10 @@ def print_table(columns: list[str], rows: list[list[str]]) -> None:
     table = Table(*columns, box=None, pad_edge=False, header_style="bold")
     table.columns[0].no_wrap = True
     for row in rows:
-        table.add_row(*map(Text, row))  # as Text: brackets in a model's words are no markup
+        table.add_row(*map(Text, row))  # Text, because brackets in a string would be markup
     console.print(table, crop=False)
 
 
 def note(message: str) -> None:
-    """Tells a person something that is no part of the result."""
+    """Prints a message that is not part of the result."""
     typer.echo(message, err=True)

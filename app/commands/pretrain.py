@@ -1,4 +1,4 @@
-"""`cloze pretrain`: upload files, queue a job, watch it; all through the running server's API."""
+"""`cloze pretrain`: uploads files, queues a job and watches it, through the API of the running server."""
 
 import json
 import math
@@ -20,7 +20,7 @@ def pretrain(
         typer.Argument(
             metavar="FILE[=WEIGHT]...",
             help="Text: .txt, .jsonl, .json, .csv, .parquet; also .gz .xz .zst .zip. Pictures, sounds and videos:"
-            " .zip or .tar of files. An epoch sees a file as often as its weight says, 1 by default.",
+            " .zip or .tar of files. The weight is how often an epoch reads the file, 1 by default.",
         ),
     ],
     model: Annotated[
@@ -30,14 +30,14 @@ def pretrain(
         ),
     ],
     name: Annotated[str | None, typer.Option(help="Publish the result under this name.")] = None,
-    validation: Annotated[Path | None, typer.Option(help="Held-out data; else a share is held out.")] = None,
+    validation: Annotated[Path | None, typer.Option(help="Held-out data; by default a share of the files.")] = None,
     method: Annotated[
         str | None, typer.Option(help="Training method: mlm, mae, …; by default the one that suits --model.")
     ] = None,
-    max_steps: Annotated[int | None, typer.Option(help="End after so many steps.")] = None,
-    epochs: Annotated[float | None, typer.Option(help="End after so many passes over the data.")] = None,
-    max_minutes: Annotated[float | None, typer.Option(help="End after so many minutes.")] = None,
-    learning_rate: Annotated[float | None, typer.Option(help="Its peak.")] = None,
+    max_steps: Annotated[int | None, typer.Option(help="Maximum number of steps.")] = None,
+    epochs: Annotated[float | None, typer.Option(help="Number of passes over the data.")] = None,
+    max_minutes: Annotated[float | None, typer.Option(help="Maximum minutes of training.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
     values: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any other hyperparameter; may be repeated.")
     ] = None,
@@ -75,7 +75,7 @@ def _submit(
         body["method"] = {"type": method}
     if name is not None:
         body["name"] = name
-    client.get("/v1/models")  # no server or a wrong key: said before a large file is sent
+    client.get("/v1/models")  # detects a missing server or a wrong key before a large upload
     ids = [client.upload(file) for file, _ in files]
     weights = [weight for _, weight in files]
     body["training_files"] = [i if w is None else {"id": i, "weight": w} for i, w in zip(ids, weights, strict=True)]
@@ -86,21 +86,21 @@ def _submit(
 
 
 def parse_file(text: str) -> tuple[Path, float | None]:
-    """`file=weight` or `file`; a file whose own name ends like the former is itself."""
+    """Parses `file=weight` or `file`. The name of an existing file is never split."""
     name, equals, weight = text.rpartition("=")
     if not equals or Path(text).exists():
         return Path(text), None
     try:
         value = float(weight)
     except ValueError:
-        return Path(text), None  # which is told to be missing
+        return Path(text), None  # the upload reports it as missing
     if not (math.isfinite(value) and value > 0):
-        raise InvalidValue(f"the weight of {name} should be a number above 0, not {weight}")
+        raise InvalidValue(f"the weight of {name} must be a number above 0, not {weight}")
     return Path(name), value
 
 
 def parse_setting(text: str) -> tuple[str, Any]:
-    """`key=value`, the value as JSON where it is JSON and as a string otherwise."""
+    """Parses `key=value`. The value is parsed as JSON if possible, and is a string otherwise."""
     key, equals, value = text.partition("=")
     if not key or not equals:
         raise InvalidValue(f"--set takes KEY=VALUE, not {text!r}")

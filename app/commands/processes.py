@@ -1,4 +1,4 @@
-"""The worker processes beside the embedded Redis: started, restarted when they die, stopped."""
+"""The worker processes that run with the embedded Redis: start, restart after a crash, and stop."""
 
 import logging
 import os
@@ -22,7 +22,7 @@ class _Slot:
 
 
 class WorkerProcesses:
-    """Belongs to the main thread: the kernel ends a worker with the thread that started it."""
+    """The worker processes. Use it on the main thread: the kernel ends a worker with the thread that started it."""
 
     def __init__(
         self,
@@ -42,7 +42,7 @@ class WorkerProcesses:
         return [slot.process for slot in self._slots]
 
     def check(self) -> None:
-        """Restarts the dead; to be called every second or so."""
+        """Restarts workers that have ended. Call it about every second."""
         now = self._clock()
         for slot in self._slots:
             if slot.process.poll() is None:
@@ -54,13 +54,13 @@ class WorkerProcesses:
                 slot.process, slot.started, slot.restart_at = self._start(), now, None
 
     def terminate(self) -> None:
-        """Asks them to hand their jobs back and end."""
+        """Asks the workers to return their jobs to the queue and end."""
         for slot in self._slots:
             if slot.process.poll() is None:
                 slot.process.terminate()
 
     def stop(self, grace: float = 40.0) -> None:
-        """Waits until all have ended; kills those that take more than `grace` seconds."""
+        """Stops the workers and waits. Kills those that take longer than `grace` seconds."""
         self.terminate()
         deadline = self._clock() + grace
         for slot in self._slots:

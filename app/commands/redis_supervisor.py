@@ -1,4 +1,4 @@
-"""Keeps the embedded Redis running while the server does: starts it again when it has died, and on a full disk."""
+"""Supervision of the embedded Redis: restarts it after a crash, also on a full disk."""
 
 import logging
 import time
@@ -9,18 +9,18 @@ from app.jobs.connection import EmbeddedRedis
 from app.system.disk_space import Ballast
 from app.system.supervision import RestartPause
 
-_LOADING = 60.0  # seconds that the first start is waited for
+_LOADING = 60.0  # seconds to wait for the first start
 _POLL = 0.01  # seconds
-_CONSEQUENCE = "Inference goes on; files and jobs answer 503"
+_CONSEQUENCE = "Inference continues; files and jobs answer 503"
 
 _log = logging.getLogger(__name__)
 
 
 class RedisSupervisor:
-    """Belongs to the main thread: the kernel ends the Redis with the thread that started it.
+    """Runs the embedded Redis. Use it on the main thread: the kernel ends Redis with the thread that started it.
 
-    Redis exits when it cannot write, as on a full disk. Its `ballast` is then deleted, so that it has room for
-    the small writes of jobs that end and of deletions. Without any room it is started again when there is some.
+    Redis exits when it cannot write, for example on a full disk. The `ballast` is then deleted, which makes room for
+    the small writes of ending jobs and of deletions. If there is still no room, the restart waits for some.
     """
 
     def __init__(
@@ -30,12 +30,12 @@ class RedisSupervisor:
         self._ballast = ballast or Ballast(server.folder / "ballast")
         self._launched_at = clock()
         self._pause = RestartPause()
-        self._restart_at: float | None = None  # None: it runs, as far as is known
+        self._restart_at: float | None = None  # None: no restart is planned
         self._answers = False
         self._waits_for_room = False
 
     def start(self) -> None:
-        """Starts the Redis. Returns when it answers, or has failed: `check` then tries again."""
+        """Starts Redis. Returns when it answers or has failed; then `check` tries again."""
         deadline = self._clock() + _LOADING
         self._launch()
         while self._restart_at is None and not self._answers and self._clock() < deadline:
@@ -43,7 +43,7 @@ class RedisSupervisor:
             time.sleep(_POLL)
 
     def check(self) -> None:
-        """Starts a dead Redis again when its pause is over; to be called several times a second."""
+        """Restarts an ended Redis after its pause. Call it several times a second."""
         now = self._clock()
         if self._restart_at is None and self._server.alive:
             self._notice_answers()
@@ -76,9 +76,9 @@ class RedisSupervisor:
         if not self._answers:
             try:
                 self._answers = self._server.answers()
-            except OSError as error:  # its address could not be written: the disk is full
+            except OSError as error:  # the address could not be written, because the disk is full
                 _log.warning("the address of redis-server is not announced: %s", error)
                 return
             if self._answers and self._pause.deaths:
-                _log.warning("redis-server answers: files and jobs are back")
+                _log.warning("redis-server answers: files and jobs are available again")
         self._ballast.restore()

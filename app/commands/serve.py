@@ -1,6 +1,6 @@
-"""`cloze serve`: embedded Redis, workers and the API, all ended by one Ctrl-C.
+"""`cloze serve`: the API, an embedded Redis and workers, all stopped by one Ctrl-C.
 
-The API runs in this process. With CLOZE_REDIS_URL it is all there is, and workers run elsewhere.
+The API runs in this process. If CLOZE_REDIS_URL is set, only the API is started, and workers run elsewhere.
 """
 
 import asyncio
@@ -50,14 +50,14 @@ _log = logging.getLogger(__name__)
 
 
 def serve(settings: Settings) -> NoReturn:
-    """Ends the process when SIGINT or SIGTERM has stopped everything. Raises AppError for what cannot start."""
+    """Runs until SIGINT or SIGTERM, then ends the process. Raises AppError if something cannot start."""
     configure_logging(settings.log_level)
     logging.getLogger("uvicorn.error").setLevel("DEBUG" if settings.log_level == "debug" else "WARNING")
     logging.getLogger("uvicorn.access").addFilter(RedactSecrets())
     check_exposure(settings)
     descriptors = raise_descriptor_limit()  # of the workers too
     hide_from_others((settings.files_dir, settings.jobs_dir, settings.cache_dir))
-    interrupted = _unwind_when_asked()
+    interrupted = _install_signal_handlers()
     with contextlib.ExitStack() as stack:
         redis: RedisSupervisor | None = None
         count = 0
@@ -77,11 +77,11 @@ def serve(settings: Settings) -> NoReturn:
         service = _Service(settings, listener, workers, redis, _limits(settings, descriptors))
         with asyncio.Runner(loop_factory=_new_event_loop) as loop:
             loop.run(service.run(interrupted))
-    _leave()
+    _exit_process()
 
 
-def _leave() -> NoReturn:
-    """Ends the process without waiting for threads: one that decodes or renders may take minutes more."""
+def _exit_process() -> NoReturn:
+    """Ends the process without waiting for threads, because decoding or rendering may take minutes more."""
     logging.shutdown()
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError):  # nobody reads it any more
@@ -102,16 +102,16 @@ def _new_event_loop() -> asyncio.AbstractEventLoop:
     return loop
 
 
-def _unwind_when_asked() -> threading.Event:
-    """Until the server handles signals, SIGTERM unwinds as a Ctrl-C does, so what was started is stopped.
+def _install_signal_handlers() -> threading.Event:
+    """Makes SIGINT and SIGTERM raise KeyboardInterrupt until the server handles them, so that everything is stopped.
 
-    The event says that one came: a finaliser that happens to run then swallows the exception, and nobody needs to
-    read that it did.
+    Returns an event that is set by a signal. It is needed because a finalizer that happens to run at that moment
+    swallows the exception; such a report is suppressed.
     """
-    came = threading.Event()
+    received = threading.Event()
 
-    def unwind(signum: int, frame: FrameType | None) -> None:
-        came.set()
+    def interrupt(signum: int, frame: FrameType | None) -> None:
+        received.set()
         raise KeyboardInterrupt
 
     def report(swallowed: "sys.UnraisableHookArgs") -> None:
@@ -120,14 +120,14 @@ def _unwind_when_asked() -> threading.Event:
 
     sys.unraisablehook = report
     for signum in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(signum, unwind)
-    return came
+        signal.signal(signum, interrupt)
+    return received
 
 
 class _Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """The service handles signals; uvicorn would raise them again once it has ended, and kill us."""
+        """Does nothing: the service handles signals. uvicorn would raise them again at its end and kill the process."""
         yield
 
 
@@ -140,19 +140,19 @@ class _Service:
         redis: RedisSupervisor | None,
         limits: ConnectionLimits,
     ) -> None:
-        # Read when torch is loaded. Threads that spin at a barrier keep a training job's own from it.
+        # Read when torch is loaded. Threads that spin at a barrier would slow down a training job.
         os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-        # oneDNN and its binding keep what they made for the last 1024 shapes of a product each, up to 0.7 GB.
-        # Batches have few shapes, since their sizes are rounded (modalities/text/batches.py): a model needs some 100.
+        # oneDNN and its binding each cache up to 1024 shapes of a product, up to 0.7 GB. Batches have few shapes,
+        # because their sizes are rounded (modalities/text/batches.py): a model needs about 100.
         for cache in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):
             os.environ.setdefault(cache, "128")
-        # Seconds that a thread keeps the GIL while others want it; by default 0.005. The event loop and each forward
-        # ask for it many times a request, and would wait that long for every thread that writes a large answer.
+        # Seconds that a thread keeps the GIL while others wait for it; the default is 0.005. The event loop and each
+        # forward acquire it many times per request, and would wait that long for a thread that serializes.
         sys.setswitchinterval(0.0005)
-        from app.main import create_app  # torch: seconds in which Redis and the workers start
+        from app.main import create_app  # imports torch, which takes seconds, while Redis and the workers start
 
         app = create_app(settings)
-        # What the imports have made stays. Out of the collector's sight, it costs no pause when a model is unloaded.
+        # Objects of the imports stay alive. Freezing them shortens the collector's pause when a model is unloaded.
         gc.collect()
         gc.freeze()
         config = configure(
@@ -165,11 +165,11 @@ class _Service:
         self._server = _Server(config)
         self._services: Services = app.state.services
         self._settings, self._listener, self._workers, self._redis = settings, listener, workers, redis
-        self._loading = self._services.warm_up_error  # what it says until the default model is there
+        self._loading = self._services.warm_up_error  # its value until the default model is loaded
         self._failure: str | None = None
 
     async def run(self, interrupted: threading.Event) -> None:
-        """interrupted: whether a signal has come before this could handle it."""
+        """Runs the server. `interrupted` is set if a signal came before this could handle it."""
         loop = asyncio.get_running_loop()
         for signum in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(signum, self._stop, signum)
@@ -185,16 +185,16 @@ class _Service:
                 task.cancel()
             await asyncio.gather(watching, announcing, trimming, return_exceptions=True)
         if not self._server.started:
-            self._failure = "the server did not start; the lines above say why"
+            self._failure = "the server did not start; see the messages above"
         if self._failure is not None:
             raise AppError(self._failure)
 
     def _stop(self, signum: int) -> None:
         if not self._server.should_exit:
-            note("\nStopping: requests under way end, and jobs are saved and handed back to the queue.")
-        self._workers.terminate()  # at once, so that they save while requests end
+            note("\nStopping: requests in progress finish, and jobs are saved and returned to the queue.")
+        self._workers.terminate()  # at once, so that they save while requests finish
         if self._services.feed is not None:
-            self._services.feed.end()  # whoever follows a job would otherwise hold the server up
+            self._services.feed.end()  # streams of events would otherwise delay the stop
         self._server.handle_exit(signum, None)
 
     async def _watch(self) -> None:
@@ -203,8 +203,8 @@ class _Service:
                 self._workers.check()
                 if self._redis is not None:
                     self._redis.check()
-            except Exception:  # the next round may do better
-                _log.exception("workers and Redis are not looked after")
+            except Exception:  # the next round may succeed
+                _log.exception("the check of workers and Redis failed")
             await asyncio.sleep(_TICK)
 
     async def _announce(self) -> None:
@@ -214,10 +214,10 @@ class _Service:
         address = describe_address(self._settings.host, self._settings.port)
         typer.echo(f"Listening on {address}\n  page       {url}/\n  reference  {url}/docs")
         if not self._settings.api_keys and not is_loopback(self._settings.host):
-            _log.warning("no CLOZE_API_KEYS are set: everybody who reaches this server can use all of it")
+            _log.warning("no CLOZE_API_KEYS are set: anyone who reaches this server can use all of it")
         while self._services.warm_up_error == self._loading:
             await asyncio.sleep(_TICK)
-        if self._services.warm_up_error is None:  # otherwise the log says what is wrong
+        if self._services.warm_up_error is None:  # otherwise the log has the error
             typer.echo(await asyncio.to_thread(self._first_steps, url))
 
     def _first_steps(self, url: str) -> str:
@@ -229,10 +229,10 @@ class _Service:
 
 
 def first_steps(url: str, default: ModelEntry | None, *, needs_key: bool) -> str:
-    """A command that works now: a request to the default model, or how to come by a model."""
+    """Formats a command to start with: a request to the default model, or how to get a model."""
     if default is None:
         return (
-            "The model store is empty. Make a model, or bring one:\n"
+            "The model store is empty. Train a model, or import one:\n"
             "  cloze pretrain TEXT_FILE --model bert-mini --name my-model --watch\n"
             "  cloze models import FOLDER --name my-model"
         )

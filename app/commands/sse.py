@@ -1,4 +1,4 @@
-"""Server-sent events, read as the HTML standard says (section 9.2.6)."""
+"""A parser of server-sent events, after the HTML standard (section 9.2.6)."""
 
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
@@ -7,11 +7,11 @@ from typing import NamedTuple
 class Message(NamedTuple):
     event: str
     data: str
-    last_id: str | None  # of this message or the latest before it that had one
+    last_id: str | None  # the id of this message, or of the last one before it with an id
 
 
 def read_messages(lines: Iterable[str]) -> Iterator[Message]:
-    """The messages of a stream; one that was cut off within is none."""
+    """Yields the messages of a stream. Drops an incomplete last message."""
     event, data, last_id = "message", list[str](), None
     for line in lines:
         name, _, value = line.partition(":")

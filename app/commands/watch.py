@@ -1,4 +1,4 @@
-"""A job on the terminal: a bar, its newest metrics and its messages."""
+"""Display of a job on the terminal: a progress bar, its newest metrics and its messages."""
 
 import json
 import time
@@ -17,20 +17,20 @@ from app.commands.output import note
 JOB = "/v1/pretraining/jobs/{}"
 DETACHED = 130  # exit code, as after any Ctrl-C
 
-_INTERVAL = 0.5  # seconds before a stream that broke is asked for again
-_OF_THE_JOB = {"job", "end"}  # messages that carry the job itself
+_INTERVAL = 0.5  # seconds before a broken stream is opened again
+_JOB_MESSAGES = {"job", "end"}  # kinds of messages that contain the job itself
 _STYLES = {"warn": "yellow", "error": "red"}
-_PATIENCE = 60.0  # seconds without a server before the watch gives up
+_PATIENCE = 60.0  # seconds without a server before the watch ends with an error
 
 
 def watch_job(client: ApiClient, job_id: str, *, as_json: bool, sleep: Callable[[float], None] = time.sleep) -> int:
-    """Shows the job until it ends; returns the exit code. Ctrl-C detaches and leaves it running."""
+    """Shows a job until it ends. Returns the exit code. Ctrl-C detaches and leaves the job running."""
     client.get(JOB.format(job_id))  # an unknown job is an error before anything is drawn
     try:
         job = (_print_events if as_json else _draw)(client, job_id, sleep)
     except KeyboardInterrupt:
         note(
-            f"\nDetached; the job goes on.\n"
+            f"\nDetached; the job continues.\n"
             f"  watch it again: cloze jobs watch {job_id}\n"
             f"  end it:         cloze jobs cancel {job_id}"
         )
@@ -41,8 +41,8 @@ def watch_job(client: ApiClient, job_id: str, *, as_json: bool, sleep: Callable[
 def follow(client: ApiClient, job_id: str, sleep: Callable[[float], None]) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yields (kind, event or job) as the server sends them, until the job has ended.
 
-    Kinds are `message` and `metrics`, of which each event comes once, `job` and, at last, `end`. A
-    server that is restarted meanwhile is waited for.
+    The kinds are `message` and `metrics`, with each event once, `job`, and finally `end`. Waits for a server that is
+    restarted meanwhile.
     """
     last: str | None = None
     silent = 0.0
@@ -64,7 +64,7 @@ def follow(client: ApiClient, job_id: str, sleep: Callable[[float], None]) -> It
 def _print_events(client: ApiClient, job_id: str, sleep: Callable[[float], None]) -> dict[str, Any]:
     job: dict[str, Any] = {}
     for kind, data in follow(client, job_id, sleep):
-        if kind in _OF_THE_JOB:
+        if kind in _JOB_MESSAGES:
             job = data
         else:
             typer.echo(json.dumps(data, ensure_ascii=False))
@@ -79,7 +79,7 @@ def _draw(client: ApiClient, job_id: str, sleep: Callable[[float], None]) -> dic
     metrics: dict[str, float] = {}
     with Live(console=console, refresh_per_second=4, transient=not console.is_terminal) as live:
         for kind, data in follow(client, job_id, sleep):
-            if kind in _OF_THE_JOB:
+            if kind in _JOB_MESSAGES:
                 job = data
                 bar.update(task, completed=job["progress"]["percent"], description=job["status"])
                 live.update(Group(bar, Text(describe(job, metrics))))

@@ -97,7 +97,7 @@ class FileStore:
         found = [f for f in files if purpose is None or f.purpose == purpose]
         return found[:limit], len(found) > limit
 
-    def older_than(self, seconds: float) -> Ids:
+    def list_older(self, seconds: float) -> Ids:
         now = self._redis.time()[0]
         return [i.decode() for i in self._redis.zrangebyscore(FILES, "-inf", now - seconds)]
 

@@ -98,13 +98,13 @@ class Jobs:
         size = SCAN if wanted else limit + 1
         while len(found) <= limit:
             ids = [i.decode() for i in self._redis.zrevrange(JOBS, start, start + size - 1)]
-            found += self._records.read_many(self._carrying(ids, wanted) if wanted else ids)
+            found += self._records.read_many(self._select_carrying(ids, wanted) if wanted else ids)
             start += len(ids)
             if len(ids) < size:
                 break
         return found[:limit], len(found) > limit
 
-    def _carrying(self, job_ids: Ids, wanted: ItemsView[str, str]) -> Ids:
+    def _select_carrying(self, job_ids: Ids, wanted: ItemsView[str, str]) -> Ids:
         """Selects the jobs with all of that metadata, without validating the records of the others."""
         raws = self._redis.mget([job_key(job_id) for job_id in job_ids]) if job_ids else []
         return [
@@ -200,7 +200,7 @@ class Jobs:
             raise NotFound(f"job '{job_id}' has no checkpoint '{identifier}'", param="checkpoint")
         return checkpoint
 
-    def counts_by_state(self) -> dict[JobState, int]:
+    def count_by_state(self) -> dict[JobState, int]:
         with self._redis.pipeline(transaction=True) as pipe:
             for state in JobState:
                 pipe.scard(state_key(state))

@@ -19,7 +19,7 @@ class JobRetention:
         """True for one caller in so many seconds, of all that share the queue."""
         return bool(self._redis.set(f"cloze:turn:{name}", b"", nx=True, ex=seconds))
 
-    def ended_for(self, seconds: float) -> list[str]:
+    def list_ended(self, seconds: float) -> list[str]:
         """Ids of jobs that ended so long ago."""
         found = self._redis.zrangebyscore(FINISHED, "-inf", self._records.now() - seconds)
         return [job_id.decode() for job_id in found]

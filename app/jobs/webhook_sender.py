@@ -12,11 +12,11 @@ from http import HTTPStatus
 
 import httpx
 
-from app.jobs.addresses import PrivateAddress, public_address
 from app.jobs.connection import StorageError, connect_async
 from app.jobs.indexes import job_key
 from app.jobs.spec import Job, Webhook
-from app.jobs.webhooks import OUTBOX, Delivery, deliveries_key, signed_headers
+from app.jobs.webhooks import OUTBOX, Delivery, deliveries_key, sign_delivery
+from app.system.addresses import DEFAULT_PORTS, PrivateAddress, resolve_public
 
 # After the first, the pauses between attempts; Standard Webhooks asks for a schedule of this kind.
 RETRY_SECONDS = (5, 30, 300, 1800, 7200, 18_000, 36_000)
@@ -152,15 +152,15 @@ class WebhookSender:
         """
         assert self._http is not None
         url = httpx.URL(address)
-        headers = signed_headers(secret, delivery.id, int(time.time()), delivery.body)
+        headers = sign_delivery(secret, delivery.id, int(time.time()), delivery.body)
         headers |= {"content-type": "application/json", "user-agent": "cloze", "host": url.netloc.decode()}
         extensions = {}
         async with asyncio.timeout(_TIMEOUT):
             if not (trusted or self._allow_private):
                 extensions = {"sni_hostname": url.host}  # the certificate is the host's, not the address's
-                url = url.copy_with(
-                    host=await public_address(url.host, url.port or (443 if url.scheme == "https" else 80))
-                )
+                port = url.port or DEFAULT_PORTS[url.scheme]
+                addresses = await asyncio.to_thread(resolve_public, url.host, port)
+                url = url.copy_with(host=str(addresses[0]))
             async with self._http.stream(
                 "POST", url, content=delivery.body.encode(), headers=headers, extensions=extensions
             ) as answer:

@@ -87,7 +87,7 @@ def signing_key(secret: str) -> bytes:
     return key
 
 
-def signed_headers(secret: str, identifier: str, timestamp: int, body: str) -> dict[str, str]:
+def sign_delivery(secret: str, identifier: str, timestamp: int, body: str) -> dict[str, str]:
     """The three headers of Standard Webhooks 1.0 (standardwebhooks.com), which OpenAI's client verifies."""
     content = f"{identifier}.{timestamp}.{body}".encode()
     signature = base64.b64encode(hmac.digest(signing_key(secret), content, hashlib.sha256)).decode()

@@ -6,7 +6,6 @@ the name again.
 """
 
 import io
-import ipaddress
 import socket
 import ssl
 import time
@@ -15,16 +14,18 @@ from http.client import HTTPConnection, HTTPException, HTTPResponse
 from urllib.parse import SplitResult
 
 from app.errors import InvalidData, InvalidValue, TooLarge
-from app.system.addresses import DEFAULT_PORTS, Address, is_public, parse_http_url
-
-Resolver = Callable[[str, int], Sequence[str]]
+from app.system.addresses import (
+    DEFAULT_PORTS,
+    Address,
+    PrivateAddress,
+    Resolver,
+    is_public,
+    parse_http_url,
+    resolve,
+    resolve_public,
+)
 
 CHUNK = 64 * 1024
-
-
-def resolve(host: str, port: int) -> list[str]:
-    """Resolves a name with the system's resolver, which has its own timeout. Raises OSError."""
-    return [str(entry[4][0]) for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
 
 
 def fetch(
@@ -46,12 +47,12 @@ def fetch(
     parts, host, port = _check_url(url, allowed_hosts)
     deadline = time.monotonic() + timeout
     try:
-        addresses = [ipaddress.ip_address(found.partition("%")[0]) for found in resolver(host, port)]
-        if not addresses or not all(map(permitted, addresses)):
-            raise InvalidValue(f"{host} has no address, or an address that is not public")
+        addresses = resolve_public(host, port, resolver=resolver, permitted=permitted)
         sock = _connect(addresses, port, parts.scheme, host, deadline)
         with sock:
             return _get(_Deadline(sock, deadline), parts, max_bytes)
+    except PrivateAddress as e:
+        raise InvalidValue(f"{host} has no address, or an address that is not public") from e
     except (OSError, HTTPException) as e:
         raise InvalidData(f"the download from {host} failed: {e or type(e).__name__}") from e
 

@@ -13,7 +13,7 @@ from app.methods.patches import DECODER, DecoderHyperparameters, refuse_fixed
 from app.types import ModalityName
 
 WINDOW_SECONDS, HOP_SECONDS = 0.025, 0.01  # of a frame, as in speech recognition and AudioMAE
-MIN_BANDS = 2  # patches along the frequency axis
+MIN_BANDS = 2  # patches along the frequency axis; with one, a short sound would leave nothing to see
 MIN_PATCHES = 4
 
 

@@ -1,1 +1,1 @@
-"""Modalities: their models, tasks, masking and losses. Serving and training share them."""
+"""Modalities: one descriptor each, with its models, tasks, masking and losses. `registry` lists them."""

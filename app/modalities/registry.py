@@ -44,7 +44,7 @@ def registered(modality: Modality) -> Iterator[None]:
             del METHODS[name]
 
 
-def modality_of(method: str) -> Modality:
+def modality_of_method(method: str) -> Modality:
     """The modality that a method trains. Raises KeyError for a method that is not known."""
     return MODALITIES[METHODS[method].modality]
 

@@ -10,7 +10,7 @@ from app.jobs.jobs import Jobs
 from app.jobs.spec import Estimate, Job, JobState
 from app.methods import METHODS, TrainingHyperparameters
 from app.modalities.estimator import CheckedFiles, Cost, DataAmount
-from app.modalities.registry import modality_of
+from app.modalities.registry import modality_of_method
 from app.store.store import ModelStore
 
 _RECENT = 50  # jobs among which a finished one is looked for
@@ -37,7 +37,7 @@ def estimate(
     recent: jobs, latest first, of which one of the same method that has finished tells how fast this will be.
     Raises InvalidData where it is plain that there is too little data.
     """
-    estimator = modality_of(method).estimator()
+    estimator = modality_of_method(method).estimator()
 
     def find(stored: str) -> Path:
         return store.resolve(stored).path

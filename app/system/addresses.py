@@ -7,11 +7,14 @@ checked, and the connection goes to a checked address. A later DNS answer theref
 import ipaddress
 import re
 import socket
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from urllib.parse import SplitResult, urlsplit
 
 Address = IPv4Address | IPv6Address
+
+Resolver = Callable[[str, int], Sequence[str]]
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 FIRST_FREE_PORT = 1024  # lower ports belong to other protocols: mail, remote shells, databases
@@ -34,6 +37,10 @@ _PRIVATE_NAMES = ("localhost", "local", "internal", "home.arpa", "localdomain")
 _LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)", re.ASCII)
 _FORBIDDEN = re.compile(r"[\x00-\x20\x7f-\x9f\\]")
 _MAX_HOST = 253  # characters of a DNS name
+
+
+class PrivateAddress(Exception):
+    """A host that may not be connected to."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +85,28 @@ def is_public(address: Address) -> bool:
     elif any(address in network for network in _IPV4_EXCEPTIONS):
         return False
     return address.is_global and not address.is_multicast and not address.is_reserved
+
+
+def resolve(host: str, port: int) -> list[str]:
+    """Resolves a name with the system's resolver, which has its own timeout. Raises OSError."""
+    return [str(entry[4][0]) for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+
+
+def resolve_public(
+    host: str, port: int, *, resolver: Resolver = resolve, permitted: Callable[[Address], bool] = is_public
+) -> list[Address]:
+    """Returns the addresses of a host, at least one, to connect to without asking DNS again.
+
+    resolver, permitted: replaced in tests.
+
+    Raises:
+        PrivateAddress: An address of the host is not permitted, or it has none.
+        OSError: The name cannot be resolved.
+    """
+    addresses = [ipaddress.ip_address(found.partition("%")[0]) for found in resolver(host, port)]
+    if not addresses or not all(map(permitted, addresses)):
+        raise PrivateAddress(f"{host} leads to a private address")
+    return addresses
 
 
 def parse_address(text: str) -> Address | None:

@@ -17,7 +17,7 @@ from app.modalities.patch.geometry import Geometry
 from app.modalities.patch.modality import PatchModality
 from app.modalities.patch.objective import PatchObjective
 from app.modalities.patch.training import PatchTraining
-from app.modalities.registry import modality_of
+from app.modalities.registry import modality_of_method
 from app.training.data.mixture import iterate_samples
 from app.training.hooks import Dataset, Hooks
 from app.training.job import PreparedRun, TrainingJob
@@ -46,7 +46,7 @@ def prepare(training: PatchTraining[Any, Any], job: TrainingJob, hooks: Hooks, d
 def _objective(
     training: PatchTraining[Any, Any], job: TrainingJob, hp: PatchHyperparameters
 ) -> tuple[PatchObjective, Geometry]:
-    modality = modality_of(job.method)
+    modality = modality_of_method(job.method)
     assert isinstance(modality, PatchModality)
     if isinstance(job.model, Path):
         objective = _stored(training, job, job.model, hp)

@@ -5,7 +5,7 @@ from functools import singledispatch
 import torch
 
 from app.modalities.patch.training import PatchTraining
-from app.modalities.registry import modality_of
+from app.modalities.registry import modality_of_method
 from app.modalities.text.training import TextTraining
 from app.training import patches, text
 from app.training.hooks import Hooks
@@ -14,7 +14,7 @@ from app.training.job import PreparedRun, TrainingJob
 
 def prepare(job: TrainingJob, hooks: Hooks, device: torch.device) -> PreparedRun:
     """Raises AppErrors for what the user can mend: data, model, hyperparameters."""
-    return prepare_with(modality_of(job.method).training(), job, hooks, device)
+    return prepare_with(modality_of_method(job.method).training(), job, hooks, device)
 
 
 @singledispatch

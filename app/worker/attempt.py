@@ -21,6 +21,7 @@ from app.store.store import ModelEntry, ModelStore
 from app.system.disk_space import full_disk
 from app.system.locks import acquire_lock
 from app.training.hooks import Killed, Stopped
+from app.worker.backlog import Backlog
 from app.worker.reports import Reports
 
 if TYPE_CHECKING:
@@ -62,14 +63,20 @@ class AttemptRunner:
     """
 
     def __init__(
-        self, services: AttemptServices, claim: Claim, draining: Callable[[], bool], *, quick: WorkerQueue | None = None
+        self,
+        services: AttemptServices,
+        claim: Claim,
+        draining: Callable[[], bool],
+        *,
+        quick: WorkerQueue | None = None,
+        backlog: Backlog | None = None,
     ) -> None:
         self._services = services
         self._queue = services.queue
         self._publisher = Publisher(services.store, services.files, services.settings.jobs_dir)
         self._claim = claim
         self._folder = services.settings.jobs_dir / claim.job_id
-        self._reports = Reports(services.queue, claim, self._folder, draining, quick=quick)
+        self._reports = Reports(services.queue, claim, self._folder, draining, quick=quick, backlog=backlog)
 
     def run(self, train: Train) -> None:
         """Brings the job to an end, or back to the queue; leaves it alone once it is another's."""

@@ -1,4 +1,4 @@
-"""How a run speaks to its job's record without waiting for a Redis that is away."""
+"""Delivery of a run's reports to its job's record, without waiting for a Redis that is away."""
 
 import logging
 import math
@@ -9,9 +9,9 @@ from typing import TypeVar
 
 from app.jobs.connection import StorageError
 
-_MOST = 10_000  # writes that are kept; the next one waits for Redis
+CAPACITY = 10_000  # writes
 _PAUSE = 1.0  # seconds before Redis is tried again
-_SHARE = 10  # a try that took long is followed by so many times as much without one
+_SHARE = 10  # a slow try is followed by a pause that is so many times as long
 
 T = TypeVar("T")
 
@@ -19,22 +19,26 @@ _log = logging.getLogger(__name__)
 
 
 class Backlog:
-    """Writes in their order, each as soon as Redis takes it; for one thread.
+    """Makes writes in their order, each as soon as Redis takes it. For one thread.
 
-    A write whose answer was lost is made again, so a message may come twice. Whatever it raises but
-    StorageError goes to the caller.
+    A write whose answer was lost is made again, so a message may come twice. Errors other than StorageError go to
+    the caller. capacity: writes that may wait; the next one waits for Redis.
     """
 
     def __init__(
-        self, clock: Callable[[], float] = time.monotonic, sleep: Callable[[float], None] = time.sleep
+        self,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+        *,
+        capacity: int = CAPACITY,
     ) -> None:
-        self._clock, self._sleep = clock, sleep
+        self._clock, self._sleep, self._capacity = clock, sleep, capacity
         self._waiting: deque[Callable[[], object]] = deque()
         self._next_try = -math.inf
         self._is_away = False
 
     def ask(self, question: Callable[[], T], otherwise: T) -> T:
-        """The answer, or `otherwise` while Redis is away, which is not tried at every call then."""
+        """Returns the answer, or `otherwise` while Redis is away. It is not tried at every call then."""
         began = self._clock()
         if began < self._next_try:
             return otherwise
@@ -56,11 +60,11 @@ class Backlog:
         """Makes the write now, or later if Redis is away."""
         self._waiting.append(write)
         self.deliver()
-        if len(self._waiting) > _MOST:
+        if len(self._waiting) > self._capacity:
             self.drain()
 
     def deliver(self) -> None:
-        """Makes the writes that wait, as far as it can."""
+        """Makes the waiting writes in order, until one fails."""
         while self._waiting:
             if not self.ask(self._make_first, otherwise=False):
                 return

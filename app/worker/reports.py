@@ -39,9 +39,11 @@ class Reports:
         *,
         quick: WorkerQueue | None = None,
         backlog: Backlog | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._patient, self._queue = queue, quick or queue
         self._backlog = backlog or Backlog()
+        self._clock = clock
         self._claim = claim
         self._folder = folder
         self._draining = draining
@@ -79,7 +81,7 @@ class Reports:
             tokens_per_second=progress.tokens_per_second,
             eta_seconds=progress.eta_seconds,
         )
-        if time.monotonic() - self._saved_at >= _PROGRESS_INTERVAL:
+        if self._clock() - self._saved_at >= _PROGRESS_INTERVAL:
             self._backlog.ask(self._save_progress, None)
 
     def flush(self) -> None:
@@ -91,7 +93,7 @@ class Reports:
         if self._unsaved is not None:
             self._queue.set_progress(self._claim, self._unsaved)
             self._unsaved = None
-            self._saved_at = time.monotonic()
+            self._saved_at = self._clock()
 
     def on_checkpoint(self, step: int, folder: Path, metrics: Mapping[str, float]) -> None:
         path = folder.relative_to(self._folder).as_posix()

@@ -39,6 +39,7 @@ class Supervisor:
         drain_seconds: float = 30.0,
         cancel_seconds: float = 120.0,
         oom_kills: Callable[[], int | None] = count_oom_kills,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.claim = claim
         self._queue = queue
@@ -48,6 +49,7 @@ class Supervisor:
         self._stopping = stopping
         self._drain_seconds, self._cancel_seconds = drain_seconds, cancel_seconds
         self._oom_kills = oom_kills
+        self._clock = clock
         self._lost = False
         self._told_to_stop = False
 
@@ -69,7 +71,7 @@ class Supervisor:
         with opened as log:
             process = start_child(self._command, signum=signal.SIGKILL, environment=self._environment, log=log)
         try:
-            by_us = self._watch(process)
+            by_us = self.watch(process)
         finally:
             if process.poll() is None:
                 process.kill()
@@ -104,22 +106,22 @@ class Supervisor:
                 self._queue.fail(self.claim, JobError(code=error.code, message=error.message))
             return None
 
-    def _watch(self, process: "subprocess.Popen[bytes]") -> bool:
+    def watch(self, process: "subprocess.Popen[bytes]") -> bool:
         """Waits for the process to end. Returns whether the supervisor killed it."""
         deadline: float | None = None
         told = False
         while process.poll() is None:
-            if self._lost or (deadline is not None and time.monotonic() > deadline):
+            if self._lost or (deadline is not None and self._clock() > deadline):
                 process.kill()
                 return True
             if self._stopping() and not told:
                 told = True
                 process.terminate()
-                deadline = time.monotonic() + self._drain_seconds
+                deadline = self._clock() + self._drain_seconds
             elif not told and not self._told_to_stop:
                 deadline = None  # a request to pause was taken back
             elif deadline is None:
-                deadline = time.monotonic() + self._cancel_seconds
+                deadline = self._clock() + self._cancel_seconds
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(_POLL)
         return False

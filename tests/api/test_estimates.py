@@ -23,7 +23,7 @@ from app.modalities.image.geometry import image_geometry
 from app.modalities.patch.estimator import file_amount
 from app.modalities.patch.mae import build_mae, grid_of
 from app.modalities.patch.modality import PatchModality
-from app.modalities.registry import modality_of
+from app.modalities.registry import modality_of_method
 from app.modalities.video.architectures import IMAGE_MEAN, IMAGE_STD
 from app.modalities.video.architectures import build_preset as build_clips
 from app.modalities.video.decoding import video_decoding
@@ -134,7 +134,7 @@ def test_the_size_of_a_preset_is_known_without_building_it(
 
 def cost_of(model: str, store: ModelStore, **given: Any) -> Cost:
     name, method = next((name, m) for name, m in METHODS.items() if model in m.presets)
-    estimator = modality_of(name).estimator()
+    estimator = modality_of_method(name).estimator()
     found = estimator.cost(model, method.hyperparameters(**given), lambda stored: store.resolve(stored).path)
     assert found is not None
     return found
@@ -143,7 +143,7 @@ def cost_of(model: str, store: ModelStore, **given: Any) -> Cost:
 def test_every_preset_on_media_has_an_estimate(store: ModelStore) -> None:
     files = CheckedFiles([MediaSample(100, 0.1, (Length(4.0), Length(21.0)))], [1.0], None)
     for method_name, method in METHODS.items():
-        if not isinstance(modality_of(method_name), PatchModality):
+        if not isinstance(modality_of_method(method_name), PatchModality):
             continue
         for name in method.presets:
             found = estimate(method_name, name, method.hyperparameters(), files, store, [])

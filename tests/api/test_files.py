@@ -151,7 +151,7 @@ def test_a_full_disk_is_a_507(
     answer = client.post("/v1/files", files={"file": ("a.txt", TEXT)})
 
     assert (answer.status_code, answer.json()["error"]["code"]) == (507, "insufficient_storage")
-    assert "stay in reserve" in answer.json()["error"]["message"]
+    assert "are reserved" in answer.json()["error"]["message"]
     assert "Traceback" not in caplog.text
 
 

@@ -157,7 +157,7 @@ def test_lines_that_do_not_end_are_counted(caplog: pytest.LogCaptureFixture) -> 
         assert not first.sent
 
     asyncio.run(run())
-    assert "the bodies under way hold" in caplog.text
+    assert "request bodies in progress use" in caplog.text
 
 
 def test_a_line_that_stands_still_ends_its_stream(caplog: pytest.LogCaptureFixture) -> None:

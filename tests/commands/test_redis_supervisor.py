@@ -101,7 +101,7 @@ def test_a_damaged_file_is_named_and_tried_again(
     supervisor.start()
     assert not server.alive
     assert f"The file {file} is damaged in its middle" in caplog.text
-    assert "redis-check-aof --fix" in caplog.text and "Inference goes on" in caplog.text
+    assert "redis-check-aof --fix" in caplog.text and "Inference continues" in caplog.text
     file.write_bytes(command + command[:-4])  # a command cut off at the end is dropped by Redis itself
     clock.now += 1.0
     supervisor.check()

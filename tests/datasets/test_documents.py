@@ -167,7 +167,7 @@ def test_an_element_has_a_greatest_length(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(json_rows, "PIECE", 10)
     upload = tmp_path / "content"
     upload.write_bytes(b'["a lion", "' + b"a" * 5000 + b'"]')
-    with pytest.raises(InvalidData, match="element 1: longer than 1,000 characters"):
+    with pytest.raises(InvalidData, match="element 1: longer than the limit of 1,000 characters"):
         sample_documents(upload, "a.json", "text")
 
 

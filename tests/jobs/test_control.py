@@ -167,7 +167,7 @@ def test_a_job_moves_within_the_queue(jobs: JobSystem, redis: Client) -> None:
     take(jobs)
     with pytest.raises(Conflict, match="cannot be moved"):
         jobs.move(ids[0], 0)
-    assert jobs.counts_by_state()[JobState.QUEUED] == 3
+    assert jobs.count_by_state()[JobState.QUEUED] == 3
 
 
 def test_a_late_job_is_stopped_and_can_be_retried_with_a_new_deadline(jobs: JobSystem, redis: Client) -> None:
@@ -287,7 +287,7 @@ def test_a_deleted_job_leaves_nothing(jobs: JobSystem, redis: Client) -> None:
     assert jobs.list() == ([], False)
     left = {k for k in set(redis.keys()) - before if b"change:" not in k and not k.startswith(b"rq:")}
     assert left <= {b"cloze:sequence", b"cloze:file:file-1"}
-    assert not any(jobs.counts_by_state().values())
+    assert not any(jobs.count_by_state().values())
 
 
 def test_unfinished_jobs_hold_their_models(jobs: JobSystem, redis: Client) -> None:

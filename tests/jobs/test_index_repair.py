@@ -110,7 +110,7 @@ def test_records_that_redis_has_lost_leave_nothing(redis: Client, jobs: JobSyste
     assert repair(redis) > 0
     found = indexes(redis)
     assert not any(value for key, value in found.items() if key != "cloze:sequence")
-    assert not any(jobs.counts_by_state().values())
+    assert not any(jobs.count_by_state().values())
 
 
 def test_a_job_of_an_older_version_keeps_its_place(redis: Client, jobs: JobSystem, world: dict[str, Any]) -> None:
@@ -204,4 +204,4 @@ def test_repairs_and_transitions_beside_each_other(redis: Client, jobs: JobSyste
     over.set()
     repairing.join()
     assert repair(redis) == 0
-    assert sum(jobs.counts_by_state().values()) == len(jobs.list(limit=100)[0])
+    assert sum(jobs.count_by_state().values()) == len(jobs.list(limit=100)[0])

@@ -39,7 +39,7 @@ def test_a_created_job_is_queued_with_its_place(jobs: JobSystem, redis: Client) 
     assert (first.state, first.queue_position) == (JobState.QUEUED, 0)
     assert second.queue_position == 1
     assert second.created_at >= first.created_at > 1e9
-    assert jobs.counts_by_state()[JobState.QUEUED] == 2
+    assert jobs.count_by_state()[JobState.QUEUED] == 2
 
 
 def test_a_job_needs_its_files(jobs: JobSystem, redis: Client) -> None:
@@ -69,7 +69,7 @@ def test_concurrent_creation_under_one_key(jobs: JobSystem, redis: Client) -> No
     with ThreadPoolExecutor(8) as pool:
         made = list(pool.map(lambda _: jobs.create(spec, "key").id, range(16)))
     assert len(set(made)) == 1
-    assert jobs.counts_by_state()[JobState.QUEUED] == 1
+    assert jobs.count_by_state()[JobState.QUEUED] == 1
 
 
 def test_list_pages_newest_first_and_filters(jobs: JobSystem, redis: Client) -> None:
@@ -90,7 +90,7 @@ def test_each_job_is_claimed_once_in_order(jobs: JobSystem, redis: Client) -> No
         claims = [c for c in pool.map(lambda n: jobs.queue.claim(f"w{n}", LEASE), range(16)) if c]
     assert sorted(c.job_id for c in claims) == sorted(made)
     assert all(c.attempt == 1 for c in claims)
-    assert jobs.counts_by_state()[JobState.RUNNING] == 12
+    assert jobs.count_by_state()[JobState.RUNNING] == 12
     assert jobs.queue.claim("w", LEASE) is None
 
 
@@ -108,7 +108,7 @@ def test_a_job_succeeds(jobs: JobSystem, claim: Claim) -> None:
     assert (job.state, job.result_model, job.lease_until) == (JobState.SUCCEEDED, "tiny@1", None)
     assert (job.progress.percent, job.progress.tokens) == (100, 400)
     assert job.finished_at and job.started_at and job.finished_at >= job.started_at
-    assert jobs.counts_by_state() == {s: int(s is JobState.SUCCEEDED) for s in JobState}
+    assert jobs.count_by_state() == {s: int(s is JobState.SUCCEEDED) for s in JobState}
 
 
 def test_a_failure_keeps_its_error(jobs: JobSystem, claim: Claim) -> None:

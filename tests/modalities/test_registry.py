@@ -55,7 +55,7 @@ def test_descriptors_are_imported_without_torch() -> None:
 
 def test_a_modality_is_registered_with_its_methods() -> None:
     with registry.registered(SENSOR):
-        assert registry.modality_of("sensormae") is SENSOR
+        assert registry.modality_of_method("sensormae") is SENSOR
         assert preset("sensor-tiny") == SENSOR.methods["sensormae"].presets["sensor-tiny"]
         with pytest.raises(ValueError, match="sensor, sensormae"):
             registry.register(SENSOR)

@@ -2,7 +2,7 @@ import ipaddress
 
 import pytest
 
-from app.system.addresses import is_private_host, is_public, parse_http_url
+from app.system.addresses import PrivateAddress, is_private_host, is_public, parse_http_url, resolve_public
 
 NOT_PUBLIC = {
     "unspecified": ["0.0.0.0", "0.1.2.3", "::"],
@@ -85,3 +85,11 @@ def test_urls_that_are_taken(url: str, host: str, port: int) -> None:
 def test_urls_that_cannot_be(url: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         parse_http_url(url)
+
+
+def test_a_host_is_resolved_once_and_every_address_is_checked() -> None:
+    found = resolve_public("a.test", 443, resolver=lambda host, port: ["1.1.1.1", "2606:4700::1111%eth0"])
+    assert [str(address) for address in found] == ["1.1.1.1", "2606:4700::1111"]
+    for addresses in (["1.1.1.1", "10.0.0.1"], []):
+        with pytest.raises(PrivateAddress, match=r"a\.test"):
+            resolve_public("a.test", 443, resolver=lambda host, port, found=addresses: found)

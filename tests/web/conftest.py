@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
+from _pytest.runner import runtestprotocol
 from playwright.sync_api import Browser, BrowserContext, Playwright, sync_playwright
 
 from app.modalities.registry import load
@@ -12,6 +13,21 @@ from tests.fakes.browser import ARGUMENTS, Visit, find_browser, new_context
 from tests.fakes.cloze import Server
 from tests.fakes.pools import _pools, servers_share_processes  # noqa: F401
 from tests.fakes.tiny_models import tiny_bert_folder
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool:
+    """Repeats a failed test once, as Playwright's own runner can. The summary lists it as flaky."""
+    item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+    reports = runtestprotocol(item, log=False, nextitem=nextitem)
+    failures = [report.longreprtext for report in reports if report.failed]
+    if failures:
+        item.user_properties.append(("flaky", "\n".join(failures)))
+        reports = runtestprotocol(item, log=False, nextitem=nextitem)
+    for report in reports:
+        item.ihook.pytest_runtest_logreport(report=report)
+    item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+    return True
 
 
 @pytest.fixture(scope="package")

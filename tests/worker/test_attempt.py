@@ -250,10 +250,7 @@ def test_what_is_told_while_redis_is_away_is_told_later(services: AllServices, c
     assert told[-3:] == ["one", "Step 2: step-000000002.png shows held-out items", "Saved a checkpoint at step 3"]
 
 
-def test_what_waits_is_told_before_the_end(
-    services: AllServices, claim: Claim, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("app.worker.backlog._PAUSE", 0.0)
+def test_what_waits_is_told_before_the_end(services: AllServices, claim: Claim) -> None:
     quick: Any = OutOfReach(services.queue)
 
     def wrong(attempt: Attempt, reports: Reports, services: AllServices) -> Any:
@@ -261,7 +258,7 @@ def test_what_waits_is_told_before_the_end(
         quick.away = False
         raise InvalidData("a.txt, line 3: no JSON")
 
-    AttemptRunner(services, claim, lambda: False, quick=quick).run(wrong)
+    AttemptRunner(services, claim, lambda: False, quick=quick, backlog=Backlog(sleep=lambda _: None)).run(wrong)
     told = [event.message for event in services.jobs.events(claim.job_id)[0]]
     assert told[-2:] == ["the last word", "The job failed: a.txt, line 3: no JSON"]
 
@@ -276,11 +273,8 @@ def test_artifacts_are_kept_and_named_in_an_event(services: AllServices, claim: 
     assert path.read_bytes() == b"picture"
 
 
-def test_progress_is_written_once_a_second_and_when_flushed(
-    services: AllServices, claim: Claim, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("app.worker.reports.time", SimpleNamespace(monotonic=lambda: 1000.0))
-    reports = Reports(services.queue, claim, Path(), lambda: False)
+def test_progress_is_written_once_a_second_and_when_flushed(services: AllServices, claim: Claim) -> None:
+    reports = Reports(services.queue, claim, Path(), lambda: False, clock=lambda: 1000.0)
     for step in (1, 2, 3):
         snapshot: Any = SimpleNamespace(
             step=step, total_steps=4, tokens=step, epoch=0.0, fraction=step / 4, tokens_per_second=1.0, eta_seconds=None

@@ -4,7 +4,6 @@ import pytest
 
 from app.jobs.connection import StorageError
 from app.jobs.worker_queue import LeaseLost
-from app.worker import backlog
 from app.worker.backlog import Backlog
 
 
@@ -73,8 +72,8 @@ def test_draining_waits_for_as_long_as_it_takes(redis: Redis, waiting: Backlog) 
     assert redis.written == ["a"] and redis.now > 1000
 
 
-def test_it_keeps_no_more_than_it_may(redis: Redis, waiting: Backlog, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backlog, "_MOST", 3)
+def test_it_keeps_no_more_than_it_may(redis: Redis) -> None:
+    waiting = Backlog(lambda: redis.now, redis.sleep, capacity=3)
     redis.away = True
     for text in "abcd":
         waiting.put(redis.write(text))

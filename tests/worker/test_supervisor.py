@@ -5,7 +5,6 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,6 +13,7 @@ from app.jobs.logs import last_lines
 from app.jobs.spec import Job, JobState
 from app.jobs.worker_queue import Claim
 from app.worker.supervisor import Supervisor
+from tests.fakes.clock import Clock
 from tests.worker.conftest import AllServices
 
 DEAF = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(60)"
@@ -54,12 +54,10 @@ def test_one_whose_job_is_lost_is_killed(services: AllServices, submit: Callable
     assert (job.state, job.crashes) == (JobState.QUEUED, 1)
 
 
-def test_one_whose_pause_is_taken_back_goes_on(
-    services: AllServices, submit: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    supervision, claim = supervise(services, submit, DEAF, cancel_seconds=120)
+def test_one_whose_pause_is_taken_back_goes_on(services: AllServices, submit: Callable[..., Job]) -> None:
+    clock = Clock()
+    supervision, claim = supervise(services, submit, DEAF, cancel_seconds=120, clock=clock)
     asks = [services.jobs.pause, services.jobs.resume, *[services.jobs.get] * 8]
-    clock = SimpleNamespace(now=0.0)
 
     class Trainer:
         was_killed = False
@@ -76,8 +74,7 @@ def test_one_whose_pause_is_taken_back_goes_on(
             self.was_killed = True
 
     trainer = Trainer()
-    monkeypatch.setattr("app.worker.supervisor.time", SimpleNamespace(monotonic=lambda: clock.now))
-    assert not supervision._watch(trainer)  # type: ignore[arg-type]
+    assert not supervision.watch(trainer)  # type: ignore[arg-type]
     assert not trainer.was_killed
 
 

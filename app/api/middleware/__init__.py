@@ -1,1 +1,1 @@
-"""Middleware: everything that happens to a request before a route sees it."""
+"""Middleware: limits, keys and checks that apply to a request before its route."""

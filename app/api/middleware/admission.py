@@ -14,35 +14,35 @@ _HUGGING_FACE = "/models/"
 
 
 class AdmissionMiddleware:
-    """Answers 429 where a request cannot be admitted: each needs a place in the queue, for one input at least.
+    """Answers 429 to a request if the queue has no permit left for its first input.
 
-    refusal: what a request is refused with beside so many others that are under way; None if there may be room.
+    refusal: returns the error for one more request beside the given number in progress; None if there may be room.
 
-    A request that is still being read holds no place yet. It is counted all the same: otherwise a crowd would come in
-    at once, to be refused one by one after it has been read. Streams wait for places and are never refused.
+    A request takes its permits after its body is read, but is counted from its headers on. Otherwise many requests
+    could be read at once, only to be refused afterwards. Streams wait for permits and are never refused.
     """
 
     def __init__(self, app: ASGIApp, refusal: Callable[[int], Busy | None]) -> None:
         self.app = app
         self._refusal = refusal
-        self._under_way = 0
+        self._in_progress = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if not _needs_place(scope):
+        if not _needs_permit(scope):
             await self.app(scope, receive, send)
             return
-        refusal = self._refusal(self._under_way)
+        refusal = self._refusal(self._in_progress)
         if refusal is not None:
             await error_response(scope, refusal)(scope, receive, send)
             return
-        self._under_way += 1
+        self._in_progress += 1
         try:
             await self.app(scope, receive, send)
         finally:
-            self._under_way -= 1
+            self._in_progress -= 1
 
 
-def _needs_place(scope: Scope) -> bool:
+def _needs_permit(scope: Scope) -> bool:
     if scope["type"] != "http" or scope["method"] != "POST":
         return False
     path = scope["path"].rstrip("/")

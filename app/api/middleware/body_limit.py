@@ -1,4 +1,4 @@
-"""Limits of request bodies, kept while they arrive: bytes of one, bytes of all together, and time."""
+"""Limits on request bodies, enforced while they arrive: bytes of one, bytes of all together, and time."""
 
 import asyncio
 import logging
@@ -13,32 +13,35 @@ from app.api.wire.content_type import media_type
 from app.errors import AppError, Busy, RequestTimeout, TooLarge, UnsupportedMediaType
 
 _DIGITS = 18
-_FREE_BYTES = 64 * 1024  # of each body: not counted, so that small requests go on while large ones fill the memory
-_LEAST_BYTES = 16 * 1024  # of a body that has to arrive within the timeout, if so many are missing
+_FREE_BYTES = 64 * 1024  # not counted for each body, so that small requests pass while large ones use up the budget
+_MIN_BYTES = 16 * 1024  # of a body that must arrive within the timeout, or the rest of it
 
 _log = logging.getLogger(__name__)
 
 
 class BodyBudget:
-    """The bytes that all bodies under way hold in memory, at most `limit`."""
+    """The bytes of memory that all bodies in progress use, at most `limit`."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._held = 0
 
     def change(self, count: int) -> None:
-        """Takes `count` bytes, or gives them back where it is negative. Raises Busy beyond the limit."""
+        """Takes `count` bytes, or returns them if it is negative. Raises Busy beyond the limit."""
         if count > 0 and self._held + count > self._limit:
-            raise Busy(f"the bodies under way hold {self._held} bytes, of {self._limit} allowed; try again later")
+            raise Busy(f"request bodies in progress use {self._held} of {self._limit} bytes; try again later")
         self._held += count
 
 
 @dataclass(frozen=True)
 class BodyLimits:
-    """max_bytes: of a body; `by_path` holds those of uploads, which are written to the disk while they arrive.
+    """Limits on request bodies.
 
-    streamed: a media type and the paths where a body of that type has no limit, but each of its lines has.
-    total_bytes: of all bodies under way. timeout: seconds in which the next 16 KiB of a body have to arrive.
+    max_bytes: the size of one body.
+    total_bytes: the size of all bodies in progress.
+    timeout: seconds within which the next 16 KiB of a body must arrive.
+    by_path: the limits of uploads, which replace `max_bytes`; uploads are written to disk while they arrive.
+    streamed: a media type, and the paths where the limit applies to each line of such a body, not to the body.
     """
 
     max_bytes: int
@@ -70,7 +73,7 @@ class BodyLimitMiddleware:
             return
         body: _Body
         if self._is_streamed(headers, path):
-            body = _Lines(receive, self.limits.timeout, limit, self.budget)
+            body = _LineBody(receive, self.limits.timeout, limit, self.budget)
         elif path in self.limits.by_path:
             body = _Body(receive, self.limits.timeout, limit, None)
         else:
@@ -89,20 +92,22 @@ def _refusal(headers: Headers, limit: int | None) -> AppError | None:
     """Returns the error for which a body is refused before it is read, if there is one."""
     encoding = headers.get("content-encoding", "").strip().lower()
     if encoding not in ("", "identity"):
-        return UnsupportedMediaType(f"a body of Content-Encoding {encoding[:100]!r} is not read; send it as it is")
+        return UnsupportedMediaType(
+            f"the Content-Encoding {encoding[:100]!r} is not supported; send the body without an encoding"
+        )
     declared = headers.get("content-length", "")
-    # Only so many digits are read as a number: thousands of them would be an error, or slow.
+    # Long numbers are not parsed, because thousands of digits raise an error or take long.
     if limit is None or not (declared.isascii() and declared.isdigit()):
         return None
     return _too_large(limit) if len(declared) > _DIGITS or int(declared) > limit else None
 
 
 def _too_large(limit: int) -> TooLarge:
-    return TooLarge(f"the body is larger than the {limit} bytes that are taken here")
+    return TooLarge(f"the body is larger than the limit of {limit} bytes")
 
 
 class _Body:
-    """One body on its way. What `receive` raises ends the request."""
+    """One body that is being received. An exception of `receive` ends the request."""
 
     def __init__(self, receive: Receive, timeout: float, limit: int, budget: BodyBudget | None) -> None:
         self._receive, self._timeout, self._limit, self._budget = receive, timeout, limit, budget
@@ -113,7 +118,7 @@ class _Body:
         self._arrived = 0
 
     async def receive(self) -> Message:
-        if self._ended:  # only the client's leave can come, at any time
+        if self._ended:  # the only message left is the client's disconnect
             return await self._receive()
         message = await self._next()
         self._ended = not message.get("more_body", False)
@@ -124,7 +129,7 @@ class _Body:
         return message
 
     async def _next(self) -> Message:
-        """The next message. Raises RequestTimeout. Time in which nobody asks for a message is not counted."""
+        """Receives the next message. Raises RequestTimeout. Counts only the time spent waiting here."""
         clock = asyncio.get_running_loop().time
         began = clock()
         try:
@@ -132,16 +137,16 @@ class _Body:
                 message = await self._receive()
         except TimeoutError:
             raise RequestTimeout(
-                f"less than {_LEAST_BYTES} bytes of the body came in {self._timeout:g} seconds"
+                f"less than {_MIN_BYTES} bytes of the body came in {self._timeout:g} seconds"
             ) from None
         self._waited += clock() - began
         self._arrived += len(message.get("body", b""))
-        if self._arrived >= _LEAST_BYTES:
+        if self._arrived >= _MIN_BYTES:
             self._waited, self._arrived = 0.0, 0
         return message
 
     def _hold(self, count: int) -> None:
-        """Has the budget know that the body takes `count` bytes. Raises Busy."""
+        """Sets the bytes that the body takes from the budget. Raises Busy."""
         if self._budget is not None:
             held = max(0, count - _FREE_BYTES)
             if held != self._held:
@@ -152,25 +157,25 @@ class _Body:
         self._hold(0)
 
 
-class _Lines(_Body):
-    """A body of lines, of which only the one that has not ended is held.
+class _LineBody(_Body):
+    """A body of lines. Only the unfinished line is held in memory.
 
-    The answer has begun by then: beyond the limits the stream ends as if the client had left.
+    The response has started by then, so beyond the limits the stream ends as if the client had disconnected.
     """
 
     async def receive(self) -> Message:
         if self._ended:
             return await self._receive()
         try:
-            # Between two lines a client may take its time.
+            # There is no timeout between two lines.
             message = await (self._next() if self._received else self._receive())
             self._ended = not message.get("more_body", False)
             piece = message.get("body", b"")
             end = piece.rfind(b"\n")
             self._received = self._received + len(piece) if end < 0 else len(piece) - end - 1
-            self._hold(min(self._received, self._limit))  # of a longer line nothing is kept
+            self._hold(min(self._received, self._limit))  # a longer line is not kept
         except (Busy, RequestTimeout) as error:
-            _log.warning("a stream of lines is ended: %s", error.message)
+            _log.warning("the server ends a stream of lines: %s", error.message)
             self._ended = True
             return {"type": "http.disconnect"}
         return message

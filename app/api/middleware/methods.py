@@ -1,4 +1,4 @@
-"""HEAD, OPTIONS, `Allow` and trailing slashes: one mechanism for every route."""
+"""HEAD, OPTIONS, `Allow` and trailing slashes, handled for all routes."""
 
 from collections.abc import Iterable
 
@@ -10,9 +10,9 @@ _METHODS = ("DELETE", "GET", "PATCH", "POST", "PUT")
 
 
 class HeadMiddleware:
-    """Answers HEAD wherever GET is answered: with the same status and headers, and without a body.
+    """Answers HEAD on every route for GET, with the same status and headers and without a body.
 
-    The route sees a GET. It is ended once its headers are known, so that no stream is computed for nobody.
+    The route sees a GET. It is stopped once it has sent its headers, so that no stream is computed in vain.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -29,7 +29,7 @@ class HeadMiddleware:
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
                 raise _HeadersSent
 
-        inner = {**scope, "method": "GET"}  # a copy: the server has to see HEAD when the headers are sent
+        inner = {**scope, "method": "GET"}  # a copy, because the server must see HEAD when it sends the headers
         try:
             await self.app(inner, receive, send_headers)
         except _HeadersSent:
@@ -37,14 +37,14 @@ class HeadMiddleware:
 
 
 class _HeadersSent(Exception):
-    """Ends the route of a HEAD request."""
+    """Stops the route of a HEAD request."""
 
 
 class PathMiddleware:
-    """Takes a path with trailing slashes as the path without them, and a path under `root_path` as the rest of it.
+    """Removes trailing slashes and the prefix `root_path` from paths.
 
-    root_path: where a proxy serves this application, such as `/cloze`. Proxies that cut it off and proxies that leave
-    it in the path are both understood.
+    root_path: the path under which a proxy serves this application, such as `/cloze`. The proxy may remove it from
+    requests or not.
     """
 
     def __init__(self, app: ASGIApp, root_path: str = "") -> None:
@@ -61,7 +61,7 @@ class PathMiddleware:
 
 
 def allowed_methods(routes: Iterable[BaseRoute], scope: Scope) -> list[str]:
-    """The methods that a path has, with those that every path has; empty where no route has the path."""
+    """Returns the methods of a path, with HEAD and OPTIONS. Returns an empty list if no route has the path."""
     routes = list(routes)
     found = {
         method
@@ -74,7 +74,7 @@ def allowed_methods(routes: Iterable[BaseRoute], scope: Scope) -> list[str]:
 
 
 class JobIdConvertor(StringConvertor):
-    """A path's job id: any name but those that have a route of their own, which answers with its own `Allow`."""
+    """A job id in a path. Excludes names that have their own route, so that `Allow` is right for those."""
 
     regex = "(?!validate$)[^/]+"
 

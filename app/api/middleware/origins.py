@@ -1,4 +1,4 @@
-"""Web pages of elsewhere keep out: a browser lets any page send requests to any address, this server's too."""
+"""Protection against requests from pages of other hosts, because browsers let any page send requests to this server."""
 
 import ipaddress
 from collections.abc import Collection
@@ -13,18 +13,18 @@ from app.errors import AppError, BadRequest, Forbidden
 ANY = "*"
 
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-# Names that nobody can have in the public DNS, and so no page's author can lead to this server.
+# Names that cannot exist in the public DNS, so that no attacker can make them resolve to this server.
 _PRIVATE = (".localhost", ".local", ".internal", ".home.arpa")
 
 
 class OriginMiddleware:
-    """Answers 403 to what a page of another host sends, and to hosts that this server does not go by.
+    """Answers 403 to requests from pages of other hosts, and to requests for an unknown host name.
 
-    A browser names in `Origin` the page that a request comes from; a form of any page can be posted here
-    without the browser asking first. Where no key protects the server, its own name is checked too: a page
-    may let its name lead to this server (DNS rebinding), whose pages and answers are then its own.
+    A browser sends the page's host in `Origin`, and sends the forms of any page without a preflight request. If no key
+    protects the server, the `Host` header is checked too: with DNS rebinding, a page can make its own name resolve to
+    this server and then read its answers.
 
-    own: the address that the server listens on. allowed: further names; `*` is any.
+    own: the address that the server listens on. allowed: further names; `*` allows any.
     """
 
     def __init__(self, app: ASGIApp, *, own: str, allowed: Collection[str], keys: bool) -> None:
@@ -41,21 +41,21 @@ class OriginMiddleware:
 
     def _refusal(self, method: str, headers: Headers) -> AppError | None:
         if len(headers.getlist("host")) > 1:
-            return BadRequest("the request has several Host headers; it may have one")
-        message = self._objection(method, headers)
+            return BadRequest("the request has more than one Host header")
+        message = self._find_violation(method, headers)
         return None if message is None else Forbidden(message)
 
-    def _objection(self, method: str, headers: Headers) -> str | None:
-        host = _name(headers.get("host", ""))
+    def _find_violation(self, method: str, headers: Headers) -> str | None:
+        host = _parse_host(headers.get("host", ""))
         if not self._any_host and not self._is_own(host):
             name = headers["host"][:100]
-            return f"this server does not go by the name {name!r}: list it in CLOZE_ALLOWED_HOSTS, or set keys"
+            return f"{name!r} is not a known name of this server: add it to CLOZE_ALLOWED_HOSTS, or set API keys"
         if method in _SAFE_METHODS or "origin" not in headers:
             return None
-        # What a browser says of itself counts first: behind a proxy, `Host` may be another than the page's.
+        # The browser's own judgement comes first: behind a proxy, `Host` may differ from the page's host.
         if headers.get("sec-fetch-site") == "same-origin":
             return None
-        origin = _name(headers["origin"].partition("://")[2])
+        origin = _parse_host(headers["origin"].partition("://")[2])
         if origin and (origin == host or origin in self._allowed):
             return None
         return f"pages of {headers['origin'][:100]!r} may not send requests to this server"
@@ -64,7 +64,7 @@ class OriginMiddleware:
         if host is None:
             return False
         if not host or "." not in host or host in self._allowed or host.endswith(_PRIVATE):
-            return True  # without a dot it is a name of this machine or network, such as a container's
+            return True  # a name without a dot is local, such as a container's
         try:
             ipaddress.ip_address(host)
         except ValueError:
@@ -72,8 +72,8 @@ class OriginMiddleware:
         return True
 
 
-def _name(authority: str) -> str | None:
-    """The name in `host:port`, in lower case; None where it is not of that form."""
+def _parse_host(authority: str) -> str | None:
+    """Returns the lower-case host of `host:port`; None if it is not of that form."""
     try:
         return (urlsplit(f"//{authority}").hostname or "").rstrip(".")
     except ValueError:

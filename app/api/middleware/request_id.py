@@ -1,4 +1,4 @@
-"""An id for every request, and the last net under everything: no exception leaves the server raw."""
+"""Request ids, and the handler of last resort: no exception leaves the server as a traceback."""
 
 import asyncio
 import logging
@@ -18,7 +18,10 @@ _log = logging.getLogger(__name__)
 
 
 class RequestIdMiddleware:
-    """Takes the client's `x-request-id` if it is a harmless one, else makes one; answers with it."""
+    """Sets `x-request-id` on every response: the client's, if it is well-formed, else a new one.
+
+    Answers 500 to an exception that no other handler has caught.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -42,14 +45,14 @@ class RequestIdMiddleware:
         try:
             await self.app(scope, receive, send_with_id)
         except asyncio.CancelledError:
-            # The server is stopping, and the request has had the time that it has then.
+            # The server is stopping, and the request's grace period is over.
             if not started:
                 stopping = error_response(scope, NotReady("the server is shutting down"))
                 await stopping(scope, receive, send_with_id)
         except (KeyboardInterrupt, SystemExit):
             raise
-        except BaseException:  # a panic in Rust is no Exception
+        except BaseException:  # a panic of Rust code is not an Exception
             _log.exception("%s %s failed [%s]", scope["method"], scope["path"], request_id)
             if started:
-                raise  # the server can only cut the connection now
+                raise  # the response has started, so the server can only close the connection
             await internal_error(scope)(scope, receive, send_with_id)

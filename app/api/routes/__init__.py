@@ -1,1 +1,1 @@
-"""One module a resource; each offers a `router`."""
+"""Routes, one module per resource. Each has a `router` or a `build_router`."""

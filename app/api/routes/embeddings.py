@@ -1,4 +1,4 @@
-"""POST /v1/embeddings: OpenAI's route, with Cloze's own options beside it."""
+"""POST /v1/embeddings: OpenAI's route, with further options."""
 
 from typing import Annotated
 
@@ -22,7 +22,7 @@ router = APIRouter(route_class=streaming(EmbeddingOptions), tags=["Inference"])
 async def embeddings(
     body: Annotated[EmbeddingsRequest, Body(openapi_examples=EXAMPLES)], request: Request, inference: InferenceDep
 ) -> Response:
-    """One vector an input: a text, a list of integers (token ids), or media as a data URI or typed input.
+    """Returns one vector per input: a text, a list of token ids, or media as a data URI or typed input.
 
     With `output` windows, one a window of it. A body of `application/x-ndjson` is a stream of inputs, a line
     each: a string, or an object with `input` and `id`; options are then parameters of the query.

@@ -1,4 +1,4 @@
-"""/v1/files: data for jobs, as OpenAI's routes."""
+"""/v1/files: data for jobs, with OpenAI's routes."""
 
 from collections.abc import AsyncIterator
 from typing import Annotated, Any, Literal
@@ -10,7 +10,7 @@ from app.api.openapi import FILE, errors
 from app.api.params import After, FileId
 from app.api.schemas.common import MAX_ID
 from app.api.schemas.files import PURPOSE, FileDeleted, FileList, FileObject, file_object
-from app.api.wire.multipart import Upload, open_upload
+from app.api.wire.multipart import FormFile, open_upload
 from app.api.wire.ranges import RangedFile
 from app.errors import InvalidValue
 
@@ -37,8 +37,8 @@ _FORM: dict[str, Any] = {
 
 @router.post("", openapi_extra=_FORM, responses=errors(507))
 async def upload_file(request: Request, services: ServicesDep, files: FilesDep) -> FileObject:
-    """Text as .txt, .jsonl, .json, .csv or .parquet; each also as .gz, .xz, .zst, or in a .zip."""
-    files.check_room(int(request.headers.get("content-length") or 0))  # at once, not when the disk is full
+    """Uploads a file. Text: .txt, .jsonl, .json, .csv or .parquet, also compressed as .gz, .xz, .zst or .zip."""
+    files.check_room(int(request.headers.get("content-length") or 0))  # checked early, before the disk is full
     upload = await open_upload(request)
     stored = await files.create(upload.filename, PURPOSE, _checked(upload), services.settings.max_file_bytes)
     return file_object(stored)
@@ -54,7 +54,7 @@ def list_files(
         Literal["asc", "desc"], Query(description="Order by creation time; desc is newest first")
     ] = "desc",
 ) -> FileList:
-    """All of them, the newest first unless `order` says otherwise."""
+    """Lists the files, newest first by default."""
     found, has_more = files.list(after, limit, purpose, order)
     return FileList(
         data=[file_object(file) for file in found],
@@ -71,20 +71,20 @@ def get_file(file_id: FileId, files: FilesDep) -> FileObject:
 
 @router.get("/{file_id}/content", response_class=RangedFile, responses=FILE)
 def get_content(file_id: FileId, files: FilesDep) -> RangedFile:
-    """The bytes as they were sent."""
+    """Returns the content of a file, unchanged."""
     file = files.get(file_id)
     return RangedFile(files.path(file_id), media_type="application/octet-stream", filename=file.filename)
 
 
 @router.delete("/{file_id}", responses=errors(409))
 def delete_file(file_id: FileId, files: FilesDep) -> FileDeleted:
-    """409 while a job that has not ended reads the file."""
+    """Deletes a file. The response is 409 while an unfinished job needs the file."""
     files.delete(file_id)
     return FileDeleted(id=file_id)
 
 
-async def _checked(upload: Upload) -> AsyncIterator[bytes]:
-    """The content; a wrong field raises wherever it stands in the form, and nothing is stored then."""
+async def _checked(upload: FormFile) -> AsyncIterator[bytes]:
+    """Yields the content. Raises InvalidValue for a wrong field before or after the file; then nothing is stored."""
     _check_fields(upload.fields)
     async for chunk in upload.content:
         yield chunk
@@ -94,6 +94,6 @@ async def _checked(upload: Upload) -> AsyncIterator[bytes]:
 def _check_fields(fields: dict[str, str]) -> None:
     for name, value in fields.items():
         if name != "purpose":
-            raise InvalidValue(f"`{name}` is not a field that is known here", param=name)
+            raise InvalidValue(f"`{name}` is not a known field", param=name)
         if value != PURPOSE:
-            raise InvalidValue(f"`purpose` should be {PURPOSE!r}, not {value[:60]!r}", param="purpose")
+            raise InvalidValue(f"`purpose` must be {PURPOSE!r}, not {value[:60]!r}", param="purpose")

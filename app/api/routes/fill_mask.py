@@ -22,7 +22,7 @@ router = APIRouter(route_class=streaming(FillMaskOptions), tags=["Inference"])
 async def fill_mask(
     body: Annotated[FillMaskRequest, Body(openapi_examples=EXAMPLES)], request: Request, inference: InferenceDep
 ) -> Response:
-    """Write `[MASK]`, or the model's own mask token, wherever a word is to be found.
+    """Predicts the most probable words for every mask. A mask is `[MASK]`, or the model's own mask token.
 
     A body of `application/x-ndjson` is a stream of texts, a line each: a string, or an object with `input` and
     `id`; options are then parameters of the query.

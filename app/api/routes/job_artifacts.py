@@ -1,4 +1,4 @@
-"""Files that a job makes on its way, to look at."""
+"""Files that a running job creates, such as pictures."""
 
 import mimetypes
 from typing import Annotated
@@ -14,7 +14,7 @@ from app.jobs.artifacts import JobArtifacts
 
 
 def list_artifacts(job_id: JobId, services: ServicesDep, jobs: JobsDep) -> ArtifactList:
-    """In the order of the steps. Of media, each evaluation leaves a picture of the same held-out items."""
+    """Lists a job's files by step. For media, each evaluation adds a picture of the same held-out items."""
     jobs.get(job_id)
     found = JobArtifacts(services.settings.jobs_dir, job_id).list()
     return ArtifactList(data=[ArtifactObject(name=a.name, bytes=a.bytes, created_at=int(a.created_at)) for a in found])
@@ -23,14 +23,14 @@ def list_artifacts(job_id: JobId, services: ServicesDep, jobs: JobsDep) -> Artif
 def get_artifact(
     job_id: JobId, name: Annotated[str, Path(max_length=255)], services: ServicesDep, jobs: JobsDep
 ) -> RangedFile:
-    """The file, with its own media type."""
+    """Returns a file of the job with its media type."""
     jobs.get(job_id)
     path = JobArtifacts(services.settings.jobs_dir, job_id).path(name)
     return RangedFile(path, media_type=mimetypes.guess_type(name)[0] or "application/octet-stream")
 
 
 def build_router(prefix: str, tag: str) -> APIRouter:
-    """The routes of artifacts under `prefix`."""
+    """Builds the routes of artifacts under `prefix`."""
     router = APIRouter(prefix=prefix, tags=[tag])
     router.get("/{job_id}/artifacts")(list_artifacts)
     router.get("/{job_id}/artifacts/{name}", response_class=Response, responses=PICTURE)(get_artifact)

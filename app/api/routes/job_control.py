@@ -47,7 +47,7 @@ def cancel_job(
     files: FilesDep,
     body: Annotated[CancelRequest | None, Body(openapi_examples=CANCEL_EXAMPLES)] = None,
 ) -> JobObject:
-    """A running job ends within two steps. Its last checkpoint is kept, and published on request."""
+    """Ends a job. A running job ends within two steps. Its last checkpoint is kept, and published on request."""
     if body is None or not body.publish:
         return answer(jobs, jobs.cancel(job_id))
     job = jobs.get(job_id)
@@ -58,12 +58,12 @@ def cancel_job(
 
 
 def pause_job(job_id: JobId, jobs: JobsDep) -> JobObject:
-    """A running job saves a checkpoint at its next step and frees its worker."""
+    """Pauses a job. A running job saves a checkpoint at its next step and frees its worker."""
     return answer(jobs, jobs.pause(job_id))
 
 
 def resume_job(job_id: JobId, jobs: JobsDep) -> JobObject:
-    """Queues a paused job in its old turn; it goes on from its checkpoint as if nothing had been."""
+    """Queues a paused job at its old position. It continues from its checkpoint as if it had not been paused."""
     return answer(jobs, jobs.resume(job_id))
 
 
@@ -86,7 +86,7 @@ def extend_job(
     services: ServicesDep,
     jobs: JobsDep,
 ) -> JobObject:
-    """A job that succeeded trains on to new limits, and publishes the next version.
+    """Continues a successful job up to new limits, and publishes the next version.
 
     Weights, optimiser and order of the data go on from its last checkpoint; the learning rate is
     where the schedule of the longer run has it.
@@ -106,7 +106,7 @@ def extend_job(
 def set_priority(
     job_id: JobId, body: Annotated[PriorityRequest, Body(openapi_examples=PRIORITY_EXAMPLES)], jobs: JobsDep
 ) -> JobObject:
-    """Changes a job's priority, or its place in the queue."""
+    """Changes a job's priority, or its position in the queue."""
     if body.position is not None:
         return answer(jobs, jobs.move(job_id, body.position))
     return answer(jobs, jobs.prioritise(job_id, body.priority or 0))
@@ -120,7 +120,7 @@ def publish_checkpoint(
     files: FilesDep,
     body: Annotated[PublishRequest | None, Body(openapi_examples=PUBLISH_EXAMPLES)] = None,
 ) -> PublishedCheckpoint:
-    """Publishes a checkpoint as a version, also while the job runs; asked twice, it is one version."""
+    """Publishes a checkpoint as a version, also while the job runs. Repeated requests publish one version."""
     job = jobs.get(job_id)
     check_action(job, "publish")
     checkpoint = jobs.checkpoint(job_id, checkpoint_id)
@@ -132,7 +132,7 @@ def publish_checkpoint(
 
 
 def delete_job(job_id: JobId, services: ServicesDep, jobs: JobsDep) -> JobDeleted:
-    """Drops an ended job with its events, logs and checkpoints. The models that it published stay.
+    """Deletes an ended job with its events, logs and checkpoints. The models that it published are kept.
 
     409 for any other job, and while a checkpoint of it is being published.
     """
@@ -162,7 +162,7 @@ def _publisher(services: Services, files: FileStore) -> Publisher:
 
 
 def build_router(prefix: str, tag: str) -> APIRouter:
-    """The routes that control jobs under `prefix`."""
+    """Builds the routes that control jobs under `prefix`."""
     router = APIRouter(prefix=prefix, route_class=StrictJsonRoute, tags=[tag])
     for path, handler in (
         ("cancel", cancel_job),

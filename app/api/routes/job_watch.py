@@ -73,13 +73,13 @@ async def list_events(
     after: After = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 20,
     order: Literal["asc", "desc"] = "desc",
-    stream: Annotated[bool | None, Query(description="As `Accept: text/event-stream` does")] = None,
+    stream: Annotated[bool | None, Query(description="Stream events, like `Accept: text/event-stream`")] = None,
     last_event_id: Annotated[
         str | None,
         Header(max_length=MAX_ID, description="Id of the last event received; a broken stream continues after it"),
     ] = None,
 ) -> EventList | Response:
-    """Newest first, as OpenAI lists them; `order=asc` with the last id as `after` follows a job.
+    """Lists events, newest first as in OpenAI's API. To follow a job, use `order=asc` and the last id as `after`.
 
     As a stream: every event after `after`, in order and once, as `message` or `metrics` with its id;
     `job`, the job object, whenever it changes; and `end`, with the job object, when it has ended.
@@ -131,10 +131,12 @@ def _shown(jobs: Jobs, job: Job) -> JobObject:
 def get_metrics(
     job_id: JobId,
     jobs: JobsDep,
-    keys: Annotated[str | None, Query(max_length=10_000, description="Divided by commas; all by default")] = None,
+    keys: Annotated[
+        str | None, Query(max_length=10_000, description="Metrics, separated by commas; all by default")
+    ] = None,
     max_points: Annotated[int, Query(ge=3, le=10_000, description="Maximum number of points of each series")] = 500,
 ) -> MetricSeriesList:
-    """Each metric as a series over steps. A long one is thinned to the points that make its shape."""
+    """Returns each metric as a series over steps. A long series is reduced to the points that keep its shape."""
     jobs.get(job_id)
     names = [key.strip() for key in keys.split(",") if key.strip()] if keys else jobs.series.keys(job_id)
     if len(names) > _MAX_KEYS:
@@ -148,11 +150,11 @@ def get_log(
     job_id: JobId,
     services: ServicesDep,
     jobs: JobsDep,
-    attempt: Annotated[int | None, Query(ge=1, le=10**9, description="The latest by default")] = None,
-    tail: Annotated[int | None, Query(ge=0, le=100_000, description="Only the last lines, 1 MiB at most")] = None,
-    follow: Annotated[bool, Query(description="Go on until the attempt has ended")] = False,
+    attempt: Annotated[int | None, Query(ge=1, le=10**9, description="Attempt; the latest by default")] = None,
+    tail: Annotated[int | None, Query(ge=0, le=100_000, description="Number of last lines, at most 1 MiB")] = None,
+    follow: Annotated[bool, Query(description="Continue the response until the attempt has ended")] = False,
 ) -> Response:
-    """Returns the output of an attempt's process. A `Range` header asks for a part of it."""
+    """Returns the output of an attempt's process, or the part in a `Range` header."""
     job = jobs.get(job_id)
     number = attempt or job.attempt
     if number == 0:

@@ -63,7 +63,7 @@ async def validate_job(
     jobs: JobsDep,
     files: FilesDep,
 ) -> ValidationObject:
-    """Everything that creating the job would do, but for queueing it: the same errors, and an estimate."""
+    """Checks a job without queueing it. Returns the errors of creating the job, or its estimate."""
     checking = build_spec(body.to_submission(), _submission_services(services, jobs, files))
     return validation_object(await while_connected(request, checking))
 
@@ -80,7 +80,7 @@ def _submission_services(services: Services, jobs: Jobs, files: FileStore) -> Su
 
 
 def list_jobs(request: Request, jobs: JobsDep, after: After = None, limit: Limit = 20) -> JobList:
-    """Newest first. `metadata[key]=value` keeps those that carry it; several must all match."""
+    """Lists jobs, newest first. `metadata[key]=value` filters them; several filters must all match."""
     wanted = {m[1]: value for key, value in request.query_params.items() if (m := _METADATA.fullmatch(key))}
     found, has_more = jobs.list(after, limit, wanted or None)
     reasons = jobs.queue_reasons(found)
@@ -96,13 +96,13 @@ def answer(jobs: Jobs, job: Job) -> JobObject:
 
 
 def list_checkpoints(job_id: JobId, jobs: JobsDep, after: After = None, limit: Limit = 10) -> CheckpointList:
-    """Newest first; those that are still kept."""
+    """Lists the job's kept checkpoints, newest first."""
     found, has_more = jobs.checkpoints(job_id, after, limit)
     return CheckpointList(data=[checkpoint_object(job_id, each) for each in found], has_more=has_more)
 
 
 def build_router(prefix: str, tag: str) -> APIRouter:
-    """The routes of jobs under `prefix`."""
+    """Builds the routes of jobs under `prefix`."""
     router = APIRouter(prefix=prefix, route_class=StrictJsonRoute, tags=[tag])
     router.post("", responses=errors(404, 409, 507))(create_job)
     router.post("/validate", responses=errors(404, 507))(validate_job)

@@ -1,4 +1,4 @@
-"""GET /v1/pretraining/methods: what a job may be asked for."""
+"""GET /v1/pretraining/methods: the training methods with their presets and hyperparameters."""
 
 from fastapi import APIRouter
 
@@ -10,5 +10,5 @@ router = APIRouter(prefix="/v1/pretraining/methods", tags=["Pretraining jobs"])
 
 @router.get("")
 def list_methods() -> MethodList:
-    """Every method with its presets and its hyperparameters as a JSON Schema. Needs neither Redis nor a model."""
+    """Lists all methods with their presets, and their hyperparameters as a JSON Schema. Needs no Redis and no model."""
     return MethodList(data=[method_object(name, method) for name, method in METHODS.items()])

@@ -1,4 +1,4 @@
-"""/v1/models: what the store holds, what is in memory, and how to change either. Ids may hold slashes, also as %2F."""
+"""/v1/models: the models of the store, and the ones in memory. Ids may contain slashes, also as %2F."""
 
 import asyncio
 import contextlib
@@ -27,41 +27,41 @@ router = APIRouter(route_class=StrictJsonRoute, tags=["Models"])
 
 @router.get("/v1/models")
 async def list_models(services: ServicesDep) -> ModelList:
-    """One entry a name, standing for its latest version; the default model first."""
+    """Lists one entry per name, for its latest version. The default model comes first."""
     return ModelList(data=await asyncio.to_thread(_list, services, services.pool.memory()))
 
 
 @router.post("/v1/models/{model_id:path}/load", responses=errors(409))
 async def load_model(model_id: ModelId, services: ServicesDep) -> ModelObject:
-    """Loads the model into memory ahead of its first request."""
+    """Loads a model into memory before its first request."""
     await services.pool.get(model_id)
     return await _answer(model_id, services)
 
 
 @router.post("/v1/models/{model_id:path}/unload")
 async def unload_model(model_id: ModelId, services: ServicesDep) -> ModelObject:
-    """Frees the model's memory, once its requests have ended. The next request loads it again."""
+    """Frees a model's memory once its requests have ended. The next request loads it again."""
     await services.pool.unload(model_id)
     return await _answer(model_id, services)
 
 
 @router.put("/v1/models/{name:path}/aliases/{alias}", responses=errors(507))
 async def set_alias(name: ModelId, alias: Alias, body: AliasRequest, services: ServicesDep) -> ModelObject:
-    """Afterwards `name:alias` means this version, whatever it meant before."""
+    """Makes `name:alias` refer to this version."""
     await asyncio.to_thread(services.store.set_alias, name, alias, body.version)
     return await _answer(f"{name}:{alias}", services)
 
 
 @router.delete("/v1/models/{name:path}/aliases/{alias}")
 async def remove_alias(name: ModelId, alias: Alias, services: ServicesDep) -> ModelObject:
-    """The version that it meant stays."""
+    """Removes an alias. Its version is kept."""
     await asyncio.to_thread(services.store.remove_alias, name, alias)
     return await _answer(name, services)
 
 
 @router.delete("/v1/models/{model_id:path}", responses=errors(409))
 async def delete_model(model_id: ModelId, services: ServicesDep) -> ModelDeleted:
-    """One version, as `name@version`, or by `name` all of them; none that an unfinished job needs.
+    """Deletes one version, `name@version`, or all versions of a `name`. An unfinished job's models cannot be deleted.
 
     Requests that it is answering are answered yet; its memory is free when this returns.
     """
@@ -71,7 +71,7 @@ async def delete_model(model_id: ModelId, services: ServicesDep) -> ModelDeleted
             services.jobs.check_unused(entry.id for entry in entries)
 
     gone = await asyncio.to_thread(services.store.delete, model_id, fence=refuse_used)
-    # Only now: from here on nobody can load it again.
+    # Unloaded after the deletion, so that no request can load it again.
     for entry in gone:
         with contextlib.suppress(ModelNotFound):  # it was not loaded
             await services.pool.unload(entry.id)
@@ -84,14 +84,14 @@ async def delete_model(model_id: ModelId, services: ServicesDep) -> ModelDeleted
     responses={200: {"content": {"text/markdown": {"schema": {"type": "string"}}}}},
 )
 async def get_card(model_id: ModelId, services: ServicesDep) -> Response:
-    """The model's card (README.md), as Markdown."""
+    """Returns the model's card (README.md) as Markdown."""
     card = await asyncio.to_thread(_read_card, services.store, model_id)
     return Response(card, media_type="text/markdown; charset=utf-8")
 
 
 @router.get("/v1/models/{model_id:path}")
 async def get_model(model_id: ModelId, services: ServicesDep) -> ModelObject:
-    """One model, by `name`, `name@version` or `name:alias`."""
+    """Returns one model by `name`, `name@version` or `name:alias`."""
     return await _answer(model_id, services)
 
 

@@ -1,4 +1,4 @@
-"""POST /v1/reconstruct: hide a part of an item and see what the model makes of it."""
+"""POST /v1/reconstruct: masks a part of an item and returns the model's prediction of it."""
 
 from functools import partial
 from typing import Any

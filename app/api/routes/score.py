@@ -1,4 +1,4 @@
-"""POST /v1/score: how probable a model finds each token of a text, and so the text."""
+"""POST /v1/score: the probabilities of a text's tokens, and of the text, under a model."""
 
 from typing import Annotated
 

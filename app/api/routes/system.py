@@ -1,4 +1,4 @@
-"""How the server is: for probes, scrapers and people."""
+"""The state of the server, for probes, scrapers and people."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ router = APIRouter(tags=["System"])
 
 @router.get("/health")
 async def health(services: ServicesDep) -> dict[str, str]:
-    """Alive: 503 when a thread of the device is dead."""
+    """Tells whether the server is alive. The response is 503 if a thread of the device has died."""
     if not services.pool.healthy:
         raise NotReady("a thread of the device is dead; it is being restarted")
     return {"status": "ok"}
@@ -23,7 +23,7 @@ async def health(services: ServicesDep) -> dict[str, str]:
 
 @router.get("/ready")
 async def ready(services: ServicesDep) -> dict[str, str]:
-    """Ready to be sent requests: 503 until the default model has answered once."""
+    """Tells whether the server is ready. The response is 503 until the default model has answered once."""
     if services.warm_up_error is not None:
         # What failed at the start may have been mended since, and loaded for a request or an operator.
         if not services.pool.has_default():
@@ -39,13 +39,13 @@ async def ready(services: ServicesDep) -> dict[str, str]:
     responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
 )
 def metrics(services: ServicesDep) -> Response:
-    """For Prometheus."""
+    """Returns the metrics for Prometheus."""
     return Response(services.metrics.render(), media_type=CONTENT_TYPE_LATEST)
 
 
 @router.get("/info")
 async def info(services: ServicesDep) -> dict[str, Any]:
-    """The server's version, device and limits."""
+    """Returns the server's version, device and limits."""
     settings, pool = services.settings, services.pool
     try:
         default_model = await run_in_threadpool(pool.default_id)

@@ -1,4 +1,4 @@
-"""POST /v1/tokenize: a text as the model reads it."""
+"""POST /v1/tokenize: the tokens of a text."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""The page at `/`: static files of `app/web`, under a policy that lets it talk to this server only."""
+"""The page at `/`: static files of `app/web`, with a policy that allows requests to this server only."""
 
 import hashlib
 
@@ -11,8 +11,8 @@ from app.web import STATIC
 
 router = APIRouter(include_in_schema=False)
 
-# Nothing but files of this server runs or is shown, and nothing is asked of any other. `blob:` and
-# `data:` are pictures, sounds and videos that the page holds in memory.
+# The page may load files and send requests to this server only. `blob:` and `data:` are pictures, sounds and videos
+# that the page holds in memory.
 POLICY = "; ".join(
     [
         "default-src 'none'",
@@ -38,7 +38,7 @@ _SAFE = {
     "permissions-policy": "camera=(), geolocation=(), microphone=()",
 }
 _YEAR = "public, max-age=31536000, immutable"
-# Not the machine's table: what a browser needs must not depend on where the server runs.
+# Fixed types, because the machine's own table may differ.
 _TYPES = {
     ".js": "text/javascript",
     ".css": "text/css",
@@ -55,7 +55,7 @@ _TYPES = {
 
 @router.get("/")
 def index(request: Request) -> Response:
-    """The page, with the release of its files in their addresses: they may be kept for ever, it may not."""
+    """Returns the page. The URLs of its files contain the release, so browsers may cache them, but not the page."""
     text = (STATIC / "index.html").read_text(encoding="utf-8").replace("/@/", f"/{release()}/")
     etag = f'"{hashlib.sha256(text.encode()).hexdigest()[:16]}"'
     headers = _SAFE | {"cache-control": "no-cache", "etag": etag}
@@ -66,11 +66,11 @@ def index(request: Request) -> Response:
 
 @router.get("/static/{version}/{path:path}")
 def static(version: str, path: str) -> Response:
-    """One file. Under another release than this one, it must be asked for again each time."""
+    """Returns a file of the page. It may be cached only under the current release."""
     try:
         file = (STATIC / path).resolve()
         found = file.is_relative_to(STATIC.resolve()) and file.is_file()
-    except (OSError, ValueError):  # a name too long, or with a zero in it
+    except (OSError, ValueError):  # a name that is too long or contains a null character
         found = False
     if not found or (kind := _TYPES.get(file.suffix)) is None:
         raise NotFound(f"there is no file {path[:100]!r} of the page")
@@ -79,7 +79,7 @@ def static(version: str, path: str) -> Response:
 
 
 def release() -> str:
-    """Changes with any file of the page: names, sizes and times of change are cheap to look at."""
+    """Computes the release from the names, sizes and modification times of the page's files."""
     digest = hashlib.sha256()
     for file in sorted(STATIC.rglob("*")):
         if file.is_file():

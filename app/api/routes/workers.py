@@ -1,4 +1,4 @@
-"""/v1/workers: who works on jobs."""
+"""/v1/workers: the workers that run jobs."""
 
 from typing import Literal
 
@@ -19,7 +19,7 @@ class WorkerObject(BaseModel):
     started_at: int
     last_seen: int
     status: Literal["idle", "busy", "draining"]
-    job_id: str | None = Field(description="Id of the job that the worker works on")
+    job_id: str | None = Field(description="Id of the job that the worker runs")
     capabilities: Capabilities
 
 
@@ -30,7 +30,7 @@ class WorkerList(BaseModel):
 
 @router.get("")
 def list_workers(jobs: JobsDep) -> WorkerList:
-    """Those that are alive, the oldest first; one that fell silent is left out after some seconds."""
+    """Lists the workers that are alive, oldest first. A silent worker is removed after some seconds."""
     return WorkerList(data=[_worker_object(worker) for worker in jobs.workers.list()])
 
 

@@ -1,1 +1,1 @@
-"""Bodies of requests and responses, one module a resource."""
+"""Bodies of requests and responses, one module per resource."""

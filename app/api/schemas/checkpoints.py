@@ -12,7 +12,7 @@ class CheckpointObject(BaseModel):
     object: Literal["fine_tuning.job.checkpoint"] = "fine_tuning.job.checkpoint"
     created_at: int
     fine_tuning_job_id: str
-    fine_tuned_model_checkpoint: str = Field(description="Its folder, under the folder of the jobs")
+    fine_tuned_model_checkpoint: str = Field(description="Folder of the checkpoint, relative to the folder of the jobs")
     step_number: int
     metrics: dict[str, float]
 

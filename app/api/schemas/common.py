@@ -1,4 +1,4 @@
-"""Fields that several bodies share."""
+"""Fields shared by several bodies."""
 
 from typing import Annotated, Any
 
@@ -22,18 +22,18 @@ Input = str | Ids | bytes | RemoteMedia
 
 MODEL_EXAMPLE = "cloze-text"
 
-# Bounds of strings, in characters: what a request names is kept in records and repeated in messages.
+# Limits of strings, in characters, because records keep them and messages quote them.
 MAX_MODEL_ID = 256  # a name of 128, and a version or an alias
 MAX_ID = 128  # of files, jobs, checkpoints and events
-MAX_COUNT = 10**9  # of numbers that count something and have no lower bound of their own
+MAX_COUNT = 10**9  # of counts without a tighter limit
 MAX_TARGETS = 1000
 MAX_TARGET = 256
 
 
 class Body(BaseModel):
-    """A request's body, or an object within it. An unknown field is an error, so that a typo is not ignored.
+    """A request's body, or an object within it. An unknown field is an error, so that typos are not ignored.
 
-    null is the same as an absent field wherever the field has a default: clients send null for what is not set.
+    For a field with a default, null equals an absent field, because clients send null for unset fields.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -48,7 +48,7 @@ class Body(BaseModel):
 
 
 class Usage(BaseModel):
-    """Tokens as the model sees them, special tokens included."""
+    """Numbers of tokens, including special tokens."""
 
     prompt_tokens: int
     total_tokens: int
@@ -124,7 +124,7 @@ Model = Annotated[
     Field(
         min_length=1,
         max_length=MAX_MODEL_ID,
-        description="`name`, `name@version` or `name:alias`; the default model where it is left out",
+        description="Model as `name`, `name@version` or `name:alias`; by default the server's default model",
     ),
 ]
 Texts = Annotated[

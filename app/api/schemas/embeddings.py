@@ -1,4 +1,4 @@
-"""Bodies of `POST /v1/embeddings`: OpenAI's, and what Cloze adds to them."""
+"""Bodies of `POST /v1/embeddings`: OpenAI's, with further options."""
 
 import base64
 from collections.abc import Iterator
@@ -38,7 +38,7 @@ class EmbeddingOptions(ModelChoice):
 
     encoding_format: Annotated[
         Literal["float", "base64"],
-        Field(description="Encoding of the vectors; base64 is little-endian float32, as OpenAI's client asks for"),
+        Field(description="Encoding of the vectors; base64 is little-endian float32, as OpenAI's client requests"),
     ] = "float"
     dimensions: Annotated[int, Field(ge=1, le=MAX_COUNT)] | None = Field(None, description="Keep only the first ones")
     pooling: PoolingName | None = Field(None, description="Pooling of the token vectors; the model's own by default")
@@ -86,7 +86,7 @@ class EmbeddingsRequest(EmbeddingOptions, MixedInputs):
     user: str | None = Field(None, max_length=1024, description="Accepted for compatibility, and not used")
     output: Literal["pooled", "windows"] = Field(
         "pooled",
-        description="`pooled` gives one vector an input, `windows` one for each window of a sound or a video",
+        description="`pooled` returns one vector per input, `windows` one for each window of a sound or a video",
     )
 
     def to_item(self, given: str | tuple[int, ...] | bytes) -> EmbedItem:

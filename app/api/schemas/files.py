@@ -6,7 +6,7 @@ from pydantic import BaseModel
 
 from app.jobs.spec import StoredFile
 
-PURPOSE = "fine-tune"  # the only one there is a use for
+PURPOSE = "fine-tune"  # the only supported one
 
 
 class FileObject(BaseModel):

@@ -95,7 +95,7 @@ class CandidateObject(BaseModel):
 
 class MaskObject(BaseModel):
     position: int = Field(description="Index among the input's tokens")
-    start: int = Field(description="Offset of the mask's first character in the input as it was sent")
+    start: int = Field(description="Offset of the mask's first character in the input")
     end: int
     candidates: list[CandidateObject]
 
@@ -107,14 +107,14 @@ class TokenObject(BaseModel):
 
 class SequenceObject(BaseModel):
     sequence: str
-    log_prob: float = Field(description="Sum of the log-probabilities of its tokens, each as it was filled in")
-    tokens: list[TokenObject] = Field(description="One a mask, in the order of the text")
+    log_prob: float = Field(description="Sum of the log-probabilities of its tokens")
+    tokens: list[TokenObject] = Field(description="One token per mask, in the order of the text")
 
 
 class FilledObject(BaseModel):
     index: int
-    masks: list[MaskObject] = Field(description="Each by itself")
-    sequences: list[SequenceObject] | None = Field(None, description="All masks together; with `num_sequences`")
+    masks: list[MaskObject] = Field(description="Predictions for each mask by itself")
+    sequences: list[SequenceObject] | None = Field(None, description="Joint fillings, with `num_sequences`")
 
 
 class FillMaskResponse(BaseModel):

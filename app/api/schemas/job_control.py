@@ -1,4 +1,4 @@
-"""Bodies of what is done to a job: cancel, retry, extend, reorder, publish, delete."""
+"""Bodies of actions on a job: cancel, retry, extend, reorder, publish, delete."""
 
 from typing import Literal
 
@@ -14,12 +14,12 @@ class CancelRequest(Body):
 
 
 class RetryRequest(Body):
-    deadline: float | None = Field(None, gt=0, lt=LATEST, description="A new one, where the old one has passed")
+    deadline: float | None = Field(None, gt=0, lt=LATEST, description="New deadline, if the old one has passed")
     max_wall_minutes: float | None = Field(None, gt=0, le=LONGEST)
 
 
 class ExtendRequest(Body):
-    """New limits for the whole job, in the place of all that it had."""
+    """New limits for the whole job, which replace all its old ones."""
 
     max_steps: int | None = Field(None, le=MAX_STEPS)
     epochs: float | None = None
@@ -36,7 +36,10 @@ class ExtendRequest(Body):
 class PriorityRequest(Body):
     priority: Priority | None = None
     position: int | None = Field(
-        None, ge=0, le=MAX_COUNT, description="A place in the queue, 0 being next; takes the priority there"
+        None,
+        ge=0,
+        le=MAX_COUNT,
+        description="Position in the queue, 0 is next; sets the priority too",
     )
 
     @model_validator(mode="after")
@@ -47,7 +50,7 @@ class PriorityRequest(Body):
 
 
 class PublishRequest(Body):
-    name: ResultName | None = Field(None, description="Publish under another name than the job's")
+    name: ResultName | None = Field(None, description="Name of the published model; the job's by default")
 
 
 class PublishedCheckpoint(BaseModel):

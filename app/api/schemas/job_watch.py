@@ -20,7 +20,7 @@ class MetricPoint(BaseModel):
 class MetricSeriesObject(BaseModel):
     object: Literal["pretraining.job.metric_series"] = "pretraining.job.metric_series"
     key: str
-    count: int = Field(description="Points that there are, of which `points` keeps at most `max_points`")
+    count: int = Field(description="Number of points of the series; `points` has at most `max_points` of them")
     points: list[MetricPoint]
 
 
@@ -36,9 +36,9 @@ def series_object(key: str, count: int, points: Points) -> MetricSeriesObject:
 
 
 class WebhookRequest(Body):
-    """Told every change of the job's state, signed as Standard Webhooks has it."""
+    """An address that is notified of every change of the job's state, signed after Standard Webhooks."""
 
-    url: str = Field(max_length=2048, description="Address to notify, http or https; redirections are not followed")
+    url: str = Field(max_length=2048, description="URL to notify, http or https; redirects are not followed")
     # Left out of every dump of the request, so that no manifest, digest or answer carries it.
     secret: str = Field(max_length=128, exclude=True, description="`whsec_` and 24 to 64 random bytes in base64")
     events: Annotated[list[JobState], FailFast()] = Field(
@@ -84,7 +84,7 @@ class DeliveryObject(BaseModel):
     attempts: int
     last_attempt_at: int | None
     next_attempt_at: int | None
-    response_status: int | None = Field(description="HTTP status of the last attempt; null if nobody answered")
+    response_status: int | None = Field(description="HTTP status of the last attempt; null without a response")
     error: str | None
 
 

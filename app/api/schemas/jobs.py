@@ -1,4 +1,4 @@
-"""Bodies of pretraining jobs: OpenAI's fine-tuning job, and what Cloze adds to it."""
+"""Bodies of pretraining jobs: OpenAI's fine-tuning job, with further fields."""
 
 from typing import Annotated, Any, Literal
 
@@ -49,17 +49,17 @@ class JobRequest(Body):
     )
     training_file: FileId | None = None
     training_files: Annotated[list[FileId | WeightedFile], FailFast()] = Field(
-        [], max_length=1000, description="Instead of `training_file`, where there are several or they have weights"
+        [], max_length=1000, description="Several files, or files with weights, instead of `training_file`"
     )
     validation_file: FileId | None = None
     method: dict[str, Any] | None = Field(
         None, max_length=MAX_FIELDS, description='`{"type": "mlm", "mlm": {"hyperparameters": {…}}}`'
     )
     hyperparameters: dict[str, Any] | None = Field(
-        None, max_length=MAX_FIELDS, description="OpenAI's older place for them"
+        None, max_length=MAX_FIELDS, description="Hyperparameters, in OpenAI's older form"
     )
     seed: int | None = Field(None, ge=0, lt=2**32)
-    name: ResultName | None = Field(None, description="The result is published under this name")
+    name: ResultName | None = Field(None, description="Name of the published model")
     suffix: ResultName | None = Field(None, description="OpenAI's word for `name`")
     metadata: dict[Annotated[str, Field(max_length=64)], Annotated[str, Field(max_length=512)]] | None = Field(
         None, max_length=16
@@ -70,7 +70,7 @@ class JobRequest(Body):
     priority: Priority = 0
     deadline: float | None = Field(None, gt=0, lt=LATEST, description="Unix time at which a job that is not done fails")
     max_wall_minutes: float | None = Field(
-        None, gt=0, le=LONGEST, description="The same, in minutes from now on, queue included"
+        None, gt=0, le=LONGEST, description="The deadline in minutes from now, including the time in the queue"
     )
 
     @model_validator(mode="after")
@@ -125,7 +125,7 @@ class JobObject(BaseModel):
     estimated_finish: int | None
     status: str
     cancel_requested: bool
-    pause_requested: bool = Field(description="Running, and paused as soon as its checkpoint is saved")
+    pause_requested: bool = Field(description="True while a running job saves its checkpoint to pause")
     error: JobError | None
     model: str
     fine_tuned_model: str | None = Field(description="The published model, as name@version")
@@ -135,18 +135,18 @@ class JobObject(BaseModel):
     training_file: str
     training_files: list[str | WeightedFile]
     validation_file: str | None
-    estimate: Estimate | None = Field(description="Made when the job was sent")
+    estimate: Estimate | None = Field(description="Estimate from when the job was created")
     seed: int
     trained_tokens: int | None
     progress: Progress
-    queue_position: int | None = Field(description="0 is next; null unless queued")
+    queue_position: int | None = Field(description="Position in the queue, 0 is next; null unless queued")
     queue_reason: str | None = Field(description="Why no worker has taken it, where more than the queue is the reason")
     priority: int
     deadline: int | None
     resources: Resources
     attempts: int = Field(description="Number of times that a worker has started or resumed the job")
     crashes: int = Field(description="Attempts in a row that died without a new checkpoint; the third ends the job")
-    retry_at: int | None = Field(description="After a crash: not tried again before")
+    retry_at: int | None = Field(description="Unix time of the earliest retry after a crash")
     retries: int = Field(description="Number of times that the user has retried the job")
     extensions: int
     metadata: dict[str, str]

@@ -1,4 +1,4 @@
-"""Descriptions of the pretraining methods, from which forms and clients can be made."""
+"""Descriptions of the pretraining methods, from which clients can build forms."""
 
 from typing import Any, Literal
 
@@ -21,7 +21,7 @@ class MethodObject(BaseModel):
     object: Literal["pretraining.method"] = "pretraining.method"
     modality: Modality
     description: str
-    presets: list[PresetObject] = Field(description="Models built from scratch, the smallest first")
+    presets: list[PresetObject] = Field(description="Presets of models that are trained from scratch, smallest first")
     architectures: list[str] = Field(
         description="Architectures of the stored models that the method continues; all of the modality if none is named"
     )

@@ -1,4 +1,4 @@
-"""Model objects: OpenAI's fields, and what Cloze knows besides."""
+"""Model objects: OpenAI's, with further fields."""
 
 from collections.abc import Sequence
 from typing import Annotated, Literal
@@ -18,7 +18,7 @@ class ModelObject(BaseModel):
     owned_by: str = "cloze"
     name: str
     version: int
-    versions: list[int] = Field(description="All that are stored, the latest first")
+    versions: list[int] = Field(description="All stored versions, latest first")
     aliases: dict[str, int]
     modality: Modality
     architecture: str
@@ -30,7 +30,7 @@ class ModelObject(BaseModel):
     description: str
     license: str | None
     parents: list[str] = Field(description="The models that this one was trained from")
-    job_id: str | None = Field(description="The job that made it")
+    job_id: str | None = Field(description="Id of the job that trained the model")
     metrics: dict[str, float]
     max_length: int | None = Field(None, description="Longest input in tokens; known once the model is loaded")
 

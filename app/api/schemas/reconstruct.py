@@ -41,15 +41,15 @@ class MaskFields(ModelChoice):
         "`frequency`, `time-frequency`; videos: `tube`, `random`, `frame`. The model's own by default",
     )
     mask_ratio: Annotated[float, Field(strict=True, gt=0, lt=1)] | None = Field(
-        None, description="Share of the patches to mask; that of the model's training by default"
+        None, description="Share of the patches to mask; by default that of the model's training"
     )
     seed: Annotated[int, Field(strict=True)] | None = Field(
         None, ge=0, lt=2**32, description="Seed of the random mask; 0 by default"
     )
-    boxes: Boxes = Field((), description="`[left, top, right, bottom]` in pixels of the item as sent, upright")
-    ranges: Ranges = Field((), description="`[start, end]` in seconds")
+    boxes: Boxes = Field((), description="Boxes to mask, `[left, top, right, bottom]` in pixels of the upright item")
+    ranges: Ranges = Field((), description="Ranges to mask, `[start, end]` in seconds")
     mask: list[Any] | None = Field(
-        None, description="0 or 1 for each patch, nested as the answer's `mask`; 1 is hidden"
+        None, description="0 or 1 for each patch, nested like `mask` of the response; 1 is masked"
     )
 
     @model_validator(mode="after")
@@ -146,10 +146,10 @@ class ReconstructResponse(BaseModel):
     object: Literal["reconstruction"] = "reconstruction"
     model: str
     modality: str
-    mask: list[Any] = Field(description="The grid of patches, nested; 1 is hidden")
-    loss: float = Field(description="The model's own, over the hidden patches")
+    mask: list[Any] = Field(description="Grid of patches, nested; 1 is masked")
+    loss: float = Field(description="Loss of the model over the masked patches")
     psnr: float = Field(description="Peak signal-to-noise ratio in dB over the masked patches")
-    baselines: Baselines = Field(description="The same of the visible mean, and of smooth interpolation")
+    baselines: Baselines = Field(description="PSNR of the visible mean, and of smooth interpolation")
     media: dict[str, MediaObject]
     usage: Usage
 

@@ -60,19 +60,19 @@ class RankedTokenObject(BaseModel):
 class ScoredTokenObject(BaseModel):
     token: int
     token_str: str
-    start: int = Field(description="Offset of its first character in the input as it was sent")
+    start: int = Field(description="Offset of its first character in the input")
     end: int
-    word: int = Field(description="Number of the word that it is of; punctuation counts as words")
+    word: int = Field(description="Index of its word; punctuation counts as words")
     log_prob: float = Field(description="Natural logarithm of its probability")
-    rank: int = Field(description="1 where no token of the vocabulary is more probable")
-    candidates: list[RankedTokenObject] = Field(description="`top_k` of them, best first")
+    rank: int = Field(description="Rank of the token in the vocabulary; 1 is the most probable")
+    candidates: list[RankedTokenObject] = Field(description="The `top_k` most probable tokens, best first")
 
 
 class ScoredObject(BaseModel):
     index: int
     log_likelihood: float = Field(description="Sum of the tokens' log-probabilities")
     pseudo_perplexity: float = Field(description="Pseudo-perplexity: exp(−log_likelihood / number of tokens)")
-    tokens: list[ScoredTokenObject] = Field(description="All but special ones")
+    tokens: list[ScoredTokenObject] = Field(description="Tokens of the text, without special tokens")
 
 
 class ScoreResponse(BaseModel):

@@ -1,4 +1,4 @@
-"""JSON bodies, read strictly: no NaN, no Infinity, bounded nesting and sizes, the right content type."""
+"""Strict JSON bodies: no NaN or Infinity, limited nesting and sizes, and the right content type."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -12,37 +12,38 @@ from app.api.wire.content_type import JSON, media_type
 from app.api.wire.json_text import count, count_outside_strings, replace_lone_surrogates
 from app.errors import BadRequest, EmptyInput
 
-MAX_FIELDS = 1000  # of an object: pydantic lists every unknown one, for seconds if there are a million
-MAX_VALUES = 1 << 20  # of a body: more would hold the event loop. 2,048 inputs of 512 token ids are as many
-MAX_CONTAINERS = 1 << 14  # arrays and objects of a body: an input has three at most
+MAX_FIELDS = 1000  # of an object; pydantic lists every unknown field, which takes seconds for a million
+MAX_VALUES = 1 << 20  # of a body; more would block the event loop. Enough for 2,048 inputs of 512 token ids
+MAX_CONTAINERS = 1 << 14  # arrays and objects of a body; an input has at most three
 
-_SMALL = 1 << 16  # bytes of a body that is parsed sooner than a thread is asked to
-_BOM = b"\xef\xbb\xbf"  # which RFC 8259 lets a reader ignore
+_SMALL = 1 << 16  # bytes; parsing a smaller body is faster than handing it to a thread
+_BOM = b"\xef\xbb\xbf"  # RFC 8259 allows a reader to ignore it
 
 
 async def read_json(body: bytes, what: str = "the body") -> Any:
-    """As `parse_json`, in a thread where it takes long."""
+    """Parses a JSON text with `parse_json`; a large one in a thread."""
     if len(body) <= _SMALL:
         return parse_json(body, what)
     return await asyncio.to_thread(parse_json, body, what)
 
 
 def parse_json(body: bytes, what: str = "the body") -> Any:
-    """The value of a JSON text; nesting ends at 200 levels. Raises BadRequest, with `what` as its subject.
+    """Parses a JSON text of at most 200 nested levels. Half of a surrogate pair becomes U+FFFD.
 
-    Half of a surrogate pair is read as U+FFFD.
+    Raises BadRequest with `what` as the subject of its message.
     """
     body = body.removeprefix(_BOM)
     _check_size(body, what)
     try:
-        value = _parsed(body)
+        value = _parse_lenient(body)
     except ValueError as error:
         raise BadRequest(f"{what} is not valid JSON: {error}") from error
     _check_objects(value, what)
     return value
 
 
-def _parsed(body: bytes) -> Any:
+def _parse_lenient(body: bytes) -> Any:
+    """Parses a JSON text, and replaces lone surrogates if it is invalid otherwise."""
     try:
         return from_json(body, allow_inf_nan=False)
     except ValueError:
@@ -57,19 +58,19 @@ def _check_size(body: bytes, what: str) -> None:
     if len(body) <= MAX_CONTAINERS:
         return
     if count(body, b"[{") <= MAX_CONTAINERS and count(body, b",") < MAX_VALUES:
-        return  # even if none of them is within a string
+        return  # an upper bound, which also counts characters in strings
     arrays, objects, commas = count_outside_strings(body, b"[{,")
     if arrays + objects > MAX_CONTAINERS:
-        raise BadRequest(f"{what} holds {arrays + objects} arrays and objects; it may hold {MAX_CONTAINERS}")
+        raise BadRequest(f"{what} has {arrays + objects} arrays and objects; the limit is {MAX_CONTAINERS}")
     if commas >= MAX_VALUES:
-        raise BadRequest(f"{what} holds {commas + 1} values or more; it may hold {MAX_VALUES}")
+        raise BadRequest(f"{what} has at least {commas + 1} values; the limit is {MAX_VALUES}")
 
 
 def _check_objects(value: Any, what: str) -> None:
-    """Raises BadRequest for an object of too many fields, wherever it is."""
+    """Raises BadRequest for an object with too many fields, at any depth."""
     if isinstance(value, dict):
         if len(value) > MAX_FIELDS:
-            raise BadRequest(f"an object of {what} has {len(value)} fields; it may have {MAX_FIELDS}")
+            raise BadRequest(f"an object in {what} has {len(value)} fields; the limit is {MAX_FIELDS}")
         for each in value.values():
             _check_objects(each, what)
     elif isinstance(value, list):
@@ -79,7 +80,7 @@ def _check_objects(value: Any, what: str) -> None:
 
 
 class StrictJsonRoute(APIRoute):
-    """Parses the body itself, before FastAPI does it leniently."""
+    """A route that parses its JSON body strictly, before FastAPI parses it leniently."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handler = super().get_route_handler()
@@ -90,19 +91,19 @@ class StrictJsonRoute(APIRoute):
 
         async def strict_handler(request: Request) -> Response:
             body = await request.body()
-            if not body and optional:  # whatever type the client gives to nothing
+            if not body and optional:  # the Content-Type of an empty body does not matter
                 return await handler(request)
             given = media_type(request.headers)
             if given != JSON:
                 found = f"it is {given!r}" if given else "it is missing"
                 raise BadRequest(f"the Content-Type must be application/json; {found}")
             if not body:
-                raise EmptyInput("the body is empty; a JSON object was expected")
-            request._json = await read_json(body)  # where starlette keeps what `Request.json()` returns
+                raise EmptyInput("the body is empty; expected a JSON object")
+            request._json = await read_json(body)  # the cache of starlette's `Request.json()`
             self.check(request, request._json)
             return await handler(request)
 
         return strict_handler
 
     def check(self, request: Request, value: Any) -> None:
-        """Raises AppError for a value that should not even be validated. Routes of a kind override it."""
+        """Checks the parsed body before validation. Subclasses override it. Raises AppError."""

@@ -8,5 +8,5 @@ FORM = "multipart/form-data"
 
 
 def media_type(headers: Headers) -> str:
-    """Returns the media type in lower case, without parameters; empty where the client names none."""
+    """Returns the media type in lower case, without parameters; empty if there is none."""
     return headers.get("content-type", "").partition(";")[0].strip().lower()

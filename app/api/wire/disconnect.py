@@ -1,4 +1,4 @@
-"""Work for a client ends when the client goes away."""
+"""Cancellation of work when its client disconnects."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
-    """The result of `work`, which is cancelled if the client leaves first (ClientDisconnect).
+    """Returns the result of `work`, or cancels it and raises ClientDisconnect if the client disconnects first.
 
     The request's body must have been read: the next message can only be the disconnect.
     """
@@ -25,7 +25,7 @@ async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
     finally:
         task.cancel()
         watch.cancel()
-        # The cancelled ones are awaited, so that their clean-up is over when this returns.
+        # Await cancelled tasks, so that their clean-up has finished when this returns.
         await asyncio.gather(task, watch, return_exceptions=True)
 
 
@@ -41,6 +41,6 @@ class HttpClient:
 
 
 async def wait_for_disconnect(receive: Receive) -> None:
-    """Returns once the client has left, whose body must have been read."""
+    """Returns once the client has disconnected. Its body must have been read."""
     while (await receive())["type"] != "http.disconnect":
         continue

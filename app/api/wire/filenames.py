@@ -1,19 +1,19 @@
-"""The name of an uploaded file, as browsers, mail libraries and command line tools write it into a form."""
+"""Names of uploaded files, in the encodings of browsers, mail libraries and command line tools."""
 
 import re
 from email.errors import MessageError
 from email.header import decode_header, make_header
 from urllib.parse import unquote
 
-# RFC 5987: filename*=UTF-8''l%C3%B6we.txt. RFC 7578 forbids it in forms; requests and others send it.
+# RFC 5987: filename*=UTF-8''l%C3%B6we.txt. RFC 7578 forbids it in forms, but `requests` and others send it.
 _EXTENDED = re.compile(rb";\s*filename\*\s*=\s*\"?(utf-8|iso-8859-1|us-ascii)'[^']{0,50}'([^;\"\s]*)", re.IGNORECASE)
 _ENCODED_WORD = re.compile(r"=\?[\w-]+\?[bq]\?[^?\s]*\?=", re.IGNORECASE | re.ASCII)  # RFC 2047
-# The only ones that browsers encode: https://html.spec.whatwg.org, "escape a multipart form data name".
+# Characters that browsers encode: https://html.spec.whatwg.org, "escape a multipart form data name".
 _BROWSER = {"%22": '"', "%0D": "\r", "%0A": "\n"}
 
 
 def upload_name(disposition: bytes, plain: bytes | None) -> str | None:
-    """The file's name out of a part's Content-Disposition; None where the part is no file.
+    """Parses the file name in a part's Content-Disposition. Returns None if the part is not a file.
 
     plain: the value of `filename`, without quotes.
     """
@@ -35,5 +35,5 @@ def upload_name(disposition: bytes, plain: bytes | None) -> str | None:
 def _decode_words(name: str) -> str:
     try:
         return str(make_header(decode_header(name)))
-    except (MessageError, LookupError, ValueError):  # not encoded, or in an unknown way
+    except (MessageError, LookupError, ValueError):  # not encoded, or in an unknown encoding
         return name

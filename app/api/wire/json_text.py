@@ -1,6 +1,6 @@
-"""Checks and repairs of a JSON text's bytes, before Python objects are made of it.
+"""Checks and repairs of a JSON text's bytes, before it is parsed.
 
-Vectorized: 16 MiB take some 100 ms, and NumPy lets other threads run meanwhile.
+The functions are vectorized: 16 MiB take about 100 ms, and NumPy releases the GIL meanwhile.
 """
 
 import numpy as np
@@ -16,26 +16,26 @@ _LOW = np.isin(np.arange(256), list(b"cdefCDEF"))  # of \uDCXX to \uDFXX
 
 
 def count(text: bytes, characters: bytes) -> int:
-    """How often any of some characters occurs, in strings as outside of them."""
+    """Counts the occurrences of any of `characters`, inside and outside strings."""
     array = np.frombuffer(text, np.uint8)
     return sum(int(np.count_nonzero(array == character)) for character in characters)
 
 
 def count_outside_strings(text: bytes, characters: bytes) -> list[int]:
-    """How often each of some characters occurs outside of strings. Means nothing for what is not JSON."""
+    """Counts the occurrences of each of `characters` outside strings. The counts are undefined for invalid JSON."""
     array = np.frombuffer(text, np.uint8)
     quotes = array == _QUOTE
     escaped = _escape_starts(array) + 1
     quotes[escaped[escaped < len(array)]] = False
-    # An odd number of quotes up to a byte: it is in a string. As 8 bits, which keep whether it is odd.
+    # A byte after an odd number of quotes is in a string. Eight bits are enough to keep the parity.
     outside = np.cumsum(quotes, dtype=np.uint8) & 1 == 0
     return [int(np.count_nonzero(outside & (array == character))) for character in characters]
 
 
 def replace_lone_surrogates(text: bytes) -> bytes:
-    r"""Escapes of half a surrogate pair (`\ud83d`), which the grammar of JSON allows, become `\ufffd`.
+    r"""Replaces escapes of half a surrogate pair (`\ud83d`) by `\ufffd`. All other bytes stay the same.
 
-    That is how they are read where text has to be Unicode. All other bytes stay as and where they are.
+    The grammar of JSON allows such escapes, but they are not valid Unicode. Returns `text` itself if it has none.
     """
     array = np.frombuffer(text, np.uint8)
     starts = _escape_starts(array)
@@ -55,7 +55,7 @@ def replace_lone_surrogates(text: bytes) -> bytes:
 
 
 def _escape_starts(array: Bytes) -> NDArray[np.int64]:
-    r"""Where escapes begin: of each run of backslashes the first, third, …; the others are what is escaped."""
+    r"""Returns the offsets of escapes: the first, third, … backslash of each run. The others are escaped ones."""
     places = np.flatnonzero(array == _BACKSLASH)
     first = np.ones(len(places), bool)
     first[1:] = np.diff(places) != 1

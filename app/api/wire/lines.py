@@ -1,16 +1,16 @@
-"""The lines of a body, as it arrives."""
+"""Lines of a body, read while it arrives."""
 
 from collections.abc import AsyncIterator, Iterator, Sequence
 
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive
 
-_CHUNK_BYTES = 1 << 20  # of lines that are worked on together; a longer one is alone
+_CHUNK_BYTES = 1 << 20  # of lines in one chunk; a longer line is a chunk of its own
 
 
 async def read_lines(receive: Receive, limit: int) -> AsyncIterator[list[bytes | None]]:
-    """The lines of a body as they arrive, without empty ones; None for one of more than `limit` bytes."""
-    parts: list[bytes] = []  # of a line whose end has not come yet
+    """Yields the lines of a body as they arrive, without empty ones. A line longer than `limit` bytes becomes None."""
+    parts: list[bytes] = []  # of a line whose end has not arrived yet
     length = 0
     more = True
     while more:
@@ -27,14 +27,14 @@ async def read_lines(receive: Receive, limit: int) -> AsyncIterator[list[bytes |
             else:
                 parts.clear()
             if place < len(pieces) - 1:
-                found.extend(_ended(parts, length > limit))
+                found.extend(_join_line(parts, length > limit))
                 parts, length = [], 0
         if found:
             yield found
 
 
-def chunks(lines: Sequence[bytes | None], most: int) -> Iterator[Sequence[bytes | None]]:
-    """Neighbours: at most so many lines, and as many bytes as are worked on together."""
+def split_chunks(lines: Sequence[bytes | None], most: int) -> Iterator[Sequence[bytes | None]]:
+    """Splits lines into chunks of at most `most` lines and _CHUNK_BYTES bytes."""
     start = size = 0
     for place, line in enumerate(lines):
         size += len(line or b"")
@@ -44,7 +44,7 @@ def chunks(lines: Sequence[bytes | None], most: int) -> Iterator[Sequence[bytes 
     yield lines[start:]
 
 
-def _ended(parts: Sequence[bytes], too_long: bool) -> Iterator[bytes | None]:
+def _join_line(parts: Sequence[bytes], too_long: bool) -> Iterator[bytes | None]:
     line = b"".join(parts)
     if too_long:
         yield None

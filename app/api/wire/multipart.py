@@ -1,4 +1,4 @@
-"""A file out of a multipart form, handed on while it arrives: nothing is held back, in memory or on disk."""
+"""A file in a multipart form, streamed while it arrives. It is not buffered in memory or on disk."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -12,12 +12,15 @@ from app.api.wire.filenames import upload_name
 from app.errors import BadRequest, InvalidValue
 
 MAX_FIELD_BYTES = 64 * 1024
-MAX_PARTS = 33  # the file among them
+MAX_PARTS = 33  # including the file
 
 
 @dataclass
-class Upload:
-    """`content` yields the file's bytes; `fields` holds the form's fields, those that follow the file too late."""
+class FormFile:
+    """A file of a form.
+
+    content: yields the file's bytes. fields: the fields before the file; those after it are added once it has ended.
+    """
 
     filename: str
     fields: dict[str, str]
@@ -39,7 +42,7 @@ _Event = _PartBegins | _PartEnds | bytes
 
 @dataclass
 class _Events:
-    """Collects what the parser calls back."""
+    """Collects the parser's callbacks as events."""
 
     events: list[_Event] = field(default_factory=list)
     complete: bool = False
@@ -76,19 +79,19 @@ class _Events:
         self.complete = True
 
 
-async def open_upload(request: Request, name: str = "file") -> Upload:
-    """Reads up to where the file begins. Raises BadRequest for a broken form, InvalidValue without a file."""
+async def open_upload(request: Request, name: str = "file") -> FormFile:
+    """Reads a form up to the start of its file. Raises BadRequest for a broken form, InvalidValue without a file."""
     events = _read_events(request)
     fields: dict[str, str] = {}
     async for event in events:
         if isinstance(event, _PartBegins):
             if event.name == name and event.filename is not None:
-                return Upload(event.filename, fields, _content(events, fields))
+                return FormFile(event.filename, fields, _read_content(events, fields))
             await _read_field(event, events, fields)
     raise InvalidValue(f"`{name}` is required, as a file of the form", param=name)
 
 
-async def _content(events: AsyncIterator[_Event], fields: dict[str, str]) -> AsyncIterator[bytes]:
+async def _read_content(events: AsyncIterator[_Event], fields: dict[str, str]) -> AsyncIterator[bytes]:
     async for event in events:
         if isinstance(event, _PartEnds):
             break
@@ -101,7 +104,7 @@ async def _content(events: AsyncIterator[_Event], fields: dict[str, str]) -> Asy
 
 async def _read_field(part: _PartBegins, events: AsyncIterator[_Event], fields: dict[str, str]) -> None:
     if part.filename is not None:
-        raise InvalidValue(f"`{part.name}`: one file was expected, under the name `file`", param=part.name)
+        raise InvalidValue(f"`{part.name}`: expected a single file, named `file`", param=part.name)
     value = b""
     async for event in events:
         if isinstance(event, _PartEnds):
@@ -138,7 +141,7 @@ async def _read_events(request: Request) -> AsyncIterator[_Event]:
         async for chunk in request.stream():
             parser.write(chunk)
             for event in collected.events:
-                if isinstance(event, _PartBegins):  # counted here: an empty field has no data, and names may repeat
+                if isinstance(event, _PartBegins):  # counted by events: fields may be empty and names may repeat
                     parts += 1
                     if parts > MAX_PARTS:
                         raise InvalidValue(

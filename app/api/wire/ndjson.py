@@ -15,7 +15,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from app.api.wire.content_type import NDJSON
 from app.api.wire.disconnect import wait_for_disconnect
-from app.api.wire.lines import chunks, read_lines
+from app.api.wire.lines import read_lines, split_chunks
 
 # Answers some lines, the first of which has the given index, with as many lines. None: a line that was too long.
 AnswerChunk = Callable[[Sequence[bytes | None], int], Awaitable[bytes]]
@@ -52,7 +52,7 @@ async def answer_lines(
         index = 0
         try:
             async for lines in read_lines(client.receive, max_line):
-                for part in chunks(lines, chunk):
+                for part in split_chunks(lines, chunk):
                     await room.acquire()
                     task = asyncio.ensure_future(answer(part, index))
                     unfinished.add(task)

@@ -1,4 +1,4 @@
-"""Which of several forms of an answer a client wants most (RFC 9110, section 12.5.1)."""
+"""Content negotiation: the choice of a response's media type by `Accept` (RFC 9110, section 12.5.1)."""
 
 from collections.abc import Sequence
 
@@ -6,18 +6,20 @@ from app.errors import NotAcceptable
 
 
 def choose(accept: str | None, offered: Sequence[str]) -> str:
-    """One of `offered`, whose first one is for who does not mind. Raises NotAcceptable."""
+    """Returns the offered media type that a client prefers, or the first one if it has no preference.
+
+    Raises NotAcceptable if the client accepts none of them.
+    """
     if not accept or not accept.strip():
         return offered[0]
-    ranges = [_range(part) for part in accept.split(",")]
-    graded = [(_quality(form, ranges), -place) for place, form in enumerate(offered)]
-    quality, place = max(graded)
-    if quality <= 0:
-        raise NotAcceptable(f"this model's answers come as {', '.join(offered)}, not as {accept[:100]!r}")
-    return offered[-place]
+    ranges = [_parse_range(part) for part in accept.split(",")]
+    best = max(offered, key=lambda form: _find_quality(form, ranges))  # the first of equals
+    if _find_quality(best, ranges) <= 0:
+        raise NotAcceptable(f"this model answers with {', '.join(offered)}; `Accept` is {accept[:100]!r}")
+    return best
 
 
-def _range(part: str) -> tuple[str, float]:
+def _parse_range(part: str) -> tuple[str, float]:
     name, *parameters = (piece.strip().lower() for piece in part.split(";"))
     weight = next((p.removeprefix("q=") for p in parameters if p.startswith("q=")), "1")
     try:
@@ -26,8 +28,8 @@ def _range(part: str) -> tuple[str, float]:
         return name, 0.0
 
 
-def _quality(form: str, ranges: Sequence[tuple[str, float]]) -> float:
-    """By the most specific range that the form is in."""
+def _find_quality(form: str, ranges: Sequence[tuple[str, float]]) -> float:
+    """Returns the quality of a media type from the most specific range that contains it, or 0."""
     family = form.partition("/")[0]
     for name in (form, f"{family}/*", "*/*"):
         found = [weight for each, weight in ranges if each == name]

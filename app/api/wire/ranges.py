@@ -1,4 +1,4 @@
-"""One range of bytes, as RFC 9110 section 14 has it. Several at once are answered with the whole."""
+"""Single byte ranges (RFC 9110, section 14). A request for several ranges gets the whole content."""
 
 import os
 import re
@@ -13,7 +13,7 @@ _RANGE = re.compile(r"bytes=([0-9]*)-([0-9]*)")
 
 
 class RangeNotSatisfiable(AppError):
-    """size: of the whole, in bytes."""
+    """The range starts after the end of the content. `size`: bytes of the content."""
 
     status = 416
     code = "range_not_satisfiable"
@@ -25,9 +25,9 @@ class RangeNotSatisfiable(AppError):
 
 
 def parse_range(header: str | None, size: int) -> tuple[int, int] | None:
-    """Start and end (exclusive) in a content of `size` bytes; None where the whole is to be sent.
+    """Parses a `Range` header to (start, end), end exclusive. Returns None if the whole content is to be sent.
 
-    Raises RangeNotSatisfiable for a range that begins behind the end.
+    Raises RangeNotSatisfiable for a range that starts after the end.
     """
     match = _RANGE.fullmatch(header.strip()) if header else None
     if match is None or not any(match.groups()):
@@ -38,15 +38,18 @@ def parse_range(header: str | None, size: int) -> tuple[int, int] | None:
     else:
         start, end = first, size if last is None else min(size, last + 1)
         if last is not None and last < start:
-            return None  # not a range at all: to be ignored
+            return None  # an invalid range is ignored
     if start >= end:
-        asked = match.group()[:100]
-        raise RangeNotSatisfiable(f"the range {asked!r} lies beyond the {size} bytes that there are", size=size)
+        requested = match.group()[:100]
+        raise RangeNotSatisfiable(f"the range {requested!r} starts after the end of {size} bytes", size=size)
     return start, end
 
 
 class RangedFile(FileResponse):
-    """A file or a range of it. Starlette's, which answers odd ranges in plain text, is only shown plain ones."""
+    """A file or a range of it.
+
+    Passes only valid ranges to starlette's FileResponse, which answers invalid ones in plain text.
+    """
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         part = parse_range(Headers(scope=scope).get("range"), os.stat(self.path).st_size)
@@ -57,6 +60,6 @@ class RangedFile(FileResponse):
 
 
 def _number(digits: str) -> int:
-    """No file is so large that more than 19 digits make a difference, and Python refuses to read thousands."""
+    """Parses a number. Caps numbers of 20 digits or more, because Python refuses to parse thousands of digits."""
     digits = digits.lstrip("0") or "0"
     return int(digits) if len(digits) < 20 else 10**20

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from app.errors import InvalidModel
+from app.methods.audio import MIN_BANDS
 from app.modalities.audio.objective import AudioObjective
 from app.modalities.audio.processor import load_processor
 from app.modalities.model_files import read_config
@@ -14,7 +15,6 @@ from app.modalities.patch.checkpoint import load_masked
 from app.modalities.patch.mae import HEAD, ViTMAEForPreTraining, grid_of, start_decoder
 
 MODEL_TYPES = frozenset({"vit_mae"})
-MIN_BANDS = 2  # patches along the frequencies: of a single one, a short sound would leave nothing to see
 
 
 def load_audio(

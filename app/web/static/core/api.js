@@ -1,18 +1,18 @@
-// Every request to the server. Waits by itself for a key (401), for a busy server (429) and for one that
-// cannot be reached, so that a view sees an answer, an ApiError that is worth showing, or an AbortError.
+// All requests to the server. Waits for a key (401), for a busy server (429) and for an unreachable one,
+// so that a view gets a response, an ApiError to show, or an AbortError.
 import { address, pause, reconnected } from "./connection.js";
 import { signal } from "./html.js";
 import { askForKey, authorization, key } from "./keys.js";
 
-const GIVE_UP_BUSY = 8; // times that a busy server is asked again
+const GIVE_UP_BUSY = 8; // retries for a busy server
 
 /** null, or {until} (ms since 1970) while a busy server's Retry-After passes. */
 export const busy = signal(null);
 
-/** How many requests have been under way for long enough to be shown. */
+/** Number of requests that have been pending long enough to be shown. */
 export const slow = signal(0);
 
-/** A failure as the server tells it: {message, code, param, type, status, requestId}. */
+/** An error response of the server: {message, code, param, type, status, requestId}. */
 export class ApiError extends Error {
   constructor(message, { status = 0, code = "unreachable", param = null, type = null, requestId = null } = {}) {
     super(message);
@@ -24,10 +24,10 @@ export class ApiError extends Error {
 export const isAbort = (error) => error?.name === "AbortError";
 
 /**
- * Sends a request; gives the Response if it is a success.
+ * Sends a request. Returns the Response if it is successful.
  *
- * resend: whether it may be sent again after a failure of the network, when nobody knows whether the
- * first one arrived. True for what changes nothing.
+ * resend: whether to send the request again after a network failure, when it is unknown whether the
+ * first one arrived. Set it for requests that change nothing.
  *
  * @typedef {{method?: string, body?: any, headers?: object, signal?: AbortSignal, resend?: boolean}} Options
  * @param {string} path
@@ -68,13 +68,13 @@ export async function send(
   }
 }
 
-/** GET: the JSON of the answer. */
+/** Sends a GET request. Returns the JSON of the response. */
 export const get = (path, options) => json(path, options);
 
-/** POST of a question, which changes nothing and may be sent again: the JSON of the answer. */
+/** Sends a POST request that changes nothing, so it may be sent again. Returns the JSON of the response. */
 export const ask = (path, body, options) => json(path, { ...jsonBody(body), method: "POST", resend: true, ...options });
 
-/** A request that changes something, sent once. `body` is JSON or a FormData. */
+/** Sends a request that changes something, once. `body` is JSON or a FormData. */
 export const change = (method, path, body, options) => json(path, { ...jsonBody(body), method, ...options });
 
 async function json(path, options) {
@@ -103,7 +103,7 @@ async function waitWhileBusy(response, aborted) {
   }
 }
 
-// What stands between us and the server answers for it while it restarts; such answers lack our id.
+// A proxy answers for the server while it restarts. Such responses lack the request id.
 const isProxyError = (response) => [502, 503, 504].includes(response.status) && !response.headers.has("x-request-id");
 
 async function failure(response) {

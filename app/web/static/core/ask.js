@@ -1,11 +1,11 @@
-// Questions that follow what a user does: the last one counts, and stale ones are cancelled.
+// Requests that follow the user's input: only the latest one counts, and older ones are cancelled.
 import { isAbort } from "./api.js";
 import { pause } from "./connection.js";
 import { signal } from "./html.js";
 
 /**
- * const answer = latest(); answer.run(async (aborted) => …, delay) asks after `delay` ms without a newer
- * question. Signals: `value` (the last answer, kept while the next is awaited), `error`, `pending`.
+ * const answer = latest(); answer.run(async (aborted) => …, delay) runs after `delay` ms without a newer
+ * call. Signals: `value` (the last answer, kept while the next one is pending), `error`, `pending`.
  */
 export function latest() {
   const value = signal(null);

@@ -1,21 +1,21 @@
-// Whether the server can be reached. Requests that failed for want of a network wait here until it can.
+// The state of the connection. Requests that failed because of the network wait here until the server answers.
 import { signal } from "./html.js";
 
-const FIRST_WAIT = 500; // ms; doubles up to the last one
+const FIRST_WAIT = 500; // ms; doubled up to LAST_WAIT
 const LAST_WAIT = 4000;
 
 /** "online", or "offline" while the server does not answer. */
 export const connection = signal("online");
 
-/** Counts up each time the server is back: views fetch again what may have changed. */
+/** Increases each time the server is back, so that views fetch their data again. */
 export const reconnections = signal(0);
 
-/** Addresses are relative to the page's own, so that it works under any prefix. */
+/** Resolves a path relative to the page's URL, so that the page works under any prefix. */
 export const address = (path) => new URL(path.replace(/^\//, ""), new URL(".", document.baseURI)).href;
 
 let returning = null;
 
-/** Resolves once the server answers again; all that wait share one poll. */
+/** Resolves once the server answers again. All waiters share one poll. */
 export function reconnected() {
   connection.value = "offline";
   returning ??= poll().finally(() => (returning = null));
@@ -27,16 +27,16 @@ async function poll() {
     await pause(wait);
     try {
       const response = await fetch(address("/health"), { cache: "no-store" });
-      if (response.status < 500 || response.headers.has("x-request-id")) break; // a proxy's 502 is no answer of ours
+      if (response.status < 500 || response.headers.has("x-request-id")) break; // a proxy's 502 is not the server's
     } catch {
-      // still away
+      // still unreachable
     }
   }
   connection.value = "online";
   reconnections.value = reconnections.peek() + 1;
 }
 
-/** Sleeps; an aborted signal ends it with an AbortError. */
+/** Sleeps. Rejects with an AbortError when the signal is aborted. */
 export function pause(ms, aborted) {
   return new Promise((resolve, reject) => {
     aborted?.throwIfAborted();

@@ -1,4 +1,4 @@
-// Files made in the page.
+// Files that the page creates.
 
 export function download(name, content, type) {
   const url = URL.createObjectURL(content instanceof Blob ? content : new Blob([content], { type }));

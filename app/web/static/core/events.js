@@ -1,11 +1,11 @@
-// Server-sent events over fetch, since EventSource cannot send a key. Goes on behind the last event
-// after any interruption, as EventSource would.
+// Server-sent events over fetch, because EventSource cannot send a key. Continues after the last event
+// when a connection breaks, like EventSource.
 import { isAbort, send } from "./api.js";
 import { pause, reconnected } from "./connection.js";
 
 /**
  * Follows a stream until it ends (204, or an event named in `last`) or `signal` is aborted.
- * onEvent({event, data, id}): data is parsed JSON. Rejects with an ApiError that the server gave.
+ * onEvent({event, data, id}): data is parsed JSON. Rejects with the server's ApiError.
  */
 export async function follow(path, { onEvent, signal, last = "end" }) {
   const state = { id: null, retry: 1000 };
@@ -22,7 +22,7 @@ export async function follow(path, { onEvent, signal, last = "end" }) {
   }
 }
 
-/** Reads one connection to its end; true when the last event was among what came. */
+/** Reads one connection to its end. Returns true if the last event has arrived. */
 async function read(response, state, onEvent, last, signal) {
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   const parse = parser(state);
@@ -40,11 +40,11 @@ async function read(response, state, onEvent, last, signal) {
     await reconnected();
     return false;
   } finally {
-    reader.cancel().catch(() => {}); // a connection that broke has nothing left to cancel
+    reader.cancel().catch(() => {}); // a broken connection has nothing to cancel
   }
 }
 
-/** Pieces of text → events, by section 9.2.6 of the HTML standard. Keeps `state.id` and `state.retry`. */
+/** Parses chunks of text into events (HTML standard, section 9.2.6). Sets `state.id` and `state.retry`. */
 export function parser(state) {
   let rest = "";
   let event = "message";

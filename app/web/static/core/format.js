@@ -1,4 +1,4 @@
-// Numbers and times as people read them.
+// Formatting of numbers and times.
 
 const NUMBER = new Intl.NumberFormat("en", { maximumFractionDigits: 2 });
 const COMPACT = new Intl.NumberFormat("en", { notation: "compact", maximumSignificantDigits: 3 });
@@ -6,7 +6,7 @@ const COMPACT = new Intl.NumberFormat("en", { notation: "compact", maximumSignif
 export const number = (value) => (value === null || value === undefined ? "–" : NUMBER.format(value).replace("-", "−"));
 export const compact = (value) => (value === null || value === undefined ? "–" : COMPACT.format(value));
 
-/** 0.4213 → "42%"; small ones keep two digits: 0.00423 → "0.42%". */
+/** 0.4213 → "42%". Small values keep two digits: 0.00423 → "0.42%". */
 export function percent(share) {
   const value = share * 100;
   if (value >= 9.95) return `${Math.round(value)}%`;

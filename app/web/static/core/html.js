@@ -1,8 +1,8 @@
-// What every component needs: `html` (JSX-like templates), hooks and signals, from one place.
+// The imports of every component: `html` (JSX-like templates), hooks and signals.
 //
-// State is kept in signals only: `signal` in a module for what a view keeps while other views are open or shares
-// between its components, and `useSignal` for what one component keeps. `useRef` holds elements and what no drawing
-// depends on.
+// State is kept in signals only. `signal` in a module holds state that a view keeps while other views are open, or
+// shares between its components; `useSignal` holds the state of one component. `useRef` holds elements and values
+// that do not affect rendering.
 import htm from "../vendor/htm.js";
 import { h } from "../vendor/preact.js";
 

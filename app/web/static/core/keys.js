@@ -1,21 +1,21 @@
-// The API key, where the server asks for one: kept for this tab only, and sent as `Authorization: Bearer`.
+// The API key, if the server requires one. It is kept for this tab only and sent as `Authorization: Bearer`.
 import { signal } from "./html.js";
 import { session } from "./storage.js";
 
-/** Whether a header can carry it, which holds no other letters. */
+/** Tells whether a header can contain the key. */
 export const isSendable = (text) => /^[\x20-\x7e]+$/.test(text);
 
 const kept = session.get("key");
 export const key = signal(kept && isSendable(kept) ? kept : null);
 
-/** null, or what the dialog asks: {wrong, answer(key), forget()}. */
+/** null, or the state of the key dialog: {wrong, answer(key), forget()}. */
 export const keyPrompt = signal(null);
 
 let asking = null;
 
-/** Asks for a key until one is given; `used` is the one that the server has just refused, or null. */
+/** Asks the user for a key. `used` is the key that the server has just refused, or null. */
 export function askForKey(used) {
-  if (key.peek() !== used) return Promise.resolve(); // another request has asked meanwhile
+  if (key.peek() !== used) return Promise.resolve(); // another request has already asked
   asking ??= new Promise((resolve) => {
     keyPrompt.value = {
       wrong: used !== null,

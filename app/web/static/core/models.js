@@ -1,15 +1,15 @@
-// The models of the store, shared by all views: fetched once, and again when something changed.
+// The models of the store, shared by all views. Fetched once, and again after changes.
 import { get } from "./api.js";
 import { reconnections } from "./connection.js";
 import { effect, signal, untracked } from "./html.js";
 
-/** null until known, then the model objects, the default first. */
+/** The model objects, the default one first; null until loaded. */
 export const models = signal(null);
 
-/** null, or the ApiError of the last try. */
+/** The ApiError of the last attempt, or null. */
 export const modelsError = signal(null);
 
-/** null until known, then what /info says. */
+/** The response of /info; null until loaded. */
 export const info = signal(null);
 
 export async function refreshModels() {
@@ -23,20 +23,20 @@ export async function refreshModels() {
   }
 }
 
-/** The models that can do a task ("fill-mask", "embeddings", "reconstruct"), of some modality if given. */
+/** Returns the models that support a task ("fill-mask", "embeddings", "reconstruct"), of one modality if given. */
 export function able(task, modality = null) {
   return (models.value ?? []).filter(
     (model) => model.tasks.includes(task) && (!modality || model.modality === modality),
   );
 }
 
-/** Which of `among` an address means, an older version of one included; the first one if it means none. */
+/** Returns the model of `among` that an address names, including an older version of one; else the first. */
 export function choose(among, id) {
   const listed = among.find((model) => model.id === id || `${model.name}@${model.version}` === id);
   return listed ?? olderVersion(among, id) ?? among[0] ?? null;
 }
 
-/** The list has the latest version of each model only, and a link may name any. */
+/** Fetches a version that the list lacks: it has the latest version of each model only. */
 function olderVersion(among, id) {
   const [, name, number] = /^(.+)@(\d+)$/.exec(id ?? "") ?? [];
   const model = among.find((each) => each.name === name && each.versions.includes(Number(number)));

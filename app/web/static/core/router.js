@@ -1,5 +1,5 @@
-// Where the page is: `#/view/segment?name=value`. All of it is in the fragment, so that a link can be
-// shared and what stands in it (a text, say) is never sent to a server in an address.
+// The page's location: `#/view/segment?name=value`. It is in the fragment, so that a link can be shared
+// and its content, such as a text, is never sent to a server in a URL.
 import { signal } from "./html.js";
 
 const START = "fill";
@@ -23,10 +23,10 @@ function decode(part) {
   }
 }
 
-/** {view, segments, params}: what the address says. */
+/** The current location: {view, segments, params}. */
 export const route = signal(parse(location.hash));
 
-/** The address of a place in the page: link("jobs", ["ftjob-1"], {tab: "log"}). Empty params are left out. */
+/** Builds a link into the page: link("jobs", ["ftjob-1"], {tab: "log"}). Omits empty params. */
 export function link(view, segments = [], params = {}) {
   const path = [view, ...segments].map(encodeURIComponent).join("/");
   const given = Object.entries(params).filter(([, value]) => value !== null && value !== undefined && value !== "");
@@ -34,14 +34,14 @@ export function link(view, segments = [], params = {}) {
   return `#/${path}${query && `?${query}`}`;
 }
 
-/** Goes to another place, as a click on its link would. */
+/** Navigates to another location, like a click on its link. */
 export function navigate(view, segments = [], params = {}) {
   write();
   due = null;
   location.hash = link(view, segments, params);
 }
 
-/** Writes the view's state into the address, without a step in the history; soon, where it was written just now. */
+/** Writes the view's state into the URL without a history entry. Delays the write if the last one was recent. */
 export function setParams(params) {
   const { view, segments } = route.peek();
   const hash = link(view, segments, params);
@@ -51,10 +51,10 @@ export function setParams(params) {
   if (timer === null) writeOrWait();
 }
 
-const PACE = 350; // ms; Safari throws at more than 100 changes of an address in 30 seconds, which a stroke soon makes
+const PACE = 350; // ms; Safari throws after 100 URL changes in 30 seconds, which a brush stroke soon reaches
 
-let known = location.hash; // as `route` has taken note of it
-let due = null; // what it is to become
+let known = location.hash; // the hash that `route` reflects
+let due = null; // the hash to write
 let timer = null;
 let last = -PACE;
 
@@ -73,13 +73,13 @@ function write() {
       history.replaceState(null, "", due);
       known = location.hash;
     } catch {
-      return; // the browser has had enough for now: once more, later
+      return; // the browser limits changes: try again later
     }
   }
-  due = null; // or the page is on its way to another place, whose address is not this view's
+  due = null; // also while the page navigates away, because the new URL belongs to another view
 }
 
-addEventListener("click", write, { capture: true }); // which may copy the address, or leave it
+addEventListener("click", write, { capture: true }); // a click may copy the URL or leave the page
 addEventListener("pagehide", write);
 addEventListener("hashchange", () => {
   due = null;

@@ -1,4 +1,4 @@
-// localStorage and sessionStorage, where the browser allows them; else nothing is kept.
+// localStorage and sessionStorage. If the browser forbids them, nothing is stored.
 
 const kept = (storage) => ({
   get(name) {
@@ -13,7 +13,7 @@ const kept = (storage) => ({
       if (value === null) storage()?.removeItem(`cloze.${name}`);
       else storage()?.setItem(`cloze.${name}`, value);
     } catch {
-      // a full or forbidden storage costs a preference, no more
+      // a full or forbidden storage only loses a preference
     }
   },
 });

@@ -1,4 +1,4 @@
-// "system", "light" or "dark". The choice stands as data-theme on <html>; tokens.css does the rest.
+// The theme: "system", "light" or "dark". It is set as data-theme on <html>, which tokens.css reads.
 import { effect, signal } from "./html.js";
 import { lasting } from "./storage.js";
 
@@ -7,14 +7,14 @@ const chosen = lasting.get("theme");
 
 export const theme = signal(THEMES.includes(chosen) ? chosen : "system");
 
-/** Counts up whenever colours change: charts draw themselves anew. */
+/** Increases whenever colours change, so that charts are redrawn. */
 export const palette = signal(0);
 
 export function nextTheme() {
   theme.value = THEMES[(THEMES.indexOf(theme.value) + 1) % THEMES.length];
 }
 
-/** A colour of tokens.css as it is now: color("--accent"). */
+/** Returns the current value of a colour in tokens.css: color("--accent"). */
 export function color(name) {
   return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 }

@@ -1,13 +1,13 @@
-// Uploads with their progress, which fetch does not tell.
+// Uploads with progress, which fetch does not report.
 import { ApiError } from "./api.js";
 import { address, pause, reconnected } from "./connection.js";
 import { askForKey, authorization, key } from "./keys.js";
 
-const PATIENCE = 5; // times that a busy server is asked again
+const PATIENCE = 5; // retries for a busy server
 
 /**
- * Sends a file to /v1/files; gives the file object. onProgress(share): of what has been sent.
- * An aborted `signal` ends it with an AbortError.
+ * Uploads a file to /v1/files. Returns the file object. onProgress(share): the share that has been sent.
+ * Rejects with an AbortError when `signal` is aborted.
  */
 export async function upload(file, { onProgress, signal }) {
   for (let refusals = 0; ; ) {
@@ -33,7 +33,7 @@ function sent(file, onProgress, signal) {
         header: (name) => request.getResponseHeader(name),
       });
     request.onerror = () => {
-      void reconnected(); // the banner says that the server is away
+      void reconnected(); // the banner shows that the server is unreachable
       reject(new ApiError(`The connection broke off while ${file.name} was sent. Send it again.`));
     };
     request.onabort = () => reject(signal.reason);

@@ -1,4 +1,4 @@
-// The frame around every view: navigation, what concerns the whole page, dialogs and notes.
+// The frame around every view: navigation, banners, dialogs and notes.
 import { busy, slow } from "../core/api.js";
 import { connection } from "../core/connection.js";
 import { html, useEffect, useRef, useSignal } from "../core/html.js";
@@ -69,7 +69,7 @@ function Header() {
   </header>`;
 }
 
-/** What stops the page from getting answers, and that it goes on by itself. */
+/** Explains why the page gets no responses, and that it will continue by itself. */
 function Banner() {
   const offline = connection.value === "offline";
   return html`<div class="banner-place" role="status" aria-live="polite">

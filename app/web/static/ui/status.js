@@ -1,19 +1,19 @@
-// What there is to see while there is nothing to see: waiting, failing, empty.
+// Placeholders: waiting, failed, empty.
 import { html } from "../core/html.js";
 import { Button } from "./controls.js";
 import { Icon } from "./icons.js";
 
-/** value: 0…1, or null while it is not known. */
+/** value: 0…1, or null while it is unknown. */
 export function Progress({ label, value = null }) {
   return html`<div class="progress"><span class="progress-label">${label}</span>
     <progress max="1" value=${value ?? undefined} aria-label=${label}></progress></div>`;
 }
 
-/** A quiet line in the place of what will come. */
+/** A line shown while content is loading. */
 export const Waiting = ({ children = "Loading…" }) =>
   html`<p class="waiting" role="status"><span class="spinner" aria-hidden="true"></span>${children}</p>`;
 
-/** Why something could not be shown, and what to do: `error` is an ApiError. */
+/** Shows why something failed, and what to do. `error` is an ApiError. */
 export function ErrorNote({ error, retry }) {
   return html`<div class="note failed" role="alert"><${Icon} name="warning" />
     <div><p>${error.message}</p>
@@ -33,7 +33,7 @@ export const Note = ({ kind = "plain", children }) =>
   html`<div class=${`note ${kind}`}><${Icon} name=${kind === "warning" ? "warning" : "info"} /><div>
     ${children}</div></div>`;
 
-/** A view with nothing in it yet: says what to do first. children: buttons or links. */
+/** An empty view with a hint on what to do first. children: buttons or links. */
 export const Empty = ({ title, text, children }) => html`<div class="empty">
   <div class="empty-figure" aria-hidden="true"><i></i><i></i><i></i><i></i></div>
   <h2>${title}</h2>${text && html`<p>${text}</p>`}

@@ -1,4 +1,4 @@
-// Cosines of every pair, as a table whose cells are the greener, the more alike two inputs are.
+// The cosine of every pair in a table. The more similar two inputs are, the greener the cell.
 import { html } from "../../core/html.js";
 import { pair } from "./state.js";
 
@@ -40,6 +40,6 @@ export function HeatMap({ items, cosines }) {
 
 const figure = (value) => value.toFixed(2).replace("-", "−");
 
-// Never the full accent: the figures must stay readable on it, in both themes.
+// Less than the full accent, so that figures stay readable in both themes.
 const shade = (value) =>
   `color-mix(in oklab, var(--accent) ${Math.round(Math.max(value, 0) ** 1.3 * 62)}%, var(--surface))`;

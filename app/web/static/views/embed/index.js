@@ -1,4 +1,4 @@
-// Embed: what a model finds alike.
+// Embed: compares inputs by their embeddings.
 import { ask } from "../../core/api.js";
 import { latest } from "../../core/ask.js";
 import { dataUri, download } from "../../core/download.js";
@@ -106,7 +106,7 @@ async function add(files, kind) {
   ];
 }
 
-/** What is asked about: [{label, input, url?}] */
+/** The inputs of a request: [{label, input, url?}] */
 function inputs(model) {
   if (model.modality === "text") return state.lines.value.map((line) => ({ label: line, input: line }));
   return state.files.value

@@ -1,4 +1,4 @@
-// The vectors on a plane: their two principal components, the axes to one scale.
+// A plot of the vectors' two principal components, with one scale for both axes.
 import { percent } from "../../core/format.js";
 import { html, useEffect, useRef, useSignal } from "../../core/html.js";
 import { pair } from "./state.js";
@@ -63,7 +63,7 @@ function fit(points, width, height) {
   return points.map(([x, y]) => [width / 2 + x * scale, height / 2 - y * scale]);
 }
 
-/** A place for every label beside its point, pushed down where it would lie on another. */
+/** Places every label beside its point, and moves it down where labels would overlap. */
 function spreadLabels(points, items, width, height) {
   const labels = points.map(([x, y], at) => {
     const end = x > width / 2;

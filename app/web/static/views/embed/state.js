@@ -1,4 +1,4 @@
-// What is embedded, kept while other views are open; texts and model stand in the address too.
+// The inputs to embed. They are kept while other views are open; texts and model are in the URL too.
 import { batch, computed, signal } from "../../core/html.js";
 import { route, setParams } from "../../core/router.js";
 
@@ -17,7 +17,7 @@ export const text = signal(EXAMPLE);
 export const model = signal(null);
 /** [{name, url, uri, kind}]: files that were dropped; url shows one, uri is sent. */
 export const files = signal([]);
-/** null, or [row, column] of the pair that is looked at. */
+/** The selected pair, [row, column], or null. */
 export const pair = signal(null);
 
 export const lines = computed(() =>

@@ -27,7 +27,7 @@ export function project(vectors) {
   return { points, shares: axes.map(({ value }) => (total > 1e-12 ? value / total : 0)) };
 }
 
-/** The largest eigenvalue of a symmetric matrix without negative ones, and its vector of length 1. */
+/** The largest eigenvalue of a positive semidefinite matrix, and its unit eigenvector. */
 function leading(matrix) {
   let vector = matrix.map((_, at) => Math.sin(at + 1)); // anything that is not orthogonal to it
   let value = 0;
@@ -63,7 +63,7 @@ export function npy(vectors) {
   return bytes;
 }
 
-/** One row an input: its label, then the numbers. Quoted as RFC 4180 has it. */
+/** CSV with one row per input: its label, then the numbers. Quoted after RFC 4180. */
 export function csv(labels, vectors) {
   const quoted = (text) => (/[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
   const head = ["input", ...vectors[0].map((_, at) => `d${at}`)].join(",");

@@ -1,4 +1,4 @@
-// What the model thinks of each mask, and of all of them together.
+// The model's candidates for each mask, and for all masks together.
 import { percent } from "../../core/format.js";
 import { html } from "../../core/html.js";
 import { Button } from "../../ui/controls.js";
@@ -8,7 +8,7 @@ import { shown } from "./words.js";
 const LEAST_SCALE = 0.05; // a full bar is at least this much
 
 export function Candidates({ filled, stale }) {
-  // One scale for all bars: they compare between masks, and can be told apart where all are short.
+  // One scale for all bars, so that masks can be compared and short bars differ visibly.
   const full = Math.max(
     LEAST_SCALE,
     ...Object.values(filled.candidates).flatMap((each) => each.map((one) => one.score)),
@@ -65,7 +65,7 @@ function Candidate({ each, mask, full, standing, hit }) {
   </button></li>`;
 }
 
-/** Whole fillings by their joint probability; only where several masks are open. */
+/** Joint fillings by their probability, shown only if several masks are open. */
 function Together({ filled }) {
   const open = filled.masks.filter((mask) => state.picks.value[mask.index] === undefined);
   if (open.length < 2 || !filled.sequences.length) return null;

@@ -1,4 +1,4 @@
-// Fill: hide words of a text and see what the model puts in their place.
+// Fill: hides words of a text and shows the model's predictions for them.
 import { ask } from "../../core/api.js";
 import { latest } from "../../core/ask.js";
 import { html, useEffect, useSignalEffect } from "../../core/html.js";
@@ -114,7 +114,7 @@ function Filled({ model }) {
   </div>`;
 }
 
-/** Asks the model about the text as it stands, unless that has just been asked. */
+/** Sends the current text to the model, unless it has just been sent. */
 function question(chosen, again = false) {
   const request = requestFor(chosen.id, state.text.value, state.words.value, state.hiddenList.value, state.picks.value);
   if (!request) {
@@ -137,7 +137,7 @@ function question(chosen, again = false) {
 
 const predictions = () => standing(answer.value.value, state.masks.value, state.picks.value);
 
-/** The text with every mask filled as it is shown; null while some are not. */
+/** The text with all masks filled as shown; null while some are not filled. */
 function standingText() {
   const filled = predictions();
   return filled.text(state.text.value, state.words.value, state.hiddenList.value);

@@ -1,4 +1,4 @@
-// From the state of the view to a request, and from its answer to what is shown. Pure functions.
+// Conversion of the view's state to a request, and of the response to what is shown. Pure functions.
 import { isMask, rewrite, shown } from "./words.js";
 
 const CANDIDATES = 6;

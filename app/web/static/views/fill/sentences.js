@@ -1,4 +1,4 @@
-// The figure: the text with hidden words in grey, and under it the same with the model's words in green.
+// The figure: the text with hidden words in grey, and below it the text with the model's words in green.
 import { html } from "../../core/html.js";
 import { Icon } from "../../ui/icons.js";
 import * as state from "./state.js";

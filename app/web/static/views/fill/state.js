@@ -1,4 +1,4 @@
-// What the view is about, kept while other views are open, and in the address so that it can be shared.
+// The state of the view. It is kept while other views are open, and in the URL so that it can be shared.
 import { batch, computed, signal } from "../../core/html.js";
 import { route, setParams } from "../../core/router.js";
 import { follow, isMask, readMarks, rewrite, split, writeMarks } from "./words.js";
@@ -34,7 +34,7 @@ export function edit(value) {
   });
 }
 
-/** Hides a word, or shows it again. A mask that was typed becomes the word that stands there now. */
+/** Hides a word, or shows it again. A typed mask becomes the word that is shown in its place. */
 export function toggle(word, standing) {
   batch(() => {
     const { [word.index]: _, ...otherPicks } = picks.value;
@@ -62,7 +62,7 @@ export function start(example) {
   });
 }
 
-/** Takes the state out of the address, unless the address is our own. */
+/** Reads the state from the URL, unless this view has written that URL. */
 export function read() {
   const { view, params } = route.value;
   if (view !== "fill" || JSON.stringify(params) === written) return;

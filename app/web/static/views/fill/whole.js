@@ -1,4 +1,4 @@
-// Each word masked in turn, coloured by how probable the model found it.
+// The words of a text, each masked in turn and coloured by its probability.
 import { ask } from "../../core/api.js";
 import { latest } from "../../core/ask.js";
 import { number, percent } from "../../core/format.js";
@@ -82,7 +82,7 @@ function judge({ text, score }) {
   });
 }
 
-/** Where each character begins, and the text ends, in JavaScript's units: the server counts an emoji once. */
+/** Offsets of all characters and of the text's end in UTF-16 units; the server counts an emoji as one character. */
 function unitsOf(text) {
   const units = [0];
   for (const character of text) units.push(units.at(-1) + character.length);

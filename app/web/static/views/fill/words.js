@@ -26,15 +26,15 @@ export function split(text) {
   return words;
 }
 
-/** What stands behind the last word. */
+/** The text after the last word. */
 export const tail = (text, words) => text.slice(words.at(-1)?.end ?? 0);
 
-/** Which words are masks: those that were typed as such, and those that are hidden. */
+/** The words that are masks: typed masks and hidden words. */
 export const isMask = (word, hidden) => word.literal || hidden.includes(word.index);
 
 /**
- * The text to ask with: `fill(word)` gives what stands in the place of a mask, or null for a mask.
- * A piece that goes on with a word ("##s") is joined to the one before it.
+ * Builds the text of a request. `fill(word)` returns the text in place of a mask, or null for a mask.
+ * A piece that continues a word ("##s") is joined to the one before it.
  */
 export function rewrite(text, words, hidden, fill) {
   let written = "";

@@ -1,4 +1,4 @@
-// The same held-out items at every evaluation: a slider through what the model has learnt.
+// Pictures of the same held-out items at every evaluation, with a slider over the steps.
 import { isAbort, send } from "../../core/api.js";
 import { number } from "../../core/format.js";
 import { html, useEffect, useRef, useSignal } from "../../core/html.js";

@@ -1,4 +1,4 @@
-// From a property of a JSON Schema to what a form field needs.
+// Conversion of a JSON Schema property to a form field.
 
 /**
  * {name, label, hint, otherwise, group, kind, options, min, max, open, integer, default}

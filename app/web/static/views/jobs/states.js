@@ -1,4 +1,4 @@
-// What a job's state is called, and what can be done in it.
+// Names of job states, and the actions that each allows.
 import { duration, number } from "../../core/format.js";
 import { html } from "../../core/html.js";
 
@@ -53,7 +53,7 @@ export function ProgressBar({ job }) {
       aria-label=${`Progress of ${job.name}`}></progress>`;
 }
 
-/** Where a finished model is to be tried. */
+/** The view in which to try a finished model. */
 export function tryView(modality) {
   return modality === "text" ? "fill" : "reconstruct";
 }

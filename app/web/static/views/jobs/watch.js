@@ -1,4 +1,4 @@
-// One job as it goes on: its record, its messages and its metrics, from one stream that resumes by itself.
+// A live job: its record, messages and metrics, from one stream that resumes by itself.
 import { get } from "../../core/api.js";
 import { follow } from "../../core/events.js";
 import { batch, signal } from "../../core/html.js";

@@ -1,4 +1,4 @@
-// Every version of every model, and who was made from whom.
+// All versions of all models, and their parents.
 import { get } from "../../core/api.js";
 import { models } from "../../core/models.js";
 
@@ -18,7 +18,7 @@ export async function allVersions(signal) {
   return found;
 }
 
-/** {before: [id…], after: [id…]} of a model: its parents, and those that name it as theirs. */
+/** {before: [id…], after: [id…]}: the parents of a model, and the models that it is a parent of. */
 export function relatives(model, all) {
   const id = idOf(model);
   return {

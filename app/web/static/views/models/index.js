@@ -1,4 +1,4 @@
-// Models: what the store holds, what is in memory, and where each came from.
+// Models: the models of the store, which of them are in memory, and their origin.
 import { ago, bytes, compact } from "../../core/format.js";
 import { html } from "../../core/html.js";
 import { info, models, modelsError, refreshModels } from "../../core/models.js";

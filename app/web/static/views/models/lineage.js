@@ -1,4 +1,4 @@
-// Parent → job → this model → those that were made from it.
+// Parent → job → this model → models trained from it.
 import { get } from "../../core/api.js";
 import { html, useEffect, useSignal } from "../../core/html.js";
 import { models } from "../../core/models.js";
@@ -48,7 +48,7 @@ export function Lineage({ model }) {
 }
 
 // A model outlives its job and may come from another server.
-/** The job that made a model: a link if this server has it. */
+/** The job that trained a model; a link if this server has the job. */
 function Job({ id }) {
   const known = useSignal(false);
   useEffect(() => {

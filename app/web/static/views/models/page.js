@@ -1,4 +1,4 @@
-// One model: what it is, what can be done with it, its card, its metrics and its relatives.
+// One model: its facts, actions, card, metrics and lineage.
 import { change, get, isAbort, send } from "../../core/api.js";
 import { bytes, compact, date, number } from "../../core/format.js";
 import { html, useEffect, useSignal } from "../../core/html.js";

@@ -1,4 +1,4 @@
-// Reconstruct: hide a part of a picture, a sound or a video, and see what the model makes of it.
+// Reconstruct: masks a part of a picture, a sound or a video, and shows the model's prediction.
 import { isAbort } from "../../core/api.js";
 import { batch, html, useEffect, useRef, useSignal } from "../../core/html.js";
 import { able, choose, models, modelsError, refreshModels } from "../../core/models.js";
@@ -189,7 +189,7 @@ function useAddress() {
   }, [JSON.stringify(params), given]);
 }
 
-/** Asks whenever what is asked for has changed. */
+/** Sends a request whenever its content has changed. */
 function useQuestions(model) {
   const before = useRef(null);
   const fields = state.item.value && model ? JSON.stringify(state.maskFields()) : null;

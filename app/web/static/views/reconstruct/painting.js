@@ -1,4 +1,4 @@
-// From strokes to the mask that is asked for.
+// Conversion of brush strokes to a mask.
 import { batch } from "../../core/html.js";
 import { mode, painted, shownMask } from "./state.js";
 

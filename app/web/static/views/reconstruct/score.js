@@ -1,4 +1,4 @@
-// How good the guess is, beside two guesses that need no model.
+// The quality of the prediction, compared with two baselines without a model.
 import { html } from "../../core/html.js";
 
 const db = (value) => `${value.toFixed(1)} dB`;

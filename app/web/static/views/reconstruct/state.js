@@ -1,4 +1,4 @@
-// What the view shows and asks: one item, how it is masked, and the newest answer.
+// The state of the view: one item, its mask, and the newest response.
 import { ask } from "../../core/api.js";
 import { latest } from "../../core/ask.js";
 import { batch, signal } from "../../core/html.js";
