@@ -21,6 +21,7 @@ class ServedModel(ABC):
     mask_token: the text that stands for a masked token; None where the model reads no text or has no such token.
     max_length: tokens that the model reads, special ones included; None where its items have no such bound.
     dimensions: of the vectors that the model gives; None if unknown.
+    forward_path: how batches are run, as text, where an import proves it; None where there is one way only.
     reads_text: whether `tokenize` can be used.
     """
 
@@ -30,6 +31,7 @@ class ServedModel(ABC):
     mask_token: str | None = None
     max_length: int | None = None
     dimensions: int | None = None
+    forward_path: str | None = None
     reads_text: bool = False
 
     def tokenize(self, text: str, add_special_tokens: bool = True) -> Iterator[TokenInfo]:

@@ -36,6 +36,9 @@ class LoadedModel(Protocol):
     def modality(self) -> str: ...
     @property
     def tasks(self) -> Mapping[Task, Any]: ...
+    @property
+    def forward_path(self) -> str | None: ...
+
     def parameter_count(self) -> int: ...
 
 
@@ -107,6 +110,7 @@ def import_model(
             architecture=config["model_type"],
             tasks=tuple(loaded.tasks),
             parameters=loaded.parameter_count(),
+            forward_path=loaded.forward_path,
             converted_from=tuple(_described(*each) for each in checkpoint.items()),
             **{"description": f"Imported from {origin}"} | _provenance(files),
         )

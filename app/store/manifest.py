@@ -35,6 +35,7 @@ class Manifest(BaseModel):
     publication: str | None = None  # what is published once, however often it is tried; unset: the job
     request: dict[str, Any] | None = None  # that job's exact request body
     data: tuple[DataSource, ...] = ()
+    forward_path: str | None = None  # how batches of the model are run, proved by its import; unset: proved at its load
     converted_from: tuple[DataSource, ...] = ()  # checkpoint files that its safetensors were made of
     metrics: dict[str, float] = Field(default_factory=dict)
     files: dict[str, str] = Field(default_factory=dict)  # file → sha256, filled by the store

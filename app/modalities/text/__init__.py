@@ -22,8 +22,29 @@ if TYPE_CHECKING:
 class TextModality(Modality):
     name = ModalityName.TEXT
     methods = METHODS
+    # Every architecture of transformers with a masked-LM head, but those that read images beside texts and Perceiver,
+    # which reads bytes. `app.modalities.text.proof` decides about each model.
     model_types = frozenset(
-        {"albert", "bert", "deberta-v2", "distilbert", "electra", "modernbert", "mpnet", "roberta", "xlm-roberta"}
+        {
+            *("albert", "bart", "bert", "big_bird", "camembert", "convbert", "data2vec-text", "deberta", "deberta-v2"),
+            *(
+                "distilbert",
+                "electra",
+                "ernie",
+                "esm",
+                "esmc",
+                "eurobert",
+                "flaubert",
+                "fnet",
+                "funnel",
+                "gte",
+                "ibert",
+            ),
+            *("jina_embeddings_v3", "layoutlm", "longformer", "luke", "mbart", "megatron-bert", "mobilebert"),
+            *("modernbert", "mpnet", "mra", "mvp", "neomme", "nomic_bert", "nystromformer", "reformer", "rembert"),
+            *("roberta", "roberta-prelayernorm", "roc_bert", "roformer", "squeezebert", "tapas", "ultrabert", "xlm"),
+            *("xlm-roberta", "xlm-roberta-xl", "xmod", "yoso"),
+        }
     )
     examples: Mapping[Task, str] = {
         Task.FILL_MASK: json_example("/v1/fill-mask", "Tokyo is the capital of [MASK]."),

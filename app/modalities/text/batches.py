@@ -9,60 +9,72 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import accumulate, groupby
-from typing import Any, cast
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import AttentionInterface, PreTrainedModel
 
-from app.modalities.text.encoder import pad
+from app.modalities.text.encoder import pad, padding_index
 
-# Model types whose attention goes through transformers' interface and knows no distance between tokens
-# but the positions that they are given.
-UNPADDED = frozenset({"bert", "electra", "albert", "distilbert", "roberta", "xlm-roberta"})
-_POSITIONS_AFTER_PADDING = frozenset({"roberta", "xlm-roberta"})  # number positions from the padding token's id + 1
 _ATTENTION = "cloze_unpadded"
 
 Run = tuple[int, int, int]  # where texts of equal length begin, how many there are, tokens of each
 
 
 @dataclass(frozen=True)
-class Rows:
-    """ids of B texts with what the model needs beside them. starts, lengths: of each, in the flattened output."""
+class TextBatch:
+    """Token ids of B texts with what the model needs beside them.
+
+    starts, lengths: of each text, in the flattened output. runs: of texts without padding; empty with padding.
+    """
 
     inputs: dict[str, Tensor]
     starts: list[int]
     lengths: list[int]
-    runs: tuple[Run, ...] = ()  # without padding
-
-    def places(self, row: int, positions: Sequence[int]) -> list[int]:
-        """Indices into the flattened output of a text's positions."""
-        return [self.starts[row] + position for position in positions]
+    runs: tuple[Run, ...] = ()
 
 
-def pads(model: PreTrainedModel) -> bool:
-    """Whether a batch is padded to its longest text. On a GPU it is: one call a length is slow there."""
-    # Of one tensor, not `model.device`, which looks through the modules: it is asked for every text.
-    device = cast(Tensor, model.get_input_embeddings().weight).device
-    return model.config.model_type not in UNPADDED or device.type != "cpu"
+def collate_padded(texts: Sequence[Sequence[int]], pad_id: int) -> TextBatch:
+    inputs = pad(texts, pad_id)
+    width = inputs["input_ids"].shape[1]
+    return TextBatch(inputs, [i * width for i in range(len(texts))], [len(ids) for ids in texts])
 
 
-def collate(model: PreTrainedModel, texts: Sequence[Sequence[int]], pad_id: int) -> Rows:
+def collate_equal_lengths(texts: Sequence[Sequence[int]]) -> TextBatch:
+    """Texts one after another; neighbours of equal length are a run."""
     lengths = [len(ids) for ids in texts]
-    if pads(model):
-        inputs = pad(texts, pad_id)
-        width = inputs["input_ids"].shape[1]
-        return Rows(inputs, [i * width for i in range(len(texts))], lengths)
-    first = pad_id + 1 if model.config.model_type in _POSITIONS_AFTER_PADDING else 0
+    starts = [0, *accumulate(lengths)][:-1]
+    ids = torch.tensor([[token for text in texts for token in text]])
+    return TextBatch({"input_ids": ids}, starts, lengths, tuple(_runs(lengths)))
+
+
+def collate_unpadded(model: PreTrainedModel, texts: Sequence[Sequence[int]], pad_id: int) -> TextBatch:
+    """Texts one after another with their positions, filled up to a size that repeats (`rounded`)."""
+    lengths = [len(ids) for ids in texts]
     *starts, tokens = (0, *accumulate(lengths))
     filler = rounded(tokens) - tokens
-    positions = [torch.arange(first, first + length) for length in lengths]
+    padding = padding_index(model)
+    positions = [_positions(ids, padding) for ids in texts]
     inputs = {
         "input_ids": torch.tensor([[*(token for ids in texts for token in ids), *[pad_id] * filler]]),
-        "position_ids": torch.cat([*positions, torch.full((filler,), first)]).unsqueeze(0),
+        "position_ids": torch.from_numpy(np.concatenate([*positions, np.full(filler, positions[0][0])])).unsqueeze(0),
     }
-    return Rows(inputs, starts, lengths, tuple(_runs(lengths)))
+    return TextBatch(inputs, starts, lengths, tuple(_runs(lengths)))
+
+
+def _positions(ids: Sequence[int], padding: int | None) -> NDArray[np.int64]:
+    """Positions of a text's tokens, int64.
+
+    padding: RoBERTa's kind counts the tokens that are not padding, from its index on; None: positions begin at 0.
+    """
+    if padding is None:
+        return np.arange(len(ids))
+    real = np.asarray(ids) != padding
+    return np.asarray(np.cumsum(real) * real + padding, np.int64)
 
 
 def rounded(tokens: int) -> int:
@@ -75,12 +87,6 @@ def rounded(tokens: int) -> int:
     return -(-tokens // step) * step
 
 
-def rounded_places(model: PreTrainedModel, places: Sequence[int]) -> Tensor:
-    """Indices of N tokens of a batch; without padding there are more, for the same reason, and the first N count."""
-    more = 0 if pads(model) else rounded(len(places)) - len(places)
-    return torch.tensor([*places, *[0] * more])
-
-
 def _runs(lengths: Sequence[int]) -> Iterator[Run]:
     start = 0
     for length, same in groupby(lengths):
@@ -89,26 +95,8 @@ def _runs(lengths: Sequence[int]) -> Iterator[Run]:
         start += count * length
 
 
-def forward(model: PreTrainedModel, rows: Rows) -> Any:
-    """The model's output, as `starts` and `lengths` describe it once [B, L] is flattened."""
-    inputs = {name: tensor.to(model.device) for name, tensor in rows.inputs.items()}
-    if not rows.runs:
-        return model(**inputs)
-    with _attending(model):
-        return model(**inputs, runs=rows.runs)
-
-
-def encode(model: PreTrainedModel, rows: Rows) -> Tensor:
-    """The encoder's last hidden states [tokens, H] of all texts, one after another, without padding."""
-    hidden: Tensor = forward(cast(PreTrainedModel, model.base_model), rows).last_hidden_state
-    flat = hidden.reshape(-1, hidden.shape[-1])
-    if rows.runs:
-        return flat[: sum(rows.lengths)]
-    return flat[rows.inputs["attention_mask"].to(flat.device).reshape(-1).bool()]
-
-
 @contextmanager
-def _attending(model: PreTrainedModel) -> Iterator[None]:
+def attend_unpadded(model: PreTrainedModel) -> Iterator[None]:
     """One thread at a time, as for everything that runs a model; another thread has a replica."""
     before = model.config._attn_implementation
     model.config._attn_implementation = _ATTENTION

@@ -2,21 +2,19 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
-from transformers import PreTrainedModel
 
 from app.errors import AppError, EmptyInput, InvalidValue
 from app.modalities.base import OneStepHandler, Prepared
 from app.modalities.embedding import EmbedItem, EmbedResult
 from app.modalities.patch.decoded_media import DecodedMedia
-from app.modalities.text.batches import Rows, collate, encode, forward, pads, rounded_places
-from app.modalities.text.encoder import POOLERS, rows_before_head, vocabulary_size
+from app.modalities.text.batches import TextBatch
+from app.modalities.text.encoder import POOLERS, vocabulary_size
 from app.modalities.text.encoding import QUICK_CHARACTERS, TextEncoder
+from app.modalities.text.forward import TextForward
 from app.types import Pooling
 
 Floats = NDArray[np.float32]
@@ -30,7 +28,7 @@ class TextEmbedInputs:
 
 @dataclass(frozen=True)
 class TextEmbedBatch:
-    texts: Rows
+    texts: TextBatch
     poolings: list[Pooling | None]
 
 
@@ -38,20 +36,19 @@ class TextEmbed(OneStepHandler[EmbedItem, TextEmbedInputs, EmbedItem, TextEmbedB
     """Embeds texts: EmbedItem → EmbedResult."""
 
     def __init__(
-        self, model: PreTrainedModel, encoder: TextEncoder, *, pooling: Pooling, normalize: bool, max_length: int
+        self, forward: TextForward, encoder: TextEncoder, *, pooling: Pooling, normalize: bool, max_length: int
     ) -> None:
-        self._model = model
+        self._forward = forward
         self._encoder = encoder
         self._pooling = pooling
         self._normalize = normalize
         self._max_length = max_length
-        self._vocabulary = vocabulary_size(model)
-        self._dimensions = int(model.config.hidden_size)
-        self._pad_id = encoder.tokenizer.pad_token_id or 0
+        self._vocabulary = vocabulary_size(forward.model)
+        self._dimensions = int(forward.model.config.hidden_size)
 
     @property
     def pads(self) -> bool:
-        return pads(self._model)
+        return self._forward.pads
 
     def example(self) -> EmbedItem:
         return EmbedItem("a")
@@ -90,14 +87,13 @@ class TextEmbed(OneStepHandler[EmbedItem, TextEmbedInputs, EmbedItem, TextEmbedB
         return content
 
     def collate(self, inputs: Sequence[TextEmbedInputs]) -> TextEmbedBatch:
-        texts = collate(self._model, [each.ids for each in inputs], self._pad_id)
-        return TextEmbedBatch(texts, [each.pooling for each in inputs])
+        return TextEmbedBatch(self._forward.collate([each.ids for each in inputs]), [each.pooling for each in inputs])
 
     @torch.inference_mode()
     def run(self, batch: TextEmbedBatch) -> list[Floats]:
         if set(batch.poolings) == {Pooling.CLS}:
-            return list(self._first_tokens(batch.texts))
-        hidden = encode(self._model, batch.texts).float()  # [tokens, H]
+            return list(self._forward.first_hidden_states(batch.texts).float().cpu().numpy())
+        hidden = self._forward.hidden_states(batch.texts).float()  # [tokens, H]
         lengths = torch.tensor(batch.texts.lengths, device=hidden.device)
         pooled = {
             pooling: POOLERS[pooling](hidden, lengths).cpu().numpy()
@@ -107,12 +103,6 @@ class TextEmbed(OneStepHandler[EmbedItem, TextEmbedInputs, EmbedItem, TextEmbedB
         ends = np.cumsum(batch.texts.lengths)
         rows = enumerate(zip(batch.poolings, ends, batch.texts.lengths, strict=True))
         return [hidden[end - n : end].cpu().numpy() if p is None else pooled[p][i] for i, (p, end, n) in rows]
-
-    def _first_tokens(self, texts: Rows) -> Floats:
-        """[B, H] of each text's first token; the last layer computes no others."""
-        with rows_before_head(self._model, rounded_places(self._model, texts.starts).to(self._model.device)):
-            hidden: Tensor = forward(cast(PreTrainedModel, self._model.base_model), texts).last_hidden_state[0]
-        return hidden[: len(texts.starts)].float().cpu().numpy()
 
     def finish(self, prepared: Prepared[TextEmbedInputs, EmbedItem], raw: Floats) -> EmbedResult:
         item = prepared.context

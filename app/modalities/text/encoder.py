@@ -14,6 +14,10 @@ from app.types import Pooling
 # Model types of which a layer is an attention and then, in modules of these names, what is done to each token alone.
 _ROWWISE = frozenset({"bert", "electra", "roberta", "xlm-roberta"})
 
+# Fields of configurations that hold the longest text, by architecture; and what models without one are given.
+_LENGTHS = ("max_position_embeddings", "n_positions", "max_sequence_length", "max_seq_len")
+_UNKNOWN_LENGTH = 512
+
 Pooler = Callable[[Tensor, Tensor], Tensor]
 
 
@@ -83,16 +87,32 @@ def vocabulary_size(model: PreTrainedModel) -> int:
     return table.num_embeddings
 
 
+def padding_index(model: PreTrainedModel) -> int | None:
+    """The index from which RoBERTa's kind numbers positions: that of padding in its table; None for other models.
+
+    It belongs to the model. The tokenizer's padding token may have another id.
+    """
+    table = _position_table(model)
+    return None if table is None or table.padding_idx is None else int(table.padding_idx)
+
+
 def position_limit(model: PreTrainedModel) -> int:
     """Tokens that the model can read, special ones included.
 
     RoBERTa's kind numbers positions from padding_idx + 1, so that many of its table are not for
     tokens. Relative and rotary models have no table; their configured length is the trained one.
     """
+    table = _position_table(model)
+    if table is not None:
+        return table.num_embeddings - (0 if table.padding_idx is None else int(table.padding_idx) + 1)
+    config = model.config
+    lengths = (getattr(config, name, None) for name in _LENGTHS)
+    return next((int(length) for length in lengths if isinstance(length, int) and length > 0), _UNKNOWN_LENGTH)
+
+
+def _position_table(model: PreTrainedModel) -> nn.Embedding | None:
     table = getattr(getattr(model.base_model, "embeddings", None), "position_embeddings", None)
-    if isinstance(table, nn.Embedding):
-        return table.num_embeddings - (0 if table.padding_idx is None else table.padding_idx + 1)
-    return int(model.config.max_position_embeddings)
+    return table if isinstance(table, nn.Embedding) else None
 
 
 def _mean(hidden: Tensor, lengths: Tensor) -> Tensor:

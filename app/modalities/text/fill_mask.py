@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from transformers import PreTrainedModel
 
 from app.errors import AppError, EmptyInput, InvalidValue, NoMask, TooManyMasks
 from app.modalities.base import BatchRow, OneStepHandler, Prepared, Steps
-from app.modalities.text.batches import Rows, collate, forward, pads, rounded_places
-from app.modalities.text.encoder import rows_before_head, vocabulary_size
+from app.modalities.text.batches import TextBatch
+from app.modalities.text.encoder import vocabulary_size
 from app.modalities.text.encoding import QUICK_CHARACTERS, TextEncoder
+from app.modalities.text.forward import TextForward
 from app.modalities.text.items import (
     MASK_ALIAS,
     Candidate,
@@ -45,8 +45,8 @@ class FillMaskInputs:
 
 @dataclass(frozen=True)
 class FillMaskBatch:
-    texts: Rows
-    rows: Tensor  # the masks' indices into the flattened batch, as `rounded_places` gives them
+    texts: TextBatch
+    places: Tensor  # the masks' indices into the flattened batch, as `TextForward.places` gives them
     items: Sequence[FillMaskInputs]
 
 
@@ -65,18 +65,17 @@ class FillMask(
 ):
     """Fills masks: FillMaskItem → FillMaskResult. One row, or a beam search if all masks are filled together."""
 
-    def __init__(self, model: PreTrainedModel, encoder: TextEncoder, *, max_length: int) -> None:
-        self._model = model
+    def __init__(self, forward: TextForward, encoder: TextEncoder, *, max_length: int) -> None:
+        self._forward = forward
         self._encoder = encoder
         self._mask_token, self._mask_id = encoder.mask
         self._max_length = max_length
         self._pieces = WordPieces(encoder)
-        self._vocabulary = vocabulary_size(model)
-        self._pad_id = encoder.tokenizer.pad_token_id or 0
+        self._vocabulary = vocabulary_size(forward.model)
 
     @property
     def pads(self) -> bool:
-        return pads(self._model)
+        return self._forward.pads
 
     def example(self) -> FillMaskItem:
         return FillMaskItem(f"a {self._mask_token}")
@@ -163,14 +162,13 @@ class FillMask(
         return masks
 
     def collate(self, inputs: Sequence[FillMaskInputs]) -> FillMaskBatch:
-        texts = collate(self._model, [item.ids for item in inputs], self._pad_id)
-        rows = [place for i, item in enumerate(inputs) for place in texts.places(i, item.positions)]
-        return FillMaskBatch(texts, rounded_places(self._model, rows), inputs)
+        texts = self._forward.collate([item.ids for item in inputs])
+        masks = [(i, position) for i, item in enumerate(inputs) for position in item.positions]
+        return FillMaskBatch(texts, self._forward.places(texts, masks), inputs)
 
     @torch.inference_mode()
     def run(self, batch: FillMaskBatch) -> list[Raw]:
-        with rows_before_head(self._model, batch.rows.to(self._model.device)):
-            logits = forward(self._model, batch.texts).logits[0]
+        logits = self._forward.logits(batch.texts, batch.places)
         logits = logits[: sum(len(item.positions) for item in batch.items)]
         scores = logits.float().log_softmax(-1)  # [N, V]
         # One transfer serves every item that asks for the best of the whole vocabulary.

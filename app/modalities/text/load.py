@@ -10,12 +10,17 @@ import transformers
 from transformers import AutoModelForMaskedLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from app.errors import InvalidModel
-from app.modalities.model_files import as_invalid_model, check_keys, read_config
+from app.modalities.model_files import as_invalid_model, check_keys, read_config, read_json
 from app.modalities.text import TEXT, sentence_transformers
-from app.modalities.text.objective import TextObjective
+from app.modalities.text.encoder import vocabulary_size
+from app.modalities.text.forward import ForwardPath
+from app.modalities.text.objective import TextObjective, pad_token
+from app.modalities.text.proof import ordinary_ids, prove
 from app.modalities.text.tokenizers import keeps_space_before_mask, strip_space_before_mask
 
 _TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "spiece.model", "spm.model", "sentencepiece.bpe.model")
+
+_LEAST_SHARE = 2  # of a model's table that a tokenizer knows: half; tables are filled up to round sizes
 
 log = logging.getLogger(__name__)
 
@@ -43,8 +48,35 @@ def load_text(folder: Path, *, new_head: bool = False, dtype: torch.dtype = torc
         tokenizer,
         has_head=has_head or new_head,
         new_head=new_head and not has_head,
+        path=_recorded_path(folder) or _proved_path(model.eval(), tokenizer, has_head=has_head),
         **sentence_transformers.read(folder),
     )
+
+
+def _recorded_path(folder: Path) -> ForwardPath | None:
+    """The forward path in the manifest of a stored model; None for a folder from elsewhere, or of before."""
+    if not (folder / "manifest.json").is_file():
+        return None
+    name = read_json(folder / "manifest.json").get("forward_path")
+    try:
+        return ForwardPath.parse(name) if name else None
+    except ValueError as error:
+        raise InvalidModel(f"manifest.json names the forward path {name!r}, which is not known") from error
+
+
+def _proved_path(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, has_head: bool) -> ForwardPath:
+    """Raises InvalidModel for a model that gives wrong results, or a tokenizer that is not the model's."""
+    entries, rows = len(tokenizer), vocabulary_size(model)
+    if entries * _LEAST_SHARE < rows:
+        raise InvalidModel(
+            f"the tokenizer has {entries} entries and the model {rows}: its vocabulary file is not of the kind that"
+            f" {type(tokenizer).__name__} reads"
+        )
+    ordinary = ordinary_ids(entries, tokenizer.all_special_ids, model)
+    if not ordinary:
+        raise InvalidModel("the tokenizer has special tokens only")
+    model.config.return_dict = True
+    return prove(model, pad_token(model, tokenizer), ordinary, has_head=has_head)
 
 
 def _check_files(folder: Path) -> dict[str, Any]:

@@ -12,11 +12,13 @@ from app.modalities.base import AnyHandler
 from app.modalities.served_model import MaskedModel
 from app.modalities.text import sentence_transformers
 from app.modalities.text.embed import TextEmbed
-from app.modalities.text.encoder import position_limit
+from app.modalities.text.encoder import position_limit, vocabulary_size
 from app.modalities.text.encoding import TextEncoder
 from app.modalities.text.fill_mask import FillMask
+from app.modalities.text.forward import ForwardPath, TextForward
 from app.modalities.text.items import TokenInfo
 from app.modalities.text.pretrain import MaskedRow, MlmBatch, Row, TextPretraining
+from app.modalities.text.proof import first_path
 from app.modalities.text.score import Score
 from app.types import ModalityName, Pooling, Task
 
@@ -29,6 +31,7 @@ class TextObjective(TextPretraining, MaskedModel[Row, MaskedRow, MlmBatch]):
     pooling, normalize: how it embeds unless asked otherwise.
     embed_max_length: tokens that it embeds, where its author set less than it can read.
     max_length: tokens that it can read, special ones included.
+    path: how batches of texts are run; by default the first one that is tried for the architecture.
     """
 
     modality = ModalityName.TEXT
@@ -47,6 +50,7 @@ class TextObjective(TextPretraining, MaskedModel[Row, MaskedRow, MlmBatch]):
         pooling: Pooling = Pooling.MEAN,
         normalize: bool = True,
         embed_max_length: int | None = None,
+        path: ForwardPath | None = None,
     ) -> None:
         self.model = model.eval()
         # The gathering before the head and the pooling read outputs by name.
@@ -56,14 +60,19 @@ class TextObjective(TextPretraining, MaskedModel[Row, MaskedRow, MlmBatch]):
         self.max_length = min(position_limit(model), int(tokenizer.model_max_length))  # 10^30 is "unknown"
         self.dimensions = int(model.config.hidden_size)
         self._encoder = TextEncoder(tokenizer)
-        self.mask_token = self._encoder.mask_token
+        self.mask_token = self._encoder.mask_token if _knows_mask(model, tokenizer) else None
+        path = path or first_path(model)
+        self.forward_path = str(path)
+        forward = TextForward(model, path, pad_token(model, tokenizer))
         self._pooling, self._normalize = pooling, normalize
         self._embed_max_length = min(self.max_length, embed_max_length or self.max_length)
-        embed = TextEmbed(model, self._encoder, pooling=pooling, normalize=normalize, max_length=self._embed_max_length)
+        embed = TextEmbed(
+            forward, self._encoder, pooling=pooling, normalize=normalize, max_length=self._embed_max_length
+        )
         self.tasks: dict[Task, AnyHandler] = {Task.EMBED: embed}
         if has_head and self.mask_token is not None:
-            self.tasks[Task.FILL_MASK] = FillMask(model, self._encoder, max_length=self.max_length)
-            self.tasks[Task.SCORE] = Score(model, self._encoder, max_length=self.max_length)
+            self.tasks[Task.FILL_MASK] = FillMask(forward, self._encoder, max_length=self.max_length)
+            self.tasks[Task.SCORE] = Score(forward, self._encoder, max_length=self.max_length)
 
     def tokenize(self, text: str, add_special_tokens: bool = True) -> Iterator[TokenInfo]:
         return self._encoder.tokens(text, add_special_tokens=add_special_tokens)
@@ -87,3 +96,14 @@ class TextObjective(TextPretraining, MaskedModel[Row, MaskedRow, MlmBatch]):
             max_length=self._embed_max_length,
             dimension=self.dimensions,
         )
+
+
+def pad_token(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int:
+    """The id that batches are padded with: the model's own, since some models number positions by it."""
+    given = (model.config.pad_token_id, tokenizer.pad_token_id)
+    return next((int(each) for each in given if each is not None and 0 <= each < vocabulary_size(model)), 0)
+
+
+def _knows_mask(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> bool:
+    """Whether the mask token is in the model's table; one that was added to the tokenizer later may not be."""
+    return tokenizer.mask_token is not None and tokenizer.mask_token_id < vocabulary_size(model)

@@ -12,14 +12,14 @@ from itertools import takewhile
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel
 
 from app.errors import AppError, InvalidValue
 from app.modalities.base import BatchRow, Steps, TaskHandler
-from app.modalities.text.batches import Rows, collate, forward, pads, rounded_places
-from app.modalities.text.encoder import rows_before_head, vocabulary_size
+from app.modalities.text.batches import TextBatch
+from app.modalities.text.encoder import vocabulary_size
 from app.modalities.text.encoding import Content, TextEncoder
 from app.modalities.text.fill_mask import VOCABULARY_PER_TOKEN
+from app.modalities.text.forward import TextForward
 from app.modalities.text.items import RankedToken, ScoredToken, ScoreItem, ScoreMethod, ScoreResult
 
 
@@ -34,8 +34,8 @@ class ScoreInputs:
 
 @dataclass(frozen=True)
 class ScoreBatch:
-    texts: Rows
-    rows: Tensor  # what is scored, as indices into the flattened batch, as `rounded_places` gives them
+    texts: TextBatch
+    places: Tensor  # of the scored tokens in the flattened batch, as `TextForward.places` gives them
     tokens: Tensor  # [B] what stands there
     top_k: list[int]
 
@@ -50,19 +50,18 @@ class RawScore:
 class Score(TaskHandler[ScoreItem, ScoreInputs, ScoreBatch, RawScore, ScoreResult]):
     """Scores texts: ScoreItem → ScoreResult, in one step of a row a token."""
 
-    def __init__(self, model: PreTrainedModel, encoder: TextEncoder, *, max_length: int) -> None:
-        self._model = model
+    def __init__(self, forward: TextForward, encoder: TextEncoder, *, max_length: int) -> None:
+        self._forward = forward
         self._encoder = encoder
         self._mask_id = encoder.mask[1]
         self._max_length = max_length
-        self._vocabulary = vocabulary_size(model)
-        self._pad_id = encoder.tokenizer.pad_token_id or 0
+        self._vocabulary = vocabulary_size(forward.model)
         # An unknown word is a word, though a tokenizer counts what stands for it among its special tokens.
         self._special = frozenset(encoder.tokenizer.all_special_ids) - {encoder.tokenizer.unk_token_id}
 
     @property
     def pads(self) -> bool:
-        return pads(self._model)
+        return self._forward.pads
 
     def example(self) -> ScoreItem:
         return ScoreItem("a")
@@ -105,10 +104,8 @@ class Score(TaskHandler[ScoreItem, ScoreInputs, ScoreBatch, RawScore, ScoreResul
 
     def collate(self, inputs: Sequence[ScoreInputs]) -> ScoreBatch:
         tokens = torch.tensor([row.ids[row.masked[0]] for row in inputs])
-        texts = collate(self._model, [self._masked_ids(row) for row in inputs], self._pad_id)
-        scored = rounded_places(
-            self._model, [place for i, row in enumerate(inputs) for place in texts.places(i, row.masked[:1])]
-        )
+        texts = self._forward.collate([self._masked_ids(row) for row in inputs])
+        scored = self._forward.places(texts, [(i, row.masked[0]) for i, row in enumerate(inputs)])
         return ScoreBatch(texts, scored, tokens, [row.top_k for row in inputs])
 
     def _masked_ids(self, row: ScoreInputs) -> list[int]:
@@ -119,12 +116,9 @@ class Score(TaskHandler[ScoreItem, ScoreInputs, ScoreBatch, RawScore, ScoreResul
 
     @torch.inference_mode()
     def run(self, batch: ScoreBatch) -> list[RawScore]:
-        device = self._model.device
-        with rows_before_head(self._model, batch.rows.to(device)):
-            logits = forward(self._model, batch.texts).logits[0][: len(batch.tokens)]
-        scores = logits.float()  # [B, V]
+        scores = self._forward.logits(batch.texts, batch.places)[: len(batch.tokens)].float()  # [B, V]
         whole = scores.logsumexp(-1, keepdim=True)  # [B, 1]
-        own = scores.gather(1, batch.tokens.to(device).unsqueeze(1))  # [B, 1]
+        own = scores.gather(1, batch.tokens.to(scores.device).unsqueeze(1))  # [B, 1]
         ranks = (scores > own).sum(1) + 1
         values, tokens = scores.topk(min(max(batch.top_k), self._vocabulary))
         return [
