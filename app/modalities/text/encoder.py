@@ -81,10 +81,7 @@ def _after_last_attention(model: PreTrainedModel) -> nn.Module | None:
 
 def vocabulary_size(model: PreTrainedModel) -> int:
     """Rows of the embedding table: ids from 0 up to it; a tokenizer may know fewer."""
-    table = model.get_input_embeddings()
-    if not isinstance(table, nn.Embedding):
-        raise TypeError(f"{type(model).__name__} has no table of token embeddings")
-    return table.num_embeddings
+    return len(cast(Tensor, model.get_input_embeddings().weight))
 
 
 def padding_index(model: PreTrainedModel) -> int | None:
@@ -102,12 +99,11 @@ def position_limit(model: PreTrainedModel) -> int:
     RoBERTa's kind numbers positions from padding_idx + 1, so that many of its table are not for
     tokens. Relative and rotary models have no table; their configured length is the trained one.
     """
-    table = _position_table(model)
-    if table is not None:
-        return table.num_embeddings - (0 if table.padding_idx is None else int(table.padding_idx) + 1)
-    config = model.config
-    lengths = (getattr(config, name, None) for name in _LENGTHS)
-    return next((int(length) for length in lengths if isinstance(length, int) and length > 0), _UNKNOWN_LENGTH)
+    lengths = [getattr(model.config, name, None) for name in _LENGTHS]
+    if (table := _position_table(model)) is not None:
+        first = 0 if table.padding_idx is None else int(table.padding_idx) + 1
+        lengths.append(table.num_embeddings - first)
+    return min((length for length in lengths if isinstance(length, int) and length > 0), default=_UNKNOWN_LENGTH)
 
 
 def _position_table(model: PreTrainedModel) -> nn.Embedding | None:

@@ -14,7 +14,7 @@ from app.modalities.model_files import as_invalid_model, check_keys, read_config
 from app.modalities.text import TEXT, sentence_transformers
 from app.modalities.text.encoder import vocabulary_size
 from app.modalities.text.forward import ForwardPath
-from app.modalities.text.objective import TextObjective, pad_token
+from app.modalities.text.objective import TextObjective, longest_text, pad_token
 from app.modalities.text.proof import ordinary_ids, prove
 from app.modalities.text.tokenizers import keeps_space_before_mask, strip_space_before_mask
 
@@ -76,7 +76,13 @@ def _proved_path(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, 
     if not ordinary:
         raise InvalidModel("the tokenizer has special tokens only")
     model.config.return_dict = True
-    return prove(model, pad_token(model, tokenizer), ordinary, has_head=has_head)
+    return prove(
+        model,
+        pad_token(model, tokenizer),
+        ordinary,
+        max_length=longest_text(model, tokenizer),
+        has_head=has_head,
+    )
 
 
 def _check_files(folder: Path) -> dict[str, Any]:

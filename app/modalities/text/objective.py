@@ -57,7 +57,7 @@ class TextObjective(TextPretraining, MaskedModel[Row, MaskedRow, MlmBatch]):
         model.config.return_dict = True
         self.tokenizer = tokenizer
         self.has_head, self.new_head = has_head, new_head
-        self.max_length = min(position_limit(model), int(tokenizer.model_max_length))  # 10^30 is "unknown"
+        self.max_length = longest_text(model, tokenizer)
         self.dimensions = int(model.config.hidden_size)
         self._encoder = TextEncoder(tokenizer)
         self.mask_token = self._encoder.mask_token if _knows_mask(model, tokenizer) else None
@@ -96,6 +96,11 @@ class TextObjective(TextPretraining, MaskedModel[Row, MaskedRow, MlmBatch]):
             max_length=self._embed_max_length,
             dimension=self.dimensions,
         )
+
+
+def longest_text(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int:
+    """Tokens that a model with its tokenizer reads, special ones included."""
+    return min(position_limit(model), int(tokenizer.model_max_length))  # a tokenizer's 10^30 is "unknown"
 
 
 def pad_token(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int:

@@ -10,7 +10,7 @@ from transformers import PreTrainedModel
 
 from app.errors import InvalidModel
 from app.modalities.model_files import first_line
-from app.modalities.text.encoder import position_limit, vocabulary_size
+from app.modalities.text.encoder import vocabulary_size
 from app.modalities.text.forward import Batching, ForwardPath, TextForward, reset_attention
 
 # Model types whose attention goes through transformers' interface and knows no distance between tokens but the
@@ -31,20 +31,22 @@ _LONGEST = 1024  # tokens of the text that tries the model's limit
 _SEED = 0
 
 
-def prove(model: PreTrainedModel, pad_id: int, ordinary: Sequence[int], *, has_head: bool) -> ForwardPath:
+def prove(
+    model: PreTrainedModel, pad_id: int, ordinary: Sequence[int], *, max_length: int, has_head: bool
+) -> ForwardPath:
     """The first forward path whose results equal those of transformers.
 
-    ordinary: token ids that texts are made of. has_head: the model fills masks, so its logits are compared too.
+    pad_id: that batches are padded with. ordinary: token ids that texts are made of. max_length: tokens that are
+    served. has_head: the model fills masks, so its logits are compared too.
     Raises InvalidModel where none does, or where the model cannot be run.
     """
     if model.dtype != torch.float32:
         model = copy.deepcopy(model).float()
-    limit = position_limit(model)
-    texts = list(_texts(ordinary, limit))
+    texts = list(_texts(ordinary, max_length))
     try:
         with torch.inference_mode():
             expected = [_alone(model, ids, has_head) for ids in texts]
-            _run_longest(model, ordinary, limit)
+            _run_longest(model, ordinary, max_length)
     except Exception as error:  # of any of transformers' models
         raise InvalidModel(f"the model cannot be run: {first_line(error)}") from error
     if not all(tensor.isfinite().all() for each in expected for tensor in each):

@@ -1,0 +1,102 @@
+"""Every architecture of transformers with a masked-LM head gives what transformers gives, alone and in a batch."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoModelForMaskedLM, AutoTokenizer
+
+from app.modalities.embedding import EmbedItem
+from app.modalities.text import TEXT
+from app.modalities.text.items import FillMaskItem, ScoreItem
+from app.modalities.text.load import load_text
+from app.modalities.text.objective import TextObjective
+from app.types import Pooling, Task
+from tests.conformance.text_types import TYPES, build_folder
+from tests.fakes.perform import perform
+
+TEXTS = [
+    "the lions chase the [MASK] in the savanna , again and again !",
+    "water [MASK] .",
+    "[MASK] capital of france is [MASK] .",
+    "a big old lion and a small new zebra see the sun in the day and the moon in the [MASK] . " * 3,
+]
+PLAIN = [text.replace("[MASK]", "river") for text in TEXTS]
+
+
+def test_all_types_are_tried() -> None:
+    assert set(TYPES) == set(TEXT.model_types)
+
+
+@pytest.fixture(scope="module", params=TYPES)
+def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_folder(tmp_path_factory.mktemp("types") / request.param, request.param)
+
+
+def expect_logits(folder: Path, ids: torch.Tensor) -> torch.Tensor:
+    """Logits [L, V] of one text, by transformers alone.
+
+    The model is loaded anew for each text: a BigBird that has read a short text attends to the next in another way.
+    """
+    with torch.inference_mode():
+        return AutoModelForMaskedLM.from_pretrained(folder).eval()(ids).logits[0]
+
+
+def expect_hidden(folder: Path, ids: torch.Tensor) -> np.ndarray:
+    """The last hidden states [L, H] of one text, by transformers alone."""
+    with torch.inference_mode():
+        base = AutoModelForMaskedLM.from_pretrained(folder).eval().base_model
+        return base(ids).last_hidden_state[0].numpy()
+
+
+def encode(folder: Path, text: str) -> torch.Tensor:
+    return AutoTokenizer.from_pretrained(folder)(text, return_tensors="pt")["input_ids"]
+
+
+@pytest.fixture(scope="module")
+def served(folder: Path) -> TextObjective:
+    return load_text(folder)
+
+
+def in_batches(texts: list[str]) -> list[list[str]]:
+    """All together, and each alone."""
+    return [texts, *([text] for text in texts)]
+
+
+def test_fill_mask(served: TextObjective, folder: Path) -> None:
+    expected = {}
+    for text in TEXTS:
+        ids = encode(folder, text)
+        expected[text] = expect_logits(folder, ids)[ids[0] == served.tokenizer.mask_token_id].softmax(-1)
+    for texts in in_batches(TEXTS):
+        filled = perform(served.tasks[Task.FILL_MASK], [FillMaskItem(text, top_k=5) for text in texts])
+        for text, result in zip(texts, filled, strict=True):
+            assert len(result.masks) == len(expected[text])
+            for mask, scores in zip(result.masks, expected[text], strict=True):
+                best = scores.topk(5)
+                assert [each.token for each in mask.candidates] == best.indices.tolist()
+                assert [each.score for each in mask.candidates] == pytest.approx(best.values.tolist(), rel=1e-3)
+
+
+def test_score(served: TextObjective, folder: Path) -> None:
+    text = PLAIN[1]
+    ids = encode(folder, text)
+    expected = []
+    for place in range(1, ids.shape[1] - 1):
+        masked = ids.clone()
+        masked[0, place] = served.tokenizer.mask_token_id
+        expected.append(expect_logits(folder, masked)[place].log_softmax(-1)[ids[0, place]].item())
+    for items in ([ScoreItem(text)], [ScoreItem(PLAIN[0]), ScoreItem(text)]):
+        scored = perform(served.tasks[Task.SCORE], items)[-1]
+        assert [each.log_prob for each in scored.tokens] == pytest.approx(expected, rel=1e-3, abs=1e-4)
+
+
+@pytest.mark.parametrize("pooling", [Pooling.MEAN, Pooling.CLS])
+def test_embeddings(served: TextObjective, folder: Path, pooling: Pooling) -> None:
+    hidden = [expect_hidden(folder, encode(folder, text)) for text in PLAIN]
+    expected = {text: h.mean(0) if pooling is Pooling.MEAN else h[0] for text, h in zip(PLAIN, hidden, strict=True)}
+    for texts in in_batches(PLAIN):
+        items = [EmbedItem(text, normalize=False, pooling=pooling) for text in texts]
+        for text, result in zip(texts, perform(served.tasks[Task.EMBED], items), strict=True):
+            np.testing.assert_allclose(result.vector, expected[text], rtol=1e-3, atol=1e-4)
