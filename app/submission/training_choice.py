@@ -80,7 +80,7 @@ def _refuse_unknown(given: Mapping[str, Any], place: str, known: set[str], field
     if unknown := sorted(given.keys() - known):
         param = f"{place}.{unknown[0]}"
         raise InvalidValue(
-            f"`{param}` is not a field that is known here; hyperparameters go into `{field}`", param=param
+            f"`{param}` is not a known field; hyperparameters go into `{field}`", param=param
         )
 
 
