@@ -118,7 +118,6 @@ CLASSES_TO_RENAME = {  # shrinks; a name that is unique by now has to leave
     "Embed",
     "EmbedBatch",
     "Metrics",
-    "Source",
     "TokenObject",
 }
 
