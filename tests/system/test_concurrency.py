@@ -1,4 +1,4 @@
-"""Few run, some wait, and the others are refused."""
+"""Bounds on concurrent work."""
 
 import asyncio
 
@@ -10,12 +10,12 @@ from app.system.concurrency import ConcurrencyLimiter
 
 def test_few_at_once_some_wait_and_no_more_are_taken() -> None:
     async def main() -> None:
-        turns = ConcurrencyLimiter(at_once=2, waiting=1, what="sounds")
+        limiter = ConcurrencyLimiter(2, waiting=1, what="sounds")
         inside: list[int] = []
         go = asyncio.Event()
 
         async def work(number: int) -> None:
-            async with turns.taken():
+            async with limiter.hold():
                 inside.append(number)
                 await go.wait()
 
