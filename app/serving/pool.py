@@ -71,7 +71,7 @@ class EnginePool:
         self._freeing: set[asyncio.Task[None]] = set()
         self._preparing = ThreadPoolExecutor(4, thread_name_prefix="prepare")
         self._reading = ThreadPoolExecutor(1, thread_name_prefix="load")
-        self._turn = asyncio.Lock()  # one load at a time, so that there are never more than max_loaded
+        self._load_lock = asyncio.Lock()  # one load at a time, so that there are never more than max_loaded
 
     @property
     def healthy(self) -> bool:
@@ -189,7 +189,7 @@ class EnginePool:
                     self._evict(key)
 
     async def _loaded(self, entry: ModelEntry) -> Engine:
-        async with self._turn:
+        async with self._load_lock:
             started = time.perf_counter()
             try:
                 engine = await self._warm(entry)

@@ -19,8 +19,9 @@ from transformers import AttentionInterface, PreTrainedModel
 from app.modalities.text.encoder import pad
 
 # Model types whose attention goes through transformers' interface and knows no distance between tokens
-# but the positions that they are given. The number is that of a text's first position.
-_FIRST_POSITION = {"bert": 0, "electra": 0, "albert": 0, "distilbert": 0, "roberta": 1, "xlm-roberta": 1}
+# but the positions that they are given.
+UNPADDED = frozenset({"bert", "electra", "albert", "distilbert", "roberta", "xlm-roberta"})
+_POSITIONS_AFTER_PADDING = frozenset({"roberta", "xlm-roberta"})  # number positions from the padding token's id + 1
 _ATTENTION = "cloze_unpadded"
 
 Run = tuple[int, int, int]  # where texts of equal length begin, how many there are, tokens of each
@@ -44,7 +45,7 @@ def pads(model: PreTrainedModel) -> bool:
     """Whether a batch is padded to its longest text. On a GPU it is: one call a length is slow there."""
     # Of one tensor, not `model.device`, which looks through the modules: it is asked for every text.
     device = cast(Tensor, model.get_input_embeddings().weight).device
-    return model.config.model_type not in _FIRST_POSITION or device.type != "cpu"
+    return model.config.model_type not in UNPADDED or device.type != "cpu"
 
 
 def collate(model: PreTrainedModel, texts: Sequence[Sequence[int]], pad_id: int) -> Rows:
@@ -53,7 +54,7 @@ def collate(model: PreTrainedModel, texts: Sequence[Sequence[int]], pad_id: int)
         inputs = pad(texts, pad_id)
         width = inputs["input_ids"].shape[1]
         return Rows(inputs, [i * width for i in range(len(texts))], lengths)
-    first = _FIRST_POSITION[model.config.model_type] and pad_id + 1
+    first = pad_id + 1 if model.config.model_type in _POSITIONS_AFTER_PADDING else 0
     *starts, tokens = (0, *accumulate(lengths))
     filler = rounded(tokens) - tokens
     positions = [torch.arange(first, first + length) for length in lengths]

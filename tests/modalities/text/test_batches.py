@@ -10,7 +10,7 @@ from app.modalities.text.encoder import POOLERS
 from app.types import Pooling
 
 TEXTS = [[5, 6, 7], [8, 9, 10], [5, 6, 7, 8, 9, 11, 12], [4]]
-UNPADDED = sorted(rows._FIRST_POSITION)
+UNPADDED = sorted(rows.UNPADDED)
 
 
 @pytest.mark.parametrize("architecture", UNPADDED)
