@@ -28,7 +28,7 @@ Run = tuple[int, int, int]  # where texts of equal length begin, how many there 
 
 
 @dataclass(frozen=True)
-class Rows:
+class TextBatch:
     """ids of B texts with what the model needs beside them. starts, lengths: of each, in the flattened output."""
 
     inputs: dict[str, Tensor]
@@ -48,12 +48,12 @@ def pads(model: PreTrainedModel) -> bool:
     return model.config.model_type not in UNPADDED or device.type != "cpu"
 
 
-def collate(model: PreTrainedModel, texts: Sequence[Sequence[int]], pad_id: int) -> Rows:
+def collate(model: PreTrainedModel, texts: Sequence[Sequence[int]], pad_id: int) -> TextBatch:
     lengths = [len(ids) for ids in texts]
     if pads(model):
         inputs = pad(texts, pad_id)
         width = inputs["input_ids"].shape[1]
-        return Rows(inputs, [i * width for i in range(len(texts))], lengths)
+        return TextBatch(inputs, [i * width for i in range(len(texts))], lengths)
     first = pad_id + 1 if model.config.model_type in _POSITIONS_AFTER_PADDING else 0
     *starts, tokens = (0, *accumulate(lengths))
     filler = rounded(tokens) - tokens
@@ -62,7 +62,7 @@ def collate(model: PreTrainedModel, texts: Sequence[Sequence[int]], pad_id: int)
         "input_ids": torch.tensor([[*(token for ids in texts for token in ids), *[pad_id] * filler]]),
         "position_ids": torch.cat([*positions, torch.full((filler,), first)]).unsqueeze(0),
     }
-    return Rows(inputs, starts, lengths, tuple(_runs(lengths)))
+    return TextBatch(inputs, starts, lengths, tuple(_runs(lengths)))
 
 
 def rounded(tokens: int) -> int:
@@ -89,22 +89,22 @@ def _runs(lengths: Sequence[int]) -> Iterator[Run]:
         start += count * length
 
 
-def forward(model: PreTrainedModel, rows: Rows) -> Any:
+def forward(model: PreTrainedModel, batch: TextBatch) -> Any:
     """The model's output, as `starts` and `lengths` describe it once [B, L] is flattened."""
-    inputs = {name: tensor.to(model.device) for name, tensor in rows.inputs.items()}
-    if not rows.runs:
+    inputs = {name: tensor.to(model.device) for name, tensor in batch.inputs.items()}
+    if not batch.runs:
         return model(**inputs)
     with _attending(model):
-        return model(**inputs, runs=rows.runs)
+        return model(**inputs, runs=batch.runs)
 
 
-def encode(model: PreTrainedModel, rows: Rows) -> Tensor:
+def encode(model: PreTrainedModel, batch: TextBatch) -> Tensor:
     """The encoder's last hidden states [tokens, H] of all texts, one after another, without padding."""
-    hidden: Tensor = forward(cast(PreTrainedModel, model.base_model), rows).last_hidden_state
+    hidden: Tensor = forward(cast(PreTrainedModel, model.base_model), batch).last_hidden_state
     flat = hidden.reshape(-1, hidden.shape[-1])
-    if rows.runs:
-        return flat[: sum(rows.lengths)]
-    return flat[rows.inputs["attention_mask"].to(flat.device).reshape(-1).bool()]
+    if batch.runs:
+        return flat[: sum(batch.lengths)]
+    return flat[batch.inputs["attention_mask"].to(flat.device).reshape(-1).bool()]
 
 
 @contextmanager

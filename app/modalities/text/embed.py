@@ -14,7 +14,7 @@ from app.errors import AppError, EmptyInput, InvalidValue
 from app.modalities.base import OneStepHandler, Prepared
 from app.modalities.embedding import EmbedItem, EmbedResult
 from app.modalities.patch.decoded_media import DecodedMedia
-from app.modalities.text.batches import Rows, collate, encode, forward, pads, rounded_places
+from app.modalities.text.batches import TextBatch, collate, encode, forward, pads, rounded_places
 from app.modalities.text.encoder import POOLERS, rows_before_head, vocabulary_size
 from app.modalities.text.encoding import QUICK_CHARACTERS, TextEncoder
 from app.types import Pooling
@@ -30,7 +30,7 @@ class TextEmbedInputs:
 
 @dataclass(frozen=True)
 class TextEmbedBatch:
-    texts: Rows
+    texts: TextBatch
     poolings: list[Pooling | None]
 
 
@@ -108,7 +108,7 @@ class TextEmbed(OneStepHandler[EmbedItem, TextEmbedInputs, EmbedItem, TextEmbedB
         rows = enumerate(zip(batch.poolings, ends, batch.texts.lengths, strict=True))
         return [hidden[end - n : end].cpu().numpy() if p is None else pooled[p][i] for i, (p, end, n) in rows]
 
-    def _first_tokens(self, texts: Rows) -> Floats:
+    def _first_tokens(self, texts: TextBatch) -> Floats:
         """[B, H] of each text's first token; the last layer computes no others."""
         with rows_before_head(self._model, rounded_places(self._model, texts.starts).to(self._model.device)):
             hidden: Tensor = forward(cast(PreTrainedModel, self._model.base_model), texts).last_hidden_state[0]

@@ -13,7 +13,7 @@ from transformers import PreTrainedModel
 
 from app.errors import AppError, EmptyInput, InvalidValue, NoMask, TooManyMasks
 from app.modalities.base import BatchRow, OneStepHandler, Prepared, Steps
-from app.modalities.text.batches import Rows, collate, forward, pads, rounded_places
+from app.modalities.text.batches import TextBatch, collate, forward, pads, rounded_places
 from app.modalities.text.encoder import rows_before_head, vocabulary_size
 from app.modalities.text.encoding import QUICK_CHARACTERS, TextEncoder
 from app.modalities.text.items import (
@@ -45,7 +45,7 @@ class FillMaskInputs:
 
 @dataclass(frozen=True)
 class FillMaskBatch:
-    texts: Rows
+    texts: TextBatch
     rows: Tensor  # the masks' indices into the flattened batch, as `rounded_places` gives them
     items: Sequence[FillMaskInputs]
 

@@ -16,7 +16,7 @@ from transformers import PreTrainedModel
 
 from app.errors import AppError, InvalidValue
 from app.modalities.base import BatchRow, Steps, TaskHandler
-from app.modalities.text.batches import Rows, collate, forward, pads, rounded_places
+from app.modalities.text.batches import TextBatch, collate, forward, pads, rounded_places
 from app.modalities.text.encoder import rows_before_head, vocabulary_size
 from app.modalities.text.encoding import Content, TextEncoder
 from app.modalities.text.fill_mask import VOCABULARY_PER_TOKEN
@@ -34,7 +34,7 @@ class ScoreInputs:
 
 @dataclass(frozen=True)
 class ScoreBatch:
-    texts: Rows
+    texts: TextBatch
     rows: Tensor  # what is scored, as indices into the flattened batch, as `rounded_places` gives them
     tokens: Tensor  # [B] what stands there
     top_k: list[int]
