@@ -50,7 +50,7 @@ from app.jobs.spec import Webhook
 from app.jobs.webhook_sender import WebhookSender
 from app.jobs.webhooks import signing_key
 from app.jobs.worker_queue import WorkerQueue
-from app.modalities.base import Objective
+from app.modalities.served_model import ServedModel
 from app.serving.pool import EnginePool
 from app.settings import MIB, Settings
 from app.store.store import ModelStore
@@ -75,7 +75,7 @@ def create_app(
     settings: Settings | None = None,
     *,
     pool: EnginePool | None = None,
-    load: Callable[[Path], Objective] | None = None,
+    load: Callable[[Path], ServedModel] | None = None,
     jobs: Jobs | None = None,
     files: FileStore | None = None,
     feed: EventFeed | None = None,

@@ -17,14 +17,14 @@ from fastapi import FastAPI
 from starlette.types import Message
 
 from app.main import create_app
-from app.modalities.text.embed import Embed, EmbedBatch
+from app.modalities.text.embed import TextEmbed, TextEmbedBatch
 from app.settings import Settings
 
 TEXT = "A plane is taking off while two people watch it from the side of the road."
 
 
-def no_forward(self: Embed, collated: EmbedBatch) -> list[Any]:
-    return [np.ones(384, np.float32)] * len(collated.poolings)
+def no_forward(self: TextEmbed, batch: TextEmbedBatch) -> list[Any]:
+    return [np.ones(384, np.float32)] * len(batch.poolings)
 
 
 async def ask(app: FastAPI, body: bytes) -> int:
@@ -85,7 +85,7 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=1500)
     parser.add_argument("--store", type=Path, default=Path("model_store"))
     options = parser.parse_args()
-    Embed.run = no_forward  # type: ignore[method-assign]
+    TextEmbed.run = no_forward  # type: ignore[method-assign]
     with tempfile.TemporaryDirectory() as folder:
         settings = Settings(var_dir=Path(folder), model_store=options.store, threads=1)
         asyncio.run(measure(create_app(settings), options.requests))

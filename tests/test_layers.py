@@ -115,8 +115,6 @@ MAX_MODULE_LINES, MAX_FUNCTION_LINES = 300, 60
 # Class names that several modules define, and why. A name in a traceback should tell where it comes from.
 SHARED_CLASS_NAMES: dict[str, str] = {}
 CLASSES_TO_RENAME = {  # shrinks; a name that is unique by now has to leave
-    "Embed",
-    "EmbedBatch",
     "Metrics",
     "TokenObject",
 }

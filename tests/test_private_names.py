@@ -23,7 +23,6 @@ TO_FIX: dict[str, set[str]] = {  # shrinks; a name that is gone has to leave
     "tests/jobs/test_connection.py": {"_short_dir"},
     "tests/modalities/audio/test_sound.py": {"_rounds"},
     "tests/modalities/patch/test_contrast.py": {"_embeddings"},
-    "tests/modalities/text/test_batches.py": {"_FIRST_POSITION"},
     "tests/modalities/text/test_encoder.py": {"_ROWWISE"},
     "tests/modalities/text/test_encoding.py": {"_encode", "_encoder"},
     "tests/modalities/text/test_fill_mask.py": {"_encoder", "_model", "_vocabulary"},

@@ -1,12 +1,11 @@
 """The size that an answer may have. A request for more is refused before anything is computed."""
 
-import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 
 from app.errors import InvalidValue
 from app.modalities.text.items import MASK_ALIAS, FillMaskItem
-from app.serving.steps import TokenBudget
+from app.system.concurrency import TokenBudget
 
 _MIB = 1 << 20
 
@@ -75,16 +74,13 @@ class AnswerRoom:
     """The memory for large answers of all requests together. Small answers are not counted."""
 
     def __init__(self, characters: int = 2 * MAX_ANSWER) -> None:
-        self._room = TokenBudget(characters)
-        self._next = asyncio.Lock()  # the first in line: small answers do not overtake a large one for ever
+        self._budget = TokenBudget(characters)
 
     @asynccontextmanager
-    async def taken(self, size: int) -> AsyncIterator[None]:
+    async def hold(self, size: int) -> AsyncIterator[None]:
         """Waits until there is room for an answer of so many characters, and holds it."""
         if size <= SMALL:
             yield
             return
-        async with AsyncExitStack() as held:
-            async with self._next:
-                await held.enter_async_context(self._room.taken(size))
+        async with self._budget.hold(size):
             yield

@@ -10,7 +10,7 @@ from app.inference.limits import RequestLimits
 from app.inference.remote_media import MediaFetcher
 from app.inference.service import Inference
 from app.modalities import registry
-from app.modalities.base import Objective
+from app.modalities.served_model import ServedModel
 from app.serving.observer import EngineObserver
 from app.serving.pool import EnginePool
 from app.serving.runner import Runner
@@ -26,7 +26,7 @@ def build_pool(
     settings: Settings,
     store: ModelStore,
     *,
-    load: Callable[[Path], Objective] | None = None,
+    load: Callable[[Path], ServedModel] | None = None,
     observer: EngineObserver | None = None,
 ) -> EnginePool:
     """load: reads a model folder; the registry's loader by default."""

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from app.errors import AppError, TooLarge
 from app.media.fetch import fetch
-from app.serving.steps import together
+from app.system.concurrency import gather_or_cancel
 
 _AT_ONCE = 4  # addresses of one request
 _THREADS = 8  # of all requests together
@@ -69,7 +69,7 @@ class MediaFetcher:
                     raise
                 self._check_total(sum(map(len, contents.values())))
 
-        await together(work() for _ in range(_AT_ONCE))
+        await gather_or_cancel(work() for _ in range(_AT_ONCE))
         return [contents[i] if isinstance(each, RemoteMedia) else each for i, each in enumerate(inputs)]
 
     def _check_total(self, size: int) -> None:

@@ -100,7 +100,7 @@ class Inference:
         )
 
         async def work() -> Written:
-            async with self.tokenizing.taken():
+            async with self.tokenizing.hold():
                 return await asyncio.to_thread(write, answer)  # a million tokens take seconds
 
         try:
@@ -174,7 +174,7 @@ class OpenModel:
         contents: Sequence[Any] = await inference.fetcher.fetch_all(inputs)
         items, expected = self.check(task, list(map(to_item, contents)), names=names)
         heavy = task is Task.RECONSTRUCT
-        async with inference.reconstructing.taken() if heavy else nullcontext(), inference.room.taken(expected):
+        async with inference.reconstructing.hold() if heavy else nullcontext(), inference.room.hold(expected):
             answer: Answer[Any] = Answer(self.id, await self.submit(task, items))
             if heavy:
                 return await asyncio.get_running_loop().run_in_executor(inference.rendering, write, answer)

@@ -1,193 +1,120 @@
-"""The seam between Cloze and a modality: one `Objective` serves and trains it.
+"""The interface between serving and a task of a model: `TaskHandler`.
 
-Serving goes through `tasks`, training through `samples` of a dataset; both share the loaded
-model and its processor, so preprocessing cannot drift between them.
+A request is answered in steps. In each step an item gives rows, which share batches with the rows of other
+requests, and gets one raw result a row. Most items take one step of one row; a beam search takes several steps.
 """
 
-from collections.abc import Callable, Generator, Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, ClassVar, Generic, TypeVar
 
-import numpy as np
-import torch
-from torch import nn
-
-from app.modalities.text.items import TokenInfo
-from app.types import Task
+Item = TypeVar("Item")  # one input of a request, checked and typed
+Inputs = TypeVar("Inputs")  # the arrays that the model reads for one row
+Context = TypeVar("Context")  # the facts about an item that its result needs and the model does not
+Batch = TypeVar("Batch")  # the inputs of several rows as tensors
+Raw = TypeVar("Raw")  # the model's output for one row, on the CPU
+Result = TypeVar("Result")  # the answer for an item
 
 
 @dataclass(frozen=True)
-class Prepared:
-    """One item, ready to be collated.
+class BatchRow(Generic[Inputs]):
+    """One row of a batch.
 
-    features: what the model will see, without a batch dimension.
-    cost: tokens (patches, frames) that the item takes of a batch's budget.
-    key: only items of equal key share a forward.
-    info: what `finish` needs to build the answer; never collated.
-    padded: items of a batch are padded to its longest, so they should be alike in cost.
+    inputs: the arrays that the model reads, without a batch dimension.
+    cost: tokens (patches, frames) that the row takes of a batch's budget.
     """
 
-    features: Any
+    inputs: Inputs
     cost: int
-    key: Hashable = None
-    info: Any = None
-    padded: bool = True
 
 
-# How an item is answered that takes more than one row of a batch, or rows that depend on each other:
-# yields rows, is sent the raw result of each, and so on; returns the answer.
-Rounds = Generator[Sequence[Prepared], Sequence[Any], Any]
+@dataclass(frozen=True)
+class Prepared(BatchRow[Inputs], Generic[Inputs, Context]):
+    """The row of an item that takes one step, with the facts that its result needs."""
+
+    context: Context
 
 
-class TaskHandler(Protocol):
-    """How a model performs one task: prepare → collate → run → finish.
+# Yields the rows of a step, is sent their raw results in the same order, and returns the item's result.
+Steps = Generator[Sequence[BatchRow[Inputs]], Sequence[Raw], Result]
 
-    `prepare`, `collate` and `finish` run on any thread and touch no device; `prepare` and `finish` raise `AppError`s
-    for an item's own mistakes. `run` is called by one thread at a time: where several run a model, each has a
-    replica of the handler (`replicate`).
+
+class TaskHandler(ABC, Generic[Item, Inputs, Batch, Raw, Result]):
+    """One task of a model: items → rows → batches → raw results → results.
+
+    `steps` and `collate` run on any thread and touch no device. `run` is called by one thread at a time: where several
+    threads run a model, each has a replica of the handler (`app.serving.replicas`).
     """
 
-    def prepare(self, item: Any) -> Prepared | Rounds:
-        """`Rounds`, which run on any thread too, take the place of `finish`."""
-        ...
+    reads_files: ClassVar[bool] = False
+    """Whether items are files. Decoded, they are far larger, so few are held at once; each takes one row."""
 
-    def collate(self, batch: Sequence[Prepared]) -> Any:
-        """A batch of tensors on the CPU; padding only to the longest of the batch."""
-        ...
+    @abstractmethod
+    def steps(self, item: Item) -> Steps[Inputs, Raw, Result]:
+        """Starts an item. Raises an AppError here, before anything runs, for mistakes in the item."""
 
-    def run(self, collated: Any) -> Sequence[Any]:
-        """One raw result an item, in order, on the CPU, as NumPy arrays or plain values."""
-        ...
+    @abstractmethod
+    def collate(self, inputs: Sequence[Inputs]) -> Batch:
+        """Returns a batch of tensors on the CPU, padded at most to its longest row."""
 
-    def finish(self, prepared: Prepared, raw: Any) -> Any: ...
+    @abstractmethod
+    def run(self, batch: Batch) -> Sequence[Raw]:
+        """Runs the model. Returns one raw result a row, in order, as NumPy arrays or plain values."""
 
+    @property
+    def pads(self) -> bool:
+        """Whether `collate` pads rows to the longest, so that a batch should hold rows of similar cost."""
+        return True
 
-@runtime_checkable
-class WarmUp(Protocol):
-    """A TaskHandler with an example: an item that is run once before the model counts as loaded."""
+    def example(self) -> Item | None:
+        """Returns an item that is run once before the model counts as loaded, or None for no such run."""
+        return None
 
-    def example(self) -> Any: ...
+    def is_quick(self, item: Item) -> bool:
+        """Whether starting and finishing the item takes far less than a millisecond."""
+        return False
 
+    def takes_one_row(self, item: Item) -> bool:
+        """Whether the item takes one step of one row."""
+        return False
 
-@runtime_checkable
-class Quick(Protocol):
-    """A TaskHandler that knows which items are prepared and finished in far less than a millisecond."""
+    def decoding(self, item: Item) -> Callable[[], Item]:
+        """Returns a call that returns the item with its file decoded.
 
-    def is_quick(self, item: Any) -> bool: ...
-
-
-@runtime_checkable
-class Heavy(Protocol):
-    """A TaskHandler whose items are files. Decoded they are far larger, so few are held at once.
-
-    Each is one row: `prepare` gives no `Rounds`, and is `prepare_decoded` of what `decoding` returns.
-    """
-
-    heavy: Literal[True]
-
-    def decoding(self, item: Any) -> Callable[[], Any]:
-        """The call that decodes the item's file. It is picklable, needs no torch, and may crash its process.
-
+        The call can be pickled, needs no torch, and may crash its process. `steps` takes the item in both forms.
         Raises AppErrors for mistakes that can be seen without decoding.
         """
-        ...
-
-    def prepare_decoded(self, item: Any, decoded: Any) -> Prepared: ...
+        return partial(_unchanged, item)
 
 
-@runtime_checkable
-class Illustrating(Protocol):
-    """An Objective that can draw its model's predictions of a masked batch."""
+class OneStepHandler(TaskHandler[Item, Inputs, Batch, Raw, Result], Generic[Item, Inputs, Context, Batch, Raw, Result]):
+    """A task whose items take one row each: prepare → collate → run → finish."""
 
-    def illustrate(self, batch: Any) -> tuple[str, bytes]:
-        """A batch already on the device → (file ending, content)."""
-        ...
+    @abstractmethod
+    def prepare(self, item: Item) -> Prepared[Inputs, Context]:
+        """Returns the item's row. Raises an AppError for mistakes in the item."""
 
+    @abstractmethod
+    def finish(self, prepared: Prepared[Inputs, Context], raw: Raw) -> Result:
+        """Returns the item's result. Raises an AppError if the model's output cannot be used."""
 
-@dataclass(frozen=True)
-class Metrics:
-    """Sums and counts, so that batches of different sizes add up exactly."""
+    def steps(self, item: Item) -> Steps[Inputs, Raw, Result]:
+        return self._one_step(self.prepare(item))
 
-    loss_sum: float = 0.0
-    correct: int = 0
-    count: int = 0  # predicted positions
-    extra: Mapping[str, float] = field(default_factory=dict)  # further sums, by name
+    def takes_one_row(self, item: Item) -> bool:
+        return True
 
-    def __add__(self, other: "Metrics") -> "Metrics":
-        keys = self.extra.keys() | other.extra.keys()
-        return Metrics(
-            self.loss_sum + other.loss_sum,
-            self.correct + other.correct,
-            self.count + other.count,
-            {k: self.extra.get(k, 0.0) + other.extra.get(k, 0.0) for k in sorted(keys)},
-        )
+    def _one_step(self, prepared: Prepared[Inputs, Context]) -> Steps[Inputs, Raw, Result]:
+        (raw,) = yield [prepared]
+        return self.finish(prepared, raw)
 
 
-class Counts(NamedTuple):
-    """How much a training batch holds, or several together, of what a loss may be a mean of."""
-
-    positions: int  # predicted
-    items: int  # documents, images, sounds, clips
+# A table of handlers holds tasks of different types; what a handler makes is only passed back to the same handler.
+AnyHandler = TaskHandler[Any, Any, Any, Any, Any]
+AnySteps = Steps[Any, Any, Any]
 
 
-class Objective(Protocol):
-    """A loaded masked model with everything around it that knows its modality."""
-
-    @property
-    def modality(self) -> str:
-        """The name of a registered modality."""
-        ...
-
-    @property
-    def model(self) -> nn.Module: ...
-
-    @property
-    def tasks(self) -> Mapping[Task, TaskHandler]:
-        """A task that the model lacks is absent."""
-        ...
-
-    @property
-    def mask_token(self) -> str | None: ...
-
-    @property
-    def max_length(self) -> int | None: ...
-
-    @property
-    def dimensions(self) -> int | None: ...
-
-    @property
-    def reads_text(self) -> bool: ...
-
-    def tokenize(self, text: str, add_special_tokens: bool = True) -> Iterator[TokenInfo]: ...
-
-    def parameter_count(self) -> int: ...
-
-    def to(self, device: torch.device, dtype: torch.dtype) -> None:
-        """Moves the model; serving calls it once, before the first task."""
-        ...
-
-    def save(self, folder: Path, dtype: torch.dtype) -> None:
-        """Writes a self-contained folder: safetensors, config and processor files."""
-        ...
-
-    # Training. A sample is one row of the dataset.
-
-    def mask(self, sample: Any, rng: np.random.Generator, *, evaluate: bool = False) -> Any:
-        """The masked sample; `rng` is the only source of randomness. `evaluate`: by the fixed standard."""
-        ...
-
-    def collate_masked(self, samples: Sequence[Any]) -> Any:
-        """A training batch on the CPU."""
-        ...
-
-    def forward(self, batch: Any, whole: Counts | None = None) -> tuple[torch.Tensor, Metrics]:
-        """Mean loss (differentiable, scalar) and the metrics of one batch already on the device.
-
-        whole: counts of all batches of a step; the loss is this one's part then, and the parts add up to the mean.
-        """
-        ...
-
-    def summarise(self, total: Metrics) -> dict[str, float]:
-        """Returns the means of summed metrics, `loss` first; {} if nothing was counted."""
-        ...
+def _unchanged(item: Item) -> Item:
+    return item

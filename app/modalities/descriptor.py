@@ -17,8 +17,8 @@ from app.types import Task
 if TYPE_CHECKING:
     import torch
 
-    from app.modalities.base import Objective
     from app.modalities.estimator import Estimator
+    from app.modalities.served_model import AnyMaskedModel
 
 # (the content, its file name) → what was found, for the estimator. Raises InvalidData and TooLarge.
 Check = Callable[[Path, str], Any]
@@ -58,7 +58,7 @@ class Modality(ABC):
         return False
 
     @abstractmethod
-    def load(self, folder: Path, *, dtype: "torch.dtype") -> "Objective":
+    def load(self, folder: Path, *, dtype: "torch.dtype") -> "AnyMaskedModel":
         """Loads the model in `folder` on the CPU. Raises InvalidModel."""
 
     @abstractmethod

@@ -1,17 +1,18 @@
 """Items and results of embedding, in every modality. No torch: the API builds and reads these."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from app.modalities.patch.decoded_media import DecodedMedia, FileReader
 from app.types import Pooling, TruncationSide
 
 
 @dataclass(frozen=True)
 class EmbedItem:
-    """input: a text, its token ids with or without the special tokens around them, or a media file as it came.
+    """input: a text, its token ids with or without the special tokens around them, or a media file, decoded or not.
 
     pooling, normalize: None is the model's own way. dimensions: keep only the first ones.
     truncate, truncation_side: of a text that is longer than the model reads.
@@ -19,7 +20,7 @@ class EmbedItem:
     special tokens included.
     """
 
-    input: str | tuple[int, ...] | bytes
+    input: str | tuple[int, ...] | bytes | DecodedMedia
     pooling: Pooling | None = None
     normalize: bool | None = True
     truncate: bool = False
@@ -33,3 +34,10 @@ class EmbedResult:
     vector: NDArray[np.float32]  # [D], [windows, D] or [tokens, D], as `output` asks for
     tokens: int  # that the model read, special ones included
     times: tuple[tuple[float, float], ...] | None = None  # of the windows: (start, end) in seconds, where it has any
+
+
+def decode_windows(reader: FileReader, item: EmbedItem) -> EmbedItem:
+    """Returns the item with its file decoded, without `info`: only reconstructions use it, and it may be large."""
+    if not isinstance(item.input, bytes):
+        return item
+    return replace(item, input=replace(reader.read(item.input), info=None))

@@ -1,13 +1,14 @@
 """Items and results of reconstruction, in every modality that is cut into patches. No torch."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from app.errors import InvalidValue
+from app.modalities.patch.decoded_media import DecodedMedia, FileReader
 from app.modalities.patch.masking import MaskDefaults, hidden_count, hide_random, sample
 
 Box = tuple[float, float, float, float]
@@ -36,10 +37,15 @@ class MaskRequest:
 
 @dataclass(frozen=True)
 class ReconstructItem:
-    """content: a media file as it came."""
+    """content: a media file, decoded or not."""
 
-    content: bytes
+    content: bytes | DecodedMedia
     mask: MaskRequest = field(default_factory=MaskRequest)
+
+
+def decode_item(reader: FileReader, item: ReconstructItem) -> ReconstructItem:
+    """Returns the item with its file decoded."""
+    return item if isinstance(item.content, DecodedMedia) else replace(item, content=reader.read(item.content))
 
 
 @dataclass(frozen=True)

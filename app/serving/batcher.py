@@ -3,11 +3,11 @@
 Requests take turns. Each has a `Flow`, and each entry a turn: its flow's tokens so far, counted from where
 the device was when the flow began (self-clocked fair queueing, Golestani 1994,
 https://doi.org/10.1109/INFCOM.1994.337677). So a request that has just come goes before the rest of one that
-has had a lot, and none starves. When the device frees up, `next_batch` takes the group of the entry whose
-turn it is and fills the batch with entries of that group which are near it in length, and in turn where they
-are of other flows. A batch that is padded to its longest entry costs longest × count tokens; one that is not
-costs its tokens, and takes entries of any length. Where several batches run at once, one takes no more than
-its share of what waits; where several flows are served, none fills long batches.
+has had a lot, and none starves. When the device frees up, `next_batch` takes the entry with the lowest turn and
+fills the batch with entries of equal key which are near it in length, and in turn where they are of other flows.
+A batch that is padded to its longest entry costs longest × count tokens; one that is not costs its tokens, and
+takes entries of any length. Where several batches run at once, one takes no more than its share of what waits;
+where several flows are served, none fills long batches.
 
 Imports no torch, no HTTP and no asyncio; every method may be called from any thread.
 """
@@ -25,7 +25,7 @@ from functools import partial
 from typing import Any, Generic, NamedTuple
 
 from app.errors import Busy, NotReady, TooLarge
-from app.serving.batches import Batch, Entry, Flow, G, fill, take
+from app.serving.batches import Batch, Entry, Flow, K, fill, take
 
 _WINDOW = 2048  # entries looked at for one batch, in the order of their turns
 _AHEAD = 128  # tokens by which an entry's turn may come later than that of another flow's whose batch it shares
@@ -47,7 +47,7 @@ class _Place(NamedTuple):
     entry: Entry[Any]
 
 
-class Batcher(Generic[G]):
+class Batcher(Generic[K]):
     """The queue of one device.
 
     max_tokens: budget of a batch; an entry beyond it runs alone.
@@ -72,7 +72,7 @@ class Batcher(Generic[G]):
         self._calm = 0  # batches without trouble since the budget last changed
         self._clock, self._chance = clock, chance
         self._changed = threading.Condition()
-        self._queues: dict[G, list[_Place]] = {}  # sorted; no queue is empty
+        self._queues: dict[K, list[_Place]] = {}  # sorted; no queue is empty
         self._arrivals = itertools.count()
         self._turn = 0  # of the device: where flows begin
         self._flows = 0  # that have entries waiting or running
@@ -149,7 +149,7 @@ class Batcher(Generic[G]):
 
     # The queue
 
-    def put(self, entries: Sequence[Entry[G]], flow: Flow | None = None) -> None:
+    def put(self, entries: Sequence[Entry[K]], flow: Flow | None = None) -> None:
         """Queues a flow's entries in order; after `close` they get NotReady. A cancelled future leaves the queue.
 
         flow: unset, the entries are a flow by themselves.
@@ -158,14 +158,14 @@ class Batcher(Generic[G]):
             closed = self._closed
             places = [] if closed else self._placed(entries, flow or Flow())
             for place in places:
-                insort(self._queues.setdefault(place.entry.group, []), place)  # mostly at its end
+                insort(self._queues.setdefault(place.entry.key, []), place)  # mostly at its end
             self._changed.notify()
         if closed:
             _refuse(entries)
         for place in places:
             place.entry.future.add_done_callback(partial(self._end, place))
 
-    def _placed(self, entries: Sequence[Entry[G]], flow: Flow) -> list[_Place]:
+    def _placed(self, entries: Sequence[Entry[K]], flow: Flow) -> list[_Place]:
         if entries and not flow.pending:
             self._flows += 1
         flow.pending += len(entries)
@@ -185,21 +185,21 @@ class Batcher(Generic[G]):
                 self._forget(place)
 
     def _forget(self, place: _Place) -> None:
-        queue = self._queues.get(place.entry.group, [])
+        queue = self._queues.get(place.entry.key, [])
         index = bisect_left(queue, place)
         if index < len(queue) and queue[index] is place:
-            self._remove(place.entry.group, {index})
+            self._remove(place.entry.key, {index})
 
-    def _remove(self, group: G, chosen: set[int]) -> None:
+    def _remove(self, key: K, chosen: set[int]) -> None:
         """Takes those indices, which are within the window or a single one, out of a queue."""
-        queue = self._queues[group]
+        queue = self._queues[key]
         start, stop = min(chosen), max(chosen) + 1
         queue[start:stop] = [queue[index] for index in range(start, stop) if index not in chosen]
         if not queue:
-            # A group keeps its model alive, so an empty queue may not stay.
-            del self._queues[group]
+            # A key keeps its model alive, so an empty queue may not stay.
+            del self._queues[key]
 
-    def next_batch(self, timeout: float | None = None) -> Batch[G] | None:
+    def next_batch(self, timeout: float | None = None) -> Batch[K] | None:
         """Blocks until something waits; None after `timeout` seconds or once closed.
 
         The futures of the batch are running from here on: cancelling them has no effect.
@@ -212,10 +212,10 @@ class Batcher(Generic[G]):
                     return batch
         return None
 
-    def _take(self) -> Batch[G] | None:
+    def _take(self) -> Batch[K] | None:
         """The next batch; None if every entry of it was cancelled at this very moment."""
-        group = min(self._queues, key=lambda group: self._queues[group][0][:2])
-        queue = self._queues[group]
+        key = min(self._queues, key=lambda key: self._queues[key][0][:2])
+        queue = self._queues[key]
         first = queue[0]
         near = self._near(queue)
         costs = [queue[index].entry.cost for index in near]
@@ -224,9 +224,9 @@ class Batcher(Generic[G]):
         # Where it ends, but before its flow's next entry: a flow that begins now goes before that one.
         self._turn = max(self._turn, first.turn + max(1, first.entry.cost - 1))
         entries = [queue[index].entry for index in chosen]
-        self._remove(group, set(chosen))
+        self._remove(key, set(chosen))
         alive = [entry for entry in entries if entry.future.set_running_or_notify_cancel()]
-        return Batch(group, alive) if alive else None
+        return Batch(key, alive) if alive else None
 
     def _share(self, costs: Sequence[int]) -> int:
         return self._budget if self.shares == 1 else max(_SHARED, math.ceil(sum(costs) / self.shares))
@@ -276,7 +276,7 @@ class Batcher(Generic[G]):
                 self._calm = 0
 
 
-def _refuse(entries: Iterable[Entry[G]]) -> None:
+def _refuse(entries: Iterable[Entry[K]]) -> None:
     for entry in entries:
         if entry.future.set_running_or_notify_cancel():
             entry.future.set_exception(NotReady("the server is shutting down"))

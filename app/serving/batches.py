@@ -6,7 +6,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-G = TypeVar("G", bound=Hashable)
+K = TypeVar("K", bound=Hashable)
 
 _PADDING = 2  # a batch costs at most this many times its own tokens, so at most half of it is padding
 
@@ -23,23 +23,23 @@ class Flow:
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Entry(Generic[G]):
-    """One input that waits. `cost` is in tokens, at least 1; only entries of equal `group` share a batch.
+class Entry(Generic[K]):
+    """One row that waits. `cost` is in tokens, at least 1; only entries of equal `key` share a batch.
 
-    padded: a batch pads it to its longest entry; the same for all of a group.
+    padded: a batch pads it to its longest entry; the same for all entries of a key.
     """
 
-    prepared: Any
+    inputs: Any
     cost: int
-    group: G
+    key: K
     future: Future[Any]
     padded: bool = True
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Batch(Generic[G]):
-    group: G
-    entries: Sequence[Entry[G]]  # shortest first
+class Batch(Generic[K]):
+    key: K
+    entries: Sequence[Entry[K]]  # shortest first
 
     @property
     def tokens(self) -> int:

@@ -5,35 +5,38 @@ import math
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor, Future
+from functools import partial
 from itertools import chain
 from typing import Any, TypeVar
 
 from app.errors import TaskNotSupported
-from app.modalities.base import Objective, Prepared, TaskHandler, WarmUp
+from app.modalities.base import AnyHandler
+from app.modalities.served_model import ServedModel
 from app.serving.batcher import Batcher
 from app.serving.batches import Flow
-from app.serving.heavy import HeavyItems
+from app.serving.files import FileItems
 from app.serving.locating import locating
-from app.serving.runner import Group, Runner, ServedTask
-from app.serving.steps import THREADS, in_rounds, run_rows, together
+from app.serving.served_task import BatchRunner, ServedTask
+from app.serving.steps import THREADS, finish_row, run_rows, run_steps, start_row
 from app.store.store import ModelEntry
+from app.system.concurrency import gather_or_cancel
 from app.system.process_pool import ProcessPool
 from app.types import Task
 
 _CHUNK = 16  # items that a thread takes at once: a hop costs more than tokenizing one sentence
 _QUICK = 4  # items at most that are prepared on the event loop, if each is quick
 
-Replicas = Sequence[Mapping[Task, TaskHandler]]
+Replicas = Sequence[Mapping[Task, AnyHandler]]
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 
 class Engine:
-    """Serves `objective`, which is already on the runner's device.
+    """Serves `model`, which is already on the runner's device.
 
     `executor` prepares and finishes; its queue is bounded by the permits of the runner's batcher.
-    replicas: of the objective's handlers, for each forward that the runner runs beside the first.
+    replicas: of the model's handlers, for each forward that the runner runs beside the first.
     decoders: processes that decode files; None: threads of this process.
     All methods belong to one event loop.
     """
@@ -41,21 +44,21 @@ class Engine:
     def __init__(
         self,
         entry: ModelEntry,
-        objective: Objective,
-        runner: Runner,
+        model: ServedModel,
+        runner: BatchRunner,
         executor: Executor,
         replicas: Replicas = (),
         decoders: ProcessPool | None = None,
     ) -> None:
         self.entry = entry
-        self.objective = self.model = objective
-        self.memory_bytes = weight_bytes(objective)
-        self._batcher: Batcher[Group] = runner.batcher
+        self.model = model
+        self.memory_bytes = weight_bytes(model)
+        self._batcher: Batcher[ServedTask] = runner.batcher
         self._executor = executor
-        self._heavy_items = HeavyItems(runner.batcher, decoders)
+        self._files = FileItems(runner.batcher, decoders)
         self._served_tasks = {
             task: ServedTask(entry.id, task, (handler, *(replica[task] for replica in replicas)))
-            for task, handler in objective.tasks.items()
+            for task, handler in model.tasks.items()
         }
         self._active = 0
         self._idle = asyncio.Event()
@@ -67,13 +70,13 @@ class Engine:
         flow: what takes turns with all others; unset, these items by themselves.
 
         All items are admitted, or none (Busy). The first error, or the cancellation of the caller,
-        drops those that have not started. Raises TaskNotSupported, what the task's `prepare` raises
-        for an item, and NotReady when the server stops.
+        drops those that have not started. Raises TaskNotSupported, the AppErrors that the task's handler
+        raises for an item, and NotReady when the server stops.
         """
         return await self._answer(self.require(task), items, self._batcher.admit(len(items)), flow)
 
     def require(self, task: Task) -> ServedTask:
-        """The task's lane. Raises TaskNotSupported, for who wants to know before it reads a request's items."""
+        """Returns the task. Raises TaskNotSupported; a caller may ask before it reads a request's items."""
         served = self._served_tasks.get(task)
         if served is None:
             able = ", ".join(sorted(self._served_tasks)) or "nothing"
@@ -86,10 +89,10 @@ class Engine:
         Examples are files of Cloze's own, so they are decoded in this process: none is started for them.
         """
         for served in self._served_tasks.values():
-            if isinstance(served.handler, WarmUp):
-                await self._answer(served, [served.handler.example()], [Future()], trusted=True)
+            if (example := served.handler.example()) is not None:
+                await self._answer(served, [example], [Future()], trusted=True)
 
-    async def drained(self) -> None:
+    async def wait_until_idle(self) -> None:
         """Returns once no request is in flight."""
         await self._idle.wait()
 
@@ -106,16 +109,17 @@ class Engine:
         self._active += 1
         self._idle.clear()
         try:
-            if served.heavy and not trusted:
-                return await self._heavy_items.answer(served, items, futures, flow)
-            quick = len(items) <= _QUICK and all(map(served.is_quick, items))
+            handler = served.handler
+            if handler.reads_files and not trusted:
+                return await self._files.answer(served, items, futures, flow)
+            quick = len(items) <= _QUICK and all(map(handler.is_quick, items))
             each = self._here if quick else self._spread
-            prepared = await each(served.handler.prepare, items)
-            rows = [row for row in prepared if isinstance(row, Prepared)]
-            if len(rows) < len(prepared):
-                return await in_rounds(served, prepared, futures, self._batcher, self._executor, flow)
-            raws = await run_rows(served, rows, futures, self._batcher, flow)
-            return await each(lambda pair: served.handler.finish(*pair), list(zip(rows, raws, strict=True)))
+            if not all(map(handler.takes_one_row, items)):
+                steps = await each(handler.steps, items)
+                return await run_steps(served, steps, futures, self._batcher, self._executor, flow)
+            started = await each(partial(start_row, handler), items)
+            raws = await run_rows(served, [row for _, row in started], futures, self._batcher, flow)
+            return await each(finish_row, [(begun, raw) for (begun, _), raw in zip(started, raws, strict=True)])
         finally:
             for future in futures:
                 future.cancel()  # gives the permit back, unless it ran or runs
@@ -144,15 +148,15 @@ class Engine:
                 results[chunk] = await run(self._executor, _each, located, part, over)
 
         try:
-            await together(work() for _ in range(min(THREADS, len(results))))
+            await gather_or_cancel(work() for _ in range(min(THREADS, len(results))))
         finally:
             over.set()  # threads cannot be cancelled
         return [result for part in results for result in part]
 
 
-def weight_bytes(objective: Objective) -> int:
+def weight_bytes(model: ServedModel) -> int:
     """Returns the bytes of the model's weights; activations are not counted."""
-    return sum(tensor.nbytes for tensor in chain(objective.model.parameters(), objective.model.buffers()))
+    return sum(tensor.nbytes for tensor in chain(model.model.parameters(), model.model.buffers()))
 
 
 def _each(function: Callable[[T], R], items: Iterable[T], over: threading.Event) -> list[R]:

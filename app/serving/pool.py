@@ -12,12 +12,13 @@ from typing import Protocol
 
 from app.devices import free_memory, is_out_of_memory, resolve_dtype
 from app.errors import AppError, ModelNotFound, NotReady
-from app.modalities.base import Objective
+from app.modalities.served_model import ServedModel
 from app.serving.engine import Engine, Replicas, weight_bytes
 from app.serving.observer import EngineObserver
 from app.serving.packing import pack
 from app.serving.replicas import replicate
-from app.serving.runner import Runner, copy_for_waiter
+from app.serving.runner import copy_for_waiter
+from app.serving.served_task import BatchRunner
 from app.store.store import ModelEntry
 from app.system.process_pool import ProcessPool
 
@@ -48,9 +49,9 @@ class EnginePool:
     def __init__(
         self,
         store: ModelSource,
-        runner: Runner,
+        runner: BatchRunner,
         *,
-        load: Callable[[Path], Objective],
+        load: Callable[[Path], ServedModel],
         dtype: str = "auto",
         default_model: str | None = None,
         max_loaded: int = 8,
@@ -71,7 +72,7 @@ class EnginePool:
         self._freeing: set[asyncio.Task[None]] = set()
         self._preparing = ThreadPoolExecutor(4, thread_name_prefix="prepare")
         self._reading = ThreadPoolExecutor(1, thread_name_prefix="load")
-        self._turn = asyncio.Lock()  # one load at a time, so that there are never more than max_loaded
+        self._load_lock = asyncio.Lock()  # one load at a time, so that there are never more than max_loaded
 
     @property
     def healthy(self) -> bool:
@@ -92,7 +93,7 @@ class EnginePool:
             task.cancel()
         await asyncio.to_thread(self.runner.stop)
         await asyncio.gather(*self._loading.values(), *self._freeing, return_exceptions=True)
-        await asyncio.gather(*(engine.drained() for engine in self._engines.values()))
+        await asyncio.gather(*(engine.wait_until_idle() for engine in self._engines.values()))
         self._engines.clear()
         await asyncio.to_thread(self._preparing.shutdown)
         await asyncio.to_thread(self._reading.shutdown)
@@ -189,7 +190,7 @@ class EnginePool:
                     self._evict(key)
 
     async def _loaded(self, entry: ModelEntry) -> Engine:
-        async with self._turn:
+        async with self._load_lock:
             started = time.perf_counter()
             try:
                 engine = await self._warm(entry)
@@ -211,19 +212,19 @@ class EnginePool:
 
     async def _warm(self, entry: ModelEntry) -> Engine:
         run = asyncio.get_running_loop().run_in_executor
-        objective = await run(self._reading, self._load, entry.path)
+        model = await run(self._reading, self._load, entry.path)
         # Only now that its files have proved good is another model given up for it.
         await self._drop_deleted()
-        await self._make_room(entry, weight_bytes(objective))
-        replicas = await run(self._reading, self._place, objective)
-        engine = Engine(entry, objective, self.runner, self._preparing, replicas, self._decoders)
+        await self._make_room(entry, weight_bytes(model))
+        replicas = await run(self._reading, self._place, model)
+        engine = Engine(entry, model, self.runner, self._preparing, replicas, self._decoders)
         await engine.warm_up()
         return engine
 
-    def _place(self, objective: Objective) -> Replicas:
-        objective.to(self.runner.device, self.dtype)
-        pack(objective.model)
-        return [replicate(objective) for _ in range(self.runner.forwards.at_once - 1)]
+    def _place(self, model: ServedModel) -> Replicas:
+        model.to(self.runner.device, self.dtype)
+        pack(model.model)
+        return [replicate(model) for _ in range(self.runner.forwards.at_once - 1)]
 
     async def _make_room(self, entry: ModelEntry, needed: int) -> None:
         """Unloads until the model fits; its predecessors' memory is free when this returns."""
@@ -255,6 +256,6 @@ class EnginePool:
         return task
 
     async def _free_idle(self, engine: Engine) -> None:
-        await engine.drained()
+        await engine.wait_until_idle()
         del engine  # the last reference, unless a request came in between
         await asyncio.to_thread(free_memory, self.runner.device)

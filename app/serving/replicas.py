@@ -10,18 +10,19 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from app.modalities.base import Objective, TaskHandler
+from app.modalities.base import AnyHandler
+from app.modalities.served_model import ServedModel
 from app.types import Task
 
 
-def replicate(objective: Objective) -> Mapping[Task, TaskHandler]:
+def replicate(model: ServedModel) -> Mapping[Task, AnyHandler]:
     """Its handlers over another model with the very same tensors, for another thread to run.
 
     While nobody runs the model, and after all that changes its weights: what is done to one later the other
     does not see.
     """
-    shared = {id(tensor): tensor for tensor in _tensors(objective.model)}
-    return copy.deepcopy(dict(objective.tasks), shared)
+    shared = {id(tensor): tensor for tensor in _tensors(model.model)}
+    return copy.deepcopy(dict(model.tasks), shared)
 
 
 def _tensors(model: nn.Module) -> Iterator[Any]:

@@ -14,65 +14,29 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from typing import Any
 
 import torch
 
 from app.devices import free_memory, is_out_of_memory, serving_forwards
 from app.errors import AppError, NotReady, TooLarge
-from app.modalities.base import Heavy, Quick, TaskHandler
 from app.serving.batcher import Batcher
 from app.serving.batches import Batch, Entry
 from app.serving.intra_op_threads import IntraOpThreads
 from app.serving.observer import EngineObserver
-from app.types import Task
+from app.serving.served_task import ServedTask
 
 _RESTART_DELAY = 1.0  # seconds; a thread that dies at once may not spin
 
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, eq=False)
-class ServedTask:
-    """One task of one loaded model. Equal only to itself: a model loaded anew has lanes of its own.
-
-    handlers: the same on replicas of the model, one for each thread that runs it.
-    """
-
-    model: str
-    task: Task
-    handlers: Sequence[TaskHandler]
-
-    @cached_property
-    def handler(self) -> TaskHandler:
-        """For all but `run`."""
-        return self.handlers[0]
-
-    # What a handler adds is asked once: to look for it takes as long as to prepare a short text.
-
-    @cached_property
-    def heavy(self) -> bool:
-        return isinstance(self.handler, Heavy)
-
-    @cached_property
-    def is_quick(self) -> Callable[[Any], bool]:
-        return self.handler.is_quick if isinstance(self.handler, Quick) else lambda item: False
-
-
-@dataclass(frozen=True)
-class Group:
-    """The key of entries that may share a forward."""
-
-    served: ServedTask
-    key: Hashable
-
-
 @dataclass(frozen=True)
 class _Work:
-    batch: Batch[Group]
+    batch: Batch[ServedTask]
     collated: Any
 
 
@@ -98,7 +62,7 @@ class Runner:
     ) -> None:
         self.device = device
         self.forwards = serving_forwards(device, forwards, threads)
-        self.batcher: Batcher[Group] = Batcher(max_batch_tokens, max_queued_inputs, shares=self.forwards.at_once)
+        self.batcher: Batcher[ServedTask] = Batcher(max_batch_tokens, max_queued_inputs, shares=self.forwards.at_once)
         self.restarts = 0
         self._intra_op_threads = IntraOpThreads(self.forwards.threads, self.forwards.alone)
         self._observer = observer
@@ -217,9 +181,9 @@ class Runner:
             _fail_or_die(work.batch.entries, error)
         return True
 
-    def _answered(self, batch: Batch[Group], collated: Any, number: int) -> bool:
+    def _answered(self, batch: Batch[ServedTask], collated: Any, number: int) -> bool:
         """Runs a batch on that replica and hands out its results; False if it does not fit in memory."""
-        served = batch.group.served
+        served = batch.key
         started = time.perf_counter()
         try:
             others_wait = self.batcher.waiting > 0
@@ -240,7 +204,7 @@ class Runner:
             entry.future.set_result(raw)
         return True
 
-    def _halve(self, batch: Batch[Group], number: int) -> None:
+    def _halve(self, batch: Batch[ServedTask], number: int) -> None:
         """A batch that did not fit: its halves, each with an outcome of its own."""
         free_memory(self.device)
         count = len(batch.entries)
@@ -251,7 +215,7 @@ class Runner:
         self.batcher.shrink(batch.padded)
         _log.warning("%d inputs do not fit in the memory of %s: splitting", count, self.device)
         for entries in (batch.entries[: count // 2], batch.entries[count // 2 :]):
-            half = Batch(batch.group, entries)
+            half = Batch(batch.key, entries)
             try:
                 if (work := _collated(half)) is not None and not self._answered(half, work.collated, number):
                     self._halve(half, number)
@@ -259,16 +223,16 @@ class Runner:
                 _fail_or_die(entries, error)
 
 
-def _collated(batch: Batch[Group]) -> _Work | None:
+def _collated(batch: Batch[ServedTask]) -> _Work | None:
     """None if that failed, which its waiters have been told."""
     try:
-        return _Work(batch, batch.group.served.handler.collate([entry.prepared for entry in batch.entries]))
+        return _Work(batch, batch.key.handler.collate([entry.inputs for entry in batch.entries]))
     except BaseException as error:
         _fail_or_die(batch.entries, error)
         return None
 
 
-def _fail_or_die(entries: Iterable[Entry[Group]], error: BaseException) -> None:
+def _fail_or_die(entries: Iterable[Entry[ServedTask]], error: BaseException) -> None:
     """Fails the entries; what is no Exception (SystemExit, say) goes on and ends the thread."""
     _fail(entries, error)
     if not isinstance(error, Exception):
@@ -276,7 +240,7 @@ def _fail_or_die(entries: Iterable[Entry[Group]], error: BaseException) -> None:
     _log.error("a batch failed", exc_info=error)
 
 
-def _fail(entries: Iterable[Entry[Group]], error: BaseException) -> None:
+def _fail(entries: Iterable[Entry[ServedTask]], error: BaseException) -> None:
     for entry in entries:
         if not entry.future.done():
             entry.future.set_exception(

@@ -1,58 +1,77 @@
-"""Rows through the batcher: one an item, or as many as an item asks for in its rounds.
+"""Answers items step by step: their rows go through the batcher, and the raw results back to the items.
 
-Rows of an item in rounds hold no permit of their own, the item has one. Instead a request keeps
-only so many tokens in the queue that the device stays busy: whoever comes next waits for a few
-batches of it, not for all its rows.
+A row that is all of its item waits in the queue with the item's permit. Rows of other items hold no permit of their
+own. Instead a request keeps only so many tokens in the queue that the device stays busy, so the next request waits for
+a few batches of it and not for all its rows.
 """
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, Future
-from contextlib import asynccontextmanager
 from typing import Any
 
-from app.modalities.base import Prepared, Rounds, TaskHandler
+from app.modalities.base import AnyHandler, AnySteps, BatchRow
 from app.serving.batcher import Batcher
 from app.serving.batches import Entry, Flow
 from app.serving.locating import of_item
-from app.serving.runner import Group, ServedTask
+from app.serving.served_task import ServedTask
+from app.system.concurrency import ConcurrencyLimiter, TokenBudget, gather_or_cancel
 
 THREADS = 3  # of the executor's that one request takes at once, so that it leaves one to the others
-ITEMS = 64  # of a request, in their rounds at once
+ITEMS = 64  # of a request that are answered step by step at once
+
+AnyRow = BatchRow[Any]
 
 
-def room_in(batcher: Batcher[Group]) -> "TokenBudget":
-    """For as many batches as run at once, and one that waits."""
+def tokens_in_flight(batcher: Batcher[ServedTask]) -> TokenBudget:
+    """Returns the tokens of as many batches as run at once, and of one that waits."""
     return TokenBudget((batcher.shares + 1) * batcher.max_tokens)
 
 
 async def run_rows(
-    served: ServedTask, rows: Sequence[Prepared], futures: Sequence[Future[Any]], batcher: Batcher[Group], flow: Flow
+    served: ServedTask, rows: Sequence[AnyRow], futures: Sequence[Future[Any]], batcher: Batcher[ServedTask], flow: Flow
 ) -> list[Any]:
-    """The raw result of each row, by its future. The first error is raised; who leaves cancels the futures."""
+    """Returns the raw result of each row, by its future. Raises the first error; a caller that leaves cancels them."""
+    padded = served.handler.pads
     lined_up = zip(rows, futures, strict=True)
-    batcher.put([Entry(row, _cost(row), Group(served, row.key), future, row.padded) for row, future in lined_up], flow)
-    await _settled(futures)
+    batcher.put([Entry(row.inputs, _cost(row), served, future, padded) for row, future in lined_up], flow)
+    await _wait_for_all(futures)
     return [future.result() for future in futures]
 
 
-async def in_rounds(
+def start_row(handler: AnyHandler, item: Any) -> tuple[AnySteps, AnyRow]:
+    """Starts an item that takes one row."""
+    steps = handler.steps(item)
+    (row,) = next(steps)
+    return steps, row
+
+
+def finish_row(answered: tuple[AnySteps, Any]) -> Any:
+    """Returns the result of an item that took one row, from its steps and the raw result of the row."""
+    steps, raw = answered
+    done, result = _advance(steps, [raw])
+    if not done:
+        raise RuntimeError("an item that takes one row has asked for more")
+    return result
+
+
+async def run_steps(
     served: ServedTask,
-    items: Sequence[Prepared | Rounds],
+    items: Sequence[AnySteps],
     permits: Sequence[Future[Any]],
-    batcher: Batcher[Group],
+    batcher: Batcher[ServedTask],
     executor: Executor,
     flow: Flow,
 ) -> list[Any]:
-    """The answer of each item, in order. A permit ends with its item."""
-    room = room_in(batcher)
-    threads = asyncio.Semaphore(THREADS)
-    answers: list[Any] = [None] * len(items)
+    """Returns the result of each item, in order. A permit ends with its item."""
+    tokens = tokens_in_flight(batcher)
+    threads = ConcurrencyLimiter(THREADS)
+    results: list[Any] = [None] * len(items)
     waiting = iter(enumerate(items))
 
-    async def run(rows: Sequence[Prepared]) -> list[Any]:
-        async with room.taken(sum(map(_cost, rows))):
+    async def run(rows: Sequence[AnyRow]) -> list[Any]:
+        async with tokens.hold(sum(map(_cost, rows))):
             futures: list[Future[Any]] = [Future() for _ in rows]
             try:
                 return await run_rows(served, rows, futures, batcher, flow)
@@ -60,90 +79,52 @@ async def in_rounds(
                 for future in futures:
                     future.cancel()
 
-    async def advance(rounds: Rounds, raws: Sequence[Any] | None) -> tuple[bool, Any]:
-        async with threads:
-            return await asyncio.get_running_loop().run_in_executor(executor, _advance, rounds, raws)
+    async def advance(steps: AnySteps, raws: Sequence[Any] | None) -> tuple[bool, Any]:
+        async with threads.hold():
+            return await asyncio.get_running_loop().run_in_executor(executor, _advance, steps, raws)
 
-    async def answer(rounds: Rounds) -> Any:
-        done, value = await advance(rounds, None)
+    async def answer(steps: AnySteps) -> Any:
+        done, value = await advance(steps, None)
         while not done:
-            parts = await together(run(part) for part in _parts(value, batcher.max_tokens))
-            done, value = await advance(rounds, [raw for part in parts for raw in part])
+            parts = await gather_or_cancel(run(part) for part in _split(value, batcher.max_tokens))
+            done, value = await advance(steps, [raw for part in parts for raw in part])
         return value
 
     async def work() -> None:
-        for index, item in waiting:
-            rounds = _only_round(served.handler, item) if isinstance(item, Prepared) else item
+        for index, steps in waiting:
             with of_item(index, len(items)):
-                answers[index] = await answer(rounds)
+                results[index] = await answer(steps)
             permits[index].cancel()
 
-    await together(work() for _ in range(min(ITEMS, len(items))))
-    return answers
+    await gather_or_cancel(work() for _ in range(min(ITEMS, len(items))))
+    return results
 
 
-async def together(work: Iterable[Coroutine[Any, Any, Any]]) -> list[Any]:
-    """The result of each; when one fails or the caller leaves, the others are cancelled and have ended."""
-    tasks = [asyncio.ensure_future(each) for each in work]
+def _advance(steps: AnySteps, raws: Sequence[Any] | None) -> tuple[bool, Any]:
+    """Returns (False, the next rows) or (True, the result). A future cannot carry StopIteration."""
     try:
-        return await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
-class TokenBudget:
-    """Tokens that may be in the queue at once. What is larger takes all of it."""
-
-    def __init__(self, tokens: int) -> None:
-        self._total = self._free = tokens
-        self._changed = asyncio.Condition()
-
-    @asynccontextmanager
-    async def taken(self, tokens: int) -> AsyncIterator[None]:
-        tokens = min(tokens, self._total)
-        async with self._changed:
-            await self._changed.wait_for(lambda: self._free >= tokens)
-            self._free -= tokens
-        try:
-            yield
-        finally:
-            self._free += tokens
-            async with self._changed:
-                self._changed.notify_all()
-
-
-def _only_round(handler: TaskHandler, prepared: Prepared) -> Rounds:
-    (raw,) = yield [prepared]
-    return handler.finish(prepared, raw)
-
-
-def _advance(rounds: Rounds, raws: Sequence[Any] | None) -> tuple[bool, Any]:
-    """(False, the next rows) or (True, the answer). A future cannot carry StopIteration."""
-    try:
-        return False, next(rounds) if raws is None else rounds.send(raws)
+        return False, next(steps) if raws is None else steps.send(raws)
     except StopIteration as end:
         return True, end.value
 
 
-def _parts(rows: Sequence[Prepared], tokens: int) -> Iterator[Sequence[Prepared]]:
-    """Neighbours, of at most so many tokens together; a row beyond that is alone."""
-    start = taken = 0
+def _split(rows: Sequence[AnyRow], tokens: int) -> Iterator[Sequence[AnyRow]]:
+    """Yields runs of neighbours of at most `tokens` each; a row beyond that is alone."""
+    start = total = 0
     for place, row in enumerate(rows):
-        if taken + _cost(row) > tokens and place > start:
+        if total + _cost(row) > tokens and place > start:
             yield rows[start:place]
-            start, taken = place, 0
-        taken += _cost(row)
+            start, total = place, 0
+        total += _cost(row)
     if start < len(rows):
         yield rows[start:]
 
 
-def _cost(row: Prepared) -> int:
+def _cost(row: AnyRow) -> int:
     return max(1, row.cost)
 
 
-async def _settled(futures: Sequence[Future[Any]]) -> None:
+async def _wait_for_all(futures: Sequence[Future[Any]]) -> None:
     """Returns when all have a result, raises the first error. Wakes the event loop once, not once a future."""
     loop = asyncio.get_running_loop()
     waiter: asyncio.Future[None] = loop.create_future()

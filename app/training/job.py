@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from app.methods import TrainingHyperparameters
-from app.modalities.base import Objective
+from app.modalities.served_model import AnyMaskedModel
 from app.system.pool_process import ProcessLimits
 from app.training.data.source_file import SourceFile
 from app.training.hooks import Dataset
@@ -40,7 +40,7 @@ class TrainingJob:
 class PreparedRun:
     """A job whose model and data are ready. From here on the code does not depend on the modality."""
 
-    objective: Objective
+    objective: AnyMaskedModel
     training: Dataset
     held_out: Dataset
     samples_per_step: int

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import torch
 
-from app.modalities.base import Objective
+from app.modalities.served_model import AnyMaskedModel
 from app.system.durable import sync, sync_tree
 
 
-def write_skeleton(folder: Path, objective: Objective, architecture: str) -> None:
-    """Writes everything that `Objective.save` writes except weights, and manifest.json with facts about the model.
+def write_skeleton(folder: Path, objective: AnyMaskedModel, architecture: str) -> None:
+    """Writes everything that `Trainable.save` writes except weights, and manifest.json with facts about the model.
 
     Does nothing if the folder exists.
     """

@@ -4,6 +4,7 @@ All embed the same mixed texts with all-MiniLM-L6-v2, without a server: in batch
 sorted by length, and one by one. `cosine` is the smallest to plain PyTorch's vectors in float32.
 """
 
+import itertools
 import json
 import subprocess
 import sys
@@ -35,18 +36,16 @@ def own(job: dict[str, Any]) -> dict[str, Any]:
     objective.to(torch.device("cpu"), getattr(torch, job["dtype"]))
     if job["packed"]:
         pack(objective.model)
-    handler = objective.tasks[Task.EMBED]
-    prepared: list[Prepared] = sorted(
+    handler: Any = objective.tasks[Task.EMBED]
+    prepared: list[Prepared[Any, Any]] = sorted(
         (handler.prepare(item(Task.EMBED, t)) for t in job["texts"]), key=lambda p: p.cost
     )
-    groups = batches(prepared)
+    groups = batches(prepared, padded=handler.pads)
     collated = [handler.collate(group) for group in groups]
     with torch.inference_mode():
         raw = [handler.run(batch) for batch in collated]
-    vectors = [
-        handler.finish(p, r).vector for g, rs in zip(groups, raw, strict=True) for p, r in zip(g, rs, strict=True)
-    ]
-    alone = [handler.collate([each]) for each in prepared[:: len(prepared) // SINGLE][:SINGLE]]
+    vectors = [handler.finish(p, r).vector for p, r in zip(prepared, itertools.chain(*raw), strict=True)]
+    alone = [handler.collate([each.inputs]) for each in prepared[:: len(prepared) // SINGLE][:SINGLE]]
     single = [quickest(lambda each=each: handler.run(each), 5) for each in alone]
     seconds = quickest(lambda: [handler.run(batch) for batch in collated], ROUNDS)
     return {"seconds": seconds, "single_ms": 1000 * float(np.median(single)), "vectors": np.stack(vectors).tolist()}

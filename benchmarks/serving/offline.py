@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from app.modalities.base import Prepared, TaskHandler
+from app.modalities.base import AnyHandler, OneStepHandler, Prepared
 from app.modalities.embedding import EmbedItem
 from app.modalities.registry import load
 from app.modalities.text import batches as rows
@@ -49,16 +49,17 @@ def item(task: Task, text: str) -> Any:
     return EmbedItem(text, truncate=True) if task is Task.EMBED else FillMaskItem(text, truncate=True)
 
 
-def measure(handler: TaskHandler, items: Sequence[Any], threads_alone: int) -> dict[str, float]:
-    prepared: list[Prepared] = sorted((handler.prepare(each) for each in items), key=lambda each: each.cost)
+def measure(handler: AnyHandler, items: Sequence[Any], threads_alone: int) -> dict[str, float]:
+    assert isinstance(handler, OneStepHandler)
+    prepared: list[Prepared[Any, Any]] = sorted((handler.prepare(each) for each in items), key=lambda each: each.cost)
     tokens = sum(each.cost for each in prepared)
-    collated = [handler.collate(batch) for batch in batches(prepared)]
+    collated = [handler.collate(batch) for batch in batches(prepared, padded=handler.pads)]
     forward = quickest(lambda: [handler.run(batch) for batch in collated])
     tokenise = quickest(lambda: [handler.prepare(each) for each in items])
 
     def alone(each: Any) -> None:
         ready = handler.prepare(each)
-        (raw,) = handler.run(handler.collate([ready]))
+        (raw,) = handler.run(handler.collate([ready.inputs]))
         handler.finish(ready, raw)
 
     torch.set_num_threads(threads_alone)
@@ -73,17 +74,17 @@ def measure(handler: TaskHandler, items: Sequence[Any], threads_alone: int) -> d
     }
 
 
-def batches(prepared: Sequence[Prepared]) -> list[list[Prepared]]:
-    """Sorted by length, of at most TOKENS each."""
-    found: list[list[Prepared]] = [[]]
+def batches(prepared: Sequence[Prepared[Any, Any]], *, padded: bool) -> list[list[Any]]:
+    """The inputs of items sorted by length, in batches of at most TOKENS."""
+    found: list[list[Prepared[Any, Any]]] = [[]]
     for each in prepared:
         batch = [*found[-1], each]
-        size = len(batch) * each.cost if each.padded else sum(e.cost for e in batch)
+        size = len(batch) * each.cost if padded else sum(e.cost for e in batch)
         if found[-1] and size > TOKENS:
             found.append([each])
         else:
             found[-1].append(each)
-    return found
+    return [[each.inputs for each in batch] for batch in found]
 
 
 def quickest(work: Callable[[], Any], rounds: int = ROUNDS) -> float:

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from app.modalities.base import Objective
 from app.modalities.embedding import EmbedItem
 from app.modalities.reconstruction import MaskRequest, ReconstructItem
+from app.modalities.served_model import AnyMaskedModel
 from app.modalities.text.items import FillMaskItem, ScoreItem, ScoreMethod
 from app.types import ModalityName, Pooling, Task
 from tests.fakes.image_data import picture_zip
@@ -37,20 +37,20 @@ class Case:
     modality: str
     folder: Callable[[Path], Path]
     items: Mapping[Task, Sequence[Any]]
-    guesses: Callable[[Objective], tuple[np.ndarray, np.ndarray]]
+    guesses: Callable[[AnyMaskedModel], tuple[np.ndarray, np.ndarray]]
     method: str
     source: Callable[[Path], Path]
     hyperparameters: Mapping[str, Any]
 
 
-def guess_words(objective: Objective) -> tuple[np.ndarray, np.ndarray]:
+def guess_words(objective: AnyMaskedModel) -> tuple[np.ndarray, np.ndarray]:
     texts = [f"The {animal} chase the zebras." for animal in ("lions", "cats")]
     items = [FillMaskItem(text.replace(text.split()[1], "[MASK]")) for text in texts]
     first, second = perform(objective.tasks[Task.FILL_MASK], items)
     return tuple(np.array([c.score for c in r.masks[0].candidates]) for r in (first, second))  # type: ignore[return-value]
 
 
-def guess_pixels(objective: Objective) -> tuple[np.ndarray, np.ndarray]:
+def guess_pixels(objective: AnyMaskedModel) -> tuple[np.ndarray, np.ndarray]:
     """Of a picture with something else in a box, of which the box is hidden."""
     whole = np.asarray(Image.open(io.BytesIO(picture(3, 32, 32, "PNG")))).copy()
     other = whole.copy()
@@ -66,7 +66,7 @@ def png(pixels: np.ndarray) -> bytes:
     return out.getvalue()
 
 
-def guess_levels(objective: Objective) -> tuple[np.ndarray, np.ndarray]:
+def guess_levels(objective: AnyMaskedModel) -> tuple[np.ndarray, np.ndarray]:
     """Of a sound with another one in its middle, of which every patch that hears it is hidden."""
     wave = samples(3, 0.8)
     other = wave.copy()
@@ -133,7 +133,7 @@ def audio_case(mask: MaskRequest, contrast_weight: float = 0.0, **settings: Any)
     )
 
 
-def guess_frames(objective: Objective) -> tuple[np.ndarray, np.ndarray]:
+def guess_frames(objective: AnyMaskedModel) -> tuple[np.ndarray, np.ndarray]:
     """Of a video with something else in a box in its first half, of which the box is hidden then."""
     whole = frames(3, width=32, height=32)
     other = whole.copy()
@@ -169,7 +169,7 @@ def video_case(contrast_weight: float = 0.0, **settings: Any) -> Case:
     )
 
 
-def guess_readings(objective: Objective) -> tuple[np.ndarray, np.ndarray]:
+def guess_readings(objective: AnyMaskedModel) -> tuple[np.ndarray, np.ndarray]:
     """Of a series with another one in its middle, of which the middle is hidden."""
     (whole, rate), (other, _) = (decode_series(series(seed)) for seed in (3, 4))
     mixed = whole.copy()

@@ -12,7 +12,7 @@ import torch
 
 from app.methods import METHODS
 from app.modalities import registry
-from app.modalities.base import Heavy, Objective, WarmUp
+from app.modalities.served_model import AnyMaskedModel
 from app.serving.replicas import replicate
 from app.system.process_pool import ProcessPool
 from app.training.data.source_file import SourceFile
@@ -36,7 +36,7 @@ def folder(case: Case, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def objective(folder: Path) -> Objective:
+def objective(folder: Path) -> AnyMaskedModel:
     return registry.load(folder)
 
 
@@ -56,7 +56,7 @@ def numbers(result: Any) -> list[np.ndarray]:
     return [np.asarray(result, np.float64)] if isinstance(result, np.ndarray | np.generic | int | float) else []
 
 
-def answers(objective: Objective, case: Case) -> list[np.ndarray]:
+def answers(objective: AnyMaskedModel, case: Case) -> list[np.ndarray]:
     return numbers([perform(objective.tasks[task], items) for task, items in case.items.items()])
 
 
@@ -67,38 +67,39 @@ def equal(first: list[np.ndarray], second: list[np.ndarray], tolerance: float = 
     )
 
 
-def test_it_loads_with_the_tasks_that_it_says(objective: Objective, case: Case) -> None:
+def test_it_loads_with_the_tasks_that_it_says(objective: AnyMaskedModel, case: Case) -> None:
     assert objective.modality is case.modality
     assert objective.tasks.keys() == case.items.keys()
     assert objective.parameter_count() > 0
 
 
-def test_every_task_has_an_example_that_it_answers(objective: Objective) -> None:
+def test_every_task_has_an_example_that_it_answers(objective: AnyMaskedModel) -> None:
     for handler in objective.tasks.values():
-        assert isinstance(handler, WarmUp)
         assert perform(handler, [handler.example()])
 
 
-def test_files_are_decoded_in_a_process_without_torch(objective: Objective, case: Case, decoders: ProcessPool) -> None:
+def test_files_are_decoded_in_a_process_without_torch(
+    objective: AnyMaskedModel, case: Case, decoders: ProcessPool
+) -> None:
     for task, items in case.items.items():
         handler = objective.tasks[task]
-        if not isinstance(handler, Heavy):
+        if not handler.reads_files:
             continue
         for item in items:
             decoded = decoders.submit(handler.decoding(item)).result()
             assert equal(numbers(decoded), numbers(handler.decoding(item)()))
-            assert equal(numbers(handler.prepare_decoded(item, decoded)), numbers(handler.prepare(item)))
+            assert equal(numbers(rows_of(handler, decoded)), numbers(rows_of(handler, item)))
     assert not {"torch", "transformers"} & decoders.submit(imported).result()
 
 
-def test_a_batched_answer_is_the_single_one(objective: Objective, case: Case) -> None:
+def test_a_batched_answer_is_the_single_one(objective: AnyMaskedModel, case: Case) -> None:
     for task, items in case.items.items():
         together = perform(objective.tasks[task], items)
         alone = [perform(objective.tasks[task], [item])[0] for item in items]
         assert equal(numbers(together), numbers(alone), tolerance=1e-4), task
 
 
-def test_replicas_answer_beside_each_other_what_one_answers(objective: Objective, case: Case) -> None:
+def test_replicas_answer_beside_each_other_what_one_answers(objective: AnyMaskedModel, case: Case) -> None:
     """Bit for bit, whatever the others run meanwhile."""
     asked = [(task, item) for task, items in case.items.items() for item in items]
     expected = [numbers(perform(objective.tasks[task], [item])) for task, item in asked]
@@ -113,26 +114,26 @@ def test_replicas_answer_beside_each_other_what_one_answers(objective: Objective
         assert all(pool.map(answer, range(3)))
 
 
-def test_the_same_seed_gives_the_same_answer(objective: Objective, case: Case) -> None:
+def test_the_same_seed_gives_the_same_answer(objective: AnyMaskedModel, case: Case) -> None:
     assert equal(answers(objective, case), answers(objective, case))
 
 
-def test_what_is_hidden_reaches_no_prediction(objective: Objective, case: Case) -> None:
+def test_what_is_hidden_reaches_no_prediction(objective: AnyMaskedModel, case: Case) -> None:
     first, second = case.guesses(objective)
     assert first.size and np.array_equal(first, second)
 
 
-def test_costs_count_what_the_model_reads(objective: Objective, case: Case) -> None:
+def test_costs_count_what_the_model_reads(objective: AnyMaskedModel, case: Case) -> None:
     for task, items in case.items.items():
         assert all(row.cost > 1 for item in items for row in rows_of(objective.tasks[task], item))
 
 
-def test_what_is_saved_is_served_alike(objective: Objective, case: Case, tmp_path: Path) -> None:
+def test_what_is_saved_is_served_alike(objective: AnyMaskedModel, case: Case, tmp_path: Path) -> None:
     objective.save(tmp_path, torch.float32)
     assert equal(answers(registry.load(tmp_path), case), answers(objective, case))
 
 
-def test_bfloat16_is_near(case: Case, folder: Path, objective: Objective) -> None:
+def test_bfloat16_is_near(case: Case, folder: Path, objective: AnyMaskedModel) -> None:
     half, converted = registry.load(folder, torch.bfloat16), registry.load(folder)
     for each in (half, converted):
         each.to(torch.device("cpu"), torch.bfloat16)

@@ -14,8 +14,9 @@ import torch
 from torch import nn
 
 from app.errors import EmptyInput, InputTooLong, NoMask, TooManyMasks
-from app.modalities.base import Prepared, Rounds
+from app.modalities.base import BatchRow, OneStepHandler, Prepared, Steps, TaskHandler
 from app.modalities.embedding import EmbedItem, EmbedResult
+from app.modalities.served_model import ServedModel
 from app.modalities.text.items import (
     Candidate,
     FillMaskItem,
@@ -34,8 +35,8 @@ DIMENSIONS = 8
 PATIENCE = 20.0  # seconds after which a blocked run gives up, so that a broken test ends
 
 
-class FakeObjective:
-    """Satisfies Objective's serving half.
+class FakeObjective(ServedModel):
+    """A served model.
 
     batches: the size of every batch that ran.
     errors: raised by the next runs, one each.
@@ -44,10 +45,10 @@ class FakeObjective:
     """
 
     modality = ModalityName.TEXT
+    reads_text = True
     max_length = 64
     mask_token = MASK
     dimensions: int | None = None
-    reads_text = True
 
     def __init__(self, tasks: Iterable[Task] = (Task.FILL_MASK, Task.EMBED)) -> None:
         handlers = {Task.FILL_MASK: FillMask(self), Task.EMBED: Embed(self), Task.SCORE: Score(self)}
@@ -77,7 +78,7 @@ class FakeObjective:
             yield TokenInfo(token_id(word.group()), word.group(), special=False, start=word.start(), stop=word.end())
 
 
-class Handler:
+class Handler(TaskHandler):
     def __init__(self, objective: FakeObjective) -> None:
         self.objective = objective
 
@@ -89,28 +90,28 @@ class Handler:
             raise InputTooLong(f"{len(tokens)} tokens; the model takes {limit}", param="input")
         return tuple(tokens[:limit])
 
-    def collate(self, batch: Sequence[Prepared]) -> torch.Tensor:
-        longest = max(prepared.cost for prepared in batch)
-        rows = [list(prepared.features) + [0] * (longest - prepared.cost) for prepared in batch]
+    def collate(self, inputs: Sequence[tuple[int, ...]]) -> torch.Tensor:
+        longest = max(map(len, inputs))
+        rows = [list(tokens) + [0] * (longest - len(tokens)) for tokens in inputs]
         self.objective.collated.release()
         return torch.tensor(rows)  # [N, L], 0 is padding
 
-    def run(self, collated: torch.Tensor) -> list[np.ndarray]:
+    def run(self, batch: torch.Tensor) -> list[np.ndarray]:
         """Per item one [L, DIMENSIONS] array, padding included."""
         fake = self.objective
-        fake.batches.append(len(collated))
+        fake.batches.append(len(batch))
         fake.started.release()
         if not fake.gate.wait(PATIENCE):
             raise AssertionError("nobody opened the gate")
         if fake.errors:
             raise fake.errors.popleft()
-        if collated.numel() > fake.memory:
+        if batch.numel() > fake.memory:
             raise fake.oom
         waves = torch.arange(1, DIMENSIONS + 1)
-        return list(torch.sin(collated[:, :, None] * waves).float().numpy())
+        return list(torch.sin(batch[:, :, None] * waves).float().numpy())
 
 
-class Embed(Handler):
+class Embed(Handler, OneStepHandler):
     def example(self) -> EmbedItem:
         return EmbedItem("warm up")
 
@@ -118,10 +119,10 @@ class Embed(Handler):
         text = item.input
         tokens = [token_id(word.group()) for word in words(text)] if isinstance(text, str) else list(text)
         tokens = self.check(tokens, item.truncate)
-        return Prepared(tokens, len(tokens), info=item)
+        return Prepared(tokens, len(tokens), item)
 
     def finish(self, prepared: Prepared, raw: np.ndarray) -> EmbedResult:
-        item, rows = prepared.info, raw[: prepared.cost]
+        item, rows = prepared.context, raw[: prepared.cost]
         poolers: dict[Pooling | None, Any] = {Pooling.CLS: lambda rows: rows[0], Pooling.MAX: lambda rows: rows.max(0)}
         vector = rows if item.output == "tokens" else poolers.get(item.pooling, lambda rows: rows.mean(0))(rows)
         vector = vector[..., : item.dimensions]
@@ -130,7 +131,7 @@ class Embed(Handler):
         return EmbedResult(vector.astype(np.float32, copy=False), prepared.cost)
 
 
-class FillMask(Handler):
+class FillMask(Handler, OneStepHandler):
     def example(self) -> FillMaskItem:
         return FillMaskItem(MASK)
 
@@ -141,10 +142,10 @@ class FillMask(Handler):
             raise NoMask(f"no {MASK} in the input", param="input")
         if masks > item.max_masks:
             raise TooManyMasks(f"{masks} masks; at most {item.max_masks}", param="input")
-        return Prepared(tokens, len(tokens), info=item)
+        return Prepared(tokens, len(tokens), item)
 
     def finish(self, prepared: Prepared, raw: np.ndarray) -> FillMaskResult:
-        item = prepared.info
+        item = prepared.context
         choices = (item.targets or WORDS)[: item.top_k]
         masks = []
         for position, word in enumerate(words(item.text)):
@@ -164,12 +165,12 @@ class Score(Handler):
     def example(self) -> ScoreItem:
         return ScoreItem("warm up")
 
-    def prepare(self, item: ScoreItem) -> Rounds:
+    def steps(self, item: ScoreItem) -> Steps:
         found = words(item.text)
-        return self._rounds(found, self.check([token_id(word.group()) for word in found], item.truncate))
+        return self._one_step(found, self.check([token_id(word.group()) for word in found], item.truncate))
 
-    def _rounds(self, found: list[re.Match[str]], tokens: tuple[int, ...]) -> Rounds:
-        yield [Prepared(tokens, len(tokens)) for _ in tokens]
+    def _one_step(self, found: list[re.Match[str]], tokens: tuple[int, ...]) -> Steps:
+        yield [BatchRow(tokens, len(tokens)) for _ in tokens]
         scored = [
             ScoredToken(token, word.group(), *word.span(), index, -float(len(tokens)), 1, [])
             for index, (token, word) in enumerate(zip(tokens, found, strict=False))

@@ -1,37 +1,28 @@
 """Performs a task as the engine does, without an engine."""
 
 from collections.abc import Sequence
-from itertools import repeat
 from typing import Any
 
-from app.modalities.base import Prepared, Rounds, TaskHandler
+from app.modalities.base import AnyHandler, BatchRow
 
 
-def perform(handler: TaskHandler, items: Sequence[Any]) -> list[Any]:
-    """All items in one batch: prepare → collate → run → finish; or, of rounds, all rows of a round in one."""
-    prepared = [handler.prepare(item) for item in items]
-    open_, sent, answers = dict(enumerate(map(in_rounds, repeat(handler), prepared))), {}, {}
+def perform(handler: AnyHandler, items: Sequence[Any]) -> list[Any]:
+    """Answers all items together: the rows of a step of all items share one batch."""
+    open_, sent, answers = dict(enumerate(map(handler.steps, items))), {}, {}
     while open_:
         asked = {}
-        for index, rounds in list(open_.items()):
+        for index, steps in list(open_.items()):
             try:
-                asked[index] = rounds.send(sent.get(index))
+                asked[index] = steps.send(sent.get(index))
             except StopIteration as end:
                 answers[index] = end.value
                 del open_[index]
         if asked:
-            raws = iter(handler.run(handler.collate([row for rows in asked.values() for row in rows])))
+            raws = iter(handler.run(handler.collate([row.inputs for rows in asked.values() for row in rows])))
             sent = {index: [next(raws) for _ in rows] for index, rows in asked.items()}
     return [answers[index] for index in range(len(items))]
 
 
-def in_rounds(handler: TaskHandler, prepared: Prepared | Rounds) -> Rounds:
-    if not isinstance(prepared, Prepared):
-        return (yield from prepared)
-    (raw,) = yield [prepared]
-    return handler.finish(prepared, raw)
-
-
-def rows_of(handler: TaskHandler, item: Any) -> Sequence[Prepared]:
-    """Of the item's first round."""
-    return next(in_rounds(handler, handler.prepare(item)))
+def rows_of(handler: AnyHandler, item: Any) -> Sequence[BatchRow[Any]]:
+    """Returns the rows of the item's first step."""
+    return next(handler.steps(item))

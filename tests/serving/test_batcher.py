@@ -15,10 +15,10 @@ PATIENCE = 20.0  # seconds
 
 
 def put(
-    batcher: Batcher[str], *costs: int, group: str = "g", flow: Flow | None = None, padded: bool = True
+    batcher: Batcher[str], *costs: int, key: str = "g", flow: Flow | None = None, padded: bool = True
 ) -> list[Future[Any]]:
     futures = batcher.admit(len(costs))
-    batcher.put([Entry(cost, cost, group, future, padded) for cost, future in zip(costs, futures, strict=True)], flow)
+    batcher.put([Entry(cost, cost, key, future, padded) for cost, future in zip(costs, futures, strict=True)], flow)
     return futures
 
 
@@ -34,7 +34,7 @@ def costs(batch: Batch[str]) -> list[int]:
 
 def finish(batch: Batch[str]) -> None:
     for entry in batch.entries:
-        entry.future.set_result(entry.prepared)
+        entry.future.set_result(entry.inputs)
 
 
 # What shares a batch
@@ -89,10 +89,10 @@ def test_longer_entries_fill_what_shorter_ones_leave():
 
 def test_groups_never_mix_and_the_oldest_entry_goes_first():
     batcher = Batcher[str](100, 100)
-    put(batcher, 1, group="a")
-    put(batcher, 2, group="b")
-    put(batcher, 1, group="a")
-    assert [(b.group, costs(b)) for b in (take(batcher), take(batcher))] == [("a", [1, 1]), ("b", [2])]
+    put(batcher, 1, key="a")
+    put(batcher, 2, key="b")
+    put(batcher, 1, key="a")
+    assert [(b.key, costs(b)) for b in (take(batcher), take(batcher))] == [("a", [1, 1]), ("b", [2])]
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -105,14 +105,14 @@ def test_every_batch_keeps_the_rules(seed: int):
         if rng.random() < 0.6:
             group = rng.choice("abc")
             sizes = [rng.randint(1, 60) for _ in range(rng.randint(1, 8))]
-            waiting += [(c, group, f) for c, f in zip(sizes, put(batcher, *sizes, group=group, flow=flow), strict=True)]
+            waiting += [(c, group, f) for c, f in zip(sizes, put(batcher, *sizes, key=group, flow=flow), strict=True)]
         elif waiting and rng.random() < 0.3:
             waiting.pop(rng.randrange(len(waiting)))[2].cancel()
         elif waiting:
             batch = take(batcher)
             taken = {entry.future for entry in batch.entries}
             assert waiting[0][2] in taken  # so none starves
-            assert {group for _, group, f in waiting if f in taken} == {batch.group}
+            assert {group for _, group, f in waiting if f in taken} == {batch.key}
             assert costs(batch) == sorted(costs(batch))
             assert len(taken) == 1 or batch.padded <= min(budget, 2 * batch.tokens)
             waiting = [each for each in waiting if each[2] not in taken]
@@ -122,10 +122,10 @@ def test_every_batch_keeps_the_rules(seed: int):
 
 def test_a_flood_of_one_group_does_not_starve_another():
     batcher = Batcher[str](10, 1000)
-    put(batcher, *[5] * 20, group="flood")
-    rare = put(batcher, 5, group="rare")[0]
+    put(batcher, *[5] * 20, key="flood")
+    rare = put(batcher, 5, key="rare")[0]
     for _ in range(11):
-        put(batcher, *[5] * 4, group="flood")
+        put(batcher, *[5] * 4, key="flood")
         finish(take(batcher))
     assert rare.done()
 

@@ -126,7 +126,7 @@ def test_a_caller_who_leaves_is_dropped(engine: Engine, runner: Runner, fake: Fa
         assert (runner.batcher.waiting, runner.batcher.in_use) == (0, 2)
         fake.gate.set()
         await asyncio.gather(*staying)
-        await engine.drained()
+        await engine.wait_until_idle()
 
     run(main)
     assert fake.batches == [1, 1]

@@ -28,8 +28,8 @@ class Recorder:
 
 
 def objective_of(engine: Engine) -> FakeObjective:
-    assert isinstance(engine.objective, FakeObjective)
-    return engine.objective
+    assert isinstance(engine.model, FakeObjective)
+    return engine.model
 
 
 # Which model

@@ -18,8 +18,8 @@ from tests.fakes.objective import FakeObjective
 
 
 def objective_of(engine: Engine) -> FakeObjective:
-    assert isinstance(engine.objective, FakeObjective)
-    return engine.objective
+    assert isinstance(engine.model, FakeObjective)
+    return engine.model
 
 
 def test_the_least_recently_used_model_is_unloaded(publish: Callable[[str], str], run: Callable[..., Any]):

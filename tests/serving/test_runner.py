@@ -11,7 +11,8 @@ import torch
 from app import devices
 from app.errors import AppError, InvalidData, NotReady, TooLarge
 from app.serving.batches import Entry
-from app.serving.runner import Group, Runner, ServedTask
+from app.serving.runner import Runner
+from app.serving.served_task import ServedTask
 from app.types import Task
 from tests.fakes.loader import WAIT
 from tests.fakes.objective import Embed, EmbedItem, FakeObjective
@@ -32,7 +33,7 @@ class Recorder:
 
 
 class Caller:
-    """Puts texts before a runner as one lane of a model."""
+    """Puts texts before a runner as one task of a model."""
 
     def __init__(self, runner: Runner, fake: FakeObjective, model: str = "fake@1") -> None:
         self.runner = runner
@@ -43,7 +44,7 @@ class Caller:
         futures = self.runner.batcher.admit(len(texts))
         prepared = [self.handler.prepare(EmbedItem(text)) for text in texts]
         self.runner.batcher.put(
-            [Entry(p, p.cost, Group(self.served, p.key), f) for p, f in zip(prepared, futures, strict=True)]
+            [Entry(p.inputs, p.cost, self.served, f) for p, f in zip(prepared, futures, strict=True)]
         )
         return futures
 

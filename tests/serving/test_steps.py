@@ -1,4 +1,4 @@
-"""Items that take several rows, or several rounds of them."""
+"""Items that take several rows, or several steps."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from app.errors import AppError, EmptyInput
-from app.modalities.base import Prepared, Rounds
+from app.modalities.base import BatchRow, Steps
 from app.modalities.embedding import EmbedItem
 from app.serving.engine import Engine
 from app.serving.runner import Runner
@@ -21,25 +21,25 @@ WIDTH = 10  # tokens of a row
 
 
 class Tally(Handler):
-    """An item is the number of rows in each of its rounds; its answer, what each round's rows gave together.
+    """An item is the number of rows in each of its steps; its answer, what each step's rows gave together.
 
     Numbers below 0 are mistakes that show only then. A single number is an ordinary row, whose answer it is.
     """
 
-    def prepare(self, item: Sequence[int] | int) -> Prepared | Rounds:
-        return Prepared((item,) * WIDTH, WIDTH, info=item) if isinstance(item, int) else self._rounds(item)
+    def takes_one_row(self, item: Sequence[int] | int) -> bool:
+        return isinstance(item, int)
 
-    def _rounds(self, item: Sequence[int]) -> Rounds:
+    def steps(self, item: Sequence[int] | int) -> Steps:
+        if isinstance(item, int):
+            yield [BatchRow((item,) * WIDTH, WIDTH)]
+            return item
         sums = []
         for count in item:
             if count < 0:
-                raise EmptyInput("a round below nothing")
-            raws = yield [Prepared((row + 1,) * WIDTH, WIDTH) for row in range(count)]
+                raise EmptyInput("a step below nothing")
+            raws = yield [BatchRow((row + 1,) * WIDTH, WIDTH) for row in range(count)]
             sums.append(sum(float(raw[0, 0]) for raw in raws))
         return sums
-
-    def finish(self, prepared: Prepared, raw: np.ndarray) -> int:
-        return int(prepared.info)
 
 
 def expected(item: Sequence[int]) -> list[float]:
@@ -57,7 +57,7 @@ def run(awaitable: Callable[[], Awaitable[Any]]) -> Any:
     return asyncio.run(asyncio.wait_for(awaitable(), WAIT))
 
 
-def test_rounds_are_answered_in_order_and_ordinary_rows_beside_them(engine: Engine, runner: Runner):
+def test_steps_are_answered_in_order_and_ordinary_rows_beside_them(engine: Engine, runner: Runner):
     items = [[3], [1, 2, 3], 7, [], [0, 4], [200]] + [[2, 2]] * 100
 
     async def main() -> list[Any]:
@@ -133,7 +133,7 @@ def test_an_error_drops_the_rest_of_the_request(engine: Engine, runner: Runner, 
             await engine.submit(Task.SCORE, [[1, -1] if late else [1], [500, 500]])
         assert runner.batcher.in_use == 0
         assert await engine.submit(Task.SCORE, [[1]]) == [pytest.approx(expected([1]), abs=1e-4)]
-        await engine.drained()
+        await engine.wait_until_idle()
 
     run(main)
     assert runner.batcher.waiting == 0
@@ -149,7 +149,7 @@ def test_a_caller_who_leaves_is_dropped(engine: Engine, runner: Runner, fake: Fa
             await leaving
         assert (runner.batcher.waiting, runner.batcher.in_use) == (0, 0)
         fake.gate.set()
-        await engine.drained()
+        await engine.wait_until_idle()
 
     run(main)
 

@@ -62,7 +62,7 @@ def test_every_permit_returns_whatever_callers_and_models_do(
         await asyncio.wait(tasks)
         await asyncio.gather(*leavers)
         for engine in engines:
-            await engine.drained()
+            await engine.wait_until_idle()
             assert len(await engine.submit(Task.EMBED, [EmbedItem("still here")])) == 1
         return Counter("left" if task.cancelled() else task.result() for task in tasks)
 

@@ -1,21 +1,21 @@
-"""Few run, some wait, and the others are refused."""
+"""Bounds on concurrent work."""
 
 import asyncio
 
 import pytest
 
 from app.errors import Busy
-from app.system.concurrency import ConcurrencyLimiter
+from app.system.concurrency import ConcurrencyLimiter, TokenBudget, gather_or_cancel
 
 
-def test_few_at_once_some_wait_and_no_more_are_taken() -> None:
+def test_few_at_once_some_wait_and_the_others_are_refused() -> None:
     async def main() -> None:
-        turns = ConcurrencyLimiter(at_once=2, waiting=1, what="sounds")
+        limiter = ConcurrencyLimiter(2, waiting=1, what="sounds")
         inside: list[int] = []
         go = asyncio.Event()
 
         async def work(number: int) -> None:
-            async with turns.taken():
+            async with limiter.hold():
                 inside.append(number)
                 await go.wait()
 
@@ -31,3 +31,93 @@ def test_few_at_once_some_wait_and_no_more_are_taken() -> None:
         assert inside == [0, 1, 2, 4]
 
     asyncio.run(main())
+
+
+async def steps(count: int = 5) -> None:
+    """Lets every task that can run go on."""
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+def test_a_budget_is_given_in_the_order_of_arrival() -> None:
+    async def main() -> None:
+        budget = TokenBudget(10)
+        order: list[str] = []
+        leave = {name: asyncio.Event() for name in ("first", "large", "small")}
+
+        async def hold(name: str, amount: int) -> None:
+            async with budget.hold(amount):
+                order.append(name)
+                await leave[name].wait()
+
+        tasks = [asyncio.create_task(hold(*each)) for each in (("first", 4), ("large", 100), ("small", 1))]
+        await steps()
+        assert (order, budget.held) == (["first"], 4)  # the small one would fit, but waits behind the large one
+        leave["first"].set()
+        await steps()
+        assert (order, budget.held) == (["first", "large"], 10)
+        leave["large"].set()
+        leave["small"].set()
+        await asyncio.gather(*tasks)
+        assert (order, budget.held) == (["first", "large", "small"], 0)
+
+    asyncio.run(main())
+
+
+def test_who_leaves_the_line_makes_room_for_those_behind() -> None:
+    async def main() -> None:
+        budget = TokenBudget(10)
+
+        async def hold(amount: int) -> None:
+            async with budget.hold(amount):
+                await asyncio.Event().wait()
+
+        tasks = [asyncio.create_task(hold(amount)) for amount in (6, 8, 3)]
+        await steps()
+        assert budget.held == 6
+        tasks[1].cancel()
+        await steps()
+        assert budget.held == 9
+        tasks[0].cancel()
+        tasks[2].cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        assert budget.held == 0
+
+    asyncio.run(main())
+
+
+def test_a_part_that_is_granted_to_a_cancelled_caller_returns() -> None:
+    async def main() -> None:
+        budget = TokenBudget(1)
+
+        async def hold() -> None:
+            async with budget.hold(1):
+                raise AssertionError("it was cancelled")
+
+        async with budget.hold(1):
+            waiting = asyncio.create_task(hold())
+            await steps()
+        waiting.cancel()  # granted by the line above, but it has not run since
+        await asyncio.gather(waiting, return_exceptions=True)
+        assert waiting.cancelled()
+        assert budget.held == 0
+
+    asyncio.run(main())
+
+
+def test_the_first_failure_ends_the_others() -> None:
+    ended: list[str] = []
+
+    async def wait() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append("waiting")
+
+    async def fail() -> None:
+        await asyncio.sleep(0)
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        asyncio.run(gather_or_cancel([wait(), fail()]))
+    assert ended == ["waiting"]

@@ -18,7 +18,7 @@ from tests.toy_modality.series import SERIES
 if TYPE_CHECKING:
     import torch
 
-    from app.modalities.base import Objective
+    from app.modalities.served_model import AnyMaskedModel
     from tests.toy_modality.training import SensorTraining
 
 
@@ -34,7 +34,7 @@ class SensorModality(PatchModality):
     def is_marked(self, folder: Path) -> bool:
         return is_sensor(folder)
 
-    def load(self, folder: Path, *, dtype: "torch.dtype") -> "Objective":
+    def load(self, folder: Path, *, dtype: "torch.dtype") -> "AnyMaskedModel":
         from tests.toy_modality.model import load_sensor
 
         return load_sensor(folder, dtype=dtype)

@@ -75,7 +75,7 @@ def _submission_services(services: Services, jobs: Jobs, files: FileStore) -> Su
         jobs=jobs,
         files=files,
         checkers=services.checkers,
-        admit_check=services.checking.taken,
+        admit_check=services.checking.hold,
     )
 
 

@@ -101,7 +101,7 @@ async def _answer(model_id: str, services: Services) -> ModelObject:
     if not model.loaded:
         return model
     engine = await services.pool.get(f"{model.name}@{model.version}")
-    return model.model_copy(update={"max_length": getattr(engine.objective, "max_length", None)})
+    return model.model_copy(update={"max_length": engine.model.max_length})
 
 
 def _read_card(store: ModelStore, model_id: str) -> bytes:

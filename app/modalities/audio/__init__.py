@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import torch
 
     from app.modalities.audio.training import AudioTraining
-    from app.modalities.base import Objective
+    from app.modalities.served_model import AnyMaskedModel
 
 
 class AudioModality(PatchModality):
@@ -34,7 +34,7 @@ class AudioModality(PatchModality):
 
         return is_audio(folder)
 
-    def load(self, folder: Path, *, dtype: "torch.dtype") -> "Objective":
+    def load(self, folder: Path, *, dtype: "torch.dtype") -> "AnyMaskedModel":
         from app.modalities.audio.load import load_audio
 
         return load_audio(folder, dtype=dtype)

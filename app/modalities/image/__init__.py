@@ -16,8 +16,8 @@ from app.types import ModalityName, Task
 if TYPE_CHECKING:
     import torch
 
-    from app.modalities.base import Objective
     from app.modalities.image.training import ImageTraining
+    from app.modalities.served_model import AnyMaskedModel
 
 
 class ImageModality(PatchModality):
@@ -29,7 +29,7 @@ class ImageModality(PatchModality):
         Task.RECONSTRUCT: reconstruct_example("photo.jpg"),
     }
 
-    def load(self, folder: Path, *, dtype: "torch.dtype") -> "Objective":
+    def load(self, folder: Path, *, dtype: "torch.dtype") -> "AnyMaskedModel":
         from app.modalities.image.load import load_image
 
         return load_image(folder, dtype=dtype)

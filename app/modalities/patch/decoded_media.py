@@ -1,6 +1,6 @@
 """An item as a model of patches sees it, and how a file becomes one. No torch: files are read in child processes."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -31,8 +31,3 @@ class DecodedMedia:
 
 class FileReader(Protocol):
     def read(self, content: bytes) -> DecodedMedia: ...
-
-
-def read_windows(reader: FileReader, content: bytes) -> DecodedMedia:
-    """A file without `info`, which only the rendering of an answer needs and which may outweigh the windows."""
-    return replace(reader.read(content), info=None)

@@ -73,15 +73,15 @@ def hide_times_and_frequencies(shape: tuple[int, ...], count: int, rng: np.rando
     return _lines(np.minimum(rng.random((shape[0], 1)), rng.random(shape[1])), count, rng)
 
 
-def _lines(turn: NDArray[np.float64], count: int, rng: np.random.Generator) -> Bools:
-    """By turn, and at random within one: a line that is cut is not always cut at the same end."""
-    return _earliest(turn, count, rng.permutation(turn.size))
+def _lines(ranks: NDArray[np.float64], count: int, rng: np.random.Generator) -> Bools:
+    """Hides by rank, at random among equal ones: a line that is cut is not always cut at the same end."""
+    return _earliest(ranks, count, rng.permutation(ranks.size))
 
 
-def _earliest(turn: NDArray[Any], count: int, ties: NDArray[np.int64]) -> Bools:
-    """Hides by turn: turn [*shape] says when each patch is taken, ties [N] who goes first of those of one turn."""
-    hidden = np.zeros(turn.shape, dtype=bool)
-    hidden.flat[np.lexsort((ties, turn.reshape(-1)))[:count]] = True
+def _earliest(ranks: NDArray[Any], count: int, ties: NDArray[np.int64]) -> Bools:
+    """Hides the patches of the lowest ranks [*shape]; ties [N] orders those of equal rank."""
+    hidden = np.zeros(ranks.shape, dtype=bool)
+    hidden.flat[np.lexsort((ties, ranks.reshape(-1)))[:count]] = True
     return hidden
 
 

@@ -1,7 +1,7 @@
 """A model of patches with its modality's reader, and what it can do."""
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,18 +11,18 @@ from transformers import PreTrainedModel
 
 from app.media.images import encode_png
 from app.media.panels import stack
-from app.modalities.base import TaskHandler
-from app.modalities.patch.embed import Embed
+from app.modalities.base import AnyHandler
+from app.modalities.patch.embed import PatchEmbed
 from app.modalities.patch.masking import MaskDefaults
 from app.modalities.patch.model import PatchModel, Processor
 from app.modalities.patch.normalizer import SAME, PatchNormalizer, Targets
-from app.modalities.patch.pretrain import PatchBatch, PatchPretraining, as_unit
+from app.modalities.patch.pretrain import MaskedItem, PatchBatch, PatchPretraining, Sample, as_unit
 from app.modalities.patch.reconstruct import Reconstruct
-from app.modalities.text.items import TokenInfo
+from app.modalities.served_model import MaskedModel
 from app.types import Task
 
 
-class PatchObjective(PatchPretraining):
+class PatchObjective(PatchPretraining, MaskedModel[Sample, MaskedItem, PatchBatch]):
     """The base of objectives of patches; each modality adds `modality`.
 
     mean, std: of each channel, as the model's inputs are normalised.
@@ -30,13 +30,7 @@ class PatchObjective(PatchPretraining):
     """
 
     modality: str
-    mask_token: str | None = None
-    max_length: int | None = None
-    dimensions: int | None = None
-    reads_text = False
-
-    def tokenize(self, text: str, add_special_tokens: bool = True) -> Iterator[TokenInfo]:
-        raise NotImplementedError(f"a model of {self.modality} has no tokenizer")
+    model: PreTrainedModel
 
     def __init__(
         self,
@@ -50,7 +44,8 @@ class PatchObjective(PatchPretraining):
         targets: Targets = SAME,
     ) -> None:
         self.patch_model, self.reader, self.masks, self.new_head = patch_model, reader, masks, new_head
-        self.model: PreTrainedModel = patch_model.model.eval()
+        self.model = patch_model.model.eval()
+        self.dimensions = int(self.model.config.hidden_size)
         self.space = PatchNormalizer(
             patch_model.grid,
             np.asarray(mean, np.float32),
@@ -59,12 +54,9 @@ class PatchObjective(PatchPretraining):
             normalises=patch_model.normalises,
             targets=targets,
         )
-        self.tasks: dict[Task, TaskHandler] = {Task.EMBED: Embed(patch_model, self.space, reader, self.modality)}
+        self.tasks: dict[Task, AnyHandler] = {Task.EMBED: PatchEmbed(patch_model, self.space, reader, self.modality)}
         if patch_model.decodes:
             self.tasks[Task.RECONSTRUCT] = Reconstruct(patch_model, self.space, reader, masks)
-
-    def parameter_count(self) -> int:
-        return sum(p.numel() for p in self.model.parameters())
 
     def to(self, device: torch.device, dtype: torch.dtype) -> None:
         nn.Module.to(self.model, device, dtype)

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from app.methods.patches import VIEWS
-from app.modalities.base import Counts, Metrics
 from app.modalities.patch.contrast import contrast, encoder_output, pooled
 from app.modalities.patch.masking import GridSampler, MaskDefaults, hidden_count, hide_random
 from app.modalities.patch.model import PatchModel
 from app.modalities.patch.normalizer import PatchNormalizer, Scores, decibels
+from app.modalities.trainable import Counts, Metrics, Trainable
 
 Sample = NDArray[Any]  # of the dataset: [*any, C], uint8 or float in [0, 1]
 # A sample → [*sizes, C], and how much of its first axis is not padding.
@@ -47,7 +47,7 @@ class PatchBatch:
         return replace(self, **moved)
 
 
-class PatchPretraining:
+class PatchPretraining(Trainable[Sample, MaskedItem, PatchBatch]):
     """Mixed into PatchObjective. `start_training` comes before `mask`."""
 
     patch_model: PatchModel

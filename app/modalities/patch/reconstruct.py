@@ -4,7 +4,6 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
 
 import numpy as np
 import torch
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from app.errors import AppError
-from app.modalities.base import Prepared
+from app.modalities.base import OneStepHandler, Prepared
 from app.modalities.patch.decoded_media import DecodedMedia
 from app.modalities.patch.grid import psnr
 from app.modalities.patch.masking import MaskDefaults
@@ -22,16 +21,16 @@ from app.modalities.reconstruction import (
     ReconstructItem,
     ReconstructResult,
     checked_mask,
+    decode_item,
     draw_masks,
     hide_padding,
 )
-from app.types import Task
 
 Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class ReconstructFeatures:
+class ReconstructInputs:
     windows: Floats  # [W, *sizes, C] in [0, 1]
     hidden: NDArray[np.bool_]  # [W, N]
 
@@ -43,10 +42,16 @@ class ReconstructBatch:
     windows: list[int]  # of each item
 
 
-class Reconstruct:
-    """A TaskHandler: ReconstructItem → ReconstructResult."""
+_Prepared = Prepared[ReconstructInputs, DecodedMedia]
+Raw = list[Floats]  # for each window [masked, P]
 
-    heavy: Literal[True] = True
+
+class Reconstruct(
+    OneStepHandler[ReconstructItem, ReconstructInputs, DecodedMedia, ReconstructBatch, Raw, ReconstructResult],
+):
+    """Reconstructs media: ReconstructItem → ReconstructResult."""
+
+    reads_files = True
 
     def __init__(self, model: PatchModel, space: PatchNormalizer, reader: Processor, masks: MaskDefaults) -> None:
         self._model, self._space, self._reader, self._masks = model, space, reader, masks
@@ -54,19 +59,17 @@ class Reconstruct:
     def example(self) -> ReconstructItem:
         return ReconstructItem(self._reader.example())
 
-    def prepare(self, item: ReconstructItem) -> Prepared:
-        return self.prepare_decoded(item, self.decoding(item)())
+    def decoding(self, item: ReconstructItem) -> Callable[[], ReconstructItem]:
+        return partial(decode_item, self._reader, item)
 
-    def decoding(self, item: ReconstructItem) -> Callable[[], DecodedMedia]:
-        return partial(self._reader.read, item.content)
-
-    def prepare_decoded(self, item: ReconstructItem, decoded: DecodedMedia) -> Prepared:
-        masks = self._hidden(item, decoded)
-        hide_padding(masks, decoded.rows(self._space.grid), self._masks)
-        hidden = masks.reshape(len(decoded.windows), -1)
-        return Prepared(
-            ReconstructFeatures(decoded.windows, hidden), cost=hidden.size, key=Task.RECONSTRUCT, info=decoded
-        )
+    def prepare(self, item: ReconstructItem) -> _Prepared:
+        media = item.content
+        if not isinstance(media, DecodedMedia):
+            return self.prepare(self.decoding(item)())
+        masks = self._hidden(item, media)
+        hide_padding(masks, media.rows(self._space.grid), self._masks)
+        hidden = masks.reshape(len(media.windows), -1)
+        return Prepared(ReconstructInputs(media.windows, hidden), hidden.size, media)
 
     def _hidden(self, item: ReconstructItem, given: DecodedMedia) -> NDArray[np.bool_]:
         """[W, *grid]"""
@@ -77,38 +80,35 @@ class Reconstruct:
             return placed
         return draw_masks(item.mask, given.rows(self._space.grid), self._space.grid.shape, self._masks)
 
-    def collate(self, batch: Sequence[Prepared]) -> ReconstructBatch:
-        features: list[ReconstructFeatures] = [p.features for p in batch]
-        pixels = self._space.normalise(np.concatenate([f.windows for f in features]))
-        hidden = np.concatenate([f.hidden for f in features])
-        return ReconstructBatch(torch.from_numpy(pixels), torch.from_numpy(hidden), [len(f.windows) for f in features])
+    def collate(self, inputs: Sequence[ReconstructInputs]) -> ReconstructBatch:
+        pixels = self._space.normalise(np.concatenate([each.windows for each in inputs]))
+        hidden = np.concatenate([each.hidden for each in inputs])
+        return ReconstructBatch(torch.from_numpy(pixels), torch.from_numpy(hidden), [len(i.windows) for i in inputs])
 
     @torch.inference_mode()
-    def run(self, collated: ReconstructBatch) -> list[list[Floats]]:
-        """For each item and window [hidden, P]."""
-        predicted: list[Floats] = [np.zeros(0, np.float32)] * len(collated.hidden)
+    def run(self, batch: ReconstructBatch) -> list[Raw]:
+        predicted: list[Floats] = [np.zeros(0, np.float32)] * len(batch.hidden)
         device = self._model.model.device
-        for rows in _of_equal_counts(collated.hidden):
-            pixels, hidden = collated.pixels[rows].to(device), collated.hidden[rows].to(device)
+        for rows in _of_equal_counts(batch.hidden):
+            pixels, hidden = batch.pixels[rows].to(device), batch.hidden[rows].to(device)
             answers = self._model.predict(pixels.to(self._model.model.dtype), hidden).float().cpu().numpy()
             for row, answer in zip(rows, answers, strict=True):
                 predicted[row] = answer
-        ends = np.cumsum(collated.windows)
-        return [predicted[end - count : end] for end, count in zip(ends, collated.windows, strict=True)]
+        ends = np.cumsum(batch.windows)
+        return [predicted[end - count : end] for end, count in zip(ends, batch.windows, strict=True)]
 
-    def finish(self, prepared: Prepared, raw: Sequence[Floats]) -> ReconstructResult:
-        features: ReconstructFeatures = prepared.features
-        given: DecodedMedia = prepared.info
+    def finish(self, prepared: _Prepared, raw: Raw) -> ReconstructResult:
+        inputs, media = prepared.inputs, prepared.context
         if not all(np.isfinite(predicted).all() for predicted in raw):
             raise AppError("the model computed numbers that are not finite for this input")
         grid = self._space.grid
-        rows = given.rows(grid)
+        rows = media.rows(grid)
         across = grid.count // grid.shape[0]
-        weights = np.array([h[: r * across].sum() for h, r in zip(features.hidden, rows, strict=True)])
+        weights = np.array([h[: r * across].sum() for h, r in zip(inputs.hidden, rows, strict=True)])
         # A window of which a box hides nothing is shown as it is.
         scores = [
             self._space.scores(*each) if weight else None
-            for weight, *each in zip(weights, features.windows, features.hidden, raw, rows, strict=True)
+            for weight, *each in zip(weights, inputs.windows, inputs.hidden, raw, rows, strict=True)
         ]
 
         def mean(values: Sequence[float]) -> float:
@@ -116,17 +116,17 @@ class Reconstruct:
 
         scored = [s for s in scores if s is not None]
         return ReconstructResult(
-            mask=np.concatenate([hidden.reshape(grid.shape) for hidden in features.hidden])[: sum(rows)],
+            mask=np.concatenate([hidden.reshape(grid.shape) for hidden in inputs.hidden])[: sum(rows)],
             loss=mean([s.loss for s in scored]),
             psnr=psnr(mean([s.error for s in scored])),
             baselines=decibels({name: mean([s.baselines[name] for s in scored]) for name in scored[0].baselines}),
-            original=np.concatenate(features.windows)[: given.length],
+            original=np.concatenate(inputs.windows)[: media.length],
             predicted=np.concatenate(
-                [window if s is None else s.predicted for window, s in zip(features.windows, scores, strict=True)]
-            )[: given.length],
-            hidden=np.concatenate([grid.enlarge(hidden) for hidden in features.hidden])[: given.length],
-            tokens=features.hidden.size,
-            info=given.info,
+                [window if s is None else s.predicted for window, s in zip(inputs.windows, scores, strict=True)]
+            )[: media.length],
+            hidden=np.concatenate([grid.enlarge(hidden) for hidden in inputs.hidden])[: media.length],
+            tokens=inputs.hidden.size,
+            info=media.info,
         )
 
 

@@ -14,7 +14,7 @@ from app.types import ModalityName, Task
 if TYPE_CHECKING:
     import torch
 
-    from app.modalities.base import Objective
+    from app.modalities.served_model import AnyMaskedModel
     from app.modalities.text.estimator import TextEstimator
     from app.modalities.text.training import TextTraining
 
@@ -31,7 +31,7 @@ class TextModality(Modality):
         Task.EMBED: embed_example("A sentence to compare with others."),
     }
 
-    def load(self, folder: Path, *, dtype: "torch.dtype") -> "Objective":
+    def load(self, folder: Path, *, dtype: "torch.dtype") -> "AnyMaskedModel":
         from app.modalities.text.load import load_text
 
         return load_text(folder, dtype=dtype)

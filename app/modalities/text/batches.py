@@ -19,15 +19,16 @@ from transformers import AttentionInterface, PreTrainedModel
 from app.modalities.text.encoder import pad
 
 # Model types whose attention goes through transformers' interface and knows no distance between tokens
-# but the positions that they are given. The number is that of a text's first position.
-_FIRST_POSITION = {"bert": 0, "electra": 0, "albert": 0, "distilbert": 0, "roberta": 1, "xlm-roberta": 1}
+# but the positions that they are given.
+UNPADDED = frozenset({"bert", "electra", "albert", "distilbert", "roberta", "xlm-roberta"})
+_POSITIONS_AFTER_PADDING = frozenset({"roberta", "xlm-roberta"})  # number positions from the padding token's id + 1
 _ATTENTION = "cloze_unpadded"
 
 Run = tuple[int, int, int]  # where texts of equal length begin, how many there are, tokens of each
 
 
 @dataclass(frozen=True)
-class Rows:
+class TextBatch:
     """ids of B texts with what the model needs beside them. starts, lengths: of each, in the flattened output."""
 
     inputs: dict[str, Tensor]
@@ -44,16 +45,16 @@ def pads(model: PreTrainedModel) -> bool:
     """Whether a batch is padded to its longest text. On a GPU it is: one call a length is slow there."""
     # Of one tensor, not `model.device`, which looks through the modules: it is asked for every text.
     device = cast(Tensor, model.get_input_embeddings().weight).device
-    return model.config.model_type not in _FIRST_POSITION or device.type != "cpu"
+    return model.config.model_type not in UNPADDED or device.type != "cpu"
 
 
-def collate(model: PreTrainedModel, texts: Sequence[Sequence[int]], pad_id: int) -> Rows:
+def collate(model: PreTrainedModel, texts: Sequence[Sequence[int]], pad_id: int) -> TextBatch:
     lengths = [len(ids) for ids in texts]
     if pads(model):
         inputs = pad(texts, pad_id)
         width = inputs["input_ids"].shape[1]
-        return Rows(inputs, [i * width for i in range(len(texts))], lengths)
-    first = _FIRST_POSITION[model.config.model_type] and pad_id + 1
+        return TextBatch(inputs, [i * width for i in range(len(texts))], lengths)
+    first = pad_id + 1 if model.config.model_type in _POSITIONS_AFTER_PADDING else 0
     *starts, tokens = (0, *accumulate(lengths))
     filler = rounded(tokens) - tokens
     positions = [torch.arange(first, first + length) for length in lengths]
@@ -61,7 +62,7 @@ def collate(model: PreTrainedModel, texts: Sequence[Sequence[int]], pad_id: int)
         "input_ids": torch.tensor([[*(token for ids in texts for token in ids), *[pad_id] * filler]]),
         "position_ids": torch.cat([*positions, torch.full((filler,), first)]).unsqueeze(0),
     }
-    return Rows(inputs, starts, lengths, tuple(_runs(lengths)))
+    return TextBatch(inputs, starts, lengths, tuple(_runs(lengths)))
 
 
 def rounded(tokens: int) -> int:
@@ -88,22 +89,22 @@ def _runs(lengths: Sequence[int]) -> Iterator[Run]:
         start += count * length
 
 
-def forward(model: PreTrainedModel, rows: Rows) -> Any:
+def forward(model: PreTrainedModel, batch: TextBatch) -> Any:
     """The model's output, as `starts` and `lengths` describe it once [B, L] is flattened."""
-    inputs = {name: tensor.to(model.device) for name, tensor in rows.inputs.items()}
-    if not rows.runs:
+    inputs = {name: tensor.to(model.device) for name, tensor in batch.inputs.items()}
+    if not batch.runs:
         return model(**inputs)
     with _attending(model):
-        return model(**inputs, runs=rows.runs)
+        return model(**inputs, runs=batch.runs)
 
 
-def encode(model: PreTrainedModel, rows: Rows) -> Tensor:
+def encode(model: PreTrainedModel, batch: TextBatch) -> Tensor:
     """The encoder's last hidden states [tokens, H] of all texts, one after another, without padding."""
-    hidden: Tensor = forward(cast(PreTrainedModel, model.base_model), rows).last_hidden_state
+    hidden: Tensor = forward(cast(PreTrainedModel, model.base_model), batch).last_hidden_state
     flat = hidden.reshape(-1, hidden.shape[-1])
-    if rows.runs:
-        return flat[: sum(rows.lengths)]
-    return flat[rows.inputs["attention_mask"].to(flat.device).reshape(-1).bool()]
+    if batch.runs:
+        return flat[: sum(batch.lengths)]
+    return flat[batch.inputs["attention_mask"].to(flat.device).reshape(-1).bool()]
 
 
 @contextmanager

@@ -11,28 +11,31 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from app.errors import AppError, EmptyInput, InvalidValue
-from app.modalities.base import Prepared
+from app.modalities.base import OneStepHandler, Prepared
 from app.modalities.embedding import EmbedItem, EmbedResult
-from app.modalities.text.batches import Rows, collate, encode, forward, pads, rounded_places
+from app.modalities.patch.decoded_media import DecodedMedia
+from app.modalities.text.batches import TextBatch, collate, encode, forward, pads, rounded_places
 from app.modalities.text.encoder import POOLERS, rows_before_head, vocabulary_size
 from app.modalities.text.encoding import QUICK_CHARACTERS, TextEncoder
-from app.types import Pooling, Task
+from app.types import Pooling
+
+Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class EmbedFeatures:
+class TextEmbedInputs:
     ids: list[int]
     pooling: Pooling | None  # None: every token's vector
 
 
 @dataclass(frozen=True)
-class EmbedBatch:
-    texts: Rows
+class TextEmbedBatch:
+    texts: TextBatch
     poolings: list[Pooling | None]
 
 
-class Embed:
-    """A TaskHandler: EmbedItem → EmbedResult."""
+class TextEmbed(OneStepHandler[EmbedItem, TextEmbedInputs, EmbedItem, TextEmbedBatch, Floats, EmbedResult]):
+    """Embeds texts: EmbedItem → EmbedResult."""
 
     def __init__(
         self, model: PreTrainedModel, encoder: TextEncoder, *, pooling: Pooling, normalize: bool, max_length: int
@@ -46,13 +49,17 @@ class Embed:
         self._dimensions = int(model.config.hidden_size)
         self._pad_id = encoder.tokenizer.pad_token_id or 0
 
+    @property
+    def pads(self) -> bool:
+        return pads(self._model)
+
     def example(self) -> EmbedItem:
         return EmbedItem("a")
 
     def is_quick(self, item: EmbedItem) -> bool:
         return isinstance(item.input, str) and len(item.input) <= QUICK_CHARACTERS and item.output == "pooled"
 
-    def prepare(self, item: EmbedItem) -> Prepared:
+    def prepare(self, item: EmbedItem) -> Prepared[TextEmbedInputs, EmbedItem]:
         if item.dimensions is not None and not 1 <= item.dimensions <= self._dimensions:
             raise InvalidValue(
                 f"dimensions is {item.dimensions}; this model's vectors have {self._dimensions}", param="dimensions"
@@ -62,11 +69,11 @@ class Embed:
         content = self._content(item)
         ids, _ = self._encoder.fit(content, self._max_length, truncate=item.truncate, side=item.truncation_side)
         pooling = None if item.output == "tokens" else item.pooling or self._pooling
-        return Prepared(EmbedFeatures(ids, pooling), cost=len(ids), key=Task.EMBED, info=item, padded=pads(self._model))
+        return Prepared(TextEmbedInputs(ids, pooling), len(ids), item)
 
     def _content(self, item: EmbedItem) -> list[int]:
         given = item.input
-        if isinstance(given, bytes):
+        if isinstance(given, bytes | DecodedMedia):
             raise InvalidValue("this model embeds text, and the input is a file", param="input")
         if isinstance(given, str):
             text, _ = self._encoder.shorten(given, self._max_length, truncate=item.truncate, side=item.truncation_side)
@@ -82,37 +89,36 @@ class Embed:
             )
         return content
 
-    def collate(self, batch: Sequence[Prepared]) -> EmbedBatch:
-        features: list[EmbedFeatures] = [p.features for p in batch]
-        texts = collate(self._model, [f.ids for f in features], self._pad_id)
-        return EmbedBatch(texts, [f.pooling for f in features])
+    def collate(self, inputs: Sequence[TextEmbedInputs]) -> TextEmbedBatch:
+        texts = collate(self._model, [each.ids for each in inputs], self._pad_id)
+        return TextEmbedBatch(texts, [each.pooling for each in inputs])
 
     @torch.inference_mode()
-    def run(self, collated: EmbedBatch) -> list[NDArray[np.float32]]:
-        if set(collated.poolings) == {Pooling.CLS}:
-            return list(self._first_tokens(collated.texts))
-        hidden = encode(self._model, collated.texts).float()  # [tokens, H]
-        lengths = torch.tensor(collated.texts.lengths, device=hidden.device)
+    def run(self, batch: TextEmbedBatch) -> list[Floats]:
+        if set(batch.poolings) == {Pooling.CLS}:
+            return list(self._first_tokens(batch.texts))
+        hidden = encode(self._model, batch.texts).float()  # [tokens, H]
+        lengths = torch.tensor(batch.texts.lengths, device=hidden.device)
         pooled = {
             pooling: POOLERS[pooling](hidden, lengths).cpu().numpy()
-            for pooling in set(collated.poolings)
+            for pooling in set(batch.poolings)
             if pooling is not None
         }
-        ends = np.cumsum(collated.texts.lengths)
-        rows = enumerate(zip(collated.poolings, ends, collated.texts.lengths, strict=True))
+        ends = np.cumsum(batch.texts.lengths)
+        rows = enumerate(zip(batch.poolings, ends, batch.texts.lengths, strict=True))
         return [hidden[end - n : end].cpu().numpy() if p is None else pooled[p][i] for i, (p, end, n) in rows]
 
-    def _first_tokens(self, texts: Rows) -> NDArray[np.float32]:
+    def _first_tokens(self, texts: TextBatch) -> Floats:
         """[B, H] of each text's first token; the last layer computes no others."""
         with rows_before_head(self._model, rounded_places(self._model, texts.starts).to(self._model.device)):
             hidden: Tensor = forward(cast(PreTrainedModel, self._model.base_model), texts).last_hidden_state[0]
         return hidden[: len(texts.starts)].float().cpu().numpy()
 
-    def finish(self, prepared: Prepared, raw: NDArray[np.float32]) -> EmbedResult:
-        item: EmbedItem = prepared.info
+    def finish(self, prepared: Prepared[TextEmbedInputs, EmbedItem], raw: Floats) -> EmbedResult:
+        item = prepared.context
         vector = raw[..., : item.dimensions]
         if not np.isfinite(vector).all():
             raise AppError("the model computed numbers that are not finite for this input")
         if self._normalize if item.normalize is None else item.normalize:
             vector = vector / np.maximum(np.linalg.norm(vector, axis=-1, keepdims=True), 1e-12)
-        return EmbedResult(vector.astype(np.float32, copy=False), tokens=len(prepared.features.ids))
+        return EmbedResult(vector.astype(np.float32, copy=False), tokens=len(prepared.inputs.ids))

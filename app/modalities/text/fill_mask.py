@@ -12,8 +12,8 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from app.errors import AppError, EmptyInput, InvalidValue, NoMask, TooManyMasks
-from app.modalities.base import Prepared, Rounds
-from app.modalities.text.batches import Rows, collate, forward, pads, rounded_places
+from app.modalities.base import BatchRow, OneStepHandler, Prepared, Steps
+from app.modalities.text.batches import TextBatch, collate, forward, pads, rounded_places
 from app.modalities.text.encoder import rows_before_head, vocabulary_size
 from app.modalities.text.encoding import QUICK_CHARACTERS, TextEncoder
 from app.modalities.text.items import (
@@ -27,7 +27,6 @@ from app.modalities.text.items import (
 )
 from app.modalities.text.sequences import Filling, search
 from app.modalities.text.wordpieces import Spellings, WordPieces
-from app.types import Task
 
 # A mask's row of logits counts as one token a so many vocabulary entries, which keeps the logits of
 # a batch as bounded as its tokens are.
@@ -37,7 +36,7 @@ Raw = tuple[NDArray[np.float32], NDArray[np.int64]]  # log-probabilities and tok
 
 
 @dataclass(frozen=True)
-class FillMaskFeatures:
+class FillMaskInputs:
     ids: list[int]
     positions: list[int]  # of the masks, in ids
     top_k: int
@@ -46,20 +45,25 @@ class FillMaskFeatures:
 
 @dataclass(frozen=True)
 class FillMaskBatch:
-    texts: Rows
+    texts: TextBatch
     rows: Tensor  # the masks' indices into the flattened batch, as `rounded_places` gives them
-    items: list[FillMaskFeatures]
+    items: Sequence[FillMaskInputs]
 
 
 @dataclass(frozen=True)
-class _Given:
-    text: str
+class FillMaskContext:
+    text: str  # as given
     spans: list[tuple[int, int]]  # characters of each mask in `text`
     top_k: int
 
 
-class FillMask:
-    """A TaskHandler: FillMaskItem → FillMaskResult."""
+_Prepared = Prepared[FillMaskInputs, FillMaskContext]
+
+
+class FillMask(
+    OneStepHandler[FillMaskItem, FillMaskInputs, FillMaskContext, FillMaskBatch, Raw, FillMaskResult],
+):
+    """Fills masks: FillMaskItem → FillMaskResult. One row, or a beam search if all masks are filled together."""
 
     def __init__(self, model: PreTrainedModel, encoder: TextEncoder, *, max_length: int) -> None:
         self._model = model
@@ -70,6 +74,10 @@ class FillMask:
         self._vocabulary = vocabulary_size(model)
         self._pad_id = encoder.tokenizer.pad_token_id or 0
 
+    @property
+    def pads(self) -> bool:
+        return pads(self._model)
+
     def example(self) -> FillMaskItem:
         return FillMaskItem(f"a {self._mask_token}")
 
@@ -78,13 +86,15 @@ class FillMask:
         characters = len(item.text) + sum(map(len, item.targets))
         return few and characters <= QUICK_CHARACTERS and item.text.count("[") + item.text.count("<") <= 2
 
-    def prepare(self, item: FillMaskItem) -> Prepared | Rounds:
+    def takes_one_row(self, item: FillMaskItem) -> bool:
+        return item.num_sequences == 0
+
+    def steps(self, item: FillMaskItem) -> Steps[FillMaskInputs, Raw, FillMaskResult]:
+        return self._search(self.prepare(item), item.num_sequences) if item.num_sequences else super().steps(item)
+
+    def prepare(self, item: FillMaskItem) -> _Prepared:
         if item.top_k < 1:
             raise InvalidValue(f"top_k is {item.top_k}; it must be at least 1", param="top_k")
-        row = self._row(item)
-        return self._joint(row, item.num_sequences) if item.num_sequences else row
-
-    def _row(self, item: FillMaskItem) -> Prepared:
         targets = self._pieces.target_ids(item.targets)
         text, spans = self._shortened(item)
         content = self._encoder.content_ids(self._encoder.mask_pattern.sub(lambda _: self._mask_token, text))
@@ -95,8 +105,8 @@ class FillMask:
             content, self._max_length, truncate=item.truncate, side=item.truncation_side, keep=masks
         )
         top_k = min(max(item.top_k, item.num_sequences), self._vocabulary)
-        features = FillMaskFeatures(ids, [m + shift for m in masks], top_k, targets)
-        return self._costed(features, _Given(item.text, spans, item.top_k))
+        inputs = FillMaskInputs(ids, [m + shift for m in masks], top_k, targets)
+        return Prepared(inputs, self._cost(inputs), FillMaskContext(item.text, spans, item.top_k))
 
     def _shortened(self, item: FillMaskItem) -> tuple[str, list[tuple[int, int]]]:
         """Returns the part of the item's text that is tokenized, and the spans of its masks in the whole text."""
@@ -117,27 +127,25 @@ class FillMask:
             raise TooManyMasks(f"the input holds {count} masks and at most {item.max_masks} are allowed", param="input")
         return cut(keep=(spans[0][0], spans[-1][1]))[0], spans
 
-    def _costed(self, features: FillMaskFeatures, given: _Given | None = None) -> Prepared:
-        cost = max(len(features.ids), len(features.positions) * self._vocabulary // VOCABULARY_PER_TOKEN)
-        return Prepared(features, cost, key=Task.FILL_MASK, info=given, padded=pads(self._model))
+    def _cost(self, inputs: FillMaskInputs) -> int:
+        return max(len(inputs.ids), len(inputs.positions) * self._vocabulary // VOCABULARY_PER_TOKEN)
 
-    def _joint(self, row: Prepared, count: int) -> Rounds:
-        """The masks one by one, each by itself, and `count` ways of filling them together."""
-        (raw,) = yield [row]
-        result = self.finish(row, raw)
-        features: FillMaskFeatures = row.features
-        found = yield from search(
-            features.ids,
-            features.positions,
-            raw,
-            count,
-            lambda ids, positions: self._costed(FillMaskFeatures(ids, positions, count, features.targets)),
-        )
-        return replace(result, sequences=[self._sequence(row, each) for each in found])
+    def _search(self, prepared: _Prepared, count: int) -> Steps[FillMaskInputs, Raw, FillMaskResult]:
+        """The candidates of each mask by itself, then `count` ways of filling all masks together."""
+        (raw,) = yield [prepared]
+        result = self.finish(prepared, raw)
+        start = prepared.inputs
 
-    def _sequence(self, row: Prepared, found: Filling) -> FilledSequence:
-        tokens = [found.ids[position] for position in row.features.positions]
-        given: _Given = row.info
+        def row(ids: list[int], positions: list[int]) -> BatchRow[FillMaskInputs]:
+            inputs = FillMaskInputs(ids, positions, count, start.targets)
+            return BatchRow(inputs, self._cost(inputs))
+
+        found = yield from search(start.ids, start.positions, raw, count, row)
+        return replace(result, sequences=[self._sequence(prepared, each) for each in found])
+
+    def _sequence(self, prepared: _Prepared, found: Filling) -> FilledSequence:
+        tokens = [found.ids[position] for position in prepared.inputs.positions]
+        given = prepared.context
         text = given.text
         for token, (start, end) in reversed(list(zip(tokens, given.spans, strict=True))):  # earlier spans stay valid
             text = self._pieces.filled(text[:start], text[end:], token)
@@ -154,45 +162,44 @@ class FillMask:
             )
         return masks
 
-    def collate(self, batch: Sequence[Prepared]) -> FillMaskBatch:
-        items: list[FillMaskFeatures] = [p.features for p in batch]
-        texts = collate(self._model, [item.ids for item in items], self._pad_id)
-        rows = [place for i, item in enumerate(items) for place in texts.places(i, item.positions)]
-        return FillMaskBatch(texts, rounded_places(self._model, rows), items)
+    def collate(self, inputs: Sequence[FillMaskInputs]) -> FillMaskBatch:
+        texts = collate(self._model, [item.ids for item in inputs], self._pad_id)
+        rows = [place for i, item in enumerate(inputs) for place in texts.places(i, item.positions)]
+        return FillMaskBatch(texts, rounded_places(self._model, rows), inputs)
 
     @torch.inference_mode()
-    def run(self, collated: FillMaskBatch) -> list[Raw]:
-        with rows_before_head(self._model, collated.rows.to(self._model.device)):
-            logits = forward(self._model, collated.texts).logits[0]
-        logits = logits[: sum(len(item.positions) for item in collated.items)]
+    def run(self, batch: FillMaskBatch) -> list[Raw]:
+        with rows_before_head(self._model, batch.rows.to(self._model.device)):
+            logits = forward(self._model, batch.texts).logits[0]
+        logits = logits[: sum(len(item.positions) for item in batch.items)]
         scores = logits.float().log_softmax(-1)  # [N, V]
         # One transfer serves every item that asks for the best of the whole vocabulary.
-        widest = max((item.top_k for item in collated.items if not item.targets), default=0)
+        widest = max((item.top_k for item in batch.items if not item.targets), default=0)
         best = [t.cpu().numpy() for t in scores.topk(widest)]
         results: list[Raw] = []
-        row = 0
-        for item in collated.items:
-            rows = slice(row, row := row + len(item.positions))
+        start = 0
+        for item in batch.items:
+            stop = start + len(item.positions)
             if item.targets:
-                results.append(_among(scores[rows], item))
+                results.append(_among(scores[start:stop], item))
             else:
-                results.append((best[0][rows, : item.top_k], best[1][rows, : item.top_k]))
+                results.append((best[0][start:stop, : item.top_k], best[1][start:stop, : item.top_k]))
+            start = stop
         return results
 
-    def finish(self, prepared: Prepared, raw: Raw) -> FillMaskResult:
-        given: _Given = prepared.info
+    def finish(self, prepared: _Prepared, raw: Raw) -> FillMaskResult:
+        given = prepared.context
         scores, tokens = np.exp(raw[0][:, : given.top_k]), raw[1]
         if not np.isfinite(scores).all():
             raise AppError("the model computed numbers that are not finite for this input")
-        features: FillMaskFeatures = prepared.features
         masks = [
             MaskPrediction(position, *given.spans[i], self._candidates(given, i, scores[i], tokens[i]))
-            for i, position in enumerate(features.positions)
+            for i, position in enumerate(prepared.inputs.positions)
         ]
-        return FillMaskResult(masks, tokens=len(features.ids))
+        return FillMaskResult(masks, tokens=len(prepared.inputs.ids))
 
     def _candidates(
-        self, given: _Given, index: int, scores: NDArray[np.float32], tokens: NDArray[np.int64]
+        self, given: FillMaskContext, index: int, scores: NDArray[np.float32], tokens: NDArray[np.int64]
     ) -> list[Candidate]:
         """Returns the candidates of mask number `index`; other masks are written as the model writes them."""
         (start, end), before, after = given.spans[index], given.spans[:index], given.spans[index + 1 :]
@@ -210,7 +217,7 @@ def _replaced(text: str, start: int, end: int, spans: Sequence[tuple[int, int]],
     return mask.join(text[a:b] for a, b in zip(starts, ends, strict=True))
 
 
-def _among(scores: Tensor, item: FillMaskFeatures) -> Raw:
+def _among(scores: Tensor, item: FillMaskInputs) -> Raw:
     """The best of the item's targets, each in its more probable spelling. scores [masks, V] → [masks, at most top_k]"""
     targets = torch.tensor(item.targets, device=scores.device)  # [T, 2]
     best, spelling = scores[:, targets].max(-1)  # [masks, T]

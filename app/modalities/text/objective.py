@@ -8,19 +8,20 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from app.modalities.base import TaskHandler
+from app.modalities.base import AnyHandler
+from app.modalities.served_model import MaskedModel
 from app.modalities.text import sentence_transformers
-from app.modalities.text.embed import Embed
+from app.modalities.text.embed import TextEmbed
 from app.modalities.text.encoder import position_limit
 from app.modalities.text.encoding import TextEncoder
 from app.modalities.text.fill_mask import FillMask
 from app.modalities.text.items import TokenInfo
-from app.modalities.text.pretrain import TextPretraining
+from app.modalities.text.pretrain import MaskedRow, MlmBatch, Row, TextPretraining
 from app.modalities.text.score import Score
 from app.types import ModalityName, Pooling, Task
 
 
-class TextObjective(TextPretraining):
+class TextObjective(TextPretraining, MaskedModel[Row, MaskedRow, MlmBatch]):
     """A masked language model, or a bare encoder, from anywhere: a folder or built from scratch.
 
     has_head: the model is a masked LM whose head means something; only then can it fill masks.
@@ -31,6 +32,9 @@ class TextObjective(TextPretraining):
     """
 
     modality = ModalityName.TEXT
+    model: PreTrainedModel
+    max_length: int
+    dimensions: int
     reads_text = True
 
     def __init__(
@@ -50,22 +54,19 @@ class TextObjective(TextPretraining):
         self.tokenizer = tokenizer
         self.has_head, self.new_head = has_head, new_head
         self.max_length = min(position_limit(model), int(tokenizer.model_max_length))  # 10^30 is "unknown"
-        self._encoder = TextEncoder(tokenizer)
         self.dimensions = int(model.config.hidden_size)
+        self._encoder = TextEncoder(tokenizer)
         self.mask_token = self._encoder.mask_token
         self._pooling, self._normalize = pooling, normalize
         self._embed_max_length = min(self.max_length, embed_max_length or self.max_length)
-        embed = Embed(model, self._encoder, pooling=pooling, normalize=normalize, max_length=self._embed_max_length)
-        self.tasks: dict[Task, TaskHandler] = {Task.EMBED: embed}
+        embed = TextEmbed(model, self._encoder, pooling=pooling, normalize=normalize, max_length=self._embed_max_length)
+        self.tasks: dict[Task, AnyHandler] = {Task.EMBED: embed}
         if has_head and self.mask_token is not None:
             self.tasks[Task.FILL_MASK] = FillMask(model, self._encoder, max_length=self.max_length)
             self.tasks[Task.SCORE] = Score(model, self._encoder, max_length=self.max_length)
 
     def tokenize(self, text: str, add_special_tokens: bool = True) -> Iterator[TokenInfo]:
         return self._encoder.tokens(text, add_special_tokens=add_special_tokens)
-
-    def parameter_count(self) -> int:
-        return sum(p.numel() for p in self.model.parameters())
 
     def to(self, device: torch.device, dtype: torch.dtype) -> None:
         self.model.to(device)  # type: ignore[arg-type]  # a decorator of transformers hides the signature
@@ -84,5 +85,5 @@ class TextObjective(TextPretraining):
             pooling=self._pooling,
             normalize=self._normalize,
             max_length=self._embed_max_length,
-            dimension=self.model.config.hidden_size,
+            dimension=self.dimensions,
         )

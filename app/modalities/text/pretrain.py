@@ -13,10 +13,10 @@ from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from app.methods import MlmHyperparameters
-from app.modalities.base import Counts, Metrics
 from app.modalities.text.cross_entropy import linear_cross_entropy
 from app.modalities.text.encoder import rows_before_head
 from app.modalities.text.masking import Sampler, choose_tokens, choose_words, corrupt, span_sampler
+from app.modalities.trainable import Counts, Metrics, Trainable
 
 EVAL_RATE = 0.15  # held-out figures are always at BERT's 15 %, whatever the job trains with
 
@@ -106,7 +106,7 @@ def _continues_word(tokenizer: PreTrainedTokenizerBase, size: int) -> NDArray[np
     return np.array([not t.startswith(("Ġ", "▁", "Ċ")) for t in tokens])
 
 
-class TextPretraining:
+class TextPretraining(Trainable[Row, MaskedRow, MlmBatch]):
     """Mixed into TextObjective. `start_training` comes before the other methods."""
 
     model: PreTrainedModel

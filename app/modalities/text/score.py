@@ -15,27 +15,26 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from app.errors import AppError, InvalidValue
-from app.modalities.base import Prepared, Rounds
-from app.modalities.text.batches import Rows, collate, forward, pads, rounded_places
+from app.modalities.base import BatchRow, Steps, TaskHandler
+from app.modalities.text.batches import TextBatch, collate, forward, pads, rounded_places
 from app.modalities.text.encoder import rows_before_head, vocabulary_size
 from app.modalities.text.encoding import Content, TextEncoder
 from app.modalities.text.fill_mask import VOCABULARY_PER_TOKEN
 from app.modalities.text.items import RankedToken, ScoredToken, ScoreItem, ScoreMethod, ScoreResult
-from app.types import Task
 
 
 @dataclass(frozen=True)
-class ScoreRow:
-    """ids: of the whole text, shared by its rows. hidden: positions, the first of which is scored."""
+class ScoreInputs:
+    """ids: of the whole text, shared by its rows. masked: positions, the first of which is scored."""
 
     ids: list[int]
-    hidden: list[int]
+    masked: list[int]
     top_k: int
 
 
 @dataclass(frozen=True)
 class ScoreBatch:
-    texts: Rows
+    texts: TextBatch
     rows: Tensor  # what is scored, as indices into the flattened batch, as `rounded_places` gives them
     tokens: Tensor  # [B] what stands there
     top_k: list[int]
@@ -48,8 +47,8 @@ class RawScore:
     best: list[tuple[float, int]]  # (log-probability, token), best first
 
 
-class Score:
-    """A TaskHandler: ScoreItem → ScoreResult, in one round of a row a token."""
+class Score(TaskHandler[ScoreItem, ScoreInputs, ScoreBatch, RawScore, ScoreResult]):
+    """Scores texts: ScoreItem → ScoreResult, in one step of a row a token."""
 
     def __init__(self, model: PreTrainedModel, encoder: TextEncoder, *, max_length: int) -> None:
         self._model = model
@@ -61,10 +60,14 @@ class Score:
         # An unknown word is a word, though a tokenizer counts what stands for it among its special tokens.
         self._special = frozenset(encoder.tokenizer.all_special_ids) - {encoder.tokenizer.unk_token_id}
 
+    @property
+    def pads(self) -> bool:
+        return pads(self._model)
+
     def example(self) -> ScoreItem:
         return ScoreItem("a")
 
-    def prepare(self, item: ScoreItem) -> Rounds:
+    def steps(self, item: ScoreItem) -> Steps[ScoreInputs, RawScore, ScoreResult]:
         text, start = self._encoder.shorten(
             item.text, self._max_length, truncate=item.truncate, side=item.truncation_side
         )
@@ -77,28 +80,18 @@ class Score:
         places = [place for place in read if content.ids[place] not in self._special]
         if not places:
             raise InvalidValue("the input holds no token to score, only special ones", param="input")
-        return self._rounds(item, content, ids, shift, places)
+        return self._one_step(item, content, ids, shift, places)
 
-    def _rounds(self, item: ScoreItem, content: Content, ids: list[int], shift: int, places: list[int]) -> Rounds:
+    def _one_step(
+        self, item: ScoreItem, content: Content, ids: list[int], shift: int, places: list[int]
+    ) -> Steps[ScoreInputs, RawScore, ScoreResult]:
         cost = max(len(ids), self._vocabulary // VOCABULARY_PER_TOKEN)
-        rows = []
-        for index, place in enumerate(places):
-            hidden = [p + shift for p in _hidden(index, places, content.words, item.method)]
-            rows.append(
-                Prepared(
-                    ScoreRow(ids, hidden, item.top_k),
-                    cost,
-                    key=Task.SCORE,
-                    info=(content, place),
-                    padded=pads(self._model),
-                )
-            )
-        raws = yield rows
-        tokens = [self.finish(row, raw) for row, raw in zip(rows, raws, strict=True)]
-        return ScoreResult(tokens, tokens=len(ids))
+        masked = ([p + shift for p in _masked(i, places, content.words, item.method)] for i in range(len(places)))
+        raws = yield [BatchRow(ScoreInputs(ids, positions, item.top_k), cost) for positions in masked]
+        scored = [self._scored(content, place, raw) for place, raw in zip(places, raws, strict=True)]
+        return ScoreResult(scored, tokens=len(ids))
 
-    def finish(self, prepared: Prepared, raw: RawScore) -> ScoredToken:
-        content, place = prepared.info
+    def _scored(self, content: Content, place: int, raw: RawScore) -> ScoredToken:
         if not math.isfinite(raw.log_prob):
             raise AppError("the model computed numbers that are not finite for this input")
         token = content.ids[place]
@@ -110,31 +103,30 @@ class Score:
     def _decoded(self, token: int) -> str:
         return str(self._encoder.tokenizer.decode([token]))
 
-    def collate(self, batch: Sequence[Prepared]) -> ScoreBatch:
-        rows: list[ScoreRow] = [p.features for p in batch]
-        tokens = torch.tensor([row.ids[row.hidden[0]] for row in rows])
-        texts = collate(self._model, [self._masked(row) for row in rows], self._pad_id)
+    def collate(self, inputs: Sequence[ScoreInputs]) -> ScoreBatch:
+        tokens = torch.tensor([row.ids[row.masked[0]] for row in inputs])
+        texts = collate(self._model, [self._masked_ids(row) for row in inputs], self._pad_id)
         scored = rounded_places(
-            self._model, [place for i, row in enumerate(rows) for place in texts.places(i, row.hidden[:1])]
+            self._model, [place for i, row in enumerate(inputs) for place in texts.places(i, row.masked[:1])]
         )
-        return ScoreBatch(texts, scored, tokens, [row.top_k for row in rows])
+        return ScoreBatch(texts, scored, tokens, [row.top_k for row in inputs])
 
-    def _masked(self, row: ScoreRow) -> list[int]:
+    def _masked_ids(self, row: ScoreInputs) -> list[int]:
         ids = list(row.ids)
-        for position in row.hidden:
+        for position in row.masked:
             ids[position] = self._mask_id
         return ids
 
     @torch.inference_mode()
-    def run(self, collated: ScoreBatch) -> list[RawScore]:
+    def run(self, batch: ScoreBatch) -> list[RawScore]:
         device = self._model.device
-        with rows_before_head(self._model, collated.rows.to(device)):
-            logits = forward(self._model, collated.texts).logits[0][: len(collated.tokens)]
+        with rows_before_head(self._model, batch.rows.to(device)):
+            logits = forward(self._model, batch.texts).logits[0][: len(batch.tokens)]
         scores = logits.float()  # [B, V]
         whole = scores.logsumexp(-1, keepdim=True)  # [B, 1]
-        own = scores.gather(1, collated.tokens.to(device).unsqueeze(1))  # [B, 1]
+        own = scores.gather(1, batch.tokens.to(device).unsqueeze(1))  # [B, 1]
         ranks = (scores > own).sum(1) + 1
-        values, tokens = scores.topk(min(max(collated.top_k), self._vocabulary))
+        values, tokens = scores.topk(min(max(batch.top_k), self._vocabulary))
         return [
             RawScore(log_prob, rank, list(zip(best, names, strict=True))[:top_k])
             for log_prob, rank, best, names, top_k in zip(
@@ -142,13 +134,13 @@ class Score:
                 ranks.tolist(),
                 (values - whole).tolist(),
                 tokens.tolist(),
-                collated.top_k,
+                batch.top_k,
                 strict=True,
             )
         ]
 
 
-def _hidden(index: int, places: list[int], words: list[int], method: ScoreMethod) -> list[int]:
+def _masked(index: int, places: list[int], words: list[int], method: ScoreMethod) -> list[int]:
     """Returns the positions that are masked to score position number `index`, itself first."""
     if method is ScoreMethod.ORIGINAL:
         return places[index : index + 1]

@@ -8,15 +8,18 @@ filled already, whatever their order in the text.
 import math
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from app.errors import AppError
-from app.modalities.base import Prepared
+from app.modalities.base import BatchRow
 
 Scores = tuple[NDArray[np.float32], NDArray[np.int64]]  # log-probabilities and tokens, [masks, k] each, best first
+
+
+Inputs = TypeVar("Inputs")
 
 
 @dataclass(frozen=True)
@@ -33,9 +36,9 @@ def search(
     masks: list[int],
     scores: Scores,
     width: int,
-    row: Callable[[list[int], list[int]], Prepared],
-) -> Generator[Sequence[Prepared], Sequence[Any], list[Filling]]:
-    """At most `width` fillings of all `masks` (positions in `ids`), best first: Rounds of one row a hypothesis.
+    row: Callable[[list[int], list[int]], BatchRow[Inputs]],
+) -> Generator[Sequence[BatchRow[Inputs]], Sequence[Scores], list[Filling]]:
+    """At most `width` fillings of all `masks` (positions in `ids`), best first; each step has one row a hypothesis.
 
     scores: of the masks, with nothing filled. row: ids and positions of masks → what gives their scores.
     """

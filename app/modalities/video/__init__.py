@@ -16,7 +16,7 @@ from app.types import ModalityName, Task
 if TYPE_CHECKING:
     import torch
 
-    from app.modalities.base import Objective
+    from app.modalities.served_model import AnyMaskedModel
     from app.modalities.video.training import VideoTraining
 
 
@@ -29,7 +29,7 @@ class VideoModality(PatchModality):
         Task.RECONSTRUCT: reconstruct_example("clip.mp4"),
     }
 
-    def load(self, folder: Path, *, dtype: "torch.dtype") -> "Objective":
+    def load(self, folder: Path, *, dtype: "torch.dtype") -> "AnyMaskedModel":
         from app.modalities.video.load import load_video
 
         return load_video(folder, dtype=dtype)

@@ -25,7 +25,7 @@ import torch.distributed as dist
 from torch import nn
 
 from app.errors import AppError
-from app.modalities.base import Metrics
+from app.modalities.trainable import Metrics
 from app.training.hooks import Killed, Stopped
 
 T = TypeVar("T")

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from app.modalities.base import Metrics, Objective
+from app.modalities.trainable import AnyTrainable, Metrics
 from app.training.data.order import Stream, generator
 from app.training.loop.distributed import ProcessGroup
 from app.training.loop.plan import Plan
@@ -15,7 +15,7 @@ EVAL_SEED = 20260101  # of the masks, in every job and at every step
 
 
 def evaluate(
-    objective: Objective, data: Any, plan: Plan, device: torch.device, group: ProcessGroup | None = None
+    objective: AnyTrainable, data: Any, plan: Plan, device: torch.device, group: ProcessGroup | None = None
 ) -> dict[str, float]:
     """Returns the objective's metrics over at most `plan.max_eval_samples` held-out samples.
 
@@ -35,6 +35,6 @@ def evaluate(
     return objective.summarise(group.sum_metrics(total))
 
 
-def masked_samples(objective: Objective, data: Any, rows: Iterable[int]) -> list[Any]:
+def masked_samples(objective: AnyTrainable, data: Any, rows: Iterable[int]) -> list[Any]:
     """Returns the samples of these rows with the masks that every evaluation gives them."""
     return [objective.mask(data[row], generator(EVAL_SEED, Stream.EVALUATION, row), evaluate=True) for row in rows]

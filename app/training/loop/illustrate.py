@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from app.modalities.base import Illustrating, Objective
+from app.modalities.trainable import AnyTrainable
 from app.training.hooks import Dataset
 from app.training.loop.evaluate import masked_samples
 
@@ -11,10 +11,8 @@ SHOWN = 6  # samples in a picture
 
 
 @torch.no_grad()
-def illustrate(objective: Objective, data: Dataset, device: torch.device) -> tuple[str, bytes] | None:
+def illustrate(objective: AnyTrainable, data: Dataset, device: torch.device) -> tuple[str, bytes] | None:
     """Returns (file ending, content) of the picture, or None if the objective cannot draw one."""
-    if not isinstance(objective, Illustrating):
-        return None
     rows = np.unique(np.linspace(0, len(data) - 1, min(len(data), SHOWN)).astype(int)).tolist()
     objective.model.eval()
     return objective.illustrate(objective.collate_masked(masked_samples(objective, data, rows)).to(device))

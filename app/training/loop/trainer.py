@@ -11,7 +11,7 @@ import torch
 
 from app.devices import free_memory, is_out_of_memory
 from app.errors import OutOfMemory
-from app.modalities.base import Counts, Metrics, Objective
+from app.modalities.trainable import AnyTrainable, Counts, Metrics
 from app.training.data.mixture import iterate_samples
 from app.training.data.order import Stream, generator
 from app.training.hooks import Dataset, Hooks, Snapshot
@@ -52,7 +52,7 @@ class Trainer:
 
     def __init__(
         self,
-        objective: Objective,
+        objective: AnyTrainable,
         data: Dataset,
         held_out: Dataset,
         plan: Plan,

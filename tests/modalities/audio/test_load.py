@@ -165,9 +165,9 @@ def test_padding_is_hidden_as_it_was_in_training(objective: AudioObjective) -> N
     """Else a short sound shows the model far more than it has ever seen, and it guesses badly."""
     handler = objective.tasks[Task.RECONSTRUCT]
     item = ReconstructItem(sound_file(samples(0, 0.16)), MaskRequest(seed=3))
-    [hidden] = handler.prepare(item).features.hidden.reshape(1, *objective.space.grid.shape)
+    [hidden] = handler.prepare(item).inputs.hidden.reshape(1, *objective.space.grid.shape)
     assert hidden[2:].mean() == pytest.approx(objective.masks.ratio, abs=0.1)
-    assert np.array_equal(hidden, handler.prepare(item).features.hidden.reshape(hidden.shape))
+    assert np.array_equal(hidden, handler.prepare(item).inputs.hidden.reshape(hidden.shape))
 
 
 @pytest.mark.parametrize("content", [sound(0, 1 / 8000), sound_file(np.zeros(4000))])
@@ -197,4 +197,4 @@ def test_unknown_strategies_are_refused(objective: AudioObjective) -> None:
 
 def test_what_is_held_for_an_embedding_is_no_samples(objective: AudioObjective) -> None:
     prepared = objective.tasks[Task.EMBED].prepare(EmbedItem(sound(0, 1.0)))
-    assert prepared.info[1].info is None
+    assert prepared.context.media.info is None

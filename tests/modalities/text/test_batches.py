@@ -10,7 +10,7 @@ from app.modalities.text.encoder import POOLERS
 from app.types import Pooling
 
 TEXTS = [[5, 6, 7], [8, 9, 10], [5, 6, 7, 8, 9, 11, 12], [4]]
-UNPADDED = sorted(rows._FIRST_POSITION)
+UNPADDED = sorted(rows.UNPADDED)
 
 
 @pytest.mark.parametrize("architecture", UNPADDED)
@@ -39,7 +39,7 @@ def test_batches_have_few_sizes() -> None:
 def test_places_are_in_the_flattened_output(objectives: Any) -> None:
     model = objectives("bert").model
     assert rows.collate(model, TEXTS, 0).places(2, [0, 3]) == [6, 9]
-    padded = rows.Rows({}, [0, 7, 14, 21], [3, 3, 7, 1])
+    padded = rows.TextBatch({}, [0, 7, 14, 21], [3, 3, 7, 1])
     assert padded.places(2, [0, 3]) == [14, 17]
 
 

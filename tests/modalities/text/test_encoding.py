@@ -56,9 +56,9 @@ def test_truncation_beyond_the_bound_gives_what_tokenizing_all_of_it_gives(
     objective = objectives(architecture)
     text = beyond(objective)
     item = EmbedItem(text, truncate=True, truncation_side=side)
-    cut = objective.tasks[Task.EMBED].prepare(item).features.ids
+    cut = objective.tasks[Task.EMBED].prepare(item).inputs.ids
     monkeypatch.setattr(TextEncoder, "max_characters", lambda *_: len(text))
-    assert objective.tasks[Task.EMBED].prepare(item).features.ids == cut
+    assert objective.tasks[Task.EMBED].prepare(item).inputs.ids == cut
 
 
 @pytest.mark.parametrize("side", SIDES)

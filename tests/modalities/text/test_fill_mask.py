@@ -89,8 +89,8 @@ def test_targets_of_a_request_are_looked_up_once(bert: TextObjective, monkeypatc
     monkeypatch.setattr(WordPieces, "target_id", lambda self, target: asked.append(target) or find(self, target))
     handler = bert.tasks[Task.FILL_MASK]
     rows = [handler.prepare(FillMaskItem(PARIS, targets=("zebras", "the"))) for _ in range(3)]
-    assert len({row.features.targets for row in rows}) == 1
-    assert handler.prepare(FillMaskItem(PARIS, targets=("the",))).features.targets == rows[0].features.targets[1:]
+    assert len({row.inputs.targets for row in rows}) == 1
+    assert handler.prepare(FillMaskItem(PARIS, targets=("the",))).inputs.targets == rows[0].inputs.targets[1:]
     assert asked == ["zebras", "the", "the"]
 
 
@@ -153,7 +153,7 @@ def test_too_long_without_truncation_names_both_lengths(bert: TextObjective) -> 
 def test_truncation_keeps_the_masks(bert: TextObjective, before: int, side: TruncationSide) -> None:
     text = "the " * before + "[MASK] is [MASK]" + " of" * (200 - before)
     prepared = bert.tasks[Task.FILL_MASK].prepare(FillMaskItem(text, truncate=True, truncation_side=side))
-    ids, positions = prepared.features.ids, prepared.features.positions
+    ids, positions = prepared.inputs.ids, prepared.inputs.positions
     assert len(ids) == MAX_LENGTH
     assert [ids[p] for p in positions] == [bert.tokenizer.mask_token_id] * 2
     assert (ids[0], ids[-1]) == (bert.tokenizer.cls_token_id, bert.tokenizer.sep_token_id)
@@ -166,7 +166,7 @@ def test_truncation_at_an_end_is_the_plain_one_where_it_keeps_the_mask(bert: Tex
     prepared = bert.tasks[Task.FILL_MASK].prepare(FillMaskItem(text, truncate=True))
     # Cut by hand: truncation once asked of a tokenizer stays set, and this one is served.
     expected = [*bert.tokenizer(text)["input_ids"][: MAX_LENGTH - 1], bert.tokenizer.sep_token_id]
-    assert prepared.features.ids == expected
+    assert prepared.inputs.ids == expected
 
 
 def test_masks_further_apart_than_the_model_reads(bert: TextObjective) -> None:
@@ -202,7 +202,7 @@ def test_vocabularies_of_model_and_tokenizer_may_differ_in_size(folders: Any) ->
 def test_numbers_that_are_not_finite_are_an_error_of_their_item_only(bert: TextObjective) -> None:
     handler = bert.tasks[Task.FILL_MASK]
     good, bad = handler.prepare(FillMaskItem(PARIS)), handler.prepare(FillMaskItem("[MASK]"))
-    scores, tokens = handler.run(handler.collate([good, bad]))[0]
+    scores, tokens = handler.run(handler.collate([good.inputs, bad.inputs]))[0]
     assert handler.finish(good, (scores, tokens)).masks
     with pytest.raises(AppError, match="not finite"):
         handler.finish(bad, (np.full_like(scores, np.nan), tokens))
@@ -224,9 +224,9 @@ def test_preparing_on_many_threads_is_stateless(bert: TextObjective) -> None:
         FillMaskItem(f"{'the ' * (i % 90)}[MASK]", truncate=True, truncation_side=list(TruncationSide)[i % 2])
         for i in range(400)
     ]
-    expected = [handler.prepare(item).features for item in items]
+    expected = [handler.prepare(item).inputs for item in items]
     with ThreadPoolExecutor(8) as threads:
-        assert [p.features for p in threads.map(handler.prepare, items)] == expected
+        assert [p.inputs for p in threads.map(handler.prepare, items)] == expected
 
 
 def test_training_mode_and_gradients_are_off(bert: TextObjective) -> None:

@@ -94,11 +94,11 @@ def test_special_tokens_are_context_and_unknown_words_are_scored(bert: TextObjec
 
 def test_rows_share_a_text_and_each_hides_its_own(bert: TextObjective) -> None:
     rows = rows_of(bert.tasks[Task.SCORE], ScoreItem(TEXT))
-    batch = bert.tasks[Task.SCORE].collate(rows)
+    batch = bert.tasks[Task.SCORE].collate([row.inputs for row in rows])
     own = batch.texts.inputs["input_ids"][0, : sum(batch.texts.lengths)]
     masked = (own.view(len(rows), -1) == bert.tokenizer.mask_token_id).sum(1)
-    assert len({id(row.features.ids) for row in rows}) == 1
-    assert masked.tolist() == [len(row.features.hidden) for row in rows]
+    assert len({id(row.inputs.ids) for row in rows}) == 1
+    assert masked.tolist() == [len(row.inputs.masked) for row in rows]
     assert batch.tokens.tolist() == [t.token for t in score(bert, TEXT)[0].scored]
 
 
@@ -116,7 +116,7 @@ def test_what_truncation_leaves_is_scored(bert: TextObjective, side: TruncationS
 @pytest.mark.parametrize(("text", "error"), [("", EmptyInput), (" ", EmptyInput), ("\ud800", InvalidValue)])
 def test_mistakes_are_told_before_anything_runs(bert: TextObjective, text: str, error: type[AppError]) -> None:
     with pytest.raises(error) as caught:
-        bert.tasks[Task.SCORE].prepare(ScoreItem(text))
+        bert.tasks[Task.SCORE].steps(ScoreItem(text))
     assert caught.value.param == "input"
 
 

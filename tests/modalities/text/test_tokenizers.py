@@ -45,7 +45,7 @@ def test_a_mask_is_read_alike_with_a_space_before_it_and_without(tmp_path: Path,
     assert keeps_space_before_mask(folder) == keeps_space
     handler = load_text(folder).tasks[Task.FILL_MASK]
     texts = ("The sky is [MASK].", "The sky is[MASK].", "The sky is  <mask>.")
-    rows = [handler.prepare(FillMaskItem(text)).features.ids for text in texts]
+    rows = [handler.prepare(FillMaskItem(text)).inputs.ids for text in texts]
     tokenizer = load_tokenizer(folder)
     assert tokenizer.convert_ids_to_tokens(rows[0]) == ["<s>", "The", "Ġsky", "Ġis", "<mask>", ".", "</s>"]
     assert rows[0] == rows[1] == rows[2]

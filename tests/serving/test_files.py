@@ -1,9 +1,10 @@
-"""Items that weigh far more prepared than as they came."""
+"""Items that are files, which weigh far more decoded than as they came."""
 
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from copy import copy
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,18 +32,12 @@ HELD = 2 * BATCH + 4  # rows of one token in two batches, and those that wait fo
 class Files(Embed):
     """Counts the items that are held between `prepare` and the end of `finish`."""
 
-    heavy = True
+    reads_files = True
 
     def __init__(self, objective: FakeObjective) -> None:
         super().__init__(objective)
         self.held = self.most = self.prepared = 0
         self._guard = threading.Lock()
-
-    def decoding(self, item: EmbedItem) -> Callable[[], Prepared]:
-        return partial(self.prepare, item)
-
-    def prepare_decoded(self, item: EmbedItem, decoded: Prepared) -> Prepared:
-        return decoded
 
     def prepare(self, item: EmbedItem) -> Prepared:
         with self._guard:
@@ -129,12 +124,11 @@ def test_one_that_weighs_more_than_all_the_room_is_answered(files: Files, engine
 def decoded_apart(files: Files, fake: FakeObjective, runner: Runner, tmp_path: Path) -> Iterator[Engine]:
     """An engine whose files are decoded in a child process, each as its text says."""
 
-    def decoding(item: EmbedItem) -> Callable[[], None]:
+    def decoding(item: EmbedItem) -> Callable[[], Any]:
         faults = {"crash": crash, "stuck": partial(touch_and_sleep, tmp_path / "pid")}
-        return faults.get(str(item.input), partial(len, str(item.input)))
+        return faults.get(str(item.input), partial(copy, item))
 
     files.decoding = decoding  # type: ignore[assignment]
-    files.prepare_decoded = lambda item, decoded: files.prepare(item)  # type: ignore[method-assign]
     manifest = Manifest(modality=ModalityName.IMAGE, architecture="fake", tasks=(Task.EMBED,), parameters=2)
     with ProcessPool(1) as decoders, ThreadPoolExecutor(1) as executor:
         yield Engine(ModelEntry("fake", 1, Path("fake/1"), manifest), fake, runner, executor, decoders=decoders)
@@ -179,7 +173,7 @@ def test_a_mistake_ends_the_rest(files: Files, engine: Engine, runner: Runner, f
                 await engine.submit(Task.EMBED, embeds(*"abcd", "", *"e" * 100))
         finally:
             fake.gate.set()
-        await engine.drained()
+        await engine.wait_until_idle()
 
     run(main)
     assert files.prepared <= HELD + 1

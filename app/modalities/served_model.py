@@ -1,0 +1,51 @@
+"""The interface between serving and a model: `ServedModel`."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from app.modalities.base import AnyHandler
+from app.modalities.text.items import TokenInfo
+from app.modalities.trainable import B, Masked, Sample, Trainable
+from app.types import Task
+
+
+class ServedModel(ABC):
+    """A loaded model as requests use it.
+
+    modality: the name of a registered modality.
+    tasks: a handler for each task that the model can do.
+    mask_token: the text that stands for a masked token; None where the model reads no text or has no such token.
+    max_length: tokens that the model reads, special ones included; None where its items have no such bound.
+    dimensions: of the vectors that the model gives; None if unknown.
+    reads_text: whether `tokenize` can be used.
+    """
+
+    modality: str
+    model: nn.Module
+    tasks: Mapping[Task, AnyHandler]
+    mask_token: str | None = None
+    max_length: int | None = None
+    dimensions: int | None = None
+    reads_text: bool = False
+
+    def tokenize(self, text: str, add_special_tokens: bool = True) -> Iterator[TokenInfo]:
+        """Returns the tokens of a text, one by one. Raises NotImplementedError where `reads_text` is False."""
+        raise NotImplementedError(f"a model of {self.modality} has no tokenizer")
+
+    @abstractmethod
+    def to(self, device: torch.device, dtype: torch.dtype) -> None:
+        """Moves the model; serving calls it once, before the first task."""
+
+    def parameter_count(self) -> int:
+        return sum(parameter.numel() for parameter in self.model.parameters())
+
+
+class MaskedModel(ServedModel, Trainable[Sample, Masked, B]):
+    """A model that can be served and trained. Both use the same processor, so preprocessing cannot drift."""
+
+
+AnyMaskedModel = MaskedModel[Any, Any, Any]

@@ -1,0 +1,92 @@
+"""The interface between training and a model: `Trainable`."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+
+import numpy as np
+import torch
+from torch import nn
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """Sums and counts, so that batches of different sizes add up exactly."""
+
+    loss_sum: float = 0.0
+    correct: int = 0
+    count: int = 0  # predicted positions
+    extra: Mapping[str, float] = field(default_factory=dict)  # further sums, by name
+
+    def __add__(self, other: "Metrics") -> "Metrics":
+        keys = self.extra.keys() | other.extra.keys()
+        return Metrics(
+            self.loss_sum + other.loss_sum,
+            self.correct + other.correct,
+            self.count + other.count,
+            {k: self.extra.get(k, 0.0) + other.extra.get(k, 0.0) for k in sorted(keys)},
+        )
+
+
+class Counts(NamedTuple):
+    """The numbers that a loss may be a mean over, of one training batch or of several together."""
+
+    positions: int  # predicted
+    items: int  # documents, images, sounds, clips
+
+
+class TrainingBatch(Protocol):
+    """A batch of masked samples."""
+
+    @property
+    def counts(self) -> Counts: ...
+
+    @property
+    def tokens(self) -> int:
+        """Tokens or patches without padding."""
+        ...
+
+    def to(self, device: torch.device) -> "TrainingBatch": ...
+
+
+Sample = TypeVar("Sample")  # one training example, as the data set holds it
+Masked = TypeVar("Masked")  # a sample with its mask
+B = TypeVar("B", bound=TrainingBatch)
+
+
+class Trainable(ABC, Generic[Sample, Masked, B]):
+    """A model as the training loop uses it."""
+
+    model: nn.Module
+
+    @abstractmethod
+    def mask(self, sample: Sample, rng: np.random.Generator, *, evaluate: bool = False) -> Masked:
+        """Returns the masked sample. `rng` is the only source of randomness. `evaluate`: masks as for evaluations."""
+
+    @abstractmethod
+    def collate_masked(self, samples: Sequence[Masked]) -> B:
+        """Returns a training batch on the CPU."""
+
+    @abstractmethod
+    def forward(self, batch: B, whole: Counts | None = None) -> tuple[torch.Tensor, Metrics]:
+        """Returns the mean loss (differentiable, scalar) and the metrics of one batch already on the device.
+
+        whole: counts of all batches of a step; the loss is this one's part then, and the parts add up to the mean.
+        """
+
+    @abstractmethod
+    def summarise(self, total: Metrics) -> dict[str, float]:
+        """Returns the means of summed metrics, `loss` first; {} if nothing was counted."""
+
+    @abstractmethod
+    def save(self, folder: Path, dtype: torch.dtype) -> None:
+        """Writes a self-contained folder: safetensors, config and processor files."""
+
+    def illustrate(self, batch: B) -> tuple[str, bytes] | None:
+        """Returns a picture of the predictions for a batch on the device, as file ending and content, or None."""
+        return None
+
+
+AnyTrainable = Trainable[Any, Any, Any]  # the loop passes what one model makes only back to the same model
