@@ -56,6 +56,7 @@ class _Given:
     text: str
     spans: list[tuple[int, int]]  # characters of each mask in `text`
     top_k: int
+    renormalize: bool
 
 
 class FillMask:
@@ -94,9 +95,10 @@ class FillMask:
         ids, shift = self._encoder.fit(
             content, self._max_length, truncate=item.truncate, side=item.truncation_side, keep=masks
         )
-        top_k = min(max(item.top_k, item.num_sequences), self._vocabulary)
+        scored = len(targets) if item.renormalize else item.top_k
+        top_k = min(max(scored, item.top_k, item.num_sequences), self._vocabulary)
         features = FillMaskFeatures(ids, [m + shift for m in masks], top_k, targets)
-        return self._costed(features, _Given(item.text, spans, item.top_k))
+        return self._costed(features, _Given(item.text, spans, item.top_k, item.renormalize))
 
     def _shortened(self, item: FillMaskItem) -> tuple[str, list[tuple[int, int]]]:
         """Returns the part of the item's text that is tokenized, and the spans of its masks in the whole text."""
@@ -181,7 +183,10 @@ class FillMask:
 
     def finish(self, prepared: Prepared, raw: Raw) -> FillMaskResult:
         given: _Given = prepared.info
-        scores, tokens = np.exp(raw[0][:, : given.top_k]), raw[1]
+        log_probs, tokens = raw
+        if given.renormalize:
+            log_probs = log_probs - np.logaddexp.reduce(log_probs, axis=-1, keepdims=True)
+        scores = np.exp(log_probs[:, : given.top_k])
         if not np.isfinite(scores).all():
             raise AppError("the model computed numbers that are not finite for this input")
         features: FillMaskFeatures = prepared.features
