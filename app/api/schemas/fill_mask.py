@@ -63,9 +63,10 @@ class FillMaskRequest(FillMaskOptions, TextInputs):
     model_config = ConfigDict(strict=True)
 
     targets: Targets = Field((), description="Words to score; if empty, the whole vocabulary")
+    renormalize: bool = Field(False, description="Rescale the scores of each mask so that they sum to 1 over `targets`")
 
     def to_item(self, text: str) -> FillMaskItem:
-        return replace(super().to_item(text), targets=self.targets)
+        return replace(super().to_item(text), targets=self.targets, renormalize=self.renormalize)
 
     def write(self, answer: Answer[FillMaskResult]) -> bytes:
         return orjson.dumps(
