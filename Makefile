@@ -6,12 +6,14 @@ BIN := .venv/bin
 # Two processes, each with whole files, so that what a file's tests share is made once.
 # Tests start dozens of Python processes: each would compile app anew where its bytecode may not be kept.
 PYTEST := env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+# What `make test-fast` leaves out: browsers, servers and workers, training, and whole applications.
+SLOW := api compat contracts e2e training web worker test_cli.py test_serve.py
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help serve test check format bench clean
+.PHONY: help serve test test-fast check format bench clean
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST)
 
 serve: .venv/installed ## the API, a worker and an embedded Redis on 127.0.0.1:8000
 	@$(BIN)/cloze serve
@@ -19,6 +21,9 @@ serve: .venv/installed ## the API, a worker and an embedded Redis on 127.0.0.1:8
 test: .venv/installed-dev ## every test, those of the page in a browser
 	@$(BIN)/python scripts/browser.py
 	$(PYTEST)
+
+test-fast: .venv/installed-dev ## units without a browser, a server or a worker, in less than a minute
+	$(PYTEST) $(SLOW:%=--ignore=tests/%)
 
 check: .venv/installed-dev ## lint, format and types of Python and JavaScript, then every test
 	$(BIN)/ruff check .

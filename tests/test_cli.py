@@ -104,6 +104,9 @@ def test_without_a_server_the_model_is_loaded_here(run: Run, store: ModelStore, 
     table = run("predict", "The [MASK] chase.", "--top-k", "2").stdout.splitlines()
     assert table[0].split() == ["score", "token", "text"]
     assert len(table) == 3
+    targets = ("--target", "the", "--target", "lions", "--renormalize", "--json")
+    (mask,) = json.loads(run("predict", "The [MASK] chase.", *targets).stdout)["data"][0]["masks"]
+    assert sum(each["score"] for each in mask["candidates"]) == pytest.approx(1)
     together = run("predict", "The [MASK] chase the [MASK].", "--sequences", "4").stdout.splitlines()
     assert together[0].split() == ["log-prob", "text"]
     assert len(together) == 5 and not any("[MASK]" in line for line in together)

@@ -116,7 +116,6 @@ MAX_MODULE_LINES, MAX_FUNCTION_LINES = 300, 60
 SHARED_CLASS_NAMES: dict[str, str] = {}
 CLASSES_TO_RENAME = {  # shrinks; a name that is unique by now has to leave
     "Metrics",
-    "Source",
     "TokenObject",
 }
 

@@ -65,13 +65,13 @@ def error_response(scope: Scope, error: AppError, headers: Mapping[str, str] | N
 
 def error_object(error: AppError) -> dict[str, str | None]:
     message, param = error_message(error), error.param
-    if len(message) > _MAX_MESSAGE:  # it repeats what was sent
+    if len(message) > _MAX_MESSAGE:  # it quotes the request
         message = f"{message[:_MAX_MESSAGE]} …"
     return {"message": message, "type": error.type, "code": error.code, "param": param and param[:MAX_ECHO]}
 
 
 def error_message(error: AppError) -> str:
-    """The error's message, which names the input at fault if the request held several."""
+    """Returns the error's message, with the index of the invalid input if the request has several."""
     if error.index is None:
         return error.message
     name = f"`{error.param or 'input'}` {error.index}"

@@ -180,7 +180,7 @@ def _input_of(line: dict[str, Any]) -> Any:
     """Raises InvalidValue for a line without an input, or with another field."""
     if unknown := line.keys() - {"id", "input"}:
         name = min(unknown)
-        raise InvalidValue(f"`{name}` is not a field that is known here", param=name)
+        raise InvalidValue(f"`{name}` is not a known field", param=name)
     if "input" not in line:
         raise InvalidValue("`input` is required", param="input")
     return line["input"]

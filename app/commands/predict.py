@@ -27,6 +27,9 @@ def predict(
     model: Model = None,
     top_k: Annotated[int, typer.Option("--top-k", "-k", min=1, help="Candidates for each mask.")] = 5,
     target: Annotated[list[str] | None, typer.Option(help="Score only these words; may be repeated.")] = None,
+    renormalize: Annotated[
+        bool, typer.Option("--renormalize", help="Rescale the scores of each mask to sum to 1 over the targets.")
+    ] = False,
     sequences: Annotated[
         int, typer.Option("--sequences", "-n", min=0, max=20, help="Fill all masks together, in the N best ways.")
     ] = 0,
@@ -40,7 +43,14 @@ def predict(
     model store into this process.
     """
     texts = read_texts(texts)
-    body = {"input": texts, "model": model, "top_k": top_k, "targets": target or [], "num_sequences": sequences}
+    body = {
+        "input": texts,
+        "model": model,
+        "top_k": top_k,
+        "targets": target or [],
+        "renormalize": renormalize,
+        "num_sequences": sequences,
+    }
     answer = _ask("/v1/fill-mask", body, url, api_key)
     if as_json:
         print_json(answer)

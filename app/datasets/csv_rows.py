@@ -6,14 +6,14 @@ import re
 from collections.abc import Iterator
 from typing import IO
 
-from app.datasets.sources import Source, shorten
+from app.datasets.sources import TextSource, shorten
 from app.datasets.text import MAX_ROW, open_text, too_long
 from app.errors import InvalidData
 
 _FIELD = re.compile(r'(?:"(?:[^"]++|"")*+"|[^,"\r\n][^,\r\n]*+|)(?:,|\r\n|\r|\n|\Z)')
 
 
-def read_csv(stream: IO[bytes], source: Source) -> Iterator[str]:
+def read_csv(stream: IO[bytes], source: TextSource) -> Iterator[str]:
     csv.field_size_limit(MAX_ROW + 1)
     lines = _CsvLines(open_text(stream, source, newline=""), source.name)
     rows = csv.reader(lines, strict=True)
@@ -84,7 +84,7 @@ def _read_record(rows: Iterator[list[str]], lines: _CsvLines) -> list[str] | Non
         raise lines.explain(e) from e
 
 
-def _find_column(header: list[str], source: Source) -> int:
+def _find_column(header: list[str], source: TextSource) -> int:
     """Returns the index of the first column with the source's column name."""
     column = source.column
     if column not in header:

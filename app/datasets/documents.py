@@ -19,7 +19,7 @@ from app.datasets.csv_rows import read_csv
 from app.datasets.json_rows import read_json, read_jsonl
 from app.datasets.parquet import read_parquet
 from app.datasets.reports import Reason, Report
-from app.datasets.sources import Budget, Source, reading
+from app.datasets.sources import Budget, TextSource, reading
 from app.datasets.text import read_lines
 from app.datasets.zips import ZipEntry, open_entry, open_zip, read_entries
 from app.errors import InvalidData
@@ -31,7 +31,7 @@ MAX_RATIO = 1000  # unpacked ÷ packed bytes; a file beyond it is a decompressio
 FREE_BYTES = 256 * MIB  # to which any file may unpack, whatever its ratio
 CUT_OFF = "the compressed data is broken or cut off"
 
-Reader = Callable[[IO[bytes], Source], Iterator[str]]
+Reader = Callable[[IO[bytes], TextSource], Iterator[str]]
 
 
 def read_documents(
@@ -58,7 +58,7 @@ def read_open(
     """
     report = Report() if report is None else report
     budget = Budget(filename, _file_size(file) * MAX_RATIO + FREE_BYTES, look)
-    source = Source(filename, text_column, report, budget)
+    source = TextSource(filename, text_column, report, budget)
     with reading(filename, "the data is broken or cut off"):
         for document in _read_stream(file, source):
             if text := document.strip():
@@ -80,7 +80,7 @@ def _replace_surrogates(text: str) -> str:
     return text
 
 
-def _read_stream(file: IO[bytes], source: Source) -> Iterator[str]:
+def _read_stream(file: IO[bytes], source: TextSource) -> Iterator[str]:
     path = PurePath(source.name)
     suffix = path.suffix.lower()
     if suffix == ".zip":
@@ -103,7 +103,7 @@ def _find_reader(inner: str, name: str) -> Reader:
     return reader
 
 
-def _read_zip(file: BinaryIO, source: Source) -> Iterator[str]:
+def _read_zip(file: BinaryIO, source: TextSource) -> Iterator[str]:
     with reading(source.name, "the archive is broken or cut off"):
         archive = open_zip(file, source.name, MAX_ZIP_ENTRIES)
         entries = read_entries(archive, source.name, MAX_ZIP_ENTRIES)
@@ -127,7 +127,7 @@ def _check_entry(entry: ZipEntry, name: str) -> None:
         raise InvalidData(f"{name}: an archive inside an archive is not supported")
 
 
-def _read_txt(stream: IO[bytes], source: Source) -> Iterator[str]:
+def _read_txt(stream: IO[bytes], source: TextSource) -> Iterator[str]:
     paragraph: list[str] = []
     size = 0
     for _, line in read_lines(stream, source):

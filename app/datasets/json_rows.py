@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from json.decoder import scanstring  # type: ignore[attr-defined]  # the stubs lack it
 from typing import IO
 
-from app.datasets.sources import Source, explain, shorten
+from app.datasets.sources import TextSource, explain, shorten
 from app.datasets.text import MAX_ROW, open_text, read_lines, too_long
 from app.errors import InvalidData
 
@@ -18,7 +18,7 @@ _DECODER = json.JSONDecoder()
 _NAMES = {dict: "an object", list: "a list", str: "a string", bool: "true or false", type(None): "null"}
 
 
-def read_jsonl(stream: IO[bytes], source: Source) -> Iterator[str]:
+def read_jsonl(stream: IO[bytes], source: TextSource) -> Iterator[str]:
     for number, line in read_lines(stream, source):
         where = f"{source.name}, line {number}"
         if not line.strip():
@@ -32,7 +32,7 @@ def read_jsonl(stream: IO[bytes], source: Source) -> Iterator[str]:
         yield _text(row, where, source)
 
 
-def read_json(stream: IO[bytes], source: Source) -> Iterator[str]:
+def read_json(stream: IO[bytes], source: TextSource) -> Iterator[str]:
     for index, row in enumerate(_JsonArray(stream, source)):
         yield _text(row, f"{source.name}, element {index}", source)
 
@@ -74,7 +74,7 @@ def _invalid_row(where: str, error: Exception) -> InvalidData:
 class _JsonArray:
     """The elements of an array, read one by one, because a megabyte of .gz may hold a gigabyte of them."""
 
-    def __init__(self, stream: IO[bytes], source: Source) -> None:
+    def __init__(self, stream: IO[bytes], source: TextSource) -> None:
         self._text = open_text(stream, source, newline="")
         self._name = source.name
         self._buffer, self._at = "", 0
@@ -140,7 +140,7 @@ class _JsonArray:
         return repr(self._buffer[self._at : self._at + 20]) if self._peek() else "the end"
 
 
-def _text(row: object, where: str, source: Source) -> str:
+def _text(row: object, where: str, source: TextSource) -> str:
     """Returns the text of a row, or "" for a skipped one."""
     value, column = row, source.column
     if isinstance(row, dict):

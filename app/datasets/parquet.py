@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from app.datasets.parquet_pages import find_chunks, rows_at_once
-from app.datasets.sources import Source, reading, shorten
+from app.datasets.sources import TextSource, reading, shorten
 from app.datasets.text import MAX_ROW, too_long
 from app.errors import InvalidData
 from app.media.limits import MIB
@@ -28,7 +28,7 @@ KINDS = (
 )
 
 
-def read_parquet(stream: IO[bytes], source: Source) -> Iterator[str]:
+def read_parquet(stream: IO[bytes], source: TextSource) -> Iterator[str]:
     # The footer is at the end, so a compressed file is unpacked first.
     file = cast(BinaryIO, stream) if stream.seekable() else io.BytesIO(_unpack(stream, source))
     with reading(source.name, DAMAGED):
@@ -48,7 +48,7 @@ def read_parquet(stream: IO[bytes], source: Source) -> Iterator[str]:
             row += 1
 
 
-def _unpack(stream: IO[bytes], source: Source) -> bytes:
+def _unpack(stream: IO[bytes], source: TextSource) -> bytes:
     content = io.BufferedReader(cast(io.RawIOBase, stream)).read(MAX_UNPACKED + 1)
     if len(content) > MAX_UNPACKED:
         raise InvalidData(
@@ -57,7 +57,7 @@ def _unpack(stream: IO[bytes], source: Source) -> bytes:
     return content
 
 
-def _find_type(table: pq.ParquetFile, source: Source) -> pa.DataType:
+def _find_type(table: pq.ParquetFile, source: TextSource) -> pa.DataType:
     """Returns the type of the source's column. Raises InvalidData if it is missing or does not hold strings."""
     name, names = source.column, table.schema_arrow.names
     if name not in names:
@@ -89,7 +89,7 @@ def _to_bytes(column: pa.Array) -> list[bytes | None]:
     return values
 
 
-def _text(value: bytes | None, where: str, source: Source) -> str:
+def _text(value: bytes | None, where: str, source: TextSource) -> str:
     """Returns the text of a row, or "" for a skipped one."""
     if value is not None and len(value) > 4 * MAX_ROW:  # a character has at most 4 bytes
         raise too_long(where)

@@ -49,7 +49,7 @@ def unlimited() -> Budget:
 
 
 @dataclass(frozen=True)
-class Source:
+class TextSource:
     """One text file, or one file of an archive, with the options of its reader."""
 
     name: str  # used in messages
@@ -57,7 +57,7 @@ class Source:
     report: Report = field(default_factory=Report)
     budget: Budget = field(default_factory=unlimited)
 
-    def with_name(self, name: str) -> "Source":
+    def with_name(self, name: str) -> "TextSource":
         return replace(self, name=name)
 
     def row(self, text: str | None, where: str) -> str:

@@ -5,7 +5,7 @@ import io
 from collections.abc import Iterator
 from typing import IO, Any
 
-from app.datasets.sources import Source
+from app.datasets.sources import TextSource
 from app.errors import InvalidData
 
 MAX_ROW = 8 * 1024 * 1024  # characters of one line, row or element; the Bible has 4.5 million
@@ -21,7 +21,7 @@ MARKS = {
 }
 
 
-def open_text(stream: IO[bytes], source: Source, newline: str | None = None) -> io.TextIOWrapper:
+def open_text(stream: IO[bytes], source: TextSource, newline: str | None = None) -> io.TextIOWrapper:
     """Opens a stream as text without its byte order mark. `newline` is passed to `io.TextIOWrapper`.
 
     Reading raises InvalidData with the line of the first invalid byte, and the exceptions of the source's budget.
@@ -29,7 +29,7 @@ def open_text(stream: IO[bytes], source: Source, newline: str | None = None) -> 
     return io.TextIOWrapper(io.BufferedReader(_Utf8(stream, source), READ), encoding="utf-8-sig", newline=newline)
 
 
-def read_lines(stream: IO[bytes], source: Source) -> Iterator[tuple[int, str]]:
+def read_lines(stream: IO[bytes], source: TextSource) -> Iterator[tuple[int, str]]:
     """Yields (number, line with its line break). Raises InvalidData for a line that is too long."""
     text = open_text(stream, source)
     number = 0
@@ -47,7 +47,7 @@ def too_long(where: str) -> InvalidData:
 class _Utf8(io.RawIOBase):
     """Checks a stream's text, counts its lines, and converts it to UTF-8."""
 
-    def __init__(self, stream: IO[bytes], source: Source) -> None:
+    def __init__(self, stream: IO[bytes], source: TextSource) -> None:
         self._stream, self._source = stream, source
         self._encoding = ""
         self._decoder: codecs.IncrementalDecoder | None = None

@@ -117,6 +117,11 @@ class EmbeddedRedis:
         self.stop()
 
     @property
+    def pid(self) -> int | None:
+        """The id of the last server process; None before `start` and after `stop`."""
+        return self._process.pid if self._process is not None else None
+
+    @property
     def alive(self) -> bool:
         return self._process is not None and self._process.poll() is None
 

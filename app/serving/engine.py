@@ -16,7 +16,7 @@ from app.serving.batcher import Batcher
 from app.serving.batches import Flow
 from app.serving.files import FileItems
 from app.serving.locating import locating
-from app.serving.runner import Runner, ServedTask
+from app.serving.served_task import BatchRunner, ServedTask
 from app.serving.steps import THREADS, finish_row, run_rows, run_steps, start_row
 from app.store.store import ModelEntry
 from app.system.concurrency import gather_or_cancel
@@ -45,7 +45,7 @@ class Engine:
         self,
         entry: ModelEntry,
         model: ServedModel,
-        runner: Runner,
+        runner: BatchRunner,
         executor: Executor,
         replicas: Replicas = (),
         decoders: ProcessPool | None = None,

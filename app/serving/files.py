@@ -14,7 +14,7 @@ from typing import Any
 from app.serving.batcher import Batcher
 from app.serving.batches import Flow
 from app.serving.locating import of_item
-from app.serving.runner import ServedTask
+from app.serving.served_task import ServedTask
 from app.serving.steps import ITEMS, THREADS, finish_row, run_rows, start_row, tokens_in_flight
 from app.system.concurrency import ConcurrencyLimiter, gather_or_cancel
 from app.system.process_pool import ProcessPool

@@ -17,7 +17,8 @@ from app.serving.engine import Engine, Replicas, weight_bytes
 from app.serving.observer import EngineObserver
 from app.serving.packing import pack
 from app.serving.replicas import replicate
-from app.serving.runner import Runner, copy_for_waiter
+from app.serving.runner import copy_for_waiter
+from app.serving.served_task import BatchRunner
 from app.store.store import ModelEntry
 from app.system.process_pool import ProcessPool
 
@@ -48,7 +49,7 @@ class EnginePool:
     def __init__(
         self,
         store: ModelSource,
-        runner: Runner,
+        runner: BatchRunner,
         *,
         load: Callable[[Path], ServedModel],
         dtype: str = "auto",

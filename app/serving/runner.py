@@ -14,7 +14,7 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -23,33 +23,15 @@ import torch
 
 from app.devices import free_memory, is_out_of_memory, serving_forwards
 from app.errors import AppError, NotReady, TooLarge
-from app.modalities.base import AnyHandler
 from app.serving.batcher import Batcher
 from app.serving.batches import Batch, Entry
 from app.serving.intra_op_threads import IntraOpThreads
 from app.serving.observer import EngineObserver
-from app.types import Task
+from app.serving.served_task import ServedTask
 
 _RESTART_DELAY = 1.0  # seconds; a thread that dies at once may not spin
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, eq=False)
-class ServedTask:
-    """One task of one loaded model. Equal only to itself: a model loaded anew has served tasks of its own.
-
-    handlers: the same on replicas of the model, one for each thread that runs it.
-    """
-
-    model: str
-    task: Task
-    handlers: Sequence[AnyHandler]
-
-    @property
-    def handler(self) -> AnyHandler:
-        """The handler of the first thread, which serves all threads for everything but `run`."""
-        return self.handlers[0]
 
 
 @dataclass(frozen=True)

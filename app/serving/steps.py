@@ -15,7 +15,7 @@ from app.modalities.base import AnyHandler, AnySteps, BatchRow
 from app.serving.batcher import Batcher
 from app.serving.batches import Entry, Flow
 from app.serving.locating import of_item
-from app.serving.runner import ServedTask
+from app.serving.served_task import ServedTask
 from app.system.concurrency import ConcurrencyLimiter, TokenBudget, gather_or_cancel
 
 THREADS = 3  # of the executor's that one request takes at once, so that it leaves one to the others

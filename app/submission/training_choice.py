@@ -79,9 +79,7 @@ def _choose_method(model: str, store: ModelStore) -> str:
 def _refuse_unknown(given: Mapping[str, Any], place: str, known: set[str], field: str) -> None:
     if unknown := sorted(given.keys() - known):
         param = f"{place}.{unknown[0]}"
-        raise InvalidValue(
-            f"`{param}` is not a field that is known here; hyperparameters go into `{field}`", param=param
-        )
+        raise InvalidValue(f"`{param}` is not a known field; hyperparameters go into `{field}`", param=param)
 
 
 def _expect_object(value: object, field: str) -> Mapping[str, Any]:

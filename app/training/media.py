@@ -1,4 +1,4 @@
-"""Preparation of data that all runs on media share."""
+"""The preparation of data that all runs on media share."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -72,6 +72,7 @@ def _decode(
     decoders: ProcessPool,
     hooks: Hooks,
 ) -> list[MediaShard]:
+    """Returns the shard of each file, and reports it in an event."""
     shards = []
     for file in files:
         listen = PreparationProgress(hooks, file.filename, file.path.stat().st_size)

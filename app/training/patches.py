@@ -1,4 +1,4 @@
-"""Preparation of runs on items that are cut into patches."""
+"""The preparation of runs on items that are cut into patches."""
 
 import itertools
 from collections.abc import Iterator
@@ -25,14 +25,14 @@ from app.training.media import build_run, make_datasets
 
 
 def prepare(training: PatchTraining[Any, Any], job: TrainingJob, hooks: Hooks, device: torch.device) -> PreparedRun:
-    """Raises AppErrors for what the user can mend: data, model, hyperparameters."""
+    """Prepares model and data. Raises AppErrors for what the user can fix: data, model, hyperparameters."""
     hp = job.hyperparameters
     assert isinstance(hp, PatchHyperparameters)
-    objective, geometry = _objective(training, job, hp)
+    objective, geometry = _make_objective(training, job, hp)
     decoding = training.decoding(objective, geometry, hp)
     data = make_datasets(job, hp, decoding, objective, hooks, window=geometry.window)
     if not isinstance(job.model, Path):
-        objective = training.fit(objective, _samples(data[0], hp.seed), hooks.on_event)
+        objective = training.fit(objective, _iterate_samples(data[0], hp.seed), hooks.on_event)
     masks = objective.masks
     objective.start_training(
         masks.samplers[getattr(hp, "mask_strategy", None) or masks.strategy],
@@ -43,13 +43,13 @@ def prepare(training: PatchTraining[Any, Any], job: TrainingJob, hooks: Hooks, d
     return build_run(job, hp, objective, data)
 
 
-def _objective(
+def _make_objective(
     training: PatchTraining[Any, Any], job: TrainingJob, hp: PatchHyperparameters
 ) -> tuple[PatchObjective, Geometry]:
     modality = modality_of_method(job.method)
     assert isinstance(modality, PatchModality)
     if isinstance(job.model, Path):
-        objective = _stored(training, job, job.model, hp)
+        objective = _load_stored(training, job, job.model, hp)
         config = stored_config(job.model, PROCESSOR) | objective.model.config.to_dict()
         return objective, modality.geometry(config, hp)
     config = configured(preset(job.model) or {}, hp)
@@ -57,20 +57,20 @@ def _objective(
     return training.build(config, geometry, hp), geometry
 
 
-def _stored(
+def _load_stored(
     training: PatchTraining[Any, Any], job: TrainingJob, folder: Path, hp: PatchHyperparameters
 ) -> PatchObjective:
-    """The stored model that a job goes on with. Raises InvalidValue where it is not of the job's method."""
+    """Loads the stored model that a job continues. Raises InvalidValue if the job's method cannot train it."""
     for name in DECODER:
         if getattr(hp, name, None):
             raise InvalidValue("a stored model's decoder keeps its size", param=name)
     objective: PatchObjective = training.load(folder, settings_of(hp))
     known = METHODS[job.method].architectures
     if objective.model.config.model_type not in known:
-        raise InvalidValue(f"the method {job.method} trains {', '.join(known)}", param="model")
+        raise InvalidValue(f"the method {job.method} only trains {', '.join(known)} models", param="model")
     return objective
 
 
-def _samples(data: Dataset, seed: int) -> Iterator[Any]:
-    """The samples that training begins with, each once."""
+def _iterate_samples(data: Dataset, seed: int) -> Iterator[Any]:
+    """Yields the samples in the order in which training begins, each once."""
     return (data[row] for _, row in itertools.islice(iterate_samples(data, seed, 0), len(data)))

@@ -1,4 +1,4 @@
-"""The step that makes a job's model and data ready, by what the descriptor of its modality says."""
+"""The preparation of a job's model and data, by the descriptor of its modality."""
 
 from functools import singledispatch
 
@@ -13,13 +13,16 @@ from app.training.job import PreparedRun, TrainingJob
 
 
 def prepare(job: TrainingJob, hooks: Hooks, device: torch.device) -> PreparedRun:
-    """Raises AppErrors for what the user can mend: data, model, hyperparameters."""
+    """Prepares model and data. Raises AppErrors for what the user can fix: data, model, hyperparameters."""
     return prepare_with(modality_of_method(job.method).training(), job, hooks, device)
 
 
 @singledispatch
 def prepare_with(training: object, job: TrainingJob, hooks: Hooks, device: torch.device) -> PreparedRun:
-    """One function for each class that `Modality.training()` returns; a modality of another kind registers its own."""
+    """Prepares a run with what `Modality.training()` returns.
+
+    There is one function for each class of `training`. A modality of another kind registers its own.
+    """
     raise NotImplementedError(f"no preparation is registered for {type(training).__name__}")
 
 

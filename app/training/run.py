@@ -43,8 +43,8 @@ def _run(job: TrainingJob, hooks: Hooks, group: ProcessGroup) -> TrainingResult:
     torch.manual_seed(job.hyperparameters.seed)
     device = _device(job.device, group)
     with group.run_main_first():
-        material = prepare(job, hooks, device)
-    objective, training, held_out = material.objective, material.training, material.held_out
+        prepared = prepare(job, hooks, device)
+    objective, training, held_out = prepared.objective, prepared.training, prepared.held_out
     model = cast(PreTrainedModel, objective.model)  # the models of all modalities are
     objective.to(device, torch.float32)
     precision = resolve_dtype(job.hyperparameters.precision, device)
@@ -54,9 +54,9 @@ def _run(job: TrainingJob, hooks: Hooks, group: ProcessGroup) -> TrainingResult:
         job.hyperparameters,
         samples=len(training),
         tokens=training.tokens,
-        samples_per_step=material.samples_per_step,
-        from_scratch=material.from_scratch,
-        new_head=material.new_head,
+        samples_per_step=prepared.samples_per_step,
+        from_scratch=prepared.from_scratch,
+        new_head=prepared.new_head,
         precision=precision,
         extended_from=job.extended_from,
     )

@@ -1,6 +1,5 @@
 """A real redis-server that dies, cannot start or has no disk space, under a clock that the test moves."""
 
-import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +11,7 @@ from app.commands.redis_supervisor import RedisSupervisor
 from app.jobs.connection import EmbeddedRedis, connect
 from app.system.disk_space import Ballast
 from tests.fakes.clock import Clock
+from tests.fakes.redis import kill_redis
 
 MIB = 2**20
 PATIENCE = 60.0  # seconds, on a busy machine
@@ -55,13 +55,6 @@ def supervisor(server: EmbeddedRedis, clock: Clock, disk: Disk) -> RedisSupervis
     return RedisSupervisor(server, ballast=Ballast(server.folder / "ballast", usage=disk.usage), clock=clock)
 
 
-def kill(server: EmbeddedRedis) -> int:
-    assert server._process is not None
-    server._process.send_signal(signal.SIGKILL)
-    server._process.wait()
-    return server._process.pid
-
-
 def wait_until_it_answers(supervisor: RedisSupervisor, server: EmbeddedRedis) -> None:
     deadline = time.monotonic() + PATIENCE
     while not server.answers():
@@ -79,7 +72,7 @@ def test_a_dead_redis_is_started_again_with_its_data(
     pauses = []
     for lifetime in (1.0, 1.0, 1.0, 3600.0):
         clock.now += lifetime
-        kill(server)
+        kill_redis(server)
         supervisor.check()
         died = clock.now
         while not server.alive:
@@ -115,7 +108,7 @@ def test_a_full_disk_is_waited_for(
     supervisor.start()
     ballast = server.folder / "ballast"
     assert ballast.stat().st_size == MIB
-    kill(server)
+    kill_redis(server)
     disk.free = 0
     for _ in range(5):
         supervisor.check()

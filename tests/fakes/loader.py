@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.fakes.objective import FakeObjective
 
-WAIT = 20.0  # seconds until a test that waits in vain fails
+WAIT = 120.0  # seconds until a test that waits in vain fails; a busy machine takes ten times as long
 
 
 class Loader:

@@ -3,11 +3,23 @@
 Use as `from tests.fakes.redis import redis, redis_server  # noqa: F401` in a conftest.py.
 """
 
+import os
+import signal
 from collections.abc import Iterator
 
 import pytest
 
 from app.jobs.connection import Client, EmbeddedRedis, connect
+from tests.fakes.cloze import wait_until
+
+
+def kill_redis(server: EmbeddedRedis) -> int:
+    """Kills the process of the server, and returns its id once it has ended."""
+    pid = server.pid
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: not server.alive)
+    return pid
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,8 @@ import uvicorn
 from app.http.connections import ConnectionLimits
 from app.http.server import configure
 
+PATIENCE = 120.0  # seconds, on a busy machine
+
 
 @contextmanager
 def serving(app: Any, port: int = 0, limits: ConnectionLimits | None = None) -> Iterator[str]:
@@ -26,10 +28,10 @@ def serving(app: Any, port: int = 0, limits: ConnectionLimits | None = None) -> 
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     try:
-        assert started.wait(30)
+        assert started.wait(PATIENCE)
         port = server.servers[0].sockets[0].getsockname()[1]
         yield f"http://127.0.0.1:{port}"
     finally:
         server.should_exit = True
-        thread.join(30)
+        thread.join(PATIENCE)
         assert not thread.is_alive(), "the server did not stop"

@@ -1,6 +1,5 @@
 import os
 import select
-import signal
 import stat
 import subprocess
 import sys
@@ -10,14 +9,13 @@ import pytest
 
 from app.errors import Conflict, NotReady
 from app.jobs.connection import EmbeddedRedis, connect, find_url
+from tests.fakes.redis import kill_redis
 
 
 def test_what_was_written_survives_a_kill(tmp_path: Path) -> None:
     with EmbeddedRedis(tmp_path) as server:
         connect(server.url).set("key", "value")
-        assert server._process is not None
-        server._process.send_signal(signal.SIGKILL)
-        server._process.wait()
+        kill_redis(server)
         assert not server.alive
     with EmbeddedRedis(tmp_path) as server:
         assert connect(server.url).get("key") == b"value"

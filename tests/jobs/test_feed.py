@@ -1,7 +1,6 @@
 """Following a job: against a real Redis, by many listeners, across its death."""
 
 import asyncio
-import signal
 import threading
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
@@ -16,6 +15,7 @@ from app.jobs.feed import EventFeed
 from app.jobs.spec import Job, JobEvent, JobState, Progress
 from app.jobs.worker_queue import Claim
 from tests.fakes.jobs import JobSystem, make_spec
+from tests.fakes.redis import kill_redis
 
 PATIENCE = 30.0  # seconds
 
@@ -143,9 +143,7 @@ def test_following_outlives_a_killed_redis(tmp_path: Path) -> None:
             async for news in feed.follow(claim.job_id):
                 found.append(news)
                 if isinstance(news, Job) and len(found) < 5:
-                    assert server._process
-                    server._process.send_signal(signal.SIGKILL)
-                    await asyncio.to_thread(server._process.wait)
+                    await asyncio.to_thread(kill_redis, server)
                 elif news is None and not server.alive:
                     server.stop()
                     await asyncio.to_thread(server.start)

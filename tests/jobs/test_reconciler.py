@@ -64,7 +64,7 @@ def test_after_a_gap_it_waits_again(
     rounds(reconciler, clock, 2 * LEASE)
     if gap == "an error":
         with monkeypatch.context() as patch:
-            patch.setattr(jobs, "reconcile", raise_error)
+            patch.setattr(jobs.queue, "reconcile", raise_error)
             with pytest.raises(StorageError):
                 reconciler.run()
     else:

@@ -11,7 +11,8 @@ import torch
 from app import devices
 from app.errors import AppError, InvalidData, NotReady, TooLarge
 from app.serving.batches import Entry
-from app.serving.runner import Runner, ServedTask
+from app.serving.runner import Runner
+from app.serving.served_task import ServedTask
 from app.types import Task
 from tests.fakes.loader import WAIT
 from tests.fakes.objective import Embed, EmbedItem, FakeObjective

@@ -12,6 +12,7 @@ from app.modalities.text.items import FillMaskItem
 from app.serving.engine import Engine
 from app.serving.runner import Runner
 from app.types import Task
+from tests.fakes.loader import WAIT
 from tests.fakes.objective import FakeObjective
 
 CALLERS = 200
@@ -65,7 +66,7 @@ def test_every_permit_returns_whatever_callers_and_models_do(
             assert len(await engine.submit(Task.EMBED, [EmbedItem("still here")])) == 1
         return Counter("left" if task.cancelled() else task.result() for task in tasks)
 
-    outcomes = asyncio.run(asyncio.wait_for(main(), 30))
+    outcomes = asyncio.run(asyncio.wait_for(main(), WAIT))
     assert outcomes.total() == CALLERS
     assert outcomes.keys() >= {"answered", "failed", "left"}
     assert runner.restarts == 1

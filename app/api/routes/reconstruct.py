@@ -49,7 +49,10 @@ FORMS: dict[int | str, dict[str, Any]] = {
 
 @router.post("/v1/reconstruct", response_model=ReconstructResponse, openapi_extra=_documented(), responses=FORMS)
 async def reconstruct(request: Request, inference: InferenceDep) -> Response:
-    """The file as `file` of a form, or as `input` of a JSON object. `Accept` decides the form of the answer."""
+    """Masks a part of an item and predicts it.
+
+    Send the item as `file` of a form, or as `input` of a JSON object. `Accept` selects the media type of the response.
+    """
     content, body = await _read(request)
     model = await inference.open(body.model)
     model.require(body.task)

@@ -16,5 +16,5 @@ router = APIRouter(route_class=InferenceRoute, tags=["Inference"])
 async def score(
     body: Annotated[ScoreRequest, Body(openapi_examples=EXAMPLES)], request: Request, inference: InferenceDep
 ) -> Response:
-    """Pseudo-log-likelihood: each token is hidden in turn, which takes one row of a batch a token."""
+    """Computes the pseudo-log-likelihood of texts. Each token is masked in turn, so each token takes one row."""
     return await respond(request, inference, body)

@@ -18,7 +18,7 @@ router = APIRouter(route_class=InferenceRoute, tags=["Inference"])
 async def tokenize(
     body: Annotated[TokenizeRequest, Body(openapi_examples=EXAMPLES)], request: Request, inference: InferenceDep
 ) -> Response:
-    """Token ids and strings with character offsets."""
+    """Returns the token ids and strings of texts, with character offsets."""
     content = await inference.tokenize(
         body.model,
         body.input,

@@ -162,7 +162,7 @@ Targets = Annotated[
     WithJsonSchema({"anyOf": [_TARGET, {"type": "array", "items": _TARGET, "maxItems": MAX_TARGETS}]}),
 ]
 Truncate = Annotated[
-    bool, Field(description="Cut an input that is longer than the model takes, instead of refusing it")
+    bool, Field(description="Truncate an input that is longer than the model allows, instead of refusing it")
 ]
 
 # Strings of JSON, also where a body is read strictly.

@@ -83,7 +83,7 @@ class EmbeddingOptions(ModelChoice):
 class EmbeddingsRequest(EmbeddingOptions, MixedInputs):
     model_config = ConfigDict(strict=True)
 
-    user: str | None = Field(None, max_length=1024, description="Accepted for compatibility, and not used")
+    user: str | None = Field(None, max_length=1024, description="Accepted for compatibility and ignored")
     output: Literal["pooled", "windows"] = Field(
         "pooled",
         description="`pooled` returns one vector per input, `windows` one for each window of a sound or a video",

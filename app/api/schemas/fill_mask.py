@@ -30,9 +30,9 @@ class FillMaskOptions(ModelChoice):
 
     task: ClassVar[Task] = Task.FILL_MASK
 
-    top_k: Annotated[int, Field(ge=1, le=MAX_COUNT, description="Candidates for each mask")] = 5
+    top_k: Annotated[int, Field(ge=1, le=MAX_COUNT, description="Number of candidates for each mask")] = 5
     num_sequences: Annotated[
-        int, Field(ge=0, le=20, description="Ways of filling all masks of an input together, best first")
+        int, Field(ge=0, le=20, description="Number of joint fillings of all masks of an input, best first")
     ] = 0
     truncate: Truncate = False
     truncation_side: Side = TruncationSide.RIGHT
@@ -62,10 +62,11 @@ class FillMaskOptions(ModelChoice):
 class FillMaskRequest(FillMaskOptions, TextInputs):
     model_config = ConfigDict(strict=True)
 
-    targets: Targets = Field((), description="Score only these words, if any are given")
+    targets: Targets = Field((), description="Words to score; if empty, the whole vocabulary")
+    renormalize: bool = Field(False, description="Rescale the scores of each mask so that they sum to 1 over `targets`")
 
     def to_item(self, text: str) -> FillMaskItem:
-        return replace(super().to_item(text), targets=self.targets)
+        return replace(super().to_item(text), targets=self.targets, renormalize=self.renormalize)
 
     def write(self, answer: Answer[FillMaskResult]) -> bytes:
         return orjson.dumps(

@@ -1,4 +1,4 @@
-"""Models and spectrograms of runs on sounds."""
+"""Training on audio: models, spectrograms and their augmentation."""
 
 import itertools
 from collections.abc import Callable, Iterable, Mapping
@@ -20,7 +20,7 @@ from app.modalities.patch.mae import build_mae, grid_of
 from app.modalities.patch.pretrain import Sample
 from app.modalities.patch.training import PatchTraining
 
-MEASURED = 512  # samples from which the mean and the deviation of the data are taken
+MEASURED = 512  # samples from which the mean and the standard deviation of the data are computed
 
 
 class AudioTraining(PatchTraining[AudioMaeHyperparameters, AudioObjective]):
@@ -52,7 +52,7 @@ class AudioTraining(PatchTraining[AudioMaeHyperparameters, AudioObjective]):
 
 
 def measure(samples: Iterable[Sample]) -> tuple[float, float]:
-    """(mean, standard deviation) in dB of the log-mel of the samples."""
+    """Returns (mean, standard deviation) in dB of the samples' log-mel values."""
     parts = [np.asarray(sample, np.float64) for sample in samples]
     count = sum(part.size for part in parts)
     mean = sum(part.sum() for part in parts) / count
@@ -63,9 +63,9 @@ def measure(samples: Iterable[Sample]) -> tuple[float, float]:
 
 @dataclass(frozen=True)
 class SpectrogramAugment:
-    """A dataset's sample [n, F] → what the model hears of it, ([frames, F, 1] float32, frames that are no padding).
+    """Turns a dataset's sample [n, F] into ([frames, F, 1] float32, the number of frames that are not padding).
 
-    gain: dB, at most, either way. What was silent stays so.
+    gain: maximum change of the volume in dB, up or down. Silence stays silence.
     """
 
     frames: int
@@ -73,7 +73,7 @@ class SpectrogramAugment:
     gain: float
 
     def __call__(self, sample: Any, rng: np.random.Generator | None) -> tuple[Floats, int]:
-        """Without a generator its beginning, as it is."""
+        """Draws a window and its changes from `rng`. Without `rng`, takes the beginning unchanged."""
         start = rng.integers(max(0, len(sample) - self.frames) + 1) if rng is not None else 0
         heard = np.asarray(sample[start : start + self.frames], np.float32)
         if rng is not None:

@@ -1,4 +1,4 @@
-"""How pictures, alone or as frames, are varied from one time that a model sees them to the next."""
+"""Random crops, flips and colours of images and clips, drawn anew each time a model sees them."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -10,14 +10,14 @@ from app.media.images import Pixels
 from app.modalities.image.processor import resize
 
 ASPECT = (3 / 4, 4 / 3)  # width ÷ height of a random crop, as in MAE
-GREY = 0.2  # share of the recoloured that lose all colour, as in SimCLR (arXiv 2002.05709)
-# RGB → YIQ, in which hue and saturation are angle and radius of a plane.
+GREY = 0.2  # share of recoloured samples that become grey, as in SimCLR (arXiv 2002.05709)
+# RGB → YIQ. In YIQ hue is an angle and saturation a radius.
 _YIQ = np.array([[0.299, 0.587, 0.114], [0.596, -0.274, -0.322], [0.211, -0.523, 0.312]])
 
 
 @dataclass(frozen=True)
 class Augment:
-    """size: of what the model sees. crop, flip, color_jitter: the job's hyperparameters."""
+    """Random changes of frames. size: pixels of a side of the result. The others are the job's hyperparameters."""
 
     size: int
     crop: float
@@ -25,7 +25,7 @@ class Augment:
     color_jitter: float = 0.0
 
     def frames(self, frames: Pixels, rng: np.random.Generator | None) -> Pixels:
-        """uint8 [T, S, S, C] → [T, size, size, C], all varied alike; without a generator, not at all."""
+        """Changes all frames in the same way: uint8 [T, S, S, C] → [T, size, size, C]. Without `rng`, only resizes."""
         stored = frames.shape[1]
         if rng is not None and self.crop < 1:
             box = self._box(stored, rng)
@@ -45,7 +45,7 @@ class Augment:
 
 
 class ImageAugment(Augment):
-    """A dataset's sample uint8 [1, S, S, C] → what the model sees of it, [size, size, C]."""
+    """Turns a dataset's sample, uint8 [1, S, S, C], into the model's image [size, size, C]."""
 
     def __call__(self, sample: Any, rng: np.random.Generator | None) -> Pixels:
         image: Pixels = self.frames(np.asarray(sample[:1]), rng)[0]
@@ -53,17 +53,19 @@ class ImageAugment(Augment):
 
 
 class ClipAugment(Augment):
-    """A dataset's sample uint8 [T, S, S, C] → what the model sees of it, [T, size, size, C]."""
+    """Turns a dataset's sample, uint8 [T, S, S, C], into the model's clip [T, size, size, C]."""
 
     def __call__(self, sample: Any, rng: np.random.Generator | None) -> Pixels:
         return self.frames(np.asarray(sample), rng)
 
 
 def recolour(frames: Pixels, strength: float, rng: np.random.Generator) -> Pixels:
-    """Other brightness, saturation and hue, like torchvision's ColorJitter with these at `strength`.
+    """Changes brightness, saturation and hue at random, as torchvision's ColorJitter with these at `strength`.
 
-    Hue turns by up to half as many circles; GREY of all become grey. Together this is one linear map of the colours,
-    and black stays black. frames: uint8 [..., 1 or 3]
+    Hue turns by up to `strength` / 2 circles. The share GREY of samples becomes grey. The result is one linear map of
+    the colours, so black stays black.
+
+    frames: uint8 [..., 1 or 3]
     """
     brightness, saturation = rng.uniform(1 - strength, 1 + strength, 2)
     angle = 2 * np.pi * rng.uniform(-strength / 2, strength / 2)

@@ -1,4 +1,4 @@
-"""How files become the rows that training stores. No torch: files are decoded in child processes."""
+"""The decoding of files to the rows that training stores. Imports no torch: it runs in child processes."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,9 +14,9 @@ DecodedRows = NDArray[Any]
 
 @dataclass(frozen=True)
 class Decoding:
-    """How items become rows: bytes → [n, *shape] of `dtype`, n > 0; raises AppErrors for what is broken.
+    """A function from a file's bytes to rows [n, *shape] of `dtype`, n > 0. Raises AppErrors for broken files.
 
-    `name` tells apart all settings that the result depends on. `decode` can be pickled.
+    `name` contains all settings that the result depends on. `decode` can be pickled.
     """
 
     files: AcceptedFiles

@@ -1,4 +1,4 @@
-"""The part of training that differs among modalities of patches: models, decoding of files, augmentation."""
+"""The parts of training in which modalities of patches differ: models, decoding of files, augmentation."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
@@ -16,30 +16,30 @@ O = TypeVar("O", bound=PatchObjective)  # noqa: E741
 
 
 class PatchTraining(ABC, Generic[H, O]):
-    """One for each modality. `app.training.patches` calls the methods, in this order."""
+    """The training parts of one modality. `app.training.patches` calls the methods in this order."""
 
     @abstractmethod
     def load(self, folder: Path, settings: Mapping[str, Any]) -> O:
-        """Loads a stored model, with a new decoder where it has none.
+        """Loads a stored model, with a new decoder if it has none. Raises InvalidModel.
 
-        settings: fields of its configuration to set anew. Raises InvalidModel.
+        settings: fields of its configuration to replace.
         """
 
     @abstractmethod
     def build(self, config: Mapping[str, Any], geometry: Geometry, hyperparameters: H) -> O:
-        """Builds a random model of a preset's configuration, from torch's global generator."""
+        """Builds a model of a preset's configuration, with random weights from torch's global generator."""
 
     @abstractmethod
     def decoding(self, objective: O, geometry: Geometry, hyperparameters: H) -> Decoding:
         """Returns how files become rows of the geometry."""
 
     def fit(self, objective: O, samples: Iterable[Sample], tell: Callable[[str], None]) -> O:
-        """Returns the new model with what its processor takes from the data, such as their mean.
+        """Fits a new model's processor to the data, for instance their mean, and returns the model.
 
-        samples: those that training begins with, read as they are asked for. tell: logs a message.
+        samples: the training samples, which are read lazily. tell: logs a message.
         """
         return objective
 
     @abstractmethod
     def augment(self, objective: O, hyperparameters: H) -> Augment:
-        """Returns how a sample is varied from one time that the model sees it to the next."""
+        """Returns the augmentation that turns a sample into the model's input."""

@@ -55,6 +55,7 @@ class FillMaskContext:
     text: str  # as given
     spans: list[tuple[int, int]]  # characters of each mask in `text`
     top_k: int
+    renormalize: bool
 
 
 _Prepared = Prepared[FillMaskInputs, FillMaskContext]
@@ -103,9 +104,11 @@ class FillMask(
         ids, shift = self._encoder.fit(
             content, self._max_length, truncate=item.truncate, side=item.truncation_side, keep=masks
         )
-        top_k = min(max(item.top_k, item.num_sequences), self._vocabulary)
+        scored = len(targets) if item.renormalize else item.top_k
+        top_k = min(max(scored, item.top_k, item.num_sequences), self._vocabulary)
         inputs = FillMaskInputs(ids, [m + shift for m in masks], top_k, targets)
-        return Prepared(inputs, self._cost(inputs), FillMaskContext(item.text, spans, item.top_k))
+        context = FillMaskContext(item.text, spans, item.top_k, item.renormalize)
+        return Prepared(inputs, self._cost(inputs), context)
 
     def _shortened(self, item: FillMaskItem) -> tuple[str, list[tuple[int, int]]]:
         """Returns the part of the item's text that is tokenized, and the spans of its masks in the whole text."""
@@ -187,7 +190,10 @@ class FillMask(
 
     def finish(self, prepared: _Prepared, raw: Raw) -> FillMaskResult:
         given = prepared.context
-        scores, tokens = np.exp(raw[0][:, : given.top_k]), raw[1]
+        log_probs, tokens = raw
+        if given.renormalize:
+            log_probs = log_probs - np.logaddexp.reduce(log_probs, axis=-1, keepdims=True)
+        scores = np.exp(log_probs[:, : given.top_k])
         if not np.isfinite(scores).all():
             raise AppError("the model computed numbers that are not finite for this input")
         masks = [

@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 from enum import StrEnum
 
+from app.errors import InvalidValue
 from app.types import TruncationSide
 
 MASK_ALIAS = "[MASK]"  # understood by every model, whatever its own mask token
@@ -14,6 +15,8 @@ class FillMaskItem:
     """text: holds one or several masks, written `[MASK]` or as the model's own mask token.
 
     targets: restrict the candidates to these words or vocabulary entries; one token each.
+    renormalize: rescale the scores of each mask so that they sum to 1 over the targets. Raises InvalidValue if there
+    are none.
     num_sequences: so many ways of filling all masks together are looked for, too.
     truncate: shorten a text longer than the model, around its masks.
     """
@@ -21,15 +24,20 @@ class FillMaskItem:
     text: str
     top_k: int = 5
     targets: tuple[str, ...] = ()
+    renormalize: bool = False
     num_sequences: int = 0
     truncate: bool = False
     truncation_side: TruncationSide = TruncationSide.RIGHT
     max_masks: int = 64
 
+    def __post_init__(self) -> None:
+        if self.renormalize and not self.targets:
+            raise InvalidValue("`renormalize` rescales the scores of `targets`; there are none", param="renormalize")
+
 
 @dataclass(frozen=True)
 class Candidate:
-    """score: probability among the whole vocabulary, whatever the targets.
+    """score: probability among the whole vocabulary, or among the targets with `renormalize`.
 
     token_str: the token decoded alone; byte-level vocabularies keep the space that it begins with.
     sequence: the text as given with this mask filled and every other one as the model's mask token.

@@ -39,7 +39,7 @@ def test_batches_have_few_sizes() -> None:
 def test_places_are_in_the_flattened_output(objectives: Any) -> None:
     model = objectives("bert").model
     assert rows.collate(model, TEXTS, 0).places(2, [0, 3]) == [6, 9]
-    padded = rows.Rows({}, [0, 7, 14, 21], [3, 3, 7, 1])
+    padded = rows.TextBatch({}, [0, 7, 14, 21], [3, 3, 7, 1])
     assert padded.places(2, [0, 3]) == [14, 17]
 
 

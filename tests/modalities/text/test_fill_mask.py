@@ -78,6 +78,25 @@ def test_targets_are_ranked_and_counted_once(bert: TextObjective) -> None:
     assert len(fill(bert, PARIS, targets=("paris", "lions", "the"), top_k=2).masks[0].candidates) == 2
 
 
+def test_renormalized_scores_sum_to_one_over_the_targets(bert: TextObjective) -> None:
+    text, targets = "The [MASK] chase the [MASK].", ("paris", "lions", "the")
+    plain = fill(bert, text, targets=targets, num_sequences=2)
+    rescaled = fill(bert, text, targets=targets, num_sequences=2, renormalize=True)
+    for before, after in zip(plain.masks, rescaled.masks, strict=True):
+        total = sum(c.score for c in before.candidates)
+        assert [c.token for c in after.candidates] == [c.token for c in before.candidates]
+        assert [c.score for c in after.candidates] == pytest.approx([c.score / total for c in before.candidates])
+    assert rescaled.sequences == plain.sequences
+    (best,) = fill(bert, text, targets=targets, renormalize=True, top_k=1).masks[0].candidates
+    assert best == rescaled.masks[0].candidates[0]
+
+
+def test_without_targets_nothing_can_be_renormalized() -> None:
+    with pytest.raises(InvalidValue, match="targets") as error:
+        FillMaskItem(PARIS, renormalize=True)
+    assert error.value.param == "renormalize"
+
+
 def test_a_target_is_the_word_at_the_mask_in_byte_level_vocabularies(roberta: TextObjective) -> None:
     (mask,) = fill(roberta, PARIS, targets=("the", " the", "Ġthe")).masks
     assert [c.token_str for c in mask.candidates] == [" the"]

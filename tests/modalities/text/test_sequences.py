@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from app.errors import AppError
-from app.modalities.text.items import FilledSequence, FillMaskItem, FillMaskResult
+from app.modalities.text.items import FilledSequence, FilledToken, FillMaskItem, FillMaskResult
 from app.modalities.text.load import load_text
 from app.modalities.text.objective import TextObjective
 from app.types import Task
@@ -70,7 +70,7 @@ def test_of_one_mask_it_is_the_mask_by_itself(roberta: TextObjective) -> None:
     candidates = result.masks[0].candidates
     assert result.sequences is not None
     assert [(s.sequence, s.tokens) for s in result.sequences] == [
-        (c.sequence, [(c.token, c.token_str)]) for c in candidates
+        (c.sequence, [FilledToken(c.token, c.token_str)]) for c in candidates
     ]
     assert np.exp([s.log_prob for s in result.sequences]) == pytest.approx([c.score for c in candidates], rel=1e-5)
 
@@ -78,10 +78,10 @@ def test_of_one_mask_it_is_the_mask_by_itself(roberta: TextObjective) -> None:
 def test_targets_are_the_only_candidates(bert: TextObjective) -> None:
     (result,) = fill(bert, "[MASK] and [MASK]", targets=("lions", "zebras", "##s"), num_sequences=20)
     assert result.sequences is not None
-    found = {tuple(text for _, text in each.tokens) for each in result.sequences}
+    found = {tuple(token.token_str for token in each.tokens) for each in result.sequences}
     words = ("lions", "zebras", "##s")
     assert found == {(a, b) for a in words for b in words}
-    filled = {tuple(text for _, text in each.tokens): each.sequence for each in result.sequences}
+    filled = {tuple(token.token_str for token in each.tokens): each.sequence for each in result.sequences}
     assert filled["lions", "zebras"] == "lions and zebras"
     assert filled["lions", "##s"] == "lions ands"
 
@@ -89,7 +89,7 @@ def test_targets_are_the_only_candidates(bert: TextObjective) -> None:
 def test_the_users_text_is_kept_around_what_is_filled(roberta: TextObjective) -> None:
     (result,) = fill(roberta, "Naïve 🦊\n[MASK]<mask> and  <mask>!", targets=("the", "he"), num_sequences=8)
     assert result.sequences is not None
-    by_tokens = {tuple(text for _, text in each.tokens): each.sequence for each in result.sequences}
+    by_tokens = {tuple(token.token_str for token in each.tokens): each.sequence for each in result.sequences}
     assert by_tokens[" the", " the", " the"] == "Naïve 🦊\nthe the and  the!"
 
 
