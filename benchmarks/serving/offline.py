@@ -17,8 +17,7 @@ import torch
 from app.modalities.base import AnyHandler, OneStepHandler, Prepared
 from app.modalities.embedding import EmbedItem
 from app.modalities.registry import load
-from app.modalities.text import batches as rows
-from app.modalities.text import embed, fill_mask
+from app.modalities.text.forward import Batching, ForwardPath, TextForward
 from app.modalities.text.items import FillMaskItem
 from app.serving.packing import pack
 from app.types import Task
@@ -32,9 +31,10 @@ def main(job: dict[str, Any]) -> dict[str, Any]:
     task = Task.EMBED if job["task"] == "embed" else Task.FILL_MASK
     found: dict[str, Any] = {}
     for way in ("padded", "own"):
-        for module in (rows, embed, fill_mask):
-            module.pads = (lambda _: True) if way == "padded" else _pads  # type: ignore[attr-defined]
-        objective = load(Path(job["model"]))
+        objective: Any = load(Path(job["model"]))
+        if way == "padded":
+            pad_id = objective.tokenizer.pad_token_id
+            objective.tasks[task].forward = TextForward(objective.model, ForwardPath(Batching.PADDED), pad_id)
         objective.to(torch.device("cpu"), getattr(torch, job["dtype"]))
         if way == "own":
             pack(objective.model)
@@ -99,5 +99,4 @@ def quickest(work: Callable[[], Any], rounds: int = ROUNDS) -> float:
 
 
 if __name__ == "__main__":
-    _pads = rows.pads
     print(json.dumps(main(json.load(sys.stdin))))

@@ -89,7 +89,7 @@ def test_score(served: TextObjective, folder: Path) -> None:
         expected.append(expect_logits(folder, masked)[place].log_softmax(-1)[ids[0, place]].item())
     for items in ([ScoreItem(text)], [ScoreItem(PLAIN[0]), ScoreItem(text)]):
         scored = perform(served.tasks[Task.SCORE], items)[-1]
-        assert [each.log_prob for each in scored.tokens] == pytest.approx(expected, rel=1e-3, abs=1e-4)
+        assert [each.log_prob for each in scored.scored] == pytest.approx(expected, rel=1e-3, abs=1e-4)
 
 
 @pytest.mark.parametrize("pooling", [Pooling.MEAN, Pooling.CLS])

@@ -23,7 +23,7 @@ def test_weights_are_shared_and_modules_are_not(packed: bool, tmp_path: Path) ->
         pack(objective.model)
     tasks: dict[Any, Any] = dict(replicate(objective))
     assert tasks.keys() == objective.tasks.keys()
-    (model,) = {handler._model for handler in tasks.values()}
+    (model,) = {handler.forward.model for handler in tasks.values()}
     (encoder,) = {handler._encoder for handler in tasks.values()}
     assert encoder is objective._encoder
     assert tasks[Task.FILL_MASK]._pieces is objective.tasks[Task.FILL_MASK]._pieces  # type: ignore[attr-defined]

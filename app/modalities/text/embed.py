@@ -38,7 +38,7 @@ class TextEmbed(OneStepHandler[EmbedItem, TextEmbedInputs, EmbedItem, TextEmbedB
     def __init__(
         self, forward: TextForward, encoder: TextEncoder, *, pooling: Pooling, normalize: bool, max_length: int
     ) -> None:
-        self._forward = forward
+        self.forward = forward
         self._encoder = encoder
         self._pooling = pooling
         self._normalize = normalize
@@ -48,7 +48,7 @@ class TextEmbed(OneStepHandler[EmbedItem, TextEmbedInputs, EmbedItem, TextEmbedB
 
     @property
     def pads(self) -> bool:
-        return self._forward.pads
+        return self.forward.pads
 
     def example(self) -> EmbedItem:
         return EmbedItem("a")
@@ -87,13 +87,13 @@ class TextEmbed(OneStepHandler[EmbedItem, TextEmbedInputs, EmbedItem, TextEmbedB
         return content
 
     def collate(self, inputs: Sequence[TextEmbedInputs]) -> TextEmbedBatch:
-        return TextEmbedBatch(self._forward.collate([each.ids for each in inputs]), [each.pooling for each in inputs])
+        return TextEmbedBatch(self.forward.collate([each.ids for each in inputs]), [each.pooling for each in inputs])
 
     @torch.inference_mode()
     def run(self, batch: TextEmbedBatch) -> list[Floats]:
         if set(batch.poolings) == {Pooling.CLS}:
-            return list(self._forward.first_hidden_states(batch.texts).float().cpu().numpy())
-        hidden = self._forward.hidden_states(batch.texts).float()  # [tokens, H]
+            return list(self.forward.first_hidden_states(batch.texts).float().cpu().numpy())
+        hidden = self.forward.hidden_states(batch.texts).float()  # [tokens, H]
         lengths = torch.tensor(batch.texts.lengths, device=hidden.device)
         pooled = {
             pooling: POOLERS[pooling](hidden, lengths).cpu().numpy()

@@ -67,7 +67,7 @@ class FillMask(
     """Fills masks: FillMaskItem → FillMaskResult. One row, or a beam search if all masks are filled together."""
 
     def __init__(self, forward: TextForward, encoder: TextEncoder, *, max_length: int) -> None:
-        self._forward = forward
+        self.forward = forward
         self._encoder = encoder
         self._mask_token, self._mask_id = encoder.mask
         self._max_length = max_length
@@ -76,7 +76,7 @@ class FillMask(
 
     @property
     def pads(self) -> bool:
-        return self._forward.pads
+        return self.forward.pads
 
     def example(self) -> FillMaskItem:
         return FillMaskItem(f"a {self._mask_token}")
@@ -165,13 +165,13 @@ class FillMask(
         return masks
 
     def collate(self, inputs: Sequence[FillMaskInputs]) -> FillMaskBatch:
-        texts = self._forward.collate([item.ids for item in inputs])
+        texts = self.forward.collate([item.ids for item in inputs])
         masks = [(i, position) for i, item in enumerate(inputs) for position in item.positions]
-        return FillMaskBatch(texts, self._forward.places(texts, masks), inputs)
+        return FillMaskBatch(texts, self.forward.places(texts, masks), inputs)
 
     @torch.inference_mode()
     def run(self, batch: FillMaskBatch) -> list[Raw]:
-        logits = self._forward.logits(batch.texts, batch.places)
+        logits = self.forward.logits(batch.texts, batch.places)
         logits = logits[: sum(len(item.positions) for item in batch.items)]
         scores = logits.float().log_softmax(-1)  # [N, V]
         # One transfer serves every item that asks for the best of the whole vocabulary.

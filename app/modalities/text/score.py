@@ -51,7 +51,7 @@ class Score(TaskHandler[ScoreItem, ScoreInputs, ScoreBatch, RawScore, ScoreResul
     """Scores texts: ScoreItem → ScoreResult, in one step of a row a token."""
 
     def __init__(self, forward: TextForward, encoder: TextEncoder, *, max_length: int) -> None:
-        self._forward = forward
+        self.forward = forward
         self._encoder = encoder
         self._mask_id = encoder.mask[1]
         self._max_length = max_length
@@ -61,7 +61,7 @@ class Score(TaskHandler[ScoreItem, ScoreInputs, ScoreBatch, RawScore, ScoreResul
 
     @property
     def pads(self) -> bool:
-        return self._forward.pads
+        return self.forward.pads
 
     def example(self) -> ScoreItem:
         return ScoreItem("a")
@@ -104,8 +104,8 @@ class Score(TaskHandler[ScoreItem, ScoreInputs, ScoreBatch, RawScore, ScoreResul
 
     def collate(self, inputs: Sequence[ScoreInputs]) -> ScoreBatch:
         tokens = torch.tensor([row.ids[row.masked[0]] for row in inputs])
-        texts = self._forward.collate([self._masked_ids(row) for row in inputs])
-        scored = self._forward.places(texts, [(i, row.masked[0]) for i, row in enumerate(inputs)])
+        texts = self.forward.collate([self._masked_ids(row) for row in inputs])
+        scored = self.forward.places(texts, [(i, row.masked[0]) for i, row in enumerate(inputs)])
         return ScoreBatch(texts, scored, tokens, [row.top_k for row in inputs])
 
     def _masked_ids(self, row: ScoreInputs) -> list[int]:
@@ -116,7 +116,7 @@ class Score(TaskHandler[ScoreItem, ScoreInputs, ScoreBatch, RawScore, ScoreResul
 
     @torch.inference_mode()
     def run(self, batch: ScoreBatch) -> list[RawScore]:
-        scores = self._forward.logits(batch.texts, batch.places)[: len(batch.tokens)].float()  # [B, V]
+        scores = self.forward.logits(batch.texts, batch.places)[: len(batch.tokens)].float()  # [B, V]
         whole = scores.logsumexp(-1, keepdim=True)  # [B, 1]
         own = scores.gather(1, batch.tokens.to(scores.device).unsqueeze(1))  # [B, 1]
         ranks = (scores > own).sum(1) + 1

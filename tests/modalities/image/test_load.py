@@ -85,7 +85,7 @@ def change(folder: Path, **fields: object) -> None:
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"auto_map": {}}, "never run"),
+        ({"auto_map": {}, "model_type": "x"}, "never run"),
         ({"model_type": "swin"}, "'swin' is not an image model"),
         ({"image_size": [32, 64]}, "must be square"),
         ({"image_size": 30}, "must be square and whole"),

@@ -10,7 +10,6 @@ from transformers import AutoModel, AutoModelForMaskedLM, AutoTokenizer
 
 from app.errors import InputTooLong
 from app.modalities.embedding import EmbedItem
-from app.modalities.text.batches import pads
 from app.modalities.text.encoder import position_limit
 from app.modalities.text.items import FillMaskItem
 from app.modalities.text.load import load_text
@@ -100,7 +99,7 @@ def test_the_head_sees_only_the_masks(objective: TextObjective) -> None:
         perform(objective.tasks[Task.FILL_MASK], [FillMaskItem(text) for text in TEXTS])
     finally:
         handle.remove()
-    assert seen == [4 if pads(objective.model) else 8]  # rounded as batches are
+    assert seen == [4 if objective.tasks[Task.FILL_MASK].pads else 8]  # rounded as batches are
 
 
 def test_both_ways_to_write_a_mask_are_one(objective: TextObjective) -> None:
@@ -108,7 +107,7 @@ def test_both_ways_to_write_a_mask_are_one(objective: TextObjective) -> None:
     for text in TEXTS:
         own = handler.prepare(FillMaskItem(text.replace("[MASK]", objective.mask_token)))
         alias = handler.prepare(FillMaskItem(text))
-        assert own.inputs.ids == alias.inputs.ids == objective.tokenizer(own.info.text)["input_ids"]
+        assert own.inputs.ids == alias.inputs.ids == objective.tokenizer(own.context.text)["input_ids"]
 
 
 def test_the_longest_input_runs_and_a_longer_one_is_refused(objective: TextObjective) -> None:

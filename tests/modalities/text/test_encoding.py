@@ -45,7 +45,7 @@ def test_a_text_beyond_the_bound_is_refused_before_it_is_tokenized(
     monkeypatch.setattr(TextEncoder, "_encode", lambda *_, **__: pytest.fail("tokenized"))
     text = beyond(bert) + " [MASK]"
     with pytest.raises(InputTooLong, match=rf"{len(text)} characters and the model reads at most {MAX_LENGTH} tokens"):
-        bert.tasks[task].prepare((item or FillMaskItem)(text))
+        bert.tasks[task].steps((item or FillMaskItem)(text))
 
 
 @pytest.mark.parametrize("side", SIDES)

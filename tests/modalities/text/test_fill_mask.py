@@ -250,7 +250,6 @@ def test_preparing_on_many_threads_is_stateless(bert: TextObjective) -> None:
 
 def test_training_mode_and_gradients_are_off(bert: TextObjective) -> None:
     assert not bert.model.training
-    handler = bert.tasks[Task.FILL_MASK]
     fill(bert, PARIS)
     assert not torch.is_inference_mode_enabled()
-    assert not handler._model.base_model._forward_hooks
+    assert not bert.model.base_model._forward_hooks

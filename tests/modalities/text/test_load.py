@@ -62,7 +62,11 @@ def broken_tokenizer(folder: Path) -> None:
         (lambda f: (f / "config.json").write_text("{"), "config.json of the model folder is not JSON"),
         (lambda f: (f / "config.json").write_text("[]"), "not a JSON object"),
         (lambda f: edit(f / "config.json", model_type="gpt2"), "'gpt2' is not a text model"),
-        (lambda f: edit(f / "config.json", auto_map={"AutoModel": "x.Y"}), "own Python code"),
+        (lambda f: edit(f / "config.json", model_type="x", auto_map={"AutoModel": "x.Y"}), "own Python code"),
+        (
+            lambda f: edit(f / "config.json", num_hidden_layers=1, auto_map={"AutoModel": "x.Y"}),
+            r"own Python code .* for 'bert' its weights hold bert\.encoder\.layer\.1",
+        ),
         (lambda f: edit(f / "config.json", num_hidden_layers=4), "lack .* tensors of its encoder, bert.encoder"),
         (lambda f: edit(f / "config.json", vocab_size=7), "cannot be loaded"),
         (
@@ -82,6 +86,13 @@ def test_what_cannot_be_loaded_says_why(folder: Path, damage: Any, message: str)
     damage(folder)
     with pytest.raises(InvalidModel, match=message):
         load_text(folder)
+
+
+def test_code_beside_a_type_that_is_known_is_not_needed(folder: Path) -> None:
+    expected = load_text(folder).parameter_count()
+    edit(folder / "config.json", auto_map={"AutoModelForMaskedLM": "modeling_custom.Model"})
+    (folder / "modeling_custom.py").write_text("raise SystemExit('ran')")
+    assert load_text(folder).parameter_count() == expected
 
 
 def test_a_panic_of_the_tokenizers_library_is_an_invalid_model(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -73,7 +73,7 @@ def test_our_processor_files_mean_the_same_to_transformers(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"auto_map": {}}, "never run"),
+        ({"auto_map": {}, "model_type": "x"}, "never run"),
         ({"model_type": "vivit"}, "'vivit' is not a video model"),
         ({"image_size": [32, 64]}, "must be square"),
         ({"num_frames": 5}, "clips of 5 frames in patches of 2"),
