@@ -7,11 +7,13 @@ import pytest
 import torch
 from transformers import AutoModelForMaskedLM, AutoTokenizer
 
+from app.methods import MlmHyperparameters
 from app.modalities.embedding import EmbedItem
 from app.modalities.text import TEXT
 from app.modalities.text.items import FillMaskItem, ScoreItem
 from app.modalities.text.load import load_text
 from app.modalities.text.objective import TextObjective
+from app.modalities.text.pretrain import Row
 from app.types import Pooling, Task
 from tests.conformance.text_types import TYPES, build_folder
 from tests.fakes.perform import perform
@@ -100,3 +102,31 @@ def test_embeddings(served: TextObjective, folder: Path, pooling: Pooling) -> No
         items = [EmbedItem(text, normalize=False, pooling=pooling) for text in texts]
         for text, result in zip(texts, perform(served.tasks[Task.EMBED], items), strict=True):
             np.testing.assert_allclose(result.vector, expected[text], rtol=1e-3, atol=1e-4)
+
+
+# A row of Reformer must fill its axial positions, and the embedding tables of LUKE's entities are no part of this.
+UNTRAINABLE = {"reformer"}
+
+
+@pytest.mark.parametrize("model_type", sorted(set(TYPES) - UNTRAINABLE))
+def test_training(model_type: str, tmp_path: Path) -> None:
+    """The loss of two documents is that of transformers, and has a gradient."""
+    served = load_text(build_folder(tmp_path, model_type))
+    served.start_training(MlmHyperparameters(sequence_length=32), 0.3, None)
+    rows = [Row(encode(tmp_path, text)[0].numpy(), (len(encode(tmp_path, text)[0]),)) for text in (PLAIN[0], PLAIN[2])]
+    masked = [served.mask(row, np.random.default_rng(number)) for number, row in enumerate(rows)]
+    for some in (masked[:1], masked[1:]):
+        batch = served.collate_masked(some)
+        loss, metrics = served.forward(batch)
+        logits = expect_logits(tmp_path, torch.from_numpy(some[0].seen)[None])
+        expected = torch.nn.functional.cross_entropy(logits[some[0].chosen], batch.labels)
+        assert float(loss.detach()) == pytest.approx(float(expected), rel=1e-3)
+        assert metrics.count == int(some[0].chosen.sum()) > 0
+    together, _ = served.forward(served.collate_masked(masked))
+    together.backward()
+    gradients = [parameter.grad for parameter in served.model.parameters() if parameter.grad is not None]
+    assert gradients
+    assert all(gradient.isfinite().all() for gradient in gradients)
+    table = served.model.get_input_embeddings().weight.grad
+    assert table is not None
+    assert table.abs().max() > 0

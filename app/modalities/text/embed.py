@@ -51,7 +51,7 @@ class TextEmbed(OneStepHandler[EmbedItem, TextEmbedInputs, EmbedItem, TextEmbedB
         return self.forward.pads
 
     def example(self) -> EmbedItem:
-        return EmbedItem("a")
+        return EmbedItem(self._encoder.example)
 
     def is_quick(self, item: EmbedItem) -> bool:
         return isinstance(item.input, str) and len(item.input) <= QUICK_CHARACTERS and item.output == "pooled"

@@ -3,11 +3,12 @@
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
-from tokenizers import Encoding
+from tokenizers import Encoding, Tokenizer
 from transformers import PreTrainedTokenizerBase
 
-from app.errors import EmptyInput, InputTooLong, InvalidValue
+from app.errors import EmptyInput, InputTooLong, InvalidModel, InvalidValue
 from app.modalities.text.items import MASK_ALIAS, TokenInfo
 from app.types import TruncationSide
 
@@ -17,6 +18,8 @@ QUICK_CHARACTERS = 2000  # of a text that is tokenized in less than a millisecon
 # each token as the longest entry of the vocabulary has, within this range. Prose has about 5.
 _LEAST_CHARACTERS = 50_000
 _CHARACTERS_PER_TOKEN = (32, 128)
+
+_PROBES = 1000  # entries of a vocabulary that are tried as a text, where it has no letter "a"
 
 _SCANNED = 1 << 18  # characters searched for masks at once: the search holds the GIL for less than 5 ms
 
@@ -39,6 +42,9 @@ class TextEncoder:
 
     Truncation and padding are settings inside a fast tokenizer, shared by its threads, so they are
     switched off for good here and done by hand, on ids.
+
+    example: a short text that has a token. prefix, suffix: ids of the special tokens around every text.
+    Raises InvalidModel for a tokenizer that makes no token of any text.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
@@ -46,10 +52,7 @@ class TextEncoder:
         self._backend = tokenizer.backend_tokenizer
         self._backend.no_truncation()
         self._backend.no_padding()
-        probe = self._backend.encode("a")
-        content = [i for i, special in enumerate(probe.special_tokens_mask) if not special]
-        self.prefix: list[int] = probe.ids[: content[0]]
-        self.suffix: list[int] = probe.ids[content[-1] + 1 :]
+        self.example, self.prefix, self.suffix = _probe(self._backend)
         self.mask_token: str | None = tokenizer.mask_token
         names = dict.fromkeys((MASK_ALIAS, self.mask_token or MASK_ALIAS))
         self._longest_mask = max(map(len, names))
@@ -186,3 +189,16 @@ class TextEncoder:
         except TypeError as e:  # half of a surrogate pair
             raise InvalidValue("the input is not valid Unicode", param="input") from e
         return encoding
+
+
+def _probe(backend: Tokenizer) -> tuple[str, list[int], list[int]]:
+    """A text that has a token, and the ids of the special tokens before and after it."""
+    special = {token.content for token in backend.get_added_tokens_decoder().values()}
+    entries = (entry.removeprefix("##").strip("▁Ġ ") for entry in backend.get_vocab() if entry not in special)
+    for text in ("a", *islice(entries, _PROBES)):
+        bare = backend.encode(text, add_special_tokens=False).ids
+        whole = backend.encode(text).ids
+        start = next((i for i in range(len(whole)) if bare and whole[i : i + len(bare)] == bare), None)
+        if start is not None:
+            return text, whole[:start], whole[start + len(bare) :]
+    raise InvalidModel("the tokenizer makes no token of any text")

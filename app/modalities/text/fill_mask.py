@@ -79,7 +79,7 @@ class FillMask(
         return self.forward.pads
 
     def example(self) -> FillMaskItem:
-        return FillMaskItem(f"a {self._mask_token}")
+        return FillMaskItem(f"{self._encoder.example} {self._mask_token}")
 
     def is_quick(self, item: FillMaskItem) -> bool:
         few = item.top_k <= 10 and len(item.targets) <= 10 and item.num_sequences == 0

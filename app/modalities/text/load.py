@@ -119,10 +119,24 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     Raises InvalidModel if there is none.
     """
     with as_invalid_model("the tokenizer cannot be loaded"):
-        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+        given = {"do_lower_case": False} if _keeps_case(folder) else {}
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True, **given)
     if not tokenizer.is_fast:
         raise InvalidModel(f"{type(tokenizer).__name__} has no fast form (tokenizer.json)")
     if keeps_space_before_mask(folder):
         strip_space_before_mask(tokenizer.backend_tokenizer)
         log.info("The tokenizer of %s was repaired: its mask takes the space before it", folder)
     return tokenizer
+
+
+def _keeps_case(folder: Path) -> bool:
+    """Whether a bare vocab.txt, with no word about letters beside it, has entries that lower-casing never produces.
+
+    The tokenizers that read it lower-case by default, which would make those entries useless.
+    """
+    file = folder / "vocab.txt"
+    if not file.is_file() or any((folder / name).is_file() for name in ("tokenizer.json", "tokenizer_config.json")):
+        return False
+    entries = file.read_text(encoding="utf-8", errors="replace").splitlines()
+    words = [entry for entry in entries if not entry.startswith(("[", "<"))]
+    return any(word != word.lower() for word in words)

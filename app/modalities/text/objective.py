@@ -4,7 +4,9 @@ import copy
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -73,6 +75,10 @@ class TextObjective(TextPretraining, MaskedModel[Row, MaskedRow, MlmBatch]):
         if has_head and self.mask_token is not None:
             self.tasks[Task.FILL_MASK] = FillMask(forward, self._encoder, max_length=self.max_length)
             self.tasks[Task.SCORE] = Score(forward, self._encoder, max_length=self.max_length)
+
+    def affixes(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The special tokens that the tokenizer puts before and after a text."""
+        return np.array(self._encoder.prefix, dtype=np.int64), np.array(self._encoder.suffix, dtype=np.int64)
 
     def tokenize(self, text: str, add_special_tokens: bool = True) -> Iterator[TokenInfo]:
         return self._encoder.tokens(text, add_special_tokens=add_special_tokens)

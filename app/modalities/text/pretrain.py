@@ -10,11 +10,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
+from torch.nn import functional as F
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from app.methods import MlmHyperparameters
 from app.modalities.text.cross_entropy import linear_cross_entropy
-from app.modalities.text.encoder import rows_before_head
+from app.modalities.text.encoder import rows_before_head, vocabulary_size
 from app.modalities.text.masking import Sampler, choose_tokens, choose_words, corrupt, span_sampler
 from app.modalities.trainable import Counts, Metrics, Trainable
 
@@ -113,6 +114,7 @@ class TextPretraining(Trainable[Row, MaskedRow, MlmBatch]):
     tokenizer: PreTrainedTokenizerBase
     _masking: Masking
     _length: int
+    _ends_in_projection: bool
     _teacher: "Callable[[MlmBatch], torch.Tensor] | None" = None
     _teacher_weight: float = 0.0
 
@@ -125,6 +127,7 @@ class TextPretraining(Trainable[Row, MaskedRow, MlmBatch]):
                 # Slow on a CPU, and one pass over much data cannot overfit (arXiv 2212.14034).
                 module.p = 0.0
         self._length = hyperparameters.sequence_length
+        self._ends_in_projection = ends_in_projection(self.model)
         if teacher is not None and hyperparameters.teacher_weight:
             self._teacher = teacher.sentence_vectors
             self._teacher_weight = hyperparameters.teacher_weight
@@ -132,13 +135,6 @@ class TextPretraining(Trainable[Row, MaskedRow, MlmBatch]):
     @property
     def packs(self) -> bool:
         return self.model.config.model_type in PACKABLE
-
-    def affixes(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """The special tokens that the tokenizer puts before and after a text."""
-        bare = self.tokenizer.encode("a", add_special_tokens=False)
-        whole = self.tokenizer.encode("a")
-        start = next(i for i in range(len(whole)) if whole[i : i + len(bare)] == bare)
-        return np.array(whole[:start], dtype=np.int64), np.array(whole[start + len(bare) :], dtype=np.int64)
 
     def mask(self, sample: Row, rng: np.random.Generator, *, evaluate: bool = False) -> MaskedRow:
         return self._masking.mask(sample, rng, evaluate=evaluate)
@@ -174,9 +170,7 @@ class TextPretraining(Trainable[Row, MaskedRow, MlmBatch]):
     def forward(self, batch: MlmBatch, whole: Counts | None = None) -> tuple[torch.Tensor, Metrics]:
         whole, predicted = whole or batch.counts, batch.counts.positions
         encoded: list[torch.Tensor] | None = [] if self._teacher is not None and self.model.training else None
-        with rows_before_head(self.model, batch.chosen, encoded), vocabulary_left_out(self.model) as projection:
-            out = self.model(**self._inputs(batch, batch.seen)).logits[0]
-        loss, correct = linear_cross_entropy(out, projection.weight, projection.bias, batch.labels)
+        loss, correct = self._predict(batch, encoded)
         metrics = Metrics(float(loss.detach()) * predicted, int(correct), predicted)
         loss = loss * (predicted / max(whole.positions, 1))
         if self._teacher is not None and encoded:
@@ -184,6 +178,17 @@ class TextPretraining(Trainable[Row, MaskedRow, MlmBatch]):
             loss = loss + self._teacher_weight * away.sum() / whole.items
             metrics += Metrics(extra={"teacher_cosine": float((1 - away.detach()).sum()), "documents": len(away)})
         return loss, metrics
+
+    def _predict(self, batch: MlmBatch, encoded: list[torch.Tensor] | None) -> tuple[torch.Tensor, torch.Tensor]:
+        """(mean loss, number of right predictions). `encoded`, if given, receives the encoder's output."""
+        inputs = self._inputs(batch, batch.seen)
+        if not self._ends_in_projection:
+            with rows_before_head(self.model, batch.chosen, encoded):
+                logits = self.model(**inputs).logits[0].float()
+            return F.cross_entropy(logits, batch.labels), (logits.argmax(-1) == batch.labels).sum()
+        with rows_before_head(self.model, batch.chosen, encoded), vocabulary_left_out(self.model) as projection:
+            out = self.model(**inputs).logits[0]
+        return linear_cross_entropy(out, projection.weight, projection.bias, batch.labels)
 
     def summarise(self, total: Metrics) -> dict[str, float]:
         """Means of the sums: loss, accuracy and perplexity a predicted position, extras a document."""
@@ -257,3 +262,28 @@ def vocabulary_left_out(model: PreTrainedModel) -> Iterator[nn.Linear]:
         yield projection
     finally:
         del projection.__dict__["forward"]
+
+
+@torch.inference_mode()
+def ends_in_projection(model: PreTrainedModel) -> bool:
+    """Whether the logits are the vocabulary projection of what precedes it, so that the loss need not make them.
+
+    MobileBERT multiplies by two matrices, BART and ESM add a bias of their own afterwards.
+    """
+    if not isinstance(model.get_output_embeddings(), nn.Linear):
+        return False
+    ids = torch.arange(4, device=model.device).unsqueeze(0) % vocabulary_size(model)
+    training = model.training
+    model.eval()
+    try:
+        expected = model(ids).logits
+        with vocabulary_left_out(model) as projection:
+            features = model(ids).logits
+    except RuntimeError:  # what follows the projection does not take what precedes it
+        return False
+    finally:
+        model.train(training)
+    if features.shape[-1] != projection.in_features:
+        return False
+    found = F.linear(features, projection.weight, projection.bias)
+    return bool(torch.allclose(found, expected, rtol=1e-4, atol=1e-4 * max(1.0, float(expected.abs().max()))))

@@ -64,7 +64,7 @@ class Score(TaskHandler[ScoreItem, ScoreInputs, ScoreBatch, RawScore, ScoreResul
         return self.forward.pads
 
     def example(self) -> ScoreItem:
-        return ScoreItem("a")
+        return ScoreItem(self._encoder.example)
 
     def steps(self, item: ScoreItem) -> Steps[ScoreInputs, RawScore, ScoreResult]:
         text, start = self._encoder.shorten(

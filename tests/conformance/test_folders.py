@@ -1,0 +1,153 @@
+"""Model folders with the quirks of published ones: each answers right, or is refused with the reason."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import AutoModelForMaskedLM, PreTrainedModel
+
+from app.errors import InvalidModel
+from app.modalities.embedding import EmbedItem
+from app.modalities.text.forward import Batching, ForwardPath, TextForward
+from app.modalities.text.items import FillMaskItem
+from app.modalities.text.load import load_text
+from app.modalities.text.objective import TextObjective
+from app.types import Task
+from tests.conformance.text_types import SPECIAL, VOCABULARY, build_folder, build_model, build_tokenizer
+from tests.fakes.perform import perform
+
+TEXTS = ["the lions chase the [MASK] in the savanna", "water [MASK]", "[MASK] capital of france is [MASK] ."]
+
+
+def edit(path: Path, **fields: Any) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text()) | fields))
+
+
+def edit_tokenizer(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    content = json.loads((folder / "tokenizer.json").read_text())
+    change(content)
+    (folder / "tokenizer.json").write_text(json.dumps(content))
+
+
+def expect(folder: Path, served: TextObjective, text: str) -> list[tuple[int, float]]:
+    """The best token of each mask and its probability, by transformers alone."""
+    ids = served.tokenizer(text, return_tensors="pt")["input_ids"]
+    with torch.inference_mode():
+        logits = AutoModelForMaskedLM.from_pretrained(folder).eval()(ids).logits[0]
+    found = logits[ids[0] == served.tokenizer.mask_token_id].softmax(-1).max(-1)
+    return list(zip(found.indices.tolist(), found.values.tolist(), strict=True))
+
+
+@pytest.mark.parametrize("model_type", ["roberta", "xlm-roberta", "camembert", "data2vec-text"])
+@pytest.mark.parametrize("pad_token", ["?", None])
+@pytest.mark.parametrize("batching", [Batching.UNPADDED, Batching.PADDED])
+def test_positions_are_numbered_from_the_models_own_padding(
+    model_type: str, pad_token: str | None, batching: Batching, tmp_path: Path
+) -> None:
+    """The tokenizer's padding token is another one than the model's, or there is none. On a GPU texts are padded."""
+    folder = build_folder(tmp_path, model_type)
+    edit(folder / "tokenizer_config.json", pad_token=pad_token)
+    served = load_text(folder)
+    assert served.tokenizer.pad_token == pad_token
+    assert served.forward_path == "unpadded"
+    handler: Any = served.tasks[Task.FILL_MASK]
+    handler.forward = TextForward(served.model, ForwardPath(batching), 1)
+    for texts in (TEXTS, *([text] for text in TEXTS)):
+        for text, result in zip(texts, perform(handler, [FillMaskItem(text) for text in texts]), strict=True):
+            expected = expect(folder, served, text)
+            assert [mask.candidates[0].token for mask in result.masks] == [token for token, _ in expected]
+            scores = [mask.candidates[0].score for mask in result.masks]
+            assert scores == pytest.approx([score for _, score in expected], rel=1e-3)
+
+
+def test_a_vocabulary_of_another_kind_is_refused(tmp_path: Path) -> None:
+    """ALBERT's tokenizer reads a sentencepiece model; from a vocab.txt transformers makes one of a few entries."""
+    build_model("albert").save_pretrained(tmp_path)
+    (tmp_path / "vocab.txt").write_text("\n".join([*SPECIAL, *(f"word{n}" for n in range(VOCABULARY))]))
+    with pytest.raises(InvalidModel, match=r"the tokenizer has \d entries and the model 64"):
+        load_text(tmp_path)
+
+
+def cased_folder(folder: Path, **config: Any) -> Path:
+    """A BERT with a vocab.txt of words with capitals, as older repositories have it."""
+    build_model("bert").save_pretrained(folder)
+    words = ["Paris", "paris", "a", "the", "É", "##s", *(f"word{n}" for n in range(53))]
+    (folder / "vocab.txt").write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words]))
+    if config:
+        (folder / "tokenizer_config.json").write_text(json.dumps(config))
+    return folder
+
+
+def ids_of(served: TextObjective, text: str) -> list[int]:
+    return [token.id for token in served.tokenize(text, add_special_tokens=False)]
+
+
+def test_capitals_in_a_vocabulary_are_kept(tmp_path: Path) -> None:
+    served = load_text(cased_folder(tmp_path))
+    assert (ids_of(served, "Paris"), ids_of(served, "paris"), ids_of(served, "É")) == ([5], [6], [9])
+
+
+def test_a_tokenizer_that_says_so_lower_cases(tmp_path: Path) -> None:
+    assert ids_of(load_text(cased_folder(tmp_path, do_lower_case=True)), "Paris") == [6]
+
+
+def test_a_vocabulary_without_capitals_lower_cases(tmp_path: Path) -> None:
+    folder = cased_folder(tmp_path)
+    (folder / "vocab.txt").write_text((folder / "vocab.txt").read_text().replace("Paris", "word").replace("É", "e"))
+    assert ids_of(load_text(folder), "Paris") == [6]
+
+
+def test_a_mask_token_beyond_the_table_leaves_embeddings(tmp_path: Path) -> None:
+    folder, entries = build_folder(tmp_path, "bert"), len(build_tokenizer())
+    build_model("bert", vocab_size=entries).save_pretrained(folder)
+    flags = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized"), False)
+    mask = {"id": entries, "content": "<mask>", "special": True, **flags}
+    edit_tokenizer(folder, lambda content: content["added_tokens"].append(mask))
+    edit(folder / "tokenizer_config.json", mask_token="<mask>")
+    served = load_text(folder)
+    assert served.tokenizer.mask_token_id == entries
+    assert set(served.tasks) == {Task.EMBED}
+    assert perform(served.tasks[Task.EMBED], [EmbedItem("water")])[0].tokens == 3
+
+
+def test_a_tokenizer_without_the_letter_a(tmp_path: Path) -> None:
+    def rename(content: dict[str, Any]) -> None:
+        vocabulary = {token.replace("a", "ß"): number for token, number in content["model"]["vocab"].items()}
+        content["model"] = {"type": "BPE", "vocab": vocabulary, "merges": []}
+
+    folder = build_folder(tmp_path, "bert")
+    edit_tokenizer(folder, rename)
+    served = load_text(folder)
+    for handler in served.tasks.values():
+        assert perform(handler, [handler.example()])[0].tokens >= 3
+
+
+def test_a_tokenizer_of_no_text_is_refused(tmp_path: Path) -> None:
+    def empty(content: dict[str, Any]) -> None:
+        content["model"] = {"type": "BPE", "vocab": content["model"]["vocab"], "merges": []}
+        content["normalizer"] = {"type": "Replace", "pattern": {"Regex": "."}, "content": ""}
+
+    folder = build_folder(tmp_path, "bert")
+    edit_tokenizer(folder, empty)
+    with pytest.raises(InvalidModel, match="makes no token of any text"):
+        load_text(folder)
+
+
+def test_a_model_that_computes_nan_is_refused(tmp_path: Path) -> None:
+    def damage(model: PreTrainedModel) -> None:
+        model.get_input_embeddings().weight.data.fill_(float("nan"))  # type: ignore[operator, union-attr]
+
+    with pytest.raises(InvalidModel, match="not finite"):
+        load_text(build_folder(tmp_path, "bert", damage))
+
+
+def test_the_proved_path_of_a_stored_model_is_taken_from_its_manifest(tmp_path: Path) -> None:
+    folder = build_folder(tmp_path, "bert")
+    (folder / "manifest.json").write_text(json.dumps({"modality": "text", "forward_path": "padded+whole-head"}))
+    assert load_text(folder).forward_path == "padded+whole-head"
+    edit(folder / "manifest.json", forward_path="telepathy")
+    with pytest.raises(InvalidModel, match="telepathy"):
+        load_text(folder)
