@@ -1,6 +1,7 @@
 """One browser and one real server (`cloze serve`, with Redis and a worker) for all tests of the page."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from _pytest.runner import runtestprotocol
@@ -14,10 +15,14 @@ from tests.fakes.cloze import Server
 from tests.fakes.pools import _pools, servers_share_processes  # noqa: F401
 from tests.fakes.tiny_models import tiny_bert_folder
 
+HERE = Path(__file__).parent
+
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool:
-    """Repeats a failed test once, as Playwright's own runner can. The summary lists it as flaky."""
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
+    """Repeats a failed test of the page once, as Playwright's own runner can. The summary lists it as flaky."""
+    if not item.path.is_relative_to(HERE):
+        return None  # pytest calls this hook of a folder for the tests of all
     item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
     reports = runtestprotocol(item, log=False, nextitem=nextitem)
     failures = [report.longreprtext for report in reports if report.failed]
