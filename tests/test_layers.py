@@ -26,7 +26,7 @@ ALLOWED: dict[str, set[str]] = {
     "devices": {"errors", "system"},
     "media": LEAVES | {"system"},
     "datasets": LEAVES | {"system", "media"},
-    "modalities": LEAVES | {"media", "datasets"},
+    "modalities": LEAVES | {"system", "media", "datasets"},
     "store": LEAVES | {"system"},
     "jobs": LEAVES | {"system"},
     "publishing": LEAVES | {"system", "modalities", "store", "jobs"},

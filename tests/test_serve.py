@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import httpx
 import pytest
 
 from app.store.store import ModelStore
 from tests.fakes.cloze import PATIENCE, ROOT, Server, descendants, is_running, wait_until
+from tests.fakes.http import http
 from tests.fakes.imports import import_folder
 from tests.fakes.tiny_models import tiny_bert_folder
 
@@ -133,16 +133,16 @@ def test_it_serves_without_its_redis_and_finds_it_again(server: Callable[[], Ser
     running = server()
     url = running.wait_for(r"Listening on (http://127\.0\.0\.1:\d+)\n")[1]
     running.wait_for(r"ERROR.*appendonly\.aof is damaged in its middle.*Inference continues")
-    assert httpx.get(f"{url}/health").status_code == 200
-    unavailable = httpx.get(f"{url}/v1/files")
+    assert http.get(f"{url}/health").status_code == 200
+    unavailable = http.get(f"{url}/v1/files")
     assert (unavailable.status_code, unavailable.json()["error"]["code"]) == (503, "not_ready")
 
     file.unlink()
-    wait_until(lambda: httpx.get(f"{url}/v1/files").status_code == 200)
+    wait_until(lambda: http.get(f"{url}/v1/files").status_code == 200)
     [redis] = [pid for pid in descendants(running.process.pid) if b"redis-server" in command_line(pid)]
     os.kill(redis, signal.SIGKILL)
     running.wait_for("redis-server has ended")
-    wait_until(lambda: httpx.get(f"{url}/v1/files").status_code == 200)
+    wait_until(lambda: http.get(f"{url}/v1/files").status_code == 200)
     assert running.stop() == 0
     assert "Traceback" not in running.output
 
@@ -160,7 +160,8 @@ import asyncio, concurrent.futures, sys, time
 from app.api.routes import system
 executor = concurrent.futures.ThreadPoolExecutor(1)
 def endless(name):
-    print("begun", name, flush=True)
+    sys.stdout.write(f"begun {name}\\n")  # in one piece: threads print at once
+    sys.stdout.flush()
     time.sleep(100_000)
 @system.router.get("/thread")
 def on_a_thread():
@@ -172,6 +173,7 @@ async def in_an_executor():
 async def in_the_loops_own():
     await asyncio.to_thread(endless, "loop")
 from app.cli import main
+from tests.fakes.http import http
 sys.argv = ["cloze", "serve"]
 main()
 """
@@ -183,7 +185,7 @@ def test_a_stop_does_not_wait_for_threads(tmp_path: Path) -> None:
         url = running.wait_for(r"Listening on (http://127\.0\.0\.1:\d+)\n")[1]
         running.wait_for("The model store is empty")
         with ThreadPoolExecutor() as clients:
-            answers = [clients.submit(httpx.get, f"{url}/{name}", timeout=PATIENCE) for name in ENDLESS_ROUTES]
+            answers = [clients.submit(http.get, f"{url}/{name}", timeout=PATIENCE) for name in ENDLESS_ROUTES]
             for name in ENDLESS_ROUTES:
                 running.wait_for(f"begun {name}")
             assert running.stop() == 0, running.output

@@ -12,10 +12,9 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 from app.main import create_app
-from app.modalities.registry import load
 from app.settings import Settings
-from app.store.importer import import_model
 from app.store.store import ModelStore
+from tests.fakes.imports import import_folder
 from tests.fakes.tiny_audio import FRAMES, MEL, RATE, WINDOW, sound, tiny_audio_folder
 from tests.fakes.tiny_audio import samples as sound_samples
 from tests.fakes.tiny_images import picture, tiny_image_folder
@@ -34,7 +33,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
         "pictures": tiny_image_folder(folder / "pictures"),
         "text": tiny_bert_folder(folder / "text"),
     }.items():
-        import_model(store, str(source), name, allow_hub=False, load=load)
+        import_folder(store, source, name)
     settings = Settings(var_dir=folder / "var", default_model="sounds", device="cpu", dtype="float32", threads=1)
     with TestClient(create_app(settings, store=store)) as client:
         yield client

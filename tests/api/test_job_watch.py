@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from fastapi.testclient import TestClient
 
@@ -16,6 +15,7 @@ from app.jobs.feed import EventFeed
 from app.jobs.files import FileStore
 from app.jobs.logs import MAX_TAIL_BYTES
 from app.jobs.worker_queue import Claim
+from tests.fakes.http import http
 from tests.fakes.jobs import JobSystem, make_spec
 from tests.fakes.server import serving
 
@@ -54,7 +54,7 @@ def parse(lines: Iterator[str]) -> Iterator[Message]:
 
 
 def listen(url: str, job_id: str, **headers: str) -> list[Message]:
-    with httpx.stream("GET", url + PATH.format(job_id) + "/events", headers=SSE | headers, timeout=PATIENCE) as answer:
+    with http.stream("GET", url + PATH.format(job_id) + "/events", headers=SSE | headers, timeout=PATIENCE) as answer:
         assert answer.status_code == 200
         assert answer.headers["content-type"].startswith("text/event-stream")
         return list(parse(answer.iter_lines()))
@@ -63,7 +63,7 @@ def listen(url: str, job_id: str, **headers: str) -> list[Message]:
 def test_a_stream_has_every_event_and_ends_with_the_job(url: str, jobs: JobSystem, claim: Claim) -> None:
     jobs.queue.append_event(claim, "Step 1", type="metrics", data={"step": 1, "train_loss": 0.5})
     found: list[Message] = []
-    with httpx.stream("GET", url + PATH.format(claim.job_id) + "/events?stream=true", timeout=PATIENCE) as answer:
+    with http.stream("GET", url + PATH.format(claim.job_id) + "/events?stream=true", timeout=PATIENCE) as answer:
         for message in parse(answer.iter_lines()):
             found.append(message)
             if message.get("event") == "job" and json.loads(message["data"])["status"] == "running":
@@ -81,7 +81,7 @@ def test_a_stream_has_every_event_and_ends_with_the_job(url: str, jobs: JobSyste
 
 def test_a_stream_says_why_a_job_waits(url: str, jobs: JobSystem, redis: Client) -> None:
     job_id = jobs.create(make_spec(redis)).id
-    with httpx.stream("GET", url + PATH.format(job_id) + "/events", headers=SSE, timeout=PATIENCE) as answer:
+    with http.stream("GET", url + PATH.format(job_id) + "/events", headers=SSE, timeout=PATIENCE) as answer:
         shown = next(m for m in parse(answer.iter_lines()) if m.get("event") == "job")
     assert json.loads(shown["data"])["queue_reason"] == "no worker is running"
 
@@ -89,19 +89,19 @@ def test_a_stream_says_why_a_job_waits(url: str, jobs: JobSystem, redis: Client)
 def test_a_broken_stream_goes_on_where_it_was(url: str, jobs: JobSystem, claim: Claim) -> None:
     jobs.queue.append_event(claim, "one")
     jobs.queue.append_event(claim, "two")
-    with httpx.stream("GET", url + PATH.format(claim.job_id) + "/events", headers=SSE, timeout=PATIENCE) as answer:
+    with http.stream("GET", url + PATH.format(claim.job_id) + "/events", headers=SSE, timeout=PATIENCE) as answer:
         first = list(itertools.islice(parse(answer.iter_lines()), 4))  # then it breaks
     jobs.queue.succeed(claim, "tiny@1")
     rest = listen(url, claim.job_id, **{"last-event-id": first[-1]["id"]})
     said = [json.loads(m["data"])["message"] for m in [*first, *rest] if m.get("event") == "message"]
     assert said == [event.message for event in jobs.events(claim.job_id)[0]]
     # A browser comes back after the end too, and is told to stay away.
-    again = httpx.get(url + PATH.format(claim.job_id) + "/events", headers=SSE | {"last-event-id": rest[-1]["id"]})
+    again = http.get(url + PATH.format(claim.job_id) + "/events", headers=SSE | {"last-event-id": rest[-1]["id"]})
     assert again.status_code == 204
 
 
 def test_a_listener_that_leaves_is_forgotten(url: str, feed: EventFeed, claim: Claim) -> None:
-    with httpx.stream("GET", url + PATH.format(claim.job_id) + "/events", headers=SSE, timeout=PATIENCE) as answer:
+    with http.stream("GET", url + PATH.format(claim.job_id) + "/events", headers=SSE, timeout=PATIENCE) as answer:
         lines = answer.iter_lines()  # held: dropping it would close the stream
         next(lines)
         wait_until(lambda: feed.listeners == 1)
@@ -113,7 +113,7 @@ def test_a_server_that_stops_ends_its_streams(
 ) -> None:
     with serving(make_app(jobs=jobs, feed=feed)) as url:
         path = url + PATH.format(claim.job_id) + "/events"
-        with httpx.stream("GET", path, headers=SSE, timeout=PATIENCE) as answer:
+        with http.stream("GET", path, headers=SSE, timeout=PATIENCE) as answer:
             messages = parse(answer.iter_lines())
             while next(messages).get("event") != "job":
                 continue
@@ -220,7 +220,7 @@ def test_logs_that_are_not_there(jobs_client: TestClient, jobs: JobSystem, redis
 
 def test_a_log_is_followed_until_the_attempt_ends(url: str, jobs: JobSystem, claim: Claim, log: Path) -> None:
     path = url + PATH.format(claim.job_id) + "/logs?follow=true&tail=1"
-    with httpx.stream("GET", path, timeout=PATIENCE) as answer:
+    with http.stream("GET", path, timeout=PATIENCE) as answer:
         lines = answer.iter_lines()
         assert next(lines) == "line 9"
         with log.open("a") as file:

@@ -88,7 +88,7 @@ def test_a_line_that_meets_a_bug_is_answered_and_ends_nothing(
     work = getattr(handler, name)
 
     def broken(*given: Any) -> Any:
-        text = (given[0].info if name == "finish" else given[0]).input
+        text = (given[0].context if name == "finish" else given[0]).input
         if text != "bad":
             return work(*given)
         if where == "tolist":  # an answer that cannot be written

@@ -7,10 +7,9 @@ import pytest
 from fastapi.testclient import TestClient
 
 from app.main import create_app
-from app.modalities.registry import load
 from app.settings import Settings
-from app.store.importer import import_model
 from app.store.store import ModelStore
+from tests.fakes.imports import import_folder
 from tests.fakes.tiny_models import tiny_bert_folder
 
 TEXT = "The [MASK] of France is [MASK]."
@@ -20,8 +19,8 @@ TEXT = "The [MASK] of France is [MASK]."
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
     folder = tmp_path_factory.mktemp("served")
     store = ModelStore(folder / "store")
-    import_model(store, str(tiny_bert_folder(folder / "text")), "tiny", allow_hub=False, load=load)
-    import_model(store, str(tiny_bert_folder(folder / "bare", head=False)), "bare", allow_hub=False, load=load)
+    import_folder(store, tiny_bert_folder(folder / "text"), "tiny")
+    import_folder(store, tiny_bert_folder(folder / "bare", head=False), "bare")
     settings = Settings(var_dir=folder / "var", default_model="tiny", device="cpu", dtype="float32", forwards=2)
     with TestClient(create_app(settings, store=store)) as client:
         yield client

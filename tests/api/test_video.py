@@ -13,10 +13,9 @@ from PIL import Image
 
 from app.main import create_app
 from app.media.video import open_video
-from app.modalities.registry import load
 from app.settings import Settings
-from app.store.importer import import_model
 from app.store.store import ModelStore
+from tests.fakes.imports import import_folder
 from tests.fakes.media import fixture
 from tests.fakes.tiny_videos import mp4, tiny_video_folder
 
@@ -34,7 +33,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
         "video": tiny_video_folder(folder / "video"),
         "bare": tiny_video_folder(folder / "bare", head=False),
     }.items():
-        import_model(store, str(source), name, allow_hub=False, load=load)
+        import_folder(store, source, name)
     settings = Settings(var_dir=folder / "var", default_model="video", device="cpu", dtype="float32", threads=1)
     with TestClient(create_app(settings, store=store)) as client:
         yield client

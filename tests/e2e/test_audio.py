@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import numpy as np
 import pytest
 import soundfile
@@ -14,6 +13,7 @@ from openai import OpenAI
 from PIL import Image
 
 from tests.fakes.cloze import Server, wait_until
+from tests.fakes.http import http
 from tests.fakes.media import fixture
 from tests.fakes.tiny_audio import sound_zip
 
@@ -48,7 +48,7 @@ def url(server: Server) -> str:
 @pytest.fixture(scope="module")
 def uploaded(url: str, tmp_path_factory: pytest.TempPathFactory) -> str:
     archive = sound_zip(tmp_path_factory.mktemp("data") / "sounds.zip", 16, broken=1, silent=1)
-    sent = httpx.post(f"{url}/v1/files", files={"file": (archive.name, archive.read_bytes())})
+    sent = http.post(f"{url}/v1/files", files={"file": (archive.name, archive.read_bytes())})
     return str(sent.json()["id"])
 
 
@@ -61,10 +61,10 @@ def job(url: str, uploaded: str) -> dict[str, Any]:
         "name": "sounds",
         "hyperparameters": HYPERPARAMETERS,
     }
-    job_id = httpx.post(f"{url}/v1/pretraining/jobs", json=body).raise_for_status().json()["id"]
+    job_id = http.post(f"{url}/v1/pretraining/jobs", json=body).raise_for_status().json()["id"]
 
     def now() -> dict[str, Any]:
-        return dict(httpx.get(f"{url}/v1/pretraining/jobs/{job_id}").json())
+        return dict(http.get(f"{url}/v1/pretraining/jobs/{job_id}").json())
 
     wait_until(lambda: now()["status"] in {"succeeded", "failed"})
     assert now()["status"] == "succeeded", now()["error"]
@@ -72,19 +72,19 @@ def job(url: str, uploaded: str) -> dict[str, Any]:
 
 
 def events(url: str, job: dict[str, Any]) -> list[dict[str, Any]]:
-    found = httpx.get(f"{url}/v1/pretraining/jobs/{job['id']}/events", params={"limit": 100}).json()["data"]
+    found = http.get(f"{url}/v1/pretraining/jobs/{job['id']}/events", params={"limit": 100}).json()["data"]
     return list(found)
 
 
 def test_what_a_job_cannot_do_is_told_before_it_is_queued(url: str, uploaded: str) -> None:
     address = f"{url}/v1/pretraining/jobs/validate"
     good = {"model": "audiomae-tiny", "training_file": uploaded, "hyperparameters": HYPERPARAMETERS}
-    assert httpx.post(address, json=good).status_code == 200
+    assert http.post(address, json=good).status_code == 200
     wrong = good | {"hyperparameters": HYPERPARAMETERS | {"f_max": 5000}}
-    refused = httpx.post(address, json=wrong)
+    refused = http.post(address, json=wrong)
     assert (refused.status_code, refused.json()["error"]["param"]) == (422, "hyperparameters.f_max")
-    photo = httpx.post(f"{url}/v1/files", files={"file": ("photo.jpg", fixture("photo.jpg"))}).json()["id"]
-    refused = httpx.post(address, json=good | {"training_file": photo})
+    photo = http.post(f"{url}/v1/files", files={"file": ("photo.jpg", fixture("photo.jpg"))}).json()["id"]
+    refused = http.post(address, json=good | {"training_file": photo})
     assert (refused.status_code, refused.json()["error"]["code"]) == (422, "invalid_data")
 
 
@@ -97,10 +97,10 @@ def test_the_job_says_what_it_left_out_and_how_well_it_guesses(url: str, job: di
 
 def test_a_user_watches_the_model_learn_to_hear(url: str, job: dict[str, Any]) -> None:
     address = f"{url}/v1/pretraining/jobs/{job['id']}"
-    listed = [each["name"] for each in httpx.get(f"{address}/artifacts").json()["data"]]
+    listed = [each["name"] for each in http.get(f"{address}/artifacts").json()["data"]]
     named = sorted(event["data"]["artifact"] for event in events(url, job) if "artifact" in event["data"])
     assert named == listed == ["step-000000003.png", "step-000000006.png"]
-    first, last = (httpx.get(f"{address}/artifacts/{name}").content for name in listed)
+    first, last = (http.get(f"{address}/artifacts/{name}").content for name in listed)
     assert Image.open(io.BytesIO(first)).size == Image.open(io.BytesIO(last)).size
     assert first != last
 
@@ -109,14 +109,14 @@ def test_a_user_watches_the_model_learn_to_hear(url: str, job: dict[str, Any]) -
 def test_the_published_model_reconstructs_a_sound(url: str, job: dict[str, Any], name: str) -> None:
     form = {"model": "sounds", "ranges": "[[0.2, 0.3], [0.7, 0.75]]"}
     files = {"file": (name, fixture(name))}
-    answer = httpx.post(f"{url}/v1/reconstruct", data=form, files=files).raise_for_status().json()
+    answer = http.post(f"{url}/v1/reconstruct", data=form, files=files).raise_for_status().json()
     assert answer["model"] == "sounds@1"
     assert np.flatnonzero(np.all(answer["mask"], axis=1)).tolist() == [2, 3, 8, 9]  # rows of 0.08 s
-    heard = httpx.post(f"{url}/v1/reconstruct", data=form, files=files, headers={"accept": "audio/wav"})
+    heard = http.post(f"{url}/v1/reconstruct", data=form, files=files, headers={"accept": "audio/wav"})
     wave, rate = soundfile.read(io.BytesIO(heard.content))
     assert rate == 8000 and len(wave) == pytest.approx(8000, abs=100)
     assert base64.b64decode(answer["media"]["predicted"]["data"]) == heard.content
-    seen = httpx.post(f"{url}/v1/reconstruct", data=form, files=files, headers={"accept": "image/png"})
+    seen = http.post(f"{url}/v1/reconstruct", data=form, files=files, headers={"accept": "image/png"})
     assert Image.open(io.BytesIO(seen.content)).format == "PNG"
 
 
@@ -137,11 +137,9 @@ def test_the_openai_client_embeds_sounds(url: str, job: dict[str, Any]) -> None:
 
 def test_the_model_can_be_trained_on(url: str, uploaded: str, job: dict[str, Any]) -> None:
     body = {"model": "sounds", "training_file": uploaded, "hyperparameters": {"max_steps": 2, "batch_size": 4}}
-    answer = httpx.post(f"{url}/v1/pretraining/jobs/validate", json=body)
+    answer = http.post(f"{url}/v1/pretraining/jobs/validate", json=body)
     assert answer.status_code == 200, answer.text
-    refused = httpx.post(
-        f"{url}/v1/pretraining/jobs/validate", json=body | {"hyperparameters": {"sample_rate": 16_000}}
-    )
+    refused = http.post(f"{url}/v1/pretraining/jobs/validate", json=body | {"hyperparameters": {"sample_rate": 16_000}})
     assert refused.json()["error"]["param"] == "hyperparameters.sample_rate"
 
 

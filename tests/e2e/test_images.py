@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import numpy as np
 import pytest
 from openai import OpenAI
 from PIL import Image
 
 from tests.fakes.cloze import Server, wait_until
+from tests.fakes.http import http
 from tests.fakes.image_data import picture_zip
 from tests.fakes.media import fixture
 
@@ -45,17 +45,17 @@ def url(server: Server) -> str:
 def job(url: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """A job that has ended well; its method is that of its preset."""
     archive = picture_zip(tmp_path_factory.mktemp("data") / "pictures.zip", 16, broken=1)
-    sent = httpx.post(f"{url}/v1/files", files={"file": (archive.name, archive.read_bytes())})
+    sent = http.post(f"{url}/v1/files", files={"file": (archive.name, archive.read_bytes())})
     body = {
         "model": "mae-tiny",
         "training_file": sent.json()["id"],
         "name": "pictures",
         "hyperparameters": HYPERPARAMETERS,
     }
-    job_id = httpx.post(f"{url}/v1/pretraining/jobs", json=body).raise_for_status().json()["id"]
+    job_id = http.post(f"{url}/v1/pretraining/jobs", json=body).raise_for_status().json()["id"]
 
     def now() -> dict[str, Any]:
-        return dict(httpx.get(f"{url}/v1/pretraining/jobs/{job_id}").json())
+        return dict(http.get(f"{url}/v1/pretraining/jobs/{job_id}").json())
 
     wait_until(lambda: now()["status"] in {"succeeded", "failed"})
     assert now()["status"] == "succeeded", now()["error"]
@@ -63,7 +63,7 @@ def job(url: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 def test_the_job_says_what_it_left_out_and_how_well_it_guesses(url: str, job: dict[str, Any]) -> None:
-    events = httpx.get(f"{url}/v1/pretraining/jobs/{job['id']}/events", params={"limit": 100}).json()["data"]
+    events = http.get(f"{url}/v1/pretraining/jobs/{job['id']}/events", params={"limit": 100}).json()["data"]
     assert any("16 image files; left out" in event["message"] for event in events)
     [last, *_] = [event["data"] for event in events if "eval_psnr" in event["data"]]
     assert last.keys() >= {"eval_loss", "eval_mean_psnr", "eval_interpolation_psnr"}
@@ -72,11 +72,11 @@ def test_the_job_says_what_it_left_out_and_how_well_it_guesses(url: str, job: di
 
 def test_a_user_watches_the_model_learn_to_see(url: str, job: dict[str, Any]) -> None:
     address = f"{url}/v1/pretraining/jobs/{job['id']}"
-    events = httpx.get(f"{address}/events", params={"limit": 100}).json()["data"]
+    events = http.get(f"{address}/events", params={"limit": 100}).json()["data"]
     named = sorted(event["data"]["artifact"] for event in events if "artifact" in event["data"])
-    listed = [each["name"] for each in httpx.get(f"{address}/artifacts").json()["data"]]
+    listed = [each["name"] for each in http.get(f"{address}/artifacts").json()["data"]]
     assert named == listed == ["step-000000003.png", "step-000000006.png"]
-    first, last = (httpx.get(f"{address}/artifacts/{name}") for name in listed)
+    first, last = (http.get(f"{address}/artifacts/{name}") for name in listed)
     assert first.headers["content-type"] == "image/png"
     pictures = [np.asarray(Image.open(io.BytesIO(each.content))) for each in (first, last)]
     assert np.array_equal(*(picture[:, :128] for picture in pictures))
@@ -85,10 +85,10 @@ def test_a_user_watches_the_model_learn_to_see(url: str, job: dict[str, Any]) ->
 
 def test_the_published_model_reconstructs_a_photo(url: str, job: dict[str, Any]) -> None:
     form = {"model": "pictures", "mask_ratio": "0.5"}
-    answer = httpx.post(f"{url}/v1/reconstruct", data=form, files={"file": ("photo.jpg", PHOTO)}).raise_for_status()
+    answer = http.post(f"{url}/v1/reconstruct", data=form, files={"file": ("photo.jpg", PHOTO)}).raise_for_status()
     assert answer.json()["model"] == "pictures@1"
     assert np.sum(answer.json()["mask"]) == 8
-    shown = httpx.post(
+    shown = http.post(
         f"{url}/v1/reconstruct", data=form, files={"file": ("photo.jpg", PHOTO)}, headers={"accept": "image/png"}
     )
     assert Image.open(io.BytesIO(shown.content)).size == (3 * 128 + 2 * 4, 128)

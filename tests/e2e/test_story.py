@@ -7,16 +7,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import numpy as np
 import pytest
 from huggingface_hub import InferenceClient
 from openai import OpenAI
 
-from app.modalities.registry import load
-from app.store.importer import import_model
 from app.store.store import ModelStore
 from tests.fakes.cloze import Server, descendants, wait_until
+from tests.fakes.http import http
+from tests.fakes.imports import import_folder
 from tests.fakes.tiny_models import CORPUS, tiny_bert_folder
 
 HYPERPARAMETERS = {
@@ -34,7 +33,7 @@ HYPERPARAMETERS = {
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("cloze")
     tiny = tiny_bert_folder(folder / "tiny")
-    import_model(ModelStore(folder / "store"), str(tiny), "acme/tiny", allow_hub=False, load=load)
+    import_folder(ModelStore(folder / "store"), tiny, "acme/tiny")
     server = Server(folder)
     try:
         server.wait_for(r"acme/tiny@1 is ready")
@@ -102,7 +101,7 @@ def test_a_job_is_submitted_followed_and_its_model_queried(openai: OpenAI, url: 
     [newest, *_] = openai.fine_tuning.jobs.checkpoints.list(job.id).data
     assert newest.step_number == 40
     # Published a moment ago by another process, and served at once.
-    answer = httpx.post(f"{url}/v1/fill-mask", json={"model": "mine", "input": "The lions [MASK] the zebras."})
+    answer = http.post(f"{url}/v1/fill-mask", json={"model": "mine", "input": "The lions [MASK] the zebras."})
     assert answer.json()["model"] == "mine@1"
     assert openai.models.retrieve("mine").parents == ["acme/tiny@1"]
 
@@ -114,10 +113,10 @@ def test_a_killed_trainers_job_ends_with_the_weights_of_an_undisturbed_one(
 
     def submit(name: str) -> str:
         body = {"model": "acme/tiny", "training_file": corpus, "name": name, "hyperparameters": hyperparameters}
-        return str(httpx.post(f"{url}/v1/pretraining/jobs", json=body).raise_for_status().json()["id"])
+        return str(http.post(f"{url}/v1/pretraining/jobs", json=body).raise_for_status().json()["id"])
 
     def job(job_id: str) -> dict[str, Any]:
-        return dict(httpx.get(f"{url}/v1/pretraining/jobs/{job_id}").json())
+        return dict(http.get(f"{url}/v1/pretraining/jobs/{job_id}").json())
 
     def kill(module: str) -> None:
         for pid in descendants(server.process.pid):
@@ -126,7 +125,7 @@ def test_a_killed_trainers_job_ends_with_the_weights_of_an_undisturbed_one(
 
     def trained(attempt: int) -> bool:
         """By its checkpoints, which are told at once: progress waits for the next second, and the job may not."""
-        checkpoints = httpx.get(f"{url}/v1/pretraining/jobs/{killed}/checkpoints", params={"limit": 1}).json()["data"]
+        checkpoints = http.get(f"{url}/v1/pretraining/jobs/{killed}/checkpoints", params={"limit": 1}).json()["data"]
         steps = checkpoints[0]["step_number"] if checkpoints else 0
         return job(killed)["attempts"] == attempt and steps > 5 * attempt
 

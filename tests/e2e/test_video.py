@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import numpy as np
 import pytest
 from openai import OpenAI
@@ -14,6 +13,7 @@ from PIL import Image
 
 from app.media.video import open_video
 from tests.fakes.cloze import Server, wait_until
+from tests.fakes.http import http
 from tests.fakes.media import fixture
 from tests.fakes.tiny_videos import video_zip
 
@@ -49,17 +49,17 @@ def job(url: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """A job that has ended well; its method is that of its preset."""
     archive = video_zip(tmp_path_factory.mktemp("data") / "videos.zip", 12, broken=1)
     files = [("videos.zip", archive.read_bytes()), ("clip.mp4", CLIP)]
-    sent = [httpx.post(f"{url}/v1/files", files={"file": file}).raise_for_status().json()["id"] for file in files]
+    sent = [http.post(f"{url}/v1/files", files={"file": file}).raise_for_status().json()["id"] for file in files]
     body = {
         "model": "videomae-tiny",
         "training_files": sent,
         "name": "videos",
         "hyperparameters": HYPERPARAMETERS,
     }
-    job_id = httpx.post(f"{url}/v1/pretraining/jobs", json=body).raise_for_status().json()["id"]
+    job_id = http.post(f"{url}/v1/pretraining/jobs", json=body).raise_for_status().json()["id"]
 
     def now() -> dict[str, Any]:
-        return dict(httpx.get(f"{url}/v1/pretraining/jobs/{job_id}").json())
+        return dict(http.get(f"{url}/v1/pretraining/jobs/{job_id}").json())
 
     wait_until(lambda: now()["status"] in {"succeeded", "failed"})
     assert now()["status"] == "succeeded", now()["error"]
@@ -68,25 +68,25 @@ def job(url: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 def test_the_job_says_what_it_left_out_and_shows_what_it_learns(url: str, job: dict[str, Any]) -> None:
     address = f"{url}/v1/pretraining/jobs/{job['id']}"
-    events = httpx.get(f"{address}/events", params={"limit": 100}).json()["data"]
+    events = http.get(f"{address}/events", params={"limit": 100}).json()["data"]
     assert any("12 video files; left out" in event["message"] for event in events)
     [last, *_] = [event["data"] for event in events if "eval_psnr" in event["data"]]
     assert last.keys() >= {"eval_loss", "eval_mean_psnr", "eval_interpolation_psnr"}
-    listed = [each["name"] for each in httpx.get(f"{address}/artifacts").json()["data"]]
+    listed = [each["name"] for each in http.get(f"{address}/artifacts").json()["data"]]
     assert listed == ["step-000000002.png", "step-000000004.png"]
-    shown = Image.open(io.BytesIO(httpx.get(f"{address}/artifacts/{listed[0]}").content))
+    shown = Image.open(io.BytesIO(http.get(f"{address}/artifacts/{listed[0]}").content))
     assert shown.width == 4 * 132 - 4 and (shown.height + 4) % (3 * 132) == 0
 
 
 def test_the_published_model_makes_a_film_of_a_real_mp4(url: str, job: dict[str, Any]) -> None:
     form = {"model": "videos", "ranges": "[[0.0, 0.2]]", "boxes": "[[8, 0, 40, 32]]"}
     files = {"file": ("clip.mp4", CLIP)}
-    answer = httpx.post(f"{url}/v1/reconstruct", data=form, files=files).raise_for_status().json()
+    answer = http.post(f"{url}/v1/reconstruct", data=form, files=files).raise_for_status().json()
     assert answer["model"] == "videos@1"
     # Four clips of 0.32 s overlap to cover 1.2 s; of each patch in time in the first 0.2 s, the box is hidden.
     mask = np.array(answer["mask"])
     assert mask.shape == (8, 4, 4) and mask.any((1, 2)).tolist() == [True, True, *[False] * 6]
-    film = httpx.post(f"{url}/v1/reconstruct", data=form, files=files, headers={"accept": "video/mp4"})
+    film = http.post(f"{url}/v1/reconstruct", data=form, files=files, headers={"accept": "video/mp4"})
     assert film.headers["content-type"] == "video/mp4"
     with open_video(film.content) as video:
         assert (len(video.times), video.width, video.height) == (16, 3 * 128 + 2 * 4, 128)
@@ -107,9 +107,9 @@ def test_files_of_another_kind_are_refused_before_the_job_is_queued(url: str, jo
         ("photo.jpg", {}, "expected a video"),
         ("clip.mp4", {"strip_frames": 8}, "expected an image"),
     ):
-        sent = httpx.post(f"{url}/v1/files", files={"file": (name, fixture(name))}).json()["id"]
+        sent = http.post(f"{url}/v1/files", files={"file": (name, fixture(name))}).json()["id"]
         body = {"model": "videomae-tiny", "training_file": sent, "hyperparameters": hyperparameters}
-        refused = httpx.post(f"{url}/v1/pretraining/jobs", json=body)
+        refused = http.post(f"{url}/v1/pretraining/jobs", json=body)
         assert refused.status_code == 422 and expected in refused.json()["error"]["message"]
 
 

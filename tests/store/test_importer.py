@@ -21,6 +21,7 @@ from tests.fakes.hub import FakeRepository, serve_hub
 
 class FakeModel:
     modality = ModalityName.TEXT
+    forward_path = "padded"
 
     def __init__(self, tasks: Mapping[Task, Any]) -> None:
         self.tasks = tasks
@@ -77,6 +78,7 @@ def test_a_folder_is_published_without_pickles_and_code(store: ModelStore, folde
     manifest = entry.manifest
     assert (manifest.modality, manifest.architecture, manifest.parameters) == (ModalityName.TEXT, "bert", 42)
     assert manifest.tasks == (Task.EMBED, Task.FILL_MASK, Task.SCORE)
+    assert manifest.forward_path == "padded"
     assert manifest.license == "apache-2.0"
     assert manifest.description == f"Imported from {folder}"
 
@@ -221,7 +223,7 @@ from app.store.store import ModelStore
 from app.types import ModalityName, Task
 
 class Model:
-    modality, tasks = ModalityName.TEXT, {Task.EMBED: None}
+    modality, tasks, forward_path = ModalityName.TEXT, {Task.EMBED: None}, None
     def parameter_count(self): return 42
 
 def check(folder):

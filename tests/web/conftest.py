@@ -1,23 +1,27 @@
 """One browser and one real server (`cloze serve`, with Redis and a worker) for all tests of the page."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from _pytest.runner import runtestprotocol
 from playwright.sync_api import Browser, BrowserContext, Playwright, sync_playwright
 
-from app.modalities.registry import load
-from app.store.importer import import_model
 from app.store.store import ModelStore
 from tests.fakes.browser import ARGUMENTS, Visit, find_browser, new_context
 from tests.fakes.cloze import Server
+from tests.fakes.imports import import_folder
 from tests.fakes.pools import _pools, servers_share_processes  # noqa: F401
 from tests.fakes.tiny_models import tiny_bert_folder
 
+HERE = Path(__file__).parent
+
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool:
-    """Repeats a failed test once, as Playwright's own runner can. The summary lists it as flaky."""
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
+    """Repeats a failed test of the page once, as Playwright's own runner can. The summary lists it as flaky."""
+    if not item.path.is_relative_to(HERE):
+        return None  # pytest calls this hook of a folder for the tests of all
     item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
     reports = runtestprotocol(item, log=False, nextitem=nextitem)
     failures = [report.longreprtext for report in reports if report.failed]
@@ -51,7 +55,7 @@ def cloze(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     """A server with the text model `tiny`; it asks for a browser first, to be skipped without one."""
     folder = tmp_path_factory.mktemp("cloze")
     store = ModelStore(folder / "store")
-    import_model(store, str(tiny_bert_folder(folder / "tiny")), "tiny", allow_hub=False, load=load)
+    import_folder(store, tiny_bert_folder(folder / "tiny"), "tiny")
     server = Server(folder, environment={"CLOZE_DEFAULT_MODEL": "tiny"})  # whatever jobs publish
     try:
         server.wait_for(r"tiny@1 is ready")

@@ -6,15 +6,14 @@ import io
 import json
 from pathlib import Path
 
-import httpx
 import numpy as np
 from playwright.sync_api import Page, expect
 
-from app.modalities.registry import load
-from app.store.importer import import_model
 from app.store.store import ModelStore
 from tests.fakes.browser import Visit
 from tests.fakes.cloze import Server
+from tests.fakes.http import http
+from tests.fakes.imports import import_folder
 from tests.fakes.tiny_images import picture, tiny_image_folder
 
 TEXTS = [
@@ -41,7 +40,7 @@ def save(page: Page, format: str) -> bytes:
 def test_texts_are_compared_and_their_vectors_saved(visit: Visit, origin: str) -> None:
     page = visit.go("#/embed")
     write(page, TEXTS)
-    answer = httpx.post(f"{origin}/v1/embeddings", json={"model": "tiny", "input": TEXTS}).json()
+    answer = http.post(f"{origin}/v1/embeddings", json={"model": "tiny", "input": TEXTS}).json()
     vectors = np.array([each["embedding"] for each in answer["data"]])
     shown = [text.replace("−", "-") for text in page.locator(".heat tbody td").all_text_contents()]
     np.testing.assert_allclose(np.array(shown, float).reshape(4, 4), vectors @ vectors.T, atol=0.006)
@@ -63,13 +62,13 @@ def test_texts_are_compared_and_their_vectors_saved(visit: Visit, origin: str) -
 
 def test_pictures_are_compared_too(visit: Visit, cloze: Server, origin: str, tmp_path: Path) -> None:
     store = ModelStore(cloze.store)
-    import_model(store, str(tiny_image_folder(tmp_path / "vision")), "vision", allow_hub=False, load=load)
+    import_folder(store, tiny_image_folder(tmp_path / "vision"), "vision")
     files = [{"name": f"{seed}.jpg", "mimeType": "image/jpeg", "buffer": picture(seed)} for seed in range(3)]
     try:
         page = visit.go("#/embed?model=vision")
         page.get_by_label("Drop images, or choose some").set_input_files(files)
         uris = [f"data:image/jpeg;base64,{base64.b64encode(file['buffer']).decode()}" for file in files]
-        answer = httpx.post(f"{origin}/v1/embeddings", json={"model": "vision", "input": uris}).json()
+        answer = http.post(f"{origin}/v1/embeddings", json={"model": "vision", "input": uris}).json()
         vectors = np.array([each["embedding"] for each in answer["data"]])
         expect(page.locator(".heat tbody td")).to_have_count(9)
         shown = [text.replace("−", "-") for text in page.locator(".heat tbody td").all_text_contents()]
@@ -84,7 +83,7 @@ def test_pictures_are_compared_too(visit: Visit, cloze: Server, origin: str, tmp
 
 def test_texts_are_compared_again_after_a_look_at_another_model(visit: Visit, cloze: Server, tmp_path: Path) -> None:
     store = ModelStore(cloze.store)
-    import_model(store, str(tiny_image_folder(tmp_path / "another")), "another", allow_hub=False, load=load)
+    import_folder(store, tiny_image_folder(tmp_path / "another"), "another")
     try:
         page = visit.go("#/embed?model=tiny")
         write(page, TEXTS)

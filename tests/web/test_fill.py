@@ -7,11 +7,11 @@ import subprocess
 import sys
 from typing import Any
 
-import httpx
 import pytest
 from playwright.sync_api import Browser, Page, Request, Route, expect
 
 from tests.fakes.browser import Visit, visiting
+from tests.fakes.http import http
 
 FOUNDING = "The [MASK] chase the [MASK] in the savanna."
 
@@ -31,7 +31,7 @@ def test_the_first_visit_shows_the_figure_alive(visit: Visit, origin: str) -> No
     expect(masks(page)).to_have_count(2)
     expect(page.locator(".figure .predicted")).to_have_count(2)
     body = {"model": "tiny", "input": FOUNDING, "top_k": 6, "num_sequences": 5}
-    [answer] = httpx.post(f"{origin}/v1/fill-mask", json=body).json()["data"]
+    [answer] = http.post(f"{origin}/v1/fill-mask", json=body).json()["data"]
     best = answer["sequences"][0]
     assert page.locator(".figure .predicted").count() == len(best["tokens"])
     for nth, mask in enumerate(answer["masks"]):
@@ -172,7 +172,7 @@ def test_the_whole_text_is_coloured_by_how_well_it_is_understood(visit: Visit, o
     page.get_by_role("tab", name="Hide words").press("ArrowRight")
     scored = page.locator(".scored button.word")
     expect(scored).to_have_count(6)
-    [answer] = httpx.post(f"{origin}/v1/score", json={"model": "tiny", "input": text, "top_k": 5}).json()["data"]
+    [answer] = http.post(f"{origin}/v1/score", json={"model": "tiny", "input": text, "top_k": 5}).json()["data"]
     capital = page.get_by_role("group", name="Words by how well").get_by_role("button", name="capital")
     capital.click()
     chosen = page.locator(".panel", has=page.get_by_role("heading", name="capital"))

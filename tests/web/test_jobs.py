@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import httpx
 import pytest
 from playwright.sync_api import Browser, Page, Request, expect
 
 from tests.fakes.browser import Visit, visiting
+from tests.fakes.http import http
 from tests.fakes.image_data import picture_zip
 from tests.fakes.tiny_models import CORPUS
 
@@ -30,12 +30,12 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def file_id(origin: str, corpus: Path) -> str:
-    return str(httpx.post(f"{origin}/v1/files", files={"file": corpus.open("rb")}).raise_for_status().json()["id"])
+    return str(http.post(f"{origin}/v1/files", files={"file": corpus.open("rb")}).raise_for_status().json()["id"])
 
 
 def submit(origin: str, file_id: str, name: str, **fields: object) -> str:
     body = {"model": "tiny", "training_file": file_id, "name": name, "hyperparameters": TINY_TEXT} | fields
-    return str(httpx.post(f"{origin}{JOBS}", json=body).raise_for_status().json()["id"])
+    return str(http.post(f"{origin}{JOBS}", json=body).raise_for_status().json()["id"])
 
 
 def state(page: Page, name: str) -> None:
@@ -172,7 +172,7 @@ def test_a_job_like_another_keeps_all_that_it_was_asked_for(visit: Visit, origin
     ids = []
     for name in ("first", "second", "valid"):
         (tmp_path / f"{name}.txt").write_text("\n\n".join(f"{name}: {line}" for line in CORPUS))
-        sent = httpx.post(f"{origin}/v1/files", files={"file": (tmp_path / f"{name}.txt").open("rb")})
+        sent = http.post(f"{origin}/v1/files", files={"file": (tmp_path / f"{name}.txt").open("rb")})
         ids.append(sent.raise_for_status().json()["id"])
     asked = {
         "training_files": [{"id": ids[0], "weight": 2.0}, ids[1]],
@@ -181,8 +181,8 @@ def test_a_job_like_another_keeps_all_that_it_was_asked_for(visit: Visit, origin
     }
     kept = {"priority": 5, "resources": {"device": "cpu", "threads": 1}, "metadata": {"team": "savanna"}}
     body = {"model": "tiny", "name": "blend", **asked, **kept}
-    job_id = httpx.post(f"{origin}{JOBS}", json=body).raise_for_status().json()["id"]
-    httpx.post(f"{origin}{JOBS}/{job_id}/cancel").raise_for_status()
+    job_id = http.post(f"{origin}{JOBS}", json=body).raise_for_status().json()["id"]
+    http.post(f"{origin}{JOBS}/{job_id}/cancel").raise_for_status()
 
     with visit.page.expect_request(f"**{JOBS}/validate") as request:
         page = visit.go(f"#/jobs/new?like={job_id}")
@@ -275,7 +275,7 @@ def test_the_page_goes_on_by_itself_after_the_server_was_away(browser: Browser, 
         link.mend()
         expect(page.get_by_text("The server does not answer")).to_have_count(0)
         expect(page.get_by_text(seen)).to_have_count(0)
-    httpx.post(f"{origin}{JOBS}/{job_id}/cancel").raise_for_status()
+    http.post(f"{origin}{JOBS}/{job_id}/cancel").raise_for_status()
 
 
 class Relay:

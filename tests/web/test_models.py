@@ -4,13 +4,13 @@ import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 from playwright.sync_api import Page, Route, expect
 
 from app.store.store import ModelStore
 from tests.fakes.browser import Visit
 from tests.fakes.cloze import Server
+from tests.fakes.http import http
 from tests.fakes.imports import import_folder
 from tests.fakes.tiny_models import tiny_bert_folder
 
@@ -76,7 +76,7 @@ def test_a_model_is_loaded_and_unloaded(spare: str, visit: Visit, origin: str) -
     page = open_model(visit, spare)
     page.get_by_role("button", name="Load", exact=True).click()
     expect(page.get_by_text(f"{spare}@2 is in memory")).to_be_visible()
-    [loaded] = [each for each in httpx.get(f"{origin}/v1/models").json()["data"] if each["id"] == spare]
+    [loaded] = [each for each in http.get(f"{origin}/v1/models").json()["data"] if each["id"] == spare]
     assert loaded["loaded"] and loaded["memory_bytes"] > 0
     expect(page.locator(".model-sheet")).to_contain_text(f"{loaded['memory_bytes'] / 1000:.3g} kB")
     page.get_by_role("button", name="Unload").click()
@@ -94,7 +94,7 @@ def test_versions_get_and_lose_aliases(spare: str, visit: Visit, origin: str) ->
     page.get_by_label("Version", exact=True).select_option("1")
     page.get_by_role("button", name="Set alias").click()
     expect(page.get_by_text(f"{spare}:production is version 1")).to_be_visible()
-    assert httpx.get(f"{origin}/v1/models/{spare}:production").json()["version"] == 1
+    assert http.get(f"{origin}/v1/models/{spare}:production").json()["version"] == 1
     page.get_by_role("button", name="Remove the alias production").click()
     expect(page.get_by_text("The alias production is gone")).to_be_visible()
     expect(page.locator(".alias")).to_have_count(0)
@@ -112,7 +112,7 @@ def test_a_version_is_deleted_once_that_is_confirmed(spare: str, visit: Visit, o
     dialog.get_by_role("button", name="Delete").click()
     expect(page.get_by_text(f"{spare}@2 is deleted")).to_be_visible()
     expect(page.get_by_role("heading", level=1)).to_have_text("Models")
-    assert httpx.get(f"{origin}/v1/models/{spare}").json()["versions"] == [1]
+    assert http.get(f"{origin}/v1/models/{spare}").json()["versions"] == [1]
 
 
 def test_lineage_leads_from_parents_to_children(spare: str, visit: Visit, cloze: Server, tmp_path: Path) -> None:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import httpx
 import pytest
 from playwright.sync_api import Browser, Route, expect
 
@@ -17,6 +16,7 @@ from app.store.manifest import Manifest
 from app.store.store import ModelStore
 from app.types import ModalityName, Task
 from tests.fakes.browser import Visit, visiting
+from tests.fakes.http import http
 from tests.fakes.objective import FakeObjective
 from tests.fakes.server import serving
 
@@ -88,10 +88,10 @@ def test_a_key_is_asked_for_and_kept_for_the_tab_only(browser: Browser, serve: S
 
 def test_a_busy_server_is_asked_again(browser: Browser, serve: Serve, fake: FakeObjective) -> None:
     with serve(max_queued_inputs=1) as origin, visiting(browser, origin) as visit:
-        httpx.post(f"{origin}/v1/fill-mask", json={"input": "a [MASK]"}).raise_for_status()
+        http.post(f"{origin}/v1/fill-mask", json={"input": "a [MASK]"}).raise_for_status()
         fake.gate.clear()
         other = threading.Thread(
-            target=httpx.post, args=(f"{origin}/v1/fill-mask",), kwargs={"json": {"input": "b [MASK]"}, "timeout": None}
+            target=http.post, args=(f"{origin}/v1/fill-mask",), kwargs={"json": {"input": "b [MASK]"}, "timeout": None}
         )
         other.start()
         try:
@@ -138,7 +138,7 @@ def test_a_slow_network_is_shown(visit: Visit) -> None:
 
 def test_an_internal_error_names_its_request(browser: Browser, serve: Serve, fake: FakeObjective) -> None:
     with serve() as origin, visiting(browser, origin) as visit:
-        httpx.post(f"{origin}/v1/fill-mask", json={"input": "a [MASK]"}).raise_for_status()
+        http.post(f"{origin}/v1/fill-mask", json={"input": "a [MASK]"}).raise_for_status()
         fake.errors.append(RuntimeError("broken"))
         visit.expected = ["500"]
         page = visit.go("#/fill?text=c+[MASK]")
