@@ -10,7 +10,7 @@ from typing import Any
 
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors
 
-from app.errors import InvalidModel, InvalidValue
+from app.errors import InvalidModel
 
 # Atoms in brackets, elements of two letters, bonds, rings and branches of SMILES; from Schwaller et al.,
 # "Molecular Transformer" (arXiv 1811.02633), section 2.
@@ -30,7 +30,7 @@ def write_regex_tokenizer(folder: Path, pattern: str, target: Path) -> None:
     """Writes tokenizer.json and tokenizer_config.json into `target` for the vocab.txt of `folder`.
 
     pattern: a name of `PATTERNS`, or a regular expression whose matches are the tokens; text between matches is
-    looked up as it is. Raises InvalidModel without a vocabulary, InvalidValue for a pattern that is none.
+    looked up as it is. Raises InvalidModel without a vocabulary, or for a pattern that is no regular expression.
     """
     file = folder / "vocab.txt"
     if not file.is_file():
@@ -42,7 +42,7 @@ def write_regex_tokenizer(folder: Path, pattern: str, target: Path) -> None:
     try:
         cut = pre_tokenizers.Split(Regex(PATTERNS.get(pattern, pattern)), "isolated")
     except Exception as error:  # the library's own
-        raise InvalidValue(f"{pattern!r} is not a regular expression: {error}", param="tokenizer_regex") from error
+        raise InvalidModel(f"{pattern!r} is not a regular expression: {error}", param="tokenizer_regex") from error
     vocabulary = {token: number for number, token in enumerate(entries)}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token=roles["unk_token"]))
     tokenizer.pre_tokenizer = cut
