@@ -56,6 +56,6 @@ clean: ## everything that can be made again; var/ and model_store/ stay
 
 .venv/installed-dev: pyproject.toml constraints.txt | .venv/bin/python
 	$(PIP) --editable '.[dev]'
-	@# A published model for the tests of imports. Its package asks for an older transformers, which is not needed.
-	$(PIP) --no-deps rxnmapper
+	@# A published model for the tests of imports. It is only read: its package asks for an older transformers.
+	$(PIP) --quiet --no-deps --upgrade --target .venv/published rxnmapper
 	@touch .venv/installed $@

@@ -1,11 +1,14 @@
 """Every architecture of transformers with a masked-LM head gives what transformers gives, alone and in a batch."""
 
+import re
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from transformers import AutoModelForMaskedLM, AutoTokenizer
+from transformers import AutoModelForMaskedLM, AutoTokenizer, PreTrainedModel
 
 from app.methods import MlmHyperparameters
 from app.modalities.embedding import EmbedItem
@@ -15,7 +18,7 @@ from app.modalities.text.load import load_text
 from app.modalities.text.objective import TextObjective
 from app.modalities.text.pretrain import Row
 from app.types import Pooling, Task
-from tests.conformance.text_types import TYPES, build_folder
+from tests.conformance.text_types import TYPES, UNTRAINED, build_folder
 from tests.fakes.perform import perform
 
 TEXTS = [
@@ -31,29 +34,53 @@ def test_all_types_are_tried() -> None:
     assert set(TYPES) == set(TEXT.model_types)
 
 
+PAGE = Path(__file__).parents[2] / "docs" / "models.md"
+ROWS = re.findall(r"^\|( `([\w-]+)` \|.*)$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+DOCUMENTED = {name: row for row, name in ROWS}
+
+
+def test_every_type_is_documented() -> None:
+    assert set(DOCUMENTED) >= set(TYPES)
+
+
 @pytest.fixture(scope="module", params=TYPES)
 def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build_folder(tmp_path_factory.mktemp("types") / request.param, request.param)
 
 
-def expect_logits(folder: Path, ids: torch.Tensor) -> torch.Tensor:
-    """Logits [L, V] of one text, by transformers alone.
+@cache
+def reference(folder: Path) -> PreTrainedModel:
+    """The same model, by transformers alone."""
+    return AutoModelForMaskedLM.from_pretrained(folder).eval()
 
-    The model is loaded anew for each text: a BigBird that has read a short text attends to the next in another way.
-    """
+
+def fresh(folder: Path) -> PreTrainedModel:
+    """The reference as it is before it has read anything: a BigBird that has read a short text never changes again."""
+    model = reference(folder)
+    if hasattr(model.base_model, "set_attention_type"):
+        model.base_model.set_attention_type(model.config.attention_type)  # type: ignore[operator, union-attr]
+    return model
+
+
+def expect_logits(folder: Path, ids: torch.Tensor) -> torch.Tensor:
+    """Logits [L, V] of one text, by transformers alone."""
     with torch.inference_mode():
-        return AutoModelForMaskedLM.from_pretrained(folder).eval()(ids).logits[0]
+        return fresh(folder)(ids).logits[0]
 
 
 def expect_hidden(folder: Path, ids: torch.Tensor) -> np.ndarray:
     """The last hidden states [L, H] of one text, by transformers alone."""
     with torch.inference_mode():
-        base = AutoModelForMaskedLM.from_pretrained(folder).eval().base_model
-        return base(ids).last_hidden_state[0].numpy()
+        return fresh(folder).base_model(ids).last_hidden_state[0].numpy()
+
+
+@cache
+def tokenizer(folder: Path) -> Any:
+    return AutoTokenizer.from_pretrained(folder)
 
 
 def encode(folder: Path, text: str) -> torch.Tensor:
-    return AutoTokenizer.from_pretrained(folder)(text, return_tensors="pt")["input_ids"]
+    return tokenizer(folder)(text, return_tensors="pt")["input_ids"]
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +91,11 @@ def served(folder: Path) -> TextObjective:
 def in_batches(texts: list[str]) -> list[list[str]]:
     """All together, and each alone."""
     return [texts, *([text] for text in texts)]
+
+
+def test_the_documented_path(served: TextObjective, folder: Path) -> None:
+    """`python -m scripts.model_table` writes the table anew."""
+    assert f"| {', '.join(served.tasks)} | {served.forward_path} |" in DOCUMENTED[folder.name]
 
 
 def test_fill_mask(served: TextObjective, folder: Path) -> None:
@@ -104,11 +136,7 @@ def test_embeddings(served: TextObjective, folder: Path, pooling: Pooling) -> No
             np.testing.assert_allclose(result.vector, expected[text], rtol=1e-3, atol=1e-4)
 
 
-# A row of Reformer must fill its axial positions, and the embedding tables of LUKE's entities are no part of this.
-UNTRAINABLE = {"reformer"}
-
-
-@pytest.mark.parametrize("model_type", sorted(set(TYPES) - UNTRAINABLE))
+@pytest.mark.parametrize("model_type", sorted(set(TYPES) - UNTRAINED))
 def test_training(model_type: str, tmp_path: Path) -> None:
     """The loss of two documents is that of transformers, and has a gradient."""
     served = load_text(build_folder(tmp_path, model_type))

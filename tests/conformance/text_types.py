@@ -136,6 +136,7 @@ _OWN: dict[str, Mapping[str, Any]] = {
     "yoso": {},
 }
 TYPES = sorted(_OWN)
+UNTRAINED = {"reformer"}  # a row has to fill its axial positions
 
 
 def build_model(model_type: str, **changes: Any) -> PreTrainedModel:

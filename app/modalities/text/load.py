@@ -14,7 +14,7 @@ from app.modalities.model_files import as_invalid_model, check_keys, read_config
 from app.modalities.text import TEXT, sentence_transformers
 from app.modalities.text.encoder import vocabulary_size
 from app.modalities.text.forward import ForwardPath
-from app.modalities.text.objective import TextObjective, longest_text, pad_token
+from app.modalities.text.objective import TextObjective, knows_mask, longest_text, pad_token
 from app.modalities.text.proof import ordinary_ids, prove
 from app.modalities.text.tokenizers import keeps_space_before_mask, strip_space_before_mask
 
@@ -80,6 +80,7 @@ def _proved_path(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, 
         model,
         pad_token(model, tokenizer),
         ordinary,
+        mask_id=tokenizer.mask_token_id if knows_mask(model, tokenizer) else None,
         max_length=longest_text(model, tokenizer),
         has_head=has_head,
     )

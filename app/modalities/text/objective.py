@@ -62,7 +62,7 @@ class TextObjective(TextPretraining, MaskedModel[Row, MaskedRow, MlmBatch]):
         self.max_length = longest_text(model, tokenizer)
         self.dimensions = int(model.config.hidden_size)
         self._encoder = TextEncoder(tokenizer)
-        self.mask_token = self._encoder.mask_token if _knows_mask(model, tokenizer) else None
+        self.mask_token = self._encoder.mask_token if knows_mask(model, tokenizer) else None
         path = path or first_path(model)
         self.forward_path = str(path)
         forward = TextForward(model, path, pad_token(model, tokenizer))
@@ -115,6 +115,6 @@ def pad_token(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int
     return next((int(each) for each in given if each is not None and 0 <= each < vocabulary_size(model)), 0)
 
 
-def _knows_mask(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> bool:
+def knows_mask(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> bool:
     """Whether the mask token is in the model's table; one that was added to the tokenizer later may not be."""
     return tokenizer.mask_token is not None and tokenizer.mask_token_id < vocabulary_size(model)

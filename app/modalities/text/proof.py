@@ -32,17 +32,24 @@ _SEED = 0
 
 
 def prove(
-    model: PreTrainedModel, pad_id: int, ordinary: Sequence[int], *, max_length: int, has_head: bool
+    model: PreTrainedModel,
+    pad_id: int,
+    ordinary: Sequence[int],
+    *,
+    mask_id: int | None,
+    max_length: int,
+    has_head: bool,
 ) -> ForwardPath:
     """The first forward path whose results equal those of transformers.
 
-    pad_id: that batches are padded with. ordinary: token ids that texts are made of. max_length: tokens that are
-    served. has_head: the model fills masks, so its logits are compared too.
+    pad_id: that batches are padded with. ordinary: token ids that texts are made of. mask_id: of the mask token, which
+    ESM treats in its own way; None without one. max_length: tokens that are served. has_head: the model fills masks,
+    so its logits are compared too.
     Raises InvalidModel where none does, or where the model cannot be run.
     """
     if model.dtype != torch.float32:
         model = copy.deepcopy(model).float()
-    texts = list(_texts(ordinary, max_length))
+    texts = list(_texts(ordinary, max_length, mask_id))
     try:
         with torch.inference_mode():
             expected = [_alone(model, ids, has_head) for ids in texts]
@@ -71,10 +78,14 @@ def _candidates(model: PreTrainedModel) -> Iterator[ForwardPath]:
     yield from _EQUAL
 
 
-def _texts(ordinary: Sequence[int], limit: int) -> Iterator[list[int]]:
+def _texts(ordinary: Sequence[int], limit: int, mask_id: int | None) -> Iterator[list[int]]:
+    """Token ids of texts of `_LENGTHS`; each second one has a mask in its middle."""
     rng = np.random.default_rng(_SEED)
-    for length in _LENGTHS:
-        yield rng.choice(ordinary, min(length, limit)).tolist()
+    for number, length in enumerate(_LENGTHS):
+        ids = rng.choice(ordinary, min(length, limit)).tolist()
+        if mask_id is not None and number % 2 == 0:
+            ids[len(ids) // 2] = mask_id
+        yield ids
 
 
 def _alone(model: PreTrainedModel, ids: list[int], has_head: bool) -> list[Tensor]:
