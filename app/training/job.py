@@ -57,5 +57,6 @@ class TrainingResult:
     architecture: str
     tasks: tuple[Task, ...]
     parameters: int
+    forward_path: str | None  # how batches of the model are run
     metrics: dict[str, float]
     outcome: Outcome

@@ -79,6 +79,7 @@ def _run(job: TrainingJob, hooks: Hooks, group: ProcessGroup) -> TrainingResult:
         architecture=architecture,
         tasks=tuple(objective.tasks),
         parameters=objective.parameter_count(),
+        forward_path=objective.forward_path,
         metrics=outcome.metrics,
         outcome=outcome,
     )

@@ -31,6 +31,7 @@ def write_skeleton(folder: Path, objective: AnyMaskedModel, architecture: str) -
         "architecture": architecture,
         "tasks": list(objective.tasks),
         "parameters": objective.parameter_count(),
+        "forward_path": objective.forward_path,
     }
     (aside / "manifest.json").write_text(json.dumps(facts, indent=2), encoding="utf-8")
     sync_tree(aside)

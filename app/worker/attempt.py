@@ -156,6 +156,7 @@ class AttemptRunner:
             architecture=result.architecture,
             tasks=result.tasks,
             parameters=result.parameters,
+            forward_path=result.forward_path,
             metrics=result.metrics,
         )
         return self._publisher.publish_result(job, result.folder, made, self._reports.fence)

@@ -90,6 +90,7 @@ def result(folder: Path, stopped: str | None) -> Any:
         architecture="bert",
         tasks=(Task.FILL_MASK, Task.EMBED),
         parameters=1234,
+        forward_path=None,
         metrics={"eval_loss": 0.5},
         outcome=SimpleNamespace(stopped=stopped),
     )
