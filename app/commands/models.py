@@ -12,7 +12,7 @@ from app.settings import Settings
 from app.store.store import ModelEntry, ModelStore
 from app.system.durable import open_replacement
 
-app = typer.Typer(help="List, import, export, delete and name the models of the store.", no_args_is_help=True)
+app = typer.Typer(help="List, import, export, push, delete and name the models of the store.", no_args_is_help=True)
 
 _REDIS_TIMEOUT = 2.0  # seconds
 
@@ -114,6 +114,25 @@ def export_model(
     with open_replacement(target) as file:
         file.writelines(archive.read())
     note(f"Exported {entry.id} to {target}: {archive.size:,} bytes")
+
+
+@app.command("push")
+def push_model(
+    repository: Annotated[str, typer.Argument(help="The hub's id: org/name.")],
+    model: Annotated[str, typer.Argument(help="Model as name, name@version or name:alias.")],
+    private: Annotated[bool, typer.Option("--private", help="Create the repository as a private one.")] = False,
+) -> None:
+    """Upload a version to the Hugging Face hub, with the token of `hf auth login` or HF_TOKEN.
+
+    Needs CLOZE_ALLOW_HUB=1. The manifest is not uploaded, because it has the request of the job.
+    """
+    from app.store.push import push_model as push
+
+    settings = Settings()
+    entry = ModelStore(settings.model_store).resolve(model)
+    if not settings.allow_hub:
+        raise InvalidValue("set CLOZE_ALLOW_HUB=1 to upload models to the Hugging Face hub")
+    typer.echo(f"Pushed {entry.id}: {push(entry, repository, private=private)}")
 
 
 @app.command("alias")

@@ -1,4 +1,4 @@
-"""`cloze models export`: the archive of the server, written from the store."""
+"""`cloze models export`, which writes the archive of the server from the store, and `cloze models push`."""
 
 from pathlib import Path
 
@@ -38,3 +38,8 @@ def test_a_version_is_exported_to_a_file_or_to_standard_output(entry: ModelEntry
 def test_only_files_are_replaced(entry: ModelEntry, tmp_path: Path) -> None:
     with pytest.raises(InvalidValue, match="not a file"):
         CliRunner().invoke(cli.app, ["models", "export", "org/tiny", "-o", str(tmp_path)], catch_exceptions=False)
+
+
+def test_a_push_needs_the_setting(entry: ModelEntry) -> None:
+    with pytest.raises(InvalidValue, match="CLOZE_ALLOW_HUB=1"):
+        CliRunner().invoke(cli.app, ["models", "push", "org/name", "org/tiny"], catch_exceptions=False)
