@@ -124,7 +124,7 @@ def push_model(
 ) -> None:
     """Upload a version to the Hugging Face hub, with the token of `hf auth login` or HF_TOKEN.
 
-    Needs CLOZE_ALLOW_HUB=1. The manifest is not uploaded, because it has the request of the job.
+    Needs CLOZE_ALLOW_HUB=1. The card and the manifest are uploaded too; they have the request of the model's job.
     """
     from app.store.push import push_model as push
 

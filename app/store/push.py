@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from app.errors import InvalidValue, NotReady
-from app.store.store import MANIFEST, ModelEntry
+from app.store.store import ModelEntry
 
 _WEIGHTS = ("*.safetensors", "*.safetensors.index.json")
 
@@ -20,7 +20,6 @@ class HubApi(Protocol):
         repo_id: str,
         folder_path: str,
         commit_message: str,
-        ignore_patterns: Sequence[str],
         delete_patterns: Sequence[str],
     ) -> Any: ...
 
@@ -28,7 +27,7 @@ class HubApi(Protocol):
 def push_model(entry: ModelEntry, repository: str, *, private: bool, api: HubApi | None = None) -> str:
     """Uploads the files of a version as one commit of a repository, which is created if it does not exist.
 
-    The manifest stays here, because it has the request of the job. Weights of an earlier push are deleted.
+    Weights of an earlier push are deleted.
     Returns the commit's address. Raises InvalidValue for an impossible id, NotReady if the hub refuses.
     """
     from huggingface_hub import HfApi
@@ -41,7 +40,6 @@ def push_model(entry: ModelEntry, repository: str, *, private: bool, api: HubApi
             repo_id=repository,
             folder_path=str(entry.path),
             commit_message=f"Upload {entry.id} from Cloze",
-            ignore_patterns=[MANIFEST, ".*"],
             delete_patterns=list(_WEIGHTS),
         )
     except HFValidationError as error:

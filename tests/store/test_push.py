@@ -51,7 +51,6 @@ def test_a_version_becomes_one_commit(entry: ModelEntry, private: bool, sent: bo
         "repo_id": "org/name",
         "folder_path": str(entry.path),
         "commit_message": "Upload tiny@1 from Cloze",
-        "ignore_patterns": ["manifest.json", ".*"],
         "delete_patterns": ["*.safetensors", "*.safetensors.index.json"],
     }
 
