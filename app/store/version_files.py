@@ -1,11 +1,13 @@
 """The files of one stored version, with their digests."""
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from app.store.store import ModelEntry
+from app.errors import ModelNotFound
+from app.store.store import MANIFEST, ModelEntry
 
 
 @dataclass(frozen=True)
@@ -38,17 +40,24 @@ def list_files(entry: ModelEntry) -> VersionFiles:
     """Lists the files of a version. Hidden files are left out, as at a publication.
 
     Digests come from the manifest. Files that it does not list, such as itself, are read once per process.
+    Raises ModelNotFound for a version that is deleted meanwhile.
     """
-    files = {}
-    for path in sorted(path for path in entry.path.rglob("*") if path.is_file()):
-        relative = path.relative_to(entry.path)
-        if any(part.startswith(".") for part in relative.parts):
-            continue
-        name, stat = relative.as_posix(), path.stat()
-        sha256 = entry.manifest.files.get(name) or _hash(path, stat.st_mtime_ns, stat.st_size)
-        files[name] = VersionFile(name, path, stat.st_size, sha256)
+    try:
+        files = {file.name: file for file in _scan(entry)}
+        (entry.path / MANIFEST).stat()  # deletion moves the whole folder: it was there until now
+    except FileNotFoundError as error:
+        raise ModelNotFound(f"the model {entry.id!r} does not exist: it was deleted just now", param="model") from error
     lines = "".join(f"{file.sha256}  {file.name}\n" for file in files.values())
     return VersionFiles(files, hashlib.sha256(lines.encode()).hexdigest())
+
+
+def _scan(entry: ModelEntry) -> Iterator[VersionFile]:
+    for path in sorted(path for path in entry.path.rglob("*") if path.is_file()):
+        relative = path.relative_to(entry.path)
+        if not any(part.startswith(".") for part in relative.parts):
+            name, stat = relative.as_posix(), path.stat()
+            sha256 = entry.manifest.files.get(name) or _hash(path, stat.st_mtime_ns, stat.st_size)
+            yield VersionFile(name, path, stat.st_size, sha256)
 
 
 @lru_cache(maxsize=1024)

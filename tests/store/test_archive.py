@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from app.errors import ModelNotFound
 from app.store.archive import PIECE, ModelArchive
 from app.store.manifest import Manifest
 from app.store.store import ModelEntry, ModelStore
@@ -81,6 +82,12 @@ def test_a_file_that_is_shorter_than_it_was_is_an_error(entry: ModelEntry) -> No
     os.truncate(entry.path / "model.safetensors", 10)
     with pytest.raises(OSError, match="shorter"):
         read(archive)
+
+
+def test_a_version_that_is_deleted_meanwhile_is_not_found(entry: ModelEntry, tmp_path: Path) -> None:
+    ModelStore(tmp_path / "store").delete(entry.id)
+    with pytest.raises(ModelNotFound, match="deleted"):
+        ModelArchive(entry)
 
 
 def test_the_digest_follows_from_the_files(entry: ModelEntry, tmp_path: Path) -> None:
