@@ -38,7 +38,7 @@ from app.api.routes import (
 from app.api.routes import files as files_routes
 from app.api.routes import jobs as jobs_routes
 from app.api.wire.content_type import NDJSON
-from app.compat import huggingface
+from app.compat import hub, huggingface
 from app.errors import AppError, InvalidValue, NotReady
 from app.inference.build import build_inference, build_pool
 from app.jobs.connection import connect, find_url
@@ -130,6 +130,7 @@ def _add_routes(app: FastAPI) -> None:
         huggingface.router,
         system.router,
         web.router,
+        hub.router,  # last: a model's name may be any path
     ):
         app.include_router(router)
 

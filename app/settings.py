@@ -32,7 +32,7 @@ class Settings(BaseSettings):
     allow_open: bool = False  # allow other machines to connect without keys
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()  # comma-separated; names of the server; "*": any
     default_model: str | None = None  # unset: `cloze-text` if it is there, else the first of the store
-    allow_hub: bool = False  # allow `cloze models import HUB_ID` to download
+    allow_hub: bool = False  # allow `cloze models import HUB_ID` to download, and `cloze models push` to upload
 
     device: str = "auto"  # auto | cpu | cuda | cuda:N
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"

@@ -38,7 +38,7 @@ ALLOWED: dict[str, set[str]] = {
     | {"submission", "publishing", "settings", "system", "media", "datasets", "modalities", "store", "jobs"}
     | {"serving", "inference", "web"},
     "http": LEAVES | {"api"},
-    "compat": LEAVES | {"modalities", "inference", "api"},
+    "compat": LEAVES | {"modalities", "store", "inference", "api"},
     "worker": LEAVES
     | {"publishing", "settings", "system", "media", "modalities", "store", "jobs", "training", "devices"},
     "main": LEAVES | {"settings", "system", "modalities", "store", "jobs", "serving", "inference", "api", "compat"},

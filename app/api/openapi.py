@@ -58,7 +58,7 @@ def _file(media_type: str) -> Responses:
 
 
 # The responses of routes that send a file, or the part of it in a `Range` header.
-FILE, PICTURE = _file("application/octet-stream"), _file("image/*")
+FILE, PICTURE, TAR = _file("application/octet-stream"), _file("image/*"), _file("application/x-tar")
 
 
 def install(app: FastAPI) -> None:

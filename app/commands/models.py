@@ -1,15 +1,18 @@
 """`cloze models`: commands that work on the model store's folder. A running server sees every change."""
 
+import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from app.commands.output import Json, note, print_json, print_table
-from app.errors import NotReady
+from app.errors import InvalidValue, NotReady
 from app.settings import Settings
 from app.store.store import ModelEntry, ModelStore
+from app.system.durable import open_replacement
 
-app = typer.Typer(help="List, import, delete and name the models of the store.", no_args_is_help=True)
+app = typer.Typer(help="List, import, export, push, delete and name the models of the store.", no_args_is_help=True)
 
 _REDIS_TIMEOUT = 2.0  # seconds
 
@@ -83,6 +86,53 @@ def delete_model(
         print_json({"deleted": deleted})
     else:
         typer.echo(f"Deleted {', '.join(deleted)}")
+
+
+@app.command("export")
+def export_model(
+    model: Annotated[str, typer.Argument(help="Model as name, name@version or name:alias.", show_default=False)],
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "--output", "-o", help="File to write, or - for standard output.", show_default="NAME-VERSION.tar"
+        ),
+    ] = None,
+) -> None:
+    """Write a version as an uncompressed tar. The same version always gives the same bytes."""
+    from app.store.archive import ModelArchive
+
+    entry = ModelStore(Settings().model_store).resolve(model)
+    archive = ModelArchive(entry)
+    if output == "-":
+        if sys.stdout.isatty():
+            raise InvalidValue("an archive is not written to a terminal: redirect it, or name a file with --output")
+        sys.stdout.buffer.writelines(archive.read())
+        return
+    target = Path(output or archive.filename)
+    if target.exists() and not target.is_file():
+        raise InvalidValue(f"{target} is not a file")
+    with open_replacement(target) as file:
+        file.writelines(archive.read())
+    note(f"Exported {entry.id} to {target}: {archive.size:,} bytes")
+
+
+@app.command("push")
+def push_model(
+    repository: Annotated[str, typer.Argument(help="The hub's id: org/name.")],
+    model: Annotated[str, typer.Argument(help="Model as name, name@version or name:alias.")],
+    private: Annotated[bool, typer.Option("--private", help="Create the repository as a private one.")] = False,
+) -> None:
+    """Upload a version to the Hugging Face hub, with the token of `hf auth login` or HF_TOKEN.
+
+    Needs CLOZE_ALLOW_HUB=1. The card and the manifest are uploaded too; they have the request of the model's job.
+    """
+    from app.store.push import push_model as push
+
+    settings = Settings()
+    entry = ModelStore(settings.model_store).resolve(model)
+    if not settings.allow_hub:
+        raise InvalidValue("set CLOZE_ALLOW_HUB=1 to upload models to the Hugging Face hub")
+    typer.echo(f"Pushed {entry.id}: {push(entry, repository, private=private)}")
 
 
 @app.command("alias")

@@ -5,7 +5,7 @@ methods that need them.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,12 +46,14 @@ class Modality(ABC):
     belongs to several modalities.
     examples: what curl is given behind the server's address to ask a model for a task, for model cards;
     `{name}` is the model's.
+    limitations: sentences for the cards of all models of the modality.
     """
 
     name: str
     methods: Mapping[str, Method]
     model_types: frozenset[str]
     examples: Mapping[Task, str]
+    limitations: Sequence[str] = ()
 
     def is_marked(self, folder: Path) -> bool:
         """Whether a file of the model folder names this modality."""

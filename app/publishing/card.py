@@ -40,6 +40,7 @@ def render(job: Job, manifest: Manifest, name: str) -> str:
         _table("Metrics on held-out data", ("metric", "value"), [(k, f"{v:.4g}") for k, v in manifest.metrics.items()]),
         "## Request\n\nThe job's request as it was sent:\n\n" + _fence("json", json.dumps(manifest.request, indent=2)),
         _usage(name, manifest.modality, manifest.tasks),
+        _limitations(MODALITIES[manifest.modality].limitations),
     ]
     return "\n\n".join(s for s in sections if s) + "\n"
 
@@ -75,6 +76,10 @@ def _usage(name: str, modality: str, tasks: Sequence[Task]) -> str:
     examples = [known[task] for task in tasks if task in known]
     calls = ["curl http://127.0.0.1:8000" + example.format(name=name) for example in examples]
     return "## Usage\n\n" + _fence("sh", "\n".join(calls))
+
+
+def _limitations(sentences: Sequence[str]) -> str:
+    return "\n".join(["## Limitations\n", *(f"- {each}" for each in sentences)]) if sentences else ""
 
 
 def _fence(language: str, text: str) -> str:

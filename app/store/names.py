@@ -11,7 +11,7 @@ LATEST = "latest"  # an alias that every model has
 _SEGMENT = re.compile(r"(?!\d+$)[A-Za-z0-9_][A-Za-z0-9._-]*", re.ASCII)  # all digits would be a version
 _ALIAS = re.compile(r"[A-Za-z_][A-Za-z0-9._-]{0,63}", re.ASCII)
 _TAKEN = frozenset({"aliases", "aliases.json", "manifest.json"})  # by the API's paths and the store's files
-_TAKEN_AT_END = frozenset({"card", "load", "unload"})  # by the API's paths
+_TAKEN_AT_END = frozenset({"archive", "card", "load", "unload"})  # by the API's paths
 _VERSION = re.compile(r"[1-9]\d{0,8}", re.ASCII)
 
 

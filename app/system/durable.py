@@ -1,6 +1,8 @@
 """File writes that survive a power failure."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -38,10 +40,17 @@ def make_folders(folder: Path) -> None:
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Replaces a file atomically: a reader sees either the old or the new content."""
+    with open_replacement(path) as writer:
+        writer.write(content)
+
+
+@contextmanager
+def open_replacement(path: Path) -> Iterator[IO[bytes]]:
+    """Opens a new file, which takes the place of `path` at the end, or is removed if an exception is raised."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with temporary.open("wb") as writer:
-            writer.write(content)
+            yield writer
             sync_open(writer)
         temporary.replace(path)
     except BaseException:

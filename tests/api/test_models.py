@@ -1,8 +1,11 @@
+import io
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
+from httpx import Response
 
 from app.jobs.connection import Client
 from app.jobs.jobs import Jobs
@@ -148,3 +151,25 @@ def test_the_card_of_a_repaired_tokenizer_says_so(
     (folder / "README.md").write_text("# Model\n", encoding="utf-8")
     monkeypatch.setattr("app.api.routes.models.keeps_space_before_mask", lambda path: path == folder)
     assert "## Repaired tokenizer" in client.get("/v1/models/org/slashed/card").text
+
+
+def test_an_archive_is_downloaded_in_parts(client: TestClient) -> None:
+    whole = client.get("/v1/models/org/slashed/archive")
+    etag = whole.headers["etag"]
+    assert whole.status_code == 200
+    assert int(whole.headers["content-length"]) == len(whole.content)
+    assert whole.headers["content-disposition"] == 'attachment; filename="org-slashed-1.tar"'
+    with tarfile.open(fileobj=io.BytesIO(whole.content), mode="r:") as tar:
+        assert tar.getnames() == ["manifest.json", "model.safetensors"]
+
+    def get(**headers: str) -> Response:
+        sent = {name.replace("_", "-"): value for name, value in headers.items()}
+        return client.get("/v1/models/org%2Fslashed%401/archive", headers=sent)
+
+    rest = get(range="bytes=700-", if_range=etag)
+    assert (rest.status_code, rest.content, rest.headers["etag"]) == (206, whole.content[700:], etag)
+    assert rest.headers["content-range"] == f"bytes 700-{len(whole.content) - 1}/{len(whole.content)}"
+    assert get(range="bytes=700-", if_range='"another"').content == whole.content
+    beyond = get(range=f"bytes={len(whole.content)}-")
+    assert (beyond.status_code, beyond.headers["content-range"]) == (416, f"bytes */{len(whole.content)}")
+    assert client.get("/v1/models/none/archive").status_code == 404

@@ -52,6 +52,12 @@ def test_a_card_shows_a_call_that_suits_the_model() -> None:
     assert '{"model": "lions", "input": "data:image/jpeg;base64,…"}' in card
 
 
+def test_a_card_says_what_transformers_cannot_load() -> None:
+    card = make_card(modality=ModalityName.AUDIO, architecture="vit_mae", tasks=(Task.EMBED,))
+    assert "## Limitations\n\n- Transformers cannot load" in card
+    assert "## Limitations" not in make_card()
+
+
 def test_a_card_leaves_out_what_there_is_not() -> None:
     card = make_card(license=None, parents=(), data=(), metrics={})
     assert "license:" not in card and "## Data" not in card and "## Metrics" not in card

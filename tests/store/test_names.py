@@ -24,7 +24,11 @@ def test_bad_names(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["m/aliases.json", "a/aliases.json/b", "m/manifest.json", "a/aliases/b", "m/card", "m/load", "m/unload"]
+    "name",
+    [
+        *("m/aliases.json", "a/aliases.json/b", "m/manifest.json", "a/aliases/b"),
+        *("m/archive", "m/card", "m/load", "m/unload"),
+    ],
 )
 def test_names_that_only_what_is_there_already_may_have(name: str) -> None:
     with pytest.raises(InvalidValue, match="of its own"):

@@ -4,15 +4,17 @@ import asyncio
 import contextlib
 import itertools
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 
 from app.api.deps import Services, ServicesDep
-from app.api.openapi import errors
+from app.api.openapi import TAR, errors
 from app.api.params import Alias, ModelId
 from app.api.schemas.models import AliasRequest, ModelDeleted, ModelList, ModelObject, model_object
 from app.api.wire.body import StrictJsonRoute
+from app.api.wire.ranges import stream_range
 from app.errors import ModelNotFound, NotFound, NotReady
 from app.modalities.text.tokenizers import keeps_space_before_mask
+from app.store.archive import ModelArchive
 from app.store.store import ModelEntry, ModelStore
 
 _REPAIRED = b"""
@@ -87,6 +89,20 @@ async def get_card(model_id: ModelId, services: ServicesDep) -> Response:
     """Returns the model's card (README.md) as Markdown."""
     card = await asyncio.to_thread(_read_card, services.store, model_id)
     return Response(card, media_type="text/markdown; charset=utf-8")
+
+
+@router.get("/v1/models/{model_id:path}/archive", response_class=Response, responses=TAR)
+async def get_archive(model_id: ModelId, request: Request, services: ServicesDep) -> Response:
+    """Returns the files of a version as an uncompressed tar. A download can be resumed with `Range`."""
+    archive = await asyncio.to_thread(lambda: ModelArchive(services.store.resolve(model_id)))
+    return stream_range(
+        request,
+        archive.read,
+        size=archive.size,
+        etag=f'"{archive.digest}"',
+        media_type="application/x-tar",
+        filename=archive.filename,
+    )
 
 
 @router.get("/v1/models/{model_id:path}")

@@ -2,8 +2,10 @@
 
 import os
 import re
+from collections.abc import Callable, Iterator
 
-from fastapi.responses import FileResponse
+from fastapi import Request
+from fastapi.responses import FileResponse, StreamingResponse
 from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
@@ -57,6 +59,34 @@ class RangedFile(FileResponse):
         if part is not None:
             headers.append((b"range", b"bytes=%d-%d" % (part[0], part[1] - 1)))
         await super().__call__({**scope, "headers": headers}, receive, send)
+
+
+def stream_range(
+    request: Request,
+    read: Callable[[int, int], Iterator[bytes]],
+    *,
+    size: int,
+    etag: str,
+    media_type: str,
+    filename: str,
+) -> StreamingResponse:
+    """Streams content of a known size, or a range of it. `If-Range` with another ETag gets the whole content.
+
+    read: yields the bytes from a start to an end, exclusive. etag: with its quotes.
+    Raises RangeNotSatisfiable.
+    """
+    condition = request.headers.get("if-range")
+    part = parse_range(request.headers.get("range"), size) if condition in (None, etag) else None
+    start, end = part or (0, size)
+    headers = {
+        "accept-ranges": "bytes",
+        "content-disposition": f'attachment; filename="{filename}"',
+        "content-length": str(end - start),
+        "etag": etag,
+    }
+    if part is not None:
+        headers["content-range"] = f"bytes {start}-{end - 1}/{size}"
+    return StreamingResponse(read(start, end), 200 if part is None else 206, headers, media_type)
 
 
 def _number(digits: str) -> int:

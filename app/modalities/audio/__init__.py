@@ -28,6 +28,10 @@ class AudioModality(PatchModality):
         Task.EMBED: embed_example("data:audio/flac;base64,…"),
         Task.RECONSTRUCT: reconstruct_example("sound.flac"),
     }
+    limitations = (
+        "Transformers cannot load spectrogram models, unless their grid of patches is square: its `vit_mae` computes "
+        "positions of square grids only.",
+    )
 
     def is_marked(self, folder: Path) -> bool:
         from app.modalities.audio.processor import is_audio
