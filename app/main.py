@@ -13,7 +13,7 @@ from fastapi import APIRouter, FastAPI
 from app import __version__
 from app.api import docs, errors, openapi
 from app.api.deps import Services
-from app.api.metrics import Metrics, MetricsMiddleware
+from app.api.metrics import MetricsMiddleware, ServerMetrics
 from app.api.middleware.admission import AdmissionMiddleware
 from app.api.middleware.api_keys import ApiKeyMiddleware
 from app.api.middleware.body_limit import BodyLimitMiddleware, BodyLimits
@@ -87,7 +87,7 @@ def create_app(
     be found, their routes answer 503 while inference works.
     """
     settings = settings or Settings()
-    metrics = Metrics()
+    metrics = ServerMetrics()
     store = store or ModelStore(settings.model_store)
     pool = pool or build_pool(settings, store, load=load, observer=metrics)
     inference = build_inference(settings, pool)
@@ -232,7 +232,7 @@ def _watch(services: Services) -> None:
         services.metrics.watch_jobs(services.jobs.count_by_state)
 
 
-def _add_middleware(app: FastAPI, settings: Settings, metrics: Metrics, pool: EnginePool) -> None:
+def _add_middleware(app: FastAPI, settings: Settings, metrics: ServerMetrics, pool: EnginePool) -> None:
     """The last one added is the outermost."""
     app.add_middleware(HeadMiddleware)
     bodies = BodyLimits(

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from app.api.metrics import Metrics
+from app.api.metrics import ServerMetrics
 from app.errors import NotReady
 from app.inference.service import Inference
 from app.jobs.feed import EventFeed
@@ -26,7 +26,7 @@ class Services:
     """The services of one application. Those that concern jobs are None if no Redis was in reach at the start."""
 
     settings: Settings
-    metrics: Metrics
+    metrics: ServerMetrics
     store: ModelStore
     pool: EnginePool
     inference: Inference

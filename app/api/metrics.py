@@ -22,7 +22,7 @@ _TOKENS = (16, 64, 256, 1024, 4096, 8192, 16384, 32768, 65536)
 _log = logging.getLogger(__name__)
 
 
-class Metrics:
+class ServerMetrics:
     """The metrics of the server. Also the engine's observer."""
 
     def __init__(self) -> None:
@@ -90,7 +90,7 @@ class _JobsCollector(Collector):
 class MetricsMiddleware:
     """Counts and times every request by its route's path template."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, metrics: ServerMetrics) -> None:
         self.app = app
         self.metrics = metrics
 
