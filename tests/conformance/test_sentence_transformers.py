@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer import modules as theirs
 from torch import nn
@@ -16,8 +17,10 @@ from app.errors import InvalidModel, InvalidValue
 from app.modalities.embedding import EmbedItem
 from app.modalities.text.load import load_text
 from app.modalities.text.objective import TextObjective
+from app.store.store import ModelStore
 from app.types import Pooling, Task
 from tests.conformance.text_types import build_folder
+from tests.fakes.imports import import_folder
 from tests.fakes.perform import perform
 
 TEXTS = ["the lions chase the zebra", "water", "the capital of france is paris . a big old city on the river and sea !"]
@@ -233,3 +236,27 @@ def test_a_folder_outside_is_not_read(tmp_path: Path) -> None:
     (folder / "modules.json").write_text(json.dumps(listed))
     with pytest.raises(InvalidModel, match="outside the model folder"):
         load_text(folder)
+
+
+def test_older_folders_are_imported(tmp_path: Path) -> None:
+    """The transformer has a folder of its own, and all weights are PyTorch checkpoints."""
+    folder = build(tmp_path, theirs.Pooling(HIDDEN, "mean"), theirs.Dense(HIDDEN, 16), theirs.LayerNorm(16))
+    expected = SentenceTransformer(str(folder), device="cpu").encode(TEXTS, batch_size=1)
+    (folder / "0_Transformer").mkdir()
+    kept = ("modules.json", "config_sentence_transformers.json")
+    for file in [file for file in folder.iterdir() if file.is_file() and file.name not in kept]:
+        file.rename(folder / "0_Transformer" / file.name)
+    for weights in folder.rglob("model.safetensors"):
+        torch.save(load_file(weights), weights.with_name("pytorch_model.bin"))
+        weights.unlink()
+    listed = json.loads((folder / "modules.json").read_text())
+    listed[0]["path"] = "0_Transformer"
+    (folder / "modules.json").write_text(json.dumps(listed))
+
+    entry = import_folder(ModelStore(tmp_path / "store"), folder, "older")
+    assert {source.filename for source in entry.manifest.converted_from} == {
+        *("pytorch_model.bin", "2_Dense/pytorch_model.bin", "3_LayerNorm/pytorch_model.bin")
+    }
+    np.testing.assert_allclose(embed(load_text(entry.path), TEXTS), expected, atol=1e-4, rtol=1e-4)
+    library = SentenceTransformer(str(entry.path), device="cpu")
+    np.testing.assert_allclose(library.encode(TEXTS), expected, atol=1e-4, rtol=1e-4)
