@@ -212,6 +212,10 @@ def test_other_modules_are_refused(module: str, reason: str, tmp_path: Path) -> 
         ("2_Dense/config.json", {"activation_function": "os.system"}, "the activation os.system"),
         ("2_Dense/config.json", {"out_features": 17}, "linear.weight of 2_Dense is of shape"),
         ("2_Dense/config.json", {"module_input_name": "token_embeddings"}, "over token_embeddings"),
+        ("config.json", {"architectures": 3}, "the files of sentence-transformers cannot be read"),
+        ("1_Pooling/config.json", {"pooling_mode": []}, r"the pooling \[\] is not supported"),
+        ("1_Pooling/config.json", {"pooling_mode": {}}, "the pooling {} is not supported"),
+        ("sentence_bert_config.json", {"max_seq_length": "many"}, "max_seq_length is 'many'"),
         ("sentence_bert_config.json", {"transformer_task": "fill-mask"}, "Transformer for fill-mask"),
     ],
 )
@@ -220,6 +224,15 @@ def test_configurations_are_refused(file: str, fields: dict[str, Any], reason: s
     edit(folder / file, **fields)
     with pytest.raises(InvalidModel, match=reason):
         load_text(folder)
+
+
+def test_modules_stay_in_float32(tmp_path: Path) -> None:
+    served = load_text(build(tmp_path, theirs.Pooling(HIDDEN, "mean"), theirs.Dense(HIDDEN, 16)))
+    expected = embed(served, TEXTS)
+    served.to(torch.device("cpu"), torch.bfloat16)
+    np.testing.assert_allclose(embed(served, TEXTS), expected, atol=0.1)
+    served.save(tmp_path / "half", torch.bfloat16)
+    np.testing.assert_allclose(embed(load_text(tmp_path / "half"), TEXTS), expected, atol=0.1)
 
 
 def test_modules_that_do_not_fit_are_refused(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from app.errors import InvalidModel
-from app.modalities.model_files import read_json
+from app.modalities.model_files import as_invalid_model, read_json
 from app.modalities.text.pipeline import Dense, Normalize, PoolingMode, SentencePipeline
 from app.modalities.text.sentence_modules import read_dense, read_layer_norm
 
@@ -62,6 +62,11 @@ _KINDS = {
 
 def read(folder: Path) -> SentencePipeline:
     """How a folder embeds; the default for one that does not say. Raises InvalidModel for what is not supported."""
+    with as_invalid_model("the files of sentence-transformers cannot be read"):
+        return _read(folder)
+
+
+def _read(folder: Path) -> SentencePipeline:
     check_kind(folder)
     if not (folder / "modules.json").is_file():
         return SentencePipeline()
@@ -145,7 +150,7 @@ def _pooling(config: Mapping[str, Any]) -> tuple[PoolingMode, ...]:
         unknown = {key for key, on in config.items() if key.startswith("pooling_mode_") and on is True}
         given += sorted(unknown - set(_FLAGS.values()))
     modes = [given] if isinstance(given, str) else given
-    for mode in modes:
+    for mode in modes or [given]:
         if mode not in list(PoolingMode):
             raise InvalidModel(f"the pooling {mode!r} is not supported; {', '.join(PoolingMode)} are")
     return tuple(map(PoolingMode, modes))
@@ -159,7 +164,10 @@ def _transformer(folder: Path) -> dict[str, Any]:
     output = text.get("method_output_name", "last_hidden_state")
     if task != "feature-extraction" or output != "last_hidden_state":
         raise InvalidModel(f"the sentence-transformers module Transformer for {task}, {output} is not supported")
-    return {"max_length": config.get("max_seq_length"), "lower_case": config.get("do_lower_case") is True}
+    longest = config.get("max_seq_length")
+    if longest is not None and (not isinstance(longest, int) or longest < 1):
+        raise InvalidModel(f"max_seq_length is {longest!r}, which is no number of tokens")
+    return {"max_length": longest, "lower_case": config.get("do_lower_case") is True}
 
 
 def lower_cases(folder: Path) -> bool:
