@@ -126,6 +126,25 @@ def test_prompts(tmp_path: Path) -> None:
     assert saved["similarity_fn_name"] == "cosine"
 
 
+@pytest.mark.parametrize("include", [False, True])
+def test_a_prompt_is_chosen_by_name(include: bool, tmp_path: Path) -> None:
+    pooling = theirs.Pooling(HIDDEN, include_prompt=include)
+    prompts = {"long": "see the big river and ", "short": "many ", "none": ""}
+    folder = build(tmp_path, pooling, prompts=prompts, default_prompt_name="short")
+    served, library = load_text(folder), SentenceTransformer(str(folder), device="cpu")
+    for name in prompts:
+        expected = library.encode(TEXTS, prompt_name=name)
+        np.testing.assert_allclose(embed(served, TEXTS, prompt_name=name), expected, atol=1e-4, rtol=1e-4)
+    items = [EmbedItem(TEXTS[0], normalize=None, prompt_name=name) for name in (*prompts, None)]
+    together = [result.vector for result in perform(served.tasks[Task.EMBED], items)]
+    expected = [library.encode(TEXTS[0], prompt_name=name) for name in (*prompts, "short")]
+    np.testing.assert_allclose(together, expected, atol=1e-4, rtol=1e-4)
+    with pytest.raises(InvalidValue, match="its prompts: document, long, none, query, short"):
+        embed(served, TEXTS, prompt_name="other")
+    with pytest.raises(InvalidValue, match="token ids are read as they are"):
+        served.tasks[Task.EMBED].prepare(EmbedItem((5, 6), prompt_name="long"))
+
+
 def test_token_ids_get_no_prompt(tmp_path: Path) -> None:
     folder = build(tmp_path, theirs.Pooling(HIDDEN), prompts={"a": "see the "}, default_prompt_name="a")
     served = load_text(folder)

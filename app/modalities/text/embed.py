@@ -36,6 +36,14 @@ class TextEmbedBatch:
     inputs: Sequence[TextEmbedInputs]
 
 
+@dataclass(frozen=True)
+class Prompt:
+    """A text that goes before others. length: of its tokens, with the special ones before it."""
+
+    text: str = ""
+    length: int = 0
+
+
 class TextEmbed(OneStepHandler[EmbedItem, TextEmbedInputs, EmbedItem, TextEmbedBatch, Floats, EmbedResult]):
     """Embeds texts: EmbedItem → EmbedResult."""
 
@@ -49,17 +57,17 @@ class TextEmbed(OneStepHandler[EmbedItem, TextEmbedInputs, EmbedItem, TextEmbedB
         self._max_length = max_length
         self._vocabulary = vocabulary_size(forward.model)
         self._hidden_size = int(forward.model.config.hidden_size)
-        self._prompt_length = self._measure_prompt()
+        self._prompts = {name: Prompt(text, self._measure(text)) for name, text in pipeline.prompts.items()}
         self.dimensions = pipeline.dimensions(self._hidden_size)
 
-    def _measure_prompt(self) -> int:
-        """Tokens of the prompt as sentence-transformers counts them: with what precedes it, without one special after.
+    def _measure(self, prompt: str) -> int:
+        """Tokens of a prompt as sentence-transformers counts them: with what precedes it, without one special after.
 
         Raises InvalidModel.
         """
-        if not self._pipeline.prompt:
+        ids = [token.id for token in self._encoder.tokens(prompt, add_special_tokens=True)]
+        if not prompt or not ids:
             return 0
-        ids = [token.id for token in self._encoder.tokens(self._pipeline.prompt, add_special_tokens=True)]
         if len(ids) >= self._max_length:
             raise InvalidModel(
                 f"the prompt of the model has {len(ids)} tokens, and it embeds {self._max_length} at most"
@@ -83,12 +91,13 @@ class TextEmbed(OneStepHandler[EmbedItem, TextEmbedInputs, EmbedItem, TextEmbedB
         size = self._vector_size(pooling)
         if item.dimensions is not None and not 1 <= item.dimensions <= size:
             raise InvalidValue(f"dimensions is {item.dimensions}; this model's vectors have {size}", param="dimensions")
-        content, begin = self._content(item)
+        prompt = self._choose_prompt(item)
+        content, begin = self._content(item, prompt.text)
         ids, shift = self._encoder.fit(content, self._max_length, truncate=item.truncate, side=item.truncation_side)
         skipped = 0
-        if self._prompt_length and not self._pipeline.include_prompt and isinstance(item.input, str):
+        if prompt.length and not self._pipeline.include_prompt:
             cut = len(self._encoder.prefix) - shift  # tokens at the left, of the prompt first
-            left = 0 if begin else max(0, self._prompt_length - cut)
+            left = 0 if begin else max(0, prompt.length - cut)
             skipped = min(max(left, len(self._encoder.prefix)), len(ids) - 1)
         return Prepared(TextEmbedInputs(ids, pooling, skipped), len(ids), item)
 
@@ -114,7 +123,21 @@ class TextEmbed(OneStepHandler[EmbedItem, TextEmbedInputs, EmbedItem, TextEmbedB
             return self.dimensions
         return min(self._hidden_size, self._pipeline.truncate_dim or self._hidden_size)
 
-    def _content(self, item: EmbedItem) -> tuple[list[int], int]:
+    def _choose_prompt(self, item: EmbedItem) -> Prompt:
+        """Raises InvalidValue for a name that the model does not have, or one for token ids."""
+        name = item.prompt_name
+        if not isinstance(item.input, str):
+            if name is not None:
+                raise InvalidValue("token ids are read as they are, without a prompt", param="prompt_name")
+            return Prompt()
+        if name is None:
+            name = self._pipeline.default_prompt
+        elif name not in self._prompts:
+            has = ", ".join(sorted(self._prompts)) or "none"
+            raise InvalidValue(f"the model has no prompt {name!r}; its prompts: {has}", param="prompt_name")
+        return Prompt() if name is None else self._prompts[name]
+
+    def _content(self, item: EmbedItem, prompt: str) -> tuple[list[int], int]:
         """Token ids without special ones, and which character of the text they begin at."""
         given, begin = item.input, 0
         if isinstance(given, bytes | DecodedMedia):
@@ -123,7 +146,7 @@ class TextEmbed(OneStepHandler[EmbedItem, TextEmbedInputs, EmbedItem, TextEmbedB
             if not given.strip():
                 raise EmptyInput("the input is empty", param="input")
             text, begin = self._encoder.shorten(
-                self._pipeline.prompt + given, self._max_length, truncate=item.truncate, side=item.truncation_side
+                prompt + given, self._max_length, truncate=item.truncate, side=item.truncation_side
             )
             content = self._encoder.content_ids(text)
         else:

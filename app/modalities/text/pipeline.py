@@ -70,11 +70,6 @@ class SentencePipeline:
     settings: Mapping[str, Any] = field(default_factory=dict)
     lower_case: bool = False
 
-    @property
-    def prompt(self) -> str:
-        """The text that goes before every text."""
-        return "" if self.default_prompt is None else self.prompts[self.default_prompt]
-
     def __deepcopy__(self, memo: object) -> "SentencePipeline":
         return self  # replicas of a model share it: running it changes nothing
 
