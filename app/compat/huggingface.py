@@ -16,7 +16,7 @@ from pydantic import BeforeValidator, FailFast, Field
 from app.api.deps import InferenceDep
 from app.api.inference_route import InferenceRoute
 from app.api.params import ModelId
-from app.api.schemas.common import MAX_COUNT, Targets, Texts
+from app.api.schemas.common import MAX_COUNT, MAX_PROMPT_NAME, Targets, Texts
 from app.api.schemas.common import Body as StrictBody
 from app.api.wire.content_type import JSON
 from app.api.wire.disconnect import HttpClient
@@ -61,7 +61,7 @@ class _EmbedParameters(StrictBody):
     truncation_direction: Annotated[TruncationSide, BeforeValidator(_lower)] | None = None
     dimensions: Annotated[int, Field(strict=True, ge=1, le=MAX_COUNT)] | None = None
     pooling: Pooling | Literal["none"] | None = None  # none: a vector for every token
-    prompt_name: None = None  # no model here has prompts, and leaving one out would change the vectors
+    prompt_name: Annotated[str, Field(strict=True, max_length=MAX_PROMPT_NAME)] | None = None
     encoding_format: Literal["float"] | None = None
 
     def to_item(self, text: str) -> EmbedItem:
@@ -73,6 +73,7 @@ class _EmbedParameters(StrictBody):
             truncate=self.truncate is not False,
             truncation_side=self.truncation_direction or TruncationSide.RIGHT,
             dimensions=self.dimensions,
+            prompt_name=self.prompt_name,
             output="tokens" if self.pooling == "none" else "pooled",
         )
 

@@ -18,6 +18,7 @@ class EmbedItem:
     truncate, truncation_side: of a text that is longer than the model reads.
     output: one vector for the input, one a window of it (media only), or one a token (a patch, in media),
     special tokens included.
+    prompt_name: of the model's prompts, the one that goes before the text; None is the model's default, if it has one.
     """
 
     input: str | tuple[int, ...] | bytes | DecodedMedia
@@ -27,6 +28,7 @@ class EmbedItem:
     truncation_side: TruncationSide = TruncationSide.RIGHT
     dimensions: int | None = None
     output: Literal["pooled", "windows", "tokens"] = "pooled"
+    prompt_name: str | None = None
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from app.errors import InvalidValue, ModelNotFound, NotReady
-from app.store.model_folder import CHECKPOINTS, FILES, has_safetensors
+from app.store.model_folder import CHECKPOINTS, FILES, MODULE_CHECKPOINTS, TRANSFORMER, has_safetensors, main_folder
 
-_WEIGHTS = ("*.safetensors", *CHECKPOINTS)
+_CHECKPOINTS = (*CHECKPOINTS, *(f"{TRANSFORMER}/{name}" for name in CHECKPOINTS))
+_WEIGHTS = ("*.safetensors", *_CHECKPOINTS, *MODULE_CHECKPOINTS)
 _CONVERTER = "SFconvertbot"  # the hub's own account, which offers safetensors as pull requests
 
 
@@ -42,17 +43,17 @@ def _download(source: str, repository: str, revision: str | None, check: Callabl
     with _explained(source, repository, revision):
         info = api.model_info(repository, revision=revision)
         names = [Path(each.rfilename) for each in info.siblings or ()]
-        patterns = list(FILES)
+        patterns = [*FILES, *MODULE_CHECKPOINTS]
         if not has_safetensors(names):
             converted = _conversion(api, repository) if revision is None else None
             if converted:
                 info = converted
             else:
-                patterns += CHECKPOINTS
+                patterns += _CHECKPOINTS
         small = snapshot_download(
             repository, revision=info.sha, allow_patterns=patterns, ignore_patterns=list(_WEIGHTS)
         )
-    check(Path(small))
+    check(main_folder(Path(small)))
     with _explained(source, repository, revision):
         return Path(snapshot_download(repository, revision=info.sha, allow_patterns=patterns))
 

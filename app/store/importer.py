@@ -12,14 +12,18 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from pydantic import ValidationError
+from pydantic_core import from_json
 
 from app.errors import InvalidModel
 from app.store.hub import find_source
 from app.store.manifest import DataSource, Manifest
 from app.store.model_folder import (
+    TRANSFORMER,
     checkpoint_files,
     has_safetensors,
+    main_folder,
     model_files,
+    module_checkpoints,
     read_config,
     read_license,
     refuse_weights,
@@ -98,6 +102,12 @@ def import_model(
             _write_json(chosen / "config.json", config)
         if checkpoint:
             tools.convert(list(checkpoint.values()), chosen)
+        for module, pickled in module_checkpoints(folder, files).items():
+            (chosen / module.parent).mkdir(exist_ok=True)
+            tools.convert([pickled], chosen / module.parent)
+            checkpoint[module.as_posix()] = pickled
+        if main_folder(folder) != folder:
+            _move_transformer(chosen)
         if options.tokenizer_regex:
             for written in ("tokenizer.json", "tokenizer_config.json"):
                 (chosen / written).unlink(missing_ok=True)  # a link: writing would follow it
@@ -123,7 +133,19 @@ def _described(name: str, file: Path) -> DataSource:
     return DataSource(filename=name, bytes=file.stat().st_size, sha256=digest)
 
 
-def _write_json(path: Path, content: Mapping[str, Any]) -> None:
+def _move_transformer(folder: Path) -> None:
+    """Makes modules.json name the top of the folder as the transformer's, where its files are now."""
+    try:
+        modules = from_json((folder / "modules.json").read_bytes())
+        moved = [each | {"path": ""} if each["path"] == TRANSFORMER else each for each in modules]
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise InvalidModel(
+            f"config.json is in {TRANSFORMER}, and modules.json is no list of modules", param="source"
+        ) from error
+    _write_json(folder / "modules.json", moved)
+
+
+def _write_json(path: Path, content: Any) -> None:
     path.unlink(missing_ok=True)  # a link: writing would follow it
     path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 

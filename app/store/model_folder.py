@@ -22,6 +22,9 @@ FILES = (
 # PyTorch checkpoints that are converted, and the names of what is not.
 CHECKPOINT, CHECKPOINT_INDEX = "pytorch_model.bin", "pytorch_model.bin.index.json"
 CHECKPOINTS = (CHECKPOINT, CHECKPOINT_INDEX, "pytorch_model-*.bin")
+MODULE_CHECKPOINTS = (f"[0-9]_*/{CHECKPOINT}",)
+# The folder in which early releases of sentence-transformers saved what belongs at the top.
+TRANSFORMER = "0_Transformer"
 _FOREIGN = {
     "adapter_config.json": "an adapter (PEFT) without its base model; merge it into the base and import the result",
     "*.gguf": "quantized weights (GGUF)",
@@ -59,20 +62,35 @@ def checkpoint_files(folder: Path) -> dict[str, Path]:
         raise InvalidModel(f"{CHECKPOINT_INDEX} needs {error}, which is not in the folder", param="source") from error
 
 
+def main_folder(folder: Path) -> Path:
+    """The folder with config.json and weights: `0_Transformer` where the folder itself has no config.json."""
+    inner = folder / TRANSFORMER
+    return inner if (inner / "config.json").is_file() and not (folder / "config.json").is_file() else folder
+
+
+def module_checkpoints(folder: Path, files: Iterable[Path]) -> dict[Path, Path]:
+    """The PyTorch checkpoints of sentence-transformers modules that have no safetensors among `files`, by path."""
+    found = model_files(folder, MODULE_CHECKPOINTS)
+    taken = {name.parent for name in files if name.suffix == ".safetensors"} | {Path()}
+    return {name: file for name, file in found.items() if name.parent not in taken}
+
+
 def model_files(folder: Path, patterns: Iterable[str] = FILES) -> dict[Path, Path]:
     """Maps the path of each file within `folder` to the regular file behind it.
 
+    Files of `main_folder` have the paths that they would have at the top.
     A link may lead to another file of the folder. A snapshot of the hub's cache may also link to the blobs of the same
     model. Raises InvalidModel for every other link, and for what is neither a file nor a folder.
     """
     folder = folder.resolve()
     allowed = _cached_model(folder) or folder
     found: dict[Path, Path] = {}
-    for pattern in patterns:
-        for path in folder.glob(pattern):
+    main = main_folder(folder)
+    for base in dict.fromkeys((main, folder)):
+        for path in (path for pattern in patterns for path in base.glob(pattern)):
             name = path.relative_to(folder)
             if target := _regular_file(path, allowed, name):
-                found[name] = target
+                found.setdefault(path.relative_to(main) if path.parent == main else name, target)
             if len(found) > MAX_FILES:
                 raise InvalidModel(f"the folder holds more than {MAX_FILES} files of a model", param="source")
     return found

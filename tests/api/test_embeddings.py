@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
+from app.api.schemas.embeddings import EmbeddingsRequest
 from tests.fakes.objective import DIMENSIONS, token_id
 
 
@@ -72,7 +73,7 @@ def test_a_bare_encoder_embeds(client: TestClient) -> None:
         ({"input": "a", "pooling": "sum"}, 422, "pooling"),
         ({"input": "a", "normalize": 1}, 422, "normalize"),
         ({"input": " ".join(["long"] * 100)}, 422, "input"),
-        ({"input": "a", "prompt_name": "query"}, 422, "prompt_name"),
+        ({"input": "a", "prompt_name": "q" * 101}, 422, "prompt_name"),
     ],
 )
 def test_refusals(client: TestClient, body: dict[str, object], status: int, param: str) -> None:
@@ -103,3 +104,7 @@ def test_tokenize_takes_so_many_characters(client: TestClient) -> None:
     error = answer.json()["error"]
     assert (answer.status_code, error["code"], error["param"]) == (422, "invalid_value", "input")
     assert "1000001 characters" in error["message"]
+
+
+def test_a_prompt_is_passed_on() -> None:
+    assert EmbeddingsRequest(input="a", prompt_name="query").to_item("a").prompt_name == "query"

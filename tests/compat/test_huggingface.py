@@ -106,7 +106,7 @@ def test_the_bare_url_picks_the_task(client: TestClient) -> None:
             "parameters.top_k",
         ),
         ("full/pipeline/fill-mask", {"inputs": ONE, "parameters": {"k": 1}}, 422, "parameters.k"),
-        ("full/pipeline/feature-extraction", {"inputs": "a", "prompt_name": "query"}, 422, "prompt_name"),
+        ("full/pipeline/feature-extraction", {"inputs": "a", "prompt_name": "q" * 101}, 422, "prompt_name"),
         (
             "full/pipeline/feature-extraction",
             {"inputs": "a", "truncation_direction": "up"},

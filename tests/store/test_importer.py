@@ -277,6 +277,31 @@ def test_a_checkpoint_of_the_hub_is_converted(download: Download, store: ModelSt
     assert [source.filename for source in store.resolve("m").manifest.converted_from] == ["pytorch_model.bin"]
 
 
+def test_an_older_folder_of_sentence_transformers_is_downloaded(
+    download: Download, store: ModelStore, folder: Path
+) -> None:
+    files = {f"0_Transformer/{name}": content for name, content in files_of(folder).items() if "/" not in name}
+    del files["0_Transformer/model.safetensors"]
+    modules = [{"type": "a.Transformer", "path": "0_Transformer"}, {"type": "a.Dense", "path": "2_Dense"}]
+    files |= {"modules.json": json.dumps(modules).encode(), "2_Dense/pytorch_model.bin": b"dense"}
+    download("org/old", {"org/old": FakeRepository({"main": files})})
+    entry = store.resolve("m")
+    converted = [source.filename for source in entry.manifest.converted_from]
+    assert converted == ["pytorch_model.bin", "2_Dense/pytorch_model.bin"]
+    assert {"config.json", "vocab.txt", "model.safetensors", "2_Dense/model.safetensors"} <= set(entry.manifest.files)
+    assert [each["path"] for each in json.loads((entry.path / "modules.json").read_text())] == ["", "2_Dense"]
+
+
+@pytest.mark.parametrize("modules", [None, "{", "[1]", '[{"type": "a.Transformer"}]'])
+def test_a_transformer_in_a_folder_of_its_own_is_listed(store: ModelStore, folder: Path, modules: str | None) -> None:
+    (folder / "0_Transformer").mkdir()
+    for name in ("config.json", "model.safetensors", "vocab.txt"):
+        (folder / name).rename(folder / "0_Transformer" / name)
+    if modules:
+        (folder / "modules.json").write_text(modules)
+    assert refusal(store, folder) == "config.json is in 0_Transformer, and modules.json is no list of modules"
+
+
 def test_the_hubs_own_conversion_is_preferred(download: Download, store: ModelStore, folder: Path) -> None:
     converted = files_of(folder)
     old = {name: content for name, content in converted.items() if name != "model.safetensors"}

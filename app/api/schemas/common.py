@@ -26,6 +26,7 @@ MODEL_EXAMPLE = "cloze-text"
 MAX_MODEL_ID = 256  # a name of 128, and a version or an alias
 MAX_ID = 128  # of files, jobs, checkpoints and events
 MAX_COUNT = 10**9  # of counts without a tighter limit
+MAX_PROMPT_NAME = 100  # characters
 MAX_TARGETS = 1000
 MAX_TARGET = 256
 

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from app.api.schemas.common import (
     MAX_COUNT,
+    MAX_PROMPT_NAME,
     Inputs,
     MixedInputs,
     ModelChoice,
@@ -45,6 +46,9 @@ class EmbeddingOptions(ModelChoice):
     normalize: Annotated[bool, Field(description="Scale each vector to length 1")] = True
     truncate: Truncate = False
     truncation_side: Side = TruncationSide.RIGHT
+    prompt_name: Annotated[str, Field(max_length=MAX_PROMPT_NAME)] | None = Field(
+        None, description="Name of the model's prompt that goes before each text; the model's default by default"
+    )
 
     def to_input(self, value: Any) -> Any:
         """Returns a line's input, read as the `input` of a body that holds one. Raises InvalidValue."""
@@ -65,6 +69,7 @@ class EmbeddingOptions(ModelChoice):
             truncate=self.truncate,
             truncation_side=self.truncation_side,
             dimensions=self.dimensions,
+            prompt_name=self.prompt_name,
         )
 
     def from_result(self, result: EmbedResult) -> dict[str, Any]:

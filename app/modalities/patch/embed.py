@@ -54,6 +54,8 @@ class PatchEmbed(OneStepHandler[EmbedItem, Floats, PatchEmbedContext, PatchEmbed
                 f"this model embeds {self._modality}, not text: send a file as a data URI (data:…;base64,…)",
                 param="input",
             )
+        if item.prompt_name is not None:
+            raise InvalidValue("prompts go before texts, and this model embeds media", param="prompt_name")
         if item.dimensions is not None and not 1 <= item.dimensions <= self._dimensions:
             raise InvalidValue(
                 f"dimensions is {item.dimensions}; this model's vectors have {self._dimensions}", param="dimensions"

@@ -6,45 +6,73 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from app.errors import AppError, EmptyInput, InvalidValue
+from app.errors import AppError, EmptyInput, InvalidModel, InvalidValue
 from app.modalities.base import OneStepHandler, Prepared
 from app.modalities.embedding import EmbedItem, EmbedResult
 from app.modalities.patch.decoded_media import DecodedMedia
 from app.modalities.text.batches import TextBatch
-from app.modalities.text.encoder import POOLERS, vocabulary_size
+from app.modalities.text.encoder import vocabulary_size
 from app.modalities.text.encoding import QUICK_CHARACTERS, TextEncoder
 from app.modalities.text.forward import TextForward
-from app.types import Pooling
+from app.modalities.text.pipeline import PoolingMode, SentencePipeline, pool
 
 Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class TextEmbedInputs:
+    """pooling: the modes; None for every token's vector. skipped: of the first tokens, which are not pooled."""
+
     ids: list[int]
-    pooling: Pooling | None  # None: every token's vector
+    pooling: tuple[PoolingMode, ...] | None
+    skipped: int = 0
 
 
 @dataclass(frozen=True)
 class TextEmbedBatch:
     texts: TextBatch
-    poolings: list[Pooling | None]
+    inputs: Sequence[TextEmbedInputs]
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A text that goes before others. length: of its tokens, with the special ones before it."""
+
+    text: str = ""
+    length: int = 0
 
 
 class TextEmbed(OneStepHandler[EmbedItem, TextEmbedInputs, EmbedItem, TextEmbedBatch, Floats, EmbedResult]):
     """Embeds texts: EmbedItem → EmbedResult."""
 
     def __init__(
-        self, forward: TextForward, encoder: TextEncoder, *, pooling: Pooling, normalize: bool, max_length: int
+        self, forward: TextForward, encoder: TextEncoder, *, pipeline: SentencePipeline, max_length: int
     ) -> None:
+        """Raises InvalidModel for a pipeline that does not fit the model."""
         self.forward = forward
         self._encoder = encoder
-        self._pooling = pooling
-        self._normalize = normalize
+        self._pipeline = pipeline
         self._max_length = max_length
         self._vocabulary = vocabulary_size(forward.model)
-        self._dimensions = int(forward.model.config.hidden_size)
+        self._hidden_size = int(forward.model.config.hidden_size)
+        self._prompts = {name: Prompt(text, self._measure(text)) for name, text in pipeline.prompts.items()}
+        self.dimensions = pipeline.dimensions(self._hidden_size)
+
+    def _measure(self, prompt: str) -> int:
+        """Tokens of a prompt as sentence-transformers counts them: with what precedes it, without one special after.
+
+        Raises InvalidModel.
+        """
+        ids = [token.id for token in self._encoder.tokens(prompt, add_special_tokens=True)]
+        if not prompt or not ids:
+            return 0
+        if len(ids) >= self._max_length:
+            raise InvalidModel(
+                f"the prompt of the model has {len(ids)} tokens, and it embeds {self._max_length} at most"
+            )
+        return len(ids) - (ids[-1] in self._encoder.tokenizer.all_special_ids)
 
     @property
     def pads(self) -> bool:
@@ -57,23 +85,69 @@ class TextEmbed(OneStepHandler[EmbedItem, TextEmbedInputs, EmbedItem, TextEmbedB
         return isinstance(item.input, str) and len(item.input) <= QUICK_CHARACTERS and item.output == "pooled"
 
     def prepare(self, item: EmbedItem) -> Prepared[TextEmbedInputs, EmbedItem]:
-        if item.dimensions is not None and not 1 <= item.dimensions <= self._dimensions:
-            raise InvalidValue(
-                f"dimensions is {item.dimensions}; this model's vectors have {self._dimensions}", param="dimensions"
-            )
         if item.output == "windows":
             raise InvalidValue("a text has no windows; they are of media", param="output")
-        content = self._content(item)
-        ids, _ = self._encoder.fit(content, self._max_length, truncate=item.truncate, side=item.truncation_side)
-        pooling = None if item.output == "tokens" else item.pooling or self._pooling
-        return Prepared(TextEmbedInputs(ids, pooling), len(ids), item)
+        pooling = self._choose_pooling(item)
+        size = self._vector_size(pooling)
+        if item.dimensions is not None and not 1 <= item.dimensions <= size:
+            raise InvalidValue(f"dimensions is {item.dimensions}; this model's vectors have {size}", param="dimensions")
+        prompt = self._choose_prompt(item)
+        content, begin = self._content(item, prompt.text)
+        ids, shift = self._encoder.fit(content, self._max_length, truncate=item.truncate, side=item.truncation_side)
+        skipped = 0
+        if prompt.length and not self._pipeline.include_prompt:
+            cut = len(self._encoder.prefix) - shift  # tokens at the left, of the prompt first
+            left = 0 if begin else max(0, prompt.length - cut)
+            skipped = min(max(left, len(self._encoder.prefix)), len(ids) - 1)
+        return Prepared(TextEmbedInputs(ids, pooling, skipped), len(ids), item)
 
-    def _content(self, item: EmbedItem) -> list[int]:
-        given = item.input
+    def _choose_pooling(self, item: EmbedItem) -> tuple[PoolingMode, ...] | None:
+        """Raises InvalidValue where what follows the pooling was trained for another one."""
+        own = self._pipeline.pooling
+        if item.output == "tokens":
+            return None
+        asked = own if item.pooling is None else (PoolingMode(item.pooling),)
+        if asked == own:
+            return own
+        if len(self._pipeline.head):
+            raise InvalidValue(
+                f"this model's layers after the pooling were trained for {'+'.join(own)}; leave pooling out",
+                param="pooling",
+            )
+        return asked
+
+    def _vector_size(self, pooling: tuple[PoolingMode, ...] | None) -> int:
+        if pooling is None:
+            return self._hidden_size
+        if pooling == self._pipeline.pooling:
+            return self.dimensions
+        return min(self._hidden_size, self._pipeline.truncate_dim or self._hidden_size)
+
+    def _choose_prompt(self, item: EmbedItem) -> Prompt:
+        """Raises InvalidValue for a name that the model does not have, or one for token ids."""
+        name = item.prompt_name
+        if not isinstance(item.input, str):
+            if name is not None:
+                raise InvalidValue("token ids are read as they are, without a prompt", param="prompt_name")
+            return Prompt()
+        if name is None:
+            name = self._pipeline.default_prompt
+        elif name not in self._prompts:
+            has = ", ".join(sorted(self._prompts)) or "none"
+            raise InvalidValue(f"the model has no prompt {name!r}; its prompts: {has}", param="prompt_name")
+        return Prompt() if name is None else self._prompts[name]
+
+    def _content(self, item: EmbedItem, prompt: str) -> tuple[list[int], int]:
+        """Token ids without special ones, and which character of the text they begin at."""
+        given, begin = item.input, 0
         if isinstance(given, bytes | DecodedMedia):
             raise InvalidValue("this model embeds text, and the input is a file", param="input")
         if isinstance(given, str):
-            text, _ = self._encoder.shorten(given, self._max_length, truncate=item.truncate, side=item.truncation_side)
+            if not given.strip():
+                raise EmptyInput("the input is empty", param="input")
+            text, begin = self._encoder.shorten(
+                prompt + given, self._max_length, truncate=item.truncate, side=item.truncation_side
+            )
             content = self._encoder.content_ids(text)
         else:
             content = self._encoder.strip(given)
@@ -84,31 +158,51 @@ class TextEmbed(OneStepHandler[EmbedItem, TextEmbedInputs, EmbedItem, TextEmbedB
             raise InvalidValue(
                 f"token id {wrong} is outside this model's vocabulary of {self._vocabulary}", param="input"
             )
-        return content
+        return content, begin
 
     def collate(self, inputs: Sequence[TextEmbedInputs]) -> TextEmbedBatch:
-        return TextEmbedBatch(self.forward.collate([each.ids for each in inputs]), [each.pooling for each in inputs])
+        return TextEmbedBatch(self.forward.collate([each.ids for each in inputs]), inputs)
 
     @torch.inference_mode()
     def run(self, batch: TextEmbedBatch) -> list[Floats]:
-        if set(batch.poolings) == {Pooling.CLS}:
-            return list(self.forward.first_hidden_states(batch.texts).float().cpu().numpy())
+        poolings = {each.pooling for each in batch.inputs}
+        skipped = [each.skipped for each in batch.inputs]
+        if poolings == {(PoolingMode.CLS,)} and not any(skipped):
+            first = self.forward.first_hidden_states(batch.texts).float()
+            return list(self._finish_pooled((PoolingMode.CLS,), first))
         hidden = self.forward.hidden_states(batch.texts).float()  # [tokens, H]
-        lengths = torch.tensor(batch.texts.lengths, device=hidden.device)
+        lengths, skips = (torch.tensor(each, device=hidden.device) for each in (batch.texts.lengths, skipped))
         pooled = {
-            pooling: POOLERS[pooling](hidden, lengths).cpu().numpy()
-            for pooling in set(batch.poolings)
-            if pooling is not None
+            modes: self._finish_pooled(modes, pool(modes, hidden, lengths, skips if any(skipped) else None))
+            for modes in poolings
+            if modes is not None
         }
         ends = np.cumsum(batch.texts.lengths)
-        rows = enumerate(zip(batch.poolings, ends, batch.texts.lengths, strict=True))
-        return [hidden[end - n : end].cpu().numpy() if p is None else pooled[p][i] for i, (p, end, n) in rows]
+        rows = enumerate(zip(batch.inputs, ends, batch.texts.lengths, strict=True))
+        return [
+            hidden[end - n : end].cpu().numpy() if each.pooling is None else pooled[each.pooling][i]
+            for i, (each, end, n) in rows
+        ]
+
+    def _finish_pooled(self, modes: tuple[PoolingMode, ...], vectors: Tensor) -> Floats:
+        if modes == self._pipeline.pooling:
+            vectors = self._pipeline.head(vectors)
+        return vectors.cpu().numpy()
 
     def finish(self, prepared: Prepared[TextEmbedInputs, EmbedItem], raw: Floats) -> EmbedResult:
         item = prepared.context
-        vector = raw[..., : item.dimensions]
-        if not np.isfinite(vector).all():
+        if not np.isfinite(raw).all():
             raise AppError("the model computed numbers that are not finite for this input")
-        if self._normalize if item.normalize is None else item.normalize:
-            vector = vector / np.maximum(np.linalg.norm(vector, axis=-1, keepdims=True), 1e-12)
+        normalize = self._pipeline.normalize if item.normalize is None else item.normalize
+        limit = None if item.output == "tokens" else self._pipeline.truncate_dim
+        if item.normalize is None and normalize and item.dimensions is None:
+            vector = _unit(raw)[..., :limit]  # as sentence-transformers does: the model's own cut comes last
+        else:
+            vector = raw[..., : item.dimensions or limit]
+            vector = _unit(vector) if normalize else vector
         return EmbedResult(vector.astype(np.float32, copy=False), tokens=len(prepared.inputs.ids))
+
+
+def _unit(vector: Floats) -> Floats:
+    scaled: Floats = vector / np.maximum(np.linalg.norm(vector, axis=-1, keepdims=True), 1e-12)
+    return scaled

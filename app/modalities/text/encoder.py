@@ -1,6 +1,6 @@
-"""The encoder's side of a masked model: padding, gathering before the head, pooling."""
+"""The encoder's side of a masked model: padding, gathering before the head."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, cast
 
@@ -9,16 +9,12 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from app.types import Pooling
-
 # Model types of which a layer is an attention and then, in modules of these names, what is done to each token alone.
 _ROWWISE = frozenset({"bert", "electra", "roberta", "xlm-roberta"})
 
 # Fields of configurations that hold the longest text, by architecture; and what models without one are given.
 _LENGTHS = ("max_position_embeddings", "n_positions", "max_sequence_length", "max_seq_len")
 _UNKNOWN_LENGTH = 512
-
-Pooler = Callable[[Tensor, Tensor], Tensor]
 
 
 def pad(rows: Sequence[Sequence[int]], pad_id: int) -> dict[str, Tensor]:
@@ -109,19 +105,3 @@ def position_limit(model: PreTrainedModel) -> int:
 def _position_table(model: PreTrainedModel) -> nn.Embedding | None:
     table = getattr(getattr(model.base_model, "embeddings", None), "position_embeddings", None)
     return table if isinstance(table, nn.Embedding) else None
-
-
-def _mean(hidden: Tensor, lengths: Tensor) -> Tensor:
-    return torch.segment_reduce(hidden, "mean", lengths=lengths, axis=0)
-
-
-def _cls(hidden: Tensor, lengths: Tensor) -> Tensor:
-    return hidden[lengths.cumsum(0) - lengths]
-
-
-def _max(hidden: Tensor, lengths: Tensor) -> Tensor:
-    return torch.segment_reduce(hidden, "max", lengths=lengths, axis=0)
-
-
-# hidden [tokens, H] of B texts, one after another, lengths [B] → [B, H]
-POOLERS: dict[Pooling, Pooler] = {Pooling.MEAN: _mean, Pooling.CLS: _cls, Pooling.MAX: _max}

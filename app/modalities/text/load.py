@@ -1,12 +1,13 @@
 """A folder of safetensors → TextObjective, with nothing in it executed."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
 import torch
 import transformers
+from tokenizers import Tokenizer, normalizers
 from transformers import AutoModelForMaskedLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from app.errors import InvalidModel
@@ -39,6 +40,7 @@ def load_text(folder: Path, *, new_head: bool = False, dtype: torch.dtype = torc
     Raises InvalidModel for everything that cannot be or must not be loaded.
     """
     config = _check_files(folder)
+    pipeline = sentence_transformers.read(folder)
     model, has_head = _load_model(folder, dtype, config)
     tokenizer = load_tokenizer(folder)
     if not has_head and not new_head:
@@ -49,7 +51,7 @@ def load_text(folder: Path, *, new_head: bool = False, dtype: torch.dtype = torc
         has_head=has_head or new_head,
         new_head=new_head and not has_head,
         path=_recorded_path(folder) or _proved_path(model.eval(), tokenizer, has_head=has_head),
-        **sentence_transformers.read(folder),
+        pipeline=pipeline,
     )
 
 
@@ -127,7 +129,19 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     if keeps_space_before_mask(folder):
         strip_space_before_mask(tokenizer.backend_tokenizer)
         log.info("The tokenizer of %s was repaired: its mask takes the space before it", folder)
+    if sentence_transformers.lower_cases(folder):
+        _lower_case(tokenizer.backend_tokenizer)
     return tokenizer
+
+
+def _lower_case(backend: Tokenizer) -> None:
+    """Makes a tokenizer lower-case texts before all else that it does to them, unless it has that step already."""
+    given = backend.normalizer
+    steps = [] if given is None else [given]
+    if isinstance(given, normalizers.Sequence):
+        steps = list(cast(Iterable[normalizers.Normalizer], given))
+    if not any(isinstance(step, normalizers.Lowercase) for step in steps):
+        backend.normalizer = normalizers.Sequence([normalizers.Lowercase(), *steps])
 
 
 def _keeps_case(folder: Path) -> bool:

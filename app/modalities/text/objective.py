@@ -19,10 +19,11 @@ from app.modalities.text.encoding import TextEncoder
 from app.modalities.text.fill_mask import FillMask
 from app.modalities.text.forward import ForwardPath, TextForward
 from app.modalities.text.items import TokenInfo
+from app.modalities.text.pipeline import SentencePipeline
 from app.modalities.text.pretrain import MaskedRow, MlmBatch, Row, TextPretraining
 from app.modalities.text.proof import first_path
 from app.modalities.text.score import Score
-from app.types import ModalityName, Pooling, Task
+from app.types import ModalityName, Task
 
 
 class TextObjective(TextPretraining, MaskedModel[Row, MaskedRow, MlmBatch]):
@@ -30,8 +31,7 @@ class TextObjective(TextPretraining, MaskedModel[Row, MaskedRow, MlmBatch]):
 
     has_head: the model is a masked LM whose head means something; only then can it fill masks.
     new_head: that head is random yet, for training to fill.
-    pooling, normalize: how it embeds unless asked otherwise.
-    embed_max_length: tokens that it embeds, where its author set less than it can read.
+    pipeline: how it embeds unless asked otherwise; by default the mean of the tokens, of length 1.
     max_length: tokens that it can read, special ones included.
     path: how batches of texts are run; by default the first one that is tried for the architecture.
     """
@@ -49,9 +49,7 @@ class TextObjective(TextPretraining, MaskedModel[Row, MaskedRow, MlmBatch]):
         *,
         has_head: bool,
         new_head: bool = False,
-        pooling: Pooling = Pooling.MEAN,
-        normalize: bool = True,
-        embed_max_length: int | None = None,
+        pipeline: SentencePipeline | None = None,
         path: ForwardPath | None = None,
     ) -> None:
         self.model = model.eval()
@@ -60,17 +58,15 @@ class TextObjective(TextPretraining, MaskedModel[Row, MaskedRow, MlmBatch]):
         self.tokenizer = tokenizer
         self.has_head, self.new_head = has_head, new_head
         self.max_length = longest_text(model, tokenizer)
-        self.dimensions = int(model.config.hidden_size)
         self._encoder = TextEncoder(tokenizer)
         self.mask_token = self._encoder.mask_token if knows_mask(model, tokenizer) else None
         path = path or first_path(model)
         self.forward_path = str(path)
         forward = TextForward(model, path, pad_token(model, tokenizer))
-        self._pooling, self._normalize = pooling, normalize
-        self._embed_max_length = min(self.max_length, embed_max_length or self.max_length)
-        embed = TextEmbed(
-            forward, self._encoder, pooling=pooling, normalize=normalize, max_length=self._embed_max_length
-        )
+        self._pipeline = pipeline or SentencePipeline()
+        self._embed_max_length = min(self.max_length, self._pipeline.max_length or self.max_length)
+        embed = TextEmbed(forward, self._encoder, pipeline=self._pipeline, max_length=self._embed_max_length)
+        self.dimensions = embed.dimensions
         self.tasks: dict[Task, AnyHandler] = {Task.EMBED: embed}
         if has_head and self.mask_token is not None:
             self.tasks[Task.FILL_MASK] = FillMask(forward, self._encoder, max_length=self.max_length)
@@ -88,6 +84,10 @@ class TextObjective(TextPretraining, MaskedModel[Row, MaskedRow, MlmBatch]):
         for parameter in self.model.parameters():
             # Not the buffers: rotary frequencies in bfloat16 blur the positions of a long text.
             parameter.data = parameter.data.to(dtype)
+        self._pipeline.head.to(device)  # in float32, which vectors are pooled in
+
+    def parameter_count(self) -> int:
+        return super().parameter_count() + sum(each.numel() for each in self._pipeline.head.parameters())
 
     def save(self, folder: Path, dtype: torch.dtype) -> None:
         """Writes the model, which itself stays as it is, its tokenizer and how it embeds."""
@@ -97,10 +97,9 @@ class TextObjective(TextPretraining, MaskedModel[Row, MaskedRow, MlmBatch]):
         self.tokenizer.save_pretrained(folder)
         sentence_transformers.write(
             folder,
-            pooling=self._pooling,
-            normalize=self._normalize,
+            self._pipeline,
             max_length=self._embed_max_length,
-            dimension=self.dimensions,
+            dimension=int(self.model.config.hidden_size),
         )
 
 

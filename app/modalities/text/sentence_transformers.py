@@ -1,63 +1,278 @@
 """How a folder embeds, in the files that sentence-transformers reads and writes."""
 
 import json
-from pathlib import Path
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
 from typing import Any
 
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
 from app.errors import InvalidModel
-from app.modalities.model_files import read_json
-from app.types import Pooling
+from app.modalities.model_files import as_invalid_model, read_json
+from app.modalities.text.pipeline import Dense, Normalize, PoolingMode, SentencePipeline
+from app.modalities.text.sentence_modules import read_dense, read_layer_norm
 
-_FLAGS = {"cls_token": Pooling.CLS, "mean_tokens": Pooling.MEAN, "max_tokens": Pooling.MAX}
+_PACKAGE = "sentence_transformers."
 _MODULES = "sentence_transformers.models"
+_SETTINGS = "config_sentence_transformers.json"
+
+# Of the transformer; the first that is there is read.
+_TRANSFORMER_CONFIGS = tuple(
+    f"sentence_{name}_config.json"
+    for name in ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet")
+)
+
+_FLAGS = {
+    PoolingMode.CLS: "pooling_mode_cls_token",
+    PoolingMode.MAX: "pooling_mode_max_tokens",
+    PoolingMode.MEAN: "pooling_mode_mean_tokens",
+    PoolingMode.MEAN_SQRT_LENGTH: "pooling_mode_mean_sqrt_len_tokens",
+    PoolingMode.WEIGHTED_MEAN: "pooling_mode_weightedmean_tokens",
+    PoolingMode.LAST: "pooling_mode_lasttoken",
+}
+
+_OVER_WORDS = "it runs over the vectors of tokens, before they are pooled"
+_SPARSE = "it gives sparse vectors over the vocabulary, and embeddings are dense"
+_NO_TRANSFORMER = "it takes the place of a transformer, and only masked models are served"
+_ROUTES = "it has several models, and a request does not say which"
+_REFUSED = {
+    "WeightedLayerPooling": "it pools over all layers, and only the last one's vectors are read",
+    "SpladePooling": _SPARSE,
+    "MLMTransformer": _SPARSE,
+    "SparseAutoEncoder": _SPARSE,
+    "CNN": _OVER_WORDS,
+    "LSTM": _OVER_WORDS,
+    "WordWeights": _OVER_WORDS,
+    "WordEmbeddings": _NO_TRANSFORMER,
+    "StaticEmbedding": _NO_TRANSFORMER,
+    "SparseStaticEmbedding": _NO_TRANSFORMER,
+    "BoW": _NO_TRANSFORMER,
+    "CLIPModel": _NO_TRANSFORMER,
+    "Router": _ROUTES,
+    "Asym": _ROUTES,
+    "LogitScore": "it scores pairs of texts, as a cross-encoder does",
+}
+_KINDS = {
+    "CrossEncoder": "a cross-encoder, which scores pairs of texts and makes no embeddings",
+    "SparseEncoder": "a sparse encoder, whose vectors are over the vocabulary",
+    "MultiVectorEncoder": "a multi-vector encoder, which compares texts token by token",
+}
 
 
-def read(folder: Path) -> dict[str, Any]:
-    """TextObjective's `pooling`, `normalize` and `embed_max_length`; {} for a folder that does not say."""
+def read(folder: Path) -> SentencePipeline:
+    """How a folder embeds; the default for one that does not say. Raises InvalidModel for what is not supported."""
+    with as_invalid_model("the files of sentence-transformers cannot be read"):
+        return _read(folder)
+
+
+def _read(folder: Path) -> SentencePipeline:
+    check_kind(folder)
     if not (folder / "modules.json").is_file():
-        return {}
-    listed = read_json(folder / "modules.json")
+        return SentencePipeline()
+    modules = read_modules(folder)
+    options: dict[str, Any] = {}
+    if modules[:1] and modules[0][0] == "Pooling":
+        _, path = modules.pop(0)
+        config = _read_object(path / "config.json")
+        options = {"pooling": _pooling(config), "include_prompt": config.get("include_prompt", True) is not False}
+    head = [made for kind, path in modules if (made := _build(kind, path)) is not None]
+    normalize = bool(head) and isinstance(head[-1], Normalize)
+    options |= {"head": nn.Sequential(*(head[:-1] if normalize else head)), "normalize": normalize}
+    return SentencePipeline(**options, **_transformer(folder), **_settings(folder))
+
+
+def check_kind(folder: Path) -> None:
+    """Raises InvalidModel for a model of sentence-transformers that is no encoder of dense embeddings."""
+    config, settings = _read_object(folder / "config.json"), _read_object(folder / _SETTINGS)
+    kind = settings.get("model_type", "SentenceTransformer")
+    classifies = any(str(name).endswith("ForSequenceClassification") for name in config.get("architectures") or ())
+    if {"sbert_ce_default_activation_function", "sentence_transformers"} & config.keys() or (
+        classifies and len(config.get("id2label") or "  ") == 1
+    ):
+        kind = "CrossEncoder"
+    if kind != "SentenceTransformer":
+        raise InvalidModel(f"the model is {_KINDS.get(kind, f'a {kind}')}; that is not supported")
+
+
+def read_modules(folder: Path) -> list[tuple[str, Path]]:
+    """The names and folders of the modules after the transformer, in their order. Raises InvalidModel."""
     try:
+        listed = [(str(each["type"]), str(each["path"])) for each in read_json(folder / "modules.json")]
+    except (KeyError, TypeError) as error:
+        raise InvalidModel("modules.json of the model folder is not a list of types and paths") from error
+    found = []
+    for place, (kind, path) in enumerate(listed):
         # Types are dotted paths that moved between releases; their last word did not.
-        modules = {str(m["type"]).rpartition(".")[2]: folder / m["path"] for m in listed}
-    except (KeyError, TypeError) as e:
-        raise InvalidModel("modules.json of the model folder is not a list of types and paths") from e
-    unknown = modules.keys() - {"Transformer", "Pooling", "Normalize"}
-    if unknown:
-        raise InvalidModel(f"the sentence-transformers module {min(unknown)} is not supported")
-    options: dict[str, Any] = {"normalize": "Normalize" in modules}
-    if "Pooling" in modules:
-        options["pooling"] = _pooling(read_json(modules["Pooling"] / "config.json"))
-    if (folder / "sentence_bert_config.json").is_file():
-        options["embed_max_length"] = read_json(folder / "sentence_bert_config.json").get("max_seq_length")
-    return options
+        name = kind.rpartition(".")[2]
+        _check_module(place, kind, name, path)
+        found.append((name, folder / path))
+    if not found:
+        raise InvalidModel("modules.json of the model folder lists no module")
+    return found[1:]
 
 
-def write(folder: Path, *, pooling: Pooling, normalize: bool, max_length: int, dimension: int) -> None:
-    """Makes a saved encoder a folder that sentence-transformers, too, embeds with in the same way."""
-    parts = [("", "Transformer"), ("1_Pooling", "Pooling"), *([("2_Normalize", "Normalize")] if normalize else [])]
+def _check_module(place: int, kind: str, name: str, path: str) -> None:
+    """Raises InvalidModel."""
+    named = f"the sentence-transformers module {name}"
+    if not kind.startswith(_PACKAGE):
+        raise InvalidModel(f"the module {kind} is code of the model's own, which is never run")
+    if name in _REFUSED:
+        raise InvalidModel(f"{named} is not supported: {_REFUSED[name]}")
+    if name not in ("Transformer", "Pooling", "Dense", "LayerNorm", "Dropout", "Normalize"):
+        raise InvalidModel(f"{named} is not supported")
+    if (name == "Transformer") != (place == 0) or (name == "Pooling" and place != 1):
+        raise InvalidModel(f"{named} is number {place} of modules.json, where it is not supported")
+    if path.startswith("/") or ".." in PurePosixPath(path).parts:
+        raise InvalidModel(f"{named} has its files outside the model folder")
+
+
+def _build(kind: str, folder: Path) -> nn.Module | None:
+    """The module of a folder; None for one that does nothing but in training."""
+    if kind == "Dropout":
+        return None
+    config = _read_object(folder / "config.json")
+    if kind in ("Dense", "Normalize"):
+        for name in ("module_input_name", "module_output_name"):
+            value = config.get(name) or "sentence_embedding"
+            if value != "sentence_embedding":
+                raise InvalidModel(f"the sentence-transformers module {kind} over {value} is not supported")
+    if kind == "Normalize":
+        return Normalize()
+    return read_dense(folder, config) if kind == "Dense" else read_layer_norm(folder, config)
+
+
+def _pooling(config: Mapping[str, Any]) -> tuple[PoolingMode, ...]:
+    """Both forms: `"pooling_mode": "cls"`, or a list of such, and the older `"pooling_mode_cls_token": true`."""
+    given = config.get("pooling_mode")
+    if given is None:
+        given = [mode for mode, flag in _FLAGS.items() if config.get(flag)] or [PoolingMode.MEAN]
+        unknown = {key for key, on in config.items() if key.startswith("pooling_mode_") and on is True}
+        given += sorted(unknown - set(_FLAGS.values()))
+    modes = [given] if isinstance(given, str) else given
+    for mode in modes or [given]:
+        if mode not in list(PoolingMode):
+            raise InvalidModel(f"the pooling {mode!r} is not supported; {', '.join(PoolingMode)} are")
+    return tuple(map(PoolingMode, modes))
+
+
+def _transformer(folder: Path) -> dict[str, Any]:
+    """SentencePipeline's `max_length` and `lower_case`."""
+    config = next((found for name in _TRANSFORMER_CONFIGS if (found := _read_object(folder / name))), {})
+    task = config.get("transformer_task", "feature-extraction")
+    text = (config.get("modality_config") or {}).get("text") or {}
+    output = text.get("method_output_name", "last_hidden_state")
+    if task != "feature-extraction" or output != "last_hidden_state":
+        raise InvalidModel(f"the sentence-transformers module Transformer for {task}, {output} is not supported")
+    longest = config.get("max_seq_length")
+    if longest is not None and (not isinstance(longest, int) or longest < 1):
+        raise InvalidModel(f"max_seq_length is {longest!r}, which is no number of tokens")
+    return {"max_length": longest, "lower_case": config.get("do_lower_case") is True}
+
+
+def lower_cases(folder: Path) -> bool:
+    """Whether texts are lower-cased before the folder's tokenizer reads them."""
+    return (folder / "modules.json").is_file() and bool(_transformer(folder)["lower_case"])
+
+
+def _settings(folder: Path) -> dict[str, Any]:
+    """SentencePipeline's part of config_sentence_transformers.json. Raises InvalidModel."""
+    settings = _read_object(folder / _SETTINGS)
+    given = settings.get("prompts") or {}
+    default, truncate_dim = settings.get("default_prompt_name"), settings.get("truncate_dim")
+    if not isinstance(given, dict) or not all(isinstance(each, str | None) for each in given.values()):
+        raise InvalidModel(f"prompts of {_SETTINGS} is not an object of texts")
+    prompts = {name: prompt or "" for name, prompt in given.items()}
+    # The library has these two without being told.
+    if default is not None and default not in {"query": "", "document": ""} | prompts:
+        raise InvalidModel(f"default_prompt_name of {_SETTINGS} is {default!r}, which is none of its prompts")
+    if truncate_dim is not None and (not isinstance(truncate_dim, int) or truncate_dim < 1):
+        raise InvalidModel(f"truncate_dim of {_SETTINGS} is {truncate_dim!r}, which is no number of dimensions")
+    kept = {"similarity_fn_name": settings["similarity_fn_name"]} if "similarity_fn_name" in settings else {}
+    return {
+        "prompts": prompts,
+        "default_prompt": default if default in prompts else None,
+        "truncate_dim": truncate_dim,
+        "settings": kept,
+    }
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    """A JSON object; empty where there is no file. Raises InvalidModel."""
+    if not path.is_file():
+        return {}
+    content = read_json(path)
+    if not isinstance(content, dict):
+        raise InvalidModel(f"{path.name} of the model folder is not a JSON object")
+    return content
+
+
+def write(folder: Path, pipeline: SentencePipeline, *, max_length: int, dimension: int) -> None:
+    """Makes a saved encoder a folder that sentence-transformers, too, embeds with in the same way.
+
+    max_length: tokens that are embedded. dimension: of a token's vector.
+    """
+    head = [*pipeline.head, *([Normalize()] if pipeline.normalize else [])]
+    kinds = ["Transformer", "Pooling", *(type(module).__name__ for module in head)]
+    paths = ["", *(f"{place}_{kind}" for place, kind in enumerate(kinds[1:], start=1))]
     modules = [
-        {"idx": i, "name": str(i), "path": path, "type": f"{_MODULES}.{kind}"} for i, (path, kind) in enumerate(parts)
+        {"idx": place, "name": str(place), "path": path, "type": f"{_MODULES}.{kind}"}
+        for place, (path, kind) in enumerate(zip(paths, kinds, strict=True))
     ]
-    for path, _ in parts:
+    for path in paths:
         (folder / path).mkdir(parents=True, exist_ok=True)
-    flags = {f"pooling_mode_{flag}": mode is pooling for flag, mode in _FLAGS.items()}
     _write(folder / "modules.json", modules)
-    _write(folder / "1_Pooling" / "config.json", {"word_embedding_dimension": dimension, **flags})
-    _write(folder / "sentence_bert_config.json", {"max_seq_length": max_length})
+    _write(folder / paths[1] / "config.json", {"word_embedding_dimension": dimension, **_written_pooling(pipeline)})
+    for path, module in zip(paths[2:], head, strict=True):
+        _write_module(folder / path, module)
+    lower = {"do_lower_case": True} if pipeline.lower_case else {}
+    _write(folder / "sentence_bert_config.json", {"max_seq_length": max_length, **lower})
+    _write_settings(folder, pipeline)
+
+
+def _written_pooling(pipeline: SentencePipeline) -> dict[str, Any]:
+    """The older form, which every release reads, unless the modes are in an order that it cannot say."""
+    prompt = {} if pipeline.include_prompt else {"include_prompt": False}
+    if list(pipeline.pooling) != [mode for mode in PoolingMode if mode in pipeline.pooling]:
+        return {"pooling_mode": list(pipeline.pooling), **prompt}
+    return {flag: mode in pipeline.pooling for mode, flag in _FLAGS.items()} | prompt
+
+
+def _write_module(folder: Path, module: nn.Module) -> None:
+    if isinstance(module, Dense):
+        tensors = {f"linear.{name}": tensor for name, tensor in module.linear.state_dict().items()}
+        if isinstance(module.residual, nn.Linear):
+            tensors["residual.weight"] = module.residual.weight
+        activation = type(module.activation)
+        config: dict[str, Any] = {
+            "in_features": module.linear.in_features,
+            "out_features": module.linear.out_features,
+            "bias": module.linear.bias is not None,
+            "activation_function": f"{activation.__module__}.{activation.__name__}",
+            **({} if module.residual is None else {"use_residual": True}),
+        }
+    elif isinstance(module, nn.LayerNorm):
+        tensors = {f"norm.{name}": tensor for name, tensor in module.state_dict().items()}
+        config = {"dimension": module.normalized_shape[0]}
+    else:
+        return
+    _write(folder / "config.json", config)
+    _save(folder / "model.safetensors", tensors)
+
+
+def _write_settings(folder: Path, pipeline: SentencePipeline) -> None:
+    settings: dict[str, Any] = dict(pipeline.settings)
+    if pipeline.prompts:
+        settings |= {"prompts": dict(pipeline.prompts), "default_prompt_name": pipeline.default_prompt}
+    if pipeline.truncate_dim is not None:
+        settings["truncate_dim"] = pipeline.truncate_dim
+    if settings:
+        _write(folder / _SETTINGS, settings)
+
+
+def _save(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, path)
 
 
 def _write(path: Path, content: Any) -> None:
     path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-
-
-def _pooling(config: dict[str, Any]) -> Pooling:
-    """Both forms: `"pooling_mode": "cls"` and the older `"pooling_mode_cls_token": true`."""
-    mode = config.get("pooling_mode")
-    if mode is None:
-        flags = [key for key, on in config.items() if key.startswith("pooling_mode_") and on is True]
-        modes = [_FLAGS.get(f.removeprefix("pooling_mode_"), f) for f in flags] or [Pooling.MEAN]
-        mode = modes[0] if len(modes) == 1 else modes
-    if mode not in list(Pooling):
-        raise InvalidModel(f"the pooling {mode!r} is not supported; mean, cls and max are")
-    return Pooling(mode)

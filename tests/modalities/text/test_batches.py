@@ -6,10 +6,9 @@ import pytest
 import torch
 
 from app.modalities.text import batches
-from app.modalities.text.encoder import POOLERS
 from app.modalities.text.forward import Batching, ForwardPath, TextForward
+from app.modalities.text.pipeline import PoolingMode, pool
 from app.modalities.text.proof import UNPADDED
-from app.types import Pooling
 from tests.fakes.tiny_models import ARCHITECTURES
 
 TEXTS = [[5, 6, 7], [8, 9, 10], [5, 6, 7, 8, 9, 11, 12], [4]]
@@ -78,6 +77,13 @@ def test_one_text_does_not_see_another(objectives: Any) -> None:
 def test_pooling_is_by_text() -> None:
     hidden = torch.tensor([[1.0, 8.0], [3.0, 2.0], [5.0, 5.0]])
     lengths = torch.tensor([2, 1])
-    expected = {Pooling.MEAN: [[2.0, 5.0], [5.0, 5.0]], Pooling.CLS: [[1.0, 8.0], [5.0, 5.0]]}
-    expected[Pooling.MAX] = [[3.0, 8.0], [5.0, 5.0]]
-    assert {pooling: pooler(hidden, lengths).tolist() for pooling, pooler in POOLERS.items()} == expected
+    expected = {
+        PoolingMode.MEAN: [[2.0, 5.0], [5.0, 5.0]],
+        PoolingMode.CLS: [[1.0, 8.0], [5.0, 5.0]],
+        PoolingMode.MAX: [[3.0, 8.0], [5.0, 5.0]],
+        PoolingMode.LAST: [[3.0, 2.0], [5.0, 5.0]],
+    }
+    for mode, vectors in expected.items():
+        assert pool([mode], hidden, lengths).tolist() == vectors
+    both = pool([PoolingMode.MAX, PoolingMode.MEAN], hidden, lengths, skipped=torch.tensor([1, 0]))
+    assert both.tolist() == [[3.0, 2.0, 3.0, 2.0], [5.0, 5.0, 5.0, 5.0]]

@@ -78,7 +78,7 @@ def broken_tokenizer(folder: Path) -> None:
             "hidden_size in config.json is 1000000000000",
         ),
         (lambda f: (f / "config.json").write_text("[" * 200_000), "recursion limit"),
-        (lambda f: (f / "modules.json").write_text('[{"type": "a.Dense", "path": "2_Dense"}]'), "module Dense"),
+        (lambda f: (f / "modules.json").write_text('[{"type": "a.Dense", "path": "2_Dense"}]'), "the module a.Dense"),
         (lambda f: (f / "modules.json").write_text("[1]"), "modules.json"),
     ],
 )
@@ -135,15 +135,15 @@ def test_a_tokenizer_file_with_truncation_and_padding_loses_them(folder: Path) -
         ({"pooling_mode": "cls"}, Pooling.CLS),
         ({"pooling_mode_max_tokens": True, "pooling_mode_mean_tokens": False}, Pooling.MAX),
         ({"word_embedding_dimension": 32}, Pooling.MEAN),
-        ({"pooling_mode": "lasttoken"}, None),
-        ({"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": True}, None),
+        ({"pooling_mode": "median"}, None),
+        ({"pooling_mode_median": True, "pooling_mode_mean_tokens": True}, None),
     ],
 )
 def test_sentence_transformers_folders_bring_their_own_way(
     folder: Path, pooling: dict[str, Any], expected: Pooling | None
 ) -> None:
     modules = {"Transformer": "", "Pooling": "1_Pooling"}
-    listed = [{"type": f"any.where.{name}", "path": path} for name, path in modules.items()]
+    listed = [{"type": f"sentence_transformers.any.where.{name}", "path": path} for name, path in modules.items()]
     (folder / "modules.json").write_text(json.dumps(listed))
     (folder / "sentence_bert_config.json").write_text('{"max_seq_length": 16}')
     (folder / "1_Pooling").mkdir()

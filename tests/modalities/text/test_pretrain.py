@@ -10,9 +10,10 @@ from app.modalities.embedding import EmbedItem
 from app.modalities.text.builder import build_preset, start_at_frequencies
 from app.modalities.text.load import load_text
 from app.modalities.text.objective import TextObjective
+from app.modalities.text.pipeline import PoolingMode, SentencePipeline
 from app.modalities.text.pretrain import Row
 from app.modalities.text.tokenizers import train_tokenizer
-from app.types import Pooling, Task
+from app.types import Task
 from tests.fakes.perform import perform
 from tests.fakes.tiny_models import ARCHITECTURES, CORPUS, tiny_text_folder
 
@@ -147,10 +148,11 @@ def test_what_is_saved_is_served_with_its_own_pooling(tmp_path: Path) -> None:
     assert next(objective.model.parameters()).dtype == torch.float32
 
 
-@pytest.mark.parametrize(("pooling", "normalize"), [(Pooling.CLS, False), (Pooling.MAX, True), (Pooling.MEAN, True)])
-def test_sentence_transformers_reads_what_is_saved(tmp_path: Path, pooling: Pooling, normalize: bool) -> None:
+@pytest.mark.parametrize(("pooling", "normalize"), [("cls", False), ("max", True), ("mean", True)])
+def test_sentence_transformers_reads_what_is_saved(tmp_path: Path, pooling: str, normalize: bool) -> None:
     base = scratch()
-    objective = TextObjective(base.model, base.tokenizer, has_head=True, pooling=pooling, normalize=normalize)
+    pipeline = SentencePipeline(pooling=(PoolingMode(pooling),), normalize=normalize)
+    objective = TextObjective(base.model, base.tokenizer, has_head=True, pipeline=pipeline)
     objective.save(tmp_path, torch.float32)
     theirs = SentenceTransformer(str(tmp_path), device="cpu").encode(CORPUS[:3])
     items = [EmbedItem(t, normalize=None) for t in CORPUS[:3]]

@@ -48,6 +48,8 @@ def test_a_classifier_without_processor_files_embeds_as_transformers_would(tmp_p
     assert (objective.reader.stride, objective.reader.frame_rate) == (4, None)
     with pytest.raises(InvalidValue, match="no class token"):
         objective.tasks[Task.EMBED].prepare(EmbedItem(mp4(), pooling=Pooling.CLS))
+    with pytest.raises(InvalidValue, match="prompts go before texts"):
+        objective.tasks[Task.EMBED].prepare(EmbedItem(mp4(), prompt_name="query"))
 
 
 def test_what_is_saved_loads_again_and_answers_alike(tmp_path: Path) -> None:

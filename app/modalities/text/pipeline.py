@@ -1,0 +1,151 @@
+"""The steps from the vectors of a text's tokens to its embedding, as sentence-transformers has them."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from app.errors import InvalidModel
+
+
+class PoolingMode(StrEnum):
+    """How the vectors of a text's tokens become one, by sentence-transformers' names and in its order."""
+
+    CLS = "cls"
+    MAX = "max"
+    MEAN = "mean"
+    MEAN_SQRT_LENGTH = "mean_sqrt_len_tokens"
+    WEIGHTED_MEAN = "weightedmean"
+    LAST = "lasttoken"
+
+
+class Dense(nn.Module):
+    """A linear layer with an activation and, optionally, a residual connection around both.
+
+    residual: projects the input to the width of the output; Identity where they are equal; None without connection.
+    """
+
+    def __init__(self, linear: nn.Linear, activation: nn.Module, residual: nn.Module | None = None) -> None:
+        super().__init__()
+        self.linear, self.activation, self.residual = linear, activation, residual
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.activation(self.linear(x))
+        return out if self.residual is None else out + self.residual(x)
+
+
+class Normalize(nn.Module):
+    """Scales vectors to length 1."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.normalize(x, p=2, dim=-1)
+
+
+@dataclass(frozen=True)
+class SentencePipeline:
+    """How a text model embeds, unless a request asks for something else.
+
+    pooling: the modes, whose vectors are concatenated.
+    include_prompt: the tokens of the prompt are pooled too.
+    head: modules between the pooling and the final normalization: Dense, nn.LayerNorm and Normalize.
+    normalize: the vectors are scaled to length 1 at last, before `truncate_dim` cuts them.
+    truncate_dim: how many numbers of a vector are kept; None: all.
+    prompts: texts that go before others, by name. default_prompt: the name of the one that goes before every text.
+    max_length: tokens that it embeds, where its author set less than the model can read.
+    settings: what else config_sentence_transformers.json says, to be written again.
+    lower_case: the tokenizer lower-cases texts first.
+    """
+
+    pooling: tuple[PoolingMode, ...] = (PoolingMode.MEAN,)
+    include_prompt: bool = True
+    head: nn.Sequential = field(default_factory=nn.Sequential)
+    normalize: bool = True
+    truncate_dim: int | None = None
+    prompts: Mapping[str, str] = field(default_factory=dict)
+    default_prompt: str | None = None
+    max_length: int | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    lower_case: bool = False
+
+    def __deepcopy__(self, memo: object) -> "SentencePipeline":
+        return self  # replicas of a model share it: running it changes nothing
+
+    def dimensions(self, hidden_size: int) -> int:
+        """The size of the vectors, for a model with tokens of `hidden_size`. Raises InvalidModel."""
+        width = hidden_size * len(self.pooling)
+        for module in self.head:
+            reads = width
+            if isinstance(module, Dense):
+                reads, made = module.linear.in_features, module.linear.out_features
+            elif isinstance(module, nn.LayerNorm):
+                reads = made = module.normalized_shape[0]
+            else:
+                made = width
+            if reads != width:
+                raise InvalidModel(
+                    f"the sentence-transformers module {type(module).__name__} reads vectors of {reads} numbers, and"
+                    f" those before it have {width}"
+                )
+            width = made
+        return width if self.truncate_dim is None else min(width, self.truncate_dim)
+
+
+def pool(modes: Sequence[PoolingMode], hidden: Tensor, lengths: Tensor, skipped: Tensor | None = None) -> Tensor:
+    """Pools hidden [tokens, H] of B texts, one after another, of lengths [B] → [B, H × modes].
+
+    skipped: [B], how many of each text's first tokens are left out, fewer than it has.
+    """
+    if skipped is None:
+        skipped = torch.zeros_like(lengths)
+    else:
+        hidden = hidden[_positions(lengths) >= skipped.repeat_interleave(lengths)]
+        lengths = lengths - skipped
+    return torch.cat([POOLERS[mode](hidden, lengths, skipped) for mode in modes], dim=-1)
+
+
+def _positions(lengths: Tensor) -> Tensor:
+    """The index [tokens] of each token in its text."""
+    starts = lengths.cumsum(0) - lengths
+    return torch.arange(int(lengths.sum()), device=lengths.device) - starts.repeat_interleave(lengths)
+
+
+def _mean(hidden: Tensor, lengths: Tensor, skipped: Tensor) -> Tensor:
+    return torch.segment_reduce(hidden, "mean", lengths=lengths, axis=0)
+
+
+def _mean_sqrt_length(hidden: Tensor, lengths: Tensor, skipped: Tensor) -> Tensor:
+    total = torch.segment_reduce(hidden, "sum", lengths=lengths, axis=0)
+    return total / lengths.to(total.dtype).sqrt().unsqueeze(-1)
+
+
+def _weighted_mean(hidden: Tensor, lengths: Tensor, skipped: Tensor) -> Tensor:
+    """Weights are positions in the whole text, from 1, with what is skipped."""
+    weights = (_positions(lengths) + skipped.repeat_interleave(lengths) + 1).to(hidden.dtype).unsqueeze(-1)
+    total = torch.segment_reduce(hidden * weights, "sum", lengths=lengths, axis=0)
+    return total / torch.segment_reduce(weights, "sum", lengths=lengths, axis=0)
+
+
+def _cls(hidden: Tensor, lengths: Tensor, skipped: Tensor) -> Tensor:
+    return hidden[lengths.cumsum(0) - lengths]
+
+
+def _last_token(hidden: Tensor, lengths: Tensor, skipped: Tensor) -> Tensor:
+    return hidden[lengths.cumsum(0) - 1]
+
+
+def _max(hidden: Tensor, lengths: Tensor, skipped: Tensor) -> Tensor:
+    return torch.segment_reduce(hidden, "max", lengths=lengths, axis=0)
+
+
+# hidden [tokens, H] of B texts, lengths [B], skipped tokens before each [B] → [B, H]
+POOLERS: Mapping[PoolingMode, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
+    PoolingMode.CLS: _cls,
+    PoolingMode.MAX: _max,
+    PoolingMode.MEAN: _mean,
+    PoolingMode.MEAN_SQRT_LENGTH: _mean_sqrt_length,
+    PoolingMode.WEIGHTED_MEAN: _weighted_mean,
+    PoolingMode.LAST: _last_token,
+}
