@@ -93,6 +93,8 @@ WITHOUT_TORCH = {
     "modalities.audio.geometry",
     "modalities.audio.renderings",
     "modalities.image.decoding",
+    "modalities.image.encoder_processor",
+    "modalities.image.encoder_types",
     "modalities.image.geometry",
     "modalities.image.renderings",
     "modalities.video.decoding",

@@ -43,7 +43,7 @@ class PatchEmbed(OneStepHandler[EmbedItem, Floats, PatchEmbedContext, PatchEmbed
 
     def __init__(self, model: PatchModel, space: PatchNormalizer, reader: Processor, modality: str) -> None:
         self._model, self._space, self._reader, self._modality = model, space, reader, modality
-        self._dimensions = int(model.model.config.hidden_size)
+        self._dimensions = model.dimensions
 
     def example(self) -> EmbedItem:
         return EmbedItem(self._reader.example())
