@@ -1,6 +1,7 @@
 """Every architecture of transformers that encodes images gives what transformers gives, alone and in a batch."""
 
 import io
+import json
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch.nn.functional as F
 import transformers
 from PIL import Image
 from safetensors.torch import load_file, save_file
-from transformers import AutoModel
+from transformers import AutoModel, SiglipImageProcessorPil
 
 from app.errors import InvalidModel, InvalidValue
 from app.modalities.embedding import EmbedItem
@@ -166,6 +167,18 @@ def test_a_step_that_is_not_supported_is_refused_by_name(
     folder = build_folder(tmp_path, model_type, **fields)
     with pytest.raises(InvalidModel, match=message):
         load_encoder(folder)
+
+
+def test_a_processor_of_images_and_texts_is_read(tmp_path: Path) -> None:
+    folder = build_folder(tmp_path / "siglip", "siglip")
+    apart = load_encoder(folder)
+    image_processor = SiglipImageProcessorPil.from_pretrained(folder)
+    (folder / "preprocessor_config.json").unlink()
+    whole = {"image_processor": image_processor.to_dict(), "processor_class": "SiglipProcessor"}
+    (folder / "processor_config.json").write_text(json.dumps(whole))
+    together = load_encoder(folder)
+    for file in FILES:
+        assert np.array_equal(apart.reader.read(file).windows, together.reader.read(file).windows)
 
 
 def test_a_folder_without_a_processor_file_is_refused(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from app.modalities.patch.decoded_media import DecodedMedia
 from app.modalities.patch.grid import PatchGrid
 from app.modalities.patch.resize_crop import FILE, Box, Source
 
+_WHOLE_FILE = "processor_config.json"  # of images and texts
 _MAX_SIDE = 2048  # pixels that a processor may ask for
 _MAX_RESIZED = 2**24  # pixels of a whole picture once it is resized
 
@@ -122,17 +123,25 @@ def load_encoder_processor(folder: Path, fallback: str, grid: Callable[[int], Pa
     fallback: the class where the file names none. grid: gives the grid of an image of a side, in pixels.
     Raises InvalidModel for a missing file, and for a step that is not supported.
     """
-    if not (folder / FILE).is_file():
-        raise InvalidModel(f"the model folder has no {FILE}, so it is not known how its images are prepared")
-    config = read_json(folder / FILE)
-    if not isinstance(config, dict):
-        raise InvalidModel(f"{FILE} of the model folder is not a JSON object")
+    config = _read_config(folder)
     kind = _kind(config, fallback)
     try:
         resized, side = _sizes(config, PROCESSORS[kind])
         return _processor(config, kind, resized, grid(side))
     except (TypeError, ValueError, AttributeError, KeyError) as e:
         raise InvalidModel(f"{FILE} of the model folder is not understood: {type(e).__name__} {e}") from e
+
+
+def _read_config(folder: Path) -> dict[str, Any]:
+    """The settings of the image processor, which transformers 5 writes into the file of a whole processor."""
+    config = None
+    if (folder / FILE).is_file():
+        config = read_json(folder / FILE)
+    elif (folder / _WHOLE_FILE).is_file() and isinstance(whole := read_json(folder / _WHOLE_FILE), dict):
+        config = whole.get("image_processor")
+    if not isinstance(config, dict):
+        raise InvalidModel(f"the model folder has no {FILE}, so it is not known how its images are prepared")
+    return config
 
 
 def _kind(config: Mapping[str, Any], fallback: str) -> str:
@@ -157,7 +166,8 @@ def _sizes(config: Mapping[str, Any], defaults: ProcessorDefaults) -> tuple[tupl
         raise InvalidModel(f"{FILE}: use_square_size is not supported")
     if not np.isclose(config.get("rescale_factor") or 1 / 255, 1 / 255):
         raise InvalidModel(f"{FILE}: only a rescale_factor of 1/255 is supported")
-    resized = _size(config.get("size") or defaults.size, square=defaults.square)
+    square = config.get("default_to_square")
+    resized = _size(config.get("size") or defaults.size, square=defaults.square if square is None else bool(square))
     crops = config.get("do_center_crop")
     kept = resized
     if defaults.crops if crops is None else crops:
