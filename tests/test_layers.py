@@ -92,6 +92,7 @@ WITHOUT_TORCH = {
     "modalities.audio.decoding",
     "modalities.audio.geometry",
     "modalities.audio.renderings",
+    "modalities.audio.waveform_reader",
     "modalities.image.decoding",
     "modalities.image.encoder_processor",
     "modalities.image.encoder_types",
