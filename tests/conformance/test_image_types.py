@@ -19,6 +19,7 @@ from app.modalities.image.encoder import EncoderObjective, load_encoder
 from app.modalities.image.encoder_types import ENCODERS
 from app.modalities.reconstruction import ReconstructItem
 from app.modalities.registry import load
+from app.serving.packing import pack
 from app.store.importer import import_model
 from app.store.store import ModelStore
 from app.types import Pooling, Task
@@ -102,6 +103,14 @@ def test_embeddings_are_those_of_transformers(folder: Path, served: EncoderObjec
         assert np.allclose(batched.vector, pool[pooling], atol=1e-4)
         assert np.allclose(alone.vector, pool[pooling], atol=1e-4)
         assert batched.tokens == len(tokens)
+
+
+def test_packed_for_serving_it_gives_the_same(folder: Path) -> None:
+    objective, first = load(folder), FIRST.get(folder.name, 0)
+    pack(objective.model)
+    results = perform(objective.tasks[Task.EMBED], [EmbedItem(file, normalize=False) for file in FILES])
+    for result, file in zip(results, FILES, strict=True):
+        assert np.allclose(result.vector, expected_tokens(folder, file)[first:].mean(0), atol=1e-4)
 
 
 def test_tokens_are_those_of_transformers(folder: Path, served: EncoderObjective) -> None:

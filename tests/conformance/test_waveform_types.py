@@ -17,6 +17,7 @@ from app.modalities.audio.waveform import WaveformModel, load_waveform
 from app.modalities.audio.waveform_reader import WAVEFORM_MODELS
 from app.modalities.embedding import EmbedItem
 from app.modalities.registry import load
+from app.serving.packing import pack
 from app.store.store import ModelStore
 from app.types import Pooling, Task
 from tests.fakes.imports import import_folder
@@ -89,6 +90,15 @@ def test_embeddings_are_those_of_transformers(folder: Path, served: WaveformMode
         assert np.allclose(batched.vector, vector, atol=1e-4)
         assert np.allclose(alone.vector, vector, atol=1e-4)
         assert batched.tokens == len(frames)
+
+
+def test_packed_for_serving_it_gives_the_same(folder: Path) -> None:
+    model = load(folder)
+    pack(model.model)
+    for result, file in zip(
+        perform(model.tasks[Task.EMBED], [EmbedItem(f, normalize=False) for f in FILES]), FILES, strict=True
+    ):
+        assert np.allclose(result.vector, expected_of_file(folder, file).mean(0), atol=1e-4)
 
 
 def test_there_is_no_class_token(served: WaveformModel) -> None:
