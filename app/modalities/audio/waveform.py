@@ -12,7 +12,6 @@ import torch
 import transformers
 from torch import Tensor, nn
 from transformers import PreTrainedModel
-from transformers.models.wavlm.modeling_wavlm import WavLMAttention
 
 from app.errors import AppError, InvalidModel
 from app.modalities.audio.waveform_reader import WAVEFORM_MODELS, Floats, WaveformReader, load_waveform_reader
@@ -122,7 +121,6 @@ def load_waveform(folder: Path, *, dtype: torch.dtype = torch.float32) -> Wavefo
     model_class: Any = getattr(transformers, WAVEFORM_MODELS[str(config["model_type"])])
     unused = (*_UNUSED, *(f"{model_class.base_model_prefix}.{name}" for name in _UNUSED))
     model, _ = load_masked(model_class, folder, unused, {}, dtype)
-    _keep_weights(model)
     served = WaveformModel(model, load_waveform_reader(folder, _least(model.config)))
     if not (folder / "manifest.json").is_file():
         try:
@@ -132,18 +130,6 @@ def load_waveform(folder: Path, *, dtype: torch.dtype = torch.float32) -> Wavefo
         except Exception as error:  # of any of transformers' models and processors
             raise InvalidModel(f"the model cannot be run: {first_line(error)}") from error
     return served
-
-
-class ReadLinear(nn.Linear):
-    """A linear layer whose owner multiplies by its weight itself. Serving packs no weights of subclasses."""
-
-
-def _keep_weights(model: nn.Module) -> None:
-    """WavLM's attention hands its weights to a function of torch."""
-    for module in model.modules():
-        if isinstance(module, WavLMAttention):
-            for layer in (module.q_proj, module.k_proj, module.v_proj, module.out_proj):
-                layer.__class__ = ReadLinear
 
 
 def encode_waveforms(model: Any, samples: Tensor) -> Tensor:
