@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import torch
 
     from app.modalities.estimator import Estimator
-    from app.modalities.served_model import AnyMaskedModel
+    from app.modalities.served_model import ServedModel
 
 # (the content, its file name) → what was found, for the estimator. Raises InvalidData and TooLarge.
 Check = Callable[[Path, str], Any]
@@ -60,7 +60,7 @@ class Modality(ABC):
         return False
 
     @abstractmethod
-    def load(self, folder: Path, *, dtype: "torch.dtype") -> "AnyMaskedModel":
+    def load(self, folder: Path, *, dtype: "torch.dtype") -> "ServedModel":
         """Loads the model in `folder` on the CPU. Raises InvalidModel."""
 
     @abstractmethod

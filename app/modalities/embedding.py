@@ -6,6 +6,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from app.errors import InvalidValue
 from app.modalities.patch.decoded_media import DecodedMedia, FileReader
 from app.types import Pooling, TruncationSide
 
@@ -36,6 +37,32 @@ class EmbedResult:
     vector: NDArray[np.float32]  # [D], [windows, D] or [tokens, D], as `output` asks for
     tokens: int  # that the model read, special ones included
     times: tuple[tuple[float, float], ...] | None = None  # of the windows: (start, end) in seconds, where it has any
+
+
+def check_media_item(item: EmbedItem, modality: str, dimensions: int, *, class_token: bool) -> None:
+    """Raises InvalidValue for an item that a model of media does not embed.
+
+    dimensions: of the model's vectors. class_token: whether it has one.
+    """
+    if not isinstance(item.input, bytes):
+        raise InvalidValue(
+            f"this model embeds {modality}, not text: send a file as a data URI (data:…;base64,…)", param="input"
+        )
+    if item.prompt_name is not None:
+        raise InvalidValue("prompts go before texts, and this model embeds media", param="prompt_name")
+    if item.dimensions is not None and not 1 <= item.dimensions <= dimensions:
+        raise InvalidValue(
+            f"dimensions is {item.dimensions}; this model's vectors have {dimensions}", param="dimensions"
+        )
+    if item.pooling is Pooling.CLS and not class_token:
+        raise InvalidValue("this model has no class token; pooling can be mean or max", param="pooling")
+
+
+def scale_vector(vector: NDArray[np.float32], item: EmbedItem) -> NDArray[np.float32]:
+    """[..., D] of length 1, unless the item asks for another."""
+    if item.normalize is not False:
+        vector = vector / np.maximum(np.linalg.norm(vector, axis=-1, keepdims=True), 1e-12)
+    return vector.astype(np.float32, copy=False)
 
 
 def decode_windows(reader: FileReader, item: EmbedItem) -> EmbedItem:

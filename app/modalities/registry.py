@@ -18,7 +18,7 @@ from app.modalities.video import VIDEO
 if TYPE_CHECKING:
     import torch
 
-    from app.modalities.served_model import AnyMaskedModel
+    from app.modalities.served_model import ServedModel
 
 MODALITIES: dict[str, Modality] = {each.name: each for each in (TEXT, VIDEO, IMAGE, AUDIO)}
 
@@ -68,7 +68,7 @@ def identify(folder: Path) -> Modality:
     raise InvalidModel(f"model_type {model_type!r} is not one of {', '.join(known)}")
 
 
-def load(folder: Path, dtype: "torch.dtype | None" = None) -> "AnyMaskedModel":
+def load(folder: Path, dtype: "torch.dtype | None" = None) -> "ServedModel":
     """Loads the model in `folder` on the CPU, in float32 unless told otherwise. Raises InvalidModel."""
     import torch
 

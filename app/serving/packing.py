@@ -12,6 +12,12 @@ from transformers.activations import GELUActivation
 # A linear layer and the activation that follows it, as the models that are served name them.
 _FOLLOWED = (("dense", "intermediate_act_fn"), ("dense", "transform_act_fn"), ("lin1", "activation"))
 
+# Layers by the class that owns them, which multiplies by their weights itself and never calls them.
+_READ = {
+    "MobileBertLMPredictionHead": ("dense", "decoder"),
+    "WavLMAttention": ("q_proj", "k_proj", "v_proj", "out_proj"),
+}
+
 
 class PackedLinear(nn.Linear):
     """A linear layer for inference. `weight` tells its shape and type, but its numbers are in `packed`."""
@@ -32,9 +38,9 @@ def pack(model: nn.Module) -> None:
     for module in model.modules():
         for linear, activation in _FOLLOWED:
             _join(module, linear, activation)
-    shared = _shared_weights(model)
+    shared, read = _shared_weights(model), _read_layers(model)
     for module in model.modules():
-        if type(module) is nn.Linear:
+        if type(module) is nn.Linear and id(module) not in read:
             _pack(module, "none", keep=id(module.weight) in shared)
 
 
@@ -64,6 +70,12 @@ def _pack(layer: nn.Linear, activation: str, *, keep: bool) -> None:
         layer.weight = nn.Parameter(layer.weight.detach().to("meta"), requires_grad=False)
     layer.__class__ = PackedLinear
     layer.__dict__ |= {"packed": packed, "activation": activation}
+
+
+def _read_layers(model: nn.Module) -> set[int]:
+    """Ids of layers that cannot be packed, because their owners read their weights."""
+    owners = ((module, _READ.get(type(module).__name__, ())) for module in model.modules())
+    return {id(getattr(module, name)) for module, names in owners for name in names}
 
 
 def _shared_weights(model: nn.Module) -> set[int]:

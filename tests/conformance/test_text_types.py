@@ -17,6 +17,7 @@ from app.modalities.text.items import FillMaskItem, ScoreItem
 from app.modalities.text.load import load_text
 from app.modalities.text.objective import TextObjective
 from app.modalities.text.pretrain import Row
+from app.serving.packing import pack
 from app.types import Pooling, Task
 from tests.conformance.text_types import TYPES, UNTRAINED, build_folder
 from tests.fakes.perform import perform
@@ -41,6 +42,15 @@ DOCUMENTED = {name: row for row, name in ROWS}
 
 def test_every_type_is_documented() -> None:
     assert set(DOCUMENTED) >= set(TYPES)
+
+
+def test_a_head_that_reads_its_weights_fills_masks_when_packed(tmp_path: Path) -> None:
+    folder = build_folder(tmp_path, "mobilebert")
+    plain, packed = load_text(folder), load_text(folder)
+    pack(packed.model)
+    first, second = (perform(each.tasks[Task.FILL_MASK], [FillMaskItem(TEXTS[0])])[0] for each in (plain, packed))
+    scores = [[candidate.score for candidate in result.masks[0].candidates] for result in (first, second)]
+    assert np.allclose(*scores, atol=1e-5)
 
 
 @pytest.fixture(scope="module", params=TYPES)

@@ -1,4 +1,4 @@
-"""Sound: spectrograms of windows of it, cut into patches."""
+"""Sound: spectrograms of windows of it, cut into patches; and encoders of waveforms, which embed."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 from app.media.accepted import SOUNDS, AcceptedFiles
 from app.methods.audio import METHODS, AudioMaeHyperparameters
 from app.modalities.audio.geometry import audio_geometry
+from app.modalities.audio.waveform_reader import WAVEFORM_MODELS
 from app.modalities.descriptor import Rendering
 from app.modalities.examples import embed_example, reconstruct_example
+from app.modalities.model_files import read_json
 from app.modalities.patch.geometry import Geometry
 from app.modalities.patch.modality import PatchModality
 from app.types import ModalityName, Task
@@ -17,13 +19,13 @@ if TYPE_CHECKING:
     import torch
 
     from app.modalities.audio.training import AudioTraining
-    from app.modalities.served_model import AnyMaskedModel
+    from app.modalities.served_model import ServedModel
 
 
 class AudioModality(PatchModality):
     name = ModalityName.AUDIO
     methods = METHODS
-    model_types = frozenset()  # ViTMAE is an architecture of images: the processor file tells
+    model_types = frozenset(WAVEFORM_MODELS)  # ViTMAE is an architecture of images: the processor file tells
     examples: Mapping[Task, str] = {
         Task.EMBED: embed_example("data:audio/flac;base64,…"),
         Task.RECONSTRUCT: reconstruct_example("sound.flac"),
@@ -38,10 +40,12 @@ class AudioModality(PatchModality):
 
         return is_audio(folder)
 
-    def load(self, folder: Path, *, dtype: "torch.dtype") -> "AnyMaskedModel":
+    def load(self, folder: Path, *, dtype: "torch.dtype") -> "ServedModel":
         from app.modalities.audio.load import load_audio
+        from app.modalities.audio.waveform import load_waveform
 
-        return load_audio(folder, dtype=dtype)
+        is_waveform = read_json(folder / "config.json").get("model_type") in WAVEFORM_MODELS
+        return load_waveform(folder, dtype=dtype) if is_waveform else load_audio(folder, dtype=dtype)
 
     def accepted(self, hyperparameters: Any) -> AcceptedFiles:
         return SOUNDS

@@ -1,4 +1,4 @@
-"""Images: masked autoencoders (MAE) and masked image modelling (SimMIM)."""
+"""Images: masked autoencoders (MAE), masked image modelling (SimMIM), and encoders of transformers."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,7 +8,9 @@ from app.media.accepted import IMAGES, AcceptedFiles
 from app.methods.image import METHODS, ImageHyperparameters
 from app.modalities.descriptor import Rendering
 from app.modalities.examples import embed_example, reconstruct_example
+from app.modalities.image.encoder_types import ENCODERS
 from app.modalities.image.geometry import MASKS, image_geometry
+from app.modalities.model_files import read_json
 from app.modalities.patch.geometry import Geometry
 from app.modalities.patch.modality import PatchModality
 from app.types import ModalityName, Task
@@ -23,16 +25,18 @@ if TYPE_CHECKING:
 class ImageModality(PatchModality):
     name = ModalityName.IMAGE
     methods = METHODS
-    model_types = frozenset(MASKS)
+    model_types = frozenset({*MASKS, *ENCODERS})
     examples: Mapping[Task, str] = {
         Task.EMBED: embed_example("data:image/jpeg;base64,…"),
         Task.RECONSTRUCT: reconstruct_example("photo.jpg"),
     }
 
     def load(self, folder: Path, *, dtype: "torch.dtype") -> "AnyMaskedModel":
+        from app.modalities.image.encoder import load_encoder
         from app.modalities.image.load import load_image
 
-        return load_image(folder, dtype=dtype)
+        is_encoder = read_json(folder / "config.json").get("model_type") in ENCODERS
+        return load_encoder(folder, dtype=dtype) if is_encoder else load_image(folder, dtype=dtype)
 
     def accepted(self, hyperparameters: Any) -> AcceptedFiles:
         return IMAGES

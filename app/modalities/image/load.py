@@ -7,8 +7,8 @@ from typing import Any
 import torch
 
 from app.errors import InvalidModel
-from app.modalities.image import IMAGE
 from app.modalities.image.builder import CLASSES
+from app.modalities.image.geometry import MASKS
 from app.modalities.image.objective import ImageObjective
 from app.modalities.image.processor import load_processor
 from app.modalities.model_files import read_config
@@ -29,7 +29,7 @@ def load_image(
     torch's global generator, for training to fill. `settings` replace fields of its configuration.
     Raises InvalidModel for everything that cannot be or must not be loaded.
     """
-    config = read_config(folder, IMAGE.model_types, "an image model")
+    config = read_config(folder, MASKS, "an image model")
     _check_geometry(config)
     model, has_head = load_masked(CLASSES[str(config["model_type"])], folder, HEAD, settings or {}, dtype)
     if not has_head and new_head and model.config.model_type == "vit_mae":

@@ -9,9 +9,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from app.errors import AppError, InvalidValue
+from app.errors import AppError
 from app.modalities.base import OneStepHandler, Prepared
-from app.modalities.embedding import EmbedItem, EmbedResult, decode_windows
+from app.modalities.embedding import EmbedItem, EmbedResult, check_media_item, decode_windows, scale_vector
 from app.modalities.patch.decoded_media import DecodedMedia
 from app.modalities.patch.model import PatchModel, Processor
 from app.modalities.patch.normalizer import PatchNormalizer
@@ -43,25 +43,14 @@ class PatchEmbed(OneStepHandler[EmbedItem, Floats, PatchEmbedContext, PatchEmbed
 
     def __init__(self, model: PatchModel, space: PatchNormalizer, reader: Processor, modality: str) -> None:
         self._model, self._space, self._reader, self._modality = model, space, reader, modality
-        self._dimensions = int(model.model.config.hidden_size)
+        self._dimensions = model.dimensions
 
     def example(self) -> EmbedItem:
         return EmbedItem(self._reader.example())
 
     def decoding(self, item: EmbedItem) -> Callable[[], EmbedItem]:
-        if not isinstance(item.input, bytes):
-            raise InvalidValue(
-                f"this model embeds {self._modality}, not text: send a file as a data URI (data:…;base64,…)",
-                param="input",
-            )
-        if item.prompt_name is not None:
-            raise InvalidValue("prompts go before texts, and this model embeds media", param="prompt_name")
-        if item.dimensions is not None and not 1 <= item.dimensions <= self._dimensions:
-            raise InvalidValue(
-                f"dimensions is {item.dimensions}; this model's vectors have {self._dimensions}", param="dimensions"
-            )
-        if item.pooling is Pooling.CLS and not self._model.class_tokens:
-            raise InvalidValue("this model has no class token; pooling can be mean or max", param="pooling")
+        class_token = self._model.class_tokens > 0
+        check_media_item(item, self._modality, self._dimensions, class_token=class_token)
         return partial(decode_windows, self._reader, item)
 
     def prepare(self, item: EmbedItem) -> Prepared[Floats, PatchEmbedContext]:
@@ -87,9 +76,7 @@ class PatchEmbed(OneStepHandler[EmbedItem, Floats, PatchEmbedContext, PatchEmbed
         if not np.isfinite(raw).all():
             raise AppError("the model computed numbers that are not finite for this input")
         vector = self._pool(raw, item, media)[..., : item.dimensions]
-        if item.normalize is not False:
-            vector = vector / np.maximum(np.linalg.norm(vector, axis=-1, keepdims=True), 1e-12)
-        return EmbedResult(vector.astype(np.float32, copy=False), prepared.cost, media.times)
+        return EmbedResult(scale_vector(vector, item), prepared.cost, media.times)
 
     def _pool(self, hidden: Floats, item: EmbedItem, media: DecodedMedia) -> Floats:
         """[W, class_tokens + N, H] → [H], [W, H] for output="windows", [W × (class_tokens + N), H] for "tokens"."""

@@ -21,7 +21,7 @@ class PatchModel(Protocol):
 
     loss: between predicted and true hidden patches. normalises: they are predicted each in its own mean
     and deviation (`norm_pix_loss`). decodes: without a decoder it only embeds. class_tokens: how many
-    tokens of `encode` come before the patches.
+    tokens of `encode` come before the patches, the class token first. dimensions: of each token.
     """
 
     model: PreTrainedModel
@@ -30,6 +30,7 @@ class PatchModel(Protocol):
     normalises: bool
     decodes: bool
     class_tokens: int
+    dimensions: int
 
     def predict(self, pixels: Tensor, hidden: Tensor) -> Tensor:
         """The hidden patches, in the order of the grid, from the visible ones alone.
@@ -39,7 +40,7 @@ class PatchModel(Protocol):
         ...
 
     def encode(self, pixels: Tensor) -> Tensor:
-        """All patches seen, in order. pixels [B, *sizes, C] normalised → [B, class_tokens + N, H]."""
+        """All patches seen, in order. pixels [B, *sizes, C] normalised → [B, class_tokens + N, dimensions]."""
         ...
 
 

@@ -45,7 +45,7 @@ class PatchObjective(PatchPretraining, MaskedModel[Sample, MaskedItem, PatchBatc
     ) -> None:
         self.patch_model, self.reader, self.masks, self.new_head = patch_model, reader, masks, new_head
         self.model = patch_model.model.eval()
-        self.dimensions = int(self.model.config.hidden_size)
+        self.dimensions = patch_model.dimensions
         self.space = PatchNormalizer(
             patch_model.grid,
             np.asarray(mean, np.float32),

@@ -29,7 +29,7 @@ class VideoMaeModel:
 
     def __init__(self, model: PreTrainedModel, *, decodes: bool) -> None:
         self.model, self.decodes = model, decodes
-        self.grid = grid_of(model)
+        self.grid, self.dimensions = grid_of(model), int(model.config.hidden_size)
         self.normalises = bool(model.config.norm_pix_loss)
 
     def predict(self, pixels: Tensor, hidden: Tensor) -> Tensor:
