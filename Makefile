@@ -7,7 +7,7 @@ BIN := .venv/bin
 # Tests start dozens of Python processes: each would compile app anew where its bytecode may not be kept.
 PYTEST := env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 # What `make test-fast` leaves out: browsers, servers and workers, training, and whole applications.
-SLOW := api compat contracts e2e training web worker test_cli.py test_serve.py
+SLOW := api compat conformance contracts e2e training web worker test_cli.py test_serve.py
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt
 
 .PHONY: help serve test test-fast check format bench clean

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import AutoModelForMaskedLM, PreTrainedModel
+from transformers import AutoModelForMaskedLM, AutoTokenizer, PreTrainedModel
 
 from app.errors import InvalidModel
 from app.modalities.embedding import EmbedItem
@@ -151,3 +151,48 @@ def test_the_proved_path_of_a_stored_model_is_taken_from_its_manifest(tmp_path: 
     edit(folder / "manifest.json", forward_path="telepathy")
     with pytest.raises(InvalidModel, match="telepathy"):
         load_text(folder)
+
+
+ESM_ENTRIES = ["<cls>", "<pad>", "<eos>", "<unk>", *"LAGVSERTIDPKQNFYMHWCXBUZO", ".", "-", "<null_1>", "<mask>"]
+
+
+def esm_folder(folder: Path) -> Path:
+    """ESM-2 as it is published: its tokenizer is a list of entries and Python code of transformers."""
+    special = {"pad_token_id": 1, "mask_token_id": 32, "cls_token_id": 0, "eos_token_id": 2}
+    build_model("esm", vocab_size=len(ESM_ENTRIES), **special).save_pretrained(folder)
+    (folder / "vocab.txt").write_text("\n".join(ESM_ENTRIES))
+    (folder / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "EsmTokenizer"}))
+    return folder
+
+
+@pytest.mark.parametrize("text", ["MKTVRQ", "M K T", "mkt", "MK<mask>VR-X.", "MK☃☃T é", "<null_1>MK"])
+def test_a_tokenizer_of_python_code_becomes_a_fast_one(text: str, tmp_path: Path) -> None:
+    folder = esm_folder(tmp_path)
+    served = load_text(folder)
+    expected = AutoTokenizer.from_pretrained(folder)(text)["input_ids"]
+    assert [token.id for token in served.tokenize(text)] == expected
+
+
+def test_esm_fills_masks_and_keeps_its_tokenizer(tmp_path: Path) -> None:
+    served = load_text(esm_folder(tmp_path / "esm"))
+    [result] = perform(served.tasks[Task.FILL_MASK], [FillMaskItem("MKT<mask>RQL")])
+    token, score = expect(tmp_path / "esm", served, "MKT<mask>RQL")[0]
+    assert result.masks[0].candidates[0].token == token
+    assert result.masks[0].candidates[0].score == pytest.approx(score, rel=1e-3)
+    [residues] = perform(served.tasks[Task.FILL_MASK], [FillMaskItem("MKT[MASK]RQL", targets=("A", "V"))])
+    assert {each.sequence for each in residues.masks[0].candidates} == {"MKTARQL", "MKTVRQL"}
+    served.save(tmp_path / "saved", torch.float32)
+    assert (tmp_path / "saved" / "tokenizer.json").is_file()
+    again = perform(load_text(tmp_path / "saved").tasks[Task.FILL_MASK], [FillMaskItem("MKT<mask>RQL")])
+    assert again[0].masks[0].candidates[0].token == token
+
+
+def test_other_tokenizers_of_python_code_are_refused_by_name(tmp_path: Path) -> None:
+    build_model("xlm").save_pretrained(tmp_path)
+    (tmp_path / "vocab.json").write_text(
+        json.dumps({token: n for n, token in enumerate(["<s>", "</s>", "<unk>", "a</w>"])})
+    )
+    (tmp_path / "merges.txt").write_text("")
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "XLMTokenizer"}))
+    with pytest.raises(InvalidModel, match=r"XLMTokenizer has no fast form|tokenizer cannot be loaded"):
+        load_text(tmp_path)

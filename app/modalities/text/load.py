@@ -17,6 +17,7 @@ from app.modalities.text.encoder import vocabulary_size
 from app.modalities.text.forward import ForwardPath
 from app.modalities.text.objective import TextObjective, knows_mask, longest_text, pad_token
 from app.modalities.text.proof import ordinary_ids, prove
+from app.modalities.text.slow_tokenizers import make_fast
 from app.modalities.text.tokenizers import keeps_space_before_mask, strip_space_before_mask
 
 _TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "spiece.model", "spm.model", "sentencepiece.bpe.model")
@@ -125,7 +126,7 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
         given = {"do_lower_case": False} if _keeps_case(folder) else {}
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True, **given)
     if not tokenizer.is_fast:
-        raise InvalidModel(f"{type(tokenizer).__name__} has no fast form (tokenizer.json)")
+        tokenizer = make_fast(tokenizer)
     if keeps_space_before_mask(folder):
         strip_space_before_mask(tokenizer.backend_tokenizer)
         log.info("The tokenizer of %s was repaired: its mask takes the space before it", folder)
