@@ -196,3 +196,22 @@ def test_other_tokenizers_of_python_code_are_refused_by_name(tmp_path: Path) -> 
     (tmp_path / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "XLMTokenizer"}))
     with pytest.raises(InvalidModel, match=r"XLMTokenizer has no fast form|tokenizer cannot be loaded"):
         load_text(tmp_path)
+
+
+@pytest.mark.parametrize("model_type", ["deberta", "deberta-v2"])
+@pytest.mark.parametrize("says_so", [True, False])
+def test_debertas_own_head_fills_masks(model_type: str, says_so: bool, tmp_path: Path) -> None:
+    """DeBERTa-v3's weights call their head `lm_predictions`, and their config.json says nothing of it."""
+    expected = build_folder(tmp_path / "expected", model_type)
+    build_model(model_type, legacy=False).save_pretrained(expected)
+    folder = build_folder(tmp_path / "published", model_type)
+    (folder / "model.safetensors").write_bytes((expected / "model.safetensors").read_bytes())
+    config = json.loads((expected / "config.json").read_text())
+    if not says_so:
+        del config["legacy"]
+    (folder / "config.json").write_text(json.dumps(config))
+    served = load_text(folder)
+    [result] = perform(served.tasks[Task.FILL_MASK], [FillMaskItem(TEXTS[0])])
+    token, score = expect(expected, served, TEXTS[0])[0]
+    assert result.masks[0].candidates[0].token == token
+    assert result.masks[0].candidates[0].score == pytest.approx(score, rel=1e-3)

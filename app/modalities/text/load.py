@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import torch
 import transformers
+from safetensors import safe_open
 from tokenizers import Tokenizer, normalizers
 from transformers import AutoModelForMaskedLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
@@ -108,6 +109,7 @@ def _load_model(folder: Path, dtype: torch.dtype, config: Mapping[str, Any]) -> 
             local_files_only=True,
             dtype=dtype,
             output_loading_info=True,
+            **_head_fields(folder, config),
         )
     missing = sorted(found["missing_keys"])
     check_keys(config, missing, found["unexpected_keys"])
@@ -115,6 +117,20 @@ def _load_model(folder: Path, dtype: torch.dtype, config: Mapping[str, Any]) -> 
     if inside:
         raise InvalidModel(f"the model's weights lack {len(inside)} tensors of its encoder, {inside[0]} first")
     return model, not missing
+
+
+def _head_fields(folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields of the configuration that follow from the weights.
+
+    DeBERTa's own checkpoints name their head in another way than transformers does by default (`legacy`).
+    """
+    if config.get("model_type") not in ("deberta", "deberta-v2") or "legacy" in config:
+        return {}
+    for file in folder.glob("model*.safetensors"):
+        with safe_open(file, framework="pt") as weights:
+            if any(name.startswith("lm_predictions.") for name in weights.keys()):  # noqa: SIM118 - it is no mapping
+                return {"legacy": False}
+    return {}
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
