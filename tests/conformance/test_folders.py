@@ -1,11 +1,13 @@
 """Model folders with the quirks of published ones: each answers right, or is refused with the reason."""
 
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import sentencepiece
 import torch
 from transformers import AutoModelForMaskedLM, AutoTokenizer, PreTrainedModel
 
@@ -18,6 +20,7 @@ from app.modalities.text.objective import TextObjective
 from app.types import Task
 from tests.conformance.text_types import SPECIAL, VOCABULARY, build_folder, build_model, build_tokenizer
 from tests.fakes.perform import perform
+from tests.fakes.tiny_models import CORPUS
 
 TEXTS = ["the lions chase the [MASK] in the savanna", "water [MASK]", "[MASK] capital of france is [MASK] ."]
 
@@ -215,3 +218,35 @@ def test_debertas_own_head_fills_masks(model_type: str, says_so: bool, tmp_path:
     token, score = expect(expected, served, TEXTS[0])[0]
     assert result.masks[0].candidates[0].token == token
     assert result.masks[0].candidates[0].score == pytest.approx(score, rel=1e-3)
+
+
+SENTENCEPIECE = {
+    "albert": ("spiece.model", {"pad_id": 0, "unk_id": 1, "bos_id": -1, "eos_id": -1}),
+    "xlm-roberta": ("sentencepiece.bpe.model", {}),
+    "camembert": ("sentencepiece.bpe.model", {}),
+    "deberta-v2": ("spm.model", {"pad_id": 0, "unk_id": 3, "bos_id": 1, "eos_id": 2}),
+}
+
+
+@pytest.mark.parametrize("model_type", SENTENCEPIECE)
+def test_a_sentencepiece_model_alone_is_a_tokenizer(model_type: str, tmp_path: Path) -> None:
+    """Repositories from before tokenizer.json hold the model of the library sentencepiece only."""
+    name, ids = SENTENCEPIECE[model_type]
+    symbols = ["[CLS]", "[SEP]", "[MASK]"] if model_type in ("albert", "deberta-v2") else []
+    written = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(CORPUS * 5),
+        model_writer=written,
+        vocab_size=100,
+        user_defined_symbols=symbols,
+        minloglevel=2,
+        **ids,
+    )
+    build_model(model_type, vocab_size=112).save_pretrained(tmp_path)
+    (tmp_path / name).write_bytes(written.getvalue())
+    served = load_text(tmp_path)
+    assert set(served.tasks) == {Task.EMBED, Task.FILL_MASK, Task.SCORE}
+    pieces = sentencepiece.SentencePieceProcessor(model_proto=written.getvalue())
+    text = "the lions chase the zebras"
+    found = served.tokenizer.convert_ids_to_tokens([token.id for token in served.tokenize(text, False)])
+    assert found == pieces.encode(text, out_type=str)
