@@ -24,7 +24,7 @@ TEXT = "A plane is taking off while two people watch it from the side of the roa
 
 
 def no_forward(self: TextEmbed, batch: TextEmbedBatch) -> list[Any]:
-    return [np.ones(384, np.float32)] * len(batch.poolings)
+    return [np.ones(384, np.float32)] * len(batch.inputs)
 
 
 async def ask(app: FastAPI, body: bytes) -> int:
