@@ -13,10 +13,11 @@ _WEIGHTS = ("*.safetensors", *_CHECKPOINTS, *MODULE_CHECKPOINTS)
 _CONVERTER = "SFconvertbot"  # the hub's own account, which offers safetensors as pull requests
 
 
-def find_source(source: str, *, allow_hub: bool, check: Callable[[Path], object]) -> tuple[Path, str]:
+def find_source(source: str, *, allow_hub: bool, check: Callable[[Path], object] | None) -> tuple[Path, str]:
     """The folder of a source, and its origin in words: a folder itself, or a hub id with its commit.
 
-    A hub id is `org/name` or `org/name@revision`. `check` judges the configuration before weights are downloaded.
+    A hub id is `org/name` or `org/name@revision`. `check`, if given, judges the configuration before weights are
+    downloaded.
     Raises InvalidValue, ModelNotFound, and NotReady for a download that fails.
     """
     try:
@@ -35,7 +36,7 @@ def find_source(source: str, *, allow_hub: bool, check: Callable[[Path], object]
     return folder, f"{repository}@{folder.name}"  # the folder of a snapshot is named by its commit
 
 
-def _download(source: str, repository: str, revision: str | None, check: Callable[[Path], object]) -> Path:
+def _download(source: str, repository: str, revision: str | None, check: Callable[[Path], object] | None) -> Path:
     """The local snapshot of a repository, without any file that the store would not take."""
     from huggingface_hub import HfApi, snapshot_download
 
@@ -53,7 +54,8 @@ def _download(source: str, repository: str, revision: str | None, check: Callabl
         small = snapshot_download(
             repository, revision=info.sha, allow_patterns=patterns, ignore_patterns=list(_WEIGHTS)
         )
-    check(main_folder(Path(small)))
+    if check is not None:
+        check(main_folder(Path(small)))
     with _explained(source, repository, revision):
         return Path(snapshot_download(repository, revision=info.sha, allow_patterns=patterns))
 

@@ -89,7 +89,8 @@ def import_model(
     """
     check_new_name(name)
     options = options or ImportOptions()
-    folder, origin = find_source(source, allow_hub=allow_hub, check=tools.check)
+    # A configuration that names no architecture cannot be judged without the option.
+    folder, origin = find_source(source, allow_hub=allow_hub, check=None if options.architecture else tools.check)
     files = model_files(folder)
     config = read_config(files, source, options.architecture)
     checkpoint = {} if has_safetensors(files) else checkpoint_files(folder)
@@ -97,15 +98,13 @@ def import_model(
         refuse_weights(folder, source)
     with tempfile.TemporaryDirectory(prefix="cloze-import-") as staging:
         chosen = Path(staging)
-        _link_files(files, chosen)
+        # Another store's manifest would vouch for a forward path that nothing here has proved.
+        _link_files({name: file for name, file in files.items() if name != Path(MANIFEST)}, chosen)
         if options.architecture:
             _write_json(chosen / "config.json", config)
-        if checkpoint:
-            tools.convert(list(checkpoint.values()), chosen)
-        for module, pickled in module_checkpoints(folder, files).items():
-            (chosen / module.parent).mkdir(exist_ok=True)
-            tools.convert([pickled], chosen / module.parent)
-            checkpoint[module.as_posix()] = pickled
+        modules = module_checkpoints(folder, files)
+        _convert_checkpoints(checkpoint, modules, chosen, tools)
+        converted = checkpoint | {name.as_posix(): file for name, file in modules.items()}
         if main_folder(folder) != folder:
             _move_transformer(chosen)
         if options.tokenizer_regex:
@@ -121,10 +120,21 @@ def import_model(
             tasks=tuple(loaded.tasks),
             parameters=loaded.parameter_count(),
             forward_path=loaded.forward_path,
-            converted_from=tuple(_described(*each) for each in checkpoint.items()),
+            converted_from=tuple(_described(name, file) for name, file in converted.items()),
             **{"description": f"Imported from {origin}"} | _provenance(files),
         )
         return store.publish(chosen, manifest, name=name)
+
+
+def _convert_checkpoints(
+    checkpoint: Mapping[str, Path], modules: Mapping[Path, Path], target: Path, tools: ImportTools
+) -> None:
+    """Writes the model's checkpoint and those of sentence-transformers modules into `target` as safetensors."""
+    if checkpoint:
+        tools.convert(list(checkpoint.values()), target)
+    for name, file in modules.items():
+        (target / name.parent).mkdir(exist_ok=True)
+        tools.convert([file], target / name.parent)
 
 
 def _described(name: str, file: Path) -> DataSource:

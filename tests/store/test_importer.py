@@ -32,6 +32,7 @@ class FakeModel:
 
 def load(folder: Path) -> FakeModel:
     assert (folder / "config.json").is_file()
+    assert not (folder / "manifest.json").exists(), "it could vouch for a forward path that is not proved"
     assert not list(folder.glob("*.py"))
     return FakeModel({Task.EMBED: None, Task.FILL_MASK: None})
 
@@ -218,7 +219,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 from app.errors import AppError
-from app.store.importer import ImportTools, import_model
+from app.store.importer import ImportOptions, ImportTools, import_model
 from app.store.store import ModelStore
 from app.types import ModalityName, Task
 
@@ -234,8 +235,9 @@ def convert(files, target):
 
 tools = ImportTools(check=check, load=lambda _: Model(), convert=convert, write_tokenizer=None)
 try:
-    entry = import_model(ModelStore(Path(sys.argv[1])), sys.argv[2], "m", allow_hub=True, tools=tools)
-    print(entry.id, entry.manifest.description, sorted(entry.manifest.files))
+    entry = import_model(ModelStore(Path(sys.argv[1])), sys.argv[2], "m", allow_hub=True, tools=tools,
+                         options=ImportOptions(architecture=sys.argv[3] or None))
+    print(entry.id, entry.manifest.architecture, entry.manifest.description, sorted(entry.manifest.files))
 except AppError as error:
     print(error.code, error.message)
 """
@@ -245,18 +247,18 @@ except AppError as error:
 def download(store: ModelStore, tmp_path: Path) -> Callable[[str, Mapping[str, FakeRepository]], str]:
     """Imports a source from a hub of these repositories, and returns what came of it."""
 
-    def run(source: str, repositories: Mapping[str, FakeRepository]) -> str:
+    def run(source: str, repositories: Mapping[str, FakeRepository], architecture: str = "") -> str:
         with serve_hub(repositories) as hub:
             # A process of its own: huggingface_hub reads its environment once, at import.
             environment = os.environ | {"HF_ENDPOINT": hub, "HF_HUB_OFFLINE": "0", "HF_HOME": str(tmp_path / "hf")}
-            command = [sys.executable, "-c", SCRIPT, str(store.root), source]
+            command = [sys.executable, "-c", SCRIPT, str(store.root), source, architecture]
             done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=True)
             return done.stdout.strip()
 
     return run
 
 
-Download = Callable[[str, Mapping[str, FakeRepository]], str]
+Download = Callable[..., str]
 
 
 def test_a_hub_repository_is_judged_downloaded_and_pinned(download: Download, folder: Path, tmp_path: Path) -> None:
@@ -300,6 +302,13 @@ def test_a_transformer_in_a_folder_of_its_own_is_listed(store: ModelStore, folde
     if modules:
         (folder / "modules.json").write_text(modules)
     assert refusal(store, folder) == "config.json is in 0_Transformer, and modules.json is no list of modules"
+
+
+def test_the_architecture_of_a_hub_model_can_be_named(download: Download, folder: Path) -> None:
+    (folder / "config.json").write_text("{}")
+    repository = {"org/old": FakeRepository({"main": files_of(folder)})}
+    assert "names no model_type" in download("org/old", repository)
+    assert download("org/old", repository, "albert").startswith("m@1 albert")
 
 
 def test_the_hubs_own_conversion_is_preferred(download: Download, store: ModelStore, folder: Path) -> None:
