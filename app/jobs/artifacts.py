@@ -25,7 +25,7 @@ class JobArtifacts:
         self._folder = jobs_dir / job_id / "artifacts"
 
     def save(self, name: str, content: bytes) -> None:
-        """Replaces the one of this name, if there is one; whoever reads sees the old or the new."""
+        """Writes an artifact, in place of one of the same name. A reader sees either the old or the new one."""
         make_folders(self._folder)
         write_bytes(self._folder / name, content)
 

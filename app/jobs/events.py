@@ -1,6 +1,6 @@
 """A job's events and checkpoints: read in pages, written only inside a record's transaction.
 
-Events are a Redis stream, so their ids rise strictly whoever writes them.
+Events are a Redis stream, so their ids increase strictly, also with several writers.
 """
 
 import re

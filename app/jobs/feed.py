@@ -1,7 +1,7 @@
 """Jobs as they happen, for any number of listeners of one event loop.
 
-One connection hears which jobs have news. Whoever listens to such a job then reads it anew from
-where it stands, so what matters is what is stored: a message that was lost delays, no more.
+One connection receives the ids of jobs that have changed. Each listener then reads what is stored from its own
+position on, so a message that was lost only causes a delay.
 """
 
 import asyncio

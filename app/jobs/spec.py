@@ -84,7 +84,7 @@ class Resources(BaseModel):
 
 
 class Webhook(BaseModel):
-    """The webhook that is told of changes of a job's state. Without a URL: the operator's, which no record holds."""
+    """The webhook that receives changes of a job's state. Without a URL: the operator's, which no record holds."""
 
     model_config = ConfigDict(frozen=True)
 

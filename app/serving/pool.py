@@ -249,7 +249,7 @@ class EnginePool:
         return self._free(self._engines.pop(key))
 
     def _free(self, engine: Engine) -> asyncio.Task[None]:
-        """Frees its memory beside the caller. Until then it goes on answering whoever still holds it."""
+        """Frees the engine's memory in a task. Until then it answers the requests that still hold it."""
         task = asyncio.create_task(self._free_idle(engine))
         self._freeing.add(task)
         task.add_done_callback(self._freeing.discard)

@@ -117,7 +117,7 @@ class AttemptRunner:
             _log.exception("the job failed")
             self._fail(_error(e))
         except Killed:
-            # Then as a whole: whoever watches over this process knows what a kill means, and tries again.
+            # Ends this process in the same way: its supervisor knows what a kill means, and tries again.
             _log.exception("a part of the trainer was killed")
             os.kill(os.getpid(), signal.SIGKILL)
         except Exception as e:

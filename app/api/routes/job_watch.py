@@ -93,7 +93,7 @@ async def list_events(
         cursor = cursor.removesuffix(_END)
         if await run_in_threadpool(_has_ended, jobs, job_id, cursor):
             return Response(status_code=204)  # tells a browser's EventSource not to come back
-    await run_in_threadpool(jobs.events, job_id, cursor, 1)  # what is wrong is told before the stream begins
+    await run_in_threadpool(jobs.events, job_id, cursor, 1)  # raises errors before the stream begins
     return sse.stream(_messages(services.need_feed(), jobs, job_id, cursor))
 
 

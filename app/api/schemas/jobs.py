@@ -33,10 +33,10 @@ class WeightedFile(Body):
 
 Priority = Annotated[int, Field(ge=-MAX_PRIORITY, le=MAX_PRIORITY, description="The highest is claimed first")]
 
-# OpenAI knows no such state: until it has stopped, a job that is told to stop is running.
 MAX_FIELDS = 200  # of an object of hyperparameters; no method has so many
 LATEST = 1e11  # of Unix times: in some 3,000 years
 LONGEST = 5_256_000.0  # minutes: ten years
+# OpenAI has no such state: a job that is stopping counts as running.
 _STATUS = {JobState.CANCELLING: JobState.RUNNING}
 _ENDED = (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED)
 
