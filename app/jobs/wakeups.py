@@ -5,7 +5,8 @@ depends on how RQ treats a job whose worker dies (its defaults rerun it after 81
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any
 
@@ -50,6 +51,15 @@ def wake() -> None:
     """The function that a wake-up names; `WakeupListener` acts in its place."""
 
 
+@contextmanager
+def _ending_on_outage() -> Iterator[None]:
+    """Ends RQ's loop quietly if Redis is away; the worker begins another one."""
+    try:
+        yield
+    except StorageError as error:
+        raise StopRequested from error
+
+
 class WakeupListener(SimpleWorker):
     """RQ's worker in this process's main thread: no fork, and no job of its own.
 
@@ -71,22 +81,39 @@ class WakeupListener(SimpleWorker):
         self._on_stop = on_stop
         self._waiting = False
 
+    # The steps of RQ's loop. It takes an outage of Redis in most of them for a bug, and logs a traceback.
+
+    def check_for_suspension(self, burst: bool) -> None:
+        with _ending_on_outage():
+            super().check_for_suspension(burst)
+
+    def run_maintenance_tasks(self) -> None:
+        with _ending_on_outage():
+            super().run_maintenance_tasks()  # type: ignore[no-untyped-call]
+
     def dequeue_job_and_maintain_ttl(self, timeout: int | None, max_idle_time: int | None = None) -> Any:
         self._waiting = True
         try:
             if self._stop_requested:  # the signal came after RQ's own check
                 raise StopRequested
-            return super().dequeue_job_and_maintain_ttl(timeout, max_idle_time)
+            with _ending_on_outage():
+                return super().dequeue_job_and_maintain_ttl(timeout, max_idle_time)
         finally:
             self._waiting = False
 
     def execute_job(self, job: Job, queue: Queue) -> None:
-        # Gone before the work begins: RQ then has nothing to time out, to rerun or to clean up.
-        self.connection.lrem(queue.intermediate_queue_key, 1, job.id)
-        job.delete(remove_from_queue=False)
-        self.set_state(WorkerStatus.BUSY)
-        self._on_wake()
-        self.set_state(WorkerStatus.IDLE)
+        with _ending_on_outage():
+            # Gone before the work begins: RQ then has nothing to time out, to rerun or to clean up.
+            self.connection.lrem(queue.intermediate_queue_key, 1, job.id)
+            job.delete(remove_from_queue=False)
+            self.set_state(WorkerStatus.BUSY)
+            self._on_wake()
+            self.set_state(WorkerStatus.IDLE)
+
+    def heartbeat(self, timeout: int | None = None, pipeline: Any = None) -> None:
+        """Keeps this worker in RQ's list, on which nothing depends: the next step notices an outage of Redis."""
+        with suppress(StorageError):
+            super().heartbeat(timeout, pipeline)
 
     def request_stop(self, signum: int, frame: FrameType | None) -> None:
         self._stop_requested = True
