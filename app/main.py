@@ -23,6 +23,7 @@ from app.api.middleware.request_id import RequestIdMiddleware
 from app.api.routes import (
     embeddings,
     fill_mask,
+    imports,
     job_artifacts,
     job_control,
     job_watch,
@@ -45,8 +46,8 @@ from app.jobs.connection import connect, find_url
 from app.jobs.feed import EventFeed
 from app.jobs.files import FileStore
 from app.jobs.jobs import Jobs
+from app.jobs.kinds import Webhook
 from app.jobs.reconciler import Reconciler, ReconcilerLoop
-from app.jobs.spec import Webhook
 from app.jobs.webhook_sender import WebhookSender
 from app.jobs.webhooks import signing_key
 from app.jobs.worker_queue import WorkerQueue
@@ -122,6 +123,7 @@ def _add_routes(app: FastAPI) -> None:
         score.router,
         reconstruct.router,
         tokenize.router,
+        imports.router,
         models.router,
         files_routes.router,
         *_job_routers(),

@@ -32,7 +32,9 @@ class Settings(BaseSettings):
     allow_open: bool = False  # allow other machines to connect without keys
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()  # comma-separated; names of the server; "*": any
     default_model: str | None = None  # unset: `cloze-text` if it is there, else the first of the store
-    allow_hub: bool = False  # allow `cloze models import HUB_ID` to download, and `cloze models push` to upload
+    allow_hub: bool = False  # allow imports to download from the Hugging Face hub, and `cloze models push` to upload
+    hub_organizations: Annotated[tuple[str, ...], NoDecode] = ()  # comma-separated; may be imported; empty: all
+    max_import_bytes: int = Field(32 * 1024 * MIB, ge=1)  # of one imported model: its download, or its unpacked archive
 
     device: str = "auto"  # auto | cpu | cuda | cuda:N
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
@@ -84,7 +86,7 @@ class Settings(BaseSettings):
     webhook_secret: str | None = Field(None, repr=False)  # `whsec_` and 24 to 64 bytes in base64
     webhook_allow_private: bool = False  # allow users' webhooks with private addresses
 
-    @field_validator("api_keys", "allowed_hosts", "media_hosts", mode="before")
+    @field_validator("api_keys", "allowed_hosts", "media_hosts", "hub_organizations", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(k.strip() for k in value.split(",") if k.strip()) if isinstance(value, str) else value

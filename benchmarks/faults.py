@@ -86,7 +86,7 @@ def recoveries(service: Service, file: str, times: int) -> list[tuple[float, flo
         )
         step = job["progress"]["step"]
         [parent] = [
-            parent for _, parent, command in processes() if "app.worker.train_job" in command and job_id in command
+            parent for _, parent, command in processes() if "app.worker.run_job" in command and job_id in command
         ]
         os.kill(parent, signal.SIGKILL)
         killed = time.monotonic()

@@ -82,7 +82,7 @@ class Service:
         if kind != "trainer":
             return [pid for part in self.parts if part.name == kind for pid in part.pids()]
         workers = {pid for part in self.parts if part.name == "worker" for pid in part.pids()}
-        return [pid for pid, parent, command in processes() if parent in workers and "app.worker.train_job" in command]
+        return [pid for pid, parent, command in processes() if parent in workers and "app.worker.run_job" in command]
 
     def stop(self) -> None:
         for part in reversed(self.parts):

@@ -40,10 +40,11 @@ ALLOWED: dict[str, set[str]] = {
     "http": LEAVES | {"api"},
     "compat": LEAVES | {"modalities", "store", "inference", "api"},
     "worker": LEAVES
-    | {"publishing", "settings", "system", "media", "modalities", "store", "jobs", "training", "devices"},
+    | {"publishing", "settings", "system", "media", "datasets", "modalities", "store", "jobs", "training", "devices"},
     "main": LEAVES | {"settings", "system", "modalities", "store", "jobs", "serving", "inference", "api", "compat"},
     "commands": LEAVES
-    | {"settings", "system", "modalities", "store", "jobs", "serving", "inference", "api", "http", "main"},
+    | {"settings", "system", "modalities", "store", "jobs", "publishing", "serving", "inference", "api", "http"}
+    | {"main"},
     "cli": LEAVES | {"settings", "system", "commands", "worker"},
 }
 

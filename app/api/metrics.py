@@ -10,7 +10,7 @@ from prometheus_client.registry import Collector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.errors import CLIENT_CLOSED_REQUEST
-from app.jobs.spec import JobState
+from app.jobs.kinds import JobState
 from app.types import Task
 
 UNMATCHED = "unmatched"  # one label for all unknown paths, so that scanners create no series

@@ -1,6 +1,7 @@
 """`cloze models`: commands that work on the model store's folder. A running server sees every change."""
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -52,19 +53,19 @@ def import_model(
     PyTorch checkpoints are converted to safetensors. Code that comes with a model never runs. Downloads
     from the Hugging Face hub need CLOZE_ALLOW_HUB=1.
     """
-    from app.modalities.pickled_weights import convert_pickled
-    from app.modalities.registry import identify, load
-    from app.modalities.text.regex_tokenizer import write_regex_tokenizer
-    from app.store.importer import ImportOptions, ImportTools
+    from app.publishing.import_tools import import_tools
+    from app.store.hub import HubAccess, find_source
+    from app.store.importer import ImportOptions
     from app.store.importer import import_model as into_store
 
     settings = Settings()
+    access = HubAccess(settings.allow_hub, settings.hub_organizations, settings.max_import_bytes)
     entry = into_store(
         ModelStore(settings.model_store),
         source,
         name,
-        allow_hub=settings.allow_hub,
-        tools=ImportTools(check=identify, load=load, convert=convert_pickled, write_tokenizer=write_regex_tokenizer),
+        fetch=partial(find_source, source, access),
+        tools=import_tools(),
         options=ImportOptions(architecture, tokenizer_regex),
     )
     _report(entry, f"Imported {entry.id}: {', '.join(entry.manifest.tasks)}", as_json)

@@ -56,7 +56,7 @@ def read_members(
         file.seek(0)
         if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
             yield from _read_zip(file, filename, report, limits, budget)
-        elif suffix := _detect_compression(head):
+        elif suffix := detect_compression(head):
             with COMPRESSIONS[suffix](file) as unpacked:
                 yield from _add_share(_read_tar(unpacked, filename, report, limits, budget), file, size)
         elif head[257:262] == b"ustar":
@@ -67,7 +67,7 @@ def read_members(
             yield Member(filename, file.read())
 
 
-def _detect_compression(head: bytes) -> str | None:
+def detect_compression(head: bytes) -> str | None:
     if head[1:4] == SKIPPABLE and head[0] >> 4 == 5:
         return ".zst"
     return next((suffix for magic, suffix in PACKED.items() if head.startswith(magic)), None)
@@ -85,7 +85,7 @@ def _read_tar(stream: IO[bytes], filename: str, report: Report, limits: Limits, 
         path = normalize_separators(name)
         if entry.isdir():
             continue
-        if reason := _check_type(entry) or check_path(path) or _check_size(entry.size, limits):
+        if reason := check_type(entry) or check_path(path) or _check_size(entry.size, limits):
             report.skip(reason, name)
             continue
         content = archive.extractfile(entry)
@@ -93,7 +93,7 @@ def _read_tar(stream: IO[bytes], filename: str, report: Report, limits: Limits, 
         yield Member(str(PurePosixPath(path)), content.read())
 
 
-def _check_type(entry: tarfile.TarInfo) -> Reason | None:
+def check_type(entry: tarfile.TarInfo) -> Reason | None:
     """Returns the reason to skip an entry of a tar because of its type, or None."""
     if entry.issym() or entry.islnk():
         return Reason.LINK

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 from app.errors import JobNotFound
 from app.jobs.connection import StorageError, connect_async
 from app.jobs.events import entry_id, events_key, to_event
-from app.jobs.indexes import QUEUE, job_key
+from app.jobs.indexes import QUEUES, job_key, place_of
 from app.jobs.repository import NEWS
 from app.jobs.spec import FINAL_STATES, Job, JobEvent
 
@@ -104,12 +104,13 @@ class EventFeed:
         """The job without its lease, which changes at every beat, and its next events, of one moment."""
         async with self._redis.pipeline(transaction=True) as pipe:
             pipe.get(job_key(job_id))
-            pipe.zrank(QUEUE, job_id)
+            for queue in QUEUES.values():
+                pipe.zrank(queue, job_id)
             pipe.xrange(events_key(job_id), min=f"({cursor}", count=_BATCH)
-            raw, place, entries = await pipe.execute()
+            raw, *places, entries = await pipe.execute()
         if raw is None:
             raise JobNotFound(f"no job '{job_id}'")
-        job = Job.model_validate_json(raw).model_copy(update={"queue_position": place, "lease_until": None})
+        job = Job.model_validate_json(raw).model_copy(update={"queue_position": place_of(places), "lease_until": None})
         return job, [to_event(job_id, *entry) for entry in entries]
 
     async def _hear(self) -> None:

@@ -20,7 +20,7 @@ from app.jobs.indexes import (
     FINISHED,
     JOBS,
     LEASES,
-    QUEUE,
+    QUEUES,
     SEQUENCE,
     TURNS,
     Entries,
@@ -34,7 +34,7 @@ from app.jobs.webhooks import OUTBOX, Delivery, deliveries_key
 _SECONDS = 3600  # between two comparisons while Redis runs on
 _BATCH = 100  # records read at once
 _ID = "?" * 24  # of a job or a file, in a pattern of Redis: so no longer keys match
-_SORTED = (JOBS, QUEUE, LEASES, DEADLINES, FINISHED)
+_SORTED = (JOBS, *QUEUES.values(), LEASES, DEADLINES, FINISHED)
 _SETS = ("cloze:state:*", "cloze:file:*:jobs", "cloze:model:*:jobs")
 
 _log = logging.getLogger(__name__)

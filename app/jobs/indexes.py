@@ -3,7 +3,8 @@
 All of them are derived from records: `job_entries` says what a job's record implies, transactions write
 that, and `index_repair` compares it with what is there. Keys, all under `cloze:`:
 
-- sorted sets of job ids: `jobs` all by age; `queue` the waiting by priority and turn; `leases` the claimed by
+- sorted sets of job ids: `jobs` all by age; `queue` the waiting by priority and turn, and
+  `queue:<kind>` those of other kinds than pretraining; `leases` the claimed by
   expiry; `deadlines` the unfinished by theirs; `finished` the ended by when;
 - sets of job ids: `state:<state>`, one of which holds each job; `file:<id>:jobs` and `model:<id>:jobs`, the
   unfinished jobs that need it;
@@ -11,15 +12,17 @@ that, and `index_repair` compares it with what is there. Keys, all under `cloze:
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TypeAlias
 
 from app.errors import FileNotFound, JobNotFound
 from app.jobs.connection import Client
-from app.jobs.spec import FINAL_STATES, Job, JobState, StoredFile
+from app.jobs.kinds import JobState, PretrainingSpec
+from app.jobs.spec import FINAL_STATES, Job, StoredFile
 from app.methods import METHODS, preset
 
-JOBS, QUEUE, LEASES = "cloze:jobs", "cloze:queue", "cloze:leases"
+JOBS, LEASES = "cloze:jobs", "cloze:leases"
+QUEUES = {"pretraining": "cloze:queue", "import": "cloze:queue:import"}  # by kind of job
 SEQUENCE, TURNS = "cloze:sequence", "cloze:turns"  # no indexes: the last job's number; the turns of moved jobs
 DEADLINES, FINISHED, FILES = "cloze:deadlines", "cloze:finished", "cloze:files"
 # Scores in the queue are turn − priority · CLASS, exact in a double for every turn below it.
@@ -57,12 +60,14 @@ def model_jobs_key(model_id: str) -> str:
 
 
 def files_of(job: Job) -> list[str]:
-    return [*job.spec.training_files, *([job.spec.validation_file] if job.spec.validation_file else [])]
+    return [file for _, file in job.spec.files]
 
 
 def models_of(job: Job) -> list[str]:
     """The stored models that it needs, as name@version: its base, its teacher, that of its tokenizer."""
     spec = job.spec
+    if not isinstance(spec, PretrainingSpec):
+        return []
     named = [spec.hyperparameters.get(field) for field in METHODS[spec.method].hyperparameters.MODEL_FIELDS]
     base = spec.model if preset(spec.model) is None else None
     return list(dict.fromkeys(filter(None, [base, *named])))
@@ -76,7 +81,7 @@ def job_entries(job: Job, sequence: int, turn: int) -> Entries:
     has_ended = job.state in FINAL_STATES
     scores = {
         JOBS: sequence,
-        QUEUE: queue_score(job.priority, turn) if job.waits else None,
+        QUEUES[job.spec.kind]: queue_score(job.priority, turn) if job.waits else None,
         LEASES: job.lease_until,
         DEADLINES: None if has_ended else job.deadline,
         FINISHED: job.finished_at,
@@ -97,6 +102,11 @@ def replace_entries(pipe: Client, member: str, before: Entries, after: Entries) 
             pipe.srem(key, member) if score is None else pipe.zrem(key, member)
     for key, score in after.items():
         pipe.sadd(key, member) if score is None else pipe.zadd(key, {member: score})
+
+
+def place_of(ranks: Iterable[int | None]) -> int | None:
+    """The job's place in its queue, from its ranks in all of them; None if it does not wait."""
+    return next((rank for rank in ranks if rank is not None), None)
 
 
 def queue_score(priority: int, turn: int) -> int:

@@ -14,9 +14,10 @@ from app.jobs import transitions
 from app.jobs.connection import Client
 from app.jobs.events import MANY_CHECKPOINTS, EventLog, NewEvent, Order
 from app.jobs.indexes import JOBS, job_key, model_jobs_key, state_key
+from app.jobs.kinds import AnySpec, JobState
 from app.jobs.metrics import MetricSeries
 from app.jobs.repository import SCAN, Change, Idempotency, JobRepository
-from app.jobs.spec import Checkpoint, Job, JobEvent, JobSpec, JobState, check_action
+from app.jobs.spec import Checkpoint, Job, JobEvent, check_action
 from app.jobs.wakeups import Wakeups
 from app.jobs.webhooks import Webhooks
 from app.jobs.workers import WorkerRegistry, queue_reason
@@ -47,7 +48,7 @@ class Jobs:
         self.series = MetricSeries(redis)
         self.webhooks = Webhooks(redis)
 
-    def create(self, spec: JobSpec, idempotency_key: str | None = None, *, priority: int = 0) -> Job:
+    def create(self, spec: AnySpec, idempotency_key: str | None = None, *, priority: int = 0) -> Job:
         """Queues a job. With a key seen before: the same job, or Conflict if the request differs.
 
         Raises FileNotFound if a file of the spec is not there; from now on those files stay.
@@ -82,8 +83,15 @@ class Jobs:
     def get(self, job_id: str) -> Job:
         return self._records.read(job_id)
 
-    def list(self, after: str | None = None, limit: int = 20, metadata: Mapping[str, str] | None = None) -> JobPage:
-        """Newest first, at most `limit` jobs older than `after` that carry all of `metadata`.
+    def list(
+        self,
+        after: str | None = None,
+        limit: int = 20,
+        metadata: Mapping[str, str] | None = None,
+        *,
+        kind: str | None = None,
+    ) -> JobPage:
+        """Newest first, at most `limit` jobs older than `after` that carry all of `metadata`, of one kind or of all.
 
         Returns them and whether there are more; raises JobNotFound if `after` is no job.
         """
@@ -95,23 +103,25 @@ class Jobs:
             start = rank + 1
         found: list[Job] = []
         wanted = dict(metadata or {}).items()
-        size = SCAN if wanted else limit + 1
+        selects = kind is not None or bool(wanted)
+        size = SCAN if selects else limit + 1
         while len(found) <= limit:
             ids = [i.decode() for i in self._redis.zrevrange(JOBS, start, start + size - 1)]
-            found += self._records.read_many(self._select_carrying(ids, wanted) if wanted else ids)
+            found += self._records.read_many(self._select(ids, kind, wanted) if selects else ids)
             start += len(ids)
             if len(ids) < size:
                 break
         return found[:limit], len(found) > limit
 
-    def _select_carrying(self, job_ids: Ids, wanted: ItemsView[str, str]) -> Ids:
-        """Selects the jobs with all of that metadata, without validating the records of the others."""
+    def _select(self, job_ids: Ids, kind: str | None, wanted: ItemsView[str, str]) -> Ids:
+        """Selects the jobs of a kind with all of that metadata, without validating the records of the others."""
         raws = self._redis.mget([job_key(job_id) for job_id in job_ids]) if job_ids else []
-        return [
-            job_id
-            for job_id, raw in zip(job_ids, raws, strict=True)
-            if raw is not None and wanted <= orjson.loads(raw)["spec"]["metadata"].items()
-        ]
+        found = []
+        for job_id, raw in zip(job_ids, raws, strict=True):
+            spec = orjson.loads(raw)["spec"] if raw is not None else None
+            if spec and kind in (None, spec.get("kind", "pretraining")) and wanted <= spec["metadata"].items():
+                found.append(job_id)
+        return found
 
     def cancel(self, job_id: str, *, publish: bool = False, published: str | None = None) -> Job:
         """Ends a waiting job at once and asks a running one to stop, and to publish its last checkpoint.

@@ -18,13 +18,13 @@ from app.jobs.events import EventLog, NewEvent
 from app.jobs.indexes import (
     CLASS,
     JOBS,
-    QUEUE,
+    QUEUES,
     SEQUENCE,
     TURNS,
     file_key,
-    files_of,
     job_entries,
     job_key,
+    place_of,
     queue_priority,
     queue_score,
     replace_entries,
@@ -74,11 +74,13 @@ class JobRepository:
         with self._redis.pipeline(transaction=False) as pipe:
             for job_id in job_ids:
                 pipe.get(job_key(job_id))
-                pipe.zrank(QUEUE, job_id)
-            found = pipe.execute()
+                for queue in QUEUES.values():
+                    pipe.zrank(queue, job_id)
+            found = iter(pipe.execute())
+        rows = zip(*[found] * (1 + len(QUEUES)), strict=True)
         return [
-            Job.model_validate_json(raw).model_copy(update={"queue_position": place})
-            for raw, place in zip(found[::2], found[1::2], strict=True)
+            Job.model_validate_json(raw).model_copy(update={"queue_position": place_of(places)})
+            for raw, *places in rows
             if raw is not None
         ]
 
@@ -147,17 +149,18 @@ class JobRepository:
         with self._redis.pipeline() as pipe:
             while True:
                 try:
-                    pipe.watch(job_key(job_id), QUEUE, TURNS)
+                    pipe.watch(job_key(job_id), *QUEUES.values(), TURNS)
                     job, now = _parse(job_id, pipe.get(job_key(job_id))), _seconds(pipe.time())
+                    queue = QUEUES[job.spec.kind]
                     check_action(job, "move")
-                    scores = {raw.decode(): score for raw, score in pipe.zrange(QUEUE, 0, -1, withscores=True)}
+                    scores = {raw.decode(): score for raw, score in pipe.zrange(queue, 0, -1, withscores=True)}
                     priority, turns = _moved(scores, job_id, position)
                     moved = job.model_copy(update={"priority": priority})
                     change, sequence = Change(moved, [NewEvent(f"Moved to place {position}")]), _sequence(pipe, job)
                     pipe.multi()
                     self._write(pipe, job, change, sequence, turns[job_id], now)
                     pipe.hset(TURNS, mapping=turns)
-                    pipe.zadd(QUEUE, {i: queue_score(priority, turn) for i, turn in turns.items()})
+                    pipe.zadd(queue, {i: queue_score(priority, turn) for i, turn in turns.items()})
                     pipe.execute()
                     return
                 except WatchError:
@@ -221,11 +224,11 @@ def _moved(scores: dict[str, float], job_id: str, position: int) -> tuple[int, d
 
 def _check_files(pipe: Client, job: Job) -> None:
     """Watches the files, so that none is deleted before the transaction."""
-    pipe.watch(*map(file_key, files_of(job)))
-    for file_id in files_of(job):
+    if keys := [file_key(file_id) for _, file_id in job.spec.files]:
+        pipe.watch(*keys)
+    for field, file_id in job.spec.files:
         if not pipe.exists(file_key(file_id)):
-            is_training = file_id in job.spec.training_files
-            raise FileNotFound(f"no file '{file_id}'", param="training_file" if is_training else "validation_file")
+            raise FileNotFound(f"no file '{file_id}'", param=field)
 
 
 def _earlier_job(stored: bytes | None, idempotency: Idempotency) -> str | None:

@@ -1,23 +1,11 @@
 """A job as it is stored: its record, its states and the only allowed ways between them."""
 
-from enum import StrEnum
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.errors import Conflict
-
-
-class JobState(StrEnum):
-    VALIDATING = "validating_files"
-    QUEUED = "queued"
-    RUNNING = "running"
-    PAUSED = "paused"
-    CANCELLING = "cancelling"
-    SUCCEEDED = "succeeded"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-
+from app.jobs.kinds import Action, AnySpec, JobState, PretrainingSpec
 
 # from → to. Everything that changes a state goes through this table, in one transaction.
 TRANSITIONS: dict[JobState, frozenset[JobState]] = {
@@ -36,7 +24,6 @@ TRANSITIONS: dict[JobState, frozenset[JobState]] = {
 FINAL_STATES = frozenset({JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED})
 _ACTIVE = frozenset(JobState) - FINAL_STATES
 
-Action = Literal["cancel", "pause", "resume", "retry", "extend", "prioritise", "move", "publish", "delete"]
 
 # What a user may ask of a job in which states; anything else is a 409.
 ACTIONS: dict[Action, frozenset[JobState]] = {
@@ -71,66 +58,6 @@ _DONE: dict[Action, str] = {
 MAX_PRIORITY = 1000
 
 
-class Resources(BaseModel):
-    """The resources that a job needs of its worker; None accepts any."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    device: Literal["cpu", "cuda"] | None = None
-    memory_gb: float | None = Field(
-        None, gt=0, le=1e6, description="Memory of the device in GB: the GPU's own, or the machine's"
-    )
-    threads: int | None = Field(None, ge=1, le=100_000)
-
-
-class Webhook(BaseModel):
-    """The webhook that receives changes of a job's state. Without a URL: the operator's, which no record holds."""
-
-    model_config = ConfigDict(frozen=True)
-
-    url: str | None = None
-    secret: str | None = Field(None, repr=False)
-    events: tuple[JobState, ...] = ()  # the states that are told; all where there are none
-
-
-class Estimate(BaseModel):
-    """The estimated cost of a job before it is queued. None: not known."""
-
-    model_config = ConfigDict(frozen=True)
-
-    documents: int | None = Field(None, description="Documents or media files, of all training files")
-    samples: int | None = Field(None, description="Samples to train on that media files give")
-    tokens: int | None = Field(None, description="Tokens of the documents; for media, patches of the samples")
-    training_tokens: int | None = Field(None, description="Tokens that the job trains on in all epochs")
-    seconds: float | None = Field(
-        None, description="Training time, from the speed of the last job that finished, if there is one"
-    )
-    memory_bytes: int | None = Field(None, description="Peak memory of all processes of the job")
-    disk_bytes: int | None = Field(None, description="Disk space of decoded data, checkpoints and the result")
-    sampled: bool = Field(False, description="Only the beginning of some file was read, and the rest taken to be alike")
-
-
-class JobSpec(BaseModel):
-    """The validated, complete request of a job; only an extension replaces it."""
-
-    model_config = ConfigDict(frozen=True)
-
-    model: str  # a preset, or a stored model pinned as name@version
-    method: str  # a key of methods.METHODS
-    hyperparameters: dict[str, Any]  # dump of the method's model; seed included
-    training_files: tuple[str, ...]
-    weights: tuple[float, ...] | None = None  # of the training files; None: 1 each
-    validation_file: str | None = None
-    estimate: Estimate | None = None
-    name: str  # the result is published under this name
-    metadata: dict[str, str] = Field(default_factory=dict)
-    resources: Resources = Resources()
-    deadline: float | None = None  # Unix seconds
-    max_wall_minutes: float | None = None  # from the creation, or the latest retry or extension, on
-    webhook: Webhook | None = None
-    request: dict[str, Any] = Field(default_factory=dict)  # the body as it was sent
-
-
 class JobError(BaseModel):
     model_config = ConfigDict(frozen=True)
 
@@ -158,7 +85,7 @@ class Job(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     id: str
-    spec: JobSpec
+    spec: AnySpec
     state: JobState
     created_at: float
     sequence: int = 0  # its number by age; 0: of a record that is older than this field
@@ -232,8 +159,17 @@ def check_transition(job: Job, state: JobState) -> None:
         raise Conflict(f"job '{job.id}' is {job.state} and cannot become {state} (only {ways})")
 
 
+def pretraining_spec(job: Job) -> PretrainingSpec:
+    """The specification of a job that trains. Raises Conflict for jobs of other kinds."""
+    if not isinstance(job.spec, PretrainingSpec):
+        raise Conflict(f"job '{job.id}' is of the kind '{job.spec.kind}' and does not train")
+    return job.spec
+
+
 def check_action(job: Job, action: Action) -> None:
-    """Raises Conflict, which says why, for what ACTIONS does not allow."""
+    """Raises Conflict, which says why, for what the job's kind or ACTIONS does not allow."""
+    if action in job.spec.unsupported:
+        raise Conflict(f"job '{job.id}' is of the kind '{job.spec.kind}', which cannot be {_DONE[action]}")
     if job.state not in ACTIONS[action]:
         allowed = ", ".join(s for s in JobState if s in ACTIONS[action])
         now = _NOW.get(job.state, f"is {job.state}")

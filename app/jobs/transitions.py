@@ -9,8 +9,9 @@ from typing import Any
 
 from app.errors import Conflict, InvalidValue
 from app.jobs.events import Level, NewEvent
+from app.jobs.kinds import JobState
 from app.jobs.repository import Change
-from app.jobs.spec import Job, JobError, JobState, check_action
+from app.jobs.spec import Job, JobError, check_action, pretraining_spec
 
 MAX_CRASHES = 3  # in a row without a new checkpoint: then the job is what kills its workers
 CRASH_BACKOFF = 1.0  # seconds of the first pause after a crash; each further one is four times as long
@@ -93,19 +94,20 @@ def extend(job: Job, now: float, *, hyperparameters: Mapping[str, Any], given: M
     A deadline that the job has met, and that has passed since, does not bind its extension.
     """
     check_action(job, "extend")
+    spec = pretraining_spec(job)
     done = {"max_steps": job.progress.step, "max_tokens": job.progress.tokens, "epochs": job.progress.epoch}
     for name, limit in given.items():
-        if limit <= done.get(name, job.spec.hyperparameters.get(name) or 0):
+        if limit <= done.get(name, spec.hyperparameters.get(name) or 0):
             raise InvalidValue(
                 f"`{name}` is the new limit of the whole job, which is beyond {limit} already", param=name
             )
     update: dict[str, Any] = {
         "hyperparameters": dict(hyperparameters),
-        "request": {**job.spec.request, "extended": dict(given)},
+        "request": {**spec.request, "extended": dict(given)},
     }
-    if job.spec.deadline is not None and job.spec.deadline <= now:
+    if spec.deadline is not None and spec.deadline <= now:
         update["deadline"] = None
-    job = replace(job, spec=job.spec.model_copy(update=update), extensions=job.extensions + 1)
+    job = replace(job, spec=spec.model_copy(update=update), extensions=job.extensions + 1)
     wanted = ", ".join(f"{name} {limit}" for name, limit in given.items())
     return _requeue(job, now, f"Extended to {wanted}: queued again", None, extended_at_step=job.progress.step)
 

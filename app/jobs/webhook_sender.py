@@ -14,7 +14,8 @@ import httpx
 
 from app.jobs.connection import StorageError, connect_async
 from app.jobs.indexes import job_key
-from app.jobs.spec import Job, Webhook
+from app.jobs.kinds import Webhook
+from app.jobs.spec import Job
 from app.jobs.webhooks import OUTBOX, Delivery, deliveries_key, sign_delivery
 from app.system.addresses import DEFAULT_PORTS, PrivateAddress, resolve_public
 

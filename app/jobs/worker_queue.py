@@ -13,9 +13,10 @@ from app.jobs import transitions
 from app.jobs.connection import Client
 from app.jobs.events import MANY_CHECKPOINTS, SYSTEM_PREFIX, EventLog, EventType, Level, NewEvent, checkpoint_id
 from app.jobs.index_repair import repair_if_due
-from app.jobs.indexes import DEADLINES, LEASES, QUEUE
+from app.jobs.indexes import DEADLINES, LEASES, QUEUES
+from app.jobs.kinds import JobState
 from app.jobs.repository import SCAN, Change, JobRepository
-from app.jobs.spec import Checkpoint, Job, JobError, JobState, Progress
+from app.jobs.spec import Checkpoint, Job, JobError, Progress
 from app.jobs.wakeups import Wakeups
 from app.jobs.workers import Capabilities, WorkerRegistry, fits
 
@@ -46,8 +47,15 @@ class WorkerQueue:
         self._wakeups = Wakeups(redis)
         self.workers = WorkerRegistry(redis)
 
-    def claim(self, worker_id: str, lease_seconds: float, capabilities: Capabilities | None = None) -> Claim | None:
-        """Takes the first job of the queue that the worker can do now, or None if there is none.
+    def claim(
+        self,
+        worker_id: str,
+        lease_seconds: float,
+        capabilities: Capabilities | None = None,
+        *,
+        kind: str = "pretraining",
+    ) -> Claim | None:
+        """Takes the first job of this kind that the worker can do now, or None if there is none.
 
         capabilities: None can do everything.
         """
@@ -67,7 +75,7 @@ class WorkerQueue:
             return transitions.move_to(job, state, f"{word} on worker {worker_id}", **update)
 
         start = 0
-        while ids := self._redis.zrange(QUEUE, start, start + SCAN - 1):
+        while ids := self._redis.zrange(QUEUES[kind], start, start + SCAN - 1):
             for job in self._records.read_many([i.decode() for i in ids]):
                 if capabilities is not None and not fits(job.spec.resources, capabilities):
                     continue
@@ -256,7 +264,7 @@ class WorkerQueue:
                 self._change_if_there(job.id, expire)
         # A busy worker looks at the queue when it is done. What no worker fits must not keep the idle ones awake.
         idle = sum(w.job_id is None and not w.draining for w in self.workers.list())
-        for _ in range(min(self._redis.zcard(QUEUE), max(idle, 1)) - self._wakeups.waiting()):
+        for _ in range(min(self._redis.zcard(QUEUES["pretraining"]), max(idle, 1)) - self._wakeups.waiting()):
             self._wakeups.send("reconciled")
 
     def repair_indexes(self) -> None:

@@ -6,7 +6,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from app.jobs.connection import Client
-from app.jobs.spec import Job, JobState, Resources
+from app.jobs.kinds import JobState, Resources
+from app.jobs.spec import Job
 
 _WORKERS = "cloze:workers"
 
@@ -33,7 +34,8 @@ class WorkerInfo(BaseModel):
     started_at: float
     capabilities: Capabilities = Capabilities()
     draining: bool = False  # told to stop: it claims nothing more
-    job_id: str | None = None  # what it works on
+    job_id: str | None = None  # the job that it trains
+    import_id: str | None = None  # the import that it works on beside it
     last_seen: float = 0.0  # by the Redis server's clock, filled by the registry
     ttl: float = 30.0  # seconds of silence after which it is taken for dead
 
@@ -88,9 +90,14 @@ def queue_reason(job: Job, workers: Sequence[WorkerInfo], now: float) -> str | N
         return f"no live worker offers what the job asks for ({wanted}); there are: {offered}"
     if job.retry_at is not None and job.retry_at > now:
         return f"it waits {job.retry_at - now:.0f} s after a crash"
-    if all(w.job_id for w in able if fits(job.spec.resources, w.capabilities)):
+    if all(_is_busy(w, job) for w in able if fits(job.spec.resources, w.capabilities)):
         return "the workers that can do it are busy"
     return None
+
+
+def _is_busy(worker: WorkerInfo, job: Job) -> bool:
+    """Whether the worker has a job in the lane that this job waits for."""
+    return (worker.import_id if job.spec.kind == "import" else worker.job_id) is not None
 
 
 def _describe(offered: Capabilities) -> str:

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 
-from app.jobs.spec import Job
+from app.jobs.spec import Job, pretraining_spec
 from app.modalities.registry import MODALITIES
 from app.store.manifest import DataSource, Manifest
 from app.types import Task
@@ -11,6 +11,7 @@ from app.types import Task
 
 def render(job: Job, manifest: Manifest, name: str) -> str:
     """Markdown; `manifest` as it is given to the store under `name`, so the version is not known yet."""
+    spec = pretraining_spec(job)
     sections = [
         _front_matter(manifest),
         f"# {name}\n\n{manifest.description}",
@@ -21,7 +22,7 @@ def render(job: Job, manifest: Manifest, name: str) -> str:
                 ("Architecture", f"{manifest.architecture}, {manifest.modality}"),
                 ("Parameters", f"{manifest.parameters:,}"),
                 ("Tasks", ", ".join(manifest.tasks)),
-                ("Made from", ", ".join(manifest.parents) or f"scratch (preset {job.spec.model})"),
+                ("Made from", ", ".join(manifest.parents) or f"scratch (preset {spec.model})"),
                 ("License", manifest.license or _NO_LICENSE),
             ],
         ),
@@ -31,7 +32,7 @@ def render(job: Job, manifest: Manifest, name: str) -> str:
             ("", ""),
             [
                 ("Job", job.id),
-                ("Method", job.spec.method),
+                ("Method", spec.method),
                 ("Steps", f"{job.progress.step:,}"),
                 ("Tokens", f"{job.progress.tokens:,}"),
                 ("Epochs", f"{job.progress.epoch:g}"),

@@ -18,7 +18,7 @@ from pathlib import Path
 from app.errors import Conflict, FileNotFound, ModelNotFound
 from app.jobs.files import FileStore
 from app.jobs.indexes import files_of
-from app.jobs.spec import Checkpoint, Job
+from app.jobs.spec import Checkpoint, Job, pretraining_spec
 from app.methods import METHODS, preset
 from app.publishing import card
 from app.store.manifest import DataSource, Manifest
@@ -92,7 +92,7 @@ class Publisher:
             return None
 
     def _complete(self, job: Job, made: Manifest, publication: str) -> Manifest:
-        spec = job.spec
+        spec = pretraining_spec(job)
         from_scratch = preset(spec.model) is not None
         base = None if from_scratch else spec.model
         fields = METHODS[spec.method].hyperparameters.MODEL_FIELDS

@@ -9,13 +9,13 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 from pydantic import ValidationError
 from pydantic_core import from_json
 
 from app.errors import InvalidModel
-from app.store.hub import find_source
+from app.store.hub import Check
 from app.store.manifest import DataSource, Manifest
 from app.store.model_folder import (
     TRANSFORMER,
@@ -29,6 +29,7 @@ from app.store.model_folder import (
     refuse_weights,
 )
 from app.store.names import check_new_name
+from app.store.progress import ImportProgress
 from app.store.store import MANIFEST, ModelEntry, ModelStore
 from app.types import Task
 
@@ -56,7 +57,7 @@ class ImportTools:
     write_tokenizer: writes the tokenizer for a folder's vocab.txt and a regular expression into another folder.
     """
 
-    check: Callable[[Path], object]
+    check: Check
     load: Callable[[Path], LoadedModel]
     convert: Callable[[Sequence[Path], Path], None]
     write_tokenizer: Callable[[Path, str, Path], None]
@@ -74,23 +75,46 @@ class ImportOptions:
     tokenizer_regex: str | None = None
 
 
+@dataclass(frozen=True)
+class ImportingJob:
+    """The job that imports; by default there is none.
+
+    fence: raises an exception if the job may no longer publish.
+    """
+
+    id: str | None = None
+    request: Mapping[str, Any] | None = None
+    fence: Callable[[], None] | None = None
+
+    def provenance(self) -> dict[str, Any]:
+        return {"job_id": self.id, "request": dict(self.request or {})} if self.id else {}
+
+
+# Finds the folder to import and describes its origin. The check, if there is one, judges the configuration before
+# weights are downloaded or unpacked.
+Fetch: TypeAlias = Callable[[Check | None, ImportProgress], tuple[Path, str]]
+
+
 def import_model(
     store: ModelStore,
     source: str,
     name: str,
     *,
-    allow_hub: bool,
+    fetch: Fetch,
     tools: ImportTools,
     options: ImportOptions | None = None,
+    progress: ImportProgress | None = None,
+    job: ImportingJob | None = None,
 ) -> ModelEntry:
-    """Publishes `source`, a folder or a hub id (`org/name`, `org/name@revision`), as a version of `name`.
+    """Publishes the folder that `fetch` finds as a version of `name`.
 
-    Raises InvalidModel for what cannot be served, ModelNotFound and NotReady for a failing download.
+    source: what the user named, for messages.
+    Raises InvalidModel for what cannot be served, and what `fetch` and `progress` raise.
     """
     check_new_name(name)
-    options = options or ImportOptions()
+    options, progress, job = options or ImportOptions(), progress or ImportProgress(), job or ImportingJob()
     # A configuration that names no architecture cannot be judged without the option.
-    folder, origin = find_source(source, allow_hub=allow_hub, check=None if options.architecture else tools.check)
+    folder, origin = fetch(None if options.architecture else tools.check, progress)
     files = model_files(folder)
     config = read_config(files, source, options.architecture)
     checkpoint = {} if has_safetensors(files) else checkpoint_files(folder)
@@ -103,6 +127,8 @@ def import_model(
         if options.architecture:
             _write_json(chosen / "config.json", config)
         modules = module_checkpoints(folder, files)
+        if checkpoint or modules:
+            progress.begin("Converting PyTorch checkpoints to safetensors")
         _convert_checkpoints(checkpoint, modules, chosen, tools)
         converted = checkpoint | {name.as_posix(): file for name, file in modules.items()}
         if main_folder(folder) != folder:
@@ -111,6 +137,7 @@ def import_model(
             for written in ("tokenizer.json", "tokenizer_config.json"):
                 (chosen / written).unlink(missing_ok=True)  # a link: writing would follow it
             tools.write_tokenizer(chosen, options.tokenizer_regex, chosen)
+        progress.begin("Loading the model and comparing its answers with those of transformers")
         loaded = tools.load(chosen)
         if not loaded.tasks:
             raise InvalidModel(f"{source} loads but can perform no task", param="source")
@@ -121,9 +148,10 @@ def import_model(
             parameters=loaded.parameter_count(),
             forward_path=loaded.forward_path,
             converted_from=tuple(_described(name, file) for name, file in converted.items()),
-            **{"description": f"Imported from {origin}"} | _provenance(files),
+            **{"description": f"Imported from {origin}"} | _provenance(files) | job.provenance(),
         )
-        return store.publish(chosen, manifest, name=name)
+        progress.begin("Copying the model into the store")
+        return store.publish(chosen, manifest, name=name, fence=job.fence)
 
 
 def _convert_checkpoints(

@@ -7,7 +7,7 @@ made to keep a parser busy.
 import os
 import stat
 from collections.abc import Iterable, Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, NoReturn
 
 from pydantic_core import from_json
@@ -39,6 +39,8 @@ _FOREIGN = {
     "*.pkl": "a pickle",
 }
 MAX_FILES = 1000
+CONFIG = "config.json"
+_DEPTH = 4  # of a file within an archive
 MAX_CONFIG_BYTES = 4 * 1024 * 1024
 MAX_CARD_BYTES = 64 * 1024  # of a card, where its front matter is looked for
 
@@ -73,6 +75,12 @@ def module_checkpoints(folder: Path, files: Iterable[Path]) -> dict[Path, Path]:
     found = model_files(folder, MODULE_CHECKPOINTS)
     taken = {name.parent for name in files if name.suffix == ".safetensors"} | {Path()}
     return {name: file for name, file in found.items() if name.parent not in taken}
+
+
+def is_model_file(name: PurePosixPath) -> bool:
+    """Tells by its path in an archive whether an import reads a file. The model may be in a folder of the archive."""
+    patterns = (*FILES, *CHECKPOINTS, *MODULE_CHECKPOINTS)
+    return len(name.parts) <= _DEPTH and any(name.match(pattern) for pattern in patterns)
 
 
 def model_files(folder: Path, patterns: Iterable[str] = FILES) -> dict[Path, Path]:

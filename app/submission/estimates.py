@@ -7,7 +7,8 @@ from typing import Any
 
 from app.errors import ModelNotFound
 from app.jobs.jobs import Jobs
-from app.jobs.spec import Estimate, Job, JobState
+from app.jobs.kinds import Estimate, JobState, PretrainingSpec
+from app.jobs.spec import Job
 from app.methods import METHODS, TrainingHyperparameters
 from app.modalities.estimator import CheckedFiles, Cost, DataAmount
 from app.modalities.registry import modality_of_method
@@ -76,6 +77,8 @@ def complete(
 def _speed(cost: Cost, hp: TrainingHyperparameters, cost_of: CostOf, recent: Sequence[Job]) -> float | None:
     """Tokens a second, if this job does as many operations a second as the last one that finished."""
     for job in recent:
+        if not isinstance(job.spec, PretrainingSpec):
+            continue
         done, method = job.progress.tokens_per_second, METHODS.get(job.spec.method)
         if job.state is JobState.SUCCEEDED and done and method and method.hyperparameters is type(hp):
             try:

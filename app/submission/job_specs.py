@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from app.errors import AppError, InvalidValue
-from app.jobs.spec import Estimate, JobSpec
+from app.jobs.kinds import Estimate, PretrainingSpec
 from app.jobs.transitions import check_deadline
 from app.modalities.descriptor import Check
 from app.modalities.estimator import CheckedFiles
@@ -23,7 +23,7 @@ from app.system.disk_space import DiskReserve
 MAX_RECORD_BYTES = 512 * 1024  # twice what 1,000 files with weights take
 
 
-async def build_spec(submission: Submission, services: SubmissionServices) -> JobSpec:
+async def build_spec(submission: Submission, services: SubmissionServices) -> PretrainingSpec:
     """Checks a submission as a whole: first its fields, then its files, then its cost.
 
     The store is read on a thread, and the beginning of every file in a child process.
@@ -55,11 +55,11 @@ async def _check_files(
 
 def _complete(
     submission: Submission, choice: TrainingChoice, files: CheckedFiles[Any], services: SubmissionServices
-) -> JobSpec:
+) -> PretrainingSpec:
     recent = recent_jobs(services.jobs)
     cost = estimate(choice.method_name, choice.model, choice.hyperparameters, files, services.store, recent)
     _check_disk(cost, services.settings)
-    spec = JobSpec(
+    spec = PretrainingSpec(
         model=choice.model,
         method=choice.method_name,
         hyperparameters=choice.hyperparameters.model_dump(),
@@ -79,7 +79,7 @@ def _complete(
     return spec
 
 
-def _check_size(spec: JobSpec) -> None:
+def _check_size(spec: PretrainingSpec) -> None:
     """Bounds the record, which is written anew at every change of the job and held by every list of jobs."""
     size = len(spec.model_dump_json())
     if size > MAX_RECORD_BYTES:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from app.jobs.files import FileStore
 from app.jobs.jobs import Jobs
-from app.jobs.spec import Resources, Webhook
+from app.jobs.kinds import Resources, Webhook
 from app.settings import Settings
 from app.store.store import ModelStore
 from app.system.process_pool import ProcessPool

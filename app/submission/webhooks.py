@@ -1,7 +1,7 @@
 """The webhook of a new job."""
 
 from app.errors import InvalidValue
-from app.jobs.spec import Webhook
+from app.jobs.kinds import Webhook
 from app.settings import Settings
 from app.system.addresses import is_private_host, parse_http_url
 

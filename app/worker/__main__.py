@@ -45,7 +45,7 @@ def main() -> None:
     Worker(
         url,
         settings,
-        trainer=[sys.executable, "-m", "app.worker.train_job"],
+        trainer=[sys.executable, "-m", "app.worker.run_job"],
         environment=trainer_environment(settings, url),
         capabilities=capabilities(settings.device, settings.training_threads),
     ).run()

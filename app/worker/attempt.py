@@ -7,25 +7,22 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Literal
+from typing import IO, Literal
 
 from app.errors import AppError
 from app.jobs.connection import StorageError
 from app.jobs.files import FileStore
-from app.jobs.spec import Job, JobError, JobState
+from app.jobs.kinds import JobState
+from app.jobs.spec import Job, JobError
 from app.jobs.worker_queue import Claim, LeaseLost, WorkerQueue
 from app.publishing.publication import Publisher
 from app.settings import Settings
-from app.store.manifest import Manifest
 from app.store.store import ModelEntry, ModelStore
 from app.system.disk_space import full_disk
 from app.system.locks import acquire_lock
 from app.training.hooks import Killed, Stopped
 from app.worker.backlog import Backlog
 from app.worker.reports import Reports
-
-if TYPE_CHECKING:
-    from app.training.job import TrainingResult
 
 
 @dataclass(frozen=True)
@@ -47,7 +44,8 @@ class Attempt:
     folder: Path  # the job's own: checkpoints, export, logs
 
 
-Train = Callable[[Attempt, Reports, AttemptServices], "TrainingResult"]
+# Does the work of a job and publishes its result. Raises Stopped when the job is to stop.
+Execute = Callable[[Attempt, Reports, AttemptServices], ModelEntry]
 
 _DISK = "the disk of the worker's machine"
 
@@ -78,7 +76,7 @@ class AttemptRunner:
         self._folder = services.settings.jobs_dir / claim.job_id
         self._reports = Reports(services.queue, claim, self._folder, draining, quick=quick, backlog=backlog)
 
-    def run(self, train: Train) -> None:
+    def run(self, execute: Execute) -> None:
         """Brings the job to an end, or back to the queue; leaves it alone once it is another's."""
         try:
             try:
@@ -89,11 +87,11 @@ class AttemptRunner:
                 self._fail(_error(error))
                 return
             with lock:
-                self._settle(train)
+                self._settle(execute)
         except LeaseLost:
             _log.warning("attempt %d lost its job %s", self._claim.attempt, self._claim.job_id)
 
-    def _settle(self, train: Train) -> None:
+    def _settle(self, execute: Execute) -> None:
         self._reports.fence()
         job = self._queue.read(self._claim)
         try:
@@ -102,12 +100,7 @@ class AttemptRunner:
                 self._stop("cancel")
                 return
             if published is None:
-                result = train(Attempt(job, self._claim, self._folder), self._reports, self._services)
-                self._reports.flush()
-                if result.outcome.stopped:
-                    self._stop(result.outcome.stopped)
-                    return
-                published = self._publish(result)
+                published = execute(Attempt(job, self._claim, self._folder), self._reports, self._services)
         except (LeaseLost, StorageError):
             raise
         except Stopped as e:
@@ -148,18 +141,6 @@ class AttemptRunner:
         if not job.publish_requested or not checkpoints:
             return None
         return self._publisher.publish_checkpoint(job, checkpoints[0], fence=self._reports.fence).id
-
-    def _publish(self, result: "TrainingResult") -> ModelEntry:
-        job = self._queue.read(self._claim)  # with its last progress
-        made = Manifest(
-            modality=result.modality,
-            architecture=result.architecture,
-            tasks=result.tasks,
-            parameters=result.parameters,
-            forward_path=result.forward_path,
-            metrics=result.metrics,
-        )
-        return self._publisher.publish_result(job, result.folder, made, self._reports.fence)
 
     def _folder_lock(self) -> IO[bytes]:
         """Holds the job's lock file: no two processes of one machine write to its folder.

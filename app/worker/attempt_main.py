@@ -1,4 +1,4 @@
-"""The process of an attempt around the training itself; imports no torch."""
+"""The process of an attempt around the work itself; imports no torch."""
 
 import signal
 from collections.abc import Sequence
@@ -11,12 +11,12 @@ from app.settings import Settings
 from app.store.store import ModelStore
 from app.system.log_format import configure_logging
 from app.system.priority import lower_priority
-from app.worker.attempt import AttemptRunner, AttemptServices, Train
+from app.worker.attempt import AttemptRunner, AttemptServices, Execute
 
 _QUICK = 2.0  # seconds that a training step may lose to one try to speak to Redis
 
 
-def run_attempt(arguments: Sequence[str], train: Train) -> None:
+def run_attempt(arguments: Sequence[str], execute: Execute) -> None:
     """arguments: the job's id and the number of the attempt. SIGTERM hands the job back."""
     draining = False
 
@@ -35,4 +35,4 @@ def run_attempt(arguments: Sequence[str], train: Train) -> None:
         settings, WorkerQueue(redis), FileStore(redis, settings.files_dir), ModelStore(settings.model_store)
     )
     claim = Claim(arguments[0], int(arguments[1]))
-    AttemptRunner(services, claim, lambda: draining, quick=quick).run(train)
+    AttemptRunner(services, claim, lambda: draining, quick=quick).run(execute)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from app.errors import NotReady
-from app.jobs.spec import Job
+from app.jobs.spec import Job, pretraining_spec
 from app.worker.tensorboard import TensorBoardLogger
 
 Status = Literal["FINISHED", "FAILED", "KILLED"]  # MLflow's words
@@ -139,9 +139,9 @@ def _find_run(client: Any, job: Job, experiment: str) -> str:
         run_id = str(runs[0].info.run_id)
         client.update_run(run_id, status="RUNNING")
         return run_id
-    tags = {_JOB_TAG: job.id, "cloze.model": job.spec.model, **job.spec.metadata}
+    tags = {_JOB_TAG: job.id, "cloze.model": job.spec.source, **job.spec.metadata}
     run_id = str(client.create_run(experiment_id, run_name=job.spec.name, tags=tags).info.run_id)
-    for key, value in job.spec.hyperparameters.items():
+    for key, value in pretraining_spec(job).hyperparameters.items():
         if value is not None:
             client.log_param(run_id, key, value)
     return run_id

@@ -72,7 +72,7 @@ class Reports:
         self._backlog.put(partial(self._queue.append_event, self._claim, message, level=level, type=kind, data=values))
 
     def on_progress(self, progress: "Snapshot") -> None:
-        self._unsaved = Progress(
+        found = Progress(
             percent=round(100 * progress.fraction, 2),
             step=progress.step,
             total_steps=progress.total_steps,
@@ -81,6 +81,11 @@ class Reports:
             tokens_per_second=progress.tokens_per_second,
             eta_seconds=progress.eta_seconds,
         )
+        self.report_progress(found)
+
+    def report_progress(self, progress: Progress) -> None:
+        """Writes the progress at most once a second; the last one is written by `flush`."""
+        self._unsaved = progress
         if self._clock() - self._saved_at >= _PROGRESS_INTERVAL:
             self._backlog.ask(self._save_progress, None)
 

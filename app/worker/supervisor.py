@@ -8,8 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
+from app.jobs.kinds import JobState
 from app.jobs.logs import last_lines, log_path
-from app.jobs.spec import JobError, JobState
+from app.jobs.spec import JobError
 from app.jobs.worker_queue import Claim, LeaseLost, WorkerQueue
 from app.system.cgroups import count_oom_kills
 from app.system.disk_space import full_disk

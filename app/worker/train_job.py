@@ -1,9 +1,9 @@
-"""The process that trains: `python -m app.worker.train_job JOB_ID ATTEMPT`, started by the worker."""
+"""The work of a job that trains."""
 
-import sys
 from functools import partial
 
 from app.devices import gpu_metrics, resolve_device
+from app.jobs.spec import pretraining_spec
 from app.methods import METHODS, preset
 from app.system.child import die_with_parent
 from app.system.disk_space import DiskReserve
@@ -12,8 +12,8 @@ from app.training.data.source_file import SourceFile
 from app.training.job import TrainingJob, TrainingResult
 from app.training.run import run
 from app.worker.attempt import Attempt, AttemptServices
-from app.worker.attempt_main import run_attempt
 from app.worker.loggers import open_loggers
+from app.worker.pretraining import train_and_publish
 from app.worker.reports import Reports
 from app.worker.system import SystemMetrics
 
@@ -31,7 +31,7 @@ def train(attempt: Attempt, reports: Reports, services: AttemptServices) -> Trai
 def describe_run(attempt: Attempt, services: AttemptServices) -> TrainingJob:
     """Builds the trainer's input: files and models as paths of this machine. Raises FileNotFound, ModelNotFound."""
     job, settings = attempt.job, services.settings
-    spec = job.spec
+    spec = pretraining_spec(job)
     hyperparameters = METHODS[spec.method].hyperparameters.model_validate(spec.hyperparameters)
 
     def source(file_id: str, weight: float = 1.0) -> SourceFile:
@@ -65,5 +65,4 @@ def _device(given: str, wanted: str | None) -> str:
     return given if wanted is None or given.startswith(wanted) else wanted
 
 
-if __name__ == "__main__":
-    run_attempt(sys.argv[1:], train)
+execute = train_and_publish(train)

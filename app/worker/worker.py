@@ -1,8 +1,8 @@
 """The worker: waits for wake-ups, claims jobs and has each done by a process of its own.
 
-The main thread listens, and starts and watches the trainer. Another beats: it renews the lease,
-says that the worker is alive, and returns the jobs of silent workers to the queue. A third keeps
-house, once an hour.
+The main thread listens, and starts and watches the process of a job that trains. Another thread works on imports,
+which take minutes and must not wait for hours of training. A third beats: it renews the leases, says that the worker
+is alive, and returns the jobs of silent workers to the queue. A fourth keeps house, once an hour.
 """
 
 import logging
@@ -23,7 +23,7 @@ from app.jobs.workers import Capabilities, WorkerInfo, WorkerRegistry
 from app.settings import Settings
 from app.system.proc import read_machine_id, read_start_time
 from app.worker.housekeeping import Housekeeping
-from app.worker.supervisor import Supervisor
+from app.worker.lane import Lane
 
 _TIMEOUT = 5.0  # seconds of one try to speak to Redis: above RQ's blocking read, and below a lease
 _PAUSE = 1.0  # seconds before another try to reach Redis
@@ -57,9 +57,11 @@ class Worker:
         self._housekeeping = Housekeeping(
             self._queue, JobRetention(self._redis), FileStore(self._redis, settings.files_dir), settings
         )
-        self._jobs_dir = settings.jobs_dir
         self._lease_seconds = settings.lease_seconds
-        self._trainer, self._environment = trainer, environment
+        self._training, self._imports = (
+            Lane(kind, self._queue, settings.jobs_dir, trainer, environment, lambda: self._stopping)
+            for kind in ("pretraining", "import")
+        )
         self._info = WorkerInfo(
             id=self.id,
             host=host,
@@ -73,7 +75,7 @@ class Worker:
         self._stopping = False
         self._is_away = False
         self._ended = threading.Event()
-        self._current: Supervisor | None = None
+        self._rung = threading.Event()  # a job may wait for the lane of imports
         self._listener: WakeupListener | None = None
 
     def run(self) -> None:
@@ -83,6 +85,8 @@ class Worker:
         threading.Thread(
             target=self._housekeeping.run_until, args=(self._ended,), name="housekeeping", daemon=True
         ).start()
+        importing = threading.Thread(target=self._import_until_the_end, name="imports", daemon=True)
+        importing.start()
         _log.info("worker %s is ready", self.id)
         while not self._stopping:
             try:
@@ -92,6 +96,8 @@ class Worker:
                 self._notice_outage(e)
             if not self._stopping:
                 time.sleep(_PAUSE)
+        self._rung.set()
+        importing.join()
         self._ended.set()
         beating.join()
         _log.info("worker %s has stopped", self.id)
@@ -100,18 +106,20 @@ class Worker:
         self._stopping = True
 
     def _work(self) -> None:
-        """Works on jobs until none waits: one wake-up may stand for many jobs."""
-        offered = self._info.capabilities
-        while not self._stopping and (claim := self._queue.claim(self.id, self._lease_seconds, offered)):
-            _log.info("job %s, attempt %d: started", claim.job_id, claim.attempt)
-            self._current = Supervisor(
-                self._queue, claim, self._jobs_dir, self._trainer, self._environment, lambda: self._stopping
-            )
+        self._rung.set()
+        self._training.work(self.id, self._lease_seconds, self._info.capabilities)
+
+    def _import_until_the_end(self) -> None:
+        """Looks for imports at every wake-up, and between two beats: while a job trains, nobody hears wake-ups."""
+        while not self._stopping:
             try:
-                self._current.run()
-            finally:
-                self._current = None
-            _log.info("job %s, attempt %d: left", claim.job_id, claim.attempt)
+                self._imports.work(self.id, self._lease_seconds, self._info.capabilities)
+            except StorageError as e:
+                self._notice_outage(e)
+            except Exception:  # the lane must go on, as the listener's does
+                _log.exception("the lane of imports of worker %s failed", self.id)
+            self._rung.wait(self._reconciler.interval)
+            self._rung.clear()
 
     def _beat_until_the_end(self) -> None:
         ended = False
@@ -138,10 +146,10 @@ class Worker:
         self._is_away = error is not None
 
     def _beat(self) -> None:
-        current, listener = self._current, self._listener
-        if current is not None:
-            current.beat(self._lease_seconds)
-        doing = {"job_id": current.claim.job_id if current else None, "draining": self._stopping}
+        listener = self._listener
+        for lane in (self._training, self._imports):
+            lane.beat(self._lease_seconds)
+        doing = {"job_id": self._training.job_id, "import_id": self._imports.job_id, "draining": self._stopping}
         self._registry.beat(self._info.model_copy(update=doing))
         neighbours = [w for w in self._registry.list() if w.machine == self._info.machine]
         dead = [w.id for w in neighbours if read_start_time(w.pid) != w.birth]

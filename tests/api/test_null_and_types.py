@@ -12,6 +12,7 @@ from app.api.errors import describe
 from app.api.schemas.common import Body
 from app.api.schemas.embeddings import EmbeddingsRequest
 from app.api.schemas.fill_mask import FillMaskRequest
+from app.api.schemas.imports import ImportRequest
 from app.api.schemas.job_control import CancelRequest, ExtendRequest, PriorityRequest, PublishRequest, RetryRequest
 from app.api.schemas.job_watch import WebhookRequest
 from app.api.schemas.jobs import JobRequest, WeightedFile
@@ -32,6 +33,7 @@ BODIES: list[tuple[type[BaseModel], dict[str, Any]]] = [
     (TokenizeRequest, {"input": "a"}),
     (ReconstructRequest, {"input": PICTURE}),
     (JobRequest, {"model": "a", "training_file": "a"}),
+    (ImportRequest, {"source": "a/b"}),
     (WeightedFile, {"id": "a"}),
     (WebhookRequest, {"url": "https://example.org/", "secret": SECRET}),
     (CancelRequest, {}),

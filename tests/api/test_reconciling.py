@@ -7,7 +7,8 @@ from pathlib import Path
 from fastapi.testclient import TestClient
 
 from app.jobs.connection import Client, EmbeddedRedis
-from app.jobs.spec import Job, JobState
+from app.jobs.kinds import JobState
+from app.jobs.spec import Job
 from app.main import create_app
 from app.settings import Settings
 from app.store.store import ModelStore

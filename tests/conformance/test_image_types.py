@@ -20,11 +20,10 @@ from app.modalities.image.encoder_types import ENCODERS
 from app.modalities.reconstruction import ReconstructItem
 from app.modalities.registry import load
 from app.serving.packing import pack
-from app.store.importer import import_model
 from app.store.store import ModelStore
 from app.types import Pooling, Task
 from tests.conformance.image_types import SIZE, TYPES, build_folder, build_model, save_folder
-from tests.fakes.imports import import_tools
+from tests.fakes.imports import import_folder
 from tests.fakes.media import fixture
 from tests.fakes.perform import perform
 from tests.fakes.tiny_images import picture
@@ -137,7 +136,7 @@ def test_an_encoder_without_its_head_embeds_alike(tmp_path: Path, model_type: st
 
 def test_an_import_is_served_from_the_store(tmp_path: Path) -> None:
     folder = build_folder(tmp_path / "dinov2", "dinov2")
-    entry = import_model(ModelStore(tmp_path / "store"), str(folder), "dino", allow_hub=False, tools=import_tools())
+    entry = import_folder(ModelStore(tmp_path / "store"), folder, "dino")
     assert (entry.manifest.architecture, entry.manifest.tasks) == ("dinov2", (Task.EMBED,))
     [result] = perform(load(entry.path).tasks[Task.EMBED], [EmbedItem(FILES[0], Pooling.CLS, normalize=False)])
     assert np.allclose(result.vector, expected_tokens(folder, FILES[0])[0], atol=1e-4)

@@ -9,10 +9,10 @@ import pytest
 from app.errors import InvalidModel
 from app.modalities.registry import load
 from app.modalities.text.items import FillMaskItem
-from app.store.importer import ImportOptions, import_model
+from app.store.importer import ImportOptions
 from app.store.store import ModelEntry, ModelStore
 from app.types import Task
-from tests.fakes.imports import import_tools
+from tests.fakes.imports import import_folder
 from tests.fakes.perform import perform
 
 REACTION = "CC(=O)O.OCC>>CC(=O)[MASK]CC.O"  # ethyl acetate from acetic acid and ethanol
@@ -29,7 +29,7 @@ def folder() -> Path:
 
 def import_reactions(folder: Path, store: ModelStore, regex: str | None) -> ModelEntry:
     options = ImportOptions(tokenizer_regex=regex)
-    return import_model(store, str(folder), "reactions", allow_hub=False, tools=import_tools(), options=options)
+    return import_folder(store, folder, "reactions", options=options)
 
 
 def test_a_model_of_reactions_fills_masks(folder: Path, tmp_path: Path) -> None:

@@ -131,7 +131,7 @@ def test_a_killed_trainers_job_ends_with_the_weights_of_an_undisturbed_one(
 
     undisturbed, killed = submit("undisturbed"), submit("killed")
     wait_until(lambda: job(undisturbed)["status"] == "succeeded")
-    for attempt, victim in enumerate(("app.worker.train_job", "app.worker"), start=1):
+    for attempt, victim in enumerate(("app.worker.run_job", "app.worker"), start=1):
         wait_until(lambda attempt=attempt: trained(attempt))
         kill(victim)
     wait_until(lambda: job(killed)["status"] in {"succeeded", "failed"})

@@ -15,11 +15,15 @@ Files = Mapping[str, bytes]
 
 @dataclass
 class FakeRepository:
-    """revisions: files by branch, tag or pull request (`refs/pr/1`). gated: nobody has access."""
+    """revisions: files by branch, tag or pull request (`refs/pr/1`). gated: nobody has access.
+
+    held: an event that the second half of weights waits for.
+    """
 
     revisions: Mapping[str, Files]
     pull_requests: Mapping[int, str] = field(default_factory=dict)  # number → author
     gated: bool = False
+    held: threading.Event | None = None
 
     def commit(self, revision: str) -> str:
         return hashlib.sha1(revision.encode(), usedforsecurity=False).hexdigest()
@@ -59,7 +63,8 @@ class _Hub(BaseHTTPRequestHandler):
             return
         commit, files = found
         if is_file:
-            self._send_file(repository, commit, files.get(place.removeprefix(f"{revision}/")))
+            path = place.removeprefix(f"{revision}/")
+            self._send_file(repository, commit, path, files.get(path))
         elif rest.startswith("/tree/"):
             tree = [{"type": "file", "path": n, "size": len(c), "oid": "0"} for n, c in files.items()]
             self._send(200, json.dumps(tree).encode())
@@ -67,22 +72,30 @@ class _Hub(BaseHTTPRequestHandler):
             siblings = [{"rfilename": n, "size": len(c)} for n, c in files.items()]
             self._send(200, json.dumps({"id": name, "sha": commit, "siblings": siblings}).encode())
 
-    def _send_file(self, repository: FakeRepository, commit: str, content: bytes | None) -> None:
+    def _send_file(self, repository: FakeRepository, commit: str, path: str, content: bytes | None) -> None:
         if repository.gated:
             self._send(403, b"{}", {"X-Error-Code": "GatedRepo"})
         elif content is None:
             self._send(404, b"{}", {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": commit})
         else:
-            self._send(200, content, {"X-Repo-Commit": commit})
+            held = repository.held if path.endswith(".safetensors") else None
+            self._send(200, content, {"X-Repo-Commit": commit}, held)
 
-    def _send(self, status: int, body: bytes, headers: Mapping[str, str] | None = None) -> None:
+    def _send(
+        self, status: int, body: bytes, headers: Mapping[str, str] | None = None, held: threading.Event | None = None
+    ) -> None:
         self.send_response(status)
         digest = hashlib.sha256(body).hexdigest()
         for key, value in {"Content-Length": str(len(body)), "ETag": f'"{digest}"', **(headers or {})}.items():
             self.send_header(key, value)
         self.end_headers()
         if self.command == "GET":
-            self.wfile.write(body)
+            first = len(body) // 2 if held else len(body)
+            self.wfile.write(body[:first])
+            if held:
+                self.wfile.flush()
+                held.wait()
+                self.wfile.write(body[first:])
 
     def log_message(self, format: str, *args: Any) -> None:
         """Quiet."""

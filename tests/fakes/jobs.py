@@ -9,9 +9,10 @@ from app.jobs.connection import Client
 from app.jobs.events import EventLog
 from app.jobs.indexes import file_key
 from app.jobs.jobs import IDEMPOTENCY_SECONDS, Jobs
+from app.jobs.kinds import PretrainingSpec
 from app.jobs.repository import Change, JobRepository
 from app.jobs.retention import JobRetention
-from app.jobs.spec import Job, JobSpec
+from app.jobs.spec import Job
 from app.jobs.transitions import CRASH_BACKOFF
 from app.jobs.wakeups import QUEUE_NAME
 from app.jobs.worker_queue import WorkerQueue
@@ -43,7 +44,7 @@ class JobSystem(Jobs):
         return Queue(QUEUE_NAME, connection=self._redis, serializer=JSONSerializer)
 
 
-def make_spec(redis: Client, **changes: Any) -> JobSpec:
+def make_spec(redis: Client, **changes: Any) -> PretrainingSpec:
     """A job specification whose training file is known to Redis."""
     redis.set(file_key("file-1"), "{}")
     values: dict[str, Any] = {
@@ -53,4 +54,4 @@ def make_spec(redis: Client, **changes: Any) -> JobSpec:
         "training_files": ("file-1",),
         "name": "tiny",
     }
-    return JobSpec(**{**values, **changes})
+    return PretrainingSpec(**{**values, **changes})

@@ -18,6 +18,7 @@ from app.errors import InvalidData
 from app.types import ModalityName, Task
 from app.worker.attempt import Attempt, AttemptServices
 from app.worker.attempt_main import run_attempt
+from app.worker.pretraining import train_and_publish
 from app.worker.reports import Reports
 from tests.fakes.checkpoints import write_checkpoint, write_skeleton
 
@@ -97,4 +98,4 @@ def result(folder: Path, stopped: str | None) -> Any:
 
 
 if __name__ == "__main__":
-    run_attempt(sys.argv[1:], train)
+    run_attempt(sys.argv[1:], train_and_publish(train))

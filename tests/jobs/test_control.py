@@ -9,7 +9,8 @@ from app.jobs import transitions
 from app.jobs.connection import Client
 from app.jobs.files import FileStore
 from app.jobs.indexes import file_key
-from app.jobs.spec import Job, JobError, JobState, Progress, Resources
+from app.jobs.kinds import JobState, Resources
+from app.jobs.spec import Job, JobError, Progress
 from app.jobs.worker_queue import Claim
 from app.jobs.workers import Capabilities, WorkerInfo, fits, queue_reason
 from tests.fakes.jobs import JobSystem, make_spec

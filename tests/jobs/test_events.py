@@ -4,7 +4,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 from app.jobs.connection import Client, EmbeddedRedis, connect
-from app.jobs.spec import JobState
+from app.jobs.kinds import JobState
 from tests.fakes.jobs import JobSystem, make_spec
 from tests.fakes.proxy import losing_reply_to
 

@@ -12,7 +12,8 @@ import pytest
 from app.errors import InvalidValue, JobNotFound
 from app.jobs.connection import Client, EmbeddedRedis, connect
 from app.jobs.feed import EventFeed
-from app.jobs.spec import Job, JobEvent, JobState, Progress
+from app.jobs.kinds import JobState
+from app.jobs.spec import Job, JobEvent, Progress
 from app.jobs.worker_queue import Claim
 from tests.fakes.jobs import JobSystem, make_spec
 from tests.fakes.redis import kill_redis

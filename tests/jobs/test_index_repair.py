@@ -13,8 +13,8 @@ from app.jobs.connection import Client
 from app.jobs.files import FileStore
 from app.jobs.index_repair import repair, repair_if_due
 from app.jobs.indexes import FILES, file_jobs_key, state_key
+from app.jobs.kinds import JobState, Webhook
 from app.jobs.reconciler import Reconciler
-from app.jobs.spec import JobState, Webhook
 from app.jobs.worker_queue import Claim, LeaseLost
 from tests.fakes.jobs import JobSystem, make_spec
 

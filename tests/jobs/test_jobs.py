@@ -4,7 +4,8 @@ import pytest
 
 from app.errors import Conflict, FileNotFound, InvalidValue, JobNotFound
 from app.jobs.connection import Client
-from app.jobs.spec import Job, JobError, JobState, Progress
+from app.jobs.kinds import JobState
+from app.jobs.spec import Job, JobError, Progress
 from app.jobs.transitions import MAX_CRASHES
 from app.jobs.worker_queue import Claim, LeaseLost
 from app.jobs.workers import WorkerInfo

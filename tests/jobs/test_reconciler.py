@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from app.jobs.connection import Client, StorageError
+from app.jobs.kinds import JobState
 from app.jobs.reconciler import Reconciler, ReconcilerLoop
-from app.jobs.spec import JobState
 from app.jobs.worker_queue import Claim
 from tests.fakes.clock import Clock
 from tests.fakes.jobs import JobSystem, make_spec

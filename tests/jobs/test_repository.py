@@ -5,7 +5,8 @@ import pytest
 from app.errors import Conflict
 from app.jobs.connection import Client
 from app.jobs.jobs import Jobs
-from app.jobs.spec import ACTIONS, FINAL_STATES, TRANSITIONS, JobState, check_action, check_transition
+from app.jobs.kinds import JobState
+from app.jobs.spec import ACTIONS, FINAL_STATES, TRANSITIONS, check_action, check_transition
 from tests.fakes.jobs import make_spec
 
 

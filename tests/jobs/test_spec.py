@@ -1,7 +1,8 @@
 import re
 from typing import get_args
 
-from app.jobs.spec import ACTIONS, Action, JobState
+from app.jobs.kinds import Action, JobState
+from app.jobs.spec import ACTIONS
 from app.web import STATIC
 
 

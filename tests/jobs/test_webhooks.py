@@ -12,7 +12,7 @@ import pytest
 from openai import OpenAI
 
 from app.jobs.connection import Client, EmbeddedRedis
-from app.jobs.spec import JobState, Webhook
+from app.jobs.kinds import JobState, Webhook
 from app.jobs.webhook_sender import WebhookSender
 from app.jobs.webhooks import OUTBOX, Delivery, Webhooks, signing_key
 from app.jobs.worker_queue import Claim

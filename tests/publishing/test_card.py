@@ -1,6 +1,7 @@
 import json
 
-from app.jobs.spec import Job, JobSpec, JobState, Progress
+from app.jobs.kinds import JobState, PretrainingSpec
+from app.jobs.spec import Job, Progress
 from app.publishing.card import render
 from app.store.manifest import DataSource, Manifest
 from app.types import ModalityName, Task
@@ -9,7 +10,7 @@ REQUEST = {"model": "minilm", "training_file": "file-1", "method": {"type": "mlm
 
 
 def make_card(**changes: object) -> str:
-    spec = JobSpec(
+    spec = PretrainingSpec(
         model="minilm@2", method="mlm", hyperparameters={}, training_files=("file-1",), name="lions", request=REQUEST
     )
     progress = Progress(step=1200, tokens=9_830_400, epoch=1.5)

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from app.jobs.spec import Checkpoint, Job, JobSpec, JobState
+from app.jobs.kinds import JobState, PretrainingSpec
+from app.jobs.spec import Checkpoint, Job
 from app.publishing.publication import Publisher
 from app.store.store import ModelStore
 from tests.fakes.checkpoints import write_checkpoint, write_skeleton
@@ -19,7 +20,7 @@ def publish(tmp_path: Path) -> Publish:
     """Publishes step 10 as it is on the disk."""
     files: Any = None  # the job has none
     publisher = Publisher(ModelStore(tmp_path / "models"), files, tmp_path)
-    spec = JobSpec(
+    spec = PretrainingSpec(
         model="bert-tiny", method="mlm", hyperparameters={}, training_files=(), name="tiny", request={"model": "x"}
     )
     job = Job(id="ftjob-1", spec=spec, state=JobState.SUCCEEDED, created_at=0)

@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 
 from app.errors import InvalidModel, InvalidValue, ModelNotFound
-from app.store.importer import ImportOptions, ImportTools, import_model
+from app.store.importer import ImportOptions, ImportTools
 from app.store.manifest import DataSource, Manifest
 from app.store.store import ModelStore
 from app.types import ModalityName, Task
 from tests.fakes.hub import FakeRepository, serve_hub
+from tests.fakes.imports import import_folder
 
 
 class FakeModel:
@@ -70,7 +71,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_a_folder_is_published_without_pickles_and_code(store: ModelStore, folder: Path) -> None:
-    entry = import_model(store, str(folder), "org/m", allow_hub=False, tools=TOOLS)
+    entry = import_folder(store, folder, "org/m", tools=TOOLS)
     assert store.resolve("org/m") == entry
     assert set(entry.manifest.files) == {
         *("config.json", "model.safetensors", "vocab.txt", "1_Pooling/config.json", "README.md")
@@ -98,7 +99,7 @@ def test_a_folder_of_another_store_keeps_its_provenance(store: ModelStore, folde
         description="Made elsewhere",
     )
     (folder / "manifest.json").write_text(earlier.model_dump_json())
-    manifest = import_model(store, str(folder), "m", allow_hub=False, tools=TOOLS).manifest
+    manifest = import_folder(store, folder, "m", tools=TOOLS).manifest
     assert (manifest.parents, manifest.data, manifest.metrics) == (("base@1",), (data,), {"loss": 2.0})
     assert manifest.description == "Made elsewhere"
     assert manifest.job_id is None
@@ -118,13 +119,13 @@ def test_a_folder_of_another_store_keeps_its_provenance(store: ModelStore, folde
 def test_unusable_configurations_are_refused(store: ModelStore, folder: Path, config: str | None, message: str) -> None:
     (folder / "config.json").unlink() if config is None else (folder / "config.json").write_text(config)
     with pytest.raises(InvalidModel, match=message):
-        import_model(store, str(folder), "m", allow_hub=False, tools=TOOLS)
+        import_folder(store, folder, "m", tools=TOOLS)
     assert store.list() == []
 
 
 def test_a_checkpoint_is_converted_and_its_digest_recorded(store: ModelStore, folder: Path) -> None:
     (folder / "model.safetensors").unlink()
-    entry = import_model(store, str(folder), "m", allow_hub=False, tools=TOOLS)
+    entry = import_folder(store, folder, "m", tools=TOOLS)
     assert (entry.path / "model.safetensors").read_bytes() == b"pickle"
     [source] = entry.manifest.converted_from
     assert (source.filename, source.bytes) == ("pytorch_model.bin", 6)
@@ -139,7 +140,7 @@ def test_shards_are_converted_in_order(store: ModelStore, folder: Path) -> None:
         (folder / name).write_text(name)
     index = {"weight_map": {"b": shards[1], "a": shards[0], "c": shards[1]}}
     (folder / "pytorch_model.bin.index.json").write_text(json.dumps(index))
-    entry = import_model(store, str(folder), "m", allow_hub=False, tools=TOOLS)
+    entry = import_folder(store, folder, "m", tools=TOOLS)
     assert (entry.path / "model.safetensors").read_text() == "".join(shards)
     assert [source.filename for source in entry.manifest.converted_from] == shards
 
@@ -182,7 +183,7 @@ def test_other_weights_are_named_for_what_they_are(store: ModelStore, folder: Pa
 def test_facts_that_a_folder_lacks_are_options(store: ModelStore, folder: Path) -> None:
     (folder / "config.json").write_text('{"hidden_size": 8}')
     options = ImportOptions(architecture="albert", tokenizer_regex="smiles")
-    entry = import_model(store, str(folder), "m", allow_hub=False, tools=TOOLS, options=options)
+    entry = import_folder(store, folder, "m", tools=TOOLS, options=options)
     assert json.loads((entry.path / "config.json").read_text()) == {"hidden_size": 8, "model_type": "albert"}
     assert (entry.path / "tokenizer.json").read_text() == "smiles"
     assert entry.manifest.architecture == "albert"
@@ -194,20 +195,20 @@ def test_what_does_not_load_is_not_published(store: ModelStore, folder: Path) ->
         raise InvalidModel("weights of the wrong shape")
 
     with pytest.raises(InvalidModel, match="wrong shape"):
-        import_model(store, str(folder), "m", allow_hub=False, tools=replace(TOOLS, load=fail))
+        import_folder(store, folder, "m", tools=replace(TOOLS, load=fail))
     with pytest.raises(InvalidModel, match="no task"):
-        import_model(store, str(folder), "m", allow_hub=False, tools=replace(TOOLS, load=lambda _: FakeModel({})))
+        import_folder(store, folder, "m", tools=replace(TOOLS, load=lambda _: FakeModel({})))
     assert store.list() == []
 
 
 def test_a_bad_name_is_refused_first(store: ModelStore, folder: Path) -> None:
     with pytest.raises(InvalidValue, match="not a model name"):
-        import_model(store, str(folder), "../m", allow_hub=False, tools=TOOLS)
+        import_folder(store, folder, "../m", tools=TOOLS)
 
 
 def test_the_hub_is_off_unless_allowed(store: ModelStore) -> None:
     with pytest.raises(ModelNotFound, match="CLOZE_ALLOW_HUB=1"):
-        import_model(store, "org/tiny", "m", allow_hub=False, tools=TOOLS)
+        import_folder(store, "org/tiny", "m", tools=TOOLS)
 
 
 def files_of(folder: Path) -> dict[str, bytes]:
@@ -219,6 +220,8 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 from app.errors import AppError
+from functools import partial
+from app.store.hub import HubAccess, find_source
 from app.store.importer import ImportOptions, ImportTools, import_model
 from app.store.store import ModelStore
 from app.types import ModalityName, Task
@@ -235,7 +238,8 @@ def convert(files, target):
 
 tools = ImportTools(check=check, load=lambda _: Model(), convert=convert, write_tokenizer=None)
 try:
-    entry = import_model(ModelStore(Path(sys.argv[1])), sys.argv[2], "m", allow_hub=True, tools=tools,
+    fetch = partial(find_source, sys.argv[2], HubAccess(allowed=True))
+    entry = import_model(ModelStore(Path(sys.argv[1])), sys.argv[2], "m", fetch=fetch, tools=tools,
                          options=ImportOptions(architecture=sys.argv[3] or None))
     print(entry.id, entry.manifest.architecture, entry.manifest.description, sorted(entry.manifest.files))
 except AppError as error:
@@ -339,7 +343,7 @@ def test_failing_downloads_are_one_clear_error(
 
 def refusal(store: ModelStore, folder: Path) -> str:
     with pytest.raises(InvalidModel) as caught:
-        import_model(store, str(folder), "m", allow_hub=False, tools=TOOLS)
+        import_folder(store, folder, "m", tools=TOOLS)
     assert store.list() == []
     return caught.value.message
 
@@ -383,7 +387,7 @@ def test_a_device_is_refused(store: ModelStore, folder: Path) -> None:
 def test_links_and_hard_links_within_the_folder_are_taken(store: ModelStore, folder: Path) -> None:
     (folder / "merges.txt").symlink_to("vocab.txt")
     os.link(folder / "vocab.txt", folder / "words.txt")
-    entry = import_model(store, str(folder), "m", allow_hub=False, tools=TOOLS)
+    entry = import_folder(store, folder, "m", tools=TOOLS)
     assert {"merges.txt", "words.txt"} <= set(entry.manifest.files)
     assert (entry.path / "merges.txt").read_text() == "[PAD]" and not (entry.path / "merges.txt").is_symlink()
 
@@ -398,13 +402,13 @@ def test_a_snapshot_of_the_hubs_cache_links_to_its_blobs_and_to_no_others(
     for name in ("config.json", "model.safetensors", "vocab.txt"):
         (folder / name).rename(blobs / name)
         (snapshot / name).symlink_to(f"../../blobs/{name}")
-    assert import_model(store, str(snapshot), "m", allow_hub=False, tools=TOOLS).id == "m@1"
+    assert import_folder(store, snapshot, "m", tools=TOOLS).id == "m@1"
     other = tmp_path / "hub" / "models--org--other" / "blobs"
     other.mkdir(parents=True)
     (other / "private.txt").write_text("private")
     (snapshot / "private.txt").symlink_to("../../../models--org--other/blobs/private.txt")
     with pytest.raises(InvalidModel, match=r"private\.txt is a link that leads out"):
-        import_model(store, str(snapshot), "m", allow_hub=False, tools=TOOLS)
+        import_folder(store, snapshot, "m", tools=TOOLS)
 
 
 def test_a_deeply_nested_configuration_is_refused(store: ModelStore, folder: Path) -> None:
@@ -429,4 +433,4 @@ def test_a_deeply_nested_configuration_is_refused(store: ModelStore, folder: Pat
 )
 def test_the_license_of_a_card(store: ModelStore, folder: Path, card: str, license: str | None) -> None:
     (folder / "README.md").write_text(card, newline="")
-    assert import_model(store, str(folder), "m", allow_hub=False, tools=TOOLS).manifest.license == license
+    assert import_folder(store, folder, "m", tools=TOOLS).manifest.license == license

@@ -11,7 +11,7 @@ from app.errors import FileNotFound, InvalidValue, ModelNotFound
 from app.jobs.connection import Client
 from app.jobs.files import FileStore
 from app.jobs.jobs import Jobs
-from app.jobs.spec import JobSpec, Webhook
+from app.jobs.kinds import PretrainingSpec, Webhook
 from app.settings import Settings
 from app.store.store import ModelStore
 from app.submission.job_specs import build_spec
@@ -37,12 +37,12 @@ def file_id(services: SubmissionServices) -> str:
     return asyncio.run(services.files.create("a.txt", "fine-tune", [text], len(text))).id
 
 
-Build = Callable[..., JobSpec]
+Build = Callable[..., PretrainingSpec]
 
 
 @pytest.fixture
 def build(services: SubmissionServices, file_id: str) -> Build:
-    def run(**fields: object) -> JobSpec:
+    def run(**fields: object) -> PretrainingSpec:
         given: dict[str, object] = {"model": "bert-tiny", "files": (file_id,), **fields}
         return asyncio.run(build_spec(Submission(**given), services))  # type: ignore[arg-type]
 

@@ -13,8 +13,9 @@ import pytest
 
 from app.jobs.connection import Client, EmbeddedRedis
 from app.jobs.files import FileStore
+from app.jobs.kinds import JobState, PretrainingSpec
 from app.jobs.retention import JobRetention
-from app.jobs.spec import Job, JobSpec, JobState
+from app.jobs.spec import Job
 from app.settings import Settings
 from app.store.store import ModelStore
 from app.worker.attempt import AttemptServices
@@ -61,7 +62,7 @@ def submit(services: "AllServices") -> Callable[..., Job]:
     def create(**hyperparameters: Any) -> Job:
         file = asyncio.run(services.files.create("a.txt", "fine-tune", [b"some text"], 100))
         wishes = {"max_steps": 8, **hyperparameters}
-        spec = JobSpec(
+        spec = PretrainingSpec(
             model="bert-tiny",
             method="mlm",
             hyperparameters=wishes,

@@ -14,13 +14,15 @@ from safetensors import SafetensorError
 from app.errors import InvalidData
 from app.jobs.artifacts import JobArtifacts
 from app.jobs.connection import StorageError
-from app.jobs.spec import Job, JobState
+from app.jobs.kinds import JobState
+from app.jobs.spec import Job
 from app.jobs.worker_queue import Claim, LeaseLost, WorkerQueue
 from app.training.data.cache import open_entry
 from app.training.data.preparation import PreparationProgress
 from app.training.hooks import Killed
 from app.worker.attempt import Attempt, AttemptRunner
 from app.worker.backlog import Backlog
+from app.worker.pretraining import train_and_publish
 from app.worker.reports import Reports
 from tests.fakes.trainer import result, train
 from tests.worker.conftest import AllServices
@@ -37,7 +39,7 @@ def claim(services: AllServices, submit: Submit) -> Claim:
 
 
 def execute(services: AllServices, claim: Claim, train: Any, *, draining: bool = False) -> Job:
-    AttemptRunner(services, claim, lambda: draining).run(train)
+    AttemptRunner(services, claim, lambda: draining).run(train_and_publish(train))
     return services.jobs.get(claim.job_id)
 
 
@@ -156,7 +158,7 @@ def test_a_disk_without_room_for_the_lock_fails_the_job(
     execution = AttemptRunner(services, claim, lambda: False)
     with monkeypatch.context() as patch:
         patch.setattr(Path, "mkdir", full)
-        execution.run(train)
+        execution.run(train_and_publish(train))
     error = services.jobs.get(claim.job_id).error
     assert error and error.code == "insufficient_storage"
 
@@ -258,7 +260,9 @@ def test_what_waits_is_told_before_the_end(services: AllServices, claim: Claim) 
         quick.away = False
         raise InvalidData("a.txt, line 3: no JSON")
 
-    AttemptRunner(services, claim, lambda: False, quick=quick, backlog=Backlog(sleep=lambda _: None)).run(wrong)
+    AttemptRunner(services, claim, lambda: False, quick=quick, backlog=Backlog(sleep=lambda _: None)).run(
+        train_and_publish(wrong)
+    )
     told = [event.message for event in services.jobs.events(claim.job_id)[0]]
     assert told[-2:] == ["the last word", "The job failed: a.txt, line 3: no JSON"]
 

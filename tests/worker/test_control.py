@@ -4,7 +4,8 @@ import os
 import signal
 from collections.abc import Callable
 
-from app.jobs.spec import Job, JobState
+from app.jobs.kinds import JobState
+from app.jobs.spec import Job
 from tests.worker.conftest import AllServices, StartWorker, WaitFor
 
 Submit = Callable[..., Job]

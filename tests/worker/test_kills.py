@@ -5,7 +5,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from app.jobs.spec import Job, JobState
+from app.jobs.kinds import JobState
+from app.jobs.spec import Job
 from tests.worker.conftest import AllServices, StartWorker, WaitFor
 
 OPERATIONS = 9  # that a publication of the fake trainer does at least, on the store's files and folders

@@ -9,14 +9,15 @@ from typing import Any
 import pytest
 
 from app.errors import NotReady
-from app.jobs.spec import Job, JobSpec, JobState
+from app.jobs.kinds import JobState, PretrainingSpec
+from app.jobs.spec import Job
 from app.worker.loggers import open_loggers
 from app.worker.reports import Reports
 from app.worker.tensorboard import TensorBoardLogger
 
 JOB = Job(
     id="ftjob-1",
-    spec=JobSpec(
+    spec=PretrainingSpec(
         model="bert-tiny",
         method="mlm",
         hyperparameters={"max_steps": 8, "epochs": None},

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from app.jobs.connection import FOREVER, Client, EmbeddedRedis, connect
-from app.jobs.spec import Job, JobState
+from app.jobs.kinds import JobState
+from app.jobs.spec import Job
 from app.settings import Settings
 from tests.worker.conftest import AllServices, StartWorker, WaitFor
 

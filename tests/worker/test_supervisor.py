@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from app.jobs.kinds import JobState
 from app.jobs.logs import last_lines
-from app.jobs.spec import Job, JobState
+from app.jobs.spec import Job
 from app.jobs.worker_queue import Claim
 from app.worker.supervisor import Supervisor
 from tests.fakes.clock import Clock

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from app.jobs.spec import JobSpec, JobState
+from app.jobs.kinds import JobState, PretrainingSpec
 from app.methods import MlmHyperparameters
 from app.worker.attempt import AttemptRunner
-from app.worker.train_job import train
+from app.worker.train_job import execute
 from tests.fakes.runs import SMALL
 from tests.fakes.tiny_models import CORPUS
 from tests.worker.conftest import AllServices
@@ -22,7 +22,7 @@ def upload(services: AllServices, texts: list[str]) -> str:
 
 def test_weighted_files_and_processes_reach_the_run(services: AllServices) -> None:
     options: dict[str, Any] = {**SMALL, "max_steps": 2, "processes": 2, "deduplicate": "exact"}
-    spec = JobSpec(
+    spec = PretrainingSpec(
         model="bert-tiny",
         method="mlm",
         hyperparameters=MlmHyperparameters(**options).model_dump(),
@@ -33,7 +33,7 @@ def test_weighted_files_and_processes_reach_the_run(services: AllServices) -> No
     job = services.jobs.create(spec)
     claim = services.queue.claim("w1", 60)
     assert claim is not None
-    AttemptRunner(services, claim, lambda: False).run(train)
+    AttemptRunner(services, claim, lambda: False).run(execute)
 
     job = services.jobs.get(job.id)
     assert (job.state, job.result_model) == (JobState.SUCCEEDED, "tiny@1"), job.error

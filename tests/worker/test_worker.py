@@ -7,7 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from app.jobs.connection import Client
-from app.jobs.spec import Job, JobState
+from app.jobs.kinds import JobState
+from app.jobs.spec import Job
 from app.jobs.workers import Capabilities, WorkerRegistry
 from app.settings import Settings
 from app.worker.worker import Worker

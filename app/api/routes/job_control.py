@@ -2,7 +2,7 @@
 
 import shutil
 import time
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 from fastapi import APIRouter, Body
 from pydantic import ValidationError
@@ -11,6 +11,7 @@ from app.api.deps import FilesDep, JobsDep, Services, ServicesDep
 from app.api.openapi import errors
 from app.api.params import CheckpointId, JobId
 from app.api.routes.jobs import answer
+from app.api.schemas.imports import ImportObject
 from app.api.schemas.job_control import (
     CANCEL_EXAMPLES,
     EXTEND_EXAMPLES,
@@ -31,11 +32,14 @@ from app.errors import Conflict
 from app.jobs.files import FileStore
 from app.jobs.indexes import models_of
 from app.jobs.jobs import Jobs
-from app.jobs.spec import Job, JobState, check_action
+from app.jobs.kinds import JobState
+from app.jobs.spec import Job, check_action, pretraining_spec
 from app.methods import METHODS
 from app.publishing.publication import Publisher, prevent_publication
 from app.store.names import check_new_name
 from app.validation import describe
+
+AnyJobObject: TypeAlias = JobObject | ImportObject
 
 _LIMITS = dict.fromkeys(ExtendRequest.model_fields)
 
@@ -46,7 +50,7 @@ def cancel_job(
     jobs: JobsDep,
     files: FilesDep,
     body: Annotated[CancelRequest | None, Body(openapi_examples=CANCEL_EXAMPLES)] = None,
-) -> JobObject:
+) -> AnyJobObject:
     """Ends a job. A running job ends within two steps. Its last checkpoint is kept, and published on request."""
     if body is None or not body.publish:
         return answer(jobs, jobs.cancel(job_id))
@@ -57,12 +61,12 @@ def cancel_job(
     return answer(jobs, jobs.cancel(job_id, publish=True, published=published))
 
 
-def pause_job(job_id: JobId, jobs: JobsDep) -> JobObject:
+def pause_job(job_id: JobId, jobs: JobsDep) -> AnyJobObject:
     """Pauses a job. A running job saves a checkpoint at its next step and frees its worker."""
     return answer(jobs, jobs.pause(job_id))
 
 
-def resume_job(job_id: JobId, jobs: JobsDep) -> JobObject:
+def resume_job(job_id: JobId, jobs: JobsDep) -> AnyJobObject:
     """Queues a paused job at its old position. It continues from its checkpoint as if it had not been paused."""
     return answer(jobs, jobs.resume(job_id))
 
@@ -72,7 +76,7 @@ def retry_job(
     services: ServicesDep,
     jobs: JobsDep,
     body: Annotated[RetryRequest | None, Body(openapi_examples=RETRY_EXAMPLES)] = None,
-) -> JobObject:
+) -> AnyJobObject:
     """Queues a failed or cancelled job again, from its last checkpoint."""
     body = body or RetryRequest()
     _check_needs(jobs.get(job_id), services)
@@ -85,7 +89,7 @@ def extend_job(
     body: Annotated[ExtendRequest, Body(openapi_examples=EXTEND_EXAMPLES)],
     services: ServicesDep,
     jobs: JobsDep,
-) -> JobObject:
+) -> AnyJobObject:
     """Continues a successful job up to new limits, and publishes the next version.
 
     Weights, optimiser and order of the data go on from its last checkpoint; the learning rate is
@@ -93,11 +97,12 @@ def extend_job(
     """
     job = jobs.get(job_id)
     check_action(job, "extend")
+    spec = pretraining_spec(job)
     _check_needs(job, services)
     given = body.model_dump(exclude_unset=True)
     try:
-        method = METHODS[job.spec.method].hyperparameters
-        hyperparameters = method.model_validate({**job.spec.hyperparameters, **_LIMITS, **given})
+        method = METHODS[spec.method].hyperparameters
+        hyperparameters = method.model_validate({**spec.hyperparameters, **_LIMITS, **given})
     except ValidationError as error:
         raise describe(dict(error.errors()[0]), "") from error
     return answer(jobs, jobs.extend(job_id, hyperparameters.model_dump(), given))
@@ -105,7 +110,7 @@ def extend_job(
 
 def set_priority(
     job_id: JobId, body: Annotated[PriorityRequest, Body(openapi_examples=PRIORITY_EXAMPLES)], jobs: JobsDep
-) -> JobObject:
+) -> AnyJobObject:
     """Changes a job's priority, or its position in the queue."""
     if body.position is not None:
         return answer(jobs, jobs.move(job_id, body.position))

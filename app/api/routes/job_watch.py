@@ -12,17 +12,19 @@ from app.api.deps import JobsDep, ServicesDep
 from app.api.openapi import errors
 from app.api.params import After, JobId
 from app.api.schemas.common import MAX_ID
+from app.api.schemas.imports import ImportObject, any_job_object
 from app.api.schemas.job_watch import DeliveryList, MetricSeriesList, delivery_object, series_object
-from app.api.schemas.jobs import EventList, JobObject, event_object, job_object
+from app.api.schemas.jobs import EventList, JobObject, event_object
 from app.api.wire import sse
 from app.api.wire.ranges import parse_range
 from app.errors import InvalidValue, JobNotFound, NotFound
 from app.jobs.connection import StorageError
 from app.jobs.feed import EventFeed
 from app.jobs.jobs import Jobs
+from app.jobs.kinds import JobState
 from app.jobs.logs import AttemptLog
 from app.jobs.metrics import downsample
-from app.jobs.spec import FINAL_STATES, Job, JobEvent, JobState
+from app.jobs.spec import FINAL_STATES, Job, JobEvent
 
 _EVENTS = """\
 retry: 1000
@@ -121,11 +123,11 @@ async def _messages(feed: EventFeed, jobs: Jobs, job_id: str, after: str | None)
         return
 
 
-def _shown(jobs: Jobs, job: Job) -> JobObject:
+def _shown(jobs: Jobs, job: Job) -> JobObject | ImportObject:
     try:
-        return job_object(job, jobs.queue_reasons([job]).get(job.id))
+        return any_job_object(job, jobs.queue_reasons([job]).get(job.id))
     except StorageError:
-        return job_object(job)
+        return any_job_object(job)
 
 
 def get_metrics(
@@ -203,11 +205,16 @@ def list_webhooks(job_id: JobId, jobs: JobsDep) -> DeliveryList:
     return DeliveryList(data=[delivery_object(each) for each in jobs.webhooks.deliveries(job_id)])
 
 
+def add_watch_routes(router: APIRouter, prefix: str = "") -> None:
+    """Adds the routes that jobs of every kind have."""
+    router.get(f"{prefix}/{{job_id}}/events", response_model=EventList, responses=_STREAM)(list_events)
+    router.get(f"{prefix}/{{job_id}}/logs", response_class=Response, responses=_LOG)(get_log)
+    router.get(f"{prefix}/{{job_id}}/webhooks")(list_webhooks)
+
+
 def build_router(prefix: str, tag: str) -> APIRouter:
     """The routes under `prefix`, beside those of the jobs themselves."""
     router = APIRouter(prefix=prefix, tags=[tag])
-    router.get("/{job_id}/events", response_model=EventList, responses=_STREAM)(list_events)
+    add_watch_routes(router)
     router.get("/{job_id}/metrics")(get_metrics)
-    router.get("/{job_id}/logs", response_class=Response, responses=_LOG)(get_log)
-    router.get("/{job_id}/webhooks")(list_webhooks)
     return router

@@ -14,6 +14,7 @@ from app.api.deps import FilesDep, JobsDep, Services, ServicesDep
 from app.api.openapi import errors
 from app.api.params import After, JobId
 from app.api.schemas.checkpoints import CheckpointList, checkpoint_object
+from app.api.schemas.imports import ImportObject, any_job_object
 from app.api.schemas.jobs import (
     EXAMPLES,
     JobList,
@@ -43,7 +44,7 @@ async def create_job(
     jobs: JobsDep,
     files: FilesDep,
     idempotency_key: Annotated[str | None, Header(max_length=256)] = None,
-) -> JobObject:
+) -> JobObject | ImportObject:
     """Checks the request and the beginning of its files, and queues the job.
 
     Sent again with the same `Idempotency-Key`, it answers with the first job.
@@ -51,7 +52,7 @@ async def create_job(
     submission = body.to_submission()
     if idempotency_key and (earlier := await asyncio.to_thread(jobs.find_created, idempotency_key, submission.sent)):
         return await asyncio.to_thread(answer, jobs, earlier)
-    spec = await while_connected(request, build_spec(submission, _submission_services(services, jobs, files)))
+    spec = await while_connected(request, build_spec(submission, submission_services(services, jobs, files)))
     job = await asyncio.to_thread(jobs.create, spec, idempotency_key, priority=body.priority)
     return await asyncio.to_thread(answer, jobs, job)
 
@@ -64,11 +65,11 @@ async def validate_job(
     files: FilesDep,
 ) -> ValidationObject:
     """Checks a job without queueing it. Returns the errors of creating the job, or its estimate."""
-    checking = build_spec(body.to_submission(), _submission_services(services, jobs, files))
+    checking = build_spec(body.to_submission(), submission_services(services, jobs, files))
     return validation_object(await while_connected(request, checking))
 
 
-def _submission_services(services: Services, jobs: Jobs, files: FileStore) -> SubmissionServices:
+def submission_services(services: Services, jobs: Jobs, files: FileStore) -> SubmissionServices:
     return SubmissionServices(
         settings=services.settings,
         store=services.store,
@@ -82,17 +83,18 @@ def _submission_services(services: Services, jobs: Jobs, files: FileStore) -> Su
 def list_jobs(request: Request, jobs: JobsDep, after: After = None, limit: Limit = 20) -> JobList:
     """Lists jobs, newest first. `metadata[key]=value` filters them; several filters must all match."""
     wanted = {m[1]: value for key, value in request.query_params.items() if (m := _METADATA.fullmatch(key))}
-    found, has_more = jobs.list(after, limit, wanted or None)
+    found, has_more = jobs.list(after, limit, wanted, kind="pretraining")
     reasons = jobs.queue_reasons(found)
     return JobList(data=[job_object(job, reasons.get(job.id)) for job in found], has_more=has_more)
 
 
-def get_job(job_id: JobId, jobs: JobsDep) -> JobObject:
+def get_job(job_id: JobId, jobs: JobsDep) -> JobObject | ImportObject:
     return answer(jobs, jobs.get(job_id))
 
 
-def answer(jobs: Jobs, job: Job) -> JobObject:
-    return job_object(job, jobs.queue_reasons([job]).get(job.id))
+def answer(jobs: Jobs, job: Job) -> JobObject | ImportObject:
+    """Returns the object of a job of any kind."""
+    return any_job_object(job, jobs.queue_reasons([job]).get(job.id))
 
 
 def list_checkpoints(job_id: JobId, jobs: JobsDep, after: After = None, limit: Limit = 10) -> CheckpointList:

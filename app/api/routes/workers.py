@@ -19,7 +19,8 @@ class WorkerObject(BaseModel):
     started_at: int
     last_seen: int
     status: Literal["idle", "busy", "draining"]
-    job_id: str | None = Field(description="Id of the job that the worker runs")
+    job_id: str | None = Field(description="Id of the job that the worker trains")
+    import_id: str | None = Field(description="Id of the import that the worker runs beside it")
     capabilities: Capabilities
 
 
@@ -41,7 +42,8 @@ def _worker_object(worker: WorkerInfo) -> WorkerObject:
         pid=worker.pid,
         started_at=int(worker.started_at),
         last_seen=int(worker.last_seen),
-        status="draining" if worker.draining else "busy" if worker.job_id else "idle",
+        status="draining" if worker.draining else "busy" if worker.job_id or worker.import_id else "idle",
         job_id=worker.job_id,
+        import_id=worker.import_id,
         capabilities=worker.capabilities,
     )

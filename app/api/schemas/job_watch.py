@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, FailFast, Field, field_validator
 
 from app.api.schemas.common import Body
+from app.jobs.kinds import JobState, Webhook
 from app.jobs.metrics import Points
-from app.jobs.spec import JobState, Webhook
 from app.jobs.webhooks import Delivery, signing_key
 from app.system.addresses import parse_http_url
 

@@ -5,23 +5,20 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, FailFast, Field, model_validator
 
 from app.api.schemas.common import MAX_ID, MAX_MODEL_ID, Body
-from app.api.schemas.job_watch import WebhookObject, WebhookRequest, webhook_object
-from app.jobs.spec import (
-    MAX_PRIORITY,
-    Estimate,
-    Job,
-    JobError,
-    JobEvent,
-    JobSpec,
-    JobState,
-    Progress,
-    Resources,
-)
+from app.api.schemas.job_record import JobRecord, record_fields
+from app.api.schemas.job_watch import WebhookRequest
+from app.jobs.kinds import Estimate, JobState, PretrainingSpec, Resources
+from app.jobs.spec import MAX_PRIORITY, Job, JobEvent, pretraining_spec
 from app.store.names import MAX_NAME_LENGTH
 from app.submission.submission import Submission
 
 FileId = Annotated[str, Field(min_length=1, max_length=MAX_ID)]
 ResultName = Annotated[str, Field(min_length=1, max_length=MAX_NAME_LENGTH)]
+
+
+Metadata = Annotated[
+    dict[Annotated[str, Field(max_length=64)], Annotated[str, Field(max_length=512)]], Field(max_length=16)
+]
 
 
 class WeightedFile(Body):
@@ -36,8 +33,6 @@ Priority = Annotated[int, Field(ge=-MAX_PRIORITY, le=MAX_PRIORITY, description="
 MAX_FIELDS = 200  # of an object of hyperparameters; no method has so many
 LATEST = 1e11  # of Unix times: in some 3,000 years
 LONGEST = 5_256_000.0  # minutes: ten years
-# OpenAI has no such state: a job that is stopping counts as running.
-_STATUS = {JobState.CANCELLING: JobState.RUNNING}
 _ENDED = (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED)
 
 
@@ -61,9 +56,7 @@ class JobRequest(Body):
     seed: int | None = Field(None, ge=0, lt=2**32)
     name: ResultName | None = Field(None, description="Name of the published model")
     suffix: ResultName | None = Field(None, description="OpenAI's word for `name`")
-    metadata: dict[Annotated[str, Field(max_length=64)], Annotated[str, Field(max_length=512)]] | None = Field(
-        None, max_length=16
-    )
+    metadata: Metadata | None = None
     integrations: None = None
     webhook: WebhookRequest | None = None
     resources: Resources = Resources()
@@ -116,20 +109,14 @@ class JobRequest(Body):
         )
 
 
-class JobObject(BaseModel):
-    id: str
+class JobObject(JobRecord):
+    """A job that trains, as OpenAI's fine-tuning job, with further fields."""
+
+    kind: Literal["pretraining"] = "pretraining"
     object: Literal["fine_tuning.job"] = "fine_tuning.job"
-    created_at: int
-    started_at: int | None
-    finished_at: int | None
-    estimated_finish: int | None
-    status: str
-    cancel_requested: bool
     pause_requested: bool = Field(description="True while a running job saves its checkpoint to pause")
-    error: JobError | None
     model: str
     fine_tuned_model: str | None = Field(description="The published model, as name@version")
-    name: str
     method: dict[str, Any]
     hyperparameters: dict[str, Any]
     training_file: str
@@ -138,21 +125,9 @@ class JobObject(BaseModel):
     estimate: Estimate | None = Field(description="Estimate from when the job was created")
     seed: int
     trained_tokens: int | None
-    progress: Progress
-    queue_position: int | None = Field(description="Position in the queue, 0 is next; null unless queued")
-    queue_reason: str | None = Field(description="Why no worker has taken it, where more than the queue is the reason")
-    priority: int
-    deadline: int | None
-    resources: Resources
-    attempts: int = Field(description="Number of times that a worker has started or resumed the job")
-    crashes: int = Field(description="Attempts in a row that died without a new checkpoint; the third ends the job")
-    retry_at: int | None = Field(description="Unix time of the earliest retry after a crash")
-    retries: int = Field(description="Number of times that the user has retried the job")
     extensions: int
-    metadata: dict[str, str]
-    webhook: WebhookObject | None
-    integrations: list[Any] = []
-    result_files: list[str] = []
+    integrations: list[Any] = Field(default_factory=list)
+    result_files: list[str] = Field(default_factory=list)
     organization_id: str = "cloze"
 
 
@@ -192,20 +167,12 @@ class EventList(BaseModel):
 
 
 def job_object(job: Job, queue_reason: str | None = None) -> JobObject:
-    spec, progress = job.spec, job.progress
+    spec, progress = pretraining_spec(job), job.progress
     return JobObject(
-        id=job.id,
-        created_at=int(job.created_at),
-        started_at=_seconds(job.started_at),
-        finished_at=_seconds(job.finished_at),
-        estimated_finish=_seconds(job.estimated_finish if job.state == JobState.RUNNING else None),
-        status=_STATUS.get(job.state, job.state),
-        cancel_requested=job.state == JobState.CANCELLING,
+        **record_fields(job, queue_reason),
         pause_requested=job.pause_requested,
-        error=job.error,
         model=spec.model,
         fine_tuned_model=job.result_model,
-        name=spec.name,
         method={"type": spec.method, spec.method: {"hyperparameters": spec.hyperparameters}},
         hyperparameters=spec.hyperparameters,
         training_file=spec.training_files[0],
@@ -214,23 +181,11 @@ def job_object(job: Job, queue_reason: str | None = None) -> JobObject:
         estimate=spec.estimate,
         seed=spec.hyperparameters.get("seed", 0),
         trained_tokens=progress.tokens if job.state in _ENDED else None,
-        progress=progress,
-        queue_position=job.queue_position if job.state == JobState.QUEUED else None,
-        queue_reason=queue_reason,
-        priority=job.priority,
-        deadline=_seconds(job.deadline),
-        resources=spec.resources,
-        webhook=webhook_object(spec.webhook),
-        attempts=job.attempt,
-        crashes=job.crashes,
-        retry_at=_seconds(job.retry_at),
-        retries=job.retries,
         extensions=job.extensions,
-        metadata=spec.metadata,
     )
 
 
-def validation_object(spec: JobSpec) -> ValidationObject:
+def validation_object(spec: PretrainingSpec) -> ValidationObject:
     return ValidationObject(
         model=spec.model,
         name=spec.name,
@@ -241,7 +196,7 @@ def validation_object(spec: JobSpec) -> ValidationObject:
     )
 
 
-def _files(spec: JobSpec) -> list[str | WeightedFile]:
+def _files(spec: PretrainingSpec) -> list[str | WeightedFile]:
     if spec.weights is None:
         return list(spec.training_files)
     return [WeightedFile(id=i, weight=w) for i, w in zip(spec.training_files, spec.weights, strict=True)]
@@ -256,10 +211,6 @@ def event_object(event: JobEvent) -> EventObject:
         message=event.message,
         data=event.data,
     )
-
-
-def _seconds(time: float | None) -> int | None:
-    return None if time is None else int(time)
 
 
 EXAMPLES = {

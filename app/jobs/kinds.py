@@ -1,0 +1,140 @@
+"""Specifications of jobs: the validated request, one class for each kind of job."""
+
+from enum import StrEnum
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
+
+
+class JobState(StrEnum):
+    VALIDATING = "validating_files"
+    QUEUED = "queued"
+    RUNNING = "running"
+    PAUSED = "paused"
+    CANCELLING = "cancelling"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+Action = Literal["cancel", "pause", "resume", "retry", "extend", "prioritise", "move", "publish", "delete"]
+
+
+class Resources(BaseModel):
+    """The resources that a job needs of its worker; None accepts any."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    device: Literal["cpu", "cuda"] | None = None
+    memory_gb: float | None = Field(
+        None, gt=0, le=1e6, description="Memory of the device in GB: the GPU's own, or the machine's"
+    )
+    threads: int | None = Field(None, ge=1, le=100_000)
+
+
+class Webhook(BaseModel):
+    """The webhook that receives changes of a job's state. Without a URL: the operator's, which no record holds."""
+
+    model_config = ConfigDict(frozen=True)
+
+    url: str | None = None
+    secret: str | None = Field(None, repr=False)
+    events: tuple[JobState, ...] = ()  # the states that are told; all where there are none
+
+
+class Estimate(BaseModel):
+    """The estimated cost of a job before it is queued. None: not known."""
+
+    model_config = ConfigDict(frozen=True)
+
+    documents: int | None = Field(None, description="Documents or media files, of all training files")
+    samples: int | None = Field(None, description="Samples to train on that media files give")
+    tokens: int | None = Field(None, description="Tokens of the documents; for media, patches of the samples")
+    training_tokens: int | None = Field(None, description="Tokens that the job trains on in all epochs")
+    seconds: float | None = Field(
+        None, description="Training time, from the speed of the last job that finished, if there is one"
+    )
+    memory_bytes: int | None = Field(None, description="Peak memory of all processes of the job")
+    disk_bytes: int | None = Field(None, description="Disk space of decoded data, checkpoints and the result")
+    sampled: bool = Field(False, description="Only the beginning of some file was read, and the rest taken to be alike")
+
+
+class JobSpec(BaseModel):
+    """The validated request of a job of any kind. A kind of job is a subclass, listed in `AnySpec`."""
+
+    model_config = ConfigDict(frozen=True)
+
+    # What a user may not ask of this kind of job in any state.
+    unsupported: ClassVar[frozenset[Action]] = frozenset()
+
+    kind: str
+    name: str  # the result is published under this name
+    estimate: Estimate | None = None
+    metadata: dict[str, str] = Field(default_factory=dict)
+    resources: Resources = Resources()
+    deadline: float | None = None  # Unix seconds
+    max_wall_minutes: float | None = None  # from the creation, or the latest retry or extension, on
+    webhook: Webhook | None = None
+    request: dict[str, Any] = Field(default_factory=dict)  # the body as it was sent
+
+    @property
+    def source(self) -> str:
+        """The model that the job begins with, as its user named it."""
+        raise NotImplementedError
+
+    @property
+    def files(self) -> list[tuple[str, str]]:
+        """The uploaded files that the job reads: the request's field, and the file's id."""
+        raise NotImplementedError
+
+
+class PretrainingSpec(JobSpec):
+    """A job that trains a model on files. Only an extension replaces it."""
+
+    kind: Literal["pretraining"] = "pretraining"
+    model: str  # a preset, or a stored model pinned as name@version
+    method: str  # a key of methods.METHODS
+    hyperparameters: dict[str, Any]  # dump of the method's model; seed included
+    training_files: tuple[str, ...]
+    weights: tuple[float, ...] | None = None  # of the training files; None: 1 each
+    validation_file: str | None = None
+
+    @property
+    def source(self) -> str:
+        return self.model
+
+    @property
+    def files(self) -> list[tuple[str, str]]:
+        held_out = [("validation_file", self.validation_file)] if self.validation_file else []
+        return [*(("training_file", file) for file in self.training_files), *held_out]
+
+
+class ImportSpec(JobSpec):
+    """A job that brings a model into the store: from a hub, or from an uploaded archive."""
+
+    unsupported = frozenset({"pause", "resume", "extend", "publish"})
+
+    kind: Literal["import"] = "import"
+    hub_id: str | None = None  # org/name or org/name@revision
+    file: str | None = None  # the uploaded archive, where there is no hub_id
+    architecture: str | None = None
+    tokenizer_regex: str | None = None
+
+    @property
+    def source(self) -> str:
+        return self.hub_id or self.file or ""
+
+    @property
+    def files(self) -> list[tuple[str, str]]:
+        return [("file", self.file)] if self.file else []
+
+
+def _kind(spec: Any) -> str:
+    """Records of before there were kinds hold none."""
+    kind = spec.get("kind", "pretraining") if isinstance(spec, dict) else spec.kind
+    return str(kind)
+
+
+AnySpec: TypeAlias = Annotated[
+    Annotated[PretrainingSpec, Tag("pretraining")] | Annotated[ImportSpec, Tag("import")], Discriminator(_kind)
+]

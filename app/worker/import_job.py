@@ -1,0 +1,101 @@
+"""The work of a job that imports a model."""
+
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from app.datasets.unpacking import unpack_archive
+from app.errors import InvalidModel
+from app.jobs.kinds import ImportSpec
+from app.jobs.spec import Progress
+from app.publishing.import_tools import import_tools
+from app.store.hub import Check, HubAccess, download
+from app.store.importer import Fetch, ImportingJob, ImportOptions, import_model
+from app.store.model_folder import CONFIG, is_model_file
+from app.store.progress import ImportProgress
+from app.store.store import ModelEntry
+from app.training.hooks import Stopped
+from app.worker.attempt import Attempt, AttemptServices
+from app.worker.reports import Reports
+
+_INTERVAL = 0.5  # seconds between two questions whether to stop
+_FETCHED = 90.0  # percent of the progress that stand for the download, or for unpacking
+
+
+def execute(attempt: Attempt, reports: Reports, services: AttemptServices) -> ModelEntry:
+    """Downloads or unpacks the model, proves it and publishes it. Raises Stopped when the job is to stop."""
+    spec, settings = attempt.job.spec, services.settings
+    assert isinstance(spec, ImportSpec)
+    access = HubAccess(settings.allow_hub, settings.hub_organizations, settings.max_import_bytes)
+    with tempfile.TemporaryDirectory(dir=attempt.folder, prefix=".tmp-") as unpacked:
+        fetch: Fetch = partial(download, spec.source, access)
+        if spec.file:
+            fetch = partial(_unpack, services, spec.file, Path(unpacked))
+        imported = import_model(
+            services.store,
+            spec.source,
+            spec.name,
+            fetch=fetch,
+            tools=import_tools(),
+            options=ImportOptions(spec.architecture, spec.tokenizer_regex),
+            progress=JobProgress(reports),
+            job=ImportingJob(attempt.job.id, spec.request, reports.fence),
+        )
+    reports.report_progress(Progress(percent=100.0))
+    reports.on_event(f"Published {imported.id}: {', '.join(imported.manifest.tasks)}", {"model": imported.id})
+    reports.flush()
+    return imported
+
+
+def _unpack(
+    services: AttemptServices, file_id: str, target: Path, check: Check | None, progress: ImportProgress
+) -> tuple[Path, str]:
+    """The folder of an uploaded archive, and its name. The model may be in a folder of the archive."""
+    file, limit = services.files.get(file_id), services.settings.max_import_bytes
+    progress.begin(f"Unpacking {file.filename}")
+    found = unpack_archive(
+        services.files.path(file_id),
+        file.filename,
+        target,
+        is_wanted=is_model_file,
+        max_bytes=limit,
+        on_bytes=lambda done: progress.transfer(done, max(done, file.bytes)),
+    )
+    tops = sorted({name.parent for name in found if name.name == CONFIG}, key=lambda parent: len(parent.parts))
+    if not tops:
+        raise InvalidModel(f"{file.filename} has no {CONFIG}", param="file")
+    folder = target / tops[0]
+    if check is not None:
+        check(folder)
+    return folder, file.filename
+
+
+class JobProgress(ImportProgress):
+    """Reports an import to its job's record. Raises Stopped as soon as the job is to stop."""
+
+    def __init__(self, reports: Reports, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._reports = reports
+        self._clock = clock
+        self._asked_at = -_INTERVAL
+        self._lock = threading.Lock()  # files are downloaded on several threads
+
+    def begin(self, step: str) -> None:
+        with self._lock:
+            self._check()
+            self._reports.on_event(step)
+
+    def transfer(self, done: int, total: int) -> None:
+        with self._lock:
+            now = self._clock()
+            if now - self._asked_at < _INTERVAL:
+                return
+            self._asked_at = now
+            self._check()
+            self._reports.report_progress(Progress(percent=round(_FETCHED * done / max(total, 1), 2)))
+
+    def _check(self) -> None:
+        if reason := self._reports.should_stop():
+            raise Stopped(reason)
