@@ -1,6 +1,7 @@
 """Models, from an operator's hands: read, load, unload, name, delete."""
 
 import itertools
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -139,3 +140,26 @@ def test_lineage_leads_from_parents_to_children(spare: str, visit: Visit, cloze:
         expect(page.get_by_role("link", name="young@1")).to_be_visible()
     finally:
         store.delete("young@1")
+
+
+def test_an_archive_is_imported(visit: Visit, cloze: Server, tmp_path: Path) -> None:
+    folder = tiny_bert_folder(tmp_path / "packed", seed=2)
+    archive = tmp_path / "dropped.tar.gz"
+    with tarfile.open(archive, "w:gz") as packed:
+        packed.add(folder, "dropped")
+    visit.expected += ["status of 403", "status of 404"]  # a refused hub id, and a model without a card
+    page = visit.go("#/models")
+    page.get_by_text("Import a model").click()
+    page.get_by_label("Hub id").fill("org/name")
+    page.get_by_role("button", name="Import", exact=True).click()
+    expect(page.get_by_role("alert")).to_contain_text("CLOZE_ALLOW_HUB=1")
+    page.get_by_label("Hub id").fill("")
+    page.locator("input[type=file]").set_input_files(archive)
+    imports = page.get_by_role("list", name="Latest imports")
+    expect(imports.get_by_role("link", name="dropped@1")).to_be_visible()
+    visit.check_accessibility()
+    visit.check_width()
+    imports.get_by_role("link", name="dropped@1").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("dropped")
+    expect(page.get_by_text("Imported from dropped.tar.gz")).to_be_visible()
+    ModelStore(cloze.store).delete("dropped")

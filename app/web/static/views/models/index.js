@@ -6,10 +6,10 @@ import { link, route } from "../../core/router.js";
 import { Icon } from "../../ui/icons.js";
 import { Empty, ErrorNote, Waiting } from "../../ui/status.js";
 import { Badges } from "./badges.js";
+import { Imports } from "./imports.js";
 import { ModelPage } from "./page.js";
 
-const EMPTY =
-  "Train a model on your own files, or import one with “cloze models import”. It is served as soon as it is there.";
+const EMPTY = "Train a model on your own files, or import one below. It is served as soon as it is there.";
 
 export function ModelsView() {
   const id = route.value.segments.join("/");
@@ -40,7 +40,8 @@ function List() {
       all?.length > 0 &&
       html`<ul class="model-cards">
       ${all.map((model) => html`<li key=${model.name}><${Card} model=${model} /></li>`)}</ul>`
-    }`;
+    }
+    ${all && html`<${Imports} />`}`;
 }
 
 function Card({ model }) {
