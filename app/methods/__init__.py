@@ -10,7 +10,7 @@ from typing import Any
 
 from app.methods import audio, image, text, video
 from app.methods.audio import AudioMaeHyperparameters
-from app.methods.base import Method, TrainingHyperparameters
+from app.methods.base import MediaHyperparameters, Method, TrainingHyperparameters
 from app.methods.image import ImageHyperparameters, MaeHyperparameters, SimMimHyperparameters
 from app.methods.patches import PatchHyperparameters
 from app.methods.text import TEXT_PRESETS, MlmHyperparameters
@@ -22,6 +22,7 @@ __all__ = [
     "AudioMaeHyperparameters",
     "ImageHyperparameters",
     "MaeHyperparameters",
+    "MediaHyperparameters",
     "Method",
     "MlmHyperparameters",
     "PatchHyperparameters",

@@ -14,12 +14,12 @@ from app.training.job import PreparedRun, TrainingJob
 
 def prepare(job: TrainingJob, hooks: Hooks, device: torch.device) -> PreparedRun:
     """Prepares model and data. Raises AppErrors for what the user can fix: data, model, hyperparameters."""
-    return prepare_with(modality_of_method(job.method).training(), job, hooks, device)
+    return prepare_with(modality_of_method(job.method).training(job.method), job, hooks, device)
 
 
 @singledispatch
 def prepare_with(training: object, job: TrainingJob, hooks: Hooks, device: torch.device) -> PreparedRun:
-    """Prepares a run with what `Modality.training()` returns.
+    """Prepares a run with what `Modality.training(method)` returns.
 
     There is one function for each class of `training`. A modality of another kind registers its own.
     """

@@ -134,7 +134,7 @@ def test_the_size_of_a_preset_is_known_without_building_it(
 
 def cost_of(model: str, store: ModelStore, **given: Any) -> Cost:
     name, method = next((name, m) for name, m in METHODS.items() if model in m.presets)
-    estimator = modality_of_method(name).estimator()
+    estimator = modality_of_method(name).estimator(name)
     found = estimator.cost(model, method.hyperparameters(**given), lambda stored: store.resolve(stored).path)
     assert found is not None
     return found

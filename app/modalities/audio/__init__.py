@@ -53,7 +53,7 @@ class AudioModality(PatchModality):
     def geometry(self, config: Mapping[str, Any], hyperparameters: AudioMaeHyperparameters) -> Geometry:
         return audio_geometry(config, hyperparameters)
 
-    def training(self) -> "AudioTraining":
+    def training(self, method: str) -> "AudioTraining":
         from app.modalities.audio.training import AudioTraining
 
         return AudioTraining()

@@ -28,10 +28,10 @@ class PatchModality(Modality):
         """
 
     @abstractmethod
-    def training(self) -> "PatchTraining[Any, Any]": ...
+    def training(self, method: str) -> "PatchTraining[Any, Any]": ...
 
     def check(self, hyperparameters: Any) -> Check:
         return partial(check_samples, accepted=self.accepted(hyperparameters))
 
-    def estimator(self) -> PatchEstimator:
+    def estimator(self, method: str) -> PatchEstimator:
         return PatchEstimator(self.geometry)
