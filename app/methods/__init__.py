@@ -15,6 +15,7 @@ from app.methods.image import ImageHyperparameters, MaeHyperparameters, SimMimHy
 from app.methods.patches import PatchHyperparameters
 from app.methods.text import TEXT_PRESETS, MlmHyperparameters
 from app.methods.video import VideoMaeHyperparameters
+from app.methods.wav2vec2 import Wav2Vec2Hyperparameters
 
 __all__ = [
     "METHODS",
@@ -29,6 +30,7 @@ __all__ = [
     "SimMimHyperparameters",
     "TrainingHyperparameters",
     "VideoMaeHyperparameters",
+    "Wav2Vec2Hyperparameters",
     "method_for",
     "preset",
 ]
