@@ -10,11 +10,12 @@ from typing import Any
 
 from app.methods import audio, image, text, video
 from app.methods.audio import AudioMaeHyperparameters
-from app.methods.base import Method, TrainingHyperparameters
+from app.methods.base import MediaHyperparameters, Method, TrainingHyperparameters
 from app.methods.image import ImageHyperparameters, MaeHyperparameters, SimMimHyperparameters
 from app.methods.patches import PatchHyperparameters
 from app.methods.text import TEXT_PRESETS, MlmHyperparameters
 from app.methods.video import VideoMaeHyperparameters
+from app.methods.wav2vec2 import Wav2Vec2Hyperparameters
 
 __all__ = [
     "METHODS",
@@ -22,12 +23,14 @@ __all__ = [
     "AudioMaeHyperparameters",
     "ImageHyperparameters",
     "MaeHyperparameters",
+    "MediaHyperparameters",
     "Method",
     "MlmHyperparameters",
     "PatchHyperparameters",
     "SimMimHyperparameters",
     "TrainingHyperparameters",
     "VideoMaeHyperparameters",
+    "Wav2Vec2Hyperparameters",
     "method_for",
     "preset",
 ]

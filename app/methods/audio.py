@@ -1,4 +1,4 @@
-"""Masked autoencoders for audio: AudioMAE."""
+"""Methods for audio: masked autoencoders of spectrograms (AudioMAE), and wav2vec 2.0."""
 
 import math
 from collections.abc import Mapping
@@ -10,6 +10,7 @@ from app.errors import InvalidValue
 from app.methods.base import Method
 from app.methods.image import decoder, vit
 from app.methods.patches import DECODER, DecoderHyperparameters, refuse_fixed
+from app.methods.wav2vec2 import METHODS as WAVEFORM_METHODS
 from app.types import ModalityName
 
 WINDOW_SECONDS, HOP_SECONDS = 0.025, 0.01  # of a frame, as in speech recognition and AudioMAE
@@ -143,4 +144,5 @@ AUDIOMAE_PRESETS: dict[str, dict[str, Any]] = {
 
 METHODS = {
     "audiomae": Method(ModalityName.AUDIO, AudioMaeHyperparameters, AUDIOMAE_PRESETS, frozenset({"vit_mae"})),
+    **WAVEFORM_METHODS,
 }

@@ -165,6 +165,28 @@ class TrainingHyperparameters(BaseModel):
         """Raises InvalidValue if a value does not suit the preset of this configuration, or a stored model (None)."""
 
 
+class MediaHyperparameters(TrainingHyperparameters):
+    """Hyperparameters of all methods that train on media files."""
+
+    batch_size: int = Field(64, ge=1, le=65_536, description="Samples of an optimizer step, over all micro-batches")
+    max_broken_share: float = Field(
+        0.5, ge=0, le=1, description="Maximum share of damaged files in the data. The job fails beyond it"
+    )
+
+    @model_validator(mode="after")
+    def _check_micro_batches(self) -> "MediaHyperparameters":
+        if self.batch_size < self.micro_batches:
+            raise ValueError(
+                f"a batch_size of {self.batch_size} cannot be divided into {self.micro_batches} micro-batches"
+            )
+        return self
+
+    @property
+    def micro_batches(self) -> int:
+        """The number of micro-batches of a step, over all processes."""
+        return self.gradient_accumulation_steps * self.processes
+
+
 @dataclass(frozen=True)
 class Method:
     """A training objective, with its hyperparameters and presets."""

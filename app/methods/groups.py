@@ -13,11 +13,15 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     ),
     "masking": (
         "mask_ratio", "mask_strategy", "masking_rate", "masking_strategy", "mean_span_length", "mask_token_share",
-        "random_token_share", "norm_pix_loss", "contrast_weight",
+        "random_token_share", "norm_pix_loss", "contrast_weight", "mask_time_prob", "mask_time_length",
+    ),
+    "units": (
+        "num_negatives", "gumbel_temperature", "gumbel_temperature_min", "gumbel_temperature_decay", "diversity_weight",
+        "feature_penalty",
     ),
     "data": (
         "sequence_length", "text_column", "min_characters", "max_characters", "deduplicate", "strip_frames", "crop",
-        "flip", "color_jitter", "time_roll", "gain", "max_broken_share", "validation_fraction",
+        "flip", "color_jitter", "time_roll", "gain", "crop_seconds", "max_broken_share", "validation_fraction",
     ),
     "architecture": (
         "image_size", "patch_size", "channels", "num_frames", "tubelet_size", "stride", "frame_rate", "sample_rate",

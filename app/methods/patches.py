@@ -6,13 +6,13 @@ from typing import Any
 from pydantic import Field, model_validator
 
 from app.errors import InvalidValue
-from app.methods.base import MAX_COUNT, Schedule, TrainingHyperparameters
+from app.methods.base import MAX_COUNT, MediaHyperparameters, Schedule
 
 DECODER = ("decoder_layers", "decoder_hidden_size")  # fixed in a stored model
 VIEWS = 2  # of each item, for the contrastive loss
 
 
-class PatchHyperparameters(TrainingHyperparameters):
+class PatchHyperparameters(MediaHyperparameters):
     """Hyperparameters of all methods that mask patches.
 
     Defaults that differ from the shared ones are those of masked autoencoders (arXiv 2111.06377, appendix A.1).
@@ -27,7 +27,6 @@ class PatchHyperparameters(TrainingHyperparameters):
         256, ge=1, le=MAX_COUNT, description="Held-out samples that an evaluation reads, the same each time"
     )
 
-    batch_size: int = Field(64, ge=1, le=65_536, description="Samples of an optimizer step, over all micro-batches")
     mask_ratio: float | None = Field(
         None, gt=0, lt=1, description="Share of the patches to mask and predict; the model's own"
     )
@@ -37,16 +36,10 @@ class PatchHyperparameters(TrainingHyperparameters):
         le=1000,
         description="Weight of a contrastive loss between two views of each sample of a micro-batch. 0 disables it",
     )
-    max_broken_share: float = Field(
-        0.5, ge=0, le=1, description="Maximum share of damaged files in the data. The job fails beyond it"
-    )
 
     @model_validator(mode="after")
-    def _check_micro_batches(self) -> "PatchHyperparameters":
-        parts = self.gradient_accumulation_steps * self.processes
-        if self.batch_size < parts:
-            raise ValueError(f"a batch_size of {self.batch_size} cannot be divided into {parts} micro-batches")
-        if self.contrast_weight and self.batch_size < 2 * parts:
+    def _check_views(self) -> "PatchHyperparameters":
+        if self.contrast_weight and self.batch_size < 2 * self.micro_batches:
             raise ValueError("a contrast_weight needs micro-batches of at least two samples, which the loss compares")
         return self
 

@@ -68,12 +68,12 @@ class Modality(ABC):
         """Returns the check of a job's data files. It can be pickled, since it runs in a child process."""
 
     @abstractmethod
-    def estimator(self) -> "Estimator":
-        """Returns what estimates the amount of a job's data and the cost of its model."""
+    def estimator(self, method: str) -> "Estimator":
+        """Returns what estimates the amount of a job's data and the cost of its model. method: one of `methods`."""
 
     @abstractmethod
-    def training(self) -> Any:
-        """Returns how models are trained; `app.training.prepare` has a function for each of its classes."""
+    def training(self, method: str) -> Any:
+        """Returns how a method trains models; `app.training.prepare` has a function for each of its classes."""
 
     def rendering(self) -> Rendering | None:
         """Returns how /v1/reconstruct shows results; None where no model reconstructs."""

@@ -69,6 +69,12 @@ class Trainable(ABC, Generic[Sample, Masked, B]):
     def collate_masked(self, samples: Sequence[Masked]) -> B:
         """Returns a training batch on the CPU."""
 
+    def start_step(self, step: int, fraction: float) -> None:
+        """Sets what changes in the course of a run, before the forward passes of a step.
+
+        step: steps that the run has taken. fraction: share of the run that they are, in [0, 1].
+        """
+
     @abstractmethod
     def forward(self, batch: B, whole: Counts | None = None) -> tuple[torch.Tensor, Metrics]:
         """Returns the mean loss (differentiable, scalar) and the metrics of one batch already on the device.

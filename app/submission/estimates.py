@@ -38,7 +38,7 @@ def estimate(
     recent: jobs, latest first, of which one of the same method that has finished tells how fast this will be.
     Raises InvalidData where it is plain that there is too little data.
     """
-    estimator = modality_of_method(method).estimator()
+    estimator = modality_of_method(method).estimator(method)
 
     def find(stored: str) -> Path:
         return store.resolve(stored).path

@@ -1,11 +1,11 @@
 """The preparation of data that all runs on media share."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from app.methods import PatchHyperparameters
+from app.methods import MediaHyperparameters
 from app.modalities.patch.decoding import Decoding
-from app.modalities.patch.objective import PatchObjective
+from app.modalities.served_model import AnyMaskedModel
 from app.system.process_pool import ProcessPool
 from app.training.data.cache import evict, make_room
 from app.training.data.media_shards import (
@@ -25,9 +25,11 @@ from app.training.loop.checkpoint import disk_bytes
 
 def build_run(
     job: TrainingJob,
-    hp: PatchHyperparameters,
-    objective: PatchObjective,
+    hp: MediaHyperparameters,
+    objective: AnyMaskedModel,
     data: tuple[Dataset, MediaItems],
+    *,
+    new_head: bool,
 ) -> PreparedRun:
     """Builds the input of the trainer."""
     return PreparedRun(
@@ -36,37 +38,39 @@ def build_run(
         held_out=data[1],
         samples_per_step=hp.batch_size,
         from_scratch=not isinstance(job.model, Path),
-        new_head=objective.new_head,
+        new_head=new_head,
     )
 
 
 def make_datasets(
     job: TrainingJob,
-    hp: PatchHyperparameters,
+    hp: MediaHyperparameters,
     decoding: Decoding,
-    objective: PatchObjective,
+    parameters: int,
     hooks: Hooks,
     *,
+    tokens: Callable[[int], int],
     window: int | None = None,
 ) -> tuple[Dataset, MediaItems]:
     """Decodes the job's files, and returns (training, held out). Raises InvalidData and TooLarge.
 
+    parameters: of the model, for the disk that its checkpoints need.
+    tokens: returns the tokens of a sample of so many rows.
     window: rows of a sample. A longer item is cut into several samples.
     """
-    checkpoints = disk_bytes(objective.parameter_count(), hp.most_checkpoints)
+    checkpoints = disk_bytes(parameters, hp.most_checkpoints)
     make_room(job.cache_dir, job.cache_bytes, 0, checkpoints, reserve=job.disk_reserve)
     with ProcessPool(job.threads, job.decoder_limits) as decoders:
         shards = _decode(job, hp, job.training_files, decoding, decoders, hooks)
         held_out = _decode(job, hp, job.validation_files, decoding, decoders, hooks) if job.validation_files else []
     evict(job.cache_dir, job.cache_bytes)  # the size of the decoded files is known only now
-    patches = objective.space.grid.count
-    parts, held = split_items(shards, held_out, hp.validation_fraction, hp.seed, patches, window)
+    parts, held = split_items(shards, held_out, hp.validation_fraction, hp.seed, tokens, window)
     return Mixture(parts, [file.weight for file in job.training_files]), held
 
 
 def _decode(
     job: TrainingJob,
-    hp: PatchHyperparameters,
+    hp: MediaHyperparameters,
     files: Sequence[SourceFile],
     decoding: Decoding,
     decoders: ProcessPool,

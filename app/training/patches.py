@@ -30,7 +30,15 @@ def prepare(training: PatchTraining[Any, Any], job: TrainingJob, hooks: Hooks, d
     assert isinstance(hp, PatchHyperparameters)
     objective, geometry = _make_objective(training, job, hp)
     decoding = training.decoding(objective, geometry, hp)
-    data = make_datasets(job, hp, decoding, objective, hooks, window=geometry.window)
+    data = make_datasets(
+        job,
+        hp,
+        decoding,
+        objective.parameter_count(),
+        hooks,
+        tokens=lambda rows: geometry.grid.count,
+        window=geometry.window,
+    )
     if not isinstance(job.model, Path):
         objective = training.fit(objective, _iterate_samples(data[0], hp.seed), hooks.on_event)
     masks = objective.masks
@@ -40,7 +48,7 @@ def prepare(training: PatchTraining[Any, Any], job: TrainingJob, hooks: Hooks, d
         training.augment(objective, hp),
         hp.contrast_weight,
     )
-    return build_run(job, hp, objective, data)
+    return build_run(job, hp, objective, data, new_head=objective.new_head)
 
 
 def _make_objective(

@@ -146,3 +146,25 @@ def test_the_model_can_be_trained_on(url: str, uploaded: str, job: dict[str, Any
 def test_the_card_says_how_to_ask(server: Server, job: dict[str, Any]) -> None:
     card = (Path(server.store) / "sounds" / "1" / "README.md").read_text()
     assert "/v1/reconstruct -F model=sounds -F file=@sound.flac" in card and "eval_psnr" in card
+
+
+def test_wav2vec2_trains_on_the_same_sounds_and_embeds(server: Server, url: str, uploaded: str) -> None:
+    method = {"batch_size": 4, "crop_seconds": 0.5, "max_steps": 2, "validation_fraction": 0.25}
+    body = {
+        "model": "wav2vec2-tiny",
+        "training_file": uploaded,
+        "name": "waves",
+        "method": {"type": "wav2vec2", "wav2vec2": {"hyperparameters": method}},
+    }
+    estimate = http.post(f"{url}/v1/pretraining/jobs/validate", json=body).raise_for_status().json()["estimate"]
+    assert estimate["training_tokens"] == 2 * 4 * 24 and estimate["memory_bytes"] > 4 * 4 * 2_000_000
+    address = f"{url}/v1/pretraining/jobs/" + http.post(f"{url}/v1/pretraining/jobs", json=body).json()["id"]
+    wait_until(lambda: http.get(address).json()["status"] in {"succeeded", "failed"})
+    assert http.get(address).json()["status"] == "succeeded", http.get(address).json()["error"]
+    uri = "data:audio/flac;base64," + base64.b64encode(FLAC).decode()
+    [answer] = http.post(f"{url}/v1/embeddings", json={"model": "waves", "input": uri}).json()["data"]
+    assert len(answer["embedding"]) == 192
+    card = (Path(server.store) / "waves" / "1" / "README.md").read_text()
+    assert "eval_chance_accuracy" in card and "wav2vec2" in card
+    again = http.post(f"{url}/v1/pretraining/jobs/validate", json=body | {"model": "waves"})
+    assert again.status_code == 200, again.text

@@ -45,7 +45,7 @@ class SensorModality(PatchModality):
     def geometry(self, config: Mapping[str, Any], hyperparameters: SensorHyperparameters) -> Geometry:
         return sensor_geometry(config, hyperparameters)
 
-    def training(self) -> "SensorTraining":
+    def training(self, method: str) -> "SensorTraining":
         from tests.toy_modality.training import SensorTraining
 
         return SensorTraining()

@@ -1,4 +1,4 @@
-"""Sound: spectrograms of windows of it, cut into patches; and encoders of waveforms, which embed."""
+"""Sound: spectrograms of windows of it, cut into patches; and encoders of waveforms."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from app.media.accepted import SOUNDS, AcceptedFiles
 from app.methods.audio import METHODS, AudioMaeHyperparameters
+from app.methods.wav2vec2 import METHODS as WAVEFORM_METHODS
 from app.modalities.audio.geometry import audio_geometry
+from app.modalities.audio.waveform_estimator import WaveformEstimator
 from app.modalities.audio.waveform_reader import WAVEFORM_MODELS
 from app.modalities.descriptor import Rendering
 from app.modalities.examples import embed_example, reconstruct_example
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     import torch
 
     from app.modalities.audio.training import AudioTraining
+    from app.modalities.audio.wav2vec2_training import Wav2Vec2Training
+    from app.modalities.estimator import Estimator
     from app.modalities.served_model import ServedModel
 
 
@@ -53,10 +57,14 @@ class AudioModality(PatchModality):
     def geometry(self, config: Mapping[str, Any], hyperparameters: AudioMaeHyperparameters) -> Geometry:
         return audio_geometry(config, hyperparameters)
 
-    def training(self) -> "AudioTraining":
-        from app.modalities.audio.training import AudioTraining
+    def estimator(self, method: str) -> "Estimator":
+        return WaveformEstimator() if method in WAVEFORM_METHODS else super().estimator(method)
 
-        return AudioTraining()
+    def training(self, method: str) -> "AudioTraining | Wav2Vec2Training":
+        from app.modalities.audio.training import AudioTraining
+        from app.modalities.audio.wav2vec2_training import Wav2Vec2Training
+
+        return Wav2Vec2Training() if method in WAVEFORM_METHODS else AudioTraining()
 
     def rendering(self) -> Rendering:
         from app.modalities.audio.renderings import RENDERING

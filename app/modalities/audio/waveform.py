@@ -1,4 +1,4 @@
-"""Encoders of waveforms: wav2vec 2.0 and its kind. They embed."""
+"""Encoders of waveforms, wav2vec 2.0 and its kind, as requests use them."""
 
 import copy
 from collections.abc import Callable, Sequence
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from app.errors import AppError, InvalidModel
+from app.modalities.audio.frames import ConvolutionFrames
 from app.modalities.audio.waveform_reader import WAVEFORM_MODELS, Floats, WaveformReader, load_waveform_reader
 from app.modalities.base import AnyHandler, OneStepHandler, Prepared
 from app.modalities.embedding import EmbedItem, EmbedResult, check_media_item, decode_windows, scale_vector
@@ -48,6 +49,7 @@ class WaveformEmbed(OneStepHandler[EmbedItem, Windows, WaveformContext, list[Win
     def __init__(self, model: PreTrainedModel, reader: WaveformReader) -> None:
         self._model, self._reader = model, reader
         self._dimensions = int(model.config.hidden_size)
+        self._frames = ConvolutionFrames.of_model(model.config.to_dict())
 
     def example(self) -> EmbedItem:
         return EmbedItem(self._reader.example())
@@ -61,7 +63,7 @@ class WaveformEmbed(OneStepHandler[EmbedItem, Windows, WaveformContext, list[Win
         if not isinstance(media, DecodedMedia):
             return self.prepare(self.decoding(item)())
         windows = self._reader.windows(media)
-        frames = sum(frame_count(self._model, len(window)) for window in windows)
+        frames = sum(self._frames.count(len(window)) for window in windows)
         return Prepared(windows, frames, WaveformContext(item, media))
 
     def collate(self, inputs: Sequence[Windows]) -> list[Windows]:
@@ -97,14 +99,15 @@ def _pool(windows: Windows, item: EmbedItem) -> Floats:
 
 
 class WaveformModel(ServedModel):
-    """An encoder of waveforms that is served and not trained."""
+    """A model whose encoder reads waveforms, as requests use it."""
 
     modality = ModalityName.AUDIO
 
     def __init__(self, model: PreTrainedModel, reader: WaveformReader) -> None:
         self.model, self.reader = model.eval(), reader
         self.dimensions = int(model.config.hidden_size)
-        self.tasks: dict[Task, AnyHandler] = {Task.EMBED: WaveformEmbed(model, reader)}
+        encoder: Any = model.base_model  # the model itself, if it is one
+        self.tasks: dict[Task, AnyHandler] = {Task.EMBED: WaveformEmbed(encoder, reader)}
 
     def to(self, device: torch.device, dtype: torch.dtype) -> None:
         nn.Module.to(self.model, device, dtype)
@@ -121,7 +124,7 @@ def load_waveform(folder: Path, *, dtype: torch.dtype = torch.float32) -> Wavefo
     model_class: Any = getattr(transformers, WAVEFORM_MODELS[str(config["model_type"])])
     unused = (*_UNUSED, *(f"{model_class.base_model_prefix}.{name}" for name in _UNUSED))
     model, _ = load_masked(model_class, folder, unused, {}, dtype)
-    served = WaveformModel(model, load_waveform_reader(folder, _least(model.config)))
+    served = WaveformModel(model, load_waveform_reader(folder, ConvolutionFrames.of_model(model.config.to_dict())))
     if not (folder / "manifest.json").is_file():
         try:
             _prove(served, folder)
@@ -136,21 +139,6 @@ def encode_waveforms(model: Any, samples: Tensor) -> Tensor:
     """samples [B, S] → [B, frames, H]"""
     states: Tensor = model(samples).last_hidden_state
     return states
-
-
-def frame_count(model: Any, samples: int) -> int:
-    """Frames that the model makes of so many samples."""
-    for kernel, stride in zip(model.config.conv_kernel, model.config.conv_stride, strict=True):
-        samples = (samples - kernel) // stride + 1
-    return int(samples)
-
-
-def _least(config: Any) -> int:
-    """Samples of one frame."""
-    samples = 1
-    for kernel, stride in zip(reversed(config.conv_kernel), reversed(config.conv_stride), strict=True):
-        samples = (samples - 1) * stride + kernel
-    return int(samples)
 
 
 @torch.inference_mode()

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from app.errors import InvalidModel, InvalidValue
 from app.media.audio import decode_audio, encode_wav
+from app.modalities.audio.frames import ConvolutionFrames
 from app.modalities.model_files import read_json
 from app.modalities.patch.decoded_media import DecodedMedia
 
@@ -52,7 +53,14 @@ class WaveformReader:
         """The windows of a sound, as the model reads them."""
         samples = media.windows[0, :, 0]
         edges = self._edges(len(samples))
-        return [self._normalised(samples[start:end]) for start, end in pairwise(edges)]
+        return [self.normalise(samples[start:end]) for start, end in pairwise(edges)]
+
+    def normalise(self, window: Floats) -> Floats:
+        """Returns a window as the model reads it: [S] → [S]"""
+        if not self.normalises:
+            return window
+        normalised: Floats = (window - window.mean()) / np.sqrt(window.var() + 1e-7)
+        return normalised
 
     def example(self) -> bytes:
         return encode_wav(np.zeros(2 * self.least, np.float32), self.sample_rate)
@@ -65,14 +73,8 @@ class WaveformReader:
             starts.pop()
         return [*starts, length]
 
-    def _normalised(self, window: Floats) -> Floats:
-        if not self.normalises:
-            return window
-        normalised: Floats = (window - window.mean()) / np.sqrt(window.var() + 1e-7)
-        return normalised
 
-
-def load_waveform_reader(folder: Path, least: int) -> WaveformReader:
+def load_waveform_reader(folder: Path, frames: ConvolutionFrames) -> WaveformReader:
     """By the folder's preprocessor_config.json. Raises InvalidModel for one that transformers reads otherwise."""
     config = read_json(folder / FILE)
     kind = str(config.get("feature_extractor_type")) if isinstance(config, dict) else "unknown"
@@ -81,4 +83,4 @@ def load_waveform_reader(folder: Path, least: int) -> WaveformReader:
     rate, channels = config.get("sampling_rate", 16_000), config.get("feature_size", 1)
     if not isinstance(rate, int) or not 1000 <= rate <= 192_000 or channels != 1:
         raise InvalidModel(f"{FILE}: sounds of {channels} channels at {rate} Hz are not supported")
-    return WaveformReader(rate, bool(config.get("do_normalize", True)), least)
+    return WaveformReader(rate, bool(config.get("do_normalize", True)), frames.samples(1))

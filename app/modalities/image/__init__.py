@@ -44,7 +44,7 @@ class ImageModality(PatchModality):
     def geometry(self, config: Mapping[str, Any], hyperparameters: ImageHyperparameters) -> Geometry:
         return image_geometry(config, hyperparameters)
 
-    def training(self) -> "ImageTraining":
+    def training(self, method: str) -> "ImageTraining":
         from app.modalities.image.training import ImageTraining
 
         return ImageTraining()

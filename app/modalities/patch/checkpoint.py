@@ -5,18 +5,25 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import PreTrainedModel
+from transformers import PreTrainedConfig, PreTrainedModel
 
 from app.errors import InvalidModel
 from app.modalities.model_files import check_keys, first_line, read_json
 
 
 def load_masked(
-    kind: Any, folder: Path, head: tuple[str, ...], settings: Mapping[str, Any], dtype: torch.dtype
+    kind: Any,
+    folder: Path,
+    head: tuple[str, ...],
+    settings: Mapping[str, Any],
+    dtype: torch.dtype,
+    *,
+    config: PreTrainedConfig | None = None,
 ) -> tuple[PreTrainedModel, bool]:
     """A model of the class `kind` in `dtype` on the CPU, and whether the checkpoint had its head.
 
     head: prefixes of what an encoder saved alone lacks. settings: fields of its configuration to set anew.
+    config: the configuration to build the model with, in place of the folder's.
     Raises InvalidModel for everything that cannot be or must not be loaded.
     """
     try:
@@ -26,6 +33,7 @@ def load_masked(
             trust_remote_code=False,
             local_files_only=True,
             dtype=dtype,
+            config=config,
             output_loading_info=True,
         )
         for name, value in settings.items():

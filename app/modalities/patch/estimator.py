@@ -3,26 +3,16 @@
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from statistics import fmean
-from typing import Any, NamedTuple
+from typing import Any
 
 from app.datasets.samples import MediaSample
-from app.errors import InvalidData
-from app.media.lengths import Length
 from app.methods import PatchHyperparameters, preset
 from app.methods.image import configured
 from app.modalities.estimator import CheckedFiles, Cost, DataAmount, FindFolder, layers_of, stored_config
+from app.modalities.media_amount import ItemRows, count_items, estimate_amount
 from app.modalities.patch.geometry import Geometry
 
 PROCESSOR = "preprocessor_config.json"
-
-
-class FileAmount(NamedTuple):
-    """The amount of data in a whole file, extrapolated from its beginning."""
-
-    items: float
-    samples: float
-    rows: float
 
 
 @dataclass(frozen=True)
@@ -34,31 +24,11 @@ class PatchEstimator:
     def amount(
         self, model: str, hyperparameters: PatchHyperparameters, files: CheckedFiles[MediaSample], find: FindFolder
     ) -> DataAmount:
-        items = sum(sample.items / sample.share for sample in files.samples)
-        known = DataAmount(round(items), sampled=not all(sample.whole for sample in files.samples))
-        if items < 2 and not known.sampled and files.held_out is None:
-            raise InvalidData(
-                "one usable file is too little: there must be one to train on and one to hold out",
-                param="training_file",
-            )
         try:
             geometry = self.geometry(_config(model, hyperparameters, find), hyperparameters)
         except (KeyError, TypeError, ValueError):
-            return known
-        amounts = [file_amount(sample, geometry) for sample in files.files]
-        training, patches = amounts[: len(files.samples)], geometry.grid.count
-        fraction = hyperparameters.validation_fraction
-        held = 0.0 if files.held_out else min(max(1, round(fraction * items)), items - 1) / items
-        samples = round(sum(amount.samples for amount in training))
-        epoch = (1 - held) * sum(a.samples * w for a, w in zip(training, files.weights, strict=True))
-        return DataAmount(
-            documents=known.documents,
-            samples=samples,
-            tokens=samples * patches,
-            sampled=known.sampled,
-            epoch_tokens=epoch * patches,
-            shard_bytes=sum(amount.rows for amount in amounts) * geometry.row_bytes,
-        )
+            return count_items(files)
+        return estimate_amount(files, hyperparameters.validation_fraction, item_rows(geometry))
 
     def cost(self, model: str, hyperparameters: PatchHyperparameters, find: FindFolder) -> Cost | None:
         config = _config(model, hyperparameters, find)
@@ -76,11 +46,8 @@ def _config(model: str, hp: PatchHyperparameters, find: FindFolder) -> Mapping[s
     return stored_config(folder, PROCESSOR) | stored_config(folder)
 
 
-def file_amount(sample: MediaSample, geometry: Geometry) -> FileAmount:
-    items = sample.items / sample.share
-    rows = [geometry.rows(length) for length in sample.lengths or (Length(),)]
-    samples = fmean(max(1, each // geometry.window) for each in rows)
-    return FileAmount(items, items * samples, items * fmean(rows))
+def item_rows(geometry: Geometry) -> ItemRows:
+    return ItemRows(geometry.rows, geometry.window, geometry.row_bytes, lambda rows: geometry.grid.count)
 
 
 def training_cost(config: Mapping[str, Any], geometry: Geometry, hp: PatchHyperparameters) -> Cost:

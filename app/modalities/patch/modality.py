@@ -12,7 +12,7 @@ from app.modalities.patch.estimator import PatchEstimator
 from app.modalities.patch.geometry import Geometry
 
 if TYPE_CHECKING:
-    from app.modalities.patch.training import PatchTraining
+    from app.modalities.estimator import Estimator
 
 
 class PatchModality(Modality):
@@ -27,11 +27,8 @@ class PatchModality(Modality):
         Raises KeyError, TypeError and ValueError where the configuration says too little.
         """
 
-    @abstractmethod
-    def training(self) -> "PatchTraining[Any, Any]": ...
-
     def check(self, hyperparameters: Any) -> Check:
         return partial(check_samples, accepted=self.accepted(hyperparameters))
 
-    def estimator(self) -> PatchEstimator:
+    def estimator(self, method: str) -> "Estimator":
         return PatchEstimator(self.geometry)

@@ -65,12 +65,12 @@ class TextModality(Modality):
             max_characters=hyperparameters.max_characters,
         )
 
-    def estimator(self) -> "TextEstimator":
+    def estimator(self, method: str) -> "TextEstimator":
         from app.modalities.text.estimator import TextEstimator
 
         return TextEstimator()
 
-    def training(self) -> "TextTraining":
+    def training(self, method: str) -> "TextTraining":
         from app.modalities.text.training import TextTraining
 
         return TextTraining()

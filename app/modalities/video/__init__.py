@@ -41,7 +41,7 @@ class VideoModality(PatchModality):
     def geometry(self, config: Mapping[str, Any], hyperparameters: VideoMaeHyperparameters) -> Geometry:
         return video_geometry(config, hyperparameters)
 
-    def training(self) -> "VideoTraining":
+    def training(self, method: str) -> "VideoTraining":
         from app.modalities.video.training import VideoTraining
 
         return VideoTraining()

@@ -63,12 +63,12 @@ class MediaItems:
 
     Args:
         where: [K, 4] as (shard, item, first row, last row + 1).
-        patches: Patches of each sample.
+        tokens: Returns the tokens of a sample of so many rows.
     """
 
-    def __init__(self, shards: Sequence[MediaShard], where: NDArray[np.int64], patches: int) -> None:
+    def __init__(self, shards: Sequence[MediaShard], where: NDArray[np.int64], tokens: Callable[[int], int]) -> None:
         self._shards, self._where = shards, where
-        self.tokens = len(where) * patches
+        self.tokens = sum(tokens(last - first) for _, _, first, last in where.tolist())
 
     def __len__(self) -> int:
         return len(self._where)
@@ -115,7 +115,7 @@ def split_items(
     held_out: Sequence[MediaShard],
     fraction: float,
     seed: int,
-    patches: int,
+    tokens: Callable[[int], int],
     window: int | None = None,
 ) -> tuple[list[MediaItems], MediaItems]:
     """Returns (one training dataset for each shard, the held-out dataset).
@@ -126,7 +126,7 @@ def split_items(
     Args:
         held_out: Shards of validation files. If there are none, a random share of all items is held out.
         fraction: The share of items to hold out.
-        patches: Patches of each sample.
+        tokens: Returns the tokens of a sample of so many rows.
     """
     where = _all_items(shards)
     held = np.zeros(len(where), dtype=bool)
@@ -136,9 +136,9 @@ def split_items(
         count = min(max(1, round(fraction * len(where))), len(where) - 1)
         held[generator(seed, Stream.HOLD_OUT).permutation(len(where))[:count]] = True
     kept = where[~held]
-    parts = [MediaItems(shards, _cut(shards, kept[kept[:, 0] == n], window), patches) for n in range(len(shards))]
+    parts = [MediaItems(shards, _cut(shards, kept[kept[:, 0] == n], window), tokens) for n in range(len(shards))]
     others, chosen = (held_out, _all_items(held_out)) if held_out else (shards, where[held])
-    return parts, MediaItems(others, _cut(others, chosen, window), patches)
+    return parts, MediaItems(others, _cut(others, chosen, window), tokens)
 
 
 def _cut(shards: Sequence[MediaShard], where: NDArray[np.int64], window: int | None) -> NDArray[np.int64]:

@@ -155,6 +155,7 @@ class Trainer:
         """Takes one optimizer step. Returns False, with nothing changed, if memory did not suffice."""
         started = time.monotonic()
         self.objective.model.train()
+        self.objective.start_step(self.state.step, self.plan.fraction(self.state))
         self._set_learning_rate()
         positions, items, tokens = self.group.sum(
             sum(batch.counts.positions for batch in micro_batches),

@@ -113,30 +113,30 @@ def test_other_settings_are_another_shard(make: Make, tmp_path: Path) -> None:
 
 def test_a_share_is_held_out_and_no_item_is_in_both(make: Make, tmp_path: Path) -> None:
     shards = [make(picture_zip(tmp_path / "a.zip", count=8)), make(picture_tar(tmp_path / "b.tar.gz", count=2))]
-    parts, held = split_items(shards, [], 0.2, seed=0, patches=16)
+    parts, held = split_items(shards, [], 0.2, seed=0, tokens=lambda rows: 16)
     training = [part[i].tobytes() for part in parts for i in range(len(part))]
     held_out = [held[i].tobytes() for i in range(len(held))]
     assert (len(training), len(held_out)) == (8, 2)
     assert not set(training) & set(held_out)
     assert sum(part.tokens for part in parts) == 8 * 16
-    again = split_items(shards, [], 0.2, seed=0, patches=16)[1]
+    again = split_items(shards, [], 0.2, seed=0, tokens=lambda rows: 16)[1]
     assert [again[i].tobytes() for i in range(2)] == held_out
 
 
 def test_a_single_item_cannot_be_split(make: Make, tmp_path: Path) -> None:
     shard = make(picture_zip(tmp_path / "a.zip", count=1))
     with pytest.raises(InvalidData, match="single item"):
-        split_items([shard], [], 0.2, seed=0, patches=16)
-    parts, held = split_items([shard], [shard], 0.2, seed=0, patches=16)
+        split_items([shard], [], 0.2, seed=0, tokens=lambda rows: 16)
+    parts, held = split_items([shard], [shard], 0.2, seed=0, tokens=lambda rows: 16)
     assert (len(parts[0]), len(held)) == (1, 1)
 
 
 def test_long_items_are_cut_into_samples_and_stay_together(make: Make, tmp_path: Path) -> None:
     shard = make(picture_zip(tmp_path / "a.zip", count=6))  # of 36 rows each
-    [part], held = split_items([shard], [], 0.3, seed=0, patches=16, window=10)
+    [part], held = split_items([shard], [], 0.3, seed=0, tokens=lambda rows: 16, window=10)
     assert (len(part), len(held)) == (4 * 3, 2 * 3) and part.tokens == 12 * 16
     assert all(len(part[i]) == 12 for i in range(12))
     whole = {np.concatenate([part[i + j] for j in range(3)]).tobytes() for i in range(0, 12, 3)}
     assert len(whole) == 4 and whole <= {shard[i].tobytes() for i in range(6)}
-    [short], _ = split_items([shard], [shard], 0.3, seed=0, patches=16, window=37)
+    [short], _ = split_items([shard], [shard], 0.3, seed=0, tokens=lambda rows: 16, window=37)
     assert len(short) == 6 and np.array_equal(short[0], shard[0])

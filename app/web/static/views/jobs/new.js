@@ -145,6 +145,7 @@ const OBJECTIVES = {
   mae: "Masked autoencoder (MAE)",
   simmim: "SimMIM",
   audiomae: "AudioMAE",
+  wav2vec2: "wav2vec 2.0",
   videomae: "VideoMAE",
 };
 
