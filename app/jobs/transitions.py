@@ -46,6 +46,8 @@ _FREE: dict[str, Any] = {
 def cancel(job: Job, now: float, *, publish: bool, published: str | None) -> Change:
     """published: what the caller has published of a job that is not running."""
     check_action(job, "cancel")
+    if publish:
+        check_action(job, "publish")
     if job.state is JobState.CANCELLING:
         return Change(replace(job, publish_requested=job.publish_requested or publish))
     if job.state is JobState.RUNNING:
