@@ -83,7 +83,7 @@ def texts() -> list[str]:
     """Texts of 5 to 60 words."""
     lengths = [5 + 55 * nth // (TEXTS - 1) for nth in range(TEXTS)]
     return [
-        " ".join(words[(nth * 7 + each) % len(words)] for each in range(length)) for nth, length in enumerate(lengths)
+        " ".join(WORDS[(nth * 7 + each) % len(WORDS)] for each in range(length)) for nth, length in enumerate(lengths)
     ]
 
 
