@@ -46,14 +46,12 @@ class Modality(ABC):
     belongs to several modalities.
     examples: what curl is given behind the server's address to ask a model for a task, for model cards;
     `{name}` is the model's.
-    limitations: sentences for the cards of all models of the modality.
     """
 
     name: str
     methods: Mapping[str, Method]
     model_types: frozenset[str]
     examples: Mapping[Task, str]
-    limitations: Sequence[str] = ()
 
     def is_marked(self, folder: Path) -> bool:
         """Whether a file of the model folder names this modality."""
@@ -74,6 +72,10 @@ class Modality(ABC):
     @abstractmethod
     def training(self, method: str) -> Any:
         """Returns how a method trains models; `app.training.prepare` has a function for each of its classes."""
+
+    def limitations(self, architecture: str) -> Sequence[str]:
+        """Returns sentences for the cards of models of an architecture."""
+        return ()
 
     def rendering(self) -> Rendering | None:
         """Returns how /v1/reconstruct shows results; None where no model reconstructs."""

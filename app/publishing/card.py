@@ -41,7 +41,7 @@ def render(job: Job, manifest: Manifest, name: str) -> str:
         _table("Metrics on held-out data", ("metric", "value"), [(k, f"{v:.4g}") for k, v in manifest.metrics.items()]),
         "## Request\n\nThe job's request as it was sent:\n\n" + _fence("json", json.dumps(manifest.request, indent=2)),
         _usage(name, manifest.modality, manifest.tasks),
-        _limitations(MODALITIES[manifest.modality].limitations),
+        _limitations(MODALITIES[manifest.modality].limitations(manifest.architecture)),
     ]
     return "\n\n".join(s for s in sections if s) + "\n"
 

@@ -1,6 +1,6 @@
 """Sound: spectrograms of windows of it, cut into patches; and encoders of waveforms."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +26,12 @@ if TYPE_CHECKING:
     from app.modalities.served_model import ServedModel
 
 
+_SPECTROGRAM_LIMITATIONS = (
+    "Transformers cannot load spectrogram models, unless their grid of patches is square: its `vit_mae` computes "
+    "positions of square grids only.",
+)
+
+
 class AudioModality(PatchModality):
     name = ModalityName.AUDIO
     methods = METHODS
@@ -34,10 +40,6 @@ class AudioModality(PatchModality):
         Task.EMBED: embed_example("data:audio/flac;base64,…"),
         Task.RECONSTRUCT: reconstruct_example("sound.flac"),
     }
-    limitations = (
-        "Transformers cannot load spectrogram models, unless their grid of patches is square: its `vit_mae` computes "
-        "positions of square grids only.",
-    )
 
     def is_marked(self, folder: Path) -> bool:
         from app.modalities.audio.processor import is_audio
@@ -65,6 +67,9 @@ class AudioModality(PatchModality):
         from app.modalities.audio.wav2vec2_training import Wav2Vec2Training
 
         return Wav2Vec2Training() if method in WAVEFORM_METHODS else AudioTraining()
+
+    def limitations(self, architecture: str) -> Sequence[str]:
+        return () if architecture in WAVEFORM_MODELS else _SPECTROGRAM_LIMITATIONS
 
     def rendering(self) -> Rendering:
         from app.modalities.audio.renderings import RENDERING
