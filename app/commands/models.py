@@ -52,6 +52,7 @@ def import_model(
     PyTorch checkpoints are converted to safetensors. Code that comes with a model never runs. Downloads
     from the Hugging Face hub need CLOZE_ALLOW_HUB=1.
     """
+    from app.commands.import_progress import show_import
     from app.publishing.import_tools import import_tools
     from app.store.hub import HubAccess, find_source
     from app.store.importer import ImportOptions
@@ -59,14 +60,16 @@ def import_model(
 
     settings = Settings()
     access = HubAccess(settings.allow_hub, settings.hub_organizations, settings.max_import_bytes)
-    entry = into_store(
-        ModelStore(settings.model_store),
-        source,
-        name,
-        fetch=partial(find_source, source, access),
-        tools=import_tools(),
-        options=ImportOptions(architecture, tokenizer_regex),
-    )
+    with show_import() as progress:
+        entry = into_store(
+            ModelStore(settings.model_store),
+            source,
+            name,
+            fetch=partial(find_source, source, access),
+            tools=import_tools(),
+            options=ImportOptions(architecture, tokenizer_regex),
+            progress=progress,
+        )
     _report(entry, f"Imported {entry.id}: {', '.join(entry.manifest.tasks)}", as_json)
 
 
