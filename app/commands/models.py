@@ -1,17 +1,16 @@
 """`cloze models`: commands that work on the model store's folder. A running server sees every change."""
 
-import sys
 from functools import partial
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from app.commands.model_exports import export_archive, export_onnx
 from app.commands.output import Json, note, print_json, print_table
 from app.errors import InvalidValue, NotReady
 from app.settings import Settings
 from app.store.store import ModelEntry, ModelStore
-from app.system.durable import open_replacement
+from app.types import Task
 
 app = typer.Typer(help="List, import, export, push, delete and name the models of the store.", no_args_is_help=True)
 
@@ -53,6 +52,7 @@ def import_model(
     PyTorch checkpoints are converted to safetensors. Code that comes with a model never runs. Downloads
     from the Hugging Face hub need CLOZE_ALLOW_HUB=1.
     """
+    from app.commands.import_progress import show_import
     from app.publishing.import_tools import import_tools
     from app.store.hub import HubAccess, find_source
     from app.store.importer import ImportOptions
@@ -60,14 +60,16 @@ def import_model(
 
     settings = Settings()
     access = HubAccess(settings.allow_hub, settings.hub_organizations, settings.max_import_bytes)
-    entry = into_store(
-        ModelStore(settings.model_store),
-        source,
-        name,
-        fetch=partial(find_source, source, access),
-        tools=import_tools(),
-        options=ImportOptions(architecture, tokenizer_regex),
-    )
+    with show_import() as progress:
+        entry = into_store(
+            ModelStore(settings.model_store),
+            source,
+            name,
+            fetch=partial(find_source, source, access),
+            tools=import_tools(),
+            options=ImportOptions(architecture, tokenizer_regex),
+            progress=progress,
+        )
     _report(entry, f"Imported {entry.id}: {', '.join(entry.manifest.tasks)}", as_json)
 
 
@@ -92,29 +94,35 @@ def delete_model(
 @app.command("export")
 def export_model(
     model: Annotated[str, typer.Argument(help="Model as name, name@version or name:alias.", show_default=False)],
-    output: Annotated[
+    path: Annotated[
         str | None,
-        typer.Option(
-            "--output", "-o", help="File to write, or - for standard output.", show_default="NAME-VERSION.tar"
+        typer.Argument(
+            help="File to write, or - for standard output; with --onnx, a folder.",
+            show_default="NAME-VERSION.tar or NAME-VERSION-onnx",
         ),
     ] = None,
+    output: Annotated[str | None, typer.Option("--output", "-o", help="The same as PATH.", show_default=False)] = None,
+    onnx: Annotated[bool, typer.Option("--onnx", help="Write an ONNX graph, for onnxruntime and browsers.")] = False,
+    task: Annotated[
+        Task | None,
+        typer.Option(help="With --onnx: fill-mask or embeddings.", show_default="fill-mask if the model can do it"),
+    ] = None,
+    as_json: Json = False,
 ) -> None:
-    """Write a version as an uncompressed tar. The same version always gives the same bytes."""
-    from app.store.archive import ModelArchive
+    """Write a version as an uncompressed tar, or as a folder with an ONNX graph.
 
+    The same version always gives the same tar. An ONNX graph is compared with transformers, and only one that gives
+    equal results is written. It needs the extra packages of cloze[onnx].
+    """
     entry = ModelStore(Settings().model_store).resolve(model)
-    archive = ModelArchive(entry)
-    if output == "-":
-        if sys.stdout.isatty():
-            raise InvalidValue("an archive is not written to a terminal: redirect it, or name a file with --output")
-        sys.stdout.buffer.writelines(archive.read())
-        return
-    target = Path(output or archive.filename)
-    if target.exists() and not target.is_file():
-        raise InvalidValue(f"{target} is not a file")
-    with open_replacement(target) as file:
-        file.writelines(archive.read())
-    note(f"Exported {entry.id} to {target}: {archive.size:,} bytes")
+    if path and output:
+        raise InvalidValue("name the output once, as PATH or with --output")
+    if onnx:
+        export_onnx(entry, path or output, task, as_json=as_json)
+    elif task is not None:
+        raise InvalidValue("--task is for --onnx")
+    else:
+        export_archive(entry, path or output, as_json=as_json)
 
 
 @app.command("push")

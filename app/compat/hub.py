@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi import APIRouter, Form, Path, Query, Request, Response
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, Field
 
@@ -28,6 +28,7 @@ MAIN = "main"  # the default revision of clients
 
 _PIPELINES = {Task.FILL_MASK: "fill-mask", Task.EMBED: "feature-extraction"}
 _MAX_PATH = 1024  # characters
+_MAX_PATHS = 1000  # of a request
 
 Revision = Annotated[
     str, Path(max_length=MAX_ID, description="`main` (the latest version), a version's number, an alias or a commit")
@@ -95,6 +96,22 @@ class HubEntry(BaseModel):
     lfs: HubContent | None = Field(default=None, description="Content of a file")
 
 
+class HubRef(BaseModel):
+    """A name of a commit."""
+
+    name: str
+    ref: str
+    targetCommit: str = Field(description="Commit")  # noqa: N815
+
+
+class HubRefs(BaseModel):
+    """The names of a repository's commits."""
+
+    branches: list[HubRef] = Field(description="`main`")
+    tags: list[HubRef] = Field(description="Numbers of the versions, and aliases")
+    converts: list[HubRef] = []
+
+
 router = APIRouter(route_class=HubRoute, tags=["Hugging Face"])
 
 
@@ -138,6 +155,34 @@ def list_hub_files(
 ) -> list[HubEntry]:
     """Lists the files of a model of the store, as the hub does."""
     return _entries(_find(services.store, model_id, revision)[1], "", recursive=recursive)
+
+
+@router.post("/api/models/{model_id:path}/paths-info/{revision}")
+def find_hub_paths(
+    model_id: ModelId,
+    revision: Revision,
+    services: ServicesDep,
+    paths: Annotated[list[str], Form(max_length=_MAX_PATHS, description="Paths of files and folders")],
+) -> list[HubEntry]:
+    """Returns those of the paths that a model of the store has, as the hub does."""
+    _, version = _find(services.store, model_id, revision)
+    folders = {"/".join(parts[:end]) for parts in (n.split("/") for n in version.files) for end in range(1, len(parts))}
+    known = {path: _directory(path, version) for path in folders}
+    known |= {name: _file(file) for name, file in version.files.items()}
+    return [known[path] for path in paths if path in known]
+
+
+@router.get("/api/models/{model_id:path}/refs")
+def list_hub_refs(model_id: ModelId, services: ServicesDep) -> HubRefs:
+    """Lists the revisions of a model of the store by name, as the hub does."""
+    _, main = _find(services.store, model_id, MAIN)
+    commits = {str(entry.version): list_files(entry).commit for entry in services.store.versions(model_id)}
+    aliases = services.store.aliases(model_id)
+    tags = commits | {name: commits[str(number)] for name, number in aliases.items() if str(number) in commits}
+    return HubRefs(
+        branches=[HubRef(name=MAIN, ref=f"refs/heads/{MAIN}", targetCommit=main.commit)],
+        tags=[HubRef(name=name, ref=f"refs/tags/{name}", targetCommit=commit) for name, commit in tags.items()],
+    )
 
 
 @router.get("/api/models/{model_id:path}")

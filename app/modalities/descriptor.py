@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from app.errors import InvalidValue
 from app.methods import Method
+from app.modalities.onnx_export import OnnxExport
 from app.modalities.reconstruction import ReconstructResult
 from app.types import Task
 
@@ -80,3 +82,11 @@ class Modality(ABC):
     def rendering(self) -> Rendering | None:
         """Returns how /v1/reconstruct shows results; None where no model reconstructs."""
         return None
+
+    def export_onnx(self, folder: Path, target: Path, task: Task | None) -> OnnxExport:
+        """Writes the model in `folder` as an ONNX graph into the empty folder `target`, proved to be equal.
+
+        task: what the graph computes; None for the model's first task.
+        Raises InvalidValue for models that have no export, or whose graph is not equal.
+        """
+        raise InvalidValue(f"models of {self.name} have no ONNX export; models of text have one")

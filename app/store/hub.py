@@ -106,7 +106,11 @@ def download(source: str, access: HubAccess, check: Check | None, progress: Impo
         access.check_size(_size(info, patterns))
         progress.begin(f"Downloading {repository}")
         small = snapshot_download(
-            repository, revision=info.sha, allow_patterns=patterns, ignore_patterns=list(_WEIGHTS)
+            repository,
+            revision=info.sha,
+            allow_patterns=patterns,
+            ignore_patterns=list(_WEIGHTS),
+            tqdm_class=_bar(ImportProgress()),  # files of a few KB
         )
     if check is not None:
         check(main_folder(Path(small)))
@@ -127,18 +131,18 @@ def _size(info: Any, patterns: Iterable[str]) -> int:
 
 
 def _bar(progress: ImportProgress) -> Any:
-    """A class of progress bars that also reports the bytes of a snapshot."""
+    """A class of progress bars that draws nothing and reports the bytes of a snapshot."""
     from huggingface_hub.utils.tqdm import tqdm
 
     class Bar(tqdm):
         def __init__(self, *args: Any, **options: Any) -> None:
             self.of_bytes = options.get("name") == "huggingface_hub.snapshot_download"
-            super().__init__(*args, **options)  # type: ignore[no-untyped-call]
+            super().__init__(*args, **options | {"disable": True})  # type: ignore[no-untyped-call]
             self.done = 0
 
         def update(self, n: float | None = 1) -> bool | None:
             if self.of_bytes:
-                self.done += int(n or 0)  # tqdm counts nothing where bars are disabled
+                self.done += int(n or 0)  # tqdm itself counts nothing where bars are disabled
                 progress.transfer(self.done, int(self.total or 0))
             updated: bool | None = super().update(n)
             return updated

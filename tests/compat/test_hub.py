@@ -57,6 +57,35 @@ print(json.dumps({
 }))
 """
 
+READ = """
+import json
+from huggingface_hub import HfApi, HfFileSystem, get_hf_file_metadata, hf_hub_url
+from huggingface_hub.errors import HfHubHTTPError
+
+api, fs = HfApi(), HfFileSystem()
+weights = fs.open("acme/tiny@1/model.safetensors", block_size=1000)
+weights.seek(-10, 2)
+try:
+    api.model_info("acme/tiny", token="wrong")
+except HfHubHTTPError as error:
+    refusal = str(error)
+print(json.dumps({
+    "files": api.list_repo_files("acme/tiny"),
+    "found": [each.path for each in api.get_paths_info("acme/tiny", ["config.json", "none", "1_Pooling"])],
+    "branches": [each.name for each in api.list_repo_refs("acme/tiny").branches],
+    "tags": {each.name: each.target_commit for each in api.list_repo_refs("acme/tiny").tags},
+    "commits": [api.model_info("acme/tiny", revision=revision).sha for revision in ("1", "2")],
+    "etag": get_hf_file_metadata(hf_hub_url("acme/tiny", "config.json")).etag,
+    "listed": fs.ls("acme/tiny/1_Pooling", detail=False),
+    "of alias": fs.glob("acme/tiny@stable/model.*"),
+    "read": fs.cat("acme/tiny/config.json").decode(),
+    "end": weights.read().hex(),
+    "size": fs.info("acme/tiny@1/model.safetensors", refresh=True)["size"],
+    "exist": [fs.exists("acme/tiny/config.json"), fs.exists("acme/tiny/none"), fs.isdir("acme/tiny/1_Pooling")],
+    "refusal": refusal,
+}))
+"""
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -120,6 +149,26 @@ def test_unmodified_clients_load_stored_models(
     assert seen["refusals"] == [True] * 4
 
 
+def test_files_are_read_in_place(url: str, folder: Path, tmp_path: Path) -> None:
+    weights = (folder / "model.safetensors").read_bytes()
+    seen = run_client(url, READ, tmp_path)
+    first, second = seen.pop("commits")
+    assert "requires an API key" in seen.pop("refusal")
+    assert seen == {
+        "files": ["1_Pooling/config.json", "config.json", "manifest.json"],
+        "found": ["config.json", "1_Pooling"],
+        "branches": ["main"],
+        "tags": {"1": first, "2": second, "stable": first},
+        "etag": hashlib.sha256(b"{}").hexdigest(),
+        "listed": ["acme/tiny/1_Pooling/config.json"],
+        "of alias": ["acme/tiny@stable/model.safetensors"],
+        "read": "{}",
+        "end": weights[-10:].hex(),
+        "size": len(weights),
+        "exist": [True, False, True],
+    }
+
+
 def test_a_repository(client: httpx.Client) -> None:
     body = client.get("/api/models/acme/tiny").json()
     assert (body["id"], body["pipeline_tag"], body["private"]) == ("acme/tiny", "fill-mask", False)
@@ -153,6 +202,22 @@ def test_a_file_and_a_part_of_it(client: httpx.Client, folder: Path) -> None:
     assert whole.headers["content-type"] == "application/octet-stream"
     rest = client.get(path, headers={"range": "bytes=100-", "if-range": etag})
     assert (rest.status_code, rest.content) == (206, content[100:])
+    known = client.get(path, headers={"if-none-match": f'"other", W/{etag}', "range": "bytes=100-"})
+    assert (known.status_code, known.content, known.headers["etag"]) == (304, b"", etag)
+    assert client.get(path, headers={"if-none-match": '"other"'}).content == content
+
+
+def test_a_download_that_is_resumed(client: httpx.Client, folder: Path) -> None:
+    path, content = "/acme/tiny/resolve/1/model.safetensors", (folder / "model.safetensors").read_bytes()
+    beyond = {"range": f"bytes={len(content) + 5}-"}
+    refused = client.get(path, headers=beyond)
+    assert (refused.status_code, refused.headers["content-range"]) == (416, f"bytes */{len(content)}")
+    # What the client has is of other content, which may have been longer: it gets the whole file.
+    whole = client.get(path, headers={**beyond, "if-range": '"another"'})
+    assert (whole.status_code, whole.content) == (200, content)
+    date = client.head(path).headers["last-modified"]
+    rest = client.get(path, headers={"range": "bytes=-7", "if-range": date})
+    assert (rest.status_code, rest.content) == (206, content[-7:])
 
 
 @pytest.mark.parametrize(

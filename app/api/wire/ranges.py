@@ -2,10 +2,10 @@
 
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 
 from fastapi import Request
-from fastapi.responses import FileResponse, StreamingResponse
+from fastapi.responses import FileResponse, Response, StreamingResponse
 from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
@@ -48,17 +48,44 @@ def parse_range(header: str | None, size: int) -> tuple[int, int] | None:
 
 
 class RangedFile(FileResponse):
-    """A file or a range of it.
+    """A file or a range of it, or 304 for a client that has it.
 
     Passes only valid ranges to starlette's FileResponse, which answers invalid ones in plain text.
     """
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        part = parse_range(Headers(scope=scope).get("range"), os.stat(self.path).st_size)
-        headers = [each for each in scope["headers"] if each[0] != b"range"]
+        self.stat_result = self.stat_result or os.stat(self.path)
+        self.set_stat_headers(self.stat_result)
+        given = Headers(scope=scope)
+        if is_known(given, self.headers["etag"]):
+            await _not_modified(self.headers)(scope, receive, send)
+            return
+        validators = (self.headers["etag"], self.headers["last-modified"])
+        part = wanted_range(given, self.stat_result.st_size, validators)
+        headers = [each for each in scope["headers"] if each[0] not in (b"range", b"if-range")]
         if part is not None:
             headers.append((b"range", b"bytes=%d-%d" % (part[0], part[1] - 1)))
         await super().__call__({**scope, "headers": headers}, receive, send)
+
+
+def wanted_range(headers: Headers, size: int, validators: Collection[str]) -> tuple[int, int] | None:
+    """The range that a request asks for, as `parse_range` returns it; None if its `If-Range` is of other content.
+
+    validators: the ETag and, where there is one, the date of the content. Raises RangeNotSatisfiable.
+    """
+    condition = headers.get("if-range")
+    # The condition comes first: a range beyond the end is no error where the content is another.
+    return parse_range(headers.get("range"), size) if condition is None or condition in validators else None
+
+
+def is_known(headers: Headers, etag: str) -> bool:
+    """Whether `If-None-Match` of a request names the content with this ETag."""
+    known = [each.strip().removeprefix("W/") for each in headers.get("if-none-match", "").split(",")]
+    return "*" in known or etag in known
+
+
+def _not_modified(headers: Mapping[str, str]) -> Response:
+    return Response(status_code=304, headers={k: v for k, v in headers.items() if not k.startswith("content-")})
 
 
 def stream_range(
@@ -69,14 +96,15 @@ def stream_range(
     etag: str,
     media_type: str,
     filename: str,
-) -> StreamingResponse:
-    """Streams content of a known size, or a range of it. `If-Range` with another ETag gets the whole content.
+) -> Response:
+    """Streams content of a known size, or a range of it; 304 for a client that has it.
 
     read: yields the bytes from a start to an end, exclusive. etag: with its quotes.
     Raises RangeNotSatisfiable.
     """
-    condition = request.headers.get("if-range")
-    part = parse_range(request.headers.get("range"), size) if condition in (None, etag) else None
+    if is_known(request.headers, etag):
+        return _not_modified({"etag": etag})
+    part = wanted_range(request.headers, size, [etag])
     start, end = part or (0, size)
     headers = {
         "accept-ranges": "bytes",

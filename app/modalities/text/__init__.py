@@ -9,6 +9,7 @@ from app.datasets.sampling import sample_documents
 from app.methods.text import METHODS, MlmHyperparameters
 from app.modalities.descriptor import Check, Modality
 from app.modalities.examples import embed_example, json_example
+from app.modalities.onnx_export import OnnxExport, check_packages
 from app.types import ModalityName, Task
 
 if TYPE_CHECKING:
@@ -74,6 +75,12 @@ class TextModality(Modality):
         from app.modalities.text.training import TextTraining
 
         return TextTraining()
+
+    def export_onnx(self, folder: Path, target: Path, task: Task | None) -> OnnxExport:
+        check_packages()
+        from app.modalities.text.onnx_export import export_text
+
+        return export_text(folder, target, task)
 
 
 TEXT = TextModality()

@@ -32,7 +32,7 @@ class TextObjective(TextPretraining, MaskedModel[Row, MaskedRow, MlmBatch]):
     has_head: the model is a masked LM whose head means something; only then can it fill masks.
     new_head: that head is random yet, for training to fill.
     pipeline: how it embeds unless asked otherwise; by default the mean of the tokens, of length 1.
-    max_length: tokens that it can read, special ones included.
+    max_length: tokens that it can read, special ones included. embed_max_length: tokens that it embeds.
     path: how batches of texts are run; by default the first one that is tried for the architecture.
     """
 
@@ -60,12 +60,12 @@ class TextObjective(TextPretraining, MaskedModel[Row, MaskedRow, MlmBatch]):
         self.max_length = longest_text(model, tokenizer)
         self._encoder = TextEncoder(tokenizer)
         self.mask_token = self._encoder.mask_token if knows_mask(model, tokenizer) else None
-        path = path or first_path(model)
-        self.forward_path = str(path)
-        forward = TextForward(model, path, pad_token(model, tokenizer))
-        self._pipeline = pipeline or SentencePipeline()
-        self._embed_max_length = min(self.max_length, self._pipeline.max_length or self.max_length)
-        embed = TextEmbed(forward, self._encoder, pipeline=self._pipeline, max_length=self._embed_max_length)
+        self.path = path or first_path(model)
+        self.forward_path = str(self.path)
+        forward = TextForward(model, self.path, pad_token(model, tokenizer))
+        self.pipeline = pipeline or SentencePipeline()
+        self.embed_max_length = min(self.max_length, self.pipeline.max_length or self.max_length)
+        embed = TextEmbed(forward, self._encoder, pipeline=self.pipeline, max_length=self.embed_max_length)
         self.dimensions = embed.dimensions
         self.tasks: dict[Task, AnyHandler] = {Task.EMBED: embed}
         if has_head and self.mask_token is not None:
@@ -84,10 +84,10 @@ class TextObjective(TextPretraining, MaskedModel[Row, MaskedRow, MlmBatch]):
         for parameter in self.model.parameters():
             # Not the buffers: rotary frequencies in bfloat16 blur the positions of a long text.
             parameter.data = parameter.data.to(dtype)
-        self._pipeline.head.to(device)  # in float32, which vectors are pooled in
+        self.pipeline.head.to(device)  # in float32, which vectors are pooled in
 
     def parameter_count(self) -> int:
-        return super().parameter_count() + sum(each.numel() for each in self._pipeline.head.parameters())
+        return super().parameter_count() + sum(each.numel() for each in self.pipeline.head.parameters())
 
     def save(self, folder: Path, dtype: torch.dtype) -> None:
         """Writes the model, which itself stays as it is, its tokenizer and how it embeds."""
@@ -97,8 +97,8 @@ class TextObjective(TextPretraining, MaskedModel[Row, MaskedRow, MlmBatch]):
         self.tokenizer.save_pretrained(folder)
         sentence_transformers.write(
             folder,
-            self._pipeline,
-            max_length=self._embed_max_length,
+            self.pipeline,
+            max_length=self.embed_max_length,
             dimension=int(self.model.config.hidden_size),
         )
 

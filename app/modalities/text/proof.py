@@ -27,7 +27,7 @@ _EQUAL = (ForwardPath(Batching.EQUAL_LENGTHS), ForwardPath(Batching.EQUAL_LENGTH
 _LENGTHS = (9, 4, 200, 4)  # tokens of the texts; local attention and blocks show in the long one
 _PLACES = 16  # of each text, whose logits are compared
 _TOLERANCE = 1e-4  # of the largest number, for sums in another order
-_LONGEST = 1024  # tokens of the text that tries the model's limit
+LONGEST = 1024  # tokens of the text that tries the model's limit
 _SEED = 0
 
 
@@ -49,7 +49,7 @@ def prove(
     """
     if model.dtype != torch.float32:
         model = copy.deepcopy(model).float()
-    texts = list(_texts(ordinary, max_length, mask_id))
+    texts = list(sample_texts(ordinary, max_length, mask_id))
     try:
         with torch.inference_mode():
             expected = [_alone(model, ids, has_head) for ids in texts]
@@ -78,7 +78,7 @@ def _candidates(model: PreTrainedModel) -> Iterator[ForwardPath]:
     yield from _EQUAL
 
 
-def _texts(ordinary: Sequence[int], limit: int, mask_id: int | None) -> Iterator[list[int]]:
+def sample_texts(ordinary: Sequence[int], limit: int, mask_id: int | None) -> Iterator[list[int]]:
     """Token ids of texts of `_LENGTHS`; each second one has a mask in its middle."""
     rng = np.random.default_rng(_SEED)
     for number, length in enumerate(_LENGTHS):
@@ -105,7 +105,7 @@ def _places(ids: Sequence[int]) -> list[int]:
 
 def _run_longest(model: PreTrainedModel, ordinary: Sequence[int], limit: int) -> None:
     """Raises whatever a model raises for a text of as many tokens as it says that it reads."""
-    if max(_LENGTHS) < limit <= _LONGEST:
+    if max(_LENGTHS) < limit <= LONGEST:
         model.base_model(torch.tensor([np.resize(ordinary, limit).tolist()], device=model.device))
 
 
