@@ -114,7 +114,7 @@ def test_pictures_show_what_a_model_of_images_learns(visit: Visit, tmp_path: Pat
     page.get_by_role("tab", name="Pictures").click()
     expect(page.get_by_alt_text(re.compile("Held-out items at step 4"))).to_be_visible()
     page.get_by_label("Evaluation").fill("0")
-    expect(page.get_by_alt_text(re.compile("Held-out items at step 2"))).to_be_visible()
+    expect(page.get_by_alt_text(re.compile("Held-out items at step 0"))).to_be_visible()
     visit.check_accessibility()
     visit.check_width()
     page.get_by_role("link", name="Try it").click()
