@@ -98,6 +98,10 @@ class Trainable(ABC, Generic[Sample, Masked, B]):
     def save(self, folder: Path, dtype: torch.dtype) -> None:
         """Writes a self-contained folder: safetensors, config and processor files."""
 
+    def chosen(self) -> dict[str, Any]:
+        """Returns what the model trains with beside the plan: masks, tokenizer, sizes. Names are those on the wire."""
+        return {}
+
     def baselines(self, training: Iterable[Sample], held_out: Iterable[Masked]) -> Mapping[str, float]:
         """Returns the metrics of plain predictors on held-out samples, unless `summarise` has them already.
 

@@ -1,4 +1,7 @@
-"""The characters that each token of a vocabulary stands for, so that losses of different tokenizers can be compared."""
+"""Facts about vocabularies, by which the losses of different tokenizers can be compared."""
+
+import hashlib
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +24,17 @@ def count_characters(tokenizer: PreTrainedTokenizerBase) -> NDArray[np.float32]:
     else:  # SentencePiece writes a space as one letter
         lengths = [len(token) for token in tokens]
     return np.maximum(np.array(lengths, dtype=np.float32), 1)
+
+
+def describe_tokenizer(tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
+    """Returns the kind and the size of a tokenizer, and a digest by which vocabularies are told apart."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    entries = "\n".join(tokenizer.convert_ids_to_tokens(list(range(len(tokenizer)))))
+    return {
+        "tokenizer": type(tokenizer if backend is None else backend.model).__name__,
+        "vocab_size": len(tokenizer),
+        "vocabulary": hashlib.sha256(entries.encode(errors="surrogatepass")).hexdigest()[:12],
+    }
 
 
 def _has_space(token: str) -> bool:

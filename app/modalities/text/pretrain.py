@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from app.methods import MlmHyperparameters
-from app.modalities.text.characters import count_characters
+from app.modalities.text.characters import count_characters, describe_tokenizer
 from app.modalities.text.cross_entropy import linear_cross_entropy
 from app.modalities.text.encoder import rows_before_head
 from app.modalities.text.masking import Sampler, choose_tokens, choose_words, corrupt, span_sampler
@@ -231,6 +231,9 @@ class TextPretraining(Trainable[Row, MaskedRow, MlmBatch]):
             "perplexity": math.exp(min(loss, 50.0)),
             **means,
         }
+
+    def chosen(self) -> dict[str, Any]:
+        return {"masking_rate": self._masking.rate, **describe_tokenizer(self.tokenizer)}
 
     def baselines(self, training: Iterable[Row], held_out: Iterable[MaskedRow]) -> Mapping[str, float]:
         """Returns loss, accuracy and bits per character of the predictors of `ngrams`."""
