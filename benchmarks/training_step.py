@@ -19,7 +19,7 @@ from transformers import BertConfig, BertForMaskedLM
 
 from app.modalities.text.cross_entropy import linear_cross_entropy
 from app.modalities.text.encoder import rows_before_head
-from app.modalities.text.pretrain import vocabulary_left_out
+from app.modalities.text.projection import vocabulary_left_out
 
 
 def naive(model: BertForMaskedLM, ids: torch.Tensor, chosen: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:

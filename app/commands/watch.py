@@ -94,13 +94,14 @@ def _draw(client: ApiClient, job_id: str, sleep: Callable[[float], None]) -> dic
 
 
 def describe(job: dict[str, Any], metrics: dict[str, float]) -> str:
-    """step 120/1000 · loss 3.214 · held-out 3.301 · accuracy 41.2 % · 12,345 tokens/s · 2:05 left"""
+    """step 120/1000 · loss 3.214 · held-out 3.301 · bigram 5.102 · accuracy 41.2 % · 12,345 tokens/s · 2:05 left"""
     progress = job["progress"]
     total = f"/{progress['total_steps']}" if progress["total_steps"] else ""
     parts = [f"step {progress['step']}{total}"]
     for key, text in (
         ("train_loss", "loss {:.3f}"),
         ("eval_loss", "held-out {:.3f}"),
+        ("eval_bigram_loss", "bigram {:.3f}"),
         ("eval_accuracy", "accuracy {:.1%}"),
     ):
         if (value := metrics.get(key)) is not None:

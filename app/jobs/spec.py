@@ -79,6 +79,26 @@ class Progress(BaseModel):
     eta_seconds: float | None = None
 
 
+class Verdict(BaseModel):
+    """The verdict on a run that has ended."""
+
+    model_config = ConfigDict(frozen=True)
+
+    learnt: bool | None = Field(
+        None, description="Whether the model clearly beats its best baseline; null if nothing could be compared"
+    )
+    measure: str = Field("loss", description="The held-out metric that is compared, without the prefix `eval_`")
+    value: float | None = Field(None, description="The measure of the published weights")
+    baseline: str | None = Field(None, description="Name of the best baseline")
+    baseline_value: float | None = Field(None, description="The measure of that baseline")
+    trend: Literal["improving", "flat", "worse", "unknown"] = Field(
+        "unknown", description="How the held-out curve changes at its end"
+    )
+    overfitted: bool = Field(False, description="Whether held-out data got worse while training data were repeated")
+    summary: str = Field("", description="The verdict in words")
+    advice: str = Field("", description="What to do next")
+
+
 class Job(BaseModel):
     """The durable record. Times are Unix seconds by the Redis server's clock."""
 
@@ -108,6 +128,8 @@ class Job(BaseModel):
     estimated_finish: float | None = None  # by the latest progress; None unless claimed
     error: JobError | None = None
     result_model: str | None = None  # name@version
+    chosen: dict[str, Any] = Field(default_factory=dict)  # what the run trains with, every default resolved
+    verdict: Verdict | None = None  # on the run, once it has ended
     reported: dict[str, int] = Field(default_factory=dict)  # kind of metrics event → its last step
     queue_position: int | None = None  # 0 is next; None unless it waits for a worker
 

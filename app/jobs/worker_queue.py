@@ -97,11 +97,9 @@ class WorkerQueue:
 
     def heartbeat(self, claim: Claim, lease_seconds: float) -> Job:
         """Renews the lease."""
-
-        def decide(job: Job, now: float) -> Change:
-            return Change(transitions.replace(job, lease_until=now + lease_seconds))
-
-        return self._change_held(claim, decide)
+        return self.change_held(
+            claim, lambda job, now: Change(transitions.replace(job, lease_until=now + lease_seconds))
+        )
 
     def stop_requested(self, claim: Claim) -> StopReason | None:
         """Returns why the attempt has to stop, or None. Called at every step: one read, no transaction."""
@@ -125,7 +123,7 @@ class WorkerQueue:
             finish = None if progress.eta_seconds is None else now + progress.eta_seconds
             return Change(transitions.replace(job, progress=progress, estimated_finish=finish))
 
-        self._change_held(claim, decide)
+        self.change_held(claim, decide)
 
     def append_event(
         self,
@@ -149,7 +147,7 @@ class WorkerQueue:
                 return Change(job)
             return Change(transitions.replace(job, reported={**job.reported, kind: step}), [event])
 
-        self._change_held(claim, decide)
+        self.change_held(claim, decide)
 
     def add_checkpoint(self, claim: Claim, step: int, path: str, metrics: Mapping[str, float]) -> None:
         """path: relative to the job's folder."""
@@ -162,11 +160,11 @@ class WorkerQueue:
                 transitions.replace(job, crashes=0), [NewEvent(f"Saved a checkpoint at step {step}")], checkpoint
             )
 
-        self._change_held(claim, decide)
+        self.change_held(claim, decide)
 
     def forget_checkpoints(self, claim: Claim, steps: Sequence[int]) -> None:
         """Removes checkpoints that were deleted from disk from the job's list."""
-        self._change_held(claim, lambda job, now: Change(job, forgotten=steps))
+        self.change_held(claim, lambda job, now: Change(job, forgotten=steps))
 
     def succeed(self, claim: Claim, result_model: str) -> None:
         def decide(job: Job, now: float) -> Change:
@@ -174,10 +172,10 @@ class WorkerQueue:
             text = f"The job succeeded: published {result_model}"
             return transitions.end(job, now, JobState.SUCCEEDED, text, result_model=result_model, progress=done)
 
-        self._change_held(claim, decide)
+        self.change_held(claim, decide)
 
     def fail(self, claim: Claim, error: JobError) -> None:
-        self._change_held(claim, lambda job, now: transitions.fail(job, now, error))
+        self.change_held(claim, lambda job, now: transitions.fail(job, now, error))
 
     def mark_cancelled(self, claim: Claim, published: str | None = None) -> None:
         """Ends a job that was being cancelled.
@@ -185,7 +183,7 @@ class WorkerQueue:
         published: the model made of its last checkpoint, if that was asked for.
         """
         text = f"Cancelled: published {published}" if published else "Cancelled"
-        self._change_held(
+        self.change_held(
             claim,
             lambda job, now: transitions.end(
                 job, now, JobState.CANCELLED, text, result_model=published or job.result_model
@@ -200,11 +198,11 @@ class WorkerQueue:
                 return transitions.mark_paused(job)
             return transitions.hand_back(job, now, "Stopped to pause, which was taken back", crashed=False)
 
-        self._wakeups.send_for(self._change_held(claim, decide))
+        self._wakeups.send_for(self.change_held(claim, decide))
 
     def mark_late(self, claim: Claim) -> None:
         """Fails a job whose deadline has passed, and whose checkpoint is saved."""
-        self._change_held(claim, lambda job, now: transitions.fail(job, now, transitions.deadline_exceeded(job)))
+        self.change_held(claim, lambda job, now: transitions.fail(job, now, transitions.deadline_exceeded(job)))
 
     def requeue(
         self, claim: Claim, reason: str, *, crashed: bool, out_of_memory: bool = False, last_lines: str = ""
@@ -222,7 +220,7 @@ class WorkerQueue:
                 job, now, reason, crashed=crashed, backoff=self._backoff, last_lines=last_lines, error=error
             )
 
-        job = self._change_held(claim, decide)
+        job = self.change_held(claim, decide)
         self._wakeups.send_for(job)
         return job
 
@@ -271,7 +269,9 @@ class WorkerQueue:
         """Makes the indexes what the records imply, after each start of Redis and once an hour."""
         repair_if_due(self._redis)
 
-    def _change_held(self, claim: Claim, decide: Callable[[Job, float], Change]) -> Job:
+    def change_held(self, claim: Claim, decide: Callable[[Job, float], Change]) -> Job:
+        """Applies a change to the record that the claim holds. Raises LeaseLost."""
+
         def fenced(job: Job, now: float) -> Change:
             if not _holds(job, claim):
                 raise LeaseLost(claim.job_id)

@@ -94,10 +94,11 @@ class TrainingHyperparameters(BaseModel):
         None, description="Steps between metrics of the training batches; a fiftieth of the run, at most 10"
     )
     eval_interval: Steps | None = Field(
-        None, description="Steps between evaluations on held-out data; a tenth of the run"
+        None, description="Steps between evaluations on held-out data; a tenth of the run, by whatever ends it"
     )
     checkpoint_interval: Steps | None = Field(
-        None, description="Steps between checkpoints, from which a killed job resumes; eval_interval, at most 500"
+        None,
+        description="Steps between checkpoints, from which a killed job resumes; each evaluation, at most 500 steps",
     )
     keep_checkpoints: int = Field(
         2, ge=1, le=100, description="Number of newest checkpoints to keep. Older ones are deleted, except the best"
@@ -106,7 +107,10 @@ class TrainingHyperparameters(BaseModel):
         0.02, gt=0, lt=1, description="Share of the data that is held out if there is no validation file"
     )
     max_eval_samples: int = Field(
-        512, ge=1, le=MAX_COUNT, description="Held-out samples that an evaluation reads, the same each time"
+        512,
+        ge=1,
+        le=MAX_COUNT,
+        description="Maximum number of held-out samples that an evaluation reads, the same each time",
     )
     early_stopping_patience: int | None = Field(
         None,

@@ -24,7 +24,10 @@ class PatchHyperparameters(MediaHyperparameters):
         0.95, ge=0, lt=1, description="Second beta of AdamW: the decay of the mean of the squared gradients"
     )
     max_eval_samples: int = Field(
-        256, ge=1, le=MAX_COUNT, description="Held-out samples that an evaluation reads, the same each time"
+        256,
+        ge=1,
+        le=MAX_COUNT,
+        description="Maximum number of held-out samples that an evaluation reads, the same each time",
     )
 
     mask_ratio: float | None = Field(

@@ -1,10 +1,10 @@
 """The interface between training and a model: `Trainable`."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -57,9 +57,17 @@ B = TypeVar("B", bound=TrainingBatch)
 
 
 class Trainable(ABC, Generic[Sample, Masked, B]):
-    """A model as the training loop uses it."""
+    """A model as the training loop uses it.
+
+    measure: The metric by which the model is compared with its baselines. Theirs are named `<baseline>_<measure>`.
+    lower_is_better: Of the measure.
+    illustrated: The number of held-out samples that `illustrate` gets.
+    """
 
     model: nn.Module
+    measure: ClassVar[str] = "loss"
+    lower_is_better: ClassVar[bool] = True
+    illustrated: ClassVar[int] = 6
 
     @abstractmethod
     def mask(self, sample: Sample, rng: np.random.Generator, *, evaluate: bool = False) -> Masked:
@@ -90,8 +98,24 @@ class Trainable(ABC, Generic[Sample, Masked, B]):
     def save(self, folder: Path, dtype: torch.dtype) -> None:
         """Writes a self-contained folder: safetensors, config and processor files."""
 
+    def chosen(self) -> dict[str, Any]:
+        """Returns what the model trains with beside the plan: masks, tokenizer, sizes. Names are those on the wire."""
+        return {}
+
+    def baselines(self, training: Iterable[Sample], held_out: Iterable[Masked]) -> Mapping[str, float]:
+        """Returns the metrics of plain predictors on held-out samples, unless `summarise` has them already.
+
+        Args:
+            training: A bounded part of the training samples, which the predictors are fitted on.
+            held_out: The samples of each evaluation, with their masks.
+        """
+        return {}
+
     def illustrate(self, batch: B) -> tuple[str, bytes] | None:
-        """Returns a picture of the predictions for a batch on the device, as file ending and content, or None."""
+        """Returns the predictions for a batch on the device in a form for people, as file ending and content.
+
+        None if the model has no such form.
+        """
         return None
 
 

@@ -15,6 +15,7 @@ def render(job: Job, manifest: Manifest, name: str) -> str:
     sections = [
         _front_matter(manifest),
         f"# {name}\n\n{manifest.description}",
+        _verdict(manifest),
         _table(
             "Model",
             ("", ""),
@@ -36,6 +37,7 @@ def render(job: Job, manifest: Manifest, name: str) -> str:
                 ("Steps", f"{job.progress.step:,}"),
                 ("Tokens", f"{job.progress.tokens:,}"),
                 ("Epochs", f"{job.progress.epoch:g}"),
+                *((name.replace("_", " ").capitalize(), _shown(value)) for name, value in manifest.chosen.items()),
             ],
         ),
         _table("Metrics on held-out data", ("metric", "value"), [(k, f"{v:.4g}") for k, v in manifest.metrics.items()]),
@@ -53,6 +55,18 @@ def _front_matter(manifest: Manifest) -> str:
     lines = [f"license: {manifest.license}"] if manifest.license else []
     lines += ["library_name: transformers", "tags:", *(f"  - {task}" for task in manifest.tasks)]
     return "\n".join(["---", *lines, "---"])
+
+
+def _verdict(manifest: Manifest) -> str:
+    """A model that does not beat its baseline carries a warning."""
+    if manifest.verdict is None:
+        return ""
+    warning = "> **Warning:** " if manifest.verdict["learnt"] is False else ""
+    return f"## Verdict\n\n{warning}{manifest.verdict['summary']}\n\n{manifest.verdict['advice']}"
+
+
+def _shown(value: object) -> str:
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
 
 
 def _data(sources: Sequence[DataSource]) -> str:

@@ -80,7 +80,7 @@ class Publisher:
         publication: str,
         fence: Callable[[], None] | None,
     ) -> ModelEntry:
-        manifest = self._complete(job, made, publication)
+        manifest = self._complete(job, made, publication, is_result=publication == _result_id(job))
         (folder / "README.md").write_text(card.render(job, manifest, name), encoding="utf-8")
         return self._store.publish(folder, manifest, name=name, fence=fence)
 
@@ -91,7 +91,7 @@ class Publisher:
         except ModelNotFound:
             return None
 
-    def _complete(self, job: Job, made: Manifest, publication: str) -> Manifest:
+    def _complete(self, job: Job, made: Manifest, publication: str, *, is_result: bool) -> Manifest:
         spec = pretraining_spec(job)
         from_scratch = preset(spec.model) is not None
         base = None if from_scratch else spec.model
@@ -112,6 +112,8 @@ class Publisher:
                 "request": {key: value for key, value in spec.request.items() if key != "webhook"},
                 "data": tuple(DataSource(filename=s.filename, bytes=s.bytes, sha256=s.sha256) for s in sources),
                 "metrics": {key: value for key, value in made.metrics.items() if key != "step"},
+                "chosen": job.chosen,
+                "verdict": job.verdict.model_dump() if job.verdict and is_result else None,
             }
         )
 

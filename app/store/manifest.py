@@ -38,6 +38,8 @@ class Manifest(BaseModel):
     forward_path: str | None = None  # how batches of the model are run, proved by its import; unset: proved at its load
     converted_from: tuple[DataSource, ...] = ()  # checkpoint files that its safetensors were made of
     metrics: dict[str, float] = Field(default_factory=dict)
+    chosen: dict[str, Any] = Field(default_factory=dict)  # what the job trained with
+    verdict: dict[str, Any] | None = None  # on the job; unset for a checkpoint before its end
     files: dict[str, str] = Field(default_factory=dict)  # file → sha256, filled by the store
 
     @field_validator("tasks")

@@ -1,5 +1,6 @@
 """Interfaces of a run: the datasets that it reads, and the hooks through which it reports."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -51,6 +52,14 @@ class Hooks(Protocol):
 
     def on_artifact(self, step: int, ending: str, content: bytes) -> None:
         """Stores a file that shows the model's predictions. `ending` is that of its name, such as `png`."""
+        ...
+
+    def on_chosen(self, chosen: Mapping[str, Any], message: str) -> None:
+        """Reports what the run trains with, once every default is resolved. An attempt that resumes repeats it."""
+        ...
+
+    def on_verdict(self, verdict: Mapping[str, Any]) -> None:
+        """Reports the fields of the `Verdict` on a run that has reached its end."""
         ...
 
     def should_stop(self) -> str | None:

@@ -4,7 +4,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from typing import cast
 
@@ -13,11 +13,13 @@ from transformers import PreTrainedModel
 
 from app.devices import keep_memory, resolve_device, resolve_dtype
 from app.errors import InvalidValue
+from app.training.chosen import describe_choices
 from app.training.hooks import Hooks
-from app.training.job import TrainingJob, TrainingResult
+from app.training.job import PreparedRun, TrainingJob, TrainingResult
 from app.training.loop.distributed import ProcessGroup, SilentHooks, launch_group
-from app.training.loop.plan import make_plan
-from app.training.loop.trainer import Trainer
+from app.training.loop.plan import Plan, make_plan
+from app.training.loop.trainer import Outcome, Trainer
+from app.training.loop.verdict import Limit, RunFacts, judge
 from app.training.prepare import prepare
 from app.training.skeleton import write_skeleton
 
@@ -61,6 +63,8 @@ def _run(job: TrainingJob, hooks: Hooks, group: ProcessGroup) -> TrainingResult:
         extended_from=job.extended_from,
     )
     plan = replace(plan, memory_kills=job.memory_kills)
+    chosen = describe_choices(plan, prepared)
+    hooks.on_chosen(chosen, "Trains with " + ", ".join(f"{name} {value}" for name, value in chosen.items()))
     architecture = str(model.config.model_type)
     if group.is_main:
         write_skeleton(job.run_dir / "skeleton", objective, architecture)
@@ -70,6 +74,8 @@ def _run(job: TrainingJob, hooks: Hooks, group: ProcessGroup) -> TrainingResult:
     )
     with compile_encoder(model) if job.hyperparameters.compile else nullcontext():
         outcome = Trainer(objective, training, held_out, plan, hooks, job.run_dir / "checkpoints", group).run()
+    if group.is_main and not outcome.stopped:
+        hooks.on_verdict(asdict(judge(outcome.state.curve, _facts(outcome, plan, prepared))))
     folder = job.run_dir / "export"
     if group.is_main and not outcome.stopped:
         objective.save(folder, resolve_dtype(job.hyperparameters.export_dtype, device))
@@ -82,6 +88,23 @@ def _run(job: TrainingJob, hooks: Hooks, group: ProcessGroup) -> TrainingResult:
         forward_path=objective.forward_path,
         metrics=outcome.metrics,
         outcome=outcome,
+    )
+
+
+def _facts(outcome: Outcome, plan: Plan, prepared: PreparedRun) -> RunFacts:
+    state = outcome.state
+    if not plan.is_finished(state):
+        limit: Limit = "early_stopping"
+    else:
+        limit = "steps" if plan.total_steps is not None and state.step >= plan.total_steps else "time"
+    return RunFacts(
+        measure=prepared.objective.measure,
+        lower_is_better=prepared.objective.lower_is_better,
+        published_step=int(outcome.metrics["step"]),
+        steps=state.step,
+        epochs=state.samples / len(prepared.training),
+        minutes=state.seconds / 60,
+        limit=limit,
     )
 
 

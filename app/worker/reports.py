@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from app.jobs.artifacts import JobArtifacts
-from app.jobs.spec import Progress
+from app.jobs.findings import record_chosen, record_verdict
+from app.jobs.spec import Progress, Verdict
 from app.jobs.worker_queue import Claim, StopReason, WorkerQueue
 from app.worker.backlog import Backlog
 from app.worker.loggers import Loggers
@@ -119,6 +120,12 @@ class Reports:
     def _save_artifact(self, name: str, content: bytes) -> None:
         self._queue.check(self._claim)
         JobArtifacts(self._folder.parent, self._claim.job_id).save(name, content)
+
+    def on_chosen(self, chosen: Mapping[str, Any], message: str) -> None:
+        self._backlog.put(partial(self._queue.change_held, self._claim, record_chosen(chosen, message)))
+
+    def on_verdict(self, verdict: Mapping[str, Any]) -> None:
+        self._backlog.put(partial(self._queue.change_held, self._claim, record_verdict(Verdict(**verdict))))
 
     def should_stop(self) -> StopReason | Literal["drain"] | None:
         self._backlog.deliver()

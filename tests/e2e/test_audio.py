@@ -99,8 +99,8 @@ def test_a_user_watches_the_model_learn_to_hear(url: str, job: dict[str, Any]) -
     address = f"{url}/v1/pretraining/jobs/{job['id']}"
     listed = [each["name"] for each in http.get(f"{address}/artifacts").json()["data"]]
     named = sorted(event["data"]["artifact"] for event in events(url, job) if "artifact" in event["data"])
-    assert named == listed == ["step-000000003.png", "step-000000006.png"]
-    first, last = (http.get(f"{address}/artifacts/{name}").content for name in listed)
+    assert named == listed == ["step-000000000.png", "step-000000003.png", "step-000000006.png"]
+    first, _, last = (http.get(f"{address}/artifacts/{name}").content for name in listed)
     assert Image.open(io.BytesIO(first)).size == Image.open(io.BytesIO(last)).size
     assert first != last
 

@@ -75,8 +75,8 @@ def test_a_user_watches_the_model_learn_to_see(url: str, job: dict[str, Any]) ->
     events = http.get(f"{address}/events", params={"limit": 100}).json()["data"]
     named = sorted(event["data"]["artifact"] for event in events if "artifact" in event["data"])
     listed = [each["name"] for each in http.get(f"{address}/artifacts").json()["data"]]
-    assert named == listed == ["step-000000003.png", "step-000000006.png"]
-    first, last = (http.get(f"{address}/artifacts/{name}") for name in listed)
+    assert named == listed == ["step-000000000.png", "step-000000003.png", "step-000000006.png"]
+    first, _, last = (http.get(f"{address}/artifacts/{name}") for name in listed)
     assert first.headers["content-type"] == "image/png"
     pictures = [np.asarray(Image.open(io.BytesIO(each.content))) for each in (first, last)]
     assert np.array_equal(*(picture[:, :128] for picture in pictures))

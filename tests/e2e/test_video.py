@@ -73,7 +73,7 @@ def test_the_job_says_what_it_left_out_and_shows_what_it_learns(url: str, job: d
     [last, *_] = [event["data"] for event in events if "eval_psnr" in event["data"]]
     assert last.keys() >= {"eval_loss", "eval_mean_psnr", "eval_interpolation_psnr"}
     listed = [each["name"] for each in http.get(f"{address}/artifacts").json()["data"]]
-    assert listed == ["step-000000002.png", "step-000000004.png"]
+    assert listed == ["step-000000000.png", "step-000000002.png", "step-000000004.png"]
     shown = Image.open(io.BytesIO(http.get(f"{address}/artifacts/{listed[0]}").content))
     assert shown.width == 4 * 132 - 4 and (shown.height + 4) % (3 * 132) == 0
 

@@ -1,6 +1,6 @@
 """Hooks that record a run, and what to compare of its result."""
 
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,8 @@ class Recorder:
         self.checkpoints: list[int] = []
         self.artifacts: dict[str, bytes] = {}
         self.fractions: list[float] = []
+        self.chosen: dict[str, Any] = {}
+        self.verdict: dict[str, Any] = {}
         self.stop_at, self.die_at, self.away, self.step = stop_at, die_at, away, 0
 
     def on_event(self, message: str, data: dict[str, float] | None = None, **_: Any) -> None:
@@ -36,6 +38,12 @@ class Recorder:
 
     def on_artifact(self, step: int, ending: str, content: bytes) -> None:
         self.artifacts[f"{step}.{ending}"] = content
+
+    def on_chosen(self, chosen: Mapping[str, Any], message: str) -> None:
+        self.chosen = dict(chosen)
+
+    def on_verdict(self, verdict: Mapping[str, Any]) -> None:
+        self.verdict = dict(verdict)
 
     def should_stop(self) -> str | None:
         return "cancel" if self.stop_at is not None and self.step >= self.stop_at else None

@@ -8,9 +8,10 @@ from app.errors import Conflict, FileNotFound, InvalidValue, JobNotFound
 from app.jobs import transitions
 from app.jobs.connection import Client
 from app.jobs.files import FileStore
+from app.jobs.findings import record_chosen, record_verdict
 from app.jobs.indexes import file_key
 from app.jobs.kinds import JobState, Resources
-from app.jobs.spec import Job, JobError, Progress
+from app.jobs.spec import Job, JobError, Progress, Verdict
 from app.jobs.worker_queue import Claim
 from app.jobs.workers import Capabilities, WorkerInfo, fits, queue_reason
 from tests.fakes.jobs import JobSystem, make_spec
@@ -107,6 +108,24 @@ def test_a_retried_job_holds_its_files_again(jobs: JobSystem, job: Job, redis: C
     jobs.retry(job.id)
     with pytest.raises(Conflict, match=job.id):
         FileStore(redis, tmp_path).delete("file-1")  # type: ignore[arg-type]
+
+
+def test_choices_and_verdict_are_recorded_and_told_once(jobs: JobSystem, job: Job) -> None:
+    claim = take(jobs)
+    verdict = Verdict(learnt=False, value=7.0, baseline="bigram", baseline_value=6.0, summary="No.", advice="Go on.")
+    for _ in range(2):  # an attempt that resumes says it again
+        jobs.queue.change_held(claim, record_chosen({"learning_rate": 5e-4}, "Trains with learning_rate 0.0005"))
+    for _ in range(2):
+        jobs.queue.change_held(claim, record_verdict(verdict))
+    found = jobs.get(job.id)
+    assert (found.chosen, found.verdict) == ({"learning_rate": 5e-4}, verdict)
+    told = [event for event in jobs.events(job.id)[0] if event.data]
+    assert [(event.level, event.message) for event in told] == [
+        ("info", "Trains with learning_rate 0.0005"),
+        ("warn", "No. Go on."),
+    ]
+    jobs.queue.change_held(claim, record_chosen({"learning_rate": 1e-4}, "Trains with learning_rate 0.0001"))
+    assert jobs.get(job.id).verdict is None
 
 
 def test_a_finished_job_is_extended(jobs: JobSystem, job: Job) -> None:

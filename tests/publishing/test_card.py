@@ -59,7 +59,16 @@ def test_a_card_says_what_transformers_cannot_load() -> None:
     assert "## Limitations" not in make_card()
 
 
+def test_a_card_gives_the_verdict_and_what_was_chosen() -> None:
+    verdict = {"learnt": False, "summary": "Not learnt yet: ….", "advice": "Train longer."}
+    card = make_card(chosen={"learning_rate": 0.0005, "vocab_size": 16384}, verdict=verdict)
+    assert "## Verdict\n\n> **Warning:** Not learnt yet: ….\n\nTrain longer." in card
+    assert "| Learning rate | 0.0005 |" in card and "| Vocab size | 16,384 |" in card
+    assert "Warning" not in make_card(verdict={**verdict, "learnt": True})
+
+
 def test_a_card_leaves_out_what_there_is_not() -> None:
     card = make_card(license=None, parents=(), data=(), metrics={})
+    assert "## Verdict" not in card
     assert "license:" not in card and "## Data" not in card and "## Metrics" not in card
     assert "scratch" in card and "not stated" in card

@@ -98,8 +98,8 @@ def test_killed_and_resumed_equals_undisturbed_bit_for_bit(job: Build) -> None:
 def test_each_evaluation_shows_the_same_items(job: Build) -> None:
     hooks = Recorder()
     run(job(max_steps=4, eval_interval=2), hooks)
-    assert hooks.artifacts.keys() == {"2.png", "4.png"}
-    first, last = (np.asarray(Image.open(io.BytesIO(content))) for content in hooks.artifacts.values())
+    assert hooks.artifacts.keys() == {"0.png", "2.png", "4.png"}
+    first, _, last = (np.asarray(Image.open(io.BytesIO(content))) for content in hooks.artifacts.values())
     assert first.shape == last.shape
     two = first.shape[1] * 2 // 3 - 2  # original and mask stay, what is predicted does not
     assert np.array_equal(first[:, :two], last[:, :two])

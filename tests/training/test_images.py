@@ -89,8 +89,8 @@ def test_killed_and_resumed_equals_undisturbed_bit_for_bit(job: Build, die_at: i
 def test_each_evaluation_shows_the_same_items(job: Build) -> None:
     hooks = Recorder()
     run(job(max_steps=4, eval_interval=2), hooks)
-    assert hooks.artifacts.keys() == {"2.png", "4.png"}
-    first, last = (np.asarray(Image.open(io.BytesIO(content))) for content in hooks.artifacts.values())
+    assert hooks.artifacts.keys() == {"0.png", "2.png", "4.png"}
+    first, _, last = (np.asarray(Image.open(io.BytesIO(content))) for content in hooks.artifacts.values())
     assert first.shape == last.shape == (5 * 128 + 4 * 4, 3 * 128 + 2 * 4, 3)
     assert np.array_equal(first[:, : 2 * 128], last[:, : 2 * 128])  # originals and masks
     assert not np.array_equal(first, last)

@@ -1,5 +1,6 @@
 """Runs from files to a folder that can be served, and what interruption must not change."""
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -30,9 +31,23 @@ def test_training_from_scratch_learns_and_gives_a_servable_folder(job: Callable[
         job(max_steps=90, batch_tokens=512, learning_rate=2e-3, eval_interval=30, validation_fraction=0.2), hooks
     )
     losses = hooks.series("eval_loss")
-    assert len(losses) == 3
+    assert len(losses) == 4  # the first one before the first step
     assert losses[-1] < hooks.series("train_loss")[0] - 0.5
     assert losses[-1] < losses[0]
+    assert hooks.verdict["value"] == losses[-1] and hooks.verdict["summary"]
+    assert (hooks.chosen["learning_rate"], hooks.chosen["masking_rate"]) == (2e-3, 0.3)
+    assert hooks.chosen["steps"] == 90 and hooks.chosen["tokenizer"] == "WordPiece"
+    for name in ("commonest", "unigram", "bigram"):
+        baseline = hooks.series(f"eval_{name}_loss")
+        assert len(baseline) == 4 and len(set(baseline)) == 1
+    assert losses[0] > hooks.series("eval_unigram_loss")[0] - 0.5  # before its first step it knows frequencies at most
+    shown = [json.loads(content) for content in hooks.artifacts.values()]
+    assert list(hooks.artifacts) == ["0.json", "30.json", "60.json", "90.json"]
+    truths = [[[mask["truth"] for mask in item["masks"]] for item in each["items"]] for each in shown]
+    assert len(truths[0]) == 5 and all(each == truths[0] for each in truths)
+    assert shown[0] != shown[-1]
+    for item in shown[0]["items"]:
+        assert item["text"].count(shown[0]["mask_token"]) == len(item["masks"])
     assert result.metrics["eval_perplexity"] == pytest.approx(np.exp(result.metrics["eval_loss"]))
     assert hooks.fractions == sorted(hooks.fractions) and hooks.fractions[-1] == 1.0
     assert set(map(str, load_text(result.folder).tasks)) == set(map(str, result.tasks))

@@ -87,8 +87,8 @@ def test_a_model_learns(job: Build, options: dict[str, Any]) -> None:
 def test_each_evaluation_shows_the_same_clips(job: Build) -> None:
     hooks = Recorder()
     run(job(eval_interval=1), hooks)
-    assert hooks.artifacts.keys() == {"1.png", "2.png"}
-    first, last = (np.asarray(Image.open(io.BytesIO(content))) for content in hooks.artifacts.values())
+    assert hooks.artifacts.keys() == {"0.png", "1.png", "2.png"}
+    first, _, last = (np.asarray(Image.open(io.BytesIO(content))) for content in hooks.artifacts.values())
     assert first.shape == last.shape == (2 * 3 * 132 - 4, 4 * 132 - 4, 3)  # two clips, three rows, four frames
     same = np.arange(len(first)) % (3 * 132) < 2 * 132  # originals and masks
     assert np.array_equal(first[same], last[same]) and not np.array_equal(first, last)

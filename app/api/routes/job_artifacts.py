@@ -14,7 +14,7 @@ from app.jobs.artifacts import JobArtifacts
 
 
 def list_artifacts(job_id: JobId, services: ServicesDep, jobs: JobsDep) -> ArtifactList:
-    """Lists a job's files by step. For media, each evaluation adds a picture of the same held-out items."""
+    """Lists a job's files by step. Each evaluation adds predictions for held-out items: a picture, or JSON for text."""
     jobs.get(job_id)
     found = JobArtifacts(services.settings.jobs_dir, job_id).list()
     return ArtifactList(data=[ArtifactObject(name=a.name, bytes=a.bytes, created_at=int(a.created_at)) for a in found])

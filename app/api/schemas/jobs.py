@@ -8,7 +8,7 @@ from app.api.schemas.common import MAX_ID, MAX_MODEL_ID, Body
 from app.api.schemas.job_record import JobRecord, record_fields
 from app.api.schemas.job_watch import WebhookRequest
 from app.jobs.kinds import Estimate, JobState, PretrainingSpec, Resources
-from app.jobs.spec import MAX_PRIORITY, Job, JobEvent, pretraining_spec
+from app.jobs.spec import MAX_PRIORITY, Job, JobEvent, Verdict, pretraining_spec
 from app.store.names import MAX_NAME_LENGTH
 from app.submission.submission import Submission
 
@@ -125,6 +125,10 @@ class JobObject(JobRecord):
     estimate: Estimate | None = Field(description="Estimate from when the job was created")
     seed: int
     trained_tokens: int | None
+    chosen: dict[str, Any] = Field(
+        description="What the job trains with, every default resolved; empty until it has prepared its data"
+    )
+    verdict: Verdict | None = Field(description="Whether the model learnt, and what to do next; null until the end")
     extensions: int
     integrations: list[Any] = Field(default_factory=list)
     result_files: list[str] = Field(default_factory=list)
@@ -181,6 +185,8 @@ def job_object(job: Job, queue_reason: str | None = None) -> JobObject:
         estimate=spec.estimate,
         seed=spec.hyperparameters.get("seed", 0),
         trained_tokens=progress.tokens if job.state in _ENDED else None,
+        chosen=job.chosen,
+        verdict=job.verdict,
         extensions=job.extensions,
     )
 

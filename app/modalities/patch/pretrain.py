@@ -57,6 +57,8 @@ class PatchPretraining(Trainable[Sample, MaskedItem, PatchBatch]):
     _ratio: float
     _augment: Augment
     _contrast_weight = 0.0
+    measure = "psnr"
+    lower_is_better = False
 
     def start_training(
         self, sampler: GridSampler, ratio: float, augment: Augment, contrast_weight: float = 0.0
@@ -67,6 +69,10 @@ class PatchPretraining(Trainable[Sample, MaskedItem, PatchBatch]):
         for module in self.patch_model.model.modules():
             if isinstance(module, nn.Dropout):
                 module.p = 0.0  # as in text: slow on a CPU, and what is hidden changes with every pass anyway
+
+    def chosen(self) -> dict[str, Any]:
+        strategies = (name for name, sampler in self.masks.samplers.items() if sampler is self._sampler)
+        return {"mask_ratio": self._ratio, "mask_strategy": next(strategies, "custom")}
 
     def mask(self, sample: Sample, rng: np.random.Generator, *, evaluate: bool = False) -> MaskedItem:
         view = self._view(sample, rng, evaluate)

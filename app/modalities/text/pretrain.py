@@ -1,8 +1,7 @@
 """The training half of the text objective: masked language modelling on packed rows."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -14,12 +13,17 @@ from torch.nn import functional as F
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from app.methods import MlmHyperparameters
+from app.modalities.text.characters import count_characters, describe_tokenizer
 from app.modalities.text.cross_entropy import linear_cross_entropy
-from app.modalities.text.encoder import rows_before_head, vocabulary_size
+from app.modalities.text.encoder import rows_before_head
 from app.modalities.text.masking import Sampler, choose_tokens, choose_words, corrupt, span_sampler
+from app.modalities.text.ngrams import NOTHING, Blank, fit, score
+from app.modalities.text.projection import ends_in_projection, vocabulary_left_out
+from app.modalities.text.samples import show_predictions
 from app.modalities.trainable import Counts, Metrics, Trainable
 
-EVAL_RATE = 0.15  # held-out figures are always at BERT's 15 %, whatever the job trains with
+# Held-out figures are always at BERT's 15 %, of which 80 % are masked and 10 % replaced, whatever the job trains with.
+EVAL_RATE, EVAL_SHARES = 0.15, (0.8, 0.1)
 
 # Model types whose attention takes a block mask, so that documents can share a row without seeing
 # each other (position_ids alone leak). Rows of other types hold one document each.
@@ -38,6 +42,10 @@ class Row:
 
     ids: NDArray[np.int64]
     segments: tuple[int, ...]
+
+    def parts(self) -> list[NDArray[np.int64]]:
+        """The ids of each segment."""
+        return np.split(self.ids, np.cumsum(self.segments)[:-1])
 
 
 @dataclass(frozen=True)
@@ -80,10 +88,11 @@ class Masking:
         self.special[list(tokenizer.all_special_ids)] = True
         self.ordinary_ids = np.flatnonzero(~self.special)
         self.continues = _continues_word(tokenizer, size)
+        self.characters = torch.from_numpy(count_characters(tokenizer))  # [V]
 
     def mask(self, row: Row, rng: np.random.Generator, *, evaluate: bool) -> MaskedRow:
         sampler, rate, shares = (
-            (choose_tokens, EVAL_RATE, (0.8, 0.1)) if evaluate else (self.sampler, self.rate, self.shares)
+            (choose_tokens, EVAL_RATE, EVAL_SHARES) if evaluate else (self.sampler, self.rate, self.shares)
         )
         chosen = sampler(~self.special[row.ids], self.continues[row.ids], rate, rng)
         seen = corrupt(
@@ -96,6 +105,16 @@ class Masking:
             rng=rng,
         )
         return MaskedRow(row, seen, chosen)
+
+    def blanks(self, masked: MaskedRow) -> Iterator[Blank]:
+        """Yields the positions to predict with what the model sees beside them, within their segment."""
+        ends = np.cumsum(masked.row.segments)
+        known = np.where(masked.seen == self.mask_id, NOTHING, masked.seen)
+        for at in np.flatnonzero(masked.chosen):
+            end = int(ends[np.searchsorted(ends, at, side="right")])
+            left = known[at - 1] if at and at not in ends else NOTHING
+            right = known[at + 1] if at + 1 < end else NOTHING
+            yield Blank(int(masked.row.ids[at]), int(left), int(right), int(known[at]))
 
 
 def _continues_word(tokenizer: PreTrainedTokenizerBase, size: int) -> NDArray[np.bool_]:
@@ -115,6 +134,7 @@ class TextPretraining(Trainable[Row, MaskedRow, MlmBatch]):
     _masking: Masking
     _length: int
     _ends_in_projection: bool
+    illustrated = 5
     _teacher: "Callable[[MlmBatch], torch.Tensor] | None" = None
     _teacher_weight: float = 0.0
 
@@ -172,6 +192,9 @@ class TextPretraining(Trainable[Row, MaskedRow, MlmBatch]):
         encoded: list[torch.Tensor] | None = [] if self._teacher is not None and self.model.training else None
         loss, correct = self._predict(batch, encoded)
         metrics = Metrics(float(loss.detach()) * predicted, int(correct), predicted)
+        if not self.model.training:
+            characters = float(self._masking.characters[batch.labels.cpu()].sum())
+            metrics += Metrics(extra={"characters": characters})
         loss = loss * (predicted / max(whole.positions, 1))
         if self._teacher is not None and encoded:
             away = 1 - torch.cosine_similarity(_document_means(encoded[0].float(), batch), self._teacher(batch), dim=-1)
@@ -191,17 +214,46 @@ class TextPretraining(Trainable[Row, MaskedRow, MlmBatch]):
         return linear_cross_entropy(out, projection.weight, projection.bias, batch.labels)
 
     def summarise(self, total: Metrics) -> dict[str, float]:
-        """Means of the sums: loss, accuracy and perplexity a predicted position, extras a document."""
+        """Means of the sums: loss, accuracy and perplexity a predicted position, extras a document.
+
+        Held-out bits per character, which do not depend on the tokenizer: of the predicted tokens' characters.
+        """
         if not total.count:
             return {}
-        loss, documents = total.loss_sum / total.count, total.extra.get("documents", 0.0)
-        means = {k: v / documents for k, v in total.extra.items() if k != "documents" and documents}
+        loss, extra = total.loss_sum / total.count, dict(total.extra)
+        documents, characters = extra.pop("documents", 0.0), extra.pop("characters", 0.0)
+        means = {k: v / documents for k, v in extra.items() if documents}
+        if characters:
+            means["bits_per_character"] = total.loss_sum / math.log(2) / characters
         return {
             "loss": loss,
             "accuracy": total.correct / total.count,
             "perplexity": math.exp(min(loss, 50.0)),
             **means,
         }
+
+    def chosen(self) -> dict[str, Any]:
+        return {"masking_rate": self._masking.rate, **describe_tokenizer(self.tokenizer)}
+
+    def baselines(self, training: Iterable[Row], held_out: Iterable[MaskedRow]) -> Mapping[str, float]:
+        """Returns loss, accuracy and bits per character of the predictors of `ngrams`."""
+        masking = self._masking
+        fitted = fit((part for row in training for part in row.parts()), ~masking.special)
+        blanks = [blank for masked in held_out for blank in masking.blanks(masked)]
+        characters = float(masking.characters[[blank.label for blank in blanks]].sum())
+        scores = score(fitted, blanks, kept=1 - sum(EVAL_SHARES), swapped=EVAL_SHARES[1])
+        means: dict[str, float] = {}
+        for name, found in scores.items() if blanks else ():
+            means[f"{name}_loss"], means[f"{name}_accuracy"] = found.loss / found.count, found.correct / found.count
+            means[f"{name}_bits_per_character"] = found.loss / math.log(2) / characters
+        return means
+
+    def illustrate(self, batch: MlmBatch) -> tuple[str, bytes]:
+        seen = batch.seen.clone()
+        seen.view(-1)[batch.chosen] = self._masking.mask_id  # for people, what is to be predicted is masked
+        with rows_before_head(self.model, batch.chosen):
+            logits = self.model(**self._inputs(batch, seen)).logits[0].float()
+        return "json", show_predictions(self.tokenizer, seen, batch.chosen, batch.labels, logits)
 
     @torch.no_grad()
     def sentence_vectors(self, batch: MlmBatch) -> torch.Tensor:
@@ -244,46 +296,3 @@ def _document_means(hidden: torch.Tensor, batch: MlmBatch) -> torch.Tensor:
     sums = hidden.new_zeros(len(lengths), hidden.shape[-1]).index_add_(0, document, hidden[real])
     means: torch.Tensor = sums / lengths.unsqueeze(-1)
     return means
-
-
-@contextmanager
-def vocabulary_left_out(model: PreTrainedModel) -> Iterator[nn.Linear]:
-    """Within it the model's "logits" are what its vocabulary projection, which it yields, would be given."""
-    projection = model.get_output_embeddings()
-    assert isinstance(projection, nn.Linear)
-
-    def leave_out(features: torch.Tensor) -> torch.Tensor:
-        """As the projection would, in the dtype of the products."""
-        kind = features.device.type
-        return features.to(torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) else features
-
-    projection.__dict__["forward"] = leave_out  # found before the class's own
-    try:
-        yield projection
-    finally:
-        del projection.__dict__["forward"]
-
-
-@torch.inference_mode()
-def ends_in_projection(model: PreTrainedModel) -> bool:
-    """Whether the logits are the vocabulary projection of what precedes it, so that the loss need not make them.
-
-    MobileBERT multiplies by two matrices, BART and ESM add a bias of their own afterwards.
-    """
-    if not isinstance(model.get_output_embeddings(), nn.Linear):
-        return False
-    ids = torch.arange(4, device=model.device).unsqueeze(0) % vocabulary_size(model)
-    training = model.training
-    model.eval()
-    try:
-        expected = model(ids).logits
-        with vocabulary_left_out(model) as projection:
-            features = model(ids).logits
-    except RuntimeError:  # what follows the projection does not take what precedes it
-        return False
-    finally:
-        model.train(training)
-    if features.shape[-1] != projection.in_features:
-        return False
-    found = F.linear(features, projection.weight, projection.bias)
-    return bool(torch.allclose(found, expected, rtol=1e-4, atol=1e-4 * max(1.0, float(expected.abs().max()))))

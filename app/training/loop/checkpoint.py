@@ -9,8 +9,8 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,9 @@ class TrainState:
     before_decay: int | None = None  # the last step at the plateau's learning rate, whose checkpoint is kept
     extended_from: int = 0  # the plan's value; identifies the extension
     best: Mapping[str, float] | None = None  # the evaluation with the lowest loss, if the run may stop early
+    since_best: int = 0  # evaluations since then, or since the latest extension
+    eval_samples: int | None = None  # of each evaluation; None: not chosen yet
+    curve: Sequence[Mapping[str, float]] = field(default_factory=list)  # evaluations, oldest first
 
 
 class CheckpointError(AppError):

@@ -118,6 +118,12 @@ class SilentHooks:
     def on_artifact(self, *args: Any) -> None:
         pass
 
+    def on_chosen(self, *args: Any) -> None:
+        pass
+
+    def on_verdict(self, *args: Any) -> None:
+        pass
+
     def should_stop(self) -> None:
         return None
 

@@ -1,6 +1,7 @@
 """Early stopping, as pure functions of a run's state, so that a resumed run decides as an undisturbed one."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from app.training.loop.checkpoint import TrainState
 from app.training.loop.plan import Plan
@@ -8,18 +9,17 @@ from app.training.loop.plan import Plan
 MEASURE = "eval_loss"
 
 
-def pick_better(
-    plan: Plan, best: Mapping[str, float] | None, metrics: Mapping[str, float]
-) -> Mapping[str, float] | None:
-    """Returns `metrics` if they improve on `best` by more than `early_stopping_min_delta`, else `best`.
+def record_best(plan: Plan, state: TrainState, metrics: Mapping[str, float]) -> TrainState:
+    """Returns the state after an evaluation, with `metrics` as the best ones if they improve on the earlier best.
 
-    Returns `best` unchanged, usually None, if the run does not stop early.
+    An improvement is a decrease by more than `early_stopping_min_delta`. The state stays as it is if the run does not
+    stop early, and before the first step: there is no checkpoint to go back to.
     """
-    if plan.early_stopping_patience is None or MEASURE not in metrics:
-        return best
-    if best is None or metrics[MEASURE] < best[MEASURE] - plan.early_stopping_min_delta:
-        return dict(metrics)
-    return best
+    if plan.early_stopping_patience is None or MEASURE not in metrics or not state.step:
+        return state
+    if state.best is None or metrics[MEASURE] < state.best[MEASURE] - plan.early_stopping_min_delta:
+        return replace(state, best=dict(metrics), since_best=0)
+    return replace(state, since_best=state.since_best + 1)
 
 
 def has_stalled(plan: Plan, state: TrainState) -> bool:
@@ -27,10 +27,7 @@ def has_stalled(plan: Plan, state: TrainState) -> bool:
 
     The count begins anew with an extension.
     """
-    if plan.early_stopping_patience is None or state.best is None:
-        return False
-    since = max(int(state.best["step"]), plan.extended_from)
-    return state.step // plan.eval_interval - since // plan.eval_interval >= plan.early_stopping_patience
+    return plan.early_stopping_patience is not None and state.since_best >= plan.early_stopping_patience
 
 
 def describe_early_stop(plan: Plan, state: TrainState) -> str:

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 
@@ -13,8 +14,20 @@ SCRATCH_LEARNING_RATE = 5e-4
 CONTINUE_LEARNING_RATE = 2e-4
 NEW_HEAD_FACTOR = 5.0  # a new head on a trained encoder has to learn faster than the encoder
 STABLE = "warmup-stable-decay"
-EVALUATIONS = 10  # of a run, unless eval_interval is set
-CHECKPOINT_STEPS = 500  # a killed process loses no more steps than these
+EVALUATIONS = 10  # of a run, unless eval_interval is set; there is one more before the first step
+EVALUATION_SHARE = 0.12  # of a run's time, which its evaluations may take together
+MIN_EVAL_SAMPLES = 32  # an evaluation of fewer samples would say little
+FORWARDS_OF_A_STEP = 3  # a backward pass takes about twice the time of a forward pass
+LOGS, LOG_STEPS = 50, 10  # training metrics of a run that time may end, and the most steps between two of them
+CHECKPOINT_STEPS, CHECKPOINT_SECONDS = 500, 600.0  # a killed process loses no more training than this
+
+
+class Due(NamedTuple):
+    """How much of each kind is due from the start of a run until a state. What grows with a step follows this step."""
+
+    evaluations: int  # without the one before the first step
+    logs: int  # of training metrics
+    checkpoints: int  # without those that follow evaluations
 
 
 @dataclass(frozen=True)
@@ -35,9 +48,9 @@ class Plan:
     max_grad_norm: float
     precision: torch.dtype
     seed: int
-    log_interval: int
-    eval_interval: int
-    checkpoint_interval: int
+    log_interval: int | None  # None: a fiftieth of the run, at most LOG_STEPS
+    eval_interval: int | None  # None: a tenth of the run, by the limit that is reached first
+    checkpoint_interval: int | None  # None: after each evaluation, CHECKPOINT_STEPS and CHECKPOINT_SECONDS
     keep_checkpoints: int
     max_eval_samples: int
     early_stopping_patience: int | None = None
@@ -54,6 +67,39 @@ class Plan:
     def is_finished(self, state: TrainState) -> bool:
         return self.fraction(state) >= 1.0
 
+    def due(self, state: TrainState) -> Due:
+        fraction, step = self.fraction(state), state.step
+        evaluations = step // self.eval_interval if self.eval_interval else _count(fraction, EVALUATIONS)
+        logs = step // self.log_interval if self.log_interval else _count(fraction, LOGS) + step // LOG_STEPS
+        checkpoints = step // CHECKPOINT_STEPS + int(state.seconds / CHECKPOINT_SECONDS)
+        return Due(evaluations, logs, step // self.checkpoint_interval if self.checkpoint_interval else checkpoints)
+
+    @property
+    def saves_evaluations(self) -> bool:
+        """Whether a checkpoint follows each evaluation.
+
+        Where time decides about evaluations, a resumed run would otherwise repeat one at another step.
+        """
+        return self.checkpoint_interval is None or (self.eval_interval is None and self.max_seconds is not None)
+
+    def eval_samples(self, seconds_a_sample: float) -> int:
+        """Returns the number of held-out samples of each evaluation, so that all take their share of the time at most.
+
+        At least MIN_EVAL_SAMPLES, and at most `max_eval_samples`, which an explicit `eval_interval` always takes.
+
+        Args:
+            seconds_a_sample: Measured time of a held-out sample. Only runs that time may end depend on it.
+        """
+        if self.eval_interval is not None:
+            return self.max_eval_samples
+        budgets: list[float] = [self.max_eval_samples]
+        share = EVALUATION_SHARE / (EVALUATIONS + 1)
+        if self.max_seconds is not None:
+            budgets.append(share * self.max_seconds / max(seconds_a_sample, 1e-9))
+        if self.total_steps is not None:
+            budgets.append(share * FORWARDS_OF_A_STEP * self.total_steps * self.samples_per_step)
+        return max(min(MIN_EVAL_SAMPLES, self.max_eval_samples), int(min(budgets)))
+
     def learning_rate_factor(self, state: TrainState) -> float:
         """Returns the factor on the peak learning rate for the next step, in [0, 1]."""
         progress = self._progress(state)
@@ -68,6 +114,11 @@ class Plan:
         """Returns the progress in the middle of the next step, so that no step has a learning rate of zero."""
         by_steps = (state.step + 0.5) / self.total_steps if self.total_steps else 0.0
         return max(self.fraction(state), by_steps)
+
+
+def _count(fraction: float, parts: int) -> int:
+    """Returns how many of `parts` equal parts of a run are done. The small number absorbs rounding."""
+    return int(fraction * parts + 1e-9)
 
 
 def make_plan(
@@ -96,7 +147,7 @@ def make_plan(
     if not limits and not hp.max_minutes:
         limits.append(samples / samples_per_step)
     total = max(1, math.ceil(min(limits))) if limits else None
-    eval_interval = hp.eval_interval or max(1, math.ceil(total / EVALUATIONS) if total else CHECKPOINT_STEPS)
+    log_interval = max(1, min(LOG_STEPS, total // LOGS)) if total and not hp.max_minutes else None
     rate = hp.learning_rate or (SCRATCH_LEARNING_RATE if from_scratch else CONTINUE_LEARNING_RATE)
     head = hp.head_learning_rate or rate * (NEW_HEAD_FACTOR if new_head and not from_scratch else 1.0)
     return Plan(
@@ -114,9 +165,9 @@ def make_plan(
         max_grad_norm=hp.max_grad_norm,
         precision=precision,
         seed=hp.seed,
-        log_interval=hp.log_interval or max(1, min(10, (total or 500) // 50)),
-        eval_interval=eval_interval,
-        checkpoint_interval=hp.checkpoint_interval or min(eval_interval, CHECKPOINT_STEPS),
+        log_interval=hp.log_interval or log_interval,
+        eval_interval=hp.eval_interval,
+        checkpoint_interval=hp.checkpoint_interval,
         keep_checkpoints=hp.keep_checkpoints,
         max_eval_samples=hp.max_eval_samples,
         early_stopping_patience=hp.early_stopping_patience,

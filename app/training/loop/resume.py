@@ -28,7 +28,8 @@ def resume(
         state = TrainState(extended_from=plan.extended_from)
     else:
         if state.extended_from != plan.extended_from:
-            state = replace(_extend(folder, model, optimizer, plan, hooks, state), extended_from=plan.extended_from)
+            state = _extend(folder, model, optimizer, plan, hooks, state)
+            state = replace(state, extended_from=plan.extended_from, since_best=0)
         hooks.on_event(f"Resumed from step {state.step}")
     if state.samples_per_micro_batch:
         plan = replace(plan, samples_per_micro_batch=state.samples_per_micro_batch)

@@ -2,18 +2,16 @@
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from app.devices import free_memory, is_out_of_memory
+from app.devices import free_memory
 from app.errors import OutOfMemory
 from app.modalities.trainable import AnyTrainable, Counts, Metrics
-from app.training.data.mixture import iterate_samples
-from app.training.data.order import Stream, generator
 from app.training.hooks import Dataset, Hooks, Snapshot
 from app.training.loop.checkpoint import (
     CheckpointError,
@@ -24,15 +22,16 @@ from app.training.loop.checkpoint import (
     save_checkpoint,
 )
 from app.training.loop.distributed import ProcessGroup
-from app.training.loop.early_stopping import describe_early_stop, has_stalled, pick_better
-from app.training.loop.evaluate import evaluate
+from app.training.loop.early_stopping import describe_early_stop, has_stalled, record_best
+from app.training.loop.evaluate import EvaluationOutOfMemory
+from app.training.loop.evaluator import Evaluation, Evaluator, thin_out
 from app.training.loop.faults import check_predictions, explain_divergence
-from app.training.loop.illustrate import illustrate
-from app.training.loop.optimizer import autocast, make_optimizer
+from app.training.loop.optimizer import make_optimizer
 from app.training.loop.plan import Plan
 from app.training.loop.prefetch import Prefetcher
 from app.training.loop.progress import estimate_progress
 from app.training.loop.resume import resume, shrink_micro_batches
+from app.training.loop.step import compute_gradients, iterate_steps
 
 
 @dataclass(frozen=True)
@@ -61,15 +60,18 @@ class Trainer:
         group: ProcessGroup | None = None,
     ) -> None:
         self.group = group or ProcessGroup()
-        self.objective, self.data, self.held_out = objective, data, held_out
+        self.objective, self.data = objective, data
         self.plan, self.hooks, self.folder = plan, hooks, folder
         self.device = next(objective.model.parameters()).device
+        self._evaluator = Evaluator(objective, data, held_out, self.device, self.group)
+        self._unreported: Evaluation | None = None
         self.optimizer = make_optimizer(objective.model, plan)
         self.state = TrainState()
         self.eval_metrics: dict[str, float] = {}
         self._window = Metrics()  # summed since the latest log
         self._window_started = (0.0, 0)  # (seconds, tokens) of the state at the latest log
         self._checkpoint_due = False
+        self._due = plan.due(self.state)  # until the latest step
         self._decaying = False  # whether the latest step was within the decay of the learning rate
         self._waited = 0.0  # seconds spent waiting for data since the latest log
         self._grad_norm = 0.0
@@ -80,12 +82,16 @@ class Trainer:
         """Trains from the newest checkpoint, if there is one, to the end or until `should_stop` gives a reason."""
         self._restore()
         first = self.state.step
+        if not first:
+            self._evaluate()
+        self._report_evaluation()
         stopped = self._train(first)
         if stopped is None:
             check_predictions(self._predicted, self.state.step - first, ended=True)
             if self.eval_metrics.get("step") != self.state.step:
                 self._evaluate()
         self._checkpoint()
+        self._report_evaluation()
         if stopped is None:
             self._restore_best()
         return Outcome(self.state, self.eval_metrics, stopped)
@@ -95,7 +101,7 @@ class Trainer:
 
         first: the step from which this attempt goes on.
         """
-        batches = Prefetcher(self._iterate_steps())
+        batches = self._start_batches()
         try:
             while not (self.plan.is_finished(self.state) or has_stalled(self.plan, self.state)):
                 reason = self.group.broadcast(self.hooks.should_stop())
@@ -107,7 +113,7 @@ class Trainer:
                 if not self._step(micro_batches):
                     self._halve_micro_batches()
                     batches.close()
-                    batches = Prefetcher(self._iterate_steps())  # the state is unchanged: the same samples again
+                    batches = self._start_batches()  # the state is unchanged: the same samples again
                     continue
                 check_predictions(self._predicted, self.state.step - first, ended=False)
                 self._report()
@@ -139,17 +145,14 @@ class Trainer:
         if self.group.is_main:  # later checkpoints are broken, or an extension has gone back behind them
             delete_later_checkpoints(self.folder, self.state.step)
         self._window_started = (self.state.seconds, self.state.tokens)
+        self._due = self.plan.due(self.state)
+        if self.state.curve and self.state.curve[-1]["step"] == self.state.step:
+            # The process may have ended before it reported what its checkpoint knows. A report twice is dropped.
+            self.eval_metrics = dict(self.state.curve[-1])
+            self._unreported = Evaluation(self.eval_metrics, f"Step {self.state.step} was evaluated before", None)
 
-    def _iterate_steps(self) -> Iterator[list[Any]]:
-        """Yields this process's micro-batches of each optimizer step, beginning with the state's next step."""
-        plan, order = self.plan, iterate_samples(self.data, self.plan.seed, self.state.samples)
-        while True:
-            samples = [
-                self.objective.mask(self.data[row], generator(plan.seed, Stream.MASK, epoch, row))
-                for epoch, row in self.group.own_share([next(order) for _ in range(plan.samples_per_step)])
-            ]
-            micro = plan.samples_per_micro_batch
-            yield [self.objective.collate_masked(samples[i : i + micro]) for i in range(0, len(samples), micro)]
+    def _start_batches(self) -> Prefetcher:
+        return Prefetcher(iterate_steps(self.objective, self.data, self.plan, self.state, self.group))
 
     def _step(self, micro_batches: Sequence[Any]) -> bool:
         """Takes one optimizer step. Returns False, with nothing changed, if memory did not suffice."""
@@ -162,7 +165,9 @@ class Trainer:
             sum(batch.counts.items for batch in micro_batches),
             sum(batch.tokens for batch in micro_batches),
         )
-        metrics = self._compute_gradients(micro_batches, Counts(positions, items))
+        metrics = compute_gradients(
+            self.objective, micro_batches, Counts(positions, items), self.plan, self.state, self.group
+        )
         (failures,) = self.group.sum(int(metrics is None))
         if metrics is None or failures:
             self.optimizer.zero_grad(set_to_none=True)
@@ -185,27 +190,6 @@ class Trainer:
         )
         return True
 
-    def _compute_gradients(self, micro_batches: Sequence[Any], whole: Counts) -> Metrics | None:
-        """Adds up the gradients of all micro-batches. The sum is the gradient of the step's whole batch.
-
-        Returns the summed metrics, or None if memory ran out.
-        """
-        # A step that is repeated, after a resumption or with smaller micro-batches, draws the same dropout.
-        seeds = generator(self.plan.seed, Stream.FORWARD, self.state.step, self.group.rank)
-        torch.manual_seed(int(seeds.integers(2**62)))
-        metrics = Metrics()
-        try:
-            for batch in micro_batches:
-                with autocast(self.device, self.plan.precision):
-                    loss, found = self.objective.forward(batch.to(self.device), whole)
-                loss.backward()  # type: ignore[no-untyped-call]
-                metrics += found
-        except (RuntimeError, MemoryError) as e:
-            if not is_out_of_memory(e):
-                raise
-            return None
-        return metrics
-
     def _halve_micro_batches(self) -> None:
         free_memory(self.device)
         before = self.plan.samples_per_micro_batch
@@ -224,18 +208,21 @@ class Trainer:
             group["lr"] = group["peak_lr"] * factor
 
     def _report(self) -> None:
-        step, plan = self.state.step, self.plan
+        step, plan, before = self.state.step, self.plan, self._due
+        self._due = plan.due(self.state)
         self.hooks.on_progress(self.snapshot())
-        if step % plan.log_interval == 0:
+        if self._due.logs > before.logs:
             self._log()
-        if step % plan.eval_interval == 0:
+        if self._due.evaluations > before.evaluations:
             self._evaluate()
+            self._checkpoint_due = self._checkpoint_due or plan.saves_evaluations
         if plan.decays(self.state) and not self._decaying:
             self.state = replace(self.state, before_decay=step)
-        self._checkpoint_due = self._checkpoint_due or step % plan.checkpoint_interval == 0
+        self._checkpoint_due = self._checkpoint_due or self._due.checkpoints > before.checkpoints
         # The best weights, and those before the decay, can only be saved now. Other checkpoints may wait.
         if step in self._kept_steps() or (self._checkpoint_due and self.hooks.can_save()):
             self._checkpoint()
+        self._report_evaluation()
 
     def _kept_steps(self) -> tuple[int | None, ...]:
         """Returns the steps whose checkpoints are kept when newer ones replace the rest."""
@@ -269,17 +256,27 @@ class Trainer:
         self._window_started = (self.state.seconds, self.state.tokens)
 
     def _evaluate(self) -> None:
+        """Evaluates the weights. The report waits for the checkpoint that remembers the evaluation."""
         began = time.monotonic()
-        with autocast(self.device, self.plan.precision):
-            result = evaluate(self.objective, self.held_out, self.plan, self.device, self.group)
-            picture = illustrate(self.objective, self.held_out, self.device) if self.group.is_main else None
-        self.eval_metrics = {f"eval_{k}": v for k, v in result.items()} | {"step": self.state.step}
-        described = ", ".join(f"{k} {v:.4f}" for k, v in result.items())
-        self.hooks.on_event(f"Step {self.state.step}: held-out {described}", self.eval_metrics, kind="metrics")
-        if picture is not None:
-            self.hooks.on_artifact(self.state.step, *picture)
-        self.state = replace(self.state, best=pick_better(self.plan, self.state.best, self.eval_metrics))
+        try:
+            samples = self.state.eval_samples or self._evaluator.choose_samples(self.plan)
+            found = self._evaluator.evaluate(self.plan, self.state.step, samples)
+        except EvaluationOutOfMemory:
+            self._halve_micro_batches()
+            self._evaluate()
+            return
+        self.eval_metrics, self._unreported = found.metrics, found
+        curve = thin_out([*self.state.curve, found.metrics])
+        self.state = record_best(self.plan, replace(self.state, eval_samples=samples, curve=curve), found.metrics)
         self._closing_seconds = time.monotonic() - began
+
+    def _report_evaluation(self) -> None:
+        found, self._unreported = self._unreported, None
+        if found is None:
+            return
+        self.hooks.on_event(found.message, found.metrics, kind="metrics")
+        if found.illustration is not None:
+            self.hooks.on_artifact(int(found.metrics["step"]), *found.illustration)
 
     def _checkpoint(self) -> None:
         self._checkpoint_due = False

@@ -12,6 +12,7 @@ import { JOBS } from "./watch.js";
 const AGAIN = 3000; // ms, while one of them runs
 const MOST = 12;
 const FIRST = ["eval_loss", "train_loss"];
+const PER_CHARACTER = "eval_bits_per_character"; // comparable where vocabularies differ
 const ACROSS = [
   { value: "step", label: "Steps" },
   { value: "time", label: "Minutes" },
@@ -53,7 +54,10 @@ export function ComparePage() {
   const keys = [...new Set((runs.value ?? []).flatMap(({ metrics }) => [...metrics.keys()]))]
     .filter((key) => !key.startsWith("system/"))
     .sort();
-  const metric = keys.includes(params.metric) ? params.metric : (FIRST.find((key) => keys.includes(key)) ?? keys[0]);
+  const vocabularies = new Set((runs.value ?? []).map(({ job }) => job.chosen?.vocabulary ?? ""));
+  const differ = vocabularies.size > 1 && keys.includes(PER_CHARACTER);
+  const first = differ ? [PER_CHARACTER, ...FIRST] : FIRST;
+  const metric = keys.includes(params.metric) ? params.metric : (first.find((key) => keys.includes(key)) ?? keys[0]);
   const across = params.across === "time" ? "time" : "step";
   const put = (changed) => setParams({ ...params, ...changed });
   return html`<div class="view">
@@ -79,6 +83,11 @@ export function ComparePage() {
           <${Segmented} label="Across" value=${across} options=${ACROSS}
             onChange=${(next) => put({ across: next === "step" ? null : next })} />
         </div>
+        ${
+          differ &&
+          html`<p class="small muted">
+          The vocabularies differ, so compare bits per character: losses per token measure different tokens.</p>`
+        }
         ${
           metric
             ? html`<${Lines} runs=${runs.value} metric=${metric} across=${across} />`

@@ -13,13 +13,29 @@ const CHARTS = [
     metrics: [
       ["train_loss", "Training", "--masked"],
       ["eval_loss", "Held out", "--series-1"],
+      ["eval_bigram_loss", "Bigram", "--series-2", [6, 4]],
+      ["eval_unigram_loss", "Unigram", "--series-6", [2, 4]],
     ],
   },
   {
     title: "Held-out accuracy",
     label: "accuracy",
-    metrics: [["eval_accuracy", "Accuracy", "--series-1"]],
+    metrics: [
+      ["eval_accuracy", "Accuracy", "--series-1"],
+      ["eval_bigram_accuracy", "Bigram", "--series-2", [6, 4]],
+      ["eval_unigram_accuracy", "Unigram", "--series-6", [2, 4]],
+      ["eval_commonest_accuracy", "Commonest", "--series-5", [1, 3]],
+    ],
     share: true,
+  },
+  {
+    title: "Held-out bits per character",
+    label: "bits",
+    metrics: [
+      ["eval_bits_per_character", "Model", "--series-1"],
+      ["eval_bigram_bits_per_character", "Bigram", "--series-2", [6, 4]],
+      ["eval_unigram_bits_per_character", "Unigram", "--series-6", [2, 4]],
+    ],
   },
   {
     title: "Held-out PSNR",

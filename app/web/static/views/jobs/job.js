@@ -7,13 +7,16 @@ import { Tabs } from "../../ui/tabs.js";
 import { ErrorNote, Waiting } from "../../ui/status.js";
 import { Icon } from "../../ui/icons.js";
 import { Actions } from "./actions.js";
+import { byKind } from "./artifacts.js";
 import { adviceFor } from "./advice.js";
 import { Checkpoints } from "./checkpoints.js";
 import { Curves } from "./curves.js";
 import { Events, Log } from "./log.js";
 import { loadMethods, methodOf } from "./methods.js";
 import { Pictures } from "./pictures.js";
+import { Predictions } from "./predictions.js";
 import { hasEnded, ProgressBar, StateBadge, whereabouts } from "./states.js";
+import { Verdict } from "./verdict.js";
 import { watch } from "./watch.js";
 
 export function JobPage({ id }) {
@@ -47,6 +50,7 @@ export function JobPage({ id }) {
       </div>
     </div>
     ${watched.error.value && html`<${ErrorNote} error=${watched.error.value} retry=${() => watched.start()} />`}
+    ${job.verdict && html`<${Verdict} verdict=${job.verdict} />`}
     ${job.error && job.status === "failed" && html`<${Failure} job=${job} />`}
     <section class="panel stack" aria-label="Progress">
       ${!hasEnded(job) && html`<${ProgressBar} job=${job} />`}
@@ -90,10 +94,11 @@ function Facts({ job }) {
 }
 
 function Views({ job, watched }) {
-  const pictures = watched.artifacts.value;
+  const { pictures, predictions } = byKind(watched.artifacts.value);
   const tabs = [
     { id: "curves", label: "Curves" },
     ...(pictures.length ? [{ id: "pictures", label: "Pictures" }] : []),
+    ...(predictions.length ? [{ id: "predictions", label: "Predictions" }] : []),
     { id: "events", label: "Events" },
     { id: "log", label: "Log" },
     { id: "checkpoints", label: "Checkpoints" },
@@ -104,6 +109,7 @@ function Views({ job, watched }) {
   const panel = {
     curves: () => html`<${Curves} series=${watched.series.value} />`,
     pictures: () => html`<${Pictures} id=${job.id} names=${pictures} psnr=${watched.series.value.get("eval_psnr")} />`,
+    predictions: () => html`<${Predictions} id=${job.id} names=${predictions} />`,
     events: () => html`<${Events} events=${watched.messages.value} />`,
     log: () => html`<${Log} job=${job} />`,
     checkpoints: () => html`<${Checkpoints} job=${job} messages=${watched.messages.value.length} />`,
@@ -121,7 +127,9 @@ function Settings({ job }) {
     value,
     changed: schema[name] && schema[name].default !== value,
   }));
+  const chosen = job.chosen ?? {};
   const shown = (value) => (value === null ? "chosen for the job" : String(value));
+  const rest = Object.entries(chosen).filter(([name]) => !(name in job.hyperparameters));
   const ids = job.training_files.map((file) => file.id ?? file).join(", ");
   const files = `${job.training_files.length === 1 ? "File" : "Files"}: ${ids}`;
   const heldOut = job.validation_file ? `; held out: ${job.validation_file}` : "";
@@ -133,7 +141,13 @@ function Settings({ job }) {
         .toSorted((a, b) => Number(b.changed) - Number(a.changed))
         .map(
           ({ name, value, changed }) => html`
-        <div class=${changed ? "changed" : ""}><dt><code>${name}</code></dt><dd>${shown(value)}</dd></div>`,
+        <div class=${changed ? "changed" : ""}><dt><code>${name}</code></dt><dd>${shown(value ?? chosen[name] ?? null)}</dd></div>`,
         )}</dl>
+    ${
+      rest.length > 0 &&
+      html`<h2>Chosen for this job</h2>
+      <dl class="settings">
+        ${rest.map(([name, value]) => html`<div><dt><code>${name}</code></dt><dd>${String(value)}</dd></div>`)}</dl>`
+    }
   </div>`;
 }

@@ -4,9 +4,8 @@ import { number } from "../../core/format.js";
 import { html, useEffect, useRef, useSignal } from "../../core/html.js";
 import { Slider } from "../../ui/controls.js";
 import { ErrorNote, Waiting } from "../../ui/status.js";
+import { stepOf } from "./artifacts.js";
 import { JOBS } from "./watch.js";
-
-const stepOf = (name) => Number(/(\d+)\.\w+$/.exec(name)?.[1] ?? 0);
 
 export function Pictures({ id, names, psnr }) {
   const chosen = useSignal(null); // null: the newest, as it comes

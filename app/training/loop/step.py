@@ -1,0 +1,59 @@
+"""The parts of an optimizer step: its micro-batches, and their gradients."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+
+from app.devices import is_out_of_memory
+from app.modalities.trainable import AnyTrainable, Counts, Metrics
+from app.training.data.mixture import iterate_samples
+from app.training.data.order import Stream, generator
+from app.training.hooks import Dataset
+from app.training.loop.checkpoint import TrainState
+from app.training.loop.distributed import ProcessGroup
+from app.training.loop.optimizer import autocast
+from app.training.loop.plan import Plan
+
+
+def iterate_steps(
+    objective: AnyTrainable, data: Dataset, plan: Plan, state: TrainState, group: ProcessGroup
+) -> Iterator[list[Any]]:
+    """Yields this process's micro-batches of each optimizer step, beginning with the state's next step."""
+    order, micro = iterate_samples(data, plan.seed, state.samples), plan.samples_per_micro_batch
+    while True:
+        samples = [
+            objective.mask(data[row], generator(plan.seed, Stream.MASK, epoch, row))
+            for epoch, row in group.own_share([next(order) for _ in range(plan.samples_per_step)])
+        ]
+        yield [objective.collate_masked(samples[i : i + micro]) for i in range(0, len(samples), micro)]
+
+
+def compute_gradients(
+    objective: AnyTrainable,
+    micro_batches: Sequence[Any],
+    whole: Counts,
+    plan: Plan,
+    state: TrainState,
+    group: ProcessGroup,
+) -> Metrics | None:
+    """Adds up the gradients of all micro-batches. The sum is the gradient of the step's whole batch.
+
+    Returns the summed metrics, or None if memory ran out.
+    """
+    # A step that is repeated, after a resumption or with smaller micro-batches, draws the same dropout.
+    seeds = generator(plan.seed, Stream.FORWARD, state.step, group.rank)
+    torch.manual_seed(int(seeds.integers(2**62)))
+    device = next(objective.model.parameters()).device
+    metrics = Metrics()
+    try:
+        for batch in micro_batches:
+            with autocast(device, plan.precision):
+                loss, found = objective.forward(batch.to(device), whole)
+            loss.backward()  # type: ignore[no-untyped-call]
+            metrics += found
+    except (RuntimeError, MemoryError) as e:
+        if not is_out_of_memory(e):
+            raise
+        return None
+    return metrics
