@@ -1,6 +1,7 @@
 """Models, from an operator's hands: read, load, unload, name, delete."""
 
 import itertools
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -85,6 +86,15 @@ def test_a_model_is_loaded_and_unloaded(spare: str, visit: Visit, origin: str) -
     page.get_by_role("link", name="Try it").click()
     expect(page.get_by_label("Model", exact=True)).to_have_value(spare)
     expect(page.locator(".figure .predicted").first).to_be_visible()
+
+
+def test_a_model_is_downloaded(spare: str, visit: Visit) -> None:
+    page = open_model(visit, spare)
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download").click()
+    assert download.value.suggested_filename == f"{spare.replace('/', '-')}-2.tar"
+    with tarfile.open(download.value.path()) as archive:
+        assert "model.safetensors" in [Path(name).name for name in archive.getnames()]
 
 
 def test_versions_get_and_lose_aliases(spare: str, visit: Visit, origin: str) -> None:
