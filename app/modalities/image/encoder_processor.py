@@ -1,5 +1,6 @@
 """From an image file to what an encoder of transformers sees: the numbers that transformers' own processor gives."""
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -92,8 +93,11 @@ class EncoderProcessor(ImageProcessor):
             seen = self._resize(pixels, (self.size, self.size), source.box)
         return DecodedMedia(np.ascontiguousarray(seen)[None], info=source)
 
-    def to_config(self) -> dict[str, Any]:
-        return dict(self.config)
+    def save(self, folder: Path) -> None:
+        """Writes the file that it was read from, with the processor's class by its name of today."""
+        content = {**self.config, "image_processor_type": f"{self.kind}ImageProcessor"}
+        content.pop("feature_extractor_type", None)
+        (folder / FILE).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
     def _resized_sides(self, width: int, height: int) -> tuple[int, int]:
         """Width and height to which a picture is brought before the square is cut out."""

@@ -67,6 +67,9 @@ class PatchPretraining(Trainable[Sample, MaskedItem, PatchBatch]):
         for module in self.patch_model.model.modules():
             if isinstance(module, nn.Dropout):
                 module.p = 0.0  # as in text: slow on a CPU, and what is hidden changes with every pass anyway
+            elif hasattr(module, "drop_prob"):
+                # Stochastic depth, which SimMIM's pretraining does without (arXiv 2111.09886).
+                module.drop_prob = 0.0  # type: ignore[assignment]
 
     def mask(self, sample: Sample, rng: np.random.Generator, *, evaluate: bool = False) -> MaskedItem:
         view = self._view(sample, rng, evaluate)
