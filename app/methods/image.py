@@ -98,7 +98,10 @@ SIMMIM_PRESETS: dict[str, dict[str, Any]] = {
     "simmim-small": vit("vit", 12, 384, 224, 16),
 }
 
+# Those of transformers with a linear head that predicts pixels.
+SIMMIM_ARCHITECTURES = frozenset({"deit", "focalnet", "swin", "swinv2", "vit"})
+
 METHODS = {
     "mae": Method(ModalityName.IMAGE, MaeHyperparameters, MAE_PRESETS, frozenset({"vit_mae"})),
-    "simmim": Method(ModalityName.IMAGE, SimMimHyperparameters, SIMMIM_PRESETS, frozenset({"vit"})),
+    "simmim": Method(ModalityName.IMAGE, SimMimHyperparameters, SIMMIM_PRESETS, SIMMIM_ARCHITECTURES),
 }

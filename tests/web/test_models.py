@@ -88,6 +88,15 @@ def test_a_model_is_loaded_and_unloaded(spare: str, visit: Visit, origin: str) -
     expect(page.locator(".figure .predicted").first).to_be_visible()
 
 
+def test_a_model_is_downloaded(spare: str, visit: Visit) -> None:
+    page = open_model(visit, spare)
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download").click()
+    assert download.value.suggested_filename == f"{spare.replace('/', '-')}-2.tar"
+    with tarfile.open(download.value.path()) as archive:
+        assert "model.safetensors" in [Path(name).name for name in archive.getnames()]
+
+
 def test_versions_get_and_lose_aliases(spare: str, visit: Visit, origin: str) -> None:
     page = open_model(visit, spare)
     page.get_by_role("tab", name="Versions").click()

@@ -27,8 +27,12 @@ if TYPE_CHECKING:
 
 
 _SPECTROGRAM_LIMITATIONS = (
-    "Transformers cannot load spectrogram models, unless their grid of patches is square: its `vit_mae` computes "
-    "positions of square grids only.",
+    "Transformers loads the encoder with `ViTMAEModel.from_pretrained(folder, mask_ratio=0.0)`. The mean of its "
+    "hidden states over the patches is the embedding. It loads the whole model (`ViTMAEForPreTraining`) only if "
+    "the number of patches is a square number, because its constructor computes the decoder's positions for square "
+    "grids only. Otherwise, reconstruct with Cloze.",
+    "Transformers has no class for the `preprocessor_config.json` of a spectrogram model. Use "
+    "`app.modalities.audio.mel.MelSettings` of Cloze, or make the spectrograms by its values.",
 )
 
 

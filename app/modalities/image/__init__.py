@@ -8,9 +8,8 @@ from app.media.accepted import IMAGES, AcceptedFiles
 from app.methods.image import METHODS, ImageHyperparameters
 from app.modalities.descriptor import Rendering
 from app.modalities.examples import embed_example, reconstruct_example
-from app.modalities.image.encoder_types import ENCODERS
+from app.modalities.image.encoder_types import ENCODERS, is_encoder
 from app.modalities.image.geometry import MASKS, image_geometry
-from app.modalities.model_files import read_json
 from app.modalities.patch.geometry import Geometry
 from app.modalities.patch.modality import PatchModality
 from app.types import ModalityName, Task
@@ -35,8 +34,7 @@ class ImageModality(PatchModality):
         from app.modalities.image.encoder import load_encoder
         from app.modalities.image.load import load_image
 
-        is_encoder = read_json(folder / "config.json").get("model_type") in ENCODERS
-        return load_encoder(folder, dtype=dtype) if is_encoder else load_image(folder, dtype=dtype)
+        return load_encoder(folder, dtype=dtype) if is_encoder(folder) else load_image(folder, dtype=dtype)
 
     def accepted(self, hyperparameters: Any) -> AcceptedFiles:
         return IMAGES

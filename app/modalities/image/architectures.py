@@ -2,6 +2,7 @@
 
 from typing import Any, cast
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import PreTrainedModel
@@ -64,6 +65,15 @@ class SimMimModel:
             return hidden
         cells = hidden.reshape(-1, *self.grid.shape)
         return cells.repeat_interleave(times, 1).repeat_interleave(times, 2).flatten(1)
+
+
+@torch.no_grad()
+def start_head(model: Any) -> None:
+    """Initializes a head and a mask token that a checkpoint lacks, as SimMIM's own code does (arXiv 2111.09886)."""
+    std = model.config.initializer_range
+    nn.init.trunc_normal_(model.base_model.embeddings.mask_token, std=std)
+    nn.init.trunc_normal_(model.decoder[0].weight, std=std)
+    nn.init.zeros_(model.decoder[0].bias)
 
 
 def hidden_size(config: Any) -> int:

@@ -1,5 +1,6 @@
 """From an image file to what an encoder of transformers sees: the numbers that transformers' own processor gives."""
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,8 +28,10 @@ _MAX_RESIZED = 2**24  # pixels of a whole picture once it is resized
 class ProcessorDefaults:
     """Settings of a processor class of transformers where its file says nothing.
 
-    square: an integer `size` is that of a square, not of the shorter side.
+    square: an integer `size` is that of a square, not of the shorter side. crop: the side of the square cut out.
     rescales_first: images are scaled to [0, 1] before they are resized, so that resizing does not round.
+    resizes_by_crop: the shorter side becomes `crop` × 256 ÷ 224, whatever `size` says.
+    signed: images are scaled to [-1, 1] before they are normalised.
     """
 
     size: Mapping[str, int]
@@ -37,7 +40,10 @@ class ProcessorDefaults:
     std: tuple[float, ...]
     crops: bool = False
     square: bool = True
+    crop: int = 224
     rescales_first: bool = False
+    resizes_by_crop: bool = False
+    signed: bool = False
 
 
 _HALF = (0.5, 0.5, 0.5)
@@ -63,39 +69,45 @@ _STEPS = {"do_resize", "do_center_crop", "do_rescale", "do_normalize", "do_conve
 class EncoderProcessor(ImageProcessor):
     """The Reader of encoders' images.
 
-    kind: the processor's class, a key of PROCESSORS. resized: (height, width) to which images are brought, or the
-    length of the shorter side, before the square in the middle is cut out. config: the processor file.
+    kind: the processor's class, without its ending. resized: (height, width) to which images are brought, or the
+    length of the shorter side, before the square in the middle is cut out. rescales_first: as in ProcessorDefaults.
+    config: the processor file.
     """
 
     kind: str = "ViT"
     resized: tuple[int, int] | int = 224
+    rescales_first: bool = False
     config: Mapping[str, Any] = field(default_factory=dict)
 
     def source(self, width: int, height: int) -> Source:
         """The part of the picture that the model sees."""
-        wide, tall = self._resized_sides(width, height)
+        wide, tall = self.resized_sides(width, height)
         left, right = _span(wide, self.size, width)
         top, bottom = _span(tall, self.size, height)
         return Source(width, height, (left, top, right, bottom))
 
     def read(self, content: bytes) -> DecodedMedia:
         pixels = decode_image(content, channels=cast(Literal[1, 3], self.grid.channels))
+        return DecodedMedia(self.prepare(pixels)[None], info=self.source(pixels.shape[1], pixels.shape[0]))
+
+    def prepare(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Resizes, crops and scales a picture: uint8 [H, W, C] → [size, size, C] in [0, 1]"""
         height, width = pixels.shape[:2]
-        source = self.source(width, height)
-        wide, tall = self._resized_sides(width, height)
-        if wide * tall <= _MAX_RESIZED:
-            seen = self._resize(pixels, (wide, tall), (0, 0, width, height))
-            left, top = (wide - self.size) // 2, (tall - self.size) // 2
-            seen = seen[top : top + self.size, left : left + self.size]
-        else:
+        wide, tall = self.resized_sides(width, height)
+        if wide * tall > _MAX_RESIZED:
             # The same but for the rounding of pixels, and without a picture of millions of rows in between.
-            seen = self._resize(pixels, (self.size, self.size), source.box)
-        return DecodedMedia(np.ascontiguousarray(seen)[None], info=source)
+            return self._resize(pixels, (self.size, self.size), self.source(width, height).box)
+        seen = self._resize(pixels, (wide, tall), (0, 0, width, height))
+        left, top = (wide - self.size) // 2, (tall - self.size) // 2
+        return np.ascontiguousarray(seen[top : top + self.size, left : left + self.size])
 
-    def to_config(self) -> dict[str, Any]:
-        return dict(self.config)
+    def save(self, folder: Path) -> None:
+        """Writes the file that it was read from, with the processor's class by its name of today."""
+        content = {**self.config, "image_processor_type": f"{self.kind}ImageProcessor"}
+        content.pop("feature_extractor_type", None)
+        (folder / FILE).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
-    def _resized_sides(self, width: int, height: int) -> tuple[int, int]:
+    def resized_sides(self, width: int, height: int) -> tuple[int, int]:
         """Width and height to which a picture is brought before the square is cut out."""
         if isinstance(self.resized, tuple):
             return self.resized[1], self.resized[0]
@@ -105,7 +117,7 @@ class EncoderProcessor(ImageProcessor):
     def _resize(self, pixels: NDArray[np.uint8], size: tuple[int, int], box: Box) -> NDArray[np.float32]:
         """The box of uint8 [H, W, C] as [height, width, C] in [0, 1]; size is (width, height)."""
         # Pillow rounds bytes and does not round floats.
-        given = pixels.astype(np.float32) / np.float32(255) if PROCESSORS[self.kind].rescales_first else pixels
+        given = pixels.astype(np.float32) / np.float32(255) if self.rescales_first else pixels
         planes = [Image.fromarray(each) for each in np.moveaxis(given, -1, 0)]
         resized = np.stack([np.asarray(each.resize(size, Resampling(self.resample), box=box)) for each in planes], -1)
         return resized if resized.dtype == np.float32 else resized.astype(np.float32) / np.float32(255)
@@ -123,11 +135,20 @@ def load_encoder_processor(folder: Path, fallback: str, grid: Callable[[int], Pa
     fallback: the class where the file names none. grid: gives the grid of an image of a side, in pixels.
     Raises InvalidModel for a missing file, and for a step that is not supported.
     """
-    config = _read_config(folder)
-    kind = _kind(config, fallback)
+    return parse_processor(_read_config(folder), PROCESSORS, fallback, grid)
+
+
+def parse_processor(
+    config: Mapping[str, Any],
+    processors: Mapping[str, ProcessorDefaults],
+    fallback: str,
+    grid: Callable[[int], PatchGrid],
+) -> EncoderProcessor:
+    """Reads the settings of one of `processors`. Raises InvalidModel for a step that is not supported."""
+    kind = _kind(config, processors, fallback)
     try:
-        resized, side = _sizes(config, PROCESSORS[kind])
-        return _processor(config, kind, resized, grid(side))
+        resized, side = _sizes(config, processors[kind])
+        return _processor(config, processors[kind], kind, resized, grid(side))
     except (TypeError, ValueError, AttributeError, KeyError) as e:
         raise InvalidModel(f"{FILE} of the model folder is not understood: {type(e).__name__} {e}") from e
 
@@ -144,18 +165,37 @@ def _read_config(folder: Path) -> dict[str, Any]:
     return config
 
 
-def _kind(config: Mapping[str, Any], fallback: str) -> str:
-    name = str(
-        config.get("image_processor_type") or config.get("feature_extractor_type") or f"{fallback}ImageProcessor"
-    )
-    kind = name.removesuffix("Fast").removesuffix("Pil").removesuffix("ImageProcessor").removesuffix("FeatureExtractor")
-    if kind not in PROCESSORS:
-        raise InvalidModel(f"{FILE}: the processor {name} is not supported; {', '.join(sorted(PROCESSORS))} are")
+def _kind(config: Mapping[str, Any], processors: Mapping[str, ProcessorDefaults], fallback: str) -> str:
+    named = (config.get(f"{key}_type") for key in ("video_processor", "image_processor", "feature_extractor"))
+    name = str(next(filter(None, named), f"{fallback}ImageProcessor"))
+    kind = name.removesuffix("Fast").removesuffix("Pil")
+    for ending in ("ImageProcessor", "FeatureExtractor", "VideoProcessor"):
+        kind = kind.removesuffix(ending)
+    if kind not in processors:
+        raise InvalidModel(f"{FILE}: the processor {name} is not supported; {', '.join(sorted(processors))} are")
     return kind
 
 
 def _sizes(config: Mapping[str, Any], defaults: ProcessorDefaults) -> tuple[tuple[int, int] | int, int]:
     """`resized`, and the side of the square that the model sees."""
+    _check_steps(config, defaults)
+    square = config.get("default_to_square")
+    resized = _size(config.get("size") or defaults.size, square=defaults.square if square is None else bool(square))
+    crops = config.get("do_center_crop")
+    kept = resized
+    if defaults.crops if crops is None else crops:
+        kept = _size(config.get("crop_size") or defaults.crop, square=True)
+    if isinstance(kept, int) or kept[0] != kept[1]:
+        raise InvalidModel(f"{FILE}: the model must see squares, not images of size {kept}")
+    if defaults.resizes_by_crop:
+        resized = int(kept[0] * 256 / 224)
+    least = resized if isinstance(resized, int) else min(resized)
+    if not 0 < kept[0] <= min(least, _MAX_SIDE):
+        raise InvalidModel(f"{FILE}: squares of {kept[0]} pixels cannot be cut from images of {least}")
+    return resized, kept[0]
+
+
+def _check_steps(config: Mapping[str, Any], defaults: ProcessorDefaults) -> None:
     for step, done in config.items():
         if step.startswith("do_") and done and step not in _STEPS:
             raise InvalidModel(f"{FILE}: {step} is not supported")
@@ -164,20 +204,11 @@ def _sizes(config: Mapping[str, Any], defaults: ProcessorDefaults) -> tuple[tupl
             raise InvalidModel(f"{FILE}: only {step} of true is supported")
     if config.get("use_square_size"):
         raise InvalidModel(f"{FILE}: use_square_size is not supported")
-    if not np.isclose(config.get("rescale_factor") or 1 / 255, 1 / 255):
-        raise InvalidModel(f"{FILE}: only a rescale_factor of 1/255 is supported")
-    square = config.get("default_to_square")
-    resized = _size(config.get("size") or defaults.size, square=defaults.square if square is None else bool(square))
-    crops = config.get("do_center_crop")
-    kept = resized
-    if defaults.crops if crops is None else crops:
-        kept = _size(config.get("crop_size") or _SQUARE, square=True)
-    if isinstance(kept, int) or kept[0] != kept[1]:
-        raise InvalidModel(f"{FILE}: the model must see squares, not images of size {kept}")
-    least = resized if isinstance(resized, int) else min(resized)
-    if not 0 < kept[0] <= min(least, _MAX_SIDE):
-        raise InvalidModel(f"{FILE}: squares of {kept[0]} pixels cannot be cut from images of {least}")
-    return resized, kept[0]
+    levels = 127.5 if defaults.signed else 255
+    if not np.isclose(config.get("rescale_factor") or 1 / levels, 1 / levels):
+        raise InvalidModel(f"{FILE}: only a rescale_factor of 1/{levels} is supported")
+    if defaults.signed and config.get("offset") is False:
+        raise InvalidModel(f"{FILE}: only offset of true is supported")
 
 
 def _size(size: Any, *, square: bool) -> tuple[int, int] | int:
@@ -195,21 +226,26 @@ def _size(size: Any, *, square: bool) -> tuple[int, int] | int:
 
 
 def _processor(
-    config: Mapping[str, Any], kind: str, resized: tuple[int, int] | int, grid: PatchGrid
+    config: Mapping[str, Any],
+    defaults: ProcessorDefaults,
+    kind: str,
+    resized: tuple[int, int] | int,
+    grid: PatchGrid,
 ) -> EncoderProcessor:
-    defaults = PROCESSORS[kind]
     normalises = config.get("do_normalize") is not False
-    mean, std = (
-        config.get(key) or default for key, default in (("image_mean", defaults.mean), ("image_std", defaults.std))
-    )
+    mean = _each(config.get("image_mean") or defaults.mean, grid.channels) if normalises else (0.0,) * grid.channels
+    std = _each(config.get("image_std") or defaults.std, grid.channels) if normalises else (1.0,) * grid.channels
+    if defaults.signed:  # as values of [0, 1]
+        mean, std = tuple((1 + each) / 2 for each in mean), tuple(each / 2 for each in std)
     resample = config.get("resample")
     return EncoderProcessor(
         grid,
         resample=Resampling(defaults.resample if resample is None else resample),
-        mean=_each(mean, grid.channels) if normalises else (0.0,) * grid.channels,
-        std=_each(std, grid.channels) if normalises else (1.0,) * grid.channels,
+        mean=mean,
+        std=std,
         kind=kind,
         resized=resized,
+        rescales_first=defaults.rescales_first,
         config=config,
     )
 

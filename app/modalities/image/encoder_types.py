@@ -1,8 +1,12 @@
-"""Architectures of transformers that encode images, beside those that Cloze trains. No torch."""
+"""Architectures of transformers that encode images, beside those that Cloze trains from scratch. No torch."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+
+from app.errors import InvalidModel
+from app.modalities.model_files import read_json
 
 
 @dataclass(frozen=True)
@@ -44,3 +48,16 @@ ENCODERS: dict[str, EncoderType] = {
     "swin": EncoderType("SwinForMaskedImageModeling", "ViT", special_tokens=0),
     "swinv2": EncoderType("Swinv2ForMaskedImageModeling", "ViT", special_tokens=0),
 }
+
+
+def is_encoder(folder: Path) -> bool:
+    """Whether the model in the folder is one of ENCODERS."""
+    return read_json(folder / "config.json").get("model_type") in ENCODERS
+
+
+def cell_size(config: Mapping[str, Any]) -> int:
+    """The side of the square that a token of the last stage stands for, in pixels. Raises InvalidModel."""
+    patch = config.get("patch_size")
+    if not isinstance(patch, int) or patch < 1:
+        raise InvalidModel(f"patches of {patch} are not supported: they must be square")
+    return int(patch * 2 ** (len(config["depths"]) - 1)) if "depths" in config else patch

@@ -1,19 +1,34 @@
 """Masks, patches and stored pixels of images."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from app.methods.image import ImageHyperparameters
+from app.modalities.image.encoder_types import ENCODERS, cell_size
 from app.modalities.patch.geometry import Geometry, kept_size
 from app.modalities.patch.grid import PatchGrid
 from app.modalities.patch.masking import SAMPLERS, MaskDefaults
 
-MASKS = {"vit_mae": MaskDefaults("random", 0.75, SAMPLERS), "vit": MaskDefaults("square", 0.6, SAMPLERS)}  # the papers'
+_SIMMIM = MaskDefaults("square", 0.6, SAMPLERS)
+MASKS = {"vit_mae": MaskDefaults("random", 0.75, SAMPLERS), "vit": _SIMMIM}  # the papers'
+
+
+def masks_of(config: Mapping[str, Any]) -> MaskDefaults:
+    """The masks of a model with this configuration.
+
+    SimMIM's squares are 32 pixels wide, which is one cell where an encoder merges patches.
+    """
+    merges = replace(_SIMMIM, strategy="random") if "depths" in config else _SIMMIM
+    return MASKS.get(config["model_type"], merges).of_model(config)
 
 
 def image_geometry(config: Mapping[str, Any], hp: ImageHyperparameters) -> Geometry:
     """An image is a row of uint8 [S, S, C]."""
-    size, patch = hp.image_size or int(config["image_size"]), hp.patch_size or int(config["patch_size"])
+    given = config["image_size"]
+    size = hp.image_size or int(given if isinstance(given, int) else given[0])
+    stored = cell_size(config) if config["model_type"] in ENCODERS else int(config["patch_size"])
+    patch = hp.patch_size or stored
     channels, kept = hp.channels or int(config.get("num_channels", 3)), kept_size(size, hp.crop)
     grid = PatchGrid((size, size), (patch, patch), channels)
-    return Geometry(grid, MASKS[config["model_type"]].of_model(config), (kept, kept, channels), "uint8")
+    return Geometry(grid, masks_of(config), (kept, kept, channels), "uint8")

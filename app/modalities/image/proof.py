@@ -16,14 +16,14 @@ from torch import Tensor
 from app.errors import InvalidModel
 from app.media.images import encode_png
 from app.modalities.image.architectures import SimMimModel
-from app.modalities.image.encoder_processor import PROCESSORS, EncoderProcessor
+from app.modalities.image.encoder_processor import EncoderProcessor
 from app.modalities.model_files import first_line
 from app.modalities.patch.mae import channels_first
 from app.modalities.patch.model import PatchModel
 from app.modalities.patch.normalizer import PatchNormalizer
 
 _SHAPES = ((240, 320), (301, 203), (64, 64))  # of the images, in pixels: wide, tall, and smaller than most models read
-_STEP = 1.5 / 255  # of a pixel: Pillow may round otherwise where only a part is resized
+STEP = 1.5 / 255  # of a pixel: Pillow may round otherwise where only a part is resized
 _TOLERANCE = 1e-4  # of the largest number, for sums in another order
 
 
@@ -32,7 +32,7 @@ def prove_encoder(patch_model: PatchModel, reader: EncoderProcessor, space: Patc
 
     Raises InvalidModel where they differ, or where the model cannot be run.
     """
-    files = [encode_png(_picture(seed, shape, reader.grid.channels)) for seed, shape in enumerate(_SHAPES)]
+    files = [encode_png(draw_picture(seed, shape, reader.grid.channels)) for seed, shape in enumerate(_SHAPES)]
     read = [space.normalise(reader.read(file).windows) for file in files]
     try:
         _check_pixels(files, read, reader, folder)
@@ -44,7 +44,7 @@ def prove_encoder(patch_model: PatchModel, reader: EncoderProcessor, space: Patc
         raise InvalidModel(f"the model cannot be run: {first_line(error)}") from error
 
 
-def _picture(seed: int, shape: tuple[int, int], channels: int) -> NDArray[np.uint8]:
+def draw_picture(seed: int, shape: tuple[int, int], channels: int) -> NDArray[np.uint8]:
     """A smooth picture with some noise."""
     rng = np.random.default_rng(seed)
     coarse = Image.fromarray(rng.integers(0, 256, (6, 6, 3), dtype=np.uint8))
@@ -57,7 +57,7 @@ def _check_pixels(
     files: Sequence[bytes], read: Sequence[NDArray[np.float32]], reader: EncoderProcessor, folder: Path
 ) -> None:
     """Transformers without torchvision has no DINOv3 processor to compare with: it resizes before rounding."""
-    if PROCESSORS[reader.kind].rescales_first:
+    if reader.rescales_first:
         return
     processor = getattr(transformers, f"{reader.kind}ImageProcessorPil").from_pretrained(folder, local_files_only=True)
     for file, ours in zip(files, read, strict=True):
@@ -65,7 +65,7 @@ def _check_pixels(
         if theirs.shape != np.moveaxis(ours, -1, 1).shape:
             raise InvalidModel(f"transformers' processor gives images {theirs.shape}, which are not supported")
         difference = np.abs(np.moveaxis(theirs, 1, -1) - ours) * np.asarray(reader.std, np.float32)
-        if difference.max() > _STEP:
+        if difference.max() > STEP:
             raise InvalidModel("images are prepared otherwise than transformers' own processor prepares them")
 
 
@@ -85,7 +85,7 @@ def _check_states(patch_model: PatchModel, images: Sequence[Tensor]) -> None:
         raise InvalidModel(f"the model gives hidden states {tuple(expected[0].shape)} that are not supported")
     together = patch_model.encode(torch.cat(list(images)))
     for image, wanted, batched in zip(images, expected, together, strict=True):
-        if not (_is_close(batched, wanted) and _is_close(patch_model.encode(image)[0], wanted)):
+        if not (is_close(batched, wanted) and is_close(patch_model.encode(image)[0], wanted)):
             raise InvalidModel(
                 "the model cannot be served: a batch of images gives other results than each image alone"
             )
@@ -100,7 +100,7 @@ def _check_predictions(patch_model: SimMimModel, images: Sequence[Tensor]) -> No
         model: Any = patch_model.model
         whole = model(channels_first(image), bool_masked_pos=patch_model.hidden_patches(hidden)).reconstruction
         expected = grid.cut(np.moveaxis(whole.numpy(), 1, -1))[hidden.numpy()]
-        if not _is_close(predicted, torch.from_numpy(expected)):
+        if not is_close(predicted, torch.from_numpy(expected)):
             raise InvalidModel("the model cannot be served: hidden patches are not predicted as transformers does")
 
 
@@ -111,5 +111,5 @@ def _by_transformers(patch_model: PatchModel, image: Tensor) -> Tensor:
     return states
 
 
-def _is_close(one: Tensor, other: Tensor) -> bool:
+def is_close(one: Tensor, other: Tensor) -> bool:
     return bool((one - other).abs().max() <= _TOLERANCE * max(1.0, float(other.abs().max())))

@@ -69,6 +69,9 @@ class PatchPretraining(Trainable[Sample, MaskedItem, PatchBatch]):
         for module in self.patch_model.model.modules():
             if isinstance(module, nn.Dropout):
                 module.p = 0.0  # as in text: slow on a CPU, and what is hidden changes with every pass anyway
+            elif hasattr(module, "drop_prob"):
+                # Stochastic depth, which SimMIM's pretraining does without (arXiv 2111.09886).
+                module.drop_prob = 0.0  # type: ignore[assignment]
 
     def chosen(self) -> dict[str, Any]:
         strategies = (name for name, sampler in self.masks.samplers.items() if sampler is self._sampler)

@@ -10,10 +10,11 @@ from transformers import VideoMAEForPreTraining
 from app.errors import InvalidModel
 from app.modalities.model_files import read_config
 from app.modalities.patch.checkpoint import load_masked
-from app.modalities.video import VIDEO
 from app.modalities.video.architectures import HEAD, grid_of, start_decoder
 from app.modalities.video.objective import VideoObjective
 from app.modalities.video.processor import load_processor
+
+MODEL_TYPES = frozenset({"videomae"})
 
 
 def load_video(
@@ -29,7 +30,7 @@ def load_video(
     torch's global generator, for training to fill. `settings` replace fields of its configuration.
     Raises InvalidModel for everything that cannot be or must not be loaded.
     """
-    config = read_config(folder, VIDEO.model_types, "a video model")
+    config = read_config(folder, MODEL_TYPES, "a video model")
     _check_geometry(config)
     model, has_head = load_masked(VideoMAEForPreTraining, folder, HEAD, settings or {}, dtype)
     if not has_head and new_head:

@@ -1,9 +1,10 @@
 """From a video file to the clips that a model sees."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,11 +59,15 @@ class VideoProcessor(ResizeCrop):
         with open_video(content) as video:
             source = self.source(video.width, video.height)
             clips = self.spans(video, MAX_WINDOWS)
-            frames = [self.clip(video, clip, self.size, source) for clip in clips]
+            windows = [self.seen(video, clip, source) for clip in clips]
             start, end = clips[0]
             rate = self.num_frames / (end - start) if end > start else 1.0
             footage = Footage(source, video.duration, min(rate, MAX_RATE))
-        return DecodedMedia(np.stack(frames).astype(np.float32) / np.float32(255), info=footage, times=tuple(clips))
+        return DecodedMedia(np.stack(windows), info=footage, times=tuple(clips))
+
+    def seen(self, video: Video, span: Span, source: Source) -> NDArray[np.float32]:
+        """The model's view of a span: [T, size, size, 3] in [0, 1]"""
+        return self.clip(video, span, self.size, source).astype(np.float32) / np.float32(255)
 
     def clip(self, video: Video, span: Span, size: int, source: Source) -> Frames:
         """The frames on screen in the span, as the model's square in `size`: [T, size, size, 3]."""
@@ -113,7 +118,12 @@ def load_processor(folder: Path, grid: PatchGrid) -> VideoProcessor:
     if found is None:
         return VideoProcessor(grid, resample=Image.Resampling.BILINEAR)
     config, framing = found
+    return VideoProcessor(grid, **framing, **read_sampling(config))
+
+
+def read_sampling(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns `stride` and `frame_rate` by a processor file. Raises InvalidModel."""
     stride, rate = config.get("frame_stride", STRIDE), config.get("frame_rate")
     if not (isinstance(stride, int) and isinstance(rate, int | float | None) and stride > 0 and (rate or 1) > 0):
         raise InvalidModel(f"{FILE}: frame_stride {stride!r} and frame_rate {rate!r} should be positive numbers")
-    return VideoProcessor(grid, **framing, stride=stride, frame_rate=rate)
+    return {"stride": stride, "frame_rate": rate}

@@ -59,6 +59,16 @@ def test_the_trap_that_the_class_is_for_is_still_there() -> None:
         transformers.ViTMAEForPreTraining(tiny_audio_model().config)
 
 
+@torch.no_grad()
+def test_transformers_loads_the_encoder_as_the_card_says(tmp_path: Path) -> None:
+    folder = tiny_audio_folder(tmp_path)
+    ours, file = load_audio(folder), sound()
+    pixels = torch.from_numpy(np.moveaxis(ours.space.normalise(ours.reader.read(file).windows), -1, 1))
+    theirs = transformers.ViTMAEModel.from_pretrained(folder, mask_ratio=0.0)
+    expected = theirs(pixels).last_hidden_state[0, 1:].mean(0)
+    assert np.allclose(embed(ours, file, normalize=False), expected, atol=1e-5)
+
+
 def test_a_grid_that_is_no_square_has_its_own_positions() -> None:
     model = tiny_audio_model()
     table = torch.from_numpy(position_table((FRAMES // PATCH, MEL.n_mels // PATCH), 32))

@@ -11,6 +11,7 @@ import { ErrorNote, Waiting } from "../../ui/status.js";
 import { Tabs } from "../../ui/tabs.js";
 import { toast, toastError } from "../../ui/toast.js";
 import { Aliases } from "./aliases.js";
+import { ArchiveLink } from "./archive.js";
 import { Badges } from "./badges.js";
 import { idOf, pathOf } from "./catalogue.js";
 import { Lineage } from "./lineage.js";
@@ -86,6 +87,7 @@ function Head({ model }) {
       ${model.description}</p></div>
     <div class="row">
       <${TryIt} model=${model} />
+      <${ArchiveLink} id=${id} />
       ${
         model.loaded
           ? html`<${Button} busy=${doing.value === "unload"} onClick=${unload}>Unload<//>`
