@@ -6,6 +6,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.errors import Conflict
+from app.methods.tokenizers import TokenizerReport
 
 
 class JobState(StrEnum):
@@ -108,6 +109,7 @@ class Estimate(BaseModel):
     memory_bytes: int | None = Field(None, description="Peak memory of all processes of the job")
     disk_bytes: int | None = Field(None, description="Disk space of decoded data, checkpoints and the result")
     sampled: bool = Field(False, description="Only the beginning of some file was read, and the rest taken to be alike")
+    tokenizer: TokenizerReport | None = Field(None, description="The tokenizer of a job on text, tried on a sample")
 
 
 class JobSpec(BaseModel):
