@@ -5,6 +5,8 @@ from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
+from app.methods.tokenizers import TokenizerReport
+
 
 class JobState(StrEnum):
     VALIDATING = "validating_files"
@@ -57,6 +59,7 @@ class Estimate(BaseModel):
     memory_bytes: int | None = Field(None, description="Peak memory of all processes of the job")
     disk_bytes: int | None = Field(None, description="Disk space of decoded data, checkpoints and the result")
     sampled: bool = Field(False, description="Only the beginning of some file was read, and the rest taken to be alike")
+    tokenizer: TokenizerReport | None = Field(None, description="The tokenizer of a job on text, tried on a sample")
 
 
 class JobSpec(BaseModel):

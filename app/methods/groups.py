@@ -26,7 +26,8 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     "architecture": (
         "image_size", "patch_size", "channels", "num_frames", "tubelet_size", "stride", "frame_rate", "sample_rate",
         "n_mels", "win_length", "hop_length", "n_fft", "f_min", "f_max", "window_frames", "decoder_layers",
-        "decoder_hidden_size", "tokenizer", "tokenizer_model", "vocab_size",
+        "decoder_hidden_size", "tokenizer", "tokenizer_model", "vocab_size", "lowercase", "strip_accents",
+        "tokenizer_pattern", "kmer_length", "kmer_stride",
     ),
     "teacher": ("teacher", "teacher_weight"),
     "evaluation": ("eval_interval", "max_eval_samples", "log_interval", "checkpoint_interval", "keep_checkpoints"),

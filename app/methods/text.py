@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 
 from app.errors import InvalidValue
 from app.methods.base import MAX_COUNT, MAX_MODEL_ID, Method, TrainingHyperparameters
+from app.methods.tokenizers import OPTION_KINDS, TokenizerOptions
 from app.types import ModalityName
 
 # Maximum characters of a word for a new WordPiece tokenizer; longer words are cut. The greedy search for the longest
@@ -15,7 +16,7 @@ WORD_CHARS = 50
 LONG_WORDS = f".{{{WORD_CHARS}}}"  # the regular expression that cuts them
 
 
-class MlmHyperparameters(TrainingHyperparameters):
+class MlmHyperparameters(TokenizerOptions, TrainingHyperparameters):
     """Masked language modelling: BERT (arXiv 1810.04805), with later findings as options."""
 
     MODEL_FIELDS: ClassVar[tuple[str, ...]] = ("teacher", "tokenizer_model")
@@ -48,15 +49,6 @@ class MlmHyperparameters(TrainingHyperparameters):
         description="Share of the tokens to predict that are replaced by a random token. The rest is not replaced",
     )
 
-    tokenizer: Literal["base", "wordpiece", "bpe"] | None = Field(
-        None,
-        description="Tokenizer of a preset: a new wordpiece or bpe one, or that of tokenizer_model (base); wordpiece,"
-        " bpe for ModernBERT",
-    )
-    tokenizer_model: str | None = Field(
-        None, max_length=MAX_MODEL_ID, description="Stored model whose tokenizer a preset uses"
-    )
-    vocab_size: int = Field(16_384, ge=64, le=262_144, description="Maximum size of a new tokenizer's vocabulary")
     text_column: str = Field(
         "text", min_length=1, max_length=256, description="Field or column of structured files that contains the text"
     )
@@ -101,19 +93,21 @@ class MlmHyperparameters(TrainingHyperparameters):
     def check_for(self, config: Mapping[str, Any] | None) -> None:
         if config is None:
             self._refuse_another_tokenizer()
-        elif self.tokenizer == "base" and self.tokenizer_model is None:
+            return
+        if self.tokenizer == "base" and self.tokenizer_model is None:
             raise InvalidValue(
                 "a preset has no tokenizer of its own; name the model whose tokenizer it uses", param="tokenizer_model"
             )
-        elif self.tokenizer_model and self.tokenizer not in (None, "base"):
+        if self.tokenizer_model and self.tokenizer not in ("auto", "base"):
             raise InvalidValue(
                 f"tokenizer is {self.tokenizer}, a new one, and tokenizer_model names an existing one; set only one",
                 param="tokenizer",
             )
+        self.check_options()
 
     def _refuse_another_tokenizer(self) -> None:
-        names = ["tokenizer_model", "vocab_size"]
-        if self.tokenizer not in (None, "base"):
+        names = ["tokenizer_model", "vocab_size", *OPTION_KINDS]
+        if self.tokenizer not in ("auto", "base"):
             names.append("tokenizer")
         for name in names:
             if name in self.model_fields_set:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
+from app.methods.tokenizers import TokenizerReport
+
 Found = TypeVar("Found")
 
 # The folder of a stored model. Raises ModelNotFound.
@@ -31,6 +33,7 @@ class DataAmount:
 
     sampled: some file was read in part, and the rest is taken to be alike.
     epoch_tokens: tokens of one epoch. shard_bytes: of the prepared data, those held out included.
+    tokenizer: of texts.
     """
 
     documents: int
@@ -39,6 +42,7 @@ class DataAmount:
     sampled: bool = False
     epoch_tokens: float = 0.0
     shard_bytes: float = 0.0
+    tokenizer: TokenizerReport | None = None
 
 
 @dataclass(frozen=True)

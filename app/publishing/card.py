@@ -38,6 +38,7 @@ def render(job: Job, manifest: Manifest, name: str) -> str:
                 ("Tokens", f"{job.progress.tokens:,}"),
                 ("Epochs", f"{job.progress.epoch:g}"),
                 *((name.replace("_", " ").capitalize(), _shown(value)) for name, value in manifest.chosen.items()),
+                *_tokenizer(job),
             ],
         ),
         _table("Metrics on held-out data", ("metric", "value"), [(k, f"{v:.4g}") for k, v in manifest.metrics.items()]),
@@ -46,6 +47,14 @@ def render(job: Job, manifest: Manifest, name: str) -> str:
         _limitations(MODALITIES[manifest.modality].limitations(manifest.architecture)),
     ]
     return "\n\n".join(s for s in sections if s) + "\n"
+
+
+def _tokenizer(job: Job) -> list[tuple[str, str]]:
+    """Returns the row of a new tokenizer: its kind, the reason, and what it loses."""
+    report = job.spec.estimate and job.spec.estimate.tokenizer
+    if not report or report.type == "base":
+        return []
+    return [("Tokenizer", f"{report.type} ({report.reason}); {report.describe()}")]
 
 
 _NO_LICENSE = "not stated: it follows from the licenses of the data and of the models that this one is made from"

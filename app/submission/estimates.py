@@ -44,7 +44,13 @@ def estimate(
         return store.resolve(stored).path
 
     amount = estimator.amount(model, hp, files, find)
-    known = Estimate(documents=amount.documents, samples=amount.samples, tokens=amount.tokens, sampled=amount.sampled)
+    known = Estimate(
+        documents=amount.documents,
+        samples=amount.samples,
+        tokens=amount.tokens,
+        sampled=amount.sampled,
+        tokenizer=amount.tokenizer,
+    )
     return complete(known, amount, model, hp, lambda m, given: estimator.cost(m, given, find), recent)
 
 

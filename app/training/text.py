@@ -13,11 +13,13 @@ from transformers import PreTrainedTokenizerBase
 from app.datasets.documents import read_documents
 from app.errors import InvalidData, InvalidModel, InvalidValue
 from app.methods import MlmHyperparameters, preset
+from app.modalities.text import TEXT
 from app.modalities.text.builder import build_preset, start_at_frequencies
 from app.modalities.text.encoder import vocabulary_size
 from app.modalities.text.load import load_text, load_tokenizer
+from app.modalities.text.new_tokenizers.kinds import train_tokenizer
+from app.modalities.text.new_tokenizers.round_trip import report_losses, resolve_kind, sample_texts
 from app.modalities.text.objective import TextObjective
-from app.modalities.text.tokenizers import train_tokenizer
 from app.modalities.text.unknown import WARNED_SHARE, advise
 from app.training.data.cache import make_room
 from app.training.data.filters import choose_documents
@@ -80,15 +82,31 @@ def _objective(job: TrainingJob, hp: MlmHyperparameters, hooks: Hooks) -> TextOb
     else:
         folder = job.run_dir / "tokenizer"
         if not (folder / "tokenizer.json").exists():
-            kind = hp.tokenizer or ("bpe" if config["model_type"] == "modernbert" else "wordpiece")
-            hooks.on_event(f"Training a {kind} tokenizer of up to {hp.vocab_size:,} tokens")
-            trained = train_tokenizer(kind, _sample(job, hp.text_column), hp.vocab_size, hp.sequence_length)
-            _save_whole(trained, folder)
+            _save_whole(_train_tokenizer(job, hp, hooks), folder)
     tokenizer = load_tokenizer(folder)
     if tokenizer.mask_token is None:
         raise InvalidModel(f"the tokenizer of {hp.tokenizer_model} has no mask token", param="tokenizer_model")
     model = build_preset(config, tokenizer, hp.sequence_length)
     return TextObjective(model, tokenizer, has_head=True, new_head=True)
+
+
+def _train_tokenizer(job: TrainingJob, hp: MlmHyperparameters, hooks: Hooks) -> PreTrainedTokenizerBase:
+    """Chooses the kind on the same sample as the job's estimate, trains the tokenizer, and reports what it loses."""
+    check = TEXT.check(hp)
+    texts = sample_texts([check(file.path, file.filename) for file in job.training_files])
+    options, reason = resolve_kind(hp, texts)
+    hooks.on_event(
+        f"Training a {options.tokenizer} tokenizer of up to {hp.vocab_size:,} tokens: {reason}",
+        {"tokenizer": options.tokenizer, "reason": reason},
+    )
+    tokenizer = train_tokenizer(_sample(job, hp.text_column), options, hp.sequence_length)
+    report = report_losses(tokenizer.backend_tokenizer, texts, options.tokenizer, reason)
+    hooks.on_event(
+        f"The tokenizer has {len(tokenizer):,} entries; on the beginning of the files {report.describe()}",
+        {"tokenizer": report.model_dump(mode="json")},
+        level="warn" if report.unknown_share > WARNED_SHARE else "info",
+    )
+    return tokenizer
 
 
 def _teacher(folder: Path, hp: MlmHyperparameters, student: TextObjective) -> TextObjective:

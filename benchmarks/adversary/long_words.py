@@ -32,11 +32,12 @@ def main() -> None:
 
 
 def measure(kind: str, text: str) -> str:
-    from app.modalities.text.tokenizers import train_tokenizer
+    from app.methods.tokenizers import TokenizerOptions
+    from app.modalities.text.new_tokenizers.kinds import train_tokenizer
     from app.training.data.encoding import make_encoder
 
     started = time.perf_counter()
-    tokenizer = train_tokenizer(kind, [text], 4096, 128)
+    tokenizer = train_tokenizer([text], TokenizerOptions(tokenizer=kind, vocab_size=4096), 128)
     trained = time.perf_counter()
     encoded = make_encoder(tokenizer.backend_tokenizer, np.dtype(np.uint16))([text])
     seconds = time.perf_counter() - trained

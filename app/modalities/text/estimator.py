@@ -10,13 +10,16 @@ import numpy as np
 from app.datasets.sampling import DocumentSample
 from app.errors import InvalidData
 from app.methods import MlmHyperparameters, preset
+from app.methods.tokenizers import TokenizerReport
 from app.modalities.estimator import CheckedFiles, Cost, DataAmount, FindFolder, Layers, stored_config
-from app.modalities.text.tokenizers import count_tokens, read_tokenizer
+from app.modalities.text.new_tokenizers.round_trip import report_losses, sample_texts, try_tokenizer
+from app.modalities.text.tokenizers import read_tokenizer
 from app.modalities.text.unknown import advise, find_unknown
 
 # Bytes of English a token, by the binary logarithm of a new tokenizer's size: measured on Wikipedia.
 _SIZES, _BYTES_A_TOKEN = (9.0, 11.0, 13.0, 14.0, 15.0), (2.0, 2.9, 3.85, 4.3, 4.6)
 _POSITIONS = 512  # of a preset
+_LEARNT = ("wordpiece", "bpe", "unigram")  # kinds of tokenizers whose tokens depend on the amount of text
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ class TextEstimator:
         self, model: str, hyperparameters: MlmHyperparameters, files: CheckedFiles[DocumentSample], find: FindFolder
     ) -> DataAmount:
         hp = hyperparameters
-        ratio = _bytes_a_token(model, hp, files.samples, find)
+        ratio, report = _bytes_a_token(model, hp, files.samples, find)
         documents, tokens = _totals(files.samples, ratio)
         epoch = sum(t * w for t, w in zip(tokens, files.weights, strict=True))
         found = DataAmount(
@@ -56,6 +59,7 @@ class TextEstimator:
             sampled=not all(s.whole for s in files.samples),
             epoch_tokens=epoch if files.held_out is not None else epoch * (1 - hp.validation_fraction),
             shard_bytes=_shard_bytes(shape_of(model, hp, find), *_totals(files.files, ratio)),
+            tokenizer=report,
         )
         _check_enough(found, hp, held_out=files.held_out is not None)
         return found
@@ -106,18 +110,28 @@ def shape_of(model: str, hp: MlmHyperparameters, find: FindFolder) -> Shape | No
     return Shape(body, config["vocab_size"])
 
 
-def _bytes_a_token(model: str, hp: MlmHyperparameters, samples: Sequence[DocumentSample], find: FindFolder) -> float:
-    """Raises InvalidData where a stored tokenizer cannot write the text."""
-    texts = [text for s in samples for text in s.texts[: max(1, len(s.texts) // len(samples))]]
+def _bytes_a_token(
+    model: str, hp: MlmHyperparameters, samples: Sequence[DocumentSample], find: FindFolder
+) -> tuple[float, TokenizerReport | None]:
+    """Returns (bytes a token, a trial of the tokenizer). Raises InvalidData if a stored one cannot write the text."""
     stored = preset(model) is None
     owner = model if stored else hp.tokenizer_model
-    tokenizer = read_tokenizer(find(owner)) if owner else None
-    if tokenizer is not None:
+    texts = sample_texts(samples)
+    if owner is None:
+        _, report = try_tokenizer(hp, texts)
+        if report.type in _LEARNT:  # more text makes longer tokens
+            return float(np.interp(math.log2(hp.vocab_size), _SIZES, _BYTES_A_TOKEN)), report
+    else:
+        stored_tokenizer = read_tokenizer(find(owner))
+        if stored_tokenizer is None:
+            return float(np.interp(math.log2(hp.vocab_size), _SIZES, _BYTES_A_TOKEN)), None
         if all(map(_is_complete, samples)):  # of a longer file, the beginning may be unlike the rest
-            find_unknown(tokenizer, texts).check(advise(stored, hp), "training_file")
-        if tokens := count_tokens(tokenizer, texts):
-            return sum(len(t.encode(errors="surrogatepass")) for t in texts) / tokens
-    return float(np.interp(math.log2(hp.vocab_size), _SIZES, _BYTES_A_TOKEN))
+            every = [text for s in samples for text in s.texts[: max(1, len(s.texts) // len(samples))]]
+            find_unknown(stored_tokenizer, every).check(advise(stored, hp), "training_file")
+        report = report_losses(stored_tokenizer, texts, "base", f"the tokenizer of {owner}")
+    if not report.tokens:
+        return _BYTES_A_TOKEN[-1], report
+    return sum(len(t.encode(errors="surrogatepass")) for t in texts) / report.tokens, report
 
 
 def _is_complete(sample: DocumentSample) -> bool:

@@ -122,8 +122,10 @@ def _continues_word(tokenizer: PreTrainedTokenizerBase, size: int) -> NDArray[np
     tokens = tokenizer.convert_ids_to_tokens(list(range(size)))
     if any(t.startswith("##") for t in tokens):
         return np.array([t.startswith("##") for t in tokens])
-    # Byte-level BPE and SentencePiece mark the start of a word instead.
-    return np.array([not t.startswith(("Ġ", "▁", "Ċ")) for t in tokens])
+    # Byte-level BPE and SentencePiece mark the start of a word instead. Where nothing is marked, as in vocabularies of
+    # letters, each token is a word of its own.
+    starts = np.array([t.startswith(("Ġ", "▁", "Ċ")) for t in tokens])
+    return ~starts if starts.any() else starts
 
 
 class TextPretraining(Trainable[Row, MaskedRow, MlmBatch]):

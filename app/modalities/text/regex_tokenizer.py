@@ -11,11 +11,7 @@ from typing import Any
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors
 
 from app.errors import InvalidModel
-
-# Atoms in brackets, elements of two letters, bonds, rings and branches of SMILES; from Schwaller et al.,
-# "Molecular Transformer" (arXiv 1811.02633), section 2.
-SMILES = r"\[[^\]]+]|Br?|Cl?|N|O|S|P|F|I|b|c|n|o|s|p|\(|\)|\.|=|#|-|\+|\\|\/|:|~|@|\?|>>?|\*|\$|\%[0-9]{2}|[0-9]"
-PATTERNS = {"smiles": SMILES}
+from app.methods.patterns import PATTERNS
 
 _ROLES = {
     "unk_token": "[UNK]",

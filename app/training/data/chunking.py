@@ -56,6 +56,8 @@ class Chunking:
         lowers: A to Z may be lowered before the text is cut.
         added: Texts that contain one of these added tokens are not cut.
         separator: An added token and its id. Parts joined by it may be encoded as one text.
+        composes: Words are normalized to NFC, which joins <, = or > and a combining slash to a letter of a word. These
+            marks are then of the class OTHER.
     """
 
     cuts: NDArray[np.bool_]
@@ -64,6 +66,7 @@ class Chunking:
     lowers: bool
     added: tuple[str, ...]
     separator: tuple[str, int] | None
+    composes: bool = False
 
 
 def find_chunking(tokenizer: Tokenizer) -> Chunking | None:
@@ -76,7 +79,10 @@ def find_chunking(tokenizer: Tokenizer) -> Chunking | None:
         return None
     if described["truncation"] or described["padding"]:
         return None
-    bert = [part["type"] for part in (*normalizers, *pre_tokenizers, model) if part != _CUTS] == _BERT
+    # Unicode's form NFC changes no ASCII character, and no word of them.
+    composes = bool(normalizers) and normalizers[0]["type"] == "NFC"
+    others = normalizers[composes:]
+    bert = [part["type"] for part in (*others, *pre_tokenizers, model) if part != _CUTS] == _BERT
     drops_space = _drops_space(pre_tokenizers)
     cuts = _cuts_of_words(marks=bert) if drops_space else _cuts_before_space(pre_tokenizers)
     if cuts is None or not all(map(_is_local if drops_space else _keeps_runs, normalizers)):
@@ -85,14 +91,15 @@ def find_chunking(tokenizer: Tokenizer) -> Chunking | None:
         return None
     contents = tuple(t["content"] for t in added if t["content"].strip())
     # Lowering a word could make an added token of letters alone.
-    lowers = bert and normalizers[0]["lowercase"] and not any(re.fullmatch(r"[\w\s]*", c) for c in contents)
+    lowers = bert and others[0]["lowercase"] and not any(re.fullmatch(r"[\w\s]*", c) for c in contents)
     return Chunking(
         cuts=cuts,
         keeps_space=not drops_space,
-        words=bert and lowers == normalizers[0]["lowercase"],
+        words=bert and lowers == others[0]["lowercase"],
         lowers=lowers,
         added=contents,
         separator=_separator(added),
+        composes=composes,
     )
 
 
@@ -101,6 +108,8 @@ class Splitter:
 
     def __init__(self, chunking: Chunking) -> None:
         byte_classes = _classes()
+        if chunking.composes:
+            byte_classes[list(b"<=>")] = OTHER
         self._first, self._second = (byte_classes * 8).tobytes(), byte_classes.tobytes()
         self._cuts = np.resize(chunking.cuts.astype(np.uint8), 256).tobytes()
         letters = np.arange(256, dtype=np.uint8)

@@ -9,10 +9,10 @@ from app.methods import TEXT_PRESETS, MlmHyperparameters
 from app.modalities.embedding import EmbedItem
 from app.modalities.text.builder import build_preset, start_at_frequencies
 from app.modalities.text.load import load_text
+from app.modalities.text.new_tokenizers.kinds import train_tokenizer
 from app.modalities.text.objective import TextObjective
 from app.modalities.text.pipeline import PoolingMode, SentencePipeline
 from app.modalities.text.pretrain import Row
-from app.modalities.text.tokenizers import train_tokenizer
 from app.types import Task
 from tests.fakes.perform import perform
 from tests.fakes.tiny_models import ARCHITECTURES, CORPUS, tiny_text_folder
@@ -23,7 +23,7 @@ def scratch(preset: str = "bert-tiny", **hyperparameters: object) -> TextObjecti
     config = {**TEXT_PRESETS[preset], "num_hidden_layers": 4, "hidden_size": 32, "intermediate_size": 64}
     config |= {"local_attention": 8} if preset.startswith("modernbert") else {}
     kind = "bpe" if preset.startswith("modernbert") else "wordpiece"
-    tokenizer = train_tokenizer(kind, CORPUS * 2, 400, 64)
+    tokenizer = train_tokenizer(CORPUS * 2, MlmHyperparameters(tokenizer=kind, vocab_size=400), 64)
     objective = TextObjective(build_preset(config, tokenizer, 64), tokenizer, has_head=True, new_head=True)
     objective.start_training(MlmHyperparameters(sequence_length=64, **hyperparameters), 0.3, None)
     return objective

@@ -11,11 +11,13 @@ from tokenizers import AddedToken
 from transformers import PreTrainedTokenizerFast
 
 from app.methods.text import WORD_CHARS
+from app.methods.tokenizers import TokenizerOptions
 from app.modalities.text.builder import build_preset
 from app.modalities.text.items import FillMaskItem
 from app.modalities.text.load import load_text, load_tokenizer
+from app.modalities.text.new_tokenizers import kinds
 from app.modalities.text.objective import TextObjective
-from app.modalities.text.tokenizers import keeps_space_before_mask, train_tokenizer
+from app.modalities.text.tokenizers import keeps_space_before_mask
 from app.modalities.text.unknown import Unknown, find_unknown
 from app.types import Task
 from tests.fakes.perform import perform
@@ -23,6 +25,10 @@ from tests.fakes.tiny_models import tiny_text_folder
 
 LINES = [f"The {thing} is {colour}." for thing, colour in (("sky", "blue"), ("snow", "white"), ("sun", "yellow"))] * 9
 TINY = {"model_type": "bert", "num_hidden_layers": 1, "hidden_size": 32, "num_attention_heads": 2}
+
+
+def train_tokenizer(kind: str, lines: list[str], vocab_size: int, max_length: int) -> PreTrainedTokenizerFast:
+    return kinds.train_tokenizer(lines, TokenizerOptions(tokenizer=kind, vocab_size=vocab_size), max_length)
 
 
 def bpe(*, keeps_space: bool = False) -> PreTrainedTokenizerFast:
@@ -124,6 +130,6 @@ def test_a_vocabulary_is_no_larger_than_asked_for() -> None:
 
 def test_what_is_unknown_is_counted_in_characters_and_shown() -> None:
     tokenizer = train_tokenizer("wordpiece", LINES, 400, 32)
-    found = find_unknown(tokenizer.backend_tokenizer, ["the sky is Ωmega", "ж" * 45])
+    found = find_unknown(tokenizer.backend_tokenizer, ["The sky is Ωmega", "ж" * 45])
     assert found == Unknown(50 / 58, ("Ωmega", "ж" * 40 + "…"))
     assert found.describe() == f"86.2% of the text is unknown to the tokenizer, such as 'Ωmega', '{'ж' * 40}…'"

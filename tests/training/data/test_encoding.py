@@ -11,7 +11,8 @@ from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizer
 from tokenizers.models import WordPiece
 
 import app.training.data.encoding as module
-from app.modalities.text.tokenizers import train_tokenizer
+from app.methods.tokenizers import TokenizerOptions
+from app.modalities.text.new_tokenizers.kinds import train_tokenizer
 from app.training.data import token_cache as parts
 from app.training.data.chunking import find_chunking
 from app.training.data.encoding import PartEncoder, WholeEncoder, make_encoder, text_hash
@@ -69,7 +70,9 @@ def test_parts_give_what_the_tokenizer_gives(family: str) -> None:
 
 def test_words_that_are_cut_give_what_the_tokenizer_gives() -> None:
     words = ["".join(random.Random(n).choices("acgt", k=20 * n)) for n in range(1, 20)]
-    tokenizer = train_tokenizer("wordpiece", [*CORPUS * 2, *words], 400, 64).backend_tokenizer
+    tokenizer = train_tokenizer(
+        [*CORPUS * 2, *words], TokenizerOptions(tokenizer="wordpiece", vocab_size=400), 64
+    ).backend_tokenizer
     encode = make_encoder(tokenizer, U16)
     assert isinstance(encode, PartEncoder)
     check(tokenizer, [*words, "-".join(words), "ไทย".join(words)], encode)

@@ -1,5 +1,5 @@
 // What a job would take, before it is sent.
-import { bytes, compact, duration, number } from "../../core/format.js";
+import { bytes, compact, duration, number, percent } from "../../core/format.js";
 import { html } from "../../core/html.js";
 import { Note, Waiting } from "../../ui/status.js";
 
@@ -23,6 +23,7 @@ export function Estimate({ validation, modality, minutes, workers, files, ready 
         `${number(found.documents)} ${documents}, ${found.sampled ? "about " : ""}${compact(found.tokens)} ${tokens}`,
       ],
       ["Trains on", found.training_tokens === null ? null : `${compact(found.training_tokens)} ${tokens}`],
+      ["Tokenizer", found.tokenizer ? tokenizer(found.tokenizer) : null],
       ["Time", time(found.seconds, minutes)],
       ["Memory", bytes(found.memory_bytes)],
       ["Disk", bytes(found.disk_bytes)],
@@ -62,6 +63,16 @@ export function Estimate({ validation, modality, minutes, workers, files, ready 
     }
     ${!workers.length && html`<${Note} kind="warning">No worker is alive now; the job would wait for one.<//>`}
   </section>`;
+}
+
+/** The kind of tokenizer, why it was chosen, and what it loses. */
+function tokenizer({ type, reason, lossless, changes, unknown_share, lost }) {
+  const losses = [
+    !lossless && `does not restore: ${changes.join(", ")}`,
+    unknown_share > 0 && `${percent(unknown_share)} unknown`,
+    lost.length > 0 && `lost: ${lost.join(" ")}`,
+  ].filter(Boolean);
+  return [type === "base" ? reason : `${type}: ${reason}`, ...losses].join("; ");
 }
 
 function time(seconds, minutes) {

@@ -1,0 +1,95 @@
+"""Trials of tokenizers: a text is compared with the text that its tokens decode to."""
+
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+from tokenizers import Tokenizer
+
+from app.datasets.sampling import DocumentSample
+from app.methods.tokenizers import TokenizerOptions, TokenizerReport
+from app.modalities.text.new_tokenizers.choice import choose_tokenizer
+from app.modalities.text.new_tokenizers.kinds import train
+from app.modalities.text.unknown import find_unknown
+
+SAMPLE_CHARS = 50_000  # of all files together, on which a tokenizer is chosen and tried
+TRIAL_CHARS = {"unigram": 10_000}  # on which a tokenizer of the kind is trained to try it; others get the whole sample
+_DOCUMENT_CHARS = 10_000
+_EXAMPLES = 10
+
+
+def sample_texts(samples: Sequence[DocumentSample]) -> list[str]:
+    """Returns the first texts of all files, at most SAMPLE_CHARS together. Long ones are cut."""
+    texts = []
+    for sample in samples:
+        left = SAMPLE_CHARS // len(samples)
+        for text in sample.texts:
+            texts.append(text[: min(left, _DOCUMENT_CHARS)])
+            left -= len(texts[-1])
+            if left <= 0:
+                break
+    return texts
+
+
+def resolve_kind(options: TokenizerOptions, texts: Sequence[str]) -> tuple[TokenizerOptions, str]:
+    """Returns (the options with a kind instead of auto, why)."""
+    if options.tokenizer != "auto":
+        return options, "as requested"
+    choice = choose_tokenizer(texts, options)
+    return options.model_copy(update={"tokenizer": choice.kind}), choice.reason
+
+
+def try_tokenizer(options: TokenizerOptions, texts: Sequence[str]) -> tuple[Tokenizer, TokenizerReport]:
+    """Trains a tokenizer on a sample and reports what it loses.
+
+    Raises:
+        InvalidValue: The options do not suit the texts.
+    """
+    resolved, reason = resolve_kind(options, texts)
+    left, some = TRIAL_CHARS.get(resolved.tokenizer, SAMPLE_CHARS), []
+    for text in texts:
+        some.append(text[:left])
+        left -= len(some[-1])
+        if left <= 0:
+            break
+    tokenizer = train(some, resolved).tokenizer
+    return tokenizer, report_losses(tokenizer, texts, resolved.tokenizer, reason)
+
+
+def report_losses(tokenizer: Tokenizer, texts: Sequence[str], kind: str, reason: str) -> TokenizerReport:
+    """Encodes and decodes the texts, and compares. tokenizer: without truncation and padding."""
+    encoded = tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
+    decoded = tokenizer.decode_batch([each.ids for each in encoded])
+    changes: dict[str, None] = {}
+    lost: Counter[str] = Counter()
+    for text, back in zip(texts, decoded, strict=True):
+        if text != back:
+            found, gone = _compare(text, back)
+            changes[found] = None
+            lost += gone
+    unknown = find_unknown(tokenizer, texts)
+    return TokenizerReport(
+        type=kind,
+        reason=reason,
+        vocabulary=tokenizer.get_vocab_size(),
+        tokens=sum(len(each.ids) for each in encoded),
+        unknown_share=round(unknown.share, 4),
+        lossless=not changes,
+        changes=tuple(changes),
+        lost=tuple(character for character, _ in lost.most_common(_EXAMPLES)),
+    )
+
+
+def _compare(text: str, back: str) -> tuple[str, Counter[str]]:
+    """Returns (the least kind of change that explains the difference, characters that are lost)."""
+    forms: dict[str, Callable[[str], str]] = {
+        "Unicode form": lambda t: unicodedata.normalize("NFC", t),
+        "white space": lambda t: "".join(unicodedata.normalize("NFC", t).split()),
+        "case": lambda t: "".join(unicodedata.normalize("NFC", t).casefold().split()),
+    }
+    for name, normalize in forms.items():
+        if normalize(text) == normalize(back):
+            return name, Counter()
+    gone = Counter("".join(unicodedata.normalize("NFC", text).casefold().split()))
+    gone.subtract("".join(unicodedata.normalize("NFC", back).casefold().split()))
+    return "characters", Counter({character: count for character, count in gone.items() if count > 0})
