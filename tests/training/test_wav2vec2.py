@@ -1,6 +1,7 @@
 """Runs of wav2vec 2.0, from archives to a folder that transformers loads and Cloze serves."""
 
 import json
+import shutil
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -118,6 +119,16 @@ def test_a_killed_run_resumes_bit_for_bit(job: Build) -> None:
     hooks = Recorder()
     assert same(undisturbed, run(job("b", **options), hooks))
     assert any("Resumed from step 2" in message for message, _ in hooks.events)
+
+
+def test_a_checkpoint_completes_the_skeleton(job: Build, tmp_path: Path) -> None:
+    """As a checkpoint is published. The convolution of positions is a parametrization, whose names differ."""
+    result, checkpoint = run(job(), Recorder()), tmp_path / "run" / "checkpoints" / "step-000000003"
+    folder = shutil.copytree(tmp_path / "run" / "skeleton", tmp_path / "published")
+    shutil.copy(checkpoint / "model.safetensors", folder)
+    item = EmbedItem(sound(1, 0.5, RATE))
+    [one], [other] = (perform(load(each).tasks[Task.EMBED], [item]) for each in (folder, result.folder))
+    assert np.array_equal(one.vector, other.vector)
 
 
 def test_a_model_learns(job: Build) -> None:
