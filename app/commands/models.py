@@ -111,8 +111,8 @@ def export_model(
 ) -> None:
     """Write a version as an uncompressed tar, or as a folder with an ONNX graph.
 
-    The same version always gives the same tar. An ONNX graph is compared with transformers, and only one that gives
-    equal results is written. It needs the extra packages of cloze[onnx].
+    The same version always gives the same tar. An ONNX graph is written only if its results equal those of
+    transformers; it needs the extra `onnx`.
     """
     entry = ModelStore(Settings().model_store).resolve(model)
     if path and output:
