@@ -17,7 +17,7 @@ Texts = Annotated[
         help="Texts, or files whose lines are texts; - reads the lines of standard input.",
     ),
 ]
-_AT_ONCE = 512  # inputs of a request
+INPUTS_PER_REQUEST = 512
 
 Model = Annotated[str | None, typer.Option("--model", "-m", help="Model as name, name@version or name:alias.")]
 
@@ -139,7 +139,10 @@ def _token_row(token: dict[str, Any]) -> list[str]:
 def _ask(path: str, body: dict[str, Any], url: str | None, api_key: str | None) -> Any:
     """The answer to all inputs, which are sent in as many requests as a server's limit of inputs asks for."""
     texts = body["input"]
-    bodies = [body | {"input": texts[start : start + _AT_ONCE]} for start in range(0, len(texts), _AT_ONCE)]
+    bodies = [
+        body | {"input": texts[start : start + INPUTS_PER_REQUEST]}
+        for start in range(0, len(texts), INPUTS_PER_REQUEST)
+    ]
     try:
         with ApiClient(url, api_key) as client:
             return _joined([client.post(path, each) for each in bodies])

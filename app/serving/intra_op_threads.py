@@ -5,8 +5,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-_WORTH = 32  # of a batch's cost, tokens for texts, from which more threads are surely quicker
-_CALM = 0.5  # seconds without forwards beside each other: who comes next will likely be alone too
+MIN_COST = 32  # of a batch's cost, tokens for texts, from which more threads are surely quicker
+CALM_SECONDS = 0.5  # seconds without forwards beside each other: who comes next will likely be alone too
 
 
 class IntraOpThreads:
@@ -21,7 +21,7 @@ class IntraOpThreads:
         self._clock = clock
         self._guard = threading.Lock()
         self._running = 0
-        self._crowded = clock() - _CALM  # when forwards last ran beside each other, or could have
+        self._crowded = clock() - CALM_SECONDS  # when forwards last ran beside each other, or could have
 
     @contextmanager
     def of(self, cost: int, *, others_wait: bool) -> Iterator[int]:
@@ -30,10 +30,10 @@ class IntraOpThreads:
             now = self._clock()
             if self._running or others_wait:
                 self._crowded = now
-            calm = now - self._crowded >= _CALM
+            calm = now - self._crowded >= CALM_SECONDS
             self._running += 1
         try:
-            yield self._all if calm and cost >= _WORTH else self._share
+            yield self._all if calm and cost >= MIN_COST else self._share
         finally:
             with self._guard:
                 self._running -= 1

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from app.jobs.connection import Client, EmbeddedRedis
+from app.jobs.indexes import job_key
 from app.jobs.kinds import JobState, Webhook
 from app.jobs.webhook_sender import WebhookSender
 from app.jobs.webhooks import OUTBOX, Delivery, Webhooks, signing_key
@@ -122,7 +123,7 @@ def test_all_states_are_told_where_none_is_chosen(
     told = deliver(redis, redis_server.url, claim.job_id, operator=operator)
     assert set(told) == {"queued", "running", "cancelling", "cancelled"}
     assert {d.status for d in told.values()} == {"delivered"}
-    assert receiver.url not in str(redis.get(f"cloze:job:{claim.job_id}"))
+    assert receiver.url not in str(redis.get(job_key(claim.job_id)))
 
 
 @pytest.mark.parametrize(("status", "attempts"), [(410, 1), (302, 4), (400, 4)])

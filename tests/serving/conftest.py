@@ -98,7 +98,7 @@ def run(store: ModelStore, loader: Loader, make_runner: Callable[..., Runner]) -
 
     def run(main: Callable[[EnginePool], Awaitable[Any]], *, source: ModelSource = store, **options: Any) -> Any:
         async def with_pool() -> Any:
-            pool = EnginePool(source, make_runner(start=False), load=loader, **options)
+            pool = EnginePool(source, make_runner(start=False), **{"load": loader, **options})
             await pool.start()
             try:
                 return await main(pool)
