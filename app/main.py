@@ -1,4 +1,4 @@
-"""The web composition root: `uvicorn --factory app.main:create_app`."""
+"""Builds the web service from its parts: `uvicorn --factory app.main:create_app`."""
 
 import asyncio
 import contextlib
@@ -64,9 +64,9 @@ _JOB_PATHS = {
     "/v1/fine_tuning/jobs": "Pretraining jobs, under OpenAI's path",
 }
 _STREAMED = (NDJSON, frozenset({"/v1/embeddings", "/v1/fill-mask"}))
-_QUICK = 2.0  # seconds
-_CHECKERS = 2  # processes that look at jobs' files
-_STOP_SECONDS = 3.0  # that threads have after the last request
+_RECONCILER_TIMEOUT = 2.0  # seconds of one Redis call
+_CHECKERS = 2  # processes that check the files of jobs
+_STOP_SECONDS = 3.0  # in which threads have to end after the last request
 _FORM_ROOM = MIB  # what a multipart form adds to its file, at most
 
 _log = logging.getLogger(__name__)
@@ -82,10 +82,10 @@ def create_app(
     feed: EventFeed | None = None,
     store: ModelStore | None = None,
 ) -> FastAPI:
-    """The whole web service; what is not given is built from the settings.
+    """Builds the web service. Parts that are not given are built from the settings.
 
-    The pool starts and stops with the application. Without `jobs` and `files`, and with no Redis to
-    be found, their routes answer 503 while inference works.
+    The pool starts and stops with the application. If `jobs` and `files` are not given and no Redis is
+    found, the routes of jobs and files answer 503 and inference works.
     """
     settings = settings or Settings()
     metrics = ServerMetrics()
@@ -148,8 +148,8 @@ def _job_routers() -> tuple[APIRouter, ...]:
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     services: Services = app.state.services
     await services.pool.start()
-    beside = [each for each in (services.feed, services.webhooks, services.reconciler) if each is not None]
-    for each in beside:
+    background = [each for each in (services.feed, services.webhooks, services.reconciler) if each is not None]
+    for each in background:
         await each.start()
     app.state.warming = warming = asyncio.create_task(_warm_up(services))
     try:
@@ -157,23 +157,25 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     finally:
         warming.cancel()
         services.inference.close()
-        stops = asyncio.gather(warming, services.pool.stop(), *(each.stop() for each in beside), return_exceptions=True)
+        stops = asyncio.gather(
+            warming, services.pool.stop(), *(each.stop() for each in background), return_exceptions=True
+        )
         await _wait_briefly(stops)
 
 
 async def _wait_briefly(stops: "asyncio.Future[list[Any]]") -> None:
-    """Waits until everything has stopped, or is seen not to: a thread that decodes cannot be interrupted."""
+    """Waits for all parts to stop, for at most `_STOP_SECONDS`. A thread that decodes cannot be interrupted."""
     await asyncio.wait([stops], timeout=_STOP_SECONDS)
     if not stops.done():
         _log.warning("threads are still busy %.0f s after the last request; the server does not wait", _STOP_SECONDS)
         return
     for error in stops.result():
         if isinstance(error, Exception):
-            _log.error("something did not stop as it should", exc_info=error)
+            _log.error("a part of the server failed to stop", exc_info=error)
 
 
 async def _warm_up(services: Services) -> None:
-    """Loads the default model beside the first requests; /ready tells how it went."""
+    """Loads the default model while the first requests are served. /ready reports the outcome."""
     try:
         default = await asyncio.to_thread(services.pool.default_id)
     except NotReady as error:
@@ -181,7 +183,7 @@ async def _warm_up(services: Services) -> None:
         services.warm_up_error = None  # an empty store can still take jobs
         return
     except AppError as error:
-        services.warm_up_error = f"the default model is not there: {error.message}"
+        services.warm_up_error = f"the default model does not exist: {error.message}"
         _log.error("%s", services.warm_up_error)
         return
     try:
@@ -193,7 +195,7 @@ async def _warm_up(services: Services) -> None:
 
 
 def _build_checkers(settings: Settings) -> ProcessPool:
-    """The processes that look at jobs' files. They yield the processors to inference."""
+    """Builds the pool of processes that check the files of jobs, with a lower priority than inference."""
     return ProcessPool(_CHECKERS, ProcessLimits(settings.check_memory_bytes, settings.check_seconds, niceness=10))
 
 
@@ -210,14 +212,15 @@ def _connect_jobs(services: Services) -> None:
     reserve = DiskReserve(settings.var_dir, settings.disk_reserve_bytes)
     services.files = FileStore(redis, settings.files_dir, reserve)
     services.feed = EventFeed(url)
-    # On a connection that gives up soon: what it does not do now, it does at its next round.
-    own = WorkerQueue(connect(url, retries=1, timeout=_QUICK), crash_backoff=settings.crash_backoff_seconds)
-    services.reconciler = ReconcilerLoop(Reconciler(own, settings.jobs_dir, settings.lease_seconds))
+    # A connection with a short timeout: the reconciler repeats failed work in its next round.
+    impatient = connect(url, retries=1, timeout=_RECONCILER_TIMEOUT)
+    queue = WorkerQueue(impatient, crash_backoff=settings.crash_backoff_seconds)
+    services.reconciler = ReconcilerLoop(Reconciler(queue, settings.jobs_dir, settings.lease_seconds))
     services.webhooks = WebhookSender(url, operator, allow_private=settings.webhook_allow_private)
 
 
 def _operator(settings: Settings) -> Webhook | None:
-    """Raises InvalidValue for a secret that nothing can be signed with."""
+    """Returns the operator's webhook, if it is set. Raises InvalidValue for a secret that cannot sign."""
     if not settings.webhook_url or not settings.webhook_secret:
         return None
     try:
@@ -235,7 +238,7 @@ def _watch(services: Services) -> None:
 
 
 def _add_middleware(app: FastAPI, settings: Settings, metrics: ServerMetrics, pool: EnginePool) -> None:
-    """The last one added is the outermost."""
+    """Adds the middleware. The last one added is the outermost."""
     app.add_middleware(HeadMiddleware)
     bodies = BodyLimits(
         max_bytes=settings.max_body_bytes,

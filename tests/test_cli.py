@@ -127,7 +127,7 @@ def test_texts_come_from_files_and_from_standard_input(
     run: Run, store: ModelStore, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run("models", "import", str(tiny), "--name", "tiny")
-    monkeypatch.setattr("app.commands.predict._AT_ONCE", 2)  # so that five inputs take three requests
+    monkeypatch.setattr("app.commands.predict.INPUTS_PER_REQUEST", 2)  # so that five inputs take three requests
     (tmp_path / "lines.txt").write_bytes("\ufeffone\r\n\r\ntwo\nthree".encode())
     done = run("embed", str(tmp_path / "lines.txt"), "-", "no file", "--json", text="from stdin\n")
     answer = json.loads(done.stdout)

@@ -32,7 +32,7 @@ ALLOWED: dict[str, set[str]] = {
     "publishing": LEAVES | {"system", "modalities", "store", "jobs"},
     "training": LEAVES | {"system", "modalities", "media", "datasets", "devices"},
     "serving": LEAVES | {"system", "modalities", "store", "devices"},
-    "submission": LEAVES | {"settings", "system", "media", "datasets", "modalities", "store", "jobs"},
+    "submission": LEAVES | {"publishing", "settings", "system", "media", "datasets", "modalities", "store", "jobs"},
     "inference": LEAVES | {"settings", "system", "media", "modalities", "store", "serving", "devices"},
     "api": LEAVES
     | {"submission", "publishing", "settings", "system", "media", "datasets", "modalities", "store", "jobs"}

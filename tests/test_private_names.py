@@ -1,6 +1,7 @@
-"""Tests use public names of app/: what they cannot reach otherwise lacks a knob."""
+"""Tests use public names of app/ and no raw keys of Redis: what they cannot reach otherwise lacks a knob."""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,72 +10,9 @@ TESTS = sorted((ROOT / "tests").rglob("*.py"))
 
 # Names with an underscore that belong to others and are meant to be used.
 OF_OTHERS = {"_exit", "_replace", "_attn_implementation", "_is_mkldnn_bf16_supported", "_forward_hooks"}
-TO_FIX: dict[str, set[str]] = {  # shrinks; a name that is gone has to leave
-    "tests/api/test_bounds.py": {
-        "_FeatureBody",
-        "_FillMaskBody",
-        "_SimilarityBody",
-    },
-    "tests/api/test_null_and_types.py": {
-        "_EmbedParameters",
-        "_FeatureBody",
-        "_FillMaskBody",
-        "_FillMaskParameters",
-        "_SimilarityBody",
-    },
-    "tests/api/test_system.py": {
-        "_load",
-    },
-    "tests/http/test_server.py": {
-        "_UNLIMITED",
-    },
-    "tests/jobs/test_connection.py": {
-        "_short_dir",
-    },
-    "tests/modalities/audio/test_sound.py": {
-        "_rounds",
-    },
-    "tests/modalities/patch/test_contrast.py": {
-        "_embeddings",
-    },
-    "tests/modalities/text/test_encoder.py": {
-        "_ROWWISE",
-    },
-    "tests/modalities/text/test_encoding.py": {
-        "_encode",
-        "_encoder",
-    },
-    "tests/modalities/text/test_fill_mask.py": {
-        "_encoder",
-        "_vocabulary",
-    },
-    "tests/serving/test_intra_op_threads.py": {
-        "_CALM",
-        "_WORTH",
-    },
-    "tests/serving/test_pool_unload.py": {
-        "_freeing",
-        "_load",
-    },
-    "tests/serving/test_replicas.py": {
-        "_encoder",
-        "_pieces",
-    },
-    "tests/serving/test_steps.py": {
-        "_batcher",
-    },
-    "tests/system/test_process_pool.py": {
-        "_MAIN",
-    },
-    "tests/test_cli.py": {
-        "_AT_ONCE",
-    },
-    "tests/worker/test_worker.py": {
-        "_beat",
-        "_beat_until_the_end",
-        "_ended",
-    },
-}
+
+
+RAW_KEY = re.compile("cloze:[a-z*]")  # messages of the command line have a space after the colon
 
 
 def is_private(name: str) -> bool:
@@ -97,9 +35,16 @@ def private_names(path: Path) -> Iterator[str]:
 
 
 def test_tests_use_public_names() -> None:
-    found = {str(path.relative_to(ROOT)): set(filter(is_private, private_names(path))) for path in TESTS}
-    used = {path: names for path, names in found.items() if names}
-    new = {path: sorted(names - TO_FIX.get(path, set())) for path, names in used.items()}
-    assert not {path: names for path, names in new.items() if names}, "use a public name, or give the code a knob"
-    gone = {path: sorted(names - used.get(path, set())) for path, names in TO_FIX.items()}
-    assert not {path: names for path, names in gone.items() if names}, "take these off the list"
+    found = {str(path.relative_to(ROOT)): sorted({*filter(is_private, private_names(path))}) for path in TESTS}
+    assert not {path: names for path, names in found.items() if names}, "use a public name, or give the code a knob"
+
+
+def test_tests_use_no_raw_keys_of_redis() -> None:
+    found = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path in TESTS
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        if RAW_KEY.match(node.value) and path != Path(__file__)
+    ]
+    assert not found, "use the names of app/jobs/indexes.py, or tests/fakes/jobs.py"

@@ -13,9 +13,11 @@ from app.jobs.files import FileStore
 from app.jobs.jobs import Jobs
 from app.jobs.reconciler import ReconcilerLoop
 from app.jobs.webhook_sender import WebhookSender
+from app.publishing.publication import Publisher
 from app.serving.pool import EnginePool
 from app.settings import Settings
 from app.store.store import ModelStore
+from app.submission.job_control import JobControl
 from app.system.concurrency import ConcurrencyLimiter
 from app.system.disk_space import DiskReserve
 from app.system.process_pool import ProcessPool
@@ -46,10 +48,6 @@ class Services:
         if self.feed is None:
             raise NotReady(NO_REDIS)
         return self.feed
-
-    def check_disk(self) -> None:
-        """Raises InsufficientStorage if no more is free under `var_dir` than the reserve."""
-        DiskReserve(self.settings.var_dir, self.settings.disk_reserve_bytes).check()
 
 
 # Coroutines, although none of them waits: FastAPI runs plain functions on threads, and the switch takes longer.
@@ -85,3 +83,13 @@ NO_REDIS = "files and jobs are not available: this server has found no Redis (`c
 InferenceDep = Annotated[Inference, Depends(_inference)]
 JobsDep = Annotated[Jobs, Depends(_jobs)]
 FilesDep = Annotated[FileStore, Depends(_files)]
+
+
+async def _job_control(services: ServicesDep, jobs: JobsDep, files: FilesDep) -> JobControl:
+    settings = services.settings
+    publisher = Publisher(services.store, files, settings.jobs_dir)
+    disk = DiskReserve(settings.var_dir, settings.disk_reserve_bytes)
+    return JobControl(jobs, services.store, publisher, disk, settings.jobs_dir)
+
+
+ControlDep = Annotated[JobControl, Depends(_job_control)]

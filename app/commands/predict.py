@@ -17,7 +17,7 @@ Texts = Annotated[
         help="Texts, or files whose lines are texts; - reads the lines of standard input.",
     ),
 ]
-_AT_ONCE = 512  # inputs of a request
+INPUTS_PER_REQUEST = 512
 
 Model = Annotated[str | None, typer.Option("--model", "-m", help="Model as name, name@version or name:alias.")]
 
@@ -77,7 +77,7 @@ def embed(
     api_key: ApiKey = None,
     as_json: Json = False,
 ) -> None:
-    """Turn each text into a vector; --json prints the whole of it.
+    """Turn each text into a vector. --json prints whole vectors.
 
     Asks the running server. If there is none, and no --url was given, the model is loaded from the
     model store into this process.
@@ -110,7 +110,7 @@ def score(
     api_key: ApiKey = None,
     as_json: Json = False,
 ) -> None:
-    """How probable the model finds each text: each of its tokens is hidden in turn.
+    """Score each text by masking its tokens one at a time.
 
     Asks the running server. If there is none, and no --url was given, the model is loaded from the
     model store into this process.
@@ -137,9 +137,12 @@ def _token_row(token: dict[str, Any]) -> list[str]:
 
 
 def _ask(path: str, body: dict[str, Any], url: str | None, api_key: str | None) -> Any:
-    """The answer to all inputs, which are sent in as many requests as a server's limit of inputs asks for."""
+    """Returns the answer to all inputs, which are sent in requests of at most INPUTS_PER_REQUEST."""
     texts = body["input"]
-    bodies = [body | {"input": texts[start : start + _AT_ONCE]} for start in range(0, len(texts), _AT_ONCE)]
+    bodies = [
+        body | {"input": texts[start : start + INPUTS_PER_REQUEST]}
+        for start in range(0, len(texts), INPUTS_PER_REQUEST)
+    ]
     try:
         with ApiClient(url, api_key) as client:
             return _joined([client.post(path, each) for each in bodies])

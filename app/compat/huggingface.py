@@ -39,21 +39,21 @@ class _Body(StrictBody):
     options: Annotated[Json, Field(max_length=100)] | None = None
 
 
-class _FillMaskParameters(StrictBody):
+class FillMaskParameters(StrictBody):
     top_k: Annotated[int, Field(strict=True, ge=1, le=MAX_COUNT)] | None = None
     targets: Targets = ()
 
 
-class _FillMaskBody(_Body):
+class FillMaskBody(_Body):
     inputs: Texts
-    parameters: _FillMaskParameters | None = None
+    parameters: FillMaskParameters | None = None
 
 
 def _lower(value: object) -> object:
     return value.lower() if isinstance(value, str) else value
 
 
-class _EmbedParameters(StrictBody):
+class EmbedParameters(StrictBody):
     """Hugging Face's client puts them beside `inputs`, others into `parameters`."""
 
     normalize: bool | None = None
@@ -78,9 +78,9 @@ class _EmbedParameters(StrictBody):
         )
 
 
-class _FeatureBody(_Body, _EmbedParameters):
+class FeatureBody(_Body, EmbedParameters):
     inputs: Texts
-    parameters: _EmbedParameters | None = None
+    parameters: EmbedParameters | None = None
 
 
 class _Sentences(StrictBody):
@@ -88,9 +88,9 @@ class _Sentences(StrictBody):
     sentences: Annotated[list[str], Field(min_length=1), FailFast()]
 
 
-class _SimilarityBody(_Body):
+class SimilarityBody(_Body):
     inputs: _Sentences
-    parameters: _EmbedParameters | None = None
+    parameters: EmbedParameters | None = None
 
 
 EXAMPLES = {
@@ -138,8 +138,8 @@ async def _fill_mask(model: OpenModel, raw: Json, client: Client) -> bytes:
 
     As the pipeline of transformers does, one input in a list is answered like the input alone.
     """
-    body = validate(_FillMaskBody, raw)
-    parameters = body.parameters or _FillMaskParameters()
+    body = validate(FillMaskBody, raw)
+    parameters = body.parameters or FillMaskParameters()
     to_item = partial(FillMaskItem, top_k=parameters.top_k or 5, targets=parameters.targets)
 
     def write(answer: Answer[FillMaskResult]) -> bytes:
@@ -159,7 +159,7 @@ async def _feature_extraction(model: OpenModel, raw: Json, client: Client) -> by
 
     With pooling "none" as the pipeline of transformers: each input gives a list of one list of vectors.
     """
-    body = validate(_FeatureBody, raw)
+    body = validate(FeatureBody, raw)
     parameters = _merged(body)
 
     def write(answer: Answer[EmbedResult]) -> bytes:
@@ -174,9 +174,9 @@ async def _feature_extraction(model: OpenModel, raw: Json, client: Client) -> by
 
 async def _sentence_similarity(model: OpenModel, raw: Json, client: Client) -> bytes:
     """The cosine of the source sentence and each of the others."""
-    body = validate(_SimilarityBody, raw)
+    body = validate(SimilarityBody, raw)
     texts = [body.inputs.source_sentence, *body.inputs.sentences]
-    parameters = (body.parameters or _EmbedParameters()).model_copy(update={"normalize": True})
+    parameters = (body.parameters or EmbedParameters()).model_copy(update={"normalize": True})
     if parameters.pooling == "none":
         raise InvalidValue("sentences are compared by pooled vectors", param="parameters.pooling")
     try:
@@ -200,11 +200,11 @@ def _json(answers: Iterable[object], *, alone: bool) -> bytes:
     return parts[0] if alone else b"[" + b",".join(parts) + b"]"
 
 
-def _merged(body: _FeatureBody) -> _EmbedParameters:
+def _merged(body: FeatureBody) -> EmbedParameters:
     """Merges the options beside `inputs` with those in `parameters`; the former win."""
-    fields = _EmbedParameters.model_fields.keys()
+    fields = EmbedParameters.model_fields.keys()
     root = {name: value for name in fields if (value := getattr(body, name)) is not None}
-    return (body.parameters or _EmbedParameters()).model_copy(update=root)
+    return (body.parameters or EmbedParameters()).model_copy(update=root)
 
 
 Pipeline = Callable[[OpenModel, Json, Client], Awaitable[bytes]]

@@ -9,7 +9,7 @@ from starlette.types import ASGIApp
 from app.http.connections import ConnectionLimits, Connections
 from app.http.protocol import protocol_for
 
-_UNLIMITED = 2**20  # Linux's default maximum of descriptors for one process
+MAX_DESCRIPTORS = 2**20  # where the system sets no limit; Linux's default maximum of descriptors for one process
 _RESERVED = 256  # descriptors for Redis, open files and pipes
 
 
@@ -21,7 +21,7 @@ def configure(app: ASGIApp, limits: ConnectionLimits, **options: Any) -> uvicorn
 def raise_descriptor_limit() -> int:
     """Raises the process's limit of open files as far as the system allows. Returns the limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    limit = _UNLIMITED if hard == resource.RLIM_INFINITY else hard
+    limit = MAX_DESCRIPTORS if hard == resource.RLIM_INFINITY else hard
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
     except (OSError, ValueError):  # some systems allow less than they report

@@ -65,11 +65,11 @@ class Engine:
         self._idle.set()
 
     async def submit(self, task: Task, items: Sequence[Any], flow: Flow | None = None) -> list[Any]:
-        """One result an item, in order.
+        """Returns one result for each item, in order.
 
-        flow: what takes turns with all others; unset, these items by themselves.
+        flow: the flow of fair queueing that the items belong to; by default, one of their own.
 
-        All items are admitted, or none (Busy). The first error, or the cancellation of the caller,
+        Admits all items or none (Busy). The first error, or the cancellation of the caller,
         drops those that have not started. Raises TaskNotSupported, the AppErrors that the task's handler
         raises for an item, and NotReady when the server stops.
         """
@@ -84,7 +84,7 @@ class Engine:
         return served
 
     async def warm_up(self) -> None:
-        """One forward for every task that has an example. It takes no permit: a full queue fails no load.
+        """Runs one forward for each task that has an example. It takes no permit, so a full queue fails no load.
 
         Examples are files of Cloze's own, so they are decoded in this process: none is started for them.
         """
@@ -128,7 +128,7 @@ class Engine:
                 self._idle.set()
 
     async def _here(self, function: Callable[[T], R], items: Sequence[T]) -> list[R]:
-        """On the event loop, what takes it less time than a hop to a thread and back."""
+        """Applies `function` on the event loop. For items that take less time than a switch to a thread and back."""
         return list(map(locating(function, len(items)), enumerate(items)))
 
     async def _spread(self, function: Callable[[T], R], items: Sequence[T]) -> list[R]:

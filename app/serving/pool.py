@@ -1,4 +1,4 @@
-"""Model ids → engines: load once, warm up, keep the most recently used, free the rest."""
+"""The pool of loaded models: loads and warms up each model once, and unloads the least recently used."""
 
 import asyncio
 import contextlib
@@ -40,9 +40,9 @@ class EnginePool:
 
     load: reads a model folder; runs in a thread, one model at a time.
     dtype: auto, float32 or bfloat16.
-    default_model: the id that stands for None; unset: `cloze-text` if it is there, else the store's first.
-    max_loaded, max_bytes: the least recently used beyond so many, or beyond so many bytes of weights, are
-    unloaded, once their requests have ended.
+    default_model: the model of requests that name none; by default `cloze-text` if it exists, else the first.
+    max_loaded, max_bytes: the maximum number of models, and of bytes of their weights. Beyond them, the least
+    recently used are unloaded once their requests have ended.
     decoders: processes that decode files; None: threads of this process.
     """
 
@@ -88,7 +88,7 @@ class EnginePool:
         self.runner.start()
 
     async def stop(self) -> None:
-        """Finishes what the device works on; everything that waits gets NotReady."""
+        """Finishes the running batches. All waiting requests get NotReady."""
         for task in self._loading.values():
             task.cancel()
         await asyncio.to_thread(self.runner.stop)
@@ -99,11 +99,11 @@ class EnginePool:
         await asyncio.to_thread(self._reading.shutdown)
 
     def default_id(self) -> str:
-        """The `name@version` that stands for no id; reads the store. NotReady if it is empty."""
+        """Returns the `name@version` of the default model. Reads the store. Raises NotReady if it is empty."""
         return self._default_entry().id
 
     def has_default(self) -> bool:
-        """Whether the model that stands for no id is loaded. Reads the store."""
+        """Whether the default model is loaded. Reads the store."""
         try:
             return self.default_id() in self._engines
         except AppError:
@@ -118,10 +118,10 @@ class EnginePool:
         return {key: engine.memory_bytes for key, engine in self._engines.items()}
 
     async def get(self, model_id: str | None = None) -> Engine:
-        """The engine of the model that the id means now, loaded if need be.
+        """Returns the engine of the model that the id means now, and loads it if necessary.
 
-        Asks the store each time, so a new publication is served with the next request. A load that
-        fails raises to everyone who waits for it, and the next request tries again.
+        Asks the store each time, so a new version is served with the next request. A failed load raises
+        in every request that waits for it, and the next request tries again.
         """
         entry = await self._entry(model_id)
         engine = self._engines.get(entry.id)
@@ -154,14 +154,14 @@ class EnginePool:
         if loading := [self._loading[key] for key in keys if key in self._loading]:
             await asyncio.wait(loading)
         for key in keys:
-            if key in self._engines:  # popped in the call: a name for it here would keep it alive
+            if key in self._engines:  # popped in the call: a local name would keep it alive
                 await asyncio.shield(self._free(self._engines.pop(key)))
 
     # Inside
 
     async def _entry(self, model_id: str | None) -> ModelEntry:
         try:
-            # On the event loop: a few small files, sooner read (50 µs) than a thread is asked to.
+            # On the event loop: reading a few small files (50 µs) takes less time than a switch to a thread.
             return self._resolve(model_id)
         except ModelNotFound:
             await self._drop_deleted()
@@ -195,7 +195,7 @@ class EnginePool:
             try:
                 engine = await self._warm(entry)
             except Exception as error:
-                # Deleted while it was being read, it is not broken but gone.
+                # A model that was deleted while it was read is missing, not broken.
                 await asyncio.to_thread(self._store.resolve, entry.id)
                 if isinstance(error, AppError):
                     raise

@@ -40,7 +40,7 @@ class BatchRunner(Protocol):
 
     @property
     def forwards(self) -> Forwards:
-        """How many batches run at once: each needs a replica of the model."""
+        """The number of batches that run at once. Each needs a replica of the model."""
         ...
 
     @property

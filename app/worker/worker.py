@@ -11,7 +11,7 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from app.jobs.connection import StorageError, connect
 from app.jobs.files import FileStore
@@ -122,16 +122,7 @@ class Worker:
             self._rung.clear()
 
     def _beat_until_the_end(self) -> None:
-        ended = False
-        while not ended:
-            try:
-                self._beat()  # at once, so that the list of workers has this one before its first job
-                self._notice_outage(None)
-            except StorageError as e:
-                self._notice_outage(e)
-            except Exception:  # without beats this worker's jobs would be taken for lost
-                _log.exception("a beat of worker %s failed", self.id)
-            ended = self._ended.wait(self._reconciler.interval)
+        repeat_until(self._ended, self._reconciler.interval, self._beat, self._notice_outage)
         try:
             self._registry.remove(self.id)
         except StorageError as e:
@@ -158,3 +149,26 @@ class Worker:
             self._registry.remove(worker_id)
         if listener is not None:
             listener.heartbeat()  # RQ's own list of workers, for its tools
+
+
+def repeat_until(
+    ended: threading.Event,
+    seconds: float,
+    beat: Callable[[], None],
+    notice_outage: Callable[[StorageError | None], None],
+) -> None:
+    """Calls `beat` at once and then every `seconds` until `ended` is set.
+
+    An error does not end it: a worker without beats would lose its jobs. `notice_outage` is told after each call
+    whether Redis was out of reach.
+    """
+    over = False
+    while not over:
+        try:
+            beat()
+            notice_outage(None)
+        except StorageError as error:
+            notice_outage(error)
+        except Exception:
+            _log.exception("a beat of the worker failed")
+        over = ended.wait(seconds)

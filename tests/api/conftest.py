@@ -61,7 +61,12 @@ def make_app(tmp_path: Path, store: ModelStore, fakes: Fakes) -> Callable[..., A
         return fakes.setdefault(name, FakeObjective())
 
     def make(
-        *, jobs: JobSystem | None = None, files: FileStore | None = None, feed: EventFeed | None = None, **settings: Any
+        *,
+        jobs: JobSystem | None = None,
+        files: FileStore | None = None,
+        feed: EventFeed | None = None,
+        load: Callable[[Path], FakeObjective] = load,
+        **settings: Any,
     ) -> Any:
         values = {"var_dir": tmp_path / "var", "default_model": FULL, "device": "cpu", "threads": 1, **settings}
         return create_app(Settings(**values), jobs=jobs, files=files, feed=feed, store=store, load=load)

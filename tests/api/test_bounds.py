@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from app.api.schemas.embeddings import EmbeddingOptions
 from app.api.schemas.fill_mask import FillMaskOptions
 from app.api.schemas.reconstruct import MaskForm
-from app.compat.huggingface import _FeatureBody, _FillMaskBody, _SimilarityBody
+from app.compat.huggingface import FeatureBody, FillMaskBody, SimilarityBody
 from app.methods import METHODS
 from tests.fakes.redis import redis, redis_server  # noqa: F401
 
@@ -77,9 +77,9 @@ def test_every_parameter_and_body_is_bounded(client: TestClient) -> None:
 
 
 MODELS: list[type[BaseModel]] = [
-    _FeatureBody,
-    _FillMaskBody,
-    _SimilarityBody,
+    FeatureBody,
+    FillMaskBody,
+    SimilarityBody,
     EmbeddingOptions,
     FillMaskOptions,
     MaskForm,

@@ -20,7 +20,7 @@ from app.api.schemas.models import AliasRequest
 from app.api.schemas.reconstruct import ReconstructRequest
 from app.api.schemas.score import ScoreRequest
 from app.api.schemas.tokenize import TokenizeRequest, TokenObject
-from app.compat.huggingface import _EmbedParameters, _FeatureBody, _FillMaskBody, _FillMaskParameters, _SimilarityBody
+from app.compat.huggingface import EmbedParameters, FeatureBody, FillMaskBody, FillMaskParameters, SimilarityBody
 from app.errors import AppError
 from app.methods import METHODS
 
@@ -42,11 +42,11 @@ BODIES: list[tuple[type[BaseModel], dict[str, Any]]] = [
     (PriorityRequest, {"priority": 2}),
     (PublishRequest, {}),
     (AliasRequest, {"version": 1}),
-    (_FillMaskBody, {"inputs": "a"}),
-    (_FillMaskParameters, {}),
-    (_FeatureBody, {"inputs": "a"}),
-    (_EmbedParameters, {}),
-    (_SimilarityBody, {"inputs": {"source_sentence": "a", "sentences": ["a"]}}),
+    (FillMaskBody, {"inputs": "a"}),
+    (FillMaskParameters, {}),
+    (FeatureBody, {"inputs": "a"}),
+    (EmbedParameters, {}),
+    (SimilarityBody, {"inputs": {"source_sentence": "a", "sentences": ["a"]}}),
     *((method.hyperparameters, {}) for method in METHODS.values()),
 ]
 WRONG: list[Any] = [None, [], {}, "text", 5, 1.5, True, [[None]], [{}], {"a": None}, [5], ["a", None]]
@@ -124,7 +124,7 @@ def test_null_over_http(client: TestClient, path: str, body: dict[str, Any]) -> 
 
 def test_a_target_alone_is_one_target() -> None:
     assert FillMaskRequest(input="a", targets="cat").targets == ("cat",)
-    assert _FillMaskParameters(targets="cat").targets == ("cat",)
+    assert FillMaskParameters(targets="cat").targets == ("cat",)
 
 
 @pytest.mark.parametrize(

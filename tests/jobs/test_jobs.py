@@ -4,6 +4,7 @@ import pytest
 
 from app.errors import Conflict, FileNotFound, InvalidValue, JobNotFound
 from app.jobs.connection import Client
+from app.jobs.indexes import LEASES
 from app.jobs.kinds import JobState
 from app.jobs.spec import Job, JobError, Progress
 from app.jobs.transitions import MAX_CRASHES
@@ -182,7 +183,7 @@ def test_a_claim_of_a_deleted_job_is_lost(jobs: JobSystem, claim: Claim) -> None
 
 
 def test_jobs_that_are_deleted_meanwhile_stop_no_round(jobs: JobSystem, claim: Claim, redis: Client) -> None:
-    redis.zadd("cloze:leases", {"ftjob-0": 0.0})  # as if read before the deletion
+    redis.zadd(LEASES, {"ftjob-0": 0.0})  # as if read before the deletion
     jobs.rewrite(claim.job_id, lease_until=1.0)
     jobs.queue.reconcile()
     assert jobs.get(claim.job_id).state is JobState.QUEUED

@@ -4,6 +4,7 @@ import pytest
 
 from app.errors import Conflict
 from app.jobs.connection import Client
+from app.jobs.indexes import QUEUES
 from app.jobs.kinds import ImportSpec, JobState, PretrainingSpec
 from app.jobs.spec import Job, check_action
 from tests.fakes.jobs import JobSystem, make_spec
@@ -48,7 +49,7 @@ def test_an_import_is_moved_within_its_own_queue(redis: Client, jobs: JobSystem)
 
 def test_the_indexes_of_imports_are_repaired(redis: Client, jobs: JobSystem) -> None:
     job = jobs.create(importing())
-    assert redis.zrem("cloze:queue:import", job.id)
+    assert redis.zrem(QUEUES["import"], job.id)
     jobs.queue.repair_indexes()
     assert jobs.get(job.id).queue_position == 0
 

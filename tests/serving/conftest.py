@@ -18,6 +18,16 @@ from tests.fakes.loader import WAIT, Loader
 from tests.fakes.objective import FakeObjective
 
 
+@pytest.fixture(autouse=True)
+def freeze_objects() -> None:
+    """Keeps the objects of earlier tests out of the collections of this one.
+
+    Freeing a model, or memory after a batch that does not fit, collects garbage. Each collection would
+    visit all objects of the session.
+    """
+    gc.freeze()
+
+
 @pytest.fixture
 def make_runner() -> Iterator[Callable[..., Runner]]:
     """Starts runners on the CPU, which go ahead as a GPU's do, and stops them afterwards."""
@@ -83,16 +93,12 @@ def loader() -> Loader:
 
 
 @pytest.fixture
-def run(store: ModelStore, loader: Loader, make_runner: Callable[..., Runner]) -> Iterator[Callable[..., Any]]:
-    """Runs a coroutine function with a started pool.
-
-    Freeing a model collects garbage. What all tests before have left is kept out of that, as `cloze serve`
-    keeps out what its imports have made: else each collection looks through the whole session's objects.
-    """
+def run(store: ModelStore, loader: Loader, make_runner: Callable[..., Runner]) -> Callable[..., Any]:
+    """Runs a coroutine function with a started pool."""
 
     def run(main: Callable[[EnginePool], Awaitable[Any]], *, source: ModelSource = store, **options: Any) -> Any:
         async def with_pool() -> Any:
-            pool = EnginePool(source, make_runner(start=False), load=loader, **options)
+            pool = EnginePool(source, make_runner(start=False), **{"load": loader, **options})
             await pool.start()
             try:
                 return await main(pool)
@@ -101,6 +107,4 @@ def run(store: ModelStore, loader: Loader, make_runner: Callable[..., Runner]) -
 
         return asyncio.run(asyncio.wait_for(with_pool(), WAIT))
 
-    gc.freeze()
-    yield run
-    gc.unfreeze()
+    return run

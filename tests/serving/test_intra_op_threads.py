@@ -4,11 +4,10 @@ from contextlib import ExitStack
 
 import pytest
 
-from app.serving import intra_op_threads as widths
-from app.serving.intra_op_threads import IntraOpThreads
+from app.serving.intra_op_threads import CALM_SECONDS, MIN_COST, IntraOpThreads
 from tests.fakes.clock import Clock
 
-LONG, SHORT = 200, widths._WORTH - 1
+LONG, SHORT = 200, MIN_COST - 1
 
 
 @pytest.fixture
@@ -27,7 +26,7 @@ def width(shared: IntraOpThreads, tokens: int = LONG, *, others_wait: bool = Fal
 
 
 def test_alone_it_is_wide_from_a_few_tokens_on(shared: IntraOpThreads) -> None:
-    assert [width(shared), width(shared), width(shared, SHORT), width(shared, widths._WORTH)] == [4, 4, 1, 4]
+    assert [width(shared), width(shared), width(shared, SHORT), width(shared, MIN_COST)] == [4, 4, 1, 4]
 
 
 def test_beside_another_it_is_not_and_neither_is_who_comes_soon_after(shared: IntraOpThreads, clock: Clock) -> None:
@@ -35,15 +34,15 @@ def test_beside_another_it_is_not_and_neither_is_who_comes_soon_after(shared: In
         assert stack.enter_context(shared.of(LONG, others_wait=False)) == 4
         assert stack.enter_context(shared.of(LONG, others_wait=False)) == 1
     assert width(shared) == 1
-    clock.now += widths._CALM / 2
+    clock.now += CALM_SECONDS / 2
     assert width(shared) == 1
-    clock.now += widths._CALM / 2
+    clock.now += CALM_SECONDS / 2
     assert width(shared) == 4
 
 
 def test_it_is_not_while_others_wait(shared: IntraOpThreads, clock: Clock) -> None:
     assert width(shared, others_wait=True) == 1
-    clock.now += widths._CALM
+    clock.now += CALM_SECONDS
     assert width(shared) == 4
 
 

@@ -49,7 +49,6 @@ def test_the_least_recently_used_models_make_room_in_memory(
         return objective
 
     async def main(pool: EnginePool) -> None:
-        pool._load = load
         for name in ("ant", "bee", "ant", "cat"):
             await pool.get(name)
         assert pool.memory() == {"bee@1": 8, "ant@1": 8, "cat@1": 8}
@@ -61,7 +60,7 @@ def test_the_least_recently_used_models_make_room_in_memory(
         await pool.get("fox")
         assert pool.memory() == {"fox@1": 8}
 
-    run(main, max_bytes=24)
+    run(main, max_bytes=24, load=load)
 
 
 def test_what_makes_room_is_freed_before_the_next_counts_as_loaded(
@@ -72,7 +71,8 @@ def test_what_makes_room_is_freed_before_the_next_counts_as_loaded(
     async def main(pool: EnginePool) -> None:
         for name in names * 3:
             await pool.get(name)
-            assert (pool.loaded(), pool._freeing) == ([name], set())
+            assert pool.loaded() == [name]
+            assert not any(made() for made in loader.made[:-1])
 
     run(main, max_bytes=8)
     gc.collect()

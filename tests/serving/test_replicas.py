@@ -24,9 +24,9 @@ def test_weights_are_shared_and_modules_are_not(packed: bool, tmp_path: Path) ->
     tasks: dict[Any, Any] = dict(replicate(objective))
     assert tasks.keys() == objective.tasks.keys()
     (model,) = {handler.forward.model for handler in tasks.values()}
-    (encoder,) = {handler._encoder for handler in tasks.values()}
-    assert encoder is objective._encoder
-    assert tasks[Task.FILL_MASK]._pieces is objective.tasks[Task.FILL_MASK]._pieces  # type: ignore[attr-defined]
+    (encoder,) = {handler.encoder for handler in tasks.values()}
+    assert encoder is objective.encoder
+    assert tasks[Task.FILL_MASK].wordpieces is objective.tasks[Task.FILL_MASK].wordpieces  # type: ignore[attr-defined]
     assert model is not objective.model
     assert model.config is not objective.model.config
     pairs = list(zip(model.modules(), objective.model.modules(), strict=True))

@@ -69,7 +69,7 @@ def test_steps_are_answered_in_order_and_ordinary_rows_beside_them(engine: Engin
     assert runner.batcher.in_use == 0
 
 
-def test_rows_of_many_requests_share_batches(engine: Engine, fake: FakeObjective):
+def test_rows_of_many_requests_share_batches(engine: Engine, runner: Runner, fake: FakeObjective):
     async def main() -> None:
         fake.gate.clear()
         requests = []
@@ -77,7 +77,7 @@ def test_rows_of_many_requests_share_batches(engine: Engine, fake: FakeObjective
             requests.append(asyncio.create_task(engine.submit(Task.SCORE, [[1]])))
             await occurs(fake.collated)
         requests += [asyncio.create_task(engine.submit(Task.SCORE, [[3], [2]])) for _ in range(4)]
-        while engine._batcher.waiting < 20:
+        while runner.batcher.waiting < 20:
             await asyncio.sleep(0)
         fake.gate.set()
         await asyncio.gather(*requests)

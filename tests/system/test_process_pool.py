@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -158,7 +159,7 @@ def test_no_process_outlives_its_parent(tmp_path: Path) -> None:
 
 
 def test_a_process_that_does_not_start_is_no_fault_of_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.system.process_handle._MAIN", "raise SystemExit(1)")
+    monkeypatch.setattr(sys, "executable", shutil.which("false"))
     with ProcessPool(1, LIMITS) as pool, pytest.raises(AppError, match="did not start") as raised:
         result(pool, os.getpid)
     assert raised.value.status == 500

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from app.jobs.connection import Client
+from app.jobs.indexes import FILES
 from app.jobs.spec import Job
 from app.worker.housekeeping import Housekeeping
 from tests.fakes.checkpoints import leave_checkpoint
@@ -33,7 +34,7 @@ def test_what_is_old_goes_and_what_is_used_stays(
             jobs.queue.succeed(claim, "tiny@1")
     jobs.rewrite(ended.id, finished_at=LONG_AGO)
     for job in (ended, running):
-        redis.zadd("cloze:files", {job.spec.training_files[0]: LONG_AGO})
+        redis.zadd(FILES, {job.spec.training_files[0]: LONG_AGO})
 
     clean(services)
     assert len(services.files.list()[0]) == 3 and jobs.checkpoints(ended.id)[0]

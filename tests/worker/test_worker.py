@@ -2,16 +2,14 @@
 
 import os
 import signal
+import threading
 from collections.abc import Callable
 
-import pytest
-
-from app.jobs.connection import Client
+from app.jobs.connection import Client, StorageError
 from app.jobs.kinds import JobState
 from app.jobs.spec import Job
-from app.jobs.workers import Capabilities, WorkerRegistry
-from app.settings import Settings
-from app.worker.worker import Worker
+from app.jobs.workers import WorkerRegistry
+from app.worker.worker import repeat_until
 from tests.fakes.cloze import wait_until
 from tests.worker.conftest import PATIENCE, AllServices, StartWorker, WaitFor
 
@@ -145,17 +143,16 @@ def test_a_suspended_worker_that_comes_back_finds_its_job_lost(
     assert [e.id for e in services.store.list()] == ["tiny@1"]
 
 
-def test_a_beat_that_fails_is_not_the_last(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    hasty = settings.model_copy(update={"lease_seconds": 0.01})
-    worker = Worker(str(settings.redis_url), hasty, trainer=[], environment={}, capabilities=Capabilities())
-    beats = []
+def test_a_beat_that_fails_is_not_the_last() -> None:
+    ended, beats, outages = threading.Event(), [], []
 
     def beat() -> None:
         beats.append(len(beats))
         if len(beats) == 1:
             raise KeyError("a record that is not understood")
-        worker._ended.set()
+        if len(beats) == 2:
+            raise StorageError("Redis is away")
+        ended.set()
 
-    monkeypatch.setattr(worker, "_beat", beat)
-    worker._beat_until_the_end()
-    assert beats == [0, 1]
+    repeat_until(ended, 0.01, beat, lambda error: outages.append(error is not None))
+    assert (beats, outages) == ([0, 1, 2], [True, False])

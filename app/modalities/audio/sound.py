@@ -32,7 +32,7 @@ def resound(sound: Sound, levels: Floats, hidden: NDArray[np.bool_]) -> Floats:
     The same input gives the same sound. Long ones are made block by block, each faded into the next.
     """
     mel, total = sound.mel, len(sound.samples)
-    rounds = _rounds(total / mel.sample_rate)
+    rounds = phase_rounds(total / mel.sample_rate)
     size = round(BLOCK_SECONDS / mel.frame_seconds)
     margin = max(round(MARGIN_SECONDS / mel.frame_seconds), -(-2 * mel.n_fft // mel.hop_length))
     made = np.zeros(total, np.float32)
@@ -90,5 +90,6 @@ def _share(mel: MelSettings, hidden: NDArray[np.bool_]) -> Floats:
     return np.asarray(np.where(total > 0, within, values.mean(1, keepdims=True)), np.float32)
 
 
-def _rounds(seconds: float) -> int:
+def phase_rounds(seconds: float) -> int:
+    """Rounds of Griffin and Lim's iteration for a sound of so many seconds."""
     return max(FEWEST, min(ROUNDS, round(ROUNDS * LONG / max(seconds, LONG))))

@@ -127,13 +127,13 @@ class PatchPretraining(Trainable[Sample, MaskedItem, PatchBatch]):
         if not self.patch_model.model.training:
             metrics += Metrics(extra=_sums(self.scored(batch, predicted)))
         elif self._contrast_weight:
-            told = contrast(self._embeddings(encoded[0], batch))
+            told = contrast(self.embed_views(encoded[0], batch))
             loss = loss + self._contrast_weight * told.loss / whole.items
             extra = {"views": len(batch.rows), _LOSS: VIEWS * float(told.loss.detach()), _ACCURACY: told.right}
             metrics += Metrics(extra=extra)
         return loss, metrics
 
-    def _embeddings(self, encoded: Tensor, batch: PatchBatch) -> Tensor:
+    def embed_views(self, encoded: Tensor, batch: PatchBatch) -> Tensor:
         """Embeds each view from its visible patches: [B, H]"""
         across = self.space.grid.count // self.space.grid.shape[0]
         rows = torch.tensor(batch.rows, device=encoded.device)

@@ -52,7 +52,7 @@ class TextEmbed(OneStepHandler[EmbedItem, TextEmbedInputs, EmbedItem, TextEmbedB
     ) -> None:
         """Raises InvalidModel for a pipeline that does not fit the model."""
         self.forward = forward
-        self._encoder = encoder
+        self.encoder = encoder
         self._pipeline = pipeline
         self._max_length = max_length
         self._vocabulary = vocabulary_size(forward.model)
@@ -65,21 +65,21 @@ class TextEmbed(OneStepHandler[EmbedItem, TextEmbedInputs, EmbedItem, TextEmbedB
 
         Raises InvalidModel.
         """
-        ids = [token.id for token in self._encoder.tokens(prompt, add_special_tokens=True)]
+        ids = [token.id for token in self.encoder.tokens(prompt, add_special_tokens=True)]
         if not prompt or not ids:
             return 0
         if len(ids) >= self._max_length:
             raise InvalidModel(
                 f"the prompt of the model has {len(ids)} tokens, and it embeds {self._max_length} at most"
             )
-        return len(ids) - (ids[-1] in self._encoder.tokenizer.all_special_ids)
+        return len(ids) - (ids[-1] in self.encoder.tokenizer.all_special_ids)
 
     @property
     def pads(self) -> bool:
         return self.forward.pads
 
     def example(self) -> EmbedItem:
-        return EmbedItem(self._encoder.example)
+        return EmbedItem(self.encoder.example)
 
     def is_quick(self, item: EmbedItem) -> bool:
         return isinstance(item.input, str) and len(item.input) <= QUICK_CHARACTERS and item.output == "pooled"
@@ -93,12 +93,12 @@ class TextEmbed(OneStepHandler[EmbedItem, TextEmbedInputs, EmbedItem, TextEmbedB
             raise InvalidValue(f"dimensions is {item.dimensions}; this model's vectors have {size}", param="dimensions")
         prompt = self._choose_prompt(item)
         content, begin = self._content(item, prompt.text)
-        ids, shift = self._encoder.fit(content, self._max_length, truncate=item.truncate, side=item.truncation_side)
+        ids, shift = self.encoder.fit(content, self._max_length, truncate=item.truncate, side=item.truncation_side)
         skipped = 0
         if prompt.length and not self._pipeline.include_prompt:
-            cut = len(self._encoder.prefix) - shift  # tokens at the left, of the prompt first
+            cut = len(self.encoder.prefix) - shift  # tokens at the left, of the prompt first
             left = 0 if begin else max(0, prompt.length - cut)
-            skipped = min(max(left, len(self._encoder.prefix)), len(ids) - 1)
+            skipped = min(max(left, len(self.encoder.prefix)), len(ids) - 1)
         return Prepared(TextEmbedInputs(ids, pooling, skipped), len(ids), item)
 
     def _choose_pooling(self, item: EmbedItem) -> tuple[PoolingMode, ...] | None:
@@ -145,12 +145,12 @@ class TextEmbed(OneStepHandler[EmbedItem, TextEmbedInputs, EmbedItem, TextEmbedB
         if isinstance(given, str):
             if not given.strip():
                 raise EmptyInput("the input is empty", param="input")
-            text, begin = self._encoder.shorten(
+            text, begin = self.encoder.shorten(
                 prompt + given, self._max_length, truncate=item.truncate, side=item.truncation_side
             )
-            content = self._encoder.content_ids(text)
+            content = self.encoder.content_ids(text)
         else:
-            content = self._encoder.strip(given)
+            content = self.encoder.strip(given)
         if not content and not isinstance(given, str):
             raise EmptyInput("the input holds no token ids", param="input")
         wrong = next((i for i in content if not 0 <= i < self._vocabulary), None)

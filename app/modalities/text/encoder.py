@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 # Model types of which a layer is an attention and then, in modules of these names, what is done to each token alone.
-_ROWWISE = frozenset({"bert", "electra", "roberta", "xlm-roberta"})
+ROWWISE_TYPES = frozenset({"bert", "electra", "roberta", "xlm-roberta"})
 
 # Fields of configurations that hold the longest text, by architecture; and what models without one are given.
 _LENGTHS = ("max_position_embeddings", "n_positions", "max_sequence_length", "max_seq_len")
@@ -67,7 +67,7 @@ def _after_last_attention(model: PreTrainedModel) -> nn.Module | None:
     None for other architectures, and for a compiled encoder, which would be compiled anew for every N.
     """
     encoder: Any = model.base_model
-    if model.config.model_type not in _ROWWISE or "forward" in vars(encoder):
+    if model.config.model_type not in ROWWISE_TYPES or "forward" in vars(encoder):
         return None
     layers = encoder.encoder.layer
     if not layers or layers[-1].chunk_size_feed_forward:  # which would have to divide N

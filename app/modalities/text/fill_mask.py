@@ -61,6 +61,11 @@ class FillMaskContext:
 _Prepared = Prepared[FillMaskInputs, FillMaskContext]
 
 
+def count_cost(tokens: int, masks: int, vocabulary: int) -> int:
+    """Counts what a row takes of a batch's token budget: its tokens, or the logits of its masks if they take more."""
+    return max(tokens, masks * vocabulary // VOCABULARY_PER_TOKEN)
+
+
 class FillMask(
     OneStepHandler[FillMaskItem, FillMaskInputs, FillMaskContext, FillMaskBatch, Raw, FillMaskResult],
 ):
@@ -68,10 +73,10 @@ class FillMask(
 
     def __init__(self, forward: TextForward, encoder: TextEncoder, *, max_length: int) -> None:
         self.forward = forward
-        self._encoder = encoder
+        self.encoder = encoder
         self._mask_token, self._mask_id = encoder.mask
         self._max_length = max_length
-        self._pieces = WordPieces(encoder)
+        self.wordpieces = WordPieces(encoder)
         self._vocabulary = vocabulary_size(forward.model)
 
     @property
@@ -79,7 +84,7 @@ class FillMask(
         return self.forward.pads
 
     def example(self) -> FillMaskItem:
-        return FillMaskItem(f"{self._encoder.example} {self._mask_token}")
+        return FillMaskItem(f"{self.encoder.example} {self._mask_token}")
 
     def is_quick(self, item: FillMaskItem) -> bool:
         few = item.top_k <= 10 and len(item.targets) <= 10 and item.num_sequences == 0
@@ -95,13 +100,13 @@ class FillMask(
     def prepare(self, item: FillMaskItem) -> _Prepared:
         if item.top_k < 1:
             raise InvalidValue(f"top_k is {item.top_k}; it must be at least 1", param="top_k")
-        targets = self._pieces.target_ids(item.targets)
+        targets = self.wordpieces.target_ids(item.targets)
         text, spans = self._shortened(item)
-        content = self._encoder.content_ids(self._encoder.mask_pattern.sub(lambda _: self._mask_token, text))
+        content = self.encoder.content_ids(self.encoder.mask_pattern.sub(lambda _: self._mask_token, text))
         masks = self._masks(content, len(spans))
         if max([*content, *chain(*targets)]) >= self._vocabulary:  # a tokenizer may know more than its model
             raise InvalidValue(f"a token of the input or the targets is beyond the model's {self._vocabulary}")
-        ids, shift = self._encoder.fit(
+        ids, shift = self.encoder.fit(
             content, self._max_length, truncate=item.truncate, side=item.truncation_side, keep=masks
         )
         scored = len(targets) if item.renormalize else item.top_k
@@ -115,11 +120,11 @@ class FillMask(
         if not item.text.strip():
             raise EmptyInput("the input is empty", param="input")
         cut = partial(
-            self._encoder.shorten, item.text, self._max_length, truncate=item.truncate, side=item.truncation_side
+            self.encoder.shorten, item.text, self._max_length, truncate=item.truncate, side=item.truncation_side
         )
         if not item.truncate:
             cut()  # refuses a text that is too long before it is searched for masks
-        found = self._encoder.mask_spans(item.text)
+        found = self.encoder.mask_spans(item.text)
         spans = list(islice(found, item.max_masks + 1))
         if not spans:
             own = "" if self._mask_token == MASK_ALIAS else f" or {self._mask_token}"
@@ -130,7 +135,7 @@ class FillMask(
         return cut(keep=(spans[0][0], spans[-1][1]))[0], spans
 
     def _cost(self, inputs: FillMaskInputs) -> int:
-        return max(len(inputs.ids), len(inputs.positions) * self._vocabulary // VOCABULARY_PER_TOKEN)
+        return count_cost(len(inputs.ids), len(inputs.positions), self._vocabulary)
 
     def _search(self, prepared: _Prepared, count: int) -> Steps[FillMaskInputs, Raw, FillMaskResult]:
         """The candidates of each mask by itself, then `count` ways of filling all masks together."""
@@ -150,8 +155,8 @@ class FillMask(
         given = prepared.context
         text = given.text
         for token, (start, end) in reversed(list(zip(tokens, given.spans, strict=True))):  # earlier spans stay valid
-            text = self._pieces.filled(text[:start], text[end:], token)
-        filled = [FilledToken(token, self._pieces.decoded(token)) for token in tokens]
+            text = self.wordpieces.filled(text[:start], text[end:], token)
+        filled = [FilledToken(token, self.wordpieces.decoded(token)) for token in tokens]
         return FilledSequence(text, found.log_prob, filled)
 
     def _masks(self, content: list[int], count: int) -> list[int]:
@@ -210,7 +215,7 @@ class FillMask(
         left = _replaced(given.text, 0, start, before, self._mask_token)
         right = _replaced(given.text, end, len(given.text), after, self._mask_token)
         return [
-            Candidate(score, token, self._pieces.decoded(token), self._pieces.filled(left, right, token))
+            Candidate(score, token, self.wordpieces.decoded(token), self.wordpieces.filled(left, right, token))
             for score, token in zip(scores.tolist(), tokens.tolist(), strict=False)
         ]
 

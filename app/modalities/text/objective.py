@@ -58,26 +58,26 @@ class TextObjective(TextPretraining, MaskedModel[Row, MaskedRow, MlmBatch]):
         self.tokenizer = tokenizer
         self.has_head, self.new_head = has_head, new_head
         self.max_length = longest_text(model, tokenizer)
-        self._encoder = TextEncoder(tokenizer)
-        self.mask_token = self._encoder.mask_token if knows_mask(model, tokenizer) else None
+        self.encoder = TextEncoder(tokenizer)
+        self.mask_token = self.encoder.mask_token if knows_mask(model, tokenizer) else None
         self.path = path or first_path(model)
         self.forward_path = str(self.path)
         forward = TextForward(model, self.path, pad_token(model, tokenizer))
         self.pipeline = pipeline or SentencePipeline()
         self.embed_max_length = min(self.max_length, self.pipeline.max_length or self.max_length)
-        embed = TextEmbed(forward, self._encoder, pipeline=self.pipeline, max_length=self.embed_max_length)
+        embed = TextEmbed(forward, self.encoder, pipeline=self.pipeline, max_length=self.embed_max_length)
         self.dimensions = embed.dimensions
         self.tasks: dict[Task, AnyHandler] = {Task.EMBED: embed}
         if has_head and self.mask_token is not None:
-            self.tasks[Task.FILL_MASK] = FillMask(forward, self._encoder, max_length=self.max_length)
-            self.tasks[Task.SCORE] = Score(forward, self._encoder, max_length=self.max_length)
+            self.tasks[Task.FILL_MASK] = FillMask(forward, self.encoder, max_length=self.max_length)
+            self.tasks[Task.SCORE] = Score(forward, self.encoder, max_length=self.max_length)
 
     def affixes(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """The special tokens that the tokenizer puts before and after a text."""
-        return np.array(self._encoder.prefix, dtype=np.int64), np.array(self._encoder.suffix, dtype=np.int64)
+        return np.array(self.encoder.prefix, dtype=np.int64), np.array(self.encoder.suffix, dtype=np.int64)
 
     def tokenize(self, text: str, add_special_tokens: bool = True) -> Iterator[TokenInfo]:
-        return self._encoder.tokens(text, add_special_tokens=add_special_tokens)
+        return self.encoder.tokens(text, add_special_tokens=add_special_tokens)
 
     def to(self, device: torch.device, dtype: torch.dtype) -> None:
         self.model.to(device)  # type: ignore[arg-type]  # a decorator of transformers hides the signature

@@ -89,17 +89,17 @@ def sample_texts(ordinary: Sequence[int], limit: int, mask_id: int | None) -> It
 
 
 def _alone(model: PreTrainedModel, ids: list[int], has_head: bool) -> list[Tensor]:
-    """The hidden states of a text and, if it has a head, logits at `_places`, by transformers."""
+    """The hidden states of a text and, if it has a head, logits at `_logit_positions`, by transformers."""
     inputs = torch.tensor([ids], device=model.device)
     reset_attention(model)
     found = [model.base_model(inputs).last_hidden_state[0]]
     if has_head:
         reset_attention(model)
-        found.append(model(inputs).logits[0][_places(ids)])
+        found.append(model(inputs).logits[0][_logit_positions(ids)])
     return found
 
 
-def _places(ids: Sequence[int]) -> list[int]:
+def _logit_positions(ids: Sequence[int]) -> list[int]:
     return sorted({round(place) for place in np.linspace(0, len(ids) - 1, _PLACES)})
 
 
@@ -137,7 +137,7 @@ def _agree(forward: TextForward, texts: list[list[int]], expected: list[list[Ten
     pairs = [(one, each[0]) for one, each in zip(hidden, expected, strict=True)]
     pairs += [(one, each[0][0]) for one, each in zip(forward.first_hidden_states(batch), expected, strict=True)]
     if has_head:
-        places = [(i, place) for i, ids in enumerate(texts) for place in _places(ids)]
+        places = [(i, place) for i, ids in enumerate(texts) for place in _logit_positions(ids)]
         logits = forward.logits(batch, forward.places(batch, places))[: len(places)]
         pairs.append((logits, torch.cat([each[1] for each in expected])))
     return all(is_close(one, other) for one, other in pairs)

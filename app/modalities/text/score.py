@@ -52,7 +52,7 @@ class Score(TaskHandler[ScoreItem, ScoreInputs, ScoreBatch, RawScore, ScoreResul
 
     def __init__(self, forward: TextForward, encoder: TextEncoder, *, max_length: int) -> None:
         self.forward = forward
-        self._encoder = encoder
+        self.encoder = encoder
         self._mask_id = encoder.mask[1]
         self._max_length = max_length
         self._vocabulary = vocabulary_size(forward.model)
@@ -64,18 +64,18 @@ class Score(TaskHandler[ScoreItem, ScoreInputs, ScoreBatch, RawScore, ScoreResul
         return self.forward.pads
 
     def example(self) -> ScoreItem:
-        return ScoreItem(self._encoder.example)
+        return ScoreItem(self.encoder.example)
 
     def steps(self, item: ScoreItem) -> Steps[ScoreInputs, RawScore, ScoreResult]:
-        text, start = self._encoder.shorten(
+        text, start = self.encoder.shorten(
             item.text, self._max_length, truncate=item.truncate, side=item.truncation_side
         )
-        content = self._encoder.content(text, start)
+        content = self.encoder.content(text, start)
         if max(content.ids, default=0) >= self._vocabulary:  # a tokenizer may know more than its model
             raise InvalidValue(f"a token of the input is beyond the model's {self._vocabulary}", param="input")
-        ids, shift = self._encoder.fit(content.ids, self._max_length, truncate=item.truncate, side=item.truncation_side)
-        end = len(ids) - len(self._encoder.suffix)
-        read = range(len(self._encoder.prefix) - shift, end - shift)  # of the content, what was not cut off
+        ids, shift = self.encoder.fit(content.ids, self._max_length, truncate=item.truncate, side=item.truncation_side)
+        end = len(ids) - len(self.encoder.suffix)
+        read = range(len(self.encoder.prefix) - shift, end - shift)  # of the content, what was not cut off
         places = [place for place in read if content.ids[place] not in self._special]
         if not places:
             raise InvalidValue("the input holds no token to score, only special ones", param="input")
@@ -100,7 +100,7 @@ class Score(TaskHandler[ScoreItem, ScoreInputs, ScoreBatch, RawScore, ScoreResul
         return ScoredToken(token, decoded, start, end, word, raw.log_prob, raw.rank, candidates)
 
     def _decoded(self, token: int) -> str:
-        return str(self._encoder.tokenizer.decode([token]))
+        return str(self.encoder.tokenizer.decode([token]))
 
     def collate(self, inputs: Sequence[ScoreInputs]) -> ScoreBatch:
         tokens = torch.tensor([row.ids[row.masked[0]] for row in inputs])

@@ -3,7 +3,7 @@ import pytest
 
 from app.modalities.audio import sound as sound_module
 from app.modalities.audio.mel import MelSettings
-from app.modalities.audio.sound import FEWEST, ROUNDS, Sound, _rounds, linear_power, resound
+from app.modalities.audio.sound import FEWEST, ROUNDS, Sound, linear_power, phase_rounds, resound
 from tests.fakes.tiny_audio import MEL, samples
 
 WIDE = MelSettings(16000, 1024, 400, 160, 64, 0.0, 8000.0)
@@ -58,7 +58,7 @@ def test_bands_come_back_from_the_bins_they_are_made_into() -> None:
 
 
 def test_long_sounds_are_given_fewer_rounds() -> None:
-    assert [_rounds(s) for s in (1, 60, 120, 1800)] == [ROUNDS, ROUNDS, ROUNDS // 2, FEWEST]
+    assert [phase_rounds(s) for s in (1, 60, 120, 1800)] == [ROUNDS, ROUNDS, ROUNDS // 2, FEWEST]
 
 
 def test_long_sounds_are_made_in_blocks_without_a_seam(monkeypatch: pytest.MonkeyPatch) -> None:

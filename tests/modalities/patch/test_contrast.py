@@ -92,7 +92,7 @@ def test_its_embeddings_are_means_over_what_the_encoder_sees(objective: PatchObj
     with encoder_output(objective.model) as outputs:
         objective.predict(batch)
     [encoded] = outputs
-    ours = objective._embeddings(encoded, batch)
+    ours = objective.embed_views(encoded, batch)
     for view, hidden in enumerate(batch.hidden):
         patches = encoded[view, 1:]  # without the class token
         seen = patches[~hidden] if len(patches) == len(hidden) else patches

@@ -1,5 +1,7 @@
 """The contract that every served architecture keeps, against plain transformers."""
 
+import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ import torch
 from transformers import AutoModel, AutoModelForMaskedLM, AutoTokenizer
 
 from app.errors import InputTooLong
+from app.methods.text import longest_sequence
 from app.modalities.embedding import EmbedItem
 from app.modalities.text.encoder import position_limit
 from app.modalities.text.items import FillMaskItem
@@ -155,3 +158,12 @@ def test_rotary_frequencies_keep_their_precision(tmp_path: Path) -> None:
     objective.to(torch.device("cpu"), torch.bfloat16)
     frequencies = [b for _, b in objective.model.named_buffers() if b.is_floating_point()]
     assert frequencies and all(b.dtype == torch.float32 for b in frequencies)
+
+
+def test_the_longest_sequence_is_known_without_loading(folder: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    for longest in (1_000_000, 20):
+        settings = json.loads((copy / "tokenizer_config.json").read_text()) | {"model_max_length": longest}
+        (copy / "tokenizer_config.json").write_text(json.dumps(settings))
+        config = json.loads((copy / "config.json").read_text()) | {"model_max_length": longest}
+        assert longest_sequence(config) == load_text(copy).max_length

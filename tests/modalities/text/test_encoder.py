@@ -8,8 +8,7 @@ import torch
 from torch import nn
 
 from app.modalities.embedding import EmbedItem
-from app.modalities.text import encoder as hidden
-from app.modalities.text.encoder import rows_before_head
+from app.modalities.text.encoder import ROWWISE_TYPES, rows_before_head
 from app.modalities.text.items import FillMaskItem, ScoreItem
 from app.modalities.text.load import load_text
 from app.modalities.text.objective import TextObjective
@@ -17,7 +16,7 @@ from app.types import Pooling, Task
 from tests.fakes.perform import perform
 from tests.fakes.tiny_models import tiny_text_folder
 
-ROWWISE = sorted(hidden._ROWWISE)
+ROWWISE = sorted(ROWWISE_TYPES)
 ROWS = torch.tensor([1, 4, 9])
 IDS = torch.tensor([[5, 6, 7, 8, 9, 10], [11, 12, 13, 14, 15, 16]])
 

