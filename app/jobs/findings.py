@@ -1,4 +1,4 @@
-"""What an attempt finds out about its run, as changes of the job's record. Each is told once."""
+"""Findings of an attempt about its run, as changes of the job's record. Each is told once."""
 
 from collections.abc import Callable, Mapping
 from typing import Any

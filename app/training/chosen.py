@@ -1,4 +1,4 @@
-"""What a run trains with, once every default is resolved: shown with the job and on the model's card."""
+"""The choices of a run, once every default is resolved: shown with the job and on the model's card."""
 
 from typing import Any
 

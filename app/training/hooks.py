@@ -59,7 +59,7 @@ class Hooks(Protocol):
         ...
 
     def on_verdict(self, verdict: Mapping[str, Any]) -> None:
-        """Reports the fields of the `Verdict` on a run that has reached its end."""
+        """Reports the fields of the `RunVerdict` on a run that has reached its end."""
         ...
 
     def should_stop(self) -> str | None:

@@ -81,7 +81,7 @@ def test_a_model_learns(job: Build) -> None:
     run(job(model="audiomae-tiny", **given, **PRESET, learning_rate=2e-3, log_interval=10), hooks)
     losses = hooks.series("train_loss")
     assert losses[-1] < losses[0] * 0.8
-    first, last = hooks.series("eval_psnr")
+    first, *_, last = hooks.series("eval_psnr")
     assert last > first
 
 

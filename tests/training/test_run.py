@@ -36,7 +36,7 @@ def test_training_from_scratch_learns_and_gives_a_servable_folder(job: Callable[
     assert losses[-1] < losses[0]
     assert hooks.verdict["value"] == losses[-1] and hooks.verdict["summary"]
     assert (hooks.chosen["learning_rate"], hooks.chosen["masking_rate"]) == (2e-3, 0.3)
-    assert hooks.chosen["steps"] == 90 and hooks.chosen["tokenizer"] == "WordPiece"
+    assert hooks.chosen["steps"] == 90 and hooks.chosen["tokenizer"] and hooks.chosen["vocab_size"] <= 300
     for name in ("commonest", "unigram", "bigram"):
         baseline = hooks.series(f"eval_{name}_loss")
         assert len(baseline) == 4 and len(set(baseline)) == 1

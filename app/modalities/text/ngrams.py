@@ -25,7 +25,7 @@ Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
 STRENGTHS = (1.0, 10.0, 100.0, 1000.0)
-TUNED_ON = 2000  # positions
+TUNED_ON = 500  # positions
 NOTHING = -1  # instead of a neighbour that there is not, or that is not known
 
 
@@ -39,7 +39,7 @@ class Blank(NamedTuple):
 
 
 @dataclass
-class Score:
+class NgramScore:
     """Sums over positions. loss: −ln p(label)."""
 
     loss: float = 0.0
@@ -61,8 +61,8 @@ class Prediction(NamedTuple):
     likeliest: int
 
 
-class Counts:
-    """Counts of tokens and of pairs of them.
+class NgramCounts:
+    """NgramCounts of tokens and of pairs of them.
 
     Args:
         segments: Token ids of documents, with special tokens. Pairs never cross the end of a segment.
@@ -76,7 +76,7 @@ class Counts:
         counts = np.bincount(ids, minlength=size + 1)[:size]
         self.every: Floats = (counts + 1.0) / (counts.sum() + size)  # [V] frequencies of neighbours, special or not
         own = np.where(ordinary, counts + 1.0, 0.0)
-        self.unigram: Floats = own / own.sum()  # [V]
+        self.unigram: Floats = own / max(own.sum(), 1.0)  # [V]
         left, right = ids[:-1], ids[1:]
         real = (left < size) & (right < size)
         after, before = real & ordinary[right % size], real & ordinary[left % size]
@@ -88,7 +88,7 @@ class Counts:
 class Ngrams:
     """Predictors of a position, from counts. strength: of the smoothing of bigrams, in counts."""
 
-    def __init__(self, counts: Counts, strength: float) -> None:
+    def __init__(self, counts: NgramCounts, strength: float) -> None:
         self.counts, self.strength = counts, strength
         self._starts = counts.starts + strength
         base = counts.unigram / self._starts
@@ -126,7 +126,7 @@ class Ngrams:
 
 
 class _Pairs:
-    """Counts of pairs by their first token."""
+    """NgramCounts of pairs by their first token."""
 
     def __init__(self, first: Ids, second: Ids, size: int) -> None:
         keys, self._counts = np.unique(first * size + second, return_counts=True)
@@ -157,16 +157,16 @@ def fit(segments: Iterable[Ids], ordinary: Bools) -> Ngrams:
     ]
     blanks = blanks[:: max(1, len(blanks) // TUNED_ON)]
 
-    counts = Counts(rest, ordinary)
+    counts = NgramCounts(rest, ordinary)
 
     def loss(strength: float) -> float:
         found = Ngrams(counts, strength)
         return -sum(float(np.log(found.bigram(blank).label)) for blank in blanks)
 
-    return Ngrams(Counts(whole, ordinary), min(STRENGTHS, key=loss) if rest and blanks else STRENGTHS[1])
+    return Ngrams(NgramCounts(whole, ordinary), min(STRENGTHS, key=loss) if rest and blanks else STRENGTHS[1])
 
 
-def score(ngrams: Ngrams, blanks: Iterable[Blank], *, kept: float, swapped: float) -> dict[str, Score]:
+def score(ngrams: Ngrams, blanks: Iterable[Blank], *, kept: float, swapped: float) -> dict[str, NgramScore]:
     """Scores each predictor, by name.
 
     Args:
@@ -176,7 +176,7 @@ def score(ngrams: Ngrams, blanks: Iterable[Blank], *, kept: float, swapped: floa
     frequencies = ngrams.counts.unigram
     entries, top = int((frequencies > 0).sum()), int(frequencies.argmax())
     often = float(frequencies[top])
-    scores = {"commonest": Score(), "unigram": Score(), "bigram": Score()}
+    scores = {"commonest": NgramScore(), "unigram": NgramScore(), "bigram": NgramScore()}
     for blank in blanks:
         chance = often if blank.label == top else (1 - often) / max(1, entries - 1)
         scores["commonest"].add(chance, blank.label == top)

@@ -242,7 +242,7 @@ class TextPretraining(Trainable[Row, MaskedRow, MlmBatch]):
         masking = self._masking
         fitted = fit((part for row in training for part in row.parts()), ~masking.special)
         blanks = [blank for masked in held_out for blank in masking.blanks(masked)]
-        characters = float(masking.characters[[blank.label for blank in blanks]].sum())
+        characters = float(masking.characters[[blank.label for blank in blanks]].sum()) or 1.0
         scores = score(fitted, blanks, kept=1 - sum(EVAL_SHARES), swapped=EVAL_SHARES[1])
         means: dict[str, float] = {}
         for name, found in scores.items() if blanks else ():

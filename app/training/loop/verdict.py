@@ -20,7 +20,7 @@ Curve = Sequence[Mapping[str, float]]
 
 @dataclass(frozen=True)
 class RunFacts:
-    """What a verdict needs to know of a run beside its curve.
+    """The facts of a run that a verdict needs beside its curve.
 
     measure, lower_is_better: As in Trainable.
     published_step: Of the weights that are published.
@@ -38,7 +38,7 @@ class RunFacts:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class RunVerdict:
     """learnt: Whether the model beats its best baseline clearly. None if nothing could be compared.
 
     baseline: Name of the best baseline. value, baseline_value: The measure of the model and of that baseline.
@@ -56,14 +56,14 @@ class Verdict:
     advice: str
 
 
-def judge(curve: Curve, facts: RunFacts) -> Verdict:
+def judge(curve: Curve, facts: RunFacts) -> RunVerdict:
     """Returns the verdict on the weights of `facts.published_step`."""
     key = f"eval_{facts.measure}"
     points = [p for p in curve if math.isfinite(p.get(key, math.nan)) and p["step"] <= facts.published_step]
     if not points:
         why = "Not judged: nothing was measured on held-out data."
         advice = "Hold out more data, with validation_fraction or a validation file."
-        return Verdict(None, facts.measure, None, None, None, "unknown", False, why, advice)
+        return RunVerdict(None, facts.measure, None, None, None, "unknown", False, why, advice)
     sign = 1.0 if facts.lower_is_better else -1.0
     value = points[-1][key]
     baselines = _find_baselines(points[-1], facts.measure)
@@ -77,7 +77,7 @@ def judge(curve: Curve, facts: RunFacts) -> Verdict:
     rose = losses[-1] - losses[lowest] > CLEAR * abs(losses[lowest])
     trend: Trend = "worse" if rose else _find_trend(losses)
     overfitted = rose and facts.epochs > 1
-    return Verdict(
+    return RunVerdict(
         learnt,
         facts.measure,
         value,
@@ -165,7 +165,7 @@ def _extend(factor: float, facts: RunFacts) -> str:
 
 
 def _count(number: float, noun: str) -> str:
-    return f"{number:.3g} {noun}{'' if round(number, 2) == 1 else 's'}"
+    return f"{round(number, 2):,g} {noun}{'' if round(number, 2) == 1 else 's'}"
 
 
 def _round_up(value: float) -> float:

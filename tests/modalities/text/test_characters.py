@@ -11,3 +11,9 @@ def test_a_text_has_as_many_characters_in_every_tokenizer(kind: str) -> None:
     ids = tokenizer(text, add_special_tokens=False)["input_ids"]
     assert tokenizer.unk_token_id not in ids
     assert count_characters(tokenizer)[ids].sum() - len(text) in (0, 1)
+
+
+def test_bytes_of_one_character_count_once() -> None:
+    tokenizer, text = tiny_tokenizer("roberta"), "Zürich 東京 🦁 naïve"
+    ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+    assert count_characters(tokenizer)[ids].sum() - len(text) in (0, 1)

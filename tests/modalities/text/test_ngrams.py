@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from app.modalities.text.ngrams import NOTHING, Blank, Counts, Ngrams, fit, score
+from app.modalities.text.ngrams import NOTHING, Blank, NgramCounts, Ngrams, fit, score
 
 SIZE, SPECIAL = 12, 2
 ORDINARY = np.arange(SIZE) >= SPECIAL
@@ -45,7 +45,7 @@ def dense(parts: list[np.ndarray], blank: Blank, strength: float) -> np.ndarray:
 @pytest.mark.parametrize("right", [NOTHING, 1, 6, 2])
 def test_a_bigram_is_a_chain_of_first_order(left: int, right: int, strength: float) -> None:
     parts = segments(0, 6)  # so few that some pairs are missing
-    found = Ngrams(Counts(parts, ORDINARY), strength)
+    found = Ngrams(NgramCounts(parts, ORDINARY), strength)
     for label in range(SPECIAL, SIZE):
         blank = Blank(label, left, right, (label * 5) % SIZE or NOTHING)
         expected, said = dense(parts, blank, strength), found.bigram(blank)
@@ -68,7 +68,7 @@ def test_context_that_tells_something_beats_frequencies() -> None:
 def test_commonest_is_always_the_same_token() -> None:
     parts = [np.array([0, 2, 2, 2, 3, 1])]
     found = score(
-        Ngrams(Counts(parts, ORDINARY), 1.0), [Blank(2, 0, 2, NOTHING), Blank(5, 2, 3, 5)], kept=0.1, swapped=0.1
+        Ngrams(NgramCounts(parts, ORDINARY), 1.0), [Blank(2, 0, 2, NOTHING), Blank(5, 2, 3, 5)], kept=0.1, swapped=0.1
     )
     often = 4 / 14  # three times and once for smoothing, of four tokens and ten entries
     assert found["commonest"].correct == 1
@@ -77,7 +77,7 @@ def test_commonest_is_always_the_same_token() -> None:
 
 def test_a_token_that_is_shown_counts_by_the_chance_that_it_stayed() -> None:
     parts = [np.array([0, 2, 2, 2, 3, 1])]
-    ngrams = Ngrams(Counts(parts, ORDINARY), 1.0)
+    ngrams = Ngrams(NgramCounts(parts, ORDINARY), 1.0)
     stayed, swapped = Blank(3, 0, 2, 3), Blank(2, 0, 2, 3)
     p3, p2, random = 2 / 14, 4 / 14, 0.1 / 10
     total = 0.1 * p3 + random

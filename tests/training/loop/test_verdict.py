@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from app.training.loop.verdict import RunFacts, Verdict, judge
+from app.training.loop.verdict import RunFacts, RunVerdict, judge
 
 FACTS: dict[str, Any] = {
     "measure": "loss",
@@ -16,7 +16,9 @@ FACTS: dict[str, Any] = {
 }
 
 
-def verdict(losses: list[float], *, published: int | None = None, bigram: float | None = 6.0, **facts: Any) -> Verdict:
+def verdict(
+    losses: list[float], *, published: int | None = None, bigram: float | None = 6.0, **facts: Any
+) -> RunVerdict:
     """Of evaluations after every 100 steps."""
     baselines = {} if bigram is None else {"eval_unigram_loss": 7.0, "eval_bigram_loss": bigram}
     curve = [{"step": 100 * n, "eval_loss": loss, **baselines} for n, loss in enumerate(losses)]
@@ -83,7 +85,7 @@ def test_a_run_that_steps_ended_is_extended_by_steps() -> None:
 
 
 def test_higher_is_better_for_some_measures() -> None:
-    def psnr(last: float) -> Verdict:
+    def psnr(last: float) -> RunVerdict:
         curve = [
             {"step": n, "eval_psnr": value, "eval_mean_psnr": 12.0, "eval_interpolation_psnr": 18.0}
             for n, value in enumerate([8.0, 12.0, 15.0, last])

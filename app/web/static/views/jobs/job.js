@@ -141,7 +141,8 @@ function Settings({ job }) {
         .toSorted((a, b) => Number(b.changed) - Number(a.changed))
         .map(
           ({ name, value, changed }) => html`
-        <div class=${changed ? "changed" : ""}><dt><code>${name}</code></dt><dd>${shown(value ?? chosen[name] ?? null)}</dd></div>`,
+        <div class=${changed ? "changed" : ""}><dt><code>${name}</code></dt>
+          <dd>${shown(value ?? chosen[name] ?? null)}</dd></div>`,
         )}</dl>
     ${
       rest.length > 0 &&
