@@ -49,6 +49,9 @@ class MlmHyperparameters(TokenizerOptions, TrainingHyperparameters):
         description="Share of the tokens to predict that are replaced by a random token. The rest is not replaced",
     )
 
+    tokenizer_model: str | None = Field(
+        None, max_length=MAX_MODEL_ID, description="Stored model whose tokenizer a preset uses"
+    )
     text_column: str = Field(
         "text", min_length=1, max_length=256, description="Field or column of structured files that contains the text"
     )
@@ -179,6 +182,19 @@ def _modernbert(layers: int, width: int) -> dict[str, Any]:
     }
 
 
+def _esm(layers: int, width: int) -> dict[str, Any]:
+    return {
+        "model_type": "esm",
+        "num_hidden_layers": layers,
+        "hidden_size": width,
+        "num_attention_heads": width // 16,
+        "intermediate_size": width * 4,
+        "position_embedding_type": "rotary",
+        # Token dropout scales the embeddings of a row by its share of masks, also where other texts share the row.
+        "token_dropout": False,
+    }
+
+
 # Sizes of the BERT miniatures (arXiv 1908.08962) and of ModernBERT (arXiv 2412.13663).
 TEXT_PRESETS: dict[str, dict[str, Any]] = {
     "bert-tiny": _bert(2, 128),
@@ -186,6 +202,10 @@ TEXT_PRESETS: dict[str, dict[str, Any]] = {
     "bert-small": _bert(4, 512),
     "bert-medium": _bert(8, 512),
     "bert-base": _bert(12, 768),
+    # esm-small has the size of the smallest ESM-2 (doi 10.1126/science.ade2574).
+    "esm-tiny": _esm(4, 128),
+    "esm-mini": _esm(6, 256),
+    "esm-small": _esm(6, 320),
     "modernbert-tiny": _modernbert(3, 128),
     "modernbert-mini": _modernbert(6, 256),
     "modernbert-small": _modernbert(9, 512),

@@ -5,7 +5,6 @@ from typing import Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.errors import InvalidValue
-from app.methods.base import MAX_MODEL_ID
 from app.methods.patterns import find_pattern
 
 TokenizerKind = Literal["wordpiece", "bpe", "unigram", "characters", "regex", "kmer", "bytes"]
@@ -30,9 +29,6 @@ class TokenizerOptions(BaseModel):
         "auto",
         description="Tokenizer of a preset: auto chooses a kind from the data, base is that of tokenizer_model, and the"
         " other values are kinds of new tokenizers",
-    )
-    tokenizer_model: str | None = Field(
-        None, max_length=MAX_MODEL_ID, description="Stored model whose tokenizer a preset uses"
     )
     vocab_size: int = Field(
         16_384,

@@ -1,20 +1,73 @@
 """Bodies of `POST /v1/tokenize`."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 import orjson
-from pydantic import BaseModel, Field, StrictBool
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, model_validator
 
-from app.api.schemas.common import TextInputs, Usage, usage
+from app.api.schemas.common import MAX_ID, TextInputs, Usage, usage
 from app.inference.service import Answer
 from app.inference.tokenization import TokenParts
+from app.methods.tokenizers import TokenizerKind, TokenizerOptions, TokenizerReport
 from app.modalities.text.items import TokenInfo
+from app.submission.tokenizer_trials import TokenizerTrial
+
+MAX_FILES, MAX_SAMPLE = 16, 1000
+
+
+class NewTokenizer(TokenizerOptions):
+    """The tokenizer that a job with these hyperparameters would train."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    tokenizer: Literal["auto"] | TokenizerKind = Field(
+        "auto", alias="type", description="Kind of the tokenizer, the hyperparameter `tokenizer` of a job"
+    )
 
 
 class TokenizeRequest(TextInputs):
+    tokenizer: NewTokenizer | None = Field(
+        None,
+        description="A new tokenizer instead of a model's: it is trained on the beginning of training_files, or on"
+        " sample, or on the input if neither is given",
+    )
+    training_files: tuple[Annotated[str, Field(max_length=MAX_ID)], ...] = Field(
+        (), max_length=MAX_FILES, strict=False, description="Ids of the files that the new tokenizer is trained on"
+    )
+    sample: tuple[str, ...] = Field(
+        (), max_length=MAX_SAMPLE, strict=False, description="Texts that the new tokenizer is trained on"
+    )
+    text_column: str = Field(
+        "text", min_length=1, max_length=256, description="Field or column of training_files that contains the text"
+    )
     add_special_tokens: Annotated[
         StrictBool, Field(description="Include the special tokens that the model puts around a text")
     ] = True
+
+    @model_validator(mode="after")
+    def _check_source(self) -> "TokenizeRequest":
+        for name in ("training_files", "sample", "text_column"):
+            if self.tokenizer is None and name in self.model_fields_set:
+                raise ValueError(f"`{name}` is for a new tokenizer; give `tokenizer` too")
+        if self.tokenizer is not None and self.model is not None:
+            raise ValueError("`model` and `tokenizer` exclude each other")
+        if self.training_files and self.sample:
+            raise ValueError("`training_files` and `sample` exclude each other")
+        return self
+
+    def to_trial(self) -> TokenizerTrial:
+        """Returns the trial of a new tokenizer. `tokenizer` is given."""
+        assert self.tokenizer is not None
+        texts = tuple(self.input)
+        return TokenizerTrial(
+            options=self.tokenizer,
+            files=self.training_files,
+            sample=self.sample or texts,
+            text_column=self.text_column,
+            texts=texts,
+            add_special_tokens=self.add_special_tokens,
+        )
 
     def write(self, answer: Answer[TokenParts]) -> bytes:
         data: list[dict[str, Any]] = []
@@ -40,6 +93,14 @@ def _token(token: TokenInfo) -> dict[str, Any]:
     }
 
 
+def write_trial(report: TokenizerReport, texts: Sequence[Sequence[TokenInfo]]) -> bytes:
+    """Writes the answer for a new tokenizer."""
+    data = [{"index": index, "tokens": list(map(_token, tokens))} for index, tokens in enumerate(texts)]
+    count = sum(map(len, texts))
+    body = {"object": "list", "model": None, "tokenizer": report.model_dump(), "data": data, "usage": usage(count)}
+    return orjson.dumps(body)
+
+
 class TokenObject(BaseModel):
     id: int
     text: str
@@ -56,9 +117,16 @@ class TokenizedObject(BaseModel):
 
 class TokenizeResponse(BaseModel):
     object: Literal["list"] = "list"
-    model: str
+    model: str | None = Field(description="The model as name@version; null for a new tokenizer")
+    tokenizer: TokenizerReport | None = Field(None, description="The new tokenizer, tried on the input")
     data: list[TokenizedObject]
     usage: Usage
 
 
-EXAMPLES = {"one": {"summary": "One text", "value": {"input": "Masked models fill in what is missing."}}}
+EXAMPLES = {
+    "one": {"summary": "One text", "value": {"input": "Masked models fill in what is missing."}},
+    "new": {
+        "summary": "A new tokenizer",
+        "value": {"input": ["CC(=O)O"], "tokenizer": {"type": "regex"}, "sample": ["c1ccccc1", "CC(=O)OC"]},
+    },
+}

@@ -25,6 +25,7 @@ def build_preset(
             pad_token_id=tokenizer.pad_token_id,
             cls_token_id=tokenizer.cls_token_id,
             sep_token_id=tokenizer.sep_token_id,
+            mask_token_id=tokenizer.mask_token_id,
             bos_token_id=tokenizer.cls_token_id,
             eos_token_id=tokenizer.sep_token_id,
             **NO_DROPOUT[model_type],
@@ -36,6 +37,7 @@ def build_preset(
 
 NO_DROPOUT: dict[str, dict[str, float]] = {
     "bert": {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0},
+    "esm": {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0},
     "modernbert": {"embedding_dropout": 0.0, "mlp_dropout": 0.0, "attention_dropout": 0.0},
 }
 

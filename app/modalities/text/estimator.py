@@ -118,7 +118,7 @@ def _bytes_a_token(
     owner = model if stored else hp.tokenizer_model
     texts = sample_texts(samples)
     if owner is None:
-        _, report = try_tokenizer(hp, texts)
+        report = try_tokenizer(hp, texts)[1]
         if report.type in _LEARNT:  # more text makes longer tokens
             return float(np.interp(math.log2(hp.vocab_size), _SIZES, _BYTES_A_TOKEN)), report
     else:

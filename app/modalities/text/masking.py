@@ -44,6 +44,23 @@ def span_sampler(mean_length: float) -> Sampler:
     return choose_spans
 
 
+def run_sampler(length: int) -> Sampler:
+    """Runs of `length` tokens, as for overlapping k-mers (DNABERT, doi 10.1093/bioinformatics/btab083).
+
+    The neighbours of a shorter run contain all of its letters.
+    """
+
+    def choose_runs(maskable: Bools, continues: Bools, rate: float, rng: np.random.Generator) -> Bools:
+        places = np.flatnonzero(maskable)
+        chosen = np.zeros(len(maskable), dtype=bool)
+        count = min(length, len(places))
+        starts = rng.permutation(len(places) - count + 1)[: max(1, round(rate * len(places) / length))]
+        chosen[places[(starts[:, None] + np.arange(count)).ravel()]] = True
+        return chosen
+
+    return choose_runs
+
+
 def corrupt(
     ids: Ids,
     chosen: Bools,

@@ -16,7 +16,8 @@ from app.methods import MlmHyperparameters
 from app.modalities.text.characters import count_characters, describe_tokenizer
 from app.modalities.text.cross_entropy import linear_cross_entropy
 from app.modalities.text.encoder import rows_before_head
-from app.modalities.text.masking import Sampler, choose_tokens, choose_words, corrupt, span_sampler
+from app.modalities.text.masking import Sampler, choose_tokens, choose_words, corrupt, run_sampler, span_sampler
+from app.modalities.text.new_tokenizers.letters import overlapping_length
 from app.modalities.text.ngrams import NOTHING, Blank, fit, score
 from app.modalities.text.projection import ends_in_projection, vocabulary_left_out
 from app.modalities.text.samples import show_predictions
@@ -80,7 +81,10 @@ class Masking:
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, hyperparameters: MlmHyperparameters, rate: float) -> None:
         self.rate = rate
-        self.sampler = SAMPLERS[hyperparameters.masking_strategy](hyperparameters)
+        overlap = overlapping_length(vocabulary := tokenizer.get_vocab(), vocabulary)
+        runs = run_sampler(overlap) if overlap else None
+        self.sampler = runs or SAMPLERS[hyperparameters.masking_strategy](hyperparameters)
+        self.evaluation_sampler = runs or choose_tokens
         self.shares = (hyperparameters.mask_token_share, hyperparameters.random_token_share)
         self.mask_id = int(tokenizer.mask_token_id)
         size = len(tokenizer)
@@ -92,7 +96,7 @@ class Masking:
 
     def mask(self, row: Row, rng: np.random.Generator, *, evaluate: bool) -> MaskedRow:
         sampler, rate, shares = (
-            (choose_tokens, EVAL_RATE, EVAL_SHARES) if evaluate else (self.sampler, self.rate, self.shares)
+            (self.evaluation_sampler, EVAL_RATE, EVAL_SHARES) if evaluate else (self.sampler, self.rate, self.shares)
         )
         chosen = sampler(~self.special[row.ids], self.continues[row.ids], rate, rng)
         seen = corrupt(

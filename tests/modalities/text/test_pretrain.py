@@ -8,11 +8,12 @@ from sentence_transformers import SentenceTransformer
 from app.methods import TEXT_PRESETS, MlmHyperparameters
 from app.modalities.embedding import EmbedItem
 from app.modalities.text.builder import build_preset, start_at_frequencies
+from app.modalities.text.items import FillMaskItem, ScoreItem
 from app.modalities.text.load import load_text
 from app.modalities.text.new_tokenizers.kinds import train_tokenizer
 from app.modalities.text.objective import TextObjective
 from app.modalities.text.pipeline import PoolingMode, SentencePipeline
-from app.modalities.text.pretrain import Row
+from app.modalities.text.pretrain import Masking, Row
 from app.types import Task
 from tests.fakes.perform import perform
 from tests.fakes.tiny_models import ARCHITECTURES, CORPUS, tiny_text_folder
@@ -158,3 +159,40 @@ def test_sentence_transformers_reads_what_is_saved(tmp_path: Path, pooling: str,
     items = [EmbedItem(t, normalize=None) for t in CORPUS[:3]]
     ours = [r.vector for r in perform(load_text(tmp_path).tasks[Task.EMBED], items)]
     np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
+PROTEINS = ["MKTAYIAKQRQISFVKSHFSRQLEERLGLIEVQ", "MSIQHFRVALIPFFAAFCLPVFAHPETLVKVK"]
+
+
+@pytest.mark.parametrize("preset", ["esm-tiny", "bert-tiny", "modernbert-tiny"])
+def test_a_model_of_letters_is_saved_and_fills_letters(preset: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    tokenizer = train_tokenizer(PROTEINS, MlmHyperparameters(tokenizer="characters"), 64)
+    objective = TextObjective(build_preset(TEXT_PRESETS[preset], tokenizer, 64), tokenizer, has_head=True)
+    objective.save(tmp_path, torch.float32)
+    loaded = load_text(tmp_path)
+    assert loaded.tokenizer.tokenize("MKT") == ["M", "K", "T"]
+    (filled,) = perform(loaded.tasks[Task.FILL_MASK], [FillMaskItem("MK[MASK]AY", top_k=2, targets=("T", "A"))])
+    assert {c.sequence for c in filled.masks[0].candidates} == {"MKTAY", "MKAAY"}
+    (score,) = perform(loaded.tasks[Task.SCORE], [ScoreItem("MKTAY")])
+    assert [(each.start, each.end) for each in score.scored] == [(n, n + 1) for n in range(5)]
+    vectors = [perform(loaded.tasks[Task.EMBED], [EmbedItem(text)])[0].vector for text in ("MKTAY", "MKTAV")]
+    assert not np.allclose(*vectors)
+
+
+def test_overlapping_kmers_are_masked_in_runs() -> None:
+    hyperparameters = MlmHyperparameters(tokenizer="kmer", kmer_length=3)
+    tokenizer = train_tokenizer(["ACGTTGCAACGGTCA" * 9], hyperparameters, 64)
+    masking = Masking(tokenizer, hyperparameters, 0.3)
+    ids = np.array(tokenizer("ACGTTGCAACGGTCAACGTTGCAACGGTCA")["input_ids"])
+    for evaluate in (False, True):
+        chosen = masking.mask(Row(ids, (len(ids),)), rng(), evaluate=evaluate).chosen
+        edges = np.flatnonzero(np.diff(np.concatenate([[0], chosen, [0]])))
+        assert len(edges) >= 2 and (np.diff(edges)[::2] >= 3).all()
+
+
+def test_letters_are_words_of_their_own() -> None:
+    tokenizer = train_tokenizer(PROTEINS, MlmHyperparameters(tokenizer="characters"), 64)
+    masking = Masking(tokenizer, MlmHyperparameters(masking_strategy="whole-word"), 0.3)
+    ids = np.array(tokenizer(PROTEINS[0])["input_ids"])
+    assert masking.mask(Row(ids, (len(ids),)), rng(), evaluate=False).chosen.sum() == 10  # 30 % of 32 letters

@@ -3,7 +3,7 @@
 import re
 import string
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from itertools import islice, product
 
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
@@ -24,6 +24,7 @@ from app.modalities.text.new_tokenizers.assembly import (
 
 COUNTED_CHARS = 10_000_000  # characters in which the tokens of regex and kmer are counted
 _ANY = r"[\s\S]"
+_OVERLAPPING = re.compile("[A-Z][a-z]+")
 _RUN = re.compile("[A-Z]+")
 
 
@@ -87,6 +88,13 @@ def train_kmer(documents: Iterable[str], options: TokenizerOptions) -> Trained:
     copies = _copies(alphabet, length)
     normalize = normalizers.Sequence([normalizers.NFC(), *upper, *copies])
     return _finish_split(f"[A-Z][a-z]*|{_ANY}", normalize, entries, decoder=decoders.Replace(Regex("[a-z]"), ""))
+
+
+def overlapping_length(vocabulary: Container[str], entries: Iterable[str]) -> int | None:
+    """Returns the length of the overlapping k-mers of a vocabulary, or None if it has other entries."""
+    longer = [entry for entry in entries if len(entry) > 1 and entry not in SPECIAL.values()]
+    regular = all(_OVERLAPPING.fullmatch(e) and all(c.upper() in vocabulary for c in e) for e in longer)
+    return max(map(len, longer)) if longer and regular else None
 
 
 def _copies(alphabet: str, length: int) -> list[normalizers.Normalizer]:

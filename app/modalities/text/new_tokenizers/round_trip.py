@@ -2,12 +2,14 @@
 
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
-from tokenizers import Tokenizer
+from tokenizers import Encoding, Tokenizer
 
 from app.datasets.sampling import DocumentSample
 from app.methods.tokenizers import TokenizerOptions, TokenizerReport
+from app.modalities.text.items import TokenInfo
 from app.modalities.text.new_tokenizers.choice import choose_tokenizer
 from app.modalities.text.new_tokenizers.kinds import train
 from app.modalities.text.unknown import find_unknown
@@ -56,6 +58,29 @@ def try_tokenizer(options: TokenizerOptions, texts: Sequence[str]) -> tuple[Toke
     return tokenizer, report_losses(tokenizer, texts, resolved.tokenizer, reason)
 
 
+def tokenize_with_new(
+    options: TokenizerOptions, sample: Sequence[str], texts: Sequence[str], *, add_special_tokens: bool
+) -> tuple[TokenizerReport, list[list[TokenInfo]]]:
+    """Tokenizes texts with the tokenizer that a job on the sample would train.
+
+    Raises:
+        InvalidValue: The options do not suit the sample.
+    """
+    tokenizer, chosen = try_tokenizer(options, sample)
+    report = report_losses(tokenizer, texts, chosen.type, chosen.reason)
+    encoded = tokenizer.encode_batch(list(texts), add_special_tokens=add_special_tokens)
+    return report, [list(_tokens(text, each)) for text, each in zip(texts, encoded, strict=True)]
+
+
+def _tokens(text: str, encoding: Encoding) -> Iterator[TokenInfo]:
+    for index, (number, special) in enumerate(zip(encoding.ids, encoding.special_tokens_mask, strict=True)):
+        if special:
+            yield TokenInfo(number, encoding.tokens[index], True, None, None)
+        else:
+            start, stop = encoding.token_to_chars(index) or (0, 0)
+            yield TokenInfo(number, text[start:stop], False, start, stop)
+
+
 def report_losses(tokenizer: Tokenizer, texts: Sequence[str], kind: str, reason: str) -> TokenizerReport:
     """Encodes and decodes the texts, and compares. tokenizer: without truncation and padding."""
     encoded = tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
@@ -82,14 +107,15 @@ def report_losses(tokenizer: Tokenizer, texts: Sequence[str], kind: str, reason:
 
 def _compare(text: str, back: str) -> tuple[str, Counter[str]]:
     """Returns (the least kind of change that explains the difference, characters that are lost)."""
-    forms: dict[str, Callable[[str], str]] = {
-        "Unicode form": lambda t: unicodedata.normalize("NFC", t),
-        "white space": lambda t: "".join(unicodedata.normalize("NFC", t).split()),
-        "case": lambda t: "".join(unicodedata.normalize("NFC", t).casefold().split()),
-    }
-    for name, normalize in forms.items():
-        if normalize(text) == normalize(back):
+    steps: tuple[tuple[str, Callable[[str], str]], ...] = (
+        ("Unicode form", partial(unicodedata.normalize, "NFC")),
+        ("white space", lambda each: "".join(each.split())),
+        ("case", str.casefold),
+    )
+    for name, normalize in steps:
+        text, back = normalize(text), normalize(back)
+        if text == back:
             return name, Counter()
-    gone = Counter("".join(unicodedata.normalize("NFC", text).casefold().split()))
-    gone.subtract("".join(unicodedata.normalize("NFC", back).casefold().split()))
+    gone = Counter(text)
+    gone.subtract(back)
     return "characters", Counter({character: count for character, count in gone.items() if count > 0})

@@ -1,0 +1,74 @@
+"""Trials of the tokenizer that a job would train, on files or on texts of the request."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from functools import partial
+
+from app.datasets.sampling import DocumentSample, sample_documents
+from app.errors import AppError, InvalidValue
+from app.jobs.files import FileStore
+from app.methods.tokenizers import TokenizerOptions, TokenizerReport
+from app.modalities.text.items import TokenInfo
+from app.modalities.text.new_tokenizers.round_trip import SAMPLE_CHARS, sample_texts, tokenize_with_new
+from app.system.process_pool import ProcessPool
+
+
+@dataclass(frozen=True)
+class TrialServices:
+    """The services that a trial needs. files: None if the server has no files."""
+
+    checkers: ProcessPool
+    admit_check: Callable[[], AbstractAsyncContextManager[None]]
+    files: FileStore | None
+
+
+@dataclass(frozen=True)
+class TokenizerTrial:
+    """A new tokenizer to try. The sample is the beginning of the files, or these texts."""
+
+    options: TokenizerOptions
+    files: tuple[str, ...]
+    sample: tuple[str, ...]
+    text_column: str
+    texts: tuple[str, ...]  # to be tokenized
+    add_special_tokens: bool
+
+
+async def run_trial(trial: TokenizerTrial, services: TrialServices) -> tuple[TokenizerReport, list[list[TokenInfo]]]:
+    """Trains the tokenizer on the sample in a child process, and tokenizes the texts.
+
+    Raises:
+        InvalidValue: An option, the texts or the sample is wrong. InvalidData if it is the content of a file.
+        FileNotFound: A file does not exist.
+        Busy: Too many files are being checked.
+        TooLarge: The trial takes too much time or memory.
+    """
+    trial.options.check_options()
+    if sum(map(len, trial.texts)) > SAMPLE_CHARS:
+        raise InvalidValue(f"a new tokenizer is tried on at most {SAMPLE_CHARS:,} characters", param="input")
+    async with services.admit_check():
+        sample = await _read_sample(trial, services)
+        call = partial(
+            tokenize_with_new, trial.options, sample, trial.texts, add_special_tokens=trial.add_special_tokens
+        )
+        return await services.checkers.call(call)
+
+
+async def _read_sample(trial: TokenizerTrial, services: TrialServices) -> Sequence[str]:
+    if not trial.files:
+        count = sum(map(len, trial.sample))
+        return sample_texts([DocumentSample(len(trial.sample), count, 1.0, trial.sample)])
+    if services.files is None:
+        raise InvalidValue("this server has no files; give the texts as `sample`", param="training_files")
+    found = []
+    for file_id in trial.files:
+        try:
+            file = await asyncio.to_thread(services.files.get, file_id)
+            check = partial(sample_documents, text_column=trial.text_column)
+            found.append(await services.checkers.call(partial(check, services.files.path(file_id), file.filename)))
+        except AppError as error:
+            error.param = error.param or "training_files"
+            raise
+    return sample_texts(found)
