@@ -45,12 +45,15 @@ def import_model(
         str | None,
         typer.Option(help="The tokenizer's regular expression, or `smiles`, for a vocab.txt that came with code."),
     ] = None,
+    base: Annotated[
+        str | None, typer.Option(help="The stored model that a LoRA adapter changes, where it names another one.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Check a model and copy it into the store.
 
-    PyTorch checkpoints are converted to safetensors. Code that comes with a model never runs. Downloads
-    from the Hugging Face hub need CLOZE_ALLOW_HUB=1.
+    PyTorch checkpoints are converted to safetensors. LoRA adapters are merged into their base. Code that
+    comes with a model never runs. Downloads from the Hugging Face hub need CLOZE_ALLOW_HUB=1.
     """
     from app.commands.import_progress import show_import
     from app.publishing.import_tools import import_tools
@@ -67,7 +70,7 @@ def import_model(
             name,
             fetch=partial(find_source, source, access),
             tools=import_tools(),
-            options=ImportOptions(architecture, tokenizer_regex),
+            options=ImportOptions(architecture, tokenizer_regex, base),
             progress=progress,
         )
     _report(entry, f"Imported {entry.id}: {', '.join(entry.manifest.tasks)}", as_json)

@@ -59,6 +59,9 @@ class Modality(ABC):
         """Whether a file of the model folder names this modality."""
         return False
 
+    def check_folder(self, folder: Path) -> None:  # noqa: B027 - most have nothing to judge without weights
+        """Judges a model folder before its weights are there. Raises InvalidModel."""
+
     @abstractmethod
     def load(self, folder: Path, *, dtype: "torch.dtype") -> "ServedModel":
         """Loads the model in `folder` on the CPU. Raises InvalidModel."""

@@ -32,6 +32,16 @@ def read_config(folder: Path, model_types: Collection[str], kind: str) -> dict[s
 
     kind: of the models that model_types are, for the message.
     """
+    config = check_config(folder, model_types, kind)
+    if not any(folder.glob("model*.safetensors")):
+        pickles = [path.name for pattern in _PICKLES for path in sorted(folder.glob(pattern))]
+        holds = f"only {', '.join(pickles)}, which can run code when read" if pickles else "no weights"
+        raise InvalidModel(f"the model folder holds {holds}; model.safetensors is needed")
+    return config
+
+
+def check_config(folder: Path, model_types: Collection[str], kind: str) -> dict[str, Any]:
+    """config.json of a folder, whether its weights are there or not. Raises InvalidModel."""
     config = read_json(folder / "config.json")
     if not isinstance(config, dict):
         raise InvalidModel("config.json of the model folder is not a JSON object")
@@ -44,10 +54,6 @@ def read_config(folder: Path, model_types: Collection[str], kind: str) -> dict[s
         )
     if model_type not in model_types:
         raise InvalidModel(f"model_type {model_type!r} is not {kind} known here: {', '.join(sorted(model_types))}")
-    if not any(folder.glob("model*.safetensors")):
-        pickles = [path.name for pattern in _PICKLES for path in sorted(folder.glob(pattern))]
-        holds = f"only {', '.join(pickles)}, which can run code when read" if pickles else "no weights"
-        raise InvalidModel(f"the model folder holds {holds}; model.safetensors is needed")
     return config
 
 

@@ -68,6 +68,11 @@ def identify(folder: Path) -> Modality:
     raise InvalidModel(f"model_type {model_type!r} is not one of {', '.join(known)}")
 
 
+def check_folder(folder: Path) -> None:
+    """Judges a model folder before its weights are there. Raises InvalidModel."""
+    identify(folder).check_folder(folder)
+
+
 def load(folder: Path, dtype: "torch.dtype | None" = None) -> "ServedModel":
     """Loads the model in `folder` on the CPU, in float32 unless told otherwise. Raises InvalidModel."""
     import torch

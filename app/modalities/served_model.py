@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -18,6 +19,7 @@ class ServedModel(ABC):
 
     modality: the name of a registered modality.
     tasks: a handler for each task that the model can do.
+    unsupported: why the model cannot do a task that others of its kind can, as the end of a sentence.
     mask_token: the text that stands for a masked token; None where the model reads no text or has no such token.
     max_length: tokens that the model reads, special ones included; None where its items have no such bound.
     dimensions: of the vectors that the model gives; None if unknown.
@@ -28,6 +30,7 @@ class ServedModel(ABC):
     modality: str
     model: nn.Module
     tasks: Mapping[Task, AnyHandler]
+    unsupported: Mapping[Task, str] = MappingProxyType({})
     mask_token: str | None = None
     max_length: int | None = None
     dimensions: int | None = None

@@ -1,10 +1,20 @@
 """The parts of an import that need torch or tokenizers."""
 
 from app.modalities.pickled_weights import convert_pickled
-from app.modalities.registry import identify, load
+from app.modalities.registry import check_folder, load
+from app.modalities.text.architecture import find_architecture
+from app.modalities.text.lora import check_adapter, merge_adapter
 from app.modalities.text.regex_tokenizer import write_regex_tokenizer
 from app.store.importer import ImportTools
 
 
 def import_tools() -> ImportTools:
-    return ImportTools(check=identify, load=load, convert=convert_pickled, write_tokenizer=write_regex_tokenizer)
+    return ImportTools(
+        check=check_folder,
+        find_architecture=find_architecture,
+        load=load,
+        convert=convert_pickled,
+        write_tokenizer=write_regex_tokenizer,
+        check_adapter=check_adapter,
+        merge_adapter=merge_adapter,
+    )

@@ -80,7 +80,8 @@ class Engine:
         served = self._served_tasks.get(task)
         if served is None:
             able = ", ".join(sorted(self._served_tasks)) or "nothing"
-            raise TaskNotSupported(f"{self.entry.id} cannot do {task}; it can do {able}", param="model")
+            reason = f", because {why}" if (why := self.model.unsupported.get(task)) else ""
+            raise TaskNotSupported(f"{self.entry.id} cannot do {task}{reason}; it can do {able}", param="model")
         return served
 
     async def warm_up(self) -> None:

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from app.errors import Forbidden, InvalidValue, ModelNotFound, NotReady, TooLarge
-from app.store.model_folder import CHECKPOINTS, FILES, MODULE_CHECKPOINTS, TRANSFORMER, has_safetensors, main_folder
+from app.store.adapters import ADAPTER_FILES, ADAPTER_WEIGHTS, is_adapter
+from app.store.model_folder import CHECKPOINTS, FILES, MODULE_CHECKPOINTS, TRANSFORMER, check_weights, has_safetensors
 from app.store.progress import ImportProgress
 
 _CHECKPOINTS = (*CHECKPOINTS, *(f"{TRANSFORMER}/{name}" for name in CHECKPOINTS))
-_WEIGHTS = ("*.safetensors", *_CHECKPOINTS, *MODULE_CHECKPOINTS)
+_WEIGHTS = ("*.safetensors", *_CHECKPOINTS, *MODULE_CHECKPOINTS, *ADAPTER_WEIGHTS)
 # `org/name` and `org/name@revision`; the oldest repositories have no organisation.
 _HUB_ID = re.compile(r"(?P<repository>(?:(?P<organization>\w[\w.-]*)/)?\w[\w.-]*)(?:@(?P<revision>\w[\w./-]*))?")
 _CONVERTER = "SFconvertbot"  # the hub's own account, which offers safetensors as pull requests
@@ -97,6 +98,10 @@ def download(source: str, access: HubAccess, check: Check | None, progress: Impo
     with _explained(source, repository, revision):
         info = api.model_info(repository, revision=revision, files_metadata=True)
         patterns = [*FILES, *MODULE_CHECKPOINTS]
+        if is_adapter(_names(info)):
+            patterns += ADAPTER_FILES
+        else:
+            check_weights(_names(info), source)
         if not has_safetensors(_names(info)):
             converted = _conversion(api, repository) if revision is None else None
             if converted:
@@ -113,7 +118,7 @@ def download(source: str, access: HubAccess, check: Check | None, progress: Impo
             tqdm_class=_bar(ImportProgress()),  # files of a few KB
         )
     if check is not None:
-        check(main_folder(Path(small)))
+        check(Path(small))
     with _explained(source, repository, revision):
         bar = _bar(progress)
         folder = Path(snapshot_download(repository, revision=info.sha, allow_patterns=patterns, tqdm_class=bar))

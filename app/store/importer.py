@@ -3,33 +3,30 @@
 Safetensors are stored; PyTorch checkpoints are converted. Code that comes with a model never runs.
 """
 
-import hashlib
-import json
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
 from pydantic import ValidationError
-from pydantic_core import from_json
 
 from app.errors import InvalidModel
+from app.store.adapters import ADAPTER_CONFIG, find_base, is_adapter, read_adapter, stage_adapter
 from app.store.hub import Check
 from app.store.manifest import DataSource, Manifest
-from app.store.model_folder import (
-    TRANSFORMER,
-    checkpoint_files,
-    has_safetensors,
-    main_folder,
-    model_files,
-    module_checkpoints,
-    read_config,
-    read_license,
-    refuse_weights,
-)
+from app.store.model_folder import check_weights, list_names, main_folder, read_config, read_license
 from app.store.names import check_new_name
 from app.store.progress import ImportProgress
+from app.store.staging import (
+    CARD,
+    Convert,
+    add_to_card,
+    copy_card,
+    stage_settings,
+    stage_weights,
+    write_json,
+)
 from app.store.store import MANIFEST, ModelEntry, ModelStore
 from app.types import Task
 
@@ -42,6 +39,8 @@ class LoadedModel(Protocol):
     @property
     def tasks(self) -> Mapping[Task, Any]: ...
     @property
+    def unsupported(self) -> Mapping[Task, str]: ...
+    @property
     def forward_path(self) -> str | None: ...
 
     def parameter_count(self) -> int: ...
@@ -49,18 +48,24 @@ class LoadedModel(Protocol):
 
 @dataclass(frozen=True)
 class ImportTools:
-    """The parts of an import that need torch or tokenizers.
+    """The parts of an import that need torch or tokenizers. Each raises InvalidModel.
 
-    check: raises InvalidModel for a folder whose config.json is of no model that can be loaded.
+    check: judges a folder without its weights: whether such a model can be loaded.
+    find_architecture: tells the model_type of a folder with weights whose config.json names none.
     load: loads a model folder, which proves that the model works before anything is published.
     convert: writes checkpoint files into a folder as safetensors.
     write_tokenizer: writes the tokenizer for a folder's vocab.txt and a regular expression into another folder.
+    check_adapter: judges the configuration of an adapter.
+    merge_adapter: writes a model folder, with the adapter in another folder merged into it, into a third one.
     """
 
     check: Check
+    find_architecture: Callable[[Path], str]
     load: Callable[[Path], LoadedModel]
-    convert: Callable[[Sequence[Path], Path], None]
+    convert: Convert
     write_tokenizer: Callable[[Path, str, Path], None]
+    check_adapter: Callable[[Mapping[str, Any]], None]
+    merge_adapter: Callable[[Path, Path, Path], None]
 
 
 @dataclass(frozen=True)
@@ -69,10 +74,21 @@ class ImportOptions:
 
     architecture: the model_type, for a config.json that names none.
     tokenizer_regex: the expression of the model's tokenizer, or its name; for a vocab.txt that came with code.
+    base: the stored model that an adapter changes, where it is not the one that the adapter names.
     """
 
     architecture: str | None = None
     tokenizer_regex: str | None = None
+    base: str | None = None
+
+
+@dataclass(frozen=True)
+class _Staged:
+    """A complete folder, and what the manifest says of its making."""
+
+    facts: dict[str, Any]
+    converted: tuple[DataSource, ...]
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -108,92 +124,112 @@ def import_model(
 ) -> ModelEntry:
     """Publishes the folder that `fetch` finds as a version of `name`.
 
-    source: what the user named, for messages.
+    source: what the user named, for messages. Configuration and tokenizer are judged before weights are read.
     Raises InvalidModel for what cannot be served, and what `fetch` and `progress` raise.
     """
     check_new_name(name)
     options, progress, job = options or ImportOptions(), progress or ImportProgress(), job or ImportingJob()
-    # A configuration that names no architecture cannot be judged without the option.
-    folder, origin = fetch(None if options.architecture else tools.check, progress)
-    files = model_files(folder)
-    config = read_config(files, source, options.architecture)
-    checkpoint = {} if has_safetensors(files) else checkpoint_files(folder)
-    if not checkpoint and not has_safetensors(files):
-        refuse_weights(folder, source)
-    with tempfile.TemporaryDirectory(prefix="cloze-import-") as staging:
-        chosen = Path(staging)
-        # Another store's manifest would vouch for a forward path that nothing here has proved.
-        _link_files({name: file for name, file in files.items() if name != Path(MANIFEST)}, chosen)
-        if options.architecture:
-            _write_json(chosen / "config.json", config)
-        modules = module_checkpoints(folder, files)
-        if checkpoint or modules:
-            progress.begin("Converting PyTorch checkpoints to safetensors")
-        _convert_checkpoints(checkpoint, modules, chosen, tools)
-        converted = checkpoint | {name.as_posix(): file for name, file in modules.items()}
-        if main_folder(folder) != folder:
-            _move_transformer(chosen)
-        if options.tokenizer_regex:
-            for written in ("tokenizer.json", "tokenizer_config.json"):
-                (chosen / written).unlink(missing_ok=True)  # a link: writing would follow it
-            tools.write_tokenizer(chosen, options.tokenizer_regex, chosen)
+    staging = _Staging(store, source, tools, options, progress)
+    folder, origin = fetch(staging.judge, progress)
+    with tempfile.TemporaryDirectory(prefix="cloze-import-") as temporary:
+        chosen = Path(temporary)
+        staged = staging.stage(folder, origin, chosen)
         progress.begin("Loading the model and comparing its answers with those of transformers")
         loaded = tools.load(chosen)
         if not loaded.tasks:
             raise InvalidModel(f"{source} loads but can perform no task", param="source")
+        lacking = (f"The model cannot do {task}: {reason}." for task, reason in loaded.unsupported.items())
+        add_to_card(chosen, [*staged.notes, *lacking])
         manifest = Manifest(
             modality=loaded.modality,
-            architecture=config["model_type"],
             tasks=tuple(loaded.tasks),
+            unsupported=dict(loaded.unsupported),
             parameters=loaded.parameter_count(),
             forward_path=loaded.forward_path,
-            converted_from=tuple(_described(name, file) for name, file in converted.items()),
-            **{"description": f"Imported from {origin}"} | _provenance(files) | job.provenance(),
+            converted_from=staged.converted,
+            origin=origin,
+            **{"description": f"Imported from {origin}"} | staged.facts | job.provenance(),
         )
         progress.begin("Copying the model into the store")
         return store.publish(chosen, manifest, name=name, fence=job.fence)
 
 
-def _convert_checkpoints(
-    checkpoint: Mapping[str, Path], modules: Mapping[Path, Path], target: Path, tools: ImportTools
-) -> None:
-    """Writes the model's checkpoint and those of sentence-transformers modules into `target` as safetensors."""
-    if checkpoint:
-        tools.convert(list(checkpoint.values()), target)
-    for name, file in modules.items():
-        (target / name.parent).mkdir(exist_ok=True)
-        tools.convert([file], target / name.parent)
+@dataclass(frozen=True)
+class _Staging:
+    """Puts the folder together that is published."""
+
+    store: ModelStore
+    source: str
+    tools: ImportTools
+    options: ImportOptions
+    progress: ImportProgress
+
+    def judge(self, folder: Path) -> None:
+        """Judges a folder whose weights need not be there. Raises InvalidModel and ModelNotFound."""
+        if _is_bare_adapter(folder):
+            self._find_base(folder)
+            return
+        with tempfile.TemporaryDirectory(prefix="cloze-judge-") as temporary:
+            self._stage_settings(folder, Path(temporary))
+
+    def stage(self, folder: Path, origin: str, target: Path) -> _Staged:
+        names = list_names(folder)
+        if is_adapter(names):
+            return self._stage_adapter(folder, origin, target)
+        config, files = self._stage_settings(folder, target)
+        check_weights(names, self.source)
+        self.progress.begin("Reading the weights")
+        converted = stage_weights(folder, target, self.tools.convert)
+        if not _is_named(config):
+            config["model_type"] = self.tools.find_architecture(target)
+            write_json(target / "config.json", config)
+        return _Staged({"architecture": config["model_type"]} | _provenance(files), converted)
+
+    def _stage_settings(self, folder: Path, target: Path) -> tuple[dict[str, Any], dict[Path, Path]]:
+        """Puts all files but weights into the folder `target`. Returns config.json, and all files of `folder`."""
+        files = stage_settings(folder, target)
+        config = read_config(files, self.source)
+        if self.options.architecture:
+            config["model_type"] = self.options.architecture
+            write_json(target / "config.json", config)
+        if self.options.tokenizer_regex:
+            for written in ("tokenizer.json", "tokenizer_config.json"):
+                (target / written).unlink(missing_ok=True)  # a link: writing would follow it
+            self.tools.write_tokenizer(target, self.options.tokenizer_regex, target)
+        if _is_named(config):
+            self.tools.check(target)
+        return config, files
+
+    def _find_base(self, folder: Path) -> ModelEntry:
+        config = read_adapter(folder, self.source)
+        self.tools.check_adapter(config)
+        return find_base(self.store, config, self.options.base)
+
+    def _stage_adapter(self, folder: Path, origin: str, target: Path) -> _Staged:
+        """Puts the base of an adapter, with the adapter merged into it, into the folder `target`."""
+        base = self._find_base(folder)
+        self.progress.begin(f"Merging the adapter into {base.id}")
+        with tempfile.TemporaryDirectory(prefix="cloze-adapter-") as parts:
+            weights = stage_adapter(folder, self.source, Path(parts), self.tools.convert)
+            self.tools.merge_adapter(Path(parts), base.path, target)
+        copy_card(folder, target)
+        card = target / CARD
+        facts = {
+            "architecture": base.manifest.architecture,
+            "description": f"Imported from {origin}, an adapter merged into {base.id}",
+            "license": (read_license(card) if card.is_file() else None) or base.manifest.license,
+            "parents": (base.id,),
+        }
+        note = f"The LoRA adapter {origin} was merged into the weights of {base.id}, in float32."
+        return _Staged(facts, (weights,), (note,))
 
 
-def _described(name: str, file: Path) -> DataSource:
-    with file.open("rb") as content:
-        digest = hashlib.file_digest(content, "sha256").hexdigest()
-    return DataSource(filename=name, bytes=file.stat().st_size, sha256=digest)
+def _is_named(config: Mapping[str, Any]) -> bool:
+    return isinstance(config.get("model_type"), str)
 
 
-def _move_transformer(folder: Path) -> None:
-    """Makes modules.json name the top of the folder as the transformer's, where its files are now."""
-    try:
-        modules = from_json((folder / "modules.json").read_bytes())
-        moved = [each | {"path": ""} if each["path"] == TRANSFORMER else each for each in modules]
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise InvalidModel(
-            f"config.json is in {TRANSFORMER}, and modules.json is no list of modules", param="source"
-        ) from error
-    _write_json(folder / "modules.json", moved)
-
-
-def _write_json(path: Path, content: Any) -> None:
-    path.unlink(missing_ok=True)  # a link: writing would follow it
-    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-
-
-def _link_files(files: Mapping[Path, Path], target: Path) -> None:
-    """Links the files into the folder `target`; publication turns links into files."""
-    for name, source in files.items():
-        link = target / name
-        link.parent.mkdir(exist_ok=True)
-        link.symlink_to(source)
+def _is_bare_adapter(folder: Path) -> bool:
+    return (folder / ADAPTER_CONFIG).is_file() and not (main_folder(folder) / "config.json").is_file()
 
 
 def _provenance(files: Mapping[Path, Path]) -> dict[str, Any]:
@@ -204,7 +240,7 @@ def _provenance(files: Mapping[Path, Path]) -> dict[str, Any]:
     try:
         earlier = Manifest.model_validate_json(files[Path(MANIFEST)].read_bytes())
     except (KeyError, ValidationError):
-        card = files.get(Path("README.md"))
+        card = files.get(Path(CARD))
         found = read_license(card) if card else None
         return {"license": found} if found else {}
     kept = {"description", "license", "parents", "request", "data", "metrics"}

@@ -27,9 +27,11 @@ class Manifest(BaseModel):
     modality: str  # its name; loading tells whether it is a registered one
     architecture: str  # model_type of the configuration: bert, modernbert, …
     tasks: tuple[Task, ...]
+    unsupported: dict[str, str] = Field(default_factory=dict)  # task that models of its kind can do → why not this one
     parameters: int
     description: str = ""
     license: str | None = None
+    origin: str | None = None  # the folder, or the hub id with its commit, that it was imported from
     parents: tuple[str, ...] = ()  # ids as name@version
     job_id: str | None = None  # the job that made it
     publication: str | None = None  # what is published once, however often it is tried; unset: the job

@@ -7,8 +7,9 @@ made to keep a parser busy.
 import os
 import stat
 from collections.abc import Iterable, Mapping
+from itertools import islice
 from pathlib import Path, PurePosixPath
-from typing import Any, NoReturn
+from typing import Any
 
 from pydantic_core import from_json
 
@@ -25,20 +26,29 @@ CHECKPOINTS = (CHECKPOINT, CHECKPOINT_INDEX, "pytorch_model-*.bin")
 MODULE_CHECKPOINTS = (f"[0-9]_*/{CHECKPOINT}",)
 # The folder in which early releases of sentence-transformers saved what belongs at the top.
 TRANSFORMER = "0_Transformer"
+# The first pattern that a file matches tells what it is.
 _FOREIGN = {
-    "adapter_config.json": "an adapter (PEFT) without its base model; merge it into the base and import the result",
     "*.gguf": "quantized weights (GGUF)",
+    "gptq_model*.safetensors": "quantized weights (GPTQ)",
     "*.h5": "TensorFlow weights",
+    "*.ckpt.*": "TensorFlow weights",
+    "*.tflite": "TensorFlow Lite weights",
     "*.msgpack": "Flax weights",
     "*.onnx": "an ONNX graph",
     "onnx/*.onnx": "an ONNX graph",
+    "openvino_model.xml": "an OpenVINO graph",
+    "openvino/*.xml": "an OpenVINO graph",
+    "*.ot": "weights of rust-bert",
     "*.bin": "a pickle",
     "*.pt": "a pickle",
     "*.pth": "a pickle",
     "*.ckpt": "a pickle",
     "*.pkl": "a pickle",
+    "*.safetensors": "not named as the weights of a model",
 }
+_QUANTIZED = {"quantize_config.json": "GPTQ", "quant_config.json": "AWQ"}  # as tools of before said it
 MAX_FILES = 1000
+_LISTED = 10_000  # names of a folder that are looked at
 CONFIG = "config.json"
 _DEPTH = 4  # of a file within an archive
 MAX_CONFIG_BYTES = 4 * 1024 * 1024
@@ -56,7 +66,7 @@ def checkpoint_files(folder: Path) -> dict[str, Path]:
     if CHECKPOINT_INDEX not in found:
         return {}
     try:
-        shards = sorted(set(from_json(_read_start(found[CHECKPOINT_INDEX], MAX_CONFIG_BYTES))["weight_map"].values()))
+        shards = sorted(set(from_json(read_start(found[CHECKPOINT_INDEX], MAX_CONFIG_BYTES))["weight_map"].values()))
         return {name: found[name] for name in shards}
     except (ValueError, TypeError, AttributeError) as error:
         raise InvalidModel(f"{CHECKPOINT_INDEX} is not an index of weights", param="source") from error
@@ -104,26 +114,29 @@ def model_files(folder: Path, patterns: Iterable[str] = FILES) -> dict[Path, Pat
     return found
 
 
-def read_config(files: Mapping[Path, Path], source: str, architecture: str | None = None) -> dict[str, Any]:
-    """Reads config.json, with `architecture` as its model_type where that is given. Raises InvalidModel."""
+def list_names(folder: Path) -> list[Path]:
+    """The paths within a folder of all that it and its folders hold, whether it can be imported or not."""
+    paths = (path for pattern in ("*", "*/*") for path in folder.glob(pattern))
+    return [path.relative_to(folder) for path in islice(paths, _LISTED)]
+
+
+def read_config(files: Mapping[Path, Path], source: str) -> dict[str, Any]:
+    """Reads config.json. Raises InvalidModel, also for quantized weights."""
     path = files.get(Path("config.json"))
     if path is None:
         raise InvalidModel(f"{source} has no config.json", param="source")
     try:
-        config = from_json(_read_start(path, MAX_CONFIG_BYTES))
+        config = from_json(read_start(path, MAX_CONFIG_BYTES))
     except ValueError as error:
         raise InvalidModel(f"config.json of {source} is not valid JSON: {error}", param="source") from error
     if not isinstance(config, dict):
         raise InvalidModel(f"config.json of {source} is not an object", param="source")
-    if architecture:
-        config["model_type"] = architecture
-    if not isinstance(config.get("model_type"), str):
-        raise InvalidModel(
-            f"config.json of {source} names no model_type; name it as the architecture (--architecture bert)",
-            param="source",
-        )
-    if "quantization_config" in config:
-        raise InvalidModel(f"{source} holds quantized weights, which are not supported", param="source")
+    method = next((kind for name, kind in _QUANTIZED.items() if Path(name) in files), None)
+    if (quantization := config.get("quantization_config")) is not None:
+        method = str(quantization.get("quant_method", method)) if isinstance(quantization, dict) else None
+        method = method or "by an unnamed method"
+    if method:
+        raise InvalidModel(f"{source} holds quantized weights ({method}), which are not supported", param="source")
     return config
 
 
@@ -131,19 +144,25 @@ def has_safetensors(files: Iterable[Path]) -> bool:
     return any(name.match("model*.safetensors") for name in files if len(name.parts) == 1)
 
 
-def refuse_weights(folder: Path, source: str) -> NoReturn:
-    """Raises InvalidModel, which names the weights of a folder that holds none that can be imported."""
+def check_weights(names: Iterable[Path], source: str) -> None:
+    """Raises InvalidModel where no file of these names is imported; it says what the weights are instead."""
+    offered = sorted(names)
+    top = [name.relative_to(TRANSFORMER) if name.parts[0] == TRANSFORMER else name for name in offered]
+    if any(name.match(each) for name in top if len(name.parts) == 1 for each in ("model*.safetensors", *CHECKPOINTS)):
+        return
     for pattern, kind in _FOREIGN.items():
-        if name := next((path.name for path in sorted(folder.glob(pattern))), None):
+        depth = pattern.count("/") + 1
+        if name := next((each for each in top if len(each.parts) == depth and each.match(pattern)), None):
             raise InvalidModel(
-                f"{source} holds {name}, which is {kind}; model.safetensors or {CHECKPOINT} is needed", param="source"
+                f"{source} holds {name.name}, which is {kind}; model.safetensors or {CHECKPOINT} is needed",
+                param="source",
             )
     raise InvalidModel(f"{source} holds no weights; model.safetensors or {CHECKPOINT} is needed", param="source")
 
 
 def read_license(card: Path) -> str | None:
     """The `license` in the front matter of a model's card, if it has one."""
-    lines = _read_start(card, MAX_CARD_BYTES).decode("utf-8", errors="replace").splitlines()
+    lines = read_start(card, MAX_CARD_BYTES).decode("utf-8", errors="replace").splitlines()
     if not lines or lines[0].rstrip() != "---":
         return None
     found = None
@@ -178,6 +197,7 @@ def _regular_file(path: Path, allowed: Path, name: Path) -> Path | None:
     return target
 
 
-def _read_start(path: Path, limit: int) -> bytes:
+def read_start(path: Path, limit: int) -> bytes:
+    """The beginning of a file: at most `limit` bytes."""
     with path.open("rb") as file:
         return file.read(limit)

@@ -9,16 +9,20 @@ from typing import Any
 import pytest
 import sentencepiece
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForMaskedLM, AutoTokenizer, PreTrainedModel
 
 from app.errors import InvalidModel
 from app.modalities.embedding import EmbedItem
+from app.modalities.text.architecture import find_architecture
 from app.modalities.text.forward import Batching, ForwardPath, TextForward
 from app.modalities.text.items import FillMaskItem
 from app.modalities.text.load import load_text
 from app.modalities.text.objective import TextObjective
+from app.store.store import ModelStore
 from app.types import Task
 from tests.conformance.text_types import SPECIAL, VOCABULARY, build_folder, build_model, build_tokenizer
+from tests.fakes.imports import import_folder
 from tests.fakes.perform import perform
 from tests.fakes.tiny_models import CORPUS
 
@@ -250,3 +254,117 @@ def test_a_sentencepiece_model_alone_is_a_tokenizer(model_type: str, tmp_path: P
     text = "the lions chase the zebras"
     found = served.tokenizer.convert_ids_to_tokens([token.id for token in served.tokenize(text, False)])
     assert found == pieces.encode(text, out_type=str)
+
+
+def without_weights(folder: Path, *prefixes: str) -> Path:
+    weights = load_file(folder / "model.safetensors")
+    kept = {name: tensor for name, tensor in weights.items() if not name.startswith(prefixes)}
+    save_file(kept, folder / "model.safetensors", {"format": "pt"})
+    return folder
+
+
+def test_a_folder_without_a_head_embeds_and_says_why(tmp_path: Path) -> None:
+    folder = without_weights(build_folder(tmp_path / "bert", "bert"), "cls.")
+    entry = import_folder(ModelStore(tmp_path / "store"), folder, "m")
+    assert entry.manifest.tasks == (Task.EMBED,)
+    reason = entry.manifest.unsupported[Task.FILL_MASK]
+    assert reason.startswith("its weights have no masked-LM head: cls.predictions.bias")
+    assert f"The model cannot do fill-mask: {reason}." in (entry.path / "README.md").read_text()
+
+
+def test_a_head_that_does_not_fit_leaves_embeddings(tmp_path: Path) -> None:
+    folder = build_folder(tmp_path, "bert")
+    weights = load_file(folder / "model.safetensors")
+    weights["cls.predictions.transform.dense.weight"] = torch.zeros(5, 32)
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+    served = load_text(folder)
+    assert set(served.tasks) == {Task.EMBED}
+    assert (
+        "cls.predictions.transform.dense.weight is [5, 32], and config.json makes it [32, 32]"
+        in (served.unsupported[Task.FILL_MASK])
+    )
+
+
+def test_an_encoder_that_does_not_fit_is_refused(tmp_path: Path) -> None:
+    folder = build_folder(tmp_path, "bert")
+    edit(folder / "config.json", intermediate_size=40)
+    with pytest.raises(InvalidModel, match=r"intermediate.dense.\w+ is \[48.*, and config.json makes it \[40"):
+        load_text(folder)
+
+
+@pytest.mark.parametrize("architectures", [None, ["XForPreTraining"]])
+@pytest.mark.parametrize("model_type", ["bert", "megatron-bert", "distilbert", "albert", "electra", "esm", "deberta"])
+def test_an_architecture_is_told_by_its_weights(
+    model_type: str, architectures: list[str] | None, tmp_path: Path
+) -> None:
+    folder = build_folder(tmp_path, model_type)
+    edit(folder / "config.json", model_type=None, architectures=architectures)
+    assert find_architecture(folder) == model_type
+
+
+@pytest.mark.parametrize(
+    ("name", "model_type"),
+    [("BertForPreTraining", "bert"), ("CamembertModel", "camembert"), ("XLMWithLMHeadModel", "xlm")],
+)
+def test_an_architecture_is_told_by_its_class(name: str, model_type: str, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"architectures": [name]}))
+    assert find_architecture(tmp_path) == model_type
+
+
+@pytest.mark.parametrize(
+    ("tokenizer_class", "found"),
+    [("RobertaTokenizerFast", "roberta"), ("XLMRobertaTokenizer", "xlm-roberta"), ("PreTrainedTokenizerFast", None)],
+)
+def test_roberta_and_its_relatives_are_told_by_the_tokenizer(
+    tokenizer_class: str, found: str | None, tmp_path: Path
+) -> None:
+    folder = build_folder(tmp_path, "roberta")
+    edit(folder / "config.json", model_type=None, architectures=None)
+    edit(folder / "tokenizer_config.json", tokenizer_class=tokenizer_class)
+    if found:
+        assert find_architecture(folder) == found
+    else:
+        with pytest.raises(InvalidModel, match="--architecture bert"):
+            find_architecture(folder)
+
+
+@pytest.mark.parametrize("model_type", ["big_bird", "xmod", "xlm-roberta-xl", "squeezebert", "bart"])
+def test_an_architecture_that_is_not_certain_is_asked_for(model_type: str, tmp_path: Path) -> None:
+    folder = build_folder(tmp_path, model_type)
+    edit(folder / "config.json", model_type=None, architectures=None)
+    with pytest.raises(InvalidModel, match="--architecture bert"):
+        find_architecture(folder)
+
+
+def test_a_config_without_model_type_is_imported_and_completed(tmp_path: Path) -> None:
+    folder = build_folder(tmp_path / "bert", "bert")
+    edit(folder / "config.json", model_type=None, architectures=None)
+    weights = {f"module.{name}": tensor for name, tensor in load_file(folder / "model.safetensors").items()}
+    (folder / "model.safetensors").unlink()
+    torch.save(weights, folder / "pytorch_model.bin")
+    entry = import_folder(ModelStore(tmp_path / "store"), folder, "m")
+    assert entry.manifest.architecture == json.loads((entry.path / "config.json").read_text())["model_type"] == "bert"
+    assert Task.FILL_MASK in entry.manifest.tasks
+
+
+@pytest.mark.parametrize("inner", [False, True])
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("config.json", '{"model_type": "gpt2"}', "model_type 'gpt2' is not one of"),
+        ("modules.json", '[{"type": "sentence_transformers.models.CNN", "path": ""}]', "CNN is not supported"),
+        ("tokenizer.json", "{", "the tokenizer cannot be loaded"),
+    ],
+)
+def test_a_folder_is_judged_before_its_weights_are_read(
+    name: str, content: str, message: str, inner: bool, tmp_path: Path
+) -> None:
+    top = tmp_path / "folder"
+    folder = build_folder(top / "0_Transformer" if inner else top, "bert")
+    (folder / "model.safetensors").unlink()
+    (folder / "pytorch_model.bin").write_bytes(b"not read: it is damaged")
+    modules = [{"type": "sentence_transformers.models.Transformer", "path": "0_Transformer" if inner else ""}]
+    (top / "modules.json").write_text(json.dumps(modules))
+    (top / name if name == "modules.json" else folder / name).write_text(content)
+    with pytest.raises(InvalidModel, match=message):
+        import_folder(ModelStore(tmp_path / "store"), top, "m")

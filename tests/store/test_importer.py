@@ -20,6 +20,7 @@ from tests.fakes.imports import import_folder
 class FakeModel:
     modality = ModalityName.TEXT
     forward_path = "padded"
+    unsupported: Mapping[Task, str] = {}
 
     def __init__(self, tasks: Mapping[Task, Any]) -> None:
         self.tasks = tasks
@@ -43,7 +44,23 @@ def write_tokenizer(folder: Path, pattern: str, target: Path) -> None:
     (target / "tokenizer.json").write_text(pattern)
 
 
-TOOLS = ImportTools(check=lambda _: None, load=load, convert=convert, write_tokenizer=write_tokenizer)
+def refuse_adapter(config: Mapping[str, Any]) -> None:
+    raise InvalidModel("no adapter")
+
+
+def merge(adapter: Path, base: Path, target: Path) -> None:
+    raise AssertionError
+
+
+TOOLS = ImportTools(
+    check=lambda _: None,
+    find_architecture=lambda _: "deberta",
+    load=load,
+    convert=convert,
+    write_tokenizer=write_tokenizer,
+    check_adapter=refuse_adapter,
+    merge_adapter=merge,
+)
 
 
 @pytest.fixture
@@ -109,7 +126,6 @@ def test_a_folder_of_another_store_keeps_its_provenance(store: ModelStore, folde
         (None, "has no config.json"),
         ("{", "not valid JSON"),
         ("[]", "is not an object"),
-        ("{}", "names no model_type; name it as the architecture"),
         ('{"model_type": "bert", "quantization_config": {"bits": 4}}', "quantized weights"),
     ],
 )
@@ -166,7 +182,13 @@ def test_a_linked_checkpoint_is_not_followed_out_of_the_folder(store: ModelStore
         ("flax_model.msgpack", "Flax weights"),
         ("model.onnx", "an ONNX graph"),
         ("model-q4.gguf", r"quantized weights \(GGUF\)"),
-        ("adapter_config.json", "an adapter"),
+        ("tf_model-00001-of-00002.h5", "TensorFlow weights"),
+        ("flax_model-00001-of-00002.msgpack", "Flax weights"),
+        ("bert_model.ckpt.index", "TensorFlow weights"),
+        ("gptq_model-4bit-128g.safetensors", r"quantized weights \(GPTQ\)"),
+        ("openvino_model.xml", "an OpenVINO graph"),
+        ("rust_model.ot", "weights of rust-bert"),
+        ("consolidated.safetensors", "not named as the weights of a model"),
         ("training_args.bin", "a pickle"),
     ],
 )

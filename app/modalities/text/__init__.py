@@ -53,6 +53,11 @@ class TextModality(Modality):
         Task.EMBED: embed_example("A sentence to compare with others."),
     }
 
+    def check_folder(self, folder: Path) -> None:
+        from app.modalities.text.load import check_text
+
+        check_text(folder)
+
     def load(self, folder: Path, *, dtype: "torch.dtype") -> "AnyMaskedModel":
         from app.modalities.text.load import load_text
 

@@ -1,7 +1,7 @@
 """A folder of safetensors → TextObjective, with nothing in it executed."""
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,7 +12,7 @@ from tokenizers import Tokenizer, normalizers
 from transformers import AutoModelForMaskedLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from app.errors import InvalidModel
-from app.modalities.model_files import as_invalid_model, check_keys, read_config, read_json
+from app.modalities.model_files import as_invalid_model, check_config, check_keys, read_config, read_json
 from app.modalities.text import TEXT, sentence_transformers
 from app.modalities.text.encoder import vocabulary_size
 from app.modalities.text.forward import ForwardPath
@@ -23,6 +23,8 @@ from app.modalities.text.tokenizers import keeps_space_before_mask, strip_space_
 
 _TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "spiece.model", "spm.model", "sentencepiece.bpe.model")
 
+_KIND = "a text model"
+_NAMED = 3  # tensors that a message names
 _LEAST_SHARE = 2  # of a model's table that a tokenizer knows: half; tables are filled up to round sizes
 
 log = logging.getLogger(__name__)
@@ -41,9 +43,11 @@ def load_text(folder: Path, *, new_head: bool = False, dtype: torch.dtype = torc
     random one instead, from torch's global generator, for training to fill.
     Raises InvalidModel for everything that cannot be or must not be loaded.
     """
-    config = _check_files(folder)
+    config = read_config(folder, TEXT.model_types, _KIND)
+    _check_tokenizer(folder)
     pipeline = sentence_transformers.read(folder)
-    model, has_head = _load_model(folder, dtype, config)
+    model, headless = _load_model(folder, dtype, config)
+    has_head = not headless
     tokenizer = load_tokenizer(folder)
     if not has_head and not new_head:
         model = cast(PreTrainedModel, model.base_model)
@@ -51,6 +55,7 @@ def load_text(folder: Path, *, new_head: bool = False, dtype: torch.dtype = torc
         model,
         tokenizer,
         has_head=has_head or new_head,
+        headless=headless,
         new_head=new_head and not has_head,
         path=_recorded_path(folder) or _proved_path(model.eval(), tokenizer, has_head=has_head),
         pipeline=pipeline,
@@ -90,17 +95,25 @@ def _proved_path(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, 
     )
 
 
-def _check_files(folder: Path) -> dict[str, Any]:
-    """Returns config.json. Raises InvalidModel."""
-    config = read_config(folder, TEXT.model_types, "a text model")
+def check_text(folder: Path) -> None:
+    """Judges the configuration, modules and tokenizer of a folder, whose weights need not be there.
+
+    Raises InvalidModel.
+    """
+    check_config(folder, TEXT.model_types, _KIND)
+    sentence_transformers.check(folder)
+    _check_tokenizer(folder)
+    load_tokenizer(folder)
+
+
+def _check_tokenizer(folder: Path) -> None:
     if not any((folder / name).is_file() for name in _TOKENIZER_FILES):
         # transformers would silently make up an empty vocabulary.
         raise InvalidModel("the model folder has no tokenizer (tokenizer.json or a vocabulary file)")
-    return config
 
 
-def _load_model(folder: Path, dtype: torch.dtype, config: Mapping[str, Any]) -> tuple[PreTrainedModel, bool]:
-    """The masked LM and whether the checkpoint had its head."""
+def _load_model(folder: Path, dtype: torch.dtype, config: Mapping[str, Any]) -> tuple[PreTrainedModel, str]:
+    """The masked LM, and why the checkpoint has no head for it; empty where it has one."""
     with as_invalid_model("the model cannot be loaded"):  # every parser and shape check below has errors of its own
         model, found = AutoModelForMaskedLM.from_pretrained(
             folder,
@@ -109,14 +122,34 @@ def _load_model(folder: Path, dtype: torch.dtype, config: Mapping[str, Any]) -> 
             local_files_only=True,
             dtype=dtype,
             output_loading_info=True,
+            ignore_mismatched_sizes=True,
             **_head_fields(folder, config),
         )
     missing = sorted(found["missing_keys"])
     check_keys(config, missing, found["unexpected_keys"])
-    inside = [key for key in missing if key.startswith(f"{model.base_model_prefix}.")]
-    if inside:
+    inner = f"{model.base_model_prefix}."
+    misfits = sorted((name, list(given), list(wanted)) for name, given, wanted in found["mismatched_keys"])
+    for name, given, wanted in misfits:
+        if name.startswith(inner):
+            raise InvalidModel(f"the model's {name} is {given}, and config.json makes it {wanted}")
+    lacking = [name for name in missing if name not in {each for each, *_ in misfits}]
+    if inside := [name for name in lacking if name.startswith(inner)]:
         raise InvalidModel(f"the model's weights lack {len(inside)} tensors of its encoder, {inside[0]} first")
-    return model, not missing
+    return model, _headless(lacking, misfits)
+
+
+def _headless(lacking: Sequence[str], misfits: Sequence[tuple[str, list[int], list[int]]]) -> str:
+    """Why a model has no masked-LM head, as the end of a sentence; empty where it has one.
+
+    lacking: the head's tensors that the weights lack. misfits: its tensors of other shapes, as stored and as needed.
+    """
+    if lacking:
+        more = f" and {len(lacking) - _NAMED} more" if len(lacking) > _NAMED else ""
+        return f"its weights have no masked-LM head: {', '.join(lacking[:_NAMED])}{more} are missing"
+    if misfits:
+        name, given, wanted = misfits[0]
+        return f"its weights have no masked-LM head that fits: {name} is {given}, and config.json makes it {wanted}"
+    return ""
 
 
 def _head_fields(folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:

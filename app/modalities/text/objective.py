@@ -12,7 +12,6 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from app.modalities.base import AnyHandler
 from app.modalities.served_model import MaskedModel
-from app.modalities.text import sentence_transformers
 from app.modalities.text.embed import TextEmbed
 from app.modalities.text.encoder import position_limit, vocabulary_size
 from app.modalities.text.encoding import TextEncoder
@@ -23,6 +22,7 @@ from app.modalities.text.pipeline import SentencePipeline
 from app.modalities.text.pretrain import MaskedRow, MlmBatch, Row, TextPretraining
 from app.modalities.text.proof import first_path
 from app.modalities.text.score import Score
+from app.modalities.text.sentence_writer import write_pipeline
 from app.types import ModalityName, Task
 
 
@@ -30,6 +30,7 @@ class TextObjective(TextPretraining, MaskedModel[Row, MaskedRow, MlmBatch]):
     """A masked language model, or a bare encoder, from anywhere: a folder or built from scratch.
 
     has_head: the model is a masked LM whose head means something; only then can it fill masks.
+    headless: why it has no such head.
     new_head: that head is random yet, for training to fill.
     pipeline: how it embeds unless asked otherwise; by default the mean of the tokens, of length 1.
     max_length: tokens that it can read, special ones included. embed_max_length: tokens that it embeds.
@@ -48,6 +49,7 @@ class TextObjective(TextPretraining, MaskedModel[Row, MaskedRow, MlmBatch]):
         tokenizer: PreTrainedTokenizerBase,
         *,
         has_head: bool,
+        headless: str = "it has no masked-LM head",
         new_head: bool = False,
         pipeline: SentencePipeline | None = None,
         path: ForwardPath | None = None,
@@ -71,6 +73,9 @@ class TextObjective(TextPretraining, MaskedModel[Row, MaskedRow, MlmBatch]):
         if has_head and self.mask_token is not None:
             self.tasks[Task.FILL_MASK] = FillMask(forward, self.encoder, max_length=self.max_length)
             self.tasks[Task.SCORE] = Score(forward, self.encoder, max_length=self.max_length)
+        else:
+            reason = headless if not has_head else _lacking_mask(tokenizer)
+            self.unsupported = {Task.FILL_MASK: reason, Task.SCORE: reason}
 
     def affixes(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """The special tokens that the tokenizer puts before and after a text."""
@@ -95,7 +100,7 @@ class TextObjective(TextPretraining, MaskedModel[Row, MaskedRow, MlmBatch]):
         nn.Module.to(exported, "cpu", dtype)
         exported.save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)
-        sentence_transformers.write(
+        write_pipeline(
             folder,
             self.pipeline,
             max_length=self.embed_max_length,
@@ -106,6 +111,12 @@ class TextObjective(TextPretraining, MaskedModel[Row, MaskedRow, MlmBatch]):
 def longest_text(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int:
     """Tokens that a model with its tokenizer reads, special ones included."""
     return min(position_limit(model), int(tokenizer.model_max_length))  # a tokenizer's 10^30 is "unknown"
+
+
+def _lacking_mask(tokenizer: PreTrainedTokenizerBase) -> str:
+    if tokenizer.mask_token is None:
+        return "its tokenizer has no mask token"
+    return f"its mask token {tokenizer.mask_token!r} is beyond the model's embedding table"
 
 
 def pad_token(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int:

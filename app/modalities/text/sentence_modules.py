@@ -25,7 +25,7 @@ _ACTIVATIONS = {
 
 def read_dense(folder: Path, config: Mapping[str, Any]) -> Dense:
     """Raises InvalidModel."""
-    activation = _activation(config.get("activation_function", "torch.nn.modules.activation.Tanh"))
+    activation = read_activation(config)
     weights = _read_weights(folder)
     shape = (config.get("out_features"), config.get("in_features"))
     has_bias = config.get("bias", True) is True
@@ -50,7 +50,9 @@ def read_layer_norm(folder: Path, config: Mapping[str, Any]) -> nn.LayerNorm:
     return norm.eval()
 
 
-def _activation(name: Any) -> nn.Module:
+def read_activation(config: Mapping[str, Any]) -> nn.Module:
+    """Raises InvalidModel."""
+    name = config.get("activation_function", "torch.nn.modules.activation.Tanh")
     made = _ACTIVATIONS.get(str(name).rpartition(".")[2]) if str(name).startswith("torch.nn.") else None
     if made is None:
         raise InvalidModel(f"the sentence-transformers module Dense with the activation {name} is not supported")

@@ -1,21 +1,18 @@
-"""How a folder embeds, in the files that sentence-transformers reads and writes."""
+"""How a folder embeds, in the files of sentence-transformers."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import nn
 
 from app.errors import InvalidModel
 from app.modalities.model_files import as_invalid_model, read_json
-from app.modalities.text.pipeline import Dense, Normalize, PoolingMode, SentencePipeline
-from app.modalities.text.sentence_modules import read_dense, read_layer_norm
+from app.modalities.text.pipeline import Normalize, PoolingMode, SentencePipeline
+from app.modalities.text.sentence_modules import read_activation, read_dense, read_layer_norm
 
 _PACKAGE = "sentence_transformers."
-_MODULES = "sentence_transformers.models"
-_SETTINGS = "config_sentence_transformers.json"
+SETTINGS = "config_sentence_transformers.json"
 
 # Of the transformer; the first that is there is read.
 _TRANSFORMER_CONFIGS = tuple(
@@ -23,7 +20,7 @@ _TRANSFORMER_CONFIGS = tuple(
     for name in ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet")
 )
 
-_FLAGS = {
+FLAGS = {
     PoolingMode.CLS: "pooling_mode_cls_token",
     PoolingMode.MAX: "pooling_mode_max_tokens",
     PoolingMode.MEAN: "pooling_mode_mean_tokens",
@@ -71,20 +68,38 @@ def _read(folder: Path) -> SentencePipeline:
     if not (folder / "modules.json").is_file():
         return SentencePipeline()
     modules = read_modules(folder)
-    options: dict[str, Any] = {}
-    if modules[:1] and modules[0][0] == "Pooling":
-        _, path = modules.pop(0)
-        config = _read_object(path / "config.json")
-        options = {"pooling": _pooling(config), "include_prompt": config.get("include_prompt", True) is not False}
+    options = _take_pooling(modules)
     head = [made for kind, path in modules if (made := _build(kind, path)) is not None]
     normalize = bool(head) and isinstance(head[-1], Normalize)
     options |= {"head": nn.Sequential(*(head[:-1] if normalize else head)), "normalize": normalize}
     return SentencePipeline(**options, **_transformer(folder), **_settings(folder))
 
 
+def check(folder: Path) -> None:
+    """Judges what `read` reads but for weights. Raises InvalidModel."""
+    with as_invalid_model("the files of sentence-transformers cannot be read"):
+        check_kind(folder)
+        if (folder / "modules.json").is_file():
+            modules = read_modules(folder)
+            _take_pooling(modules)
+            for kind, path in modules:
+                _module_config(kind, path)
+            _transformer(folder)
+            _settings(folder)
+
+
+def _take_pooling(modules: list[tuple[str, Path]]) -> dict[str, Any]:
+    """SentencePipeline's part of the module Pooling, which is taken from the list; empty without one."""
+    if modules[:1] and modules[0][0] == "Pooling":
+        _, path = modules.pop(0)
+        config = _read_object(path / "config.json")
+        return {"pooling": _pooling(config), "include_prompt": config.get("include_prompt", True) is not False}
+    return {}
+
+
 def check_kind(folder: Path) -> None:
     """Raises InvalidModel for a model of sentence-transformers that is no encoder of dense embeddings."""
-    config, settings = _read_object(folder / "config.json"), _read_object(folder / _SETTINGS)
+    config, settings = _read_object(folder / "config.json"), _read_object(folder / SETTINGS)
     kind = settings.get("model_type", "SentenceTransformer")
     classifies = any(str(name).endswith("ForSequenceClassification") for name in config.get("architectures") or ())
     if {"sbert_ce_default_activation_function", "sentence_transformers"} & config.keys() or (
@@ -129,26 +144,34 @@ def _check_module(place: int, kind: str, name: str, path: str) -> None:
 
 def _build(kind: str, folder: Path) -> nn.Module | None:
     """The module of a folder; None for one that does nothing but in training."""
+    config = _module_config(kind, folder)
     if kind == "Dropout":
         return None
+    if kind == "Normalize":
+        return Normalize()
+    return read_dense(folder, config) if kind == "Dense" else read_layer_norm(folder, config)
+
+
+def _module_config(kind: str, folder: Path) -> dict[str, Any]:
+    """Raises InvalidModel."""
     config = _read_object(folder / "config.json")
     if kind in ("Dense", "Normalize"):
         for name in ("module_input_name", "module_output_name"):
             value = config.get(name) or "sentence_embedding"
             if value != "sentence_embedding":
                 raise InvalidModel(f"the sentence-transformers module {kind} over {value} is not supported")
-    if kind == "Normalize":
-        return Normalize()
-    return read_dense(folder, config) if kind == "Dense" else read_layer_norm(folder, config)
+    if kind == "Dense":
+        read_activation(config)
+    return config
 
 
 def _pooling(config: Mapping[str, Any]) -> tuple[PoolingMode, ...]:
     """Both forms: `"pooling_mode": "cls"`, or a list of such, and the older `"pooling_mode_cls_token": true`."""
     given = config.get("pooling_mode")
     if given is None:
-        given = [mode for mode, flag in _FLAGS.items() if config.get(flag)] or [PoolingMode.MEAN]
+        given = [mode for mode, flag in FLAGS.items() if config.get(flag)] or [PoolingMode.MEAN]
         unknown = {key for key, on in config.items() if key.startswith("pooling_mode_") and on is True}
-        given += sorted(unknown - set(_FLAGS.values()))
+        given += sorted(unknown - set(FLAGS.values()))
     modes = [given] if isinstance(given, str) else given
     for mode in modes or [given]:
         if mode not in list(PoolingMode):
@@ -177,17 +200,17 @@ def lower_cases(folder: Path) -> bool:
 
 def _settings(folder: Path) -> dict[str, Any]:
     """SentencePipeline's part of config_sentence_transformers.json. Raises InvalidModel."""
-    settings = _read_object(folder / _SETTINGS)
+    settings = _read_object(folder / SETTINGS)
     given = settings.get("prompts") or {}
     default, truncate_dim = settings.get("default_prompt_name"), settings.get("truncate_dim")
     if not isinstance(given, dict) or not all(isinstance(each, str | None) for each in given.values()):
-        raise InvalidModel(f"prompts of {_SETTINGS} is not an object of texts")
+        raise InvalidModel(f"prompts of {SETTINGS} is not an object of texts")
     prompts = {name: prompt or "" for name, prompt in given.items()}
     # The library has these two without being told.
     if default is not None and default not in {"query": "", "document": ""} | prompts:
-        raise InvalidModel(f"default_prompt_name of {_SETTINGS} is {default!r}, which is none of its prompts")
+        raise InvalidModel(f"default_prompt_name of {SETTINGS} is {default!r}, which is none of its prompts")
     if truncate_dim is not None and (not isinstance(truncate_dim, int) or truncate_dim < 1):
-        raise InvalidModel(f"truncate_dim of {_SETTINGS} is {truncate_dim!r}, which is no number of dimensions")
+        raise InvalidModel(f"truncate_dim of {SETTINGS} is {truncate_dim!r}, which is no number of dimensions")
     kept = {"similarity_fn_name": settings["similarity_fn_name"]} if "similarity_fn_name" in settings else {}
     return {
         "prompts": prompts,
@@ -205,74 +228,3 @@ def _read_object(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise InvalidModel(f"{path.name} of the model folder is not a JSON object")
     return content
-
-
-def write(folder: Path, pipeline: SentencePipeline, *, max_length: int, dimension: int) -> None:
-    """Makes a saved encoder a folder that sentence-transformers, too, embeds with in the same way.
-
-    max_length: tokens that are embedded. dimension: of a token's vector.
-    """
-    head = [*pipeline.head, *([Normalize()] if pipeline.normalize else [])]
-    kinds = ["Transformer", "Pooling", *(type(module).__name__ for module in head)]
-    paths = ["", *(f"{place}_{kind}" for place, kind in enumerate(kinds[1:], start=1))]
-    modules = [
-        {"idx": place, "name": str(place), "path": path, "type": f"{_MODULES}.{kind}"}
-        for place, (path, kind) in enumerate(zip(paths, kinds, strict=True))
-    ]
-    for path in paths:
-        (folder / path).mkdir(parents=True, exist_ok=True)
-    _write(folder / "modules.json", modules)
-    _write(folder / paths[1] / "config.json", {"word_embedding_dimension": dimension, **_written_pooling(pipeline)})
-    for path, module in zip(paths[2:], head, strict=True):
-        _write_module(folder / path, module)
-    lower = {"do_lower_case": True} if pipeline.lower_case else {}
-    _write(folder / "sentence_bert_config.json", {"max_seq_length": max_length, **lower})
-    _write_settings(folder, pipeline)
-
-
-def _written_pooling(pipeline: SentencePipeline) -> dict[str, Any]:
-    """The older form, which every release reads, unless the modes are in an order that it cannot say."""
-    prompt = {} if pipeline.include_prompt else {"include_prompt": False}
-    if list(pipeline.pooling) != [mode for mode in PoolingMode if mode in pipeline.pooling]:
-        return {"pooling_mode": list(pipeline.pooling), **prompt}
-    return {flag: mode in pipeline.pooling for mode, flag in _FLAGS.items()} | prompt
-
-
-def _write_module(folder: Path, module: nn.Module) -> None:
-    if isinstance(module, Dense):
-        tensors = {f"linear.{name}": tensor for name, tensor in module.linear.state_dict().items()}
-        if isinstance(module.residual, nn.Linear):
-            tensors["residual.weight"] = module.residual.weight
-        activation = type(module.activation)
-        config: dict[str, Any] = {
-            "in_features": module.linear.in_features,
-            "out_features": module.linear.out_features,
-            "bias": module.linear.bias is not None,
-            "activation_function": f"{activation.__module__}.{activation.__name__}",
-            **({} if module.residual is None else {"use_residual": True}),
-        }
-    elif isinstance(module, nn.LayerNorm):
-        tensors = {f"norm.{name}": tensor for name, tensor in module.state_dict().items()}
-        config = {"dimension": module.normalized_shape[0]}
-    else:
-        return
-    _write(folder / "config.json", config)
-    _save(folder / "model.safetensors", tensors)
-
-
-def _write_settings(folder: Path, pipeline: SentencePipeline) -> None:
-    settings: dict[str, Any] = dict(pipeline.settings)
-    if pipeline.prompts:
-        settings |= {"prompts": dict(pipeline.prompts), "default_prompt_name": pipeline.default_prompt}
-    if pipeline.truncate_dim is not None:
-        settings["truncate_dim"] = pipeline.truncate_dim
-    if settings:
-        _write(folder / _SETTINGS, settings)
-
-
-def _save(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, path)
-
-
-def _write(path: Path, content: Any) -> None:
-    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
