@@ -67,7 +67,7 @@ def models_of(job: Job) -> list[str]:
     """The stored models that it needs, as name@version: its base, its teacher, that of its tokenizer."""
     spec = job.spec
     if not isinstance(spec, PretrainingSpec):
-        return []
+        return [spec.base] if spec.base else []
     named = [spec.hyperparameters.get(field) for field in METHODS[spec.method].hyperparameters.MODEL_FIELDS]
     base = spec.model if preset(spec.model) is None else None
     return list(dict.fromkeys(filter(None, [base, *named])))

@@ -122,6 +122,7 @@ class ImportSpec(JobSpec):
     file: str | None = None  # the uploaded archive, where there is no hub_id
     architecture: str | None = None
     tokenizer_regex: str | None = None
+    base: str | None = None  # the stored model that an adapter changes, pinned as name@version
 
     @property
     def source(self) -> str:

@@ -96,7 +96,7 @@ def queue_reason(job: Job, workers: Sequence[WorkerInfo], now: float) -> str | N
 
 
 def _is_busy(worker: WorkerInfo, job: Job) -> bool:
-    """Whether the worker has a job in the lane that this job waits for."""
+    """Whether the worker has a job of this kind already."""
     return (worker.import_id if job.spec.kind == "import" else worker.job_id) is not None
 
 

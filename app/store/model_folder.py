@@ -8,7 +8,7 @@ import os
 import stat
 from collections.abc import Iterable, Mapping
 from itertools import islice
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from pydantic_core import from_json
@@ -50,7 +50,6 @@ _QUANTIZED = {"quantize_config.json": "GPTQ", "quant_config.json": "AWQ"}  # as 
 MAX_FILES = 1000
 _LISTED = 10_000  # names of a folder that are looked at
 CONFIG = "config.json"
-_DEPTH = 4  # of a file within an archive
 MAX_CONFIG_BYTES = 4 * 1024 * 1024
 MAX_CARD_BYTES = 64 * 1024  # of a card, where its front matter is looked for
 
@@ -85,12 +84,6 @@ def module_checkpoints(folder: Path, files: Iterable[Path]) -> dict[Path, Path]:
     found = model_files(folder, MODULE_CHECKPOINTS)
     taken = {name.parent for name in files if name.suffix == ".safetensors"} | {Path()}
     return {name: file for name, file in found.items() if name.parent not in taken}
-
-
-def is_model_file(name: PurePosixPath) -> bool:
-    """Tells by its path in an archive whether an import reads a file. The model may be in a folder of the archive."""
-    patterns = (*FILES, *CHECKPOINTS, *MODULE_CHECKPOINTS)
-    return len(name.parts) <= _DEPTH and any(name.match(pattern) for pattern in patterns)
 
 
 def model_files(folder: Path, patterns: Iterable[str] = FILES) -> dict[Path, Path]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Any
 
-from app.errors import AppError, TooLarge
+from app.errors import AppError, ModelNotFound, TooLarge
 from app.jobs.kinds import ImportSpec, Webhook
 from app.store.hub import HubAccess
 from app.store.names import MAX_NAME_LENGTH, check_new_name
@@ -28,6 +28,7 @@ class ImportSubmission:
     name: str | None = None  # of the model in this store; None: the source's
     architecture: str | None = None
     tokenizer_regex: str | None = None
+    base: str | None = None  # the stored model that an adapter changes
     metadata: Mapping[str, str] = field(default_factory=dict)
     webhook: Webhook | None = None  # None: the operator's
     max_wall_minutes: float | None = None
@@ -40,7 +41,7 @@ async def build_import_spec(submission: ImportSubmission, services: SubmissionSe
     Raises:
         InvalidValue: A field is wrong; `param` names it.
         Forbidden: The operator does not allow downloads, or not those of this organization.
-        FileNotFound: There is no such file.
+        FileNotFound, ModelNotFound: There is no such file, or no such base.
         TooLarge: The archive is larger than an import may be.
         InsufficientStorage: The disk is full.
     """
@@ -61,12 +62,22 @@ def _build(submission: ImportSubmission, services: SubmissionServices) -> Import
         file=submission.file,
         architecture=submission.architecture,
         tokenizer_regex=submission.tokenizer_regex,
+        base=_pin_base(submission.base, services) if submission.base else None,
         name=check_new_name(submission.name or default_name),
         metadata=dict(submission.metadata),
         webhook=resolve_webhook(submission.webhook, settings),
         max_wall_minutes=submission.max_wall_minutes,
         request=dict(submission.sent),
     )
+
+
+def _pin_base(base: str, services: SubmissionServices) -> str:
+    """Returns the id of a stored model as name@version."""
+    try:
+        return services.store.resolve(base).id
+    except ModelNotFound as error:
+        error.param = "base"
+        raise
 
 
 def _check_archive(file_id: str, services: SubmissionServices) -> tuple[str, int]:

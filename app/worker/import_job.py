@@ -5,22 +5,24 @@ import threading
 import time
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from app.datasets.unpacking import unpack_archive
 from app.errors import InvalidModel
 from app.jobs.kinds import ImportSpec
 from app.jobs.spec import Progress
 from app.publishing.import_tools import import_tools
+from app.store.adapters import ADAPTER_CONFIG, ADAPTER_FILES
 from app.store.hub import Check, HubAccess, download
 from app.store.importer import Fetch, ImportingJob, ImportOptions, import_model
-from app.store.model_folder import CONFIG, is_model_file
+from app.store.model_folder import CHECKPOINTS, CONFIG, FILES, MODULE_CHECKPOINTS
 from app.store.progress import ImportProgress
 from app.store.store import ModelEntry
 from app.training.hooks import Stopped
 from app.worker.attempt import Attempt, AttemptServices
 from app.worker.reports import Reports
 
+_DEPTH = 4  # folders of an archive that are looked into, with the file itself
 _INTERVAL = 0.5  # seconds between two questions whether to stop
 _FETCHED = 90.0  # percent of the progress that stand for the download, or for unpacking
 
@@ -40,7 +42,7 @@ def execute(attempt: Attempt, reports: Reports, services: AttemptServices) -> Mo
             spec.name,
             fetch=fetch,
             tools=import_tools(),
-            options=ImportOptions(spec.architecture, spec.tokenizer_regex),
+            options=ImportOptions(spec.architecture, spec.tokenizer_regex, spec.base),
             progress=JobProgress(reports),
             job=ImportingJob(attempt.job.id, spec.request, reports.fence),
         )
@@ -60,17 +62,23 @@ def _unpack(
         services.files.path(file_id),
         file.filename,
         target,
-        is_wanted=is_model_file,
+        is_wanted=_is_wanted,
         max_bytes=limit,
         on_bytes=lambda done: progress.transfer(done, max(done, file.bytes)),
     )
-    tops = sorted({name.parent for name in found if name.name == CONFIG}, key=lambda parent: len(parent.parts))
-    if not tops:
+    marks = {name.parent for name in found if name.name in (CONFIG, ADAPTER_CONFIG)}
+    if not marks:
         raise InvalidModel(f"{file.filename} has no {CONFIG}", param="file")
-    folder = target / tops[0]
+    folder = target / min(marks, key=lambda parent: len(parent.parts))
     if check is not None:
         check(folder)
     return folder, file.filename
+
+
+def _is_wanted(name: PurePosixPath) -> bool:
+    """Whether an import may read a file of an archive, by its path in it."""
+    patterns = (*FILES, *CHECKPOINTS, *MODULE_CHECKPOINTS, *ADAPTER_FILES)
+    return len(name.parts) <= _DEPTH and any(name.match(pattern) for pattern in patterns)
 
 
 class JobProgress(ImportProgress):

@@ -23,7 +23,7 @@ from app.jobs.workers import Capabilities, WorkerInfo, WorkerRegistry
 from app.settings import Settings
 from app.system.proc import read_machine_id, read_start_time
 from app.worker.housekeeping import Housekeeping
-from app.worker.lane import Lane
+from app.worker.queue_consumer import QueueConsumer
 
 _TIMEOUT = 5.0  # seconds of one try to speak to Redis: above RQ's blocking read, and below a lease
 _PAUSE = 1.0  # seconds before another try to reach Redis
@@ -59,7 +59,7 @@ class Worker:
         )
         self._lease_seconds = settings.lease_seconds
         self._training, self._imports = (
-            Lane(kind, self._queue, settings.jobs_dir, trainer, environment, lambda: self._stopping)
+            QueueConsumer(kind, self._queue, settings.jobs_dir, trainer, environment, lambda: self._stopping)
             for kind in ("pretraining", "import")
         )
         self._info = WorkerInfo(
@@ -75,7 +75,7 @@ class Worker:
         self._stopping = False
         self._is_away = False
         self._ended = threading.Event()
-        self._rung = threading.Event()  # a job may wait for the lane of imports
+        self._rung = threading.Event()  # an import may wait
         self._listener: WakeupListener | None = None
 
     def run(self) -> None:
@@ -116,8 +116,8 @@ class Worker:
                 self._imports.work(self.id, self._lease_seconds, self._info.capabilities)
             except StorageError as e:
                 self._notice_outage(e)
-            except Exception:  # the lane must go on, as the listener's does
-                _log.exception("the lane of imports of worker %s failed", self.id)
+            except Exception:  # the next import may be a good one
+                _log.exception("the imports of worker %s failed", self.id)
             self._rung.wait(self._reconciler.interval)
             self._rung.clear()
 
@@ -138,8 +138,8 @@ class Worker:
 
     def _beat(self) -> None:
         listener = self._listener
-        for lane in (self._training, self._imports):
-            lane.beat(self._lease_seconds)
+        for consumer in (self._training, self._imports):
+            consumer.beat(self._lease_seconds)
         doing = {"job_id": self._training.job_id, "import_id": self._imports.job_id, "draining": self._stopping}
         self._registry.beat(self._info.model_copy(update=doing))
         neighbours = [w for w in self._registry.list() if w.machine == self._info.machine]

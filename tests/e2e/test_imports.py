@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import save
 
 from app.store.store import ModelStore
 from tests.fakes.cloze import Server, wait_until
@@ -200,7 +202,22 @@ def test_what_cannot_be_imported_says_why(url: str) -> None:
         assert message in ended["error"]["message"]
 
 
-def zip_of(files: dict[str, str]) -> bytes:
+def test_an_adapter_is_merged_into_a_stored_base(url: str) -> None:
+    """A LoRA adapter that changes nothing: its second matrix is zero."""
+    query = "base_model.model.bert.encoder.layer.0.attention.self.query"
+    weights = {f"{query}.lora_A.weight": torch.ones(2, 32), f"{query}.lora_B.weight": torch.zeros(32, 2)}
+    config = {"peft_type": "LORA", "base_model_name_or_path": "somewhere", "r": 2, "lora_alpha": 4}
+    files = {"a/adapter_config.json": json.dumps(config), "a/adapter_model.safetensors": save(weights)}
+    file = upload(url, "adapter.zip", zip_of(files))
+    unknown = http.post(f"{url}/v1/models/import", json={"file": file, "base": "nobody"})
+    assert (unknown.status_code, unknown.json()["error"]["param"]) == (404, "base")
+    job = wait(url, start(url, file=file, base="acme/tiny"))
+    assert (job["status"], job["model"], job["base"]) == ("succeeded", "adapter@1", "acme/tiny@1"), job["error"]
+    assert fill(url, "adapter") == fill(url, "acme/tiny")
+    assert http.get(f"{url}/v1/models/adapter").json()["parents"] == ["acme/tiny@1"]
+
+
+def zip_of(files: dict[str, Any]) -> bytes:
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, text in files.items():

@@ -32,6 +32,12 @@ class ImportRequest(Body):
         max_length=_MAX_PATTERN,
         description="The tokenizer's regular expression, or `smiles`, for a vocab.txt that came with code",
     )
+    base: str | None = Field(
+        None,
+        min_length=1,
+        max_length=MAX_MODEL_ID,
+        description="The stored model that a LoRA adapter changes; by default the one that the adapter names",
+    )
     metadata: Metadata | None = None
     webhook: WebhookRequest | None = None
     priority: Priority = 0
@@ -52,6 +58,7 @@ class ImportRequest(Body):
             name=self.name,
             architecture=self.architecture,
             tokenizer_regex=self.tokenizer_regex,
+            base=self.base,
             metadata=self.metadata or {},
             webhook=self.webhook.to_webhook() if self.webhook else None,
             max_wall_minutes=self.max_wall_minutes,
@@ -68,6 +75,7 @@ class ImportObject(JobRecord):
     file: str | None = Field(description="Id of the archive that the model is unpacked from")
     architecture: str | None
     tokenizer_regex: str | None
+    base: str | None = Field(description="The stored model that the adapter changes, as name@version")
     model: str | None = Field(description="The imported model, as name@version")
 
 
@@ -86,6 +94,7 @@ def import_object(job: Job, queue_reason: str | None = None) -> ImportObject:
         file=spec.file,
         architecture=spec.architecture,
         tokenizer_regex=spec.tokenizer_regex,
+        base=spec.base,
         model=job.result_model,
     )
 

@@ -1,4 +1,4 @@
-"""One lane of a worker: it works on the jobs of one kind, one after another."""
+"""One consumer of a queue: it works on the jobs of one kind, one after another."""
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -11,7 +11,7 @@ from app.worker.supervisor import Supervisor
 _log = logging.getLogger(__name__)
 
 
-class Lane:
+class QueueConsumer:
     """Call `work` from one thread, and `beat` from another.
 
     command, environment: those of a job's process, as `Supervisor` takes them.
