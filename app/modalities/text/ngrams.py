@@ -13,7 +13,7 @@ Predictors see what the model sees. A position to predict that shows an ordinary
 so unigram and bigram weigh that token by the share of each.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -163,6 +163,23 @@ def fit(segments: Iterable[Ids], ordinary: Bools) -> Ngrams:
         return -sum(float(np.log(found.bigram(blank).label)) for blank in blanks)
 
     return Ngrams(NgramCounts(whole, ordinary), min(STRENGTHS, key=loss) if rest and blanks else STRENGTHS[1])
+
+
+def find_blanks(ids: Ids, seen: Ids, chosen: Bools, segments: Sequence[int], mask_id: int) -> Iterator[Blank]:
+    """Yields the positions to predict of a row, with what the model sees beside them in their segment.
+
+    Args:
+        ids, seen: [L] the true tokens, and those that the model sees.
+        chosen: [L] whether a position is to be predicted.
+        segments: Lengths, adding up to L.
+    """
+    ends = np.cumsum(segments)
+    known = np.where(seen == mask_id, NOTHING, seen)
+    for at in np.flatnonzero(chosen):
+        end = int(ends[np.searchsorted(ends, at, side="right")])
+        left = known[at - 1] if at and at not in ends else NOTHING
+        right = known[at + 1] if at + 1 < end else NOTHING
+        yield Blank(int(ids[at]), int(left), int(right), int(known[at]))
 
 
 def score(ngrams: Ngrams, blanks: Iterable[Blank], *, kept: float, swapped: float) -> dict[str, NgramScore]:
