@@ -13,7 +13,7 @@ Predictors see what the model sees. A position to predict that shows an ordinary
 so unigram and bigram weigh that token by the share of each.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -91,6 +91,7 @@ class Ngrams:
     def __init__(self, counts: NgramCounts, strength: float) -> None:
         self.counts, self.strength = counts, strength
         self._starts = counts.starts + strength
+        self._first, self._second = np.zeros((2, len(counts.unigram)))  # counts beside one position; zero between calls
         base = counts.unigram / self._starts
         # Without and with a known right neighbour, up to a factor: what smoothing gives to each token.
         self._smooth = (counts.unigram, base)
@@ -110,19 +111,23 @@ class Ngrams:
         """
         counts, strength, known = self.counts, self.strength, blank.right != NOTHING
         behind, ahead = counts.after.of(blank.left), counts.before.of(blank.right)
-        tokens = np.unique(np.concatenate([behind[0], ahead[0], [blank.label, max(blank.shown, 0)]]))
+        first, second, wanted = self._first, self._second, [blank.label, max(blank.shown, 0)]
+        first[behind[0]], second[ahead[0]] = behind[1], ahead[1]
+        alone = ahead[0][first[ahead[0]] == 0]  # each token once, without sorting
+        tokens = np.concatenate([np.array(wanted), behind[0], alone])
         scale = strength * float(counts.every[blank.right]) if known else 1.0
-        values = _at(tokens, behind) + strength * counts.unigram[tokens]
+        values = first[tokens] + strength * counts.unigram[tokens]
         if known:
-            values *= (_at(tokens, ahead) + scale) / self._starts[tokens]
+            values *= (second[tokens] + scale) / self._starts[tokens]
         smooth, factor = self._smooth[known], strength * scale
-        total = float(values.sum()) + factor * (self._sums[known] - float(smooth[tokens].sum()))
+        more = values[len(wanted) :] - factor * smooth[tokens[len(wanted) :]]  # what counts add to the smoothing
+        first[behind[0]], second[ahead[0]] = 0.0, 0.0
+        total = float(more.sum()) + factor * self._sums[known]
         at, likeliest = int(values.argmax()), self._best[known]
         top = factor * float(smooth[likeliest])
         if values[at] >= top:
             top, likeliest = float(values[at]), int(tokens[at])
-        label, shown = values[np.searchsorted(tokens, [blank.label, max(blank.shown, 0)])]
-        return Prediction(float(label) / total, float(shown) / total, top / total, likeliest)
+        return Prediction(float(values[0]) / total, float(values[1]) / total, top / total, likeliest)
 
 
 class _Pairs:
@@ -137,12 +142,6 @@ class _Pairs:
         """Returns (second tokens, counts), by token; nothing for NOTHING."""
         start, end = (int(self._ends[token]), int(self._ends[token + 1])) if token != NOTHING else (0, 0)
         return self._second[start:end], self._counts[start:end]
-
-
-def _at(tokens: Ids, counted: tuple[Ids, NDArray[np.int64]]) -> Floats:
-    values = np.zeros(len(tokens))
-    values[np.searchsorted(tokens, counted[0])] = counted[1]
-    return values
 
 
 def fit(segments: Iterable[Ids], ordinary: Bools) -> Ngrams:
@@ -164,6 +163,23 @@ def fit(segments: Iterable[Ids], ordinary: Bools) -> Ngrams:
         return -sum(float(np.log(found.bigram(blank).label)) for blank in blanks)
 
     return Ngrams(NgramCounts(whole, ordinary), min(STRENGTHS, key=loss) if rest and blanks else STRENGTHS[1])
+
+
+def find_blanks(ids: Ids, seen: Ids, chosen: Bools, segments: Sequence[int], mask_id: int) -> Iterator[Blank]:
+    """Yields the positions to predict of a row, with what the model sees beside them in their segment.
+
+    Args:
+        ids, seen: [L] the true tokens, and those that the model sees.
+        chosen: [L] whether a position is to be predicted.
+        segments: Lengths, adding up to L.
+    """
+    ends = np.cumsum(segments)
+    known = np.where(seen == mask_id, NOTHING, seen)
+    for at in np.flatnonzero(chosen):
+        end = int(ends[np.searchsorted(ends, at, side="right")])
+        left = known[at - 1] if at and at not in ends else NOTHING
+        right = known[at + 1] if at + 1 < end else NOTHING
+        yield Blank(int(ids[at]), int(left), int(right), int(known[at]))
 
 
 def score(ngrams: Ngrams, blanks: Iterable[Blank], *, kept: float, swapped: float) -> dict[str, NgramScore]:

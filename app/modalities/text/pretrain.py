@@ -1,7 +1,7 @@
 """The training half of the text objective: masked language modelling on packed rows."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -18,7 +18,7 @@ from app.modalities.text.cross_entropy import linear_cross_entropy
 from app.modalities.text.encoder import rows_before_head
 from app.modalities.text.masking import Sampler, choose_tokens, choose_words, corrupt, run_sampler, span_sampler
 from app.modalities.text.new_tokenizers.letters import overlapping_length
-from app.modalities.text.ngrams import NOTHING, Blank, fit, score
+from app.modalities.text.ngrams import find_blanks, fit, score
 from app.modalities.text.projection import ends_in_projection, vocabulary_left_out
 from app.modalities.text.samples import show_predictions
 from app.modalities.trainable import Counts, Metrics, Trainable
@@ -109,16 +109,6 @@ class Masking:
             rng=rng,
         )
         return MaskedRow(row, seen, chosen)
-
-    def blanks(self, masked: MaskedRow) -> Iterator[Blank]:
-        """Yields the positions to predict with what the model sees beside them, within their segment."""
-        ends = np.cumsum(masked.row.segments)
-        known = np.where(masked.seen == self.mask_id, NOTHING, masked.seen)
-        for at in np.flatnonzero(masked.chosen):
-            end = int(ends[np.searchsorted(ends, at, side="right")])
-            left = known[at - 1] if at and at not in ends else NOTHING
-            right = known[at + 1] if at + 1 < end else NOTHING
-            yield Blank(int(masked.row.ids[at]), int(left), int(right), int(known[at]))
 
 
 def _continues_word(tokenizer: PreTrainedTokenizerBase, size: int) -> NDArray[np.bool_]:
@@ -245,7 +235,11 @@ class TextPretraining(Trainable[Row, MaskedRow, MlmBatch]):
         """Returns loss, accuracy and bits per character of the predictors of `ngrams`."""
         masking = self._masking
         fitted = fit((part for row in training for part in row.parts()), ~masking.special)
-        blanks = [blank for masked in held_out for blank in masking.blanks(masked)]
+        blanks = [
+            blank
+            for each in held_out
+            for blank in find_blanks(each.row.ids, each.seen, each.chosen, each.row.segments, masking.mask_id)
+        ]
         characters = float(masking.characters[[blank.label for blank in blanks]].sum()) or 1.0
         scores = score(fitted, blanks, kept=1 - sum(EVAL_SHARES), swapped=EVAL_SHARES[1])
         means: dict[str, float] = {}

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from app.modalities.text.ngrams import NOTHING, Blank, NgramCounts, Ngrams, fit, score
+from app.modalities.text.ngrams import NOTHING, Blank, NgramCounts, Ngrams, find_blanks, fit, score
 
 SIZE, SPECIAL = 12, 2
 ORDINARY = np.arange(SIZE) >= SPECIAL
@@ -90,3 +90,15 @@ def test_a_token_that_is_shown_counts_by_the_chance_that_it_stayed() -> None:
 def test_a_single_segment_is_enough() -> None:
     fitted = fit([np.array([0, 5, 1])], ORDINARY)
     assert score(fitted, [Blank(5, 0, 1, NOTHING)], kept=0.1, swapped=0.1)["bigram"].count == 1
+
+
+def test_neighbours_are_those_that_the_model_sees_in_the_same_segment() -> None:
+    mask, ids = 1, np.array([0, 5, 6, 7, 8, 9])
+    seen = np.array([0, mask, 6, mask, 4, mask])
+    chosen = np.array([False, True, False, True, True, True])
+    assert list(find_blanks(ids, seen, chosen, (3, 3), mask)) == [
+        Blank(5, 0, 6, NOTHING),
+        Blank(7, NOTHING, 4, NOTHING),
+        Blank(8, NOTHING, NOTHING, 4),
+        Blank(9, 4, NOTHING, NOTHING),
+    ]
