@@ -21,6 +21,7 @@ from app.modalities.text.new_tokenizers.letters import overlapping_length
 from app.modalities.text.ngrams import find_blanks, fit, score
 from app.modalities.text.projection import ends_in_projection, vocabulary_left_out
 from app.modalities.text.samples import show_predictions
+from app.modalities.text.word_starts import mark_continuations
 from app.modalities.trainable import Counts, Metrics, Trainable
 
 # Held-out figures are always at BERT's 15 %, of which 80 % are masked and 10 % replaced, whatever the job trains with.
@@ -91,7 +92,7 @@ class Masking:
         self.special = np.zeros(size, dtype=bool)
         self.special[list(tokenizer.all_special_ids)] = True
         self.ordinary_ids = np.flatnonzero(~self.special)
-        self.continues = _continues_word(tokenizer, size)
+        self.continues = mark_continuations(tokenizer, size)
         self.characters = torch.from_numpy(count_characters(tokenizer))  # [V]
 
     def mask(self, row: Row, rng: np.random.Generator, *, evaluate: bool) -> MaskedRow:
@@ -109,17 +110,6 @@ class Masking:
             rng=rng,
         )
         return MaskedRow(row, seen, chosen)
-
-
-def _continues_word(tokenizer: PreTrainedTokenizerBase, size: int) -> NDArray[np.bool_]:
-    """Which tokens go on with the word before them, by the vocabulary's own convention. [V]"""
-    tokens = tokenizer.convert_ids_to_tokens(list(range(size)))
-    if any(t.startswith("##") for t in tokens):
-        return np.array([t.startswith("##") for t in tokens])
-    # Byte-level BPE and SentencePiece mark the start of a word instead. Where nothing is marked, as in vocabularies of
-    # letters, each token is a word of its own.
-    starts = np.array([t.startswith(("Ġ", "▁", "Ċ")) for t in tokens])
-    return ~starts if starts.any() else starts
 
 
 class TextPretraining(Trainable[Row, MaskedRow, MlmBatch]):
