@@ -1,6 +1,7 @@
 """The words shared by every layer. A leaf: imports nothing of Cloze and no torch."""
 
 from enum import StrEnum
+from typing import Literal
 
 
 class ModalityName(StrEnum):
@@ -27,6 +28,10 @@ class Pooling(StrEnum):
     MEAN = "mean"
     CLS = "cls"
     MAX = "max"
+
+
+# What one document of a plain text file is; auto detects it.
+Documents = Literal["auto", "lines", "paragraphs", "file"]
 
 
 class TruncationSide(StrEnum):

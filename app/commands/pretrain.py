@@ -19,8 +19,9 @@ def pretrain(
         list[str],
         typer.Argument(
             metavar="FILE[=WEIGHT]...",
-            help="Text: .txt, .jsonl, .json, .csv, .parquet; also .gz .xz .zst .zip. Pictures, sounds and videos:"
-            " .zip or .tar of files. The weight is how often an epoch reads the file, 1 by default.",
+            help="Text of any suffix, .jsonl, .csv, .parquet, .fasta, .fastq, .smi, …; also .gz .xz .zst. Source code,"
+            " pictures, sounds and videos: .zip or .tar of files. The weight is how often an epoch reads the file, 1"
+            " by default.",
         ),
     ],
     model: Annotated[

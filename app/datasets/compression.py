@@ -9,7 +9,7 @@ import lzma
 import resource
 import zlib
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import IO, Any, Protocol, cast
 
 import zstandard
@@ -201,3 +201,10 @@ COMPRESSIONS: dict[str, Opener] = {
     ".xz": lambda packed: cast(IO[bytes], Unpacked(packed, _Xz)),
     ".zst": lambda packed: cast(IO[bytes], Unpacked(packed, _Zstd, ZSTD_READ)),
 }
+
+
+def inner_suffix(name: str) -> str:
+    """Returns the suffix of a file once it is unpacked: `.txt` for `a.TXT.gz`."""
+    path = PurePath(name)
+    suffix = path.suffix.lower()
+    return PurePath(path.stem).suffix.lower() if suffix in COMPRESSIONS else suffix

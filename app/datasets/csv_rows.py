@@ -1,23 +1,41 @@
-"""Reader of .csv: the documents are one column of a table with a header, commas and double quotes (RFC 4180)."""
+"""Reader of .csv and .tsv: the documents are one column of a table with a header and double quotes (RFC 4180)."""
 
 import csv
 import io
 import re
 from collections.abc import Iterator
+from itertools import islice
 from typing import IO
 
-from app.datasets.sources import TextSource, shorten
+from app.datasets.columns import VALUES, refuse_columns
+from app.datasets.reports import Layout
+from app.datasets.sources import Document, TextSource, UnreadableFile
 from app.datasets.text import MAX_ROW, open_text, too_long
 from app.errors import InvalidData
 
-_FIELD = re.compile(r'(?:"(?:[^"]++|"")*+"|[^,"\r\n][^,\r\n]*+|)(?:,|\r\n|\r|\n|\Z)')
+_FIELDS = {
+    ",": re.compile(r'(?:"(?:[^"]++|"")*+"|[^,"\r\n][^,\r\n]*+|)(?:,|\r\n|\r|\n|\Z)'),
+    "\t": re.compile(r'(?:"(?:[^"]++|"")*+"|[^\t"\r\n][^\t\r\n]*+|)(?:\t|\r\n|\r|\n|\Z)'),
+}
+_NAMES = {",": "comma", "\t": "tab"}
 
 
-def read_csv(stream: IO[bytes], source: TextSource) -> Iterator[str]:
+def read_csv(stream: IO[bytes], source: TextSource) -> Iterator[Document]:
+    yield from _read_table(stream, source, ",")
+
+
+def read_tsv(stream: IO[bytes], source: TextSource) -> Iterator[Document]:
+    yield from _read_table(stream, source, "\t")
+
+
+def _read_table(stream: IO[bytes], source: TextSource, delimiter: str) -> Iterator[Document]:
+    source.report.add_layout(Layout.ROWS)
     csv.field_size_limit(MAX_ROW + 1)
-    lines = _CsvLines(open_text(stream, source, newline=""), source.name)
-    rows = csv.reader(lines, strict=True)
+    lines = _CsvLines(open_text(stream, source, newline=""), source.name, delimiter)
+    rows = csv.reader(lines, strict=True, delimiter=delimiter)
     header = _read_record(rows, lines) or []
+    if source.column not in header:
+        raise _refuse(header, rows, source)
     index = _find_column(header, source)
     while (row := _read_record(rows, lines)) is not None:
         if not row:
@@ -25,14 +43,14 @@ def read_csv(stream: IO[bytes], source: TextSource) -> Iterator[str]:
         elif len(row) != len(header):
             raise InvalidData(f"{lines.place()}: expected {len(header)} fields, found {len(row)}")
         else:
-            yield source.row(row[index], lines.place())
+            yield Document(source.row(row[index], lines.place()))
 
 
 class _CsvLines:
     """The lines of a table, and the lines of the current record for error messages."""
 
-    def __init__(self, text: io.TextIOWrapper, name: str) -> None:
-        self._text, self._name = text, name
+    def __init__(self, text: io.TextIOWrapper, name: str, delimiter: str) -> None:
+        self._text, self._name, self._delimiter = text, name, delimiter
         self._number = 0  # lines read
         self._record: list[str] = []
         self._size = 0  # characters of the record
@@ -61,7 +79,7 @@ class _CsvLines:
     def explain(self, error: csv.Error) -> InvalidData:
         """Converts an error of `csv`. Most of them are caused by a quote that is not closed."""
         record, at = "".join(self._record), 0
-        while at < len(record) and (field := _FIELD.match(record, at)) and field.end() > at:
+        while at < len(record) and (field := _FIELDS[self._delimiter].match(record, at)) and field.end() > at:
             at = field.end()
         line = len(re.findall(r"\r\n|\r|\n", record[:at]))
         if not record.startswith('"', at):
@@ -71,7 +89,8 @@ class _CsvLines:
         elif "end of data" in str(error):
             found = "up to the end of the file"
         else:
-            found = f'and no comma follows the next quote, in line {self._number}; write a quote in a field as ""'
+            name = _NAMES[self._delimiter]
+            found = f'and no {name} follows the next quote, in line {self._number}; write a quote in a field as ""'
         return InvalidData(f"{self.place(line)}: the quote that opens in this line is not closed, {found}")
 
 
@@ -84,12 +103,21 @@ def _read_record(rows: Iterator[list[str]], lines: _CsvLines) -> list[str] | Non
         raise lines.explain(e) from e
 
 
+def _refuse(header: list[str], rows: Iterator[list[str]], source: TextSource) -> UnreadableFile:
+    """Returns the error for a table without the source's column."""
+    expected = f"{source.name}, line 1: no column {source.column!r} in the header"
+    if not header:
+        return refuse_columns(f"{expected} of an empty file", {})
+    try:
+        first = [row for row in islice(rows, VALUES) if len(row) == len(header)]
+    except (csv.Error, InvalidData):  # broken rows are of no interest here
+        first = []
+    return refuse_columns(expected, {name: [row[index] for row in first] for index, name in enumerate(header)})
+
+
 def _find_column(header: list[str], source: TextSource) -> int:
     """Returns the index of the first column with the source's column name."""
     column = source.column
-    if column not in header:
-        found = ", ".join(repr(shorten(name, 50)) for name in header[:10]) or "an empty file"
-        raise InvalidData(f"{source.name}, line 1: no column {column!r} in the header; found {found}")
     if (count := header.count(column)) > 1:
         place = header.index(column) + 1
         source.report.note(

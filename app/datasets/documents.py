@@ -1,69 +1,82 @@
 """Text files of several formats, read as a stream of documents.
 
-    .txt      documents separated by empty lines; a very long one ends at the next line break
     .jsonl    one JSON object (with `text_column`) or one JSON string per line
     .json     an array of such objects or strings
-    .csv      with a header row
+    .csv      with a header row; .tsv with tabs
     .parquet  read by row groups
-    …         each also compressed as .gz, .xz or .zst; and .zip archives of them
+    .fasta    one sequence a record; also .fastq and .smi
+    …         anything else is plain text: see `plain_text`
 
-Memory holds one document, the directory of a .zip, and a compressed parquet file, whose size is limited.
+Each may be compressed as .gz, .xz or .zst, and be a file of a .zip or .tar archive. Memory holds one document, the
+directory of a .zip, and a compressed parquet file, whose size is limited.
 """
 
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePath
 from typing import IO, BinaryIO, cast
 
-from app.datasets.compression import COMPRESSIONS
-from app.datasets.csv_rows import read_csv
+from app.datasets.compression import COMPRESSIONS, inner_suffix
+from app.datasets.csv_rows import read_csv, read_tsv
 from app.datasets.json_rows import read_json, read_jsonl
 from app.datasets.parquet import read_parquet
-from app.datasets.reports import Reason, Report
-from app.datasets.sources import Budget, TextSource, reading
-from app.datasets.text import read_lines
-from app.datasets.zips import ZipEntry, open_entry, open_zip, read_entries
-from app.errors import InvalidData
+from app.datasets.plain_text import peek_character, read_plain, read_whole
+from app.datasets.reports import Report
+from app.datasets.sequences import read_fasta, read_fastq, read_smiles
+from app.datasets.sources import Budget, Document, TextSource, UnreadableFile, reading
+from app.datasets.text_archives import CUT_OFF, open_tar_members, open_zip_members, read_members
 from app.media.limits import MIB
+from app.types import Documents
 
-MAX_PARAGRAPH = 1_000_000  # characters of a document in a .txt, which may have no empty lines
-MAX_ZIP_ENTRIES = 100_000
 MAX_RATIO = 1000  # unpacked ÷ packed bytes; a file beyond it is a decompression bomb
 FREE_BYTES = 256 * MIB  # to which any file may unpack, whatever its ratio
-CUT_OFF = "the compressed data is broken or cut off"
+SHORT_NAMES = {".tgz": ".gz", ".txz": ".xz", ".tzst": ".zst"}  # of compressed .tar archives
 
-Reader = Callable[[IO[bytes], TextSource], Iterator[str]]
+Reader = Callable[[IO[bytes], TextSource], Iterator[Document]]
 
 
 def read_documents(
-    path: Path, filename: str, text_column: str = "text", *, report: Report | None = None
+    path: Path,
+    filename: str,
+    text_column: str = "text",
+    *,
+    documents: Documents = "auto",
+    report: Report | None = None,
 ) -> Iterator[str]:
     """Yields the stripped documents of one file. Invalid characters become U+FFFD.
 
     filename: its suffix is the format; `path` may be an upload without a suffix.
+    documents: what one document of a plain text file is.
     report: counts skipped rows and files.
 
     Raises InvalidData with the file, the line and what was expected; TooLarge for a file that unpacks to far more than
     its own size.
     """
     with path.open("rb") as file:
-        yield from read_open(file, filename, text_column, report=report)
+        for document in read_open(file, filename, text_column, documents=documents, report=report):
+            yield document.text
 
 
 def read_open(
-    file: BinaryIO, filename: str, text_column: str, *, report: Report | None = None, look: int | None = None
-) -> Iterator[str]:
-    """Reads the documents of an open file. See `read_documents`.
+    file: BinaryIO,
+    filename: str,
+    text_column: str,
+    *,
+    documents: Documents = "auto",
+    report: Report | None = None,
+    look: int | None = None,
+) -> Iterator[Document]:
+    """Reads the documents of an open file, with their names. See `read_documents`.
 
     look: stops with Exhausted after this many unpacked bytes.
     """
     report = Report() if report is None else report
     budget = Budget(filename, _file_size(file) * MAX_RATIO + FREE_BYTES, look)
-    source = TextSource(filename, text_column, report, budget)
+    source = TextSource(filename, text_column, documents, report, budget)
     with reading(filename, "the data is broken or cut off"):
         for document in _read_stream(file, source):
-            if text := document.strip():
+            if text := document.text.strip():
                 report.usable += 1
-                yield _replace_surrogates(text)
+                yield Document(_replace_surrogates(text), document.name)
 
 
 def _file_size(file: BinaryIO) -> int:
@@ -80,73 +93,50 @@ def _replace_surrogates(text: str) -> str:
     return text
 
 
-def _read_stream(file: IO[bytes], source: TextSource) -> Iterator[str]:
-    path = PurePath(source.name)
-    suffix = path.suffix.lower()
+def _read_stream(file: IO[bytes], source: TextSource) -> Iterator[Document]:
+    suffix = PurePath(source.name).suffix.lower()
     if suffix == ".zip":
-        yield from _read_zip(cast(BinaryIO, file), source)
-    elif opener := COMPRESSIONS.get(suffix):
-        read = _find_reader(path.stem, source.name)
+        _refuse_nested(source)
+        yield from read_members(open_zip_members(cast(BinaryIO, file), source), _read_stream, source)
+    elif opener := COMPRESSIONS.get(SHORT_NAMES.get(suffix, suffix)):
+        inner = ".tar" if suffix in SHORT_NAMES else inner_suffix(source.name)
         with reading(source.name, CUT_OFF), opener(file) as stream:
-            yield from read(stream, source)
+            yield from _read_unpacked(stream, inner, source)
     else:
-        yield from _find_reader(source.name, source.name)(file, source)
+        yield from _read_unpacked(file, suffix, source)
 
 
-def _find_reader(inner: str, name: str) -> Reader:
-    reader = READERS.get(PurePath(inner).suffix.lower())
-    if reader is None:
-        raise InvalidData(
-            f"{name}: unknown format; expected {', '.join(READERS)}, compressed as {', '.join(COMPRESSIONS)} or not,"
-            " or a .zip of such files"
-        )
-    return reader
+def _read_unpacked(stream: IO[bytes], suffix: str, source: TextSource) -> Iterator[Document]:
+    if suffix == ".tar":
+        _refuse_nested(source)
+        yield from read_members(open_tar_members(stream, source), _read_stream, source)
+    else:
+        yield from READERS.get(suffix, read_plain)(stream, source)
 
 
-def _read_zip(file: BinaryIO, source: TextSource) -> Iterator[str]:
-    with reading(source.name, "the archive is broken or cut off"):
-        archive = open_zip(file, source.name, MAX_ZIP_ENTRIES)
-        entries = read_entries(archive, source.name, MAX_ZIP_ENTRIES)
-    for entry in entries:
-        source.budget.spend(0)
-        inner = source.with_name(f"{source.name}/{entry.path}")
-        if entry.reason is Reason.ENCRYPTED:
-            raise InvalidData(f"{inner.name} is encrypted")
-        if entry.reason:
-            source.report.skip(entry.reason, inner.name)
-            continue
-        _check_entry(entry, inner.name)
-        with reading(inner.name, CUT_OFF), open_entry(archive, entry.info) as content:
-            yield from _read_stream(cast(IO[bytes], content), inner)
+def _refuse_nested(source: TextSource) -> None:
+    if source.in_archive:
+        raise UnreadableFile(f"{source.name}: an archive inside an archive is not supported")
 
 
-def _check_entry(entry: ZipEntry, name: str) -> None:
-    if entry.info.file_size > MAX_RATIO * max(entry.info.compress_size, 1024):
-        raise InvalidData(f"{name}: unpacks to more than {MAX_RATIO} times its size")
-    if PurePath(entry.path).suffix.lower() == ".zip":
-        raise InvalidData(f"{name}: an archive inside an archive is not supported")
-
-
-def _read_txt(stream: IO[bytes], source: TextSource) -> Iterator[str]:
-    paragraph: list[str] = []
-    size = 0
-    for _, line in read_lines(stream, source):
-        is_empty = not line.strip()
-        if is_empty:
-            source.budget.spend(0, rows=1)
-        else:
-            paragraph.append(line)
-            size += len(line)
-        if paragraph and (is_empty or size >= MAX_PARAGRAPH):
-            yield "".join(paragraph)
-            paragraph, size = [], 0
-    yield "".join(paragraph)
+def _read_json_file(stream: IO[bytes], source: TextSource) -> Iterator[Document]:
+    """Reads an array. In an archive, such as that of a source tree, any other JSON is text."""
+    if source.in_archive:
+        first, stream = peek_character(stream)
+        if first != "[":
+            yield from read_whole(stream, source)
+            return
+    yield from read_json(stream, source)
 
 
 READERS: dict[str, Reader] = {
-    ".txt": _read_txt,
     ".jsonl": read_jsonl,
-    ".json": read_json,
+    ".ndjson": read_jsonl,
+    ".json": _read_json_file,
     ".csv": read_csv,
+    ".tsv": read_tsv,
     ".parquet": read_parquet,
+    **dict.fromkeys((".fasta", ".fas", ".fa", ".fna", ".ffn", ".faa", ".frn", ".fsa", ".mpfa"), read_fasta),
+    **dict.fromkeys((".fastq", ".fq"), read_fastq),
+    **dict.fromkeys((".smi", ".smiles", ".ism", ".can"), read_smiles),
 }

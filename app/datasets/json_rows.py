@@ -3,10 +3,14 @@
 import json
 import re
 from collections.abc import Iterator
+from contextlib import suppress
+from itertools import islice
 from json.decoder import scanstring  # type: ignore[attr-defined]  # the stubs lack it
 from typing import IO
 
-from app.datasets.sources import TextSource, explain, shorten
+from app.datasets.columns import VALUES, refuse_columns
+from app.datasets.reports import Layout
+from app.datasets.sources import Document, TextSource, explain
 from app.datasets.text import MAX_ROW, open_text, read_lines, too_long
 from app.errors import InvalidData
 
@@ -18,23 +22,53 @@ _DECODER = json.JSONDecoder()
 _NAMES = {dict: "an object", list: "a list", str: "a string", bool: "true or false", type(None): "null"}
 
 
-def read_jsonl(stream: IO[bytes], source: TextSource) -> Iterator[str]:
-    for number, line in read_lines(stream, source):
-        where = f"{source.name}, line {number}"
-        if not line.strip():
-            source.row("", where)
-            continue
-        check_elements(line, 0, where)
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as e:  # ValueError: also a number of thousands of digits
-            raise _invalid_row(where, e) from e
-        yield _text(row, where, source)
+def read_jsonl(stream: IO[bytes], source: TextSource) -> Iterator[Document]:
+    yield from _read_rows(_JsonLines(stream, source), source)
 
 
-def read_json(stream: IO[bytes], source: TextSource) -> Iterator[str]:
-    for index, row in enumerate(_JsonArray(stream, source)):
-        yield _text(row, f"{source.name}, element {index}", source)
+def read_json(stream: IO[bytes], source: TextSource) -> Iterator[Document]:
+    rows = ((f"{source.name}, element {index}", row) for index, row in enumerate(_JsonArray(stream, source)))
+    yield from _read_rows(rows, source)
+
+
+def _read_rows(rows: Iterator[tuple[str, object]], source: TextSource) -> Iterator[Document]:
+    """rows: (place, value)."""
+    source.report.add_layout(Layout.ROWS)
+    for where, row in rows:
+        if isinstance(row, dict) and source.column not in row:
+            raise _refuse(row, rows, f"{where}: no field {source.column!r}")
+        yield Document(_text(row, where, source))
+
+
+def _refuse(row: dict[str, object], rows: Iterator[tuple[str, object]], expected: str) -> InvalidData:
+    """Returns the error for a row without the source's column. It shows values of this row and those after it."""
+    shown = [row]
+    with suppress(InvalidData):  # broken rows are of no interest here
+        shown += [other for _, other in islice(rows, VALUES - 1) if isinstance(other, dict)]
+    return refuse_columns(expected, {name: [other[name] for other in shown if name in other] for name in row})
+
+
+class _JsonLines:
+    """(place, value) of each line that is not empty."""
+
+    def __init__(self, stream: IO[bytes], source: TextSource) -> None:
+        self._lines, self._source = read_lines(stream, source), source
+
+    def __iter__(self) -> "_JsonLines":
+        return self
+
+    def __next__(self) -> tuple[str, object]:
+        for number, line in self._lines:
+            where = f"{self._source.name}, line {number}"
+            if not line.strip():
+                self._source.row("", where)
+                continue
+            check_elements(line, 0, where)
+            try:
+                return where, json.loads(line)
+            except (ValueError, RecursionError) as e:  # ValueError: also a number of thousands of digits
+                raise _invalid_row(where, e) from e
+        raise StopIteration
 
 
 def check_elements(text: str, start: int, where: str) -> None:
@@ -142,12 +176,8 @@ class _JsonArray:
 
 def _text(row: object, where: str, source: TextSource) -> str:
     """Returns the text of a row, or "" for a skipped one."""
-    value, column = row, source.column
-    if isinstance(row, dict):
-        if column not in row:
-            found = ", ".join(repr(shorten(name, 50)) for name in list(row)[:10])
-            raise InvalidData(f"{where}: no field {column!r}; found {found or 'none'}")
-        value = row[column]
+    column = source.column
+    value = row[column] if isinstance(row, dict) else row
     if value is None or isinstance(value, str):
         return source.row(value, where)
     if isinstance(row, dict):

@@ -24,9 +24,28 @@ class Reason(StrEnum):
     BESIDE = "beside a sample"  # labels and notes, as in WebDataset
     EMPTY = "empty"  # rows, and lines between them
     NULL = "null"  # rows
+    NO_COLUMN = "without the text column"  # files of an archive
+    NOT_UTF8 = "not UTF-8 text"  # files of an archive
 
 
 FAULTY = {Reason.BROKEN, Reason.TOO_LARGE, Reason.ENCRYPTED}  # data that cannot be used
+
+
+class Layout(StrEnum):
+    """The part of a file that is one document. Users see the values."""
+
+    LINES = "lines"
+    PARAGRAPHS = "paragraphs"
+    FILE = "file"
+    ROWS = "rows"  # of a table, or elements of a JSON file
+    SEQUENCES = "sequences"  # records of FASTA, FASTQ or SMILES
+
+
+ONE_DOCUMENT = {
+    Layout.LINES: "one a line",
+    Layout.PARAGRAPHS: "one a paragraph",
+    Layout.FILE: "one a file",
+}
 
 
 @dataclass(slots=True)
@@ -42,12 +61,14 @@ class Report:
     usable: int = 0
     skipped: dict[Reason, Skipped] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)  # other remarks for the user, one sentence each
+    layouts: dict[Layout, int] = field(default_factory=dict)  # number of text files that were read in each way
 
     @classmethod
     def from_dict(cls, stored: dict[str, Any]) -> Self:
         """Restores a report from the result of `dataclasses.asdict`."""
         skipped = {Reason(reason): Skipped(**entry) for reason, entry in stored["skipped"].items()}
-        return cls(stored["usable"], skipped, stored["notes"])
+        layouts = {Layout(layout): count for layout, count in stored["layouts"].items()}
+        return cls(stored["usable"], skipped, stored["notes"], layouts)
 
     def skip(self, reason: Reason, name: str, message: str = "") -> None:
         """Counts a skipped file or row."""
@@ -59,6 +80,17 @@ class Report:
 
     def note(self, sentence: str) -> None:
         self.notes.append(sentence)
+
+    def add_layout(self, layout: Layout) -> None:
+        """Counts a text file that is read in this way."""
+        self.layouts[layout] = self.layouts.get(layout, 0) + 1
+
+    def describe_layouts(self) -> str:
+        """Describes what a document is, if it depends on more than the format: `one a line`."""
+        plain = {layout: count for layout, count in self.layouts.items() if layout in ONE_DOCUMENT}
+        if len(plain) == 1 and len(self.layouts) == 1:
+            return ONE_DOCUMENT[next(iter(plain))]
+        return " and ".join(f"{ONE_DOCUMENT[layout]} in {count:,} files" for layout, count in plain.items())
 
     def mark_broken(self, name: str, message: str) -> None:
         """Counts a file as broken that was counted as usable before."""

@@ -10,6 +10,7 @@ from app.datasets.reports import Report
 from app.datasets.sources import LOOK_SECONDS, ROW_COST, Exhausted, megabytes, reading
 from app.errors import InvalidData
 from app.media.limits import MIB
+from app.types import Documents
 
 MAX_BYTES = 2_000_000  # of text; reading them from an .xz takes some 30 ms
 MAX_UNPACKED = 16 * MIB  # of the file, whatever it holds
@@ -32,7 +33,13 @@ class DocumentSample:
 
 
 def sample_documents(
-    path: Path, filename: str, text_column: str, *, min_characters: int | None = None, max_characters: int | None = None
+    path: Path,
+    filename: str,
+    text_column: str,
+    *,
+    documents: Documents = "auto",
+    min_characters: int | None = None,
+    max_characters: int | None = None,
 ) -> DocumentSample:
     """Reads at most about `MAX_BYTES` of text. Raises InvalidData if it is broken or empty.
 
@@ -44,7 +51,9 @@ def sample_documents(
     texts: list[str] = []
     with path.open("rb") as file:
         try:
-            for document in read_open(file, filename, text_column, report=report, look=MAX_UNPACKED):
+            for document, _ in read_open(
+                file, filename, text_column, documents=documents, report=report, look=MAX_UNPACKED
+            ):
                 count = len(document.encode())
                 size += count
                 if (min_characters or 0) <= len(document) <= (max_characters or len(document)):

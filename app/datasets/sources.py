@@ -5,10 +5,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from app.datasets.reports import Reason, Report
 from app.errors import AppError, InvalidData, TooLarge
 from app.media.limits import MIB
+from app.types import Documents
 
 LOOK_SECONDS = 5.0
 ROW_COST = 64  # bytes that a row or empty line counts in a look; a look of 16 MiB has at most 262,144 rows
@@ -48,17 +50,35 @@ def unlimited() -> Budget:
     return Budget("", 1 << 62)
 
 
+class Document(NamedTuple):
+    """One text of a data set. `name` is the header of a FASTA or FASTQ record, or the name of a molecule."""
+
+    text: str
+    name: str = ""
+
+
+class UnreadableFile(InvalidData):
+    """A file that is no data of the expected kind. In an archive, such files are left out for `reason`."""
+
+    def __init__(self, message: str, reason: Reason = Reason.OTHER_KIND) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
 @dataclass(frozen=True)
 class TextSource:
     """One text file, or one file of an archive, with the options of its reader."""
 
     name: str  # used in messages
     column: str
+    documents: Documents = "auto"
     report: Report = field(default_factory=Report)
     budget: Budget = field(default_factory=unlimited)
+    in_archive: bool = False
 
-    def with_name(self, name: str) -> "TextSource":
-        return replace(self, name=name)
+    def as_member(self, path: str) -> "TextSource":
+        """Returns the source of a file of this archive."""
+        return replace(self, name=f"{self.name}/{path}", in_archive=True)
 
     def row(self, text: str | None, where: str) -> str:
         """Counts a row and returns its text. Reports a null or empty row and returns ""."""

@@ -5,7 +5,8 @@ import io
 from collections.abc import Iterator
 from typing import IO, Any
 
-from app.datasets.sources import TextSource
+from app.datasets.reports import Reason
+from app.datasets.sources import TextSource, UnreadableFile
 from app.errors import InvalidData
 
 MAX_ROW = 8 * 1024 * 1024  # characters of one line, row or element; the Bible has 4.5 million
@@ -78,8 +79,9 @@ class _Utf8(io.RawIOBase):
         except UnicodeDecodeError as e:
             self._count_lines(e.object[: e.start].decode(e.encoding, "replace"))
             what = "" if self._encoding == "UTF-8" else f" but broken {self._encoding}"
-            raise InvalidData(
-                f"{self._source.name}, line {self._lines + 1}: not UTF-8 text{what} ({e.reason}); save it as UTF-8"
+            raise UnreadableFile(
+                f"{self._source.name}, line {self._lines + 1}: not UTF-8 text{what} ({e.reason}); save it as UTF-8",
+                Reason.NOT_UTF8,
             ) from e
         self._count_lines(text)
         return data if self._encoding == "UTF-8" else text.encode()
@@ -92,9 +94,10 @@ class _Utf8(io.RawIOBase):
         data += more
         self._encoding = next((name for mark, name in MARKS.items() if data.startswith(mark)), "UTF-8")
         if self._encoding == "UTF-8" and data.count(0) * NULS > len(data):
-            raise InvalidData(
+            raise UnreadableFile(
                 f"{self._source.name}: it contains zero bytes, so it is UTF-16 or UTF-32 without a byte order mark, or"
-                " not text; save it as UTF-8"
+                " not text; save it as UTF-8",
+                Reason.NOT_UTF8,
             )
         self._decoder = codecs.getincrementaldecoder(self._encoding)()
         return more

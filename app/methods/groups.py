@@ -20,8 +20,9 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
         "feature_penalty",
     ),
     "data": (
-        "sequence_length", "text_column", "min_characters", "max_characters", "deduplicate", "strip_frames", "crop",
-        "flip", "color_jitter", "time_roll", "gain", "crop_seconds", "max_broken_share", "validation_fraction",
+        "sequence_length", "text_column", "documents", "min_characters", "max_characters", "deduplicate",
+        "strip_frames", "crop", "flip", "color_jitter", "time_roll", "gain", "crop_seconds", "max_broken_share",
+        "validation_fraction",
     ),
     "architecture": (
         "image_size", "patch_size", "channels", "num_frames", "tubelet_size", "stride", "frame_rate", "sample_rate",

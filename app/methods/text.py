@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 from app.errors import InvalidValue
 from app.methods.base import MAX_COUNT, MAX_MODEL_ID, Method, TrainingHyperparameters
 from app.methods.tokenizers import OPTION_KINDS, TokenizerOptions
-from app.types import ModalityName
+from app.types import Documents, ModalityName
 
 # Maximum characters of a word for a new WordPiece tokenizer; longer words are cut. The greedy search for the longest
 # entry takes time in the square of a word's length, and so does the training of a vocabulary.
@@ -54,6 +54,11 @@ class MlmHyperparameters(TokenizerOptions, TrainingHyperparameters):
     )
     text_column: str = Field(
         "text", min_length=1, max_length=256, description="Field or column of structured files that contains the text"
+    )
+    documents: Documents = Field(
+        "auto",
+        description="What one document of a plain text file is: a line, a paragraph between empty lines, or the file."
+        " auto detects it. Rows of tables and records of FASTA, FASTQ and SMILES files are documents anyway",
     )
     min_characters: int | None = Field(
         None, ge=1, le=MAX_COUNT, description="Minimum length of a document in characters. Shorter ones are skipped"

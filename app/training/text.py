@@ -99,7 +99,7 @@ def _train_tokenizer(job: TrainingJob, hp: MlmHyperparameters, hooks: Hooks) -> 
         f"Training a {options.tokenizer} tokenizer of up to {hp.vocab_size:,} tokens: {reason}",
         {"tokenizer": options.tokenizer, "reason": reason},
     )
-    tokenizer = train_tokenizer(_sample(job, hp.text_column), options, hp.sequence_length)
+    tokenizer = train_tokenizer(_sample(job, hp), options, hp.sequence_length)
     report = report_losses(tokenizer.backend_tokenizer, texts, options.tokenizer, reason)
     hooks.on_event(
         f"The tokenizer has {len(tokenizer):,} entries; on the beginning of the files {report.describe()}",
@@ -138,12 +138,12 @@ def _save_whole(tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
     aside.rename(folder)
 
 
-def _sample(job: TrainingJob, column: str) -> Iterator[str]:
+def _sample(job: TrainingJob, hp: MlmHyperparameters) -> Iterator[str]:
     """Yields documents of all files in turn, as much text as a new tokenizer needs."""
     share = TOKENIZER_CHARS // len(job.training_files)
     for file in job.training_files:
         taken = 0
-        for document in read_documents(file.path, file.filename, column):
+        for document in read_documents(file.path, file.filename, hp.text_column, documents=hp.documents):
             yield document
             taken += len(document)
             if taken > share:
@@ -152,7 +152,9 @@ def _sample(job: TrainingJob, column: str) -> Iterator[str]:
 
 def _make_room(job: TrainingJob, hp: MlmHyperparameters, objective: TextObjective) -> None:
     files = {*job.training_files, *job.validation_files}
-    data = sum(estimate_missing_bytes(file, hp.text_column, objective.tokenizer, job.cache_dir) for file in files)
+    data = sum(
+        estimate_missing_bytes(file, hp.text_column, objective.tokenizer, job.cache_dir, hp.documents) for file in files
+    )
     checkpoints = disk_bytes(objective.parameter_count(), hp.most_checkpoints)
     make_room(job.cache_dir, job.cache_bytes, data, checkpoints, reserve=job.disk_reserve)
 
@@ -169,11 +171,14 @@ def _tokenize(
     shards, unknown = [], []
     for file in files:
         listen = PreparationProgress(hooks, file.filename, file.path.stat().st_size)
-        shard = tokenize_file(file, hp.text_column, objective.tokenizer, job.cache_dir, job.threads, listen)
+        shard = tokenize_file(
+            file, hp.text_column, objective.tokenizer, job.cache_dir, job.threads, listen, hp.documents
+        )
         report = shard.report
         found = measure_unknown(file, shard, objective.tokenizer.backend_tokenizer, hp)
         empty = int((shard.ends == shard.starts).sum())
-        remarks = f"; {found.describe()}" if found.share else ""
+        remarks = f", {layouts}" if (layouts := report.describe_layouts()) else ""
+        remarks += f"; {found.describe()}" if found.share else ""
         remarks += f"; left out: {report.summary()}" if report.skipped else ""
         remarks += f"; {empty:,} documents have no tokens" if empty else ""
         hooks.on_event(
@@ -181,6 +186,7 @@ def _tokenize(
             {
                 "tokens": len(shard.tokens),
                 "documents": len(shard.ends),
+                "read_as": {str(layout): count for layout, count in report.layouts.items()},
                 "unknown_share": round(found.share, 4),
                 "skipped": {str(reason): entry.count for reason, entry in report.skipped.items()},
                 "no_tokens": empty,

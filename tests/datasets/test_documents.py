@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
-from app.datasets import documents, json_rows, parquet, sampling, text
+from app.datasets import json_rows, parquet, plain_text, sampling, text
 from app.datasets.documents import read_documents
 from app.datasets.sampling import sample_documents
 from app.errors import InvalidData
@@ -124,7 +124,7 @@ def test_a_decompression_bomb_in_a_zip_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_text_without_empty_lines_is_no_single_document(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(documents, "MAX_PARAGRAPH", 20)
+    monkeypatch.setattr(plain_text, "MAX_DOCUMENT", 20)
     upload = tmp_path / "content"
     upload.write_text("One lion.\nTwo lions.\nThree.\n\nFour.\n" + "x" * 50 + "\n\nFive.")
     expected = ["One lion.\nTwo lions.", "Three.", "Four.\n" + "x" * 50, "Five."]

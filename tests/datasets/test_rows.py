@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from app.datasets import csv_rows, documents, json_rows, parquet_pages, sampling, sources, text
+from app.datasets import csv_rows, documents, json_rows, parquet_pages, sampling, sources, text, text_archives
 from app.datasets.documents import read_documents
 from app.datasets.reports import Reason, Report
 from app.datasets.sampling import sample_documents
@@ -338,7 +338,7 @@ def test_hidden_files_and_links_of_an_archive_are_counted(read: Reader) -> None:
 
 
 def test_an_archive_has_a_greatest_number_of_entries(read: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(documents, "MAX_ZIP_ENTRIES", 10)
+    monkeypatch.setattr(text_archives, "MAX_ENTRIES", 10)
     content = zipped(*[(f"{n}.txt", b"a") for n in range(30)])
     with pytest.raises(TooLarge, match=r"a\.zip: more than 10 entries"):
         read("a.zip", content)

@@ -9,7 +9,7 @@ import pytest
 import zstandard
 
 import app.datasets.sampling as module
-from app.datasets import documents
+from app.datasets import plain_text
 from app.datasets.sampling import sample_documents
 from app.errors import InvalidData
 
@@ -52,7 +52,7 @@ def test_of_a_large_file_the_beginning_tells_the_rest(
 @pytest.mark.parametrize("ending", ["", "\n\nThe end."])
 def test_a_text_without_empty_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str, ending: str) -> None:
     monkeypatch.setattr(module, "MAX_BYTES", 300_000)
-    monkeypatch.setattr(documents, "MAX_PARAGRAPH", 200_000)
+    monkeypatch.setattr(plain_text, "MAX_DOCUMENT", 200_000)
     path = tmp_path / "content"
     content = ("\n".join(TEXTS[:4500]) + ending).encode()
     assert 300_000 > len(content) - len(TEXTS[0]) * 300 > 200_000

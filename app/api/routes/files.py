@@ -37,7 +37,7 @@ _FORM: dict[str, Any] = {
 
 @router.post("", openapi_extra=_FORM, responses=errors(507))
 async def upload_file(request: Request, services: ServicesDep, files: FilesDep) -> FileObject:
-    """Uploads a file. Text: .txt, .jsonl, .json, .csv or .parquet, also compressed as .gz, .xz, .zst or .zip."""
+    """Uploads a file: text, a table, sequences, a media file, or an archive of such files."""
     files.check_room(int(request.headers.get("content-length") or 0))  # checked early, before the disk is full
     upload = await open_upload(request)
     stored = await files.create(upload.filename, PURPOSE, _checked(upload), services.settings.max_file_bytes)

@@ -67,6 +67,7 @@ class TextModality(Modality):
         return partial(
             sample_documents,
             text_column=hyperparameters.text_column,
+            documents=hyperparameters.documents,
             min_characters=hyperparameters.min_characters,
             max_characters=hyperparameters.max_characters,
         )

@@ -38,8 +38,9 @@ from app.training.data.encoding import EncodedDocuments, make_encoder
 from app.training.data.encoding_process import EncodingProcesses
 from app.training.data.source_file import SourceFile
 from app.training.hooks import Killed, Stopped
+from app.types import Documents
 
-SHARD_FORMAT = 5
+SHARD_FORMAT = 6
 BATCH_CHARS = 2_000_000  # characters of a batch; encoding it takes some 60 MB
 SAVED_CHARS = 64_000_000  # characters after which the files are synced
 ALONE = 16  # batches that are encoded before it pays to start processes
@@ -74,42 +75,52 @@ def tokenize_file(
     cache_dir: Path,
     threads: int = 1,
     listen: Listener = lambda read: None,
+    documents: Documents = "auto",
 ) -> Shard:
     """Returns the file's shard, from the cache or newly made. Memory is bounded whatever the file's size.
+
+    documents: what one document of a plain text file is.
 
     Continues a shard that an earlier process began, and waits for one that another process is making. Raises
     InvalidData as `read_documents` does, and whatever `listen` raises.
     """
-    folder = cache_dir / "tokens" / _key(file, column, tokenizer)
+    folder = cache_dir / "tokens" / _key(file, column, tokenizer, documents)
 
     def make(aside: Path) -> None:
         report = Report()
         with file.path.open("rb") as content:
-            documents = read_open(content, file.filename, column, report=report)
+            found = read_open(content, file.filename, column, documents=documents, report=report)
 
             def report_position() -> None:
                 # The reader may close the file at its end.
                 listen(file.path.stat().st_size if content.closed else content.tell())
 
-            _write_shard(aside, documents, report, tokenizer, threads, report_position)
+            _write_shard(aside, (document.text for document in found), report, tokenizer, threads, report_position)
 
     return _open_shard(folder, open_entry(folder, make, lambda: listen(None)))
 
 
-def estimate_missing_bytes(file: SourceFile, column: str, tokenizer: PreTrainedTokenizerBase, cache_dir: Path) -> int:
+def estimate_missing_bytes(
+    file: SourceFile,
+    column: str,
+    tokenizer: PreTrainedTokenizerBase,
+    cache_dir: Path,
+    documents: Documents = "auto",
+) -> int:
     """Returns about how many bytes the file's shard will add to the cache. 0 if it is there."""
-    made = count_begun_bytes(cache_dir / "tokens" / _key(file, column, tokenizer))
+    made = count_begun_bytes(cache_dir / "tokens" / _key(file, column, tokenizer, documents))
     if made is None:
         return 0
     packed = Path(file.filename).suffix.lower() in {*COMPRESSIONS, ".zip", ".parquet"}
     return max(0, file.path.stat().st_size * (PACKED_SHARE if packed else 1) - made)
 
 
-def _key(file: SourceFile, column: str, tokenizer: PreTrainedTokenizerBase) -> str:
+def _key(file: SourceFile, column: str, tokenizer: PreTrainedTokenizerBase, documents: Documents) -> str:
     # A stored tokenizer may have truncation on, as that of all-MiniLM-L6-v2 at 128 tokens.
     tokenizer.backend_tokenizer.no_truncation()
     tokenizer.backend_tokenizer.no_padding()
-    parts = [str(SHARD_FORMAT), file.digest(), column, "".join(Path(file.filename).suffixes[-2:]).lower()]
+    suffixes = "".join(Path(file.filename).suffixes[-2:]).lower()
+    parts = [str(SHARD_FORMAT), file.digest(), column, documents, suffixes]
     digest = hashlib.sha256("\0".join(parts).encode())
     digest.update(tokenizer.backend_tokenizer.to_str().encode())
     return digest.hexdigest()[:32]

@@ -44,7 +44,8 @@ def combine_unknown(files: tuple[SourceFile, ...], shards: list[Shard], found: l
 def _sample(file: SourceFile, hp: MlmHyperparameters, step: int, max_chars: int) -> Iterator[str]:
     """Yields up to `max_chars` characters of each `step`-th document, up to SAMPLE_CHARS in all."""
     taken = 0
-    for number, document in enumerate(read_documents(file.path, file.filename, hp.text_column)):
+    documents = read_documents(file.path, file.filename, hp.text_column, documents=hp.documents)
+    for number, document in enumerate(documents):
         too_short = hp.min_characters is not None and len(document) < hp.min_characters
         too_long = hp.max_characters is not None and len(document) > hp.max_characters
         if number % step or too_short or too_long:

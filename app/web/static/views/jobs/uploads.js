@@ -73,12 +73,10 @@ export function uploads() {
   return { entries, add, remove, abort, put, again };
 }
 
-const ACCEPT = ".txt,.jsonl,.json,.csv,.parquet,.gz,.xz,.zst,.zip,.tar,image/*,audio/*,video/*";
-
 export function Uploads({ files, error }) {
   return html`<div class="stack uploads">
-    <${DropZone} multiple label="Drop files here, or choose some" accept=${ACCEPT} onFiles=${files.add}
-      hint="Text as .txt, .jsonl, .csv or .parquet; pictures, sounds and videos best as one .zip or .tar" />
+    <${DropZone} multiple label="Drop files here, or choose some" onFiles=${files.add}
+      hint="Text, tables, FASTA, FASTQ or SMILES; source code, pictures, sounds and videos as one .zip or .tar" />
     ${
       files.entries.value.length > 0 &&
       html`<ul class="upload-list">

@@ -1,0 +1,42 @@
+"""The error for a table without the wanted text column. It lists the columns, so that the user can choose one."""
+
+from collections.abc import Mapping, Sequence
+
+from app.datasets.reports import Reason
+from app.datasets.sources import UnreadableFile, shorten
+
+VALUES = 3  # shown of each column
+MAX_COLUMNS = 30  # shown of a table
+_NAME, _VALUE = 50, 40  # characters shown
+
+
+Values = Sequence[object] | str  # the first values of a column, or its type
+
+
+def refuse_columns(expected: str, columns: Mapping[str, Values]) -> UnreadableFile:
+    """Returns the error for a table. expected: names the place and the missing column."""
+    if not columns:
+        return UnreadableFile(f"{expected}; found none", Reason.NO_COLUMN)
+    found = ", ".join(repr(shorten(name, _NAME)) for name in list(columns)[:MAX_COLUMNS])
+    if len(columns) > MAX_COLUMNS:
+        found += f" and {len(columns) - MAX_COLUMNS} more"
+    shown = "; ".join(f"{shorten(name, _NAME)}: {_list(values)}" for name, values in _longest(columns))
+    return UnreadableFile(f"{expected}; found {found}. Set text_column to one of them. {shown}", Reason.NO_COLUMN)
+
+
+def _longest(columns: Mapping[str, Values]) -> list[tuple[str, Values]]:
+    """Returns the columns to show: all in their order, or those with the longest values."""
+    named = list(columns.items())
+    if len(named) <= MAX_COLUMNS:
+        return named
+    return sorted(named, key=lambda column: -_longest_value(column[1]))[:MAX_COLUMNS]
+
+
+def _longest_value(values: Values) -> int:
+    return 0 if isinstance(values, str) else max((len(str(value)) for value in values), default=0)
+
+
+def _list(values: Values) -> str:
+    if isinstance(values, str):
+        return values
+    return ", ".join(repr(shorten(str(value), _VALUE)) for value in values[:VALUES]) or "no values"
