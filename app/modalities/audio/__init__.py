@@ -1,4 +1,4 @@
-"""Sound: spectrograms of windows of it, cut into patches; and encoders of waveforms."""
+"""Sound: spectrograms of windows of it, cut into patches; and encoders of waveforms and filter banks."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from app.modalities.estimator import Estimator
     from app.modalities.served_model import ServedModel
 
+AST = "audio-spectrogram-transformer"
+
 
 _SPECTROGRAM_LIMITATIONS = (
     "Transformers loads the encoder with `ViTMAEModel.from_pretrained(folder, mask_ratio=0.0)`. The mean of its "
@@ -39,7 +41,7 @@ _SPECTROGRAM_LIMITATIONS = (
 class AudioModality(PatchModality):
     name = ModalityName.AUDIO
     methods = METHODS
-    model_types = frozenset(WAVEFORM_MODELS)  # ViTMAE is an architecture of images: the processor file tells
+    model_types = frozenset({*WAVEFORM_MODELS, AST})  # ViTMAE is an architecture of images: the processor file tells
     examples: Mapping[Task, str] = {
         Task.EMBED: embed_example("data:audio/flac;base64,…"),
         Task.RECONSTRUCT: reconstruct_example("sound.flac"),
@@ -51,11 +53,14 @@ class AudioModality(PatchModality):
         return is_audio(folder)
 
     def load(self, folder: Path, *, dtype: "torch.dtype") -> "ServedModel":
+        from app.modalities.audio.ast import load_ast
         from app.modalities.audio.load import load_audio
         from app.modalities.audio.waveform import load_waveform
 
-        is_waveform = read_json(folder / "config.json").get("model_type") in WAVEFORM_MODELS
-        return load_waveform(folder, dtype=dtype) if is_waveform else load_audio(folder, dtype=dtype)
+        model_type = read_json(folder / "config.json").get("model_type")
+        if model_type == AST:
+            return load_ast(folder, dtype=dtype)
+        return load_waveform(folder, dtype=dtype) if model_type in WAVEFORM_MODELS else load_audio(folder, dtype=dtype)
 
     def accepted(self, hyperparameters: Any) -> AcceptedFiles:
         return SOUNDS

@@ -13,7 +13,7 @@ from app.errors import AppError
 from app.modalities.base import OneStepHandler, Prepared
 from app.modalities.embedding import EmbedItem, EmbedResult, check_media_item, decode_windows, scale_vector
 from app.modalities.patch.decoded_media import DecodedMedia
-from app.modalities.patch.model import PatchModel, Processor
+from app.modalities.patch.model import MediaReader, PatchModel
 from app.modalities.patch.normalizer import PatchNormalizer
 from app.types import Pooling
 
@@ -41,7 +41,7 @@ class PatchEmbed(OneStepHandler[EmbedItem, Floats, PatchEmbedContext, PatchEmbed
 
     reads_files = True
 
-    def __init__(self, model: PatchModel, space: PatchNormalizer, reader: Processor, modality: str) -> None:
+    def __init__(self, model: PatchModel, space: PatchNormalizer, reader: MediaReader, modality: str) -> None:
         self._model, self._space, self._reader, self._modality = model, space, reader, modality
         self._dimensions = model.dimensions
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from app.modalities.patch.decoded_media import DecodedMedia
+from app.modalities.patch.decoded_media import DecodedMedia, FileReader
 from app.modalities.patch.grid import PatchGrid
 from app.modalities.reconstruction import MaskRequest
 
@@ -44,13 +44,19 @@ class PatchModel(Protocol):
         ...
 
 
-class Processor(Protocol):
+class MediaReader(FileReader, Protocol):
     """A modality's way from a file to windows. Thread-safe; raises AppErrors for the file's own faults.
 
     It is pickled, with what `read` needs, and reads in processes without torch.
     """
 
-    def read(self, content: bytes) -> DecodedMedia: ...
+    def example(self) -> bytes:
+        """A small file that it can read, for the warm-up."""
+        ...
+
+
+class Processor(MediaReader, Protocol):
+    """A reader of items that are reconstructed, and that models are trained on."""
 
     def place(self, mask: MaskRequest, given: DecodedMedia) -> NDArray[np.bool_]:
         """Boxes and ranges, in the item's own units → the patches that they touch, [W, *grid]."""
@@ -60,10 +66,6 @@ class Processor(Protocol):
         self, original: NDArray[np.float32], hidden: NDArray[np.bool_], predicted: NDArray[np.float32]
     ) -> NDArray[np.uint8]:
         """One picture [H, W, 3] of a window: original | hidden parts in grey | predicted. All [*sizes, …] in [0, 1]."""
-        ...
-
-    def example(self) -> bytes:
-        """A small file that it can read, for the warm-up."""
         ...
 
     def save(self, folder: Path) -> None:

@@ -120,6 +120,9 @@ function Import({ job, onChanged }) {
         ? html`<a href=${link("models", [job.name])}>${job.model}</a>`
         : html`<span class=${job.error ? "field-error" : "small"}>${job.error?.message ?? waits}</span>`
     }
-    ${active && html`<progress max="100" value=${job.progress.percent} aria-label=${`Import of ${job.name}`}></progress>`}
+    ${
+      active &&
+      html`<progress max="100" value=${job.progress.percent} aria-label=${`Import of ${job.name}`}></progress>`
+    }
     ${active && html`<${Button} class="small" disabled=${job.cancel_requested} onClick=${cancel}>Cancel<//>`}`;
 }
