@@ -211,3 +211,12 @@ def test_a_stride_that_is_not_the_cell_is_refused(tmp_path: Path) -> None:
     folder = save_folder(tmp_path, build_model("deit", encoder_stride=16), "deit")
     with pytest.raises(InvalidModel, match="encoder_stride is 16"):
         load_encoder(folder)
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"), [("beit", "predicts visual tokens"), ("dinov2", "predicts nothing for masked patches")]
+)
+def test_an_encoder_says_why_it_reconstructs_nothing(tmp_path: Path, kind: str, reason: str) -> None:
+    entry = import_folder(ModelStore(tmp_path / "store"), build_folder(tmp_path, kind), "encoder")
+    assert reason in entry.manifest.unsupported[Task.RECONSTRUCT]
+    assert reason in (entry.path / "README.md").read_text()

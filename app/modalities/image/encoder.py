@@ -19,7 +19,7 @@ from app.modalities.patch.checkpoint import load_masked
 from app.modalities.patch.grid import PatchGrid
 from app.modalities.patch.model import PatchModel
 from app.modalities.patch.objective import PatchObjective
-from app.types import ModalityName
+from app.types import ModalityName, Task
 
 # Tensors that the last hidden states do not depend on. A checkpoint may lack them.
 _UNUSED = ("decoder.", "pooler.", "embeddings.mask_token")
@@ -71,9 +71,18 @@ def load_encoder(
         else EncoderOnly(loaded.model, reader.grid, class_tokens=first)
     )
     objective = EncoderObjective(patch_model, reader, new_head=loaded.new_head)
+    if not loaded.has_head:
+        objective.unsupported = {Task.RECONSTRUCT: _lacking_head(kind)}
     if not (folder / "manifest.json").is_file():
         prove_encoder(patch_model, reader, objective.space, folder)
     return objective
+
+
+def _lacking_head(kind: EncoderType) -> str:
+    """Returns the reason why a model without a head for pixels cannot reconstruct, as the end of a sentence."""
+    if kind.model_class.endswith("ForMaskedImageModeling"):
+        return "its checkpoint has no head that predicts the pixels of masked patches"
+    return f"its architecture predicts {kind.predicts} for masked patches, and no pixels"
 
 
 def _load_model(

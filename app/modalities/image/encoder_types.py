@@ -17,12 +17,14 @@ class EncoderType:
     processor: that transformers takes where the processor file names none.
     special_tokens: tokens before the patches, class token first, without registers.
     any_size: whether the model reads images of another size than its configuration's.
+    predicts: what the architecture predicts of masked patches, where that is not their pixels.
     """
 
     model_class: str
     processor: str
     special_tokens: int = 1
     any_size: bool = False
+    predicts: str = "nothing"
 
     def first_patch(self, config: Mapping[str, Any]) -> int:
         """Tokens before the patches, registers included."""
@@ -33,7 +35,7 @@ _CLIP = EncoderType("CLIPVisionModel", "CLIP")
 _SIGLIP = EncoderType("SiglipVisionModel", "Siglip", special_tokens=0)
 
 ENCODERS: dict[str, EncoderType] = {
-    "beit": EncoderType("BeitModel", "Beit"),
+    "beit": EncoderType("BeitModel", "Beit", predicts="visual tokens of another model"),
     "clip": _CLIP,
     "clip_vision_model": _CLIP,
     "data2vec-vision": EncoderType("Data2VecVisionModel", "Beit"),
