@@ -19,22 +19,22 @@ VIRIDIS = [(68, 1, 84), (72, 40, 120), (62, 74, 137), (49, 104, 142), (38, 130, 
            (31, 158, 137), (53, 183, 121), (109, 205, 89), (180, 222, 44), (253, 231, 37)]  # fmt: skip
 
 
-def image_panels(original: Floats, hidden: NDArray[np.bool_], predicted: Floats) -> Pixels:
+def image_panels(original: Floats, mask: NDArray[np.bool_], predicted: Floats) -> Pixels:
     """Draws the panels of an image side by side.
 
-    original, predicted: [H, W, 1 or 3] in [0, 1]. hidden: [H, W]. Returns uint8 [H', W', 3].
+    original, predicted: [H, W, 1 or 3] in [0, 1]. mask: [H, W]. Returns uint8 [H', W', 3].
     """
-    masked = grey_out(original, hidden)
+    masked = grey_out(original, mask)
     return side_by_side([enlarge(to_pixels(panel)) for panel in (original, masked, predicted)])
 
 
-def spectrogram_panels(original: Floats, hidden: NDArray[np.bool_], predicted: Floats) -> Pixels:
+def spectrogram_panels(original: Floats, mask: NDArray[np.bool_], predicted: Floats) -> Pixels:
     """Draws the spectrogram panels of a sound: time to the right, frequency upwards, loudness as colour.
 
-    original, predicted: [T, F, 1] in [0, 1]. hidden: [T, F]. Returns uint8 [H, W, 3]. The panels of a short sound are
+    original, predicted: [T, F, 1] in [0, 1]. mask: [T, F]. Returns uint8 [H, W, 3]. The panels of a short sound are
     side by side, those of a longer one stacked. Lines wrap after LINE frames. Very long sounds are subsampled.
     """
-    panels = spectrograms(original, hidden, predicted, LINE * MAX_LINES)
+    panels = spectrograms(original, mask, predicted, LINE * MAX_LINES)
     frames = panels[0].shape[1]
     if len(panels) * frames <= LINE:
         return side_by_side([enlarge(panel) for panel in panels])
@@ -44,15 +44,15 @@ def spectrogram_panels(original: Floats, hidden: NDArray[np.bool_], predicted: F
 
 
 def spectrograms(
-    original: Floats, hidden: NDArray[np.bool_], predicted: Floats, max_frames: int = 4 * LINE
+    original: Floats, mask: NDArray[np.bool_], predicted: Floats, max_frames: int = 4 * LINE
 ) -> tuple[Pixels, Pixels, Pixels]:
     """Draws the three panels of a sound, one pixel for each frame and band.
 
-    original, predicted: [T, F, 1] in [0, 1]. hidden: [T, F]. Returns three uint8 [F, T', 3]; T' is T, or a subsample of
+    original, predicted: [T, F, 1] in [0, 1]. mask: [T, F]. Returns three uint8 [F, T', 3]; T' is T, or a subsample of
     at most `max_frames` frames.
     """
     step = -(-len(original) // max_frames)
-    seen, guess, grey = original[::step, ::-1, 0], predicted[::step, ::-1, 0], hidden[::step, ::-1]
+    seen, guess, grey = original[::step, ::-1, 0], predicted[::step, ::-1, 0], mask[::step, ::-1]
     masked = np.where(grey[..., None], np.uint8(round(GREY * 255)), apply_colormap(seen))
     first, second, third = (panel.swapaxes(0, 1) for panel in (apply_colormap(seen), masked, apply_colormap(guess)))
     return first, second, third
@@ -69,9 +69,9 @@ def apply_colormap(values: Floats) -> Pixels:
     return np.round(np.stack(channels, axis=-1)).astype(np.uint8)
 
 
-def grey_out(values: Floats, hidden: NDArray[np.bool_]) -> Floats:
-    """Replaces the hidden parts [...] of values [..., C] by grey."""
-    return np.where(hidden[..., None], np.float32(GREY), values)
+def grey_out(values: Floats, mask: NDArray[np.bool_]) -> Floats:
+    """Replaces the masked parts [...] of values [..., C] by grey."""
+    return np.where(mask[..., None], np.float32(GREY), values)
 
 
 def to_pixels(values: Floats) -> Pixels:
@@ -98,19 +98,19 @@ def stack(rows: Sequence[Pixels]) -> Pixels:
     return side_by_side([row.swapaxes(0, 1) for row in rows]).swapaxes(0, 1)
 
 
-def moving_panels(original: Floats, hidden: NDArray[np.bool_], predicted: Floats) -> Pixels:
+def moving_panels(original: Floats, mask: NDArray[np.bool_], predicted: Floats) -> Pixels:
     """Draws `image_panels` for each frame.
 
-    original, predicted: [T, H, W, C] in [0, 1]. hidden: [T, H, W]. Returns uint8 [T, H', W', 3].
+    original, predicted: [T, H, W, C] in [0, 1]. mask: [T, H, W]. Returns uint8 [T, H', W', 3].
     """
-    return np.stack([image_panels(*each) for each in zip(original, hidden, predicted, strict=True)])
+    return np.stack([image_panels(*each) for each in zip(original, mask, predicted, strict=True)])
 
 
-def clip_panels(original: Floats, hidden: NDArray[np.bool_], predicted: Floats) -> Pixels:
+def clip_panels(original: Floats, mask: NDArray[np.bool_], predicted: Floats) -> Pixels:
     """Draws a contact sheet of up to CONTACTS evenly spread frames. Its rows are original, masked and predicted.
 
-    original, predicted: [T, H, W, C] in [0, 1]. hidden: [T, H, W]. Returns uint8 [H', W', 3].
+    original, predicted: [T, H, W, C] in [0, 1]. mask: [T, H, W]. Returns uint8 [H', W', 3].
     """
     shown = ((np.arange(min(CONTACTS, len(original))) + 0.5) * len(original) / min(CONTACTS, len(original))).astype(int)
-    rows = (original[shown], grey_out(original[shown], hidden[shown]), predicted[shown])
+    rows = (original[shown], grey_out(original[shown], mask[shown]), predicted[shown])
     return stack([side_by_side([enlarge(frame) for frame in to_pixels(row)]) for row in rows])

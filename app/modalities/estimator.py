@@ -50,7 +50,7 @@ class Layers:
     """The sizes of a transformer's layers."""
 
     count: int
-    hidden: int
+    hidden_size: int
     intermediate: int
     heads: int
     gated: bool = False  # two projections into the feed-forward layer, as ModernBERT has them
@@ -58,25 +58,25 @@ class Layers:
     @property
     def parameters(self) -> int:
         """Those that every token is multiplied with."""
-        return self.count * (4 * self.hidden**2 + (3 if self.gated else 2) * self.hidden * self.intermediate)
+        return self.count * (4 * self.hidden_size**2 + (3 if self.gated else 2) * self.hidden_size * self.intermediate)
 
     def flops(self, length: float) -> float:
         """Floating-point operations a token: forward 2 a parameter, backward twice that (arXiv 2001.08361)."""
-        return 6 * self.parameters + 12 * self.count * self.hidden * length
+        return 6 * self.parameters + 12 * self.count * self.hidden_size * length
 
     def activations(self, length: float) -> float:
         """Numbers that a token's forward pass keeps for the backward one, after arXiv 2205.05198."""
         feed_forward = (4 if self.gated else 2) * self.intermediate
-        return self.count * (10 * self.hidden + feed_forward + 2 * self.heads * length)
+        return self.count * (10 * self.hidden_size + feed_forward + 2 * self.heads * length)
 
 
 def layers_of(config: Mapping[str, Any], prefix: str = "") -> Layers:
     """By the names that transformers has for the layers of a vision transformer. Raises KeyError."""
-    count, hidden, intermediate, heads = (
+    count, hidden_size, intermediate, heads = (
         int(config[prefix + name])
         for name in ("num_hidden_layers", "hidden_size", "intermediate_size", "num_attention_heads")
     )
-    return Layers(count, hidden, intermediate, heads)
+    return Layers(count, hidden_size, intermediate, heads)
 
 
 class Cost(NamedTuple):

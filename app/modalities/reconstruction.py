@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from app.errors import InvalidValue
 from app.modalities.patch.decoded_media import DecodedMedia, FileReader
-from app.modalities.patch.masking import MaskDefaults, hidden_count, hide_random, sample
+from app.modalities.patch.masking import MaskDefaults, count_masked, mask_random, sample
 
 Box = tuple[float, float, float, float]
 Range = tuple[float, float]
@@ -21,10 +21,10 @@ class MaskRequest:
 
     strategy, ratio, seed: drawn at random, the same for the same seed. None: the model's own.
     boxes: (left, top, right, bottom) in pixels of the item as it was sent, upright.
-    ranges: (start, end) in seconds. With boxes too, what is in both is hidden.
-    grid: one value a patch, nested as the model's grid of patches; true or 1 is hidden.
+    ranges: (start, end) in seconds. With boxes too, what is in both is masked.
+    grid: one value a patch, nested as the model's grid of patches; true or 1 is masked.
 
-    Every patch that a box or range touches is hidden.
+    Every patch that a box or range touches is masked.
     """
 
     strategy: str | None = None
@@ -40,7 +40,7 @@ class ReconstructItem:
     """content: a media file, decoded or not."""
 
     content: bytes | DecodedMedia
-    mask: MaskRequest = field(default_factory=MaskRequest)
+    mask_request: MaskRequest = field(default_factory=MaskRequest)
 
 
 def decode_item(reader: FileReader, item: ReconstructItem) -> ReconstructItem:
@@ -52,10 +52,10 @@ def decode_item(reader: FileReader, item: ReconstructItem) -> ReconstructItem:
 class ReconstructResult:
     """Values in [0, 1]; a long item's windows are joined along the first axis.
 
-    mask [*grid]: True is hidden. loss: the model's own, over the hidden patches. psnr and baselines: dB over
-    the hidden patches, of the model and of `mean` and `interpolation` from the visible ones.
+    mask [*grid]: True is masked. loss: the model's own, over the masked patches. psnr and baselines: dB over
+    the masked patches, of the model and of `mean` and `interpolation` from the visible ones.
     original, predicted [*sizes, C]: visible patches of `predicted` are the original's.
-    hidden [*sizes]: the mask, one value a pixel. info: what the modality's reader noted of the item.
+    pixel_mask [*sizes]: the mask, one value a pixel. info: what the modality's reader noted of the item.
     """
 
     mask: NDArray[np.bool_]
@@ -64,7 +64,7 @@ class ReconstructResult:
     baselines: Mapping[str, float]
     original: NDArray[np.float32]
     predicted: NDArray[np.float32]
-    hidden: NDArray[np.bool_]
+    pixel_mask: NDArray[np.bool_]
     tokens: int  # patches that the item was cut into
     info: Any = None
 
@@ -74,7 +74,7 @@ def draw_masks(
 ) -> NDArray[np.bool_]:
     """The masks of a request without boxes and ranges, one a window. → [windows, *shape]. Raises InvalidValue.
 
-    rows: of each window, how many places along the first axis are not padding, which `hide_padding` sees to.
+    rows: of each window, how many places along the first axis are not padding. `mask_padding` masks the padding.
     """
     masks = np.zeros((len(rows), *shape), dtype=bool)
     if request.grid is not None:
@@ -89,21 +89,21 @@ def draw_masks(
     return masks
 
 
-def hide_padding(masks: NDArray[np.bool_], rows: Sequence[int], defaults: MaskDefaults) -> None:
-    """Hides, in masks [windows, *shape], the model's own share of what is padding, behind `rows` of each window.
+def mask_padding(masks: NDArray[np.bool_], rows: Sequence[int], defaults: MaskDefaults) -> None:
+    """Masks the model's own share of the padding, behind `rows` of each window of masks [windows, *shape].
 
-    In training padding is hidden as much as everything else. A model that sees all of it behind a short sound
-    has never seen its like: the spoken digits of cloze-audio came out at 11.7 dB, and at 17.3 with it hidden.
+    In training padding is masked as much as everything else. A model that sees all of it behind a short sound
+    has never seen its like: the spoken digits of cloze-audio came out at 11.7 dB, and at 17.3 with it masked.
     """
     for window, (mask, filled) in enumerate(zip(masks, rows, strict=True)):
         padding = mask[filled:]
         if padding.size > 1:
-            rng = np.random.default_rng([window, filled])  # the same for the same mask, however that was asked for
-            padding |= hide_random(padding.shape, hidden_count(padding.size, defaults.ratio), rng)
+            rng = np.random.default_rng([window, filled])  # the same for the same mask, however the request gave it
+            padding |= mask_random(padding.shape, count_masked(padding.size, defaults.ratio), rng)
 
 
 def checked_mask(mask: NDArray[np.bool_], param: str) -> NDArray[np.bool_]:
-    """The mask itself. Raises InvalidValue where nothing is hidden, or nothing is left to see."""
+    """The mask itself. Raises InvalidValue where nothing is masked, or nothing is left to see."""
     if not mask.any():
         raise InvalidValue(f"`{param}` hides no patch of the item", param=param)
     if mask.all():

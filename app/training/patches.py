@@ -41,10 +41,10 @@ def prepare(training: PatchTraining[Any, Any], job: TrainingJob, hooks: Hooks, d
     )
     if not isinstance(job.model, Path):
         objective = training.fit(objective, _iterate_samples(data[0], hp.seed), hooks.on_event)
-    masks = objective.masks
+    defaults = objective.mask_defaults
     objective.start_training(
-        masks.samplers[getattr(hp, "mask_strategy", None) or masks.strategy],
-        hp.mask_ratio or masks.ratio,
+        defaults.samplers[getattr(hp, "mask_strategy", None) or defaults.strategy],
+        hp.mask_ratio or defaults.ratio,
         training.augment(objective, hp),
         hp.contrast_weight,
     )

@@ -52,7 +52,7 @@ def heard(part: dict[str, str]) -> np.ndarray:
     return wave
 
 
-def test_the_answer_says_what_was_hidden_and_lets_it_be_heard(client: TestClient) -> None:
+def test_the_answer_says_what_was_masked_and_lets_it_be_heard(client: TestClient) -> None:
     answer = reconstruct(client, ranges=[[0.4, 0.6]])
     assert (answer["model"], answer["modality"]) == ("sounds@1", "audio")
     assert np.flatnonzero(np.array(answer["mask"]).all(1)).tolist() == [5, 6, 7]

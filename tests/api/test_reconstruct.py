@@ -51,7 +51,7 @@ def pixels(part: dict[str, str]) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(base64.b64decode(part["data"]))))
 
 
-def test_the_answer_says_what_was_hidden_and_how_well_it_was_guessed(client: TestClient) -> None:
+def test_the_answer_says_what_was_masked_and_how_well_it_was_guessed(client: TestClient) -> None:
     answer = reconstruct(client)
     assert (answer["object"], answer["model"], answer["modality"]) == ("reconstruction", "mae@1", "image")
     assert np.array(answer["mask"]).shape == (4, 4) and np.sum(answer["mask"]) == 12
@@ -60,10 +60,10 @@ def test_the_answer_says_what_was_hidden_and_how_well_it_was_guessed(client: Tes
     assert answer["usage"]["total_tokens"] == 16
     assert answer["media"].keys() == PANELS
     original, masked, predicted = (pixels(answer["media"][name]) for name in ("original", "masked", "predicted"))
-    hidden = np.kron(answer["mask"], np.ones((8, 8))).astype(bool)
-    assert np.array_equal(original[~hidden], predicted[~hidden])
-    assert (masked[hidden] == 128).all() and np.array_equal(masked[~hidden], original[~hidden])
-    error = np.square((original[hidden].astype(float) - predicted[hidden]) / 255).mean()
+    mask = np.kron(answer["mask"], np.ones((8, 8))).astype(bool)
+    assert np.array_equal(original[~mask], predicted[~mask])
+    assert (masked[mask] == 128).all() and np.array_equal(masked[~mask], original[~mask])
+    error = np.square((original[mask].astype(float) - predicted[mask]) / 255).mean()
     assert answer["psnr"] == pytest.approx(-10 * np.log10(error), abs=0.1)
 
 

@@ -50,7 +50,7 @@ def film(content: bytes) -> np.ndarray:
         return video.read(range(len(video.times)))
 
 
-def test_the_answer_shows_films_of_what_was_hidden_and_guessed(client: TestClient) -> None:
+def test_the_answer_shows_films_of_what_was_masked_and_guessed(client: TestClient) -> None:
     answer = reconstruct(client)
     assert (answer["model"], answer["modality"]) == ("video@1", "video")
     mask = np.array(answer["mask"])
@@ -66,9 +66,9 @@ def test_the_answer_shows_films_of_what_was_hidden_and_guessed(client: TestClien
     }
     original, masked, predicted = (film(media[name][1]) for name in ("original", "masked", "predicted"))
     assert original.shape == masked.shape == predicted.shape == (4, 32, 32, 3)
-    hidden = np.kron(mask, np.ones((2, 8, 8))).astype(bool)
-    assert np.abs(masked[hidden].astype(int) - 128).mean() < 6  # as H.264 keeps it
-    assert np.abs(masked[~hidden].astype(int) - original[~hidden]).mean() < 12
+    pixel_mask = np.kron(mask, np.ones((2, 8, 8))).astype(bool)
+    assert np.abs(masked[pixel_mask].astype(int) - 128).mean() < 6  # as H.264 keeps it
+    assert np.abs(masked[~pixel_mask].astype(int) - original[~pixel_mask]).mean() < 12
     assert film(media["panels"][1]).shape == (4, *PANELS, 3)
     assert Image.open(io.BytesIO(media["sheet"][1])).size == (4 * 132 - 4, 3 * 132 - 4)
 

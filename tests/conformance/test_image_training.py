@@ -56,17 +56,17 @@ def test_the_loss_is_that_of_transformers(tmp_path: Path, model_type: str) -> No
     folder = build_folder(tmp_path, model_type)
     objective = load_encoder(folder)
     grid, size = objective.space.grid, objective.reader.size
-    objective.start_training(objective.masks.samplers["random"], 0.5, lambda sample, rng: sample)
+    objective.start_training(objective.mask_defaults.samplers["random"], 0.5, lambda sample, rng: sample)
     rng = np.random.default_rng(0)
     samples = [rng.integers(0, 256, (size, size, 3), dtype=np.uint8) for _ in range(3)]
     batch = objective.collate_masked([objective.mask(sample, rng) for sample in samples])
     loss, _ = objective.forward(batch)
     pixels = torch.from_numpy(objective.space.normalise(np.stack(samples) / np.float32(255)))
     theirs = AutoModelForMaskedImageModeling.from_pretrained(folder).eval()
-    hidden = objective.patch_model.hidden_patches(batch.hidden)  # type: ignore[attr-defined]
+    mask = objective.patch_model.expand_mask(batch.mask)  # type: ignore[attr-defined]
     with torch.inference_mode():
-        expected = theirs(pixel_values=channels_first(pixels), bool_masked_pos=hidden).loss
-    assert 0 < int(batch.hidden[0].sum()) < grid.count
+        expected = theirs(pixel_values=channels_first(pixels), bool_masked_pos=mask).loss
+    assert 0 < int(batch.mask[0].sum()) < grid.count
     assert float(loss.detach()) == pytest.approx(float(expected), rel=1e-4)
 
 
@@ -79,7 +79,7 @@ def test_a_job_continues_it_and_makes_a_folder_that_is_served(tmp_path: Path, mo
     assert result.metrics.keys() >= {"eval_loss", "eval_psnr", "eval_mean_psnr"}
     after = load(result.folder)
     assert isinstance(after, EncoderObjective)
-    assert after.masks.ratio == 0.5
+    assert after.mask_defaults.ratio == 0.5
     file = picture(3, form="PNG")
     assert np.array_equal(before.reader.read(file).windows, after.reader.read(file).windows)
     vectors = [perform(each.tasks[Task.EMBED], [EmbedItem(file)])[0].vector for each in (before, after)]
@@ -118,4 +118,4 @@ def test_estimates_know_the_geometry_of_training(tmp_path: Path, model_type: str
     geometry = IMAGE.geometry(config, METHODS["simmim"].hyperparameters())
     objective = load_encoder(folder)
     assert geometry.grid == objective.space.grid
-    assert geometry.masks == objective.masks
+    assert geometry.mask_defaults == objective.mask_defaults

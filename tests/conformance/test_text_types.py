@@ -78,7 +78,7 @@ def expect_logits(folder: Path, ids: torch.Tensor) -> torch.Tensor:
         return fresh(folder)(ids).logits[0]
 
 
-def expect_hidden(folder: Path, ids: torch.Tensor) -> np.ndarray:
+def expect_hidden_states(folder: Path, ids: torch.Tensor) -> np.ndarray:
     """The last hidden states [L, H] of one text, by transformers alone."""
     with torch.inference_mode():
         return fresh(folder).base_model(ids).last_hidden_state[0].numpy()
@@ -138,8 +138,10 @@ def test_score(served: TextObjective, folder: Path) -> None:
 
 @pytest.mark.parametrize("pooling", [Pooling.MEAN, Pooling.CLS])
 def test_embeddings(served: TextObjective, folder: Path, pooling: Pooling) -> None:
-    hidden = [expect_hidden(folder, encode(folder, text)) for text in PLAIN]
-    expected = {text: h.mean(0) if pooling is Pooling.MEAN else h[0] for text, h in zip(PLAIN, hidden, strict=True)}
+    hidden_states = [expect_hidden_states(folder, encode(folder, text)) for text in PLAIN]
+    expected = {
+        text: h.mean(0) if pooling is Pooling.MEAN else h[0] for text, h in zip(PLAIN, hidden_states, strict=True)
+    }
     for texts in in_batches(PLAIN):
         items = [EmbedItem(text, normalize=False, pooling=pooling) for text in texts]
         for text, result in zip(texts, perform(served.tasks[Task.EMBED], items), strict=True):

@@ -31,7 +31,7 @@ class Case:
     """folder, source: write a model and a training file at the path that they are given.
 
     items: for every task of that model, some that differ in size or options.
-    guesses: what the model predicts of two inputs that differ only in what is hidden.
+    guesses: what the model predicts of two inputs that differ only in what is masked.
     """
 
     modality: str
@@ -51,13 +51,13 @@ def guess_words(objective: AnyMaskedModel) -> tuple[np.ndarray, np.ndarray]:
 
 
 def guess_pixels(objective: AnyMaskedModel) -> tuple[np.ndarray, np.ndarray]:
-    """Of a picture with something else in a box, of which the box is hidden."""
+    """Of a picture with something else in a box, of which the box is masked."""
     whole = np.asarray(Image.open(io.BytesIO(picture(3, 32, 32, "PNG")))).copy()
     other = whole.copy()
     other[8:24, 8:24] = 255 - other[8:24, 8:24]
     items = [ReconstructItem(png(pixels), MaskRequest(boxes=((8, 8, 24, 24),))) for pixels in (whole, other)]
     results = perform(objective.tasks[Task.RECONSTRUCT], items)
-    return tuple(result.predicted[result.hidden] for result in results)  # type: ignore[return-value]
+    return tuple(result.predicted[result.pixel_mask] for result in results)  # type: ignore[return-value]
 
 
 def png(pixels: np.ndarray) -> bytes:
@@ -67,7 +67,7 @@ def png(pixels: np.ndarray) -> bytes:
 
 
 def guess_levels(objective: AnyMaskedModel) -> tuple[np.ndarray, np.ndarray]:
-    """Of a sound with another one in its middle, of which every patch that hears it is hidden."""
+    """Of a sound with another one in its middle, of which every patch that hears it is masked."""
     wave = samples(3, 0.8)
     other = wave.copy()
     other[2600:3800] = samples(4, 0.15)
@@ -77,7 +77,7 @@ def guess_levels(objective: AnyMaskedModel) -> tuple[np.ndarray, np.ndarray]:
         ReconstructItem(sound_file(w), MaskRequest(ranges=((0.325 - reach, 0.475 + reach),))) for w in (wave, other)
     ]
     results = perform(objective.tasks[Task.RECONSTRUCT], items)
-    return tuple(result.predicted[result.hidden] for result in results)  # type: ignore[return-value]
+    return tuple(result.predicted[result.pixel_mask] for result in results)  # type: ignore[return-value]
 
 
 def text_source(folder: Path) -> Path:
@@ -134,7 +134,7 @@ def audio_case(mask: MaskRequest, contrast_weight: float = 0.0, **settings: Any)
 
 
 def guess_frames(objective: AnyMaskedModel) -> tuple[np.ndarray, np.ndarray]:
-    """Of a video with something else in a box in its first half, of which the box is hidden then."""
+    """Of a video with something else in a box in its first half, of which the box is masked then."""
     whole = frames(3, width=32, height=32)
     other = whole.copy()
     other[:2, 8:24, 8:24] = 255 - other[:2, 8:24, 8:24]
@@ -142,7 +142,7 @@ def guess_frames(objective: AnyMaskedModel) -> tuple[np.ndarray, np.ndarray]:
     results = perform(
         objective.tasks[Task.RECONSTRUCT], [ReconstructItem(lossless(pixels), mask) for pixels in (whole, other)]
     )
-    return tuple(result.predicted[result.hidden] for result in results)  # type: ignore[return-value]
+    return tuple(result.predicted[result.pixel_mask] for result in results)  # type: ignore[return-value]
 
 
 def video_case(contrast_weight: float = 0.0, **settings: Any) -> Case:
@@ -170,14 +170,14 @@ def video_case(contrast_weight: float = 0.0, **settings: Any) -> Case:
 
 
 def guess_readings(objective: AnyMaskedModel) -> tuple[np.ndarray, np.ndarray]:
-    """Of a series with another one in its middle, of which the middle is hidden."""
+    """Of a series with another one in its middle, of which the middle is masked."""
     (whole, rate), (other, _) = (decode_series(series(seed)) for seed in (3, 4))
     mixed = whole.copy()
     mixed[16:32] = other[16:32]
     mask = MaskRequest(ranges=((16 / rate, 32 / rate),))
     items = [ReconstructItem(encode_series(values, rate), mask) for values in (whole, mixed)]
     results = perform(objective.tasks[Task.RECONSTRUCT], items)
-    return tuple(result.predicted[result.hidden] for result in results)  # type: ignore[return-value]
+    return tuple(result.predicted[result.pixel_mask] for result in results)  # type: ignore[return-value]
 
 
 SENSOR_CASE = Case(

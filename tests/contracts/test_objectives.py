@@ -118,7 +118,7 @@ def test_the_same_seed_gives_the_same_answer(objective: AnyMaskedModel, case: Ca
     assert equal(answers(objective, case), answers(objective, case))
 
 
-def test_what_is_hidden_reaches_no_prediction(objective: AnyMaskedModel, case: Case) -> None:
+def test_what_is_masked_reaches_no_prediction(objective: AnyMaskedModel, case: Case) -> None:
     first, second = case.guesses(objective)
     assert first.size and np.array_equal(first, second)
 

@@ -14,9 +14,9 @@ def test_louder_is_brighter() -> None:
 def test_time_goes_right_and_low_frequencies_are_at_the_bottom() -> None:
     original = np.zeros((400, 130, 1), np.float32)
     original[:20, :10] = 1  # low, at the beginning
-    hidden = np.zeros((400, 130), bool)
-    hidden[100:, :] = True
-    shown = spectrogram_panels(original, hidden, np.ones_like(original))
+    mask = np.zeros((400, 130), bool)
+    mask[100:, :] = True
+    shown = spectrogram_panels(original, mask, np.ones_like(original))
     assert shown.shape == (3 * 130 + 2 * GAP, 400, 3)
     first, masked, predicted = shown[:130], shown[130 + GAP : 260 + GAP], shown[-130:]
     loud, quiet = apply_colormap(np.array([1.0, 0.0], np.float32))
@@ -27,9 +27,9 @@ def test_time_goes_right_and_low_frequencies_are_at_the_bottom() -> None:
 
 def test_short_sounds_stand_side_by_side_and_large() -> None:
     values = np.zeros((48, 64, 1), np.float32)
-    hidden = np.zeros((48, 64), bool)
-    hidden[:24] = True
-    shown = spectrogram_panels(values, hidden, values)
+    mask = np.zeros((48, 64), bool)
+    mask[:24] = True
+    shown = spectrogram_panels(values, mask, values)
     assert shown.shape == (3 * 64, 3 * 3 * 48 + 2 * GAP, 3)  # each pixel is three
     assert (shown[:, 144 + GAP : 144 + GAP + 72] == 128).all()
 
@@ -44,10 +44,10 @@ def test_long_sounds_go_on_below(frames: int, lines: int) -> None:
 
 def test_spectrograms_come_one_by_one_a_pixel_a_frame_and_band() -> None:
     original = np.linspace(0, 1, 50 * 8, dtype=np.float32).reshape(50, 8, 1)
-    hidden = np.zeros((50, 8), bool)
-    hidden[10:20] = True
-    seen, masked, guess = spectrograms(original, hidden, original[::-1])
+    mask = np.zeros((50, 8), bool)
+    mask[10:20] = True
+    seen, masked, guess = spectrograms(original, mask, original[::-1])
     assert seen.shape == masked.shape == guess.shape == (8, 50, 3)
     assert (masked[:, 10:20] == 128).all() and np.array_equal(masked[:, :10], seen[:, :10])
     assert np.array_equal(seen[-1, 0], apply_colormap(original[0, 0, 0]))  # the lowest band is at the bottom
-    assert spectrograms(original, hidden, original, max_frames=20)[0].shape == (8, 17, 3)
+    assert spectrograms(original, mask, original, max_frames=20)[0].shape == (8, 17, 3)

@@ -18,7 +18,7 @@ def test_the_seed_decides_and_windows_differ() -> None:
     assert not np.array_equal(first[0], first[1])
 
 
-def test_padding_is_never_hidden() -> None:
+def test_padding_is_never_masked() -> None:
     masks = draw_masks(MaskRequest(ratio=0.5), [4, 3], (4, 2), DEFAULTS)
     assert masks.sum((1, 2)).tolist() == [4, 3] and not masks[1, 3:].any()
     grid = [[0, 1]] * 7

@@ -6,7 +6,7 @@ from typing import get_args
 import pytest
 
 from app.errors import InvalidModel
-from app.methods import METHODS, preset
+from app.methods import METHODS, PatchHyperparameters, preset
 from app.modalities import registry
 from app.modalities.descriptor import Modality
 from app.modalities.patch.modality import PatchModality
@@ -71,8 +71,10 @@ def test_every_modality_is_complete(modality: Modality) -> None:
     if not isinstance(modality, PatchModality):
         return
     for method in modality.methods.values():
+        if not issubclass(method.hyperparameters, PatchHyperparameters):
+            continue  # wav2vec 2.0 masks frames of a waveform, not patches
         strategies = get_args(get_args(method.hyperparameters.model_fields["mask_strategy"].annotation)[0])
         for config in method.presets.values():
-            masks = modality.geometry(config, method.hyperparameters()).masks
-            assert set(strategies) == set(masks.samplers)
-            assert {masks.strategy, masks.eval_strategy} <= set(masks.samplers)
+            defaults = modality.geometry(config, method.hyperparameters()).mask_defaults
+            assert set(strategies) == set(defaults.samplers)
+            assert {defaults.strategy, defaults.eval_strategy} <= set(defaults.samplers)

@@ -9,19 +9,19 @@ from numpy.typing import NDArray
 from app.media.lengths import Length
 from app.modalities.patch.geometry import Geometry
 from app.modalities.patch.grid import PatchGrid
-from app.modalities.patch.masking import MaskDefaults, hide_random
+from app.modalities.patch.masking import MaskDefaults, mask_random
 from tests.toy_modality.methods import SensorHyperparameters
 
 
-def hide_span(shape: tuple[int, ...], count: int, rng: np.random.Generator) -> NDArray[np.bool_]:
+def mask_span(shape: tuple[int, ...], count: int, rng: np.random.Generator) -> NDArray[np.bool_]:
     """Patches next to each other in time."""
-    hidden = np.zeros(shape, dtype=bool)
-    start = rng.integers(hidden.size - count + 1)
-    hidden.flat[start : start + count] = True
-    return hidden
+    mask = np.zeros(shape, dtype=bool)
+    start = rng.integers(mask.size - count + 1)
+    mask.flat[start : start + count] = True
+    return mask
 
 
-MASKS = MaskDefaults("random", 0.6, {"random": hide_random, "span": hide_span}, eval_ratio=0.6)
+MASKS = MaskDefaults("random", 0.6, {"random": mask_random, "span": mask_span}, eval_ratio=0.6)
 
 
 def sensor_geometry(config: Mapping[str, Any], hp: SensorHyperparameters) -> Geometry:

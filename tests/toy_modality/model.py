@@ -20,10 +20,10 @@ class SensorObjective(PatchObjective):
     modality = NAME
 
     def __init__(self, model: PreTrainedModel, *, decodes: bool, new_head: bool = False) -> None:
-        masks = MASKS.of_model(model.config.to_dict())
+        mask_defaults = MASKS.of_model(model.config.to_dict())
         reader = SensorProcessor(grid_of(model))
         patch_model = MaeModel(model, decodes=decodes)
-        super().__init__(patch_model, reader, masks, mean=(0.5,), std=(0.25,), new_head=new_head)
+        super().__init__(patch_model, reader, mask_defaults, mean=(0.5,), std=(0.25,), new_head=new_head)
 
 
 def load_sensor(

@@ -34,18 +34,18 @@ class SensorProcessor:
         times = tuple((n * size / rate, min((n + 1) * size, length) / rate) for n in range(windows))
         return DecodedMedia(padded.reshape(windows, *self.grid.sizes, 1), rate, length, times)
 
-    def place(self, mask: MaskRequest, given: DecodedMedia) -> Bools:
-        if mask.boxes:
+    def place(self, request: MaskRequest, given: DecodedMedia) -> Bools:
+        if request.boxes:
             raise InvalidValue("`boxes` are pixels, which sensors have none of; use `ranges`", param="boxes")
         rate: float = given.info
         rows = len(given.windows) * self.grid.shape[0]
-        hidden = np.zeros((rows, self.grid.shape[1]), dtype=bool)
-        for start, end in mask.ranges:
-            hidden[touched(start, end, rows, len(given.windows) * self.grid.sizes[0] / rate)] = True
-        return hidden.reshape(len(given.windows), *self.grid.shape)
+        mask = np.zeros((rows, self.grid.shape[1]), dtype=bool)
+        for start, end in request.ranges:
+            mask[touched(start, end, rows, len(given.windows) * self.grid.sizes[0] / rate)] = True
+        return mask.reshape(len(given.windows), *self.grid.shape)
 
-    def panels(self, original: Floats, hidden: Bools, predicted: Floats) -> NDArray[np.uint8]:
-        return spectrogram_panels(original, hidden, predicted)
+    def panels(self, original: Floats, mask: Bools, predicted: Floats) -> NDArray[np.uint8]:
+        return spectrogram_panels(original, mask, predicted)
 
     def example(self) -> bytes:
         return encode_series(np.full(self.grid.sizes, 0.5, np.float32), 50.0)

@@ -8,7 +8,7 @@ from tests.toy_modality.series import encode_series
 
 
 def panels(result: ReconstructResult) -> bytes:
-    return encode_png(spectrogram_panels(result.original, result.hidden, result.predicted))
+    return encode_png(spectrogram_panels(result.original, result.pixel_mask, result.predicted))
 
 
 def predicted(result: ReconstructResult) -> bytes:

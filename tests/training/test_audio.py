@@ -109,7 +109,7 @@ def test_each_evaluation_shows_the_same_items(job: Build) -> None:
 def test_what_was_trained_is_how_the_model_is_asked(job: Build) -> None:
     result = run(job(mask_ratio=0.5, mask_strategy="time-frequency", max_steps=1), Recorder())
     objective = load_audio(result.folder)
-    assert (objective.masks.strategy, objective.masks.ratio) == ("time-frequency", 0.5)
+    assert (objective.mask_defaults.strategy, objective.mask_defaults.ratio) == ("time-frequency", 0.5)
     assert objective.reader == load_audio(job().model).reader  # a stored model goes on hearing as it did
 
 
@@ -160,17 +160,17 @@ def test_long_sounds_are_cut_and_short_ones_padded(job: Build, tmp_path: Path) -
 def test_padding_teaches_and_counts_nothing(job: Build) -> None:
     """Of a sound of two rows of patches, the rest of the window changes neither loss nor figures."""
     objective = load_audio(job().model)
-    objective.start_training(objective.masks.samplers["random"], 0.8, SpectrogramAugment(FRAMES, False, 0.0))
+    objective.start_training(objective.mask_defaults.samplers["random"], 0.8, SpectrogramAugment(FRAMES, False, 0.0))
     levels = objective.reader.levels(sound(0, 0.16))
     item = objective.mask(levels, np.random.default_rng(0))
-    assert item.rows == 2 and item.hidden.sum() == 8 and 1 <= item.hidden[:4].sum() <= 3
+    assert item.rows == 2 and item.mask.sum() == 8 and 1 <= item.mask[:4].sum() <= 3
     batch = objective.collate_masked(
         [item, objective.mask(objective.reader.levels(sound(1)), np.random.default_rng(1))]
     )
-    assert batch.counted.sum() == batch.counts.positions == item.hidden[:4].sum() + 8
+    assert batch.counted.sum() == batch.counts.positions == item.mask[:4].sum() + 8
     loss, metrics = objective.forward(batch)
     loud = batch.targets.clone()
-    loud[0, int(item.hidden[:4].sum()) :] = 1.0
+    loud[0, int(item.mask[:4].sum()) :] = 1.0
     assert objective.forward(replace(batch, targets=loud))[0] == loss
     assert metrics.count == batch.counts.positions and np.isfinite(metrics.extra["psnr"])
     evaluated = objective.mask(levels, np.random.default_rng(0), evaluate=True)

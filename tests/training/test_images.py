@@ -99,8 +99,8 @@ def test_each_evaluation_shows_the_same_items(job: Build) -> None:
 def test_what_was_trained_is_how_the_model_is_asked(job: Build) -> None:
     for method in ("mae", "simmim"):
         result = run(job(method, method, mask_ratio=0.5, mask_strategy="block", max_steps=1), Recorder())
-        masks = load_image(result.folder).masks
-        assert (masks.strategy, masks.ratio) == ("block", 0.5)
+        defaults = load_image(result.folder).mask_defaults
+        assert (defaults.strategy, defaults.ratio) == ("block", 0.5)
 
 
 def test_a_bare_encoder_gets_a_decoder(job: Build, tmp_path: Path) -> None:

@@ -60,7 +60,7 @@ def test_a_preset_trains_from_scratch_to_a_servable_folder(job: Build) -> None:
     assert set(objective.tasks) == set(result.tasks) == {Task.EMBED, Task.RECONSTRUCT}
     assert objective.space.grid.shape == (2, 4, 4)
     assert (objective.reader.stride, objective.reader.frame_rate) == (2, 16.0)
-    assert (objective.masks.strategy, objective.masks.ratio) == ("tube", 0.9)
+    assert (objective.mask_defaults.strategy, objective.mask_defaults.ratio) == ("tube", 0.9)
     assert np.isfinite(perform(objective.tasks[Task.EMBED], [EmbedItem(mp4())])[0].vector).all()
     assert result.metrics.keys() >= {"eval_loss", "eval_psnr", "eval_mean_psnr", "eval_interpolation_psnr"}
     assert any("8 video files; left out: 1 another kind of file" in message for message, _ in hooks.events)
@@ -137,7 +137,7 @@ def test_a_bare_encoder_goes_on_as_it_was_told(job: Build, tmp_path: Path) -> No
     base = tiny_video_folder(tmp_path / "bare", head=False)
     result = run(job(model=base, max_steps=1, mask_strategy="random", mask_ratio=0.5), Recorder())
     objective = load_video(result.folder)
-    assert (objective.masks.strategy, objective.masks.ratio) == ("random", 0.5)
+    assert (objective.mask_defaults.strategy, objective.mask_defaults.ratio) == ("random", 0.5)
     [answer] = perform(objective.tasks[Task.RECONSTRUCT], [ReconstructItem(mp4())])
     assert np.isfinite(answer.loss) and answer.mask.sum() == 16
 

@@ -62,25 +62,25 @@ class AudioProcessor:
         times = tuple((window * step, min((window + 1) * step, seconds)) for window in range(windows))
         return DecodedMedia(padded.reshape(windows, *self.grid.sizes, 1), Sound(samples, self.mel), length, times)
 
-    def place(self, mask: MaskRequest, given: DecodedMedia) -> NDArray[np.bool_]:
-        if mask.boxes:
+    def place(self, request: MaskRequest, given: DecodedMedia) -> NDArray[np.bool_]:
+        if request.boxes:
             raise InvalidValue("`boxes` are pixels, which a sound has none of; use `ranges`", param="boxes")
         assert given.times is not None
         total = given.times[-1][1]
         windows, (rows, columns) = len(given.windows), self.grid.shape
-        hidden = np.zeros((windows * rows, columns), dtype=bool)
-        for start, end in mask.ranges:
+        mask = np.zeros((windows * rows, columns), dtype=bool)
+        for start, end in request.ranges:
             if not 0 <= start < end <= total:
                 raise InvalidValue(
                     f"the range ({start:g}, {end:g}) is not (start, end) within the sound's {total:g} seconds",
                     param="ranges",
                 )
             covered = windows * self.window_frames * self.mel.frame_seconds
-            hidden[touched(start, end, windows * rows, covered)] = True
-        return hidden.reshape(windows, rows, columns)
+            mask[touched(start, end, windows * rows, covered)] = True
+        return mask.reshape(windows, rows, columns)
 
-    def panels(self, original: Floats, hidden: NDArray[np.bool_], predicted: Floats) -> Pixels:
-        return spectrogram_panels(original, hidden, predicted)
+    def panels(self, original: Floats, mask: NDArray[np.bool_], predicted: Floats) -> Pixels:
+        return spectrogram_panels(original, mask, predicted)
 
     def example(self) -> bytes:
         return encode_wav(np.zeros(self.mel.sample_rate // 10, np.float32), self.mel.sample_rate)

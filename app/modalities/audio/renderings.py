@@ -11,12 +11,12 @@ PNG, WAV = "image/png", "audio/wav"
 
 
 def _panels(result: ReconstructResult) -> bytes:
-    return encode_png(spectrogram_panels(result.original, result.hidden, result.predicted))
+    return encode_png(spectrogram_panels(result.original, result.pixel_mask, result.predicted))
 
 
 def _spectrogram(which: int) -> Renderer:
     """0: original, 1: masked, 2: predicted."""
-    return lambda result: encode_png(spectrograms(result.original, result.hidden, result.predicted)[which])
+    return lambda result: encode_png(spectrograms(result.original, result.pixel_mask, result.predicted)[which])
 
 
 def _original_sound(result: ReconstructResult) -> bytes:
@@ -26,7 +26,7 @@ def _original_sound(result: ReconstructResult) -> bytes:
 
 def _predicted_sound(result: ReconstructResult) -> bytes:
     sound: Sound = result.info
-    return encode_wav(resound(sound, result.predicted[..., 0], result.hidden), sound.mel.sample_rate)
+    return encode_wav(resound(sound, result.predicted[..., 0], result.pixel_mask), sound.mel.sample_rate)
 
 
 RENDERING = Rendering(

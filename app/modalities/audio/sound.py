@@ -23,11 +23,11 @@ class Sound:
     mel: MelSettings
 
 
-def resound(sound: Sound, levels: Floats, hidden: NDArray[np.bool_]) -> Floats:
-    """The sound [S] with its hidden part as predicted.
+def resound(sound: Sound, levels: Floats, mask: NDArray[np.bool_]) -> Floats:
+    """The sound [S] with its masked part as predicted.
 
-    levels [T, n_mels] in [0, 1], hidden [T, n_mels]. Where all is visible, magnitudes and phases are the
-    sound's own; where it is hidden, magnitudes come from the mel bands by non-negative least squares, and
+    levels [T, n_mels] in [0, 1], mask [T, n_mels]. Where all is visible, magnitudes and phases are the
+    sound's own; where it is masked, magnitudes come from the mel bands by non-negative least squares, and
     phases by Griffin and Lim's iteration (IEEE Transactions on ASSP 32(2), 1984), beginning with zero.
     The same input gives the same sound. Long ones are made block by block, each faded into the next.
     """
@@ -40,8 +40,8 @@ def resound(sound: Sound, levels: Floats, hidden: NDArray[np.bool_]) -> Floats:
         first, last = max(0, start - margin), start + size + margin
         part = slice(first * mel.hop_length, min(last * mel.hop_length, total))
         block = sound.samples[part]
-        if hidden[first:last].any():
-            block = _resound(Sound(block, mel), levels[first:last], hidden[first:last], rounds)
+        if mask[first:last].any():
+            block = _resound(Sound(block, mel), levels[first:last], mask[first:last], rounds)
         at = np.arange(part.start, part.stop) / mel.hop_length
         rise = (at - start) / (2 * margin) + 0.5 if start else np.ones_like(at)
         fall = (start + size - at) / (2 * margin) + 0.5 if part.stop < total else np.ones_like(at)
@@ -49,11 +49,11 @@ def resound(sound: Sound, levels: Floats, hidden: NDArray[np.bool_]) -> Floats:
     return made
 
 
-def _resound(sound: Sound, levels: Floats, hidden: NDArray[np.bool_], rounds: int) -> Floats:
+def _resound(sound: Sound, levels: Floats, mask: NDArray[np.bool_], rounds: int) -> Floats:
     mel, samples = sound.mel, len(sound.samples)
     own = mel.stft(sound.samples)
-    share = _share(mel, hidden)
-    affected = hidden.any(axis=1)
+    share = _share(mel, mask)
+    affected = mask.any(axis=1)
     power = np.square(np.abs(own))
     power[affected] += share[affected] * (linear_power(mel, to_power(levels[affected])) - power[affected])
     magnitude = np.sqrt(power)
@@ -79,13 +79,13 @@ def linear_power(mel: MelSettings, bands: Floats) -> Floats:
     return np.asarray(power, np.float32)
 
 
-def _share(mel: MelSettings, hidden: NDArray[np.bool_]) -> Floats:
-    """How much of what each bin gives to the bands is hidden, in [0, 1]. [T, n_mels] → [T, n_fft // 2 + 1]
+def _share(mel: MelSettings, mask: NDArray[np.bool_]) -> Floats:
+    """How much of what each bin gives to the bands is masked, in [0, 1]. [T, n_mels] → [T, n_fft // 2 + 1]
 
     A bin in no band goes with the whole of its frame.
     """
     total = mel.filters.sum(1)
-    values = hidden.astype(np.float32)
+    values = mask.astype(np.float32)
     within = (values @ mel.filters.T) / np.maximum(total, _TINY)
     return np.asarray(np.where(total > 0, within, values.mean(1, keepdims=True)), np.float32)
 

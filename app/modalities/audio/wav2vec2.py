@@ -170,8 +170,8 @@ class Wav2Vec2Objective(WaveformModel, MaskedModel[Floats, MaskedWaveform, Wavef
             convolved = encoder.feature_extractor(group.samples).transpose(1, 2)  # [B, T, C]
             projected, normalized = encoder.feature_projection(convolved)
             # Not by the encoder's own forward: it would also mask features, at random, where the configuration says so.
-            hidden = torch.where(group.mask.unsqueeze(-1), encoder.masked_spec_embed.to(projected.dtype), projected)
-            states.append(encoder.encoder(hidden).last_hidden_state[group.mask])
+            masked = torch.where(group.mask.unsqueeze(-1), encoder.masked_spec_embed.to(projected.dtype), projected)
+            states.append(encoder.encoder(masked).last_hidden_state[group.mask])
             features.append(self.model.dropout_features(normalized)[group.mask])
             penalty = penalty + convolved.float().square().mean(-1).sum()
         return EncodedFrames(self.model.project_hid(torch.cat(states)), torch.cat(features), penalty)

@@ -54,7 +54,7 @@ class Crops(NamedTuple):
 def training_cost(config: Mapping[str, Any], crops: Crops, hp: Wav2Vec2Hyperparameters) -> Cost:
     """The cost of wav2vec 2.0 for crops of the maximum length. Raises KeyError, TypeError and ValueError."""
     layers, channels = layers_of(config), [1, *map(int, config["conv_dim"])]
-    width, unit = layers.hidden, int(config.get("codevector_dim", 256))
+    width, unit = layers.hidden_size, int(config.get("codevector_dim", 256))
     entries = int(config.get("num_codevector_groups", 2)) * int(config.get("num_codevectors_per_group", 320))
     positions = width**2 * config["num_conv_pos_embeddings"] // config["num_conv_pos_embedding_groups"]
     length = crops.frames.count(crops.longest)

@@ -23,7 +23,7 @@ class EncoderOnly:
         self.model, self.grid, self.class_tokens = model, grid, class_tokens
         self.dimensions = hidden_size(model.config)
 
-    def predict(self, pixels: Tensor, hidden: Tensor) -> Tensor:
+    def predict(self, pixels: Tensor, mask: Tensor) -> Tensor:
         raise NotImplementedError("an encoder alone predicts no patches")
 
     def encode(self, pixels: Tensor) -> Tensor:
@@ -31,7 +31,7 @@ class EncoderOnly:
 
 
 class SimMimModel:
-    """An encoder with a linear head: hidden patches are mask tokens, and all are encoded (arXiv 2111.09886).
+    """An encoder with a linear head: masked patches are mask tokens, and all are encoded (arXiv 2111.09886).
 
     grid: one cell for each token of the last stage. Where the encoder merges patches, a cell holds several.
     """
@@ -46,24 +46,24 @@ class SimMimModel:
         self.grid = grid or grid_of(model)
         self.dimensions = hidden_size(model.config)
 
-    def predict(self, pixels: Tensor, hidden: Tensor) -> Tensor:
-        seen = self.model.base_model(channels_first(pixels), bool_masked_pos=self.hidden_patches(hidden))
+    def predict(self, pixels: Tensor, mask: Tensor) -> Tensor:
+        seen = self.model.base_model(channels_first(pixels), bool_masked_pos=self.expand_mask(mask))
         encoded = seen.last_hidden_state[:, self.class_tokens :]
         head = cast(nn.Sequential, self.model.decoder)[0]
-        assert isinstance(head, nn.Conv2d)  # of one pixel: a linear layer, needed at the hidden patches only
-        rows = F.linear(rows_at(encoded, positions(hidden)), head.weight.flatten(1), head.bias)
+        assert isinstance(head, nn.Conv2d)  # of one pixel: a linear layer, needed at the masked patches only
+        rows = F.linear(rows_at(encoded, positions(mask)), head.weight.flatten(1), head.bias)
         by_channel = rows.reshape(*rows.shape[:2], self.grid.channels, -1)  # as the pixel shuffle reads them
         return by_channel.transpose(-1, -2).flatten(-2)
 
     def encode(self, pixels: Tensor) -> Tensor:
         return cast(Tensor, self.model.base_model(channels_first(pixels)).last_hidden_state)
 
-    def hidden_patches(self, hidden: Tensor) -> Tensor:
-        """Hidden cells [B, N] → hidden patches of the first stage."""
+    def expand_mask(self, mask: Tensor) -> Tensor:
+        """Converts a mask over cells [B, N] to a mask over the patches of the first stage."""
         times = self.grid.patch[0] // int(self.model.config.patch_size)
         if times == 1:
-            return hidden
-        cells = hidden.reshape(-1, *self.grid.shape)
+            return mask
+        cells = mask.reshape(-1, *self.grid.shape)
         return cells.repeat_interleave(times, 1).repeat_interleave(times, 2).flatten(1)
 
 

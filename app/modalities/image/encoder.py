@@ -12,7 +12,7 @@ from app.errors import InvalidModel
 from app.modalities.image.architectures import EncoderOnly, SimMimModel, start_head
 from app.modalities.image.encoder_processor import EncoderProcessor, load_encoder_processor
 from app.modalities.image.encoder_types import ENCODERS, EncoderType, cell_size
-from app.modalities.image.geometry import masks_of
+from app.modalities.image.geometry import read_mask_defaults
 from app.modalities.image.proof import prove_encoder
 from app.modalities.model_files import read_config
 from app.modalities.patch.checkpoint import load_masked
@@ -32,8 +32,8 @@ class EncoderObjective(PatchObjective):
     reader: EncoderProcessor
 
     def __init__(self, patch_model: PatchModel, reader: EncoderProcessor, *, new_head: bool = False) -> None:
-        masks = masks_of(patch_model.model.config.to_dict())
-        super().__init__(patch_model, reader, masks, mean=reader.mean, std=reader.std, new_head=new_head)
+        mask_defaults = read_mask_defaults(patch_model.model.config.to_dict())
+        super().__init__(patch_model, reader, mask_defaults, mean=reader.mean, std=reader.std, new_head=new_head)
 
 
 class _Loaded(NamedTuple):

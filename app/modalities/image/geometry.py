@@ -14,8 +14,8 @@ _SIMMIM = MaskDefaults("square", 0.6, SAMPLERS)
 MASKS = {"vit_mae": MaskDefaults("random", 0.75, SAMPLERS), "vit": _SIMMIM}  # the papers'
 
 
-def masks_of(config: Mapping[str, Any]) -> MaskDefaults:
-    """The masks of a model with this configuration.
+def read_mask_defaults(config: Mapping[str, Any]) -> MaskDefaults:
+    """Reads how a model with this configuration is masked by default.
 
     SimMIM's squares are 32 pixels wide, which is one cell where an encoder merges patches.
     """
@@ -31,4 +31,4 @@ def image_geometry(config: Mapping[str, Any], hp: ImageHyperparameters) -> Geome
     patch = hp.patch_size or stored
     channels, kept = hp.channels or int(config.get("num_channels", 3)), kept_size(size, hp.crop)
     grid = PatchGrid((size, size), (patch, patch), channels)
-    return Geometry(grid, masks_of(config), (kept, kept, channels), "uint8")
+    return Geometry(grid, read_mask_defaults(config), (kept, kept, channels), "uint8")

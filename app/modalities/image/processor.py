@@ -30,16 +30,14 @@ class ImageProcessor(ResizeCrop):
         seen = resize(pixels, self.size, source.box, self.resample)
         return DecodedMedia(seen[None].astype(np.float32) / np.float32(255), info=source)
 
-    def place(self, mask: MaskRequest, given: DecodedMedia) -> NDArray[np.bool_]:
-        if mask.ranges:
+    def place(self, request: MaskRequest, given: DecodedMedia) -> NDArray[np.bool_]:
+        if request.ranges:
             raise InvalidValue("`ranges` are seconds, which an image has none of; use `boxes`", param="ranges")
         source: Source = given.info
-        return self.boxed(mask, source)[None]
+        return self.boxed(request, source)[None]
 
-    def panels(
-        self, original: NDArray[np.float32], hidden: NDArray[np.bool_], predicted: NDArray[np.float32]
-    ) -> Pixels:
-        return image_panels(original, hidden, predicted)
+    def panels(self, original: NDArray[np.float32], mask: NDArray[np.bool_], predicted: NDArray[np.float32]) -> Pixels:
+        return image_panels(original, mask, predicted)
 
     def example(self) -> bytes:
         return encode_png(np.zeros((*self.grid.sizes, self.grid.channels), np.uint8))

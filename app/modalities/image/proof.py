@@ -93,15 +93,15 @@ def _check_states(patch_model: PatchModel, images: Sequence[Tensor]) -> None:
 
 def _check_predictions(patch_model: SimMimModel, images: Sequence[Tensor]) -> None:
     grid = patch_model.grid
-    hidden = torch.zeros(1, grid.count, dtype=torch.bool)
-    hidden[:, ::3] = True
-    together = patch_model.predict(torch.cat(list(images)), hidden.expand(len(images), -1))
+    mask = torch.zeros(1, grid.count, dtype=torch.bool)
+    mask[:, ::3] = True
+    together = patch_model.predict(torch.cat(list(images)), mask.expand(len(images), -1))
     for image, predicted in zip(images, together, strict=True):
         model: Any = patch_model.model
-        whole = model(channels_first(image), bool_masked_pos=patch_model.hidden_patches(hidden)).reconstruction
-        expected = grid.cut(np.moveaxis(whole.numpy(), 1, -1))[hidden.numpy()]
+        whole = model(channels_first(image), bool_masked_pos=patch_model.expand_mask(mask)).reconstruction
+        expected = grid.cut(np.moveaxis(whole.numpy(), 1, -1))[mask.numpy()]
         if not is_close(predicted, torch.from_numpy(expected)):
-            raise InvalidModel("the model cannot be served: hidden patches are not predicted as transformers does")
+            raise InvalidModel("the model cannot be served: masked patches are not predicted as transformers does")
 
 
 def _by_transformers(patch_model: PatchModel, image: Tensor) -> Tensor:

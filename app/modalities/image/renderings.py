@@ -9,14 +9,14 @@ PNG = "image/png"
 
 
 def _panels(result: ReconstructResult) -> bytes:
-    return encode_png(image_panels(result.original, result.hidden, result.predicted))
+    return encode_png(image_panels(result.original, result.pixel_mask, result.predicted))
 
 
 RENDERING = Rendering(
     files={PNG: _panels},
     parts={
         "original": (PNG, lambda result: encode_png(to_pixels(result.original))),
-        "masked": (PNG, lambda result: encode_png(to_pixels(grey_out(result.original, result.hidden)))),
+        "masked": (PNG, lambda result: encode_png(to_pixels(grey_out(result.original, result.pixel_mask)))),
         "predicted": (PNG, lambda result: encode_png(to_pixels(result.predicted))),
         "panels": (PNG, _panels),
     },

@@ -68,8 +68,8 @@ class PatchEmbed(OneStepHandler[EmbedItem, Floats, PatchEmbedContext, PatchEmbed
     def run(self, batch: PatchEmbedBatch) -> list[Floats]:
         """For each item [W, class_tokens + N, H]."""
         model = self._model.model
-        hidden = self._model.encode(batch.pixels.to(model.device, model.dtype)).float().cpu().numpy()
-        return np.split(hidden, np.cumsum(batch.windows)[:-1])
+        hidden_states = self._model.encode(batch.pixels.to(model.device, model.dtype)).float().cpu().numpy()
+        return np.split(hidden_states, np.cumsum(batch.windows)[:-1])
 
     def finish(self, prepared: Prepared[Floats, PatchEmbedContext], raw: Floats) -> EmbedResult:
         item, media = prepared.context.item, prepared.context.media
@@ -78,10 +78,10 @@ class PatchEmbed(OneStepHandler[EmbedItem, Floats, PatchEmbedContext, PatchEmbed
         vector = self._pool(raw, item, media)[..., : item.dimensions]
         return EmbedResult(scale_vector(vector, item), prepared.cost, media.times)
 
-    def _pool(self, hidden: Floats, item: EmbedItem, media: DecodedMedia) -> Floats:
+    def _pool(self, hidden_states: Floats, item: EmbedItem, media: DecodedMedia) -> Floats:
         """[W, class_tokens + N, H] → [H], [W, H] for output="windows", [W × (class_tokens + N), H] for "tokens"."""
         if item.output == "tokens":
-            return hidden.reshape(-1, hidden.shape[-1])
+            return hidden_states.reshape(-1, hidden_states.shape[-1])
         grid, first = self._space.grid, self._model.class_tokens
         counts = [rows * (grid.count // grid.shape[0]) for rows in media.rows(grid)]
         pool: Callable[[Floats, int], Floats] = {
@@ -89,5 +89,5 @@ class PatchEmbed(OneStepHandler[EmbedItem, Floats, PatchEmbedContext, PatchEmbed
             Pooling.MEAN: lambda window, count: window[first : first + count].mean(0),
             Pooling.MAX: lambda window, count: window[first : first + count].max(0),
         }[item.pooling or Pooling.MEAN]
-        pooled = np.stack([pool(window, count) for window, count in zip(hidden, counts, strict=True)])
+        pooled = np.stack([pool(window, count) for window, count in zip(hidden_states, counts, strict=True)])
         return pooled if item.output == "windows" else np.average(pooled, axis=0, weights=counts)

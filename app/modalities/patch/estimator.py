@@ -58,20 +58,20 @@ def training_cost(config: Mapping[str, Any], geometry: Geometry, hp: PatchHyperp
     encoder = layers_of(config)
     decoder = layers_of(config, "decoder_") if "decoder_hidden_size" in config else None
     count, patch = geometry.grid.count, math.prod(geometry.grid.patch) * geometry.grid.channels
-    masked = hp.mask_ratio or geometry.masks.ratio
-    parameters = encoder.parameters + encoder.hidden * (patch + count + 1)
+    masked = hp.mask_ratio or geometry.mask_defaults.ratio
+    parameters = encoder.parameters + encoder.hidden_size * (patch + count + 1)
     if decoder is None:  # the encoder sees mask tokens too
-        head = encoder.hidden * patch
+        head = encoder.hidden_size * patch
         parameters, seen = parameters + head, 1.0
         flops, activations = 6 * masked * head, 0.0
     else:
-        parameters += decoder.parameters + decoder.hidden * (encoder.hidden + patch + count + 1)
+        parameters += decoder.parameters + decoder.hidden_size * (encoder.hidden_size + patch + count + 1)
         seen = 1 - masked
-        flops = decoder.flops(count) + 6 * decoder.hidden * (seen * encoder.hidden + patch)
+        flops = decoder.flops(count) + 6 * decoder.hidden_size * (seen * encoder.hidden_size + patch)
         activations = decoder.activations(count)
     return Cost(
         parameters=parameters,
-        flops=hp.views * (flops + 6 * encoder.hidden * patch + seen * encoder.flops(seen * count)),
+        flops=hp.views * (flops + 6 * encoder.hidden_size * patch + seen * encoder.flops(seen * count)),
         activations=hp.views * (activations + seen * encoder.activations(seen * count)),
         step_tokens=hp.batch_size * count,
     )

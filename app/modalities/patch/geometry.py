@@ -21,13 +21,13 @@ def one_row(length: Length) -> int:
 class Geometry:
     """The geometry of a model's items under a job's hyperparameters.
 
-    grid: what the model sees at once. masks: the masks of the model.
+    grid: what the model sees at once. mask_defaults: how the model is masked by default.
     Training stores an item as a run of rows, each an array of `row_shape` and `dtype`. window: rows of a sample;
     a longer item gives several samples, a shorter one gives one. rows: the rows of an item of a length.
     """
 
     grid: PatchGrid
-    masks: MaskDefaults
+    mask_defaults: MaskDefaults
     row_shape: tuple[int, ...]
     dtype: str
     window: int = 1

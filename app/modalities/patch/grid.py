@@ -1,4 +1,4 @@
-"""Items cut into patches, and what a model's guess of hidden patches is compared with: pure NumPy.
+"""Items cut into patches, and what a model's guess of masked patches is compared with: pure NumPy.
 
 An item is an array [*sizes, C]: an image [H, W, C], a spectrogram [T, F, 1], a clip [T, H, W, C]. In
 patches [N, P] it is row by row, each patch flattened with its channels last, as MAE (arXiv 2111.06377)
@@ -66,9 +66,9 @@ class PatchGrid:
         parts = parts.transpose(*range(len(lead)), *(len(lead) + a for a in axes))
         return parts.reshape(*lead, *self.sizes, self.channels)
 
-    def enlarge(self, hidden: Bools) -> Bools:
+    def enlarge(self, mask: Bools) -> Bools:
         """One value a patch → one a pixel: [N] → [*sizes]"""
-        grid = hidden.reshape(self.shape)
+        grid = mask.reshape(self.shape)
         for axis, times in enumerate(self.patch):
             grid = grid.repeat(times, axis)
         return grid
@@ -103,16 +103,16 @@ def normalise_patches(patches: Floats, channels: int | None = None) -> tuple[Flo
 
 
 def statistics_around(
-    patches: Floats, hidden: Bools, shape: Sequence[int], channels: int | None = None
+    patches: Floats, mask: Bools, shape: Sequence[int], channels: int | None = None
 ) -> tuple[Floats, Floats]:
-    """Mean and deviation of hidden patches as the visible ones around them suggest. [N, P] → [hidden, channels] twice
+    """Mean and deviation of masked patches as the visible ones around them suggest. [N, P] → [n, channels] twice
 
-    What a model that predicts normalised patches leaves open; taking the hidden patches' own would tell
+    What a model that predicts normalised patches leaves open; taking the masked patches' own would tell
     it part of the answer. channels: as in normalise_patches.
     """
     _, mean, deviation = normalise_patches(patches, channels)
     values = np.concatenate([mean, deviation], axis=-1)
-    filled = interpolate(values.reshape(*shape, -1), ~hidden.reshape(tuple(shape))).reshape(values.shape)[hidden]
+    filled = interpolate(values.reshape(*shape, -1), ~mask.reshape(tuple(shape))).reshape(values.shape)[mask]
     return filled[:, : mean.shape[-1]], filled[:, mean.shape[-1] :]
 
 

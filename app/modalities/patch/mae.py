@@ -44,11 +44,11 @@ class MaeModel:
         self.grid, self.dimensions = grid_of(model), int(model.config.hidden_size)
         self.normalises = bool(model.config.norm_pix_loss)
 
-    def predict(self, pixels: Tensor, hidden: Tensor) -> Tensor:
-        with visible_patches(self.model, int((~hidden[0]).sum())):
-            seen = self.model.base_model(channels_first(pixels), noise=noise(hidden))
+    def predict(self, pixels: Tensor, mask: Tensor) -> Tensor:
+        with visible_patches(self.model, int((~mask[0]).sum())):
+            seen = self.model.base_model(channels_first(pixels), noise=noise(mask))
         decoded = cast(nn.Module, self.model.decoder)(seen.last_hidden_state, seen.ids_restore).logits  # [B, N, P]
-        return rows_at(decoded, positions(hidden))
+        return rows_at(decoded, positions(mask))
 
     def encode(self, pixels: Tensor) -> Tensor:
         order = torch.arange(self.grid.count, device=pixels.device, dtype=torch.float32).expand(len(pixels), -1)

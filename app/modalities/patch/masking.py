@@ -1,8 +1,8 @@
-"""Which patches of a grid are hidden: pure NumPy.
+"""Which patches of a grid are masked: pure NumPy.
 
-A sampler takes the grid's shape, how many patches to hide and the only source of randomness, and hides
-exactly so many; those of clips hide the nearest whole number of tubes or frames, which is the same for
-every draw. → hidden [*shape]
+A sampler takes the grid's shape, the number of patches to mask and the only source of randomness. It
+returns a mask [*shape] with exactly that number of patches. A sampler of clips masks the nearest whole
+number of tubes or frames, which is the same for every draw.
 """
 
 from collections.abc import Callable, Mapping
@@ -21,24 +21,24 @@ MIN_ASPECT = 0.3  # of a block's sides, as in BEiT
 SQUARE = 2  # patches along the side of SimMIM's squares: 32 pixels of 16-pixel patches
 
 
-def hidden_count(patches: int, ratio: float) -> int:
-    """How many of the patches a ratio hides: at least one, and never all."""
+def count_masked(patches: int, ratio: float) -> int:
+    """Returns how many of the patches a ratio masks: at least one, and never all."""
     return min(max(round(patches * ratio), 1), patches - 1)
 
 
-def hide_random(shape: tuple[int, ...], count: int, rng: np.random.Generator) -> Bools:
+def mask_random(shape: tuple[int, ...], count: int, rng: np.random.Generator) -> Bools:
     """Independent patches (MAE, arXiv 2111.06377)."""
-    hidden = np.zeros(shape, dtype=bool)
-    hidden.flat[rng.permutation(hidden.size)[:count]] = True
-    return hidden
+    mask = np.zeros(shape, dtype=bool)
+    mask.flat[rng.permutation(mask.size)[:count]] = True
+    return mask
 
 
-def hide_blocks(shape: tuple[int, ...], count: int, rng: np.random.Generator) -> Bools:
+def mask_blocks(shape: tuple[int, ...], count: int, rng: np.random.Generator) -> Bools:
     """Rectangles of (rows, columns) that may overlap (BEiT, arXiv 2106.08254); the last one is cut to the count."""
     rows, columns = shape
-    hidden = np.zeros(shape, dtype=bool)
+    mask = np.zeros(shape, dtype=bool)
     smallest = max(2, min(16, rows * columns // 12))
-    while (missing := count - int(hidden.sum())) > 0:
+    while (missing := count - int(mask.sum())) > 0:
         area = rng.uniform(smallest, max(smallest, missing))
         aspect = np.exp(rng.uniform(np.log(MIN_ASPECT), -np.log(MIN_ASPECT)))
         height = min(max(1, round(float(np.sqrt(area * aspect)))), rows)
@@ -46,11 +46,11 @@ def hide_blocks(shape: tuple[int, ...], count: int, rng: np.random.Generator) ->
         top, left = rng.integers(rows - height + 1), rng.integers(columns - width + 1)
         block = np.zeros(shape, dtype=bool)
         block[top : top + height, left : left + width] = True
-        hidden.flat[np.flatnonzero(block & ~hidden)[:missing]] = True
-    return hidden
+        mask.flat[np.flatnonzero(block & ~mask)[:missing]] = True
+    return mask
 
 
-def hide_squares(shape: tuple[int, ...], count: int, rng: np.random.Generator) -> Bools:
+def mask_squares(shape: tuple[int, ...], count: int, rng: np.random.Generator) -> Bools:
     """Aligned squares of SQUARE patches a side (SimMIM, arXiv 2111.09886); the last one is cut to the count."""
     rows, columns = shape
     coarse = -(-columns // SQUARE)
@@ -58,40 +58,40 @@ def hide_squares(shape: tuple[int, ...], count: int, rng: np.random.Generator) -
     return _earliest(rng.permutation(int(square.max()) + 1)[square], count, np.arange(square.size))
 
 
-def hide_times(shape: tuple[int, ...], count: int, rng: np.random.Generator) -> Bools:
+def mask_times(shape: tuple[int, ...], count: int, rng: np.random.Generator) -> Bools:
     """Whole rows, which are moments of a spectrogram (AudioMAE, arXiv 2207.06405); the last one is cut to the count."""
     return _lines(np.broadcast_to(rng.random((shape[0], 1)), shape), count, rng)
 
 
-def hide_frequencies(shape: tuple[int, ...], count: int, rng: np.random.Generator) -> Bools:
+def mask_frequencies(shape: tuple[int, ...], count: int, rng: np.random.Generator) -> Bools:
     """Whole columns, which are frequencies of a spectrogram (AudioMAE); the last one is cut to the count."""
     return _lines(np.broadcast_to(rng.random(shape[1]), shape), count, rng)
 
 
-def hide_times_and_frequencies(shape: tuple[int, ...], count: int, rng: np.random.Generator) -> Bools:
+def mask_times_and_frequencies(shape: tuple[int, ...], count: int, rng: np.random.Generator) -> Bools:
     """Whole rows and whole columns, about the same share of each (AudioMAE); the last one is cut to the count."""
     return _lines(np.minimum(rng.random((shape[0], 1)), rng.random(shape[1])), count, rng)
 
 
 def _lines(ranks: NDArray[np.float64], count: int, rng: np.random.Generator) -> Bools:
-    """Hides by rank, at random among equal ones: a line that is cut is not always cut at the same end."""
+    """Masks by rank, at random among equal ones: a line that is cut is not always cut at the same end."""
     return _earliest(ranks, count, rng.permutation(ranks.size))
 
 
 def _earliest(ranks: NDArray[Any], count: int, ties: NDArray[np.int64]) -> Bools:
-    """Hides the patches of the lowest ranks [*shape]; ties [N] orders those of equal rank."""
-    hidden = np.zeros(ranks.shape, dtype=bool)
-    hidden.flat[np.lexsort((ties, ranks.reshape(-1)))[:count]] = True
-    return hidden
+    """Masks the patches of the lowest ranks [*shape]; ties [N] orders those of equal rank."""
+    mask = np.zeros(ranks.shape, dtype=bool)
+    mask.flat[np.lexsort((ties, ranks.reshape(-1)))[:count]] = True
+    return mask
 
 
 # Those of a two-dimensional grid; what else a modality offers stands with it.
-SAMPLERS: dict[str, GridSampler] = {"random": hide_random, "block": hide_blocks, "square": hide_squares}
+SAMPLERS: dict[str, GridSampler] = {"random": mask_random, "block": mask_blocks, "square": mask_squares}
 SPECTROGRAM_SAMPLERS: dict[str, GridSampler] = {
-    "random": hide_random,
-    "time": hide_times,
-    "frequency": hide_frequencies,
-    "time-frequency": hide_times_and_frequencies,
+    "random": mask_random,
+    "time": mask_times,
+    "frequency": mask_frequencies,
+    "time-frequency": mask_times_and_frequencies,
 }
 
 
@@ -106,27 +106,27 @@ def sample(
         )
     if not 0 < ratio < 1:
         raise InvalidValue(f"mask_ratio is {ratio:g}; it should be between 0 and 1", param="mask_ratio")
-    return samplers[strategy](shape, hidden_count(int(np.prod(shape)), ratio), rng)
+    return samplers[strategy](shape, count_masked(int(np.prod(shape)), ratio), rng)
 
 
-def hide_tubes(shape: tuple[int, ...], count: int, rng: np.random.Generator) -> Bools:
+def mask_tubes(shape: tuple[int, ...], count: int, rng: np.random.Generator) -> Bools:
     """The same patches (rows, columns) in every frame of a clip (VideoMAE, arXiv 2203.12602)."""
     area = int(np.prod(shape[1:]))
     tubes = min(max(round(count / shape[0]), 1), area - 1)
-    return np.broadcast_to(hide_random(shape[1:], tubes, rng), shape).copy()
+    return np.broadcast_to(mask_random(shape[1:], tubes, rng), shape).copy()
 
 
-def hide_frames(shape: tuple[int, ...], count: int, rng: np.random.Generator) -> Bools:
+def mask_frames(shape: tuple[int, ...], count: int, rng: np.random.Generator) -> Bools:
     """All of some frames. Raises InvalidValue for a clip of one, of which nothing would be left."""
     if shape[0] < 2:
         raise InvalidValue("a clip of one row of patches in time cannot be masked by frames", param="mask_strategy")
     frames = min(max(round(count / int(np.prod(shape[1:]))), 1), shape[0] - 1)
-    hidden = np.zeros(shape, dtype=bool)
-    hidden[rng.permutation(shape[0])[:frames]] = True
-    return hidden
+    mask = np.zeros(shape, dtype=bool)
+    mask[rng.permutation(shape[0])[:frames]] = True
+    return mask
 
 
-CLIP_SAMPLERS: dict[str, GridSampler] = {"tube": hide_tubes, "random": hide_random, "frame": hide_frames}
+CLIP_SAMPLERS: dict[str, GridSampler] = {"tube": mask_tubes, "random": mask_random, "frame": mask_frames}
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ Loss = Literal["mse", "l1"]
 class PatchModel(Protocol):
     """One architecture's way of being asked. Called by one thread at a time.
 
-    loss: between predicted and true hidden patches. normalises: they are predicted each in its own mean
+    loss: between predicted and true masked patches. normalises: they are predicted each in its own mean
     and deviation (`norm_pix_loss`). decodes: without a decoder it only embeds. class_tokens: how many
     tokens of `encode` come before the patches, the class token first. dimensions: of each token.
     """
@@ -32,10 +32,10 @@ class PatchModel(Protocol):
     class_tokens: int
     dimensions: int
 
-    def predict(self, pixels: Tensor, hidden: Tensor) -> Tensor:
-        """The hidden patches, in the order of the grid, from the visible ones alone.
+    def predict(self, pixels: Tensor, mask: Tensor) -> Tensor:
+        """The masked patches, in the order of the grid, from the visible ones alone.
 
-        pixels [B, *sizes, C] normalised, hidden [B, N] bool with n hidden in every row → [B, n, P].
+        pixels [B, *sizes, C] normalised, mask [B, N] bool with n masked in every row → [B, n, P].
         """
         ...
 
@@ -58,14 +58,14 @@ class MediaReader(FileReader, Protocol):
 class Processor(MediaReader, Protocol):
     """A reader of items that are reconstructed, and that models are trained on."""
 
-    def place(self, mask: MaskRequest, given: DecodedMedia) -> NDArray[np.bool_]:
+    def place(self, request: MaskRequest, given: DecodedMedia) -> NDArray[np.bool_]:
         """Boxes and ranges, in the item's own units → the patches that they touch, [W, *grid]."""
         ...
 
     def panels(
-        self, original: NDArray[np.float32], hidden: NDArray[np.bool_], predicted: NDArray[np.float32]
+        self, original: NDArray[np.float32], mask: NDArray[np.bool_], predicted: NDArray[np.float32]
     ) -> NDArray[np.uint8]:
-        """One picture [H, W, 3] of a window: original | hidden parts in grey | predicted. All [*sizes, …] in [0, 1]."""
+        """One picture [H, W, 3] of a window: original | masked parts in grey | predicted. All [*sizes, …] in [0, 1]."""
         ...
 
     def save(self, folder: Path) -> None:
@@ -73,21 +73,21 @@ class Processor(MediaReader, Protocol):
         ...
 
 
-def positions(hidden: Tensor) -> Tensor:
-    """Returns the indices of hidden patches: hidden [B, N] with n a row → [B, n] int64, ascending."""
-    count = int(hidden[0].sum())
-    return ordered(hidden)[:, hidden.shape[1] - count :]
+def positions(mask: Tensor) -> Tensor:
+    """Returns the indices of masked patches: mask [B, N] with n a row → [B, n] int64, ascending."""
+    count = int(mask[0].sum())
+    return ordered(mask)[:, mask.shape[1] - count :]
 
 
-def ordered(hidden: Tensor) -> Tensor:
-    """Visible patches first, then hidden ones, each in the order of the grid: [B, N] → [B, N] int64."""
-    return noise(hidden).argsort(dim=1)
+def ordered(mask: Tensor) -> Tensor:
+    """Visible patches first, then masked ones, each in the order of the grid: [B, N] → [B, N] int64."""
+    return noise(mask).argsort(dim=1)
 
 
-def noise(hidden: Tensor) -> Tensor:
-    """Returns ViTMAE's sorting noise that hides exactly `hidden` and shuffles nothing. [B, N] float32"""
-    length = hidden.shape[1]
-    return hidden.float() * length + torch.arange(length, device=hidden.device)
+def noise(mask: Tensor) -> Tensor:
+    """Returns ViTMAE's sorting noise that masks exactly `mask` and keeps the order. [B, N] float32"""
+    length = mask.shape[1]
+    return mask.float() * length + torch.arange(length, device=mask.device)
 
 
 def rows_at(values: Tensor, where: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ Bools = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Scores:
-    """The scores of one window. Errors are mean squares over the hidden patches' pixels, in [0, 1]."""
+    """The scores of one window. Errors are mean squares over the masked patches' pixels, in [0, 1]."""
 
     loss: float
     error: float
@@ -63,33 +63,33 @@ class PatchNormalizer:
         """[..., C] in [0, 1] → what the model reads."""
         return ((pixels - self.mean) / self.std).astype(np.float32)
 
-    def scores(self, window: Floats, hidden: Bools, predicted: Floats, rows: int | None = None) -> Scores:
+    def scores(self, window: Floats, mask: Bools, predicted: Floats, rows: int | None = None) -> Scores:
         """Scores a prediction against the window.
 
-        window [*sizes, C] in [0, 1]; hidden [N]; predicted [hidden, P] as the model gave it. rows: of patches
-        that count, from the first on; the others are padding, which no figure is to know of.
+        window [*sizes, C] in [0, 1]; mask [N]; predicted [n, P] of the n masked patches, as the model gave it.
+        rows: how many rows of patches count, from the first on. The others are padding and change no figure.
         """
         if rows is not None and rows < self.grid.shape[0]:
             part = replace(self, grid=self.grid.first(rows))
-            end, seen = part.grid.sizes[0], hidden[: part.grid.count]
+            end, seen = part.grid.sizes[0], mask[: part.grid.count]
             scores = part.scores(window[:end], seen, predicted[: seen.sum()])
             return replace(scores, predicted=np.concatenate([scores.predicted, window[end:]]))
         patches = self.grid.cut(self.normalise(window))
         patches = self._to_targets(patches)
-        target = normalise_patches(patches, self._own)[0][hidden] if self.normalises else patches[hidden]
+        target = normalise_patches(patches, self._own)[0][mask] if self.normalises else patches[mask]
         difference = predicted - target
         loss = np.square(difference).mean() if self.squared else np.abs(difference).mean()
-        known = ~self.grid.enlarge(hidden)
+        known = ~self.grid.enlarge(mask)
         guesses = {"mean": mean_fill(window, known), "interpolation": interpolate(window, known)}
-        whole = self._paste(window, hidden, self._pixels(patches, hidden, predicted))
+        whole = self._paste(window, mask, self._pixels(patches, mask, predicted))
         error, *others = (float(np.square(guess - window)[~known].mean()) for guess in (whole, *guesses.values()))
         return Scores(float(loss), error, dict(zip(guesses, others, strict=True)), whole)
 
-    def _pixels(self, patches: Floats, hidden: Bools, predicted: Floats) -> Floats:
-        """Converts predictions to pixels in [0, 1]. [hidden, P] → [hidden, P]"""
+    def _pixels(self, patches: Floats, mask: Bools, predicted: Floats) -> Floats:
+        """Converts predictions to pixels in [0, 1]. [n, P] → [n, P]"""
         pixels = predicted.reshape(len(predicted), -1, self.grid.channels)
         if self.normalises:
-            mean, deviation = statistics_around(patches, hidden, self.grid.shape, self._own)
+            mean, deviation = statistics_around(patches, mask, self.grid.shape, self._own)
             pixels = pixels * deviation[:, None] + mean[:, None]
         scale, shift = (np.asarray(v, np.float32) for v in (self.targets.scale, self.targets.shift))
         clipped: Floats = np.clip((pixels - shift) / scale * self.std + self.mean, 0, 1).reshape(predicted.shape)
@@ -106,7 +106,7 @@ class PatchNormalizer:
         pixels: Floats = patches.reshape(len(patches), -1, self.grid.channels) * scale + shift
         return pixels.reshape(patches.shape)
 
-    def _paste(self, window: Floats, hidden: Bools, pixels: Floats) -> Floats:
+    def _paste(self, window: Floats, mask: Bools, pixels: Floats) -> Floats:
         patches = self.grid.cut(window).copy()
-        patches[hidden] = pixels
+        patches[mask] = pixels
         return self.grid.join(patches)

@@ -36,14 +36,15 @@ class PatchObjective(PatchPretraining, MaskedModel[Sample, MaskedItem, PatchBatc
         self,
         patch_model: PatchModel,
         reader: Processor,
-        masks: MaskDefaults,
+        mask_defaults: MaskDefaults,
         *,
         mean: Sequence[float],
         std: Sequence[float],
         new_head: bool = False,
         targets: Targets = SAME,
     ) -> None:
-        self.patch_model, self.reader, self.masks, self.new_head = patch_model, reader, masks, new_head
+        self.patch_model, self.reader = patch_model, reader
+        self.mask_defaults, self.new_head = mask_defaults, new_head
         self.model = patch_model.model.eval()
         self.dimensions = patch_model.dimensions
         self.space = PatchNormalizer(
@@ -56,7 +57,7 @@ class PatchObjective(PatchPretraining, MaskedModel[Sample, MaskedItem, PatchBatc
         )
         self.tasks: dict[Task, AnyHandler] = {Task.EMBED: PatchEmbed(patch_model, self.space, reader, self.modality)}
         if patch_model.decodes:
-            self.tasks[Task.RECONSTRUCT] = Reconstruct(patch_model, self.space, reader, masks)
+            self.tasks[Task.RECONSTRUCT] = Reconstruct(patch_model, self.space, reader, mask_defaults)
 
     def to(self, device: torch.device, dtype: torch.dtype) -> None:
         nn.Module.to(self.model, device, dtype)
@@ -71,10 +72,10 @@ class PatchObjective(PatchPretraining, MaskedModel[Sample, MaskedItem, PatchBatc
     @torch.no_grad()
     def illustrate(self, batch: PatchBatch) -> tuple[str, bytes]:
         """(file ending, content) of a picture of what the model makes of a batch on its device."""
-        windows, hidden = as_unit(batch.pixels.cpu().numpy()), batch.hidden.cpu().numpy()
+        windows, masks = as_unit(batch.pixels.cpu().numpy()), batch.mask.cpu().numpy()
         predicted = [scores.predicted for scores in self.scored(batch, self.predict(batch))]
         shown = [
             self.reader.panels(window, self.space.grid.enlarge(mask), guess)
-            for window, mask, guess in zip(windows, hidden, predicted, strict=True)
+            for window, mask, guess in zip(windows, masks, predicted, strict=True)
         ]
         return "png", encode_png(stack(shown))

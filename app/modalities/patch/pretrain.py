@@ -1,4 +1,4 @@
-"""The training half of every objective of patches: predict the hidden ones."""
+"""The training half of every objective of patches: predict the masked ones."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from app.methods.patches import VIEWS
 from app.modalities.patch.contrast import contrast, encoder_output, pooled
-from app.modalities.patch.masking import GridSampler, MaskDefaults, hidden_count, hide_random
+from app.modalities.patch.masking import GridSampler, MaskDefaults, count_masked, mask_random
 from app.modalities.patch.model import PatchModel
 from app.modalities.patch.normalizer import PatchNormalizer, Scores, decibels
 from app.modalities.trainable import Counts, Metrics, Trainable
@@ -25,7 +25,7 @@ _LOSS, _ACCURACY = "contrast_loss", "contrast_accuracy"
 @dataclass(frozen=True)
 class MaskedItem:
     pixels: Sample  # [*sizes, C], as the dataset's samples are
-    hidden: NDArray[np.bool_]  # [N]
+    mask: NDArray[np.bool_]  # [N]
     rows: int  # of patches that are not padding
     other: "MaskedItem | None" = None  # view of the same item, where items are told apart
 
@@ -35,9 +35,9 @@ class PatchBatch:
     """A batch of views; two views of an item follow each other. B is the number of views."""
 
     pixels: Tensor  # [B, *sizes, C] uint8 or float
-    targets: Tensor  # [B, n, P] the hidden patches of these
-    hidden: Tensor  # [B, N] bool, n a row
-    counted: Tensor  # [B, n] of the hidden patches, 1 for those that are not padding
+    targets: Tensor  # [B, n, P] the masked patches of these
+    mask: Tensor  # [B, N] bool, n a row
+    counted: Tensor  # [B, n] of the masked patches, 1 for those that are not padding
     rows: list[int]  # of each item, of patches that are not padding
     counts: Counts  # counted patches, and items
     tokens: int  # patches of the items, each once
@@ -52,7 +52,7 @@ class PatchPretraining(Trainable[Sample, MaskedItem, PatchBatch]):
 
     patch_model: PatchModel
     space: PatchNormalizer
-    masks: MaskDefaults
+    mask_defaults: MaskDefaults
     _sampler: GridSampler
     _ratio: float
     _augment: Augment
@@ -68,13 +68,13 @@ class PatchPretraining(Trainable[Sample, MaskedItem, PatchBatch]):
         self._contrast_weight = contrast_weight
         for module in self.patch_model.model.modules():
             if isinstance(module, nn.Dropout):
-                module.p = 0.0  # as in text: slow on a CPU, and what is hidden changes with every pass anyway
+                module.p = 0.0  # as in text: slow on a CPU, and what is masked changes with every pass anyway
             elif hasattr(module, "drop_prob"):
                 # Stochastic depth, which SimMIM's pretraining does without (arXiv 2111.09886).
                 module.drop_prob = 0.0  # type: ignore[assignment]
 
     def chosen(self) -> dict[str, Any]:
-        strategies = (name for name, sampler in self.masks.samplers.items() if sampler is self._sampler)
+        strategies = (name for name, sampler in self.mask_defaults.samplers.items() if sampler is self._sampler)
         return {"mask_ratio": self._ratio, "mask_strategy": next(strategies, "custom")}
 
     def mask(self, sample: Sample, rng: np.random.Generator, *, evaluate: bool = False) -> MaskedItem:
@@ -86,30 +86,33 @@ class PatchPretraining(Trainable[Sample, MaskedItem, PatchBatch]):
         grid = self.space.grid
         sampler, ratio = self._sampler, self._ratio
         if evaluate:
-            sampler, ratio = self.masks.samplers[self.masks.eval_strategy], self.masks.eval_ratio
+            sampler, ratio = (
+                self.mask_defaults.samplers[self.mask_defaults.eval_strategy],
+                self.mask_defaults.eval_ratio,
+            )
         view = self._augment(sample, None if evaluate else rng)
         pixels, length = view if isinstance(view, tuple) else (view, grid.sizes[0])
-        rows, count = grid.rows(length), hidden_count(grid.count, ratio)
+        rows, count = grid.rows(length), count_masked(grid.count, ratio)
         part = grid.first(rows)
-        # A batch hides equally many patches of every item, so what the item itself is too short for falls on padding.
-        within = max(hidden_count(part.count, ratio), count - (grid.count - part.count))
-        hidden = np.zeros(grid.shape, dtype=bool)
-        hidden[:rows] = sampler(part.shape, within, rng)
+        # Every item of a batch has equally many masked patches. Those that a short item has no room for are padding.
+        within = max(count_masked(part.count, ratio), count - (grid.count - part.count))
+        mask = np.zeros(grid.shape, dtype=bool)
+        mask[:rows] = sampler(part.shape, within, rng)
         if rows < grid.shape[0]:
-            hidden[rows:] = hide_random((grid.shape[0] - rows, *grid.shape[1:]), count - within, rng)
-        return MaskedItem(pixels, hidden.reshape(-1), rows)
+            mask[rows:] = mask_random((grid.shape[0] - rows, *grid.shape[1:]), count - within, rng)
+        return MaskedItem(pixels, mask.reshape(-1), rows)
 
     def collate_masked(self, samples: Sequence[MaskedItem]) -> PatchBatch:
         views = [view for s in samples for view in (s, s.other) if view is not None]
         pixels = np.stack([v.pixels for v in views])
-        targets = np.stack([self.space.grid.cut(v.pixels)[v.hidden] for v in views])
-        hidden = np.stack([v.hidden for v in views])
+        targets = np.stack([self.space.grid.cut(v.pixels)[v.mask] for v in views])
+        masks = np.stack([v.mask for v in views])
         across = self.space.grid.count // self.space.grid.shape[0]
-        counted = np.stack([np.flatnonzero(v.hidden) < v.rows * across for v in views])
+        counted = np.stack([np.flatnonzero(v.mask) < v.rows * across for v in views])
         return PatchBatch(
             torch.from_numpy(pixels),
             torch.from_numpy(targets),
-            torch.from_numpy(hidden),
+            torch.from_numpy(masks),
             torch.from_numpy(counted.astype(np.float32)),
             [v.rows for v in views],
             counts=Counts(max(1, int(counted.sum())), len(samples)),
@@ -138,7 +141,7 @@ class PatchPretraining(Trainable[Sample, MaskedItem, PatchBatch]):
         across = self.space.grid.count // self.space.grid.shape[0]
         rows = torch.tensor(batch.rows, device=encoded.device)
         places = torch.arange(self.space.grid.count, device=encoded.device)
-        return pooled(encoded[:, self.patch_model.class_tokens :], ~batch.hidden, places < rows[:, None] * across)
+        return pooled(encoded[:, self.patch_model.class_tokens :], ~batch.mask, places < rows[:, None] * across)
 
     def summarise(self, total: Metrics) -> dict[str, float]:
         """The mean loss; of held-out data the PSNR in dB too, of the model and of the baselines.
@@ -154,14 +157,14 @@ class PatchPretraining(Trainable[Sample, MaskedItem, PatchBatch]):
         return {"loss": total.loss_sum / total.count, **told, **decibels(errors)}
 
     def predict(self, batch: PatchBatch) -> Tensor:
-        """The hidden patches of a batch on the model's device, as the model gives them: [B, n, P] fp32."""
-        return self.patch_model.predict(self._normalised(batch.pixels), batch.hidden).float()
+        """The masked patches of a batch on the model's device, as the model gives them: [B, n, P] fp32."""
+        return self.patch_model.predict(self._normalised(batch.pixels), batch.mask).float()
 
     def scored(self, batch: PatchBatch, predicted: Tensor) -> list[Scores]:
         """Scores predictions [B, n, P], item by item."""
-        windows, hidden = as_unit(batch.pixels.cpu().numpy()), batch.hidden.cpu().numpy()
+        windows, masks = as_unit(batch.pixels.cpu().numpy()), batch.mask.cpu().numpy()
         guesses = predicted.detach().cpu().numpy()
-        return [self.space.scores(*each) for each in zip(windows, hidden, guesses, batch.rows, strict=True)]
+        return [self.space.scores(*each) for each in zip(windows, masks, guesses, batch.rows, strict=True)]
 
     def _normalised(self, pixels: Tensor) -> Tensor:
         """[..., C] of the dataset → what the model reads."""

@@ -23,7 +23,7 @@ from app.modalities.reconstruction import (
     checked_mask,
     decode_item,
     draw_masks,
-    hide_padding,
+    mask_padding,
 )
 
 Floats = NDArray[np.float32]
@@ -32,13 +32,13 @@ Floats = NDArray[np.float32]
 @dataclass(frozen=True)
 class ReconstructInputs:
     windows: Floats  # [W, *sizes, C] in [0, 1]
-    hidden: NDArray[np.bool_]  # [W, N]
+    mask: NDArray[np.bool_]  # [W, N]
 
 
 @dataclass(frozen=True)
 class ReconstructBatch:
     pixels: Tensor  # [B, *sizes, C] normalised: all items' windows
-    hidden: Tensor  # [B, N]
+    mask: Tensor  # [B, N]
     windows: list[int]  # of each item
 
 
@@ -53,8 +53,10 @@ class Reconstruct(
 
     reads_files = True
 
-    def __init__(self, model: PatchModel, space: PatchNormalizer, reader: Processor, masks: MaskDefaults) -> None:
-        self._model, self._space, self._reader, self._masks = model, space, reader, masks
+    def __init__(
+        self, model: PatchModel, space: PatchNormalizer, reader: Processor, mask_defaults: MaskDefaults
+    ) -> None:
+        self._model, self._space, self._reader, self._mask_defaults = model, space, reader, mask_defaults
 
     def example(self) -> ReconstructItem:
         return ReconstructItem(self._reader.example())
@@ -66,32 +68,32 @@ class Reconstruct(
         media = item.content
         if not isinstance(media, DecodedMedia):
             return self.prepare(self.decoding(item)())
-        masks = self._hidden(item, media)
-        hide_padding(masks, media.rows(self._space.grid), self._masks)
-        hidden = masks.reshape(len(media.windows), -1)
-        return Prepared(ReconstructInputs(media.windows, hidden), hidden.size, media)
+        masks = self._make_masks(item, media)
+        mask_padding(masks, media.rows(self._space.grid), self._mask_defaults)
+        mask = masks.reshape(len(media.windows), -1)
+        return Prepared(ReconstructInputs(media.windows, mask), mask.size, media)
 
-    def _hidden(self, item: ReconstructItem, given: DecodedMedia) -> NDArray[np.bool_]:
-        """[W, *grid]"""
-        if item.mask.boxes or item.mask.ranges:
-            placed = self._reader.place(item.mask, given)
+    def _make_masks(self, item: ReconstructItem, given: DecodedMedia) -> NDArray[np.bool_]:
+        """Places or draws the masks that an item asks for, one a window: [W, *grid]."""
+        if item.mask_request.boxes or item.mask_request.ranges:
+            placed = self._reader.place(item.mask_request, given)
             filled = np.arange(self._space.grid.shape[0]) < np.array(given.rows(self._space.grid))[:, None]
-            checked_mask(placed[filled], "boxes" if item.mask.boxes else "ranges")
+            checked_mask(placed[filled], "boxes" if item.mask_request.boxes else "ranges")
             return placed
-        return draw_masks(item.mask, given.rows(self._space.grid), self._space.grid.shape, self._masks)
+        return draw_masks(item.mask_request, given.rows(self._space.grid), self._space.grid.shape, self._mask_defaults)
 
     def collate(self, inputs: Sequence[ReconstructInputs]) -> ReconstructBatch:
         pixels = self._space.normalise(np.concatenate([each.windows for each in inputs]))
-        hidden = np.concatenate([each.hidden for each in inputs])
-        return ReconstructBatch(torch.from_numpy(pixels), torch.from_numpy(hidden), [len(i.windows) for i in inputs])
+        mask = np.concatenate([each.mask for each in inputs])
+        return ReconstructBatch(torch.from_numpy(pixels), torch.from_numpy(mask), [len(i.windows) for i in inputs])
 
     @torch.inference_mode()
     def run(self, batch: ReconstructBatch) -> list[Raw]:
-        predicted: list[Floats] = [np.zeros(0, np.float32)] * len(batch.hidden)
+        predicted: list[Floats] = [np.zeros(0, np.float32)] * len(batch.mask)
         device = self._model.model.device
-        for rows in _of_equal_counts(batch.hidden):
-            pixels, hidden = batch.pixels[rows].to(device), batch.hidden[rows].to(device)
-            answers = self._model.predict(pixels.to(self._model.model.dtype), hidden).float().cpu().numpy()
+        for rows in _of_equal_counts(batch.mask):
+            pixels, mask = batch.pixels[rows].to(device), batch.mask[rows].to(device)
+            answers = self._model.predict(pixels.to(self._model.model.dtype), mask).float().cpu().numpy()
             for row, answer in zip(rows, answers, strict=True):
                 predicted[row] = answer
         ends = np.cumsum(batch.windows)
@@ -104,11 +106,11 @@ class Reconstruct(
         grid = self._space.grid
         rows = media.rows(grid)
         across = grid.count // grid.shape[0]
-        weights = np.array([h[: r * across].sum() for h, r in zip(inputs.hidden, rows, strict=True)])
-        # A window of which a box hides nothing is shown as it is.
+        weights = np.array([mask[: r * across].sum() for mask, r in zip(inputs.mask, rows, strict=True)])
+        # A window in which no patch is masked is shown as it is.
         scores = [
             self._space.scores(*each) if weight else None
-            for weight, *each in zip(weights, inputs.windows, inputs.hidden, raw, rows, strict=True)
+            for weight, *each in zip(weights, inputs.windows, inputs.mask, raw, rows, strict=True)
         ]
 
         def mean(values: Sequence[float]) -> float:
@@ -116,7 +118,7 @@ class Reconstruct(
 
         scored = [s for s in scores if s is not None]
         return ReconstructResult(
-            mask=np.concatenate([hidden.reshape(grid.shape) for hidden in inputs.hidden])[: sum(rows)],
+            mask=np.concatenate([mask.reshape(grid.shape) for mask in inputs.mask])[: sum(rows)],
             loss=mean([s.loss for s in scored]),
             psnr=psnr(mean([s.error for s in scored])),
             baselines=decibels({name: mean([s.baselines[name] for s in scored]) for name in scored[0].baselines}),
@@ -124,15 +126,15 @@ class Reconstruct(
             predicted=np.concatenate(
                 [window if s is None else s.predicted for window, s in zip(inputs.windows, scores, strict=True)]
             )[: media.length],
-            hidden=np.concatenate([grid.enlarge(hidden) for hidden in inputs.hidden])[: media.length],
-            tokens=inputs.hidden.size,
+            pixel_mask=np.concatenate([grid.enlarge(mask) for mask in inputs.mask])[: media.length],
+            tokens=inputs.mask.size,
             info=media.info,
         )
 
 
-def _of_equal_counts(hidden: Tensor) -> list[list[int]]:
-    """Rows that can share a forward: those that hide equally many patches, and some."""
+def _of_equal_counts(mask: Tensor) -> list[list[int]]:
+    """Groups rows that can share a forward: those with equally many masked patches. Rows without any are left out."""
     groups: dict[int, list[int]] = defaultdict(list)
-    for row, count in enumerate(hidden.sum(1).tolist()):
+    for row, count in enumerate(mask.sum(1).tolist()):
         groups[count].append(row)
     return [rows for count, rows in sorted(groups.items()) if count]

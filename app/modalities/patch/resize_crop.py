@@ -54,12 +54,12 @@ class ResizeCrop:
         left, top = (width - across * self.share) / 2, (height - down * self.share) / 2
         return Source(width, height, (left, top, width - left, height - top))
 
-    def boxed(self, mask: MaskRequest, source: Source) -> NDArray[np.bool_]:
+    def boxed(self, request: MaskRequest, source: Source) -> NDArray[np.bool_]:
         """The patches that the boxes touch, [rows, columns]. Raises InvalidValue for a box beside the picture."""
         left, top, right, bottom = source.box
         rows, columns = self.grid.shape[-2:]
-        hidden = np.zeros((rows, columns), dtype=bool)
-        for x0, y0, x1, y1 in mask.boxes:
+        mask = np.zeros((rows, columns), dtype=bool)
+        for x0, y0, x1, y1 in request.boxes:
             if not (0 <= x0 < x1 <= source.width and 0 <= y0 < y1 <= source.height):
                 raise InvalidValue(
                     f"the box ({x0:g}, {y0:g}, {x1:g}, {y1:g}) is not (left, top, right, bottom) within"
@@ -68,8 +68,8 @@ class ResizeCrop:
                 )
             across = touched(x0 - left, x1 - left, columns, right - left)
             down = touched(y0 - top, y1 - top, rows, bottom - top)
-            hidden[down, across] = True
-        return hidden
+            mask[down, across] = True
+        return mask
 
     def to_config(self) -> dict[str, Any]:
         """Without the processor's name, what transformers reads of its file."""

@@ -14,27 +14,27 @@ CHUNK_ELEMENTS = 1 << 24  # logits that exist at once: 64 MiB in fp32, and their
 
 
 class LinearCrossEntropy(Function):
-    """Mean of −log softmax(hidden · weightᵀ + bias)[label], with the number of right argmaxes."""
+    """Mean of −log softmax(hidden_states · weightᵀ + bias)[label], with the number of right argmaxes."""
 
     @staticmethod
     def forward(
         ctx: Any,
-        hidden: torch.Tensor,  # [N, H], in the dtype of the matrix products
+        hidden_states: torch.Tensor,  # [N, H], in the dtype of the matrix products
         weight: torch.Tensor,  # [V, H]
         bias: torch.Tensor | None,  # [V]
         labels: torch.Tensor,  # [N] int64
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        n, dtype = len(labels), hidden.dtype
+        n, dtype = len(labels), hidden_states.dtype
         wanted = ctx.needs_input_grad[0] or ctx.needs_input_grad[1]
         projection = weight.to(dtype)
-        grad_hidden = torch.empty_like(hidden) if wanted else None
+        grad_hidden_states = torch.empty_like(hidden_states) if wanted else None
         grad_weight = torch.zeros_like(weight, dtype=torch.float32) if wanted else None
-        grad_bias = torch.zeros(len(weight), dtype=torch.float32, device=hidden.device) if wanted else None
-        loss = torch.zeros((), dtype=torch.float32, device=hidden.device)
-        correct = torch.zeros((), dtype=torch.int64, device=hidden.device)
+        grad_bias = torch.zeros(len(weight), dtype=torch.float32, device=hidden_states.device) if wanted else None
+        loss = torch.zeros((), dtype=torch.float32, device=hidden_states.device)
+        correct = torch.zeros((), dtype=torch.int64, device=hidden_states.device)
         step = max(16, CHUNK_ELEMENTS // len(weight))
         for start in range(0, n, step):
-            rows, target = hidden[start : start + step], labels[start : start + step, None]
+            rows, target = hidden_states[start : start + step], labels[start : start + step, None]
             logits = rows @ projection.T
             # A sum of both dtypes is in fp32, without a pass of its own to get there.
             logits = logits.float() if bias is None else logits + bias.float()
@@ -43,25 +43,25 @@ class LinearCrossEntropy(Function):
             probabilities = logits.softmax(1)
             # The largest probability is 1 / Σ exp(logit − peak): no logarithm of a number that may be zero.
             loss += (peak - at_label - probabilities.amax(1, keepdim=True).log()).sum()
-            if grad_hidden is None or grad_weight is None or grad_bias is None:
+            if grad_hidden_states is None or grad_weight is None or grad_bias is None:
                 continue
             probabilities.scatter_add_(1, target, torch.full_like(at_label, -1.0))
             grad_bias += probabilities.sum(0)
             grad_logits = probabilities.to(dtype)
-            torch.mm(grad_logits, projection, out=grad_hidden[start : start + step])
+            torch.mm(grad_logits, projection, out=grad_hidden_states[start : start + step])
             grad_weight += grad_logits.T @ rows
         ctx.has_bias, ctx.count = bias is not None, max(n, 1)
         if wanted:
-            ctx.save_for_backward(grad_hidden, grad_weight, grad_bias)
+            ctx.save_for_backward(grad_hidden_states, grad_weight, grad_bias)
         ctx.mark_non_differentiable(correct)
         return loss / ctx.count, correct
 
     @staticmethod
     def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        grad_hidden, grad_weight, grad_bias = ctx.saved_tensors
+        grad_hidden_states, grad_weight, grad_bias = ctx.saved_tensors
         scale = grads[0] / ctx.count
         return (
-            grad_hidden * scale.to(grad_hidden.dtype),
+            grad_hidden_states * scale.to(grad_hidden_states.dtype),
             grad_weight.mul_(scale),
             grad_bias.mul_(scale) if ctx.has_bias else None,
             None,
@@ -69,11 +69,11 @@ class LinearCrossEntropy(Function):
 
 
 def linear_cross_entropy(
-    hidden: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, labels: torch.Tensor
+    hidden_states: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, labels: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """hidden [N, H], weight [V, H], bias [V] or None, labels [N] → (mean loss, number right), both scalar.
+    """hidden_states [N, H], weight [V, H], bias [V] or None, labels [N] → (mean loss, number right), both scalar.
 
-    No row gives a loss of 0. The products run in hidden's dtype, everything else in fp32.
+    No row gives a loss of 0. The products run in hidden_states's dtype, everything else in fp32.
     """
-    loss, correct = LinearCrossEntropy.apply(hidden, weight, bias, labels)  # type: ignore[no-untyped-call]
+    loss, correct = LinearCrossEntropy.apply(hidden_states, weight, bias, labels)  # type: ignore[no-untyped-call]
     return loss, correct

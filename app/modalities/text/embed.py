@@ -170,17 +170,17 @@ class TextEmbed(OneStepHandler[EmbedItem, TextEmbedInputs, EmbedItem, TextEmbedB
         if poolings == {(PoolingMode.CLS,)} and not any(skipped):
             first = self.forward.first_hidden_states(batch.texts).float()
             return list(self._finish_pooled((PoolingMode.CLS,), first))
-        hidden = self.forward.hidden_states(batch.texts).float()  # [tokens, H]
-        lengths, skips = (torch.tensor(each, device=hidden.device) for each in (batch.texts.lengths, skipped))
+        hidden_states = self.forward.hidden_states(batch.texts).float()  # [tokens, H]
+        lengths, skips = (torch.tensor(each, device=hidden_states.device) for each in (batch.texts.lengths, skipped))
         pooled = {
-            modes: self._finish_pooled(modes, pool(modes, hidden, lengths, skips if any(skipped) else None))
+            modes: self._finish_pooled(modes, pool(modes, hidden_states, lengths, skips if any(skipped) else None))
             for modes in poolings
             if modes is not None
         }
         ends = np.cumsum(batch.texts.lengths)
         rows = enumerate(zip(batch.inputs, ends, batch.texts.lengths, strict=True))
         return [
-            hidden[end - n : end].cpu().numpy() if each.pooling is None else pooled[each.pooling][i]
+            hidden_states[end - n : end].cpu().numpy() if each.pooling is None else pooled[each.pooling][i]
             for i, (each, end, n) in rows
         ]
 

@@ -38,8 +38,8 @@ def rows_before_head(model: PreTrainedModel, rows: Tensor, whole: list[Tensor] |
     One thread at a time, and no gradient checkpointing, which would compute anew without it.
     """
 
-    def gather(hidden: Tensor) -> Tensor:
-        return hidden.reshape(-1, hidden.shape[-1]).index_select(0, rows).unsqueeze(0)
+    def gather(hidden_states: Tensor) -> Tensor:
+        return hidden_states.reshape(-1, hidden_states.shape[-1]).index_select(0, rows).unsqueeze(0)
 
     def gather_in_layer(module: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         return tuple(map(gather, args))

@@ -32,11 +32,11 @@ class Shape:
     @property
     def parameters(self) -> int:
         positions = 0 if self.body.gated else _POSITIONS + 2
-        hidden = self.body.hidden
-        return self.body.parameters + (self.vocabulary + positions) * hidden + hidden**2 + self.vocabulary
+        hidden_size = self.body.hidden_size
+        return self.body.parameters + (self.vocabulary + positions) * hidden_size + hidden_size**2 + self.vocabulary
 
     def cost(self, hp: MlmHyperparameters) -> Cost:
-        head = (hp.masking_rate or 0.3) * (self.body.hidden * self.vocabulary + self.body.hidden**2)
+        head = (hp.masking_rate or 0.3) * (self.body.hidden_size * self.vocabulary + self.body.hidden_size**2)
         return Cost(
             parameters=self.parameters,
             flops=self.body.flops(hp.sequence_length) + 6 * head,
@@ -96,15 +96,15 @@ def shape_of(model: str, hp: MlmHyperparameters, find: FindFolder) -> Shape | No
         config: Mapping[str, Any] = {"vocab_size": base.get("vocab_size", hp.vocab_size), **found}
     else:
         config = stored_config(find(model))
-    hidden = config.get("hidden_size", config.get("dim"))
+    hidden_size = config.get("hidden_size", config.get("dim"))
     layers = config.get("num_hidden_layers", config.get("n_layers"))
-    if not (isinstance(hidden, int) and isinstance(layers, int) and isinstance(config.get("vocab_size"), int)):
+    if not (isinstance(hidden_size, int) and isinstance(layers, int) and isinstance(config.get("vocab_size"), int)):
         return None
     body = Layers(
         count=layers,
-        hidden=hidden,
-        intermediate=config.get("intermediate_size", config.get("hidden_dim", 4 * hidden)),
-        heads=config.get("num_attention_heads", config.get("n_heads", max(1, hidden // 64))),
+        hidden_size=hidden_size,
+        intermediate=config.get("intermediate_size", config.get("hidden_dim", 4 * hidden_size)),
+        heads=config.get("num_attention_heads", config.get("n_heads", max(1, hidden_size // 64))),
         gated=config.get("model_type") == "modernbert",
     )
     return Shape(body, config["vocab_size"])

@@ -1,4 +1,4 @@
-"""Which positions of a sequence are hidden, and what the model sees in their place: pure NumPy.
+"""Which positions of a sequence are masked, and what the model sees in their place: pure NumPy.
 
 Every sampler takes the only source of randomness as an argument and hides an exact number of
 positions, ⌈rate × maskable⌉ of them (whole words and spans may stop just short of it).
@@ -25,7 +25,7 @@ def choose_tokens(maskable: Bools, continues: Bools, rate: float, rng: np.random
 
 
 def choose_words(maskable: Bools, continues: Bools, rate: float, rng: np.random.Generator) -> Bools:
-    """Whole words: a token that continues a word is hidden with the tokens before it."""
+    """Whole words: a token that continues a word is masked with the tokens before it."""
     return _choose_groups(_words(maskable, continues), maskable, rate, rng)
 
 
@@ -87,7 +87,7 @@ def _budget(maskable: int, rate: float) -> int:
 
 
 def _words(maskable: Bools, continues: Bools) -> Ids:
-    """The index of each position's word, -1 where nothing may be hidden. [L]"""
+    """The index of each position's word, -1 where nothing may be masked. [L]"""
     starts = maskable & (~continues | ~np.concatenate([[False], maskable[:-1]]))
     return np.where(maskable, np.cumsum(starts) - 1, -1)
 

@@ -46,8 +46,8 @@ class TextGraph(nn.Module):
         output = self.model(input_ids=input_ids, attention_mask=attention_mask, **types)
         if self.pipeline is None:
             return (output.logits,)
-        hidden: Tensor = output.last_hidden_state
-        return hidden, _embed(self.pipeline, hidden, attention_mask)
+        hidden_states: Tensor = output.last_hidden_state
+        return hidden_states, _embed(self.pipeline, hidden_states, attention_mask)
 
     def write(self, folder: Path, example: Mapping[str, Tensor]) -> None:
         """Writes the graph into a folder; weights of more than 2 GB are a file of their own.
@@ -104,43 +104,45 @@ def _cause(error: BaseException) -> BaseException:
     return error if error.__cause__ is None else _cause(error.__cause__)
 
 
-def _embed(pipeline: SentencePipeline, hidden: Tensor, mask: Tensor) -> Tensor:
-    """hidden [B, L, H] and attention mask [B, L] → embeddings [B, D]."""
-    kept = mask.unsqueeze(-1).to(hidden.dtype)
-    vectors: Tensor = pipeline.head(torch.cat([_POOLERS[mode](hidden, kept) for mode in pipeline.pooling], dim=-1))
+def _embed(pipeline: SentencePipeline, hidden_states: Tensor, mask: Tensor) -> Tensor:
+    """hidden_states [B, L, H] and attention mask [B, L] → embeddings [B, D]."""
+    kept = mask.unsqueeze(-1).to(hidden_states.dtype)
+    vectors: Tensor = pipeline.head(
+        torch.cat([_POOLERS[mode](hidden_states, kept) for mode in pipeline.pooling], dim=-1)
+    )
     if pipeline.normalize:
         vectors = nn.functional.normalize(vectors, dim=-1)
     return vectors[:, : pipeline.truncate_dim]
 
 
-def _mean(hidden: Tensor, kept: Tensor) -> Tensor:
-    return (hidden * kept).sum(1) / kept.sum(1)
+def _mean(hidden_states: Tensor, kept: Tensor) -> Tensor:
+    return (hidden_states * kept).sum(1) / kept.sum(1)
 
 
-def _mean_sqrt_length(hidden: Tensor, kept: Tensor) -> Tensor:
-    return (hidden * kept).sum(1) / kept.sum(1).sqrt()
+def _mean_sqrt_length(hidden_states: Tensor, kept: Tensor) -> Tensor:
+    return (hidden_states * kept).sum(1) / kept.sum(1).sqrt()
 
 
-def _weighted_mean(hidden: Tensor, kept: Tensor) -> Tensor:
-    weights = kept * torch.arange(1, hidden.shape[1] + 1, device=hidden.device).unsqueeze(-1)
-    return (hidden * weights).sum(1) / weights.sum(1)
+def _weighted_mean(hidden_states: Tensor, kept: Tensor) -> Tensor:
+    weights = kept * torch.arange(1, hidden_states.shape[1] + 1, device=hidden_states.device).unsqueeze(-1)
+    return (hidden_states * weights).sum(1) / weights.sum(1)
 
 
-def _cls(hidden: Tensor, kept: Tensor) -> Tensor:
-    return hidden[:, 0]
+def _cls(hidden_states: Tensor, kept: Tensor) -> Tensor:
+    return hidden_states[:, 0]
 
 
-def _last_token(hidden: Tensor, kept: Tensor) -> Tensor:
+def _last_token(hidden_states: Tensor, kept: Tensor) -> Tensor:
     last = (kept.sum(1, keepdim=True) - 1).long()  # [B, 1, 1]
-    return hidden.gather(1, last.expand(-1, -1, hidden.shape[2]))[:, 0]
+    return hidden_states.gather(1, last.expand(-1, -1, hidden_states.shape[2]))[:, 0]
 
 
-def _max(hidden: Tensor, kept: Tensor) -> Tensor:
-    return hidden.masked_fill(kept == 0, float("-inf")).amax(1)
+def _max(hidden_states: Tensor, kept: Tensor) -> Tensor:
+    return hidden_states.masked_fill(kept == 0, float("-inf")).amax(1)
 
 
 # `app.modalities.text.pipeline` pools texts one after another; a graph has them in rows.
-# hidden [B, L, H], kept [B, L, 1] → [B, H]
+# hidden_states [B, L, H], kept [B, L, 1] → [B, H]
 _POOLERS: Mapping[PoolingMode, Callable[[Tensor, Tensor], Tensor]] = {
     PoolingMode.CLS: _cls,
     PoolingMode.MAX: _max,

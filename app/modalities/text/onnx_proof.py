@@ -79,11 +79,11 @@ def _expect(graph: TextGraph, ids: list[int]) -> list[Tensor]:
         output = graph.model(torch.tensor([ids]))
         if graph.pipeline is None:
             return [output.logits[0]]
-        hidden, pipeline = output.last_hidden_state[0], graph.pipeline
-        vector: Tensor = pipeline.head(pool(pipeline.pooling, hidden, torch.tensor([len(ids)])))
+        hidden_states, pipeline = output.last_hidden_state[0], graph.pipeline
+        vector: Tensor = pipeline.head(pool(pipeline.pooling, hidden_states, torch.tensor([len(ids)])))
         if pipeline.normalize:
             vector = nn.functional.normalize(vector, dim=-1)
-        return [hidden, vector[0, : pipeline.truncate_dim]]
+        return [hidden_states, vector[0, : pipeline.truncate_dim]]
 
 
 def _run(session: Any, graph: TextGraph, texts: Sequence[list[int]], served: TextObjective) -> list[Tensor]:

@@ -93,17 +93,17 @@ class SentencePipeline:
         return width if self.truncate_dim is None else min(width, self.truncate_dim)
 
 
-def pool(modes: Sequence[PoolingMode], hidden: Tensor, lengths: Tensor, skipped: Tensor | None = None) -> Tensor:
-    """Pools hidden [tokens, H] of B texts, one after another, of lengths [B] → [B, H × modes].
+def pool(modes: Sequence[PoolingMode], hidden_states: Tensor, lengths: Tensor, skipped: Tensor | None = None) -> Tensor:
+    """Pools hidden_states [tokens, H] of B texts, one after another, of lengths [B] → [B, H × modes].
 
     skipped: [B], how many of each text's first tokens are left out, fewer than it has.
     """
     if skipped is None:
         skipped = torch.zeros_like(lengths)
     else:
-        hidden = hidden[_positions(lengths) >= skipped.repeat_interleave(lengths)]
+        hidden_states = hidden_states[_positions(lengths) >= skipped.repeat_interleave(lengths)]
         lengths = lengths - skipped
-    return torch.cat([POOLERS[mode](hidden, lengths, skipped) for mode in modes], dim=-1)
+    return torch.cat([POOLERS[mode](hidden_states, lengths, skipped) for mode in modes], dim=-1)
 
 
 def _positions(lengths: Tensor) -> Tensor:
@@ -112,35 +112,35 @@ def _positions(lengths: Tensor) -> Tensor:
     return torch.arange(int(lengths.sum()), device=lengths.device) - starts.repeat_interleave(lengths)
 
 
-def _mean(hidden: Tensor, lengths: Tensor, skipped: Tensor) -> Tensor:
-    return torch.segment_reduce(hidden, "mean", lengths=lengths, axis=0)
+def _mean(hidden_states: Tensor, lengths: Tensor, skipped: Tensor) -> Tensor:
+    return torch.segment_reduce(hidden_states, "mean", lengths=lengths, axis=0)
 
 
-def _mean_sqrt_length(hidden: Tensor, lengths: Tensor, skipped: Tensor) -> Tensor:
-    total = torch.segment_reduce(hidden, "sum", lengths=lengths, axis=0)
+def _mean_sqrt_length(hidden_states: Tensor, lengths: Tensor, skipped: Tensor) -> Tensor:
+    total = torch.segment_reduce(hidden_states, "sum", lengths=lengths, axis=0)
     return total / lengths.to(total.dtype).sqrt().unsqueeze(-1)
 
 
-def _weighted_mean(hidden: Tensor, lengths: Tensor, skipped: Tensor) -> Tensor:
+def _weighted_mean(hidden_states: Tensor, lengths: Tensor, skipped: Tensor) -> Tensor:
     """Weights are positions in the whole text, from 1, with what is skipped."""
-    weights = (_positions(lengths) + skipped.repeat_interleave(lengths) + 1).to(hidden.dtype).unsqueeze(-1)
-    total = torch.segment_reduce(hidden * weights, "sum", lengths=lengths, axis=0)
+    weights = (_positions(lengths) + skipped.repeat_interleave(lengths) + 1).to(hidden_states.dtype).unsqueeze(-1)
+    total = torch.segment_reduce(hidden_states * weights, "sum", lengths=lengths, axis=0)
     return total / torch.segment_reduce(weights, "sum", lengths=lengths, axis=0)
 
 
-def _cls(hidden: Tensor, lengths: Tensor, skipped: Tensor) -> Tensor:
-    return hidden[lengths.cumsum(0) - lengths]
+def _cls(hidden_states: Tensor, lengths: Tensor, skipped: Tensor) -> Tensor:
+    return hidden_states[lengths.cumsum(0) - lengths]
 
 
-def _last_token(hidden: Tensor, lengths: Tensor, skipped: Tensor) -> Tensor:
-    return hidden[lengths.cumsum(0) - 1]
+def _last_token(hidden_states: Tensor, lengths: Tensor, skipped: Tensor) -> Tensor:
+    return hidden_states[lengths.cumsum(0) - 1]
 
 
-def _max(hidden: Tensor, lengths: Tensor, skipped: Tensor) -> Tensor:
-    return torch.segment_reduce(hidden, "max", lengths=lengths, axis=0)
+def _max(hidden_states: Tensor, lengths: Tensor, skipped: Tensor) -> Tensor:
+    return torch.segment_reduce(hidden_states, "max", lengths=lengths, axis=0)
 
 
-# hidden [tokens, H] of B texts, lengths [B], skipped tokens before each [B] → [B, H]
+# hidden_states [tokens, H] of B texts, lengths [B], skipped tokens before each [B] → [B, H]
 POOLERS: Mapping[PoolingMode, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
     PoolingMode.CLS: _cls,
     PoolingMode.MAX: _max,

@@ -248,8 +248,8 @@ class TextPretraining(Trainable[Row, MaskedRow, MlmBatch]):
     @torch.no_grad()
     def sentence_vectors(self, batch: MlmBatch) -> torch.Tensor:
         """Mean-pooled output on the unmasked documents of the rows. → [D, H] fp32"""
-        hidden = self.model.base_model(**self._inputs(batch, batch.original)).last_hidden_state
-        return _document_means(hidden.float(), batch)
+        hidden_states = self.model.base_model(**self._inputs(batch, batch.original)).last_hidden_state
+        return _document_means(hidden_states.float(), batch)
 
     def _inputs(self, batch: MlmBatch, ids: torch.Tensor) -> dict[str, Any]:
         """Arguments of the model: a mask only where something must not be seen."""
@@ -275,14 +275,14 @@ class TextPretraining(Trainable[Row, MaskedRow, MlmBatch]):
         return bias.masked_fill_(~visible, torch.finfo(torch.bfloat16).min)
 
 
-def _document_means(hidden: torch.Tensor, batch: MlmBatch) -> torch.Tensor:
-    """hidden [B, L, H] → [D, H]: a mean for each of the D documents, row by row, without padding."""
+def _document_means(hidden_states: torch.Tensor, batch: MlmBatch) -> torch.Tensor:
+    """hidden_states [B, L, H] → [D, H]: a mean for each of the D documents, row by row, without padding."""
     if not batch.packed:
-        real = (batch.segment > 0).to(hidden.dtype).unsqueeze(-1)
-        return (hidden * real).sum(1) / real.sum(1)
+        real = (batch.segment > 0).to(hidden_states.dtype).unsqueeze(-1)
+        return (hidden_states * real).sum(1) / real.sum(1)
     real = batch.segment > 0
-    rows = torch.arange(len(hidden), device=hidden.device).unsqueeze(1) * (batch.segment.max() + 1)
+    rows = torch.arange(len(hidden_states), device=hidden_states.device).unsqueeze(1) * (batch.segment.max() + 1)
     _, document, lengths = torch.unique((rows + batch.segment)[real], return_inverse=True, return_counts=True)
-    sums = hidden.new_zeros(len(lengths), hidden.shape[-1]).index_add_(0, document, hidden[real])
+    sums = hidden_states.new_zeros(len(lengths), hidden_states.shape[-1]).index_add_(0, document, hidden_states[real])
     means: torch.Tensor = sums / lengths.unsqueeze(-1)
     return means

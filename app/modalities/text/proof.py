@@ -133,8 +133,8 @@ def _is_right(
 
 def _agree(forward: TextForward, texts: list[list[int]], expected: list[list[Tensor]], has_head: bool) -> bool:
     batch = forward.collate(texts)
-    hidden = torch.split(forward.hidden_states(batch), batch.lengths)
-    pairs = [(one, each[0]) for one, each in zip(hidden, expected, strict=True)]
+    hidden_states = torch.split(forward.hidden_states(batch), batch.lengths)
+    pairs = [(one, each[0]) for one, each in zip(hidden_states, expected, strict=True)]
     pairs += [(one, each[0][0]) for one, each in zip(forward.first_hidden_states(batch), expected, strict=True)]
     if has_head:
         places = [(i, place) for i, ids in enumerate(texts) for place in _logit_positions(ids)]

@@ -26,7 +26,7 @@ def show_predictions(
     """
     length = seen.shape[1]
     top = logits.softmax(-1).topk(min(CANDIDATES, logits.shape[-1]))
-    hidden = set(tokenizer.all_special_ids) - {tokenizer.mask_token_id}
+    special = set(tokenizer.all_special_ids) - {tokenizer.mask_token_id}
     items = []
     for row, ids in enumerate(seen[:, :SHOWN_TOKENS].tolist()):
         first = row * length
@@ -35,7 +35,7 @@ def show_predictions(
         ]
         items.append(
             {
-                "text": tokenizer.decode([token for token in ids if token not in hidden]),
+                "text": tokenizer.decode([token for token in ids if token not in special]),
                 "masks": [
                     {
                         "truth": tokenizer.decode([int(labels[n])]),

@@ -32,14 +32,14 @@ class VideoMaeModel:
         self.grid, self.dimensions = grid_of(model), int(model.config.hidden_size)
         self.normalises = bool(model.config.norm_pix_loss)
 
-    def predict(self, pixels: Tensor, hidden: Tensor) -> Tensor:
+    def predict(self, pixels: Tensor, mask: Tensor) -> Tensor:
         model: Any = self.model
-        if hidden.all():  # one of several clips; the encoder cannot be run on nothing
+        if mask.all():  # one of several clips; the encoder cannot be run on nothing
             seen = pixels.new_zeros(len(pixels), 0, model.config.decoder_hidden_size)
         else:
-            seen = model.encoder_to_decoder(model.base_model(channels_first(pixels), bool_masked_pos=hidden)[0])
+            seen = model.encoder_to_decoder(model.base_model(channels_first(pixels), bool_masked_pos=mask)[0])
         places = model.position_embeddings.to(seen).expand(len(seen), -1, -1)
-        visible, guessed = (places[which].reshape(len(seen), -1, seen.shape[-1]) for which in (~hidden, hidden))
+        visible, guessed = (places[which].reshape(len(seen), -1, seen.shape[-1]) for which in (~mask, mask))
         whole = torch.cat([seen + visible, model.mask_token + guessed], dim=1)
         return cast(Tensor, model.decoder(whole, guessed.shape[1]).logits)
 

@@ -38,7 +38,7 @@ class VideoEncoderModel:
         self.dimensions = int(model.config.hidden_size)
         self._pixels, self._arguments = kind.pixels, dict(kind.arguments or {})
 
-    def predict(self, pixels: Tensor, hidden: Tensor) -> Tensor:
+    def predict(self, pixels: Tensor, mask: Tensor) -> Tensor:
         raise NotImplementedError("an encoder alone predicts no patches")
 
     def encode(self, pixels: Tensor) -> Tensor:

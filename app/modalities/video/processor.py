@@ -77,16 +77,16 @@ class VideoProcessor(ResizeCrop):
         left, top, right, bottom = (scale * source.box).tolist()
         return np.stack([resize(frame, size, (left, top, right, bottom), self.resample) for frame in frames])
 
-    def place(self, mask: MaskRequest, given: DecodedMedia) -> NDArray[np.bool_]:
+    def place(self, request: MaskRequest, given: DecodedMedia) -> NDArray[np.bool_]:
         footage: Footage = given.info
-        area = self.boxed(mask, footage.source) if mask.boxes else np.ones(self.grid.shape[1:], bool)
-        moments = self._moments(mask, footage, given.times or ())
+        area = self.boxed(request, footage.source) if request.boxes else np.ones(self.grid.shape[1:], bool)
+        moments = self._moments(request, footage, given.times or ())
         return moments[..., None, None] & area
 
-    def _moments(self, mask: MaskRequest, footage: Footage, clips: Sequence[Span]) -> NDArray[np.bool_]:
+    def _moments(self, request: MaskRequest, footage: Footage, clips: Sequence[Span]) -> NDArray[np.bool_]:
         """The patches in time that the ranges touch, [W, T']; without any, all of them."""
-        hidden = np.full((len(clips), self.grid.shape[0]), not mask.ranges)
-        for start, end in mask.ranges:
+        moments = np.full((len(clips), self.grid.shape[0]), not request.ranges)
+        for start, end in request.ranges:
             if not 0 <= start < end <= footage.duration:
                 raise InvalidValue(
                     f"the range ({start:g}, {end:g}) is not (start, end) within the video's"
@@ -94,13 +94,11 @@ class VideoProcessor(ResizeCrop):
                     param="ranges",
                 )
             for window, (first, last) in enumerate(clips):
-                hidden[window, touched(start - first, end - first, self.grid.shape[0], last - first)] = True
-        return hidden
+                moments[window, touched(start - first, end - first, self.grid.shape[0], last - first)] = True
+        return moments
 
-    def panels(
-        self, original: NDArray[np.float32], hidden: NDArray[np.bool_], predicted: NDArray[np.float32]
-    ) -> Pixels:
-        return clip_panels(original, hidden, predicted)
+    def panels(self, original: NDArray[np.float32], mask: NDArray[np.bool_], predicted: NDArray[np.float32]) -> Pixels:
+        return clip_panels(original, mask, predicted)
 
     def example(self) -> bytes:
         return encode_mp4(np.zeros((*self.grid.sizes, 3), np.uint8), fps=self.num_frames)

@@ -86,9 +86,9 @@ def test_a_square_model_is_that_of_transformers() -> None:
     theirs.load_state_dict(ours.state_dict())
     pixels = torch.randn(2, 1, 32, 32)
     drawn = theirs(pixels, noise=torch.rand(2, 16))
-    hidden = drawn.mask.bool()
-    predicted = MaeModel(ours, decodes=True).predict(pixels.permute(0, 2, 3, 1), hidden)
-    assert torch.allclose(predicted, drawn.logits[hidden].reshape(2, -1, PATCH**2), atol=1e-4)
+    mask = drawn.mask.bool()
+    predicted = MaeModel(ours, decodes=True).predict(pixels.permute(0, 2, 3, 1), mask)
+    assert torch.allclose(predicted, drawn.logits[mask].reshape(2, -1, PATCH**2), atol=1e-4)
 
 
 def test_what_is_saved_loads_again_and_answers_alike(tmp_path: Path, objective: AudioObjective) -> None:
@@ -133,13 +133,13 @@ def test_an_answer_is_as_long_as_its_sound(objective: AudioObjective) -> None:
     assert result.mask.shape == (14, 2)  # 105 frames: two windows of 5 patches, and 4 of the third
     assert result.original.shape == result.predicted.shape == (105, 16, 1)
     assert result.mask.sum() == 8 + 8 + 6  # 80 % of what is no padding
-    assert np.array_equal(result.original[~result.hidden], result.predicted[~result.hidden])
+    assert np.array_equal(result.original[~result.pixel_mask], result.predicted[~result.pixel_mask])
     grid = np.zeros((14, 2), int)
     grid[13] = 1
     assert np.array_equal(reconstruct(objective, sound(0, 1.05), grid=grid.tolist()).mask, grid)
 
 
-def test_a_whole_window_may_be_hidden_but_not_the_whole_sound(objective: AudioObjective) -> None:
+def test_a_whole_window_may_be_masked_but_not_the_whole_sound(objective: AudioObjective) -> None:
     result = reconstruct(objective, sound(0, 0.9), ranges=((0.0, WINDOW),))
     assert result.mask[:5].all() and not result.mask[5:].any()
     assert np.isfinite([result.loss, result.psnr]).all() and np.isfinite(result.predicted).all()
@@ -163,21 +163,21 @@ def test_padding_counts_in_no_figure(objective: AudioObjective) -> None:
     content, longer = sound_file(wave), sound_file(np.concatenate([wave, np.zeros(1920, np.float32)]))
     short, long = (reconstruct(objective, each, ranges=((0.0, 0.08),)) for each in (content, longer))
     assert short.mask.shape == (2, 2) and long.mask.shape == (5, 2)
-    error = np.square(short.predicted - short.original)[short.hidden].mean()
-    assert short.hidden.shape[0] == 16 and short.psnr == pytest.approx(-10 * np.log10(error), abs=1e-3)
+    error = np.square(short.predicted - short.original)[short.pixel_mask].mean()
+    assert short.pixel_mask.shape[0] == 16 and short.psnr == pytest.approx(-10 * np.log10(error), abs=1e-3)
     assert short.baselines["mean"] != pytest.approx(long.baselines["mean"], abs=0.1)
     patches = perform(objective.tasks[Task.EMBED], [EmbedItem(content, output="tokens", normalize=False)])
     pooled = embed(objective, content, normalize=False)
     assert np.allclose(pooled, patches[0].vector[1 : 1 + 4].mean(0), atol=1e-5)
 
 
-def test_padding_is_hidden_as_it_was_in_training(objective: AudioObjective) -> None:
+def test_padding_is_masked_as_it_was_in_training(objective: AudioObjective) -> None:
     """Else a short sound shows the model far more than it has ever seen, and it guesses badly."""
     handler = objective.tasks[Task.RECONSTRUCT]
     item = ReconstructItem(sound_file(samples(0, 0.16)), MaskRequest(seed=3))
-    [hidden] = handler.prepare(item).inputs.hidden.reshape(1, *objective.space.grid.shape)
-    assert hidden[2:].mean() == pytest.approx(objective.masks.ratio, abs=0.1)
-    assert np.array_equal(hidden, handler.prepare(item).inputs.hidden.reshape(hidden.shape))
+    [mask] = handler.prepare(item).inputs.mask.reshape(1, *objective.space.grid.shape)
+    assert mask[2:].mean() == pytest.approx(objective.mask_defaults.ratio, abs=0.1)
+    assert np.array_equal(mask, handler.prepare(item).inputs.mask.reshape(mask.shape))
 
 
 @pytest.mark.parametrize("content", [sound(0, 1 / 8000), sound_file(np.zeros(4000))])

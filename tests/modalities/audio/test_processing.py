@@ -52,10 +52,10 @@ def test_what_is_no_sound_is_refused() -> None:
 )
 def test_ranges_are_seconds_of_the_whole_sound(span: tuple[float, float], rows: list[int]) -> None:
     given = READER.read(sound(0, 1.0))
-    hidden = READER.place(MaskRequest(ranges=(span,)), given)
-    assert hidden.shape == (3, 5, 2)
-    assert np.flatnonzero(hidden.reshape(15, 2).all(1)).tolist() == rows
-    assert hidden.sum() == 2 * len(rows)
+    mask = READER.place(MaskRequest(ranges=(span,)), given)
+    assert mask.shape == (3, 5, 2)
+    assert np.flatnonzero(mask.reshape(15, 2).all(1)).tolist() == rows
+    assert mask.sum() == 2 * len(rows)
 
 
 @pytest.mark.parametrize("span", [(-0.1, 0.2), (0.2, 0.2), (0.5, 0.4), (0.9, 1.1), (float("nan"), 1)])

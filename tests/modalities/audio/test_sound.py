@@ -17,10 +17,10 @@ def distance(mel: MelSettings, first: np.ndarray, second: np.ndarray) -> float:
 
 def test_what_is_visible_is_heard_as_it_was() -> None:
     wave = samples(0)
-    hidden = np.zeros((MEL.frames(len(wave)), MEL.n_mels), bool)
-    assert np.array_equal(resound(Sound(wave, MEL), MEL.log_mel(wave), hidden), wave)
-    hidden[20:30] = True
-    again = resound(Sound(wave, MEL), MEL.log_mel(wave), hidden)
+    mask = np.zeros((MEL.frames(len(wave)), MEL.n_mels), bool)
+    assert np.array_equal(resound(Sound(wave, MEL), MEL.log_mel(wave), mask), wave)
+    mask[20:30] = True
+    again = resound(Sound(wave, MEL), MEL.log_mel(wave), mask)
     untouched = slice(0, 20 * MEL.hop_length - MEL.n_fft)
     assert again.shape == wave.shape and again.dtype == np.float32
     assert np.abs(again[untouched] - wave[untouched]).max() < 1e-3
@@ -31,22 +31,22 @@ def test_what_is_visible_is_heard_as_it_was() -> None:
 def test_a_right_prediction_sounds_nearly_right(axis: int) -> None:
     wave = samples(3, 0.5, 16000)
     levels = WIDE.log_mel(wave)
-    hidden = np.zeros(levels.shape, bool)
-    hidden[(slice(15, 25), slice(None)) if axis == 0 else (slice(None), slice(20, 40))] = True
-    right = resound(Sound(wave, WIDE), levels, hidden)
-    silent = resound(Sound(wave, WIDE), np.where(hidden, np.float32(0), levels), hidden)
+    mask = np.zeros(levels.shape, bool)
+    mask[(slice(15, 25), slice(None)) if axis == 0 else (slice(None), slice(20, 40))] = True
+    right = resound(Sound(wave, WIDE), levels, mask)
+    silent = resound(Sound(wave, WIDE), np.where(mask, np.float32(0), levels), mask)
     assert distance(WIDE, right, wave) < 0.25
     assert distance(WIDE, right, wave) < distance(WIDE, silent, wave) / 2
 
 
-def test_everything_hidden_is_sound_too_and_always_the_same() -> None:
+def test_everything_masked_is_sound_too_and_always_the_same() -> None:
     wave = samples(4, 0.5, 16000)
     levels = WIDE.log_mel(wave)
-    hidden = np.ones(levels.shape, bool)
-    first, second = (resound(Sound(wave, WIDE), levels, hidden) for _ in range(2))
+    mask = np.ones(levels.shape, bool)
+    first, second = (resound(Sound(wave, WIDE), levels, mask) for _ in range(2))
     assert np.array_equal(first, second) and np.isfinite(first).all()
     assert np.abs(WIDE.log_mel(first) - levels).mean() < 0.05
-    assert not resound(Sound(wave, WIDE), np.zeros_like(levels), hidden).any()
+    assert not resound(Sound(wave, WIDE), np.zeros_like(levels), mask).any()
 
 
 def test_bands_come_back_from_the_bins_they_are_made_into() -> None:

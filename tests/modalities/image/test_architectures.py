@@ -22,9 +22,9 @@ def images(count: int = 2, channels: int = 3) -> torch.Tensor:
     return torch.from_numpy(np.random.default_rng(1).normal(size=(count, SIZE, SIZE, channels)).astype(np.float32))
 
 
-def masks(count: int = 2, hidden: int = 12) -> torch.Tensor:
+def masks(count: int = 2, masked: int = 12) -> torch.Tensor:
     rng = np.random.default_rng(2)
-    return torch.from_numpy(np.stack([rng.permutation(COUNT) < hidden for _ in range(count)]))
+    return torch.from_numpy(np.stack([rng.permutation(COUNT) < masked for _ in range(count)]))
 
 
 def swapped(pixels: torch.Tensor) -> torch.Tensor:
@@ -43,11 +43,11 @@ def test_a_model_from_scratch_knows_where_a_patch_is(architecture: str) -> None:
     order = [0, COUNT, *range(2, COUNT), 1]
     here, there = model.encode(pixels), model.encode(swapped(pixels))[:, order]
     assert (here - there).abs().max() > 0.1  # the very same, in another order, if positions meant nothing
-    hidden = torch.zeros(2, COUNT, dtype=torch.bool)
-    hidden[:, 5:8] = True
-    predicted = model.predict(pixels, hidden)
-    assert (predicted[:, 0] - predicted[:, 1]).abs().max() > 0.1  # hidden patches are told apart
-    assert (predicted - model.predict(swapped(pixels), hidden)).abs().max() > 0.1
+    mask = torch.zeros(2, COUNT, dtype=torch.bool)
+    mask[:, 5:8] = True
+    predicted = model.predict(pixels, mask)
+    assert (predicted[:, 0] - predicted[:, 1]).abs().max() > 0.1  # masked patches are told apart
+    assert (predicted - model.predict(swapped(pixels), mask)).abs().max() > 0.1
 
 
 @torch.no_grad()
@@ -62,39 +62,39 @@ def test_transformers_alone_would_not_know() -> None:
 @torch.no_grad()
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 @pytest.mark.parametrize("channels", [1, 3])
-def test_hidden_pixels_change_no_prediction(architecture: str, channels: int) -> None:
-    model, pixels, hidden = patch_model(architecture, channels=channels), images(channels=channels), masks()
-    over = torch.from_numpy(np.stack([model.grid.enlarge(row) for row in hidden.numpy()]))
+def test_masked_pixels_change_no_prediction(architecture: str, channels: int) -> None:
+    model, pixels, mask = patch_model(architecture, channels=channels), images(channels=channels), masks()
+    over = torch.from_numpy(np.stack([model.grid.enlarge(row) for row in mask.numpy()]))
     noise = torch.where(over[..., None], torch.full_like(pixels, 50.0), pixels)
-    assert torch.equal(model.predict(pixels, hidden), model.predict(noise, hidden))
+    assert torch.equal(model.predict(pixels, mask), model.predict(noise, mask))
     seen = torch.where(over[..., None], pixels, pixels + 1)
-    assert not torch.allclose(model.predict(pixels, hidden), model.predict(seen, hidden), atol=1e-3)
+    assert not torch.allclose(model.predict(pixels, mask), model.predict(seen, mask), atol=1e-3)
 
 
 @torch.no_grad()
 def test_mae_answers_as_transformers_does() -> None:
     ours, pixels = patch_model("vit_mae"), images()
     drawn = ours.model(pixels.permute(0, 3, 1, 2), noise=torch.rand(2, COUNT))
-    hidden = drawn.mask.bool()
-    theirs = drawn.logits[hidden].reshape(2, -1, drawn.logits.shape[-1])
-    assert torch.allclose(ours.predict(pixels, hidden), theirs, atol=1e-4)
+    mask = drawn.mask.bool()
+    theirs = drawn.logits[mask].reshape(2, -1, drawn.logits.shape[-1])
+    assert torch.allclose(ours.predict(pixels, mask), theirs, atol=1e-4)
     assert ours.model.config.mask_ratio == 0.75
 
 
 @torch.no_grad()
 def test_simmim_answers_as_transformers_does() -> None:
-    ours, pixels, hidden = patch_model("vit"), images(), masks()
-    theirs = ours.model(pixels.permute(0, 3, 1, 2), bool_masked_pos=hidden).reconstruction.permute(0, 2, 3, 1)
-    patches = torch.from_numpy(ours.grid.cut(theirs.numpy()))[hidden].reshape(2, 12, -1)
-    assert torch.allclose(ours.predict(pixels, hidden), patches, atol=1e-4)
+    ours, pixels, mask = patch_model("vit"), images(), masks()
+    theirs = ours.model(pixels.permute(0, 3, 1, 2), bool_masked_pos=mask).reconstruction.permute(0, 2, 3, 1)
+    patches = torch.from_numpy(ours.grid.cut(theirs.numpy()))[mask].reshape(2, 12, -1)
+    assert torch.allclose(ours.predict(pixels, mask), patches, atol=1e-4)
 
 
 @torch.no_grad()
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-@pytest.mark.parametrize("hidden", [1, 7, 15])
-def test_exactly_the_mask_is_hidden(architecture: str, hidden: int) -> None:
+@pytest.mark.parametrize("masked", [1, 7, 15])
+def test_exactly_the_mask_is_masked(architecture: str, masked: int) -> None:
     model = patch_model(architecture)
-    assert model.predict(images(), masks(hidden=hidden)).shape == (2, hidden, PATCH * PATCH * 3)
+    assert model.predict(images(), masks(masked=masked)).shape == (2, masked, PATCH * PATCH * 3)
 
 
 @torch.no_grad()

@@ -39,8 +39,8 @@ def test_a_bare_encoder_is_given_a_decoder_to_train(tmp_path: Path, architecture
     objective = load_image(tiny_image_folder(tmp_path, architecture, head=False), new_head=True)
     assert objective.new_head
     [result] = perform(objective.tasks[Task.RECONSTRUCT], [ReconstructItem(picture())])
-    hidden = result.predicted[result.hidden]
-    assert np.isfinite(hidden).all() and hidden.std() > 0
+    predicted = result.predicted[result.pixel_mask]
+    assert np.isfinite(predicted).all() and predicted.std() > 0
 
 
 def test_a_classifier_embeds(tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ def test_one_item_alone_teaches_nothing() -> None:
     assert float(told.loss.detach()) == 0 and embeddings.grad is not None and not embeddings.grad.any()
 
 
-def test_what_is_hidden_and_what_is_padding_is_not_pooled() -> None:
+def test_what_is_masked_and_what_is_padding_is_not_pooled() -> None:
     encoded = draw(1, 4, 3)
     visible, counted = torch.tensor([[True, False, True, True]]), torch.tensor([[True, True, True, False]])
     expected = encoded[:, [0, 2]].mean(1)
@@ -72,7 +72,7 @@ def test_an_item_has_two_views_in_training_and_one_in_evaluation(objective: Patc
     [sample] = samples(1)
     item = objective.mask(sample, np.random.default_rng(0))
     assert item.other is not None and item.other.other is None
-    assert (item.pixels != item.other.pixels).any() and (item.hidden != item.other.hidden).any()
+    assert (item.pixels != item.other.pixels).any() and (item.mask != item.other.mask).any()
     batch = objective.collate_masked([item])
     assert len(batch.pixels) == 2 and batch.counts.items == 1 and batch.tokens == 16
     assert objective.mask(sample, np.random.default_rng(0), evaluate=True).other is None
@@ -93,7 +93,7 @@ def test_its_embeddings_are_means_over_what_the_encoder_sees(objective: PatchObj
         objective.predict(batch)
     [encoded] = outputs
     ours = objective.embed_views(encoded, batch)
-    for view, hidden in enumerate(batch.hidden):
+    for view, mask in enumerate(batch.mask):
         patches = encoded[view, 1:]  # without the class token
-        seen = patches[~hidden] if len(patches) == len(hidden) else patches
+        seen = patches[~mask] if len(patches) == len(mask) else patches
         assert torch.allclose(ours[view], seen.mean(0), atol=1e-5)

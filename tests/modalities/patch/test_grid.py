@@ -46,10 +46,10 @@ def test_an_item_must_fall_into_whole_patches() -> None:
 
 @pytest.mark.parametrize("grid", GRIDS)
 def test_a_mask_is_enlarged_to_its_patches(grid: PatchGrid) -> None:
-    hidden = np.random.default_rng(0).random(grid.count) < 0.5
-    pixels = grid.enlarge(hidden)[..., None].repeat(grid.channels, -1)
-    assert np.array_equal(grid.cut(pixels).all(-1), hidden)
-    assert np.array_equal(grid.cut(pixels).any(-1), hidden)
+    mask = np.random.default_rng(0).random(grid.count) < 0.5
+    pixels = grid.enlarge(mask)[..., None].repeat(grid.channels, -1)
+    assert np.array_equal(grid.cut(pixels).all(-1), mask)
+    assert np.array_equal(grid.cut(pixels).any(-1), mask)
 
 
 def test_every_position_differs_and_the_class_token_has_none() -> None:
@@ -103,20 +103,20 @@ def test_interpolation_follows_a_slope_that_the_mean_misses() -> None:
     assert errors[1] < errors[0] / 100
 
 
-def test_statistics_of_hidden_patches_come_from_the_visible_ones() -> None:
+def test_statistics_of_masked_patches_come_from_the_visible_ones() -> None:
     patches = random(16, 12)
-    hidden = np.arange(16) % 2 == 0
-    mean, deviation = statistics_around(patches, hidden, (4, 4))
+    mask = np.arange(16) % 2 == 0
+    mean, deviation = statistics_around(patches, mask, (4, 4))
     assert mean.shape == deviation.shape == (8, 1)
-    patches[hidden] = 7
-    again = statistics_around(patches, hidden, (4, 4))
+    patches[mask] = 7
+    again = statistics_around(patches, mask, (4, 4))
     assert np.array_equal(mean, again[0]) and np.array_equal(deviation, again[1])
 
 
 def test_statistics_may_be_those_of_each_channel() -> None:
     patches = np.tile(np.float32([0.1, 0.5, 0.9]), (8, 4)) + 0.01 * random(8, 12)
-    hidden = np.arange(8) % 2 == 0
-    mean, deviation = statistics_around(patches, hidden, (2, 2, 2), channels=3)
+    mask = np.arange(8) % 2 == 0
+    mean, deviation = statistics_around(patches, mask, (2, 2, 2), channels=3)
     assert mean.shape == deviation.shape == (4, 3)
     assert np.allclose(mean, [0.1, 0.5, 0.9], atol=0.05) and (deviation < 0.05).all()
 

@@ -48,7 +48,7 @@ def plain_scores(folder: Path, text: str) -> tuple[torch.Tensor, list[int]]:
         return model(**inputs).logits[0, at].softmax(-1), at.tolist()
 
 
-def plain_hidden(folder: Path, text: str) -> np.ndarray:
+def plain_hidden_states(folder: Path, text: str) -> np.ndarray:
     """The last hidden state [L, H] by transformers alone."""
     inputs = AutoTokenizer.from_pretrained(folder)(text, return_tensors="pt")
     with torch.no_grad():
@@ -71,10 +71,10 @@ def test_embeddings_equal_plain_transformers(objective: TextObjective, folder: P
     pooled = perform(objective.tasks[Task.EMBED], [EmbedItem(t, normalize=False, pooling=Pooling.MEAN) for t in texts])
     tokens = perform(objective.tasks[Task.EMBED], [EmbedItem(t, normalize=False, output="tokens") for t in texts])
     for text, vector, matrix in zip(texts, pooled, tokens, strict=True):
-        hidden = plain_hidden(folder, text)
-        np.testing.assert_allclose(matrix.vector, hidden, rtol=1e-4, atol=1e-4)
-        np.testing.assert_allclose(vector.vector, hidden.mean(0), rtol=1e-4, atol=1e-4)
-        assert vector.tokens == matrix.tokens == len(hidden)
+        hidden_states = plain_hidden_states(folder, text)
+        np.testing.assert_allclose(matrix.vector, hidden_states, rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(vector.vector, hidden_states.mean(0), rtol=1e-4, atol=1e-4)
+        assert vector.tokens == matrix.tokens == len(hidden_states)
 
 
 def test_batched_equals_single(objective: TextObjective) -> None:

@@ -75,7 +75,7 @@ def test_one_text_does_not_see_another(objectives: Any) -> None:
 
 
 def test_pooling_is_by_text() -> None:
-    hidden = torch.tensor([[1.0, 8.0], [3.0, 2.0], [5.0, 5.0]])
+    hidden_states = torch.tensor([[1.0, 8.0], [3.0, 2.0], [5.0, 5.0]])
     lengths = torch.tensor([2, 1])
     expected = {
         PoolingMode.MEAN: [[2.0, 5.0], [5.0, 5.0]],
@@ -84,6 +84,6 @@ def test_pooling_is_by_text() -> None:
         PoolingMode.LAST: [[3.0, 2.0], [5.0, 5.0]],
     }
     for mode, vectors in expected.items():
-        assert pool([mode], hidden, lengths).tolist() == vectors
-    both = pool([PoolingMode.MAX, PoolingMode.MEAN], hidden, lengths, skipped=torch.tensor([1, 0]))
+        assert pool([mode], hidden_states, lengths).tolist() == vectors
+    both = pool([PoolingMode.MAX, PoolingMode.MEAN], hidden_states, lengths, skipped=torch.tensor([1, 0]))
     assert both.tolist() == [[3.0, 2.0, 3.0, 2.0], [5.0, 5.0, 5.0, 5.0]]

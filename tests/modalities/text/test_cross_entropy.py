@@ -9,17 +9,17 @@ from app.modalities.text.cross_entropy import linear_cross_entropy
 def test_loss_and_gradients_equal_torchs_over_several_chunks(monkeypatch: pytest.MonkeyPatch, with_bias: bool) -> None:
     monkeypatch.setattr(module, "CHUNK_ELEMENTS", 16 * 40)
     torch.manual_seed(0)
-    hidden, weight, bias = torch.randn(50, 8), torch.randn(40, 8), torch.randn(40)
+    hidden_states, weight, bias = torch.randn(50, 8), torch.randn(40, 8), torch.randn(40)
     labels = torch.randint(0, 40, (50,))
-    leaves = [hidden, weight] + ([bias] if with_bias else [])
+    leaves = [hidden_states, weight] + ([bias] if with_bias else [])
     for leaf in leaves:
         leaf.requires_grad_()
-    loss, correct = linear_cross_entropy(hidden, weight, bias if with_bias else None, labels)
+    loss, correct = linear_cross_entropy(hidden_states, weight, bias if with_bias else None, labels)
     (3 * loss).backward()
     ours = [leaf.grad.clone() for leaf in leaves]
     for leaf in leaves:
         leaf.grad = None
-    logits = hidden @ weight.T + (bias if with_bias else 0)
+    logits = hidden_states @ weight.T + (bias if with_bias else 0)
     expected = torch.nn.functional.cross_entropy(logits, labels)
     (3 * expected).backward()
     assert loss.item() == pytest.approx(expected.item(), rel=1e-6)

@@ -36,8 +36,8 @@ def test_a_bare_encoder_is_given_a_decoder_to_train(tmp_path: Path) -> None:
     assert objective.new_head
     assert 0 < objective.model.mask_token.abs().max() < 5  # transformers leaves it to what the memory held
     [result] = perform(objective.tasks[Task.RECONSTRUCT], [ReconstructItem(mp4())])
-    hidden = result.predicted[result.hidden]
-    assert np.isfinite(hidden).all() and hidden.std() > 0
+    predicted = result.predicted[result.pixel_mask]
+    assert np.isfinite(predicted).all() and predicted.std() > 0
 
 
 def test_a_classifier_without_processor_files_embeds_as_transformers_would(tmp_path: Path) -> None:

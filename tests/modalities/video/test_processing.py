@@ -94,9 +94,9 @@ def test_boxes_outside_the_picture_are_refused() -> None:
 
 def test_the_contact_sheet_has_three_rows_of_frames() -> None:
     clip = frames(count=12, width=32, height=32) / np.float32(255)
-    hidden = np.zeros(clip.shape[:3], bool)
-    hidden[:, :8, :8] = True
-    sheet = READER.panels(clip.astype(np.float32), hidden, 1 - clip.astype(np.float32))
+    mask = np.zeros(clip.shape[:3], bool)
+    mask[:, :8, :8] = True
+    sheet = READER.panels(clip.astype(np.float32), mask, 1 - clip.astype(np.float32))
     assert sheet.shape == (3 * 128 + 2 * 4, 8 * 128 + 7 * 4, 3)
     original, masked, predicted = (sheet[start : start + 128, :128] for start in (0, 132, 264))
     assert (masked[:32, :32] == 128).all() and np.array_equal(masked[32:], original[32:])
