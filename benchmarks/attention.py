@@ -62,7 +62,9 @@ def steps(objective: PatchObjective, shape: tuple[int, ...], rounds: int) -> Ite
     """(way, seconds), in turns."""
     rng = np.random.default_rng(0)
     data = [rng.integers(0, 256, shape, dtype=np.uint8) for _ in range(ITEMS)]
-    batch = objective.collate_masked([objective.mask(item, np.random.default_rng(i)) for i, item in enumerate(data)])
+    batch = objective.collate_masked(
+        [objective.mask_sample(item, np.random.default_rng(i)) for i, item in enumerate(data)]
+    )
     model = objective.patch_model.model.train()
     precision = resolve_dtype("auto", CPU)
     for _ in range(rounds):

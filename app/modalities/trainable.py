@@ -70,7 +70,7 @@ class Trainable(ABC, Generic[Sample, Masked, B]):
     illustrated: ClassVar[int] = 6
 
     @abstractmethod
-    def mask(self, sample: Sample, rng: np.random.Generator, *, evaluate: bool = False) -> Masked:
+    def mask_sample(self, sample: Sample, rng: np.random.Generator, *, evaluate: bool = False) -> Masked:
         """Returns the masked sample. `rng` is the only source of randomness. `evaluate`: masks as for evaluations."""
 
     @abstractmethod
@@ -98,7 +98,7 @@ class Trainable(ABC, Generic[Sample, Masked, B]):
     def save(self, folder: Path, dtype: torch.dtype) -> None:
         """Writes a self-contained folder: safetensors, config and processor files."""
 
-    def chosen(self) -> dict[str, Any]:
+    def describe_choices(self) -> dict[str, Any]:
         """Returns what the model trains with beside the plan: masks, tokenizer, sizes. Names are those on the wire."""
         return {}
 

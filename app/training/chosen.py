@@ -21,7 +21,7 @@ def describe_choices(plan: Plan, prepared: PreparedRun) -> dict[str, Any]:
         "weight_decay": plan.weight_decay,
         "precision": str(plan.precision).removeprefix("torch."),
         "eval_interval": plan.eval_interval or f"1/{EVALUATIONS} of the run",
-        **prepared.objective.chosen(),
+        **prepared.objective.describe_choices(),
         "parameters": prepared.objective.parameter_count(),
         "training_samples": len(prepared.training),
         "training_tokens": prepared.training.tokens,

@@ -59,7 +59,7 @@ def test_the_loss_is_that_of_transformers(tmp_path: Path, model_type: str) -> No
     objective.start_training(objective.mask_defaults.samplers["random"], 0.5, lambda sample, rng: sample)
     rng = np.random.default_rng(0)
     samples = [rng.integers(0, 256, (size, size, 3), dtype=np.uint8) for _ in range(3)]
-    batch = objective.collate_masked([objective.mask(sample, rng) for sample in samples])
+    batch = objective.collate_masked([objective.mask_sample(sample, rng) for sample in samples])
     loss, _ = objective.forward(batch)
     pixels = torch.from_numpy(objective.space.normalise(np.stack(samples) / np.float32(255)))
     theirs = AutoModelForMaskedImageModeling.from_pretrained(folder).eval()

@@ -16,7 +16,7 @@ from app.modalities.text import TEXT
 from app.modalities.text.items import FillMaskItem, ScoreItem
 from app.modalities.text.load import load_text
 from app.modalities.text.objective import TextObjective
-from app.modalities.text.pretrain import Row
+from app.modalities.text.row_masking import Row
 from app.serving.packing import pack
 from app.types import Pooling, Task
 from tests.conformance.text_types import TYPES, UNTRAINED, build_folder
@@ -154,7 +154,7 @@ def test_training(model_type: str, tmp_path: Path) -> None:
     served = load_text(build_folder(tmp_path, model_type))
     served.start_training(MlmHyperparameters(sequence_length=32), 0.3, None)
     rows = [Row(encode(tmp_path, text)[0].numpy(), (len(encode(tmp_path, text)[0]),)) for text in (PLAIN[0], PLAIN[2])]
-    masked = [served.mask(row, np.random.default_rng(number)) for number, row in enumerate(rows)]
+    masked = [served.mask_sample(row, np.random.default_rng(number)) for number, row in enumerate(rows)]
     for some in (masked[:1], masked[1:]):
         batch = served.collate_masked(some)
         loss, metrics = served.forward(batch)

@@ -162,10 +162,10 @@ def test_padding_teaches_and_counts_nothing(job: Build) -> None:
     objective = load_audio(job().model)
     objective.start_training(objective.mask_defaults.samplers["random"], 0.8, SpectrogramAugment(FRAMES, False, 0.0))
     levels = objective.reader.levels(sound(0, 0.16))
-    item = objective.mask(levels, np.random.default_rng(0))
+    item = objective.mask_sample(levels, np.random.default_rng(0))
     assert item.rows == 2 and item.mask.sum() == 8 and 1 <= item.mask[:4].sum() <= 3
     batch = objective.collate_masked(
-        [item, objective.mask(objective.reader.levels(sound(1)), np.random.default_rng(1))]
+        [item, objective.mask_sample(objective.reader.levels(sound(1)), np.random.default_rng(1))]
     )
     assert batch.counted.sum() == batch.counts.positions == item.mask[:4].sum() + 8
     loss, metrics = objective.forward(batch)
@@ -173,7 +173,7 @@ def test_padding_teaches_and_counts_nothing(job: Build) -> None:
     loud[0, int(item.mask[:4].sum()) :] = 1.0
     assert objective.forward(replace(batch, targets=loud))[0] == loss
     assert metrics.count == batch.counts.positions and np.isfinite(metrics.extra["psnr"])
-    evaluated = objective.mask(levels, np.random.default_rng(0), evaluate=True)
+    evaluated = objective.mask_sample(levels, np.random.default_rng(0), evaluate=True)
     [scores] = objective.scored(one := objective.collate_masked([evaluated]), objective.predict(one))
     assert scores.predicted.shape == (FRAMES, 16, 1) and not scores.predicted[16:].any()
 

@@ -63,7 +63,7 @@ def test_a_tokenizer_needs_no_padding_token(job: Callable[..., TrainingJob], tmp
     asked = job(model=folder) if stored else job(tokenizer_model="model@1")
     material = prepare(replace(asked, model_folders={"model@1": folder}), Recorder(), CPU)
     objective, sample = material.objective, material.training[0]
-    batch = objective.collate_masked([objective.mask(sample, np.random.default_rng(0))])
+    batch = objective.collate_masked([objective.mask_sample(sample, np.random.default_rng(0))])
     assert batch.tokens == len(sample.ids)
 
 

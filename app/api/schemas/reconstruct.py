@@ -57,7 +57,7 @@ class MaskFields(ModelChoice):
         drawn = any(value is not None for value in (self.mask_strategy, self.mask_ratio, self.seed))
         if drawn + bool(self.boxes or self.ranges) + (self.mask is not None) > 1:
             raise ValueError(
-                "give what is hidden in one way: mask_strategy, mask_ratio and seed; or boxes and ranges; or mask"
+                "give the mask in one way: mask_strategy, mask_ratio and seed; or boxes and ranges; or mask"
             )
         return self
 
@@ -165,7 +165,7 @@ EXAMPLES = {
         "value": {"model": "cloze-image", "input": _PICTURE},
     },
     "box": {
-        "summary": "What is in a box is hidden",
+        "summary": "A box is masked",
         "value": {"model": "cloze-image", "input": _PICTURE, "boxes": [[8, 8, 24, 24]]},
     },
 }

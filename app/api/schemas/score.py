@@ -92,7 +92,7 @@ EXAMPLES = {
         "value": {"input": "Tokyo is the capital of Germany.", "top_k": 3},
     },
     "original": {
-        "summary": "Each token hidden alone",
+        "summary": "Each token masked alone",
         "value": {"input": "A photosynthesising axolotl.", "method": "original"},
     },
 }

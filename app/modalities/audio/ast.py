@@ -59,7 +59,7 @@ class AstEncoderModel:
     def __init__(self, model: PreTrainedModel, grid: PatchGrid) -> None:
         self.model, self.grid, self.dimensions = model, grid, int(model.config.hidden_size)
 
-    def predict(self, pixels: Tensor, hidden: Tensor) -> Tensor:
+    def predict(self, pixels: Tensor, mask: Tensor) -> Tensor:
         raise NotImplementedError("an encoder alone predicts no patches")
 
     def encode(self, pixels: Tensor) -> Tensor:

@@ -48,7 +48,7 @@ class PatchBatch:
 
 
 class PatchPretraining(Trainable[Sample, MaskedItem, PatchBatch]):
-    """Mixed into PatchObjective. `start_training` comes before `mask`."""
+    """Mixed into PatchObjective. `start_training` comes before `mask_sample`."""
 
     patch_model: PatchModel
     space: PatchNormalizer
@@ -73,11 +73,11 @@ class PatchPretraining(Trainable[Sample, MaskedItem, PatchBatch]):
                 # Stochastic depth, which SimMIM's pretraining does without (arXiv 2111.09886).
                 module.drop_prob = 0.0  # type: ignore[assignment]
 
-    def chosen(self) -> dict[str, Any]:
+    def describe_choices(self) -> dict[str, Any]:
         strategies = (name for name, sampler in self.mask_defaults.samplers.items() if sampler is self._sampler)
         return {"mask_ratio": self._ratio, "mask_strategy": next(strategies, "custom")}
 
-    def mask(self, sample: Sample, rng: np.random.Generator, *, evaluate: bool = False) -> MaskedItem:
+    def mask_sample(self, sample: Sample, rng: np.random.Generator, *, evaluate: bool = False) -> MaskedItem:
         view = self._view(sample, rng, evaluate)
         told_apart = self._contrast_weight and not evaluate
         return replace(view, other=self._view(sample, rng, evaluate)) if told_apart else view

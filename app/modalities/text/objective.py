@@ -19,8 +19,9 @@ from app.modalities.text.fill_mask import FillMask
 from app.modalities.text.forward import ForwardPath, TextForward
 from app.modalities.text.items import TokenInfo
 from app.modalities.text.pipeline import SentencePipeline
-from app.modalities.text.pretrain import MaskedRow, MlmBatch, Row, TextPretraining
+from app.modalities.text.pretrain import MlmBatch, TextPretraining
 from app.modalities.text.proof import first_path
+from app.modalities.text.row_masking import MaskedRow, Row
 from app.modalities.text.score import Score
 from app.modalities.text.sentence_writer import write_pipeline
 from app.types import ModalityName, Task

@@ -7,54 +7,23 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional as F
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from app.methods import MlmHyperparameters
-from app.modalities.text.characters import count_characters, describe_tokenizer
+from app.modalities.text.characters import describe_tokenizer
 from app.modalities.text.cross_entropy import linear_cross_entropy
 from app.modalities.text.encoder import rows_before_head
-from app.modalities.text.masking import Sampler, choose_tokens, choose_words, corrupt, run_sampler, span_sampler
-from app.modalities.text.new_tokenizers.letters import overlapping_length
 from app.modalities.text.ngrams import find_blanks, fit, score
 from app.modalities.text.projection import ends_in_projection, vocabulary_left_out
+from app.modalities.text.row_masking import EVAL_SHARES, MaskedRow, Row, RowMasker
 from app.modalities.text.samples import show_predictions
-from app.modalities.text.word_starts import mark_continuations
 from app.modalities.trainable import Counts, Metrics, Trainable
-
-# Held-out figures are always at BERT's 15 %, of which 80 % are masked and 10 % replaced, whatever the job trains with.
-EVAL_RATE, EVAL_SHARES = 0.15, (0.8, 0.1)
 
 # Model types whose attention takes a block mask, so that documents can share a row without seeing
 # each other (position_ids alone leak). Rows of other types hold one document each.
 PACKABLE = frozenset({"bert", "modernbert"})
-
-SAMPLERS: dict[str, Callable[[MlmHyperparameters], Sampler]] = {
-    "token": lambda hp: choose_tokens,
-    "whole-word": lambda hp: choose_words,
-    "span": lambda hp: span_sampler(hp.mean_span_length),
-}
-
-
-@dataclass(frozen=True)
-class Row:
-    """One row of the dataset. ids [L] with special tokens; segments: lengths, adding up to L."""
-
-    ids: NDArray[np.int64]
-    segments: tuple[int, ...]
-
-    def parts(self) -> list[NDArray[np.int64]]:
-        """The ids of each segment."""
-        return np.split(self.ids, np.cumsum(self.segments)[:-1])
-
-
-@dataclass(frozen=True)
-class MaskedRow:
-    row: Row
-    seen: NDArray[np.int64]  # [L] what the model sees
-    chosen: NDArray[np.bool_]  # [L] what it must predict
 
 
 @dataclass(frozen=True)
@@ -77,47 +46,12 @@ class MlmBatch:
         return replace(self, **moved)
 
 
-class Masking:
-    """How rows are masked: tables over one tokenizer's vocabulary and a job's choices."""
-
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, hyperparameters: MlmHyperparameters, rate: float) -> None:
-        self.rate = rate
-        overlap = overlapping_length(vocabulary := tokenizer.get_vocab(), vocabulary)
-        runs = run_sampler(overlap) if overlap else None
-        self.sampler = runs or SAMPLERS[hyperparameters.masking_strategy](hyperparameters)
-        self.evaluation_sampler = runs or choose_tokens
-        self.shares = (hyperparameters.mask_token_share, hyperparameters.random_token_share)
-        self.mask_id = int(tokenizer.mask_token_id)
-        size = len(tokenizer)
-        self.special = np.zeros(size, dtype=bool)
-        self.special[list(tokenizer.all_special_ids)] = True
-        self.ordinary_ids = np.flatnonzero(~self.special)
-        self.continues = mark_continuations(tokenizer, size)
-        self.characters = torch.from_numpy(count_characters(tokenizer))  # [V]
-
-    def mask(self, row: Row, rng: np.random.Generator, *, evaluate: bool) -> MaskedRow:
-        sampler, rate, shares = (
-            (self.evaluation_sampler, EVAL_RATE, EVAL_SHARES) if evaluate else (self.sampler, self.rate, self.shares)
-        )
-        chosen = sampler(~self.special[row.ids], self.continues[row.ids], rate, rng)
-        seen = corrupt(
-            row.ids,
-            chosen,
-            mask_id=self.mask_id,
-            ordinary_ids=self.ordinary_ids,
-            mask_share=shares[0],
-            random_share=shares[1],
-            rng=rng,
-        )
-        return MaskedRow(row, seen, chosen)
-
-
 class TextPretraining(Trainable[Row, MaskedRow, MlmBatch]):
     """Mixed into TextObjective. `start_training` comes before the other methods."""
 
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
-    _masking: Masking
+    _masker: RowMasker
     _length: int
     _ends_in_projection: bool
     illustrated = 5
@@ -127,7 +61,7 @@ class TextPretraining(Trainable[Row, MaskedRow, MlmBatch]):
     def start_training(
         self, hyperparameters: MlmHyperparameters, rate: float, teacher: "TextPretraining | None"
     ) -> None:
-        self._masking = Masking(self.tokenizer, hyperparameters, rate)
+        self._masker = RowMasker(self.tokenizer, hyperparameters, rate)
         for module in self.model.modules():
             if isinstance(module, nn.Dropout):
                 # Slow on a CPU, and one pass over much data cannot overfit (arXiv 2212.14034).
@@ -142,8 +76,8 @@ class TextPretraining(Trainable[Row, MaskedRow, MlmBatch]):
     def packs(self) -> bool:
         return self.model.config.model_type in PACKABLE
 
-    def mask(self, sample: Row, rng: np.random.Generator, *, evaluate: bool = False) -> MaskedRow:
-        return self._masking.mask(sample, rng, evaluate=evaluate)
+    def mask_sample(self, sample: Row, rng: np.random.Generator, *, evaluate: bool = False) -> MaskedRow:
+        return self._masker.mask_row(sample, rng, evaluate=evaluate)
 
     def collate_masked(self, samples: Sequence[MaskedRow]) -> MlmBatch:
         # One shape for packed rows (a compiled encoder wants that), else padded to the longest.
@@ -179,7 +113,7 @@ class TextPretraining(Trainable[Row, MaskedRow, MlmBatch]):
         loss, correct = self._predict(batch, encoded)
         metrics = Metrics(float(loss.detach()) * predicted, int(correct), predicted)
         if not self.model.training:
-            characters = float(self._masking.characters[batch.labels.cpu()].sum())
+            characters = float(self._masker.characters[batch.labels.cpu()].sum())
             metrics += Metrics(extra={"characters": characters})
         loss = loss * (predicted / max(whole.positions, 1))
         if self._teacher is not None and encoded:
@@ -218,19 +152,19 @@ class TextPretraining(Trainable[Row, MaskedRow, MlmBatch]):
             **means,
         }
 
-    def chosen(self) -> dict[str, Any]:
-        return {"masking_rate": self._masking.rate, **describe_tokenizer(self.tokenizer)}
+    def describe_choices(self) -> dict[str, Any]:
+        return {"masking_rate": self._masker.rate, **describe_tokenizer(self.tokenizer)}
 
     def baselines(self, training: Iterable[Row], held_out: Iterable[MaskedRow]) -> Mapping[str, float]:
         """Returns loss, accuracy and bits per character of the predictors of `ngrams`."""
-        masking = self._masking
-        fitted = fit((part for row in training for part in row.parts()), ~masking.special)
+        masker = self._masker
+        fitted = fit((part for row in training for part in row.split()), ~masker.special)
         blanks = [
             blank
             for each in held_out
-            for blank in find_blanks(each.row.ids, each.seen, each.chosen, each.row.segments, masking.mask_id)
+            for blank in find_blanks(each.row.ids, each.seen, each.chosen, each.row.segments, masker.mask_id)
         ]
-        characters = float(masking.characters[[blank.label for blank in blanks]].sum()) or 1.0
+        characters = float(masker.characters[[blank.label for blank in blanks]].sum()) or 1.0
         scores = score(fitted, blanks, kept=1 - sum(EVAL_SHARES), swapped=EVAL_SHARES[1])
         means: dict[str, float] = {}
         for name, found in scores.items() if blanks else ():
@@ -240,7 +174,7 @@ class TextPretraining(Trainable[Row, MaskedRow, MlmBatch]):
 
     def illustrate(self, batch: MlmBatch) -> tuple[str, bytes]:
         seen = batch.seen.clone()
-        seen.view(-1)[batch.chosen] = self._masking.mask_id  # for people, what is to be predicted is masked
+        seen.view(-1)[batch.chosen] = self._masker.mask_id  # for people, what is to be predicted is masked
         with rows_before_head(self.model, batch.chosen):
             logits = self.model(**self._inputs(batch, seen)).logits[0].float()
         return "json", show_predictions(self.tokenizer, seen, batch.chosen, batch.labels, logits)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from app.modalities.text.pretrain import Row
+from app.modalities.text.row_masking import Row
 from app.training.data.order import Stream, generator
 from app.training.data.shards import Shard
 

@@ -75,7 +75,7 @@ def measure_sample(objective: AnyTrainable, data: Any, plan: Plan, device: torch
 def masked_samples(objective: AnyTrainable, data: Any, rows: Iterable[int]) -> Iterable[Any]:
     """Yields the samples of these rows with the masks that every evaluation gives them."""
     for row in rows:
-        yield objective.mask(data[row], generator(EVAL_SEED, Stream.EVALUATION, row), evaluate=True)
+        yield objective.mask_sample(data[row], generator(EVAL_SEED, Stream.EVALUATION, row), evaluate=True)
 
 
 def spread(size: int, count: int) -> NDArray[np.int64]:

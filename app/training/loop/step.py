@@ -23,7 +23,7 @@ def iterate_steps(
     order, micro = iterate_samples(data, plan.seed, state.samples), plan.samples_per_micro_batch
     while True:
         samples = [
-            objective.mask(data[row], generator(plan.seed, Stream.MASK, epoch, row))
+            objective.mask_sample(data[row], generator(plan.seed, Stream.MASK, epoch, row))
             for epoch, row in group.own_share([next(order) for _ in range(plan.samples_per_step)])
         ]
         yield [objective.collate_masked(samples[i : i + micro]) for i in range(0, len(samples), micro)]

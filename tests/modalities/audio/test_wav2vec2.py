@@ -33,7 +33,7 @@ def make_objective(fields: dict[str, Any] | None = None, **given: Any) -> Wav2Ve
 
 def mask_sounds(objective: Wav2Vec2Objective, seconds: Sequence[float] = LENGTHS) -> list[MaskedWaveform]:
     sounds = [samples(seed, length, RATE) for seed, length in enumerate(seconds)]
-    return [objective.mask(sound, np.random.default_rng(seed)) for seed, sound in enumerate(sounds)]
+    return [objective.mask_sample(sound, np.random.default_rng(seed)) for seed, sound in enumerate(sounds)]
 
 
 def forward_of_transformers(model: Wav2Vec2ForPreTraining, masked: Sequence[MaskedWaveform]) -> Any:
@@ -122,7 +122,7 @@ def test_samples_are_functions_of_their_generator() -> None:
     objective, sound = make_objective(), samples(0, 2.0, RATE)
 
     def draw(seed: int, *, evaluate: bool = False) -> MaskedWaveform:
-        return objective.mask(sound, np.random.default_rng(seed), evaluate=evaluate)
+        return objective.mask_sample(sound, np.random.default_rng(seed), evaluate=evaluate)
 
     one, again, other = draw(3), draw(3), draw(4)
     assert np.array_equal(one.samples, again.samples) and np.array_equal(one.negatives, again.negatives)

@@ -70,16 +70,18 @@ def samples(count: int) -> np.ndarray:
 
 def test_an_item_has_two_views_in_training_and_one_in_evaluation(objective: PatchObjective) -> None:
     [sample] = samples(1)
-    item = objective.mask(sample, np.random.default_rng(0))
+    item = objective.mask_sample(sample, np.random.default_rng(0))
     assert item.other is not None and item.other.other is None
     assert (item.pixels != item.other.pixels).any() and (item.mask != item.other.mask).any()
     batch = objective.collate_masked([item])
     assert len(batch.pixels) == 2 and batch.counts.items == 1 and batch.tokens == 16
-    assert objective.mask(sample, np.random.default_rng(0), evaluate=True).other is None
+    assert objective.mask_sample(sample, np.random.default_rng(0), evaluate=True).other is None
 
 
 def test_the_loss_is_the_weighted_sum_and_its_figures_are_told(objective: PatchObjective) -> None:
-    batch = objective.collate_masked([objective.mask(s, np.random.default_rng(i)) for i, s in enumerate(samples(3))])
+    batch = objective.collate_masked(
+        [objective.mask_sample(s, np.random.default_rng(i)) for i, s in enumerate(samples(3))]
+    )
     loss, metrics = objective.forward(batch)
     told = objective.summarise(metrics)
     assert float(loss.detach()) == pytest.approx(told["loss"] + 2.0 * told["contrast_loss"], rel=1e-5)
@@ -88,7 +90,9 @@ def test_the_loss_is_the_weighted_sum_and_its_figures_are_told(objective: PatchO
 
 @torch.no_grad()
 def test_its_embeddings_are_means_over_what_the_encoder_sees(objective: PatchObjective) -> None:
-    batch = objective.collate_masked([objective.mask(s, np.random.default_rng(i)) for i, s in enumerate(samples(2))])
+    batch = objective.collate_masked(
+        [objective.mask_sample(s, np.random.default_rng(i)) for i, s in enumerate(samples(2))]
+    )
     with encoder_output(objective.model) as outputs:
         objective.predict(batch)
     [encoded] = outputs

@@ -13,7 +13,7 @@ from app.modalities.text.load import load_text
 from app.modalities.text.new_tokenizers.kinds import train_tokenizer
 from app.modalities.text.objective import TextObjective
 from app.modalities.text.pipeline import PoolingMode, SentencePipeline
-from app.modalities.text.pretrain import Masking, Row
+from app.modalities.text.row_masking import Row, RowMasker
 from app.types import Task
 from tests.fakes.perform import perform
 from tests.fakes.tiny_models import ARCHITECTURES, CORPUS, tiny_text_folder
@@ -44,7 +44,7 @@ def rng(seed: int = 0) -> np.random.Generator:
 def test_documents_of_one_row_do_not_see_each_other(preset: str, attention: str) -> None:
     objective = scratch(preset)
     objective.model.set_attn_implementation(attention)
-    together = objective.mask(row(objective, *CORPUS[:3]), rng())
+    together = objective.mask_sample(row(objective, *CORPUS[:3]), rng())
     pieces = np.split(np.arange(len(together.seen)), np.cumsum(together.row.segments)[:-1])
     alone_loss, count = 0.0, 0
     with torch.no_grad():
@@ -63,7 +63,7 @@ def test_documents_of_one_row_do_not_see_each_other(preset: str, attention: str)
 def test_the_loss_is_the_plain_models_for_every_architecture(tmp_path: Path, architecture: str) -> None:
     objective = load_text(tiny_text_folder(tmp_path, architecture), new_head=True)
     objective.start_training(MlmHyperparameters(sequence_length=64), 0.3, None)
-    samples = [objective.mask(row(objective, text), rng(i)) for i, text in enumerate(CORPUS[:3])]
+    samples = [objective.mask_sample(row(objective, text), rng(i)) for i, text in enumerate(CORPUS[:3])]
     batch = objective.collate_masked(samples)
     objective.model.eval()
     loss, metrics = objective.forward(batch)
@@ -81,7 +81,7 @@ def test_the_loss_is_the_plain_models_for_every_architecture(tmp_path: Path, arc
 
 def test_only_what_is_visible_reaches_the_prediction() -> None:
     objective = scratch(mask_token_share=1.0, random_token_share=0.0)
-    sample = objective.mask(row(objective, CORPUS[1]), rng())
+    sample = objective.mask_sample(row(objective, CORPUS[1]), rng())
     other = sample.row.ids.copy()
     other[sample.chosen] = 7
     changed = type(sample)(Row(other, sample.row.segments), sample.seen, sample.chosen)
@@ -93,15 +93,15 @@ def test_only_what_is_visible_reaches_the_prediction() -> None:
 def test_evaluation_masks_by_the_fixed_standard() -> None:
     objective = scratch(masking_rate=0.5)
     long = Row(np.tile(objective.tokenizer.convert_tokens_to_ids(["the", "lions"]), 500), (1000,))
-    assert objective.mask(long, rng(), evaluate=True).chosen.mean() == pytest.approx(0.15, abs=0.001)
-    assert objective.mask(long, rng()).chosen.mean() == pytest.approx(0.3, abs=0.001)
+    assert objective.mask_sample(long, rng(), evaluate=True).chosen.mean() == pytest.approx(0.15, abs=0.001)
+    assert objective.mask_sample(long, rng()).chosen.mean() == pytest.approx(0.3, abs=0.001)
 
 
 def test_documents_of_one_row_have_a_sentence_vector_each() -> None:
     objective = scratch()
 
     def vectors(*rows: Row) -> torch.Tensor:
-        return objective.sentence_vectors(objective.collate_masked([objective.mask(r, rng()) for r in rows]))
+        return objective.sentence_vectors(objective.collate_masked([objective.mask_sample(r, rng()) for r in rows]))
 
     packed = vectors(row(objective, *CORPUS[:3]), row(objective, CORPUS[3]))
     alone = torch.cat([vectors(row(objective, text)) for text in CORPUS[:4]])
@@ -114,7 +114,7 @@ def test_the_teacher_pulls_the_sentence_vectors_towards_its_own() -> None:
     for p in teacher.model.parameters():
         torch.nn.init.normal_(p, std=0.05)
     student.start_training(MlmHyperparameters(sequence_length=64, teacher_weight=5.0), 0.3, teacher)
-    samples = [student.mask(row(student, text), rng(i)) for i, text in enumerate(CORPUS[:4])]
+    samples = [student.mask_sample(row(student, text), rng(i)) for i, text in enumerate(CORPUS[:4])]
     batch = student.collate_masked(samples)
     optimizer = torch.optim.AdamW(student.model.parameters(), lr=1e-3)
     student.model.train()
@@ -183,16 +183,16 @@ def test_a_model_of_letters_is_saved_and_fills_letters(preset: str, tmp_path: Pa
 def test_overlapping_kmers_are_masked_in_runs() -> None:
     hyperparameters = MlmHyperparameters(tokenizer="kmer", kmer_length=3)
     tokenizer = train_tokenizer(["ACGTTGCAACGGTCA" * 9], hyperparameters, 64)
-    masking = Masking(tokenizer, hyperparameters, 0.3)
+    masker = RowMasker(tokenizer, hyperparameters, 0.3)
     ids = np.array(tokenizer("ACGTTGCAACGGTCAACGTTGCAACGGTCA")["input_ids"])
     for evaluate in (False, True):
-        chosen = masking.mask(Row(ids, (len(ids),)), rng(), evaluate=evaluate).chosen
+        chosen = masker.mask_row(Row(ids, (len(ids),)), rng(), evaluate=evaluate).chosen
         edges = np.flatnonzero(np.diff(np.concatenate([[0], chosen, [0]])))
         assert len(edges) >= 2 and (np.diff(edges)[::2] >= 3).all()
 
 
 def test_letters_are_words_of_their_own() -> None:
     tokenizer = train_tokenizer(PROTEINS, MlmHyperparameters(tokenizer="characters"), 64)
-    masking = Masking(tokenizer, MlmHyperparameters(masking_strategy="whole-word"), 0.3)
+    masker = RowMasker(tokenizer, MlmHyperparameters(masking_strategy="whole-word"), 0.3)
     ids = np.array(tokenizer(PROTEINS[0])["input_ids"])
-    assert masking.mask(Row(ids, (len(ids),)), rng(), evaluate=False).chosen.sum() == 10  # 30 % of 32 letters
+    assert masker.mask_row(Row(ids, (len(ids),)), rng(), evaluate=False).chosen.sum() == 10  # 30 % of 32 letters

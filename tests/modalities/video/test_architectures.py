@@ -72,7 +72,7 @@ def test_predictions_and_losses_are_those_of_transformers(
 
 def training_loss(objective: PatchObjective, windows: np.ndarray, masks: np.ndarray) -> float:
     objective.start_training(mask_tubes, 0.9, lambda sample, rng: sample)
-    items = [objective.mask(window, np.random.default_rng(0)) for window in windows]
+    items = [objective.mask_sample(window, np.random.default_rng(0)) for window in windows]
     masked = [MaskedItem(**{**vars(item), "mask": row}) for item, row in zip(items, masks, strict=True)]
     return float(objective.forward(objective.collate_masked(masked))[0])
 

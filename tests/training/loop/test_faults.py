@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from app.errors import InvalidData, InvalidValue
-from app.modalities.text.pretrain import Masking
+from app.modalities.text.row_masking import RowMasker
 from app.training.job import TrainingJob
 from app.training.loop.faults import BARREN_STEPS, check_predictions, explain_divergence
 from app.training.run import run
@@ -51,12 +51,12 @@ def test_steps_without_predictions_are_counted_from_the_attempts_first() -> None
 def test_a_run_that_predicts_nothing_does_not_succeed(
     job: Callable[..., TrainingJob], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = Masking.__init__
+    whole = RowMasker.__init__
 
-    def all_special(self: Masking, *arguments: object) -> None:
+    def all_special(self: RowMasker, *arguments: object) -> None:
         whole(self, *arguments)  # type: ignore[arg-type]
         self.special = np.ones_like(self.special)
 
-    monkeypatch.setattr(Masking, "__init__", all_special)
+    monkeypatch.setattr(RowMasker, "__init__", all_special)
     with pytest.raises(InvalidData, match="the model learned nothing: no sample of 3 steps"):
         run(job(max_steps=3), Recorder())
