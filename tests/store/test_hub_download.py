@@ -5,7 +5,9 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -160,4 +162,16 @@ def test_failing_downloads_are_one_clear_error(
     files = {"main": files_of(folder)}
     repositories = {"org/tiny": FakeRepository(files), "org/gated": FakeRepository(files, gated=True)}
     assert download(source, repositories).startswith(answer)
+    assert store.list() == []
+
+
+@pytest.mark.parametrize("fault", ["broken", "resized"])
+def test_a_download_that_breaks_names_the_file(
+    download: Download, store: ModelStore, folder: Path, fault: Literal["broken", "resized"]
+) -> None:
+    """The connection ends within a file, again and again, or there are more bytes than the hub said."""
+    files = frozenset({"model.safetensors"})
+    repository = replace(FakeRepository({"main": files_of(folder)}), **{fault: files})
+    answer = download("org/tiny", {"org/tiny": repository})
+    assert "not_ready model.safetensors of 'org/tiny' could not be downloaded: " in answer
     assert store.list() == []
