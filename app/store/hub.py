@@ -108,7 +108,7 @@ def download(source: str, access: HubAccess, check: Check | None, progress: Impo
                 info = converted
             else:
                 patterns += _CHECKPOINTS
-        access.check_size(_size(info, patterns))
+        access.check_size(sum(_wanted(info, patterns).values()))
         progress.begin(f"Downloading {repository}")
         small = snapshot_download(
             repository,
@@ -119,7 +119,7 @@ def download(source: str, access: HubAccess, check: Check | None, progress: Impo
         )
     if check is not None:
         check(Path(small))
-    with _explained(source, repository, revision):
+    with _explained(source, repository, revision, Path(small), _wanted(info, patterns)):
         bar = _bar(progress)
         folder = Path(snapshot_download(repository, revision=info.sha, allow_patterns=patterns, tqdm_class=bar))
     return folder, f"{repository}@{folder.name}"  # the folder of a snapshot is named by its commit
@@ -129,10 +129,13 @@ def _names(info: Any) -> list[Path]:
     return [Path(each.rfilename) for each in info.siblings or ()]
 
 
-def _size(info: Any, patterns: Iterable[str]) -> int:
-    """The bytes of the files that match the patterns, as far as the hub tells them."""
-    wanted = [each for each in info.siblings or () if any(fnmatch(each.rfilename, pattern) for pattern in patterns)]
-    return sum(each.size or 0 for each in wanted)
+def _wanted(info: Any, patterns: Iterable[str]) -> dict[str, int]:
+    """The files that match the patterns, with their bytes as far as the hub tells them."""
+    return {
+        each.rfilename: each.size or 0
+        for each in info.siblings or ()
+        if any(fnmatch(each.rfilename, pattern) for pattern in patterns)
+    }
 
 
 def _bar(progress: ImportProgress) -> Any:
@@ -172,15 +175,20 @@ def _conversion(api: Any, repository: str) -> Any:
 
 
 @contextmanager
-def _explained(source: str, repository: str, revision: str | None) -> Iterator[None]:
-    """Raises the hub's errors as Cloze's."""
+def _explained(
+    source: str, repository: str, revision: str | None, snapshot: Path | None = None, wanted: Iterable[str] = ()
+) -> Iterator[None]:
+    """Raises the hub's errors as Cloze's.
+
+    snapshot: the folder that the `wanted` files are downloaded to; the message names those that are not there.
+    """
     from huggingface_hub.errors import (
         GatedRepoError,
-        HfHubHTTPError,
         HFValidationError,
         RepositoryNotFoundError,
         RevisionNotFoundError,
     )
+    from huggingface_hub.utils import httpx  # type: ignore[attr-defined]  # its own, httpx or httpx2
 
     try:
         yield
@@ -194,5 +202,8 @@ def _explained(source: str, repository: str, revision: str | None) -> Iterator[N
         raise ModelNotFound(f"the hub has no public model {repository!r}", param="source") from error
     except RevisionNotFoundError as error:
         raise ModelNotFound(f"{repository!r} has no revision {revision!r}", param="source") from error
-    except (HfHubHTTPError, OSError) as error:
-        raise NotReady(f"{source!r} could not be downloaded: {str(error).splitlines()[0]}") from error
+    except (httpx.HTTPError, OSError) as error:
+        lacking = ", ".join(name for name in wanted if snapshot and not (snapshot / name).exists())
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        what = f"{lacking} of {source!r}" if lacking else repr(source)
+        raise NotReady(f"{what} could not be downloaded: {reason}") from error

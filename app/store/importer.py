@@ -54,6 +54,8 @@ class ImportTools:
     find_architecture: tells the model_type of a folder with weights whose config.json names none.
     load: loads a model folder, which proves that the model works before anything is published.
     convert: writes checkpoint files into a folder as safetensors.
+    write_fast_tokenizer: writes the fast form of a folder's tokenizer that exists in Python only, and returns the name
+    of its class; returns None for others.
     write_tokenizer: writes the tokenizer for a folder's vocab.txt and a regular expression into another folder.
     check_adapter: judges the configuration of an adapter.
     merge_adapter: writes a model folder, with the adapter in another folder merged into it, into a third one.
@@ -63,6 +65,7 @@ class ImportTools:
     find_architecture: Callable[[Path], str]
     load: Callable[[Path], LoadedModel]
     convert: Convert
+    write_fast_tokenizer: Callable[[Path], str | None]
     write_tokenizer: Callable[[Path, str, Path], None]
     check_adapter: Callable[[Mapping[str, Any]], None]
     merge_adapter: Callable[[Path, Path, Path], None]
@@ -183,7 +186,9 @@ class _Staging:
         if not _is_named(config):
             config["model_type"] = self.tools.find_architecture(target)
             write_json(target / "config.json", config)
-        return _Staged({"architecture": config["model_type"]} | _provenance(files), converted)
+        replaced = self.tools.write_fast_tokenizer(target)
+        notes = (f"The tokenizer ({replaced}) was converted to tokenizer.json.",) if replaced else ()
+        return _Staged({"architecture": config["model_type"]} | _provenance(files), converted, notes)
 
     def _stage_settings(self, folder: Path, target: Path) -> tuple[dict[str, Any], dict[Path, Path]]:
         """Puts all files but weights into the folder `target`. Returns config.json, and all files of `folder`."""

@@ -10,7 +10,7 @@ import pytest
 import sentencepiece
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForMaskedLM, AutoTokenizer, PreTrainedModel
+from transformers import PreTrainedModel
 
 from app.errors import InvalidModel
 from app.modalities.embedding import EmbedItem
@@ -21,7 +21,7 @@ from app.modalities.text.load import load_text
 from app.modalities.text.objective import TextObjective
 from app.store.store import ModelStore
 from app.types import Task
-from tests.conformance.text_types import SPECIAL, VOCABULARY, build_folder, build_model, build_tokenizer
+from tests.conformance.text_types import SPECIAL, VOCABULARY, build_folder, build_model, build_tokenizer, expect
 from tests.fakes.imports import import_folder
 from tests.fakes.perform import perform
 from tests.fakes.tiny_models import CORPUS
@@ -37,15 +37,6 @@ def edit_tokenizer(folder: Path, change: Callable[[dict[str, Any]], None]) -> No
     content = json.loads((folder / "tokenizer.json").read_text())
     change(content)
     (folder / "tokenizer.json").write_text(json.dumps(content))
-
-
-def expect(folder: Path, served: TextObjective, text: str) -> list[tuple[int, float]]:
-    """The best token of each mask and its probability, by transformers alone."""
-    ids = served.tokenizer(text, return_tensors="pt")["input_ids"]
-    with torch.inference_mode():
-        logits = AutoModelForMaskedLM.from_pretrained(folder).eval()(ids).logits[0]
-    found = logits[ids[0] == served.tokenizer.mask_token_id].softmax(-1).max(-1)
-    return list(zip(found.indices.tolist(), found.values.tolist(), strict=True))
 
 
 @pytest.mark.parametrize("model_type", ["roberta", "xlm-roberta", "camembert", "data2vec-text"])
@@ -158,51 +149,6 @@ def test_the_proved_path_of_a_stored_model_is_taken_from_its_manifest(tmp_path: 
     edit(folder / "manifest.json", forward_path="telepathy")
     with pytest.raises(InvalidModel, match="telepathy"):
         load_text(folder)
-
-
-ESM_ENTRIES = ["<cls>", "<pad>", "<eos>", "<unk>", *"LAGVSERTIDPKQNFYMHWCXBUZO", ".", "-", "<null_1>", "<mask>"]
-
-
-def esm_folder(folder: Path) -> Path:
-    """ESM-2 as it is published: its tokenizer is a list of entries and Python code of transformers."""
-    special = {"pad_token_id": 1, "mask_token_id": 32, "cls_token_id": 0, "eos_token_id": 2}
-    build_model("esm", vocab_size=len(ESM_ENTRIES), **special).save_pretrained(folder)
-    (folder / "vocab.txt").write_text("\n".join(ESM_ENTRIES))
-    (folder / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "EsmTokenizer"}))
-    return folder
-
-
-@pytest.mark.parametrize("text", ["MKTVRQ", "M K T", "mkt", "MK<mask>VR-X.", "MK☃☃T é", "<null_1>MK"])
-def test_a_tokenizer_of_python_code_becomes_a_fast_one(text: str, tmp_path: Path) -> None:
-    folder = esm_folder(tmp_path)
-    served = load_text(folder)
-    expected = AutoTokenizer.from_pretrained(folder)(text)["input_ids"]
-    assert [token.id for token in served.tokenize(text)] == expected
-
-
-def test_esm_fills_masks_and_keeps_its_tokenizer(tmp_path: Path) -> None:
-    served = load_text(esm_folder(tmp_path / "esm"))
-    [result] = perform(served.tasks[Task.FILL_MASK], [FillMaskItem("MKT<mask>RQL")])
-    token, score = expect(tmp_path / "esm", served, "MKT<mask>RQL")[0]
-    assert result.masks[0].candidates[0].token == token
-    assert result.masks[0].candidates[0].score == pytest.approx(score, rel=1e-3)
-    [residues] = perform(served.tasks[Task.FILL_MASK], [FillMaskItem("MKT[MASK]RQL", targets=("A", "V"))])
-    assert {each.sequence for each in residues.masks[0].candidates} == {"MKTARQL", "MKTVRQL"}
-    served.save(tmp_path / "saved", torch.float32)
-    assert (tmp_path / "saved" / "tokenizer.json").is_file()
-    again = perform(load_text(tmp_path / "saved").tasks[Task.FILL_MASK], [FillMaskItem("MKT<mask>RQL")])
-    assert again[0].masks[0].candidates[0].token == token
-
-
-def test_other_tokenizers_of_python_code_are_refused_by_name(tmp_path: Path) -> None:
-    build_model("xlm").save_pretrained(tmp_path)
-    (tmp_path / "vocab.json").write_text(
-        json.dumps({token: n for n, token in enumerate(["<s>", "</s>", "<unk>", "a</w>"])})
-    )
-    (tmp_path / "merges.txt").write_text("")
-    (tmp_path / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "XLMTokenizer"}))
-    with pytest.raises(InvalidModel, match=r"XLMTokenizer has no fast form|tokenizer cannot be loaded"):
-        load_text(tmp_path)
 
 
 @pytest.mark.parametrize("model_type", ["deberta", "deberta-v2"])

@@ -8,6 +8,8 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import AutoConfig, AutoModelForMaskedLM, PreTrainedModel, PreTrainedTokenizerFast
 
+from app.modalities.text.objective import TextObjective
+
 SPECIAL = ["[UNK]", "<pad>", "[CLS]", "[SEP]", "[MASK]"]  # the padding token's id is 1, as RoBERTa's kind has it
 WORDS = [
     *("the", "a", "lion", "lions", "zebra", "chase", "see", "saw", "in", "on", "savanna", "river", "water", "and"),
@@ -177,3 +179,12 @@ def build_folder(folder: Path, model_type: str, edit: Callable[[PreTrainedModel]
     model.save_pretrained(folder)
     build_tokenizer().save_pretrained(folder)
     return folder
+
+
+def expect(folder: Path, served: TextObjective, text: str) -> list[tuple[int, float]]:
+    """The best token of each mask and its probability, by transformers alone."""
+    ids = served.tokenizer(text, return_tensors="pt")["input_ids"]
+    with torch.inference_mode():
+        logits = AutoModelForMaskedLM.from_pretrained(folder).eval()(ids).logits[0]
+    found = logits[ids[0] == served.tokenizer.mask_token_id].softmax(-1).max(-1)
+    return list(zip(found.indices.tolist(), found.values.tolist(), strict=True))

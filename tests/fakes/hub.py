@@ -5,40 +5,15 @@ import json
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from typing import Any
 from urllib.parse import unquote
 
-Files = Mapping[str, bytes]
+from tests.fakes.hub_repository import FakeRepository as FakeRepository
+from tests.fakes.hub_uploads import Uploads
 
 
-@dataclass
-class FakeRepository:
-    """revisions: files by branch, tag or pull request (`refs/pr/1`). gated: nobody has access.
-
-    held: an event that the second half of weights waits for.
-    """
-
-    revisions: Mapping[str, Files]
-    pull_requests: Mapping[int, str] = field(default_factory=dict)  # number → author
-    gated: bool = False
-    held: threading.Event | None = None
-
-    def commit(self, revision: str) -> str:
-        return hashlib.sha1(revision.encode(), usedforsecurity=False).hexdigest()
-
-    def files(self, revision: str) -> tuple[str, Files] | None:
-        """The commit of a revision or commit, and its files; None for an unknown one."""
-        for name, files in self.revisions.items():
-            if revision in (name, self.commit(name)):
-                return self.commit(name), files
-        return None
-
-
-class _Hub(BaseHTTPRequestHandler):
-    repositories: Mapping[str, FakeRepository]
-
+class _Hub(Uploads):
     def do_GET(self) -> None:
         path = unquote(self.path.partition("?")[0])
         for name, repository in self.repositories.items():
@@ -77,9 +52,14 @@ class _Hub(BaseHTTPRequestHandler):
             self._send(403, b"{}", {"X-Error-Code": "GatedRepo"})
         elif content is None:
             self._send(404, b"{}", {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": commit})
+        elif path in repository.broken and self.command == "GET":
+            half = b"" if "Range" in self.headers else content[: len(content) // 2]
+            self._send(200, half, {"X-Repo-Commit": commit, "Content-Length": str(len(content))})
+            self.close_connection = True
         else:
             held = repository.held if path.endswith(".safetensors") else None
-            self._send(200, content, {"X-Repo-Commit": commit}, held)
+            surplus = b"surplus" if path in repository.resized and self.command == "GET" else b""
+            self._send(200, content + surplus, {"X-Repo-Commit": commit}, held)
 
     def _send(
         self, status: int, body: bytes, headers: Mapping[str, str] | None = None, held: threading.Event | None = None
@@ -102,10 +82,10 @@ class _Hub(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def serve_hub(repositories: Mapping[str, FakeRepository]) -> Iterator[str]:
-    """The address of a hub with these repositories, by id."""
+def serve_hub(repositories: Mapping[str, FakeRepository], tokens: Mapping[str, int] | None = None) -> Iterator[str]:
+    """The address of a hub with these repositories, by id, and what it answers writes with each token with."""
 
-    handler = type("Hub", (_Hub,), {"repositories": repositories})
+    handler = type("Hub", (_Hub,), {"repositories": repositories, "tokens": tokens or {}, "objects": {}})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:

@@ -5,7 +5,9 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -49,7 +51,7 @@ def find_architecture(folder):
     raise InvalidModel("config.json names no model_type")
 
 tools = ImportTools(check=check, find_architecture=find_architecture, load=lambda _: Model(), convert=convert,
-                    write_tokenizer=None, check_adapter=None, merge_adapter=None)
+                    write_fast_tokenizer=lambda _: None, write_tokenizer=None, check_adapter=None, merge_adapter=None)
 try:
     fetch = partial(find_source, sys.argv[2], HubAccess(allowed=True))
     entry = import_model(ModelStore(Path(sys.argv[1])), sys.argv[2], "m", fetch=fetch, tools=tools,
@@ -160,4 +162,16 @@ def test_failing_downloads_are_one_clear_error(
     files = {"main": files_of(folder)}
     repositories = {"org/tiny": FakeRepository(files), "org/gated": FakeRepository(files, gated=True)}
     assert download(source, repositories).startswith(answer)
+    assert store.list() == []
+
+
+@pytest.mark.parametrize("fault", ["broken", "resized"])
+def test_a_download_that_breaks_names_the_file(
+    download: Download, store: ModelStore, folder: Path, fault: Literal["broken", "resized"]
+) -> None:
+    """The connection ends within a file, again and again, or there are more bytes than the hub said."""
+    files = frozenset({"model.safetensors"})
+    repository = replace(FakeRepository({"main": files_of(folder)}), **{fault: files})
+    answer = download("org/tiny", {"org/tiny": repository})
+    assert "not_ready model.safetensors of 'org/tiny' could not be downloaded: " in answer
     assert store.list() == []

@@ -57,7 +57,11 @@ def test_a_version_becomes_one_commit(entry: ModelEntry, private: bool, sent: bo
 
 def test_refusals_are_explained_in_one_line(entry: ModelEntry) -> None:
     refusing = FakeApi(LocalTokenNotFoundError("Token is required.\nLog in first."))
-    with pytest.raises(NotReady, match=r"tiny@1 could not be pushed to 'org/name': Token is required\.$"):
+    with pytest.raises(
+        NotReady, match=r"tiny@1 could not be pushed to 'org/name': Token is required\. Log in first\.$"
+    ):
         push_model(entry, "org/name", private=False, api=refusing)
+    with pytest.raises(NotReady, match="tiny@1 could not be pushed"):  # nobody listens there
+        push_model(entry, "org/name", private=False, api=HfApi(endpoint="http://127.0.0.1:1"))
     with pytest.raises(InvalidValue, match="not a hub id"):
         push_model(entry, "a/b/c", private=False, api=HfApi(endpoint="http://127.0.0.1:1"))

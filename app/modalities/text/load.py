@@ -9,7 +9,7 @@ import torch
 import transformers
 from safetensors import safe_open
 from tokenizers import Tokenizer, normalizers
-from transformers import AutoModelForMaskedLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoModelForMaskedLM, PreTrainedModel, PreTrainedTokenizerBase
 
 from app.errors import InvalidModel
 from app.modalities.model_files import as_invalid_model, check_config, check_keys, read_config, read_json
@@ -18,7 +18,7 @@ from app.modalities.text.encoder import vocabulary_size
 from app.modalities.text.forward import ForwardPath
 from app.modalities.text.objective import TextObjective, knows_mask, longest_text, pad_token
 from app.modalities.text.proof import ordinary_ids, prove
-from app.modalities.text.slow_tokenizers import make_fast
+from app.modalities.text.slow_tokenizers import make_fast, tokenizer_class, tokenizer_reader
 from app.modalities.text.tokenizers import keeps_space_before_mask, strip_space_before_mask
 
 _TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "spiece.model", "spm.model", "sentencepiece.bpe.model")
@@ -171,9 +171,7 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
 
     Raises InvalidModel if there is none.
     """
-    with as_invalid_model("the tokenizer cannot be loaded"):
-        given = {"do_lower_case": False} if _keeps_case(folder) else {}
-        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True, **given)
+    tokenizer = _read_tokenizer(folder)
     if not tokenizer.is_fast:
         tokenizer = make_fast(tokenizer)
     if keeps_space_before_mask(folder):
@@ -181,6 +179,34 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
         log.info("The tokenizer of %s was repaired: its mask takes the space before it", folder)
     if sentence_transformers.lower_cases(folder):
         _lower_case(tokenizer.backend_tokenizer)
+    return tokenizer
+
+
+def write_fast_tokenizer(folder: Path) -> str | None:
+    """Writes the fast form of a tokenizer that transformers has in Python only, so that no load has to make it again.
+
+    Returns the name of the Python class; None for a folder of another kind, where nothing is written.
+    Raises InvalidModel as `load_tokenizer` does.
+    """
+    if read_json(folder / "config.json").get("model_type") not in TEXT.model_types:
+        return None
+    slow = _read_tokenizer(folder)
+    if slow.is_fast:
+        return None
+    replaced, fast = tokenizer_class(folder), make_fast(slow)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (folder / name).unlink(missing_ok=True)  # a link: writing would follow it
+    fast.save_pretrained(folder)
+    return replaced
+
+
+def _read_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    with as_invalid_model("the tokenizer cannot be loaded"):
+        given = {"do_lower_case": False} if _keeps_case(folder) else {}
+        reader = tokenizer_reader(folder)
+        tokenizer: PreTrainedTokenizerBase = reader.from_pretrained(
+            folder, trust_remote_code=False, local_files_only=True, **given
+        )
     return tokenizer
 
 

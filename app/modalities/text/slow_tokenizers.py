@@ -1,26 +1,64 @@
 """Tokenizers that transformers has in Python only, as fast ones of the same ids."""
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
-from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors
-from transformers import EsmTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
+from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
+from transformers.models.auto.tokenization_auto import TOKENIZER_MAPPING_NAMES
+from transformers.models.bert.tokenization_bert_legacy import BertTokenizerLegacy
 
 from app.errors import InvalidModel
+from app.modalities.model_files import read_json
+from app.modalities.text.slow_converters import CONVERTERS
 
-_SAMPLES, _LONGEST = 200, 40  # texts that both forms are compared on, and entries in each
+SAMPLES, _LONGEST = 200, 40  # texts that both forms are compared on, and pieces in each
 _ROLES = ("unk_token", "cls_token", "pad_token", "mask_token", "eos_token", "bos_token", "sep_token")
+_MARKS = ("##", "@@")  # of entries that are parts of a word; texts have them without
+_FOREIGN = ("☃", "é", "É", "中", "文", "\n", "\t", "?", "'", "-", "n/a")
+
+# Classes that treat a text as BERT's, and need libraries or files for tables and the looks of characters.
+_LIKE_BERT = {"RoCBertTokenizer", "TapasTokenizer"}
+# Classes that use a library of Python for texts, and what it does.
+_OF_LIBRARIES = {
+    "BertJapaneseTokenizer": "splits words with a Japanese dictionary (MeCab, Sudachi or Juman++)",
+    "FlaubertTokenizer": "splits words by the rules of Moses (sacremoses)",
+    "RoFormerTokenizer": "splits words with a Chinese dictionary (rjieba)",
+    "XLMTokenizer": "splits words by the rules of Moses (sacremoses)",
+}
+
+
+def tokenizer_class(folder: Path) -> str:
+    """The name of a folder's class of tokenizer, without the ending of its fast form."""
+    for file in (folder / "tokenizer_config.json", folder / "config.json"):
+        if file.is_file() and isinstance(named := read_json(file).get("tokenizer_class"), str):
+            return named.removesuffix("Fast")
+    return str(TOKENIZER_MAPPING_NAMES.get(str(read_json(folder / "config.json").get("model_type"))))
+
+
+def tokenizer_reader(folder: Path) -> Any:
+    """The class of transformers that reads a folder's tokenizer.
+
+    Raises InvalidModel for tokenizers that no tokenizer.json can replace.
+    """
+    name = tokenizer_class(folder)
+    if name in _OF_LIBRARIES:
+        raise InvalidModel(f"{name} {_OF_LIBRARIES[name]}, which a fast tokenizer (tokenizer.json) cannot do")
+    return BertTokenizerLegacy if name in _LIKE_BERT else AutoTokenizer
 
 
 def make_fast(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerFast:
     """The fast form of a tokenizer, compared with it on a sample. Raises InvalidModel where none is known or exact."""
     name = type(tokenizer).__name__
-    if name not in _CONVERTERS:
+    if name not in CONVERTERS:
         raise InvalidModel(f"{name} has no fast form (tokenizer.json)")
     roles = {role: getattr(tokenizer, role) for role in _ROLES if getattr(tokenizer, role) is not None}
     fast = PreTrainedTokenizerFast(
-        tokenizer_object=_CONVERTERS[name](tokenizer, roles), model_max_length=tokenizer.model_max_length, **roles
+        tokenizer_object=CONVERTERS[name](tokenizer, roles),
+        model_max_length=tokenizer.model_max_length,
+        model_input_names=tokenizer.model_input_names,
+        **roles,
     )
     for text in _sample(list(tokenizer.get_vocab())):
         if tokenizer(text)["input_ids"] != fast(text)["input_ids"]:
@@ -28,38 +66,12 @@ def make_fast(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerFast:
     return fast
 
 
-def _convert_esm(tokenizer: Any, roles: dict[str, str]) -> Tokenizer:
-    """Longest entries first, at any place; what lies between entries is one unknown token."""
-    vocabulary = {entry: number for number, entry in enumerate(tokenizer.all_tokens)}
-    fast = Tokenizer(models.WordLevel(vocabulary, unk_token=roles["unk_token"]))
-    entries = "|".join(map(_escape, sorted(vocabulary, key=len, reverse=True)))
-    fast.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Split(Regex(entries), "isolated")]
-    )
-    fast.decoder = decoders.Fuse()
-    fast.add_special_tokens(list(roles.values()))
-    first, last = roles["cls_token"], roles["eos_token"]
-    fast.post_processor = processors.TemplateProcessing(
-        single=f"{first} $A {last}",
-        pair=f"{first} $A {last} $B:1 {last}:1",
-        special_tokens=[(first, vocabulary[first]), (last, vocabulary[last])],
-    )
-    return fast
-
-
-def _escape(entry: str) -> str:
-    """An entry as a pattern of Oniguruma."""
-    return "".join(letter if letter.isalnum() else f"\\{letter}" for letter in entry)
-
-
 def _sample(entries: list[str]) -> Iterator[str]:
-    """Texts of entries, white space and letters that no vocabulary has."""
+    """Texts of entries, white space and letters that most vocabularies lack."""
     rng = random.Random(0)  # noqa: S311 - a sample, the same every time
-    pieces = [*entries, *([" "] * max(1, len(entries) // 10)), "☃", "é"]
-    for _ in range(_SAMPLES):
+    bare = [entry.removeprefix(_MARKS[0]).removesuffix(_MARKS[1]) for entry in entries if entry.strip("@#")]
+    pieces = [*entries, *bare, *([" "] * max(1, len(entries) // 5)), *_FOREIGN]
+    for _ in range(SAMPLES):
         text = "".join(rng.choices(pieces, k=rng.randint(1, _LONGEST)))
         if text.strip():
             yield text
-
-
-_CONVERTERS: dict[str, Callable[[Any, dict[str, str]], Tokenizer]] = {EsmTokenizer.__name__: _convert_esm}
