@@ -23,13 +23,17 @@ def list_jobs(
     api_key: ApiKey = None,
     as_json: Json = False,
 ) -> None:
-    """List jobs, newest first."""
+    """List jobs, newest first. In a pipe, tabs separate the columns, and nothing is truncated.
+
+    The score is the held-out measure of a finished job's verdict.
+    """
     with ApiClient(url, api_key) as client:
         jobs = client.get(JOBS, limit=limit)["data"]
     if as_json:
         print_json(jobs)
     else:
-        print_table(["job", "name", "status", "progress", "created", "model", "result"], [_row(job) for job in jobs])
+        columns = ["job", "name", "status", "progress", "created", "score", "model", "result"]
+        print_table(columns, [_row(job) for job in jobs])
 
 
 @app.command("watch")
@@ -214,7 +218,14 @@ def _send_action(
 def _row(job: dict[str, Any]) -> list[str]:
     created = _format_time(job["created_at"])
     percent = f"{job['progress']['percent']:.0f} %"
-    return [job["id"], job["name"], job["status"], percent, created, job["model"], job["fine_tuned_model"] or ""]
+    state = [job["id"], job["name"], job["status"], percent, created, _format_score(job["verdict"])]
+    return [*state, job["model"], job["fine_tuned_model"] or ""]
+
+
+def _format_score(verdict: dict[str, Any] | None) -> str:
+    if verdict is None or verdict["value"] is None:
+        return ""
+    return f"{verdict['measure']} {verdict['value']:.4g}"
 
 
 def _format_time(seconds: int) -> str:

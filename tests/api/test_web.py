@@ -46,6 +46,7 @@ def test_the_policy_allows_this_server_only(client: TestClient) -> None:
         policy = dict(rule.split(" ", 1) for rule in headers["content-security-policy"].split("; "))
         assert policy["default-src"] == "'none'"
         assert policy["script-src"] == policy["style-src"] == policy["connect-src"] == "'self'"
+        assert policy["worker-src"] == "'self'"
         assert policy["frame-ancestors"] == policy["base-uri"] == policy["form-action"] == "'none'"
         assert not re.search(r"unsafe|https?:|\*", headers["content-security-policy"])
         assert headers["x-content-type-options"] == "nosniff"

@@ -119,8 +119,11 @@ def test_events_logs_and_workers_are_shown(server: Server) -> None:
 
 
 def test_the_list_shows_names_and_is_whole_in_a_pipe(server: Server) -> None:
-    job = JOB | {"name": "n" * 120, "model": "m" * 120, "created_at": 0, "progress": {"percent": 7.0}}
-    server.answers["jobs"] = {"data": [job]}
-    head, line = CliRunner().invoke(jobs.app, ["list"]).stdout.splitlines()
-    assert head.split() == ["job", "name", "status", "progress", "created", "model", "result"]
-    assert line.split()[:3] == ["ftjob-1", "n" * 120, "queued"] and "m" * 120 in line
+    job = JOB | {"name": "n" * 120, "model": "a\tb", "created_at": 0, "progress": {"percent": 7.0}, "verdict": None}
+    scored = job | {"id": "ftjob-2", "verdict": {"measure": "accuracy", "value": 0.42137}}
+    server.answers["jobs"] = {"data": [job, scored]}
+    head, *lines = CliRunner().invoke(jobs.app, ["list"]).stdout.splitlines()
+    assert head.split("\t") == ["job", "name", "status", "progress", "created", "score", "model", "result"]
+    first, second = (line.split("\t") for line in lines)
+    assert first[:4] == ["ftjob-1", "n" * 120, "queued", "7 %"] and first[5:] == ["", "a b", ""]
+    assert second[5] == "accuracy 0.4214"

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { csv, npy, project, similarities } from "../../app/web/static/views/embed/vectors.js";
+import { csv, npy, placeIn, project, rangeOf, similarities } from "../../app/web/static/views/embed/vectors.js";
 
 const close = (found, expected) => assert.ok(Math.abs(found - expected) < 1e-6, `${found} is not ${expected}`);
 
@@ -15,6 +15,24 @@ test("cosines", () => {
   close(cosines[0][1], 0);
   close(cosines[0][2], -1);
   close(cosines[0][3], 0);
+});
+
+test("the range of cosines is that of different inputs, with the digits that tell them apart", () => {
+  const range = rangeOf([
+    [1, 0.89, 0.95],
+    [0.89, 1, 1],
+    [0.95, 1, 1],
+  ]);
+  assert.deepEqual(range, { low: 0.89, high: 1, digits: 3 });
+  close(placeIn(range, 0.89), 0);
+  close(placeIn(range, 0.945), 0.5);
+  close(placeIn(range, 1), 1);
+  assert.deepEqual(rangeOf([[1]]), { low: 0, high: 1, digits: 2 });
+  const equal = rangeOf([
+    [1, 0.7],
+    [0.7, 1],
+  ]);
+  close(placeIn(equal, 0.7), 0.5);
 });
 
 test("points on a line keep their distances, and the first component has all of the variance", () => {

@@ -4,6 +4,7 @@ import base64
 import csv
 import io
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +46,15 @@ def test_texts_are_compared_and_their_vectors_saved(visit: Visit, origin: str) -
     shown = [text.replace("−", "-") for text in page.locator(".heat tbody td").all_text_contents()]
     np.testing.assert_allclose(np.array(shown, float).reshape(4, 4), vectors @ vectors.T, atol=0.006)
     expect(page.locator(".projection circle")).to_have_count(4)
+    off = (vectors @ vectors.T)[~np.eye(4, dtype=bool)]
+    scale = page.locator(".heat-scale span").all_text_contents()
+    np.testing.assert_allclose(
+        [float(each.strip().replace("−", "-")) for each in scale[:2]], [off.min(), off.max()], atol=0.006
+    )
+    shades = page.locator(".heat tbody td").evaluate_all(
+        "cells => cells.map((cell) => getComputedStyle(cell).backgroundColor)"
+    )
+    assert len(set(shades)) > 3  # the colours use the whole range
 
     saved = json.loads(save(page, "JSON"))
     assert saved["model"] == "tiny@1" and [each["input"] for each in saved["data"]] == TEXTS
@@ -102,3 +112,71 @@ def test_many_texts_and_none(visit: Visit) -> None:
     visit.check_width()
     page.get_by_label("Texts, one a line").fill("")
     expect(page.get_by_role("heading", name="Nothing to compare yet")).to_be_visible()
+
+
+def rows_of(kinds: dict[str, str], count: int) -> bytes:
+    out = io.StringIO()
+    table = csv.writer(out)
+    table.writerow(["sentence", "kind"])
+    table.writerows([text.format(nth), kind] for nth in range(count) for kind, text in kinds.items())
+    return out.getvalue().encode()
+
+
+def test_a_table_becomes_points_with_colours_and_neighbours(visit: Visit, origin: str) -> None:
+    page = visit.go("#/embed?model=tiny")
+    page.get_by_text("Project thousands").click()
+    expect(page).to_have_url(re.compile("tab=many"))
+    file = rows_of({"water": "Water boils, at {} degrees.", "hunt": "The lions hunt prey number {}."}, 40)
+    page.get_by_label("Drop a CSV, TSV or text file").set_input_files(
+        {"name": "table.csv", "mimeType": "text/csv", "buffer": file}
+    )
+    expect(page.get_by_text("table.csv: 80 rows")).to_be_visible()
+    expect(page.get_by_label("Column of the texts")).to_have_value("0")
+    expect(page.get_by_label("Colour by")).to_have_value("1")
+    page.get_by_role("button", name="Show the points").click()
+    expect(page.get_by_role("heading", name="80 points")).to_be_visible()
+    expect(page.get_by_role("list", name="Colours").get_by_role("listitem")).to_have_count(2)
+
+    plot = page.get_by_role("application", name="80 points on a plane")
+    plot.focus()
+    plot.press("ArrowRight")
+    expect(plot.get_by_role("status")).to_have_text("water: Water boils, at 0 degrees.")
+    plot.press("+")
+    plot.press("Enter")
+    found = page.get_by_role("region", name="Nearest neighbours")
+    expect(found.get_by_role("listitem")).to_have_count(10)
+    texts = [row[0] for row in list(csv.reader(io.StringIO(file.decode())))[1:]]
+    answer = http.post(f"{origin}/v1/embeddings", json={"model": "tiny", "input": texts}).json()
+    vectors = np.array([each["embedding"] for each in answer["data"]])
+    cosines = np.sort(vectors @ vectors[0])[::-1][1:11]
+    shown = [float(each.replace("−", "-")) for each in found.locator(".candidate-share").all_text_contents()]
+    np.testing.assert_allclose(shown, cosines, atol=0.002)
+
+    page.get_by_label("Search the points").fill("number 7.")
+    expect(page.get_by_text("1 found")).to_be_visible()
+    page.get_by_text("All points as a list").click()
+    rows = page.get_by_role("region", name="Points as a list").locator("tbody tr")
+    expect(rows).to_have_count(1)
+    rows.get_by_role("button", name="Neighbours").click()
+    expect(found).to_contain_text("hunt: The lions hunt prey number 7.")
+    visit.check_accessibility()
+    visit.check_width()
+
+
+def test_a_click_into_the_plot_chooses_a_point_and_a_drag_moves_all(visit: Visit) -> None:
+    page = visit.go("#/embed?model=tiny&tab=many")
+    page.get_by_label("Or paste texts, one a line").fill("The lions hunt.")
+    page.get_by_role("button", name="Show the points").click()
+    plot = page.get_by_role("application", name="1 points on a plane")
+    box = plot.bounding_box()
+    assert box is not None
+    middle = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2  # where a single point is
+    page.mouse.move(*middle)
+    expect(plot.get_by_role("status")).to_have_text("The lions hunt.")
+    page.mouse.down()
+    page.mouse.move(middle[0] + 100, middle[1] + 50)
+    page.mouse.up()
+    page.mouse.move(*middle)
+    expect(plot.get_by_role("status")).to_have_text("")
+    page.mouse.click(middle[0] + 100, middle[1] + 50)
+    expect(page.get_by_role("region", name="Nearest neighbours")).to_contain_text("The lions hunt.")

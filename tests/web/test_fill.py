@@ -39,6 +39,10 @@ def test_the_first_visit_shows_the_figure_alive(visit: Visit, origin: str) -> No
         assert [float(share.rstrip("%")) for share in shares] == pytest.approx(
             [candidate["score"] * 100 for candidate in mask["candidates"]], abs=0.5
         )
+    bars = page.get_by_role("region", name="Mask 1").locator(".bar i")
+    widths = bars.evaluate_all("bars => bars.map((bar) => parseFloat(bar.style.width))")
+    shares = [candidate["score"] * 100 for candidate in answer["masks"][0]["candidates"]]
+    assert widths == pytest.approx([max(share, 0.5) for share in shares], abs=0.01)  # from 0 to 100 %
     expect(page.get_by_role("region", name="All masks together").get_by_role("listitem")).to_have_count(5)
     visit.check_accessibility()
     visit.check_width()
@@ -182,6 +186,22 @@ def test_the_whole_text_is_coloured_by_how_well_it_is_understood(visit: Visit, o
     visit.check_width()
     chosen.get_by_role("button", name="Hide this word").click()
     expect(page.get_by_role("button", name="capital, hidden; show it")).to_be_visible()
+
+
+def test_a_text_that_is_not_scored_has_no_colours_of_another(visit: Visit) -> None:
+    visit.expected = ["422"]
+    page = visit.go("#/fill?tab=whole&text=The+lions+hunt.")
+    expect(page.locator(".scored button.word")).to_have_count(3)
+    page.get_by_label("Text", exact=True).fill("word " * 80)
+    expect(page.get_by_role("alert")).to_contain_text("64")  # the tiny model's length
+    expect(page.locator(".scored .word")).to_have_count(80)
+    expect(page.locator(".scored [class*=level-]")).to_have_count(0)
+    page.get_by_role("tab", name="Whole text").press("ArrowLeft")
+    page.get_by_label("Text", exact=True).fill("The [MASK] hunt.")
+    expect(page.locator(".figure .predicted")).to_have_count(1)
+    page.get_by_label("Text", exact=True).fill("The [MASK] " + "word " * 80)
+    expect(page.get_by_role("alert")).to_contain_text("64")
+    expect(page.locator(".figure .predicted")).to_have_count(0)
 
 
 def test_the_request_is_copied_as_code_that_runs(browser: Browser, origin: str) -> None:

@@ -26,6 +26,10 @@ A **small** model with `code`, a [link](https://example.com) and [a trap](javasc
 | --- | --- |
 | loss | 3.2 |
 
+```sh
+curl http://127.0.0.1:8000/v1/fill-mask
+```
+
 <script>document.title = "owned"</script>
 <img src="https://example.com/pixel.png" onerror="document.title = 'owned'">
 
@@ -68,6 +72,7 @@ def test_a_card_is_shown_and_runs_nothing(spare: str, visit: Visit) -> None:
     expect(card.get_by_role("link")).to_have_count(1)  # the trap is text
     expect(card.get_by_text('<script>document.title = "owned"</script>')).to_be_visible()
     expect(card.locator("img")).to_have_count(0)
+    expect(card.locator("pre")).to_have_text(f"curl {visit.origin}/v1/fill-mask")  # where the reader has reached it
     expect(page).to_have_title("Models · Cloze")
     visit.check_accessibility()
     visit.check_width()

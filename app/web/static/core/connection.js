@@ -13,6 +13,10 @@ export const reconnections = signal(0);
 /** Resolves a path relative to the page's URL, so that the page works under any prefix. */
 export const address = (path) => new URL(path.replace(/^\//, ""), new URL(".", document.baseURI)).href;
 
+/** Replaces the default address of a server in examples of requests, as model cards have them, by this server's. */
+export const withOwnAddress = (text, own = address("/")) =>
+  text.replaceAll(/http:\/\/127\.0\.0\.1:8000(?=\/v1\/)/g, own.replace(/\/$/, ""));
+
 let returning = null;
 
 /** Resolves once the server answers again. All waiters share one poll. */

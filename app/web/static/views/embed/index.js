@@ -6,13 +6,14 @@ import { bytes, number, plural } from "../../core/format.js";
 import { html, useSignalEffect } from "../../core/html.js";
 import { able, choose, info, models, modelsError, refreshModels } from "../../core/models.js";
 import { link, route } from "../../core/router.js";
-import { Button, Details, DropZone, TextArea } from "../../ui/controls.js";
+import { Button, Details, DropZone, Segmented, TextArea } from "../../ui/controls.js";
 import { ModelSelect } from "../../ui/model-select.js";
 import { Snippets } from "../../ui/snippets.js";
 import { Empty, ErrorNote, Waiting } from "../../ui/status.js";
 import { toast } from "../../ui/toast.js";
 import { HeatMap } from "./heat-map.js";
 import { Projection } from "./projection.js";
+import { Projector } from "./projector.js";
 import * as state from "./state.js";
 import { csv, npy, project, similarities } from "./vectors.js";
 
@@ -30,7 +31,7 @@ export function EmbedView() {
   useSignalEffect(() => {
     route.value; // as in Fill: a link to this view names no texts
     const model = choose(able("embeddings"), state.model.value);
-    if (model) question(model);
+    if (model && state.tab.value === "few") question(model);
     state.write();
   });
   if (modelsError.value)
@@ -42,6 +43,21 @@ export function EmbedView() {
   return html`<div class="view embed">
     <${Head}>
       <${ModelSelect} models=${able("embeddings")} value=${model.id} onChange=${(id) => (state.model.value = id)} /><//>
+    ${
+      model.modality === "text" &&
+      html`<${Segmented} label="How many" value=${state.tab.value} onChange=${(next) => (state.tab.value = next)}
+        options=${[{ value: "few", label: "Compare a few" }, { value: "many", label: "Project thousands" }]} />`
+    }
+    ${
+      model.modality === "text" && state.tab.value === "many"
+        ? html`<${Projector} model=${model} />`
+        : html`<${Comparison} model=${model} many=${many} />`
+    }
+  </div>`;
+}
+
+function Comparison({ model, many }) {
+  return html`
     <div class="embed-layout">
       <div class="stack">
         ${model.modality === "text" ? html`<${Texts} />` : html`<${Files} kind=${model.modality} />`}
@@ -49,8 +65,7 @@ export function EmbedView() {
         <${Downloads} model=${model} />
       </div>
       <${Results} model=${model} />
-    </div>
-  </div>`;
+    </div>`;
 }
 
 function Head({ children }) {

@@ -15,6 +15,7 @@ const LONGEST_SHARED = 6000; // characters
 
 export const text = signal(EXAMPLE);
 export const model = signal(null);
+export const tab = signal("few"); // or "many": the projector
 /** [{name, url, uri, kind}]: files that were dropped; url shows one, uri is sent. */
 export const files = signal([]);
 /** The selected pair, [row, column], or null. */
@@ -35,6 +36,7 @@ export function read() {
   batch(() => {
     if (params.text !== undefined) text.value = params.text;
     if (params.model) model.value = params.model;
+    if (params.tab) tab.value = params.tab === "many" ? "many" : "few";
   });
 }
 
@@ -42,6 +44,7 @@ export function write() {
   const params = {
     text: text.value === EXAMPLE || text.value.length > LONGEST_SHARED ? undefined : text.value,
     model: model.value ?? undefined,
+    tab: tab.value === "many" ? "many" : undefined,
   };
   if (route.peek().view !== "embed") return;
   setParams(params);

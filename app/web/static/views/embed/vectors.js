@@ -9,6 +9,30 @@ export function similarities(vectors) {
 }
 
 /**
+ * The lowest and the highest cosine of two different inputs: {low, high, digits}, with the number of decimal places
+ * that tells them apart. Of a single input, the whole scale.
+ */
+export function rangeOf(cosines) {
+  let [low, high] = [Infinity, -Infinity];
+  cosines.forEach((row, i) =>
+    row.forEach((value, j) => {
+      if (i === j) return;
+      low = Math.min(low, value);
+      high = Math.max(high, value);
+    }),
+  );
+  if (low > high) return { low: 0, high: 1, digits: 2 };
+  const digits = high - low < 0.02 ? 4 : high - low < 0.2 ? 3 : 2;
+  return { low, high, digits };
+}
+
+/** The place of a cosine within a range, from 0 to 1; without a width, all are in its middle. */
+export function placeIn({ low, high }, value) {
+  if (high - low < 1e-6) return 0.5;
+  return Math.min(Math.max((value - low) / (high - low), 0), 1);
+}
+
+/**
  * The two principal components: {points: [[x, y]], shares: [of the variance, each]}. By power
  * iteration on the centred Gram matrix [n, n], which is small where there are fewer items than dimensions.
  */

@@ -5,25 +5,18 @@ import { Button } from "../../ui/controls.js";
 import * as state from "./state.js";
 import { shown } from "./words.js";
 
-const LEAST_SCALE = 0.05; // a full bar is at least this much
-
 export function Candidates({ filled, stale }) {
-  // One scale for all bars, so that masks can be compared and short bars differ visibly.
-  const full = Math.max(
-    LEAST_SCALE,
-    ...Object.values(filled.candidates).flatMap((each) => each.map((one) => one.score)),
-  );
   return html`<div class=${`masks ${stale ? "stale" : ""}`}>
     ${filled.masks.map(
       (mask, at) => html`
-      <${Mask} key=${mask.index} mask=${mask} number=${at + 1} full=${full} candidates=${filled.candidates[mask.index]}
+      <${Mask} key=${mask.index} mask=${mask} number=${at + 1} candidates=${filled.candidates[mask.index]}
         standing=${filled.word(mask.index)} />`,
     )}
     <${Together} filled=${filled} />
   </div>`;
 }
 
-function Mask({ mask, number, candidates, standing, full }) {
+function Mask({ mask, number, candidates, standing }) {
   const own = state.picks.value[mask.index];
   const title = `Mask ${number}`;
   return html`<section class="panel mask" aria-label=${title}>
@@ -40,7 +33,7 @@ function Mask({ mask, number, candidates, standing, full }) {
         ? html`<ul class="candidates">
           ${candidates.map(
             (each) => html`
-            <${Candidate} key=${each.token} each=${each} mask=${mask} full=${full} standing=${standing}
+            <${Candidate} key=${each.token} each=${each} mask=${mask} standing=${standing}
               hit=${!mask.literal && same(each.token_str, mask.text)} />`,
           )}</ul>`
         : html`<div class="candidates skeleton" aria-hidden="true">
@@ -51,7 +44,7 @@ function Mask({ mask, number, candidates, standing, full }) {
 
 const same = (token, word) => token.trim().toLowerCase() === word.toLowerCase();
 
-function Candidate({ each, mask, full, standing, hit }) {
+function Candidate({ each, mask, standing, hit }) {
   const word = each.token_str.trim();
   const chosen = standing === word;
   return html`<li>
@@ -60,10 +53,13 @@ function Candidate({ each, mask, full, standing, hit }) {
     onClick=${() => state.pick(mask.index, word)}>
     <span class="candidate-word">${shown(word)}${hit && html`<span class="hit">the hidden word</span>`}</span>
     <span class="candidate-share">${percent(each.score)}</span>
-    <span class="bar" aria-hidden="true">
-      <i style=${{ width: `${Math.max((each.score / full) * 100, 0.5)}%` }}></i></span>
+    <${Bar} share=${each.score} />
   </button></li>`;
 }
+
+/** A probability from 0 to 100 %. All bars have this scale, so that masks, texts and models can be compared. */
+export const Bar = ({ share }) => html`<span class="bar" aria-hidden="true">
+  <i style=${{ width: `${Math.max(share * 100, 0.5)}%` }}></i></span>`;
 
 /** Joint fillings by their probability, shown only if several masks are open. */
 function Together({ filled }) {

@@ -135,7 +135,9 @@ function question(chosen, again = false) {
   );
 }
 
-const predictions = () => standing(answer.value.value, state.masks.value, state.picks.value);
+/** What is shown of the last answer. After an error it is about another text, so nothing is. */
+const predictions = () =>
+  standing(answer.error.value ? null : answer.value.value, state.masks.value, state.picks.value);
 
 /** The text with all masks filled as shown; null while some are not filled. */
 function standingText() {

@@ -6,6 +6,7 @@ import { html, useEffect, useSignal } from "../../core/html.js";
 import { Button, Details } from "../../ui/controls.js";
 import { Snippets } from "../../ui/snippets.js";
 import { ErrorNote, Waiting } from "../../ui/status.js";
+import { Bar } from "./candidates.js";
 import * as state from "./state.js";
 import { shown, split, tail } from "./words.js";
 
@@ -33,7 +34,10 @@ export function WholeText({ model, filled }) {
   const text = state.masks.value.some((mask) => mask.literal) ? filled : state.text.value;
   const request = { path: "/v1/score", body: { model: model.id, input: text, top_k: 5 } };
   const run = (delay) =>
-    answer.run(async (signal) => ({ text, score: (await ask(request.path, request.body, { signal })).data[0] }), delay);
+    answer.run(async (signal) => {
+      const score = (await ask(request.path, request.body, { signal })).data[0];
+      return { text, model: model.id, score };
+    }, delay);
   useEffect(() => {
     if (text?.trim()) run(answer.value.peek() ? TYPING : 0);
     else answer.clear();
@@ -42,12 +46,15 @@ export function WholeText({ model, filled }) {
   if (text === null)
     return html`<p class="muted">The text has masks that are not filled yet: see “Hide words” first.</p>`;
   if (!text.trim()) return html`<p class="muted">Type a text above to begin.</p>`;
-  const scored = answer.value.value && { ...answer.value.value, words: judge(answer.value.value) };
+  const found = answer.value.value;
+  const current = found?.text === text && found.model === model.id; // else its colours are those of another text
+  const scored = current ? { ...found, words: judge(found) } : null;
   return html`<div class="stack" aria-busy=${answer.pending.value}>
     <p class="muted">
       ${EXPLANATION}</p>
     ${answer.error.value && html`<${ErrorNote} error=${answer.error.value} retry=${() => run(0)} />`}
     ${answer.pending.value && !scored && html`<${Waiting}>Hiding one word after the other…<//>`}
+    ${!scored && html`<${Unscored} text=${text} />`}
     ${
       scored &&
       html`
@@ -87,6 +94,15 @@ function unitsOf(text) {
   const units = [0];
   for (const character of text) units.push(units.at(-1) + character.length);
   return units;
+}
+
+/** The text without colours, while the model has not scored it. */
+function Unscored({ text }) {
+  const words = split(text);
+  return html`<div class="sentence scored unscored">${words.map(
+    (word) => html`<span class="unit" key=${word.index}><span class="word">${word.text}</span>
+      ${(words[word.index + 1]?.before ?? tail(text, words)).trim()}</span>`,
+  )}</div>`;
 }
 
 function Scored({ scored, chosen, choose, stale }) {
@@ -131,8 +147,7 @@ function Chosen({ word }) {
       (each) => html`<li class="candidate plain" key=${each.token}>
       <span class="candidate-word">${shown(each.token_str)}</span><span class="candidate-share">
         ${percent(each.score)}</span>
-      <span class="bar" aria-hidden="true">
-        <i style=${{ width: `${Math.max(each.score * 100, 0.5)}%` }}></i></span></li>`,
+      <${Bar} share=${each.score} /></li>`,
     )}</ul>
   </section>`;
 }

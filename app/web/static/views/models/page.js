@@ -1,5 +1,6 @@
 // One model: its facts, actions, card, metrics and lineage.
 import { change, get, isAbort, send } from "../../core/api.js";
+import { withOwnAddress } from "../../core/connection.js";
 import { bytes, compact, date, number } from "../../core/format.js";
 import { html, useEffect, useSignal } from "../../core/html.js";
 import { models, refreshModels } from "../../core/models.js";
@@ -145,7 +146,7 @@ function Card({ model }) {
       : html`<${ErrorNote} error=${error.value} />`;
   if (text.value === null) return html`<${Waiting} />`;
   return text.value.trim()
-    ? html`<div class="panel"><${Markdown} text=${text.value} /></div>`
+    ? html`<div class="panel"><${Markdown} text=${withOwnAddress(text.value)} /></div>`
     : html`<p class="muted">This model has no card.</p>`;
 }
 

@@ -1,0 +1,140 @@
+// Projector: thousands of texts as points, from a file or pasted lines.
+import { number, percent, plural } from "../../core/format.js";
+import { html, useSignal } from "../../core/html.js";
+import { Button, Details, DropZone, Select, TextArea, TextField } from "../../ui/controls.js";
+import { ErrorNote, Note, Progress } from "../../ui/status.js";
+import { toast } from "../../ui/toast.js";
+import { COLOURS, Plot, describe } from "./plot.js";
+import * as points from "./points.js";
+import { MOST_ROWS } from "./table.js";
+
+const FIRST = "Paste texts or drop a file, then show the points.";
+const LISTED = 50; // rows of the list at once
+const LARGEST = 64 * 2 ** 20; // bytes of a file
+
+export function Projector({ model }) {
+  const shown = points.projection.value;
+  return html`<div class="embed-layout">
+    <div class="stack"><${Source} model=${model} /></div>
+    <div class="stack">
+      ${points.error.value && html`<${ErrorNote} error=${points.error.value} retry=${() => points.run(model)} />`}
+      ${
+        points.progress.value !== null &&
+        html`<div class="row"><${Progress} label="Embedding the texts" value=${points.progress.value} />
+          <${Button} class="small" onClick=${points.stop}>Stop<//></div>`
+      }
+      ${shown ? html`<${Shown} shown=${shown} />` : html`<${Note}>${FIRST}<//>`}
+    </div>
+  </div>`;
+}
+
+function Source({ model }) {
+  const pasted = useSignal("");
+  const table = points.table.value;
+  const onPaste = (text) => {
+    pasted.value = text;
+    points.take(text, "");
+  };
+  const onFiles = async ([file]) => {
+    if (file.size > LARGEST) return toast("A file may have at most 64 MB here.", "failed");
+    pasted.value = "";
+    points.take(await file.text(), file.name);
+    if (!points.table.value) toast(`${file.name} has no rows.`, "failed");
+  };
+  const columns = (table?.columns ?? []).map((label, at) => ({ value: String(at), label }));
+  return html`
+    <${DropZone} label="Drop a CSV, TSV or text file" hint="the first line of a table names its columns"
+      accept=".csv,.tsv,.txt,text/*" onFiles=${onFiles} />
+    <${TextArea} label="Or paste texts, one a line" value=${pasted.value} rows=${5} spellcheck="false"
+      onInput=${onPaste} />
+    ${
+      table &&
+      html`
+      <p class="small" role="status">${table.name || "Pasted"}: ${plural(table.rows.length, "row")}
+        ${table.left > 0 && `; ${number(table.left)} more are left out, after the first ${number(MOST_ROWS)}`}</p>
+      ${
+        columns.length > 1 &&
+        html`
+        <${Select} label="Column of the texts" value=${String(points.textColumn.value)} options=${columns}
+          onChange=${(value) => (points.textColumn.value = Number(value))} />
+        <${Select} label="Colour by" value=${String(points.labelColumn.value)}
+          options=${[{ value: "-1", label: "nothing" }, ...columns]}
+          onChange=${(value) => (points.labelColumn.value = Number(value))} />`
+      }
+      <div class="row"><${Button} kind="primary" busy=${points.progress.value !== null}
+        onClick=${() => points.run(model)}>Show the points<//></div>`
+    }`;
+}
+
+function Shown({ shown }) {
+  const [first, second] = shown.shares;
+  const found = points.matches.value;
+  return html`<section class="panel stack" aria-label="Points">
+      <div><h2>${plural(shown.texts.length, "point")}</h2><p class="small muted">
+        The two principal components of the vectors of ${shown.model}, which keep ${percent(first)} and
+        ${" "}${percent(second)} of all differences.
+        ${" "}Neighbours are found in all ${number(shown.size)} dimensions.</p></div>
+      <${TextField} label="Search the points" type="search" value=${points.wanted.value}
+        onInput=${(value) => (points.wanted.value = value)}
+        hint=${found ? `${number(found.filter(Boolean).length)} found` : undefined} />
+      <${Plot} shown=${shown} />
+      <${Legend} />
+    </section>
+    <${Neighbours} shown=${shown} />
+    <${Details} summary="All points as a list"><${List} shown=${shown} /><//>`;
+}
+
+function Legend() {
+  const own = points.colouring.value;
+  if (!own) return null;
+  return html`<ul class="plot-legend small" aria-label="Colours">
+    ${own.legend.map(
+      ({ label, count }, at) => html`<li key=${label}>
+        <i style=${{ background: `var(${label === null ? "--series-6" : COLOURS[at]})` }}></i>
+        ${label === null ? "all others" : label || "(empty)"} <span class="muted">${number(count)}</span></li>`,
+    )}
+  </ul>`;
+}
+
+function Neighbours({ shown }) {
+  const at = points.chosen.value;
+  if (at === null || at >= shown.texts.length)
+    return html`<p class="small muted">Choose a point to see its nearest neighbours.</p>`;
+  return html`<section class="panel stack" aria-label="Nearest neighbours" aria-live="polite">
+    <div class="row between"><h2>Nearest neighbours</h2>
+      <${Button} kind="quiet" icon="close" aria-label="Choose no point" onClick=${() => points.choose(null)} /></div>
+    <p class="file-text">${describe(shown, at)}</p>
+    <ol class="neighbours">${points.nearest.value.map(
+      (each) => html`<li key=${each.at}><button type="button" class="sequence" onClick=${() => points.choose(each.at)}>
+        <span>${describe(shown, each.at)}</span>
+        <span class="candidate-share">${each.cosine.toFixed(3).replace("-", "−")}</span></button></li>`,
+    )}</ol>
+  </section>`;
+}
+
+function List({ shown }) {
+  const page = useSignal(0);
+  const found = points.matches.value;
+  const all = shown.texts.map((_, at) => at).filter((at) => !found || found[at]);
+  const pages = Math.max(Math.ceil(all.length / LISTED), 1);
+  const now = Math.min(page.value, pages - 1);
+  return html`<div class="stack">
+    <div class="table-scroll" tabindex="0" role="region" aria-label="Points as a list"><table>
+      <thead><tr><th scope="col">Text</th>${points.colouring.value && html`<th scope="col">Label</th>`}
+        <th scope="col" class="number">x</th><th scope="col" class="number">y</th><th scope="col"></th></tr></thead>
+      <tbody>${all.slice(now * LISTED, (now + 1) * LISTED).map(
+        (at) => html`<tr key=${at}><td>${shown.texts[at].slice(0, 160)}</td>
+          ${points.colouring.value && html`<td>${points.colouring.value.labels[at]}</td>`}
+          <td class="number">${number(shown.points[at * 2])}</td>
+          <td class="number">${number(shown.points[at * 2 + 1])}</td>
+          <td><${Button} class="small" onClick=${() => points.choose(at)}>Neighbours<//></td></tr>`,
+      )}</tbody></table></div>
+    ${
+      pages > 1 &&
+      html`<div class="row center">
+        <${Button} disabled=${now === 0} onClick=${() => (page.value = now - 1)}>Before<//>
+        <span class="small">Page ${number(now + 1)} of ${number(pages)}</span>
+        <${Button} disabled=${now === pages - 1} onClick=${() => (page.value = now + 1)}>Next<//></div>`
+    }
+  </div>`;
+}
