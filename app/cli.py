@@ -7,7 +7,7 @@ import typer
 from pydantic import ValidationError
 
 from app import __version__
-from app.commands import jobs, models
+from app.commands import files, jobs, models
 from app.commands.predict import embed, predict, score
 from app.commands.pretrain import pretrain
 from app.errors import AppError
@@ -26,6 +26,7 @@ app.command()(embed)
 app.command()(score)
 app.command()(pretrain)
 app.add_typer(jobs.app, name="jobs")
+app.add_typer(files.app, name="files")
 app.add_typer(models.app, name="models")
 
 

@@ -170,7 +170,7 @@ def events(
         print_json(found)
     else:
         print_table(
-            ["time", "level", "event"], [[_format_time(e["created_at"]), e["level"], e["message"]] for e in found]
+            ["time", "level", "event"], [[format_time(e["created_at"]), e["level"], e["message"]] for e in found]
         )
 
 
@@ -216,7 +216,7 @@ def _send_action(
 
 
 def _row(job: dict[str, Any]) -> list[str]:
-    created = _format_time(job["created_at"])
+    created = format_time(job["created_at"])
     percent = f"{job['progress']['percent']:.0f} %"
     state = [job["id"], job["name"], job["status"], percent, created, _format_score(job["verdict"])]
     return [*state, job["model"], job["fine_tuned_model"] or ""]
@@ -228,7 +228,7 @@ def _format_score(verdict: dict[str, Any] | None) -> str:
     return f"{verdict['measure']} {verdict['value']:.4g}"
 
 
-def _format_time(seconds: int) -> str:
+def format_time(seconds: int) -> str:
     return datetime.fromtimestamp(seconds, UTC).astimezone().strftime("%Y-%m-%d %H:%M")
 
 

@@ -10,80 +10,95 @@ import typer
 from app.commands.client import ApiClient, ApiKey, Url
 from app.commands.jobs import JOBS
 from app.commands.output import Json, note, print_json
+from app.commands.previews import print_validation
+from app.commands.uploads import Uploads
 from app.commands.watch import watch_job
 from app.errors import InvalidValue
 
+Files = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="FILE[=WEIGHT]...",
+        help="Text of any suffix, .jsonl, .csv, .parquet, .fasta, .fastq, .smi, …; also .gz .xz .zst. Source code,"
+        " pictures, sounds and videos: a folder, or a .zip or .tar of files. The weight is how often an epoch reads"
+        " the file, 1 by default.",
+    ),
+]
+Model = Annotated[
+    str, typer.Option("--model", "-m", help="A stored model to continue, or a preset from scratch: bert-mini, …")
+]
+Method = Annotated[str | None, typer.Option(help="Training method: mlm, mae, …; by default the one for --model.")]
+DocumentMode = Annotated[
+    str | None, typer.Option(help="One document of a plain text: lines, paragraphs or file; detected by default.")
+]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Show what is understood of the files. Queue no job, and keep no upload.")
+]
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any other hyperparameter; may be repeated.")
+]
+
 
 def pretrain(
-    files: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="FILE[=WEIGHT]...",
-            help="Text of any suffix, .jsonl, .csv, .parquet, .fasta, .fastq, .smi, …; also .gz .xz .zst. Source code,"
-            " pictures, sounds and videos: .zip or .tar of files. The weight is how often an epoch reads the file, 1"
-            " by default.",
-        ),
-    ],
-    model: Annotated[
-        str,
-        typer.Option(
-            "--model", "-m", help="A stored model to continue, or a preset from scratch: bert-mini, mae-tiny, …"
-        ),
-    ],
+    files: Files,
+    model: Model,
     name: Annotated[str | None, typer.Option(help="Publish the result under this name.")] = None,
     validation: Annotated[Path | None, typer.Option(help="Held-out data; by default a share of the files.")] = None,
-    method: Annotated[
-        str | None, typer.Option(help="Training method: mlm, mae, …; by default the one that suits --model.")
-    ] = None,
+    method: Method = None,
     max_steps: Annotated[int | None, typer.Option(help="Maximum number of steps.")] = None,
     epochs: Annotated[float | None, typer.Option(help="Number of passes over the data.")] = None,
     max_minutes: Annotated[float | None, typer.Option(help="Maximum minutes of training.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
-    values: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any other hyperparameter; may be repeated.")
-    ] = None,
+    text_column: Annotated[str | None, typer.Option(help="Column of tables that contains the text.")] = None,
+    documents: DocumentMode = None,
+    values: Settings = None,
+    dry_run: DryRun = False,
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Follow the job; Ctrl-C leaves it running.")] = False,
     url: Url = None,
     api_key: ApiKey = None,
     as_json: Json = False,
 ) -> None:
     """Pretrain a model on files. The result is served as soon as it is published."""
-    named = {"max_steps": max_steps, "epochs": epochs, "max_minutes": max_minutes, "learning_rate": learning_rate}
+    named: dict[str, Any] = {"max_steps": max_steps, "epochs": epochs, "max_minutes": max_minutes}
+    named |= {"learning_rate": learning_rate, "text_column": text_column, "documents": documents}
     hyperparameters = {key: value for key, value in named.items() if value is not None}
     hyperparameters |= dict(map(parse_setting, values or []))
+    body: dict[str, Any] = {"model": model, "hyperparameters": hyperparameters}
+    body |= {"method": {"type": method}} if method is not None else {}
+    body |= {"name": name} if name is not None else {}
     with ApiClient(url, api_key) as client:
-        job = _submit(client, list(map(parse_file, files)), validation, model, name, method, hyperparameters)
-        if as_json and not watch:
-            print_json(job)
-        elif not watch:
-            typer.echo(f"Queued {job['id']}; watch it with: cloze jobs watch {job['id']}")
-        if watch:
-            note(f"Queued {job['id']}.")
-            raise typer.Exit(watch_job(client, job["id"], as_json=as_json))
+        found = _submit(client, list(map(parse_file, files)), validation, body, dry_run=dry_run)
+        if watch and not dry_run:
+            note(f"Queued {found['id']}.")
+            raise typer.Exit(watch_job(client, found["id"], as_json=as_json))
+    if as_json:
+        print_json(found)
+    elif dry_run:
+        print_validation(found)
+    else:
+        typer.echo(f"Queued {found['id']}; watch it with: cloze jobs watch {found['id']}")
 
 
 def _submit(
     client: ApiClient,
     files: list[tuple[Path, float | None]],
     validation: Path | None,
-    model: str,
-    name: str | None,
-    method: str | None,
-    hyperparameters: dict[str, Any],
+    body: dict[str, Any],
+    *,
+    dry_run: bool,
 ) -> dict[str, Any]:
-    body: dict[str, Any] = {"model": model, "hyperparameters": hyperparameters}
-    if method is not None:
-        body["method"] = {"type": method}
-    if name is not None:
-        body["name"] = name
+    """Uploads the files and queues the job, or validates it. A refused job and a dry run leave no uploads behind."""
     client.get("/v1/models")  # detects a missing server or a wrong key before a large upload
-    ids = [client.upload(file) for file, _ in files]
-    weights = [weight for _, weight in files]
-    body["training_files"] = [i if w is None else {"id": i, "weight": w} for i, w in zip(ids, weights, strict=True)]
-    if validation is not None:
-        body["validation_file"] = client.upload(validation)
-    job: dict[str, Any] = client.post(JOBS, body)
-    return job
+    with Uploads(client) as uploads:
+        ids = [uploads.send(file) for file, _ in files]
+        weights = [weight for _, weight in files]
+        body["training_files"] = [i if w is None else {"id": i, "weight": w} for i, w in zip(ids, weights, strict=True)]
+        if validation is not None:
+            body["validation_file"] = uploads.send(validation)
+        found: dict[str, Any] = client.post(f"{JOBS}/validate" if dry_run else JOBS, body)
+        if not dry_run:
+            uploads.keep()
+    return found
 
 
 def parse_file(text: str) -> tuple[Path, float | None]:

@@ -24,6 +24,8 @@ class Reason(StrEnum):
     BESIDE = "beside a sample"  # labels and notes, as in WebDataset
     EMPTY = "empty"  # rows, and lines between them
     NULL = "null"  # rows
+    TOO_SHORT = "shorter than min_characters"  # documents
+    TOO_LONG = "longer than max_characters"  # documents
     NO_COLUMN = "without the text column"  # files of an archive
     NOT_UTF8 = "not UTF-8 text"  # files of an archive
 

@@ -1,10 +1,11 @@
 """Media samples of one modality, read from archives or single media files."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from app.datasets.archives import Member, read_members
+from app.datasets.previews import FIRST, Preview, PreviewItem, list_left_out, measure
 from app.datasets.reports import Reason, Report
 from app.datasets.sources import Exhausted
 from app.errors import AppError, InvalidData
@@ -40,6 +41,7 @@ class MediaSample:
     items: int  # usable ones, as far as is known without decoding them
     share: float  # the approximate share of the file that was checked; exactly 1 if it was checked completely
     lengths: tuple[Length, ...] = ()  # of the first items, if items of the modality have a length
+    preview: Preview | None = None
 
     @property
     def whole(self) -> bool:
@@ -83,6 +85,7 @@ def check_samples(
     in entries of a zip, or in bytes of a tar.
     """
     report, lengths, size, share = Report(), list[Length](), 0, 1.0
+    names: list[str] = []  # of usable files
     nothing = "an empty archive"
     try:
         for number, member in enumerate(
@@ -93,6 +96,8 @@ def check_samples(
             try:
                 if length := _check_member(member, accepted, len(lengths) < MEASURED, report, limits):
                     lengths.append(length)
+                if len(names) < report.usable:
+                    names.append(member.name)
             except AppError as e:
                 report.skip(Reason.BROKEN, member.name, e.message)
             if number == CHECKED_FILES or (report.usable and size >= CHECKED_BYTES):
@@ -102,10 +107,22 @@ def check_samples(
     except Exhausted:
         nothing = "no file near its beginning"
     if report.usable:
-        return MediaSample(report.usable, share, tuple(lengths))
+        return MediaSample(report.usable, share, tuple(lengths), _preview(names, lengths, report, share))
     raise InvalidData(
         f"{filename}: expected {accepted.article} ({', '.join(accepted.formats)}) or an archive (.zip, .tar,"
         f" .tar.gz, .tar.xz, .tar.zst) of such files; found {report.summary() or nothing}"
+    )
+
+
+def _preview(names: Sequence[str], lengths: Sequence[Length], report: Report, share: float) -> Preview:
+    seconds = [length.seconds for length in lengths]
+    items = [PreviewItem(None, name, seconds[at] if at < len(seconds) else None) for at, name in enumerate(names)]
+    return Preview(
+        items=report.usable,
+        share=share,
+        first=tuple(items[:FIRST]),
+        lengths=measure(seconds, "seconds"),
+        left_out=list_left_out(report),
     )
 
 

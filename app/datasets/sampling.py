@@ -6,6 +6,7 @@ from pathlib import Path, PurePath
 import pyarrow.parquet as pq
 
 from app.datasets.documents import read_open
+from app.datasets.previews import Preview, TextPreview
 from app.datasets.reports import Report
 from app.datasets.sources import LOOK_SECONDS, ROW_COST, Exhausted, megabytes, reading
 from app.errors import InvalidData
@@ -26,6 +27,7 @@ class DocumentSample:
     share: float  # the approximate share of the file that was read; exactly 1 if it was read completely
     texts: tuple[str, ...]  # the first documents
     report: Report = field(default_factory=Report)  # the skipped rows and files
+    preview: Preview | None = None
 
     @property
     def whole(self) -> bool:
@@ -47,16 +49,17 @@ def sample_documents(
     guess, because these are read by name and not as they are stored.
     """
     report, whole = Report(), True
+    preview = TextPreview(min_characters, max_characters)
     size = kept = kept_size = kept_text = 0
     texts: list[str] = []
     with path.open("rb") as file:
         try:
-            for document, _ in read_open(
+            for document, name in read_open(
                 file, filename, text_column, documents=documents, report=report, look=MAX_UNPACKED
             ):
                 count = len(document.encode())
                 size += count
-                if (min_characters or 0) <= len(document) <= (max_characters or len(document)):
+                if preview.add(document, name):
                     kept += 1
                     kept_size += count
                     if kept_text < MAX_TEXT:
@@ -71,7 +74,7 @@ def sample_documents(
     if not report.usable:
         raise InvalidData(_no_text_message(filename, whole, report))
     share = 1.0 if whole else min(1.0, _estimate_share(path, filename, read, report))
-    return DocumentSample(kept, kept_size, share, tuple(texts), report)
+    return DocumentSample(kept, kept_size, share, tuple(texts), report, preview.finish(report, share))
 
 
 def _no_text_message(filename: str, whole: bool, report: Report) -> str:

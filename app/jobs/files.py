@@ -1,12 +1,15 @@
 """Uploaded files: content on disk, records in Redis.
 
-Content lies at `<root>/<id>/content`. A folder without a record is an upload that was cut off
+Content lies at `<root>/<id>/content`. Files of the same bytes share them on the disk as hard links, so each may be
+deleted on its own. A folder without a record is an upload that was cut off
 before it was acknowledged, or the rest of a deletion; nothing refers to it.
 """
 
 import asyncio
 import contextlib
+import filecmp
 import hashlib
+import os
 import re
 import secrets
 import shutil
@@ -192,8 +195,25 @@ class FileUpload:
             created_at=seconds + micros / 1e6,
         )
         self._folder.rename(self._root / self._id)
+        self._share_content(stored)
         self._record(stored)
         return stored
+
+    def _share_content(self, stored: StoredFile) -> None:
+        """Replaces the content by a hard link to that of another file with the same bytes, if there is one."""
+        ids = self._redis.zrange(FILES, 0, -1)
+        records = self._redis.mget([file_key(i.decode()) for i in ids]) if ids else []
+        content = self._root / stored.id / "content"
+        link = content.with_name("link")
+        for other in (StoredFile.model_validate_json(record) for record in records if record is not None):
+            if (other.sha256, other.bytes) != (stored.sha256, stored.bytes):
+                continue
+            with contextlib.suppress(OSError):  # it is being deleted, or the file system has no links
+                same = self._root / other.id / "content"
+                if filecmp.cmp(same, content, shallow=False):  # it may be damaged
+                    os.link(same, link)
+                    link.replace(content)
+                    return
 
     def _record(self, stored: StoredFile) -> None:
         try:

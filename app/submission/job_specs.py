@@ -3,11 +3,15 @@
 import asyncio
 import secrets
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
+from app.datasets.previews import Preview, Previewed
 from app.errors import AppError, InvalidValue
 from app.jobs.kinds import Estimate, PretrainingSpec
+from app.jobs.spec import StoredFile
 from app.jobs.transitions import check_deadline
 from app.modalities.descriptor import Check
 from app.modalities.estimator import CheckedFiles
@@ -23,7 +27,29 @@ from app.system.disk_space import DiskReserve
 MAX_RECORD_BYTES = 512 * 1024  # twice what 1,000 files with weights take
 
 
+@dataclass(frozen=True)
+class FilePreview:
+    """The preview of a file of a submission."""
+
+    file: StoredFile
+    field: Literal["training_file", "validation_file"]
+    preview: Preview
+
+
+@dataclass(frozen=True)
+class CheckedSubmission:
+    """A submission that was checked as a whole. previews: of the files; those of training come first."""
+
+    spec: PretrainingSpec
+    previews: Sequence[FilePreview]
+
+
 async def build_spec(submission: Submission, services: SubmissionServices) -> PretrainingSpec:
+    """Returns the specification of a submission. See `check_submission`."""
+    return (await check_submission(submission, services)).spec
+
+
+async def check_submission(submission: Submission, services: SubmissionServices) -> CheckedSubmission:
     """Checks a submission as a whole: first its fields, then its files, then its cost.
 
     The store is read on a thread, and the beginning of every file in a child process.
@@ -37,20 +63,17 @@ async def build_spec(submission: Submission, services: SubmissionServices) -> Pr
     """
     check_deadline(submission.deadline, time.time())
     choice = await asyncio.to_thread(choose_training, submission, services.store)
-    files = await _check_files(submission, choice, services)
-    return await asyncio.to_thread(_complete, submission, choice, files, services)
-
-
-async def _check_files(
-    submission: Submission, choice: TrainingChoice, services: SubmissionServices
-) -> CheckedFiles[Any]:
     check = modality_of_method(choice.method_name).check(choice.hyperparameters)
-    held_out = None
     async with services.admit_check():
-        found = [await _check_file(services, file, "training_file", check) for file in submission.files]
+        training = [await _check_file(services, file, "training_file", check) for file in submission.files]
+        held_out = None
         if submission.validation_file:
             held_out = await _check_file(services, submission.validation_file, "validation_file", check)
-    return CheckedFiles(found, submission.weights or (1.0,) * len(found), held_out)
+    weights = submission.weights or (1.0,) * len(training)
+    files = CheckedFiles([each.found for each in training], weights, held_out.found if held_out else None)
+    spec = await asyncio.to_thread(_complete, submission, choice, files, services)
+    previews = [each.preview for each in (*training, *([held_out] if held_out else [])) if each.preview]
+    return CheckedSubmission(spec, previews)
 
 
 def _complete(
@@ -86,14 +109,24 @@ def _check_size(spec: PretrainingSpec) -> None:
         raise InvalidValue(f"the job's record would have {size} bytes; it may have {MAX_RECORD_BYTES}")
 
 
-async def _check_file(services: SubmissionServices, file_id: str, field: str, check: Check) -> Any:
+class _CheckedFile(NamedTuple):
+    found: Any  # by the modality's check
+    preview: FilePreview | None
+
+
+async def _check_file(
+    services: SubmissionServices, file_id: str, field: Literal["training_file", "validation_file"], check: Check
+) -> _CheckedFile:
     """Checks one file in a child process and returns what the check found."""
     try:
         file = await asyncio.to_thread(services.files.get, file_id)
-        return await services.checkers.call(partial(check, services.files.path(file_id), file.filename))
+        found = await services.checkers.call(partial(check, services.files.path(file_id), file.filename))
     except AppError as error:
         error.param = error.param or field
         raise
+    if isinstance(found, Previewed) and found.preview is not None:
+        return _CheckedFile(found, FilePreview(file, field, found.preview))
+    return _CheckedFile(found, None)
 
 
 def _check_disk(estimate: Estimate, settings: Settings) -> None:

@@ -216,3 +216,22 @@ def test_models_that_hyperparameters_name_are_checked_at_once(
         assert (answer.status_code, answer.json()["error"]["param"]) == (422, f"method.mlm.hyperparameters.{param}")
     given = {"tokenizer": "base", "tokenizer_model": tiny}
     assert jobs_client.post(PATH, json=body(file, **given)).status_code == 200
+
+
+def test_the_dry_run_shows_what_is_understood_of_each_file(jobs_client: TestClient, upload: Upload) -> None:
+    training = upload([*DOCUMENTS, DOCUMENTS[0], ""], "lions.jsonl")
+    content = "\n".join(DOCUMENTS).encode()
+    answer = jobs_client.post("/v1/files", files={"file": ("held out.txt", content)}, data={"purpose": "fine-tune"})
+    held_out = answer.json()["id"]
+    found = jobs_client.post(f"{PATH}/validate", json={**body(training), "validation_file": held_out}).json()
+    first, second = found["previews"]
+    assert (first["file"], first["filename"], first["use"]) == (training, "lions.jsonl", "training_file")
+    assert (first["items"], first["sampled"], first["read_as"]) == (51, False, {"rows": 1})
+    assert first["first_items"][0] == {"text": DOCUMENTS[0], "name": None, "length": len(DOCUMENTS[0])}
+    assert len(first["first_items"]) == 5 and first["duplicate_share"] == pytest.approx(1 / 51, abs=1e-5)
+    assert first["left_out"] == [{"reason": "empty", "count": 1, "example": "lions.jsonl, line 52"}]
+    assert first["alphabet"]["characters"][0]["character"] == " " and first["lengths"]["unit"] == "characters"
+    assert (second["file"], second["use"], second["read_as"]) == (held_out, "validation_file", {"lines": 1})
+    lines = {**body(training), "validation_file": held_out, "hyperparameters": {"documents": "file"}}
+    lines["method"] = {"type": "mlm"}
+    assert jobs_client.post(f"{PATH}/validate", json=lines).json()["previews"][1]["items"] == 1

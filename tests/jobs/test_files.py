@@ -195,3 +195,19 @@ def test_uploads_whose_server_was_killed_go(files: FileStore, tmp_path: Path) ->
     stored = put(files)
     files.drop_unfinished(3600)
     assert sorted(p.name for p in tmp_path.iterdir()) == [".tmp-file-alive", stored.id]
+
+
+def test_equal_content_is_stored_once_and_each_file_is_deleted_on_its_own(files: FileStore) -> None:
+    first, other, second = put(files), put(files, "c.txt", b"other"), put(files, "b.txt")
+    assert first.id != second.id and first.sha256 == second.sha256
+    assert files.path(first.id).samefile(files.path(second.id))
+    assert not files.path(first.id).samefile(files.path(other.id))
+    files.delete(first.id)
+    assert files.path(second.id).read_bytes() == b"hello world"
+
+
+def test_damaged_content_is_not_shared(files: FileStore) -> None:
+    first = put(files)
+    files.path(first.id).write_bytes(b"hello w0rld")
+    second = put(files)
+    assert files.path(second.id).read_bytes() == b"hello world"

@@ -29,7 +29,7 @@ from app.api.wire.disconnect import while_connected
 from app.jobs.files import FileStore
 from app.jobs.jobs import Jobs
 from app.jobs.spec import Job
-from app.submission.job_specs import build_spec
+from app.submission.job_specs import build_spec, check_submission
 from app.submission.submission import SubmissionServices
 
 _METADATA = re.compile(r"metadata\[(.+)\]")
@@ -64,8 +64,8 @@ async def validate_job(
     jobs: JobsDep,
     files: FilesDep,
 ) -> ValidationObject:
-    """Checks a job without queueing it. Returns the errors of creating the job, or its estimate."""
-    checking = build_spec(body.to_submission(), submission_services(services, jobs, files))
+    """Checks a job without queueing it. Returns its estimate and previews of its files, or the error of creating it."""
+    checking = check_submission(body.to_submission(), submission_services(services, jobs, files))
     return validation_object(await while_connected(request, checking))
 
 

@@ -7,9 +7,11 @@ from pydantic import BaseModel, FailFast, Field, model_validator
 from app.api.schemas.common import MAX_ID, MAX_MODEL_ID, Body
 from app.api.schemas.job_record import JobRecord, record_fields
 from app.api.schemas.job_watch import WebhookRequest
+from app.api.schemas.previews import FilePreviewObject, preview_objects
 from app.jobs.kinds import Estimate, JobState, PretrainingSpec, Resources
 from app.jobs.spec import MAX_PRIORITY, Job, JobEvent, Verdict, pretraining_spec
 from app.store.names import MAX_NAME_LENGTH
+from app.submission.job_specs import CheckedSubmission
 from app.submission.submission import Submission
 
 FileId = Annotated[str, Field(min_length=1, max_length=MAX_ID)]
@@ -156,6 +158,7 @@ class ValidationObject(BaseModel):
     training_files: list[str | WeightedFile]
     validation_file: str | None
     estimate: Estimate | None
+    previews: list[FilePreviewObject] = Field(description="What is understood of the first 20 files")
 
 
 class JobList(BaseModel):
@@ -191,7 +194,8 @@ def job_object(job: Job, queue_reason: str | None = None) -> JobObject:
     )
 
 
-def validation_object(spec: PretrainingSpec) -> ValidationObject:
+def validation_object(checked: CheckedSubmission) -> ValidationObject:
+    spec = checked.spec
     return ValidationObject(
         model=spec.model,
         name=spec.name,
@@ -199,6 +203,7 @@ def validation_object(spec: PretrainingSpec) -> ValidationObject:
         training_files=_files(spec),
         validation_file=spec.validation_file,
         estimate=spec.estimate,
+        previews=preview_objects(checked.previews),
     )
 
 

@@ -1,0 +1,86 @@
+"""Previews of a job's files: what is understood of them before the job is created."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Literal
+
+from pydantic import BaseModel, Field
+
+from app.submission.job_specs import FilePreview
+
+MAX_FILES = 20  # that are shown of a job
+
+
+class ItemObject(BaseModel):
+    text: str | None = Field(description="The beginning of a document; null for media")
+    name: str | None = Field(description="Header of a FASTA record, name of a molecule or of a media file")
+    length: float | None = Field(description="Length of the whole item, in the unit of `lengths`")
+
+
+class LengthsObject(BaseModel):
+    unit: Literal["characters", "seconds"]
+    min: float
+    median: float
+    p95: float
+    max: float
+
+
+class CharacterObject(BaseModel):
+    character: str
+    count: int
+
+
+class AlphabetObject(BaseModel):
+    size: int = Field(description="Number of different characters")
+    characters: list[CharacterObject] = Field(description="The 100 most frequent characters")
+
+
+class LeftOutObject(BaseModel):
+    reason: str
+    count: int
+    example: str
+
+
+class FilePreviewObject(BaseModel):
+    """The preview of a file. All but `items` describes the part of it that was read."""
+
+    file: str
+    filename: str
+    use: Literal["training_file", "validation_file"]
+    items: int = Field(description="Items of the file; an estimate if it is sampled")
+    sampled: bool = Field(description="Whether only the beginning of the file was read")
+    read_as: dict[str, int] = Field(
+        description="Number of text files by what one document of them is: lines, paragraphs, file, rows or sequences"
+    )
+    first_items: list[ItemObject]
+    lengths: LengthsObject | None
+    alphabet: AlphabetObject | None = Field(description="The characters of a text; null for media")
+    duplicate_share: float | None = Field(description="Share of the items that equal an earlier one; null for media")
+    left_out: list[LeftOutObject] = Field(description="Rows, documents and files that are not used, by reason")
+    notes: list[str]
+
+
+def preview_objects(previews: Sequence[FilePreview]) -> list[FilePreviewObject]:
+    return [_preview_object(each) for each in previews[:MAX_FILES]]
+
+
+def _preview_object(each: FilePreview) -> FilePreviewObject:
+    found = each.preview
+    alphabet = found.alphabet and AlphabetObject(
+        size=found.alphabet.size,
+        characters=[CharacterObject(character=character, count=count) for character, count in found.alphabet.counts],
+    )
+    return FilePreviewObject(
+        file=each.file.id,
+        filename=each.file.filename,
+        use=each.field,
+        items=round(found.items / found.share) if found.share else found.items,
+        sampled=found.share != 1.0,
+        read_as=dict(found.read_as),
+        first_items=[ItemObject(**asdict(item)) for item in found.first],
+        lengths=found.lengths and LengthsObject(**asdict(found.lengths)),
+        alphabet=alphabet,
+        duplicate_share=None if found.duplicate_share is None else round(found.duplicate_share, 6),
+        left_out=[LeftOutObject(**asdict(entry)) for entry in found.left_out],
+        notes=list(found.notes),
+    )

@@ -1,0 +1,44 @@
+"""Uploads of a command: files and folders, which are deleted again if the command fails."""
+
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from app.commands.client import ApiClient
+from app.commands.folders import archive_name, pack_folder
+from app.commands.output import note
+from app.errors import AppError
+
+
+class Uploads:
+    """A context that deletes its uploads from the server unless `keep` is called."""
+
+    def __init__(self, client: ApiClient) -> None:
+        self._client = client
+        self._ids: list[str] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for file_id in self._ids:
+            with suppress(AppError):  # the server may be gone
+                self._client.delete(f"/v1/files/{file_id}")
+
+    def send(self, path: Path) -> str:
+        """Uploads a file, or a folder as one archive. Returns its id."""
+        if path.is_dir():
+            with tempfile.TemporaryDirectory(prefix="cloze-") as folder:
+                packed = Path(folder) / archive_name(path)
+                note(f"Packed {path}: {pack_folder(path, packed).describe()}.")
+                self._ids.append(self._client.upload(packed))
+        else:
+            self._ids.append(self._client.upload(path))
+        return self._ids[-1]
+
+    def keep(self) -> None:
+        self._ids.clear()
