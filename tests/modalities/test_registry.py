@@ -33,7 +33,11 @@ def test_the_manifest_decides(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("config", "message"),
-    [('{"model_type": "gpt2"}', "'gpt2' is not one of albert, .*bart, beit, bert"), ("{}", "'None'"), ("{", "not JSON")],
+    [
+        ('{"model_type": "gpt2"}', "'gpt2' is not one of albert, .*bart, beit, bert"),
+        ("{}", "'None'"),
+        ("{", "not JSON"),
+    ],
 )
 def test_unknown_models_are_refused(tmp_path: Path, config: str, message: str) -> None:
     (tmp_path / "config.json").write_text(config)
