@@ -25,7 +25,7 @@ OPTION_KINDS: dict[str, tuple[TokenizerKind, ...]] = {
 class TokenizerOptions(BaseModel):
     """The kind of a new tokenizer, and its options. Defaults lose nothing that the kind can keep."""
 
-    tokenizer: Literal["auto", "base"] | TokenizerKind = Field(
+    tokenizer: Literal["auto", "base", TokenizerKind] = Field(
         "auto",
         description="Tokenizer of a preset: auto chooses a kind from the data, base is that of tokenizer_model, and the"
         " other values are kinds of new tokenizers",

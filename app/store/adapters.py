@@ -4,11 +4,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from pydantic_core import from_json
-
 from app.errors import InvalidModel, InvalidValue, ModelNotFound
 from app.store.manifest import DataSource
-from app.store.model_folder import CHECKPOINTS, MAX_CONFIG_BYTES, has_safetensors, model_files, read_start
+from app.store.model_folder import CHECKPOINTS, has_safetensors, model_files, read_object
 from app.store.staging import Convert, describe_file, write_json
 from app.store.store import ModelEntry, ModelStore
 
@@ -26,14 +24,7 @@ def is_adapter(names: Iterable[Path]) -> bool:
 
 def read_adapter(folder: Path, source: str) -> dict[str, Any]:
     """Reads adapter_config.json. Raises InvalidModel."""
-    path = model_files(folder, (ADAPTER_CONFIG,))[Path(ADAPTER_CONFIG)]
-    try:
-        config = from_json(read_start(path, MAX_CONFIG_BYTES))
-    except ValueError as error:
-        raise InvalidModel(f"{ADAPTER_CONFIG} of {source} is not valid JSON: {error}", param="source") from error
-    if not isinstance(config, dict):
-        raise InvalidModel(f"{ADAPTER_CONFIG} of {source} is not an object", param="source")
-    return config
+    return read_object(model_files(folder, (ADAPTER_CONFIG,))[Path(ADAPTER_CONFIG)], source)
 
 
 def _find_weights(folder: Path, source: str) -> tuple[str, Path]:

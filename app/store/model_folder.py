@@ -118,12 +118,7 @@ def read_config(files: Mapping[Path, Path], source: str) -> dict[str, Any]:
     path = files.get(Path("config.json"))
     if path is None:
         raise InvalidModel(f"{source} has no config.json", param="source")
-    try:
-        config = from_json(read_start(path, MAX_CONFIG_BYTES))
-    except ValueError as error:
-        raise InvalidModel(f"config.json of {source} is not valid JSON: {error}", param="source") from error
-    if not isinstance(config, dict):
-        raise InvalidModel(f"config.json of {source} is not an object", param="source")
+    config = read_object(path, source)
     method = next((kind for name, kind in _QUANTIZED.items() if Path(name) in files), None)
     if (quantization := config.get("quantization_config")) is not None:
         method = str(quantization.get("quant_method", method)) if isinstance(quantization, dict) else None
@@ -131,6 +126,20 @@ def read_config(files: Mapping[Path, Path], source: str) -> dict[str, Any]:
     if method:
         raise InvalidModel(f"{source} holds quantized weights ({method}), which are not supported", param="source")
     return config
+
+
+def read_object(path: Path, source: str) -> dict[str, Any]:
+    """Reads a file of settings, which is an object of JSON. Raises InvalidModel, also for one that is too large."""
+    content = read_start(path, MAX_CONFIG_BYTES + 1)
+    if len(content) > MAX_CONFIG_BYTES:
+        raise InvalidModel(f"{path.name} of {source} is larger than {MAX_CONFIG_BYTES:,} bytes", param="source")
+    try:
+        found = from_json(content)
+    except ValueError as error:
+        raise InvalidModel(f"{path.name} of {source} is not valid JSON: {error}", param="source") from error
+    if not isinstance(found, dict):
+        raise InvalidModel(f"{path.name} of {source} is not an object", param="source")
+    return found
 
 
 def has_safetensors(files: Iterable[Path]) -> bool:

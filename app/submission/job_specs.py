@@ -20,7 +20,7 @@ from app.settings import Settings
 from app.store.names import MAX_NAME_LENGTH, check_new_name
 from app.submission.estimates import estimate, recent_jobs
 from app.submission.submission import Submission, SubmissionServices
-from app.submission.training_choice import TrainingChoice, choose_training
+from app.submission.training_choice import TrainingChoice, choose_training, prefix_fields
 from app.submission.webhooks import resolve_webhook
 from app.system.disk_space import DiskReserve
 
@@ -80,7 +80,8 @@ def _complete(
     submission: Submission, choice: TrainingChoice, files: CheckedFiles[Any], services: SubmissionServices
 ) -> PretrainingSpec:
     recent = recent_jobs(services.jobs)
-    cost = estimate(choice.method_name, choice.model, choice.hyperparameters, files, services.store, recent)
+    with prefix_fields(choice.field):
+        cost = estimate(choice.method_name, choice.model, choice.hyperparameters, files, services.store, recent)
     _check_disk(cost, services.settings)
     spec = PretrainingSpec(
         model=choice.model,

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
-from app.errors import InvalidValue, ModelNotFound
+from app.errors import InvalidData, InvalidValue, ModelNotFound
 from app.methods import METHODS, Method, TrainingHyperparameters, method_for, preset
 from app.modalities.estimator import stored_config
 from app.store.store import ModelStore
@@ -25,6 +25,7 @@ class TrainingChoice:
     model: str  # a preset, or a stored model pinned as name@version
     base_name: str  # the model's name, which a default name of the result begins with
     hyperparameters: TrainingHyperparameters
+    field: str  # of the request, that the hyperparameters were sent in
 
 
 class _SentHyperparameters(NamedTuple):
@@ -41,10 +42,10 @@ def choose_training(submission: Submission, store: ModelStore) -> TrainingChoice
     stored = None if preset(model) is not None else _read_configuration(store, model)
     hyperparameters = _validate(method, _add_seed(values, submission.seed, field), field, stored or {})
     hyperparameters = _pin_models(hyperparameters, field, store, method)
-    with _prefix_fields(field):
+    with prefix_fields(field):
         hyperparameters.check_for(preset(model))
         hyperparameters.check_stored(stored, _read_named_models(hyperparameters, store))
-    return TrainingChoice(name, model, base_name, hyperparameters)
+    return TrainingChoice(name, model, base_name, hyperparameters, field)
 
 
 def _read_method(submission: Submission, store: ModelStore) -> _SentHyperparameters:
@@ -156,10 +157,12 @@ def _read_named_models(hyperparameters: TrainingHyperparameters, store: ModelSto
 
 
 @contextmanager
-def _prefix_fields(field: str) -> Iterator[None]:
-    """Makes errors name the hyperparameter as a field of the request."""
+def prefix_fields(field: str) -> Iterator[None]:
+    """Makes errors name the hyperparameter as a field of the request. Errors of a file's data name the file."""
     try:
         yield
+    except InvalidData:
+        raise
     except InvalidValue as error:
         raise InvalidValue(error.message, param=f"{field}.{error.param}") from error
 

@@ -39,6 +39,7 @@ def test_files_decide_the_tokenizer(jobs_client: TestClient) -> None:
     [
         ({"tokenizer": {"type": "kmer", "kmer_stride": 3}}, "kmer_stride"),
         ({"tokenizer": {"type": "regex", "tokenizer_pattern": "(a+)+"}}, "tokenizer_pattern"),
+        ({"tokenizer": {"type": "regex", "tokenizer_pattern": "[z-a]"}}, "tokenizer_pattern"),
         ({"tokenizer": {"type": "kmer"}, "sample": ["123"]}, "tokenizer"),
         ({"tokenizer": {"type": "gpt"}}, "tokenizer.type"),
         ({"training_files": ["file-none"]}, "training_files"),
@@ -49,6 +50,27 @@ def test_files_decide_the_tokenizer(jobs_client: TestClient) -> None:
 def test_faults_are_named(jobs_client: TestClient, changes: dict[str, Any], param: str | None) -> None:
     answer = jobs_client.post("/v1/tokenize", json={"input": "c1C", "tokenizer": {}, **changes})
     assert (answer.status_code >= 400, answer.json()["error"]["param"]) == (True, param)
+
+
+def test_an_unknown_kind_is_answered_with_all_kinds(jobs_client: TestClient) -> None:
+    new = jobs_client.post("/v1/tokenize", json={"input": "a", "tokenizer": {"type": "gpt"}})
+    assert new.json()["error"]["message"].endswith("'kmer' or 'bytes', not 'gpt'")
+    job = {"model": "bert-tiny", "training_file": upload(jobs_client, MOLECULES)}
+    created = jobs_client.post("/v1/pretraining/jobs", json={**job, "hyperparameters": {"tokenizer": "gpt"}})
+    assert created.json()["error"]["message"].endswith("'kmer' or 'bytes', not 'gpt'")
+
+
+def test_a_pattern_that_the_library_cannot_read_is_no_internal_error(jobs_client: TestClient) -> None:
+    job = {"model": "bert-tiny", "training_file": upload(jobs_client, MOLECULES * 20)}
+    hyperparameters = {"tokenizer": "regex", "tokenizer_pattern": "[z-a]"}
+    answer = jobs_client.post("/v1/pretraining/jobs", json={**job, "hyperparameters": hyperparameters})
+    assert answer.status_code == 422
+    assert answer.json()["error"]["param"] == "hyperparameters.tokenizer_pattern"
+
+
+def test_lost_characters_are_written_as_in_the_text(jobs_client: TestClient) -> None:
+    body = {"input": ["CBc", "cc"], "tokenizer": {"type": "characters"}, "sample": ["c c"]}
+    assert jobs_client.post("/v1/tokenize", json=body).json()["tokenizer"]["lost"] == ["C", "B"]
 
 
 def test_the_estimate_names_the_tokenizer_and_its_losses(jobs_client: TestClient) -> None:

@@ -127,6 +127,7 @@ def test_a_folder_of_another_store_keeps_its_provenance(store: ModelStore, folde
         (None, "has no config.json"),
         ("{", "not valid JSON"),
         ("[]", "is not an object"),
+        (" " * 4_194_305, "is larger than 4,194,304 bytes"),
         ('{"model_type": "bert", "quantization_config": {"bits": 4}}', "quantized weights"),
     ],
 )

@@ -21,7 +21,7 @@ class NewTokenizer(TokenizerOptions):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    tokenizer: Literal["auto"] | TokenizerKind = Field(
+    tokenizer: Literal["auto", TokenizerKind] = Field(
         "auto", alias="type", description="Kind of the tokenizer, the hyperparameter `tokenizer` of a job"
     )
 

@@ -149,6 +149,13 @@ def test_patterns_that_may_take_long_are_refused(pattern: str) -> None:
         bound_pattern(pattern)
 
 
+@pytest.mark.parametrize("pattern", ["[z-a]", "[]", "[^]", r"[a-\d]", r"\p{Foo}"])
+def test_patterns_that_the_library_cannot_read_are_refused(pattern: str) -> None:
+    with pytest.raises(InvalidValue, match="is not a regular expression") as refused:
+        train("regex", SMILES, tokenizer_pattern=pattern)
+    assert refused.value.param == "tokenizer_pattern"
+
+
 def test_repetitions_get_an_upper_bound() -> None:
     assert bound_pattern(r"\[[^\]]+]|Br?|\d*?(?:ab){2,}") == r"\[[^\]]{1,32}]|Br{0,1}|\d{0,32}?(?:ab){2,32}"
 

@@ -136,7 +136,13 @@ def _most_frequent(counts: Counter[str], options: TokenizerOptions, *, first: It
 
 
 def _splitter(expression: str) -> pre_tokenizers.PreTokenizer:
-    return pre_tokenizers.Split(Regex(expression), "isolated")
+    """Raises InvalidValue for what the library does not read, such as the class `[z-a]` or the property `\\p{Foo}`."""
+    try:
+        return pre_tokenizers.Split(Regex(expression), "isolated")
+    except Exception as error:  # the library raises no narrower one
+        raise InvalidValue(
+            f"the tokenizer's pattern is not a regular expression: {error}", param="tokenizer_pattern"
+        ) from error
 
 
 def _finish_split(

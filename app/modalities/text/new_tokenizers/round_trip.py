@@ -113,9 +113,10 @@ def _compare(text: str, back: str) -> tuple[str, Counter[str]]:
         ("case", str.casefold),
     )
     for name, normalize in steps:
+        exact, exact_back = text, back
         text, back = normalize(text), normalize(back)
         if text == back:
             return name, Counter()
-    gone = Counter(text)
-    gone.subtract(back)
-    return "characters", Counter({character: count for character, count in gone.items() if count > 0})
+    gone = Counter(text) - Counter(back)  # letters that only change their case are not lost
+    rest = Counter(exact) - Counter(exact_back)
+    return "characters", Counter({c: count for c, count in rest.items() if any(gone[each] for each in c.casefold())})
