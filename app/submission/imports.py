@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Any
 
-from app.errors import AppError, ModelNotFound, TooLarge
+from app.errors import AppError, InvalidValue, ModelNotFound, TooLarge
 from app.jobs.kinds import ImportSpec, Webhook
 from app.store.hub import HubAccess
 from app.store.names import MAX_NAME_LENGTH, check_new_name
@@ -63,12 +63,19 @@ def _build(submission: ImportSubmission, services: SubmissionServices) -> Import
         architecture=submission.architecture,
         tokenizer_regex=submission.tokenizer_regex,
         base=_pin_base(submission.base, services) if submission.base else None,
-        name=check_new_name(submission.name or default_name),
+        name=_check_name(submission.name or default_name),
         metadata=dict(submission.metadata),
         webhook=resolve_webhook(submission.webhook, settings),
         max_wall_minutes=submission.max_wall_minutes,
         request=dict(submission.sent),
     )
+
+
+def _check_name(name: str) -> str:
+    try:
+        return check_new_name(name)
+    except InvalidValue as error:
+        raise InvalidValue(error.message, param="name") from error
 
 
 def _pin_base(base: str, services: SubmissionServices) -> str:

@@ -3,7 +3,7 @@
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path, PurePosixPath
 
@@ -22,6 +22,7 @@ from app.training.hooks import Stopped
 from app.worker.attempt import Attempt, AttemptServices
 from app.worker.reports import Reports
 
+_MODULES = "modules.json"  # of a sentence-transformers folder
 _DEPTH = 4  # folders of an archive that are looked into, with the file itself
 _INTERVAL = 0.5  # seconds between two questions whether to stop
 _FETCHED = 90.0  # percent of the progress that stand for the download, or for unpacking
@@ -66,13 +67,30 @@ def _unpack(
         max_bytes=limit,
         on_bytes=lambda done: progress.transfer(done, max(done, file.bytes)),
     )
-    marks = {name.parent for name in found if name.name in (CONFIG, ADAPTER_CONFIG)}
-    if not marks:
-        raise InvalidModel(f"{file.filename} has no {CONFIG}", param="file")
-    folder = target / min(marks, key=lambda parent: len(parent.parts))
+    folder = target / find_model_folder(found, file.filename)
     if check is not None:
         check(folder)
     return folder, file.filename
+
+
+def find_model_folder(names: Iterable[PurePosixPath], filename: str) -> PurePosixPath:
+    """Returns the folder of an archive that holds the model: the outermost one with a configuration.
+
+    A sentence-transformers folder may have modules.json only, with config.json in folders of its own.
+    Raises InvalidModel where there is none, or where there are several.
+    """
+    folders = {name.parent for name in names if name.name in (CONFIG, ADAPTER_CONFIG, _MODULES)}
+    if not folders:
+        raise InvalidModel(f"{filename} has no {CONFIG}", param="file")
+    least = min(len(folder.parts) for folder in folders)
+    first, *others = sorted(folder for folder in folders if len(folder.parts) == least)
+    if others:
+        raise InvalidModel(
+            f"{filename} holds {len(others) + 1} models, in folders such as {first.name!r} and {others[0].name!r};"
+            " import an archive of one of them",
+            param="file",
+        )
+    return first
 
 
 def _is_wanted(name: PurePosixPath) -> bool:

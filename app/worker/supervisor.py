@@ -82,7 +82,7 @@ class Supervisor:
         out_of_memory = by_other and kills is not None and kills_before is not None and kills > kills_before
         reason = _ending(process.returncode)
         if out_of_memory:
-            reason = "Memory ran out: the kernel killed the trainer process (SIGKILL)"
+            reason = "Memory ran out: the kernel killed the process of the job (SIGKILL)"
         elif by_other and kills is None:
             reason += ", which Cloze did not send: most likely the kernel did, as memory ran out"
         # A trainer that came to an end of its own has settled the job, and holds it no more.
@@ -130,4 +130,4 @@ class Supervisor:
 
 def _ending(code: int) -> str:
     how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"
-    return f"The trainer process {how}"
+    return f"The process of the job {how}"

@@ -188,6 +188,7 @@ def test_what_cannot_be_imported_says_why(url: str) -> None:
         answer = http.post(f"{url}/v1/models/import", json=body)
         assert answer.status_code == status, answer.text
         assert message in answer.json()["error"]["message"]
+        assert body.get("name") is None or answer.json()["error"]["param"] == "name"
     failing = [
         ({"source": "org/none"}, "model_not_found", "no public model"),
         ({"source": "org/llama"}, "invalid_model", "llama"),

@@ -1,12 +1,14 @@
 """Progress of an import: what its job's record hears, and how it is told to stop."""
 
+from pathlib import PurePosixPath
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from app.errors import InvalidModel
 from app.training.hooks import Stopped
-from app.worker.import_job import JobProgress
+from app.worker.import_job import JobProgress, find_model_folder
 
 
 class FakeReports:
@@ -45,3 +47,22 @@ def test_it_ends_when_the_job_is_to_stop() -> None:
         with pytest.raises(Stopped) as caught:
             act()
         assert caught.value.reason == "cancel"
+
+
+@pytest.mark.parametrize(
+    ("names", "folder"),
+    [
+        (["config.json", "1_Pooling/config.json"], "."),
+        (["m/config.json", "m/1_Pooling/config.json"], "m"),
+        (["modules.json", "0_Transformer/config.json", "1_Pooling/config.json"], "."),
+        (["m/adapter_config.json", "m/adapter_model.safetensors"], "m"),
+    ],
+)
+def test_the_model_is_in_the_outermost_folder_with_a_configuration(names: list[str], folder: str) -> None:
+    assert find_model_folder(map(PurePosixPath, names), "a.tar") == PurePosixPath(folder)
+
+
+def test_an_archive_of_several_models_is_refused() -> None:
+    names = [PurePosixPath(name) for name in ("b/config.json", "a/config.json", "README.md")]
+    with pytest.raises(InvalidModel, match=r"holds 2 models, in folders such as 'a' and 'b'"):
+        find_model_folder(names, "a.tar")

@@ -94,7 +94,7 @@ def test_one_that_the_kernel_kills_ran_out_of_memory(services: AllServices, subm
     job = crash(services, submit, [3, 4])
     assert (job.state, job.crashes, job.memory_kills) == (JobState.QUEUED, 1, 1)
     message = services.jobs.events(job.id, order="desc")[0][0].message
-    assert message.startswith("Memory ran out: the kernel killed the trainer process")
+    assert message.startswith("Memory ran out: the kernel killed the process of the job")
 
 
 @pytest.mark.parametrize(

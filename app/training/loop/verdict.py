@@ -150,7 +150,8 @@ def _advise(learnt: bool | None, trend: Trend, overfitted: bool, best_step: int,
         return f"{done} of a small data set: train {epochs:,} epochs, or continue from a stored model."
     if learnt is False and facts.steps < ENOUGH_STEPS:
         factor = ENOUGH_STEPS / facts.steps
-        return f"{_count(facts.steps, 'step')} are few: {_extend(factor, facts)}, or continue from a stored model."
+        few = "step is" if facts.steps == 1 else "steps are"
+        return f"{facts.steps:,} {few} few: {_extend(factor, facts)}, or continue from a stored model."
     if trend == "flat":
         if learnt is False:
             return "Raise the learning rate, and check that the data and the tokenizer suit the model."

@@ -80,6 +80,10 @@ def test_a_minute_is_too_short_to_blame_the_learning_rate() -> None:
     assert found.advice == "38 steps are few: extend the job to about 27 minutes, or continue from a stored model."
 
 
+def test_one_step_is_few() -> None:
+    assert verdict([9.0, 8.9], steps=1, minutes=1.0, epochs=0.05).advice.startswith("1 step is few: ")
+
+
 def test_a_run_that_steps_ended_is_extended_by_steps() -> None:
     assert verdict([9.0, 8.0, 7.0, 5.0], limit="steps").advice == "Train longer: extend the job to about 4,000 steps."
 
