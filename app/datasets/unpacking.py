@@ -11,6 +11,7 @@ from app.datasets.sources import Budget, reading
 from app.datasets.tars import read_tar
 from app.datasets.zips import check_path, normalize_separators, open_entry, open_zip, read_entries
 from app.errors import InvalidData, TooLarge
+from app.system.disk_space import full_disk
 
 _MOST_ENTRIES = 100_000
 _PIECE = 1024 * 1024  # bytes
@@ -22,6 +23,7 @@ def unpack_archive(
     target: Path,
     *,
     is_wanted: Callable[[PurePosixPath], bool],
+    max_files: int,
     max_bytes: int,
     on_bytes: Callable[[int], None],
 ) -> list[PurePosixPath]:
@@ -30,9 +32,10 @@ def unpack_archive(
     Links, hidden files and files with unsafe paths are left out. Memory holds pieces of files only.
 
     filename: the archive's name, for messages. is_wanted: tells by its path whether a file is written.
-    max_bytes: of all members together, unpacked. on_bytes: hears how many bytes are unpacked so far.
+    max_files: that are written. max_bytes: of all members together, unpacked.
+    on_bytes: hears how many bytes are unpacked so far.
 
-    Raises InvalidData for what is no archive or is broken, and TooLarge.
+    Raises InvalidData for what is no archive or is broken, TooLarge, and InsufficientStorage.
     """
     written: list[PurePosixPath] = []
     done = 0
@@ -43,14 +46,34 @@ def unpack_archive(
                 raise TooLarge(f"{filename}: more than {max_bytes:,} bytes unpacked", param="file")
             if not is_wanted(name):
                 continue
-            place = target / name
-            place.parent.mkdir(parents=True, exist_ok=True)
-            with place.open("wb") as copy:
+            if len(written) == max_files:
+                raise TooLarge(f"{filename}: more than {max_files:,} files of a model", param="file")
+            with _open_target(target / name, filename) as copy:
                 while piece := content.read(_PIECE):
-                    copy.write(piece)
+                    _write(copy, piece)
                     on_bytes(done - size + copy.tell())
             written.append(name)
     return written
+
+
+def _open_target(place: Path, filename: str) -> IO[bytes]:
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        return place.open("wb", buffering=0)
+    except OSError as error:
+        if full := full_disk(error):
+            raise full from error
+        reason = error.strerror or "unknown"
+        raise InvalidData(f"{filename}: {place.name[:100]!r} cannot be unpacked: {reason}", param="file") from error
+
+
+def _write(copy: IO[bytes], piece: bytes) -> None:
+    try:
+        rest = memoryview(piece)
+        while rest:
+            rest = rest[copy.write(rest) :]
+    except OSError as error:
+        raise full_disk(error) or error from error
 
 
 def _open_members(file: IO[Any], filename: str, budget: Budget) -> Iterator[tuple[PurePosixPath, int, IO[bytes]]]:

@@ -15,7 +15,7 @@ from app.publishing.import_tools import import_tools
 from app.store.adapters import ADAPTER_CONFIG, ADAPTER_FILES
 from app.store.hub import Check, HubAccess, download
 from app.store.importer import Fetch, ImportingJob, ImportOptions, import_model
-from app.store.model_folder import CHECKPOINTS, CONFIG, FILES, MODULE_CHECKPOINTS
+from app.store.model_folder import CHECKPOINTS, CONFIG, FILES, MAX_FILES, MODULE_CHECKPOINTS
 from app.store.progress import ImportProgress
 from app.store.store import ModelEntry
 from app.training.hooks import Stopped
@@ -64,6 +64,7 @@ def _unpack(
         file.filename,
         target,
         is_wanted=_is_wanted,
+        max_files=MAX_FILES,
         max_bytes=limit,
         on_bytes=lambda done: progress.transfer(done, max(done, file.bytes)),
     )

@@ -314,3 +314,13 @@ def test_a_folder_is_judged_before_its_weights_are_read(
     (top / name if name == "modules.json" else folder / name).write_text(content)
     with pytest.raises(InvalidModel, match=message):
         import_folder(ModelStore(tmp_path / "store"), top, "m")
+
+
+@pytest.mark.parametrize("field", ["max_position_embeddings", "vocab_size", "hidden_size"])
+def test_a_configuration_far_larger_than_the_weights_is_refused_before_it_takes_memory(
+    tmp_path: Path, field: str
+) -> None:
+    folder = build_folder(tmp_path, "bert")
+    edit(folder / "config.json", **{field: 2**24})
+    with pytest.raises(InvalidModel, match="parameters, and the weights hold"):
+        load_text(folder)

@@ -1,5 +1,6 @@
 """Archives of models: what is written to disk, and what is not."""
 
+import errno
 import io
 import tarfile
 import zipfile
@@ -10,7 +11,7 @@ import pytest
 import zstandard
 
 from app.datasets.unpacking import unpack_archive
-from app.errors import InvalidData, TooLarge
+from app.errors import InsufficientStorage, InvalidData, TooLarge
 
 FILES = {"m/config.json": b"{}", "m/model.safetensors": bytes(100_000), "m/notes.bin": b"left out"}
 Pack = Callable[[Mapping[str, bytes]], bytes]
@@ -57,6 +58,7 @@ def unpack(tmp_path: Path, content: bytes, *, max_bytes: int = 1_000_000) -> dic
         "archive",
         target,
         is_wanted=lambda name: name.suffix in (".json", ".safetensors"),
+        max_files=3,
         max_bytes=max_bytes,
         on_bytes=progress.append,
     )
@@ -102,3 +104,32 @@ def test_more_bytes_than_allowed_are_refused(tmp_path: Path, pack: Pack) -> None
 def test_what_is_no_archive_or_broken_is_refused(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(InvalidData):
         unpack(tmp_path, content)
+
+
+def test_more_files_than_allowed_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(TooLarge, match="more than 3 files"):
+        unpack(tmp_path, tar({f"{nth}.json": b"{}" for nth in range(4)}))
+
+
+@pytest.mark.parametrize("name", ["n" * 300 + ".json", "config.json/a.json"])
+def test_a_file_that_the_disk_cannot_name_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(InvalidData, match="cannot be unpacked"):
+        unpack(tmp_path, tar({"config.json": b"{}", name: b"{}"}))
+
+
+def test_a_full_disk_is_not_called_a_broken_archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    (tmp_path / "archive").write_bytes(tar(FILES))
+    with pytest.raises(InsufficientStorage):
+        unpack_archive(
+            tmp_path / "archive",
+            "archive",
+            tmp_path / "target",
+            is_wanted=lambda _: True,
+            max_files=3,
+            max_bytes=10**6,
+            on_bytes=lambda _: None,
+        )

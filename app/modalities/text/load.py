@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -9,9 +10,10 @@ import torch
 import transformers
 from safetensors import safe_open
 from tokenizers import Tokenizer, normalizers
-from transformers import AutoModelForMaskedLM, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoConfig, AutoModelForMaskedLM, PreTrainedModel, PreTrainedTokenizerBase
 
 from app.errors import InvalidModel
+from app.modalities.declared_size import check_declared_size
 from app.modalities.model_files import as_invalid_model, check_config, check_keys, read_config, read_json
 from app.modalities.text import TEXT, sentence_transformers
 from app.modalities.text.encoder import vocabulary_size
@@ -114,6 +116,8 @@ def _check_tokenizer(folder: Path) -> None:
 
 def _load_model(folder: Path, dtype: torch.dtype, config: Mapping[str, Any]) -> tuple[PreTrainedModel, str]:
     """The masked LM, and why the checkpoint has no head for it; empty where it has one."""
+    if not (folder / "manifest.json").is_file():  # the models of the store were checked when they came in
+        check_declared_size(folder, partial(_build, folder))
     with as_invalid_model("the model cannot be loaded"):  # every parser and shape check below has errors of its own
         model, found = AutoModelForMaskedLM.from_pretrained(
             folder,
@@ -136,6 +140,12 @@ def _load_model(folder: Path, dtype: torch.dtype, config: Mapping[str, Any]) -> 
     if inside := [name for name in lacking if name.startswith(inner)]:
         raise InvalidModel(f"the model's weights lack {len(inside)} tensors of its encoder, {inside[0]} first")
     return model, _headless(lacking, misfits)
+
+
+def _build(folder: Path) -> PreTrainedModel:
+    """The architecture that config.json describes, without weights."""
+    config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    return cast(PreTrainedModel, AutoModelForMaskedLM.from_config(config))
 
 
 def _headless(lacking: Sequence[str], misfits: Sequence[tuple[str, list[int], list[int]]]) -> str:
