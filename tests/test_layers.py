@@ -121,7 +121,7 @@ WITHOUT_TORCH = {
 
 COMPOSITION_ROOTS = {"main", "cli", "commands", "worker"}  # these construct Settings
 
-MAX_MODULE_LINES, MAX_FUNCTION_LINES = 300, 60
+MAX_MODULE_LINES, MAX_FUNCTION_LINES = 300, 50
 
 # Class names that several modules define, and why. A name in a traceback should tell where it comes from.
 SHARED_CLASS_NAMES: dict[str, str] = {

@@ -18,6 +18,7 @@ from app.serving.pool import EnginePool
 from app.settings import Settings
 from app.store.store import ModelStore
 from app.submission.job_control import JobControl
+from app.submission.submission import SubmissionServices
 from app.system.concurrency import ConcurrencyLimiter
 from app.system.disk_space import DiskReserve
 from app.system.process_pool import ProcessPool
@@ -93,3 +94,17 @@ async def _job_control(services: ServicesDep, jobs: JobsDep, files: FilesDep) ->
 
 
 ControlDep = Annotated[JobControl, Depends(_job_control)]
+
+
+async def _submission_services(services: ServicesDep, jobs: JobsDep, files: FilesDep) -> SubmissionServices:
+    return SubmissionServices(
+        settings=services.settings,
+        store=services.store,
+        jobs=jobs,
+        files=files,
+        checkers=services.checkers,
+        admit_check=services.checking.hold,
+    )
+
+
+SubmissionDep = Annotated[SubmissionServices, Depends(_submission_services)]

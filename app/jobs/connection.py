@@ -160,7 +160,7 @@ class EmbeddedRedis:
         self._process = start_child(_server_command(self.folder, self._socket))
 
     def answers(self) -> bool:
-        """Whether Redis answers. A new process loads its data first. `find_url` finds it from then on."""
+        """Tells whether Redis answers. A new process loads its data first. Afterwards `find_url` finds it."""
         if not self.alive:
             return False
         try:
@@ -174,7 +174,7 @@ class EmbeddedRedis:
         return True
 
     def last_words(self) -> str:
-        """The end of its log, on one line, and what to do where that is known."""
+        """Returns the end of its log on one line, and the remedy if it is known."""
         log = self.folder / "redis.log"
         lines = log.read_text(errors="replace").splitlines()[-5:] if log.exists() else []
         text = " | ".join(lines) or "it has written no log"

@@ -41,7 +41,7 @@ class Webhook(BaseModel):
 
     url: str | None = None
     secret: str | None = Field(None, repr=False)
-    events: tuple[JobState, ...] = ()  # the states that are told; all where there are none
+    events: tuple[JobState, ...] = ()  # the states to report; all if empty
 
 
 class Estimate(BaseModel):
@@ -58,7 +58,7 @@ class Estimate(BaseModel):
     )
     memory_bytes: int | None = Field(None, description="Peak memory of all processes of the job")
     disk_bytes: int | None = Field(None, description="Disk space of decoded data, checkpoints and the result")
-    sampled: bool = Field(False, description="Only the beginning of some file was read, and the rest taken to be alike")
+    sampled: bool = Field(False, description="True if some file was not read to its end; the numbers are extrapolated")
     tokenizer: TokenizerReport | None = Field(None, description="The tokenizer of a job on text, tried on a sample")
 
 
@@ -67,7 +67,7 @@ class JobSpec(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    # What a user may not ask of this kind of job in any state.
+    # The actions that this kind of job does not support in any state.
     unsupported: ClassVar[frozenset[Action]] = frozenset()
 
     kind: str
@@ -134,7 +134,7 @@ class ImportSpec(JobSpec):
 
 
 def _kind(spec: Any) -> str:
-    """Records of before there were kinds hold none."""
+    """Returns the kind of a specification. Older records have no kind: they are pretraining."""
     kind = spec.get("kind", "pretraining") if isinstance(spec, dict) else spec.kind
     return str(kind)
 

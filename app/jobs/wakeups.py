@@ -35,7 +35,7 @@ class Wakeups:
         self._queue.enqueue_call("app.jobs.wakeups.wake", description=reason, timeout=-1, ttl=3600, failure_ttl=60)
 
     def send_for(self, job: Record) -> None:
-        """Wakes a worker if the job waits for one. While Redis is away the job is safe: the reconciler rings for it."""
+        """Wakes a worker if the job waits for one. If Redis is unreachable, the reconciler does it later."""
         if not job.waits:
             return
         try:

@@ -23,7 +23,7 @@ class CheckedFiles(NamedTuple, Generic[Found]):
 
     @property
     def files(self) -> list[Found]:
-        """All of them."""
+        """Returns the training files and the held-out file, if there is one."""
         return [*self.samples, *([] if self.held_out is None else [self.held_out])]
 
 

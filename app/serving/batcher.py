@@ -1,10 +1,10 @@
 """A token-budget batcher without a wait window, and admission by permits.
 
-Requests take turns. Each has a `Flow`, and each entry a turn: its flow's tokens so far, counted from where
-the device was when the flow began (self-clocked fair queueing, Golestani 1994,
-https://doi.org/10.1109/INFCOM.1994.337677). So a request that has just come goes before the rest of one that
-has had a lot, and none starves. When the device frees up, `next_batch` takes the entry with the lowest turn and
-fills the batch with entries of equal key which are near it in length, and in turn where they are of other flows.
+Requests share the device fairly. Each has a `Flow`, and each entry a virtual time: the tokens of its flow so far,
+counted from where the device was when the flow began (self-clocked fair queueing, Golestani 1994,
+https://doi.org/10.1109/INFCOM.1994.337677). So a new request precedes the rest of a large one, and no request
+starves. When the device is free, `next_batch` takes the entry with the lowest virtual time. It fills the batch with
+entries of equal key and similar length. Those of other flows have a similar virtual time too.
 A batch that is padded to its longest entry costs longest × count tokens; one that is not costs its tokens, and
 takes entries of any length. Where several batches run at once, one takes no more than its share of what waits;
 where several flows are served, none fills long batches.
@@ -27,8 +27,8 @@ from typing import Any, Generic, NamedTuple
 from app.errors import Busy, NotReady, TooLarge
 from app.serving.batches import Batch, Entry, Flow, K, fill, take
 
-_WINDOW = 2048  # entries looked at for one batch, in the order of their turns
-_AHEAD = 128  # tokens by which an entry's turn may come later than that of another flow's whose batch it shares
+_WINDOW = 2048  # entries looked at for one batch, in the order of their virtual times
+_AHEAD = 128  # tokens by which an entry's virtual time may exceed the first one's, if their flows differ
 _BESIDE = 512  # tokens of one flow in a batch while others are served, so that they wait a short time for it
 _ALONE = 2.0  # seconds without entries of another flow after which a flow is alone again
 _SHARED = 128  # tokens of a batch up to which it is better to run them together than beside each other
@@ -39,9 +39,9 @@ _JITTER = 0.5  # by which a `retry_after` is longer at most, so that clients do 
 
 
 class _Place(NamedTuple):
-    """An entry in the queue, in the order of turns and then of arrival."""
+    """An entry in the queue, in the order of virtual times, then of arrival."""
 
-    turn: int
+    virtual_time: int
     number: int
     flow: Flow
     entry: Entry[Any]
@@ -74,7 +74,7 @@ class Batcher(Generic[K]):
         self._changed = threading.Condition()
         self._queues: dict[K, list[_Place]] = {}  # sorted; no queue is empty
         self._arrivals = itertools.count()
-        self._turn = 0  # of the device: where flows begin
+        self._virtual_time = 0  # of the device; flows begin there
         self._flows = 0  # that have entries waiting or running
         self._crowded = clock() - _ALONE  # when there were last several
         self._in_use = 0
@@ -169,11 +169,11 @@ class Batcher(Generic[K]):
         if entries and not flow.pending:
             self._flows += 1
         flow.pending += len(entries)
-        flow.turn = max(flow.turn, self._turn)
+        flow.virtual_time = max(flow.virtual_time, self._virtual_time)
         places = []
         for entry in entries:
-            places.append(_Place(flow.turn, next(self._arrivals), flow, entry))
-            flow.turn += entry.cost
+            places.append(_Place(flow.virtual_time, next(self._arrivals), flow, entry))
+            flow.virtual_time += entry.cost
         return places
 
     def _end(self, place: _Place, future: Future[Any]) -> None:
@@ -222,7 +222,7 @@ class Batcher(Generic[K]):
         pick = fill if first.entry.padded else take
         chosen = [near[place] for place in pick(costs, min(self._budget, self._share(costs)))]
         # Where it ends, but before its flow's next entry: a flow that begins now goes before that one.
-        self._turn = max(self._turn, first.turn + max(1, first.entry.cost - 1))
+        self._virtual_time = max(self._virtual_time, first.virtual_time + max(1, first.entry.cost - 1))
         entries = [queue[index].entry for index in chosen]
         self._remove(key, set(chosen))
         alive = [entry for entry in entries if entry.future.set_running_or_notify_cancel()]
@@ -232,7 +232,7 @@ class Batcher(Generic[K]):
         return self._budget if self.shares == 1 else max(_SHARED, math.ceil(sum(costs) / self.shares))
 
     def _near(self, queue: Sequence[_Place]) -> Sequence[int]:
-        """Indices of entries that may share a batch with the first one, of which it is the turn."""
+        """Returns the indices of entries that may share a batch with the first one."""
         now = self._clock()
         if self._flows > 1:
             self._crowded = now
@@ -244,7 +244,7 @@ class Batcher(Generic[K]):
         for index, place in enumerate(queue[:_WINDOW]):
             taken = tokens.get(place.flow, 0) + place.entry.cost
             other = place.flow is not first.flow
-            if (other and place.turn > first.turn + _AHEAD) or (index and taken > _BESIDE):
+            if (other and place.virtual_time > first.virtual_time + _AHEAD) or (index and taken > _BESIDE):
                 continue
             tokens[place.flow] = taken
             near.append(index)

@@ -13,12 +13,12 @@ _PADDING = 2  # a batch costs at most this many times its own tokens, so at most
 
 @dataclass(eq=False, slots=True)
 class Flow:
-    """One request, or one stream, that takes turns with the others.
+    """One request, or one stream, that shares the device with the others.
 
-    turn: of its next entry, in tokens. pending: entries of it that wait or run. The batcher counts both.
+    virtual_time: of its next entry, in tokens. pending: entries of it that wait or run. The batcher counts both.
     """
 
-    turn: int = 0
+    virtual_time: int = 0
     pending: int = 0
 
 

@@ -87,7 +87,7 @@ class ImportOptions:
 
 @dataclass(frozen=True)
 class _Staged:
-    """A complete folder, and what the manifest says of its making."""
+    """A complete folder, and the manifest's facts about its origin."""
 
     facts: dict[str, Any]
     converted: tuple[DataSource, ...]

@@ -32,7 +32,7 @@ def stage_settings(folder: Path, target: Path) -> dict[Path, Path]:
     Raises InvalidModel.
     """
     files = model_files(folder)
-    # Another store's manifest would vouch for a forward path that nothing here has proved.
+    # Another store's manifest would name a forward path that this import has not proved.
     left_out = {Path(MANIFEST), *(name for name in files if _holds_weights(name))}
     _link({name: file for name, file in files.items() if name not in left_out}, target)
     if main_folder(folder) != folder:
@@ -70,7 +70,7 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def add_to_card(folder: Path, notes: Iterable[str]) -> None:
-    """Adds what an import found out to the model's card, which is made if there is none."""
+    """Adds the results of an import to the model's card. Creates the card if there is none."""
     if lines := [f"- {note}" for note in notes]:
         card = folder / CARD
         given = card.read_bytes() if card.is_file() else b""

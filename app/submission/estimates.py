@@ -97,7 +97,7 @@ def _speed(cost: Cost, hp: TrainingHyperparameters, cost_of: CostOf, recent: Seq
 
 
 def _training_tokens(hp: TrainingHyperparameters, step: int, epoch: float, speed: float | None) -> float | None:
-    """At least a step's; None where minutes alone end the run, and nothing is known of the speed."""
+    """Returns the tokens of a run, at least those of a step. None if only time ends it and the speed is unknown."""
     limits = [
         hp.max_steps * step if hp.max_steps else None,
         hp.epochs * epoch if hp.epochs else None,

@@ -36,7 +36,7 @@ class ImportSubmission:
 
 
 async def build_import_spec(submission: ImportSubmission, services: SubmissionServices) -> ImportSpec:
-    """Checks what can be checked without the model itself, which the job judges.
+    """Checks a submission without the model itself, which the job checks.
 
     Raises:
         InvalidValue: A field is wrong; `param` names it.

@@ -52,17 +52,7 @@ def _run(job: TrainingJob, hooks: Hooks, group: ProcessGroup) -> TrainingResult:
     precision = resolve_dtype(job.hyperparameters.precision, device)
     if device.type == "cpu" and precision != torch.float32:
         use_eager_attention(model)
-    plan = make_plan(
-        job.hyperparameters,
-        samples=len(training),
-        tokens=training.tokens,
-        samples_per_step=prepared.samples_per_step,
-        from_scratch=prepared.from_scratch,
-        new_head=prepared.new_head,
-        precision=precision,
-        extended_from=job.extended_from,
-    )
-    plan = replace(plan, memory_kills=job.memory_kills)
+    plan = _plan(job, prepared, precision)
     chosen = describe_choices(plan, prepared)
     hooks.on_chosen(chosen, "Trains with " + ", ".join(f"{name} {value}" for name, value in chosen.items()))
     architecture = str(model.config.model_type)
@@ -89,6 +79,20 @@ def _run(job: TrainingJob, hooks: Hooks, group: ProcessGroup) -> TrainingResult:
         metrics=outcome.metrics,
         outcome=outcome,
     )
+
+
+def _plan(job: TrainingJob, prepared: PreparedRun, precision: torch.dtype) -> Plan:
+    plan = make_plan(
+        job.hyperparameters,
+        samples=len(prepared.training),
+        tokens=prepared.training.tokens,
+        samples_per_step=prepared.samples_per_step,
+        from_scratch=prepared.from_scratch,
+        new_head=prepared.new_head,
+        precision=precision,
+        extended_from=job.extended_from,
+    )
+    return replace(plan, memory_kills=job.memory_kills)
 
 
 def _facts(outcome: Outcome, plan: Plan, prepared: PreparedRun) -> RunFacts:

@@ -77,7 +77,7 @@ class AttemptRunner:
         self._reports = Reports(services.queue, claim, self._folder, draining, quick=quick, backlog=backlog)
 
     def run(self, execute: Execute) -> None:
-        """Brings the job to an end, or back to the queue; leaves it alone once it is another's."""
+        """Ends the job, or queues it again. Does nothing if another attempt has it."""
         try:
             try:
                 lock = self._folder_lock()
@@ -110,7 +110,7 @@ class AttemptRunner:
             _log.exception("the job failed")
             self._fail(_error(e))
         except Killed:
-            # Ends this process in the same way: its supervisor knows what a kill means, and tries again.
+            # Ends this process in the same way: its supervisor takes a kill for a crash and tries again.
             _log.exception("a part of the trainer was killed")
             os.kill(os.getpid(), signal.SIGKILL)
         except Exception as e:
@@ -135,7 +135,7 @@ class AttemptRunner:
             self._queue.requeue(self._claim, "The worker is stopping", crashed=False)
 
     def _publish_last_checkpoint(self) -> str | None:
-        """Publishes the last checkpoint of a job whose user asked for it when cancelling."""
+        """Publishes the last checkpoint of a job whose user asked for that when cancelling it."""
         job = self._queue.read(self._claim)
         checkpoints = self._queue.checkpoints(self._claim)
         if not job.publish_requested or not checkpoints:

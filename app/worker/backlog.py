@@ -38,7 +38,7 @@ class Backlog:
         self._is_away = False
 
     def ask(self, question: Callable[[], T], otherwise: T) -> T:
-        """Returns the answer, or `otherwise` while Redis is away. It is not tried at every call then."""
+        """Returns the answer, or `otherwise` while Redis is unreachable. Then not every call tries again."""
         began = self._clock()
         if began < self._next_try:
             return otherwise

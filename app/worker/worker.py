@@ -110,7 +110,7 @@ class Worker:
         self._training.work(self.id, self._lease_seconds, self._info.capabilities)
 
     def _import_until_the_end(self) -> None:
-        """Looks for imports at every wake-up, and between two beats: while a job trains, nobody hears wake-ups."""
+        """Looks for imports at every wake-up and between two beats: while a job trains, no wake-up is read."""
         while not self._stopping:
             try:
                 self._imports.work(self.id, self._lease_seconds, self._info.capabilities)

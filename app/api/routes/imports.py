@@ -5,12 +5,12 @@ from typing import Annotated
 
 from fastapi import APIRouter, Body, Header
 
-from app.api.deps import FilesDep, JobsDep, ServicesDep
+from app.api.deps import JobsDep, SubmissionDep
 from app.api.openapi import errors
 from app.api.params import After, JobId
 from app.api.routes.job_control import cancel_job, delete_job, retry_job, set_priority
 from app.api.routes.job_watch import add_watch_routes
-from app.api.routes.jobs import Limit, answer, submission_services
+from app.api.routes.jobs import Limit, answer
 from app.api.schemas.imports import EXAMPLES, ImportList, ImportObject, ImportRequest, import_object
 from app.api.schemas.jobs import JobObject
 from app.api.wire.body import StrictJsonRoute
@@ -22,9 +22,8 @@ router = APIRouter(route_class=StrictJsonRoute, tags=["Imports of models"])
 @router.post("/v1/models/import", responses=errors(403, 404, 409, 507))
 async def import_model(
     body: Annotated[ImportRequest, Body(openapi_examples=EXAMPLES)],
-    services: ServicesDep,
+    services: SubmissionDep,
     jobs: JobsDep,
-    files: FilesDep,
     idempotency_key: Annotated[str | None, Header(max_length=256)] = None,
 ) -> JobObject | ImportObject:
     """Queues the import of a model of the hub, or of an uploaded archive.
@@ -36,7 +35,7 @@ async def import_model(
     submission = body.to_submission()
     if idempotency_key and (earlier := await asyncio.to_thread(jobs.find_created, idempotency_key, submission.sent)):
         return await asyncio.to_thread(answer, jobs, earlier)
-    spec = await build_import_spec(submission, submission_services(services, jobs, files))
+    spec = await build_import_spec(submission, services)
     job = await asyncio.to_thread(jobs.create, spec, idempotency_key, priority=body.priority)
     return await asyncio.to_thread(answer, jobs, job)
 

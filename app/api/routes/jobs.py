@@ -10,7 +10,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Body, Header, Query, Request
 
-from app.api.deps import FilesDep, JobsDep, Services, ServicesDep
+from app.api.deps import JobsDep, SubmissionDep
 from app.api.openapi import errors
 from app.api.params import After, JobId
 from app.api.schemas.checkpoints import CheckpointList, checkpoint_object
@@ -26,11 +26,9 @@ from app.api.schemas.jobs import (
 )
 from app.api.wire.body import StrictJsonRoute
 from app.api.wire.disconnect import while_connected
-from app.jobs.files import FileStore
 from app.jobs.jobs import Jobs
 from app.jobs.spec import Job
 from app.submission.job_specs import build_spec, check_submission
-from app.submission.submission import SubmissionServices
 
 _METADATA = re.compile(r"metadata\[(.+)\]")
 
@@ -40,9 +38,8 @@ Limit = Annotated[int, Query(ge=1, le=1000)]
 async def create_job(
     request: Request,
     body: Annotated[JobRequest, Body(openapi_examples=EXAMPLES)],
-    services: ServicesDep,
+    services: SubmissionDep,
     jobs: JobsDep,
-    files: FilesDep,
     idempotency_key: Annotated[str | None, Header(max_length=256)] = None,
 ) -> JobObject | ImportObject:
     """Checks the request and the beginning of its files, and queues the job.
@@ -52,7 +49,7 @@ async def create_job(
     submission = body.to_submission()
     if idempotency_key and (earlier := await asyncio.to_thread(jobs.find_created, idempotency_key, submission.sent)):
         return await asyncio.to_thread(answer, jobs, earlier)
-    spec = await while_connected(request, build_spec(submission, submission_services(services, jobs, files)))
+    spec = await while_connected(request, build_spec(submission, services))
     job = await asyncio.to_thread(jobs.create, spec, idempotency_key, priority=body.priority)
     return await asyncio.to_thread(answer, jobs, job)
 
@@ -60,24 +57,11 @@ async def create_job(
 async def validate_job(
     request: Request,
     body: Annotated[JobRequest, Body(openapi_examples=EXAMPLES)],
-    services: ServicesDep,
-    jobs: JobsDep,
-    files: FilesDep,
+    services: SubmissionDep,
 ) -> ValidationObject:
     """Checks a job without queueing it. Returns its estimate and previews of its files, or the error of creating it."""
-    checking = check_submission(body.to_submission(), submission_services(services, jobs, files))
+    checking = check_submission(body.to_submission(), services)
     return validation_object(await while_connected(request, checking))
-
-
-def submission_services(services: Services, jobs: Jobs, files: FileStore) -> SubmissionServices:
-    return SubmissionServices(
-        settings=services.settings,
-        store=services.store,
-        jobs=jobs,
-        files=files,
-        checkers=services.checkers,
-        admit_check=services.checking.hold,
-    )
 
 
 def list_jobs(request: Request, jobs: JobsDep, after: After = None, limit: Limit = 20) -> JobList:

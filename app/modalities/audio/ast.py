@@ -126,8 +126,8 @@ def _prove(encoder: AstEncoder, folder: Path) -> None:
         banks = encoder.space.normalise(reader.filter_banks(sound)[: reader.frames, :, None])[..., 0]
         if np.abs(banks - theirs[: len(banks)].numpy()).max() > 1e-3:  # torchaudio, where it is, sums in float32
             raise InvalidModel("sounds are prepared otherwise than transformers' own processor prepares them")
-    together = patch_model.encode(values[..., None])
-    for each, batched in zip(values, together, strict=True):
+    batch_outputs = patch_model.encode(values[..., None])
+    for each, batched in zip(values, batch_outputs, strict=True):
         alone = patch_model.encode(each[None, ..., None])[0]
         near = (alone - batched).abs().max() <= _TOLERANCE * max(1.0, float(alone.abs().max()))
         if not (alone.isfinite().all() and near):

@@ -76,8 +76,8 @@ class WaveformEmbed(OneStepHandler[EmbedItem, Windows, WaveformContext, list[Win
         found: list[Windows] = [[np.empty(0, np.float32)] * len(windows) for windows in batch]
         for length in sorted({len(window) for windows in batch for window in windows}):
             group = [(sound, window) for sound, window in places if len(batch[sound][window]) == length]
-            together = torch.from_numpy(np.stack([batch[sound][window] for sound, window in group]))
-            states = encode_waveforms(self._model, together.to(self._model.device, self._model.dtype))
+            waves = torch.from_numpy(np.stack([batch[sound][window] for sound, window in group]))
+            states = encode_waveforms(self._model, waves.to(self._model.device, self._model.dtype))
             for (sound, window), each in zip(group, states.float().cpu().numpy(), strict=True):
                 found[sound][window] = each
         return found
@@ -150,8 +150,8 @@ def _prove(served: WaveformModel, folder: Path) -> None:
     lengths = [max(reader.least, round(seconds * reader.sample_rate)) for seconds in _PROOF_SECONDS]
     sounds = [rng.normal(0.05, 0.2, length).astype(np.float32) for length in lengths]
     inputs = [reader.windows(DecodedMedia(sound[None, :, None])) for sound in sounds]
-    together = handler.run(inputs)
-    for sound, windows, batched in zip(sounds, inputs, together, strict=True):
+    batch_outputs = handler.run(inputs)
+    for sound, windows, batched in zip(sounds, inputs, batch_outputs, strict=True):
         values = extractor(sound, sampling_rate=reader.sample_rate, return_tensors="pt")["input_values"]
         expected = encode_waveforms(model, values)[0].numpy()
         [[alone]] = handler.run([windows])

@@ -83,8 +83,8 @@ def _check_states(patch_model: PatchModel, images: Sequence[Tensor]) -> None:
     tokens = patch_model.class_tokens + patch_model.grid.count
     if expected[0].shape != (tokens, patch_model.dimensions) or not all(each.isfinite().all() for each in expected):
         raise InvalidModel(f"the model gives hidden states {tuple(expected[0].shape)} that are not supported")
-    together = patch_model.encode(torch.cat(list(images)))
-    for image, wanted, batched in zip(images, expected, together, strict=True):
+    batch_outputs = patch_model.encode(torch.cat(list(images)))
+    for image, wanted, batched in zip(images, expected, batch_outputs, strict=True):
         if not (is_close(batched, wanted) and is_close(patch_model.encode(image)[0], wanted)):
             raise InvalidModel(
                 "the model cannot be served: a batch of images gives other results than each image alone"
@@ -95,8 +95,8 @@ def _check_predictions(patch_model: SimMimModel, images: Sequence[Tensor]) -> No
     grid = patch_model.grid
     mask = torch.zeros(1, grid.count, dtype=torch.bool)
     mask[:, ::3] = True
-    together = patch_model.predict(torch.cat(list(images)), mask.expand(len(images), -1))
-    for image, predicted in zip(images, together, strict=True):
+    batch_outputs = patch_model.predict(torch.cat(list(images)), mask.expand(len(images), -1))
+    for image, predicted in zip(images, batch_outputs, strict=True):
         model: Any = patch_model.model
         whole = model(channels_first(image), bool_masked_pos=patch_model.expand_mask(mask)).reconstruction
         expected = grid.cut(np.moveaxis(whole.numpy(), 1, -1))[mask.numpy()]

@@ -39,7 +39,7 @@ class PatchEstimator:
 
 
 def _config(model: str, hp: PatchHyperparameters, find: FindFolder) -> Mapping[str, Any]:
-    """A preset's, or all that a stored model's folder says of itself."""
+    """Returns the configuration of a preset or of a stored model's folder."""
     if (found := preset(model)) is not None:
         return configured(found, hp)
     folder = find(model)

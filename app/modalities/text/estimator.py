@@ -89,7 +89,7 @@ def _check_enough(known: DataAmount, hp: MlmHyperparameters, *, held_out: bool) 
 
 
 def shape_of(model: str, hp: MlmHyperparameters, find: FindFolder) -> Shape | None:
-    """A preset's, or that of a stored model's configuration; None where it says too little."""
+    """Returns the shape of a preset or of a stored model. None if the model's configuration lacks a size."""
     found = preset(model)
     if found is not None:
         base = stored_config(find(hp.tokenizer_model)) if hp.tokenizer_model else {}

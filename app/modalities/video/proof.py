@@ -61,8 +61,8 @@ def _check_states(patch_model: PatchModel, *, shortens: bool) -> None:
     grid = patch_model.grid.first(min(_SHORT, patch_model.grid.shape[0])) if shortens else patch_model.grid
     generator = torch.Generator().manual_seed(0)
     clips = torch.randn(_CLIPS, *grid.sizes, grid.channels, generator=generator)
-    together = patch_model.encode(clips)
-    for clip, batched in zip(clips, together, strict=True):
+    batch_outputs = patch_model.encode(clips)
+    for clip, batched in zip(clips, batch_outputs, strict=True):
         alone = patch_model.encode(clip[None])[0]
         if alone.shape != (patch_model.class_tokens + grid.count, patch_model.dimensions):
             raise InvalidModel(f"the model gives hidden states {tuple(alone.shape)} that are not supported")

@@ -137,16 +137,7 @@ def make_plan(
     `samples` and `tokens` are of the training data. They determine the steps of an epoch and of a token budget.
     """
     hp = hyperparameters
-    limits: list[float] = []
-    if hp.max_steps:
-        limits.append(hp.max_steps)
-    if hp.epochs:
-        limits.append(hp.epochs * samples / samples_per_step)
-    if hp.max_tokens:
-        limits.append(hp.max_tokens / (tokens / samples * samples_per_step))
-    if not limits and not hp.max_minutes:
-        limits.append(samples / samples_per_step)
-    total = max(1, math.ceil(min(limits))) if limits else None
+    total = _total_steps(hp, samples, tokens, samples_per_step)
     log_interval = max(1, min(LOG_STEPS, total // LOGS)) if total and not hp.max_minutes else None
     rate = hp.learning_rate or (SCRATCH_LEARNING_RATE if from_scratch else CONTINUE_LEARNING_RATE)
     head = hp.head_learning_rate or rate * (NEW_HEAD_FACTOR if new_head and not from_scratch else 1.0)
@@ -174,3 +165,17 @@ def make_plan(
         early_stopping_min_delta=hp.early_stopping_min_delta,
         extended_from=extended_from,
     )
+
+
+def _total_steps(hp: TrainingHyperparameters, samples: int, tokens: int, samples_per_step: int) -> int | None:
+    """Returns the steps of a run by the limit that is reached first. None: only time ends the run."""
+    limits: list[float] = []
+    if hp.max_steps:
+        limits.append(hp.max_steps)
+    if hp.epochs:
+        limits.append(hp.epochs * samples / samples_per_step)
+    if hp.max_tokens:
+        limits.append(hp.max_tokens / (tokens / samples * samples_per_step))
+    if not limits and not hp.max_minutes:
+        limits.append(samples / samples_per_step)
+    return max(1, math.ceil(min(limits))) if limits else None

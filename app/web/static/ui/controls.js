@@ -40,7 +40,7 @@ export function Select({ label, value, options, onChange, hint, error, disabled 
     </select>`}<//>`;
 }
 
-/** A number within bounds; `show` turns it into what stands beside the label. */
+/** A number within bounds. `show` formats the value beside the label. */
 export function Slider({ label, value, min, max, step = 1, onInput, show = String, hint, disabled }) {
   const id = useId();
   return html`<div class="field slider">
@@ -82,7 +82,7 @@ export function Segmented({ label, value, options, onChange }) {
   </fieldset>`;
 }
 
-/** What opens and closes; for settings that few need. */
+/** A section that opens and closes, for settings that few users need. */
 export function Details({ summary, open, children }) {
   return html`<details class="details" open=${open}><summary><${Icon} name="chevron" />${summary}</summary>
     <div class="details-body">${children}</div></details>`;

@@ -34,7 +34,7 @@ export function Sentences({ filled, asking }) {
   </div>`;
 }
 
-/** What follows a word up to the next one, without the spaces: they are the gaps between chips. */
+/** The text between a word and the next one, without spaces: these are the gaps between chips. */
 const after = (words, word, end) => (words[word.index + 1]?.before ?? end).trim();
 
 function Hideable({ word, masked, standing, after }) {

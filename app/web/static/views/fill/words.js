@@ -46,7 +46,7 @@ export function rewrite(text, words, hidden, fill) {
   return written + tail(text, words);
 }
 
-/** After an edit: the same words stay hidden or filled, wherever they have moved. `marks`: by index of a word. */
+/** Moves marks after an edit: words stay hidden or filled at their new positions. `marks`: by index of a word. */
 export function follow(before, after, marks) {
   const old = split(before);
   const now = split(after);

@@ -1,4 +1,4 @@
-// What can be asked of a job in its state.
+// The actions that a job's state allows.
 import { change } from "../../core/api.js";
 import { html, useSignal } from "../../core/html.js";
 import { refreshModels } from "../../core/models.js";

@@ -16,7 +16,7 @@ const stateOf = (job) => (job.cancel_requested ? "cancelling" : job.status);
 
 export const allows = (job, action) => ALLOWED[action].includes(stateOf(job));
 
-/** What the page offers: an allowed action that would change something. */
+/** The actions that the page offers: those that are allowed and would change something. */
 export const can = {
   pause: (job) => allows(job, "pause") && job.status !== "paused" && !job.pause_requested,
   resume: (job) => allows(job, "resume") && (job.status === "paused" || job.pause_requested),

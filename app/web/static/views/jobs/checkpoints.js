@@ -1,4 +1,4 @@
-// What a job could go on from, and any of it as a model of its own.
+// The checkpoints of a job. Each can be published as a model.
 import { change, get, isAbort } from "../../core/api.js";
 import { date, number } from "../../core/format.js";
 import { html, useEffect, useSignal } from "../../core/html.js";
@@ -8,7 +8,7 @@ import { ErrorNote, Waiting } from "../../ui/status.js";
 import { toast, toastError } from "../../ui/toast.js";
 import { JOBS } from "./watch.js";
 
-/** messages: how many the job has told; a new checkpoint is told by one. */
+/** messages: the number of the job's messages. A new checkpoint adds one. */
 export function Checkpoints({ job, messages }) {
   const found = useSignal(null);
   const error = useSignal(null);

@@ -1,4 +1,4 @@
-// What is measured of a run, drawn over its steps.
+// The metrics of a run, drawn over its steps.
 import { compact, number } from "../../core/format.js";
 import { html, useMemo } from "../../core/html.js";
 import { Chart } from "../../ui/chart.js";

@@ -1,4 +1,4 @@
-// A new job as it is filled in: what is chosen, and the request that comes of it.
+// The state of the form of a new job, and the request that it makes.
 import { computed, signal } from "../../core/html.js";
 import { models } from "../../core/models.js";
 import { methodOf, methods } from "./methods.js";
@@ -19,7 +19,7 @@ const EXTENSIONS = {
   video: /\.(mp4|mov|webm|mkv|gif)$/i,
 };
 
-/** What the form has no field for: its words for each setting of a job that this one is like; null for none. */
+/** Describes the settings of the copied job that the form has no field for. Null if there are none. */
 const KEPT = {
   priority: (priority) => (priority ? `Priority ${priority}` : null),
   resources: (resources) =>
@@ -101,7 +101,7 @@ export function draft() {
     return { errors, hyperparameters };
   });
 
-  /** What is sent; null while something is missing or wrong. */
+  /** The request. Null while a field is missing or wrong. */
   const request = computed(() => {
     const ids = files.entries.value.map((entry) => entry.id);
     if (!ids.length || ids.includes(null) || !model.value || Object.keys(parsed.value.errors).length) return null;

@@ -1,4 +1,4 @@
-// What a job would take, before it is sent.
+// The estimated cost of a job, before it is sent.
 import { bytes, compact, duration, number, percent } from "../../core/format.js";
 import { html } from "../../core/html.js";
 import { Note, Waiting } from "../../ui/status.js";

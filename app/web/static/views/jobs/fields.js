@@ -36,14 +36,14 @@ function Group({ group: { id, fields }, values, errors, config, onInput }) {
     )}</div><//>`;
 }
 
-/** What has been opened for an error stays so when the error is mended: the user is still in there. */
+/** A section that was opened for an error stays open when the error is fixed: the user is still in it. */
 function useOpened(wrong) {
   const opened = useRef(false);
   opened.current ||= wrong;
   return opened.current || undefined;
 }
 
-/** What it is if it is left alone, in words. */
+/** Describes the value of a field that is left empty. */
 function standard(field, config) {
   if (field.default !== null) return shown(field.default);
   const own = config?.[field.name];

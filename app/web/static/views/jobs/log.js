@@ -1,4 +1,4 @@
-// What a job's process printed, and what the job itself has told.
+// The output of a job's process, and the events of the job.
 import { isAbort, send } from "../../core/api.js";
 import { pause } from "../../core/connection.js";
 import { html, useEffect, useLayoutEffect, useRef, useSignal } from "../../core/html.js";

@@ -1,4 +1,4 @@
-// What jobs may be asked for, as the server describes it: fetched once.
+// The training methods, as the server describes them. Fetched once.
 import { get } from "../../core/api.js";
 import { signal } from "../../core/html.js";
 

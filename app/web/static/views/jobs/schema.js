@@ -31,13 +31,13 @@ export function describe(name, property) {
   };
 }
 
-/** Behind the last semicolon of a description stands what null means. */
+/** The text behind the last semicolon of a description says what null means. */
 function split(description) {
   const at = description.lastIndexOf(";");
   return at < 0 ? [description, null] : [description.slice(0, at), description.slice(at + 1).trim()];
 }
 
-/** What was typed → {value} or {error}; undefined as the value: nothing was given. */
+/** Parses the typed text to {value} or {error}. The value is undefined if the field is empty. */
 export function parse(field, text) {
   if (text === undefined || text === "") return { value: undefined };
   if (field.kind === "flag") return { value: text === "true" };

@@ -46,7 +46,7 @@ export function uploads() {
     entries.value = entries.value.filter((each) => each.key !== entry.key);
   }
 
-  /** Nobody will use what is still on its way. */
+  /** Cancels uploads that have not ended. Nothing will use them. */
   function abort() {
     for (const { id, controller } of entries.value) if (!id) controller?.abort();
   }

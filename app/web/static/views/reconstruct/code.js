@@ -1,4 +1,4 @@
-// The request that is shown, as code: the file goes as a form, so it is written otherwise than ui/snippets.js does.
+// The shown request as code. It sends the file as a form, unlike the requests of ui/snippets.js.
 import { address } from "../../core/connection.js";
 import { html } from "../../core/html.js";
 import { key } from "../../core/keys.js";

@@ -1,4 +1,4 @@
-// What to show, which model, and what is hidden.
+// The choice of the item, the model and the mask.
 import { get } from "../../core/api.js";
 import { html, useEffect, useSignal } from "../../core/html.js";
 import { Button, DropZone, Segmented, Select, Slider } from "../../ui/controls.js";

@@ -1,4 +1,4 @@
-// What there is to try at once; examples/LICENCE.md says where each comes from.
+// The examples. examples/LICENCE.md says where each comes from.
 
 const at = (name) => new URL(`../../examples/${name}`, import.meta.url).href;
 

@@ -34,7 +34,7 @@ export function pack({ shape, flat }) {
     .replaceAll("=", "")}`;
 }
 
-/** The reverse; null for what is no such mask. */
+/** The reverse. Null if the text is not such a mask. */
 export function unpack(text) {
   const found = /^(\d{1,4}(?:x\d{1,4}){1,2})\.([\w-]+)$/.exec(text ?? "");
   if (!found) return null;

@@ -63,7 +63,7 @@ export function show(next) {
   });
 }
 
-/** The fields that say what is hidden; null while nothing can be asked. */
+/** The request's fields of the mask. Null while no request can be sent. */
 export function maskFields() {
   if (mode.value === "painted") {
     if (!painted.value || !isAskable(painted.value.flat)) return null;
