@@ -314,3 +314,25 @@ def test_a_folder_is_judged_before_its_weights_are_read(
     (top / name if name == "modules.json" else folder / name).write_text(content)
     with pytest.raises(InvalidModel, match=message):
         import_folder(ModelStore(tmp_path / "store"), top, "m")
+
+
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "module._orig_mod."])
+@pytest.mark.parametrize("sharded", [False, True])
+def test_prefixes_of_wrappers_are_stripped(prefix: str, sharded: bool, tmp_path: Path) -> None:
+    """As DataParallel and torch.compile leave them; the source stays as it is."""
+    folder = build_folder(tmp_path / "bert", "bert")
+    expected = load_file(folder / "model.safetensors")
+    if sharded:
+        (folder / "model.safetensors").unlink()
+        build_model("bert").save_pretrained(folder, max_shard_size="30KB")
+        index = json.loads((folder / "model.safetensors.index.json").read_text())
+        index["weight_map"] = {prefix + name: file for name, file in index["weight_map"].items()}
+        (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    for file in folder.glob("model*.safetensors"):
+        save_file({prefix + name: tensor for name, tensor in load_file(file).items()}, file, {"format": "pt"})
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    entry = import_folder(ModelStore(tmp_path / "store"), folder, "m")
+    assert Task.FILL_MASK in entry.manifest.tasks
+    stored = [load_file(file) for file in entry.path.glob("model*.safetensors")]
+    assert sorted(name for tensors in stored for name in tensors) == sorted(expected)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
