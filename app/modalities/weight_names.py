@@ -14,7 +14,7 @@ _INDEX = "model.safetensors.index.json"
 
 
 def wrapper_prefix(names: Collection[str]) -> str:
-    """What all names begin with that is no part of the model; empty if there is nothing."""
+    """The prefixes of wrappers that all names begin with, together; empty if there are none."""
     prefix = ""
     while found := next((each for each in _WRAPPERS if names and all(n.startswith(prefix + each) for n in names)), ""):
         prefix += found
