@@ -18,6 +18,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from app.errors import AppError, InvalidModel
+from app.modalities.weight_names import wrapper_prefix
 from app.system.pool_process import MIB, ProcessLimits
 from app.system.process_pool import ProcessPool
 
@@ -25,7 +26,6 @@ _MEMORY = 4  # times the size of a file: its tensors, copies of those that share
 _BASE_MEMORY = 2048 * MIB  # of Python, torch and small files
 _SECONDS = 600.0
 _GLOBAL = re.compile(r"GLOBAL (\S+) ")  # in torch's message about a function that a pickle names
-_PREFIX = "module."  # of a model that was trained with DataParallel
 
 
 def convert_pickled(files: Sequence[Path], target: Path) -> None:
@@ -90,10 +90,9 @@ def read_state(file: IO[bytes]) -> dict[str, Tensor]:
     tensors = {str(key): value for key, value in loaded.items() if isinstance(value, Tensor)}
     if any(value.is_quantized or value.layout is not torch.strided for value in tensors.values()):
         raise InvalidModel("its weights are quantized or sparse, which is not supported")
-    if all(key.startswith(_PREFIX) for key in tensors):
-        tensors = {key.removeprefix(_PREFIX): value for key, value in tensors.items()}
+    prefix = wrapper_prefix(tensors)
     # Tied weights share memory, which safetensors does not store.
-    return {key: value.detach().clone().contiguous() for key, value in tensors.items()}
+    return {key.removeprefix(prefix): value.detach().clone().contiguous() for key, value in tensors.items()}
 
 
 def _reason(error: Exception) -> str:

@@ -6,6 +6,7 @@ from app.modalities.text.architecture import find_architecture
 from app.modalities.text.load import write_fast_tokenizer
 from app.modalities.text.lora import check_adapter, merge_adapter
 from app.modalities.text.regex_tokenizer import write_regex_tokenizer
+from app.modalities.weight_names import strip_prefixes
 from app.store.importer import ImportTools
 
 
@@ -15,6 +16,7 @@ def import_tools() -> ImportTools:
         find_architecture=find_architecture,
         load=load,
         convert=convert_pickled,
+        strip_prefixes=strip_prefixes,
         write_fast_tokenizer=write_fast_tokenizer,
         write_tokenizer=write_regex_tokenizer,
         check_adapter=check_adapter,

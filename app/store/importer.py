@@ -54,6 +54,7 @@ class ImportTools:
     find_architecture: tells the model_type of a folder with weights whose config.json names none.
     load: loads a model folder, which proves that the model works before anything is published.
     convert: writes checkpoint files into a folder as safetensors.
+    strip_prefixes: renames the tensors of a folder's safetensors that begin with the prefix of a wrapper.
     write_fast_tokenizer: writes the fast form of a folder's tokenizer that exists in Python only, and returns the name
     of its class; returns None for others.
     write_tokenizer: writes the tokenizer for a folder's vocab.txt and a regular expression into another folder.
@@ -65,6 +66,7 @@ class ImportTools:
     find_architecture: Callable[[Path], str]
     load: Callable[[Path], LoadedModel]
     convert: Convert
+    strip_prefixes: Callable[[Path], None]
     write_fast_tokenizer: Callable[[Path], str | None]
     write_tokenizer: Callable[[Path, str, Path], None]
     check_adapter: Callable[[Mapping[str, Any]], None]
@@ -183,6 +185,7 @@ class _Staging:
         check_weights(names, self.source)
         self.progress.begin("Reading the weights")
         converted = stage_weights(folder, target, self.tools.convert)
+        self.tools.strip_prefixes(target)
         if not _is_named(config):
             config["model_type"] = self.tools.find_architecture(target)
             write_json(target / "config.json", config)

@@ -121,8 +121,8 @@ def read_config(files: Mapping[Path, Path], source: str) -> dict[str, Any]:
     config = read_object(path, source)
     method = next((kind for name, kind in _QUANTIZED.items() if Path(name) in files), None)
     if (quantization := config.get("quantization_config")) is not None:
-        method = str(quantization.get("quant_method", method)) if isinstance(quantization, dict) else None
-        method = method or "by an unnamed method"
+        named = quantization.get("quant_method") if isinstance(quantization, dict) else None
+        method = str(named or method or "by an unnamed method")
     if method:
         raise InvalidModel(f"{source} holds quantized weights ({method}), which are not supported", param="source")
     return config

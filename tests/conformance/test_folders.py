@@ -16,12 +16,20 @@ from app.errors import InvalidModel
 from app.modalities.embedding import EmbedItem
 from app.modalities.text.architecture import find_architecture
 from app.modalities.text.forward import Batching, ForwardPath, TextForward
-from app.modalities.text.items import FillMaskItem
+from app.modalities.text.items import FillMaskItem, ScoreItem
 from app.modalities.text.load import load_text
 from app.modalities.text.objective import TextObjective
 from app.store.store import ModelStore
 from app.types import Task
-from tests.conformance.text_types import SPECIAL, VOCABULARY, build_folder, build_model, build_tokenizer, expect
+from tests.conformance.text_types import (
+    MAX_LENGTH,
+    SPECIAL,
+    VOCABULARY,
+    build_folder,
+    build_model,
+    build_tokenizer,
+    expect,
+)
 from tests.fakes.imports import import_folder
 from tests.fakes.perform import perform
 from tests.fakes.tiny_models import CORPUS
@@ -175,6 +183,8 @@ SENTENCEPIECE = {
     "xlm-roberta": ("sentencepiece.bpe.model", {}),
     "camembert": ("sentencepiece.bpe.model", {}),
     "deberta-v2": ("spm.model", {"pad_id": 0, "unk_id": 3, "bos_id": 1, "eos_id": 2}),
+    "rembert": ("sentencepiece.model", {"pad_id": 0, "unk_id": 1, "bos_id": -1, "eos_id": -1}),
+    "big_bird": ("spiece.model", {"pad_id": 0, "unk_id": 3, "bos_id": 1, "eos_id": 2}),
 }
 
 
@@ -182,7 +192,7 @@ SENTENCEPIECE = {
 def test_a_sentencepiece_model_alone_is_a_tokenizer(model_type: str, tmp_path: Path) -> None:
     """Repositories from before tokenizer.json hold the model of the library sentencepiece only."""
     name, ids = SENTENCEPIECE[model_type]
-    symbols = ["[CLS]", "[SEP]", "[MASK]"] if model_type in ("albert", "deberta-v2") else []
+    symbols = ["[CLS]", "[SEP]", "[MASK]"] if model_type not in ("xlm-roberta", "camembert") else []
     written = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(CORPUS * 5),
@@ -324,3 +334,75 @@ def test_a_configuration_far_larger_than_the_weights_is_refused_before_it_takes_
     edit(folder / "config.json", **{field: 2**24})
     with pytest.raises(InvalidModel, match="parameters, and the weights hold"):
         load_text(folder)
+
+
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "module._orig_mod."])
+@pytest.mark.parametrize("sharded", [False, True])
+def test_prefixes_of_wrappers_are_stripped(prefix: str, sharded: bool, tmp_path: Path) -> None:
+    """As DataParallel and torch.compile leave them; the source stays as it is."""
+    folder = build_folder(tmp_path / "bert", "bert")
+    expected = load_file(folder / "model.safetensors")
+    if sharded:
+        (folder / "model.safetensors").unlink()
+        build_model("bert").save_pretrained(folder, max_shard_size="30KB")
+        index = json.loads((folder / "model.safetensors.index.json").read_text())
+        index["weight_map"] = {prefix + name: file for name, file in index["weight_map"].items()}
+        (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    for file in folder.glob("model*.safetensors"):
+        save_file({prefix + name: tensor for name, tensor in load_file(file).items()}, file, {"format": "pt"})
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    entry = import_folder(ModelStore(tmp_path / "store"), folder, "m")
+    assert Task.FILL_MASK in entry.manifest.tasks
+    stored = [load_file(file) for file in entry.path.glob("model*.safetensors")]
+    assert sorted(name for tensors in stored for name in tensors) == sorted(expected)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_rows_that_fill_up_a_table_are_no_answers(tmp_path: Path) -> None:
+    """Tables are padded to a multiple of 64. Probabilities stay those of the whole table."""
+
+    def prefer_padding(model: Any) -> None:
+        model.cls.predictions.bias.data[len(build_tokenizer()) :] += 3
+
+    folder = build_folder(tmp_path, "bert", prefer_padding)
+    served = load_text(folder)
+    [filled] = perform(served.tasks[Task.FILL_MASK], [FillMaskItem(TEXTS[0], top_k=VOCABULARY, num_sequences=3)])
+    entries = list(range(len(served.tokenizer)))
+    assert sorted(each.token for each in filled.masks[0].candidates) == entries
+    token, score = expect(folder, served, TEXTS[0])[0]
+    assert filled.masks[0].candidates[0].token == token
+    assert filled.masks[0].candidates[0].score == pytest.approx(score, rel=1e-3)
+    [scored] = perform(served.tasks[Task.SCORE], [ScoreItem("water", top_k=VOCABULARY)])
+    assert sorted(each.token for each in scored.scored[0].candidates) == entries
+    assert 1 <= scored.scored[0].rank <= len(entries)
+
+
+@pytest.mark.parametrize("length", [-1, 0, 1e30, int(1e30), None])
+def test_a_tokenizer_that_knows_no_longest_text(length: float | None, tmp_path: Path) -> None:
+    folder = build_folder(tmp_path, "bert")
+    edit(folder / "tokenizer_config.json", model_max_length=length)
+    assert load_text(folder).max_length == MAX_LENGTH + 2
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "method"),
+    [
+        ("quant_config.json", {"w_bit": 4}, "AWQ"),
+        ("quantize_config.json", {"bits": 4}, "GPTQ"),
+        (
+            "config.json",
+            {"quantization_config": {"quant_method": "bitsandbytes", "load_in_8bit": True}},
+            "bitsandbytes",
+        ),
+        ("config.json", {"quantization_config": {"bits": 4}}, "by an unnamed method"),
+    ],
+)
+def test_quantized_weights_are_refused_with_their_method(
+    name: str, content: dict[str, Any], method: str, tmp_path: Path
+) -> None:
+    folder = build_folder(tmp_path / "bert", "bert")
+    (folder / name).touch()
+    given = json.loads((folder / "config.json").read_text()) if name == "config.json" else {}
+    (folder / name).write_text(json.dumps(given | content))
+    with pytest.raises(InvalidModel, match=rf"quantized weights \({method}\)"):
+        import_folder(ModelStore(tmp_path / "store"), folder, "m")

@@ -118,7 +118,7 @@ def test_fill_mask(served: TextObjective, folder: Path) -> None:
         for text, result in zip(texts, filled, strict=True):
             assert len(result.masks) == len(expected[text])
             for mask, scores in zip(result.masks, expected[text], strict=True):
-                best = scores.topk(5)
+                best = scores[: len(served.tokenizer)].topk(5)  # the table has more rows than the tokenizer entries
                 assert [each.token for each in mask.candidates] == best.indices.tolist()
                 assert [each.score for each in mask.candidates] == pytest.approx(best.values.tolist(), rel=1e-3)
 

@@ -186,5 +186,5 @@ def expect(folder: Path, served: TextObjective, text: str) -> list[tuple[int, fl
     ids = served.tokenizer(text, return_tensors="pt")["input_ids"]
     with torch.inference_mode():
         logits = AutoModelForMaskedLM.from_pretrained(folder).eval()(ids).logits[0]
-    found = logits[ids[0] == served.tokenizer.mask_token_id].softmax(-1).max(-1)
+    found = logits[ids[0] == served.tokenizer.mask_token_id].softmax(-1)[:, : len(served.tokenizer)].max(-1)
     return list(zip(found.indices.tolist(), found.values.tolist(), strict=True))

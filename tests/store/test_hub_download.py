@@ -51,7 +51,8 @@ def find_architecture(folder):
     raise InvalidModel("config.json names no model_type")
 
 tools = ImportTools(check=check, find_architecture=find_architecture, load=lambda _: Model(), convert=convert,
-                    write_fast_tokenizer=lambda _: None, write_tokenizer=None, check_adapter=None, merge_adapter=None)
+                    strip_prefixes=lambda _: None, write_fast_tokenizer=lambda _: None,
+                    write_tokenizer=None, check_adapter=None, merge_adapter=None)
 try:
     fetch = partial(find_source, sys.argv[2], HubAccess(allowed=True))
     entry = import_model(ModelStore(Path(sys.argv[1])), sys.argv[2], "m", fetch=fetch, tools=tools,

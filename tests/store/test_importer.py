@@ -57,6 +57,7 @@ TOOLS = ImportTools(
     find_architecture=lambda _: "deberta",
     load=load,
     convert=convert,
+    strip_prefixes=lambda _: None,
     write_fast_tokenizer=lambda _: None,
     write_tokenizer=write_tokenizer,
     check_adapter=refuse_adapter,

@@ -43,6 +43,7 @@ class TextEncoder:
     Truncation and padding are settings inside a fast tokenizer, shared by its threads, so they are
     switched off for good here and done by hand, on ids.
 
+    entries: the highest id plus one; a model's table may have further rows, which stand for nothing.
     example: a short text that has a token. prefix, suffix: ids of the special tokens around every text.
     Raises InvalidModel for a tokenizer that makes no token of any text.
     """
@@ -58,7 +59,9 @@ class TextEncoder:
         self._longest_mask = max(map(len, names))
         self.mask_pattern = re.compile("|".join(re.escape(name) for name in names))
         least, most = _CHARACTERS_PER_TOKEN
-        self._per_token = min(max(least, *map(len, tokenizer.get_vocab())), most)
+        vocabulary = tokenizer.get_vocab()
+        self._per_token = min(max(least, *map(len, vocabulary)), most)
+        self.entries = 1 + max(vocabulary.values())
 
     @property
     def mask(self) -> tuple[str, int]:

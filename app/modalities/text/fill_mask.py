@@ -78,6 +78,7 @@ class FillMask(
         self._max_length = max_length
         self.wordpieces = WordPieces(encoder)
         self._vocabulary = vocabulary_size(forward.model)
+        self._entries = min(encoder.entries, self._vocabulary)
 
     @property
     def pads(self) -> bool:
@@ -110,7 +111,7 @@ class FillMask(
             content, self._max_length, truncate=item.truncate, side=item.truncation_side, keep=masks
         )
         scored = len(targets) if item.renormalize else item.top_k
-        top_k = min(max(scored, item.top_k, item.num_sequences), self._vocabulary)
+        top_k = min(max(scored, item.top_k, item.num_sequences), self._entries)
         inputs = FillMaskInputs(ids, [m + shift for m in masks], top_k, targets)
         context = FillMaskContext(item.text, spans, item.top_k, item.renormalize)
         return Prepared(inputs, self._cost(inputs), context)
@@ -181,7 +182,7 @@ class FillMask(
         scores = logits.float().log_softmax(-1)  # [N, V]
         # One transfer serves every item that asks for the best of the whole vocabulary.
         widest = max((item.top_k for item in batch.items if not item.targets), default=0)
-        best = [t.cpu().numpy() for t in scores.topk(widest)]
+        best = [t.cpu().numpy() for t in scores[:, : self._entries].topk(widest)]
         results: list[Raw] = []
         start = 0
         for item in batch.items:

@@ -23,7 +23,7 @@ from app.modalities.text.proof import ordinary_ids, prove
 from app.modalities.text.slow_tokenizers import make_fast, tokenizer_class, tokenizer_reader
 from app.modalities.text.tokenizers import keeps_space_before_mask, strip_space_before_mask
 
-_TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "spiece.model", "spm.model", "sentencepiece.bpe.model")
+_TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
 
 _KIND = "a text model"
 _NAMED = 3  # tensors that a message names
@@ -109,7 +109,7 @@ def check_text(folder: Path) -> None:
 
 
 def _check_tokenizer(folder: Path) -> None:
-    if not any((folder / name).is_file() for name in _TOKENIZER_FILES):
+    if not any(file.is_file() for name in _TOKENIZER_FILES for file in folder.glob(name)):
         # transformers would silently make up an empty vocabulary.
         raise InvalidModel("the model folder has no tokenizer (tokenizer.json or a vocabulary file)")
 

@@ -111,7 +111,8 @@ class TextObjective(TextPretraining, MaskedModel[Row, MaskedRow, MlmBatch]):
 
 def longest_text(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int:
     """Tokens that a model with its tokenizer reads, special ones included."""
-    return min(position_limit(model), int(tokenizer.model_max_length))  # a tokenizer's 10^30 is "unknown"
+    given = int(tokenizer.model_max_length)  # 10^30 is "unknown", and so is -1
+    return min(position_limit(model), given) if given > 0 else position_limit(model)
 
 
 def _lacking_mask(tokenizer: PreTrainedTokenizerBase) -> str:

@@ -119,8 +119,9 @@ class Score(TaskHandler[ScoreItem, ScoreInputs, ScoreBatch, RawScore, ScoreResul
         scores = self.forward.logits(batch.texts, batch.places)[: len(batch.tokens)].float()  # [B, V]
         whole = scores.logsumexp(-1, keepdim=True)  # [B, 1]
         own = scores.gather(1, batch.tokens.to(scores.device).unsqueeze(1))  # [B, 1]
-        ranks = (scores > own).sum(1) + 1
-        values, tokens = scores.topk(min(max(batch.top_k), self._vocabulary))
+        named = scores[:, : self.encoder.entries]  # without the rows that fill up a table
+        ranks = (named > own).sum(1) + 1
+        values, tokens = named.topk(min(max(batch.top_k), named.shape[1]))
         return [
             RawScore(log_prob, rank, list(zip(best, names, strict=True))[:top_k])
             for log_prob, rank, best, names, top_k in zip(

@@ -210,8 +210,7 @@ def test_vocabularies_of_model_and_tokenizer_may_differ_in_size(folders: Any) ->
     padded.model.resize_token_embeddings(size + 9)
     padded = TextObjective(padded.model, padded.tokenizer, has_head=True)
     candidates = fill(padded, PARIS, top_k=10_000).masks[0].candidates
-    assert {c.token for c in candidates} == set(range(size + 9))
-    assert {c.token_str for c in candidates if c.token >= size} == {""}
+    assert {c.token for c in candidates} == set(range(size))  # the other rows stand for nothing
     cut.model.resize_token_embeddings(size - 9)
     cut = TextObjective(cut.model, cut.tokenizer, has_head=True)
     last = cut.tokenizer.convert_ids_to_tokens(size - 1)
