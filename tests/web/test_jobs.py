@@ -94,6 +94,9 @@ def test_a_text_model_is_trained_watched_and_tried(visit: Visit, corpus: Path) -
     expect(page.get_by_text("Published as learnt@")).to_be_visible()
     page.get_by_role("link", name="Try it").click()
     expect(page).to_have_title("Fill · Cloze")
+    examples = page.get_by_role("group", name="Examples").get_by_role("button")
+    expect(examples.filter(has_text="Savanna")).to_have_count(0)  # the model's own held-out texts instead
+    expect(page.get_by_label("Text", exact=True)).to_have_value(re.compile(r"\[MASK\]"))
     # The job's own version; the checkpoint has become the next one, which the list names once it has heard of it.
     expect(page.get_by_label("Model", exact=True)).to_have_value(re.compile("^learnt(@1)?$"))
 
