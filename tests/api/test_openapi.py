@@ -110,6 +110,7 @@ def test_answers_that_are_no_json(document: dict[str, Any]) -> None:
         ("GET", "/v1/models", "/v1/models", {}),
         ("GET", "/v1/models/none", "/v1/models/{model_id}", {}),
         ("GET", f"/v1/models/{'a' * 300}", "/v1/models/{model_id}", {}),
+        ("GET", "/v1/models/full/examples", "/v1/models/{model_id}/examples", {}),
         ("GET", "/v1/models/full/card", "/v1/models/{model_id}/card", {}),
         ("GET", f"{JOBS}?limit=0", JOBS, {}),
         ("GET", f"{JOBS}?after=none", JOBS, {}),

@@ -5,13 +5,18 @@ import re
 import shlex
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, Request, Route, expect
 
+from app.store.store import ModelStore
 from tests.fakes.browser import Visit, visiting
+from tests.fakes.cloze import Server
 from tests.fakes.http import http
+from tests.fakes.imports import import_folder
+from tests.fakes.tiny_models import tiny_bert_folder
 
 FOUNDING = "The [MASK] chase the [MASK] in the savanna."
 
@@ -186,6 +191,26 @@ def test_the_whole_text_is_coloured_by_how_well_it_is_understood(visit: Visit, o
     visit.check_width()
     chosen.get_by_role("button", name="Hide this word").click()
     expect(page.get_by_role("button", name="capital, hidden; show it")).to_be_visible()
+
+
+def test_two_models_are_asked_side_by_side(visit: Visit, cloze: Server, origin: str, tmp_path: Path) -> None:
+    store = ModelStore(cloze.store)
+    import_folder(store, tiny_bert_folder(tmp_path / "other", seed=7), "other")
+    try:
+        page = visit.go("#/fill?model=tiny")
+        page.get_by_label("Beside it").select_option("other")
+        beside = page.get_by_role("region", name="Predictions of other")
+        expect(beside.get_by_role("region", name="Mask 2").locator(".candidate")).to_have_count(6)
+        body = {"model": "other", "input": FOUNDING, "top_k": 6, "num_sequences": 5}
+        [answer] = http.post(f"{origin}/v1/fill-mask", json=body).json()["data"]
+        words = beside.get_by_role("region", name="Mask 1").locator(".candidate-word").all_text_contents()
+        best = [candidate["token_str"].strip() for candidate in answer["masks"][0]["candidates"]]
+        assert [word.removeprefix("…") for word in words] == [each.removeprefix("##") for each in best]
+        expect(page).to_have_url(re.compile("beside=other"))
+        visit.check_accessibility()
+        visit.check_width()
+    finally:
+        store.delete("other@1")
 
 
 def test_a_text_that_is_not_scored_has_no_colours_of_another(visit: Visit) -> None:

@@ -94,6 +94,9 @@ def test_a_text_model_is_trained_watched_and_tried(visit: Visit, corpus: Path) -
     expect(page.get_by_text("Published as learnt@")).to_be_visible()
     page.get_by_role("link", name="Try it").click()
     expect(page).to_have_title("Fill · Cloze")
+    examples = page.get_by_role("group", name="Examples").get_by_role("button")
+    expect(examples.filter(has_text="Savanna")).to_have_count(0)  # the model's own held-out texts instead
+    expect(page.get_by_label("Text", exact=True)).to_have_value(re.compile(r"\[MASK\]"))
     # The job's own version; the checkpoint has become the next one, which the list names once it has heard of it.
     expect(page.get_by_label("Model", exact=True)).to_have_value(re.compile("^learnt(@1)?$"))
 
@@ -140,7 +143,7 @@ def test_a_job_is_paused_resumed_and_cancelled_from_its_page(visit: Visit, origi
     page.get_by_role("button", name="Resume").click()
     state(page, "Running")
     page.get_by_role("link", name="All jobs").click()
-    row = page.get_by_role("listitem").filter(has_text="long")
+    row = page.get_by_role("row").filter(has_text="long")
     expect(row).to_contain_text("Running")
     step = row.get_by_text(re.compile(r"Step \d+")).inner_text()
     expect(row.get_by_text(step)).to_have_count(0)  # the list moves by itself
@@ -152,7 +155,7 @@ def test_a_job_is_paused_resumed_and_cancelled_from_its_page(visit: Visit, origi
     page.get_by_role("button", name="Delete this job").click()
     page.get_by_role("button", name="Delete", exact=True).click()
     expect(page.get_by_text("The job is deleted")).to_be_visible()
-    expect(page.get_by_role("listitem").filter(has_text="long")).to_have_count(0)
+    expect(page.get_by_role("row").filter(has_text="long")).to_have_count(0)
 
 
 def test_a_failed_job_says_why_and_what_to_do(visit: Visit, origin: str, file_id: str) -> None:
@@ -249,7 +252,7 @@ def test_runs_are_compared_and_trained_longer(visit: Visit, origin: str, file_id
         submit(origin, file_id, name, hyperparameters=TINY_TEXT | limits)
     page = visit.go("#/jobs")
     for name in ("slow", "fast"):
-        expect(page.get_by_role("listitem").filter(has_text=f"{name}@1")).to_contain_text("Succeeded")
+        expect(page.get_by_role("row").filter(has_text=f"{name}@1")).to_contain_text("Succeeded")
         page.get_by_label(f"Compare {name}").check()
     visit.check_accessibility()
     visit.check_width()
@@ -267,6 +270,35 @@ def test_runs_are_compared_and_trained_longer(visit: Visit, origin: str, file_id
     page.get_by_role("dialog").get_by_role("button", name="Train longer").click()
     state(page, "Succeeded")
     expect(page.get_by_text("fast@2")).to_be_visible()
+
+
+def test_jobs_are_listed_with_their_figures_found_and_told_apart(visit: Visit, origin: str, file_id: str) -> None:
+    limits = TINY_TEXT | {"max_steps": 4, "eval_interval": 2, "log_interval": 1}
+    ids = [submit(origin, file_id, "twin", hyperparameters=limits, metadata={"try": nth}) for nth in ("one", "two")]
+    page = visit.go("#/jobs?q=twin")
+    rows = page.get_by_role("region", name="Jobs").locator("tbody tr")
+    expect(rows).to_have_count(2)
+    for job_id, nth in zip(ids, ("one", "two"), strict=True):
+        row = rows.filter(has_text=f"twin ({job_id[-6:]})")
+        expect(row).to_contain_text("Succeeded")
+        expect(row).to_contain_text(re.compile(r"\d%\s*accuracy"))
+        expect(row.get_by_role("img", name=re.compile("^Held-out loss: from"))).to_be_visible()
+        expect(row).to_contain_text(f"try={nth}")
+        metrics = http.get(f"{origin}{JOBS}/{job_id}/metrics?keys=eval_accuracy").json()["data"][0]["points"]
+        best = max(point["value"] for point in metrics)
+        expect(row.locator(".job-score")).to_contain_text(f"{best * 100:.1f}%")
+        tokens = http.get(f"{origin}{JOBS}/{job_id}").json()["progress"]["tokens"]
+        assert tokens and str(tokens)[0] in row.locator("td.number").inner_text()
+    visit.check_accessibility()
+    visit.check_width()
+    page.get_by_role("button", name="Show jobs with try=two").click()
+    expect(rows).to_have_count(1)
+    expect(page).to_have_url(re.compile(r"q=twin\+try%3Dtwo"))
+    page.reload()
+    expect(rows).to_have_count(1)
+    page.get_by_label("Search jobs").fill("mlm twin failed")
+    expect(rows).to_have_count(0)
+    expect(page.get_by_text(re.compile("^0 of"))).to_be_visible()
 
 
 def test_the_page_goes_on_by_itself_after_the_server_was_away(browser: Browser, origin: str, file_id: str) -> None:

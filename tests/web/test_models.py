@@ -116,6 +116,19 @@ def test_versions_get_and_lose_aliases(spare: str, visit: Visit, origin: str) ->
     visit.check_accessibility()
 
 
+def test_another_version_is_picked_and_tried(spare: str, visit: Visit, origin: str) -> None:
+    http.put(f"{origin}/v1/models/{spare}/aliases/production", json={"version": 1}).raise_for_status()
+    page = open_model(visit, spare)
+    picker = page.get_by_label("Shown version")
+    expect(picker).to_have_value("2")
+    expect(picker.get_by_role("option")).to_have_text(["version 2", "version 1, production"])
+    picker.select_option("1")
+    expect(page.locator(".model-sheet div", has_text="Version")).to_contain_text("1")
+    expect(picker).to_have_value("1")
+    page.get_by_role("link", name="Try it").click()
+    expect(page.get_by_label("Model", exact=True)).to_have_value(f"{spare}@1")
+
+
 def test_a_version_is_deleted_once_that_is_confirmed(spare: str, visit: Visit, origin: str) -> None:
     page = open_model(visit, spare)
     page.get_by_role("button", name="Delete").click()

@@ -54,6 +54,11 @@ def test_an_example_is_masked_predicted_and_scored(visit: Visit) -> None:
     page.get_by_label("Strategy").select_option("block")
     page.get_by_role("button", name="Another mask").click()
     expect(page).to_have_url(re.compile("example=sunflower.*strategy=block.*ratio=0.25.*seed=1"))
+    page.get_by_text("Look closer").click()
+    slider = page.get_by_label("Original or predicted")
+    slider.fill("0.25")
+    assert page.locator(".after").evaluate("image => image.style.clipPath").endswith("25%)")
+    expect(page.get_by_role("img", name=re.compile(r"^Error of every pixel: on average [\d.]+%"))).to_be_visible()
     page.get_by_text("Copy as curl or Python").click()
     code = page.get_by_role("region", name="This request as code")
     for part in ("file=@sunflower.jpg", "mask_strategy=block", "mask_ratio=0.25", "seed=1"):

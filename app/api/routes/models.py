@@ -9,10 +9,18 @@ from fastapi import APIRouter, Request, Response
 from app.api.deps import Services, ServicesDep
 from app.api.openapi import TAR, errors
 from app.api.params import Alias, ModelId
-from app.api.schemas.models import AliasRequest, ModelDeleted, ModelList, ModelObject, model_object
+from app.api.schemas.models import (
+    AliasRequest,
+    ModelDeleted,
+    ModelExamples,
+    ModelList,
+    ModelObject,
+    model_object,
+)
 from app.api.wire.body import StrictJsonRoute
 from app.api.wire.ranges import stream_range
 from app.errors import ModelNotFound, NotFound, NotReady
+from app.jobs.held_out import HeldOutText, read_held_out
 from app.modalities.text.tokenizers import keeps_space_before_mask
 from app.store.archive import ModelArchive
 from app.store.store import ModelEntry, ModelStore
@@ -89,6 +97,16 @@ async def get_card(model_id: ModelId, services: ServicesDep) -> Response:
     """Returns the model's card (README.md) as Markdown."""
     card = await asyncio.to_thread(_read_card, services.store, model_id)
     return Response(card, media_type="text/markdown; charset=utf-8")
+
+
+@router.get("/v1/models/{model_id:path}/examples")
+async def get_examples(model_id: ModelId, services: ServicesDep) -> ModelExamples:
+    """Returns held-out texts of the job that trained the model. The list is empty if this server has none."""
+
+    def read() -> list[HeldOutText]:
+        return read_held_out(services.settings.jobs_dir, services.store.resolve(model_id).manifest.job_id)
+
+    return ModelExamples(data=await asyncio.to_thread(read))
 
 
 @router.get("/v1/models/{model_id:path}/archive", response_class=Response, responses=TAR)

@@ -7,6 +7,7 @@ from pydantic import BaseModel, Field
 
 from app.api.schemas.common import Body
 from app.api.schemas.modality import Modality
+from app.jobs.held_out import HeldOutText
 from app.store.store import ModelEntry
 from app.types import Task
 
@@ -48,6 +49,11 @@ class AliasRequest(Body):
 class ModelList(BaseModel):
     object: Literal["list"] = "list"
     data: list[ModelObject]
+
+
+class ModelExamples(BaseModel):
+    object: Literal["list"] = "list"
+    data: list[HeldOutText]
 
 
 def model_object(

@@ -6,6 +6,7 @@ import { bytes, number, plural } from "../../core/format.js";
 import { html, useSignalEffect } from "../../core/html.js";
 import { able, choose, info, models, modelsError, refreshModels } from "../../core/models.js";
 import { link, route } from "../../core/router.js";
+import { samplesOf } from "../../core/samples.js";
 import { Button, Details, DropZone, Segmented, TextArea } from "../../ui/controls.js";
 import { ModelSelect } from "../../ui/model-select.js";
 import { Snippets } from "../../ui/snippets.js";
@@ -31,6 +32,8 @@ export function EmbedView() {
   useSignalEffect(() => {
     route.value; // as in Fill: a link to this view names no texts
     const model = choose(able("embeddings"), state.model.value);
+    const own = model && samplesOf(model);
+    if (own) state.suggest(own);
     if (model && state.tab.value === "few") question(model);
     state.write();
   });

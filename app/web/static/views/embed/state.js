@@ -28,6 +28,16 @@ export const lines = computed(() =>
     .filter(Boolean),
 );
 
+let automatic = EXAMPLE; // the texts that the page has put there itself
+
+/** Puts a model's own examples in the place of the page's; without any, those that are for every model. */
+export function suggest(samples) {
+  const next = samples.length > 1 ? samples.map((each) => each.text.replaceAll(/\s+/g, " ")).join("\n") : EXAMPLE;
+  if (text.value !== automatic) return;
+  automatic = next;
+  text.value = next;
+}
+
 let written = null;
 
 export function read() {

@@ -4,11 +4,13 @@ import { latest } from "../../core/ask.js";
 import { html, useEffect, useSignalEffect } from "../../core/html.js";
 import { able, choose, models, modelsError, refreshModels } from "../../core/models.js";
 import { link, route } from "../../core/router.js";
+import { asExamples, samplesOf } from "../../core/samples.js";
 import { Button, Details, TextArea } from "../../ui/controls.js";
 import { ModelSelect } from "../../ui/model-select.js";
 import { copy, Snippets } from "../../ui/snippets.js";
 import { Empty, ErrorNote, Waiting } from "../../ui/status.js";
 import { Tabs } from "../../ui/tabs.js";
+import { Beside, BesideSelect } from "./beside.js";
 import { Candidates } from "./candidates.js";
 import { arrange, requestFor, standing } from "./predictions.js";
 import { Sentences } from "./sentences.js";
@@ -41,7 +43,10 @@ export function FillView() {
   useSignalEffect(() => {
     const chosen = choose(able("fill-mask"), state.model.value);
     route.value; // a link of the page to this view names no text: what is shown belongs into the address again
-    if (chosen && state.tab.value === "fill") question(chosen);
+    const own = chosen && samplesOf(chosen);
+    if (own) state.suggest(own[0]?.masked);
+    const ready = own || !state.isUntouched(); // else the first question would be about another text
+    if (chosen && ready && state.tab.value === "fill") question(chosen);
     state.write();
   });
   if (modelsError.value)
@@ -51,8 +56,9 @@ export function FillView() {
   if (!chosen) return html`<div class="view"><${Head} /><${NoModel} /></div>`;
   return html`<div class="view fill">
     <${Head}>
-      <${ModelSelect} models=${able("fill-mask")} value=${chosen.id} onChange=${(id) => (state.model.value = id)} /><//>
-    <${Editor} />
+      <${ModelSelect} models=${able("fill-mask")} value=${chosen.id} onChange=${(id) => (state.model.value = id)} />
+      <${BesideSelect} model=${chosen} /><//>
+    <${Editor} own=${samplesOf(chosen)} />
     <${Tabs} label="What to see" chosen=${state.tab.value} onChoose=${(tab) => (state.tab.value = tab)}
       tabs=${[{ id: "fill", label: "Hide words" }, { id: "whole", label: "Whole text" }]}>
       ${
@@ -67,7 +73,8 @@ export function FillView() {
 
 function Head({ children }) {
   return html`<div class="view-head"><div><h1>Fill</h1>
-    <p class="lead">Hide words of a text, and see what the model puts in their place.</p></div>${children}</div>`;
+    <p class="lead">Hide words of a text, and see what the model puts in their place.</p></div>
+      <div class="row">${children}</div></div>`;
 }
 
 const NoModel = () => html`<${Empty} title="No model fills masks yet"
@@ -75,7 +82,8 @@ const NoModel = () => html`<${Empty} title="No model fills masks yet"
   <a class="button primary" href=${link("jobs")}>Train a model</a><a class="button" href=${link("models")}>
     See the models</a><//>`;
 
-function Editor() {
+function Editor({ own }) {
+  const examples = own?.length ? asExamples(own) : EXAMPLES;
   const onInput = (value) => {
     typing = true;
     state.edit(value);
@@ -86,7 +94,7 @@ function Editor() {
       placeholder="Type or paste a text" hint="Click words below to hide them, or write [MASK] where one is missing." />
     <div class="row between">
       <div class="row" role="group" aria-label="Examples"><span class="small muted">Try</span>
-        ${EXAMPLES.map(
+        ${examples.map(
           (example) => html`<${Button} class="small" onClick=${() => state.start(example)}>
           ${example.name}<//>`,
         )}
@@ -109,6 +117,7 @@ function Filled({ model }) {
         ? html`<p class="muted">Nothing is hidden. Click a word to see what the model would put in its place.</p>`
         : html`<${Candidates} filled=${filled} stale=${asking || answer.error.value} />`
     }
+    <${Beside} model=${model} />
     ${askedFor && html`<${Details} summary="This request as code"><${Snippets} request=${askedFor} /><//>`}
     <p class="visually-hidden" role="status" aria-live="polite">${asking ? "" : filled.spoken}</p>
   </div>`;

@@ -18,11 +18,25 @@ export const hidden = signal({});
  */
 export const picks = signal({});
 export const model = signal(null); // an id, or null for the first that can
+export const beside = signal(null); // the id of a second model, or null
 export const tab = signal("fill"); // or "whole"
 
 export const words = computed(() => split(text.value));
 export const hiddenList = computed(() => Object.keys(hidden.value).map(Number));
 export const masks = computed(() => words.value.filter((word) => isMask(word, hiddenList.value)));
+
+let automatic = FOUNDING; // the text that the page has put there itself
+
+/** Whether the text is one of the page's own, which another model's example may replace. */
+export const isUntouched = () => text.value === automatic && !masksTouched();
+
+/** Begins with an example of a model's own data, or without one with the page's first text. */
+export function suggest(example) {
+  const next = example ?? FOUNDING;
+  if (!isUntouched() || next === automatic) return;
+  automatic = next;
+  start({ text: next });
+}
 
 let written = null; // the address as this view has last made it
 
@@ -78,18 +92,20 @@ export function read() {
       picks.value = readMarks(params.pick);
     }
     if (params.model) model.value = params.model;
+    if (params.beside) beside.value = params.beside;
     if (params.tab) tab.value = params.tab === "whole" ? "whole" : "fill";
   });
 }
 
 export function write() {
-  const isStart = text.value === FOUNDING && !masksTouched() && !model.value && tab.value === "fill";
+  const isStart = text.value === FOUNDING && !masksTouched() && !model.value && !beside.value && tab.value === "fill";
   const shared = text.value.length <= LONGEST_SHARED;
   const params = {
     text: shared ? text.value : undefined,
     hide: shared ? hiddenList.value.join(",") : undefined,
     pick: shared ? writeMarks(picks.value) : undefined,
     model: model.value ?? undefined,
+    beside: beside.value ?? undefined,
     tab: tab.value === "whole" ? "whole" : undefined,
   };
   if (route.peek().view !== "fill") return;

@@ -6,6 +6,7 @@ import { link, route, setParams } from "../../core/router.js";
 import { Chart } from "../../ui/chart.js";
 import { Segmented, Select } from "../../ui/controls.js";
 import { Empty, ErrorNote, Waiting } from "../../ui/status.js";
+import { namesOf } from "./runs.js";
 import { StateBadge } from "./states.js";
 import { JOBS } from "./watch.js";
 
@@ -101,21 +102,20 @@ export function ComparePage() {
 }
 
 function Lines({ runs, metric, across }) {
-  const series = useMemo(
-    () =>
-      runs.map(({ job, metrics }) => {
-        const points = metrics.get(metric) ?? [];
-        const begin = job.started_at ?? points[0]?.time ?? 0;
-        return {
-          label: job.name,
-          points: points.map(({ step, value, time }) => ({
-            x: across === "step" ? step : (time - begin) / 60,
-            y: value,
-          })),
-        };
-      }),
-    [runs, metric, across],
-  );
+  const series = useMemo(() => {
+    const names = namesOf(runs.map(({ job }) => job));
+    return runs.map(({ job, metrics }) => {
+      const points = metrics.get(metric) ?? [];
+      const begin = job.started_at ?? points[0]?.time ?? 0;
+      return {
+        label: names.get(job.id),
+        points: points.map(({ step, value, time }) => ({
+          x: across === "step" ? step : (time - begin) / 60,
+          y: value,
+        })),
+      };
+    });
+  }, [runs, metric, across]);
   const format = (value) => (Math.abs(value) >= 1000 ? compact(value) : String(Number(value.toPrecision(3))));
   return html`
     <${Chart} label=${`${metric} of ${runs.length} runs`} series=${series} height=${320}
@@ -133,12 +133,13 @@ function Differences({ runs, metric }) {
   const names = [...new Set(all.flatMap(Object.keys))].filter(
     (name) => new Set(all.map((each) => JSON.stringify(each[name]))).size > 1,
   );
+  const titles = namesOf(runs.map(({ job }) => job));
   const shown = (value) => (value === null || value === undefined ? "–" : String(value));
   return html`<div class="panel table-scroll" tabindex="0" role="group" aria-label="Differences">
     <table class="differences">
     <thead><tr><th scope="col"><span class="visually-hidden">Setting</span></th>
-      ${runs.map(({ job }) => html`<th scope="col"><a href=${link("jobs", [job.id])}>${job.name}</a></th>`)}</tr>
-        </thead>
+      ${runs.map(({ job }) => html`<th scope="col"><a href=${link("jobs", [job.id])}>${titles.get(job.id)}</a></th>`)}
+        </tr></thead>
     <tbody>
       <tr><th scope="row">State</th>${runs.map(({ job }) => html`<td><${StateBadge} job=${job} /></td>`)}</tr>
       ${

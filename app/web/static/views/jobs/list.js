@@ -1,18 +1,21 @@
 // All jobs, the newest first, as they are now.
 import { get } from "../../core/api.js";
 import { pause, reconnections } from "../../core/connection.js";
-import { ago } from "../../core/format.js";
 import { html, useEffect, useSignal } from "../../core/html.js";
-import { link, navigate } from "../../core/router.js";
-import { Button } from "../../ui/controls.js";
+import { link, navigate, route, setParams } from "../../core/router.js";
+import { Button, TextField } from "../../ui/controls.js";
 import { Empty, ErrorNote, Note, Waiting } from "../../ui/status.js";
-import { hasEnded, ProgressBar, StateBadge, whereabouts } from "./states.js";
+import { measure, measured } from "./measured.js";
+import { isFound, namesOf } from "./runs.js";
+import { hasEnded } from "./states.js";
+import { JobTable } from "./table.js";
 import { JOBS } from "./watch.js";
 
 const NONE_YET =
   "Drop some text, pictures, sounds or videos, and a model learns to fill in what is hidden of them. " +
   "Its result can be used as soon as it is published.";
 const PAGE = 50;
+const SEARCHED = 200; // the newest jobs, while a search is set
 const BUSY = 1500; // ms between two looks while a job is under way
 const IDLE = 6000;
 
@@ -23,19 +26,24 @@ export function JobList() {
   const error = useSignal(null);
   const workers = useSignal(null);
   const chosen = useSignal([]);
+  const search = route.value.params.q ?? "";
 
   useEffect(() => {
     const controller = new AbortController();
     const { signal } = controller;
     const look = async () => {
       const [page, alive] = await Promise.all([
-        get(`${JOBS}?limit=${limit.peek()}`, { signal }),
+        get(`${JOBS}?limit=${Math.max(limit.peek(), search ? SEARCHED : 0)}`, { signal }),
         get("/v1/workers", { signal }),
       ]);
       jobs.value = page.data;
       more.value = page.has_more;
       workers.value = alive.data;
       error.value = null;
+      await measure(
+        page.data.filter((job) => isFound(job, route.peek().params.q ?? "")),
+        signal,
+      );
     };
     (async () => {
       while (!signal.aborted) {
@@ -50,10 +58,13 @@ export function JobList() {
       }
     })();
     return () => controller.abort();
-  }, [limit.value, reconnections.value]);
+  }, [limit.value, search !== "", reconnections.value]);
 
   const toggle = (id) =>
     (chosen.value = chosen.value.includes(id) ? chosen.value.filter((each) => each !== id) : [...chosen.value, id]);
+  const found = jobs.value?.filter((job) => isFound(job, search)) ?? [];
+  const setSearch = (text) => setParams({ q: text || undefined });
+  const addTag = (tag) => search.split(" ").includes(tag) || setSearch(`${search} ${tag}`.trim());
   const waiting = jobs.value?.some((job) => job.status === "queued");
   return html`<div class="view">
     <div class="view-head">
@@ -87,13 +98,15 @@ export function JobList() {
       <a class="button primary" href=${link("jobs", ["new"])}>New job</a><//></div>`
     }
     ${
-      jobs.value?.length > 0 &&
-      html`<ul class="job-list">
-      ${jobs.value.map(
-        (job) => html`
-        <${Row} key=${job.id} job=${job} chosen=${chosen.value.includes(job.id)} onToggle=${() => toggle(job.id)} />`,
-      )}
-          </ul>`
+      (jobs.value?.length > 0 || search) &&
+      html`<${TextField} label="Search jobs" type="search" value=${search} onInput=${setSearch}
+        placeholder="name, state, tag, method or model"
+        hint=${search ? foundText(found, jobs.value, more.value) : undefined} />`
+    }
+    ${
+      found.length > 0 &&
+      html`<${JobTable} jobs=${found} metrics=${measured.value} names=${namesOf(jobs.value)} chosen=${chosen.value}
+        onToggle=${toggle} onTag=${addTag} />`
     }
     ${
       more.value &&
@@ -103,17 +116,7 @@ export function JobList() {
   </div>`;
 }
 
-function Row({ job, chosen, onToggle }) {
-  return html`<li class="job-row panel">
-    <label class="job-pick">
-      <input type="checkbox" checked=${chosen} onChange=${onToggle} aria-label=${`Compare ${job.name}`} /></label>
-    <a class="job-link" href=${link("jobs", [job.id])}>
-      <span class="job-name">${job.name}</span>
-      <span class="muted small">${job.method.type} · ${job.model}</span>
-    </a>
-    <div class="job-state"><div class="row between"><${StateBadge} job=${job} /><span class="small muted">
-      ${ago(job.created_at)}</span></div>
-      ${!hasEnded(job) && html`<${ProgressBar} job=${job} />`}
-      <p class=${`small job-where ${job.status === "failed" ? "failed" : "muted"}`}>${whereabouts(job)}</p></div>
-  </li>`;
+function foundText(found, jobs, more) {
+  const among = more ? `the newest ${jobs.length}` : `${jobs?.length ?? 0}`;
+  return `${found.length} of ${among} jobs`;
 }

@@ -87,6 +87,7 @@ function Head({ model }) {
     <div><div class="row"><h1>${model.name}</h1><${Badges} model=${model} /></div><p class="lead">
       ${model.description}</p></div>
     <div class="row">
+      <${VersionPicker} model=${model} />
       <${TryIt} model=${model} />
       <${ArchiveLink} id=${id} />
       ${
@@ -96,6 +97,22 @@ function Head({ model }) {
       }
       <${Button} kind="danger" icon="trash" busy=${doing.value === "delete"} onClick=${remove}>Delete<//>
     </div></div>`;
+}
+
+function VersionPicker({ model }) {
+  if (model.versions.length < 2) return null;
+  const aliasesOf = (version) => Object.keys(model.aliases).filter((alias) => model.aliases[alias] === version);
+  const options = model.versions.map((version) => ({
+    value: String(version),
+    label: [`version ${version}`, ...aliasesOf(version)].join(", "),
+  }));
+  return html`<label class="version-picker"><span class="visually-hidden">Shown version</span>
+    <select value=${String(model.version)}
+      onChange=${(event) => navigate("models", [`${model.name}@${event.target.value}`], route.peek().params)}>
+      ${options.map(
+        ({ value, label }) =>
+          html`<option value=${value} selected=${value === String(model.version)}>${label}</option>`,
+      )}</select></label>`;
 }
 
 function TryIt({ model }) {

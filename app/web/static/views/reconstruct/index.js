@@ -7,6 +7,7 @@ import { Details } from "../../ui/controls.js";
 import { Empty, ErrorNote, Waiting } from "../../ui/status.js";
 import { toastError } from "../../ui/toast.js";
 import { AudioPanels } from "./audio-panels.js";
+import { CloserLook } from "./closer.js";
 import { FormSnippets } from "./code.js";
 import { MaskControls, Source } from "./controls.js";
 import { EXAMPLES, fetchExample } from "./examples.js";
@@ -89,6 +90,10 @@ function Outcome({ kind }) {
   if (found?.modality !== kind) return null;
   return html`<div class="outcome stack">
     <${Score} answer=${found} />
+    ${
+      kind === "image" &&
+      html`<${Details} summary="Look closer: before and after, errors"><${CloserLook} answer=${found} /><//>`
+    }
     ${
       fields &&
       html`<${Details} summary="Copy as curl or Python">
