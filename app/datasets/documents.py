@@ -115,13 +115,13 @@ def _read_unpacked(stream: IO[bytes], suffix: str, source: TextSource) -> Iterat
 
 
 def _refuse_nested(source: TextSource) -> None:
-    if source.in_archive:
+    if source.member:
         raise UnreadableFile(f"{source.name}: an archive inside an archive is not supported")
 
 
 def _read_json_file(stream: IO[bytes], source: TextSource) -> Iterator[Document]:
     """Reads an array. In an archive, such as that of a source tree, any other JSON is text."""
-    if source.in_archive:
+    if source.member:
         first, stream = peek_character(stream)
         if first != "[":
             yield from read_whole(stream, source)

@@ -45,14 +45,16 @@ def read_plain(stream: IO[bytes], source: TextSource) -> Iterator[Document]:
         yield from read_fasta(stream, source)
         return
     source.report.add_layout(layout)
+    name = source.member if layout is Layout.FILE else ""
     for text in READERS[layout](stream, source):
-        yield Document(text)
+        yield Document(text, name)
 
 
 def read_whole(stream: IO[bytes], source: TextSource) -> Iterator[Document]:
-    """Reads a file as one document."""
+    """Reads a file as one document, named by its path in an archive."""
     source.report.add_layout(Layout.FILE)
-    yield from map(Document, _read_file(stream, source))
+    for text in _read_file(stream, source):
+        yield Document(text, source.member)
 
 
 class _Prefixed:

@@ -51,7 +51,10 @@ def unlimited() -> Budget:
 
 
 class Document(NamedTuple):
-    """One text of a data set. `name` is the header of a FASTA or FASTQ record, or the name of a molecule."""
+    """One text of a data set.
+
+    name: header of a FASTA or FASTQ record, name of a molecule, or path of a whole file of an archive.
+    """
 
     text: str
     name: str = ""
@@ -74,11 +77,11 @@ class TextSource:
     documents: Documents = "auto"
     report: Report = field(default_factory=Report)
     budget: Budget = field(default_factory=unlimited)
-    in_archive: bool = False
+    member: str = ""  # the path in the archive
 
     def as_member(self, path: str) -> "TextSource":
         """Returns the source of a file of this archive."""
-        return replace(self, name=f"{self.name}/{path}", in_archive=True)
+        return replace(self, name=f"{self.name}/{path}", member=path)
 
     def row(self, text: str | None, where: str) -> str:
         """Counts a row and returns its text. Reports a null or empty row and returns ""."""

@@ -60,6 +60,10 @@ class Estimate(BaseModel):
     disk_bytes: int | None = Field(None, description="Disk space of decoded data, checkpoints and the result")
     sampled: bool = Field(False, description="True if some file was not read to its end; the numbers are extrapolated")
     tokenizer: TokenizerReport | None = Field(None, description="The tokenizer of a job on text, tried on a sample")
+    read_as: dict[str, int] = Field(
+        default_factory=dict,
+        description="Number of text files by what one document of them is: lines, paragraphs, file, rows or sequences",
+    )
 
 
 class JobSpec(BaseModel):

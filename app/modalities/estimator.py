@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
@@ -33,7 +33,7 @@ class DataAmount:
 
     sampled: some file was read in part, and the rest is taken to be alike.
     epoch_tokens: tokens of one epoch. shard_bytes: of the prepared data, those held out included.
-    tokenizer: of texts.
+    tokenizer: of texts. read_as: number of text files by what one document of them is.
     """
 
     documents: int
@@ -43,6 +43,7 @@ class DataAmount:
     epoch_tokens: float = 0.0
     shard_bytes: float = 0.0
     tokenizer: TokenizerReport | None = None
+    read_as: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,7 @@ def render(job: Job, manifest: Manifest, name: str) -> str:
                 ("Tokens", f"{job.progress.tokens:,}"),
                 ("Epochs", f"{job.progress.epoch:g}"),
                 *((name.replace("_", " ").capitalize(), _shown(value)) for name, value in manifest.chosen.items()),
+                *_documents(job),
                 *_tokenizer(job),
             ],
         ),
@@ -47,6 +48,19 @@ def render(job: Job, manifest: Manifest, name: str) -> str:
         _limitations(MODALITIES[manifest.modality].limitations(manifest.architecture)),
     ]
     return "\n\n".join(s for s in sections if s) + "\n"
+
+
+_ONE_DOCUMENT = {"lines": "a line", "paragraphs": "a paragraph", "rows": "a row", "sequences": "a record"}
+
+
+def _documents(job: Job) -> list[tuple[str, str]]:
+    """Returns the row that says what one document of the text files is."""
+    read_as = job.spec.estimate.read_as if job.spec.estimate else {}
+    kinds = [
+        _ONE_DOCUMENT.get(kind, "a file") + (f" (in {count:,} files)" if len(read_as) > 1 else "")
+        for kind, count in read_as.items()
+    ]
+    return [("One document is", ", ".join(kinds))] if kinds else []
 
 
 def _tokenizer(job: Job) -> list[tuple[str, str]]:

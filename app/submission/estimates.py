@@ -50,6 +50,7 @@ def estimate(
         tokens=amount.tokens,
         sampled=amount.sampled,
         tokenizer=amount.tokenizer,
+        read_as=dict(amount.read_as),
     )
     return complete(known, amount, model, hp, lambda m, given: estimator.cost(m, given, find), recent)
 

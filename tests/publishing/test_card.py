@@ -1,6 +1,6 @@
 import json
 
-from app.jobs.kinds import JobState, PretrainingSpec
+from app.jobs.kinds import Estimate, JobState, PretrainingSpec
 from app.jobs.spec import Job, Progress
 from app.publishing.card import render
 from app.store.manifest import DataSource, Manifest
@@ -11,7 +11,13 @@ REQUEST = {"model": "minilm", "training_file": "file-1", "method": {"type": "mlm
 
 def make_card(**changes: object) -> str:
     spec = PretrainingSpec(
-        model="minilm@2", method="mlm", hyperparameters={}, training_files=("file-1",), name="lions", request=REQUEST
+        model="minilm@2",
+        method="mlm",
+        hyperparameters={},
+        training_files=("file-1",),
+        name="lions",
+        request=REQUEST,
+        estimate=Estimate(read_as={"lines": 1, "rows": 2}),
     )
     progress = Progress(step=1200, tokens=9_830_400, epoch=1.5)
     job = Job(id="ftjob-1", spec=spec, state=JobState.RUNNING, created_at=0, progress=progress)
@@ -37,6 +43,7 @@ def test_a_card_says_what_the_model_is_made_of() -> None:
         "minilm@2, teacher@1",
         f"| a\\|b.txt | 1,234 | `{'ab' * 32}` |",
         "| Steps | 1,200 |",
+        "| One document is | a line (in 1 files), a row (in 2 files) |",
         "| Tokens | 9,830,400 |",
         "| eval_loss | 2.346 |",
         "/v1/fill-mask -H",

@@ -1,6 +1,7 @@
 """Estimates of jobs on text."""
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -60,6 +61,7 @@ class TextEstimator:
             epoch_tokens=epoch if files.held_out is not None else epoch * (1 - hp.validation_fraction),
             shard_bytes=_shard_bytes(shape_of(model, hp, find), *_totals(files.files, ratio)),
             tokenizer=report,
+            read_as=_count_layouts(files.samples),
         )
         _check_enough(found, hp, held_out=files.held_out is not None)
         return found
@@ -72,6 +74,14 @@ class TextEstimator:
 def _totals(samples: Sequence[DocumentSample], ratio: float) -> tuple[list[float], list[float]]:
     """(documents, tokens) of each file"""
     return [s.documents / s.share for s in samples], [s.bytes / s.share / ratio for s in samples]
+
+
+def _count_layouts(samples: Sequence[DocumentSample]) -> Mapping[str, int]:
+    """Counts the files of all samples by what one document of them is."""
+    found: Counter[str] = Counter()
+    for sample in samples:
+        found.update({str(layout): count for layout, count in sample.report.layouts.items()})
+    return found
 
 
 def _check_enough(known: DataAmount, hp: MlmHyperparameters, *, held_out: bool) -> None:

@@ -9,6 +9,7 @@ import { draft, LIMITS, suggests } from "./draft.js";
 import { Estimate } from "./estimate.js";
 import { AdvancedSettings } from "./fields.js";
 import { loadMethods, methods, methodsError } from "./methods.js";
+import { Previews } from "./previews.js";
 import { Uploads } from "./uploads.js";
 import { JOBS } from "./watch.js";
 
@@ -84,6 +85,7 @@ export function NewJob() {
         <section class="panel stack"><h2>Files</h2>
           <${Uploads} files=${job.files} error=${errors.training_file ?? errors.training_files} />
           ${job.heldOut.value && html`<${HeldOut} job=${job} error=${errors.validation_file} />`}</section>
+        ${request && !validation.error.value && html`<${Previews} previews=${validation.value.value?.previews} />`}
         <section class="panel stack"><h2>Model</h2><${ModelFields} job=${job} errors=${errors} /></section>
         <section class="panel stack"><h2>Training</h2><${LengthFields} job=${job} errors=${errors} />
           <${AdvancedSettings} groups=${job.groups.value} values=${job.values.value} errors=${errors}
