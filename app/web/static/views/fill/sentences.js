@@ -54,7 +54,8 @@ function Hideable({ word, masked, standing, after }) {
   return html`<span class="unit">
     <button type="button" class=${`word ${masked ? "masked" : ""}`} aria-pressed=${masked ? "true" : "false"}
     aria-label=${name} title=${masked && !word.literal ? word.text : undefined}
-      onClick=${() => state.toggle(word, standing)}>${word.literal ? "mask" : shown(word.text)}</button>${after}</span>`;
+      onClick=${() => state.toggle(word, standing)}>
+      ${word.literal ? "mask" : shown(word.text)}</button>${after}</span>`;
 }
 
 function Shown({ word, masked, filled, after }) {
