@@ -54,11 +54,7 @@ export function WholeText({ model, filled }) {
     <p class="muted">
       ${explanation(state.unit.value)}</p>
     ${answer.error.value && html`<${ErrorNote} error=${answer.error.value} retry=${() => run(0)} />`}
-    ${
-      answer.pending.value &&
-      !scored &&
-      html`<${Waiting}>Hiding one ${state.unit.value} after the other…<//>`
-    }
+    ${answer.pending.value && !scored && html`<${Waiting}>Hiding one ${state.unit.value} after the other…<//>`}
     ${!scored && html`<${Unscored} text=${text} />`}
     ${
       scored &&
