@@ -24,7 +24,7 @@ def test_the_tokens_of_a_stored_model_are_shown(visit: Visit, origin: str) -> No
 
 def test_a_new_tokenizer_is_tried(visit: Visit, origin: str) -> None:
     page = visit.go("#/tokens?from=new&text=c1Br☃")
-    page.get_by_label("Sample to train on").fill("c1ccccc1\nBrCCCl\n" * 9)
+    page.get_by_label("Sample to train on").fill("c1ccccc1\nCC(=O)OC\nBrCC(=O)Cl\n" * 9)
     figures = page.get_by_role("region", name="Figures")
     expect(figures).to_contain_text("regex")
     expect(page.locator(".piece:not(.special)")).to_have_text(["c", "1", "Br", "☃"])
