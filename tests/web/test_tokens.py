@@ -40,13 +40,3 @@ def test_a_new_tokenizer_is_tried(visit: Visit, origin: str) -> None:
     expect(figures).to_contain_text("A mask replaces a token.")
     visit.check_accessibility()
     visit.check_width()
-
-
-def test_a_job_s_files_train_the_tokenizer(visit: Visit, origin: str) -> None:
-    content = "MKTAYIAKQR\n" * 40
-    given = {"files": {"file": ("proteins.txt", content)}, "data": {"purpose": "fine-tune"}}
-    file = http.post(f"{origin}/v1/files", **given).json()["id"]
-    page = visit.go(f"#/tokens?from=new&text=MKW&files={file}")
-    expect(page.get_by_text(f"trained on the beginning of {file}")).to_be_visible()
-    expect(page.locator(".piece:not(.special)")).to_have_text(["M", "K", "W"])
-    expect(page.get_by_role("region", name="Figures")).to_contain_text("lost: W")
