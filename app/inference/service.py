@@ -15,7 +15,8 @@ from app.inference.client import Client
 from app.inference.limits import RequestLimits
 from app.inference.remote_media import MediaFetcher, RemoteMedia
 from app.inference.tasks import BOUNDS, Names
-from app.inference.tokenization import Split, TokenParts, tokenize_all
+from app.inference.tokenization import REPORTED_CHARACTERS, Split, TokenParts, take_first, tokenize_all
+from app.methods.tokenizers import TokenizerReport
 from app.serving.batches import Flow
 from app.serving.engine import Engine
 from app.serving.pool import EnginePool
@@ -38,6 +39,7 @@ class Answer(Generic[Result]):
 
 
 Write = Callable[[Answer[Any]], Written]  # makes the form in which the answer is sent; runs on any thread
+Report = Callable[[], TokenizerReport]
 
 
 class Inference:
@@ -84,9 +86,12 @@ class Inference:
         client: Client,
         *,
         add_special_tokens: bool,
-        write: Write[Written],
+        write: Callable[[Answer[TokenParts], Report], Written],
     ) -> Written:
-        """Returns what `write` makes of an answer whose results are the `TokenParts` of the texts.
+        """Returns what `write` makes of an answer whose results are the `TokenParts` of the texts, and of the report.
+
+        `write` calls the report when it has read all tokens, so the texts are known to be valid. It is about the first
+        REPORTED_CHARACTERS.
 
         Raises InvalidValue for more than the limits allow, what `open` raises, TaskNotSupported for a model that reads
         no text, and Busy.
@@ -98,10 +103,11 @@ class Inference:
         answer: Answer[TokenParts] = Answer(
             opened.id, tokenize_all(opened.splitter(add_special_tokens=add_special_tokens), texts, over)
         )
+        report = partial(opened.report_tokenizer, take_first(texts, REPORTED_CHARACTERS))
 
         async def work() -> Written:
             async with self.tokenizing.hold():
-                return await asyncio.to_thread(write, answer)  # a million tokens take seconds
+                return await asyncio.to_thread(write, answer, report)  # a million tokens take seconds
 
         try:
             return await client.while_connected(work())
@@ -142,6 +148,10 @@ class OpenModel:
         if not self._engine.model.reads_text:
             raise TaskNotSupported(f"{self.id} reads no text", param="model")
         return partial(self._engine.model.tokenize, add_special_tokens=add_special_tokens)
+
+    def report_tokenizer(self, texts: Sequence[str]) -> TokenizerReport:
+        """Returns what the tokenizer loses of texts. The model reads text."""
+        return self._engine.model.report_tokenizer(texts)
 
     async def run(
         self,

@@ -84,6 +84,11 @@ class TokenizerReport(BaseModel):
     lossless: bool = Field(description="Decoding the tokens of every text of the sample gives the text itself")
     changes: tuple[str, ...] = Field((), description="What else decoding changes, such as white space or characters")
     lost: tuple[str, ...] = Field((), description="Characters that are lost, the most frequent first")
+    unit: Literal["word", "token"] = Field(
+        "word",
+        description="What a mask in a text can replace: token if each token can be masked in its place and the others"
+        " stay as they are, as in tokenizers of characters; word if only whole words can",
+    )
 
     def describe(self) -> str:
         """Returns what is lost, as a phrase."""

@@ -78,6 +78,10 @@ class Modality(ABC):
     def training(self, method: str) -> Any:
         """Returns how a method trains models; `app.training.prepare` has a function for each of its classes."""
 
+    def examples_from(self, text: str, masked: str) -> Mapping[Task, str]:
+        """Returns `examples` that show an item of a model's own data. masked: the item with masks."""
+        return self.examples
+
     def limitations(self, architecture: str) -> Sequence[str]:
         """Returns sentences for the cards of models of an architecture."""
         return ()

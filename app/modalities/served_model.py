@@ -1,13 +1,14 @@
 """The interface between serving and a model: `ServedModel`."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
 import torch
 from torch import nn
 
+from app.methods.tokenizers import TokenizerReport
 from app.modalities.base import AnyHandler
 from app.modalities.text.items import TokenInfo
 from app.modalities.trainable import B, Masked, Sample, Trainable
@@ -24,7 +25,7 @@ class ServedModel(ABC):
     max_length: tokens that the model reads, special ones included; None where its items have no such bound.
     dimensions: of the vectors that the model gives; None if unknown.
     forward_path: how batches are run, as text, where an import proves it; None where there is one way only.
-    reads_text: whether `tokenize` can be used.
+    reads_text: whether `tokenize` and `report_tokenizer` can be used.
     """
 
     modality: str
@@ -39,6 +40,10 @@ class ServedModel(ABC):
 
     def tokenize(self, text: str, add_special_tokens: bool = True) -> Iterator[TokenInfo]:
         """Returns the tokens of a text, one by one. Raises NotImplementedError where `reads_text` is False."""
+        raise NotImplementedError(f"a model of {self.modality} has no tokenizer")
+
+    def report_tokenizer(self, texts: Sequence[str]) -> TokenizerReport:
+        """Returns what the tokenizer loses of texts. Raises NotImplementedError where `reads_text` is False."""
         raise NotImplementedError(f"a model of {self.modality} has no tokenizer")
 
     @abstractmethod

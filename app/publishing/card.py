@@ -3,14 +3,18 @@
 import json
 from collections.abc import Sequence
 
+from app.jobs.held_out import HeldOutText
 from app.jobs.spec import Job, pretraining_spec
 from app.modalities.registry import MODALITIES
 from app.store.manifest import DataSource, Manifest
 from app.types import Task
 
 
-def render(job: Job, manifest: Manifest, name: str) -> str:
-    """Markdown; `manifest` as it is given to the store under `name`, so the version is not known yet."""
+def render(job: Job, manifest: Manifest, name: str, held_out: Sequence[HeldOutText] = ()) -> str:
+    """Returns Markdown. The version is not known yet.
+
+    manifest: as it is given to the store under `name`. held_out: texts for the examples of requests.
+    """
     spec = pretraining_spec(job)
     sections = [
         _front_matter(manifest),
@@ -44,7 +48,7 @@ def render(job: Job, manifest: Manifest, name: str) -> str:
         ),
         _table("Metrics on held-out data", ("metric", "value"), [(k, f"{v:.4g}") for k, v in manifest.metrics.items()]),
         "## Request\n\nThe job's request as it was sent:\n\n" + _fence("json", json.dumps(manifest.request, indent=2)),
-        _usage(name, manifest.modality, manifest.tasks),
+        _usage(name, manifest.modality, manifest.tasks, held_out),
         _limitations(MODALITIES[manifest.modality].limitations(manifest.architecture)),
     ]
     return "\n\n".join(s for s in sections if s) + "\n"
@@ -109,8 +113,9 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|").replace("\n", " ")
 
 
-def _usage(name: str, modality: str, tasks: Sequence[Task]) -> str:
-    known = MODALITIES[modality].examples
+def _usage(name: str, modality: str, tasks: Sequence[Task], held_out: Sequence[HeldOutText]) -> str:
+    own = next((item for item in held_out if item.masked != item.text), None)
+    known = MODALITIES[modality].examples if own is None else MODALITIES[modality].examples_from(own.text, own.masked)
     examples = [known[task] for task in tasks if task in known]
     calls = ["curl http://127.0.0.1:8000" + example.format(name=name) for example in examples]
     return "## Usage\n\n" + _fence("sh", "\n".join(calls))

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from app.errors import Conflict, FileNotFound, ModelNotFound
 from app.jobs.files import FileStore
+from app.jobs.held_out import read_held_out
 from app.jobs.indexes import files_of
 from app.jobs.spec import Checkpoint, Job, pretraining_spec
 from app.methods import METHODS, preset
@@ -81,7 +82,8 @@ class Publisher:
         fence: Callable[[], None] | None,
     ) -> ModelEntry:
         manifest = self._complete(job, made, publication, is_result=publication == _result_id(job))
-        (folder / "README.md").write_text(card.render(job, manifest, name), encoding="utf-8")
+        text = card.render(job, manifest, name, read_held_out(self._jobs_dir, job.id))
+        (folder / "README.md").write_text(text, encoding="utf-8")
         return self._store.publish(folder, manifest, name=name, fence=fence)
 
     def _license(self, base: str) -> str | None:

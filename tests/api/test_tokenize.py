@@ -9,8 +9,13 @@ from fastapi.testclient import TestClient
 from app.api.schemas.tokenize import TokenizeRequest
 from app.inference.service import Answer
 from app.inference.tokenization import tokenize_all
+from app.methods.tokenizers import TokenizerReport
 from app.modalities.text.items import TokenInfo
 from app.system.concurrency import ConcurrencyLimiter
+
+
+def report() -> TokenizerReport:
+    return TokenizerReport(type="base", reason="", vocabulary=9, tokens=6, unknown_share=0.0, lossless=True)
 
 
 def spell(text: str) -> Iterator[TokenInfo]:
@@ -22,7 +27,7 @@ def test_parts_are_written_as_one_list() -> None:
     texts = ["abcde", "f"]
     request = TokenizeRequest(input=texts)
     in_parts, whole = (
-        json.loads(request.write(Answer("m@1", tokenize_all(spell, texts, threading.Event(), part=size))))
+        json.loads(request.write(Answer("m@1", tokenize_all(spell, texts, threading.Event(), part=size)), report))
         for size in (2, 100)
     )
     assert in_parts == whole
@@ -48,3 +53,12 @@ def test_too_many_at_once_are_told_to_come_back(client: TestClient) -> None:
     inference.tokenizing = ConcurrencyLimiter(at_once=0, waiting=0, what="tokenizations")
     answer = client.post("/v1/tokenize", json={"input": "a"})
     assert (answer.status_code, answer.json()["error"]["code"]) == (429, "busy")
+
+
+def test_the_losses_of_a_stored_tokenizer_are_reported(client: TestClient) -> None:
+    answer = client.post("/v1/tokenize", json={"model": "full", "input": "The lions  ☃"}).json()
+    found = answer["tokenizer"]
+    assert answer["model"] == "full@1"
+    assert (found["type"], found["unit"], found["lossless"]) == ("base", "word", True)
+    assert (found["unknown_share"], found["lost"]) == (0.0, [])
+    assert found["tokens"] == len([token for token in answer["data"][0]["tokens"] if not token["special"]])

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from app.errors import EmptyInput, InputTooLong, NoMask, TooManyMasks
+from app.methods.tokenizers import TokenizerReport
 from app.modalities.base import BatchRow, OneStepHandler, Prepared, Steps, TaskHandler
 from app.modalities.embedding import EmbedItem, EmbedResult
 from app.modalities.served_model import ServedModel
@@ -76,6 +77,12 @@ class FakeObjective(ServedModel):
     def tokenize(self, text: str, add_special_tokens: bool = True) -> Iterator[TokenInfo]:
         for word in words(text):
             yield TokenInfo(token_id(word.group()), word.group(), special=False, start=word.start(), stop=word.end())
+
+    def report_tokenizer(self, texts: Sequence[str]) -> TokenizerReport:
+        count = sum(len(list(self.tokenize(text))) for text in texts)
+        return TokenizerReport(
+            type="base", reason="a fake", vocabulary=100, tokens=count, unknown_share=0.0, lossless=True
+        )
 
 
 class Handler(TaskHandler):

@@ -16,6 +16,7 @@ test("a property is described for the form", () => {
   assert.deepEqual([rate.kind, rate.min, rate.max, rate.open], ["number", 0, 1, [true, false]]);
   assert.equal(describe("fast", { type: "boolean", default: true }).kind, "flag");
   assert.deepEqual(describe("how", { enum: ["a", "b"], default: "a" }).options, ["a", "b"]);
+  assert.deepEqual(describe("how", { anyOf: [{ enum: ["a"] }, { enum: ["b", "c"] }] }).options, ["a", "b", "c"]);
 });
 
 test("numbers within bounds are values, and others say what they should be", () => {

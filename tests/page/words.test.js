@@ -1,6 +1,17 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { follow, readMarks, rewrite, shown, split, tail, writeMarks } from "../../app/web/static/views/fill/words.js";
+import {
+  carry,
+  follow,
+  moved,
+  readMarks,
+  rewrite,
+  shown,
+  spansOfTokens,
+  split,
+  tail,
+  writeMarks,
+} from "../../app/web/static/views/fill/words.js";
 
 const texts = (text) => split(text).map((word) => word.text);
 
@@ -35,12 +46,86 @@ test("a wordpiece that continues a word is joined to it", () => {
 });
 
 test("marks follow their words through an edit", () => {
-  assert.deepEqual(follow("a b c d", "a x b c d", { 0: true, 2: true }), { 0: true, 3: true });
-  assert.deepEqual(follow("a b c d", "a c d", { 1: true, 3: true }), { 2: true });
+  assert.deepEqual(follow(split("a b c d"), split("a x b c d"), { 0: true, 2: true }), { 0: true, 3: true });
+  assert.deepEqual(follow(split("a b c d"), split("a c d"), { 1: true, 3: true }), { 2: true });
 });
 
 test("marks survive an address", () => {
   const marks = { 1: "a,b:c", 12: "ż" };
   assert.deepEqual(readMarks(writeMarks(marks)), marks);
   assert.deepEqual(readMarks("1:%zz,2:ok"), { 2: "ok" });
+});
+
+/** The division of a text into characters, as the server's tokens of a tokenizer of characters say it. */
+const letters = (text) => {
+  const tokens = [...text].map((_, at) => ({ start: at, end: at + 1 }));
+  return { spans: spansOfTokens(text, tokens), exact: true };
+};
+const lettersOf = (text) => split(text, letters(text)).map((word) => word.text);
+
+test("offsets of tokens count characters, and spans count UTF-16 units", () => {
+  assert.deepEqual(letters("a😀b").spans, [
+    [0, 1],
+    [1, 3],
+    [3, 4],
+  ]);
+  assert.deepEqual(lettersOf("MKT 😀"), ["M", "K", "T", " ", "😀"]);
+});
+
+test("tokens that share a character and special ones are no words", () => {
+  const tokens = [
+    { start: null, end: null },
+    { start: 0, end: 1 },
+    { start: 1, end: 2 },
+    { start: 1, end: 2 },
+    { start: 2, end: 3 },
+  ];
+  assert.deepEqual(spansOfTokens("aże", tokens), [
+    [0, 1],
+    [2, 3],
+  ]);
+});
+
+test("a hidden token becomes a mask without spaces, and its filling is exact", () => {
+  const text = "C#C[MASK]c1 O";
+  const words = split(text, letters(text));
+  assert.deepEqual(words[3].text, "[MASK]");
+  assert.equal(
+    rewrite(text, words, [2, 6], () => null),
+    "C#[MASK][MASK]c1[MASK]O",
+  );
+  const fill = (word) => (word.literal ? "##" : " ");
+  assert.equal(rewrite(text, words, [2], fill), "C# ##c1 O");
+});
+
+test("an edit keeps the tokens around it, and what is new is characters", () => {
+  const division = {
+    spans: [
+      [0, 2],
+      [2, 3],
+      [3, 5],
+    ],
+    exact: true,
+  };
+  const after = "ClCN😀Br";
+  assert.deepEqual(
+    split(after, moved(division, "ClCBr", after)).map((word) => word.text),
+    ["Cl", "C", "N", "😀", "Br"],
+  );
+  assert.deepEqual(
+    split("ClBr", moved(division, "ClCBr", "ClBr")).map((word) => word.text),
+    ["Cl", "Br"],
+  );
+  assert.equal(moved(null, "a", "b"), null);
+});
+
+test("marks stay in their places when a text is divided anew", () => {
+  const text = "ClC lions";
+  const now = split(text, letters(text));
+  assert.deepEqual(carry(split(text), now, { 1: true }), { 4: true });
+  assert.deepEqual(carry(now, split(text), { 1: true, 4: "x" }), { 1: "x" });
+});
+
+test("white space has a sign", () => {
+  assert.deepEqual([" ", "\n", "\t", "##"].map(shown), ["␣", "↵", "⇥", "##"]);
 });

@@ -1,5 +1,10 @@
 import json
+import shlex
+from collections.abc import Sequence
 
+import pytest
+
+from app.jobs.held_out import HeldOutText
 from app.jobs.kinds import Estimate, JobState, PretrainingSpec
 from app.jobs.spec import Job, Progress
 from app.publishing.card import render
@@ -9,7 +14,7 @@ from app.types import ModalityName, Task
 REQUEST = {"model": "minilm", "training_file": "file-1", "method": {"type": "mlm"}}
 
 
-def make_card(**changes: object) -> str:
+def make_card(held_out: Sequence[HeldOutText] = (), **changes: object) -> str:
     spec = PretrainingSpec(
         model="minilm@2",
         method="mlm",
@@ -32,7 +37,7 @@ def make_card(**changes: object) -> str:
         "data": (DataSource(filename="a|b.txt", bytes=1234, sha256="ab" * 32),),
         "metrics": {"eval_loss": 2.34567},
     }
-    return render(job, Manifest.model_validate({**values, **changes}), "lions")
+    return render(job, Manifest.model_validate({**values, **changes}), "lions", held_out)
 
 
 def test_a_card_says_what_the_model_is_made_of() -> None:
@@ -79,3 +84,33 @@ def test_a_card_leaves_out_what_there_is_not() -> None:
     assert "## Verdict" not in card
     assert "license:" not in card and "## Data" not in card and "## Metrics" not in card
     assert "scratch" in card and "not stated" in card
+
+
+def inputs_of(card: str) -> list[str]:
+    """Returns the inputs of the card's requests, as a shell and a JSON parser read them."""
+    commands = card.split("```sh\n")[1].split("\n```")[0].split("\n")
+    return [json.loads(shlex.split(command)[-1])["input"] for command in commands]
+
+
+PROTEIN = "MKTAYIAKQRQISFVKSHFSRQLEERLGLIEVQAPILSRVGDGTQDNLSGAEKAVQVKVKALPDAQFEV"
+
+
+@pytest.mark.parametrize(
+    ("text", "masked", "expected", "whole"),
+    [
+        (PROTEIN, PROTEIN[:40] + "[MASK]" + PROTEIN[41:], PROTEIN[13:40] + "[MASK]" + PROTEIN[41:68], PROTEIN[:60]),
+        ("MKT", "M[MASK][MASK]", "M[MASK]", "MKT"),
+        ('It\'s {a} "lion"\n☃', 'It\'s {a} "[MASK]"\n☃', 'It\'s {a} "[MASK]"\n☃', 'It\'s {a} "lion"\n☃'),
+        (
+            "The hungry lions chase the zebras through the wide savanna of the south.",
+            "The hungry lions chase the zebras [MASK] the wide savanna of the south.",
+            "lions chase the zebras [MASK] the wide savanna of the",
+            "The hungry lions chase the zebras through the wide savanna",
+        ),
+    ],
+)
+def test_a_card_asks_for_an_item_of_the_model_s_own_data(text: str, masked: str, expected: str, whole: str) -> None:
+    held_out = [HeldOutText(text="no mask", masked="no mask"), HeldOutText(text=text, masked=masked)]
+    first, *others = inputs_of(make_card(held_out))
+    assert (first, set(others)) == (expected, {whole})
+    assert "Tokyo" in make_card(held_out[:1])

@@ -22,9 +22,9 @@ async def tokenize(
     inference: InferenceDep,
     services: ServicesDep,
 ) -> Response:
-    """Returns the token ids and strings of texts, with character offsets.
+    """Returns the token ids and strings of texts, with character offsets, and what the tokenizer loses.
 
-    With `tokenizer`, a new one is trained on a sample as a job would, and the answer says what it loses.
+    With `tokenizer`, a new one is trained on a sample as a job would.
     """
     if body.tokenizer is not None:
         trial = TrialServices(services.checkers, services.checking.hold, services.files)

@@ -1,13 +1,13 @@
 """Bodies of `POST /v1/tokenize`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, model_validator
 
 from app.api.schemas.common import MAX_ID, TextInputs, Usage, usage
-from app.inference.service import Answer
+from app.inference.service import Answer, Report
 from app.inference.tokenization import TokenParts
 from app.methods.tokenizers import TokenizerKind, TokenizerOptions, TokenizerReport
 from app.modalities.text.items import TokenInfo
@@ -69,7 +69,7 @@ class TokenizeRequest(TextInputs):
             add_special_tokens=self.add_special_tokens,
         )
 
-    def write(self, answer: Answer[TokenParts]) -> bytes:
+    def write(self, answer: Answer[TokenParts], report: Report) -> bytes:
         data: list[dict[str, Any]] = []
         count = 0
         for index, tokens in enumerate(answer.results):
@@ -78,7 +78,7 @@ class TokenizeRequest(TextInputs):
                 count += len(part)
                 parts.append(orjson.dumps(list(map(_token, part)))[1:-1])  # no other thread runs while orjson writes
             data.append({"index": index, "tokens": orjson.Fragment(b"[" + b",".join(parts) + b"]")})
-        return orjson.dumps({"object": "list", "model": answer.model, "data": data, "usage": usage(count)})
+        return _write_answer(answer.model, report(), data, count)
 
 
 def _token(token: TokenInfo) -> dict[str, Any]:
@@ -97,7 +97,12 @@ def write_trial(report: TokenizerReport, texts: Sequence[Sequence[TokenInfo]]) -
     """Writes the answer for a new tokenizer."""
     data = [{"index": index, "tokens": list(map(_token, tokens))} for index, tokens in enumerate(texts)]
     count = sum(map(len, texts))
-    body = {"object": "list", "model": None, "tokenizer": report.model_dump(), "data": data, "usage": usage(count)}
+    return _write_answer(None, report, data, count)
+
+
+def _write_answer(model: str | None, report: TokenizerReport, data: Sequence[Mapping[str, Any]], count: int) -> bytes:
+    """Writes a TokenizeResponse with `count` tokens."""
+    body = {"object": "list", "model": model, "tokenizer": report.model_dump(), "data": data, "usage": usage(count)}
     return orjson.dumps(body)
 
 
@@ -118,7 +123,9 @@ class TokenizedObject(BaseModel):
 class TokenizeResponse(BaseModel):
     object: Literal["list"] = "list"
     model: str | None = Field(description="The model as name@version; null for a new tokenizer")
-    tokenizer: TokenizerReport | None = Field(None, description="The new tokenizer, tried on the input")
+    tokenizer: TokenizerReport = Field(
+        description="The tokenizer, tried on the input; that of a model on at most the first 50,000 characters"
+    )
     data: list[TokenizedObject]
     usage: Usage
 

@@ -1,7 +1,7 @@
 """A text model with its tokenizer and what it can do."""
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from app.methods.tokenizers import TokenizerReport
 from app.modalities.base import AnyHandler
 from app.modalities.served_model import MaskedModel
 from app.modalities.text.embed import TextEmbed
@@ -18,6 +19,7 @@ from app.modalities.text.encoding import TextEncoder
 from app.modalities.text.fill_mask import FillMask
 from app.modalities.text.forward import ForwardPath, TextForward
 from app.modalities.text.items import TokenInfo
+from app.modalities.text.new_tokenizers.round_trip import report_losses
 from app.modalities.text.pipeline import SentencePipeline
 from app.modalities.text.pretrain import MlmBatch, TextPretraining
 from app.modalities.text.proof import first_path
@@ -84,6 +86,9 @@ class TextObjective(TextPretraining, MaskedModel[Row, MaskedRow, MlmBatch]):
 
     def tokenize(self, text: str, add_special_tokens: bool = True) -> Iterator[TokenInfo]:
         return self.encoder.tokens(text, add_special_tokens=add_special_tokens)
+
+    def report_tokenizer(self, texts: Sequence[str]) -> TokenizerReport:
+        return report_losses(self.tokenizer.backend_tokenizer, texts, "base", "the tokenizer of the model")
 
     def to(self, device: torch.device, dtype: torch.dtype) -> None:
         self.model.to(device)  # type: ignore[arg-type]  # a decorator of transformers hides the signature

@@ -2,12 +2,14 @@
 
 `original` (Salazar et al. 2020, https://aclanthology.org/2020.acl-main.240) hides each token in
 turn. `within-word-l2r` (Kauf & Ivanova 2023, https://aclanthology.org/2023.acl-short.80) also hides
-what follows it in its word: else the rest of a rare word gives its beginning away.
+what follows it in its word: else the rest of a rare word gives its beginning away. Of overlapping
+k-mers, those before the token are hidden too, since they contain its letter.
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import takewhile
 
 import torch
@@ -21,6 +23,7 @@ from app.modalities.text.encoding import Content, TextEncoder
 from app.modalities.text.fill_mask import VOCABULARY_PER_TOKEN
 from app.modalities.text.forward import TextForward
 from app.modalities.text.items import RankedToken, ScoredToken, ScoreItem, ScoreMethod, ScoreResult
+from app.modalities.text.new_tokenizers.letters import overlapping_length
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,8 @@ class Score(TaskHandler[ScoreItem, ScoreInputs, ScoreBatch, RawScore, ScoreResul
         self._vocabulary = vocabulary_size(forward.model)
         # An unknown word is a word, though a tokenizer counts what stands for it among its special tokens.
         self._special = frozenset(encoder.tokenizer.all_special_ids) - {encoder.tokenizer.unk_token_id}
+        vocabulary = encoder.tokenizer.get_vocab()
+        self._overlap = overlapping_length(vocabulary, vocabulary) or 1
 
     @property
     def pads(self) -> bool:
@@ -85,7 +90,8 @@ class Score(TaskHandler[ScoreItem, ScoreInputs, ScoreBatch, RawScore, ScoreResul
         self, item: ScoreItem, content: Content, ids: list[int], shift: int, places: list[int]
     ) -> Steps[ScoreInputs, RawScore, ScoreResult]:
         cost = max(len(ids), self._vocabulary // VOCABULARY_PER_TOKEN)
-        masked = ([p + shift for p in _masked(i, places, content.words, item.method)] for i in range(len(places)))
+        hide = partial(_masked, places=places, words=content.words, method=item.method, overlap=self._overlap)
+        masked = ([p + shift for p in hide(i)] for i in range(len(places)))
         raws = yield [BatchRow(ScoreInputs(ids, positions, item.top_k), cost) for positions in masked]
         scored = [self._scored(content, place, raw) for place, raw in zip(places, raws, strict=True)]
         return ScoreResult(scored, tokens=len(ids))
@@ -135,8 +141,12 @@ class Score(TaskHandler[ScoreItem, ScoreInputs, ScoreBatch, RawScore, ScoreResul
         ]
 
 
-def _masked(index: int, places: list[int], words: list[int], method: ScoreMethod) -> list[int]:
-    """Returns the positions that are masked to score position number `index`, itself first."""
+def _masked(index: int, places: list[int], words: list[int], method: ScoreMethod, overlap: int) -> list[int]:
+    """Returns the positions that are masked to score position number `index`, itself first.
+
+    overlap: number of tokens that contain a letter of the text.
+    """
+    before = places[max(index - overlap + 1, 0) : index]
     if method is ScoreMethod.ORIGINAL:
-        return places[index : index + 1]
-    return list(takewhile(lambda place: words[place] == words[places[index]], places[index:]))
+        return [places[index], *before]
+    return [*takewhile(lambda place: words[place] == words[places[index]], places[index:]), *before]

@@ -2,10 +2,13 @@
 
 import json
 from pathlib import Path
+from typing import Literal
 
-from tokenizers import AddedToken, Tokenizer
+from tokenizers import AddedToken, Tokenizer, models
 
 from app.modalities.text.new_tokenizers.assembly import BPE_SPECIAL
+
+_MOST_LETTERS = 512  # entries of a vocabulary of bytes or letters
 
 
 def read_tokenizer(folder: Path) -> Tokenizer | None:
@@ -17,6 +20,21 @@ def read_tokenizer(folder: Path) -> Tokenizer | None:
     tokenizer.no_truncation()
     tokenizer.no_padding()
     return tokenizer
+
+
+def find_unit(tokenizer: Tokenizer) -> Literal["word", "token"]:
+    """Returns what a mask in a text can replace without a change of the tokens around it.
+
+    Tokens that are looked up one by one, or bytes that nothing merges, do not depend on their neighbours. All other
+    tokenizers divide words into parts, and a mask within a word divides it at another place.
+    """
+    model = tokenizer.model
+    if isinstance(model, models.WordLevel):
+        return "token"
+    # A larger vocabulary has merges, and takes long to be written.
+    if isinstance(model, models.BPE) and tokenizer.get_vocab_size() <= _MOST_LETTERS:
+        return "word" if json.loads(tokenizer.to_str())["model"]["merges"] else "token"
+    return "word"
 
 
 def strip_space_before_mask(tokenizer: Tokenizer) -> None:

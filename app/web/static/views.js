@@ -4,11 +4,13 @@ import { FillView } from "./views/fill/index.js";
 import { JobsView } from "./views/jobs/index.js";
 import { ModelsView } from "./views/models/index.js";
 import { ReconstructView } from "./views/reconstruct/index.js";
+import { TokensView } from "./views/tokens/index.js";
 
 export const VIEWS = [
   { id: "fill", title: "Fill", component: FillView },
   { id: "reconstruct", title: "Reconstruct", component: ReconstructView },
   { id: "embed", title: "Embed", component: EmbedView },
+  { id: "tokens", title: "Tokens", component: TokensView },
   { id: "jobs", title: "Jobs", component: JobsView },
   { id: "models", title: "Models", component: ModelsView },
 ];

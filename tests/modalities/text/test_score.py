@@ -5,14 +5,17 @@ from typing import Any
 
 import pytest
 import torch
+from transformers import AutoModelForMaskedLM
 
 from app.errors import AppError, EmptyInput, InputTooLong, InvalidValue
+from app.methods.tokenizers import TokenizerOptions
 from app.modalities.text.items import ScoreItem, ScoreMethod, ScoreResult
 from app.modalities.text.load import load_text
+from app.modalities.text.new_tokenizers.kinds import train_tokenizer
 from app.modalities.text.objective import TextObjective
 from app.types import Task, TruncationSide
 from tests.fakes.perform import perform, rows_of
-from tests.fakes.tiny_models import ARCHITECTURES, MAX_LENGTH
+from tests.fakes.tiny_models import ARCHITECTURES, MAX_LENGTH, tiny_config
 
 TEXT = "The zebras chase unbelievable crème brûlée, again!"
 
@@ -132,3 +135,19 @@ def test_a_model_that_computes_nan_is_an_error(folders: Any) -> None:
         broken.model.get_output_embeddings().bias[7] = torch.nan
     with pytest.raises(AppError, match="not finite"):
         score(broken, TEXT)
+
+
+def test_no_kmer_tells_the_letter_that_is_scored() -> None:
+    text = "ACGTTGCA"
+    tokenizer = train_tokenizer([text, text[::-1]] * 3, TokenizerOptions(tokenizer="kmer", kmer_length=3), 32)
+    config = tiny_config()
+    config.vocab_size = len(tokenizer)
+    objective = TextObjective(AutoModelForMaskedLM.from_config(config), tokenizer, has_head=True)
+    rows = rows_of(objective.tasks[Task.SCORE], ScoreItem(text))
+    assert len(rows) == len(text)
+    for at, row in enumerate(rows):
+        shown = [place for place in range(len(text)) if place + 1 not in row.inputs.masked]
+        covered = {letter for place in shown for letter in range(place, place + 3)}
+        assert row.inputs.masked[0] == at + 1
+        assert at not in covered
+        assert set(range(at + 1, len(text))) <= covered

@@ -36,6 +36,24 @@ def test_a_small_vocabulary_is_one_of_characters() -> None:
     assert choose_tokenizer(ENGLISH, TokenizerOptions(vocab_size=100)).kind == "characters"
 
 
+@pytest.mark.parametrize(
+    ("kind", "unit"),
+    [
+        *(("characters", "token"), ("regex", "token"), ("kmer", "token"), ("bytes", "token")),
+        *(("wordpiece", "word"), ("bpe", "word"), ("unigram", "word")),
+    ],
+)
+def test_a_mask_replaces_a_token_where_tokens_do_not_depend_on_each_other(kind: Any, unit: str) -> None:
+    texts = ["ACGTTGCA", "TTGACGTA"] * 9
+    tokenizer, report = try_tokenizer(TokenizerOptions(tokenizer=kind, kmer_length=2, kmer_stride=2), texts)
+    assert report.unit == unit
+    if unit == "token":
+        tokens = tokenizer.encode("ACGTTGCA", add_special_tokens=False)
+        start, end = tokens.offsets[1]
+        hidden = tokenizer.encode("ACGTTGCA"[:start] + "[MASK]" + "ACGTTGCA"[end:], add_special_tokens=False)
+        assert hidden.tokens == [tokens.tokens[0], "[MASK]", *tokens.tokens[2:]]
+
+
 @pytest.mark.parametrize("texts", [each for all_ in CASES.values() for each in all_])
 def test_what_is_chosen_loses_nothing_but_white_space(texts: list[str]) -> None:
     report = try_tokenizer(TokenizerOptions(), texts)[1]

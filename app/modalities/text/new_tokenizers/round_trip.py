@@ -12,6 +12,7 @@ from app.methods.tokenizers import TokenizerOptions, TokenizerReport
 from app.modalities.text.items import TokenInfo
 from app.modalities.text.new_tokenizers.choice import choose_tokenizer
 from app.modalities.text.new_tokenizers.kinds import train
+from app.modalities.text.tokenizers import find_unit
 from app.modalities.text.unknown import find_unknown
 
 SAMPLE_CHARS = 50_000  # of all files together, on which a tokenizer is chosen and tried
@@ -102,6 +103,7 @@ def report_losses(tokenizer: Tokenizer, texts: Sequence[str], kind: str, reason:
         lossless=not changes,
         changes=tuple(changes),
         lost=tuple(character for character, _ in lost.most_common(_EXAMPLES)),
+        unit=find_unit(tokenizer),
     )
 
 

@@ -22,7 +22,7 @@ from app.modalities.text.new_tokenizers.assembly import (
 ALPHABET = 2000  # entries for single letters, or half of the vocabulary if that is more; rarer letters are unknown
 MIN_FREQUENCY = 2  # of a new entry: one that occurs once teaches nothing
 _LONG = re.compile(rf"\S{{{WORD_CHARS + 1},}}")
-UNIGRAM_CHARS = 1_000_000  # characters that unigram is trained on: it takes a minute for these
+UNIGRAM_CHARS = 1_000_000  # characters that unigram is trained on
 
 
 def train_wordpiece(documents: Iterable[str], options: TokenizerOptions) -> Trained:

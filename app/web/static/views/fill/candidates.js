@@ -3,7 +3,7 @@ import { percent } from "../../core/format.js";
 import { html } from "../../core/html.js";
 import { Button } from "../../ui/controls.js";
 import * as state from "./state.js";
-import { shown } from "./words.js";
+import { shown, written } from "./words.js";
 
 export function Candidates({ filled, stale }) {
   return html`<div class=${`masks ${stale ? "stale" : ""}`}>
@@ -34,7 +34,7 @@ function Mask({ mask, number, candidates, standing }) {
           ${candidates.map(
             (each) => html`
             <${Candidate} key=${each.token} each=${each} mask=${mask} standing=${standing}
-              hit=${!mask.literal && same(each.token_str, mask.text)} />`,
+              hit=${!mask.literal && same(each.token_str, mask)} />`,
           )}</ul>`
         : html`<div class="candidates skeleton" aria-hidden="true">
           ${[60, 38, 24, 15, 9, 5].map((width) => html`<i style=${{ width: `${width}%` }}></i>`)}</div>`
@@ -42,16 +42,19 @@ function Mask({ mask, number, candidates, standing }) {
   </section>`;
 }
 
-const same = (token, word) => token.trim().toLowerCase() === word.toLowerCase();
+/** Whether a token is what a mask hides. The case of letters counts where tokens are exact, as c and C in SMILES. */
+const same = (token, mask) =>
+  mask.exact ? token === mask.text : token.trim().toLowerCase() === mask.text.toLowerCase();
 
 function Candidate({ each, mask, standing, hit }) {
-  const word = each.token_str.trim();
+  const word = written(each.token_str, mask);
   const chosen = standing === word;
   return html`<li>
     <button type="button" class=${`candidate ${chosen ? "standing" : ""}`}
       aria-pressed=${state.picks.value[mask.index] === word ? "true" : "false"}
     onClick=${() => state.pick(mask.index, word)}>
-    <span class="candidate-word">${shown(word)}${hit && html`<span class="hit">the hidden word</span>`}</span>
+    <span class="candidate-word">${shown(word)}
+      ${hit && html`<span class="hit">the hidden ${state.unit.value}</span>`}</span>
     <span class="candidate-share">${percent(each.score)}</span>
     <${Bar} share=${each.score} />
   </button></li>`;

@@ -12,6 +12,7 @@ import { Empty, ErrorNote, Waiting } from "../../ui/status.js";
 import { Tabs } from "../../ui/tabs.js";
 import { Beside, BesideSelect } from "./beside.js";
 import { Candidates } from "./candidates.js";
+import { divide, isDivided } from "./divisions.js";
 import { arrange, requestFor, standing } from "./predictions.js";
 import { Sentences } from "./sentences.js";
 import * as state from "./state.js";
@@ -42,11 +43,15 @@ export function FillView() {
   });
   useSignalEffect(() => {
     const chosen = choose(able("fill-mask"), state.model.value);
+    if (chosen) void divide(chosen, state.text.value, typing ? TYPING : 0);
+  });
+  useSignalEffect(() => {
+    const chosen = choose(able("fill-mask"), state.model.value);
     route.value; // a link of the page to this view names no text: what is shown belongs into the address again
     const own = chosen && samplesOf(chosen);
     if (own) state.suggest(own[0]?.masked);
     const ready = own || !state.isUntouched(); // else the first question would be about another text
-    if (chosen && ready && state.tab.value === "fill") question(chosen);
+    if (chosen && ready && isDivided(chosen) && state.tab.value === "fill") question(chosen);
     state.write();
   });
   if (modelsError.value)
@@ -60,7 +65,7 @@ export function FillView() {
       <${BesideSelect} model=${chosen} /><//>
     <${Editor} own=${samplesOf(chosen)} />
     <${Tabs} label="What to see" chosen=${state.tab.value} onChoose=${(tab) => (state.tab.value = tab)}
-      tabs=${[{ id: "fill", label: "Hide words" }, { id: "whole", label: "Whole text" }]}>
+      tabs=${[{ id: "fill", label: `Hide ${state.unit.value}s` }, { id: "whole", label: "Whole text" }]}>
       ${
         state.tab.value === "fill"
           ? html`<${Filled} model=${chosen} />`
@@ -91,7 +96,8 @@ function Editor({ own }) {
   };
   return html`<div class="stack">
     <${TextArea} label="Text" value=${state.text.value} onInput=${onInput} rows=${2} spellcheck="false"
-      placeholder="Type or paste a text" hint="Click words below to hide them, or write [MASK] where one is missing." />
+      placeholder="Type or paste a text"
+      hint=${`Click ${state.unit.value}s below to hide them, or write [MASK] where one is missing.`} />
     <div class="row between">
       <div class="row" role="group" aria-label="Examples"><span class="small muted">Try</span>
         ${examples.map(
@@ -106,7 +112,7 @@ function Editor({ own }) {
 
 function Filled({ model }) {
   const filled = predictions();
-  const asking = answer.pending.value;
+  const asking = answer.pending.value || !isDivided(model);
   if (!state.words.value.length) return html`<p class="muted">Type a text above to begin.</p>`;
   return html`<div class="stack filled" aria-busy=${asking}>
     <${Sentences} filled=${filled} asking=${asking} />
@@ -114,7 +120,8 @@ function Filled({ model }) {
     ${asking && !model.loaded && html`<${Waiting}>Loading ${model.id} into memory; the first answer takes longer…<//>`}
     ${
       state.masks.value.length === 0
-        ? html`<p class="muted">Nothing is hidden. Click a word to see what the model would put in its place.</p>`
+        ? html`<p class="muted">
+          Nothing is hidden. Click a ${state.unit.value} to see what the model would put in its place.</p>`
         : html`<${Candidates} filled=${filled} stale=${asking || answer.error.value} />`
     }
     <${Beside} model=${model} />

@@ -1,5 +1,5 @@
 // Conversion of the view's state to a request, and of the response to what is shown. Pure functions.
-import { isMask, rewrite, shown } from "./words.js";
+import { isMask, rewrite, shown, written } from "./words.js";
 
 const CANDIDATES = 6;
 const SEQUENCES = 5;
@@ -36,7 +36,7 @@ export function arrange(answer, { masks, picks }) {
   const sequences = (first?.sequences ?? []).map((each) => ({
     share: Math.exp(each.log_prob),
     text: each.sequence,
-    words: Object.fromEntries(openMasks.map((mask, at) => [mask.index, each.tokens[at].token_str.trim()])),
+    words: Object.fromEntries(openMasks.map((mask, at) => [mask.index, written(each.tokens[at].token_str, mask)])),
   }));
   return { candidates, sequences, model: answer.model };
 }
@@ -50,7 +50,9 @@ export function standing(answer, masks, picks) {
     masks.flatMap((mask) => (answer?.candidates[mask.index] ? [[mask.index, answer.candidates[mask.index]]] : [])),
   );
   const best = answer?.sequences[0]?.words ?? {};
-  const word = (index) => picks[index] ?? best[index] ?? candidates[index]?.[0]?.token_str.trim() ?? null;
+  const first = (mask) => (candidates[mask.index] ? written(candidates[mask.index][0].token_str, mask) : null);
+  const firsts = Object.fromEntries(masks.map((mask) => [mask.index, first(mask)]));
+  const word = (index) => picks[index] ?? best[index] ?? firsts[index] ?? null;
   const spoken = masks
     .map((mask, at) => `Mask ${at + 1}: ${word(mask.index) === null ? "no answer yet" : shown(word(mask.index))}`)
     .join("; ");

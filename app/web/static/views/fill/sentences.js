@@ -11,19 +11,24 @@ export function Sentences({ filled, asking }) {
   const hidden = state.hiddenList.value;
   const end = tail(state.text.value, words);
   return html`<div class="figure">
-    <div class="sentence" role="group" aria-label="Words to hide">
+    <div class=${`sentence ${state.unit.value}s`} role="group"
+      aria-label=${state.unit.value === "token" ? "Tokens to hide" : "Words to hide"}>
       ${words.map(
         (word) => html`
         <${Hideable} key=${word.index} word=${word} masked=${isMask(word, hidden)} standing=${filled.word(word.index)}
           after=${after(words, word, end)} />`,
       )}
     </div>
-    ${state.words.value.length > MOST && html`<p class="small muted">Only the first ${MOST} words are shown.</p>`}
+    ${
+      state.words.value.length > MOST &&
+      html`<p class="small muted">Only the first ${MOST} ${state.unit.value}s are shown.</p>`
+    }
     ${
       filled.masks.length > 0 &&
       html`
       <div class="figure-arrow"><${Icon} name="down" /></div>
-      <p class=${`sentence ${asking ? "stale" : ""}`} aria-label="With the model’s words">
+      <p class=${`sentence ${state.unit.value}s ${asking ? "stale" : ""}`}
+        aria-label=${`With the model’s ${state.unit.value}s`}>
         ${words.map(
           (word) => html`
           <${Shown} key=${word.index} word=${word} masked=${isMask(word, hidden)} filled=${filled}
@@ -37,20 +42,24 @@ export function Sentences({ filled, asking }) {
 /** The text between a word and the next one, without spaces: these are the gaps between chips. */
 const after = (words, word, end) => (words[word.index + 1]?.before ?? end).trim();
 
+/** A word in the name of its button. Tokens repeat, so their places tell them apart. */
+const named = (word) => (word.exact ? `${shown(word.text)} at ${word.index + 1}` : word.text);
+
 function Hideable({ word, masked, standing, after }) {
   const name = word.literal
     ? `Mask${standing ? `; take “${shown(standing)}”` : ""}`
     : masked
-      ? `${word.text}, hidden; show it`
-      : `${word.text}; hide it`;
+      ? `${named(word)}, hidden; show it`
+      : `${named(word)}; hide it`;
   return html`<span class="unit">
     <button type="button" class=${`word ${masked ? "masked" : ""}`} aria-pressed=${masked ? "true" : "false"}
     aria-label=${name} title=${masked && !word.literal ? word.text : undefined}
-      onClick=${() => state.toggle(word, standing)}>${word.literal ? "mask" : word.text}</button>${after}</span>`;
+      onClick=${() => state.toggle(word, standing)}>
+      ${word.literal ? "mask" : shown(word.text)}</button>${after}</span>`;
 }
 
 function Shown({ word, masked, filled, after }) {
-  if (!masked) return html`<span class="unit"><span class="word">${word.text}</span>${after}</span>`;
+  if (!masked) return html`<span class="unit"><span class="word">${shown(word.text)}</span>${after}</span>`;
   const standing = filled.word(word.index);
   const own = state.picks.value[word.index] !== undefined;
   return html`<span class="unit">

@@ -1,7 +1,7 @@
 // The state of the view. It is kept while other views are open, and in the URL so that it can be shared.
 import { batch, computed, signal } from "../../core/html.js";
 import { route, setParams } from "../../core/router.js";
-import { follow, isMask, readMarks, rewrite, split, writeMarks } from "./words.js";
+import { carry, follow, isMask, moved, readMarks, rewrite, split, writeMarks } from "./words.js";
 
 export const FOUNDING = "The [MASK] chase the [MASK] in the savanna.";
 const LONGEST_SHARED = 6000; // characters; longer texts stay out of the address
@@ -21,7 +21,13 @@ export const model = signal(null); // an id, or null for the first that can
 export const beside = signal(null); // the id of a second model, or null
 export const tab = signal("fill"); // or "whole"
 
-export const words = computed(() => split(text.value));
+/** How the model's tokens divide the text, see words.js; null for a model that hides words. */
+export const division = signal(null);
+
+/** What a click hides, as a noun. */
+export const unit = computed(() => (division.value ? "token" : "word"));
+
+export const words = computed(() => split(text.value, division.value));
 export const hiddenList = computed(() => Object.keys(hidden.value).map(Number));
 export const masks = computed(() => words.value.filter((word) => isMask(word, hiddenList.value)));
 
@@ -39,12 +45,28 @@ export function suggest(example) {
 }
 
 let written = null; // the address as this view has last made it
+let given = true; // the marks are of an address or an example: they count the units of a division yet to come
 
 export function edit(value) {
+  const before = words.value;
   batch(() => {
-    hidden.value = follow(text.value, value, hidden.value);
-    picks.value = follow(text.value, value, picks.value);
+    division.value = moved(division.value, text.value, value);
     text.value = value;
+    hidden.value = follow(before, words.value, hidden.value);
+    picks.value = follow(before, words.value, picks.value);
+  });
+}
+
+/** Divides the text as a model does. */
+export function divide(next) {
+  const before = words.value;
+  const isNew = !given && (next || division.value);
+  given = false;
+  batch(() => {
+    division.value = next;
+    if (!isNew) return;
+    hidden.value = carry(before, words.value, hidden.value);
+    picks.value = carry(before, words.value, picks.value);
   });
 }
 
@@ -69,8 +91,10 @@ export function pick(index, word) {
 }
 
 export function start(example) {
+  given = true;
   batch(() => {
     text.value = example.text;
+    division.value = null;
     hidden.value = Object.fromEntries((example.hide ?? []).map((index) => [index, true]));
     picks.value = {};
   });
@@ -82,6 +106,8 @@ export function read() {
   if (view !== "fill" || JSON.stringify(params) === written) return;
   batch(() => {
     if (params.text !== undefined) {
+      given = true;
+      division.value = null;
       text.value = params.text;
       hidden.value = Object.fromEntries(
         (params.hide ?? "")

@@ -8,7 +8,7 @@ import { Snippets } from "../../ui/snippets.js";
 import { ErrorNote, Waiting } from "../../ui/status.js";
 import { Bar } from "./candidates.js";
 import * as state from "./state.js";
-import { shown, split, tail } from "./words.js";
+import { shown, spansOfTokens, split, tail, unitsOf } from "./words.js";
 
 const TYPING = 350;
 // The least probability of each level, from the worst understood to the best.
@@ -22,9 +22,9 @@ const LEVELS = [
 ];
 const level = (share) => LEVELS.findLastIndex(([least]) => share >= least);
 
-const EXPLANATION =
-  "Each word is hidden in turn, and coloured by the probability that the model gives to it: the greener, the better " +
-  "the model understood why it stands there. Choose one to see what else the model would have put.";
+const explanation = (unit) =>
+  `Each ${unit} is hidden in turn, and coloured by the probability that the model gives to it: the greener, the ` +
+  "better the model understood why it stands there. Choose one to see what else the model would have put.";
 
 const answer = latest();
 
@@ -44,16 +44,17 @@ export function WholeText({ model, filled }) {
     chosen.value = null;
   }, [model.id, text]);
   if (text === null)
-    return html`<p class="muted">The text has masks that are not filled yet: see “Hide words” first.</p>`;
+    return html`<p class="muted">
+      The text has masks that are not filled yet: see “Hide ${state.unit.value}s” first.</p>`;
   if (!text.trim()) return html`<p class="muted">Type a text above to begin.</p>`;
   const found = answer.value.value;
   const current = found?.text === text && found.model === model.id; // else its colours are those of another text
   const scored = current ? { ...found, words: judge(found) } : null;
   return html`<div class="stack" aria-busy=${answer.pending.value}>
     <p class="muted">
-      ${EXPLANATION}</p>
+      ${explanation(state.unit.value)}</p>
     ${answer.error.value && html`<${ErrorNote} error=${answer.error.value} retry=${() => run(0)} />`}
-    ${answer.pending.value && !scored && html`<${Waiting}>Hiding one word after the other…<//>`}
+    ${answer.pending.value && !scored && html`<${Waiting}>Hiding one ${state.unit.value} after the other…<//>`}
     ${!scored && html`<${Unscored} text=${text} />`}
     ${
       scored &&
@@ -73,7 +74,8 @@ export function WholeText({ model, filled }) {
 /** The words of a scored text: {…word, share, rank, candidates}; those that the model did not read have no share. */
 function judge({ text, score }) {
   const unit = unitsOf(text);
-  return split(text).map((word) => {
+  const division = state.division.peek() && { spans: spansOfTokens(text, score.tokens), exact: true };
+  return split(text, division).map((word) => {
     const tokens = score.tokens.filter(
       (token) => token.start !== null && unit[token.start] >= word.start && unit[token.end] <= word.end,
     );
@@ -89,18 +91,11 @@ function judge({ text, score }) {
   });
 }
 
-/** Offsets of all characters and of the text's end in UTF-16 units; the server counts an emoji as one character. */
-function unitsOf(text) {
-  const units = [0];
-  for (const character of text) units.push(units.at(-1) + character.length);
-  return units;
-}
-
 /** The text without colours, while the model has not scored it. */
 function Unscored({ text }) {
-  const words = split(text);
-  return html`<div class="sentence scored unscored">${words.map(
-    (word) => html`<span class="unit" key=${word.index}><span class="word">${word.text}</span>
+  const words = text === state.text.value ? state.words.value : split(text);
+  return html`<div class=${`sentence scored unscored ${state.unit.value}s`}>${words.map(
+    (word) => html`<span class="unit" key=${word.index}><span class="word">${shown(word.text)}</span>
       ${(words[word.index + 1]?.before ?? tail(text, words)).trim()}</span>`,
   )}</div>`;
 }
@@ -108,18 +103,18 @@ function Unscored({ text }) {
 function Scored({ scored, chosen, choose, stale }) {
   const { words, text } = scored;
   return html`
-    <div class=${`sentence scored ${stale ? "stale" : ""}`} role="group"
-      aria-label="Words by how well they were understood">
+    <div class=${`sentence scored ${state.unit.value}s ${stale ? "stale" : ""}`} role="group"
+      aria-label=${`${state.unit.value === "token" ? "Tokens" : "Words"} by how well they were understood`}>
     ${words.map(
       (word) =>
         html`<span class="unit" key=${word.index}>${
           word.share === null
-            ? html`<span class="word">${word.text}</span>`
+            ? html`<span class="word">${shown(word.text)}</span>`
             : html`
               <button type="button" class=${`word level-${level(word.share)}`}
                 aria-pressed=${chosen === word.index ? "true" : "false"}
-          aria-label=${`${word.text}: ${percent(word.share)}`}
-            onClick=${() => choose(word.index === chosen ? null : word.index)}>${word.text}</button>`
+          aria-label=${`${shown(word.text)}: ${percent(word.share)}`}
+            onClick=${() => choose(word.index === chosen ? null : word.index)}>${shown(word.text)}</button>`
         }${(words[word.index + 1]?.before ?? tail(text, words)).trim()}</span>`,
     )}
   </div>`;
@@ -131,8 +126,8 @@ const Legend = () => html`<div class="legend small muted" aria-label="Colours by
 
 function Chosen({ word }) {
   if (!word)
-    return html`<section class="panel"><h2>One word</h2><p class="muted small">
-      Choose a word to see what the model expected in its place.</p></section>`;
+    return html`<section class="panel"><h2>One ${state.unit.value}</h2><p class="muted small">
+      Choose a ${state.unit.value} to see what the model expected in its place.</p></section>`;
   const hide = () => {
     if (state.words.value[word.index] && !state.words.value[word.index].literal)
       state.hidden.value = { ...state.hidden.value, [word.index]: true };
@@ -140,7 +135,8 @@ function Chosen({ word }) {
   };
   const place = word.rank === 1 ? "the model’s first choice" : `choice ${number(word.rank)} of the model`;
   return html`<section class="panel stack" aria-live="polite">
-    <div class="row between"><h2>${word.text}</h2><${Button} class="small" onClick=${hide}>Hide this word<//></div>
+    <div class="row between"><h2>${shown(word.text)}</h2><${Button} class="small" onClick=${hide}>
+      Hide this ${state.unit.value}<//></div>
     <p class="small muted">${percent(word.share)}, ${place}
       ${word.pieces > 1 ? `; the model reads it as ${word.pieces} pieces, and the list is of the first` : ""}.</p>
     <ul class="candidates">${word.candidates.map(
@@ -158,7 +154,7 @@ function Summary({ score, words }) {
   return html`<section class="panel stack"><h2>The whole text</h2><dl class="facts">
     <div><dt>Pseudo-perplexity</dt><dd>${number(score.pseudo_perplexity)}</dd></div>
     <div><dt>Log-likelihood</dt><dd>${number(score.log_likelihood)}</dd></div>
-    <div><dt>First choices</dt><dd>${first} of ${read.length} words</dd></div>
+    <div><dt>First choices</dt><dd>${first} of ${read.length} ${state.unit.value}s</dd></div>
   </dl><p class="small muted">
-    Pseudo-perplexity: among how many words, on average, the model hesitates. Lower is better.</p></section>`;
+    Pseudo-perplexity: among how many tokens, on average, the model hesitates. Lower is better.</p></section>`;
 }

@@ -44,7 +44,7 @@ function useOpened(wrong) {
 }
 
 /** Describes the value of a field that is left empty. */
-function standard(field, config) {
+export function standard(field, config) {
   if (field.default !== null) return shown(field.default);
   const own = config?.[field.name];
   if (own !== undefined && typeof own !== "object") return shown(own);
@@ -53,7 +53,7 @@ function standard(field, config) {
 
 const shown = (value) => (value === true ? "yes" : value === false ? "no" : String(value));
 
-function SchemaField({ field, value, error, standard: usual, onInput }) {
+export function SchemaField({ field, value, error, standard: usual, onInput }) {
   const { label, hint } = field;
   if (field.kind === "choice" || field.kind === "flag") {
     const options = field.kind === "flag" ? [true, false] : field.options;

@@ -16,7 +16,7 @@ export function describe(name, property) {
     otherwise: property.default === null ? otherwise : null, // what is chosen instead of null, in words
     group: property.group,
     default: property.default,
-    options: type.enum ?? null,
+    options: type.enum ? variants.flatMap((each) => each.enum ?? []) : null,
     kind: type.enum
       ? "choice"
       : type.type === "boolean"
