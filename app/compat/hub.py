@@ -29,6 +29,7 @@ MAIN = "main"  # the default revision of clients
 _PIPELINES = {Task.FILL_MASK: "fill-mask", Task.EMBED: "feature-extraction"}
 _MAX_PATH = 1024  # characters
 _MAX_PATHS = 1000  # of a request
+HubPath = Annotated[str, Field(max_length=_MAX_PATH)]
 
 Revision = Annotated[
     str, Path(max_length=MAX_ID, description="`main` (the latest version), a version's number, an alias or a commit")
@@ -162,7 +163,7 @@ def find_hub_paths(
     model_id: ModelId,
     revision: Revision,
     services: ServicesDep,
-    paths: Annotated[list[str], Form(max_length=_MAX_PATHS, description="Paths of files and folders")],
+    paths: Annotated[list[HubPath], Form(max_length=_MAX_PATHS, description="Paths of files and folders")],
 ) -> list[HubEntry]:
     """Returns those of the paths that a model of the store has, as the hub does."""
     _, version = _find(services.store, model_id, revision)

@@ -60,7 +60,7 @@ def test_texts_are_rewritten_with_their_masks(page: Page) -> None:
 
 
 def test_marks_follow_their_words_through_an_edit(page: Page) -> None:
-    moved = "m.follow('one two three four', a, {0: 'a', 1: 'b', 2: 'c', 3: 'd'})"
+    moved = "m.follow(m.split('one two three four'), m.split(a), {0: 'a', 1: 'b', 2: 'c', 3: 'd'})"
     assert call(page, "views/fill/words.js", moved, "one two and four") == {"0": "a", "1": "b", "3": "d"}
     assert call(page, "views/fill/words.js", moved, "zero one two three four") == {
         "1": "a",

@@ -14,6 +14,7 @@ from app.modalities.text.items import TokenInfo
 from app.submission.tokenizer_trials import TokenizerTrial
 
 MAX_FILES, MAX_SAMPLE = 16, 1000
+MAX_SAMPLE_TEXT = 1_000_000  # characters; only the first 50,000 of all samples are read
 
 
 class NewTokenizer(TokenizerOptions):
@@ -35,7 +36,7 @@ class TokenizeRequest(TextInputs):
     training_files: tuple[Annotated[str, Field(max_length=MAX_ID)], ...] = Field(
         (), max_length=MAX_FILES, strict=False, description="Ids of the files that the new tokenizer is trained on"
     )
-    sample: tuple[str, ...] = Field(
+    sample: tuple[Annotated[str, Field(max_length=MAX_SAMPLE_TEXT)], ...] = Field(
         (), max_length=MAX_SAMPLE, strict=False, description="Texts that the new tokenizer is trained on"
     )
     text_column: str = Field(

@@ -18,8 +18,9 @@ const ARCHIVES = ".tar,.gz,.tgz,.xz,.zst,.zip";
 export function Imports() {
   const jobs = useSignal([]);
   const round = useSignal(0); // counts the requests to look again
-  useEffect(() => follow(jobs), [round.value]);
-  return html`<${Details} summary="Import a model">
+  const open = useSignal(false);
+  useEffect(() => (open.value ? follow(jobs) : undefined), [open.value, round.value]);
+  return html`<${Details} summary="Import a model" onToggle=${(event) => (open.value = event.target.open)}>
     <${Form} onStarted=${() => (round.value += 1)} />
     ${
       jobs.value.length > 0 &&
