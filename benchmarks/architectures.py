@@ -115,6 +115,7 @@ async def best(app: Any, path: str, body: dict[str, Any]) -> float:
 
 
 async def ask(app: Any, path: str, body: bytes) -> int:
+    """The status of the answer. Not shared with `request_cost`: another checkout has other helpers."""
     messages = iter([{"type": "http.request", "body": body, "more_body": False}])
     over, status = asyncio.Event(), 0
 
