@@ -63,7 +63,8 @@ def test_serve_predict_pretrain_and_stop(server: Callable[[], Server], tmp_path:
     children = descendants(running.process.pid)
     assert len(children) >= 2  # redis-server and a worker
     assert running.stop() == 0, running.output
-    assert not any(map(is_running, children))
+    # The kernel kills the processes that check files when the server ends, which frees their memory first.
+    wait_until(lambda: not any(map(is_running, children)))
 
 
 def test_a_server_without_keys_is_not_opened_to_others_by_accident(tmp_path: Path) -> None:
