@@ -84,7 +84,8 @@ export function Segmented({ label, value, options, onChange }) {
 
 /** A section that opens and closes, for settings that few users need. */
 export function Details({ summary, open, onToggle, children }) {
-  return html`<details class="details" open=${open} onToggle=${onToggle}><summary><${Icon} name="chevron" />${summary}</summary>
+  return html`<details class="details" open=${open} onToggle=${onToggle}>
+    <summary><${Icon} name="chevron" />${summary}</summary>
     <div class="details-body">${children}</div></details>`;
 }
 
