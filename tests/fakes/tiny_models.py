@@ -6,6 +6,8 @@ config.json, model.safetensors and tokenizer files.
 
 import functools
 import json
+import math
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,23 +56,29 @@ _LSTRIP = AddedToken("<mask>", lstrip=True, special=True)
 
 
 def _wordpiece(specials: list[str], unk: str) -> dict[str, int]:
+    """The same vocabulary in every process: the trainer numbers letters that nobody has named in a random order."""
     tokenizer = Tokenizer(models.WordPiece(unk_token=unk))
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     lowered = [line.lower() for line in CORPUS]
-    tokenizer.train_from_iterator(
-        lowered, trainers.WordPieceTrainer(vocab_size=VOCAB_SIZE, special_tokens=specials, show_progress=False)
+    letters = sorted({letter for line in lowered for letter in line if not letter.isspace()})
+    trainer = trainers.WordPieceTrainer(
+        vocab_size=VOCAB_SIZE,
+        special_tokens=[*specials, *(f"##{letter}" for letter in letters if letter.isalnum())],
+        initial_alphabet=letters,
+        show_progress=False,
     )
+    tokenizer.train_from_iterator(lowered, trainer)
     return dict(tokenizer.get_vocab())
 
 
-def _unigram(specials: list[str], unk: str) -> list[tuple[str, float]]:
-    tokenizer = Tokenizer(models.Unigram())
-    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
-    trainer = trainers.UnigramTrainer(
-        vocab_size=VOCAB_SIZE, special_tokens=specials, unk_token=unk, show_progress=False
-    )
-    tokenizer.train_from_iterator([*CORPUS, *(line.lower() for line in CORPUS)], trainer)
-    return [(piece, score) for piece, score in json.loads(tokenizer.to_str())["model"]["vocab"]]
+def _unigram(specials: list[str]) -> list[tuple[str, float]]:
+    """Letters and words with their log frequencies. The library's trainer finds other pieces in each process."""
+    words = [f"▁{word}" for line in CORPUS for word in (*line.split(), *line.lower().split())]
+    counts = Counter(letter for word in words for letter in word)
+    counts.update(words)
+    total = sum(counts.values())
+    pieces = sorted(counts, key=lambda piece: (-counts[piece], piece))[: VOCAB_SIZE - len(specials)]
+    return [*((each, 0.0) for each in specials), *((each, math.log(counts[each] / total)) for each in pieces)]
 
 
 def _byte_level(specials: list[str]) -> tuple[dict[str, int], list[tuple[str, str]]]:
@@ -102,17 +110,17 @@ def _roberta_tokenizer() -> Any:
 
 
 def _xlm_roberta_tokenizer() -> Any:
-    vocab = _unigram(["<s>", "<pad>", "</s>", "<unk>", "<mask>"], "<unk>")
+    vocab = _unigram(["<s>", "<pad>", "</s>", "<unk>", "<mask>"])
     return XLMRobertaTokenizer(vocab=vocab, mask_token=_LSTRIP)
 
 
 def _albert_tokenizer() -> Any:
-    vocab = _unigram(["<pad>", "<unk>", "[CLS]", "[SEP]", "[MASK]"], "<unk>")
+    vocab = _unigram(["<pad>", "<unk>", "[CLS]", "[SEP]", "[MASK]"])
     return AlbertTokenizer(vocab=vocab, mask_token=AddedToken("[MASK]", lstrip=True, special=True))
 
 
 def _deberta_tokenizer() -> Any:
-    return DebertaV2Tokenizer(vocab=_unigram(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"], "[UNK]"))
+    return DebertaV2Tokenizer(vocab=_unigram(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]))
 
 
 def _modernbert_tokenizer() -> Any:
