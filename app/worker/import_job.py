@@ -6,11 +6,12 @@ import time
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path, PurePosixPath
+from typing import cast
 
 from app.datasets.unpacking import unpack_archive
 from app.errors import InvalidModel
 from app.jobs.kinds import ImportSpec
-from app.jobs.spec import Progress
+from app.jobs.spec import Progress, StoredFile
 from app.publishing.import_tools import import_tools
 from app.store.adapters import ADAPTER_CONFIG, ADAPTER_FILES
 from app.store.hub import Check, HubAccess, download
@@ -34,12 +35,13 @@ def execute(attempt: Attempt, reports: Reports, services: AttemptServices) -> Mo
     assert isinstance(spec, ImportSpec)
     access = HubAccess(settings.allow_hub, settings.hub_organizations, settings.max_import_bytes)
     with tempfile.TemporaryDirectory(dir=attempt.folder, prefix=".tmp-") as unpacked:
-        fetch: Fetch = partial(download, spec.source, access)
+        source, fetch = spec.source, cast(Fetch, partial(download, spec.source, access))
         if spec.file:
-            fetch = partial(_unpack, services, spec.file, Path(unpacked))
+            file = services.files.get(spec.file)
+            source, fetch = file.filename, partial(_unpack, services, file, Path(unpacked))
         imported = import_model(
             services.store,
-            spec.source,
+            source,
             spec.name,
             fetch=fetch,
             tools=import_tools(),
@@ -54,18 +56,17 @@ def execute(attempt: Attempt, reports: Reports, services: AttemptServices) -> Mo
 
 
 def _unpack(
-    services: AttemptServices, file_id: str, target: Path, check: Check | None, progress: ImportProgress
+    services: AttemptServices, file: StoredFile, target: Path, check: Check | None, progress: ImportProgress
 ) -> tuple[Path, str]:
     """The folder of an uploaded archive, and its name. The model may be in a folder of the archive."""
-    file, limit = services.files.get(file_id), services.settings.max_import_bytes
     progress.begin(f"Unpacking {file.filename}")
     found = unpack_archive(
-        services.files.path(file_id),
+        services.files.path(file.id),
         file.filename,
         target,
         is_wanted=_is_wanted,
         max_files=MAX_FILES,
-        max_bytes=limit,
+        max_bytes=services.settings.max_import_bytes,
         on_bytes=lambda done: progress.transfer(done, max(done, file.bytes)),
     )
     folder = target / find_model_folder(found, file.filename)

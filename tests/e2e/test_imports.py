@@ -194,6 +194,7 @@ def test_what_cannot_be_imported_says_why(url: str) -> None:
         ({"source": "org/llama"}, "invalid_model", "llama"),
         ({"file": upload(url, "notes.tar", b"no archive")}, "invalid_data", "no .tar"),
         ({"file": upload(url, "empty.zip", zip_of({"a.txt": "text"}))}, "invalid_model", "config.json"),
+        ({"file": upload(url, "list.zip", zip_of({"config.json": "[]"}))}, "invalid_model", "list.zip"),
         ({"file": upload(url, "huge.zip", zip_of({"config.json": "0" * 60_000_000}))}, "too_large", "bytes"),
     ]
     jobs = [(start(url, **body), code, message) for body, code, message in failing]
