@@ -2,14 +2,15 @@
 
 Builds a small model of each type in the folder STORE, unless it is there. Then the whole application answers in a
 process of its own, but for HTTP itself: fill-mask with 32 texts and embeddings with 32 texts in one request. With
-`--against CHECKOUT`, another checkout of Cloze answers in turns with this one. Prints the best time of each in
-milliseconds, and the ratio (above 1: this checkout is faster).
+`--against CHECKOUT`, another checkout of Cloze answers in turns with this one. Prints the median over the
+turns of each one's best time in milliseconds, and the ratio (above 1: this checkout is faster).
 """
 
 import argparse
 import asyncio
 import json
 import os
+import statistics
 import subprocess
 import sys
 import time
@@ -150,20 +151,21 @@ async def ask(app: Any, path: str, body: bytes) -> int:
 
 
 def take_turns(store: Path, checkouts: Sequence[Path], turns: int) -> None:
-    """Measures the checkouts one after the other, `turns` times, and prints the best times."""
-    best: list[dict[tuple[str, str], float]] = [{} for _ in checkouts]
-    for _ in range(turns):
-        for found, checkout in zip(best, checkouts, strict=True):
+    """Measures the checkouts one after the other, `turns` times, and prints the median of each one's best times."""
+    times: list[dict[tuple[str, str], list[float]]] = [{} for _ in checkouts]
+    for turn in range(turns):
+        # Each checkout is the first in every other turn: the second one may find a warmer or a slower machine.
+        for found, checkout in list(zip(times, checkouts, strict=True))[:: 1 if turn % 2 else -1]:
             command = [sys.executable, __file__, str(store), "--measure"]
             environment = os.environ | {"PYTHONPATH": str(checkout)}
             ran = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True, cwd=checkout)
-            for kind, times in json.loads(ran.stdout.splitlines()[-1]).items():
-                for task, spent in times.items():
-                    found[kind, task] = min(spent, found.get((kind, task), spent))
-    for kind, task in best[0]:
-        spent = [found[kind, task] for found in best]
-        ratio = f"  ratio {spent[1] / spent[0]:.2f}" if len(spent) > 1 else ""
-        print(f"{kind:12} {task:11}" + "".join(f" {each:8.1f} ms" for each in spent) + ratio)
+            for kind, tasks in json.loads(ran.stdout.splitlines()[-1]).items():
+                for task, spent in tasks.items():
+                    found.setdefault((kind, task), []).append(spent)
+    for kind, task in times[0]:
+        medians = [statistics.median(found[kind, task]) for found in times]
+        ratio = f"  ratio {medians[1] / medians[0]:.2f}" if len(medians) > 1 else ""
+        print(f"{kind:12} {task:11}" + "".join(f" {each:8.1f} ms" for each in medians) + ratio)
 
 
 def main() -> None:
