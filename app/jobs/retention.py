@@ -15,8 +15,8 @@ class JobRetention:
         self._log = EventLog(redis)
         self._records = JobRepository(redis, self._log)
 
-    def take_turn(self, name: str, seconds: int) -> bool:
-        """True for one caller in so many seconds, of all that share the queue."""
+    def claim_period(self, name: str, seconds: int) -> bool:
+        """Returns True for one caller in `seconds`, of all processes that share the queue."""
         return bool(self._redis.set(f"cloze:turn:{name}", b"", nx=True, ex=seconds))
 
     def list_ended(self, seconds: float) -> list[str]:

@@ -29,7 +29,7 @@ class Housekeeping:
         while True:
             try:
                 self._queue.repair_indexes()
-                if self._retention.take_turn("housekeeping", _INTERVAL):
+                if self._retention.claim_period("housekeeping", _INTERVAL):
                     self.clean()
             except StorageError as e:
                 _log.warning("no housekeeping: %s", e)
