@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.errors import InvalidValue
-from app.modalities.patch.decoded_media import DecodedMedia, FileReader
+from app.modalities.patch.decoded_media import DecodedMedia, FileProcessor
 from app.modalities.patch.masking import MaskDefaults, count_masked, mask_random, sample
 
 Box = tuple[float, float, float, float]
@@ -43,9 +43,9 @@ class ReconstructItem:
     mask_request: MaskRequest = field(default_factory=MaskRequest)
 
 
-def decode_item(reader: FileReader, item: ReconstructItem) -> ReconstructItem:
+def decode_item(processor: FileProcessor, item: ReconstructItem) -> ReconstructItem:
     """Returns the item with its file decoded."""
-    return item if isinstance(item.content, DecodedMedia) else replace(item, content=reader.read(item.content))
+    return item if isinstance(item.content, DecodedMedia) else replace(item, content=processor.read(item.content))
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class ReconstructResult:
     mask [*grid]: True is masked. loss: the model's own, over the masked patches. psnr and baselines: dB over
     the masked patches, of the model and of `mean` and `interpolation` from the visible ones.
     original, predicted [*sizes, C]: visible patches of `predicted` are the original's.
-    pixel_mask [*sizes]: the mask, one value a pixel. info: what the modality's reader noted of the item.
+    pixel_mask [*sizes]: the mask, one value a pixel. info: what the modality's processor noted of the item.
     """
 
     mask: NDArray[np.bool_]

@@ -12,7 +12,7 @@ from app.jobs import index_repair
 from app.jobs.connection import Client
 from app.jobs.files import FileStore
 from app.jobs.index_repair import repair, repair_if_due
-from app.jobs.indexes import SEQUENCE, QUEUE_NUMBERS, file_jobs_key, job_key, state_key
+from app.jobs.indexes import QUEUE_NUMBERS, SEQUENCE, file_jobs_key, job_key, state_key
 from app.jobs.kinds import JobState, Webhook
 from app.jobs.reconciler import Reconciler
 from app.jobs.webhooks import OUTBOX

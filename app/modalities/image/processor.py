@@ -22,7 +22,7 @@ __all__ = ["FILE", "ImageProcessor", "load_processor", "resize"]
 
 @dataclass(frozen=True)
 class ImageProcessor(ResizeCrop):
-    """The Reader of images."""
+    """The Processor of images."""
 
     def read(self, content: bytes) -> DecodedMedia:
         pixels = decode_image(content, channels=cast(Literal[1, 3], self.grid.channels))
