@@ -65,11 +65,11 @@ def collate(texts: Sequence[list[int]], served: TextObjective) -> dict[str, Tens
 
 def _groups(texts: Sequence[list[int]], served: TextObjective) -> Iterator[list[int]]:
     """Indices of the texts of each batch: each alone, and a batch of those that may be padded together."""
-    together = list(range(len(texts) - 1))
+    batch = list(range(len(texts) - 1))
     if served.path.batching is Batching.EQUAL_LENGTHS:
-        together = [i for i in together if len(texts[i]) == min(map(len, texts))]
+        batch = [i for i in batch if len(texts[i]) == min(map(len, texts))]
     yield from ([i] for i in range(len(texts)))
-    yield together
+    yield batch
 
 
 def _expect(graph: TextGraph, ids: list[int]) -> list[Tensor]:
