@@ -105,9 +105,9 @@ def mask_padding(masks: NDArray[np.bool_], rows: Sequence[int], defaults: MaskDe
 def checked_mask(mask: NDArray[np.bool_], param: str) -> NDArray[np.bool_]:
     """The mask itself. Raises InvalidValue where nothing is masked, or nothing is left to see."""
     if not mask.any():
-        raise InvalidValue(f"`{param}` hides no patch of the item", param=param)
+        raise InvalidValue(f"`{param}` masks no patch of the item", param=param)
     if mask.all():
-        raise InvalidValue(f"`{param}` hides every patch of the item; the model needs to see one", param=param)
+        raise InvalidValue(f"`{param}` masks every patch of the item; leave at least one patch visible", param=param)
     return mask
 
 

@@ -1,9 +1,9 @@
 """Scores: how probable a model finds each token of a text, given all the others (pseudo-log-likelihood).
 
-`original` (Salazar et al. 2020, https://aclanthology.org/2020.acl-main.240) hides each token in
-turn. `within-word-l2r` (Kauf & Ivanova 2023, https://aclanthology.org/2023.acl-short.80) also hides
+`original` (Salazar et al. 2020, https://aclanthology.org/2020.acl-main.240) masks each token in
+turn. `within-word-l2r` (Kauf & Ivanova 2023, https://aclanthology.org/2023.acl-short.80) also masks
 what follows it in its word: else the rest of a rare word gives its beginning away. Of overlapping
-k-mers, those before the token are hidden too, since they contain its letter.
+k-mers, those before the token are masked too, since they contain its letter.
 """
 
 import math
@@ -90,8 +90,8 @@ class Score(TaskHandler[ScoreItem, ScoreInputs, ScoreBatch, RawScore, ScoreResul
         self, item: ScoreItem, content: Content, ids: list[int], shift: int, places: list[int]
     ) -> Steps[ScoreInputs, RawScore, ScoreResult]:
         cost = max(len(ids), self._vocabulary // VOCABULARY_PER_TOKEN)
-        hide = partial(_masked, places=places, words=content.words, method=item.method, overlap=self._overlap)
-        masked = ([p + shift for p in hide(i)] for i in range(len(places)))
+        mask = partial(_masked, places=places, words=content.words, method=item.method, overlap=self._overlap)
+        masked = ([p + shift for p in mask(i)] for i in range(len(places)))
         raws = yield [BatchRow(ScoreInputs(ids, positions, item.top_k), cost) for positions in masked]
         scored = [self._scored(content, place, raw) for place, raw in zip(places, raws, strict=True)]
         return ScoreResult(scored, tokens=len(ids))

@@ -143,7 +143,7 @@ def test_a_whole_window_may_be_masked_but_not_the_whole_sound(objective: AudioOb
     result = reconstruct(objective, sound(0, 0.9), ranges=((0.0, WINDOW),))
     assert result.mask[:5].all() and not result.mask[5:].any()
     assert np.isfinite([result.loss, result.psnr]).all() and np.isfinite(result.predicted).all()
-    with pytest.raises(InvalidValue, match="hides every patch") as error:
+    with pytest.raises(InvalidValue, match="masks every patch") as error:
         reconstruct(objective, sound(0, 0.9), ranges=((0.0, 0.9),))
     assert error.value.param == "ranges"
 
