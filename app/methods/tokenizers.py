@@ -77,12 +77,14 @@ class TokenizerReport(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     type: str = Field(description="Kind of the tokenizer; base is that of a stored model")
-    reason: str = Field(description="Why this kind was chosen")
-    vocabulary: int = Field(description="Entries of the vocabulary that was trained on the sample")
-    tokens: int = Field(description="Tokens of the sample")
+    reason: str = Field(description="Reason for the choice of this kind")
+    vocabulary: int = Field(description="Number of entries in the vocabulary that was trained on the sample")
+    tokens: int = Field(description="Number of tokens in the sample")
     unknown_share: float = Field(description="Share of the characters that become the unknown token")
-    lossless: bool = Field(description="Decoding the tokens of every text of the sample gives the text itself")
-    changes: tuple[str, ...] = Field((), description="What else decoding changes, such as white space or characters")
+    lossless: bool = Field(description="Whether decoding the tokens restores every text of the sample exactly")
+    changes: tuple[str, ...] = Field(
+        (), description="Properties of the text that decoding changes, such as white space or case"
+    )
     lost: tuple[str, ...] = Field((), description="Characters that are lost, the most frequent first")
     unit: Literal["word", "token"] = Field(
         "word",

@@ -51,8 +51,8 @@ class Body(BaseModel):
 class Usage(BaseModel):
     """Numbers of tokens, including special tokens."""
 
-    prompt_tokens: int
-    total_tokens: int
+    prompt_tokens: int = Field(description="Tokens of all inputs, including special tokens; patches for media")
+    total_tokens: int = Field(description="The same number, as in OpenAI's API")
 
 
 def usage(tokens: int) -> dict[str, int]:

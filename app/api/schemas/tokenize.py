@@ -108,17 +108,17 @@ def _write_answer(model: str | None, report: TokenizerReport, data: Sequence[Map
 
 
 class TokenObject(BaseModel):
-    id: int
-    text: str
-    special: bool
+    id: int = Field(description="Id of the token in the vocabulary")
+    text: str = Field(description="Text of the token")
+    special: bool = Field(description="Whether the token is a special token")
     start: int | None = Field(description="Offset of the first character in the input")
-    end: int | None = Field(description="Offset behind the last character")
+    end: int | None = Field(description="Offset behind the last character in the input")
     stop: int | None = Field(description="The same as `end`; kept for older clients")
 
 
 class TokenizedObject(BaseModel):
     index: int
-    tokens: list[TokenObject]
+    tokens: list[TokenObject] = Field(description="Tokens of the input, in order")
 
 
 class TokenizeResponse(BaseModel):
