@@ -34,14 +34,14 @@ Entries: TypeAlias = Mapping[str, float | None]
 
 
 def job_key(job_id: str) -> str:
-    """Raises JobNotFound for what is no id."""
+    """Raises JobNotFound for a text that is not an id."""
     if not _JOB_ID.fullmatch(job_id):
         raise JobNotFound(f"no job '{job_id}'")
     return f"cloze:job:{job_id}"
 
 
 def file_key(file_id: str) -> str:
-    """Raises FileNotFound for what is no id."""
+    """Raises FileNotFound for a text that is not an id."""
     if not _FILE_ID.fullmatch(file_id):
         raise FileNotFound(f"no file '{file_id}'")
     return f"cloze:file:{file_id}"

@@ -25,7 +25,7 @@ class JobRetention:
         return [job_id.decode() for job_id in found]
 
     def drop_checkpoints(self, job_id: str) -> bool:
-        """Forgets an ended job's checkpoints, before they are deleted; False, and nothing, if it goes on."""
+        """Forgets an ended job's checkpoints, before they are deleted. Returns False if the job has been continued."""
 
         def decide(job: Job, now: float) -> Change:
             if job.state not in FINAL_STATES:

@@ -167,7 +167,7 @@ class Checkpoint(BaseModel):
 
 
 class StoredFile(BaseModel):
-    """An uploaded file; its content lies at `<files_dir>/<id>/content`."""
+    """An uploaded file; its content is at `<files_dir>/<id>/content`."""
 
     model_config = ConfigDict(frozen=True)
 

@@ -37,11 +37,11 @@ class HubAccess:
     def check(self, source: str) -> tuple[str, str | None]:
         """The repository and the revision of a hub id.
 
-        Raises InvalidValue for what is no hub id, and Forbidden for what the operator does not allow.
+        Raises InvalidValue for a text that is not a hub id, and Forbidden for what the operator does not allow.
         """
         found = _HUB_ID.fullmatch(source)
         if found is None:
-            raise InvalidValue(f"{source!r} is no hub id such as org/name or org/name@revision", param="source")
+            raise InvalidValue(f"{source!r} is not a hub id such as org/name or org/name@revision", param="source")
         if not self.allowed:
             raise Forbidden(
                 f"{source!r} is a hub id, and downloads are switched off: set CLOZE_ALLOW_HUB=1 to allow them",

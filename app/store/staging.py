@@ -97,7 +97,7 @@ def _move_transformer(folder: Path) -> None:
         moved = [each | {"path": ""} if each["path"] == TRANSFORMER else each for each in modules]
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise InvalidModel(
-            f"config.json is in {TRANSFORMER}, and modules.json is no list of modules", param="source"
+            f"config.json is in {TRANSFORMER}, and modules.json is not a list of modules", param="source"
         ) from error
     write_json(folder / "modules.json", moved)
 

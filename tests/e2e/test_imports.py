@@ -179,8 +179,8 @@ def test_what_cannot_be_imported_says_why(url: str) -> None:
     refused: list[tuple[dict[str, Any], int, str]] = [
         ({}, 422, "give either `source` or `file`"),
         ({"source": "other/model"}, 403, "organization that is not allowed"),
-        ({"source": "../tests"}, 422, "no hub id"),
-        ({"source": "/etc"}, 422, "no hub id"),
+        ({"source": "../tests"}, 422, "not a hub id"),
+        ({"source": "/etc"}, 422, "not a hub id"),
         ({"source": "org/tiny", "name": "../up"}, 422, "name"),
         ({"file": "file-0"}, 404, "no file"),
     ]

@@ -240,7 +240,7 @@ def test_a_transformer_in_a_folder_of_its_own_is_listed(store: ModelStore, folde
         (folder / name).rename(folder / "0_Transformer" / name)
     if modules:
         (folder / "modules.json").write_text(modules)
-    assert refusal(store, folder) == "config.json is in 0_Transformer, and modules.json is no list of modules"
+    assert refusal(store, folder) == "config.json is in 0_Transformer, and modules.json is not a list of modules"
 
 
 def refusal(store: ModelStore, folder: Path) -> str:

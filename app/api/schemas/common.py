@@ -76,7 +76,7 @@ def _inputs(value: object) -> list[Input]:
         return [_ids(given)]
     if dict in kinds:
         if not kinds <= {str, dict}:
-            raise ValueError("expected strings and typed inputs; token ids stand alone")
+            raise ValueError("expected strings and typed inputs; token ids cannot be mixed with them")
     elif not kinds <= {str, list} or not all(_is_ids(each) for each in given if isinstance(each, list)):
         raise ValueError("expected a string, a list of strings, a list of token ids or a list of such lists")
     _check_not_empty(given)

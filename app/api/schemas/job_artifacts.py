@@ -1,4 +1,4 @@
-"""Files that a job makes on its way."""
+"""Files that a job writes while it runs."""
 
 from typing import Literal
 

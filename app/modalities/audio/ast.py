@@ -125,7 +125,7 @@ def _prove(encoder: AstEncoder, folder: Path) -> None:
     for sound, theirs in zip(sounds, values, strict=True):
         banks = encoder.space.normalise(processor.filter_banks(sound)[: processor.frames, :, None])[..., 0]
         if np.abs(banks - theirs[: len(banks)].numpy()).max() > 1e-3:  # torchaudio, where it is, sums in float32
-            raise InvalidModel("sounds are prepared otherwise than transformers' own processor prepares them")
+            raise InvalidModel("sounds are not prepared as transformers' own processor prepares them")
     batch_outputs = patch_model.encode(values[..., None])
     for each, batched in zip(values, batch_outputs, strict=True):
         alone = patch_model.encode(each[None, ..., None])[0]

@@ -64,7 +64,7 @@ class AudioProcessor:
 
     def place(self, request: MaskRequest, given: DecodedMedia) -> NDArray[np.bool_]:
         if request.boxes:
-            raise InvalidValue("`boxes` are pixels, which a sound has none of; use `ranges`", param="boxes")
+            raise InvalidValue("`boxes` are in pixels, and a sound has no pixels; use `ranges`", param="boxes")
         assert given.times is not None
         total = given.times[-1][1]
         windows, (rows, columns) = len(given.windows), self.grid.shape

@@ -68,7 +68,7 @@ def _check_pixels(
             raise InvalidModel(f"transformers' processor gives images {theirs.shape}, which are not supported")
         difference = np.abs(np.moveaxis(theirs, 1, -1) - ours) * np.asarray(processor.std, np.float32)
         if difference.max() > STEP:
-            raise InvalidModel("images are prepared otherwise than transformers' own processor prepares them")
+            raise InvalidModel("images are not prepared as transformers' own processor prepares them")
 
 
 def _check_model(patch_model: PatchModel, images: Sequence[Tensor]) -> None:

@@ -100,8 +100,8 @@ def _compare(name: str, found: Tensor, expected: Tensor, served: TextObjective) 
     difference = float((found - expected).abs().max())
     if not is_close(found, expected):
         raise InvalidModel(
-            f"the ONNX graph of {_kind(served)} gives other {name} than transformers: they differ by {difference:.2g},"
-            f" and the largest is {float(expected.abs().max()):.2g}"
+            f"the ONNX graph of {_kind(served)} does not give the {name} of transformers: they differ by"
+            f" {difference:.2g}, and the largest is {float(expected.abs().max()):.2g}"
         )
     return difference
 

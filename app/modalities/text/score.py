@@ -77,7 +77,9 @@ class Score(TaskHandler[ScoreItem, ScoreInputs, ScoreBatch, RawScore, ScoreResul
         )
         content = self.encoder.content(text, start)
         if max(content.ids, default=0) >= self._vocabulary:  # a tokenizer may know more than its model
-            raise InvalidValue(f"a token of the input is beyond the model's {self._vocabulary}", param="input")
+            raise InvalidValue(
+                f"the input has a token id outside the model's vocabulary of {self._vocabulary}", param="input"
+            )
         ids, shift = self.encoder.fit(content.ids, self._max_length, truncate=item.truncate, side=item.truncation_side)
         end = len(ids) - len(self.encoder.suffix)
         read = range(len(self.encoder.prefix) - shift, end - shift)  # of the content, what was not cut off

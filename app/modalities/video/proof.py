@@ -51,7 +51,7 @@ def _check_frames(encoder: PatchObjective, processor: VideoEncoderProcessor, fol
         ours = np.moveaxis(encoder.space.normalise(processor.pictures.prepare(frame)), -1, 0)
         difference = np.abs(theirs - ours) * np.asarray(processor.std, np.float32)[:, None, None]
         if theirs.shape != ours.shape or difference.max() > STEP:
-            raise InvalidModel("frames are prepared otherwise than transformers' own processor prepares them")
+            raise InvalidModel("frames are not prepared as transformers' own processor prepares them")
 
 
 def _check_states(patch_model: PatchModel, *, shortens: bool) -> None:
