@@ -181,8 +181,8 @@ class ModelChoice(Body):
 
 
 class TextInputs(ModelChoice):
-    input: Texts
+    input: Texts = Field(description="A text, or a list of texts")
 
 
 class MixedInputs(ModelChoice):
-    input: Inputs
+    input: Inputs = Field(description="A text, token ids or a media file, or a list of these")

@@ -36,7 +36,7 @@ class ExtendRequest(Body):
 
 
 class PriorityRequest(Body):
-    priority: Priority | None = None
+    priority: Priority | None = Field(None, description="New priority; jobs of higher priority are claimed first")
     position: int | None = Field(
         None,
         ge=0,
