@@ -42,7 +42,7 @@ function Mask({ mask, number, candidates, standing }) {
   </section>`;
 }
 
-/** Whether a token is what a mask stands for. The case of letters counts where tokens are exact, as c and C in SMILES. */
+/** Whether a token is what a mask stands for. Case counts where tokens are exact, as c and C in SMILES. */
 const same = (token, mask) =>
   mask.exact ? token === mask.text : token.trim().toLowerCase() === mask.text.toLowerCase();
 
