@@ -5,7 +5,7 @@ from typing import Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.errors import InvalidValue
-from app.methods.patterns import find_pattern
+from app.methods.patterns import MAX_PATTERN, find_pattern
 
 TokenizerKind = Literal["wordpiece", "bpe", "unigram", "characters", "regex", "kmer", "bytes"]
 KINDS: tuple[TokenizerKind, ...] = get_args(TokenizerKind)
@@ -45,7 +45,7 @@ class TokenizerOptions(BaseModel):
     tokenizer_pattern: str | None = Field(
         None,
         min_length=1,
-        max_length=2000,
+        max_length=MAX_PATTERN,
         description="Pattern of the tokenizer regex: smiles, code, or a regular expression whose matches are tokens;"
         " smiles",
     )

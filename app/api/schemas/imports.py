@@ -10,9 +10,8 @@ from app.api.schemas.job_watch import WebhookRequest
 from app.api.schemas.jobs import LONGEST, JobObject, Metadata, Priority, ResultName, job_object
 from app.jobs.kinds import ImportSpec
 from app.jobs.spec import Job
+from app.methods.patterns import MAX_PATTERN
 from app.submission.imports import ImportSubmission
-
-_MAX_PATTERN = 2000  # characters of a tokenizer's regular expression
 
 
 class ImportRequest(Body):
@@ -29,7 +28,7 @@ class ImportRequest(Body):
     tokenizer_regex: str | None = Field(
         None,
         min_length=1,
-        max_length=_MAX_PATTERN,
+        max_length=MAX_PATTERN,
         description="Regular expression of the tokenizer, or `smiles`, for a vocab.txt that came with code",
     )
     base: str | None = Field(
