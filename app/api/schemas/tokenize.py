@@ -20,7 +20,7 @@ MAX_SAMPLE_TEXT = 1_000_000  # characters; only the first 50,000 of all samples 
 class NewTokenizer(TokenizerOptions):
     """The tokenizer that a job with these hyperparameters would train."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     tokenizer: Literal["auto", TokenizerKind] = Field(
         "auto", alias="type", description="Kind of the tokenizer, the hyperparameter `tokenizer` of a job"
@@ -60,13 +60,12 @@ class TokenizeRequest(TextInputs):
     def to_trial(self) -> TokenizerTrial:
         """Returns the trial of a new tokenizer. `tokenizer` is given."""
         assert self.tokenizer is not None
-        texts = tuple(self.input)
         return TokenizerTrial(
             options=self.tokenizer,
             files=self.training_files,
-            sample=self.sample or texts,
+            sample=self.sample,
             text_column=self.text_column,
-            texts=texts,
+            texts=tuple(self.input),
             add_special_tokens=self.add_special_tokens,
         )
 
