@@ -205,7 +205,7 @@ def _connect_jobs(services: Services) -> None:
     try:
         url = find_url(settings.redis_url, settings.var_dir)
     except NotReady as error:
-        _log.warning("no files and no jobs: %s", error.message)
+        _log.warning("files and jobs are not available: %s", error.message)
         return
     redis = connect(url)
     services.jobs = Jobs(redis, idempotency_seconds=int(settings.idempotency_hours * 3600))

@@ -35,8 +35,8 @@ CPU = torch.device("cpu")
 
 def images() -> tuple[PatchObjective, tuple[int, ...]]:
     model = build_image(MAE_PRESETS["mae-tiny"] | {"num_channels": 3})
-    reader = ImageProcessor(mae.grid_of(model), mean=(0.5,) * 3, std=(0.5,) * 3)
-    objective = ImageObjective(model, reader, decodes=True, new_head=True)
+    processor = ImageProcessor(mae.grid_of(model), mean=(0.5,) * 3, std=(0.5,) * 3)
+    objective = ImageObjective(model, processor, decodes=True, new_head=True)
     objective.start_training(SAMPLERS["random"], 0.75, ImageAugment(96, 0.6, True))
     return objective, (1, 120, 120, 3)
 
@@ -46,8 +46,8 @@ def clips() -> tuple[PatchObjective, tuple[int, ...]]:
     stride = config.pop("stride")
     model = videomae.build_preset(config)
     mean, std = videomae.IMAGE_MEAN, videomae.IMAGE_STD
-    reader = VideoProcessor(videomae.grid_of(model), mean=mean, std=std, stride=stride)
-    objective = VideoObjective(model, reader, decodes=True, new_head=True)
+    processor = VideoProcessor(videomae.grid_of(model), mean=mean, std=std, stride=stride)
+    objective = VideoObjective(model, processor, decodes=True, new_head=True)
     objective.start_training(CLIP_SAMPLERS["tube"], 0.75, ClipAugment(64, 0.8, True))
     return objective, (8, 80, 80, 3)
 

@@ -135,8 +135,8 @@ def _pixels(size: int) -> Geometry:
 
 def _sound_decoding() -> Decoding:
     objective = load_audio(next((ROOT / "model_store" / "cloze-audio").glob("*/config.json")).parent)
-    config = asdict(objective.reader.mel) | objective.model.config.to_dict()
-    return audio_decoding(audio_geometry(config, AudioMaeHyperparameters()), objective.reader)
+    config = asdict(objective.processor.mel) | objective.model.config.to_dict()
+    return audio_decoding(audio_geometry(config, AudioMaeHyperparameters()), objective.processor)
 
 
 def _archive(path: Path, ending: str, files: Iterator[bytes]) -> int:

@@ -44,7 +44,7 @@ def embeddings(objective: PatchObjective, items: Sequence[Labelled]) -> Floats:
 
 def raw_input(objective: PatchObjective, items: Sequence[Labelled]) -> Floats:
     """[items, values of a window]: the mean over the windows of what the model is given."""
-    return np.stack([objective.reader.read(item.content).windows.mean(0).reshape(-1) for item in items])
+    return np.stack([objective.processor.read(item.content).windows.mean(0).reshape(-1) for item in items])
 
 
 @torch.no_grad()

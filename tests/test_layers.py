@@ -100,7 +100,7 @@ WITHOUT_TORCH = {
     "modalities.audio.renderings",
     "modalities.audio.waveform_decoding",
     "modalities.audio.waveform_estimator",
-    "modalities.audio.waveform_reader",
+    "modalities.audio.waveform_processor",
     "modalities.image.decoding",
     "modalities.image.encoder_processor",
     "modalities.image.encoder_types",

@@ -28,7 +28,7 @@ def media(value: object) -> bytes | RemoteMedia:
         return _bytes(value)
     if isinstance(value, Mapping):
         return typed_media(value)
-    raise ValueError("expected a file, as a data URI, in base64, or as a typed input")
+    raise ValueError("expected a file as a data URI, in base64 or as a typed input")
 
 
 def typed_media(value: Mapping[str, Any]) -> bytes | RemoteMedia:

@@ -1,4 +1,4 @@
-"""The OpenAPI document: FastAPI's, completed with error responses, security, and streamed bodies."""
+"""The OpenAPI document: FastAPI's, completed with descriptions, error responses, security, and streamed bodies."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -8,6 +8,7 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel, Field
 
 from app.api.middleware.api_keys import is_open
+from app.api.shared_fields import SHARED_FIELDS
 
 Json = dict[str, Any]
 Responses = dict[int | str, dict[str, Any]]
@@ -44,7 +45,7 @@ class ErrorDetail(BaseModel):
 class ErrorResponse(BaseModel):
     """The body of every error response."""
 
-    error: ErrorDetail
+    error: ErrorDetail = Field(description="The error")
 
 
 def errors(*statuses: int) -> Responses:
@@ -87,6 +88,10 @@ def _complete(document: Json) -> Json:
     error = ErrorResponse.model_json_schema(ref_template="#/components/schemas/{model}")
     schemas |= error.pop("$defs")
     schemas["ErrorResponse"] = error
+    for schema in schemas.values():
+        for name, field in schema.get("properties", {}).items():
+            if name in SHARED_FIELDS:
+                field.setdefault("description", SHARED_FIELDS[name])
     document["components"]["securitySchemes"] = {
         _SCHEME: {"type": "http", "scheme": "bearer", "description": "One of CLOZE_API_KEYS, if any are set"}
     }

@@ -8,10 +8,14 @@ from app.api.schemas.common import MAX_ID, MAX_MODEL_ID
 
 # Ids that are longer cannot exist. They are answered with 422, so no message repeats them.
 ModelId = Annotated[
-    str, Path(max_length=MAX_MODEL_ID, description="`name`, `name@version` or `name:alias`; slashes stay, also as %2F")
+    str,
+    Path(
+        max_length=MAX_MODEL_ID,
+        description="Model as `name`, `name@version` or `name:alias`; a slash may be plain or %2F",
+    ),
 ]
-Alias = Annotated[str, Path(max_length=MAX_ID)]
-JobId = Annotated[str, Path(max_length=MAX_ID)]
-FileId = Annotated[str, Path(max_length=MAX_ID)]
-CheckpointId = Annotated[str, Path(max_length=MAX_ID)]
-After = Annotated[str | None, Query(max_length=MAX_ID, description="The last id of the page before")]
+Alias = Annotated[str, Path(max_length=MAX_ID, description="Alias of a version, as in `name:alias`")]
+JobId = Annotated[str, Path(max_length=MAX_ID, description="Id of the job")]
+FileId = Annotated[str, Path(max_length=MAX_ID, description="Id of the file")]
+CheckpointId = Annotated[str, Path(max_length=MAX_ID, description="Id of the checkpoint")]
+After = Annotated[str | None, Query(max_length=MAX_ID, description="Last id of the previous page")]

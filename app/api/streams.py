@@ -144,7 +144,7 @@ class LineStream:
         try:
             if raw is None:
                 limit = self._inference.limits.line_bytes
-                raise TooLarge(f"the line is longer than the {limit} bytes that are taken here")
+                raise TooLarge(f"the line is longer than the {limit} bytes that are allowed")
             value = await read_json(raw, "the line")
             if isinstance(value, dict):
                 identifier = _identifier(value.get("id"))

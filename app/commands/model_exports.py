@@ -18,7 +18,7 @@ def export_archive(entry: ModelEntry, output: str | None, *, as_json: bool) -> N
     archive = ModelArchive(entry)
     if output == "-":
         if sys.stdout.isatty():
-            raise InvalidValue("an archive is not written to a terminal: redirect it, or name a file with --output")
+            raise InvalidValue("an archive cannot be written to a terminal: redirect it, or name a file with --output")
         sys.stdout.buffer.writelines(archive.read())
         return
     target = Path(output or archive.filename)
@@ -37,7 +37,7 @@ def export_onnx(entry: ModelEntry, output: str | None, task: Task | None, *, as_
     from app.modalities.registry import identify
 
     if output == "-":
-        raise InvalidValue("an ONNX export is a folder, which is not written to standard output")
+        raise InvalidValue("an ONNX export is a folder and cannot be written to standard output")
     target = Path(output or f"{entry.name.replace('/', '-')}-{entry.version}-onnx")
     note(f"Exporting {entry.id}, and comparing the graph with transformers")
     try:

@@ -39,14 +39,15 @@ def import_model(
     source: Annotated[str, typer.Argument(help="A folder, or a hub id: org/name or org/name@revision.")],
     name: Annotated[str, typer.Option(help="Name of the model in this store.")],
     architecture: Annotated[
-        str | None, typer.Option(help="The model_type, such as bert, where config.json names none.")
+        str | None, typer.Option(help="The model_type, such as bert, if config.json names none.")
     ] = None,
     tokenizer_regex: Annotated[
         str | None,
         typer.Option(help="The tokenizer's regular expression, or `smiles`, for a vocab.txt that came with code."),
     ] = None,
     base: Annotated[
-        str | None, typer.Option(help="The stored model that a LoRA adapter changes, where it names another one.")
+        str | None,
+        typer.Option(help="The stored model that a LoRA adapter changes, if it is not the one that the adapter names."),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -123,7 +124,7 @@ def export_model(
     if onnx:
         export_onnx(entry, path or output, task, as_json=as_json)
     elif task is not None:
-        raise InvalidValue("--task is for --onnx")
+        raise InvalidValue("--task can only be used with --onnx")
     else:
         export_archive(entry, path or output, as_json=as_json)
 

@@ -105,7 +105,9 @@ def score(
         int,
         typer.Option("--top-k", "-k", min=0, max=20, help="Number of candidates that the model expected in its place."),
     ] = 0,
-    tokens: Annotated[bool, typer.Option("--tokens", help="A line a token instead of a line a text.")] = False,
+    tokens: Annotated[
+        bool, typer.Option("--tokens", help="Print one line for each token instead of one for each text.")
+    ] = False,
     url: Url = None,
     api_key: ApiKey = None,
     as_json: Json = False,

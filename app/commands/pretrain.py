@@ -32,7 +32,7 @@ DocumentMode = Annotated[
     str | None, typer.Option(help="One document of a plain text: lines, paragraphs or file; detected by default.")
 ]
 DryRun = Annotated[
-    bool, typer.Option("--dry-run", help="Show what is understood of the files. Queue no job, and keep no upload.")
+    bool, typer.Option("--dry-run", help="Show how the files are read, without queueing a job or keeping the uploads.")
 ]
 Settings = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any other hyperparameter; may be repeated.")

@@ -69,12 +69,12 @@ class HubModel(BaseModel):
 
     id: str
     sha: str = Field(description="Commit, which follows from the digests of the version's files")
-    private: Literal[False] = False
-    gated: Literal[False] = False
-    disabled: Literal[False] = False
-    tags: list[str]
-    pipeline_tag: str | None
-    library_name: Literal["transformers"] = "transformers"
+    private: Literal[False] = Field(False, description="A field of the hub; always false")
+    gated: Literal[False] = Field(False, description="A field of the hub; always false")
+    disabled: Literal[False] = Field(False, description="A field of the hub; always false")
+    tags: list[str] = Field(description="Library, format of the weights and architecture")
+    pipeline_tag: str | None = Field(description="Task of the model in the hub's terms; null if the hub has none")
+    library_name: Literal["transformers"] = Field("transformers", description="Library that loads the model")
     lastModified: str = Field(description="Time of the publication, in ISO 8601")  # noqa: N815
     siblings: list[HubSibling] = Field(description="Files of the version")
 
@@ -84,15 +84,15 @@ class HubContent(BaseModel):
 
     oid: str = Field(description="SHA-256 in hexadecimal")
     size: int = Field(description="Size in bytes")
-    pointerSize: int = 0  # noqa: N815
+    pointerSize: int = Field(0, description="A field of the hub; always 0")  # noqa: N815
 
 
 class HubEntry(BaseModel):
     """A file or a folder of a repository."""
 
-    type: Literal["file", "directory"]
-    path: str
-    oid: str
+    type: Literal["file", "directory"] = Field(description="Type of the entry")
+    path: str = Field(description="Path within the repository")
+    oid: str = Field(description="Digest of the content, in hexadecimal")
     size: int = Field(description="Size in bytes; 0 for a folder")
     lfs: HubContent | None = Field(default=None, description="Content of a file")
 
@@ -100,17 +100,17 @@ class HubEntry(BaseModel):
 class HubRef(BaseModel):
     """A name of a commit."""
 
-    name: str
-    ref: str
-    targetCommit: str = Field(description="Commit")  # noqa: N815
+    name: str = Field(description="Name of the branch or tag")
+    ref: str = Field(description="Full name, such as `refs/heads/main`")
+    targetCommit: str = Field(description="Commit that it stands for")  # noqa: N815
 
 
 class HubRefs(BaseModel):
     """The names of a repository's commits."""
 
-    branches: list[HubRef] = Field(description="`main`")
-    tags: list[HubRef] = Field(description="Numbers of the versions, and aliases")
-    converts: list[HubRef] = []
+    branches: list[HubRef] = Field(description="Branches; `main` is the only one")
+    tags: list[HubRef] = Field(description="Tags: the numbers of the versions, and the aliases")
+    converts: list[HubRef] = Field([], description="A field of the hub; always empty")
 
 
 router = APIRouter(route_class=HubRoute, tags=["Hugging Face"])
@@ -135,9 +135,9 @@ def get_hub_revision(model_id: ModelId, revision: Revision, services: ServicesDe
 def list_hub_folder(
     model_id: ModelId,
     revision: Revision,
-    folder: Annotated[str, Path(max_length=_MAX_PATH)],
+    folder: Annotated[str, Path(max_length=_MAX_PATH, description="Path of the folder within the repository")],
     services: ServicesDep,
-    recursive: Annotated[bool, Query(description="List the files of all folders within it")] = False,
+    recursive: Annotated[bool, Query(description="Whether files of folders within the folder are listed too")] = False,
 ) -> list[HubEntry]:
     """Lists the files of a folder of a model of the store, as the hub does."""
     _, version = _find(services.store, model_id, revision)
@@ -152,7 +152,7 @@ def list_hub_files(
     model_id: ModelId,
     revision: Revision,
     services: ServicesDep,
-    recursive: Annotated[bool, Query(description="List the files of all folders")] = False,
+    recursive: Annotated[bool, Query(description="Whether files of folders are listed too")] = False,
 ) -> list[HubEntry]:
     """Lists the files of a model of the store, as the hub does."""
     return _entries(_find(services.store, model_id, revision)[1], "", recursive=recursive)
@@ -196,7 +196,7 @@ def get_hub_model(model_id: ModelId, services: ServicesDep) -> HubModel:
 def get_hub_file(
     model_id: ModelId,
     revision: Revision,
-    file: Annotated[str, Path(max_length=_MAX_PATH)],
+    file: Annotated[str, Path(max_length=_MAX_PATH, description="Path of the file within the repository")],
     request: Request,
     services: ServicesDep,
 ) -> RangedFile:

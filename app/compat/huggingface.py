@@ -107,7 +107,7 @@ AnyBody = Annotated[Json, Body(openapi_examples=EXAMPLES)]
 @router.post("/models/{model_id:path}/pipeline/{task}")
 async def run_pipeline(
     model_id: ModelId,
-    task: Annotated[str, Path(max_length=64)],
+    task: Annotated[str, Path(max_length=64, description="Name of the pipeline, such as `fill-mask`")],
     body: AnyBody,
     request: Request,
     inference: InferenceDep,

@@ -82,7 +82,7 @@ def _peek(stream: IO[bytes]) -> tuple[bytes, IO[bytes]]:
 
 
 def peek_character(stream: IO[bytes]) -> tuple[str, IO[bytes]]:
-    """Returns the first character that is no white space, and a stream that begins where the given one does."""
+    """Returns the first character that is not white space, and a stream that begins where the given one does."""
     head, stream = _peek(stream)
     return _decode(head).lstrip()[:1], stream
 

@@ -61,7 +61,7 @@ class Document(NamedTuple):
 
 
 class UnreadableFile(InvalidData):
-    """A file that is no data of the expected kind. In an archive, such files are left out for `reason`."""
+    """A file that does not have the expected kind of data. In an archive, such files are left out for `reason`."""
 
     def __init__(self, message: str, reason: Reason = Reason.OTHER_KIND) -> None:
         super().__init__(message)

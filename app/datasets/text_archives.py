@@ -1,4 +1,4 @@
-"""Archives of text files: .zip and .tar. Files that are no text, or lack the text column, are left out and counted."""
+"""Archives of text files: .zip and .tar. Files that are not text, or lack the text column, are left out and counted."""
 
 from collections.abc import Callable, Iterator
 from typing import IO, BinaryIO, cast

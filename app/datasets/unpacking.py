@@ -35,7 +35,7 @@ def unpack_archive(
     max_files: that are written. max_bytes: of all members together, unpacked.
     on_bytes: hears how many bytes are unpacked so far.
 
-    Raises InvalidData for what is no archive or is broken, TooLarge, and InsufficientStorage.
+    Raises InvalidData for a file that is broken or not an archive, TooLarge, and InsufficientStorage.
     """
     written: list[PurePosixPath] = []
     done = 0
@@ -90,7 +90,7 @@ def _open_members(file: IO[Any], filename: str, budget: Budget) -> Iterator[tupl
             return
         suffix = detect_compression(head)
         if suffix is None and head[257:262] != b"ustar":
-            raise InvalidData(f"{filename} is no .tar, .tar.gz, .tar.xz, .tar.zst or .zip archive", param="file")
+            raise InvalidData(f"{filename} is not a .tar, .tar.gz, .tar.xz, .tar.zst or .zip archive", param="file")
         stream = stack.enter_context(COMPRESSIONS[suffix](file)) if suffix else file
         for tar, member in read_tar(stream, filename, budget, _MOST_ENTRIES):
             name = normalize_separators(member.name)

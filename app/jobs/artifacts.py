@@ -1,4 +1,4 @@
-"""Files that a job makes on its way, such as pictures of what its model can do by now."""
+"""Files that a job writes while it runs, such as pictures of its model's predictions."""
 
 import re
 from dataclasses import dataclass

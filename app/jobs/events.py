@@ -86,7 +86,7 @@ def _checkpoints_key(job_id: str) -> str:
 
 
 def entry_id(job_id: str, event_id: str) -> str:
-    """An event's id within its stream. Raises InvalidValue if it is no event of the job."""
+    """An event's id within its stream. Raises InvalidValue if it is not an event of the job."""
     match = re.fullmatch(rf"ftevent-{re.escape(_suffix(job_id))}-([1-9]{_DIGITS}-[0-9]{_DIGITS})", event_id)
     if match is None:
         raise InvalidValue(f"'{event_id}' is not an event of job '{job_id}'", param="after")

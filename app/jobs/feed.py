@@ -66,7 +66,7 @@ class EventFeed:
 
         Ends after a job that is in a final state, when all of its events have been given. Gives None
         after every `heartbeat` seconds of silence. While Redis is away it waits.
-        Raises InvalidValue if `after` is no event of the job, JobNotFound.
+        Raises JobNotFound, and InvalidValue if `after` is not an event of the job.
         """
         cursor = entry_id(job_id, after) if after else "0-0"
         bell = asyncio.Event()
@@ -78,7 +78,7 @@ class EventFeed:
                 try:
                     job, events = await self._read(job_id, cursor)
                 except StorageError as e:
-                    _log.warning("Redis is away: %s", e)
+                    _log.warning("Redis does not answer: %s", e)
                     yield None
                     await asyncio.sleep(_PAUSE)
                     continue
@@ -124,7 +124,7 @@ class EventFeed:
                         if message is not None:
                             self._ring(message["data"].decode())
             except StorageError as e:
-                _log.warning("no news of jobs: %s", e)
+                _log.warning("changes of jobs cannot be read: %s", e)
                 await asyncio.sleep(_PAUSE)
 
     def _ring(self, job_id: str | None = None) -> None:

@@ -1,6 +1,6 @@
 """Uploaded files: content on disk, records in Redis.
 
-Content lies at `<root>/<id>/content`. Files of the same bytes share them on the disk as hard links, so each may be
+Content is at `<root>/<id>/content`. Files of the same bytes share them on the disk as hard links, so each may be
 deleted on its own. A folder without a record is an upload that was cut off
 before it was acknowledged, or the rest of a deletion; nothing refers to it.
 """
@@ -134,7 +134,7 @@ class FileStore:
 
 
 class FileUpload:
-    """One file on its way to disk: its folder appears whole, in one rename."""
+    """A file that is being written: its folder appears complete, in one rename."""
 
     def __init__(
         self, redis: Client, root: Path, reserve: DiskReserve, filename: str, purpose: str, max_bytes: int

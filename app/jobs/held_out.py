@@ -19,7 +19,7 @@ _ID = re.compile(r"[a-z]+-[0-9a-z]+")  # an imported manifest may name anything
 class HeldOutText(BaseModel):
     """A text that the model was not trained on."""
 
-    text: str
+    text: str = Field(description="The whole text")
     masked: str = Field(description="The text with one or two masks")
 
 

@@ -20,9 +20,9 @@ from app.jobs.indexes import (
     FINISHED,
     JOBS,
     LEASES,
+    QUEUE_NUMBERS,
     QUEUES,
     SEQUENCE,
-    TURNS,
     Entries,
     file_entries,
     job_entries,
@@ -45,14 +45,14 @@ def repair_if_due(redis: Client) -> None:
     run = ""
     with contextlib.suppress(ResponseError):  # some services do not let clients ask
         run = redis.info("server").get("run_id", "")
-    turn = f"cloze:turn:indexes:{run}"
-    if not redis.set(turn, b"", nx=True, ex=_SECONDS):
+    claim = f"cloze:turn:indexes:{run}"
+    if not redis.set(claim, b"", nx=True, ex=_SECONDS):
         return
     try:
         repaired = repair(redis)
     except BaseException:
         with contextlib.suppress(StorageError):
-            redis.delete(turn)
+            redis.delete(claim)
         raise
     if repaired:
         _log.warning("the indexes differed from %d records and are repaired", repaired)
@@ -61,7 +61,7 @@ def repair_if_due(redis: Client) -> None:
 def repair(redis: Client) -> int:
     """Compares every index with the records. Returns for how many records entries were wrong."""
     found = _read_indexes(redis)
-    ids = _ids(redis, "cloze:job:ftjob-") | found.keys() | {raw.decode() for raw in redis.hkeys(TURNS)}
+    ids = _ids(redis, "cloze:job:ftjob-") | found.keys() | {raw.decode() for raw in redis.hkeys(QUEUE_NUMBERS)}
     repaired = sum(_repair_job(redis, job_id, found[job_id]) for job_id in _suspects(redis, ids, found))
     return repaired + _repair_files(redis) + _repair_sequence(redis) + _repair_outbox(redis)
 
@@ -89,15 +89,15 @@ def _suspects(redis: Client, ids: Iterable[str], found: dict[str, dict[str, floa
     suspects = []
     waiting = iter(sorted(ids))
     while batch := list(itertools.islice(waiting, _BATCH)):
-        raws, turns = redis.mget([f"cloze:job:{job_id}" for job_id in batch]), redis.hmget(TURNS, batch)
-        for job_id, raw, turn in zip(batch, raws, turns, strict=True):
-            expected = _entries(job_id, raw, turn, found[job_id].get(JOBS))
-            if expected is not None and (expected != found[job_id] or (raw is None and turn is not None)):
+        raws, numbers = redis.mget([f"cloze:job:{job_id}" for job_id in batch]), redis.hmget(QUEUE_NUMBERS, batch)
+        for job_id, raw, number in zip(batch, raws, numbers, strict=True):
+            expected = _entries(job_id, raw, number, found[job_id].get(JOBS))
+            if expected is not None and (expected != found[job_id] or (raw is None and number is not None)):
                 suspects.append(job_id)
     return suspects
 
 
-def _entries(job_id: str, raw: bytes | None, turn: bytes | None, position: float | None) -> Entries | None:
+def _entries(job_id: str, raw: bytes | None, number: bytes | None, position: float | None) -> Entries | None:
     """Returns the index entries that a record implies; None if it cannot be read.
 
     position: its score in JOBS, which counts for records that do not hold their number.
@@ -110,27 +110,31 @@ def _entries(job_id: str, raw: bytes | None, turn: bytes | None, position: float
         _log.error("the record of job %s cannot be read, so its index entries are left alone: %s", job_id, error)
         return None
     sequence = job.sequence or int(position or 0)
-    return job_entries(job, sequence, sequence if turn is None else int(turn))
+    return job_entries(job, sequence, sequence if number is None else int(number))
 
 
 def _repair_job(redis: Client, job_id: str, found: Entries) -> bool:
     """Returns whether the job's entries were wrong, read in one transaction with its record."""
 
     def write(pipe: Client) -> bool:
-        raw, turn, position = pipe.get(f"cloze:job:{job_id}"), pipe.hget(TURNS, job_id), pipe.zscore(JOBS, job_id)
-        expected = _entries(job_id, raw, turn, position)
+        raw, number, position = (
+            pipe.get(f"cloze:job:{job_id}"),
+            pipe.hget(QUEUE_NUMBERS, job_id),
+            pipe.zscore(JOBS, job_id),
+        )
+        expected = _entries(job_id, raw, number, position)
         if expected is None:
             return False
         actual = _read_entries(pipe, job_id, found.keys() | expected.keys())
-        if actual == expected and (raw is not None or turn is None):
+        if actual == expected and (raw is not None or number is None):
             return False
         pipe.multi()
         replace_entries(pipe, job_id, actual, expected)
         if raw is None:
-            pipe.hdel(TURNS, job_id)
+            pipe.hdel(QUEUE_NUMBERS, job_id)
         return True
 
-    return _transaction(redis, (f"cloze:job:{job_id}", TURNS), write)
+    return _transaction(redis, (f"cloze:job:{job_id}", QUEUE_NUMBERS), write)
 
 
 def _read_entries(pipe: Client, member: str, keys: Iterable[str]) -> Entries:

@@ -3,7 +3,7 @@
 All of them are derived from records: `job_entries` says what a job's record implies, transactions write
 that, and `index_repair` compares it with what is there. Keys, all under `cloze:`:
 
-- sorted sets of job ids: `jobs` all by age; `queue` the waiting by priority and turn, and
+- sorted sets of job ids: `jobs` all by age; `queue` the waiting by priority and queue number, and
   `queue:<kind>` those of other kinds than pretraining; `leases` the claimed by
   expiry; `deadlines` the unfinished by theirs; `finished` the ended by when;
 - sets of job ids: `state:<state>`, one of which holds each job; `file:<id>:jobs` and `model:<id>:jobs`, the
@@ -23,9 +23,9 @@ from app.methods import METHODS, preset
 
 JOBS, LEASES = "cloze:jobs", "cloze:leases"
 QUEUES = {"pretraining": "cloze:queue", "import": "cloze:queue:import"}  # by kind of job
-SEQUENCE, TURNS = "cloze:sequence", "cloze:turns"  # no indexes: the last job's number; the turns of moved jobs
+SEQUENCE, QUEUE_NUMBERS = "cloze:sequence", "cloze:turns"  # no indexes: the last job's number; those of moved jobs
 DEADLINES, FINISHED, FILES = "cloze:deadlines", "cloze:finished", "cloze:files"
-# Scores in the queue are turn − priority · CLASS, exact in a double for every turn below it.
+# Scores in the queue are number − priority · CLASS, exact in a double for every queue number below CLASS.
 CLASS = 2**40
 _JOB_ID, _FILE_ID = re.compile("ftjob-[a-z0-9]+"), re.compile("file-[a-z0-9]+")  # others could make another key
 
@@ -34,14 +34,14 @@ Entries: TypeAlias = Mapping[str, float | None]
 
 
 def job_key(job_id: str) -> str:
-    """Raises JobNotFound for what is no id."""
+    """Raises JobNotFound for a text that is not an id."""
     if not _JOB_ID.fullmatch(job_id):
         raise JobNotFound(f"no job '{job_id}'")
     return f"cloze:job:{job_id}"
 
 
 def file_key(file_id: str) -> str:
-    """Raises FileNotFound for what is no id."""
+    """Raises FileNotFound for a text that is not an id."""
     if not _FILE_ID.fullmatch(file_id):
         raise FileNotFound(f"no file '{file_id}'")
     return f"cloze:file:{file_id}"
@@ -73,15 +73,15 @@ def models_of(job: Job) -> list[str]:
     return list(dict.fromkeys(filter(None, [base, *named])))
 
 
-def job_entries(job: Job, sequence: int, turn: int) -> Entries:
+def job_entries(job: Job, sequence: int, number: int) -> Entries:
     """The entries of all indexes that a job's record implies.
 
-    sequence: the job's number by age. turn: its place among jobs of equal priority.
+    sequence: the job's number by age. number: its queue number, which orders jobs of equal priority.
     """
     has_ended = job.state in FINAL_STATES
     scores = {
         JOBS: sequence,
-        QUEUES[job.spec.kind]: queue_score(job.priority, turn) if job.waits else None,
+        QUEUES[job.spec.kind]: queue_score(job.priority, number) if job.waits else None,
         LEASES: job.lease_until,
         DEADLINES: None if has_ended else job.deadline,
         FINISHED: job.finished_at,
@@ -109,8 +109,8 @@ def place_of(ranks: Iterable[int | None]) -> int | None:
     return next((rank for rank in ranks if rank is not None), None)
 
 
-def queue_score(priority: int, turn: int) -> int:
-    return turn - priority * CLASS
+def queue_score(priority: int, number: int) -> int:
+    return number - priority * CLASS
 
 
 def queue_priority(score: float) -> int:

@@ -93,7 +93,7 @@ class Jobs:
     ) -> JobPage:
         """Newest first, at most `limit` jobs older than `after` that carry all of `metadata`, of one kind or of all.
 
-        Returns them and whether there are more; raises JobNotFound if `after` is no job.
+        Returns them and whether there are more; raises JobNotFound if `after` is not a job.
         """
         start = 0
         if after is not None:
@@ -138,7 +138,7 @@ class Jobs:
         return self._change_and_wake(job_id, transitions.resume)
 
     def retry(self, job_id: str, *, deadline: float | None = None) -> Job:
-        """An ended job that did not succeed goes on from its last checkpoint.
+        """Continues an ended job that did not succeed from its last checkpoint.
 
         deadline: a new one, in Unix seconds; Conflict if it is missing and the old one has passed,
         InvalidValue if it has passed itself.
@@ -146,14 +146,14 @@ class Jobs:
         return self._change_and_wake(job_id, partial(transitions.retry, deadline=deadline))
 
     def extend(self, job_id: str, hyperparameters: Mapping[str, Any], given: Mapping[str, Any]) -> Job:
-        """A job that succeeded goes on from its last checkpoint to new limits, and publishes once more.
+        """Continues a job that succeeded from its last checkpoint to new limits. It publishes again.
 
         hyperparameters: all of them; given: the limits among them that are new. Raises InvalidValue
         for a limit that is reached already, Conflict if the job has no checkpoint any more.
         """
         check_action(self.get(job_id), "extend")
         if not self.checkpoints(job_id, limit=1)[0]:
-            raise Conflict(f"job '{job_id}' has no checkpoint any more, so there is nothing to go on from")
+            raise Conflict(f"job '{job_id}' has no checkpoint any more to continue from")
         return self._change_and_wake(job_id, partial(transitions.extend, hyperparameters=hyperparameters, given=given))
 
     def prioritise(self, job_id: str, priority: int) -> Job:

@@ -27,11 +27,11 @@ class Resources(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    device: Literal["cpu", "cuda"] | None = None
+    device: Literal["cpu", "cuda"] | None = Field(None, description="Device that the job needs; null for any")
     memory_gb: float | None = Field(
-        None, gt=0, le=1e6, description="Memory of the device in GB: the GPU's own, or the machine's"
+        None, gt=0, le=1e6, description="Memory in GB: that of the GPU for `cuda`, otherwise that of the machine"
     )
-    threads: int | None = Field(None, ge=1, le=100_000)
+    threads: int | None = Field(None, ge=1, le=100_000, description="Number of threads that the job needs")
 
 
 class Webhook(BaseModel):
@@ -49,20 +49,24 @@ class Estimate(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    documents: int | None = Field(None, description="Documents or media files, of all training files")
-    samples: int | None = Field(None, description="Samples to train on that media files give")
-    tokens: int | None = Field(None, description="Tokens of the documents; for media, patches of the samples")
-    training_tokens: int | None = Field(None, description="Tokens that the job trains on in all epochs")
-    seconds: float | None = Field(
-        None, description="Training time, from the speed of the last job that finished, if there is one"
+    documents: int | None = Field(None, description="Number of documents or media files in all training files")
+    samples: int | None = Field(None, description="Number of training samples of media files")
+    tokens: int | None = Field(
+        None, description="Number of tokens of the documents; for media, of patches of the samples"
     )
-    memory_bytes: int | None = Field(None, description="Peak memory of all processes of the job")
-    disk_bytes: int | None = Field(None, description="Disk space of decoded data, checkpoints and the result")
-    sampled: bool = Field(False, description="True if some file was not read to its end; the numbers are extrapolated")
+    training_tokens: int | None = Field(None, description="Number of tokens that the job trains on in all epochs")
+    seconds: float | None = Field(
+        None, description="Seconds of training, derived from the speed of the last finished job of the method"
+    )
+    memory_bytes: int | None = Field(None, description="Peak memory of all processes of the job in bytes")
+    disk_bytes: int | None = Field(None, description="Disk space of prepared data, checkpoints and the result in bytes")
+    sampled: bool = Field(
+        False, description="Whether a file was too long to be read completely, so that numbers are extrapolated"
+    )
     tokenizer: TokenizerReport | None = Field(None, description="The tokenizer of a job on text, tried on a sample")
     read_as: dict[str, int] = Field(
         default_factory=dict,
-        description="Number of text files by what one document of them is: lines, paragraphs, file, rows or sequences",
+        description="Number of text files for each kind of document: lines, paragraphs, file, rows or sequences",
     )
 
 

@@ -88,8 +88,8 @@ class ReconcilerLoop:
                 await asyncio.to_thread(self._reconciler.repair_indexes)
                 await asyncio.to_thread(self._reconciler.run)
             except StorageError as e:
-                _log.warning("the queue is not looked after: %s", e)
+                _log.warning("the queue is not checked: %s", e)
             except Exception:  # one record that breaks it must not end it for the others
-                _log.exception("the queue is not looked after")
+                _log.exception("the queue is not checked")
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), self._reconciler.interval)

@@ -1,7 +1,7 @@
 """The one place that writes job records: every change is a transaction that keeps the indexes true.
 
-Keys, all under `cloze:`: `job:<id>` the record as JSON; `sequence` the number of the last job; `turns` those of jobs
-that were moved in the queue; `change:<token>` that a change was committed; and the indexes of `app.jobs.indexes`.
+Keys, all under `cloze:`: `job:<id>` the record as JSON; `sequence` the number of the last job; `turns` the queue
+numbers of jobs that were moved; `change:<token>` that a change was committed; and the indexes of `app.jobs.indexes`.
 The channel `news` carries the id of every job that changed.
 """
 
@@ -18,9 +18,9 @@ from app.jobs.events import EventLog, NewEvent
 from app.jobs.indexes import (
     CLASS,
     JOBS,
+    QUEUE_NUMBERS,
     QUEUES,
     SEQUENCE,
-    TURNS,
     file_key,
     job_entries,
     job_key,
@@ -127,7 +127,7 @@ class JobRepository:
         with self._redis.pipeline() as pipe:
             while True:
                 try:
-                    pipe.watch(job_key(job_id), TURNS)
+                    pipe.watch(job_key(job_id), QUEUE_NUMBERS)
                     if change is not None and pipe.exists(token):
                         return change.job
                     old, now = _parse(job_id, pipe.get(job_key(job_id))), _seconds(pipe.time())
@@ -135,9 +135,9 @@ class JobRepository:
                     check_transition(old, change.job.state)
                     if old.state in FINAL_STATES and change.job.state not in FINAL_STATES:
                         _check_files(pipe, change.job)
-                    sequence, turn = _sequence(pipe, old), _turn(pipe, old)
+                    sequence, number = _sequence(pipe, old), _queue_number(pipe, old)
                     pipe.multi()
-                    self._write(pipe, old, change, sequence, turn, now)
+                    self._write(pipe, old, change, sequence, number, now)
                     pipe.set(token, b"", ex=_TOKEN_SECONDS)
                     pipe.execute()
                     return change.job
@@ -149,18 +149,18 @@ class JobRepository:
         with self._redis.pipeline() as pipe:
             while True:
                 try:
-                    pipe.watch(job_key(job_id), *QUEUES.values(), TURNS)
+                    pipe.watch(job_key(job_id), *QUEUES.values(), QUEUE_NUMBERS)
                     job, now = _parse(job_id, pipe.get(job_key(job_id))), _seconds(pipe.time())
                     queue = QUEUES[job.spec.kind]
                     check_action(job, "move")
                     scores = {raw.decode(): score for raw, score in pipe.zrange(queue, 0, -1, withscores=True)}
-                    priority, turns = _moved(scores, job_id, position)
+                    priority, numbers = _moved(scores, job_id, position)
                     moved = job.model_copy(update={"priority": priority})
                     change, sequence = Change(moved, [NewEvent(f"Moved to place {position}")]), _sequence(pipe, job)
                     pipe.multi()
-                    self._write(pipe, job, change, sequence, turns[job_id], now)
-                    pipe.hset(TURNS, mapping=turns)
-                    pipe.zadd(queue, {i: queue_score(priority, turn) for i, turn in turns.items()})
+                    self._write(pipe, job, change, sequence, numbers[job_id], now)
+                    pipe.hset(QUEUE_NUMBERS, mapping=numbers)
+                    pipe.zadd(queue, {i: queue_score(priority, number) for i, number in numbers.items()})
                     pipe.execute()
                     return
                 except WatchError:
@@ -178,18 +178,18 @@ class JobRepository:
                     pipe.multi()
                     pipe.delete(job_key(job_id), *beside)
                     replace_entries(pipe, job_id, job_entries(job, 0, 0), {})
-                    pipe.hdel(TURNS, job_id)
+                    pipe.hdel(QUEUE_NUMBERS, job_id)
                     pipe.execute()
                     return
                 except WatchError:
                     continue
 
-    def _write(self, pipe: Client, old: Job | None, change: Change, sequence: int, turn: int, now: float) -> None:
+    def _write(self, pipe: Client, old: Job | None, change: Change, sequence: int, number: int, now: float) -> None:
         job = change.job
         if job is not old:
             pipe.set(job_key(job.id), job.model_dump_json())
-            before = job_entries(old, sequence, turn) if old is not None else {}
-            replace_entries(pipe, job.id, before, job_entries(job, sequence, turn))
+            before = job_entries(old, sequence, number) if old is not None else {}
+            replace_entries(pipe, job.id, before, job_entries(job, sequence, number))
         if old is None or old.state != job.state:
             webhooks.enqueue(pipe, job, now)
         if change.checkpoint is not None:
@@ -205,14 +205,14 @@ def _sequence(pipe: Client, job: Job) -> int:
     return job.sequence or int(pipe.zscore(JOBS, job.id) or 0)
 
 
-def _turn(pipe: Client, job: Job) -> int:
-    """The job's place among its priority: its age, or where it was moved. A job that is handed back keeps it."""
-    moved = pipe.hget(TURNS, job.id)
+def _queue_number(pipe: Client, job: Job) -> int:
+    """The number that orders the job among those of its priority: by age, or as it was moved. Claims keep it."""
+    moved = pipe.hget(QUEUE_NUMBERS, job.id)
     return _sequence(pipe, job) if moved is None else int(moved)
 
 
 def _moved(scores: dict[str, float], job_id: str, position: int) -> tuple[int, dict[str, int]]:
-    """The priority at that place of the queue, and the turns within it once the job stands there."""
+    """Returns the priority at that place of the queue, and the queue numbers of its jobs once the job is there."""
     order = list(scores)
     position = min(position, len(order) - 1)
     priority = queue_priority(scores[order[position]])

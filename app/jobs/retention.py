@@ -15,8 +15,8 @@ class JobRetention:
         self._log = EventLog(redis)
         self._records = JobRepository(redis, self._log)
 
-    def take_turn(self, name: str, seconds: int) -> bool:
-        """True for one caller in so many seconds, of all that share the queue."""
+    def claim_period(self, name: str, seconds: int) -> bool:
+        """Returns True for one caller in `seconds`, of all processes that share the queue."""
         return bool(self._redis.set(f"cloze:turn:{name}", b"", nx=True, ex=seconds))
 
     def list_ended(self, seconds: float) -> list[str]:
@@ -25,7 +25,7 @@ class JobRetention:
         return [job_id.decode() for job_id in found]
 
     def drop_checkpoints(self, job_id: str) -> bool:
-        """Forgets an ended job's checkpoints, before they are deleted; False, and nothing, if it goes on."""
+        """Forgets an ended job's checkpoints, before they are deleted. Returns False if the job has been continued."""
 
         def decide(job: Job, now: float) -> Change:
             if job.state not in FINAL_STATES:

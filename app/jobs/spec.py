@@ -61,22 +61,24 @@ MAX_PRIORITY = 1000
 class JobError(BaseModel):
     model_config = ConfigDict(frozen=True)
 
-    code: str  # an AppError's code, or internal_error, poisoned, deadline_exceeded
-    message: str
-    param: str | None = None
-    type: Literal["user_error", "system_error"] = "system_error"  # whose mistake it is
+    code: str = Field(description="Code of the error, such as `invalid_data` or `out_of_memory`")
+    message: str = Field(description="The error in words")
+    param: str | None = Field(None, description="Name of the invalid field of the request, if there is one")
+    type: Literal["user_error", "system_error"] = Field(
+        "system_error", description="`user_error` if the request or its data can be corrected"
+    )
 
 
 class Progress(BaseModel):
     model_config = ConfigDict(frozen=True)
 
-    percent: float = 0.0
-    step: int = 0
-    total_steps: int | None = None  # an estimate where tokens or minutes end the run
-    tokens: int = 0  # trained tokens
-    epoch: float = 0.0
-    tokens_per_second: float | None = None
-    eta_seconds: float | None = None
+    percent: float = Field(0.0, description="Share of the job that is done, in percent")
+    step: int = Field(0, description="Number of completed optimizer steps")
+    total_steps: int | None = Field(None, description="Steps of the run; an estimate if tokens or minutes end it")
+    tokens: int = Field(0, description="Number of tokens trained on")
+    epoch: float = Field(0.0, description="Number of passes over the training data")
+    tokens_per_second: float | None = Field(None, description="Tokens trained on per second")
+    eta_seconds: float | None = Field(None, description="Expected seconds until the end of the training")
 
 
 class Verdict(BaseModel):
@@ -85,16 +87,18 @@ class Verdict(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     learnt: bool | None = Field(
-        None, description="Whether the model clearly beats its best baseline; null if nothing could be compared"
+        None, description="Whether the model is clearly better than its best baseline; null if there is none to compare"
     )
     measure: str = Field("loss", description="The held-out metric that is compared, without the prefix `eval_`")
     value: float | None = Field(None, description="The measure of the published weights")
     baseline: str | None = Field(None, description="Name of the best baseline")
     baseline_value: float | None = Field(None, description="The measure of that baseline")
     trend: Literal["improving", "flat", "worse", "unknown"] = Field(
-        "unknown", description="How the held-out curve changes at its end"
+        "unknown", description="Trend of the held-out curve at its end"
     )
-    overfitted: bool = Field(False, description="Whether held-out data got worse while training data were repeated")
+    overfitted: bool = Field(
+        False, description="Whether the held-out metric got worse while the training data were repeated"
+    )
     summary: str = Field("", description="The verdict in words")
     advice: str = Field("", description="What to do next")
 
@@ -163,7 +167,7 @@ class Checkpoint(BaseModel):
 
 
 class StoredFile(BaseModel):
-    """An uploaded file; its content lies at `<files_dir>/<id>/content`."""
+    """An uploaded file; its content is at `<files_dir>/<id>/content`."""
 
     model_config = ConfigDict(frozen=True)
 

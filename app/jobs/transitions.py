@@ -60,7 +60,7 @@ def cancel(job: Job, now: float, *, publish: bool, published: str | None) -> Cha
 
 
 def pause(job: Job, now: float) -> Change:
-    """A running job saves a checkpoint first; asking twice is no error."""
+    """A running job saves a checkpoint first; asking twice is not an error."""
     check_action(job, "pause")
     if job.state is JobState.PAUSED or job.pause_requested:
         return Change(job)
@@ -80,7 +80,7 @@ def resume(job: Job, now: float) -> Change:
     if job.state is JobState.RUNNING:
         if not job.pause_requested:
             raise Conflict(f"job '{job.id}' is running and has not been asked to pause")
-        return Change(replace(job, pause_requested=False), [NewEvent("Goes on: the request to pause was taken back")])
+        return Change(replace(job, pause_requested=False), [NewEvent("Continues: the request to pause was withdrawn")])
     return move_to(job, JobState.QUEUED, "Resumed: queued again", crashes=0)
 
 
@@ -186,7 +186,7 @@ def first_deadline(job: Job, now: float) -> float | None:
 
 
 def _requeue(job: Job, now: float, message: str, deadline: float | None, **update: Any) -> Change:
-    """An ended job goes on from its last checkpoint."""
+    """Continues an ended job from its last checkpoint."""
     check_deadline(deadline, now)
     if deadline is None and (deadline := first_deadline(job, now)) is not None and deadline <= now:
         raise Conflict(f"the deadline of job '{job.id}' has passed: give a new one", param="deadline")

@@ -41,7 +41,7 @@ class Wakeups:
         try:
             self.send(job.id)
         except StorageError as error:
-            _log.warning("no wake-up for job %s: %s", job.id, error)
+            _log.warning("no wake-up was sent for job %s: %s", job.id, error)
 
     def waiting(self) -> int:
         return len(self._queue)

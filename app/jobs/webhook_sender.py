@@ -92,7 +92,7 @@ class WebhookSender:
                         self._running.add(task)
                         task.add_done_callback(self._running.discard)
             except StorageError as e:
-                _log.warning("no webhooks are sent: %s", e)
+                _log.warning("webhooks are not sent: %s", e)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), self._poll)
 
@@ -114,7 +114,7 @@ class WebhookSender:
                     pipe.zadd(OUTBOX, {member: after.next_attempt_at})
                 await pipe.execute()
         except StorageError as e:
-            _log.warning("what became of webhook %s is not recorded, so it is sent again: %s", identifier, e)
+            _log.warning("the result of webhook %s could not be recorded, so it is sent again: %s", identifier, e)
 
     async def _attempt(self, delivery: Delivery, webhook: Webhook | None) -> Delivery:
         """The delivery as it stands after one more attempt."""

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from app.jobs.connection import Client
 from app.jobs.kinds import JobState, Resources
@@ -17,10 +17,10 @@ class Capabilities(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    devices: tuple[str, ...] = ("cpu",)  # the first is used where a job does not choose
-    memory_gb: float | None = None  # of the machine; None: unknown
-    gpu_memory_gb: float | None = None  # of the GPU that jobs run on
-    threads: int | None = None
+    devices: tuple[str, ...] = Field(("cpu",), description="Devices; a job that names none runs on the first one")
+    memory_gb: float | None = Field(None, description="Memory of the machine in GB; null if it is not known")
+    gpu_memory_gb: float | None = Field(None, description="Memory of the GPU that jobs run on, in GB")
+    threads: int | None = Field(None, description="Number of threads of a job")
 
 
 class WorkerInfo(BaseModel):

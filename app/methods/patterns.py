@@ -19,6 +19,7 @@ CODE = r"[\p{L}_][\p{L}\p{N}_]*|[0-9]+|[<>=!&|+*/%^-]{1,3}|\n[ \t]*|[ \t]+"
 PATTERNS = {"smiles": SMILES, "code": CODE}
 
 MOST = 32  # repetitions where a pattern states no upper bound
+MAX_PATTERN = 2000  # characters of an expression
 MAX_CHARS = 512  # characters of the longest match
 MAX_WAYS = 2000  # ways in which one match can be tried
 _DEPTH = 20  # groups within groups
@@ -44,8 +45,10 @@ def find_pattern(pattern: str) -> str:
 def bound_pattern(pattern: str) -> str:
     """Returns an expression whose repetitions all have an upper bound: `MOST` where the pattern has none.
 
-    Raises InvalidValue for an expression outside the subset, or one that may take too long.
+    Raises InvalidValue for an expression outside the subset, one that may take too long, or one that is too long.
     """
+    if len(pattern) > MAX_PATTERN:
+        raise _refuse(f"has {len(pattern)} characters; it may have {MAX_PATTERN}")
     reader = _Reader(pattern)
     part = reader.alternatives(0)
     if reader.rest:

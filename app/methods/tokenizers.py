@@ -5,7 +5,7 @@ from typing import Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.errors import InvalidValue
-from app.methods.patterns import find_pattern
+from app.methods.patterns import MAX_PATTERN, find_pattern
 
 TokenizerKind = Literal["wordpiece", "bpe", "unigram", "characters", "regex", "kmer", "bytes"]
 KINDS: tuple[TokenizerKind, ...] = get_args(TokenizerKind)
@@ -45,7 +45,7 @@ class TokenizerOptions(BaseModel):
     tokenizer_pattern: str | None = Field(
         None,
         min_length=1,
-        max_length=2000,
+        max_length=MAX_PATTERN,
         description="Pattern of the tokenizer regex: smiles, code, or a regular expression whose matches are tokens;"
         " smiles",
     )
@@ -77,12 +77,14 @@ class TokenizerReport(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     type: str = Field(description="Kind of the tokenizer; base is that of a stored model")
-    reason: str = Field(description="Why this kind was chosen")
-    vocabulary: int = Field(description="Entries of the vocabulary that was trained on the sample")
-    tokens: int = Field(description="Tokens of the sample")
+    reason: str = Field(description="Reason for the choice of this kind")
+    vocabulary: int = Field(description="Number of entries in the vocabulary that was trained on the sample")
+    tokens: int = Field(description="Number of tokens in the sample")
     unknown_share: float = Field(description="Share of the characters that become the unknown token")
-    lossless: bool = Field(description="Decoding the tokens of every text of the sample gives the text itself")
-    changes: tuple[str, ...] = Field((), description="What else decoding changes, such as white space or characters")
+    lossless: bool = Field(description="Whether decoding the tokens restores every text of the sample exactly")
+    changes: tuple[str, ...] = Field(
+        (), description="Properties of the text that decoding changes, such as white space or case"
+    )
     lost: tuple[str, ...] = Field((), description="Characters that are lost, the most frequent first")
     unit: Literal["word", "token"] = Field(
         "word",

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.errors import InvalidValue
-from app.modalities.patch.decoded_media import DecodedMedia, FileReader
+from app.modalities.patch.decoded_media import DecodedMedia, FileProcessor
 from app.types import Pooling, TruncationSide
 
 
@@ -65,8 +65,8 @@ def scale_vector(vector: NDArray[np.float32], item: EmbedItem) -> NDArray[np.flo
     return vector.astype(np.float32, copy=False)
 
 
-def decode_windows(reader: FileReader, item: EmbedItem) -> EmbedItem:
+def decode_windows(processor: FileProcessor, item: EmbedItem) -> EmbedItem:
     """Returns the item with its file decoded, without `info`: only reconstructions use it, and it may be large."""
     if not isinstance(item.input, bytes):
         return item
-    return replace(item, input=replace(reader.read(item.input), info=None))
+    return replace(item, input=replace(processor.read(item.input), info=None))

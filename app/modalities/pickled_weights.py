@@ -8,7 +8,7 @@ import io
 import json
 import re
 import resource
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import IO
@@ -28,15 +28,15 @@ _SECONDS = 600.0
 _GLOBAL = re.compile(r"GLOBAL (\S+) ")  # in torch's message about a function that a pickle names
 
 
-def convert_pickled(files: Sequence[Path], target: Path) -> None:
+def convert_pickled(files: Mapping[str, Path], target: Path) -> None:
     """Writes the tensors of checkpoint files into the folder `target` as safetensors, each file as one.
 
-    Each is read in a child process of its own. Raises InvalidModel for what is not a dictionary of tensors, or
-    takes more memory or time than is allowed.
+    files: by their names, which errors state. Each is read in a child process of its own.
+    Raises InvalidModel for what is not a dictionary of tensors, or takes more memory or time than is allowed.
     """
     keys: dict[str, str] = {}
     total = 0
-    for number, source in enumerate(files, start=1):
+    for number, (filename, source) in enumerate(files.items(), start=1):
         name = "model.safetensors" if len(files) == 1 else f"model-{number:05}-of-{len(files):05}.safetensors"
         size = source.stat().st_size
         limits = ProcessLimits(memory_bytes=_BASE_MEMORY + _MEMORY * size, seconds=_SECONDS)
@@ -45,7 +45,7 @@ def convert_pickled(files: Sequence[Path], target: Path) -> None:
                 found = pool.submit(partial(_convert_one, source, target / name)).result()
         except AppError as error:
             (target / name).unlink(missing_ok=True)
-            raise InvalidModel(f"{source.name}: {error.message}", param="source") from error
+            raise InvalidModel(f"{filename}: {error.message}", param="source") from error
         keys |= dict.fromkeys(found, name)
         total += (target / name).stat().st_size
     if len(files) > 1:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.errors import InvalidValue
-from app.modalities.patch.decoded_media import DecodedMedia, FileReader
+from app.modalities.patch.decoded_media import DecodedMedia, FileProcessor
 from app.modalities.patch.masking import MaskDefaults, count_masked, mask_random, sample
 
 Box = tuple[float, float, float, float]
@@ -43,9 +43,9 @@ class ReconstructItem:
     mask_request: MaskRequest = field(default_factory=MaskRequest)
 
 
-def decode_item(reader: FileReader, item: ReconstructItem) -> ReconstructItem:
+def decode_item(processor: FileProcessor, item: ReconstructItem) -> ReconstructItem:
     """Returns the item with its file decoded."""
-    return item if isinstance(item.content, DecodedMedia) else replace(item, content=reader.read(item.content))
+    return item if isinstance(item.content, DecodedMedia) else replace(item, content=processor.read(item.content))
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class ReconstructResult:
     mask [*grid]: True is masked. loss: the model's own, over the masked patches. psnr and baselines: dB over
     the masked patches, of the model and of `mean` and `interpolation` from the visible ones.
     original, predicted [*sizes, C]: visible patches of `predicted` are the original's.
-    pixel_mask [*sizes]: the mask, one value a pixel. info: what the modality's reader noted of the item.
+    pixel_mask [*sizes]: the mask, one value a pixel. info: what the modality's processor noted of the item.
     """
 
     mask: NDArray[np.bool_]
@@ -105,9 +105,9 @@ def mask_padding(masks: NDArray[np.bool_], rows: Sequence[int], defaults: MaskDe
 def checked_mask(mask: NDArray[np.bool_], param: str) -> NDArray[np.bool_]:
     """The mask itself. Raises InvalidValue where nothing is masked, or nothing is left to see."""
     if not mask.any():
-        raise InvalidValue(f"`{param}` hides no patch of the item", param=param)
+        raise InvalidValue(f"`{param}` masks no patch of the item", param=param)
     if mask.all():
-        raise InvalidValue(f"`{param}` hides every patch of the item; the model needs to see one", param=param)
+        raise InvalidValue(f"`{param}` masks every patch of the item; leave at least one patch visible", param=param)
     return mask
 
 

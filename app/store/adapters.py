@@ -24,7 +24,7 @@ def is_adapter(names: Iterable[Path]) -> bool:
 
 def read_adapter(folder: Path, source: str) -> dict[str, Any]:
     """Reads adapter_config.json. Raises InvalidModel."""
-    return read_object(model_files(folder, (ADAPTER_CONFIG,))[Path(ADAPTER_CONFIG)], source)
+    return read_object(model_files(folder, (ADAPTER_CONFIG,))[Path(ADAPTER_CONFIG)], ADAPTER_CONFIG, source)
 
 
 def _find_weights(folder: Path, source: str) -> tuple[str, Path]:
@@ -48,7 +48,7 @@ def stage_adapter(folder: Path, source: str, target: Path, convert: Convert) -> 
     if name == ADAPTER_WEIGHTS[0]:
         (target / name).symlink_to(weights)
     else:
-        convert([weights], target)
+        convert({name: weights}, target)
         (target / "model.safetensors").rename(target / ADAPTER_WEIGHTS[0])
     return describe_file(name, weights)
 

@@ -10,7 +10,15 @@ from typing import Any, TypeAlias
 
 from app.errors import Forbidden, InvalidValue, ModelNotFound, NotReady, TooLarge
 from app.store.adapters import ADAPTER_FILES, ADAPTER_WEIGHTS, is_adapter
-from app.store.model_folder import CHECKPOINTS, FILES, MODULE_CHECKPOINTS, TRANSFORMER, check_weights, has_safetensors
+from app.store.model_folder import (
+    CHECKPOINTS,
+    FILES,
+    MODULE_CHECKPOINTS,
+    TRANSFORMER,
+    check_shards,
+    check_weights,
+    has_safetensors,
+)
 from app.store.progress import ImportProgress
 
 _CHECKPOINTS = (*CHECKPOINTS, *(f"{TRANSFORMER}/{name}" for name in CHECKPOINTS))
@@ -37,11 +45,11 @@ class HubAccess:
     def check(self, source: str) -> tuple[str, str | None]:
         """The repository and the revision of a hub id.
 
-        Raises InvalidValue for what is no hub id, and Forbidden for what the operator does not allow.
+        Raises InvalidValue for a text that is not a hub id, and Forbidden for what the operator does not allow.
         """
         found = _HUB_ID.fullmatch(source)
         if found is None:
-            raise InvalidValue(f"{source!r} is no hub id such as org/name or org/name@revision", param="source")
+            raise InvalidValue(f"{source!r} is not a hub id such as org/name or org/name@revision", param="source")
         if not self.allowed:
             raise Forbidden(
                 f"{source!r} is a hub id, and downloads are switched off: set CLOZE_ALLOW_HUB=1 to allow them",
@@ -119,6 +127,7 @@ def download(source: str, access: HubAccess, check: Check | None, progress: Impo
         )
     if check is not None:
         check(Path(small))
+    check_shards(Path(small), _names(info))
     with _explained(source, repository, revision, Path(small), _wanted(info, patterns)):
         bar = _bar(progress)
         folder = Path(snapshot_download(repository, revision=info.sha, allow_patterns=patterns, tqdm_class=bar))

@@ -5,6 +5,7 @@ Safetensors are stored; PyTorch checkpoints are converted. Code that comes with 
 
 import tempfile
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
@@ -15,7 +16,7 @@ from app.errors import InvalidModel
 from app.store.adapters import ADAPTER_CONFIG, find_base, is_adapter, read_adapter, stage_adapter
 from app.store.hub import Check
 from app.store.manifest import DataSource, Manifest
-from app.store.model_folder import check_weights, list_names, main_folder, read_config, read_license
+from app.store.model_folder import check_shards, check_weights, list_names, main_folder, read_config, read_license
 from app.store.names import check_new_name
 from app.store.progress import ImportProgress
 from app.store.staging import (
@@ -23,6 +24,7 @@ from app.store.staging import (
     Convert,
     add_to_card,
     copy_card,
+    naming_files_within,
     stage_settings,
     stage_weights,
     write_json,
@@ -136,7 +138,7 @@ def import_model(
     options, progress, job = options or ImportOptions(), progress or ImportProgress(), job or ImportingJob()
     staging = _Staging(store, source, tools, options, progress)
     folder, origin = fetch(staging.judge, progress)
-    with tempfile.TemporaryDirectory(prefix="cloze-import-") as temporary:
+    with tempfile.TemporaryDirectory(prefix="cloze-import-") as temporary, staging.naming_files(folder, temporary):
         chosen = Path(temporary)
         staged = staging.stage(folder, origin, chosen)
         progress.begin("Loading the model and comparing its answers with those of transformers")
@@ -169,12 +171,20 @@ class _Staging:
     options: ImportOptions
     progress: ImportProgress
 
+    def naming_files(self, folder: Path, temporary: str) -> AbstractContextManager[None]:
+        """Makes errors name files without the folders that the user has not named."""
+        unknown = [Path(temporary)] if Path(self.source).expanduser() == folder else [Path(temporary), folder]
+        return naming_files_within(unknown)
+
     def judge(self, folder: Path) -> None:
         """Judges a folder whose weights need not be there. Raises InvalidModel and ModelNotFound."""
         if _is_bare_adapter(folder):
             self._find_base(folder)
             return
-        with tempfile.TemporaryDirectory(prefix="cloze-judge-") as temporary:
+        with (
+            tempfile.TemporaryDirectory(prefix="cloze-judge-") as temporary,
+            self.naming_files(folder, temporary),
+        ):
             self._stage_settings(folder, Path(temporary))
 
     def stage(self, folder: Path, origin: str, target: Path) -> _Staged:
@@ -183,6 +193,7 @@ class _Staging:
             return self._stage_adapter(folder, origin, target)
         config, files = self._stage_settings(folder, target)
         check_weights(names, self.source)
+        check_shards(folder, names)
         self.progress.begin("Reading the weights")
         converted = stage_weights(folder, target, self.tools.convert)
         self.tools.strip_prefixes(target)

@@ -6,7 +6,7 @@ made to keep a parser busy.
 
 import os
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ FILES = (
 )
 # PyTorch checkpoints that are converted, and the names of what is not.
 CHECKPOINT, CHECKPOINT_INDEX = "pytorch_model.bin", "pytorch_model.bin.index.json"
+SAFETENSORS, SAFETENSORS_INDEX = "model.safetensors", "model.safetensors.index.json"
 CHECKPOINTS = (CHECKPOINT, CHECKPOINT_INDEX, "pytorch_model-*.bin")
 MODULE_CHECKPOINTS = (f"[0-9]_*/{CHECKPOINT}",)
 # The folder in which early releases of sentence-transformers saved what belongs at the top.
@@ -64,13 +65,26 @@ def checkpoint_files(folder: Path) -> dict[str, Path]:
         return {CHECKPOINT: found[CHECKPOINT]}
     if CHECKPOINT_INDEX not in found:
         return {}
+    return {name: found[name] for name in _read_shards(found[CHECKPOINT_INDEX], CHECKPOINT_INDEX, found)}
+
+
+def check_shards(folder: Path, names: Iterable[Path]) -> None:
+    """Raises InvalidModel where the index of a folder's safetensors names a file that is not among `names`."""
+    index = main_folder(folder) / SAFETENSORS_INDEX
+    known = {name.name for name in names}
+    if index.is_file() and SAFETENSORS not in known:
+        _read_shards(index, SAFETENSORS_INDEX, known)
+
+
+def _read_shards(index: Path, name: str, known: Container[str]) -> list[str]:
+    """The files that an index of weights names, all of which are `known`. name: of the index. Raises InvalidModel."""
     try:
-        shards = sorted(set(from_json(read_start(found[CHECKPOINT_INDEX], MAX_CONFIG_BYTES))["weight_map"].values()))
-        return {name: found[name] for name in shards}
-    except (ValueError, TypeError, AttributeError) as error:
-        raise InvalidModel(f"{CHECKPOINT_INDEX} is not an index of weights", param="source") from error
-    except KeyError as error:
-        raise InvalidModel(f"{CHECKPOINT_INDEX} needs {error}, which is not in the folder", param="source") from error
+        shards = sorted(set(from_json(read_start(index, MAX_CONFIG_BYTES))["weight_map"].values()))
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise InvalidModel(f"{name} is not an index of weights", param="source") from error
+    if lacking := next((shard for shard in shards if shard not in known), None):
+        raise InvalidModel(f"{name} needs {lacking!r}, which is not in the folder", param="source")
+    return shards
 
 
 def main_folder(folder: Path) -> Path:
@@ -115,10 +129,10 @@ def list_names(folder: Path) -> list[Path]:
 
 def read_config(files: Mapping[Path, Path], source: str) -> dict[str, Any]:
     """Reads config.json. Raises InvalidModel, also for quantized weights."""
-    path = files.get(Path("config.json"))
+    path = files.get(Path(CONFIG))
     if path is None:
         raise InvalidModel(f"{source} has no config.json", param="source")
-    config = read_object(path, source)
+    config = read_object(path, CONFIG, source)
     method = next((kind for name, kind in _QUANTIZED.items() if Path(name) in files), None)
     if (quantization := config.get("quantization_config")) is not None:
         named = quantization.get("quant_method") if isinstance(quantization, dict) else None
@@ -128,17 +142,20 @@ def read_config(files: Mapping[Path, Path], source: str) -> dict[str, Any]:
     return config
 
 
-def read_object(path: Path, source: str) -> dict[str, Any]:
-    """Reads a file of settings, which is an object of JSON. Raises InvalidModel, also for one that is too large."""
+def read_object(path: Path, name: str, source: str) -> dict[str, Any]:
+    """Reads a file of settings, which is an object of JSON. Raises InvalidModel, also for one that is too large.
+
+    name: of the file in its folder; the path may be that of a blob in the hub's cache.
+    """
     content = read_start(path, MAX_CONFIG_BYTES + 1)
     if len(content) > MAX_CONFIG_BYTES:
-        raise InvalidModel(f"{path.name} of {source} is larger than {MAX_CONFIG_BYTES:,} bytes", param="source")
+        raise InvalidModel(f"{name} of {source} is larger than {MAX_CONFIG_BYTES:,} bytes", param="source")
     try:
         found = from_json(content)
     except ValueError as error:
-        raise InvalidModel(f"{path.name} of {source} is not valid JSON: {error}", param="source") from error
+        raise InvalidModel(f"{name} of {source} is not valid JSON: {error}", param="source") from error
     if not isinstance(found, dict):
-        raise InvalidModel(f"{path.name} of {source} is not an object", param="source")
+        raise InvalidModel(f"{name} of {source} is not an object", param="source")
     return found
 
 

@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 
 from app.errors import InvalidValue
+from app.methods import preset
 
 MAX_NAME_LENGTH = 128
 LATEST = "latest"  # an alias that every model has
@@ -63,6 +64,11 @@ def check_new_name(name: str) -> str:
         raise InvalidValue(
             f"{name!r} cannot be a model's name: {min(taken)!r} has a meaning of its own in the store or in the API's"
             " paths; use another word",
+            param="model",
+        )
+    if preset(name) is not None:
+        raise InvalidValue(
+            f"{name!r} cannot be a model's name: it is a preset, which requests would train instead; use another name",
             param="model",
         )
     return name

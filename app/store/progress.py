@@ -1,4 +1,4 @@
-"""The progress of an import, as whoever runs it wants to hear of it."""
+"""The interface through which an import reports its progress."""
 
 
 class ImportProgress:

@@ -3,13 +3,14 @@
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from pydantic_core import from_json
 
-from app.errors import InvalidModel
+from app.errors import AppError, InvalidModel
 from app.store.manifest import DataSource
 from app.store.model_folder import (
     TRANSFORMER,
@@ -21,7 +22,7 @@ from app.store.model_folder import (
 )
 from app.store.store import MANIFEST
 
-Convert = Callable[[Sequence[Path], Path], None]
+Convert = Callable[[Mapping[str, Path], Path], None]  # checkpoint files by their names in the model folder
 
 CARD = "README.md"
 
@@ -49,13 +50,24 @@ def stage_weights(folder: Path, target: Path, convert: Convert) -> tuple[DataSou
     _link({name: file for name, file in files.items() if _holds_weights(name)}, target)
     checkpoint = {} if has_safetensors(files) else checkpoint_files(folder)
     if checkpoint:
-        convert(list(checkpoint.values()), target)
+        convert(checkpoint, target)
     modules = module_checkpoints(folder, files)
     for name, file in modules.items():
         (target / name.parent).mkdir(exist_ok=True)
-        convert([file], target / name.parent)
+        convert({name.as_posix(): file}, target / name.parent)
     converted = checkpoint | {name.as_posix(): file for name, file in modules.items()}
     return tuple(describe_file(name, file) for name, file in converted.items())
+
+
+@contextmanager
+def naming_files_within(folders: Iterable[Path]) -> Iterator[None]:
+    """Removes the paths of folders from the messages of errors: users know the names of files in them only."""
+    try:
+        yield
+    except AppError as error:
+        for folder in folders:
+            error.message = error.message.replace(f"{folder}/", "").replace(str(folder), "the model folder")
+        raise
 
 
 def describe_file(name: str, file: Path) -> DataSource:
@@ -97,7 +109,7 @@ def _move_transformer(folder: Path) -> None:
         moved = [each | {"path": ""} if each["path"] == TRANSFORMER else each for each in modules]
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise InvalidModel(
-            f"config.json is in {TRANSFORMER}, and modules.json is no list of modules", param="source"
+            f"config.json is in {TRANSFORMER}, and modules.json is not a list of modules", param="source"
         ) from error
     write_json(folder / "modules.json", moved)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from app.errors import AppError, InvalidValue, ModelNotFound, TooLarge
 from app.jobs.kinds import ImportSpec, Webhook
+from app.modalities.text.regex_tokenizer import check_regex
 from app.store.hub import HubAccess
 from app.store.names import MAX_NAME_LENGTH, check_new_name
 from app.submission.submission import SubmissionServices
@@ -50,6 +51,8 @@ async def build_import_spec(submission: ImportSubmission, services: SubmissionSe
 
 def _build(submission: ImportSubmission, services: SubmissionServices) -> ImportSpec:
     settings = services.settings
+    if submission.tokenizer_regex:
+        check_regex(submission.tokenizer_regex)
     if submission.hub_id:
         access = HubAccess(settings.allow_hub, settings.hub_organizations, settings.max_import_bytes)
         repository, _ = access.check(submission.hub_id)

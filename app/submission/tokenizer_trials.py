@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from app.datasets.sampling import DocumentSample, sample_documents
-from app.errors import AppError, InvalidValue
+from app.errors import AppError, EmptyInput, InvalidValue
 from app.jobs.files import FileStore
 from app.methods.tokenizers import TokenizerOptions, TokenizerReport
 from app.modalities.text.items import TokenInfo
@@ -30,7 +30,7 @@ class TokenizerTrial:
 
     options: TokenizerOptions
     files: tuple[str, ...]
-    sample: tuple[str, ...]
+    sample: tuple[str, ...]  # empty: the texts themselves
     text_column: str
     texts: tuple[str, ...]  # to be tokenized
     add_special_tokens: bool
@@ -41,6 +41,7 @@ async def run_trial(trial: TokenizerTrial, services: TrialServices) -> tuple[Tok
 
     Raises:
         InvalidValue: An option, the texts or the sample is wrong. InvalidData if it is the content of a file.
+        EmptyInput: There is no text to train on.
         FileNotFound: A file does not exist.
         Busy: Too many files are being checked.
         TooLarge: The trial takes too much time or memory.
@@ -50,6 +51,9 @@ async def run_trial(trial: TokenizerTrial, services: TrialServices) -> tuple[Tok
         raise InvalidValue(f"a new tokenizer is tried on at most {SAMPLE_CHARS:,} characters", param="input")
     async with services.admit_check():
         sample = await _read_sample(trial, services)
+        if not any(text.strip() for text in sample):
+            param = "training_files" if trial.files else "sample" if trial.sample else "input"
+            raise EmptyInput(f"`{param}` has no text to train a tokenizer on", param=param)
         call = partial(
             tokenize_with_new, trial.options, sample, trial.texts, add_special_tokens=trial.add_special_tokens
         )
@@ -58,8 +62,8 @@ async def run_trial(trial: TokenizerTrial, services: TrialServices) -> tuple[Tok
 
 async def _read_sample(trial: TokenizerTrial, services: TrialServices) -> Sequence[str]:
     if not trial.files:
-        count = sum(map(len, trial.sample))
-        return sample_texts([DocumentSample(len(trial.sample), count, 1.0, trial.sample)])
+        texts = trial.sample or trial.texts
+        return sample_texts([DocumentSample(len(texts), sum(map(len, texts)), 1.0, texts)])
     if services.files is None:
         raise InvalidValue("this server has no files; give the texts as `sample`", param="training_files")
     found = []

@@ -48,11 +48,11 @@ class Backlog:
             now = self._clock()
             self._next_try = now + max(_PAUSE, _SHARE * (now - began))
             if not self._is_away:
-                _log.warning("Redis is away, training goes on: %s", e)
+                _log.warning("Redis does not answer, training continues: %s", e)
             self._is_away = True
             return otherwise
         if self._is_away:
-            _log.info("Redis is back")
+            _log.info("Redis answers again")
         self._is_away = False
         return answer
 

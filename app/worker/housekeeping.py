@@ -29,12 +29,12 @@ class Housekeeping:
         while True:
             try:
                 self._queue.repair_indexes()
-                if self._retention.take_turn("housekeeping", _INTERVAL):
+                if self._retention.claim_period("housekeeping", _INTERVAL):
                     self.clean()
             except StorageError as e:
-                _log.warning("no housekeeping: %s", e)
+                _log.warning("old data are not deleted: %s", e)
             except OSError:  # a full or vanished disk may be well again in an hour
-                _log.exception("no housekeeping")
+                _log.exception("old data are not deleted")
             if ended.wait(_INTERVAL):
                 return
 

@@ -94,7 +94,7 @@ class MlflowLogger:
         try:
             self._waiting.put(None, timeout=_GRACE)
         except queue.Full:
-            _log.warning("MLflow is slow: its run stays without an end")
+            _log.warning("MLflow is slow: the end of the run is not sent to it")
             return
         self._thread.join(_GRACE)
 
@@ -107,7 +107,7 @@ class MlflowLogger:
         try:
             call()
         except Exception as e:  # its own errors, its HTTP client's, its stores': the job's record has it all
-            _log.warning("MLflow did not take %s: %s", what, e)
+            _log.warning("MLflow refused %s: %s", what, e)
 
     def _send_metrics(self, step: int, milliseconds: int, metrics: Mapping[str, float]) -> None:
         from mlflow.entities import Metric

@@ -51,7 +51,7 @@ class QueueConsumer:
                 self._current.run()
             finally:
                 self._current = None
-            _log.info("job %s, attempt %d: left", claim.job_id, claim.attempt)
+            _log.info("job %s, attempt %d: ended", claim.job_id, claim.attempt)
 
     def beat(self, lease_seconds: float) -> None:
         """Renews the lease of the current job, if there is one."""

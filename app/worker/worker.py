@@ -36,7 +36,7 @@ class Worker:
     capabilities: what jobs may ask for to be claimed here.
 
     After a worker's death another takes its job over within 6/5 of `lease_seconds`; one on the same
-    machine sees the death at its next beat, after 1/5. While Redis is away, the trainer goes on.
+    machine sees the death at its next beat, after 1/5. While Redis is away, the trainer continues.
     """
 
     def __init__(
@@ -131,9 +131,9 @@ class Worker:
     def _notice_outage(self, error: StorageError | None) -> None:
         """Says once that Redis is away, and once that it is back: it is tried every second by two threads."""
         if error is not None and not self._is_away:
-            _log.warning("Redis is away, trying again: %s", error)
+            _log.warning("Redis does not answer, trying again: %s", error)
         elif error is None and self._is_away:
-            _log.info("Redis is back")
+            _log.info("Redis answers again")
         self._is_away = error is not None
 
     def _beat(self) -> None:

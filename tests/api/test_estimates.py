@@ -200,7 +200,7 @@ def test_a_stored_models_own_spectrogram_is_what_counts(store: ModelStore, tmp_p
 
 def test_shards_are_as_large_as_estimated(tmp_path: Path) -> None:
     """What the estimates know of decoding is what training does."""
-    reader = AudioProcessor(grid_of(tiny_audio_model()), MEL)
+    processor = AudioProcessor(grid_of(tiny_audio_model()), MEL)
     pictures, made = picture_zip(tmp_path / "pictures.zip", 5), sound_zip(tmp_path / "sounds.zip", 5, seconds=1.234)
     films, watcher = (
         video_zip(tmp_path / "videos.zip", 5, length=11),
@@ -212,7 +212,7 @@ def test_shards_are_as_large_as_estimated(tmp_path: Path) -> None:
     watching = video_geometry(CLIP, VideoMaeHyperparameters(crop=1, stride=1))
     for file, geometry, decoding in (
         (pictures, looking, image_decoding(looking)),
-        (made, listening, audio_decoding(listening, reader)),
+        (made, listening, audio_decoding(listening, processor)),
         (films, watching, video_decoding(watching, watcher)),
     ):
         with ProcessPool(1) as decoders:

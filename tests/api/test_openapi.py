@@ -48,6 +48,20 @@ def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
     assert set(references(document)) <= known
 
 
+def test_every_field_and_parameter_is_described(document: dict[str, Any]) -> None:
+    fields = [
+        (f"{schema}.{name}", field)
+        for schema, content in document["components"]["schemas"].items()
+        for name, field in content.get("properties", {}).items()
+    ]
+    parameters = [
+        (f"{path} {parameter['name']}", parameter)
+        for _, path, operation in operations(document)
+        for parameter in operation.get("parameters", [])
+    ]
+    assert not [place for place, described in (*fields, *parameters) if not described.get("description")]
+
+
 def test_what_each_kind_of_route_can_answer(document: dict[str, Any]) -> None:
     for method, path, operation in operations(document):
         expected = set()

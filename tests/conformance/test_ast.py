@@ -84,7 +84,7 @@ def test_filter_banks_are_those_of_transformers(tmp_path: Path, changes: dict[st
     folder = build_folder(tmp_path, processor=changes)
     encoder = load_ast(folder)
     for file in FILES:
-        ours = encoder.space.normalise(encoder.reader.read(file).windows)[0, :, :, 0]
+        ours = encoder.space.normalise(encoder.processor.read(file).windows)[0, :, :, 0]
         assert np.allclose(ours, features(folder, file)[0], atol=1e-4)
 
 

@@ -138,7 +138,7 @@ def test_a_tokenizer_of_no_text_is_refused(tmp_path: Path) -> None:
 
     folder = build_folder(tmp_path, "bert")
     edit_tokenizer(folder, empty)
-    with pytest.raises(InvalidModel, match="makes no token of any text"):
+    with pytest.raises(InvalidModel, match="gives no token for any text"):
         load_text(folder)
 
 

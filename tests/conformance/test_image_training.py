@@ -55,7 +55,7 @@ def test_the_method_trains_what_has_a_head() -> None:
 def test_the_loss_is_that_of_transformers(tmp_path: Path, model_type: str) -> None:
     folder = build_folder(tmp_path, model_type)
     objective = load_encoder(folder)
-    grid, size = objective.space.grid, objective.reader.size
+    grid, size = objective.space.grid, objective.processor.size
     objective.start_training(objective.mask_defaults.samplers["random"], 0.5, lambda sample, rng: sample)
     rng = np.random.default_rng(0)
     samples = [rng.integers(0, 256, (size, size, 3), dtype=np.uint8) for _ in range(3)]
@@ -81,7 +81,7 @@ def test_a_job_continues_it_and_makes_a_folder_that_is_served(tmp_path: Path, mo
     assert isinstance(after, EncoderObjective)
     assert after.mask_defaults.ratio == 0.5
     file = picture(3, form="PNG")
-    assert np.array_equal(before.reader.read(file).windows, after.reader.read(file).windows)
+    assert np.array_equal(before.processor.read(file).windows, after.processor.read(file).windows)
     vectors = [perform(each.tasks[Task.EMBED], [EmbedItem(file)])[0].vector for each in (before, after)]
     assert not np.allclose(*vectors, atol=1e-6)
     assert np.isfinite(perform(after.tasks[Task.RECONSTRUCT], [ReconstructItem(file)])[0].loss)

@@ -73,7 +73,7 @@ def expected_tokens(folder: Path, file: bytes) -> np.ndarray:
 
 def test_images_are_prepared_as_transformers_prepares_them(folder: Path, served: EncoderObjective) -> None:
     for file in FILES:
-        ours = served.space.normalise(served.reader.read(file).windows)
+        ours = served.space.normalise(served.processor.read(file).windows)
         theirs = np.moveaxis(expected_pixels(folder, file).numpy(), 1, -1)
         assert np.abs(ours - theirs).max() < 1e-5
 
@@ -81,9 +81,9 @@ def test_images_are_prepared_as_transformers_prepares_them(folder: Path, served:
 def test_a_picture_far_too_long_is_prepared_alike(tmp_path: Path) -> None:
     folder = build_folder(tmp_path / "dinov2", "dinov2")
     objective, file = load_encoder(folder), picture(3, 4, 60_000, "PNG")
-    ours = objective.space.normalise(objective.reader.read(file).windows)
+    ours = objective.space.normalise(objective.processor.read(file).windows)
     theirs = np.moveaxis(expected_pixels(folder, file).numpy(), 1, -1)
-    assert np.abs((ours - theirs) * np.array(objective.reader.std)).max() < 1.5 / 255
+    assert np.abs((ours - theirs) * np.array(objective.processor.std)).max() < 1.5 / 255
 
 
 @pytest.mark.parametrize("pooling", Pooling)
@@ -186,7 +186,7 @@ def test_a_processor_of_images_and_texts_is_read(tmp_path: Path) -> None:
     (folder / "processor_config.json").write_text(json.dumps(whole))
     together = load_encoder(folder)
     for file in FILES:
-        assert np.array_equal(apart.reader.read(file).windows, together.reader.read(file).windows)
+        assert np.array_equal(apart.processor.read(file).windows, together.processor.read(file).windows)
 
 
 def test_a_folder_without_a_processor_file_is_refused(tmp_path: Path) -> None:

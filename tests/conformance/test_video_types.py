@@ -118,7 +118,7 @@ def served(folder: Path) -> VideoEncoder:
 
 def test_frames_are_prepared_as_transformers_prepares_them(folder: Path, served: VideoEncoder) -> None:
     for file, clip in zip(FILES, CLIPS, strict=True):
-        ours = served.space.normalise(served.reader.read(file).windows)
+        ours = served.space.normalise(served.processor.read(file).windows)
         theirs = np.moveaxis(expected_pixels(folder.name, clip).numpy(), 2, -1)
         assert np.abs(ours - theirs).max() < 1e-5
 
@@ -188,7 +188,9 @@ def test_a_video_processor_within_processor_config_is_read(tmp_path: Path) -> No
     apart, file = load_video_encoder(folder), folder / "video_preprocessor_config.json"
     (folder / "processor_config.json").write_text(json.dumps({"video_processor": json.loads(file.read_text())}))
     file.unlink()
-    assert np.array_equal(apart.reader.read(FILES[1]).windows, load_video_encoder(folder).reader.read(FILES[1]).windows)
+    assert np.array_equal(
+        apart.processor.read(FILES[1]).windows, load_video_encoder(folder).processor.read(FILES[1]).windows
+    )
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,9 @@ from transformers import AutoConfig, AutoModel, Wav2Vec2FeatureExtractor
 
 from app.errors import InvalidModel, InvalidValue
 from app.media.audio import decode_audio
-from app.modalities.audio import waveform_reader
+from app.modalities.audio import waveform_processor
 from app.modalities.audio.waveform import WaveformModel, load_waveform
-from app.modalities.audio.waveform_reader import WAVEFORM_MODELS
+from app.modalities.audio.waveform_processor import WAVEFORM_MODELS
 from app.modalities.embedding import EmbedItem
 from app.modalities.registry import load
 from app.serving.packing import pack
@@ -116,7 +116,7 @@ def test_variants_are_those_of_transformers(tmp_path: Path, changes: dict[str, A
 
 
 def test_a_long_sound_is_encoded_in_windows(tmp_path: Path) -> None:
-    folder, seconds = build_folder(tmp_path, "hubert"), waveform_reader.WINDOW_SECONDS
+    folder, seconds = build_folder(tmp_path, "hubert"), waveform_processor.WINDOW_SECONDS
     file = sound(4, seconds + 0.5, RATE)
     samples = decode_audio(file, sample_rate=RATE)
     parts = [expected_frames(folder, part) for part in np.split(samples, [seconds * RATE])]
@@ -130,7 +130,7 @@ def test_a_long_sound_is_encoded_in_windows(tmp_path: Path) -> None:
 
 
 def test_a_rest_too_short_for_a_window_stays_with_the_one_before(tmp_path: Path) -> None:
-    model, seconds = load_waveform(build_folder(tmp_path, "hubert")), waveform_reader.WINDOW_SECONDS
+    model, seconds = load_waveform(build_folder(tmp_path, "hubert")), waveform_processor.WINDOW_SECONDS
     [result] = perform(model.tasks[Task.EMBED], [EmbedItem(sound(4, seconds + 0.005, RATE))])
     assert len(result.times) == 1
 

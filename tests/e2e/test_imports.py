@@ -179,9 +179,10 @@ def test_what_cannot_be_imported_says_why(url: str) -> None:
     refused: list[tuple[dict[str, Any], int, str]] = [
         ({}, 422, "give either `source` or `file`"),
         ({"source": "other/model"}, 403, "organization that is not allowed"),
-        ({"source": "../tests"}, 422, "no hub id"),
-        ({"source": "/etc"}, 422, "no hub id"),
+        ({"source": "../tests"}, 422, "not a hub id"),
+        ({"source": "/etc"}, 422, "not a hub id"),
         ({"source": "org/tiny", "name": "../up"}, 422, "name"),
+        ({"source": "org/tiny", "name": "bert-tiny"}, 422, "it is a preset"),
         ({"file": "file-0"}, 404, "no file"),
     ]
     for body, status, message in refused:
@@ -192,7 +193,7 @@ def test_what_cannot_be_imported_says_why(url: str) -> None:
     failing = [
         ({"source": "org/none"}, "model_not_found", "no public model"),
         ({"source": "org/llama"}, "invalid_model", "llama"),
-        ({"file": upload(url, "notes.tar", b"no archive")}, "invalid_data", "no .tar"),
+        ({"file": upload(url, "notes.tar", b"no archive")}, "invalid_data", "not a .tar"),
         ({"file": upload(url, "empty.zip", zip_of({"a.txt": "text"}))}, "invalid_model", "config.json"),
         ({"file": upload(url, "list.zip", zip_of({"config.json": "[]"}))}, "invalid_model", "list.zip"),
         ({"file": upload(url, "huge.zip", zip_of({"config.json": "0" * 60_000_000}))}, "too_large", "bytes"),

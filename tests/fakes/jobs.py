@@ -14,9 +14,9 @@ from app.jobs.indexes import (
     FINISHED,
     JOBS,
     LEASES,
+    QUEUE_NUMBERS,
     QUEUES,
     SEQUENCE,
-    TURNS,
     file_jobs_key,
     file_key,
     job_key,
@@ -77,7 +77,7 @@ class Indexes:
         found[OUTBOX] = self._redis.zrange(OUTBOX, 0, -1)
         sets = (*self.STATES, *self.users_of_files(), *self.users_of_models())
         found |= {key: members for key in sets if (members := self._redis.smembers(key))}
-        return found | {TURNS: self._redis.hgetall(TURNS), SEQUENCE: self._redis.get(SEQUENCE)}
+        return found | {QUEUE_NUMBERS: self._redis.hgetall(QUEUE_NUMBERS), SEQUENCE: self._redis.get(SEQUENCE)}
 
     def users_of_files(self) -> list[str]:
         """The keys of the sets that hold the jobs of each file."""

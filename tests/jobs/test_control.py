@@ -45,7 +45,7 @@ def let_it_be_late(jobs: JobSystem, job: Job) -> None:
     jobs.rewrite(job.id, deadline=1.0)
 
 
-def test_a_waiting_job_pauses_at_once_and_keeps_its_turn(jobs: JobSystem, job: Job, redis: Client) -> None:
+def test_a_waiting_job_pauses_at_once_and_keeps_its_place(jobs: JobSystem, job: Job, redis: Client) -> None:
     later = jobs.create(make_spec(redis))
     assert jobs.pause(job.id).state is JobState.PAUSED
     assert jobs.pause(job.id).state is JobState.PAUSED

@@ -12,7 +12,7 @@ from app.jobs import index_repair
 from app.jobs.connection import Client
 from app.jobs.files import FileStore
 from app.jobs.index_repair import repair, repair_if_due
-from app.jobs.indexes import SEQUENCE, TURNS, file_jobs_key, job_key, state_key
+from app.jobs.indexes import QUEUE_NUMBERS, SEQUENCE, file_jobs_key, job_key, state_key
 from app.jobs.kinds import JobState, Webhook
 from app.jobs.reconciler import Reconciler
 from app.jobs.webhooks import OUTBOX
@@ -74,7 +74,7 @@ DAMAGES: dict[str, Damage] = {
     "files without users": lambda redis: redis.delete(*Indexes(redis).users_of_files()),
     "models without users": lambda redis: redis.delete(*Indexes(redis).users_of_models()),
     "users of another file": lambda redis: redis.sadd(file_jobs_key("file-other"), some_job(redis), "ftjob-gone"),
-    "a turn of a job that is gone": lambda redis: redis.hset(TURNS, "ftjob-" + "1" * 24, 4),
+    "a queue number of a job that is gone": lambda redis: redis.hset(QUEUE_NUMBERS, "ftjob-" + "1" * 24, 4),
     "a number that was given already": lambda redis: redis.set(SEQUENCE, 1),
     "no number": lambda redis: redis.delete(SEQUENCE),
     "nothing but the records": lambda redis: redis.delete(

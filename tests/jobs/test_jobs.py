@@ -136,7 +136,7 @@ def test_cancel_before_during_and_after(jobs: JobSystem, redis: Client) -> None:
     assert len(messages(jobs, claim.job_id)) == 4
 
 
-def test_a_job_handed_back_keeps_its_turn(jobs: JobSystem, claim: Claim, redis: Client) -> None:
+def test_a_job_handed_back_keeps_its_place(jobs: JobSystem, claim: Claim, redis: Client) -> None:
     later = jobs.create(make_spec(redis))
     assert jobs.queue.requeue(claim, "The worker is stopping", crashed=False).state is JobState.QUEUED
     assert jobs.get(claim.job_id).queue_position == 0

@@ -33,7 +33,7 @@ class Hostile:
 def converted(folder: Path, *names: str) -> Path:
     target = folder / "converted"
     target.mkdir()
-    convert_pickled([folder / name for name in names or [SINGLE]], target)
+    convert_pickled({name: folder / name for name in names or [SINGLE]}, target)
     return target
 
 

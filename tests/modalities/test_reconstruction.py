@@ -44,8 +44,8 @@ def test_an_explicit_grid_is_taken_as_it_is() -> None:
         ([[1, 0]], "2 × 2 zeros and ones"),
         ([[1, 0], [1]], "differ in length"),
         ([[1, 0], [2, 0]], "zeros and ones"),
-        ([[0, 0], [0, 0]], "hides no patch"),
-        ([[1, 1], [1, 1]], "hides every patch"),
+        ([[0, 0], [0, 0]], "masks no patch"),
+        ([[1, 1], [1, 1]], "masks every patch"),
         ("all", "zeros and ones"),
     ],
 )

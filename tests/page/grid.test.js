@@ -17,10 +17,10 @@ test("a nested mask is flattened with the last axis fastest, and nested again", 
   assert.deepEqual([...flat], [1, 0, 0, 1, 0, 0, 1, 1]);
   assert.deepEqual(grid.shapeOf(mask), [2, 2, 2]);
   assert.deepEqual(grid.nest(flat, [2, 2, 2]), mask);
-  assert.equal(grid.countHidden(flat), 4);
+  assert.equal(grid.countMasked(flat), 4);
 });
 
-test("a mask needs something hidden and something visible", () => {
+test("a mask needs something masked and something visible", () => {
   assert.equal(grid.isAskable(Uint8Array.of(0, 1)), true);
   assert.equal(grid.isAskable(Uint8Array.of(0, 0)), false);
   assert.equal(grid.isAskable(Uint8Array.of(1, 1)), false);

@@ -7,7 +7,7 @@ const text = "The cat chased the dog";
 const words = split(text);
 const candidates = (...tokens) => tokens.map((token_str, at) => ({ token: at, token_str, score: 0.5 / (at + 1) }));
 
-test("nothing hidden is no request", () => {
+test("nothing masked is no request", () => {
   assert.equal(requestFor("m", text, words, [], {}), null);
 });
 

@@ -30,7 +30,7 @@ test("words and what lies between them make up the text", () => {
   for (const word of words) assert.equal(text.slice(word.start, word.end), word.text);
 });
 
-test("hidden words and typed masks are rewritten, and other words are not", () => {
+test("masked words and typed masks are rewritten, and other words are not", () => {
   const text = "The [MASK] chase the lions.";
   const words = split(text);
   const fill = (word) => (word.literal ? "dogs" : null);
@@ -86,7 +86,7 @@ test("tokens that share a character and special ones are no words", () => {
   ]);
 });
 
-test("a hidden token becomes a mask without spaces, and its filling is exact", () => {
+test("a masked token becomes a mask without spaces, and its filling is exact", () => {
   const text = "C#C[MASK]c1 O";
   const words = split(text, letters(text));
   assert.deepEqual(words[3].text, "[MASK]");

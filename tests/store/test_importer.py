@@ -2,7 +2,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -36,8 +36,8 @@ def load(folder: Path) -> FakeModel:
     return FakeModel({Task.EMBED: None, Task.FILL_MASK: None})
 
 
-def convert(files: Sequence[Path], target: Path) -> None:
-    (target / "model.safetensors").write_bytes(b"".join(file.read_bytes() for file in files))
+def convert(files: Mapping[str, Path], target: Path) -> None:
+    (target / "model.safetensors").write_bytes(b"".join(file.read_bytes() for file in files.values()))
 
 
 def write_tokenizer(folder: Path, pattern: str, target: Path) -> None:
@@ -161,6 +161,24 @@ def test_shards_are_converted_in_order(store: ModelStore, folder: Path) -> None:
     assert [source.filename for source in entry.manifest.converted_from] == shards
 
 
+def test_a_missing_shard_is_named_within_the_folder(store: ModelStore, folder: Path) -> None:
+    shards = [f"model-0000{n}-of-00002.safetensors" for n in (1, 2)]
+    (folder / "model.safetensors").rename(folder / shards[0])
+    (folder / "model.safetensors.index.json").write_text(
+        json.dumps({"weight_map": dict(zip("ab", shards, strict=True))})
+    )
+    assert refusal(store, folder) == f"model.safetensors.index.json needs {shards[1]!r}, which is not in the folder"
+
+
+def test_errors_name_files_within_the_folder(store: ModelStore, folder: Path) -> None:
+    def fail(chosen: Path) -> FakeModel:
+        raise InvalidModel(f"{chosen}/model.safetensors is broken, and so is {chosen}")
+
+    with pytest.raises(InvalidModel) as error:
+        import_folder(store, folder, "m", tools=replace(TOOLS, load=fail))
+    assert error.value.message == "model.safetensors is broken, and so is the model folder"
+
+
 @pytest.mark.parametrize("index", ["{", "[]", '{"weight_map": {"a": 1}}', '{"weight_map": {"a": "../secret.bin"}}'])
 def test_an_index_names_files_of_the_folder(store: ModelStore, folder: Path, index: str) -> None:
     (folder / "model.safetensors").unlink()
@@ -240,7 +258,7 @@ def test_a_transformer_in_a_folder_of_its_own_is_listed(store: ModelStore, folde
         (folder / name).rename(folder / "0_Transformer" / name)
     if modules:
         (folder / "modules.json").write_text(modules)
-    assert refusal(store, folder) == "config.json is in 0_Transformer, and modules.json is no list of modules"
+    assert refusal(store, folder) == "config.json is in 0_Transformer, and modules.json is not a list of modules"
 
 
 def refusal(store: ModelStore, folder: Path) -> str:

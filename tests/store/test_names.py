@@ -36,6 +36,12 @@ def test_names_that_only_what_is_there_already_may_have(name: str) -> None:
     assert check_name(name) == name
 
 
+def test_a_preset_is_not_the_name_of_a_new_model() -> None:
+    with pytest.raises(InvalidValue, match="it is a preset"):
+        check_new_name("bert-tiny")
+    assert check_name("bert-tiny") == "bert-tiny" and check_new_name("org/bert-tiny") == "org/bert-tiny"
+
+
 @pytest.mark.parametrize("name", ["m", "load/m", "card-v2", "my.aliases.json"])
 def test_new_names(name: str) -> None:
     assert check_new_name(name) == name

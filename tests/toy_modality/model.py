@@ -21,9 +21,9 @@ class SensorObjective(PatchObjective):
 
     def __init__(self, model: PreTrainedModel, *, decodes: bool, new_head: bool = False) -> None:
         mask_defaults = MASKS.of_model(model.config.to_dict())
-        reader = SensorProcessor(grid_of(model))
+        processor = SensorProcessor(grid_of(model))
         patch_model = MaeModel(model, decodes=decodes)
-        super().__init__(patch_model, reader, mask_defaults, mean=(0.5,), std=(0.25,), new_head=new_head)
+        super().__init__(patch_model, processor, mask_defaults, mean=(0.5,), std=(0.25,), new_head=new_head)
 
 
 def load_sensor(

@@ -110,7 +110,7 @@ def test_what_was_trained_is_how_the_model_is_asked(job: Build) -> None:
     result = run(job(mask_ratio=0.5, mask_strategy="time-frequency", max_steps=1), Recorder())
     objective = load_audio(result.folder)
     assert (objective.mask_defaults.strategy, objective.mask_defaults.ratio) == ("time-frequency", 0.5)
-    assert objective.reader == load_audio(job().model).reader  # a stored model goes on hearing as it did
+    assert objective.processor == load_audio(job().model).processor  # a stored model goes on hearing as it did
 
 
 def test_a_bare_encoder_gets_a_decoder(job: Build, tmp_path: Path) -> None:
@@ -161,11 +161,11 @@ def test_padding_teaches_and_counts_nothing(job: Build) -> None:
     """Of a sound of two rows of patches, the rest of the window changes neither loss nor figures."""
     objective = load_audio(job().model)
     objective.start_training(objective.mask_defaults.samplers["random"], 0.8, SpectrogramAugment(FRAMES, False, 0.0))
-    levels = objective.reader.levels(sound(0, 0.16))
+    levels = objective.processor.levels(sound(0, 0.16))
     item = objective.mask_sample(levels, np.random.default_rng(0))
     assert item.rows == 2 and item.mask.sum() == 8 and 1 <= item.mask[:4].sum() <= 3
     batch = objective.collate_masked(
-        [item, objective.mask_sample(objective.reader.levels(sound(1)), np.random.default_rng(1))]
+        [item, objective.mask_sample(objective.processor.levels(sound(1)), np.random.default_rng(1))]
     )
     assert batch.counted.sum() == batch.counts.positions == item.mask[:4].sum() + 8
     loss, metrics = objective.forward(batch)

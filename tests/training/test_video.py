@@ -59,7 +59,7 @@ def test_a_preset_trains_from_scratch_to_a_servable_folder(job: Build) -> None:
     objective = load_video(result.folder)
     assert set(objective.tasks) == set(result.tasks) == {Task.EMBED, Task.RECONSTRUCT}
     assert objective.space.grid.shape == (2, 4, 4)
-    assert (objective.reader.stride, objective.reader.frame_rate) == (2, 16.0)
+    assert (objective.processor.stride, objective.processor.frame_rate) == (2, 16.0)
     assert (objective.mask_defaults.strategy, objective.mask_defaults.ratio) == ("tube", 0.9)
     assert np.isfinite(perform(objective.tasks[Task.EMBED], [EmbedItem(mp4())])[0].vector).all()
     assert result.metrics.keys() >= {"eval_loss", "eval_psnr", "eval_mean_psnr", "eval_interpolation_psnr"}
@@ -121,14 +121,14 @@ def test_long_videos_are_many_samples(job: Build, tmp_path: Path) -> None:
 def test_the_clips_of_a_video_fit_into_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     objective = load_video(tiny_video_folder(tmp_path))
     seen = video_geometry(objective.model.config.to_dict(), VideoMaeHyperparameters(crop=1))
-    reader = objective.reader
-    clip, many = reader.num_frames * 32 * 32 * 3, mp4(count=8 * reader.num_frames * reader.stride)
+    processor = objective.processor
+    clip, many = processor.num_frames * 32 * 32 * 3, mp4(count=8 * processor.num_frames * processor.stride)
     names, taken = [], []
     for room in (100 * clip, 3 * clip, clip // 2):
         monkeypatch.setattr(video_module, "DEFAULT_LIMITS", replace(DEFAULT_LIMITS, max_clip_bytes=room))
-        decoding = video_decoding(seen, reader)
+        decoding = video_decoding(seen, processor)
         names.append(decoding.name)
-        taken.append(len(decoding.decode(many)) // reader.num_frames)
+        taken.append(len(decoding.decode(many)) // processor.num_frames)
     assert taken == [8, 3, 1]
     assert len(set(names)) == 3
 

@@ -1,4 +1,4 @@
-"""Fill, from a reader's hands: hide, choose, see all masks together, share, copy."""
+"""Fill, from a reader's hands: mask, choose, see all masks together, share, copy."""
 
 import json
 import re
@@ -53,21 +53,21 @@ def test_the_first_visit_shows_the_figure_alive(visit: Visit, origin: str) -> No
     visit.check_width()
 
 
-def test_words_are_hidden_and_shown_by_a_click_or_a_key(visit: Visit) -> None:
+def test_words_are_masked_and_shown_by_a_click_or_a_key(visit: Visit) -> None:
     page = visit.go()
     page.get_by_label("Text", exact=True).fill("The lions chase the zebras.")
-    expect(page.get_by_text("Nothing is hidden.")).to_be_visible()
-    page.get_by_role("button", name="lions; hide it").click()
+    expect(page.get_by_text("Nothing is masked.")).to_be_visible()
+    page.get_by_role("button", name="lions; mask it").click()
     expect(masks(page)).to_have_count(1)
     assert len(predicted(page)) == 1
-    expect(page.get_by_text("hidden: lions")).to_be_visible()
-    page.get_by_role("button", name="zebras; hide it").press("Space")
+    expect(page.get_by_text("masked: lions")).to_be_visible()
+    page.get_by_role("button", name="zebras; mask it").press("Space")
     expect(masks(page)).to_have_count(2)
-    page.get_by_role("button", name="lions, hidden; show it").press("Enter")
+    page.get_by_role("button", name="lions, masked; show it").press("Enter")
     expect(masks(page)).to_have_count(1)
-    # What is hidden stays hidden while the text around it changes.
+    # What is masked stays masked while the text around it changes.
     page.get_by_label("Text", exact=True).fill("In the savanna the lions chase the striped zebras.")
-    expect(page.get_by_role("button", name="zebras, hidden; show it")).to_be_visible()
+    expect(page.get_by_role("button", name="zebras, masked; show it")).to_be_visible()
     expect(masks(page)).to_have_count(1)
 
 
@@ -75,13 +75,13 @@ def test_a_typed_mask_becomes_its_word_and_hides_no_other(visit: Visit) -> None:
     page = visit.go()
     text = page.get_by_label("Text", exact=True)
     text.fill("However [MASK] the lions hunt zebras.")
-    page.get_by_role("button", name="zebras; hide it").click()
+    page.get_by_role("button", name="zebras; mask it").click()
     predicted(page)
     page.get_by_role("region", name="Mask 1").locator(".candidate").nth(1).click()
     predicted(page)
     page.get_by_role("button", name=re.compile("^Mask; take")).click()
     expect(text).not_to_have_value(re.compile(r"\[MASK\]|##"))
-    expect(page.get_by_role("button", name="zebras, hidden; show it")).to_be_visible()
+    expect(page.get_by_role("button", name="zebras, masked; show it")).to_be_visible()
     expect(masks(page)).to_have_count(1)
 
 
@@ -178,7 +178,7 @@ def test_the_whole_text_is_coloured_by_how_well_it_is_understood(visit: Visit, o
     text = "😀 The capital of France is Paris."
     page = visit.go()
     page.get_by_label("Text", exact=True).fill(text)
-    page.get_by_role("tab", name="Hide words").press("ArrowRight")
+    page.get_by_role("tab", name="Mask words").press("ArrowRight")
     scored = page.locator(".scored button.word")
     expect(scored).to_have_count(6)
     [answer] = http.post(f"{origin}/v1/score", json={"model": "tiny", "input": text, "top_k": 5}).json()["data"]
@@ -189,8 +189,8 @@ def test_the_whole_text_is_coloured_by_how_well_it_is_understood(visit: Visit, o
     expect(page.get_by_text(f"{answer['pseudo_perplexity']:,.2f}".rstrip("0").rstrip("."))).to_be_visible()
     visit.check_accessibility()
     visit.check_width()
-    chosen.get_by_role("button", name="Hide this word").click()
-    expect(page.get_by_role("button", name="capital, hidden; show it")).to_be_visible()
+    chosen.get_by_role("button", name="Mask this word").click()
+    expect(page.get_by_role("button", name="capital, masked; show it")).to_be_visible()
 
 
 def test_two_models_are_asked_side_by_side(visit: Visit, cloze: Server, origin: str, tmp_path: Path) -> None:

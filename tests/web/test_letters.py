@@ -1,4 +1,4 @@
-"""Fill with a model whose tokens are single letters: a click hides one of them."""
+"""Fill with a model whose tokens are single letters: a click masks one of them."""
 
 import json
 from collections.abc import Iterator
@@ -37,37 +37,37 @@ def protein(cloze: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     store.delete(NAME)
 
 
-def hide(page: Page, name: str) -> Any:
+def mask(page: Page, name: str) -> Any:
     """Clicks on a token and returns the body of the request that follows."""
     expect(page.locator(".filled")).to_have_attribute("aria-busy", "false")
     with page.expect_response("**/v1/fill-mask") as response:
-        page.get_by_role("button", name=f"{name}; hide it", exact=True).click()
+        page.get_by_role("button", name=f"{name}; mask it", exact=True).click()
     return response.value.request.post_data_json
 
 
 def test_a_click_hides_one_letter(protein: str, visit: Visit, origin: str) -> None:
     page = visit.go(f"#/fill?model={NAME}&text={PROTEIN}")
     expect(page.locator(".figure button.word")).to_have_count(len(PROTEIN))
-    sent = hide(page, "A at 4")
+    sent = mask(page, "A at 4")
     assert sent["input"] == "MKT[MASK]YIAK" + PROTEIN[8:]
     expect(page.locator(".figure .predicted")).to_have_count(1)
     [answer] = http.post(f"{origin}/v1/fill-mask", json=sent).json()["data"]
     expect(page.locator(".figure .predicted")).to_have_text(answer["masks"][0]["candidates"][0]["token_str"])
-    second = hide(page, "Y at 5")
+    second = mask(page, "Y at 5")
     assert second["input"] == "MKT[MASK][MASK]IAK" + PROTEIN[8:]
     visit.check_accessibility()
     visit.check_width()
 
 
-def test_hidden_letters_move_with_the_text_and_are_in_the_address(protein: str, visit: Visit) -> None:
+def test_masked_letters_move_with_the_text_and_are_in_the_address(protein: str, visit: Visit) -> None:
     page = visit.go(f"#/fill?model={NAME}&text=MK😀TAY&hide=3")
-    expect(page.get_by_role("button", name="T at 4, hidden; show it")).to_be_visible()
+    expect(page.get_by_role("button", name="T at 4, masked; show it")).to_be_visible()
     expect(page.locator(".figure button.masked")).to_have_count(1)
-    sent = hide(page, "A at 5")
+    sent = mask(page, "A at 5")
     assert sent["input"] == "MK😀[MASK][MASK]Y"
     page.get_by_label("Text", exact=True).fill("MKRR😀TAY")
-    expect(page.get_by_role("button", name="T at 6, hidden; show it")).to_be_visible()
-    expect(page.get_by_role("button", name="A at 7, hidden; show it")).to_be_visible()
+    expect(page.get_by_role("button", name="T at 6, masked; show it")).to_be_visible()
+    expect(page.get_by_role("button", name="A at 7, masked; show it")).to_be_visible()
     expect(page.locator(".figure button.masked")).to_have_count(2)
 
 
@@ -80,16 +80,16 @@ def test_letters_are_coloured_one_by_one(protein: str, visit: Visit, origin: str
     scored.nth(3).click()
     chosen = page.locator(".panel", has=page.get_by_role("heading", name="T", exact=True))
     expect(chosen.get_by_role("listitem")).to_have_count(5)
-    chosen.get_by_role("button", name="Hide this token").click()
-    expect(page.get_by_role("button", name="T at 4, hidden; show it")).to_be_visible()
+    chosen.get_by_role("button", name="Mask this token").click()
+    expect(page.get_by_role("button", name="T at 4, masked; show it")).to_be_visible()
 
 
 def test_a_model_of_words_hides_words_of_the_same_text(protein: str, visit: Visit, origin: str) -> None:
     page = visit.go(f"#/fill?model={NAME}&text=MK+TAY&hide=3")
-    expect(page.get_by_role("button", name="T at 4, hidden; show it")).to_be_visible()
+    expect(page.get_by_role("button", name="T at 4, masked; show it")).to_be_visible()
     words = next(each["id"] for each in http.get(f"{origin}/v1/models").json()["data"] if each["name"] == "tiny")
     page.get_by_label("Model", exact=True).select_option(words)
-    expect(page.get_by_role("button", name="TAY, hidden; show it")).to_be_visible()
+    expect(page.get_by_role("button", name="TAY, masked; show it")).to_be_visible()
     expect(page.locator(".figure button.word")).to_have_count(2)
 
 

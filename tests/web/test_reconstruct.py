@@ -32,25 +32,25 @@ def media_models(cloze: Server, tmp_path_factory: pytest.TempPathFactory) -> Ite
         shutil.rmtree(Path(cloze.store) / name)
 
 
-def hidden(page: Page) -> int:
-    """How many patches the page says are hidden, once no newer answer is awaited."""
+def masked(page: Page) -> int:
+    """How many patches the page says are masked, once no newer answer is awaited."""
     expect(page.get_by_text("Predicting…")).to_have_count(0)
-    found = re.match(r"(\d+) of \d+ patches", page.get_by_text("patches are hidden").inner_text())
+    found = re.match(r"(\d+) of \d+ patches", page.get_by_text("patches are masked").inner_text())
     assert found is not None
     return int(found[1])
 
 
 def test_an_example_is_masked_predicted_and_scored(visit: Visit) -> None:
     page = visit.go("#/reconstruct?model=tiny-image")
-    expect(page.get_by_text("Nothing is hidden yet")).to_be_visible()
+    expect(page.get_by_text("Nothing is masked yet")).to_be_visible()
     page.get_by_role("button", name="Example: Sunflower").click()
     expect(page.get_by_role("heading", name=re.compile(r"dB PSNR"))).to_be_visible()
-    assert hidden(page) == 12  # of 16: three quarters, as the model was trained
+    assert masked(page) == 12  # of 16: three quarters, as the model was trained
     for title in ("Original", "Masked", "Predicted"):
         expect(page.locator("figcaption", has_text=title)).to_be_visible()
     expect(page.get_by_text("Smooth interpolation")).to_be_visible()
-    page.get_by_label("Hidden share").fill("0.25")
-    expect(page.get_by_text("4 of 16 patches are hidden")).to_be_visible()
+    page.get_by_label("Masked share").fill("0.25")
+    expect(page.get_by_text("4 of 16 patches are masked")).to_be_visible()
     page.get_by_label("Strategy").select_option("block")
     page.get_by_role("button", name="Another mask").click()
     expect(page).to_have_url(re.compile("example=sunflower.*strategy=block.*ratio=0.25.*seed=1"))
@@ -71,10 +71,10 @@ def test_an_example_is_masked_predicted_and_scored(visit: Visit) -> None:
 
 def test_the_mask_is_painted_by_mouse_and_by_keyboard_and_shared(visit: Visit) -> None:
     page = visit.go("#/reconstruct?model=tiny-image&example=sunflower&ratio=0.25")
-    expect(page.get_by_text("4 of 16 patches are hidden")).to_be_visible()
+    expect(page.get_by_text("4 of 16 patches are masked")).to_be_visible()
     page.get_by_text("Painted").click()
     page.get_by_role("button", name="Show all").click()
-    expect(page.get_by_text("Hide at least one patch")).to_be_visible()
+    expect(page.get_by_text("Mask at least one patch")).to_be_visible()
     painter = page.get_by_role("application", name="Mask of the picture")
     box = painter.bounding_box()
     assert box is not None
@@ -83,16 +83,16 @@ def test_the_mask_is_painted_by_mouse_and_by_keyboard_and_shared(visit: Visit) -
     page.mouse.down()
     page.mouse.move(box["x"] + 3.5 * cell, box["y"] + cell / 2)  # one fast stroke leaves no gap
     page.mouse.up()
-    expect(page.get_by_text("4 of 16 patches are hidden")).to_be_visible()
+    expect(page.get_by_text("4 of 16 patches are masked")).to_be_visible()
     painter.focus()
     for key in ("ArrowDown", "Space", "ArrowRight", "Shift+ArrowRight"):
         page.keyboard.press(key)
     expect(painter).to_contain_text("Row 2, column 3: visible")
     page.keyboard.press("Space")
-    expect(page.get_by_text("6 of 16 patches are hidden")).to_be_visible()
+    expect(page.get_by_text("6 of 16 patches are masked")).to_be_visible()
     expect(page).to_have_url(re.compile(r"mask=4x4\.XwA"))  # row 1, and two patches of row 2
     page.reload()  # what the address says is what another visitor sees
-    expect(page.get_by_text("6 of 16 patches are hidden")).to_be_visible()
+    expect(page.get_by_text("6 of 16 patches are masked")).to_be_visible()
     expect(page.get_by_role("heading", name=re.compile(r"dB PSNR"))).to_be_visible()
 
 
@@ -100,22 +100,22 @@ def test_the_mask_is_painted_by_touch(browser: Browser, origin: str) -> None:
     options = {"has_touch": True, "viewport": {"width": 390, "height": 800}}
     with visiting(browser, origin, **options) as visit:
         page = visit.go("#/reconstruct?model=tiny-image&example=sunflower&ratio=0.25")
-        before = hidden(page)
+        before = masked(page)
         painter = page.get_by_role("application", name="Mask of the picture")
         painter.scroll_into_view_if_needed()
         painter.tap(position={"x": 10, "y": 10})
         expect(page).to_have_url(re.compile(r"mask=4x4\."))
-        assert abs(hidden(page) - before) == 1
+        assert abs(masked(page) - before) == 1
 
 
-def test_a_sound_is_heard_and_hidden_by_ranges_of_time(visit: Visit) -> None:
+def test_a_sound_is_heard_and_masked_by_ranges_of_time(visit: Visit) -> None:
     page = visit.go("#/reconstruct?model=tiny-image")
     page.get_by_role("button", name="Example: Rooster").click()
     expect(page.get_by_role("heading", name=re.compile(r"dB PSNR"))).to_be_visible()
     page.get_by_role("button", name="Play: Predicted").click()
     page.get_by_role("button", name="Pause: Predicted").click()
     page.get_by_text("Time ranges").click()
-    expect(page.get_by_text("Choose what is to be hidden")).to_be_visible()
+    expect(page.get_by_text("Choose what to mask")).to_be_visible()
     box = page.locator(".range-painter").bounding_box()
     assert box is not None
     page.mouse.move(box["x"] + box["width"] * 0.25, box["y"] + 20)
@@ -127,7 +127,7 @@ def test_a_sound_is_heard_and_hidden_by_ranges_of_time(visit: Visit) -> None:
     page.get_by_label("End of range 2").fill("2")
     page.keyboard.press("Enter")
     expect(page).to_have_url(re.compile(r"ranges="))
-    assert hidden(page) > 0
+    assert masked(page) > 0
     page.get_by_role("button", name="Remove range 1").click()
     expect(page.get_by_label("Start of range 2")).to_have_count(0)
     visit.check_accessibility()
@@ -147,16 +147,16 @@ def test_a_video_plays_and_is_painted_moment_by_moment(visit: Visit) -> None:
     expect(page.get_by_role("button", name="Play")).to_be_visible()
     page.get_by_text("Painted").click()
     page.get_by_role("button", name="Show all").click()
-    page.get_by_role("button", name="Hide moment 2").click()
-    expect(page.get_by_role("button", name="Moment 2, 100% hidden")).to_be_visible()
-    one_moment = hidden(page)
+    page.get_by_role("button", name="Mask moment 2").click()
+    expect(page.get_by_role("button", name="Moment 2, 100% masked")).to_be_visible()
+    one_moment = masked(page)
     for which in range(3):  # films of a newer answer, at the same moment
         expect(films.nth(which)).to_have_js_property("currentTime", at)
     page.get_by_role("application", name="Mask of the video").focus()
     page.get_by_role("button", name=re.compile("^Moment 1")).click()
     page.get_by_role("application", name="Mask of the video").press("Space")  # a patch, at all moments
     expect(page.get_by_role("button", name=re.compile(r"Moment 1, (?!0%)"))).to_be_visible()
-    assert hidden(page) > one_moment
+    assert masked(page) > one_moment
     visit.check_accessibility()
     visit.check_width()
 
@@ -166,10 +166,10 @@ def test_a_strategy_stays_with_its_kind(visit: Visit) -> None:
     expect(page.get_by_role("heading", name=re.compile(r"dB PSNR"))).to_be_visible()
     expect(page.get_by_label("Strategy")).to_have_value("frame")
     page.get_by_role("button", name="Example: Sunflower").click()
-    expect(page.get_by_text("12 of 16 patches are hidden")).to_be_visible()
+    expect(page.get_by_text("12 of 16 patches are masked")).to_be_visible()
     expect(page).not_to_have_url(re.compile("strategy"))
     page.evaluate("location.hash = '#/reconstruct?example=leopard&ratio=0.5'")  # as an edit of the address
-    expect(page.get_by_text("8 of 16 patches are hidden")).to_be_visible()
+    expect(page.get_by_text("8 of 16 patches are masked")).to_be_visible()
     expect(page.get_by_role("button", name="Example: Leopard")).to_have_attribute("aria-pressed", "true")
     expect(page.get_by_role("alert")).to_have_count(0)
 
@@ -211,9 +211,9 @@ def test_stale_questions_are_cancelled(visit: Visit) -> None:
 
     page.route("**/v1/reconstruct", hold_the_first)
     with page.expect_request("**/v1/reconstruct"):
-        page.get_by_label("Hidden share").fill("0.5")
-    page.get_by_label("Hidden share").fill("0.25")
-    expect(page.get_by_text("4 of 16 patches are hidden")).to_be_visible()
+        page.get_by_label("Masked share").fill("0.5")
+    page.get_by_label("Masked share").fill("0.25")
+    expect(page.get_by_text("4 of 16 patches are masked")).to_be_visible()
     assert page.evaluate("window.abandoned.filter((each) => each.endsWith('/v1/reconstruct')).length") == len(held) == 1
 
 

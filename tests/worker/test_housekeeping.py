@@ -72,7 +72,7 @@ def test_a_failing_disk_does_not_end_it(services: AllServices, monkeypatch: pyte
 
 
 def test_one_worker_at_a_time_keeps_house(services: AllServices) -> None:
-    assert [services.retention.take_turn("housekeeping", 60) for _ in range(2)] == [True, False]
+    assert [services.retention.claim_period("housekeeping", 60) for _ in range(2)] == [True, False]
 
 
 def test_uploads_that_were_never_finished_go_unasked(services: AllServices) -> None:

@@ -101,7 +101,7 @@ def test_mlflow_has_one_run_a_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_an_mlflow_that_does_not_answer_ends_no_job(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     pytest.importorskip("mlflow")
     log_steps(tmp_path, 1, tracking_uri="http://127.0.0.1:1")
-    assert "MLflow did not take the metrics of step 1" in caplog.text
+    assert "MLflow refused the metrics of step 1" in caplog.text
 
 
 def test_an_mlflow_that_is_not_installed_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -51,5 +51,5 @@ def test_an_outage_costs_no_attempt(
     assert (done.attempt, done.crashes, done.result_model) == (1, 0, "tiny@1")
     steps = [e.message for e in services.jobs.events(job.id, limit=100)[0] if e.message.startswith("Step")]
     assert steps == [f"Step {n}" for n in range(1, 9)]
-    told = capfd.readouterr().err.count("Redis is away, trying again")
+    told = capfd.readouterr().err.count("Redis does not answer, trying again")
     assert 1 <= told <= 4  # by each of the two, and again where its other connection finds out later

@@ -48,10 +48,12 @@ async def upload_file(request: Request, services: ServicesDep, files: FilesDep) 
 def list_files(
     files: FilesDep,
     after: After = None,
-    limit: Annotated[int, Query(ge=1, le=10_000)] = 100,
-    purpose: Annotated[str | None, Query(max_length=MAX_ID)] = None,
+    limit: Annotated[int, Query(ge=1, le=10_000, description="Maximum number of entries")] = 100,
+    purpose: Annotated[
+        str | None, Query(max_length=MAX_ID, description="Purpose of the files; only `fine-tune` exists")
+    ] = None,
     order: Annotated[
-        Literal["asc", "desc"], Query(description="Order by creation time; desc is newest first")
+        Literal["asc", "desc"], Query(description="Order by creation time; `desc` lists the newest first")
     ] = "desc",
 ) -> FileList:
     """Lists the files, newest first by default."""

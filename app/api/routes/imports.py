@@ -24,7 +24,12 @@ async def import_model(
     body: Annotated[ImportRequest, Body(openapi_examples=EXAMPLES)],
     services: SubmissionDep,
     jobs: JobsDep,
-    idempotency_key: Annotated[str | None, Header(max_length=256)] = None,
+    idempotency_key: Annotated[
+        str | None,
+        Header(
+            max_length=256, description="Key of the request; a request with the same key is answered with the same job"
+        ),
+    ] = None,
 ) -> JobObject | ImportObject:
     """Queues the import of a model of the hub, or of an uploaded archive.
 

@@ -21,7 +21,10 @@ def list_artifacts(job_id: JobId, services: ServicesDep, jobs: JobsDep) -> Artif
 
 
 def get_artifact(
-    job_id: JobId, name: Annotated[str, Path(max_length=255)], services: ServicesDep, jobs: JobsDep
+    job_id: JobId,
+    name: Annotated[str, Path(max_length=255, description="Name of the artifact")],
+    services: ServicesDep,
+    jobs: JobsDep,
 ) -> RangedFile:
     """Returns a file of the job with its media type."""
     jobs.get(job_id)

@@ -73,12 +73,16 @@ async def list_events(
     services: ServicesDep,
     jobs: JobsDep,
     after: After = None,
-    limit: Annotated[int, Query(ge=1, le=1000)] = 20,
-    order: Literal["asc", "desc"] = "desc",
-    stream: Annotated[bool | None, Query(description="Stream events, like `Accept: text/event-stream`")] = None,
+    limit: Annotated[int, Query(ge=1, le=1000, description="Maximum number of entries")] = 20,
+    order: Annotated[
+        Literal["asc", "desc"], Query(description="Order by creation time; `desc` lists the newest first")
+    ] = "desc",
+    stream: Annotated[
+        bool | None, Query(description="Whether to stream the events, like `Accept: text/event-stream`")
+    ] = None,
     last_event_id: Annotated[
         str | None,
-        Header(max_length=MAX_ID, description="Id of the last event received; a broken stream continues after it"),
+        Header(max_length=MAX_ID, description="Id of the last event that was received; the stream continues after it"),
     ] = None,
 ) -> EventList | Response:
     """Lists events, newest first as in OpenAI's API. To follow a job, use `order=asc` and the last id as `after`.
@@ -134,7 +138,7 @@ def get_metrics(
     job_id: JobId,
     jobs: JobsDep,
     keys: Annotated[
-        str | None, Query(max_length=10_000, description="Metrics, separated by commas; all by default")
+        str | None, Query(max_length=10_000, description="Names of metrics, separated by commas; all by default")
     ] = None,
     max_points: Annotated[int, Query(ge=3, le=10_000, description="Maximum number of points of each series")] = 500,
 ) -> MetricSeriesList:
@@ -152,9 +156,14 @@ def get_log(
     job_id: JobId,
     services: ServicesDep,
     jobs: JobsDep,
-    attempt: Annotated[int | None, Query(ge=1, le=10**9, description="Attempt; the latest by default")] = None,
-    tail: Annotated[int | None, Query(ge=0, le=100_000, description="Number of last lines, at most 1 MiB")] = None,
-    follow: Annotated[bool, Query(description="Continue the response until the attempt has ended")] = False,
+    attempt: Annotated[
+        int | None, Query(ge=1, le=10**9, description="Number of the attempt; the latest by default")
+    ] = None,
+    tail: Annotated[
+        int | None,
+        Query(ge=0, le=100_000, description="Number of lines from the end, of at most 1 MiB; all by default"),
+    ] = None,
+    follow: Annotated[bool, Query(description="Whether the response continues until the attempt has ended")] = False,
 ) -> Response:
     """Returns the output of an attempt's process, or the part in a `Range` header."""
     job = jobs.get(job_id)

@@ -32,7 +32,7 @@ from app.submission.job_specs import build_spec, check_submission
 
 _METADATA = re.compile(r"metadata\[(.+)\]")
 
-Limit = Annotated[int, Query(ge=1, le=1000)]
+Limit = Annotated[int, Query(ge=1, le=1000, description="Maximum number of entries")]
 
 
 async def create_job(
@@ -40,7 +40,12 @@ async def create_job(
     body: Annotated[JobRequest, Body(openapi_examples=EXAMPLES)],
     services: SubmissionDep,
     jobs: JobsDep,
-    idempotency_key: Annotated[str | None, Header(max_length=256)] = None,
+    idempotency_key: Annotated[
+        str | None,
+        Header(
+            max_length=256, description="Key of the request; a request with the same key is answered with the same job"
+        ),
+    ] = None,
 ) -> JobObject | ImportObject:
     """Checks the request and the beginning of its files, and queues the job.
 

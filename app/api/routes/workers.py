@@ -14,14 +14,16 @@ router = APIRouter(prefix="/v1/workers", tags=["Workers"])
 class WorkerObject(BaseModel):
     id: str
     object: Literal["worker"] = "worker"
-    host: str
-    pid: int
+    host: str = Field(description="Name of the machine")
+    pid: int = Field(description="Process id of the worker")
     started_at: int
-    last_seen: int
-    status: Literal["idle", "busy", "draining"]
+    last_seen: int = Field(description="Unix time of the last sign of life, in seconds")
+    status: Literal["idle", "busy", "draining"] = Field(
+        description="`draining`: the worker stops when its job has saved a checkpoint"
+    )
     job_id: str | None = Field(description="Id of the job that the worker trains")
-    import_id: str | None = Field(description="Id of the import that the worker runs beside it")
-    capabilities: Capabilities
+    import_id: str | None = Field(description="Id of the import that the worker runs at the same time")
+    capabilities: Capabilities = Field(description="Resources of the worker")
 
 
 class WorkerList(BaseModel):

@@ -14,7 +14,7 @@ class CheckpointObject(BaseModel):
     fine_tuning_job_id: str
     fine_tuned_model_checkpoint: str = Field(description="Folder of the checkpoint, relative to the folder of the jobs")
     step_number: int
-    metrics: dict[str, float]
+    metrics: dict[str, float] = Field(description="Metrics at the step, under Cloze's names and OpenAI's")
 
 
 class CheckpointList(BaseModel):

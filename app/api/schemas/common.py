@@ -51,8 +51,8 @@ class Body(BaseModel):
 class Usage(BaseModel):
     """Numbers of tokens, including special tokens."""
 
-    prompt_tokens: int
-    total_tokens: int
+    prompt_tokens: int = Field(description="Tokens of all inputs, including special tokens; patches for media")
+    total_tokens: int = Field(description="The same number, as in OpenAI's API")
 
 
 def usage(tokens: int) -> dict[str, int]:
@@ -76,7 +76,7 @@ def _inputs(value: object) -> list[Input]:
         return [_ids(given)]
     if dict in kinds:
         if not kinds <= {str, dict}:
-            raise ValueError("expected strings and typed inputs; token ids stand alone")
+            raise ValueError("expected strings and typed inputs; token ids cannot be mixed with them")
     elif not kinds <= {str, list} or not all(_is_ids(each) for each in given if isinstance(each, list)):
         raise ValueError("expected a string, a list of strings, a list of token ids or a list of such lists")
     _check_not_empty(given)
@@ -181,8 +181,8 @@ class ModelChoice(Body):
 
 
 class TextInputs(ModelChoice):
-    input: Texts
+    input: Texts = Field(description="A text, or a list of texts")
 
 
 class MixedInputs(ModelChoice):
-    input: Inputs
+    input: Inputs = Field(description="A text, token ids or a media file, or a list of these")

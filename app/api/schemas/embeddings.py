@@ -41,7 +41,9 @@ class EmbeddingOptions(ModelChoice):
         Literal["float", "base64"],
         Field(description="Encoding of the vectors; base64 is little-endian float32, as OpenAI's client requests"),
     ] = "float"
-    dimensions: Annotated[int, Field(ge=1, le=MAX_COUNT)] | None = Field(None, description="Keep only the first ones")
+    dimensions: Annotated[int, Field(ge=1, le=MAX_COUNT)] | None = Field(
+        None, description="Number of leading components to keep"
+    )
     pooling: PoolingName | None = Field(None, description="Pooling of the token vectors; the model's own by default")
     normalize: Annotated[bool, Field(description="Scale each vector to length 1")] = True
     truncate: Truncate = False
@@ -121,10 +123,10 @@ class EmbeddingsRequest(EmbeddingOptions, MixedInputs):
 class EmbeddingObject(BaseModel):
     object: Literal["embedding"] = "embedding"
     index: int = Field(description="Index of the input; windows of one input share it")
-    embedding: list[float] | str
+    embedding: list[float] | str = Field(description="The vector, in the requested `encoding_format`")
     window: int | None = Field(None, description="Number of the window in its input, with `output` windows")
     start: float | None = Field(None, description="Start of the window in seconds, if the input has a duration")
-    end: float | None = None
+    end: float | None = Field(None, description="End of the window in seconds, if the input has a duration")
 
 
 class EmbeddingsResponse(BaseModel):

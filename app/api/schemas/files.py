@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from app.jobs.spec import StoredFile
 
@@ -16,7 +16,7 @@ class FileObject(BaseModel):
     created_at: int
     filename: str
     purpose: str
-    status: Literal["processed"] = "processed"
+    status: Literal["processed"] = Field("processed", description="State of the file; always `processed`")
     sha256: str
 
 
@@ -24,8 +24,8 @@ class FileList(BaseModel):
     object: Literal["list"] = "list"
     data: list[FileObject]
     has_more: bool
-    first_id: str | None
-    last_id: str | None
+    first_id: str | None = Field(description="Id of the first entry; null if the list is empty")
+    last_id: str | None = Field(description="Id of the last entry; null if the list is empty")
 
 
 class FileDeleted(BaseModel):

@@ -95,10 +95,10 @@ class CandidateObject(BaseModel):
 
 
 class MaskObject(BaseModel):
-    position: int = Field(description="Index among the input's tokens")
+    position: int = Field(description="Index of the mask among the input's tokens")
     start: int = Field(description="Offset of the mask's first character in the input")
     end: int
-    candidates: list[CandidateObject]
+    candidates: list[CandidateObject] = Field(description="Most probable tokens, best first")
 
 
 class TokenObject(BaseModel):

@@ -10,39 +10,38 @@ from app.api.schemas.job_watch import WebhookRequest
 from app.api.schemas.jobs import LONGEST, JobObject, Metadata, Priority, ResultName, job_object
 from app.jobs.kinds import ImportSpec
 from app.jobs.spec import Job
+from app.methods.patterns import MAX_PATTERN
 from app.submission.imports import ImportSubmission
-
-_MAX_PATTERN = 2000  # characters of a tokenizer's regular expression
 
 
 class ImportRequest(Body):
     source: str | None = Field(
-        None, min_length=1, max_length=MAX_MODEL_ID, description="A hub id: org/name or org/name@revision"
+        None, min_length=1, max_length=MAX_MODEL_ID, description="Hub id of the model: org/name or org/name@revision"
     )
     file: str | None = Field(
         None, min_length=1, max_length=MAX_ID, description="Id of an uploaded archive (.tar, .tar.gz, .tar.zst, .zip)"
     )
-    name: ResultName | None = Field(None, description="Name of the model in this store; by default the source's")
+    name: ResultName | None = Field(None, description="Name of the model in this store; by default that of the source")
     architecture: str | None = Field(
-        None, min_length=1, max_length=100, description="The model_type, such as bert, where config.json names none"
+        None, min_length=1, max_length=100, description="The model_type, such as bert, if config.json names none"
     )
     tokenizer_regex: str | None = Field(
         None,
         min_length=1,
-        max_length=_MAX_PATTERN,
-        description="The tokenizer's regular expression, or `smiles`, for a vocab.txt that came with code",
+        max_length=MAX_PATTERN,
+        description="Regular expression of the tokenizer, or `smiles`, for a vocab.txt that came with code",
     )
     base: str | None = Field(
         None,
         min_length=1,
         max_length=MAX_MODEL_ID,
-        description="The stored model that a LoRA adapter changes; by default the one that the adapter names",
+        description="Stored model that a LoRA adapter changes; by default the one that the adapter names",
     )
     metadata: Metadata | None = None
     webhook: WebhookRequest | None = None
     priority: Priority = 0
     max_wall_minutes: float | None = Field(
-        None, gt=0, le=LONGEST, description="Minutes from now after which the import fails if it is not done"
+        None, gt=0, le=LONGEST, description="Minutes from now after which an unfinished import fails"
     )
 
     @model_validator(mode="after")
@@ -71,12 +70,12 @@ class ImportObject(JobRecord):
 
     kind: Literal["import"] = "import"
     object: Literal["model.import"] = "model.import"
-    source: str | None = Field(description="The hub id that the model is downloaded from")
+    source: str | None = Field(description="Hub id that the model is downloaded from")
     file: str | None = Field(description="Id of the archive that the model is unpacked from")
-    architecture: str | None
-    tokenizer_regex: str | None
-    base: str | None = Field(description="The stored model that the adapter changes, as name@version")
-    model: str | None = Field(description="The imported model, as name@version")
+    architecture: str | None = Field(description="The model_type that the request names")
+    tokenizer_regex: str | None = Field(description="Regular expression of the tokenizer that the request names")
+    base: str | None = Field(description="Stored model that the adapter changes, as name@version")
+    model: str | None = Field(description="The imported model, as name@version; null until it is published")
 
 
 class ImportList(BaseModel):

@@ -1,13 +1,13 @@
-"""Files that a job makes on its way."""
+"""Files that a job writes while it runs."""
 
 from typing import Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 
 class ArtifactObject(BaseModel):
     object: Literal["pretraining.job.artifact"] = "pretraining.job.artifact"
-    name: str
+    name: str = Field(description="Name of the file")
     bytes: int
     created_at: int
 

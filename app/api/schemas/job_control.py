@@ -15,16 +15,18 @@ class CancelRequest(Body):
 
 class RetryRequest(Body):
     deadline: float | None = Field(None, gt=0, lt=LATEST, description="New deadline, if the old one has passed")
-    max_wall_minutes: float | None = Field(None, gt=0, le=LONGEST)
+    max_wall_minutes: float | None = Field(
+        None, gt=0, le=LONGEST, description="New deadline in minutes from now, including the time in the queue"
+    )
 
 
 class ExtendRequest(Body):
     """New limits for the whole job, which replace all its old ones."""
 
-    max_steps: int | None = Field(None, le=MAX_STEPS)
-    epochs: float | None = None
-    max_tokens: int | None = Field(None, le=MAX_TOKENS)
-    max_minutes: float | None = None
+    max_steps: int | None = Field(None, le=MAX_STEPS, description="Optimizer steps of the whole job")
+    epochs: float | None = Field(None, description="Passes over the training data of the whole job")
+    max_tokens: int | None = Field(None, le=MAX_TOKENS, description="Tokens to train on in the whole job")
+    max_minutes: float | None = Field(None, description="Minutes of training of the whole job")
 
     @model_validator(mode="after")
     def _check_any(self) -> "ExtendRequest":
@@ -34,12 +36,12 @@ class ExtendRequest(Body):
 
 
 class PriorityRequest(Body):
-    priority: Priority | None = None
+    priority: Priority | None = Field(None, description="New priority; jobs of higher priority are claimed first")
     position: int | None = Field(
         None,
         ge=0,
         le=MAX_COUNT,
-        description="Position in the queue, 0 is next; sets the priority too",
+        description="New position in the queue, 0 is next; also sets the priority to that of the job there",
     )
 
     @model_validator(mode="after")
@@ -50,7 +52,7 @@ class PriorityRequest(Body):
 
 
 class PublishRequest(Body):
-    name: ResultName | None = Field(None, description="Name of the published model; the job's by default")
+    name: ResultName | None = Field(None, description="Name of the published model; by default that of the job")
 
 
 class PublishedCheckpoint(BaseModel):

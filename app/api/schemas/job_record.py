@@ -19,19 +19,23 @@ class JobRecord(BaseModel):
     created_at: int
     started_at: int | None
     finished_at: int | None
-    estimated_finish: int | None
-    status: str
-    cancel_requested: bool
-    error: JobError | None
+    estimated_finish: int | None = Field(description="Unix time of the expected end; null unless the job is running")
+    status: str = Field(description="State of the job: one of OpenAI's, or `paused`")
+    cancel_requested: bool = Field(description="Whether the job is stopping because it was cancelled")
+    error: JobError | None = Field(description="Error that ended the job; null if there is none")
     name: str = Field(description="Name of the model that the job publishes")
-    progress: Progress
-    queue_position: int | None = Field(description="Position in the queue, 0 is next; null unless queued")
-    queue_reason: str | None = Field(description="Why no worker has taken it, where more than the queue is the reason")
-    priority: int
-    deadline: int | None
+    progress: Progress = Field(description="Progress of the job")
+    queue_position: int | None = Field(description="Position in the queue, 0 is next; null unless the job is queued")
+    queue_reason: str | None = Field(
+        description="Reason why no worker takes the job; null if it only waits for its turn in the queue"
+    )
+    priority: int = Field(description="Priority of the job; jobs of higher priority are claimed first")
+    deadline: int | None = Field(description="Unix time at which the job fails if it is not finished; null if none")
     resources: Resources
     attempts: int = Field(description="Number of times that a worker has started or resumed the job")
-    crashes: int = Field(description="Attempts in a row that died without a new checkpoint; the third ends the job")
+    crashes: int = Field(
+        description="Number of attempts in a row that died without a new checkpoint; the third ends the job"
+    )
     retry_at: int | None = Field(description="Unix time of the earliest retry after a crash")
     retries: int = Field(description="Number of times that the user has retried the job")
     metadata: dict[str, str]

@@ -13,15 +13,15 @@ from app.system.addresses import parse_http_url
 
 class MetricPoint(BaseModel):
     step: int
-    value: float
-    time: float = Field(description="Unix seconds")
+    value: float = Field(description="Value of the metric")
+    time: float = Field(description="Unix time in seconds")
 
 
 class MetricSeriesObject(BaseModel):
     object: Literal["pretraining.job.metric_series"] = "pretraining.job.metric_series"
-    key: str
+    key: str = Field(description="Name of the metric")
     count: int = Field(description="Number of points of the series; `points` has at most `max_points` of them")
-    points: list[MetricPoint]
+    points: list[MetricPoint] = Field(description="Points of the series, in order of their steps")
 
 
 class MetricSeriesList(BaseModel):
@@ -40,9 +40,13 @@ class WebhookRequest(Body):
 
     url: str = Field(max_length=2048, description="URL to notify, http or https; redirects are not followed")
     # Left out of every dump of the request, so that no manifest, digest or answer carries it.
-    secret: str = Field(max_length=128, exclude=True, description="`whsec_` and 24 to 64 random bytes in base64")
+    secret: str = Field(
+        max_length=128,
+        exclude=True,
+        description="Secret that signs deliveries: `whsec_` and 24 to 64 random bytes in base64",
+    )
     events: Annotated[list[JobState], FailFast()] = Field(
-        [], max_length=100, description="Only these states; all of them by default"
+        [], max_length=100, description="States of the job that are reported; all by default"
     )
 
     @field_validator("url")
@@ -62,10 +66,10 @@ class WebhookRequest(Body):
 
 
 class WebhookObject(BaseModel):
-    """Without its secret."""
+    """A webhook without its secret."""
 
-    url: str
-    events: list[JobState]
+    url: str = Field(description="URL that is notified")
+    events: list[JobState] = Field(description="States of the job that are reported; empty for all")
 
 
 def webhook_object(webhook: Webhook | None) -> WebhookObject | None:
@@ -78,14 +82,14 @@ def webhook_object(webhook: Webhook | None) -> WebhookObject | None:
 class DeliveryObject(BaseModel):
     id: str = Field(description="Value of the header `webhook-id`, the same at every attempt")
     object: Literal["webhook.delivery"] = "webhook.delivery"
-    type: str
+    type: str = Field(description="Type of the event, such as `fine_tuning.job.succeeded`")
     created_at: int
-    status: Literal["pending", "delivered", "failed"]
-    attempts: int
-    last_attempt_at: int | None
-    next_attempt_at: int | None
+    status: Literal["pending", "delivered", "failed"] = Field(description="State of the delivery")
+    attempts: int = Field(description="Number of attempts so far")
+    last_attempt_at: int | None = Field(description="Unix time of the last attempt; null before the first one")
+    next_attempt_at: int | None = Field(description="Unix time of the next attempt; null if there is none")
     response_status: int | None = Field(description="HTTP status of the last attempt; null without a response")
-    error: str | None
+    error: str | None = Field(description="Error of the last attempt; null if there is none")
 
 
 class DeliveryList(BaseModel):

@@ -24,13 +24,20 @@ Metadata = Annotated[
 
 
 class WeightedFile(Body):
-    id: FileId
+    id: FileId = Field(description="Id of the file")
     weight: float = Field(
         1.0, gt=0, le=1000, description="Number of times that an epoch sees each document of the file"
     )
 
 
-Priority = Annotated[int, Field(ge=-MAX_PRIORITY, le=MAX_PRIORITY, description="The highest is claimed first")]
+Priority = Annotated[
+    int,
+    Field(
+        ge=-MAX_PRIORITY,
+        le=MAX_PRIORITY,
+        description="Priority of the job; jobs of higher priority are claimed first",
+    ),
+]
 
 MAX_FIELDS = 200  # of an object of hyperparameters; no method has so many
 LATEST = 1e11  # of Unix times: in some 3,000 years
@@ -42,28 +49,34 @@ class JobRequest(Body):
     model: str = Field(
         min_length=1,
         max_length=MAX_MODEL_ID,
-        description="A stored model to continue from, or a preset built from scratch",
+        description="Stored model to continue training, or preset to train from scratch",
     )
-    training_file: FileId | None = None
+    training_file: FileId | None = Field(None, description="Id of the file to train on")
     training_files: Annotated[list[FileId | WeightedFile], FailFast()] = Field(
-        [], max_length=1000, description="Several files, or files with weights, instead of `training_file`"
+        [], max_length=1000, description="Files to train on, with or without weights, instead of `training_file`"
     )
-    validation_file: FileId | None = None
+    validation_file: FileId | None = Field(
+        None, description="Id of a file with held-out data; by default a share of the training data is held out"
+    )
     method: dict[str, Any] | None = Field(
-        None, max_length=MAX_FIELDS, description='`{"type": "mlm", "mlm": {"hyperparameters": {…}}}`'
+        None,
+        max_length=MAX_FIELDS,
+        description='Training method with its hyperparameters: `{"type": "mlm", "mlm": {"hyperparameters": {…}}}`',
     )
     hyperparameters: dict[str, Any] | None = Field(
         None, max_length=MAX_FIELDS, description="Hyperparameters, in OpenAI's older form"
     )
     seed: int | None = Field(None, ge=0, lt=2**32)
-    name: ResultName | None = Field(None, description="Name of the published model")
-    suffix: ResultName | None = Field(None, description="OpenAI's word for `name`")
+    name: ResultName | None = Field(
+        None, description="Name of the published model; by default that of `model` with a random ending"
+    )
+    suffix: ResultName | None = Field(None, description="OpenAI's name of the field `name`")
     metadata: Metadata | None = None
     integrations: None = None
     webhook: WebhookRequest | None = None
     resources: Resources = Resources()
     priority: Priority = 0
-    deadline: float | None = Field(None, gt=0, lt=LATEST, description="Unix time at which a job that is not done fails")
+    deadline: float | None = Field(None, gt=0, lt=LATEST, description="Unix time at which an unfinished job fails")
     max_wall_minutes: float | None = Field(
         None, gt=0, le=LONGEST, description="The deadline in minutes from now, including the time in the queue"
     )
@@ -116,49 +129,51 @@ class JobObject(JobRecord):
 
     kind: Literal["pretraining"] = "pretraining"
     object: Literal["fine_tuning.job"] = "fine_tuning.job"
-    pause_requested: bool = Field(description="True while a running job saves its checkpoint to pause")
-    model: str
-    fine_tuned_model: str | None = Field(description="The published model, as name@version")
+    pause_requested: bool = Field(description="Whether the job is saving a checkpoint in order to pause")
+    model: str = Field(description="Preset, or stored model as name@version, that the job trains")
+    fine_tuned_model: str | None = Field(description="The published model, as name@version; null before")
     method: dict[str, Any]
-    hyperparameters: dict[str, Any]
+    hyperparameters: dict[str, Any] = Field(description="All hyperparameters of the job")
     training_file: str
     training_files: list[str | WeightedFile]
     validation_file: str | None
-    estimate: Estimate | None = Field(description="Estimate from when the job was created")
+    estimate: Estimate | None = Field(description="Estimate of the cost, made when the job was created")
     seed: int
-    trained_tokens: int | None
+    trained_tokens: int | None = Field(description="Tokens that the job trained on; null until it has ended")
     chosen: dict[str, Any] = Field(
-        description="What the job trains with, every default resolved; empty until it has prepared its data"
+        description="Settings of the run with every default resolved; empty until the data are prepared"
     )
-    verdict: Verdict | None = Field(description="Whether the model learnt, and what to do next; null until the end")
-    extensions: int
+    verdict: Verdict | None = Field(
+        description="Verdict on the run: whether the model learnt, and what to do next; null until the end"
+    )
+    extensions: int = Field(description="Number of times that the job was extended")
     integrations: list[Any] = Field(default_factory=list)
-    result_files: list[str] = Field(default_factory=list)
-    organization_id: str = "cloze"
+    result_files: list[str] = Field(default_factory=list, description="A field of OpenAI's; always empty")
+    organization_id: str = Field("cloze", description="A field of OpenAI's; always `cloze`")
 
 
 class EventObject(BaseModel):
     id: str
     object: Literal["fine_tuning.job.event"] = "fine_tuning.job.event"
     created_at: int
-    level: Literal["info", "warn", "error"]
-    type: Literal["message", "metrics"]
-    message: str
-    data: dict[str, Any]
+    level: Literal["info", "warn", "error"] = Field(description="Severity of the event")
+    type: Literal["message", "metrics"] = Field(description="`metrics` for events whose data are metrics")
+    message: str = Field(description="The event in words")
+    data: dict[str, Any] = Field(description="Data of the event, such as metrics")
 
 
 class ValidationObject(BaseModel):
     """The job that a request would create. An invalid request gets the error that creating the job would."""
 
     object: Literal["fine_tuning.job.validation"] = "fine_tuning.job.validation"
-    valid: Literal[True] = True
-    model: str
-    name: str
+    valid: Literal[True] = Field(True, description="Whether the request is valid; always true")
+    model: str = Field(description="Preset, or stored model as name@version, that the job would train")
+    name: str = Field(description="Name that the job would publish its model under")
     method: dict[str, Any]
     training_files: list[str | WeightedFile]
     validation_file: str | None
-    estimate: Estimate | None
-    previews: list[FilePreviewObject] = Field(description="What is understood of the first 20 files")
+    estimate: Estimate | None = Field(description="Estimate of the cost of the job")
+    previews: list[FilePreviewObject] = Field(description="Previews of the first 20 files: how each of them is read")
 
 
 class JobList(BaseModel):

@@ -12,25 +12,25 @@ from app.methods.groups import GROUPS, group_of
 class PresetObject(BaseModel):
     id: str
     config: dict[str, Any] = Field(
-        description="Configuration of the model; it gives hyperparameters of the same name their defaults"
+        description="Configuration of the model; its values are the defaults of hyperparameters of the same name"
     )
 
 
 class MethodObject(BaseModel):
-    id: str = Field(description="`method.type` of a job")
+    id: str = Field(description="Name of the method, which is `method.type` of a job")
     object: Literal["pretraining.method"] = "pretraining.method"
     modality: Modality
-    description: str
+    description: str = Field(description="The method in words")
     presets: list[PresetObject] = Field(description="Presets of models that are trained from scratch, smallest first")
     architectures: list[str] = Field(
-        description="Architectures of the stored models that the method continues; all of the modality if none is named"
+        description="Architectures of stored models that the method continues; empty for all of the modality"
     )
     groups: list[str] = Field(
         description="Groups of hyperparameters, in order; those of `architecture` are for presets"
     )
     hyperparameters: dict[str, Any] = Field(
-        description="A JSON Schema with defaults; each property names its `group`. Of a default of null, the"
-        " description says behind its semicolon what is chosen"
+        description="JSON Schema of the hyperparameters, with their defaults and the `group` of each. If a default is"
+        " null, the text after the last semicolon of the description says how the value is chosen"
     )
 
 

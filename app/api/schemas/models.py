@@ -15,25 +15,29 @@ from app.types import Task
 class ModelObject(BaseModel):
     id: str
     object: Literal["model"] = "model"
-    created: int
-    owned_by: str = "cloze"
-    name: str
-    version: int
+    created: int = Field(description="Unix time of the publication, in seconds")
+    owned_by: str = Field("cloze", description="A field of OpenAI's; always `cloze`")
+    name: str = Field(description="Name of the model without its version")
+    version: int = Field(description="Number of the version")
     versions: list[int] = Field(description="All stored versions, latest first")
-    aliases: dict[str, int]
+    aliases: dict[str, int] = Field(description="Aliases of the model with their versions")
     modality: Modality
-    architecture: str
-    tasks: list[Task]
-    parameters: int
-    loaded: bool
-    memory_bytes: int | None = Field(description="Bytes of the model's weights while it is loaded")
-    default: bool
-    description: str
-    license: str | None
+    architecture: str = Field(description="The model_type of the model's configuration")
+    tasks: list[Task] = Field(description="Tasks that the model supports")
+    parameters: int = Field(description="Number of parameters")
+    loaded: bool = Field(description="Whether the model is in memory")
+    memory_bytes: int | None = Field(
+        description="Memory of the loaded model's weights in bytes; null if it is not loaded"
+    )
+    default: bool = Field(description="Whether requests without `model` use this model")
+    description: str = Field(description="The model in words")
+    license: str | None = Field(description="Licence of the model, as its card states it")
     parents: list[str] = Field(description="The models that this one was trained from")
     job_id: str | None = Field(description="Id of the job that trained the model")
-    metrics: dict[str, float]
-    max_length: int | None = Field(None, description="Longest input in tokens; known once the model is loaded")
+    metrics: dict[str, float] = Field(description="Metrics of the published weights on held-out data")
+    max_length: int | None = Field(
+        None, description="Maximum length of an input in tokens; null if the model is not loaded"
+    )
 
 
 class ModelDeleted(BaseModel):
@@ -43,7 +47,7 @@ class ModelDeleted(BaseModel):
 
 
 class AliasRequest(Body):
-    version: Annotated[int, Field(strict=True, ge=1, le=999_999_999)]
+    version: Annotated[int, Field(strict=True, ge=1, le=999_999_999, description="Version that the alias stands for")]
 
 
 class ModelList(BaseModel):

@@ -1,4 +1,4 @@
-"""Previews of a job's files: what is understood of them before the job is created."""
+"""Previews of a job's files: how they are read, before the job is created."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -13,20 +13,22 @@ MAX_FILES = 20  # that are shown of a job
 
 class ItemObject(BaseModel):
     text: str | None = Field(description="The beginning of a document; null for media")
-    name: str | None = Field(description="Header of a FASTA record, name of a molecule or of a media file")
+    name: str | None = Field(
+        description="Header of a FASTA record, or name of a molecule or a media file; null if there is none"
+    )
     length: float | None = Field(description="Length of the whole item, in the unit of `lengths`")
 
 
 class LengthsObject(BaseModel):
-    unit: Literal["characters", "seconds"]
-    min: float
-    median: float
-    p95: float
-    max: float
+    unit: Literal["characters", "seconds"] = Field(description="Unit of the lengths")
+    min: float = Field(description="Length of the shortest item")
+    median: float = Field(description="Median of the lengths")
+    p95: float = Field(description="95th percentile of the lengths")
+    max: float = Field(description="Length of the longest item")
 
 
 class CharacterObject(BaseModel):
-    character: str
+    character: str = Field(description="The character")
     count: int
 
 
@@ -36,28 +38,28 @@ class AlphabetObject(BaseModel):
 
 
 class LeftOutObject(BaseModel):
-    reason: str
+    reason: str = Field(description="Reason why they are left out")
     count: int
-    example: str
+    example: str = Field(description="Name or line of the first one")
 
 
 class FilePreviewObject(BaseModel):
     """The preview of a file. All but `items` describes the part of it that was read."""
 
-    file: str
+    file: str = Field(description="Id of the file")
     filename: str
-    use: Literal["training_file", "validation_file"]
+    use: Literal["training_file", "validation_file"] = Field(description="Use of the file in the job")
     items: int = Field(description="Items of the file; an estimate if it is sampled")
     sampled: bool = Field(description="Whether only the beginning of the file was read")
     read_as: dict[str, int] = Field(
-        description="Number of text files by what one document of them is: lines, paragraphs, file, rows or sequences"
+        description="Number of text files for each kind of document: lines, paragraphs, file, rows or sequences"
     )
-    first_items: list[ItemObject]
-    lengths: LengthsObject | None
+    first_items: list[ItemObject] = Field(description="The first five items")
+    lengths: LengthsObject | None = Field(description="Lengths of the items; null for images")
     alphabet: AlphabetObject | None = Field(description="The characters of a text; null for media")
     duplicate_share: float | None = Field(description="Share of the items that equal an earlier one; null for media")
     left_out: list[LeftOutObject] = Field(description="Rows, documents and files that are not used, by reason")
-    notes: list[str]
+    notes: list[str] = Field(description="Further remarks on how the file is read, in words")
 
 
 def preview_objects(previews: Sequence[FilePreview]) -> list[FilePreviewObject]:

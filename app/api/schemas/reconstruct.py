@@ -37,8 +37,8 @@ class MaskFields(ModelChoice):
     mask_strategy: str | None = Field(
         None,
         max_length=64,
-        description="Strategy of the random mask. Images: `random`, `block`, `square`; sounds: `random`, `time`, "
-        "`frequency`, `time-frequency`; videos: `tube`, `random`, `frame`. The model's own by default",
+        description="Strategy of the random mask; by default that of the model. Images: `random`, `block`, `square`; "
+        "sounds: `random`, `time`, `frequency`, `time-frequency`; videos: `tube`, `random`, `frame`",
     )
     mask_ratio: Annotated[float, Field(strict=True, gt=0, lt=1)] | None = Field(
         None, description="Share of the patches to mask; by default that of the model's training"
@@ -49,7 +49,7 @@ class MaskFields(ModelChoice):
     boxes: Boxes = Field((), description="Boxes to mask, `[left, top, right, bottom]` in pixels of the upright item")
     ranges: Ranges = Field((), description="Ranges to mask, `[start, end]` in seconds")
     mask: list[Any] | None = Field(
-        None, description="0 or 1 for each patch, nested like `mask` of the response; 1 is masked"
+        None, description="Mask as 0 or 1 for each patch, nested like `mask` of the response; 1 is masked"
     )
 
     @model_validator(mode="after")
@@ -133,12 +133,12 @@ class ReconstructRequest(MaskFields):
 
 
 class Baselines(BaseModel):
-    mean: float
-    interpolation: float
+    mean: float = Field(description="PSNR in dB of the mean of the visible values")
+    interpolation: float = Field(description="PSNR in dB of smooth interpolation from the visible values")
 
 
 class MediaObject(BaseModel):
-    media_type: str
+    media_type: str = Field(description="Media type of the file")
     data: str = Field(description="Content of the file in base64")
 
 
@@ -149,8 +149,8 @@ class ReconstructResponse(BaseModel):
     mask: list[Any] = Field(description="Grid of patches, nested; 1 is masked")
     loss: float = Field(description="Loss of the model over the masked patches")
     psnr: float = Field(description="Peak signal-to-noise ratio in dB over the masked patches")
-    baselines: Baselines = Field(description="PSNR of the visible mean, and of smooth interpolation")
-    media: dict[str, MediaObject]
+    baselines: Baselines = Field(description="PSNR of two predictions without a model")
+    media: dict[str, MediaObject] = Field(description="Files that show the reconstruction, by name")
     usage: Usage
 
 

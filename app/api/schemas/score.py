@@ -19,7 +19,7 @@ class ScoreRequest(TextInputs):
 
     method: Annotated[ScoreMethod, Field(strict=False)] = Field(
         ScoreMethod.WITHIN_WORD_L2R,
-        description="Tokens that are masked to score one: `original` masks it alone, `within-word-l2r` also those that "
+        description="Method of masking: `original` masks each token alone, `within-word-l2r` also the tokens that "
         "follow it in its word",
     )
     top_k: Annotated[
@@ -60,10 +60,10 @@ class RankedTokenObject(BaseModel):
 class ScoredTokenObject(BaseModel):
     token: int
     token_str: str
-    start: int = Field(description="Offset of its first character in the input")
+    start: int = Field(description="Offset of the first character in the input")
     end: int
-    word: int = Field(description="Index of its word; punctuation counts as words")
-    log_prob: float = Field(description="Natural logarithm of its probability")
+    word: int = Field(description="Index of the token's word; punctuation counts as words")
+    log_prob: float = Field(description="Natural logarithm of the token's probability")
     rank: int = Field(description="Rank of the token in the vocabulary; 1 is the most probable")
     candidates: list[RankedTokenObject] = Field(description="The `top_k` most probable tokens, best first")
 

@@ -20,7 +20,7 @@ MAX_SAMPLE_TEXT = 1_000_000  # characters; only the first 50,000 of all samples 
 class NewTokenizer(TokenizerOptions):
     """The tokenizer that a job with these hyperparameters would train."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     tokenizer: Literal["auto", TokenizerKind] = Field(
         "auto", alias="type", description="Kind of the tokenizer, the hyperparameter `tokenizer` of a job"
@@ -60,13 +60,12 @@ class TokenizeRequest(TextInputs):
     def to_trial(self) -> TokenizerTrial:
         """Returns the trial of a new tokenizer. `tokenizer` is given."""
         assert self.tokenizer is not None
-        texts = tuple(self.input)
         return TokenizerTrial(
             options=self.tokenizer,
             files=self.training_files,
-            sample=self.sample or texts,
+            sample=self.sample,
             text_column=self.text_column,
-            texts=texts,
+            texts=tuple(self.input),
             add_special_tokens=self.add_special_tokens,
         )
 
@@ -108,17 +107,17 @@ def _write_answer(model: str | None, report: TokenizerReport, data: Sequence[Map
 
 
 class TokenObject(BaseModel):
-    id: int
-    text: str
-    special: bool
+    id: int = Field(description="Id of the token in the vocabulary")
+    text: str = Field(description="Text of the token")
+    special: bool = Field(description="Whether the token is a special token")
     start: int | None = Field(description="Offset of the first character in the input")
-    end: int | None = Field(description="Offset behind the last character")
+    end: int | None = Field(description="Offset behind the last character in the input")
     stop: int | None = Field(description="The same as `end`; kept for older clients")
 
 
 class TokenizedObject(BaseModel):
     index: int
-    tokens: list[TokenObject]
+    tokens: list[TokenObject] = Field(description="Tokens of the input, in order")
 
 
 class TokenizeResponse(BaseModel):

@@ -9,7 +9,7 @@ from app.methods.audio import METHODS, AudioMaeHyperparameters
 from app.methods.wav2vec2 import METHODS as WAVEFORM_METHODS
 from app.modalities.audio.geometry import audio_geometry
 from app.modalities.audio.waveform_estimator import WaveformEstimator
-from app.modalities.audio.waveform_reader import WAVEFORM_MODELS
+from app.modalities.audio.waveform_processor import WAVEFORM_MODELS
 from app.modalities.descriptor import Rendering
 from app.modalities.examples import embed_example, reconstruct_example
 from app.modalities.model_files import read_json

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from transformers import ASTFeatureExtractor, ASTModel, PreTrainedModel
 
 from app.errors import InvalidModel
-from app.modalities.audio.ast_reader import SAMPLE_RATE, AstReader, load_ast_reader
+from app.modalities.audio.ast_processor import SAMPLE_RATE, AstProcessor, load_ast_processor
 from app.modalities.base import AnyHandler
 from app.modalities.model_files import first_line, read_config
 from app.modalities.patch.checkpoint import load_masked
@@ -76,12 +76,12 @@ class AstEncoder(ServedModel):
     modality = ModalityName.AUDIO
     model: PreTrainedModel
 
-    def __init__(self, patch_model: AstEncoderModel, reader: AstReader) -> None:
-        self.model, self.reader, self.patch_model = patch_model.model.eval(), reader, patch_model
+    def __init__(self, patch_model: AstEncoderModel, processor: AstProcessor) -> None:
+        self.model, self.processor, self.patch_model = patch_model.model.eval(), processor, patch_model
         self.dimensions = patch_model.dimensions
-        mean, std = (np.array([value], np.float32) for value in (reader.mean, reader.std))
+        mean, std = (np.array([value], np.float32) for value in (processor.mean, processor.std))
         self.space = PatchNormalizer(patch_model.grid, mean, std, squared=True, normalises=False)
-        self.tasks: dict[Task, AnyHandler] = {Task.EMBED: PatchEmbed(patch_model, self.space, reader, self.modality)}
+        self.tasks: dict[Task, AnyHandler] = {Task.EMBED: PatchEmbed(patch_model, self.space, processor, self.modality)}
 
     def to(self, device: torch.device, dtype: torch.dtype) -> None:
         nn.Module.to(self.model, device, dtype)
@@ -95,7 +95,7 @@ def load_ast(folder: Path, *, dtype: torch.dtype = torch.float32) -> AstEncoder:
     read_config(folder, MODEL_TYPES, "an audio spectrogram transformer")
     model, _ = load_masked(ASTModel, folder, (), {}, dtype)
     grid = _grid(model.config.to_dict())
-    encoder = AstEncoder(AstEncoderModel(model, grid), load_ast_reader(folder, *grid.sizes))
+    encoder = AstEncoder(AstEncoderModel(model, grid), load_ast_processor(folder, *grid.sizes))
     if not (folder / "manifest.json").is_file():
         try:
             _prove(encoder, folder)
@@ -117,15 +117,15 @@ def _grid(config: Mapping[str, Any]) -> OverlappingGrid:
 @torch.inference_mode()
 def _prove(encoder: AstEncoder, folder: Path) -> None:
     """Compares a few sounds, alone and in one batch, with what transformers gives for each, in float32."""
-    reader, rng = encoder.reader, np.random.default_rng(0)
+    processor, rng = encoder.processor, np.random.default_rng(0)
     patch_model = AstEncoderModel(copy.deepcopy(encoder.model).float(), encoder.patch_model.grid)
     extractor: Any = ASTFeatureExtractor.from_pretrained(folder, local_files_only=True)
     sounds = [rng.normal(0.05, 0.2, round(s * SAMPLE_RATE)).astype(np.float32) for s in _PROOF_SECONDS]
     values = torch.cat([extractor(s, sampling_rate=SAMPLE_RATE, return_tensors="pt")["input_values"] for s in sounds])
     for sound, theirs in zip(sounds, values, strict=True):
-        banks = encoder.space.normalise(reader.filter_banks(sound)[: reader.frames, :, None])[..., 0]
+        banks = encoder.space.normalise(processor.filter_banks(sound)[: processor.frames, :, None])[..., 0]
         if np.abs(banks - theirs[: len(banks)].numpy()).max() > 1e-3:  # torchaudio, where it is, sums in float32
-            raise InvalidModel("sounds are prepared otherwise than transformers' own processor prepares them")
+            raise InvalidModel("sounds are not prepared as transformers' own processor prepares them")
     batch_outputs = patch_model.encode(values[..., None])
     for each, batched in zip(values, batch_outputs, strict=True):
         alone = patch_model.encode(each[None, ..., None])[0]

@@ -10,14 +10,14 @@ from app.modalities.patch.decoding import Decoding
 from app.modalities.patch.geometry import Geometry
 
 
-def audio_decoding(geometry: Geometry, reader: AudioProcessor) -> Decoding:
+def audio_decoding(geometry: Geometry, processor: AudioProcessor) -> Decoding:
     """Levels, a row a frame; those of a sound that is silent throughout teach nothing and are refused."""
-    name = f"{reader.mel} {FLOOR} {CEILING}"
-    return Decoding(SOUNDS, name, geometry.row_shape, geometry.dtype, partial(_levels, reader))
+    name = f"{processor.mel} {FLOOR} {CEILING}"
+    return Decoding(SOUNDS, name, geometry.row_shape, geometry.dtype, partial(_levels, processor))
 
 
-def _levels(reader: AudioProcessor, data: bytes) -> Floats:
-    levels = reader.levels(data)
+def _levels(processor: AudioProcessor, data: bytes) -> Floats:
+    levels = processor.levels(data)
     if not levels.any():
         raise InvalidData("the sound is silent throughout")
     return levels

@@ -33,8 +33,8 @@ def load_audio(
     model, has_head = load_masked(ViTMAEForPreTraining, folder, HEAD, settings or {}, dtype)
     if not has_head and new_head:
         start_decoder(model)
-    reader = load_processor(folder, grid_of(model))
-    return AudioObjective(model, reader, decodes=has_head or new_head, new_head=new_head and not has_head)
+    processor = load_processor(folder, grid_of(model))
+    return AudioObjective(model, processor, decodes=has_head or new_head, new_head=new_head and not has_head)
 
 
 def _check_geometry(config: dict[str, Any]) -> None:

@@ -13,16 +13,16 @@ class AudioObjective(PatchObjective):
     """decodes: the model has a decoder that means something; only then can it reconstruct."""
 
     modality = ModalityName.AUDIO
-    reader: AudioProcessor
+    processor: AudioProcessor
 
     def __init__(
-        self, model: PreTrainedModel, reader: AudioProcessor, *, decodes: bool, new_head: bool = False
+        self, model: PreTrainedModel, processor: AudioProcessor, *, decodes: bool, new_head: bool = False
     ) -> None:
         super().__init__(
             MaeModel(model, decodes=decodes),
-            reader,
+            processor,
             MASKS.of_model(model.config.to_dict()),
-            mean=(reader.unit_mean,),
-            std=(reader.unit_std,),
+            mean=(processor.unit_mean,),
+            std=(processor.unit_std,),
             new_head=new_head,
         )

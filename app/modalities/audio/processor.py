@@ -27,7 +27,7 @@ MIN_STD = 1.0
 
 @dataclass(frozen=True)
 class AudioProcessor:
-    """The Reader of sounds. mean, std: of the log-mel in dB, as the model's input is normalised."""
+    """The Processor of sounds. mean, std: of the log-mel in dB, as the model's input is normalised."""
 
     grid: PatchGrid  # [frames, mels]
     mel: MelSettings
@@ -64,7 +64,7 @@ class AudioProcessor:
 
     def place(self, request: MaskRequest, given: DecodedMedia) -> NDArray[np.bool_]:
         if request.boxes:
-            raise InvalidValue("`boxes` are pixels, which a sound has none of; use `ranges`", param="boxes")
+            raise InvalidValue("`boxes` are in pixels, and a sound has no pixels; use `ranges`", param="boxes")
         assert given.times is not None
         total = given.times[-1][1]
         windows, (rows, columns) = len(given.windows), self.grid.shape
@@ -107,14 +107,14 @@ def load_processor(folder: Path, grid: PatchGrid) -> AudioProcessor:
         mel = MelSettings(
             **{k: int(config[k]) for k in whole}, f_min=float(config["f_min"]), f_max=float(config["f_max"])
         )
-        reader = AudioProcessor(grid, mel, float(config["mean"]), float(config["std"]))
+        processor = AudioProcessor(grid, mel, float(config["mean"]), float(config["std"]))
         window = int(config.get("window_frames", grid.sizes[0]))
     except (KeyError, TypeError, ValueError) as e:
         raise InvalidModel(f"{FILE} of the model folder is not understood: {type(e).__name__} {e}") from e
     possible = 0 < mel.hop_length <= mel.win_length <= mel.n_fft and 0 <= mel.f_min < mel.f_max <= mel.sample_rate / 2
-    if not (possible and reader.std > 0 and (window, mel.n_mels) == grid.sizes):
+    if not (possible and processor.std > 0 and (window, mel.n_mels) == grid.sizes):
         raise InvalidModel(
             f"{FILE} of the model folder does not suit the model: {window} frames of {mel.n_mels} mel bands, where the"
             f" model has {grid.sizes[0]} of {grid.sizes[1]}, or settings that contradict each other"
         )
-    return reader
+    return processor

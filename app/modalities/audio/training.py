@@ -39,16 +39,16 @@ class AudioTraining(PatchTraining[AudioMaeHyperparameters, AudioObjective]):
     def decoding(
         self, objective: AudioObjective, geometry: Geometry, hyperparameters: AudioMaeHyperparameters
     ) -> Decoding:
-        return audio_decoding(geometry, objective.reader)
+        return audio_decoding(geometry, objective.processor)
 
     def fit(self, objective: AudioObjective, samples: Iterable[Sample], tell: Callable[[str], None]) -> AudioObjective:
         mean, std = measure(itertools.islice(samples, MEASURED))
         tell(f"The log-mel of the training data: mean {mean:.1f} dB, standard deviation {std:.1f} dB")
-        reader = replace(objective.reader, mean=mean, std=std)
-        return AudioObjective(objective.model, reader, decodes=True, new_head=True)
+        processor = replace(objective.processor, mean=mean, std=std)
+        return AudioObjective(objective.model, processor, decodes=True, new_head=True)
 
     def augment(self, objective: AudioObjective, hyperparameters: AudioMaeHyperparameters) -> "SpectrogramAugment":
-        return SpectrogramAugment(objective.reader.window_frames, hyperparameters.time_roll, hyperparameters.gain)
+        return SpectrogramAugment(objective.processor.window_frames, hyperparameters.time_roll, hyperparameters.gain)
 
 
 def measure(samples: Iterable[Sample]) -> tuple[float, float]:

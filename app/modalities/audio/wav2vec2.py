@@ -21,7 +21,7 @@ from app.modalities.audio.crops import Mask, Places, crop_length, draw_negatives
 from app.modalities.audio.frames import ConvolutionFrames
 from app.modalities.audio.units import Quantized, contrast_units, quantize
 from app.modalities.audio.waveform import WaveformModel
-from app.modalities.audio.waveform_reader import FILE, Floats, WaveformReader
+from app.modalities.audio.waveform_processor import FILE, Floats, WaveformProcessor
 from app.modalities.served_model import MaskedModel
 from app.modalities.trainable import Counts, Metrics
 
@@ -70,21 +70,21 @@ class EncodedFrames:
 
 
 class Wav2Vec2Objective(WaveformModel, MaskedModel[Floats, MaskedWaveform, WaveformBatch]):
-    """processor: the content of the model's preprocessor_config.json, which is saved as it is."""
+    """processor_config: the content of the model's preprocessor_config.json, which is saved as it is."""
 
     model: Wav2Vec2ForPreTraining
 
     def __init__(
         self,
         model: Wav2Vec2ForPreTraining,
-        reader: WaveformReader,
-        processor: Mapping[str, Any],
+        processor: WaveformProcessor,
+        processor_config: Mapping[str, Any],
         hyperparameters: Wav2Vec2Hyperparameters,
     ) -> None:
-        super().__init__(model, reader)
+        super().__init__(model, processor)
         self.frames = ConvolutionFrames.of_model(model.config.to_dict())
-        self._processor, self._hp = processor, hyperparameters
-        self.longest = longest_crop(hyperparameters.crop_seconds, reader.sample_rate, self.frames)
+        self._processor_config, self._hp = processor_config, hyperparameters
+        self.longest = longest_crop(hyperparameters.crop_seconds, processor.sample_rate, self.frames)
         model.config.num_negatives = hyperparameters.num_negatives
         model.config.diversity_loss_weight = hyperparameters.diversity_weight
 
@@ -96,7 +96,7 @@ class Wav2Vec2Objective(WaveformModel, MaskedModel[Floats, MaskedWaveform, Wavef
         length = crop_length(len(sample), self.longest)
         start = 0 if evaluate else int(rng.integers(len(sample) - length + 1))
         mask = draw_spans(self.frames.count(length), prob, span, rng)
-        samples = self.reader.normalise(np.asarray(sample[start : start + length], np.float32))
+        samples = self.processor.normalise(np.asarray(sample[start : start + length], np.float32))
         return MaskedWaveform(samples, mask, draw_negatives(int(mask.sum()), negatives, rng))
 
     def collate_masked(self, samples: Sequence[MaskedWaveform]) -> WaveformBatch:
@@ -161,7 +161,7 @@ class Wav2Vec2Objective(WaveformModel, MaskedModel[Floats, MaskedWaveform, Wavef
         exported = copy.deepcopy(self.model)
         nn.Module.to(exported, "cpu", dtype)
         exported.save_pretrained(folder)
-        (folder / FILE).write_text(json.dumps(self._processor, indent=2) + "\n", encoding="utf-8")
+        (folder / FILE).write_text(json.dumps(self._processor_config, indent=2) + "\n", encoding="utf-8")
 
     def _encode(self, batch: WaveformBatch) -> EncodedFrames:
         encoder = self.model.wav2vec2

@@ -15,7 +15,7 @@ from app.modalities.audio.crops import MIN_FRAMES
 from app.modalities.audio.frames import ConvolutionFrames
 from app.modalities.audio.wav2vec2 import Wav2Vec2Objective
 from app.modalities.audio.waveform_decoding import waveform_decoding
-from app.modalities.audio.waveform_reader import FILE, WaveformReader, load_waveform_reader
+from app.modalities.audio.waveform_processor import FILE, WaveformProcessor, load_waveform_processor
 from app.modalities.model_files import first_line, read_config, read_json
 from app.modalities.patch.checkpoint import load_masked
 from app.modalities.patch.decoding import Decoding
@@ -44,20 +44,20 @@ class Wav2Vec2Training:
                 "The stored model lacks weights of the quantizer, of the projections, or of the vector for masked"
                 " frames. They start at random"
             )
-        reader = load_waveform_reader(folder, ConvolutionFrames.of_model(model.config.to_dict()))
-        return Wav2Vec2Objective(model, reader, read_json(folder / FILE), hyperparameters), not is_complete
+        processor = load_waveform_processor(folder, ConvolutionFrames.of_model(model.config.to_dict()))
+        return Wav2Vec2Objective(model, processor, read_json(folder / FILE), hyperparameters), not is_complete
 
     def build(self, name: str, hyperparameters: Wav2Vec2Hyperparameters) -> Wav2Vec2Objective:
         """Builds a model of a preset, with random weights from torch's global generator."""
         fields = {field: value for field, value in (preset(name) or {}).items() if field != "model_type"}
         model = Wav2Vec2ForPreTraining(Wav2Vec2Config(**fields))
         frames = ConvolutionFrames.of_model(model.config.to_dict())
-        reader = WaveformReader(SAMPLE_RATE, normalises=True, least=frames.samples(1))
-        return Wav2Vec2Objective(model, reader, _describe_processor(reader), hyperparameters)
+        processor = WaveformProcessor(SAMPLE_RATE, normalises=True, least=frames.samples(1))
+        return Wav2Vec2Objective(model, processor, _describe_processor(processor), hyperparameters)
 
     def decoding(self, objective: Wav2Vec2Objective) -> Decoding:
         """Returns how files become rows, of which each is one sample."""
-        return waveform_decoding(objective.reader.sample_rate, objective.frames.samples(MIN_FRAMES))
+        return waveform_decoding(objective.processor.sample_rate, objective.frames.samples(MIN_FRAMES))
 
 
 def _read_masking_config(folder: Path) -> Any:
@@ -71,14 +71,14 @@ def _read_masking_config(folder: Path) -> Any:
     return config
 
 
-def _describe_processor(reader: WaveformReader) -> dict[str, Any]:
+def _describe_processor(processor: WaveformProcessor) -> dict[str, Any]:
     """Returns the content of a preprocessor_config.json, as Wav2Vec2FeatureExtractor writes it."""
     return {
-        "do_normalize": reader.normalises,
+        "do_normalize": processor.normalises,
         "feature_extractor_type": "Wav2Vec2FeatureExtractor",
         "feature_size": 1,
         "padding_side": "right",
         "padding_value": 0.0,
         "return_attention_mask": False,
-        "sampling_rate": reader.sample_rate,
+        "sampling_rate": processor.sample_rate,
     }

@@ -15,7 +15,7 @@ from transformers import PreTrainedModel
 
 from app.errors import AppError, InvalidModel
 from app.modalities.audio.frames import ConvolutionFrames
-from app.modalities.audio.waveform_reader import WAVEFORM_MODELS, Floats, WaveformReader, load_waveform_reader
+from app.modalities.audio.waveform_processor import WAVEFORM_MODELS, Floats, WaveformProcessor, load_waveform_processor
 from app.modalities.base import AnyHandler, OneStepHandler, Prepared
 from app.modalities.embedding import EmbedItem, EmbedResult, check_media_item, decode_windows, scale_vector
 from app.modalities.model_files import first_line, read_config
@@ -46,23 +46,23 @@ class WaveformEmbed(OneStepHandler[EmbedItem, Windows, WaveformContext, list[Win
 
     reads_files = True
 
-    def __init__(self, model: PreTrainedModel, reader: WaveformReader) -> None:
-        self._model, self._reader = model, reader
+    def __init__(self, model: PreTrainedModel, processor: WaveformProcessor) -> None:
+        self._model, self._processor = model, processor
         self._dimensions = int(model.config.hidden_size)
         self._frames = ConvolutionFrames.of_model(model.config.to_dict())
 
     def example(self) -> EmbedItem:
-        return EmbedItem(self._reader.example())
+        return EmbedItem(self._processor.example())
 
     def decoding(self, item: EmbedItem) -> Callable[[], EmbedItem]:
         check_media_item(item, ModalityName.AUDIO, self._dimensions, class_token=False)
-        return partial(decode_windows, self._reader, item)
+        return partial(decode_windows, self._processor, item)
 
     def prepare(self, item: EmbedItem) -> Prepared[Windows, WaveformContext]:
         media = item.input
         if not isinstance(media, DecodedMedia):
             return self.prepare(self.decoding(item)())
-        windows = self._reader.windows(media)
+        windows = self._processor.windows(media)
         frames = sum(self._frames.count(len(window)) for window in windows)
         return Prepared(windows, frames, WaveformContext(item, media))
 
@@ -103,11 +103,11 @@ class WaveformModel(ServedModel):
 
     modality = ModalityName.AUDIO
 
-    def __init__(self, model: PreTrainedModel, reader: WaveformReader) -> None:
-        self.model, self.reader = model.eval(), reader
+    def __init__(self, model: PreTrainedModel, processor: WaveformProcessor) -> None:
+        self.model, self.processor = model.eval(), processor
         self.dimensions = int(model.config.hidden_size)
         encoder: Any = model.base_model  # the model itself, if it is one
-        self.tasks: dict[Task, AnyHandler] = {Task.EMBED: WaveformEmbed(encoder, reader)}
+        self.tasks: dict[Task, AnyHandler] = {Task.EMBED: WaveformEmbed(encoder, processor)}
 
     def to(self, device: torch.device, dtype: torch.dtype) -> None:
         nn.Module.to(self.model, device, dtype)
@@ -124,7 +124,7 @@ def load_waveform(folder: Path, *, dtype: torch.dtype = torch.float32) -> Wavefo
     model_class: Any = getattr(transformers, WAVEFORM_MODELS[str(config["model_type"])])
     unused = (*_UNUSED, *(f"{model_class.base_model_prefix}.{name}" for name in _UNUSED))
     model, _ = load_masked(model_class, folder, unused, {}, dtype)
-    served = WaveformModel(model, load_waveform_reader(folder, ConvolutionFrames.of_model(model.config.to_dict())))
+    served = WaveformModel(model, load_waveform_processor(folder, ConvolutionFrames.of_model(model.config.to_dict())))
     if not (folder / "manifest.json").is_file():
         try:
             _prove(served, folder)
@@ -144,15 +144,15 @@ def encode_waveforms(model: Any, samples: Tensor) -> Tensor:
 @torch.inference_mode()
 def _prove(served: WaveformModel, folder: Path) -> None:
     """Compares a few sounds, alone and in one batch, with what transformers gives for each, in float32."""
-    model, reader = copy.deepcopy(served.model).float(), served.reader
-    handler, rng = WaveformEmbed(model, reader), np.random.default_rng(0)  # type: ignore[arg-type]
+    model, processor = copy.deepcopy(served.model).float(), served.processor
+    handler, rng = WaveformEmbed(model, processor), np.random.default_rng(0)  # type: ignore[arg-type]
     extractor: Any = transformers.Wav2Vec2FeatureExtractor.from_pretrained(folder, local_files_only=True)
-    lengths = [max(reader.least, round(seconds * reader.sample_rate)) for seconds in _PROOF_SECONDS]
+    lengths = [max(processor.least, round(seconds * processor.sample_rate)) for seconds in _PROOF_SECONDS]
     sounds = [rng.normal(0.05, 0.2, length).astype(np.float32) for length in lengths]
-    inputs = [reader.windows(DecodedMedia(sound[None, :, None])) for sound in sounds]
+    inputs = [processor.windows(DecodedMedia(sound[None, :, None])) for sound in sounds]
     batch_outputs = handler.run(inputs)
     for sound, windows, batched in zip(sounds, inputs, batch_outputs, strict=True):
-        values = extractor(sound, sampling_rate=reader.sample_rate, return_tensors="pt")["input_values"]
+        values = extractor(sound, sampling_rate=processor.sample_rate, return_tensors="pt")["input_values"]
         expected = encode_waveforms(model, values)[0].numpy()
         [[alone]] = handler.run([windows])
         if not (_is_close(alone, expected) and _is_close(batched[0], expected)):

@@ -12,7 +12,7 @@ from app.methods.wav2vec2 import SAMPLE_RATE
 from app.modalities.audio.crops import crop_length, longest_crop
 from app.modalities.audio.frames import ConvolutionFrames
 from app.modalities.audio.waveform_decoding import DTYPE
-from app.modalities.audio.waveform_reader import FILE
+from app.modalities.audio.waveform_processor import FILE
 from app.modalities.estimator import CheckedFiles, Cost, DataAmount, FindFolder, layers_of, stored_config
 from app.modalities.media_amount import ItemRows, count_items, estimate_amount
 

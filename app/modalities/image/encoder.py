@@ -29,11 +29,13 @@ class EncoderObjective(PatchObjective):
     """An encoder that embeds, and that reconstructs and is trained where it has a head for it."""
 
     modality = ModalityName.IMAGE
-    reader: EncoderProcessor
+    processor: EncoderProcessor
 
-    def __init__(self, patch_model: PatchModel, reader: EncoderProcessor, *, new_head: bool = False) -> None:
+    def __init__(self, patch_model: PatchModel, processor: EncoderProcessor, *, new_head: bool = False) -> None:
         mask_defaults = read_mask_defaults(patch_model.model.config.to_dict())
-        super().__init__(patch_model, reader, mask_defaults, mean=reader.mean, std=reader.std, new_head=new_head)
+        super().__init__(
+            patch_model, processor, mask_defaults, mean=processor.mean, std=processor.std, new_head=new_head
+        )
 
 
 class _Loaded(NamedTuple):
@@ -63,18 +65,18 @@ def load_encoder(
     if loaded.has_head and int(fields["encoder_stride"]) != cell:
         raise InvalidModel(f"encoder_stride is {fields['encoder_stride']}, and each token is {cell} pixels wide")
     channels = int(fields.get("num_channels", 3))
-    reader = load_encoder_processor(folder, kind.processor, lambda side: _grid(side, fields, channels, kind))
+    processor = load_encoder_processor(folder, kind.processor, lambda side: _grid(side, fields, channels, kind))
     first = kind.first_patch(fields)
     patch_model: PatchModel = (
-        SimMimModel(loaded.model, decodes=True, class_tokens=first, grid=reader.grid)
+        SimMimModel(loaded.model, decodes=True, class_tokens=first, grid=processor.grid)
         if loaded.has_head
-        else EncoderOnly(loaded.model, reader.grid, class_tokens=first)
+        else EncoderOnly(loaded.model, processor.grid, class_tokens=first)
     )
-    objective = EncoderObjective(patch_model, reader, new_head=loaded.new_head)
+    objective = EncoderObjective(patch_model, processor, new_head=loaded.new_head)
     if not loaded.has_head:
         objective.unsupported = {Task.RECONSTRUCT: _lacking_head(kind)}
     if not (folder / "manifest.json").is_file():
-        prove_encoder(patch_model, reader, objective.space, folder)
+        prove_encoder(patch_model, processor, objective.space, folder)
     return objective
 
 

@@ -67,7 +67,7 @@ _STEPS = {"do_resize", "do_center_crop", "do_rescale", "do_normalize", "do_conve
 
 @dataclass(frozen=True)
 class EncoderProcessor(ImageProcessor):
-    """The Reader of encoders' images.
+    """The Processor of encoders' images.
 
     kind: the processor's class, without its ending. resized: (height, width) to which images are brought, or the
     length of the shorter side, before the square in the middle is cut out. rescales_first: as in ProcessorDefaults.

@@ -34,8 +34,8 @@ def load_image(
     model, has_head = load_masked(CLASSES[str(config["model_type"])], folder, HEAD, settings or {}, dtype)
     if not has_head and new_head and model.config.model_type == "vit_mae":
         start_decoder(model)
-    reader = load_processor(folder, grid_of(model))
-    return ImageObjective(model, reader, decodes=has_head or new_head, new_head=new_head and not has_head)
+    processor = load_processor(folder, grid_of(model))
+    return ImageObjective(model, processor, decodes=has_head or new_head, new_head=new_head and not has_head)
 
 
 def _check_geometry(config: dict[str, Any]) -> None:

@@ -19,16 +19,16 @@ class ImageObjective(PatchObjective):
     """decodes: the model has a decoder that means something; only then can it reconstruct."""
 
     modality = ModalityName.IMAGE
-    reader: ImageProcessor
+    processor: ImageProcessor
 
     def __init__(
-        self, model: PreTrainedModel, reader: ImageProcessor, *, decodes: bool, new_head: bool = False
+        self, model: PreTrainedModel, processor: ImageProcessor, *, decodes: bool, new_head: bool = False
     ) -> None:
         super().__init__(
             MODELS[model.config.model_type](model, decodes=decodes),
-            reader,
+            processor,
             MASKS[model.config.model_type].of_model(model.config.to_dict()),
-            mean=reader.mean,
-            std=reader.std,
+            mean=processor.mean,
+            std=processor.std,
             new_head=new_head,
         )

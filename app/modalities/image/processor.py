@@ -22,7 +22,7 @@ __all__ = ["FILE", "ImageProcessor", "load_processor", "resize"]
 
 @dataclass(frozen=True)
 class ImageProcessor(ResizeCrop):
-    """The Reader of images."""
+    """The Processor of images."""
 
     def read(self, content: bytes) -> DecodedMedia:
         pixels = decode_image(content, channels=cast(Literal[1, 3], self.grid.channels))
@@ -32,7 +32,7 @@ class ImageProcessor(ResizeCrop):
 
     def place(self, request: MaskRequest, given: DecodedMedia) -> NDArray[np.bool_]:
         if request.ranges:
-            raise InvalidValue("`ranges` are seconds, which an image has none of; use `boxes`", param="ranges")
+            raise InvalidValue("`ranges` are in seconds, and an image has no duration; use `boxes`", param="ranges")
         source: Source = given.info
         return self.boxed(request, source)[None]
 

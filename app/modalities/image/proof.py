@@ -27,15 +27,15 @@ STEP = 1.5 / 255  # of a pixel: Pillow may round otherwise where only a part is 
 _TOLERANCE = 1e-4  # of the largest number, for sums in another order
 
 
-def prove_encoder(patch_model: PatchModel, reader: EncoderProcessor, space: PatchNormalizer, folder: Path) -> None:
+def prove_encoder(patch_model: PatchModel, processor: EncoderProcessor, space: PatchNormalizer, folder: Path) -> None:
     """Compares a few images, alone and in one batch, with what transformers gives for each.
 
     Raises InvalidModel where they differ, or where the model cannot be run.
     """
-    files = [encode_png(draw_picture(seed, shape, reader.grid.channels)) for seed, shape in enumerate(_SHAPES)]
-    read = [space.normalise(reader.read(file).windows) for file in files]
+    files = [encode_png(draw_picture(seed, shape, processor.grid.channels)) for seed, shape in enumerate(_SHAPES)]
+    read = [space.normalise(processor.read(file).windows) for file in files]
     try:
-        _check_pixels(files, read, reader, folder)
+        _check_pixels(files, read, processor, folder)
         with torch.inference_mode():
             _check_model(patch_model, [torch.from_numpy(each) for each in read])
     except InvalidModel:
@@ -54,19 +54,21 @@ def draw_picture(seed: int, shape: tuple[int, int], channels: int) -> NDArray[np
 
 
 def _check_pixels(
-    files: Sequence[bytes], read: Sequence[NDArray[np.float32]], reader: EncoderProcessor, folder: Path
+    files: Sequence[bytes], read: Sequence[NDArray[np.float32]], processor: EncoderProcessor, folder: Path
 ) -> None:
     """Transformers without torchvision has no DINOv3 processor to compare with: it resizes before rounding."""
-    if reader.rescales_first:
+    if processor.rescales_first:
         return
-    processor = getattr(transformers, f"{reader.kind}ImageProcessorPil").from_pretrained(folder, local_files_only=True)
+    reference = getattr(transformers, f"{processor.kind}ImageProcessorPil").from_pretrained(
+        folder, local_files_only=True
+    )
     for file, ours in zip(files, read, strict=True):
-        theirs = processor(Image.open(io.BytesIO(file)), return_tensors="np")["pixel_values"]
+        theirs = reference(Image.open(io.BytesIO(file)), return_tensors="np")["pixel_values"]
         if theirs.shape != np.moveaxis(ours, -1, 1).shape:
             raise InvalidModel(f"transformers' processor gives images {theirs.shape}, which are not supported")
-        difference = np.abs(np.moveaxis(theirs, 1, -1) - ours) * np.asarray(reader.std, np.float32)
+        difference = np.abs(np.moveaxis(theirs, 1, -1) - ours) * np.asarray(processor.std, np.float32)
         if difference.max() > STEP:
-            raise InvalidModel("images are prepared otherwise than transformers' own processor prepares them")
+            raise InvalidModel("images are not prepared as transformers' own processor prepares them")
 
 
 def _check_model(patch_model: PatchModel, images: Sequence[Tensor]) -> None:

@@ -32,12 +32,12 @@ class ImageTraining(PatchTraining[ImageHyperparameters, AnyObjective]):
     ) -> ImageObjective:
         size, patch, channels = geometry.grid.sizes[0], geometry.grid.patch[0], geometry.grid.channels
         model = build_preset({**config, "image_size": size, "patch_size": patch, "num_channels": channels})
-        reader = ImageProcessor(grid_of(model), mean=(0.5,) * channels, std=(0.5,) * channels)
-        return ImageObjective(model, reader, decodes=True, new_head=True)
+        processor = ImageProcessor(grid_of(model), mean=(0.5,) * channels, std=(0.5,) * channels)
+        return ImageObjective(model, processor, decodes=True, new_head=True)
 
     def decoding(self, objective: AnyObjective, geometry: Geometry, hyperparameters: ImageHyperparameters) -> Decoding:
         return image_decoding(geometry)
 
     def augment(self, objective: AnyObjective, hyperparameters: ImageHyperparameters) -> ImageAugment:
         hp = hyperparameters
-        return ImageAugment(objective.reader.size, hp.crop, hp.flip, hp.color_jitter)
+        return ImageAugment(objective.processor.size, hp.crop, hp.flip, hp.color_jitter)

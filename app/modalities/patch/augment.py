@@ -73,9 +73,9 @@ def recolour(frames: Pixels, strength: float, rng: np.random.Generator) -> Pixel
         saturation = 0.0
     matrix: NDArray[Any] = np.full((1, 1), brightness)
     if frames.shape[-1] == 3:
-        turn = np.eye(3)
-        turn[1:, 1:] = saturation * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-        matrix = brightness * (np.linalg.inv(_YIQ) @ turn @ _YIQ)
+        rotation = np.eye(3)
+        rotation[1:, 1:] = saturation * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+        matrix = brightness * (np.linalg.inv(_YIQ) @ rotation @ _YIQ)
     colours = frames.astype(np.float32) @ matrix.T.astype(np.float32)
     out: Pixels = np.clip(colours, 0, 255).round().astype(np.uint8)
     return out

@@ -29,5 +29,5 @@ class DecodedMedia:
         return [grid.rows(int(each)) for each in np.clip(rest, 0, size)]
 
 
-class FileReader(Protocol):
+class FileProcessor(Protocol):
     def read(self, content: bytes) -> DecodedMedia: ...

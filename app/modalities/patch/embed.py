@@ -13,7 +13,7 @@ from app.errors import AppError
 from app.modalities.base import OneStepHandler, Prepared
 from app.modalities.embedding import EmbedItem, EmbedResult, check_media_item, decode_windows, scale_vector
 from app.modalities.patch.decoded_media import DecodedMedia
-from app.modalities.patch.model import MediaReader, PatchModel
+from app.modalities.patch.model import MediaProcessor, PatchModel
 from app.modalities.patch.normalizer import PatchNormalizer
 from app.types import Pooling
 
@@ -41,17 +41,17 @@ class PatchEmbed(OneStepHandler[EmbedItem, Floats, PatchEmbedContext, PatchEmbed
 
     reads_files = True
 
-    def __init__(self, model: PatchModel, space: PatchNormalizer, reader: MediaReader, modality: str) -> None:
-        self._model, self._space, self._reader, self._modality = model, space, reader, modality
+    def __init__(self, model: PatchModel, space: PatchNormalizer, processor: MediaProcessor, modality: str) -> None:
+        self._model, self._space, self._processor, self._modality = model, space, processor, modality
         self._dimensions = model.dimensions
 
     def example(self) -> EmbedItem:
-        return EmbedItem(self._reader.example())
+        return EmbedItem(self._processor.example())
 
     def decoding(self, item: EmbedItem) -> Callable[[], EmbedItem]:
         class_token = self._model.class_tokens > 0
         check_media_item(item, self._modality, self._dimensions, class_token=class_token)
-        return partial(decode_windows, self._reader, item)
+        return partial(decode_windows, self._processor, item)
 
     def prepare(self, item: EmbedItem) -> Prepared[Floats, PatchEmbedContext]:
         media = item.input

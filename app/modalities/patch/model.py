@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from app.modalities.patch.decoded_media import DecodedMedia, FileReader
+from app.modalities.patch.decoded_media import DecodedMedia, FileProcessor
 from app.modalities.patch.grid import PatchGrid
 from app.modalities.reconstruction import MaskRequest
 
@@ -44,7 +44,7 @@ class PatchModel(Protocol):
         ...
 
 
-class MediaReader(FileReader, Protocol):
+class MediaProcessor(FileProcessor, Protocol):
     """A modality's way from a file to windows. Thread-safe; raises AppErrors for the file's own faults.
 
     It is pickled, with what `read` needs, and reads in processes without torch.
@@ -55,8 +55,8 @@ class MediaReader(FileReader, Protocol):
         ...
 
 
-class Processor(MediaReader, Protocol):
-    """A reader of items that are reconstructed, and that models are trained on."""
+class Processor(MediaProcessor, Protocol):
+    """A processor of items that are reconstructed, and that models are trained on."""
 
     def place(self, request: MaskRequest, given: DecodedMedia) -> NDArray[np.bool_]:
         """Boxes and ranges, in the item's own units → the patches that they touch, [W, *grid]."""

@@ -1,4 +1,4 @@
-"""A model of patches with its modality's reader, and what it can do."""
+"""A model of patches with its modality's processor, and what it can do."""
 
 import copy
 from collections.abc import Sequence
@@ -35,7 +35,7 @@ class PatchObjective(PatchPretraining, MaskedModel[Sample, MaskedItem, PatchBatc
     def __init__(
         self,
         patch_model: PatchModel,
-        reader: Processor,
+        processor: Processor,
         mask_defaults: MaskDefaults,
         *,
         mean: Sequence[float],
@@ -43,7 +43,7 @@ class PatchObjective(PatchPretraining, MaskedModel[Sample, MaskedItem, PatchBatc
         new_head: bool = False,
         targets: Targets = SAME,
     ) -> None:
-        self.patch_model, self.reader = patch_model, reader
+        self.patch_model, self.processor = patch_model, processor
         self.mask_defaults, self.new_head = mask_defaults, new_head
         self.model = patch_model.model.eval()
         self.dimensions = patch_model.dimensions
@@ -55,19 +55,19 @@ class PatchObjective(PatchPretraining, MaskedModel[Sample, MaskedItem, PatchBatc
             normalises=patch_model.normalises,
             targets=targets,
         )
-        self.tasks: dict[Task, AnyHandler] = {Task.EMBED: PatchEmbed(patch_model, self.space, reader, self.modality)}
+        self.tasks: dict[Task, AnyHandler] = {Task.EMBED: PatchEmbed(patch_model, self.space, processor, self.modality)}
         if patch_model.decodes:
-            self.tasks[Task.RECONSTRUCT] = Reconstruct(patch_model, self.space, reader, mask_defaults)
+            self.tasks[Task.RECONSTRUCT] = Reconstruct(patch_model, self.space, processor, mask_defaults)
 
     def to(self, device: torch.device, dtype: torch.dtype) -> None:
         nn.Module.to(self.model, device, dtype)
 
     def save(self, folder: Path, dtype: torch.dtype) -> None:
-        """Writes the model, which itself stays as it is, and the files of its reader."""
+        """Writes the model, which itself stays as it is, and the files of its processor."""
         exported = copy.deepcopy(self.model)
         nn.Module.to(exported, "cpu", dtype)
         exported.save_pretrained(folder)
-        self.reader.save(folder)
+        self.processor.save(folder)
 
     @torch.no_grad()
     def illustrate(self, batch: PatchBatch) -> tuple[str, bytes]:
@@ -75,7 +75,7 @@ class PatchObjective(PatchPretraining, MaskedModel[Sample, MaskedItem, PatchBatc
         windows, masks = as_unit(batch.pixels.cpu().numpy()), batch.mask.cpu().numpy()
         predicted = [scores.predicted for scores in self.scored(batch, self.predict(batch))]
         shown = [
-            self.reader.panels(window, self.space.grid.enlarge(mask), guess)
+            self.processor.panels(window, self.space.grid.enlarge(mask), guess)
             for window, mask, guess in zip(windows, masks, predicted, strict=True)
         ]
         return "png", encode_png(stack(shown))

@@ -54,15 +54,15 @@ class Reconstruct(
     reads_files = True
 
     def __init__(
-        self, model: PatchModel, space: PatchNormalizer, reader: Processor, mask_defaults: MaskDefaults
+        self, model: PatchModel, space: PatchNormalizer, processor: Processor, mask_defaults: MaskDefaults
     ) -> None:
-        self._model, self._space, self._reader, self._mask_defaults = model, space, reader, mask_defaults
+        self._model, self._space, self._processor, self._mask_defaults = model, space, processor, mask_defaults
 
     def example(self) -> ReconstructItem:
-        return ReconstructItem(self._reader.example())
+        return ReconstructItem(self._processor.example())
 
     def decoding(self, item: ReconstructItem) -> Callable[[], ReconstructItem]:
-        return partial(decode_item, self._reader, item)
+        return partial(decode_item, self._processor, item)
 
     def prepare(self, item: ReconstructItem) -> _Prepared:
         media = item.content
@@ -76,7 +76,7 @@ class Reconstruct(
     def _make_masks(self, item: ReconstructItem, given: DecodedMedia) -> NDArray[np.bool_]:
         """Places or draws the masks that an item asks for, one a window: [W, *grid]."""
         if item.mask_request.boxes or item.mask_request.ranges:
-            placed = self._reader.place(item.mask_request, given)
+            placed = self._processor.place(item.mask_request, given)
             filled = np.arange(self._space.grid.shape[0]) < np.array(given.rows(self._space.grid))[:, None]
             checked_mask(placed[filled], "boxes" if item.mask_request.boxes else "ranges")
             return placed

@@ -7,6 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
+from app.modalities.text.tokenizers import find_kind
+
 # Letters that stand for the bytes 128 to 191 in byte-level tokens, which continue a character of UTF-8. Bytes that are
 # no printable letter of Latin-1 have letters from 256 on, in their order (GPT-2's bytes_to_unicode).
 _CONTINUATIONS = {chr(code) for code in (*range(0xA1, 0xAD), *range(0xAE, 0xC0), *range(290, 324))}
@@ -34,7 +36,7 @@ def describe_tokenizer(tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
     backend = getattr(tokenizer, "backend_tokenizer", None)
     entries = "\n".join(tokenizer.convert_ids_to_tokens(list(range(len(tokenizer)))))
     return {
-        "tokenizer": type(tokenizer if backend is None else backend.model).__name__,
+        "tokenizer": type(tokenizer).__name__ if backend is None else find_kind(backend),
         "vocab_size": len(tokenizer),
         "vocabulary": hashlib.sha256(entries.encode(errors="surrogatepass")).hexdigest()[:12],
     }

@@ -86,7 +86,7 @@ class TextEmbed(OneStepHandler[EmbedItem, TextEmbedInputs, EmbedItem, TextEmbedB
 
     def prepare(self, item: EmbedItem) -> Prepared[TextEmbedInputs, EmbedItem]:
         if item.output == "windows":
-            raise InvalidValue("a text has no windows; they are of media", param="output")
+            raise InvalidValue("texts have no windows; `windows` is for media", param="output")
         pooling = self._choose_pooling(item)
         size = self._vector_size(pooling)
         if item.dimensions is not None and not 1 <= item.dimensions <= size:

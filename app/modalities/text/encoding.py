@@ -204,4 +204,4 @@ def _probe(backend: Tokenizer) -> tuple[str, list[int], list[int]]:
         start = next((i for i in range(len(whole)) if bare and whole[i : i + len(bare)] == bare), None)
         if start is not None:
             return text, whole[:start], whole[start + len(bare) :]
-    raise InvalidModel("the tokenizer makes no token of any text")
+    raise InvalidModel("the tokenizer gives no token for any text")

@@ -106,7 +106,9 @@ class FillMask(
         content = self.encoder.content_ids(self.encoder.mask_pattern.sub(lambda _: self._mask_token, text))
         masks = self._masks(content, len(spans))
         if max([*content, *chain(*targets)]) >= self._vocabulary:  # a tokenizer may know more than its model
-            raise InvalidValue(f"a token of the input or the targets is beyond the model's {self._vocabulary}")
+            raise InvalidValue(
+                f"the input or the targets have a token id outside the model's vocabulary of {self._vocabulary}"
+            )
         ids, shift = self.encoder.fit(
             content, self._max_length, truncate=item.truncate, side=item.truncation_side, keep=masks
         )

@@ -50,7 +50,7 @@ class ForwardPath:
         """The inverse of `str`. Raises ValueError."""
         batching, _, head = name.partition("+")
         if head not in ("", "whole-head"):
-            raise ValueError(f"{name!r} is no forward path")
+            raise ValueError(f"{name!r} is not a forward path")
         return cls(Batching(batching), whole_head=bool(head))
 
 

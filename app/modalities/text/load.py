@@ -186,7 +186,7 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
         tokenizer = make_fast(tokenizer)
     if keeps_space_before_mask(folder):
         strip_space_before_mask(tokenizer.backend_tokenizer)
-        log.info("The tokenizer of %s was repaired: its mask takes the space before it", folder)
+        log.info("The tokenizer of %s was repaired: the mask token now includes the space before it", folder)
     if sentence_transformers.lower_cases(folder):
         _lower_case(tokenizer.backend_tokenizer)
     return tokenizer

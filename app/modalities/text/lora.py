@@ -82,7 +82,7 @@ def merge(model: PreTrainedModel, config: Mapping[str, Any], weights: Mapping[st
     matrices: dict[str, dict[str, Tensor]] = {}
     for name, tensor in weights.items():
         if not name.startswith(_PREFIX):
-            raise InvalidModel(f"the adapter holds {name}, which is no name of PEFT's", param="source")
+            raise InvalidModel(f"the adapter holds {name}, which is not a name that PEFT writes", param="source")
         path = name.removeprefix(_PREFIX)
         if found := _LORA.fullmatch(path):
             matrices.setdefault(found["module"], {})[found["part"]] = tensor.to(torch.float32)

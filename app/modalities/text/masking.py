@@ -1,6 +1,6 @@
 """Which positions of a sequence are masked, and what the model sees in their place: pure NumPy.
 
-Every sampler takes the only source of randomness as an argument and hides an exact number of
+Every sampler takes the only source of randomness as an argument and masks an exact number of
 positions, ⌈rate × maskable⌉ of them (whole words and spans may stop just short of it).
 """
 
@@ -93,7 +93,7 @@ def _words(maskable: Bools, continues: Bools) -> Ids:
 
 
 def _choose_groups(groups: Ids, maskable: Bools, rate: float, rng: np.random.Generator) -> Bools:
-    """Hides random whole groups while they fit the budget; at least one."""
+    """Masks random whole groups while they fit the budget; at least one."""
     sizes = np.bincount(groups[maskable]) if maskable.any() else np.zeros(0, dtype=np.int64)
     order = rng.permutation(np.flatnonzero(sizes))
     fitting = np.cumsum(sizes[order]) <= _budget(int(maskable.sum()), rate)

@@ -123,7 +123,7 @@ def longest_text(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> 
 def _lacking_mask(tokenizer: PreTrainedTokenizerBase) -> str:
     if tokenizer.mask_token is None:
         return "its tokenizer has no mask token"
-    return f"its mask token {tokenizer.mask_token!r} is beyond the model's embedding table"
+    return f"its mask token {tokenizer.mask_token!r} is outside the model's embedding table"
 
 
 def pad_token(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int:

@@ -65,11 +65,11 @@ def collate(texts: Sequence[list[int]], served: TextObjective) -> dict[str, Tens
 
 def _groups(texts: Sequence[list[int]], served: TextObjective) -> Iterator[list[int]]:
     """Indices of the texts of each batch: each alone, and a batch of those that may be padded together."""
-    together = list(range(len(texts) - 1))
+    batch = list(range(len(texts) - 1))
     if served.path.batching is Batching.EQUAL_LENGTHS:
-        together = [i for i in together if len(texts[i]) == min(map(len, texts))]
+        batch = [i for i in batch if len(texts[i]) == min(map(len, texts))]
     yield from ([i] for i in range(len(texts)))
-    yield together
+    yield batch
 
 
 def _expect(graph: TextGraph, ids: list[int]) -> list[Tensor]:
@@ -100,8 +100,8 @@ def _compare(name: str, found: Tensor, expected: Tensor, served: TextObjective) 
     difference = float((found - expected).abs().max())
     if not is_close(found, expected):
         raise InvalidModel(
-            f"the ONNX graph of {_kind(served)} gives other {name} than transformers: they differ by {difference:.2g},"
-            f" and the largest is {float(expected.abs().max()):.2g}"
+            f"the ONNX graph of {_kind(served)} does not give the {name} of transformers: they differ by"
+            f" {difference:.2g}, and the largest is {float(expected.abs().max()):.2g}"
         )
     return difference
 

@@ -148,6 +148,6 @@ def is_close(one: Tensor, other: Tensor) -> bool:
 
 
 def ordinary_ids(size: int, special: Sequence[int], model: PreTrainedModel) -> list[int]:
-    """Ids of a tokenizer of `size` entries that are no special tokens and are in the model's table."""
+    """Ids of a tokenizer of `size` entries that are not special tokens and are in the model's table."""
     left_out = set(special)
     return [token for token in range(min(size, vocabulary_size(model))) if token not in left_out]

@@ -10,8 +10,8 @@ from typing import Any
 
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors
 
-from app.errors import InvalidModel
-from app.methods.patterns import PATTERNS
+from app.errors import InvalidModel, InvalidValue
+from app.methods.patterns import find_pattern
 
 _ROLES = {
     "unk_token": "[UNK]",
@@ -26,8 +26,13 @@ def write_regex_tokenizer(folder: Path, pattern: str, target: Path) -> None:
     """Writes tokenizer.json and tokenizer_config.json into `target` for the vocab.txt of `folder`.
 
     pattern: a name of `PATTERNS`, or a regular expression whose matches are the tokens; text between matches is
-    looked up as it is. Raises InvalidModel without a vocabulary, or for a pattern that is no regular expression.
+    looked up as it is. Its repetitions are bounded as those of a job's tokenizer are, so matching takes linear time.
+
+    Raises:
+        InvalidModel: There is no usable vocabulary.
+        InvalidValue: The pattern is not a regular expression, or one that is not supported.
     """
+    cut = _splitter(pattern)
     file = folder / "vocab.txt"
     if not file.is_file():
         raise InvalidModel("a tokenizer by regular expression needs a vocab.txt, an entry on each line", param="source")
@@ -35,10 +40,6 @@ def write_regex_tokenizer(folder: Path, pattern: str, target: Path) -> None:
     roles = {role: token for role, token in _roles(folder).items() if token in entries}
     if not {"unk_token", "mask_token"} <= roles.keys():
         raise InvalidModel("vocab.txt holds no unknown token or no mask token", param="source")
-    try:
-        cut = pre_tokenizers.Split(Regex(PATTERNS.get(pattern, pattern)), "isolated")
-    except Exception as error:  # the library's own
-        raise InvalidModel(f"{pattern!r} is not a regular expression: {error}", param="tokenizer_regex") from error
     vocabulary = {token: number for number, token in enumerate(entries)}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token=roles["unk_token"]))
     tokenizer.pre_tokenizer = cut
@@ -54,6 +55,20 @@ def write_regex_tokenizer(folder: Path, pattern: str, target: Path) -> None:
     tokenizer.save(str(target / "tokenizer.json"))
     config: dict[str, Any] = {"tokenizer_class": "PreTrainedTokenizerFast", **roles}
     (target / "tokenizer_config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+
+
+def check_regex(pattern: str) -> None:
+    """Raises InvalidValue for a pattern that `write_regex_tokenizer` does not take."""
+    _splitter(pattern)
+
+
+def _splitter(pattern: str) -> pre_tokenizers.PreTokenizer:
+    try:
+        return pre_tokenizers.Split(Regex(find_pattern(pattern)), "isolated")
+    except InvalidValue as error:
+        raise InvalidValue(error.message, param="tokenizer_regex") from error
+    except Exception as error:  # the library's own
+        raise InvalidValue(f"{pattern!r} is not a regular expression: {error}", param="tokenizer_regex") from error
 
 
 def _roles(folder: Path) -> dict[str, str]:

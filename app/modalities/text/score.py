@@ -1,9 +1,9 @@
 """Scores: how probable a model finds each token of a text, given all the others (pseudo-log-likelihood).
 
-`original` (Salazar et al. 2020, https://aclanthology.org/2020.acl-main.240) hides each token in
-turn. `within-word-l2r` (Kauf & Ivanova 2023, https://aclanthology.org/2023.acl-short.80) also hides
+`original` (Salazar et al. 2020, https://aclanthology.org/2020.acl-main.240) masks each token in
+turn. `within-word-l2r` (Kauf & Ivanova 2023, https://aclanthology.org/2023.acl-short.80) also masks
 what follows it in its word: else the rest of a rare word gives its beginning away. Of overlapping
-k-mers, those before the token are hidden too, since they contain its letter.
+k-mers, those before the token are masked too, since they contain its letter.
 """
 
 import math
@@ -77,7 +77,9 @@ class Score(TaskHandler[ScoreItem, ScoreInputs, ScoreBatch, RawScore, ScoreResul
         )
         content = self.encoder.content(text, start)
         if max(content.ids, default=0) >= self._vocabulary:  # a tokenizer may know more than its model
-            raise InvalidValue(f"a token of the input is beyond the model's {self._vocabulary}", param="input")
+            raise InvalidValue(
+                f"the input has a token id outside the model's vocabulary of {self._vocabulary}", param="input"
+            )
         ids, shift = self.encoder.fit(content.ids, self._max_length, truncate=item.truncate, side=item.truncation_side)
         end = len(ids) - len(self.encoder.suffix)
         read = range(len(self.encoder.prefix) - shift, end - shift)  # of the content, what was not cut off
@@ -90,8 +92,8 @@ class Score(TaskHandler[ScoreItem, ScoreInputs, ScoreBatch, RawScore, ScoreResul
         self, item: ScoreItem, content: Content, ids: list[int], shift: int, places: list[int]
     ) -> Steps[ScoreInputs, RawScore, ScoreResult]:
         cost = max(len(ids), self._vocabulary // VOCABULARY_PER_TOKEN)
-        hide = partial(_masked, places=places, words=content.words, method=item.method, overlap=self._overlap)
-        masked = ([p + shift for p in hide(i)] for i in range(len(places)))
+        mask = partial(_masked, places=places, words=content.words, method=item.method, overlap=self._overlap)
+        masked = ([p + shift for p in mask(i)] for i in range(len(places)))
         raws = yield [BatchRow(ScoreInputs(ids, positions, item.top_k), cost) for positions in masked]
         scored = [self._scored(content, place, raw) for place, raw in zip(places, raws, strict=True)]
         return ScoreResult(scored, tokens=len(ids))

@@ -98,7 +98,7 @@ def _take_pooling(modules: list[tuple[str, Path]]) -> dict[str, Any]:
 
 
 def check_kind(folder: Path) -> None:
-    """Raises InvalidModel for a model of sentence-transformers that is no encoder of dense embeddings."""
+    """Raises InvalidModel for a model of sentence-transformers that is not an encoder of dense embeddings."""
     config, settings = _read_object(folder / "config.json"), _read_object(folder / SETTINGS)
     kind = settings.get("model_type", "SentenceTransformer")
     classifies = any(str(name).endswith("ForSequenceClassification") for name in config.get("architectures") or ())
@@ -189,7 +189,7 @@ def _transformer(folder: Path) -> dict[str, Any]:
         raise InvalidModel(f"the sentence-transformers module Transformer for {task}, {output} is not supported")
     longest = config.get("max_seq_length")
     if longest is not None and (not isinstance(longest, int) or longest < 1):
-        raise InvalidModel(f"max_seq_length is {longest!r}, which is no number of tokens")
+        raise InvalidModel(f"max_seq_length is {longest!r}, which is not a number of tokens")
     return {"max_length": longest, "lower_case": config.get("do_lower_case") is True}
 
 
@@ -208,9 +208,9 @@ def _settings(folder: Path) -> dict[str, Any]:
     prompts = {name: prompt or "" for name, prompt in given.items()}
     # The library has these two without being told.
     if default is not None and default not in {"query": "", "document": ""} | prompts:
-        raise InvalidModel(f"default_prompt_name of {SETTINGS} is {default!r}, which is none of its prompts")
+        raise InvalidModel(f"default_prompt_name of {SETTINGS} is {default!r}, which is not one of its prompts")
     if truncate_dim is not None and (not isinstance(truncate_dim, int) or truncate_dim < 1):
-        raise InvalidModel(f"truncate_dim of {SETTINGS} is {truncate_dim!r}, which is no number of dimensions")
+        raise InvalidModel(f"truncate_dim of {SETTINGS} is {truncate_dim!r}, which is not a number of dimensions")
     kept = {"similarity_fn_name": settings["similarity_fn_name"]} if "similarity_fn_name" in settings else {}
     return {
         "prompts": prompts,

@@ -1,14 +1,17 @@
 """Tokenizers of model folders, and what those lack that earlier versions trained."""
 
 import json
+import re
 from pathlib import Path
 from typing import Literal
 
 from tokenizers import AddedToken, Tokenizer, models
 
+from app.methods.tokenizers import TokenizerKind
 from app.modalities.text.new_tokenizers.assembly import BPE_SPECIAL
 
 _MOST_LETTERS = 512  # entries of a vocabulary of bytes or letters
+_KMER = re.compile(r"[A-Z]+|[A-Z][a-z]*")  # side by side, or overlapping
 
 
 def read_tokenizer(folder: Path) -> Tokenizer | None:
@@ -20,6 +23,22 @@ def read_tokenizer(folder: Path) -> Tokenizer | None:
     tokenizer.no_truncation()
     tokenizer.no_padding()
     return tokenizer
+
+
+def find_kind(tokenizer: Tokenizer) -> TokenizerKind:
+    """Returns the kind that a job would call the tokenizer, from its model and its vocabulary."""
+    model = tokenizer.model
+    if isinstance(model, models.WordPiece):
+        return "wordpiece"
+    if isinstance(model, models.Unigram):
+        return "unigram"
+    if isinstance(model, models.BPE):
+        return "bytes" if find_unit(tokenizer) == "token" else "bpe"
+    special = {added.content for added in tokenizer.get_added_tokens_decoder().values()}
+    entries = tokenizer.get_vocab().keys() - special
+    if all(len(entry) == 1 for entry in entries):
+        return "characters"
+    return "kmer" if all(_KMER.fullmatch(entry) for entry in entries) else "regex"
 
 
 def find_unit(tokenizer: Tokenizer) -> Literal["word", "token"]:

@@ -15,7 +15,7 @@ _EXAMPLES, _SHOWN = 3, 40  # how many, and characters of each
 
 @dataclass(frozen=True)
 class Unknown:
-    """share: of the characters that are no white space. examples: words that became the unknown token."""
+    """share: of the characters that are not white space. examples: words that became the unknown token."""
 
     share: float = 0.0
     examples: tuple[str, ...] = ()
@@ -40,7 +40,7 @@ def advise(stored: bool, hp: MlmHyperparameters) -> str:
 
 
 def unknown_id(tokenizer: Tokenizer) -> int | None:
-    """The token that stands for what cannot be written; None where everything can, as in byte-level vocabularies."""
+    """The unknown token; None for vocabularies that can write every text, such as byte-level ones."""
     name = getattr(tokenizer.model, "unk_token", "<unk>")  # a Unigram model knows only its number
     return None if name is None else tokenizer.token_to_id(name)
 
@@ -63,5 +63,5 @@ def find_unknown(tokenizer: Tokenizer, texts: Sequence[str]) -> Unknown:
 
 
 def _solid(text: str) -> int:
-    """Characters that are no white space."""
+    """Returns the number of characters that are not white space."""
     return sum(map(len, text.split()))

@@ -16,15 +16,23 @@ from app.modalities.video.geometry import most_clips
 from app.modalities.video.processor import VideoProcessor
 
 
-def video_decoding(geometry: Geometry, reader: VideoProcessor, strip_frames: int | None = None) -> Decoding:
+def video_decoding(geometry: Geometry, processor: VideoProcessor, strip_frames: int | None = None) -> Decoding:
     """Clips one after the other, a row a frame: the square in the middle of each, brought to the stored size.
 
     strip_frames: items are images, strips of so many frames side by side.
     """
-    whole = replace(reader, squeeze=False, share=1.0)
+    whole = replace(processor, squeeze=False, share=1.0)
     size = geometry.row_shape[0]
-    most = most_clips(reader.num_frames, size)
-    settings = (reader.num_frames, reader.stride, reader.frame_rate, size, reader.resample, strip_frames, most)
+    most = most_clips(processor.num_frames, size)
+    settings = (
+        processor.num_frames,
+        processor.stride,
+        processor.frame_rate,
+        size,
+        processor.resample,
+        strip_frames,
+        most,
+    )
     name = " ".join(map(str, ("clips", *settings)))
     if strip_frames:
         strip = partial(_strip, replace(whole, frame_rate=None), size=size, most=most, count=strip_frames)
@@ -33,15 +41,15 @@ def video_decoding(geometry: Geometry, reader: VideoProcessor, strip_frames: int
     return Decoding(VIDEOS, name, geometry.row_shape, geometry.dtype, film)
 
 
-def _film(reader: VideoProcessor, data: bytes, *, size: int, most: int) -> Frames:
+def _film(processor: VideoProcessor, data: bytes, *, size: int, most: int) -> Frames:
     with open_video(data) as video:
-        return _clips(reader, video, size, most)
+        return _clips(processor, video, size, most)
 
 
-def _strip(reader: VideoProcessor, data: bytes, *, size: int, most: int, count: int) -> Frames:
-    return _clips(reader, Strip(decode_image(data), count, DEFAULT_LIMITS), size, most)
+def _strip(processor: VideoProcessor, data: bytes, *, size: int, most: int, count: int) -> Frames:
+    return _clips(processor, Strip(decode_image(data), count, DEFAULT_LIMITS), size, most)
 
 
-def _clips(reader: VideoProcessor, video: Video, size: int, most: int) -> Frames:
-    source = reader.source(video.width, video.height)
-    return np.concatenate([reader.clip(video, span, size, source) for span in reader.spans(video, most)])
+def _clips(processor: VideoProcessor, video: Video, size: int, most: int) -> Frames:
+    source = processor.source(video.width, video.height)
+    return np.concatenate([processor.clip(video, span, size, source) for span in processor.spans(video, most)])

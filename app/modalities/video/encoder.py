@@ -50,10 +50,10 @@ class VideoEncoder(PatchObjective):
     """An encoder of videos that is served and not trained."""
 
     modality = ModalityName.VIDEO
-    reader: VideoEncoderProcessor
+    processor: VideoEncoderProcessor
 
-    def __init__(self, patch_model: VideoEncoderModel, reader: VideoEncoderProcessor) -> None:
-        super().__init__(patch_model, reader, MASKS, mean=reader.mean, std=reader.std)
+    def __init__(self, patch_model: VideoEncoderModel, processor: VideoEncoderProcessor) -> None:
+        super().__init__(patch_model, processor, MASKS, mean=processor.mean, std=processor.std)
 
 
 def load_video_encoder(folder: Path, *, dtype: torch.dtype = torch.float32) -> VideoEncoder:
@@ -70,8 +70,8 @@ def load_video_encoder(folder: Path, *, dtype: torch.dtype = torch.float32) -> V
         if hasattr(model, part):
             setattr(model, part, None)
     grid = _grid(kind, model.config.to_dict())
-    reader = load_video_processor(folder, kind.processor, grid)
-    encoder = VideoEncoder(VideoEncoderModel(model, grid, kind), reader)
+    processor = load_video_processor(folder, kind.processor, grid)
+    encoder = VideoEncoder(VideoEncoderModel(model, grid, kind), processor)
     if not (folder / "manifest.json").is_file():
         prove_video_encoder(encoder, folder, shortens=kind.any_length)
     return encoder

@@ -43,7 +43,7 @@ VIDEO_PROCESSORS: dict[str, ProcessorDefaults] = {
 
 @dataclass(frozen=True)
 class VideoEncoderProcessor(VideoProcessor):
-    """The Reader of encoders' videos. pictures: how each frame is prepared."""
+    """The Processor of encoders' videos. pictures: how each frame is prepared."""
 
     pictures: EncoderProcessor = field(kw_only=True)
 

@@ -35,8 +35,8 @@ def load_video(
     model, has_head = load_masked(VideoMAEForPreTraining, folder, HEAD, settings or {}, dtype)
     if not has_head and new_head:
         start_decoder(model)
-    reader = load_processor(folder, grid_of(model))
-    return VideoObjective(model, reader, decodes=has_head or new_head, new_head=new_head and not has_head)
+    processor = load_processor(folder, grid_of(model))
+    return VideoObjective(model, processor, decodes=has_head or new_head, new_head=new_head and not has_head)
 
 
 def _check_geometry(config: dict[str, Any]) -> None:

@@ -13,17 +13,17 @@ class VideoObjective(PatchObjective):
     """decodes: the model has a decoder that means something; only then can it reconstruct."""
 
     modality = ModalityName.VIDEO
-    reader: VideoProcessor
+    processor: VideoProcessor
 
     def __init__(
-        self, model: PreTrainedModel, reader: VideoProcessor, *, decodes: bool, new_head: bool = False
+        self, model: PreTrainedModel, processor: VideoProcessor, *, decodes: bool, new_head: bool = False
     ) -> None:
         super().__init__(
             VideoMaeModel(model, decodes=decodes),
-            reader,
+            processor,
             MASKS.of_model(model.config.to_dict()),
-            mean=reader.mean,
-            std=reader.std,
+            mean=processor.mean,
+            std=processor.std,
             new_head=new_head,
             targets=TARGETS,
         )

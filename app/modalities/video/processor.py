@@ -37,7 +37,7 @@ class Footage:
 
 @dataclass(frozen=True)
 class VideoProcessor(ResizeCrop):
-    """The Reader of videos. A clip has `grid.sizes[0]` frames, evenly spaced in time whatever a file's frame rate.
+    """The Processor of videos. A clip has `grid.sizes[0]` frames, evenly spaced in time whatever a file's frame rate.
 
     stride: how many of the video's own frames there are from one to the next, at its mean frame rate; or,
     with frame_rate (frames a second), if the video had that one.

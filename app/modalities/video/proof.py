@@ -28,10 +28,10 @@ def prove_video_encoder(encoder: PatchObjective, folder: Path, *, shortens: bool
 
     shortens: short clips are enough. Raises InvalidModel where they differ, or where the model cannot be run.
     """
-    reader = encoder.reader
-    assert isinstance(reader, VideoEncoderProcessor)
+    processor = encoder.processor
+    assert isinstance(processor, VideoEncoderProcessor)
     try:
-        _check_frames(encoder, reader, folder)
+        _check_frames(encoder, processor, folder)
         with torch.inference_mode():
             _check_states(encoder.patch_model, shortens=shortens)
     except InvalidModel:
@@ -40,18 +40,18 @@ def prove_video_encoder(encoder: PatchObjective, folder: Path, *, shortens: bool
         raise InvalidModel(f"the model cannot be run: {first_line(error)}") from error
 
 
-def _check_frames(encoder: PatchObjective, reader: VideoEncoderProcessor, folder: Path) -> None:
-    name = _PIL.get(reader.pictures.kind)
+def _check_frames(encoder: PatchObjective, processor: VideoEncoderProcessor, folder: Path) -> None:
+    name = _PIL.get(processor.pictures.kind)
     if name is None:
         return
-    processor = getattr(transformers, name)(**reader.pictures.config)
+    reference = getattr(transformers, name)(**processor.pictures.config)
     for seed, shape in enumerate(_SHAPES):
         frame = draw_picture(seed, shape, 3)
-        theirs = np.asarray(processor([Image.fromarray(frame)], return_tensors="np")["pixel_values"])[0, 0]
-        ours = np.moveaxis(encoder.space.normalise(reader.pictures.prepare(frame)), -1, 0)
-        difference = np.abs(theirs - ours) * np.asarray(reader.std, np.float32)[:, None, None]
+        theirs = np.asarray(reference([Image.fromarray(frame)], return_tensors="np")["pixel_values"])[0, 0]
+        ours = np.moveaxis(encoder.space.normalise(processor.pictures.prepare(frame)), -1, 0)
+        difference = np.abs(theirs - ours) * np.asarray(processor.std, np.float32)[:, None, None]
         if theirs.shape != ours.shape or difference.max() > STEP:
-            raise InvalidModel("frames are prepared otherwise than transformers' own processor prepares them")
+            raise InvalidModel("frames are not prepared as transformers' own processor prepares them")
 
 
 def _check_states(patch_model: PatchModel, *, shortens: bool) -> None:

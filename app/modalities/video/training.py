@@ -28,20 +28,20 @@ class VideoTraining(PatchTraining[VideoMaeHyperparameters, VideoObjective]):
         (frames, size, _), (tubelet, patch, _) = geometry.grid.sizes, geometry.grid.patch
         shape = {"image_size": size, "patch_size": patch, "num_frames": frames, "tubelet_size": tubelet}
         model = build_preset(fields | shape)
-        reader = VideoProcessor(
+        processor = VideoProcessor(
             grid_of(model),
             mean=IMAGE_MEAN,
             std=IMAGE_STD,
             stride=hyperparameters.stride or stride,
             frame_rate=hyperparameters.frame_rate,
         )
-        return VideoObjective(model, reader, decodes=True, new_head=True)
+        return VideoObjective(model, processor, decodes=True, new_head=True)
 
     def decoding(
         self, objective: VideoObjective, geometry: Geometry, hyperparameters: VideoMaeHyperparameters
     ) -> Decoding:
-        return video_decoding(geometry, objective.reader, hyperparameters.strip_frames)
+        return video_decoding(geometry, objective.processor, hyperparameters.strip_frames)
 
     def augment(self, objective: VideoObjective, hyperparameters: VideoMaeHyperparameters) -> ClipAugment:
         hp = hyperparameters
-        return ClipAugment(objective.reader.size, hp.crop, hp.flip, hp.color_jitter)
+        return ClipAugment(objective.processor.size, hp.crop, hp.flip, hp.color_jitter)

@@ -1,6 +1,6 @@
-"""The point at which a run goes on: its newest checkpoint, or for an extension the one before the decay.
+"""The point from which a run continues: its newest checkpoint, or for an extension the one before the decay.
 
-After memory ran out, the run goes on with smaller micro-batches.
+After memory ran out, the run continues with smaller micro-batches.
 """
 
 from contextlib import suppress
@@ -55,7 +55,7 @@ def shrink_micro_batches(state: TrainState, plan: Plan, micro: int, why: str, ho
 def _extend(
     folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, plan: Plan, hooks: Hooks, ended: TrainState
 ) -> TrainState:
-    """Returns the state that an extension goes on from.
+    """Returns the state that an extension continues from.
 
     With `warmup-stable-decay` that is the one before the decay, if its checkpoint is still there.
     """

@@ -99,7 +99,7 @@ class Trainer:
     def _train(self, first: int) -> str | None:
         """Takes steps to the end of the plan. Returns why the run was stopped, or None at its end.
 
-        first: the step from which this attempt goes on.
+        first: the step from which this attempt continues.
         """
         batches = self._start_batches()
         try:

@@ -63,7 +63,7 @@ def test_the_trap_that_the_class_is_for_is_still_there() -> None:
 def test_transformers_loads_the_encoder_as_the_card_says(tmp_path: Path) -> None:
     folder = tiny_audio_folder(tmp_path)
     ours, file = load_audio(folder), sound()
-    pixels = torch.from_numpy(np.moveaxis(ours.space.normalise(ours.reader.read(file).windows), -1, 1))
+    pixels = torch.from_numpy(np.moveaxis(ours.space.normalise(ours.processor.read(file).windows), -1, 1))
     theirs = transformers.ViTMAEModel.from_pretrained(folder, mask_ratio=0.0)
     expected = theirs(pixels).last_hidden_state[0, 1:].mean(0)
     assert np.allclose(embed(ours, file, normalize=False), expected, atol=1e-5)
@@ -94,7 +94,7 @@ def test_a_square_model_is_that_of_transformers() -> None:
 def test_what_is_saved_loads_again_and_answers_alike(tmp_path: Path, objective: AudioObjective) -> None:
     objective.save(tmp_path, torch.float32)
     second = load_audio(tmp_path)
-    assert second.reader == objective.reader
+    assert second.processor == objective.processor
     assert json.loads((tmp_path / "config.json").read_text())["architectures"] == ["ViTMAEForPreTraining"]
     results = [reconstruct(o, sound(1)) for o in (objective, second)]
     assert np.array_equal(results[0].predicted, results[1].predicted)
@@ -143,7 +143,7 @@ def test_a_whole_window_may_be_masked_but_not_the_whole_sound(objective: AudioOb
     result = reconstruct(objective, sound(0, 0.9), ranges=((0.0, WINDOW),))
     assert result.mask[:5].all() and not result.mask[5:].any()
     assert np.isfinite([result.loss, result.psnr]).all() and np.isfinite(result.predicted).all()
-    with pytest.raises(InvalidValue, match="hides every patch") as error:
+    with pytest.raises(InvalidValue, match="masks every patch") as error:
         reconstruct(objective, sound(0, 0.9), ranges=((0.0, 0.9),))
     assert error.value.param == "ranges"
 

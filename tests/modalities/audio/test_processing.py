@@ -72,10 +72,10 @@ def test_sounds_have_no_boxes() -> None:
 
 
 def test_settings_are_kept_in_the_folder(tmp_path: Path) -> None:
-    reader = AudioProcessor(GRID, MEL, -31.5, 12.25)
+    processor = AudioProcessor(GRID, MEL, -31.5, 12.25)
     assert not is_audio(tmp_path)
-    reader.save(tmp_path)
-    assert is_audio(tmp_path) and load_processor(tmp_path, GRID) == reader
+    processor.save(tmp_path)
+    assert is_audio(tmp_path) and load_processor(tmp_path, GRID) == processor
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from app.modalities.audio.wav2vec2 import (
     WaveformBatch,
     gumbel_temperature,
 )
-from app.modalities.audio.waveform_reader import WaveformReader
+from app.modalities.audio.waveform_processor import WaveformProcessor
 from app.modalities.trainable import Counts, Metrics
 from tests.fakes.tiny_audio import samples
 from tests.fakes.tiny_waveforms import RATE, tiny_wav2vec2_model
@@ -26,9 +26,9 @@ LENGTHS = (0.5, 0.5, 0.36, 0.5, 0.25)  # in seconds; crops of several lengths
 
 
 def make_objective(fields: dict[str, Any] | None = None, **given: Any) -> Wav2Vec2Objective:
-    reader = WaveformReader(RATE, normalises=True, least=400)
+    processor = WaveformProcessor(RATE, normalises=True, least=400)
     hyperparameters = Wav2Vec2Hyperparameters(**{"crop_seconds": 0.5, "mask_time_length": 3, **given})
-    return Wav2Vec2Objective(tiny_wav2vec2_model(**(fields or {})), reader, {}, hyperparameters)
+    return Wav2Vec2Objective(tiny_wav2vec2_model(**(fields or {})), processor, {}, hyperparameters)
 
 
 def mask_sounds(objective: Wav2Vec2Objective, seconds: Sequence[float] = LENGTHS) -> list[MaskedWaveform]:

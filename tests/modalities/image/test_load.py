@@ -52,8 +52,8 @@ def test_without_processor_files_images_are_read_as_transformers_would(tmp_path:
     ViTForMaskedImageModeling(ViTConfig(image_size=32, patch_size=8, encoder_stride=8, **TINY)).save_pretrained(
         tmp_path
     )
-    reader = load_image(tmp_path).reader
-    assert reader.squeeze and reader.mean == (0.5, 0.5, 0.5)
+    processor = load_image(tmp_path).processor
+    assert processor.squeeze and processor.mean == (0.5, 0.5, 0.5)
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
@@ -64,7 +64,7 @@ def test_what_is_saved_loads_again_and_answers_alike(tmp_path: Path, architectur
     second = load_image(tmp_path / "second")
     results = [perform(o.tasks[Task.RECONSTRUCT], [ReconstructItem(picture())])[0] for o in (first, second)]
     assert np.array_equal(results[0].predicted, results[1].predicted)
-    assert second.reader == first.reader
+    assert second.processor == first.processor
 
 
 def test_our_processor_files_mean_the_same_to_transformers(tmp_path: Path) -> None:
@@ -73,7 +73,7 @@ def test_our_processor_files_mean_the_same_to_transformers(tmp_path: Path) -> No
     for width, most in ((64, 0.02), (80, 0.05)):  # where something is cut off, it is cut between pixels here
         file = picture(width=width, height=64, form="PNG")
         theirs = processor(Image.open(io.BytesIO(file)), return_tensors="np")["pixel_values"][0].transpose(1, 2, 0)
-        ours = objective.space.normalise(objective.reader.read(file).windows)[0]
+        ours = objective.space.normalise(objective.processor.read(file).windows)[0]
         assert np.abs(theirs - ours).max() < most
 
 

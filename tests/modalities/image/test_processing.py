@@ -28,9 +28,9 @@ def test_processor_files_of_every_age_are_understood(
     tmp_path: Path, config: dict[str, Any], squeeze: bool, share: float
 ) -> None:
     (tmp_path / FILE).write_text(json.dumps(config | {"image_mean": [0.4, 0.5, 0.6], "image_std": 0.25}))
-    reader = load_processor(tmp_path, GRID)
-    assert (reader.squeeze, reader.share) == (squeeze, share)
-    assert (reader.mean, reader.std) == ((0.4, 0.5, 0.6), (0.25, 0.25, 0.25))
+    processor = load_processor(tmp_path, GRID)
+    assert (processor.squeeze, processor.share) == (squeeze, share)
+    assert (processor.mean, processor.std) == ((0.4, 0.5, 0.6), (0.25, 0.25, 0.25))
 
 
 @pytest.mark.parametrize(
@@ -64,19 +64,19 @@ def test_what_is_no_image_is_refused() -> None:
         ImageProcessor(GRID).read(b"not an image")
 
 
-def place(reader: ImageProcessor, box: tuple[float, ...], width: int = 64, height: int = 32) -> list[list[int]]:
-    given = reader.read(picture(width=width, height=height))
-    mask = reader.place(MaskRequest(boxes=(box,)), given)  # type: ignore[arg-type]
+def place(processor: ImageProcessor, box: tuple[float, ...], width: int = 64, height: int = 32) -> list[list[int]]:
+    given = processor.read(picture(width=width, height=height))
+    mask = processor.place(MaskRequest(boxes=(box,)), given)  # type: ignore[arg-type]
     return np.argwhere(mask[0]).tolist()
 
 
 def test_boxes_are_in_pixels_of_the_image_as_sent() -> None:
     # Of 64 × 32 pixels the middle half is seen: columns 16 to 48.
-    reader = ImageProcessor(GRID)
-    assert place(reader, (16, 0, 24, 8)) == [[0, 0]]
-    assert place(reader, (40, 24, 64, 32)) == [[3, 3]]
-    assert place(reader, (0, 0, 16, 32)) == []
-    assert place(reader, (23, 7, 25, 9)) == [[0, 0], [0, 1], [1, 0], [1, 1]]
+    processor = ImageProcessor(GRID)
+    assert place(processor, (16, 0, 24, 8)) == [[0, 0]]
+    assert place(processor, (40, 24, 64, 32)) == [[3, 3]]
+    assert place(processor, (0, 0, 16, 32)) == []
+    assert place(processor, (23, 7, 25, 9)) == [[0, 0], [0, 1], [1, 0], [1, 1]]
     # Squeezed, all of it is.
     assert place(ImageProcessor(GRID, squeeze=True), (0, 0, 16, 8)) == [[0, 0]]
 
@@ -89,6 +89,6 @@ def test_boxes_outside_the_image_are_refused(box: tuple[float, ...]) -> None:
 
 
 def test_images_have_no_seconds() -> None:
-    reader = ImageProcessor(GRID)
+    processor = ImageProcessor(GRID)
     with pytest.raises(InvalidValue, match="seconds"):
-        reader.place(MaskRequest(ranges=((0, 1),)), reader.read(picture()))
+        processor.place(MaskRequest(ranges=((0, 1),)), processor.read(picture()))

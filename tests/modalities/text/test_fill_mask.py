@@ -214,7 +214,7 @@ def test_vocabularies_of_model_and_tokenizer_may_differ_in_size(folders: Any) ->
     cut.model.resize_token_embeddings(size - 9)
     cut = TextObjective(cut.model, cut.tokenizer, has_head=True)
     last = cut.tokenizer.convert_ids_to_tokens(size - 1)
-    with pytest.raises(InvalidValue, match="beyond the model"):
+    with pytest.raises(InvalidValue, match="outside the model"):
         fill(cut, PARIS, targets=(last,))
 
 

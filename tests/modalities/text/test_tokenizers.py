@@ -11,13 +11,13 @@ from tokenizers import AddedToken
 from transformers import PreTrainedTokenizerFast
 
 from app.methods.text import WORD_CHARS
-from app.methods.tokenizers import TokenizerOptions
+from app.methods.tokenizers import KINDS, TokenizerOptions
 from app.modalities.text.builder import build_preset
 from app.modalities.text.items import FillMaskItem
 from app.modalities.text.load import load_text, load_tokenizer
 from app.modalities.text.new_tokenizers import kinds
 from app.modalities.text.objective import TextObjective
-from app.modalities.text.tokenizers import keeps_space_before_mask
+from app.modalities.text.tokenizers import find_kind, keeps_space_before_mask
 from app.modalities.text.unknown import Unknown, find_unknown
 from app.types import Task
 from tests.fakes.perform import perform
@@ -43,6 +43,12 @@ def folder_of(path: Path, tokenizer: PreTrainedTokenizerFast) -> Path:
     objective = TextObjective(build_preset(TINY, tokenizer, 32), tokenizer, has_head=True)
     objective.save(path, torch.float32)
     return path
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_kind_of_a_tokenizer_is_told_by_its_vocabulary(kind: str) -> None:
+    lines = {"kmer": ["ACGTACGGTCA", "TTGACA"], "regex": ["c1ccccc1", "CC(=O)OC", "BrCCCl"]}.get(kind, LINES)
+    assert find_kind(train_tokenizer(kind, lines * 3, 400, 32).backend_tokenizer) == kind
 
 
 @pytest.mark.parametrize("keeps_space", [False, True])

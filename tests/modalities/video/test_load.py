@@ -44,8 +44,8 @@ def test_a_classifier_without_processor_files_embeds_as_transformers_would(tmp_p
     VideoMAEForVideoClassification(VideoMAEConfig(**TINY, **CLIP)).save_pretrained(tmp_path)
     objective = load_video(tmp_path)
     assert set(objective.tasks) == {Task.EMBED}
-    assert not objective.reader.squeeze and objective.reader.mean == (0.5, 0.5, 0.5)
-    assert (objective.reader.stride, objective.reader.frame_rate) == (4, None)
+    assert not objective.processor.squeeze and objective.processor.mean == (0.5, 0.5, 0.5)
+    assert (objective.processor.stride, objective.processor.frame_rate) == (4, None)
     with pytest.raises(InvalidValue, match="no class token"):
         objective.tasks[Task.EMBED].prepare(EmbedItem(mp4(), pooling=Pooling.CLS))
     with pytest.raises(InvalidValue, match="prompts go before texts"):
@@ -59,7 +59,7 @@ def test_what_is_saved_loads_again_and_answers_alike(tmp_path: Path) -> None:
     items = [ReconstructItem(mp4(count=20))]
     results = [perform(o.tasks[Task.RECONSTRUCT], items)[0] for o in (first, second)]
     assert np.array_equal(results[0].predicted, results[1].predicted)
-    assert second.reader == first.reader and second.reader.stride == 3
+    assert second.processor == first.processor and second.processor.stride == 3
 
 
 def test_our_processor_files_mean_the_same_to_transformers(tmp_path: Path) -> None:
@@ -68,7 +68,7 @@ def test_our_processor_files_mean_the_same_to_transformers(tmp_path: Path) -> No
     for width, most in ((64, 0.02), (80, 0.1)):  # where something is cut off, it is cut between pixels here
         pixels = frames(width=width, height=64)
         theirs = processor(list(pixels), return_tensors="np")["pixel_values"][0].transpose(0, 2, 3, 1)
-        ours = objective.space.normalise(objective.reader.read(lossless(pixels)).windows)[0]
+        ours = objective.space.normalise(objective.processor.read(lossless(pixels)).windows)[0]
         assert np.abs(theirs - ours).max() < most
 
 

@@ -32,9 +32,9 @@ def numbered(count: int) -> np.ndarray:
     return np.broadcast_to(np.arange(count, dtype=np.uint8)[:, None, None, None], (count, SIZE, SIZE, 3)).copy()
 
 
-def seen(reader: VideoProcessor, count: int, fps: float = 10) -> list[list[int]]:
+def seen(processor: VideoProcessor, count: int, fps: float = 10) -> list[list[int]]:
     """The numbers of the frames in each clip."""
-    clips = reader.read(lossless(numbered(count), fps)).windows
+    clips = processor.read(lossless(numbered(count), fps)).windows
     return np.round(clips[:, :, 0, 0, 0] * 255).astype(int).tolist()
 
 
@@ -48,9 +48,9 @@ def test_a_stride_passes_over_frames_and_long_videos_have_several_clips() -> Non
 
 
 def test_a_frame_rate_makes_all_videos_pass_equally_fast() -> None:
-    reader = VideoProcessor(GRID, stride=1, frame_rate=5)
-    assert seen(reader, 16, fps=20) == [[0, 4, 8, 12]]
-    assert seen(reader, 8, fps=10) == [[0, 2, 4, 6]]
+    processor = VideoProcessor(GRID, stride=1, frame_rate=5)
+    assert seen(processor, 16, fps=20) == [[0, 4, 8, 12]]
+    assert seen(processor, 8, fps=10) == [[0, 2, 4, 6]]
 
 
 def test_frames_are_found_by_their_times() -> None:

@@ -27,7 +27,7 @@ export function Beside({ model }) {
     const id = state.beside.value;
     const picks = state.picks.value;
     const masks = state.masks.value;
-    const request = id && requestFor(id, state.text.value, state.words.value, state.hiddenList.value, picks);
+    const request = id && requestFor(id, state.text.value, state.words.value, state.maskedList.value, picks);
     if (JSON.stringify(request) === asked) return;
     asked = JSON.stringify(request);
     if (!request) return answer.clear();

@@ -25,7 +25,7 @@ function Mask({ mask, number, candidates, standing }) {
         own !== undefined
           ? html`<${Button} kind="quiet" class="small" onClick=${() => state.pick(mask.index, own)}>
             Let the model choose<//>`
-          : !mask.literal && html`<span class="small muted">hidden: <b>${mask.text}</b></span>`
+          : !mask.literal && html`<span class="small muted">masked: <b>${mask.text}</b></span>`
       }
     </div>
     ${
@@ -42,7 +42,7 @@ function Mask({ mask, number, candidates, standing }) {
   </section>`;
 }
 
-/** Whether a token is what a mask hides. The case of letters counts where tokens are exact, as c and C in SMILES. */
+/** Whether a token is what a mask stands for. Case counts where tokens are exact, as c and C in SMILES. */
 const same = (token, mask) =>
   mask.exact ? token === mask.text : token.trim().toLowerCase() === mask.text.toLowerCase();
 
@@ -54,7 +54,7 @@ function Candidate({ each, mask, standing, hit }) {
       aria-pressed=${state.picks.value[mask.index] === word ? "true" : "false"}
     onClick=${() => state.pick(mask.index, word)}>
     <span class="candidate-word">${shown(word)}
-      ${hit && html`<span class="hit">the hidden ${state.unit.value}</span>`}</span>
+      ${hit && html`<span class="hit">the original ${state.unit.value}</span>`}</span>
     <span class="candidate-share">${percent(each.score)}</span>
     <${Bar} share=${each.score} />
   </button></li>`;

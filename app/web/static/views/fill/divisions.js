@@ -1,5 +1,5 @@
-// How the chosen model divides the text. The server is asked once for a model that hides words, and for each text where
-// single tokens can be hidden.
+// How the chosen model divides the text. The server is asked once for a model that masks words, and for each text where
+// single tokens can be masked.
 import { ask } from "../../core/api.js";
 import { latest } from "../../core/ask.js";
 import { signal, untracked } from "../../core/html.js";
@@ -16,7 +16,7 @@ const keyOf = (model) => `${model.name}@${model.version}`;
 
 let asked = { key: "", text: "" };
 
-/** Whether the shown words are those of the model, so that marks mean what the reader has hidden. */
+/** Whether the shown words are those of the model, so that marks mean what the reader has masked. */
 export function isDivided(model) {
   const unit = units.value[keyOf(model)];
   return unit === "token" ? state.division.value !== null : unit !== undefined;

@@ -1,4 +1,4 @@
-// Fill: hides words of a text and shows the model's predictions for them.
+// Fill: masks words of a text and shows the model's predictions for them.
 import { ask } from "../../core/api.js";
 import { latest } from "../../core/ask.js";
 import { html, useEffect, useSignalEffect } from "../../core/html.js";
@@ -21,10 +21,10 @@ import { WholeText } from "./whole.js";
 const TYPING = 250; // ms without a key until the model is asked
 const EXAMPLES = [
   { name: "Savanna", text: state.FOUNDING },
-  { name: "Capital", text: "Tokyo is the capital of Japan and its largest city.", hide: [5] },
-  { name: "Kitchen", text: "She boiled some water and drank a cup of green tea.", hide: [3, 9] },
-  { name: "Voyage", text: "The ship sailed across the sea to Europe.", hide: [5, 7] },
-  { name: "Match", text: "The team won the game in 1998.", hide: [1, 4] },
+  { name: "Capital", text: "Tokyo is the capital of Japan and its largest city.", mask: [5] },
+  { name: "Kitchen", text: "She boiled some water and drank a cup of green tea.", mask: [3, 9] },
+  { name: "Voyage", text: "The ship sailed across the sea to Europe.", mask: [5, 7] },
+  { name: "Match", text: "The team won the game in 1998.", mask: [1, 4] },
 ];
 
 const NONE_YET =
@@ -65,7 +65,7 @@ export function FillView() {
       <${BesideSelect} model=${chosen} /><//>
     <${Editor} own=${samplesOf(chosen)} />
     <${Tabs} label="What to see" chosen=${state.tab.value} onChoose=${(tab) => (state.tab.value = tab)}
-      tabs=${[{ id: "fill", label: `Hide ${state.unit.value}s` }, { id: "whole", label: "Whole text" }]}>
+      tabs=${[{ id: "fill", label: `Mask ${state.unit.value}s` }, { id: "whole", label: "Whole text" }]}>
       ${
         state.tab.value === "fill"
           ? html`<${Filled} model=${chosen} />`
@@ -78,7 +78,7 @@ export function FillView() {
 
 function Head({ children }) {
   return html`<div class="view-head"><div><h1>Fill</h1>
-    <p class="lead">Hide words of a text, and see what the model puts in their place.</p></div>
+    <p class="lead">Mask words of a text, and see what the model puts in their place.</p></div>
       <div class="row">${children}</div></div>`;
 }
 
@@ -97,7 +97,7 @@ function Editor({ own }) {
   return html`<div class="stack">
     <${TextArea} label="Text" value=${state.text.value} onInput=${onInput} rows=${2} spellcheck="false"
       placeholder="Type or paste a text"
-      hint=${`Click ${state.unit.value}s below to hide them, or write [MASK] where one is missing.`} />
+      hint=${`Click ${state.unit.value}s below to mask them, or write [MASK] where one is missing.`} />
     <div class="row between">
       <div class="row" role="group" aria-label="Examples"><span class="small muted">Try</span>
         ${examples.map(
@@ -121,7 +121,7 @@ function Filled({ model }) {
     ${
       state.masks.value.length === 0
         ? html`<p class="muted">
-          Nothing is hidden. Click a ${state.unit.value} to see what the model would put in its place.</p>`
+          Nothing is masked. Click a ${state.unit.value} to see what the model would put in its place.</p>`
         : html`<${Candidates} filled=${filled} stale=${asking || answer.error.value} />`
     }
     <${Beside} model=${model} />
@@ -132,7 +132,7 @@ function Filled({ model }) {
 
 /** Sends the current text to the model, unless it has just been sent. */
 function question(chosen, again = false) {
-  const request = requestFor(chosen.id, state.text.value, state.words.value, state.hiddenList.value, state.picks.value);
+  const request = requestFor(chosen.id, state.text.value, state.words.value, state.maskedList.value, state.picks.value);
   if (!request) {
     askedFor = null;
     return answer.clear();
@@ -158,7 +158,7 @@ const predictions = () =>
 /** The text with all masks filled as shown; null while some are not filled. */
 function standingText() {
   const filled = predictions();
-  return filled.text(state.text.value, state.words.value, state.hiddenList.value);
+  return filled.text(state.text.value, state.words.value, state.maskedList.value);
 }
 
 function refreshIfFailed() {

@@ -5,15 +5,15 @@ const CANDIDATES = 6;
 const SEQUENCES = 5;
 
 /**
- * The request for a text, or null if nothing is hidden. The first input has every open mask; then
+ * The request for a text, or null if nothing is masked. The first input has every open mask; then
  * comes one for each mask that the reader has filled, with that one open: its candidates beside it.
  */
-export function requestFor(model, text, words, hidden, picks) {
-  const masks = words.filter((word) => isMask(word, hidden));
+export function requestFor(model, text, words, masked, picks) {
+  const masks = words.filter((word) => isMask(word, masked));
   if (!masks.length) return null;
   const picked = masks.filter((mask) => picks[mask.index] !== undefined);
   const open = (except) =>
-    rewrite(text, words, hidden, (word) => (word.index === except ? null : (picks[word.index] ?? null)));
+    rewrite(text, words, masked, (word) => (word.index === except ? null : (picks[word.index] ?? null)));
   const several = masks.length - picked.length > 1;
   const inputs = [...(picked.length < masks.length ? [open(null)] : []), ...picked.map((mask) => open(mask.index))];
   const body = { model, input: inputs.length === 1 ? inputs[0] : inputs, top_k: CANDIDATES };
@@ -61,8 +61,8 @@ export function standing(answer, masks, picks) {
     candidates,
     sequences: answer?.sequences ?? [],
     word,
-    spoken: masks.length ? spoken : "Nothing is hidden",
-    text: (text, words, hidden) =>
-      masks.some((mask) => word(mask.index) === null) ? null : rewrite(text, words, hidden, (each) => word(each.index)),
+    spoken: masks.length ? spoken : "Nothing is masked",
+    text: (text, words, masked) =>
+      masks.some((mask) => word(mask.index) === null) ? null : rewrite(text, words, masked, (each) => word(each.index)),
   };
 }

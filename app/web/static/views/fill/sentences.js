@@ -1,4 +1,4 @@
-// The figure: the text with hidden words in grey, and below it the text with the model's words in green.
+// The figure: the text with masked words in grey, and below it the text with the model's words in green.
 import { html } from "../../core/html.js";
 import { Icon } from "../../ui/icons.js";
 import * as state from "./state.js";
@@ -8,14 +8,14 @@ const MOST = 1500; // words that are shown; no model of today reads more, and ea
 
 export function Sentences({ filled, asking }) {
   const words = state.words.value.slice(0, MOST);
-  const hidden = state.hiddenList.value;
+  const masked = state.maskedList.value;
   const end = tail(state.text.value, words);
   return html`<div class="figure">
     <div class=${`sentence ${state.unit.value}s`} role="group"
-      aria-label=${state.unit.value === "token" ? "Tokens to hide" : "Words to hide"}>
+      aria-label=${state.unit.value === "token" ? "Tokens to mask" : "Words to mask"}>
       ${words.map(
         (word) => html`
-        <${Hideable} key=${word.index} word=${word} masked=${isMask(word, hidden)} standing=${filled.word(word.index)}
+        <${Maskable} key=${word.index} word=${word} masked=${isMask(word, masked)} standing=${filled.word(word.index)}
           after=${after(words, word, end)} />`,
       )}
     </div>
@@ -31,7 +31,7 @@ export function Sentences({ filled, asking }) {
         aria-label=${`With the model’s ${state.unit.value}s`}>
         ${words.map(
           (word) => html`
-          <${Shown} key=${word.index} word=${word} masked=${isMask(word, hidden)} filled=${filled}
+          <${Shown} key=${word.index} word=${word} masked=${isMask(word, masked)} filled=${filled}
             after=${after(words, word, end)} />`,
         )}
       </p>`
@@ -45,12 +45,12 @@ const after = (words, word, end) => (words[word.index + 1]?.before ?? end).trim(
 /** A word in the name of its button. Tokens repeat, so their places tell them apart. */
 const named = (word) => (word.exact ? `${shown(word.text)} at ${word.index + 1}` : word.text);
 
-function Hideable({ word, masked, standing, after }) {
+function Maskable({ word, masked, standing, after }) {
   const name = word.literal
     ? `Mask${standing ? `; take “${shown(standing)}”` : ""}`
     : masked
-      ? `${named(word)}, hidden; show it`
-      : `${named(word)}; hide it`;
+      ? `${named(word)}, masked; show it`
+      : `${named(word)}; mask it`;
   return html`<span class="unit">
     <button type="button" class=${`word ${masked ? "masked" : ""}`} aria-pressed=${masked ? "true" : "false"}
     aria-label=${name} title=${masked && !word.literal ? word.text : undefined}

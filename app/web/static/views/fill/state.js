@@ -8,10 +8,10 @@ const LONGEST_SHARED = 6000; // characters; longer texts stay out of the address
 
 export const text = signal(FOUNDING);
 /**
- * Indices of hidden words → true. Masks that were typed are not among them.
+ * Indices of masked words → true. Masks that were typed are not among them.
  * @type {import("../../vendor/signals.js").Signal<Record<number, true>>}
  */
-export const hidden = signal({});
+export const masked = signal({});
 /**
  * Indices of masks → the word that the reader has chosen for them.
  * @type {import("../../vendor/signals.js").Signal<Record<number, string>>}
@@ -21,15 +21,15 @@ export const model = signal(null); // an id, or null for the first that can
 export const beside = signal(null); // the id of a second model, or null
 export const tab = signal("fill"); // or "whole"
 
-/** How the model's tokens divide the text, see words.js; null for a model that hides words. */
+/** How the model's tokens divide the text, see words.js; null for a model that masks words. */
 export const division = signal(null);
 
-/** What a click hides, as a noun. */
+/** What a click masks, as a noun. */
 export const unit = computed(() => (division.value ? "token" : "word"));
 
 export const words = computed(() => split(text.value, division.value));
-export const hiddenList = computed(() => Object.keys(hidden.value).map(Number));
-export const masks = computed(() => words.value.filter((word) => isMask(word, hiddenList.value)));
+export const maskedList = computed(() => Object.keys(masked.value).map(Number));
+export const masks = computed(() => words.value.filter((word) => isMask(word, maskedList.value)));
 
 let automatic = FOUNDING; // the text that the page has put there itself
 
@@ -52,7 +52,7 @@ export function edit(value) {
   batch(() => {
     division.value = moved(division.value, text.value, value);
     text.value = value;
-    hidden.value = follow(before, words.value, hidden.value);
+    masked.value = follow(before, words.value, masked.value);
     picks.value = follow(before, words.value, picks.value);
   });
 }
@@ -65,12 +65,12 @@ export function divide(next) {
   batch(() => {
     division.value = next;
     if (!isNew) return;
-    hidden.value = carry(before, words.value, hidden.value);
+    masked.value = carry(before, words.value, masked.value);
     picks.value = carry(before, words.value, picks.value);
   });
 }
 
-/** Hides a word, or shows it again. A typed mask becomes the word that is shown in its place. */
+/** Masks a word, or unmasks it. A typed mask becomes the word that is shown in its place. */
 export function toggle(word, standing) {
   batch(() => {
     const { [word.index]: _, ...otherPicks } = picks.value;
@@ -78,10 +78,10 @@ export function toggle(word, standing) {
     if (word.literal) {
       if (standing)
         edit(rewrite(text.value, words.value, [], (each) => (each.index === word.index ? standing : each.text)));
-    } else if (hidden.value[word.index]) {
-      const { [word.index]: __, ...others } = hidden.value;
-      hidden.value = others;
-    } else hidden.value = { ...hidden.value, [word.index]: true };
+    } else if (masked.value[word.index]) {
+      const { [word.index]: __, ...others } = masked.value;
+      masked.value = others;
+    } else masked.value = { ...masked.value, [word.index]: true };
   });
 }
 
@@ -95,7 +95,7 @@ export function start(example) {
   batch(() => {
     text.value = example.text;
     division.value = null;
-    hidden.value = Object.fromEntries((example.hide ?? []).map((index) => [index, true]));
+    masked.value = Object.fromEntries((example.mask ?? []).map((index) => [index, true]));
     picks.value = {};
   });
 }
@@ -109,8 +109,8 @@ export function read() {
       given = true;
       division.value = null;
       text.value = params.text;
-      hidden.value = Object.fromEntries(
-        (params.hide ?? "")
+      masked.value = Object.fromEntries(
+        (params.hide ?? "") // the name of the masks in links that were shared
           .split(",")
           .filter(Boolean)
           .map((index) => [Number(index), true]),
@@ -128,7 +128,7 @@ export function write() {
   const shared = text.value.length <= LONGEST_SHARED;
   const params = {
     text: shared ? text.value : undefined,
-    hide: shared ? hiddenList.value.join(",") : undefined,
+    hide: shared ? maskedList.value.join(",") : undefined,
     pick: shared ? writeMarks(picks.value) : undefined,
     model: model.value ?? undefined,
     beside: beside.value ?? undefined,
@@ -139,4 +139,4 @@ export function write() {
   written = JSON.stringify(route.peek().params);
 }
 
-const masksTouched = () => hiddenList.value.length > 0 || Object.keys(picks.value).length > 0;
+const masksTouched = () => maskedList.value.length > 0 || Object.keys(picks.value).length > 0;

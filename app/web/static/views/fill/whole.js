@@ -23,7 +23,7 @@ const LEVELS = [
 const level = (share) => LEVELS.findLastIndex(([least]) => share >= least);
 
 const explanation = (unit) =>
-  `Each ${unit} is hidden in turn, and coloured by the probability that the model gives to it: the greener, the ` +
+  `Each ${unit} is masked in turn, and coloured by the probability that the model gives to it: the greener, the ` +
   "better the model understood why it stands there. Choose one to see what else the model would have put.";
 
 const answer = latest();
@@ -45,7 +45,7 @@ export function WholeText({ model, filled }) {
   }, [model.id, text]);
   if (text === null)
     return html`<p class="muted">
-      The text has masks that are not filled yet: see “Hide ${state.unit.value}s” first.</p>`;
+      The text has masks that are not filled yet: see “Mask ${state.unit.value}s” first.</p>`;
   if (!text.trim()) return html`<p class="muted">Type a text above to begin.</p>`;
   const found = answer.value.value;
   const current = found?.text === text && found.model === model.id; // else its colours are those of another text
@@ -54,7 +54,7 @@ export function WholeText({ model, filled }) {
     <p class="muted">
       ${explanation(state.unit.value)}</p>
     ${answer.error.value && html`<${ErrorNote} error=${answer.error.value} retry=${() => run(0)} />`}
-    ${answer.pending.value && !scored && html`<${Waiting}>Hiding one ${state.unit.value} after the other…<//>`}
+    ${answer.pending.value && !scored && html`<${Waiting}>Masking one ${state.unit.value} after the other…<//>`}
     ${!scored && html`<${Unscored} text=${text} />`}
     ${
       scored &&
@@ -128,15 +128,15 @@ function Chosen({ word }) {
   if (!word)
     return html`<section class="panel"><h2>One ${state.unit.value}</h2><p class="muted small">
       Choose a ${state.unit.value} to see what the model expected in its place.</p></section>`;
-  const hide = () => {
+  const mask = () => {
     if (state.words.value[word.index] && !state.words.value[word.index].literal)
-      state.hidden.value = { ...state.hidden.value, [word.index]: true };
+      state.masked.value = { ...state.masked.value, [word.index]: true };
     state.tab.value = "fill";
   };
   const place = word.rank === 1 ? "the model’s first choice" : `choice ${number(word.rank)} of the model`;
   return html`<section class="panel stack" aria-live="polite">
-    <div class="row between"><h2>${shown(word.text)}</h2><${Button} class="small" onClick=${hide}>
-      Hide this ${state.unit.value}<//></div>
+    <div class="row between"><h2>${shown(word.text)}</h2><${Button} class="small" onClick=${mask}>
+      Mask this ${state.unit.value}<//></div>
     <p class="small muted">${percent(word.share)}, ${place}
       ${word.pieces > 1 ? `; the model reads it as ${word.pieces} pieces, and the list is of the first` : ""}.</p>
     <ul class="candidates">${word.candidates.map(

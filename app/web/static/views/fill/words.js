@@ -1,4 +1,4 @@
-// A text as words that can be hidden. Pure functions; a word is known by its index among the text's words.
+// A text as words that can be masked. Pure functions; a word is known by its index among the text's words.
 //
 // For a model whose tokens can be masked one by one, such as the residues of a protein, each of them is a "word".
 // A division says where they are: {spans: [[start, end], …], exact}, in UTF-16 units; null stands for words of prose.
@@ -74,24 +74,24 @@ export function moved(division, before, after) {
 /** The text after the last word. */
 export const tail = (text, words) => text.slice(words.at(-1)?.end ?? 0);
 
-/** The words that are masks: typed masks and hidden words. */
-export const isMask = (word, hidden) => word.literal || hidden.includes(word.index);
+/** Whether a word is a mask: a typed one, or a masked word. */
+export const isMask = (word, masked) => word.literal || masked.includes(word.index);
 
 /**
  * Builds the text of a request. `fill(word)` returns the text in place of a mask, or null for a mask.
  * A piece that continues a word ("##s") is joined to the one before it.
  */
-export function rewrite(text, words, hidden, fill) {
+export function rewrite(text, words, masked, fill) {
   let written = "";
   for (const word of words) {
-    const filling = isMask(word, hidden) ? (fill(word) ?? "[MASK]") : word.text;
+    const filling = isMask(word, masked) ? (fill(word) ?? "[MASK]") : word.text;
     const joined = !word.exact && filling.startsWith(JOINED);
     written += (joined ? word.before.trimEnd() : word.before) + (joined ? filling.slice(JOINED.length) : filling);
   }
   return written + tail(text, words);
 }
 
-/** Moves marks after an edit: words stay hidden or filled at their new positions. `marks`: by index of a word. */
+/** Moves marks after an edit: words stay masked or filled at their new positions. `marks`: by index of a word. */
 export function follow(old, now, marks) {
   let head = 0;
   while (head < Math.min(old.length, now.length) && old[head].text === now[head].text) head++;

@@ -12,7 +12,7 @@ import { JobTable } from "./table.js";
 import { JOBS } from "./watch.js";
 
 const NONE_YET =
-  "Drop some text, pictures, sounds or videos, and a model learns to fill in what is hidden of them. " +
+  "Drop some text, pictures, sounds or videos, and a model learns to predict masked parts of them. " +
   "Its result can be used as soon as it is published.";
 const PAGE = 50;
 const SEARCHED = 200; // the newest jobs, while a search is set

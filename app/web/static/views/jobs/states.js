@@ -32,9 +32,9 @@ export function whereabouts(job) {
   const steps = step ? `Step ${number(step)}${total ? ` of ${number(total)}` : ""}` : null;
   if (job.status === "queued") {
     const before = job.queue_position;
-    const turn =
+    const place =
       before === 0 ? "Next in the queue" : before === null ? "Queued" : `${number(before)} before it in the queue`;
-    return [turn, job.queue_reason, steps].filter(Boolean).join(" · ");
+    return [place, job.queue_reason, steps].filter(Boolean).join(" · ");
   }
   if (job.status === "running") {
     const parts = [steps ?? "Getting ready", speed ? `${number(Math.round(speed))} tokens/s` : null];

@@ -3,7 +3,7 @@ import { duration } from "../../core/format.js";
 import { html, useEffect, useRef, useSignal } from "../../core/html.js";
 import { Button } from "../../ui/controls.js";
 import { Painter } from "./painter.js";
-import { isHidden, paint } from "./painting.js";
+import { isMasked, paint } from "./painting.js";
 import { RangePainter } from "./range-painter.js";
 import { mode, ranges } from "./state.js";
 
@@ -15,7 +15,7 @@ export function AudioPanels({ answer, mask, brush, stale }) {
   const timeOf = (x) => (seconds.value ? `${((x / extent) * seconds.value).toFixed(2)} seconds` : `Step ${x + 1}`);
   const painter = html`
     <${Painter} label="Mask of the sound" columns=${steps} rows=${bands} extent=${extent} brush=${brush}
-    hidden=${(x, y) => isHidden(x * bands + bands - 1 - y)}
+    masked=${(x, y) => isMasked(x * bands + bands - 1 - y)}
     describe=${(x, y) => `${timeOf(x)}, band ${bands - y} of ${bands}`}
     onPaint=${(cells, value) =>
       paint(
@@ -31,12 +31,12 @@ export function AudioPanels({ answer, mask, brush, stale }) {
       alt="Spectrogram of the sound" onSize=${(next) => (size.value = next)}
         onSeconds=${(next) => (seconds.value = next)} />
     <${Spectrogram} title="Masked"
-      note=${mode.value === "ranges" ? "what the model hears; drag to hide a part" : "what the model hears; paint here"}
+      note=${mode.value === "ranges" ? "what the model hears; drag to mask a part" : "what the model hears; paint here"}
       picture=${mode.value === "ranges" ? answer.media.masked_spectrogram : answer.media.original_spectrogram} alt="">
         ${mode.value === "ranges" ? rangePainter : painter}<//>
     <${Spectrogram} title="Predicted" predicted picture=${answer.media.predicted_spectrogram}
       sound=${answer.media.predicted}
-      alt="Spectrogram of the sound with the model's guess in the place of what was hidden" />
+      alt="Spectrogram of the sound with the model's prediction in place of the masked parts" />
     ${seconds.value !== null && html`<${TimeAxis} seconds=${seconds.value} />`}
   </div>`;
 }

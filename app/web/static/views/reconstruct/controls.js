@@ -49,21 +49,21 @@ export function MaskControls({ models, model, kind, brush, onBrush }) {
   const named = strategies.map((value) => ({ value, label: NAMES[value] ?? value }));
   const showRatio = (value) =>
     ratio.value === null && shared === undefined ? "as it was trained" : `${Math.round(value * 100)}%`;
-  return html`<section class="stack controls" aria-label="What is hidden">
+  return html`<section class="stack controls" aria-label="What is masked">
     ${
       models.length > 1
         ? html`<${ModelSelect} models=${models} value=${model.id} onChange=${(id) => (modelId.value = id)} />`
         : html`<p class="small muted">Model: ${model.id}</p>`
     }
-    <div class="field"><span class="label" aria-hidden="true">What is hidden</span>
-      <${Segmented} label="What is hidden" value=${mode.value} options=${modes}
+    <div class="field"><span class="label" aria-hidden="true">What is masked</span>
+      <${Segmented} label="What is masked" value=${mode.value} options=${modes}
         onChange=${(next) => (next === "painted" ? invertNothing() : (mode.value = next))} /></div>
     ${
       mode.value === "random" &&
       html`
       <${Select} label="Strategy" value=${strategy.value} onChange=${(next) => (strategy.value = next)}
         options=${[{ value: "", label: "As it was trained" }, ...named]} />
-      <${Slider} label="Hidden share" min=${0.05} max=${0.95} step=${0.05} value=${ratio.value ?? shared ?? 0.75}
+      <${Slider} label="Masked share" min=${0.05} max=${0.95} step=${0.05} value=${ratio.value ?? shared ?? 0.75}
         show=${showRatio} onInput=${(next) => (ratio.value = next)} />
       <${Slider} label="Seed" min=${0} max=${SEEDS - 1} value=${Math.min(seed.value, SEEDS - 1)}
         show=${() => String(seed.value)} onInput=${(next) => (seed.value = next)} />

@@ -19,9 +19,9 @@ export function nest(flat, shape) {
   return Array.from({ length: shape[0] }, (_, at) => nest(flat.subarray(at * step, (at + 1) * step), shape.slice(1)));
 }
 
-export const countHidden = (flat) => flat.reduce((sum, value) => sum + value, 0);
+export const countMasked = (flat) => flat.reduce((sum, value) => sum + value, 0);
 
-/** A mask the model can be asked about: something is hidden, and something is left to see. */
+/** Whether the model can be asked about a mask: some patches are masked, and some are visible. */
 export const isAskable = (flat) => flat.includes(1) && flat.includes(0);
 
 /** {shape, flat} → "12x12.base64url", eight patches a byte, for addresses. */

@@ -1,7 +1,7 @@
 // Original, masked and predicted picture side by side; the masked one is painted on.
 import { html } from "../../core/html.js";
 import { Painter } from "./painter.js";
-import { isHidden, paint } from "./painting.js";
+import { isMasked, paint } from "./painting.js";
 
 export function ImagePanels({ answer, mask, brush, stale }) {
   const [rows, columns] = mask.shape;
@@ -10,7 +10,7 @@ export function ImagePanels({ answer, mask, brush, stale }) {
     <figure class="picture">
       <div class="picture-frame"><img src=${answer.media.original} alt="" draggable="false" />
         <${Painter} label="Mask of the picture" columns=${columns} rows=${rows} brush=${brush}
-          hidden=${(x, y) => isHidden(y * columns + x)}
+          masked=${(x, y) => isMasked(y * columns + x)}
           describe=${(x, y) => `Row ${y + 1}, column ${x + 1}`}
           onPaint=${(cells, value) =>
             paint(
@@ -20,7 +20,7 @@ export function ImagePanels({ answer, mask, brush, stale }) {
       <figcaption>Masked <span class="muted">what the model sees; paint here</span></figcaption>
     </figure>
     <${Picture} title="Predicted" note="what it makes of that" src=${answer.media.predicted}
-      alt="The model's guess, in the place of what was hidden" predicted />
+      alt="The model's prediction in place of the masked parts" predicted />
   </div>`;
 }
 

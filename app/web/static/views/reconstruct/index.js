@@ -11,7 +11,7 @@ import { CloserLook } from "./closer.js";
 import { FormSnippets } from "./code.js";
 import { MaskControls, Source } from "./controls.js";
 import { EXAMPLES, fetchExample } from "./examples.js";
-import { countHidden } from "./grid.js";
+import { countMasked } from "./grid.js";
 import { ImagePanels } from "./image-panels.js";
 import { kindOf } from "./media-kind.js";
 import { Score } from "./score.js";
@@ -35,7 +35,7 @@ export function ReconstructView() {
   return html`<div class="view">
     <div class="view-head"><div>
       <h1>Reconstruct</h1>
-      <p class="lead">Hide a part of a picture, a sound or a video. The model guesses it from the rest.</p>
+      <p class="lead">Mask a part of a picture, a sound or a video. The model predicts it from the rest.</p>
     </div></div>
     <div class="workbench">
       <${Source} onFile=${onFile} onExample=${showExample} />
@@ -104,28 +104,28 @@ function Outcome({ kind }) {
 }
 
 const ASK_FOR = {
-  ranges: "Choose what is to be hidden: drag over the masked spectrogram.",
-  painted: "Hide at least one patch, and leave at least one to see.",
+  ranges: "Choose what to mask: drag over the masked spectrogram.",
+  painted: "Mask at least one patch, and leave at least one visible.",
 };
 
 /** Below the pictures, and always of one height: what moved them would lead a stroke astray. */
 function Summary({ found, mask }) {
-  const hidden = countHidden(mask.flat);
-  const share = Math.round((hidden / mask.flat.length) * 100);
+  const masked = countMasked(mask.flat);
+  const share = Math.round((masked / mask.flat.length) * 100);
   const { pending } = state.answer;
   if (!state.maskFields()) {
     return html`<p class="small summary" role="status"><strong>
       ${ASK_FOR[state.mode.value] ?? ASK_FOR.painted}</strong></p>`;
   }
   return html`<p class="small muted summary"><span>
-    ${hidden} of ${mask.flat.length} patches are hidden (${share}%), by ${found.model}.</span>
+    ${masked} of ${mask.flat.length} patches are masked (${share}%), by ${found.model}.</span>
     <span role="status">
       ${pending.value ? html`<span class="spinner" aria-hidden="true"></span> Predicting…` : ""}</span></p>`;
 }
 
 function Start() {
   return html`<div class="panel">
-    <${Empty} title="Nothing is hidden yet"
+    <${Empty} title="Nothing is masked yet"
       text="Take one of the examples, or a file of your own. It goes to this server and nowhere else." /></div>`;
 }
 

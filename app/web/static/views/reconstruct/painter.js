@@ -7,10 +7,10 @@ const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], Arrow
 
 /**
  * Lies over its parent, which is positioned. columns × rows cells, of which `extent` columns are in sight (the
- * last one of a sound may be cut). hidden(x, y) → whether a cell is grey. onPaint(cells, value): what a stroke
+ * last one of a sound may be cut). masked(x, y) → whether a cell is grey. onPaint(cells, value): what a stroke
  * covers. describe(x, y): what a screen reader says of a cell. brush: cells of its side.
  */
-export function Painter({ columns, rows, extent = columns, hidden, onPaint, describe, brush = 1, label }) {
+export function Painter({ columns, rows, extent = columns, masked, onPaint, describe, brush = 1, label }) {
   const canvas = useRef();
   const stroke = useRef(null);
   const help = useId();
@@ -19,7 +19,7 @@ export function Painter({ columns, rows, extent = columns, hidden, onPaint, desc
 
   const cell = cursor.value;
   useLayoutEffect(() => {
-    const redraw = () => canvas.current && draw(canvas.current, { columns, rows, extent, hidden, cursor: cell });
+    const redraw = () => canvas.current && draw(canvas.current, { columns, rows, extent, masked, cursor: cell });
     redraw();
     const observer = new ResizeObserver(redraw);
     observer.observe(canvas.current);
@@ -38,7 +38,7 @@ export function Painter({ columns, rows, extent = columns, hidden, onPaint, desc
     if (event.button !== 0) return;
     canvas.current.setPointerCapture(event.pointerId);
     const cell = cellAt(event);
-    stroke.current = { last: cell, value: hidden(...cell) ? 0 : 1 };
+    stroke.current = { last: cell, value: masked(...cell) ? 0 : 1 };
     cursor.value = null;
     onPaint(widened([cell], brush, columns, rows), stroke.current.value);
   };
@@ -56,17 +56,17 @@ export function Painter({ columns, rows, extent = columns, hidden, onPaint, desc
     const [x, y] = cursor.value ?? [0, 0];
     if (event.key === " " || event.key === "Enter") {
       event.preventDefault();
-      const value = hidden(x, y) ? 0 : 1;
+      const value = masked(x, y) ? 0 : 1;
       onPaint(widened([[x, y]], brush, columns, rows), value);
       cursor.value = [x, y];
-      said.value = `${describe(x, y)}: ${value ? "hidden" : "visible"}`;
+      said.value = `${describe(x, y)}: ${value ? "masked" : "visible"}`;
     } else if (ARROWS[event.key]) {
       event.preventDefault();
       const [dx, dy] = ARROWS[event.key];
       const next = [Math.min(Math.max(x + dx, 0), columns - 1), Math.min(Math.max(y + dy, 0), rows - 1)];
-      if (event.shiftKey) onPaint(widened([next], brush, columns, rows), hidden(x, y) ? 1 : 0);
+      if (event.shiftKey) onPaint(widened([next], brush, columns, rows), masked(x, y) ? 1 : 0);
       cursor.value = next;
-      said.value = `${describe(...next)}: ${(event.shiftKey ? hidden(x, y) : hidden(...next)) ? "hidden" : "visible"}`;
+      said.value = `${describe(...next)}: ${(event.shiftKey ? masked(x, y) : masked(...next)) ? "masked" : "visible"}`;
     }
   };
 
@@ -80,7 +80,7 @@ export function Painter({ columns, rows, extent = columns, hidden, onPaint, desc
     <canvas ref=${canvas} onPointerDown=${onPointerDown} onPointerMove=${onPointerMove} onPointerUp=${onPointerUp}
       onPointerCancel=${onPointerUp}></canvas>
     <span id=${help} class="visually-hidden">
-      Arrow keys move, space hides or shows a patch, shift with an arrow goes on painting.</span>
+      Arrow keys move, space masks or shows a patch, shift with an arrow goes on painting.</span>
     <span class="visually-hidden" aria-live="polite">${said.value}</span>
   </div>`;
 }
@@ -100,7 +100,7 @@ function widened(cells, brush, columns, rows) {
   return [...found.values()];
 }
 
-function draw(canvas, { columns, rows, extent, hidden, cursor }) {
+function draw(canvas, { columns, rows, extent, masked, cursor }) {
   const scale = devicePixelRatio || 1;
   const [width, height] = [Math.round(canvas.clientWidth * scale), Math.round(canvas.clientHeight * scale)];
   if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
@@ -112,7 +112,7 @@ function draw(canvas, { columns, rows, extent, hidden, cursor }) {
   context.fillStyle = color("--patch");
   for (let y = 0; y < rows; y++) {
     for (let x = 0; x < columns; x++) {
-      if (hidden(x, y)) context.fillRect(left(x), top(y), left(x + 1) - left(x), top(y + 1) - top(y));
+      if (masked(x, y)) context.fillRect(left(x), top(y), left(x + 1) - left(x), top(y + 1) - top(y));
     }
   }
   if (cursor) {

@@ -8,8 +8,8 @@ function start() {
   return shown && { shape: shown.shape, flat: shown.flat.slice() };
 }
 
-/** Whether a patch is hidden as things stand, whatever has been drawn of it yet. */
-export const isHidden = (offset) => shownMask()?.flat[offset] === 1;
+/** Whether a patch is masked now, even if it has not been drawn yet. */
+export const isMasked = (offset) => shownMask()?.flat[offset] === 1;
 
 /** Sets patches; offsets: where they lie in the flat mask. */
 export function paint(offsets, value) {

@@ -14,7 +14,7 @@ export function Score({ answer }) {
   const ahead = answer.psnr - Math.max(mean, interpolation);
   return html`<section class="panel score" aria-label="How good the guess is">
     <div class="row between"><h2>${db(answer.psnr)} PSNR</h2><span class="muted small">
-      over the hidden patches; higher is better</span></div>
+      over the masked patches; higher is better</span></div>
     <dl class="bars">${rows.map(
       ({ label, value, own }) => html`
       <dt>${label}</dt><dd>

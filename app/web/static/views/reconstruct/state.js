@@ -2,7 +2,7 @@
 import { ask } from "../../core/api.js";
 import { latest } from "../../core/ask.js";
 import { batch, signal } from "../../core/html.js";
-import { countHidden, flatten, isAskable, nest, pack, packRanges, shapeOf, unpack, unpackRanges } from "./grid.js";
+import { countMasked, flatten, isAskable, nest, pack, packRanges, shapeOf, unpack, unpackRanges } from "./grid.js";
 
 const MAX_SHARED = 1500; // characters of a mask in an address
 
@@ -102,7 +102,7 @@ function withUrls(response) {
   kept[1].forEach((url) => URL.revokeObjectURL(url));
   kept = [Object.values(media), kept[0]];
   const flat = flatten(response.mask);
-  return { ...response, media, shape: shapeOf(response.mask), flat, share: countHidden(flat) / flat.length };
+  return { ...response, media, shape: shapeOf(response.mask), flat, share: countMasked(flat) / flat.length };
 }
 
 /** The mask to draw: as it is painted, else as the server has drawn it. */

@@ -2,7 +2,7 @@
 import { html, useEffect, useRef, useSignal } from "../../core/html.js";
 import { Button, Segmented } from "../../ui/controls.js";
 import { Painter } from "./painter.js";
-import { isHidden, paint } from "./painting.js";
+import { isMasked, paint } from "./painting.js";
 
 const DRIFT = 0.07; // seconds that films may be apart
 
@@ -49,11 +49,11 @@ export function VideoPanels({ answer, mask, brush, stale }) {
     const covered = whole.value === "all" ? Array.from({ length: moments }, (_, at) => at) : [moment];
     return covered.flatMap((at) => cells.map(([x, y]) => (at * rows + y) * columns + x));
   };
-  const hiddenIn = (at) =>
+  const maskedIn = (at) =>
     mask.flat.subarray(at * rows * columns, (at + 1) * rows * columns).reduce((sum, each) => sum + each, 0) /
     (rows * columns);
   const toggleMoment = () => {
-    const value = hiddenIn(moment) === 1 ? 0 : 1;
+    const value = maskedIn(moment) === 1 ? 0 : 1;
     paint(
       Array.from({ length: rows * columns }, (_, at) => moment * rows * columns + at),
       value,
@@ -66,7 +66,7 @@ export function VideoPanels({ answer, mask, brush, stale }) {
       <${Film} film=${films[1]} title="Masked" note="what the model sees; paint here" src=${answer.media.original}
         onReady=${onReady}>
         <${Painter} label="Mask of the video" columns=${columns} rows=${rows} brush=${brush}
-          hidden=${(x, y) => isHidden((moment * rows + y) * columns + x)}
+          masked=${(x, y) => isMasked((moment * rows + y) * columns + x)}
           describe=${(x, y) => `Moment ${moment + 1}, row ${y + 1}, column ${x + 1}`}
           onPaint=${(cells, value) => paint(offsets(cells), value)} /><//>
       <${Film} film=${films[2]} title="Predicted" note="what it makes of that" predicted src=${answer.media.predicted}
@@ -75,15 +75,15 @@ export function VideoPanels({ answer, mask, brush, stale }) {
     <div class="transport">
       <${Button} icon=${playing.value ? "pause" : "play"} aria-label=${playing.value ? "Pause" : "Play"}
         onClick=${() => (playing.value = !playing.value)} />
-      <div class="moments" role="group" aria-label="Moments; fuller is more hidden">
+      <div class="moments" role="group" aria-label="Moments; fuller is more masked">
         ${Array.from(
           { length: moments },
           (_, at) => html`
             <button type="button" class=${`moment ${at === moment ? "now" : ""}`}
               aria-current=${at === moment ? "time" : undefined}
-          aria-label=${`Moment ${at + 1}, ${Math.round(hiddenIn(at) * 100)}% hidden`}
+          aria-label=${`Moment ${at + 1}, ${Math.round(maskedIn(at) * 100)}% masked`}
             onClick=${() => seek((at + 0.25) / moments)}>
-          <i style=${{ height: `${hiddenIn(at) * 100}%` }}></i></button>`,
+          <i style=${{ height: `${maskedIn(at) * 100}%` }}></i></button>`,
         )}
       </div>
     </div>
@@ -91,7 +91,7 @@ export function VideoPanels({ answer, mask, brush, stale }) {
       <${Segmented} label="A stroke covers" value=${whole.value} onChange=${(next) => (whole.value = next)}
         options=${[{ value: "all", label: "Paint all moments" }, { value: "one", label: "Paint this moment" }]} />
       <${Button} class="small" onClick=${toggleMoment}>
-        ${hiddenIn(moment) === 1 ? "Show" : "Hide"} moment ${moment + 1}<//>
+        ${maskedIn(moment) === 1 ? "Show" : "Mask"} moment ${moment + 1}<//>
     </div>
   </div>`;
 }

@@ -22,8 +22,8 @@ _PREEMPHASIS, _FLOOR = 0.97, 1.192092955078125e-07
 
 
 @dataclass(frozen=True)
-class AstReader:
-    """The FileReader of AST. A window is `frames` frames of `bands` bands; mean, std: as the model's input has them."""
+class AstProcessor:
+    """The FileProcessor of AST. A window has `frames` frames of `bands` bands. mean, std: of the model's input."""
 
     frames: int
     bands: int
@@ -81,7 +81,7 @@ class AstReader:
         return encode_wav(np.zeros(2 * FRAME, np.float32), SAMPLE_RATE)
 
 
-def load_ast_reader(folder: Path, frames: int, bands: int) -> AstReader:
+def load_ast_processor(folder: Path, frames: int, bands: int) -> AstProcessor:
     """Reads the folder's preprocessor_config.json. frames, bands: of the model's input. Raises InvalidModel."""
     config = read_json(folder / FILE)
     kind = str(config.get("feature_extractor_type")) if isinstance(config, dict) else "unknown"
@@ -97,5 +97,5 @@ def load_ast_reader(folder: Path, frames: int, bands: int) -> AstReader:
     if not (isinstance(mean, int | float) and isinstance(std, int | float) and std > 0):
         raise InvalidModel(f"{FILE}: mean {mean!r} and std {std!r} are not supported")
     if config.get("do_normalize") is False:
-        return AstReader(frames, bands, 0.0, 1.0)
-    return AstReader(frames, bands, float(mean), 2 * float(std))
+        return AstProcessor(frames, bands, 0.0, 1.0)
+    return AstProcessor(frames, bands, float(mean), 2 * float(std))

@@ -27,8 +27,8 @@ WAVEFORM_MODELS = {
 
 
 @dataclass(frozen=True)
-class WaveformReader:
-    """The FileReader of waveforms.
+class WaveformProcessor:
+    """The FileProcessor of waveforms.
 
     sample_rate: in Hz. normalises: each window is brought to mean 0 and variance 1. least: samples that the model needs
     for one frame.
@@ -74,7 +74,7 @@ class WaveformReader:
         return [*starts, length]
 
 
-def load_waveform_reader(folder: Path, frames: ConvolutionFrames) -> WaveformReader:
+def load_waveform_processor(folder: Path, frames: ConvolutionFrames) -> WaveformProcessor:
     """By the folder's preprocessor_config.json. Raises InvalidModel for one that transformers reads otherwise."""
     config = read_json(folder / FILE)
     kind = str(config.get("feature_extractor_type")) if isinstance(config, dict) else "unknown"
@@ -83,4 +83,4 @@ def load_waveform_reader(folder: Path, frames: ConvolutionFrames) -> WaveformRea
     rate, channels = config.get("sampling_rate", 16_000), config.get("feature_size", 1)
     if not isinstance(rate, int) or not 1000 <= rate <= 192_000 or channels != 1:
         raise InvalidModel(f"{FILE}: sounds of {channels} channels at {rate} Hz are not supported")
-    return WaveformReader(rate, bool(config.get("do_normalize", True)), frames.samples(1))
+    return WaveformProcessor(rate, bool(config.get("do_normalize", True)), frames.samples(1))
