@@ -11,6 +11,7 @@ from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.system.cpus import cpu_count
+from app.system.remote_access import RemoteAccess
 
 MIB = 1024 * 1024
 
@@ -32,7 +33,7 @@ class Settings(BaseSettings):
     allow_open: bool = False  # allow other machines to connect without keys
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()  # comma-separated; names of the server; "*": any
     default_model: str | None = None  # unset: `cloze-text` if it is there, else the first of the store
-    allow_hub: bool = False  # allow imports to download from the Hugging Face hub, and `cloze models push` to upload
+    allow_hub: bool = False  # allow imports and jobs to download from the Hugging Face hub, and pushes to upload
     hub_organizations: Annotated[tuple[str, ...], NoDecode] = ()  # comma-separated; may be imported; empty: all
     max_import_bytes: int = Field(32 * 1024 * MIB, ge=1)  # of one imported model: its download, or its unpacked archive
 
@@ -57,6 +58,10 @@ class Settings(BaseSettings):
     keep_alive_timeout: float = Field(75.0, gt=0)  # seconds between a response and the next request
     media_hosts: Annotated[tuple[str, ...], NoDecode] = ()  # comma-separated; the hosts of media URLs; empty: none
     media_timeout: float = Field(10.0, gt=0)  # seconds for one download
+    # Files of other servers that jobs may read, beside those of the hub (`allow_hub`).
+    data_hosts: Annotated[tuple[str, ...], NoDecode] = ()  # comma-separated; of https:// files; empty: none
+    data_buckets: Annotated[tuple[str, ...], NoDecode] = ()  # comma-separated; of s3:// files; empty: none
+    data_allow_private: bool = False  # allow `data_hosts` to have private addresses
 
     # Users' files are read in child processes, within these limits.
     decoder_processes: int = Field(4, ge=1)  # processes that decode the media of requests
@@ -86,7 +91,9 @@ class Settings(BaseSettings):
     webhook_secret: str | None = Field(None, repr=False)  # `whsec_` and 24 to 64 bytes in base64
     webhook_allow_private: bool = False  # allow users' webhooks with private addresses
 
-    @field_validator("api_keys", "allowed_hosts", "media_hosts", "hub_organizations", mode="before")
+    @field_validator(
+        "api_keys", "allowed_hosts", "media_hosts", "hub_organizations", "data_hosts", "data_buckets", mode="before"
+    )
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(k.strip() for k in value.split(",") if k.strip()) if isinstance(value, str) else value
@@ -116,6 +123,18 @@ class Settings(BaseSettings):
     def bodies_bytes(self) -> int:
         """The limit in bytes of all bodies in progress together."""
         return self.max_bodies_bytes or max(256 * MIB, 4 * self.max_body_bytes)
+
+    @property
+    def remote_access(self) -> RemoteAccess:
+        """The rules for files of other servers that jobs read."""
+        return RemoteAccess(
+            hosts=self.data_hosts,
+            buckets=self.data_buckets,
+            hub=self.allow_hub,
+            organizations=self.hub_organizations,
+            allow_private=self.data_allow_private,
+            max_bytes=self.max_file_bytes,
+        )
 
     @property
     def files_dir(self) -> Path:

@@ -3,6 +3,8 @@
 from enum import StrEnum
 from typing import Literal
 
+from pydantic import BaseModel, ConfigDict
+
 
 class ModalityName(StrEnum):
     """The built-in modalities, as they are called on the wire. Registered ones have names beside these."""
@@ -39,3 +41,22 @@ class TruncationSide(StrEnum):
 
     LEFT = "left"
     RIGHT = "right"
+
+
+class RemoteFile(BaseModel):
+    """A file of another server that a job reads, as it was when the job was created.
+
+    address: as the user gave it. bytes: its size. etag, modified: what an HTTP or S3 server says of the version.
+    revision: the commit of a dataset on the hub, or the version of an S3 object. sha256: of the content, where its
+    server tells it.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    address: str
+    filename: str
+    bytes: int
+    etag: str | None = None
+    modified: str | None = None
+    revision: str | None = None
+    sha256: str | None = None

@@ -11,7 +11,7 @@ from app.commands.client import ApiClient, ApiKey, Url
 from app.commands.jobs import JOBS
 from app.commands.output import Json, note, print_json
 from app.commands.previews import print_validation
-from app.commands.uploads import Uploads
+from app.commands.uploads import Uploads, is_address
 from app.commands.watch import watch_job
 from app.errors import InvalidValue
 
@@ -20,7 +20,8 @@ Files = Annotated[
     typer.Argument(
         metavar="FILE[=WEIGHT]...",
         help="Text of any suffix, .jsonl, .csv, .parquet, .fasta, .fastq, .smi, …; also .gz .xz .zst. Source code,"
-        " pictures, sounds and videos: a folder, or a .zip or .tar of files. The weight is how often an epoch reads"
+        " pictures, sounds and videos: a folder, or a .zip or .tar of files. Where the server allows it, also an"
+        " address: hf://datasets/owner/name/path, https://… or s3://bucket/key. The weight is how often an epoch reads"
         " the file, 1 by default.",
     ),
 ]
@@ -43,7 +44,7 @@ def pretrain(
     files: Files,
     model: Model,
     name: Annotated[str | None, typer.Option(help="Publish the result under this name.")] = None,
-    validation: Annotated[Path | None, typer.Option(help="Held-out data; by default a share of the files.")] = None,
+    validation: Annotated[str | None, typer.Option(help="Held-out data; by default a share of the files.")] = None,
     method: Method = None,
     max_steps: Annotated[int | None, typer.Option(help="Maximum number of steps.")] = None,
     epochs: Annotated[float | None, typer.Option(help="Number of passes over the data.")] = None,
@@ -81,8 +82,8 @@ def pretrain(
 
 def _submit(
     client: ApiClient,
-    files: list[tuple[Path, float | None]],
-    validation: Path | None,
+    files: list[tuple[str, float | None]],
+    validation: str | None,
     body: dict[str, Any],
     *,
     dry_run: bool,
@@ -101,18 +102,18 @@ def _submit(
     return found
 
 
-def parse_file(text: str) -> tuple[Path, float | None]:
-    """Parses `file=weight` or `file`. The name of an existing file is never split."""
+def parse_file(text: str) -> tuple[str, float | None]:
+    """Parses `file=weight` or `file`. The name of an existing file, and an address with a query, are never split."""
     name, equals, weight = text.rpartition("=")
-    if not equals or Path(text).exists():
-        return Path(text), None
+    if not equals or (("?" in text) if is_address(text) else Path(text).exists()):
+        return text, None
     try:
         value = float(weight)
     except ValueError:
-        return Path(text), None  # the upload reports it as missing
+        return text, None  # the upload reports it as missing
     if not (math.isfinite(value) and value > 0):
         raise InvalidValue(f"the weight of {name} must be a number above 0, not {weight}")
-    return Path(name), value
+    return name, value
 
 
 def parse_setting(text: str) -> tuple[str, Any]:

@@ -1,5 +1,6 @@
 """Uploads of a command: files and folders, which are deleted again if the command fails."""
 
+import re
 import tempfile
 from contextlib import suppress
 from pathlib import Path
@@ -10,6 +11,13 @@ from app.commands.client import ApiClient
 from app.commands.folders import archive_name, pack_folder
 from app.commands.output import note
 from app.errors import AppError
+
+_ADDRESS = re.compile(r"[a-z0-9]+://", re.ASCII)
+
+
+def is_address(name: str) -> bool:
+    """Tells whether a name is the address of a remote file, which the server reads itself."""
+    return _ADDRESS.match(name) is not None
 
 
 class Uploads:
@@ -29,8 +37,11 @@ class Uploads:
             with suppress(AppError):  # the server may be gone
                 self._client.delete(f"/v1/files/{file_id}")
 
-    def send(self, path: Path) -> str:
-        """Uploads a file, or a folder as one archive. Returns its id."""
+    def send(self, name: str | Path) -> str:
+        """Uploads a file, or a folder as one archive. Returns its id; for the address of a remote file, the address."""
+        if is_address(str(name)):
+            return str(name)
+        path = Path(name)
         if path.is_dir():
             with tempfile.TemporaryDirectory(prefix="cloze-") as folder:
                 packed = Path(folder) / archive_name(path)

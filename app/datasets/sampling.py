@@ -91,4 +91,5 @@ def _estimate_share(path: Path, filename: str, read: int, report: Report) -> flo
         return read / path.stat().st_size
     with reading(filename, "not a readable parquet file"):
         rows = report.usable + sum(entry.count for entry in report.skipped.values())
-        return rows / max(int(pq.ParquetFile(path).metadata.num_rows), 1)
+        with path.open("rb") as file:
+            return rows / max(int(pq.ParquetFile(file).metadata.num_rows), 1)

@@ -6,6 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
 from app.methods.tokenizers import TokenizerReport
+from app.types import RemoteFile
 
 
 class JobState(StrEnum):
@@ -109,6 +110,7 @@ class PretrainingSpec(JobSpec):
     training_files: tuple[str, ...]
     weights: tuple[float, ...] | None = None  # of the training files; None: 1 each
     validation_file: str | None = None
+    remote_files: dict[str, RemoteFile] = Field(default_factory=dict)  # those of the files that are addresses
 
     @property
     def source(self) -> str:
@@ -117,7 +119,8 @@ class PretrainingSpec(JobSpec):
     @property
     def files(self) -> list[tuple[str, str]]:
         held_out = [("validation_file", self.validation_file)] if self.validation_file else []
-        return [*(("training_file", file) for file in self.training_files), *held_out]
+        named = [*(("training_file", file) for file in self.training_files), *held_out]
+        return [(field, file) for field, file in named if file not in self.remote_files]
 
 
 class ImportSpec(JobSpec):

@@ -7,15 +7,14 @@ the name again.
 
 import io
 import socket
-import ssl
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
+from functools import partial
 from http.client import HTTPConnection, HTTPException, HTTPResponse
 from urllib.parse import SplitResult
 
 from app.errors import InvalidData, InvalidValue, TooLarge
 from app.system.addresses import (
-    DEFAULT_PORTS,
     Address,
     PrivateAddress,
     Resolver,
@@ -24,6 +23,7 @@ from app.system.addresses import (
     resolve,
     resolve_public,
 )
+from app.system.connections import connect
 
 CHUNK = 64 * 1024
 
@@ -48,7 +48,8 @@ def fetch(
     deadline = time.monotonic() + timeout
     try:
         addresses = resolve_public(host, port, resolver=resolver, permitted=permitted)
-        sock = _connect(addresses, port, parts.scheme, host, deadline)
+        remaining = partial(_remaining_seconds, deadline)
+        sock = connect(addresses, port, host, tls=parts.scheme == "https", remaining=remaining)
         with sock:
             return _get(_Deadline(sock, deadline), parts, max_bytes)
     except PrivateAddress as e:
@@ -67,31 +68,9 @@ def _check_url(url: str, allowed_hosts: Collection[str]) -> tuple[SplitResult, s
         raise InvalidValue(f"this URL cannot be fetched: {e}") from e
     if not url.isascii():
         raise InvalidValue("expected a URL in ASCII: percent-encode other characters")
-    host, port = checked.host, checked.port
-    named = host if port == DEFAULT_PORTS[checked.parts.scheme] else f"{host}:{port}"
-    if named not in {allowed.lower() for allowed in allowed_hosts}:
-        raise InvalidValue(f"{named} is not among the hosts that this server may fetch from")
-    return checked.parts, host, port
-
-
-def _connect(addresses: Sequence[Address], port: int, scheme: str, host: str, deadline: float) -> socket.socket:
-    """Connects to the first of the checked addresses that answers. TLS verifies the certificate for `host`."""
-    failure: OSError = TimeoutError("no time left")
-    for address in addresses:
-        try:
-            sock = socket.create_connection((str(address), port), timeout=_remaining_seconds(deadline))
-        except OSError as e:
-            failure = e
-            continue
-        if scheme == "http":
-            return sock
-        try:
-            sock.settimeout(_remaining_seconds(deadline))
-            return ssl.create_default_context().wrap_socket(sock, server_hostname=host)
-        except BaseException:
-            sock.close()
-            raise
-    raise failure
+    if not checked.is_among(allowed_hosts):
+        raise InvalidValue(f"{checked.name} is not among the hosts that this server may fetch from")
+    return checked.parts, checked.host, checked.port
 
 
 def _get(sock: "_Deadline", parts: SplitResult, max_bytes: int) -> bytes:

@@ -66,9 +66,10 @@ class MlmHyperparameters(TokenizerOptions, TrainingHyperparameters):
     max_characters: int | None = Field(
         None, ge=1, le=MAX_COUNT, description="Maximum length of a document in characters. Longer ones are skipped"
     )
-    deduplicate: Literal["off", "exact"] = Field(
+    deduplicate: Literal["off", "exact", "normalized"] = Field(
         "off",
-        description="Removal of duplicates. exact drops documents that equal an earlier one except for case and spaces",
+        description="Removal of duplicates. exact drops documents that equal an earlier one; normalized drops those"
+        " that equal an earlier one except for case and white space",
     )
 
     teacher: str | None = Field(

@@ -19,6 +19,7 @@ from app.errors import Conflict, FileNotFound, ModelNotFound
 from app.jobs.files import FileStore
 from app.jobs.held_out import read_held_out
 from app.jobs.indexes import files_of
+from app.jobs.remote_digests import read_digests
 from app.jobs.spec import Checkpoint, Job, pretraining_spec
 from app.methods import METHODS, preset
 from app.publishing import card
@@ -103,7 +104,12 @@ class Publisher:
         sources = []
         for file_id in files_of(job):
             with contextlib.suppress(FileNotFound):  # files may be deleted once a job has ended
-                sources.append(self._files.get(file_id))
+                file = self._files.get(file_id)
+                sources.append(DataSource(filename=file.filename, bytes=file.bytes, sha256=file.sha256))
+        digests = read_digests(self._jobs_dir / job.id)
+        for remote in spec.remote_files.values():
+            sha256 = digests.get(remote.address, "")
+            sources.append(DataSource(filename=remote.address, bytes=remote.bytes, sha256=sha256))
         return made.model_copy(
             update={
                 "description": f"Pretrained by Cloze from {base or 'scratch'}.",
@@ -112,7 +118,7 @@ class Publisher:
                 "job_id": job.id,
                 "publication": publication,
                 "request": {key: value for key, value in spec.request.items() if key != "webhook"},
-                "data": tuple(DataSource(filename=s.filename, bytes=s.bytes, sha256=s.sha256) for s in sources),
+                "data": tuple(sources),
                 "metrics": {key: value for key, value in made.metrics.items() if key != "step"},
                 "chosen": job.chosen,
                 "verdict": job.verdict.model_dump() if job.verdict and is_result else None,

@@ -3,15 +3,17 @@
 import asyncio
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal, NamedTuple
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, cast
 
 from app.datasets.previews import Preview, Previewed
+from app.datasets.remote.files import find_remote, is_remote
+from app.datasets.remote.reading import RemotePath
 from app.errors import AppError, InvalidValue
 from app.jobs.kinds import Estimate, PretrainingSpec
-from app.jobs.spec import StoredFile
 from app.jobs.transitions import check_deadline
 from app.modalities.descriptor import Check
 from app.modalities.estimator import CheckedFiles
@@ -23,15 +25,17 @@ from app.submission.submission import Submission, SubmissionServices
 from app.submission.training_choice import TrainingChoice, choose_training, prefix_fields
 from app.submission.webhooks import resolve_webhook
 from app.system.disk_space import DiskReserve
+from app.types import RemoteFile
 
 MAX_RECORD_BYTES = 512 * 1024  # twice what 1,000 files with weights take
 
 
 @dataclass(frozen=True)
 class FilePreview:
-    """The preview of a file of a submission."""
+    """The preview of a file of a submission. file: its id or address."""
 
-    file: StoredFile
+    file: str
+    filename: str
     field: Literal["training_file", "validation_file"]
     preview: Preview
 
@@ -52,11 +56,12 @@ async def build_spec(submission: Submission, services: SubmissionServices) -> Pr
 async def check_submission(submission: Submission, services: SubmissionServices) -> CheckedSubmission:
     """Checks a submission as a whole: first its fields, then its files, then its cost.
 
-    The store is read on a thread, and the beginning of every file in a child process.
+    The store is read on a thread, and the beginning of every file in a child process. Remote files are pinned.
 
     Raises:
         InvalidValue: A field is wrong; `param` names it. InvalidData if it is the content of a file.
         ModelNotFound, FileNotFound: The submission names something that does not exist.
+        Forbidden: The operator does not allow a remote file. NotReady: Its server cannot be reached.
         TooLarge: A file takes too much time or memory to check.
         Busy: Too many files are being checked.
         InsufficientStorage: The disk cannot hold what the job would make.
@@ -71,17 +76,24 @@ async def check_submission(submission: Submission, services: SubmissionServices)
             held_out = await _check_file(services, submission.validation_file, "validation_file", check)
     weights = submission.weights or (1.0,) * len(training)
     files = CheckedFiles([each.found for each in training], weights, held_out.found if held_out else None)
-    spec = await asyncio.to_thread(_complete, submission, choice, files, services)
-    previews = [each.preview for each in (*training, *([held_out] if held_out else [])) if each.preview]
-    return CheckedSubmission(spec, previews)
+    checked = [*training, *([held_out] if held_out else [])]
+    remote = {each.remote.address: each.remote for each in checked if each.remote}
+    spec = await asyncio.to_thread(_complete, submission, choice, files, remote, services)
+    return CheckedSubmission(spec, [each.preview for each in checked if each.preview])
 
 
 def _complete(
-    submission: Submission, choice: TrainingChoice, files: CheckedFiles[Any], services: SubmissionServices
+    submission: Submission,
+    choice: TrainingChoice,
+    files: CheckedFiles[Any],
+    remote: Mapping[str, RemoteFile],
+    services: SubmissionServices,
 ) -> PretrainingSpec:
     recent = recent_jobs(services.jobs)
     with prefix_fields(choice.field):
         cost = estimate(choice.method_name, choice.model, choice.hyperparameters, files, services.store, recent)
+    copied = sum(file.bytes for file in remote.values())
+    cost = cost.model_copy(update={"disk_bytes": (cost.disk_bytes or 0) + copied}) if copied else cost
     _check_disk(cost, services.settings)
     spec = PretrainingSpec(
         model=choice.model,
@@ -90,6 +102,7 @@ def _complete(
         training_files=submission.files,
         weights=submission.weights,
         validation_file=submission.validation_file,
+        remote_files=dict(remote),
         estimate=cost,
         name=_choose_name(submission, choice.base_name),
         metadata=dict(submission.metadata),
@@ -113,21 +126,29 @@ def _check_size(spec: PretrainingSpec) -> None:
 class _CheckedFile(NamedTuple):
     found: Any  # by the modality's check
     preview: FilePreview | None
+    remote: RemoteFile | None
 
 
 async def _check_file(
     services: SubmissionServices, file_id: str, field: Literal["training_file", "validation_file"], check: Check
 ) -> _CheckedFile:
-    """Checks one file in a child process and returns what the check found."""
+    """Checks one file in a child process and returns what the check found. file_id: its id or address."""
+    remote: RemoteFile | None = None
     try:
-        file = await asyncio.to_thread(services.files.get, file_id)
-        found = await services.checkers.call(partial(check, services.files.path(file_id), file.filename))
+        if is_remote(file_id):
+            access = services.settings.remote_access
+            remote = await asyncio.to_thread(find_remote, file_id, access)
+            path, name = cast(Path, RemotePath(remote, access)), remote.filename
+        else:
+            name = (await asyncio.to_thread(services.files.get, file_id)).filename
+            path = services.files.path(file_id)
+        found = await services.checkers.call(partial(check, path, name))
     except AppError as error:
         error.param = error.param or field
         raise
     if isinstance(found, Previewed) and found.preview is not None:
-        return _CheckedFile(found, FilePreview(file, field, found.preview))
-    return _CheckedFile(found, None)
+        return _CheckedFile(found, FilePreview(file_id, name, field, found.preview), remote)
+    return _CheckedFile(found, None, remote)
 
 
 def _check_disk(estimate: Estimate, settings: Settings) -> None:

@@ -18,7 +18,7 @@ class Submission:
     """A request for a new job. Types and ranges of its fields are checked; models, files and the method are not."""
 
     model: str  # a stored model to continue from, or a preset
-    files: tuple[str, ...]  # ids of the training files
+    files: tuple[str, ...]  # ids or addresses of the training files
     weights: tuple[float, ...] | None = None  # of the training files; None: 1 each
     validation_file: str | None = None
     method: Mapping[str, Any] | None = None  # {"type": name, name: {"hyperparameters": {…}}}; None: the model's default

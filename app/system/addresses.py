@@ -1,13 +1,13 @@
 """The rule against server-side request forgery: which URLs and addresses a user may make this server connect to.
 
-It applies to media that requests name by URL and to webhooks of jobs. A name is resolved once, all its addresses are
-checked, and the connection goes to a checked address. A later DNS answer therefore changes nothing.
+It applies to media that requests name by URL, and to remote files and webhooks of jobs. A name is resolved once, all
+its addresses are checked, and the connection goes to a checked address. A later DNS answer therefore changes nothing.
 """
 
 import ipaddress
 import re
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from urllib.parse import SplitResult, urlsplit
@@ -53,6 +53,15 @@ class HttpUrl:
     parts: SplitResult
     host: str
     port: int
+
+    @property
+    def name(self) -> str:
+        """The host, with the port if it is not the scheme's default."""
+        return self.host if self.port == DEFAULT_PORTS[self.parts.scheme] else f"{self.host}:{self.port}"
+
+    def is_among(self, hosts: Collection[str]) -> bool:
+        """Tells whether a list of names such as `example.org` and `example.org:8443` contains the host and port."""
+        return self.name in {host.lower() for host in hosts}
 
 
 def parse_http_url(url: str) -> HttpUrl:

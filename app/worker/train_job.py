@@ -5,6 +5,7 @@ from functools import partial
 from app.devices import gpu_metrics, resolve_device
 from app.jobs.spec import pretraining_spec
 from app.methods import METHODS, preset
+from app.settings import Settings
 from app.system.child import die_with_parent
 from app.system.disk_space import DiskReserve
 from app.system.pool_process import ProcessLimits
@@ -14,12 +15,17 @@ from app.training.run import run
 from app.worker.attempt import Attempt, AttemptServices
 from app.worker.loggers import open_loggers
 from app.worker.pretraining import train_and_publish
+from app.worker.remote_files import RemoteFiles
 from app.worker.reports import Reports
 from app.worker.system import SystemMetrics
 
 
 def train(attempt: Attempt, reports: Reports, services: AttemptServices) -> TrainingResult:
-    settings, training = services.settings, describe_run(attempt, services)
+    with RemoteFiles(attempt, reports, services) as remote:
+        return _train(attempt, reports, services.settings, describe_run(attempt, services, remote))
+
+
+def _train(attempt: Attempt, reports: Reports, settings: Settings, training: TrainingJob) -> TrainingResult:
     device = resolve_device(training.device)
     with open_loggers(attempt.job, attempt.folder, settings.mlflow_tracking_uri, settings.mlflow_experiment) as loggers:
         reports.attach(SystemMetrics(partial(gpu_metrics, device)), loggers)
@@ -28,13 +34,18 @@ def train(attempt: Attempt, reports: Reports, services: AttemptServices) -> Trai
     return result
 
 
-def describe_run(attempt: Attempt, services: AttemptServices) -> TrainingJob:
-    """Builds the trainer's input: files and models as paths of this machine. Raises FileNotFound, ModelNotFound."""
+def describe_run(attempt: Attempt, services: AttemptServices, remote: RemoteFiles) -> TrainingJob:
+    """Builds the trainer's input: files and models as paths of this machine.
+
+    Raises FileNotFound and ModelNotFound, and as `RemoteFiles.fetch` does.
+    """
     job, settings = attempt.job, services.settings
     spec = pretraining_spec(job)
     hyperparameters = METHODS[spec.method].hyperparameters.model_validate(spec.hyperparameters)
 
     def source(file_id: str, weight: float = 1.0) -> SourceFile:
+        if file_id in spec.remote_files:
+            return remote.fetch(spec.remote_files[file_id], weight)
         file = services.files.get(file_id)
         return SourceFile(services.files.path(file_id), file.filename, file.sha256, weight)
 

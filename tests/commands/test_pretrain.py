@@ -1,5 +1,6 @@
 """What `cloze pretrain` sends."""
 
+import hashlib
 import io
 import json
 import os
@@ -49,6 +50,14 @@ def test_files_have_weights(sent: list[dict[str, Any]], tmp_path: Path, monkeypa
     assert sent[0]["training_files"] == [{"id": "file-1", "weight": 2.5}, "file-2", "file-3"]
 
 
+def test_addresses_are_left_to_the_server(sent: list[dict[str, Any]]) -> None:
+    files = ["hf://datasets/owner/name/a.jsonl=2", "https://a.test/b.txt?part=2"]
+    done = CliRunner().invoke(cli.app, ["pretrain", *files, "--validation", "s3://bucket/c.txt", "-m", "bert-tiny"])
+    assert done.exit_code == 0, done.output
+    assert sent[0]["training_files"] == [{"id": "hf://datasets/owner/name/a.jsonl", "weight": 2.0}, files[1]]
+    assert sent[0]["validation_file"] == "s3://bucket/c.txt"
+
+
 def test_the_server_chooses_the_method_unless_it_is_named(sent: list[dict[str, Any]], tmp_path: Path) -> None:
     (tmp_path / "a.zip").write_bytes(b"")
     for named in ([], ["--method", "simmim"]):
@@ -65,7 +74,25 @@ def test_a_weight_is_a_number_above_zero(weight: str) -> None:
 
 
 def test_what_is_no_weight_belongs_to_the_name() -> None:
-    assert pretrain.parse_file("missing=x.jsonl") == (Path("missing=x.jsonl"), None)
+    assert pretrain.parse_file("missing=x.jsonl") == ("missing=x.jsonl", None)
+    assert pretrain.parse_file("https://a.test/b?part=2") == ("https://a.test/b?part=2", None)
+
+
+def test_a_folder_is_packed_to_the_bytes_that_the_page_makes_of_it(tmp_path: Path) -> None:
+    """tests/page/tar.test.js has the same files and the same digest."""
+    texts = {
+        "b/two.txt": "two",
+        ".hidden": "no",
+        "größe.txt": "x" * 512,
+        "long/" * 30 + "name.txt": "deep",
+        "b.txt": "one",
+    }
+    for name, text in texts.items():
+        (tmp_path / "data" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "data" / name).write_text(text)
+    pack_folder(tmp_path / "data", tmp_path / "data.tar")
+    digest = hashlib.sha256((tmp_path / "data.tar").read_bytes()).hexdigest()
+    assert digest == "add5962827a0bc0544d11762259e4277e62b868ee980cfd66ad24bd2b89e98b9"
 
 
 class Server:

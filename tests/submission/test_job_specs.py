@@ -3,20 +3,23 @@
 import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from app.errors import FileNotFound, InvalidValue, ModelNotFound
+from app.errors import FileNotFound, Forbidden, InvalidValue, ModelNotFound
 from app.jobs.connection import Client
 from app.jobs.files import FileStore
 from app.jobs.jobs import Jobs
 from app.jobs.kinds import PretrainingSpec, Webhook
 from app.settings import Settings
 from app.store.store import ModelStore
-from app.submission.job_specs import build_spec
+from app.submission.job_specs import build_spec, check_submission
 from app.submission.submission import Submission, SubmissionServices
 from app.system.process_pool import ProcessPool
+from app.types import RemoteFile
+from tests.fakes.file_server import serve_files
 
 
 def admit() -> AbstractAsyncContextManager[None]:
@@ -47,6 +50,23 @@ def build(services: SubmissionServices, file_id: str) -> Build:
         return asyncio.run(build_spec(Submission(**given), services))  # type: ignore[arg-type]
 
     return run
+
+
+def test_a_remote_file_is_pinned_and_previewed(services: SubmissionServices) -> None:
+    text = "The lions hunt the zebras near the river.\n\n" * 50
+    with serve_files(files={"/a.txt": text.encode()}, etags={"/a.txt": '"1"'}) as server:
+        address = server.url("/a.txt", "127.0.0.1")
+        rules = {"data_hosts": (f"127.0.0.1:{server.port}",), "data_allow_private": True}
+        allowed = replace(services, settings=services.settings.model_copy(update=rules))
+        submission = Submission(model="bert-tiny", files=(address,))
+        checked = asyncio.run(check_submission(submission, allowed))
+        with pytest.raises(Forbidden, match="CLOZE_DATA_HOSTS") as refused:
+            asyncio.run(check_submission(submission, services))
+    assert refused.value.param == "training_file"
+    pinned = RemoteFile(address=address, filename="a.txt", bytes=len(text), etag='"1"')
+    assert checked.spec.remote_files == {address: pinned} and checked.spec.files == []
+    assert checked.previews[0].preview.items == 50
+    assert checked.spec.estimate and checked.spec.estimate.disk_bytes and checked.spec.estimate.disk_bytes > len(text)
 
 
 def test_a_submission_becomes_a_specification_with_an_estimate(build: Build, file_id: str) -> None:

@@ -4,17 +4,26 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, FailFast, Field, model_validator
 
-from app.api.schemas.common import MAX_ID, MAX_MODEL_ID, Body
+from app.api.schemas.common import MAX_MODEL_ID, Body
 from app.api.schemas.job_record import JobRecord, record_fields
 from app.api.schemas.job_watch import WebhookRequest
 from app.api.schemas.previews import FilePreviewObject, preview_objects
+from app.datasets.remote.files import MAX_ADDRESS
 from app.jobs.kinds import Estimate, JobState, PretrainingSpec, Resources
 from app.jobs.spec import MAX_PRIORITY, Job, JobEvent, Verdict, pretraining_spec
 from app.store.names import MAX_NAME_LENGTH
 from app.submission.job_specs import CheckedSubmission
 from app.submission.submission import Submission
 
-FileId = Annotated[str, Field(min_length=1, max_length=MAX_ID)]
+FileId = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=MAX_ADDRESS,
+        description="Id of an uploaded file, or address of a remote one that the operator allows:"
+        " hf://datasets/owner/name/path, https://host/path or s3://bucket/key",
+    ),
+]
 ResultName = Annotated[str, Field(min_length=1, max_length=MAX_NAME_LENGTH)]
 
 

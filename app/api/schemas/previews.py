@@ -73,8 +73,8 @@ def _preview_object(each: FilePreview) -> FilePreviewObject:
         characters=[CharacterObject(character=character, count=count) for character, count in found.alphabet.counts],
     )
     return FilePreviewObject(
-        file=each.file.id,
-        filename=each.file.filename,
+        file=each.file,
+        filename=each.filename,
         use=each.field,
         items=round(found.items / found.share) if found.share else found.items,
         sampled=found.share != 1.0,

@@ -20,7 +20,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from app.errors import InsufficientStorage
+from app.errors import InsufficientStorage, NotReady
 from app.system.durable import sync_tree
 from app.system.locks import acquire_lock, release_lock
 from app.training.hooks import Killed, Stopped
@@ -160,8 +160,8 @@ def _make(folder: Path, make: Callable[[Path], None], wait: Callable[[], None]) 
             make(aside)
             sync_tree(aside)
             os.rename(aside, folder)
-        except (Stopped, Killed):
-            raise  # another attempt continues with the folder
+        except (Stopped, Killed, NotReady):
+            raise  # another attempt, or a later try of it, continues with the folder
         except Exception as e:
             e.add_note(f"the prepared data ({folder.parent.name})")
             shutil.rmtree(aside, ignore_errors=True)

@@ -31,6 +31,7 @@ class EncodedDocuments(NamedTuple):
     tokens: bytes  # of all documents, end to end
     lengths: Ints  # [D] tokens of each
     hashes: NDArray[np.uint64]  # [D] see `text_hash`
+    exact_hashes: NDArray[np.uint64]  # [D] see `exact_hash`
 
 
 def make_encoder(tokenizer: Tokenizer, dtype: np.dtype[Any]) -> Callable[[Sequence[str]], EncodedDocuments]:
@@ -55,7 +56,7 @@ class WholeEncoder:
             tokens += [each.tobytes() for each in ids]
             lengths.append(sum(map(len, ids)))
         hashes = np.fromiter(map(text_hash, documents), np.uint64, len(documents))
-        return EncodedDocuments(b"".join(tokens), np.array(lengths, np.int64), hashes)
+        return EncodedDocuments(b"".join(tokens), np.array(lengths, np.int64), hashes, _exact_hashes(documents))
 
 
 class PartEncoder:
@@ -116,7 +117,7 @@ class PartEncoder:
             done = ends[number + 1]
             lengths[number], hashes[number] = one.lengths[0], int(one.hashes[0])
         tokens.append(data[done : ends[-1]])
-        return EncodedDocuments(b"".join(tokens), lengths, np.array(hashes, np.uint64))
+        return EncodedDocuments(b"".join(tokens), lengths, np.array(hashes, np.uint64), _exact_hashes(documents))
 
     def _look_up(self, parts: pa.Array) -> tuple[pa.Array, pa.Array, Ints]:
         """Returns ([K] ids, [K] normal forms, the indices of parts that stand alone)."""
@@ -211,14 +212,23 @@ def text_hash(document: str) -> int:
     return _hash(" ".join(_words(document)).encode(errors="surrogatepass"))
 
 
+def exact_hash(document: str) -> int:
+    """Returns a hash of 64 bits of the document as it is: case and white space count."""
+    return _hash(document.encode(errors="surrogatepass"))
+
+
+def _exact_hashes(documents: Sequence[str]) -> NDArray[np.uint64]:
+    return np.fromiter(map(exact_hash, documents), np.uint64, len(documents))
+
+
 def _words(text: str) -> list[str]:
     if text.isascii():
         return text.lower().split()
     return unicodedata.normalize("NFKC", text).casefold().split()
 
 
-def _hash(normal: bytes | memoryview) -> int:
-    return int.from_bytes(hashlib.blake2b(normal, digest_size=8).digest())
+def _hash(text: bytes | memoryview) -> int:
+    return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest())
 
 
 def _pieces(document: str) -> Iterator[str]:

@@ -61,8 +61,11 @@ def choose_documents(
     too_long = drop(characters > (hp.max_characters or np.iinfo(np.int64).max))
     held_out = duplicates = 0
     if hp.deduplicate != "off":
-        hashes = _joined([s.hashes for s in shards])
-        held_out = drop(np.isin(hashes, _joined([s.hashes for s in validation])))
+        exact = hp.deduplicate == "exact"
+        hashes, others = (
+            _joined([s.exact_hashes if exact else s.hashes for s in each]) for each in (shards, validation)
+        )
+        held_out = drop(np.isin(hashes, others))
         duplicates = drop(_repeats(hashes, kept))
     dropped = DroppedDocuments(len(kept), too_short, too_long, held_out, duplicates)
     if not kept.any():

@@ -10,10 +10,21 @@ ASKING = 0.25  # seconds between two questions whether to stop, which go to a se
 
 
 class PreparationProgress:
-    """Reports how far a file of `size` bytes is prepared. Calls raise Stopped when the run has to stop."""
+    """Reports how far a file of `size` bytes is prepared. Calls raise Stopped when the run has to stop.
 
-    def __init__(self, hooks: Hooks, filename: str, size: int, clock: Callable[[], float] = time.monotonic) -> None:
-        self._hooks, self._filename, self._size, self._clock = hooks, filename, size, clock
+    verb: the work, in messages.
+    """
+
+    def __init__(
+        self,
+        hooks: Hooks,
+        filename: str,
+        size: int,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        verb: str = "preparing",
+    ) -> None:
+        self._hooks, self._filename, self._size, self._clock, self._verb = hooks, filename, size, clock, verb
         self._reported_at, self._reported = clock(), 0  # time and bytes of the latest event
         self._waiting = False
         self._asked_at: float | None = None
@@ -23,7 +34,7 @@ class PreparationProgress:
         self.check()
         if read is None:
             if not self._waiting:
-                self._hooks.on_event(f"Waiting for another job that is preparing {self._filename}")
+                self._hooks.on_event(f"Waiting for another job that is {self._verb} {self._filename}")
             self._waiting = True
             return
         seconds, fresh = self._clock() - self._reported_at, read - self._reported
@@ -31,7 +42,7 @@ class PreparationProgress:
             return
         pace = fresh / seconds
         self._hooks.on_event(
-            f"Preparing {self._filename}: {_mb(read)} of {_mb(self._size)} MB, {pace / 1e6:,.1f} MB/s",
+            f"{self._verb.capitalize()} {self._filename}: {_mb(read)} of {_mb(self._size)} MB, {pace / 1e6:,.1f} MB/s",
             {"file": self._filename, "bytes": read, "total_bytes": self._size, "bytes_per_second": round(pace)},
         )
         self._reported_at, self._reported = self._clock(), read

@@ -7,6 +7,7 @@ column and the tokenizer. The folder contains
     ends.bin         [documents] int64, the token after each document's last one
     characters.bin   [documents] int64, length of each document
     hashes.bin       [documents] uint64, hash of each document's normalized text
+    exact.bin        [documents] uint64, hash of each document's text as it is
     shard.json       counts, and the report on rows and files that were left out
 
 The files are only appended to. While they grow, progress.json says how much of them is synced to the
@@ -40,7 +41,7 @@ from app.training.data.source_file import SourceFile
 from app.training.hooks import Killed, Stopped
 from app.types import Documents
 
-SHARD_FORMAT = 6
+SHARD_FORMAT = 7
 BATCH_CHARS = 2_000_000  # characters of a batch; encoding it takes some 60 MB
 SAVED_CHARS = 64_000_000  # characters after which the files are synced
 ALONE = 16  # batches that are encoded before it pays to start processes
@@ -59,7 +60,8 @@ class Shard:
     tokens: NDArray[Any]  # memory-mapped
     ends: NDArray[np.int64]  # [D] the token after each document's last one
     characters: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))  # [D]
-    hashes: NDArray[np.uint64] = field(default_factory=lambda: np.zeros(0, np.uint64))  # [D]
+    hashes: NDArray[np.uint64] = field(default_factory=lambda: np.zeros(0, np.uint64))  # [D] of normalized texts
+    exact_hashes: NDArray[np.uint64] = field(default_factory=lambda: np.zeros(0, np.uint64))  # [D]
     lock: IO[bytes] | None = None  # the cache keeps the shard while this file is open
     report: Report = field(default_factory=Report)
 
@@ -132,8 +134,8 @@ def _open_shard(folder: Path, lock: IO[bytes]) -> Shard:
     empty = meta["tokens"] == 0  # an empty file cannot be mapped
     tokens = np.zeros(0, dtype) if empty else np.memmap(folder / "tokens.bin", dtype=dtype, mode="r")
     ends, characters = (np.fromfile(folder / f"{name}.bin", np.int64) for name in ("ends", "characters"))
-    hashes = np.fromfile(folder / "hashes.bin", np.uint64)
-    return Shard(tokens, ends, characters, hashes, lock, Report.from_dict(meta["report"]))
+    hashes, exact = (np.fromfile(folder / f"{name}.bin", np.uint64) for name in ("hashes", "exact"))
+    return Shard(tokens, ends, characters, hashes, exact, lock, Report.from_dict(meta["report"]))
 
 
 def _write_shard(
@@ -172,7 +174,7 @@ class _ShardWriter:
         self._files = ExitStack()
 
     def _file_sizes(self, documents: int, tokens: int) -> dict[str, int]:
-        lists = dict.fromkeys(("ends.bin", "characters.bin", "hashes.bin"), 8 * documents)
+        lists = dict.fromkeys(("ends.bin", "characters.bin", "hashes.bin", "exact.bin"), 8 * documents)
         return {"tokens.bin": tokens * self._dtype.itemsize, **lists}
 
     def _read_saved(self) -> tuple[int, int]:
@@ -190,7 +192,7 @@ class _ShardWriter:
         for name, size in self._file_sizes(self.documents, self.tokens).items():
             opened[name] = self._files.enter_context((self._folder / name).open("ab"))
             opened[name].truncate(size)
-        self._tokens, self._ends, self._characters, self._hashes = opened.values()
+        self._tokens, *self._lists = opened.values()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -200,7 +202,8 @@ class _ShardWriter:
         ends = self.tokens + np.cumsum(encoded.lengths)
         characters = np.fromiter(map(len, batch), np.int64, len(batch))
         self._tokens.write(encoded.tokens)
-        for out, values in ((self._ends, ends), (self._characters, characters), (self._hashes, encoded.hashes)):
+        columns = (ends, characters, encoded.hashes, encoded.exact_hashes)
+        for out, values in zip(self._lists, columns, strict=True):
             out.write(values.tobytes())
         self.documents += len(batch)
         self.tokens += int(encoded.lengths.sum())
@@ -210,7 +213,7 @@ class _ShardWriter:
 
     def save(self) -> None:
         """Syncs the files, and then records in the journal how much of them is complete."""
-        for out in (self._tokens, self._ends, self._characters, self._hashes):
+        for out in (self._tokens, *self._lists):
             sync_open(out)
         fresh = self._journal.with_suffix(".new")
         with fresh.open("w") as journal:

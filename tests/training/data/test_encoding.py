@@ -15,7 +15,7 @@ from app.methods.tokenizers import TokenizerOptions
 from app.modalities.text.new_tokenizers.kinds import train_tokenizer
 from app.training.data import token_cache as parts
 from app.training.data.chunking import find_chunking
-from app.training.data.encoding import PartEncoder, WholeEncoder, make_encoder, text_hash
+from app.training.data.encoding import PartEncoder, WholeEncoder, exact_hash, make_encoder, text_hash
 from tests.fakes.tiny_models import CORPUS, tiny_tokenizer
 
 U16 = np.dtype(np.uint16)
@@ -57,6 +57,7 @@ def check(tokenizer: Tokenizer, documents: list[str], encode: Callable[..., Any]
         assert mine.tolist() == theirs, repr(document)
     for document, number in zip(documents, found.hashes.tolist(), strict=True):
         assert number == text_hash(document), repr(document)
+    assert found.exact_hashes.tolist() == list(map(exact_hash, documents))
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -36,13 +36,22 @@ def test_duplicates_and_lengths_are_dropped_and_counted(tmp_path: Path) -> None:
         shard(tmp_path, "a zebra runs", "an antelope runs far away", "a deer"),
     ]
     validation = [shard(tmp_path, "a deer")]
-    hp = MlmHyperparameters(deduplicate="exact", min_characters=3, max_characters=20)
+    hp = MlmHyperparameters(deduplicate="normalized", min_characters=3, max_characters=20)
     documents, dropped = choose_documents(shards, validation, hp)
     assert chosen(documents, shards) == [(0, 0), (0, 3)]
     assert dropped is not None
     assert dropped.describe() == (
         "Dropped 5 of 7 documents: 2 duplicates, 1 too short, 1 too long, 1 also in a validation file"
     )
+
+
+def test_exact_duplicates_have_the_same_case_and_white_space(tmp_path: Path) -> None:
+    shards = [shard(tmp_path, "c1ccccc1", "C1CCCCC1", "c1ccccc1", "a lion", "a  lion", "a deer")]
+    documents, dropped = choose_documents(
+        shards, [shard(tmp_path, "A deer", "a lion")], MlmHyperparameters(deduplicate="exact")
+    )
+    assert chosen(documents, shards) == [(0, 0), (0, 1), (0, 4), (0, 5)]
+    assert dropped is not None and (dropped.duplicates, dropped.held_out) == (1, 1)
 
 
 def test_a_duplicate_of_what_is_dropped_stays_dropped(tmp_path: Path) -> None:
