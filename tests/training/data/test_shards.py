@@ -1,6 +1,5 @@
 import gzip
 import json
-import multiprocessing
 import os
 import signal
 from collections.abc import Callable, Sequence
@@ -17,11 +16,8 @@ from app.training.data.encoding import EncodedDocuments, make_encoder
 from app.training.data.shards import estimate_missing_bytes, tokenize_file
 from app.training.data.source_file import SourceFile
 from app.training.hooks import Killed, Stopped
+from tests.fakes.forks import FORKS
 from tests.fakes.tiny_models import CORPUS, tiny_tokenizer
-
-# A server that has imported torch once, and forks a process for every attempt.
-CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["tests.training.test_shards"])
 
 
 @pytest.fixture
@@ -163,9 +159,7 @@ def test_a_killed_process_loses_no_more_than_what_was_not_saved(
 ) -> None:
     tokenize_file(large, "text", tiny_tokenizer(), tmp_path / "whole")
     for batches in (14, 10):  # the second one begins by reading what the first has done
-        process = CONTEXT.Process(
-            target=tokenize_until_killed, args=(large, tiny_tokenizer(), tmp_path / "cut", batches)
-        )
+        process = FORKS.Process(target=tokenize_until_killed, args=(large, tiny_tokenizer(), tmp_path / "cut", batches))
         process.start()
         process.join()
         assert process.exitcode == -signal.SIGKILL

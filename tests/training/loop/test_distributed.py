@@ -1,31 +1,42 @@
 """Several real processes that train together, over gloo."""
 
 import os
-import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from app.system.child import die_with_parent
 from app.training.hooks import Killed
 from app.training.job import TrainingJob
 from app.training.loop.distributed import ProcessGroup, check_parent, launch_group
 from app.training.run import run
+from tests.fakes.forks import FORKS
+from tests.fakes.peers import accept, add, be_killed, fail, refuse
 from tests.fakes.runs import Recorder, same, weights
 
 OPTIONS = {"max_steps": 6, "checkpoint_interval": 3, "log_interval": 3}
 
 
+@pytest.fixture
+def forked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forks the further processes. Those that are spawned, as two tests below do, import torch for seconds."""
+    monkeypatch.setattr("app.training.loop.distributed.multiprocessing.get_context", lambda method: FORKS)
+
+
+@pytest.mark.usefixtures("forked")
 def test_two_processes_equal_one(job: Callable[..., TrainingJob]) -> None:
+    def two_processes(name: str) -> TrainingJob:
+        return replace(job(name, processes=2, **OPTIONS), bind=accept)
+
     one, two = Recorder(), Recorder()
     alone = run(job("one", **OPTIONS), one)
-    both = run(job("two", processes=2, **OPTIONS), two)
+    both = run(two_processes("two"), two)
 
     # Only the order of additions differs, by some 1e-7 of a value, which AdamW's division can enlarge.
     for key, value in weights(alone).items():
@@ -35,29 +46,17 @@ def test_two_processes_equal_one(job: Callable[..., TrainingJob]) -> None:
         assert two.series(name) == pytest.approx(one.series(name), rel=1e-4)
 
     with pytest.raises(KeyboardInterrupt):
-        run(job("killed", processes=2, **OPTIONS), Recorder(die_at=4))
-    assert same(run(job("killed", processes=2, **OPTIONS), Recorder()), both)
+        run(two_processes("killed"), Recorder(die_at=4))
+    assert same(run(two_processes("killed"), Recorder()), both)
 
 
-def fail(group: ProcessGroup) -> None:
-    sys.exit(7)
-
-
-def be_killed(group: ProcessGroup) -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-def wait(group: ProcessGroup) -> None:
-    group.broadcast(None)  # until rank 0 speaks, which it never does
-    group.broadcast(None)
-
-
+@pytest.mark.usefixtures("forked")
 @pytest.mark.parametrize(("end", "seen", "code"), [(fail, RuntimeError, 7), (be_killed, Killed, -9)])
 def test_a_process_that_ends_early_ends_the_run(
     tmp_path: Path, end: Callable[[ProcessGroup], None], seen: type[Exception], code: int
 ) -> None:
     def talk() -> None:
-        with launch_group(2, tmp_path, end, check_parent) as group:
+        with launch_group(2, tmp_path, end, accept) as group:
             while True:
                 group.sum(1)
 
@@ -66,17 +65,10 @@ def test_a_process_that_ends_early_ends_the_run(
     assert type(raised.value) is seen
 
 
-def refuse(parent: int) -> None:
-    sys.exit(3)
-
-
+@pytest.mark.usefixtures("forked")
 def test_a_process_that_ends_before_it_joins_ends_the_run(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match=r"exit code by rank: \{1: 3\}"), launch_group(2, tmp_path, add, refuse):
         pass
-
-
-def add(group: ProcessGroup) -> None:
-    group.sum(2)
 
 
 def test_they_meet_wherever_the_folder_lies(tmp_path: Path) -> None:
@@ -86,16 +78,8 @@ def test_they_meet_wherever_the_folder_lies(tmp_path: Path) -> None:
         assert group.sum(1) == (3,)
 
 
-def hold(folder: str) -> None:
-    with launch_group(2, Path(folder), wait, die_with_parent) as group:
-        group.broadcast(None)
-        sys.stdout.write("ready\n")
-        sys.stdout.flush()
-        signal.pause()
-
-
 def test_they_die_with_the_first(tmp_path: Path) -> None:
-    command = [sys.executable, "-c", f"from {__name__} import hold; hold({str(tmp_path)!r})"]
+    command = [sys.executable, "-c", f"from tests.fakes.peers import hold; hold({str(tmp_path)!r})"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=Path(__file__).parents[3]) as process:
         assert process.stdout is not None and process.stdout.readline() == b"ready\n"
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()

@@ -1,6 +1,5 @@
 """Runs whose process is killed, really and at random, until one of them comes to its end."""
 
-import multiprocessing
 import os
 import signal
 import sys
@@ -15,11 +14,9 @@ from safetensors.numpy import load_file
 from app.training.job import TrainingJob
 from app.training.loop.checkpoint import list_checkpoints
 from app.training.run import run
+from tests.fakes.forks import FORKS
 from tests.fakes.runs import Recorder, weights
 
-# A server that has imported torch once, and forks a process for every attempt.
-CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["tests.training.test_kills"])
 OPTIONS: dict[str, Any] = {"max_steps": 30, "checkpoint_interval": 3, "eval_interval": 10, "keep_checkpoints": 1}
 FILE_EVENTS = {"open", "os.mkdir", "os.rename", "os.remove", "os.rmdir"}
 
@@ -65,7 +62,7 @@ def test_however_often_it_is_killed_the_result_is_the_same(job: Callable[..., Tr
     rng, killed = np.random.default_rng(seed), job("killed", gradient_accumulation_steps=2, **OPTIONS)
     codes: list[int | None] = []
     while codes[-1:] != [0]:
-        process = CONTEXT.Process(target=attempt, args=(killed, int(rng.integers(20, 120))))
+        process = FORKS.Process(target=attempt, args=(killed, int(rng.integers(20, 120))))
         process.start()
         process.join()
         codes.append(process.exitcode)
