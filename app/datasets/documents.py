@@ -129,6 +129,10 @@ def _read_json_file(stream: IO[bytes], source: TextSource) -> Iterator[Document]
     yield from read_json(stream, source)
 
 
+def _refuse_arrays(stream: IO[bytes], source: TextSource) -> Iterator[Document]:
+    raise UnreadableFile(f"{source.name}: arrays of numbers are no text; methods of images and sounds read them")
+
+
 READERS: dict[str, Reader] = {
     ".jsonl": read_jsonl,
     ".ndjson": read_jsonl,
@@ -138,5 +142,6 @@ READERS: dict[str, Reader] = {
     ".parquet": read_parquet,
     **dict.fromkeys((".fasta", ".fas", ".fa", ".fna", ".ffn", ".faa", ".frn", ".fsa", ".mpfa"), read_fasta),
     **dict.fromkeys((".fastq", ".fq"), read_fastq),
+    **dict.fromkeys((".npy", ".npz"), _refuse_arrays),
     **dict.fromkeys((".smi", ".smiles", ".ism", ".can"), read_smiles),
 }

@@ -4,13 +4,14 @@ import asyncio
 import secrets
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, cast
 
 from app.datasets.previews import Preview, Previewed
 from app.datasets.remote.files import find_remote, is_remote
+from app.datasets.remote.hub_lists import MAX_MATCHES, expand_hub_address, has_wildcard
 from app.datasets.remote.reading import RemotePath
 from app.errors import AppError, InvalidValue
 from app.jobs.kinds import Estimate, PretrainingSpec
@@ -25,6 +26,7 @@ from app.submission.submission import Submission, SubmissionServices
 from app.submission.training_choice import TrainingChoice, choose_training, prefix_fields
 from app.submission.webhooks import resolve_webhook
 from app.system.disk_space import DiskReserve
+from app.system.remote_access import RemoteAccess
 from app.types import RemoteFile
 
 MAX_RECORD_BYTES = 512 * 1024  # twice what 1,000 files with weights take
@@ -67,6 +69,7 @@ async def check_submission(submission: Submission, services: SubmissionServices)
         InsufficientStorage: The disk cannot hold what the job would make.
     """
     check_deadline(submission.deadline, time.time())
+    submission = await asyncio.to_thread(_expand, submission, services.settings.remote_access)
     choice = await asyncio.to_thread(choose_training, submission, services.store)
     check = modality_of_method(choice.method_name).check(choice.hyperparameters)
     async with services.admit_check():
@@ -80,6 +83,23 @@ async def check_submission(submission: Submission, services: SubmissionServices)
     remote = {each.remote.address: each.remote for each in checked if each.remote}
     spec = await asyncio.to_thread(_complete, submission, choice, files, remote, services)
     return CheckedSubmission(spec, [each.preview for each in checked if each.preview])
+
+
+def _expand(submission: Submission, access: RemoteAccess) -> Submission:
+    """Replaces addresses with a wildcard by those of the files that match, with the same weight."""
+    if not any(map(has_wildcard, submission.files)):
+        return submission
+    weights = submission.weights or (1.0,) * len(submission.files)
+    files: dict[str, float] = {}
+    for name, weight in zip(submission.files, weights, strict=True):
+        try:
+            found = expand_hub_address(name, access) if has_wildcard(name) else [name]
+        except AppError as error:
+            error.param = "training_file"
+            raise
+        if len(files := files | dict.fromkeys(found, weight)) > MAX_MATCHES:
+            raise InvalidValue(f"a job reads at most {MAX_MATCHES:,} files", param="training_file")
+    return replace(submission, files=tuple(files), weights=submission.weights and tuple(files.values()))
 
 
 def _complete(

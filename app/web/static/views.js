@@ -1,5 +1,6 @@
 // The views, in the order of the navigation. To add one, see README.md beside this folder.
 import { EmbedView } from "./views/embed/index.js";
+import { FilesView } from "./views/files/index.js";
 import { FillView } from "./views/fill/index.js";
 import { JobsView } from "./views/jobs/index.js";
 import { ModelsView } from "./views/models/index.js";
@@ -12,5 +13,6 @@ export const VIEWS = [
   { id: "embed", title: "Embed", component: EmbedView },
   { id: "tokens", title: "Tokens", component: TokensView },
   { id: "jobs", title: "Jobs", component: JobsView },
+  { id: "files", title: "Files", component: FilesView },
   { id: "models", title: "Models", component: ModelsView },
 ];

@@ -5,12 +5,13 @@ import { html, useEffect, useMemo, useRef, useSignal } from "../../core/html.js"
 import { link, navigate, route } from "../../core/router.js";
 import { Button, Field, Segmented, Select, TextField } from "../../ui/controls.js";
 import { ErrorNote, Waiting } from "../../ui/status.js";
+import { Columns } from "./columns.js";
 import { draft, LIMITS, suggests } from "./draft.js";
 import { Estimate } from "./estimate.js";
 import { AdvancedSettings } from "./fields.js";
 import { loadMethods, methods, methodsError } from "./methods.js";
 import { Previews } from "./previews.js";
-import { Uploads } from "./uploads.js";
+import { isAddress, remoteFile, Uploads } from "./uploads.js";
 import { JOBS } from "./watch.js";
 
 const MODALITIES = [
@@ -84,6 +85,8 @@ export function NewJob() {
       <div class="stack form">
         <section class="panel stack"><h2>Files</h2>
           <${Uploads} files=${job.files} error=${errors.training_file ?? errors.training_files} />
+          <${Columns} message=${errors.training_file}
+            onChoose=${(name) => (job.values.value = { ...job.values.value, text_column: name })} />
           ${job.heldOut.value && html`<${HeldOut} job=${job} error=${errors.validation_file} />`}</section>
         ${request && !validation.error.value && html`<${Previews} previews=${validation.value.value?.previews} />`}
         <section class="panel stack"><h2>Model</h2><${ModelFields} job=${job} errors=${errors} /></section>
@@ -204,10 +207,12 @@ function missing(job) {
 
 /** A file's record; null for one that is gone. */
 const find = (id) =>
-  get(`/v1/files/${id}`).catch((error) => {
-    if (error.status === 404) return null;
-    throw error;
-  });
+  isAddress(id)
+    ? Promise.resolve(remoteFile(id))
+    : get(`/v1/files/${id}`).catch((error) => {
+        if (error.status === 404) return null;
+        throw error;
+      });
 
 /** Fills the form as another job was. */
 function useLikeness(job, id, onError) {
