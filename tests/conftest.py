@@ -12,13 +12,13 @@ ROOT = Path(__file__).parent
 # Whole files go to one of two processes; what takes a minute or more begins first, so that they end together.
 LONG = (
     "web/test_jobs.py",
-    "e2e/test_faults.py",
-    "training/loop/test_distributed.py",
     "test_serve.py",
     "e2e/test_story.py",
+    "e2e/test_faults.py",
     "web",
     "e2e",
     "training",
+    "conformance",
     "contracts",
     "worker",
 )
