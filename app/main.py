@@ -134,7 +134,8 @@ def _add_routes(app: FastAPI) -> None:
         web.router,
         hub.router,  # last: a model's name may be any path
     ):
-        app.include_router(router)
+        # As they are: `include_router` builds each route anew, for 40 ms of an application's first requests.
+        app.router.routes.extend(router.routes)
 
 
 @cache
