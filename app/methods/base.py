@@ -13,7 +13,6 @@ MAX_COUNT = 10**9
 Steps = Annotated[int, Field(ge=1, le=MAX_STEPS)]
 _OPENAI_NAMES = ("n_epochs", "batch_size")
 
-Optimizer = Literal["adamw", "muon"]
 Schedule = Literal["linear", "cosine", "warmup-stable-decay"]
 
 
@@ -43,17 +42,13 @@ class TrainingHyperparameters(BaseModel):
     )
 
     learning_rate: float | None = Field(
-        None, gt=0, le=1, description="Peak learning rate; 5e-4 from scratch, else 2e-4"
+        None, gt=0, le=1, description="Peak learning rate of AdamW; 5e-4 from scratch, else 2e-4"
     )
     head_learning_rate: float | None = Field(
         None,
         gt=0,
         le=1,
         description="Peak learning rate of all weights outside the encoder; learning_rate, ×5 for a new head",
-    )
-    optimizer: Optimizer = Field(
-        "adamw",
-        description="Optimizer. muon trains the matrices of the layers with Muon, and all other weights with AdamW",
     )
     schedule: Schedule = Field("linear", description="Learning-rate schedule after the warmup")
     warmup_ratio: float = Field(
@@ -65,9 +60,7 @@ class TrainingHyperparameters(BaseModel):
         le=1,
         description="Last share of the run, in which warmup-stable-decay lowers the learning rate to zero",
     )
-    weight_decay: float = Field(
-        0.01, ge=0, le=1, description="Weight decay of the optimizer. Biases and norms do not decay"
-    )
+    weight_decay: float = Field(0.01, ge=0, le=1, description="Weight decay of AdamW. Biases and norms do not decay")
     adam_beta1: float = Field(
         0.9, ge=0, lt=1, description="First beta of AdamW: the decay of the mean of the gradients"
     )

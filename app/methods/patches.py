@@ -19,9 +19,7 @@ class PatchHyperparameters(MediaHyperparameters):
     """
 
     schedule: Schedule = Field("cosine", description="Learning-rate schedule after the warmup")
-    weight_decay: float = Field(
-        0.05, ge=0, le=1, description="Weight decay of the optimizer. Biases and norms do not decay"
-    )
+    weight_decay: float = Field(0.05, ge=0, le=1, description="Weight decay of AdamW. Biases and norms do not decay")
     adam_beta2: float = Field(
         0.95, ge=0, lt=1, description="Second beta of AdamW: the decay of the mean of the squared gradients"
     )

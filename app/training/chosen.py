@@ -12,7 +12,6 @@ def describe_choices(plan: Plan, prepared: PreparedRun) -> dict[str, Any]:
         "steps": plan.total_steps,
         "learning_rate": plan.learning_rate,
         "head_learning_rate": None if plan.head_learning_rate == plan.learning_rate else plan.head_learning_rate,
-        "optimizer": plan.optimizer,
         "schedule": plan.schedule,
         "warmup_steps": None
         if plan.max_seconds or not plan.total_steps

@@ -12,7 +12,7 @@ import shutil
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -43,14 +43,6 @@ class TrainState:
     curve: Sequence[Mapping[str, float]] = field(default_factory=list)  # evaluations, oldest first
 
 
-class Stateful(Protocol):
-    """An optimizer, as a checkpoint stores it."""
-
-    def state_dict(self) -> dict[str, Any]: ...
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None: ...
-
-
 class CheckpointError(AppError):
     """A checkpoint is incomplete or its content has changed."""
 
@@ -65,7 +57,7 @@ def disk_bytes(parameters: int, count: int) -> int:
 def save_checkpoint(
     root: Path,
     model: nn.Module,
-    optimizer: Stateful,
+    optimizer: torch.optim.Optimizer,
     state: TrainState,
     *,
     keep: int,
@@ -98,7 +90,7 @@ def save_checkpoint(
     return final
 
 
-def _write(aside: Path, model: nn.Module, optimizer: Stateful, state: TrainState) -> None:
+def _write(aside: Path, model: nn.Module, optimizer: torch.optim.Optimizer, state: TrainState) -> None:
     aside.mkdir()
     # Tied weights are one tensor under several names; safetensors stores each tensor once.
     weights = {k: v.detach().contiguous() for k, v in model.named_parameters()}
@@ -130,7 +122,7 @@ def list_checkpoints(root: Path) -> list[Path]:
     return sorted((p for p in root.glob("step-*") if (p / "manifest.json").exists()), reverse=True)
 
 
-def load_newest(root: Path, model: nn.Module, optimizer: Stateful) -> TrainState | None:
+def load_newest(root: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> TrainState | None:
     """Restores the newest checkpoint that is not broken and returns its state, or None if there is none."""
     for folder in list_checkpoints(root):
         try:
@@ -140,7 +132,7 @@ def load_newest(root: Path, model: nn.Module, optimizer: Stateful) -> TrainState
     return None
 
 
-def load_checkpoint(folder: Path, model: nn.Module, optimizer: Stateful | None = None) -> TrainState:
+def load_checkpoint(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer | None = None) -> TrainState:
     """Restores the model, and the optimizer with the random state if it is given.
 
     Raises CheckpointError, before anything is restored, if a file is missing or its digest differs.

@@ -40,7 +40,6 @@ class Plan:
     samples_per_micro_batch: int
     learning_rate: float
     head_learning_rate: float
-    optimizer: str
     schedule: str
     warmup_ratio: float
     decay_ratio: float
@@ -149,7 +148,6 @@ def make_plan(
         samples_per_micro_batch=max(1, samples_per_step // (hp.gradient_accumulation_steps * hp.processes)),
         learning_rate=rate,
         head_learning_rate=head,
-        optimizer=hp.optimizer,
         schedule=hp.schedule,
         warmup_ratio=hp.warmup_ratio,
         decay_ratio=hp.decay_ratio,

@@ -7,22 +7,18 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+import torch
 from torch import nn
 
 from app.errors import InvalidValue
 from app.training.hooks import Hooks
-from app.training.loop.checkpoint import (
-    CheckpointError,
-    Stateful,
-    TrainState,
-    checkpoint_path,
-    load_checkpoint,
-    load_newest,
-)
+from app.training.loop.checkpoint import CheckpointError, TrainState, checkpoint_path, load_checkpoint, load_newest
 from app.training.loop.plan import STABLE, Plan
 
 
-def resume(folder: Path, model: nn.Module, optimizer: Stateful, plan: Plan, hooks: Hooks) -> tuple[TrainState, Plan]:
+def resume(
+    folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, plan: Plan, hooks: Hooks
+) -> tuple[TrainState, Plan]:
     """Restores model and optimizer from the checkpoints in `folder`, if there are any, and reports it in events.
 
     Returns the state to go on from, and the plan with the size of micro-batches that fits into memory.
@@ -57,7 +53,7 @@ def shrink_micro_batches(state: TrainState, plan: Plan, micro: int, why: str, ho
 
 
 def _extend(
-    folder: Path, model: nn.Module, optimizer: Stateful, plan: Plan, hooks: Hooks, ended: TrainState
+    folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, plan: Plan, hooks: Hooks, ended: TrainState
 ) -> TrainState:
     """Returns the state that an extension continues from.
 
