@@ -77,8 +77,10 @@ class TextPretraining(Trainable[Row, MaskedRow, MlmBatch]):
     def packs(self) -> bool:
         return self.model.config.model_type in PACKABLE
 
-    def mask_sample(self, sample: Row, rng: np.random.Generator, *, evaluate: bool = False) -> MaskedRow:
-        return self._masker.mask_row(sample, rng, evaluate=evaluate)
+    def mask_sample(
+        self, sample: Row, rng: np.random.Generator, *, evaluate: bool = False, fraction: float = 0.0
+    ) -> MaskedRow:
+        return self._masker.mask_row(sample, rng, evaluate=evaluate, fraction=fraction)
 
     def collate_masked(self, samples: Sequence[MaskedRow]) -> MlmBatch:
         # One shape for packed rows (a compiled encoder wants that), else padded to about the longest.
@@ -155,7 +157,7 @@ class TextPretraining(Trainable[Row, MaskedRow, MlmBatch]):
         }
 
     def describe_choices(self) -> dict[str, Any]:
-        return {"masking_rate": self._masker.rate, **describe_tokenizer(self.tokenizer)}
+        return {**self._masker.describe_rates(), **describe_tokenizer(self.tokenizer)}
 
     def baselines(self, training: Iterable[Row], held_out: Iterable[MaskedRow]) -> Mapping[str, float]:
         """Returns loss, accuracy and bits per character of the predictors of `ngrams`."""

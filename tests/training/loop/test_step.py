@@ -1,0 +1,59 @@
+from dataclasses import replace
+from itertools import islice
+from typing import Any
+
+import torch
+
+from app.methods import MlmHyperparameters
+from app.training.loop.checkpoint import TrainState
+from app.training.loop.distributed import ProcessGroup
+from app.training.loop.plan import Plan, make_plan
+from app.training.loop.step import iterate_steps
+
+
+class Fractions:
+    """An objective whose masked samples are the shares of the run that it was told."""
+
+    def mask_sample(self, sample: int, rng: object, *, evaluate: bool = False, fraction: float = 0.0) -> float:
+        return fraction
+
+    def collate_masked(self, samples: list[float]) -> list[float]:
+        return samples
+
+
+def plan(**hyperparameters: Any) -> Plan:
+    return make_plan(
+        MlmHyperparameters(**hyperparameters),
+        samples=3,
+        tokens=3,
+        samples_per_step=2,
+        from_scratch=True,
+        new_head=True,
+        precision=torch.float32,
+    )
+
+
+def fractions(plan: Plan, states: list[TrainState], count: int) -> list[float]:
+    """The shares of `count` steps. The run is in each of the states in turn, and stays in the last one."""
+    rest = list(states)
+    data: Any = [0, 1, 2]
+    steps = iterate_steps(
+        Fractions(),
+        data,
+        plan,
+        lambda: rest.pop(0) if len(rest) > 1 else rest[0],
+        ProcessGroup(),  # type: ignore[arg-type]
+    )
+    return [share for step in islice(steps, count) for batch in step for share in batch][::2]
+
+
+def test_masks_know_the_share_of_the_run_before_their_step() -> None:
+    start = TrainState()
+    assert fractions(plan(max_steps=4), [start], 4) == [0.0, 0.25, 0.5, 0.75]
+    resumed = replace(start, step=2, samples=4, seconds=9.0)
+    assert fractions(plan(max_steps=4), [resumed], 2) == [0.5, 0.75]
+
+
+def test_if_time_may_end_the_run_masks_follow_the_latest_step() -> None:
+    timed = [replace(TrainState(), seconds=seconds) for seconds in (0.0, 0.0, 6.0, 30.0)]
+    assert fractions(plan(max_minutes=1), timed, 3) == [0.0, 0.1, 0.5]
