@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -35,6 +36,7 @@ def evaluate(
     file: LabelledFile,
     models: Models = None,
     validation: Annotated[Path | None, typer.Option(help="A table for scores; by default a part of FILE.")] = None,
+    sequences: Annotated[Path | None, typer.Option(help="A FASTA file, whose records the table names.")] = None,
     text_column: Annotated[str | None, typer.Option(help="Column with the texts; `text` by default.")] = None,
     label_column: Annotated[str | None, typer.Option(help="Column with the labels; `label` by default.")] = None,
     split_column: Annotated[str | None, typer.Option(help="Column with train, validation or test.")] = None,
@@ -53,7 +55,12 @@ def evaluate(
     body |= {"label_column": label_column, "split_column": split_column, "label_type": label_type, "name": name}
     body |= {"methods": methods or None, "labels_per_class": parse_counts(labels_per_class)}
     with ApiClient(url, api_key) as client:
-        job = _submit(client, file, validation, {key: value for key, value in body.items() if value is not None})
+        job = _submit(
+            client,
+            file,
+            {"validation_file": validation, "sequence_file": sequences},
+            {key: value for key, value in body.items() if value is not None},
+        )
         if not watch:
             if as_json:
                 print_json(job)
@@ -73,13 +80,12 @@ def parse_counts(text: str | None) -> list[int | str] | None:
     return [word if word == "all" else int(word) for word in words]
 
 
-def _submit(client: ApiClient, file: Path, validation: Path | None, body: dict[str, Any]) -> dict[str, Any]:
-    """Uploads the files and queues the job. A refused job leaves no uploads behind."""
+def _submit(client: ApiClient, file: Path, others: Mapping[str, Path | None], body: dict[str, Any]) -> dict[str, Any]:
+    """Uploads the files and queues the job. others: by the request's fields. A refused job leaves no uploads behind."""
     client.get("/v1/models")  # detects a missing server or a wrong key before a large upload
     with Uploads(client) as uploads:
         body["file"] = uploads.send(file)
-        if validation is not None:
-            body["validation_file"] = uploads.send(validation)
+        body |= {field: uploads.send(path) for field, path in others.items() if path is not None}
         job: dict[str, Any] = client.post(EVALUATIONS, body)
         uploads.keep()
     return job

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from app.datasets.labelled import LabelledText, LabelledTexts, Part, SkippedRow
+from app.datasets.labelled import LabelledItem, LabelledItems, Part, SkippedRow
 from app.errors import InvalidData
 from app.types import LabelType
 
@@ -27,7 +27,7 @@ class EvaluationData:
     duplicates: the place of an item that was dropped, and of the one that it repeats.
     """
 
-    items: Sequence[LabelledText]
+    items: Sequence[LabelledItem]
     targets: NDArray[np.int64] | NDArray[np.float64]
     classes: tuple[str, ...]
     skipped: Sequence[SkippedRow] = ()
@@ -45,7 +45,7 @@ class EvaluationData:
         return np.flatnonzero([item.part is part for item in self.items])
 
 
-def check_labels(found: LabelledTexts, label_type: LabelType = "auto") -> EvaluationData:
+def check_labels(found: LabelledItems, label_type: LabelType = "auto") -> EvaluationData:
     """Makes targets of labels, and drops duplicates that would tell labels of test items.
 
     Raises InvalidData where no evaluation is possible, such as for one class only.
@@ -71,7 +71,7 @@ def check_labels(found: LabelledTexts, label_type: LabelType = "auto") -> Evalua
     return data
 
 
-def _parse_numbers(found: LabelledTexts, label_type: LabelType) -> list[float] | None:
+def _parse_numbers(found: LabelledItems, label_type: LabelType) -> list[float] | None:
     """Returns the labels as numbers, or None for classes. Rows whose labels are no numbers are left out."""
     values = [_to_number(item.label) for item in found.items]
     if label_type == "classes" or (label_type == "auto" and (None in values or len(set(values)) <= MANY_VALUES)):
@@ -103,13 +103,13 @@ def _encode(labels: Sequence[str]) -> tuple[tuple[str, ...], NDArray[np.int64]]:
     return tuple(map(str, names)), codes.astype(np.int64)
 
 
-def _drop_duplicates(items: Sequence[LabelledText]) -> tuple[list[int], list[tuple[str, str]], list[str]]:
+def _drop_duplicates(items: Sequence[LabelledItem]) -> tuple[list[int], list[tuple[str, str]], list[str]]:
     """Returns the indices of the items that are kept, the duplicates, and warnings.
 
-    An item of the training part is dropped if the test part has its text; where the parts are drawn, all but the first
-    item of a text are. Texts are compared without case and repeated spaces.
+    An item of the training part is dropped if the test part has its content; where the parts are drawn, all but the
+    first item of a content are. Texts are compared without case and repeated spaces.
     """
-    keys = [hashlib.blake2b(" ".join(item.text.split()).casefold().encode(), digest_size=16).digest() for item in items]
+    keys = [_digest(item.content) for item in items]
     tested: dict[bytes, int] = {}
     drawn: dict[bytes, int] = {}
     for index, (key, item) in enumerate(zip(keys, items, strict=True)):
@@ -128,12 +128,18 @@ def _drop_duplicates(items: Sequence[LabelledText]) -> tuple[list[int], list[tup
     return kept, duplicates, warnings + _find_contradictions(items, keys)
 
 
+def _digest(content: str | bytes) -> bytes:
+    if isinstance(content, str):
+        content = " ".join(content.split()).casefold().encode()
+    return hashlib.blake2b(content, digest_size=16).digest()
+
+
 def _warn_of_duplicates(duplicates: Sequence[tuple[str, str]]) -> str:
     named = _join(f"{place} repeats {other}" for place, other in duplicates[:_SHOWN])
-    return f"{len(duplicates):,} items were dropped, because others have their text: {named}"
+    return f"{len(duplicates):,} items were dropped, because others have the same content: {named}"
 
 
-def _find_contradictions(items: Sequence[LabelledText], keys: Sequence[bytes]) -> list[str]:
+def _find_contradictions(items: Sequence[LabelledItem], keys: Sequence[bytes]) -> list[str]:
     first: dict[bytes, int] = {}
     found = []
     for index, key in enumerate(keys):
@@ -142,7 +148,7 @@ def _find_contradictions(items: Sequence[LabelledText], keys: Sequence[bytes]) -
             found.append(f"{items[index].place} ({items[index].label}) and {items[other].place} ({items[other].label})")
     if not found:
         return []
-    return [f"{len(found):,} texts stand there with different labels: {_join(found[:_SHOWN])}"]
+    return [f"{len(found):,} contents stand there with different labels: {_join(found[:_SHOWN])}"]
 
 
 def _check_parts(data: EvaluationData) -> None:

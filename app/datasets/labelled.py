@@ -1,9 +1,10 @@
-"""Labelled texts: rows of a table, each with a text, a label, and the part of the data that it belongs to."""
+"""Labelled items: texts of a table or media of an archive, each with a label and the part that it belongs to."""
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,7 +14,7 @@ from app.datasets.tables import TableRow, read_rows
 from app.errors import InvalidData, TooLarge
 
 MAX_ITEMS = 200_000
-MAX_CHARACTERS = 500_000_000  # of all texts, which are held in memory
+MAX_SIZE = 1024**3  # characters of all texts, or bytes of all files: they are held in memory
 MAX_LABEL = 200  # characters
 MAX_NAMED = 1000  # rows that are left out and named one by one
 _SHOWN = 5  # rows that a message names
@@ -23,19 +24,24 @@ class Part(StrEnum):
     """The part of the data that an item is for. EITHER: every seed decides anew."""
 
     TRAIN = "train"
+    VALIDATION = "validation"  # while items are read
     TEST = "test"
     EITHER = "either"
 
 
-_PARTS = {"train": "train", "training": "train", "test": "test", "testing": "test"}
-_VALIDATION = ("validation", "valid", "val", "dev")
+# The words for parts, in columns and as names of folders.
+PARTS = {
+    **dict.fromkeys(("train", "training"), Part.TRAIN),
+    **dict.fromkeys(("validation", "valid", "val", "dev"), Part.VALIDATION),
+    **dict.fromkeys(("test", "testing"), Part.TEST),
+}
 
 
 @dataclass(frozen=True, slots=True)
-class LabelledText:
-    """place: the file and line that it was read from."""
+class LabelledItem:
+    """content: a text, or the bytes of a file. place: the file and line, or the member, that it was read from."""
 
-    text: str
+    content: str | bytes
     label: str
     part: Part
     place: str
@@ -47,13 +53,14 @@ class SkippedRow(NamedTuple):
 
 
 @dataclass
-class LabelledTexts:
+class LabelledItems:
     """Items in the order of their files.
 
-    skipped: the first `MAX_NAMED` rows that cannot be used. unused: rows of the validation part beside a test part.
+    skipped: the first `MAX_NAMED` rows that cannot be used. unused: rows of the validation part beside a test part, and
+    files without a label.
     """
 
-    items: list[LabelledText] = field(default_factory=list)
+    items: list[LabelledItem] = field(default_factory=list)
     skipped: list[SkippedRow] = field(default_factory=list)
     skipped_count: int = 0
     unused: int = 0
@@ -97,91 +104,89 @@ class LabelledFile(NamedTuple):
     part: Part = Part.EITHER
 
 
-def read_labelled(
-    files: Iterable[LabelledFile], columns: LabelledColumns, *, limit: int | None = None
-) -> LabelledTexts:
-    """Reads the labelled texts of tables. Rows that cannot be used are left out, and named in the result.
+def read_table(
+    file: LabelledFile,
+    columns: LabelledColumns,
+    found: LabelledItems,
+    *,
+    sequences: Mapping[str, str] | None = None,
+    limit: int | None = None,
+) -> Iterator[LabelledItem]:
+    """Yields the labelled texts of a table. Rows that cannot be used are named in `found`.
 
-    limit: stops after this many rows of each file.
+    sequences: texts by the names that the table has in their place. limit: stops after this many rows.
 
-    Raises:
-        InvalidData: A file is no table, lacks a column, or is damaged; or most rows cannot be used.
-        TooLarge: There are more items, or longer ones, than an evaluation takes.
+    Raises InvalidData for a file that is no table, lacks a column, or is damaged, and TooLarge.
     """
-    found, characters = LabelledTexts(), 0
-    validation: list[LabelledText] = []
-    for file in files:
-        for number, row in enumerate(read_rows(file.path, file.filename, columns.wanted())):
-            if number == limit:
-                break
-            try:
-                item = _to_item(row, columns, file.part)
-            except _UnusableRow as e:
-                found.skip(row.place, str(e))
-                continue
-            characters += len(item.text)
-            (validation if _is_validation(row, columns) else found.items).append(item)
-            _check_amount(len(found.items) + len(validation), characters)
-    _place_validation(found, validation)
+    for row in islice(read_rows(file.path, file.filename, columns.wanted()), limit):
+        try:
+            yield _to_item(row, columns, file.part, sequences)
+        except UnusableRow as e:
+            found.skip(row.place, str(e))
+
+
+def collect_items(items: Iterable[LabelledItem], found: LabelledItems) -> None:
+    """Adds items to `found`. The validation part is for scores if there is no test part, and unused else.
+
+    Raises InvalidData if most rows cannot be used, and TooLarge for more items or longer ones than an evaluation takes.
+    """
+    size, validation = 0, []
+    for item in items:
+        size += len(item.content)
+        (validation if item.part is Part.VALIDATION else found.items).append(item)
+        _check_amount(len(found.items) + len(validation), size)
+    if any(item.part is Part.TEST for item in found.items):
+        found.unused += len(validation)
+    else:
+        found.items += [replace(item, part=Part.TEST) for item in validation]
     found.check()
-    return found
 
 
-class _UnusableRow(Exception):
-    pass
+class UnusableRow(Exception):
+    """The reason why a row is no item."""
 
 
-def _to_item(row: TableRow, columns: LabelledColumns, part: Part) -> LabelledText:
+def _to_item(row: TableRow, columns: LabelledColumns, part: Part, sequences: Mapping[str, str] | None) -> LabelledItem:
     if row.fault:
-        raise _UnusableRow(row.fault)
+        raise UnusableRow(row.fault)
     text = row.values.get(columns.text)
     if not isinstance(text, str):
         found = "nothing" if text is None else type(text).__name__
-        raise _UnusableRow(f"expected a text in {columns.text!r}, found {found}")
+        raise UnusableRow(f"expected a text in {columns.text!r}, found {found}")
     if not text.strip():
-        raise _UnusableRow(f"the text in {columns.text!r} is empty")
-    label = _to_label(row.values.get(columns.label), columns.label)
+        raise UnusableRow(f"the text in {columns.text!r} is empty")
+    if sequences is not None:
+        if (name := text.strip()) not in sequences:
+            raise UnusableRow(f"no sequence is named {shorten(name, 100)!r}")
+        text = sequences[name]
+    label = read_label(row.values.get(columns.label), columns.label)
     if columns.split is not None:
-        part = _to_part(row.values.get(columns.split), columns.split)
-    return LabelledText(replace_surrogates(text), replace_surrogates(label), part, row.place)
+        part = read_part(row.values.get(columns.split), columns.split)
+    return LabelledItem(replace_surrogates(text), replace_surrogates(label), part, row.place)
 
 
-def _to_label(value: Any, column: str) -> str:
+def read_label(value: Any, column: str) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, float) and not math.isfinite(value):
         value = None
     if not isinstance(value, str | int | float) or not str(value).strip():
-        raise _UnusableRow(f"there is no label in {column!r}")
+        raise UnusableRow(f"there is no label in {column!r}")
     label = str(value).strip()
     if len(label) > MAX_LABEL:
-        raise _UnusableRow(f"the label in {column!r} has {len(label):,} characters; the limit is {MAX_LABEL}")
+        raise UnusableRow(f"the label in {column!r} has {len(label):,} characters; the limit is {MAX_LABEL}")
     return label
 
 
-def _to_part(value: Any, column: str) -> Part:
+def read_part(value: Any, column: str) -> Part:
     word = str(value or "").strip().lower()
-    if word in _VALIDATION:
-        return Part.TEST
-    if word not in _PARTS:
-        raise _UnusableRow(f"{shorten(word, 40)!r} in {column!r} is not one of train, validation and test")
-    return Part(_PARTS[word])
+    if word not in PARTS:
+        raise UnusableRow(f"{shorten(word, 40)!r} in {column!r} is not one of train, validation and test")
+    return PARTS[word]
 
 
-def _is_validation(row: TableRow, columns: LabelledColumns) -> bool:
-    return columns.split is not None and str(row.values.get(columns.split)).strip().lower() in _VALIDATION
-
-
-def _place_validation(found: LabelledTexts, validation: list[LabelledText]) -> None:
-    """Uses the validation part for scores if there is no test part, else leaves it out."""
-    if not any(item.part is Part.TEST for item in found.items):
-        found.items += validation
-        return
-    found.unused = len(validation)
-
-
-def _check_amount(items: int, characters: int) -> None:
+def _check_amount(items: int, size: int) -> None:
     if items > MAX_ITEMS:
-        raise TooLarge(f"the files have more than the limit of {MAX_ITEMS:,} labelled rows; send a sample of them")
-    if characters > MAX_CHARACTERS:
-        raise TooLarge(f"the texts have more than the limit of {MAX_CHARACTERS:,} characters; send a sample of them")
+        raise TooLarge(f"there are more than the limit of {MAX_ITEMS:,} labelled items; send a sample of them")
+    if size > MAX_SIZE:
+        raise TooLarge(f"the items have more than the limit of {MAX_SIZE:,} characters or bytes; send a sample of them")

@@ -48,8 +48,14 @@ def read_rows(path: Path, filename: str, columns: Columns) -> Iterator[TableRow]
     Raises InvalidData for a file of another format, one without a wanted column, and one that is damaged; TooLarge for
     one that unpacks to far more than its own size.
     """
-    with path.open("rb") as file, reading(filename, "the data is broken or cut off"):
-        source = TextSource(filename, "", budget=Budget(filename, path.stat().st_size * MAX_RATIO + FREE_BYTES))
+    with path.open("rb") as file:
+        yield from read_open_rows(file, path.stat().st_size, filename, columns)
+
+
+def read_open_rows(file: BinaryIO, size: int, filename: str, columns: Columns) -> Iterator[TableRow]:
+    """As `read_rows`, of an open file of so many bytes. Without `columns`, rows have the values of all."""
+    with reading(filename, "the data is broken or cut off"):
+        source = TextSource(filename, "", budget=Budget(filename, size * MAX_RATIO + FREE_BYTES))
         suffix = PurePath(filename).suffix.lower()
         if opener := COMPRESSIONS.get(suffix):
             with opener(file) as stream:
@@ -73,7 +79,7 @@ def _read_csv(stream: IO[bytes], source: TextSource, columns: Columns, delimiter
     for option, name in columns.items():
         if name not in header:
             raise refuse_header(header, records, replace(source, column=name), option)
-    indices = {name: header.index(name) for name in columns.values()}
+    indices = {name: header.index(name) for name in columns.values() or header}
     while (record := read_record(records, lines)) is not None:
         source.budget.spend(0, rows=1)
         if record and len(record) != len(header):
@@ -118,7 +124,7 @@ def _object_row(value: object, place: str, columns: Columns, *, first: bool) -> 
         if name not in value and first:
             found = {key: [each] for key, each in value.items()}
             raise refuse_columns(f"{place}: no field {name!r}", found, option)
-    return TableRow(place, {name: value[name] for name in columns.values() if name in value})
+    return TableRow(place, {name: value[name] for name in columns.values() or value if name in value})
 
 
 def _read_parquet(stream: IO[bytes], source: TextSource, columns: Columns) -> Iterator[TableRow]:
@@ -128,7 +134,7 @@ def _read_parquet(stream: IO[bytes], source: TextSource, columns: Columns) -> It
             file, buffer_size=BUFFER, thrift_string_size_limit=MAX_NAME, page_checksum_verification=True
         )
         _check_schema(table.schema_arrow, source.name, columns)
-        names = list(dict.fromkeys(columns.values()))
+        names = list(dict.fromkeys(columns.values())) or table.schema_arrow.names
         chunks = [find_chunks(file, name) for name in names]
     number = 0
     for group in range(table.num_row_groups):

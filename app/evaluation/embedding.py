@@ -26,6 +26,7 @@ from app.serving.pool import EnginePool
 from app.serving.runner import Runner
 from app.store.store import ModelEntry, ModelStore
 from app.system.durable import write_bytes
+from app.system.process_pool import ProcessPool
 from app.training.data.cache import open_entry
 from app.types import Task
 
@@ -48,29 +49,36 @@ class EngineOptions:
 
 @dataclass(frozen=True)
 class EmbeddingRequest:
-    """places: where each text was read, for errors. random_weights: of the model's architecture, not its own."""
+    """contents: texts, or the bytes of files. places: where each was read, for errors.
+
+    random_weights: of the model's architecture, not its own.
+    """
 
     model: ModelEntry
-    texts: Sequence[str]
+    contents: Sequence[str | bytes]
     places: Sequence[str]
     random_weights: bool = False
 
 
 @dataclass(frozen=True)
 class Embedder:
-    """Computes vectors of texts with models of the store."""
+    """Computes vectors of items with models of the store.
+
+    decoders: the processes that decode files; None: threads of this process.
+    """
 
     store: ModelStore
     cache: Path
     options: EngineOptions = EngineOptions()
+    decoders: ProcessPool | None = None
 
     def embed(self, request: EmbeddingRequest, on_done: Done) -> NDArray[np.float32]:
-        """Returns the vectors [N, D] of the texts, pooled in the model's own way and not normalized.
+        """Returns the vectors [N, D] of the items, pooled in the model's own way and not normalized.
 
-        Raises InvalidData for a text that the model cannot read, TaskNotSupported, and what `on_done` raises.
+        Raises InvalidData for an item that the model cannot read, TaskNotSupported, and what `on_done` raises.
         """
         folder = self.cache / "embeddings" / self._digest(request)
-        count = len(request.texts)
+        count = len(request.contents)
         with open_entry(folder, partial(self._fill, request, on_done), lambda: on_done(0)):
             vectors = [np.load(_piece_path(folder, start)) for start in range(0, count, PIECE)]
         on_done(count)
@@ -80,19 +88,20 @@ class Embedder:
         options = self.options
         way = [_FORMAT, PIECE, request.model.manifest.files, request.random_weights, options.device, options.dtype]
         digest = hashlib.sha256(json.dumps(way, sort_keys=True).encode())
-        for text in request.texts:
-            digest.update(hashlib.sha256(text.encode(errors="replace")).digest())
+        for content in request.contents:
+            raw = content.encode(errors="replace") if isinstance(content, str) else content
+            digest.update(hashlib.sha256(raw).digest())
         return digest.hexdigest()[:32]
 
     def _fill(self, request: EmbeddingRequest, on_done: Done, folder: Path) -> None:
         """Computes the pieces that are missing in `folder`."""
-        starts = range(0, len(request.texts), PIECE)
+        starts = range(0, len(request.contents), PIECE)
         if missing := [start for start in starts if not _piece_path(folder, start).exists()]:
             asyncio.run(self._compute(request, on_done, folder, missing))
 
     async def _compute(self, request: EmbeddingRequest, on_done: Done, folder: Path, missing: Sequence[int]) -> None:
         pool = self._build_pool(random_weights=request.random_weights)
-        done = len(request.texts) - sum(len(request.texts[start : start + PIECE]) for start in missing)
+        done = len(request.contents) - sum(len(request.contents[start : start + PIECE]) for start in missing)
         waiting = iter(missing)
 
         async def work(engine: Engine) -> None:
@@ -100,7 +109,7 @@ class Embedder:
             for start in waiting:
                 on_done(done)
                 piece = slice(start, start + PIECE)
-                vectors = await _embed_piece(engine, request.texts[piece], request.places[piece])
+                vectors = await _embed_piece(engine, request.contents[piece], request.places[piece])
                 write_bytes(_piece_path(folder, start), _serialize(vectors))
                 done += len(vectors)
 
@@ -121,17 +130,17 @@ class Embedder:
         budget = self.options.max_batch_tokens or batch_tokens(device)
         runner = Runner(device, max_batch_tokens=budget, threads=self.options.threads)
         load = partial(load_with_random_weights if random_weights else registry.load, dtype=dtype)
-        return EnginePool(self.store, runner, load=load, dtype=self.options.dtype, max_loaded=1)
+        return EnginePool(self.store, runner, load=load, dtype=self.options.dtype, max_loaded=1, decoders=self.decoders)
 
 
-async def _embed_piece(engine: Engine, texts: Sequence[str], places: Sequence[str]) -> NDArray[np.float32]:
-    items = [EmbedItem(text, normalize=False, truncate=True) for text in texts]
+async def _embed_piece(engine: Engine, contents: Sequence[str | bytes], places: Sequence[str]) -> NDArray[np.float32]:
+    items = [EmbedItem(content, normalize=False, truncate=True) for content in contents]
     try:
         results = await engine.submit(Task.EMBED, items)
     except AppError as error:
-        if error.index is None:
+        if error.index is None and len(contents) > 1:
             raise
-        raise InvalidData(f"{places[error.index]}: {error.message}") from error
+        raise InvalidData(f"{places[error.index or 0]}: {error.message}") from error
     return np.stack([result.vector for result in results])
 
 

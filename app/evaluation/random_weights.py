@@ -25,5 +25,7 @@ def load_with_random_weights(folder: Path, dtype: torch.dtype) -> ServedModel:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(SEED)
         fresh = type(model)(model.config)
-    model.load_state_dict(fresh.state_dict())
+    # Tables that training does not change, such as positions by sines, stay.
+    weights = {name: weight for name, weight in fresh.named_parameters() if weight.requires_grad}
+    model.load_state_dict(weights, strict=False)
     return served

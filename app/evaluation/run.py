@@ -1,6 +1,6 @@
 """One evaluation: every method, with every number of labels, for every seed."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -8,11 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.datasets.label_checks import EvaluationData
-from app.evaluation.baselines import Baseline, choose_baseline, count_features
+from app.evaluation.baselines import Baseline, FeatureSource
 from app.evaluation.embedding import Embedder, EmbeddingRequest
 from app.evaluation.metrics import ProbePrediction, Scores, score_classes, score_clusters, score_numbers
 from app.evaluation.probes import (
-    Features,
     Learner,
     classify_by_neighbours,
     classify_linearly,
@@ -31,8 +30,6 @@ _EMBEDDING = 3.0  # the share of the work that vectors of a model are, where a c
 WITHOUT_LABELS: LabelCount = 0  # the number of labels of k-means
 
 Vectors = NDArray[np.float32]
-# (indices of the training items, of the test items) → their features
-FeatureSource = Callable[[Indices, Indices], tuple[Features, Features]]
 
 
 @dataclass(frozen=True)
@@ -71,15 +68,18 @@ class Evaluated:
     splits: Sequence[Split]
 
 
-def evaluate(plan: EvaluationPlan, data: EvaluationData, embedder: Embedder, hooks: EvaluationHooks) -> Evaluated:
-    """Runs an evaluation. Raises InvalidData, TaskNotSupported, and what the hooks raise."""
+def evaluate(
+    plan: EvaluationPlan, data: EvaluationData, baseline: Baseline | None, embedder: Embedder, hooks: EvaluationHooks
+) -> Evaluated:
+    """Runs an evaluation. baseline: None where the modality has none.
+
+    Raises InvalidData, TaskNotSupported, and what the hooks raise."""
     splits = make_splits(data, plan.seeds)
     counts = choose_counts(data, splits, plan.labels_per_class)
-    baseline = choose_baseline([item.text for item in data.items])
     findings = Findings(
         data,
         metric="accuracy" if data.has_classes else "spearman",
-        baseline=baseline.name,
+        baseline=baseline.name if baseline else "",
         models=[model.id for model in plan.models],
         counts=counts,
         warnings=data.warnings,
@@ -100,23 +100,20 @@ class _Evaluation:
         self._plan, self._findings, self._splits = plan, findings, splits
         self._embedder, self._hooks = embedder, hooks
         self._data = findings.data
-        self._texts = [item.text for item in self._data.items]
+        self._contents = [item.content for item in self._data.items]
         self._done, self._total = 0.0, _measure_work(plan)
 
-    def run(self, baseline: Baseline) -> None:
+    def run(self, baseline: Baseline | None) -> None:
         methods, linear = self._plan.methods, classify_linearly if self._data.has_classes else regress_linearly
-        if "baseline" in methods:
+        if baseline is not None and "baseline" in methods:
             self._hooks.on_step(f"Evaluating the baseline: {baseline.name}")
-            self._add_curve("baseline", None, linear, lambda train, test: self._count(baseline, train, test))
+            self._add_curve("baseline", None, linear, baseline.features)
         for place, model in enumerate(self._plan.models, 1):
             if set(methods) - {"baseline", "random_encoder"}:
                 self._evaluate_model(model, place, linear)
             if "random_encoder" in methods:
                 vectors = self._embed(model, f"vectors-{place}-random", random_weights=True)
                 self._add_curve("random_encoder", model.id, linear, _standardized(vectors))
-
-    def _count(self, baseline: Baseline, train: Indices, test: Indices) -> tuple[Features, Features]:
-        return count_features(baseline, [self._texts[i] for i in train], [self._texts[i] for i in test])
 
     def _evaluate_model(self, model: ModelEntry, place: int, linear: Learner) -> None:
         methods, has_classes = self._plan.methods, self._data.has_classes
@@ -132,14 +129,14 @@ class _Evaluation:
 
     def _embed(self, model: ModelEntry, name: str, *, random_weights: bool) -> Vectors:
         weights = " with random weights" if random_weights else ""
-        self._hooks.on_step(f"Computing the vectors of {len(self._texts):,} items with {model.id}{weights}")
+        self._hooks.on_step(f"Computing the vectors of {len(self._contents):,} items with {model.id}{weights}")
         begun, places = self._done, [item.place for item in self._data.items]
 
         def report(done: int) -> None:
-            self._done = begun + _EMBEDDING * done / len(self._texts)
+            self._done = begun + _EMBEDDING * done / len(self._contents)
             self._hooks.on_share(self._done / self._total)
 
-        request = EmbeddingRequest(model, self._texts, places, random_weights)
+        request = EmbeddingRequest(model, self._contents, places, random_weights)
         vectors = self._embedder.embed(request, report)
         self._hooks.on_vectors(name, vectors)
         return vectors

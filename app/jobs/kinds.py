@@ -155,6 +155,7 @@ class EvaluationSpec(JobSpec):
     models: tuple[str, ...]  # stored models, pinned as name@version
     file: str
     validation_file: str | None = None
+    sequence_file: str | None = None  # whose records the text column names
     text_column: str = "text"
     label_column: str = "label"
     split_column: str | None = None
@@ -169,8 +170,8 @@ class EvaluationSpec(JobSpec):
 
     @property
     def files(self) -> list[tuple[str, str]]:
-        validation = [("validation_file", self.validation_file)] if self.validation_file else []
-        return [("file", self.file), *validation]
+        optional = {"validation_file": self.validation_file, "sequence_file": self.sequence_file}
+        return [("file", self.file), *((name, file) for name, file in optional.items() if file)]
 
 
 def _kind(spec: Any) -> str:

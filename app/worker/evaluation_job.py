@@ -7,8 +7,10 @@ from io import BytesIO
 
 import numpy as np
 
-from app.datasets.label_checks import check_labels
-from app.datasets.labelled import LabelledColumns, LabelledFile, Part, read_labelled
+from app.datasets.label_checks import EvaluationData, check_labels
+from app.datasets.labelled import LabelledColumns, LabelledFile, Part
+from app.datasets.labelled_files import read_labelled
+from app.evaluation.baselines import Baseline, count_baseline, extract_features, media_baseline
 from app.evaluation.embedding import Embedder, EngineOptions
 from app.evaluation.report import build_report, write_csv, write_markdown, write_splits
 from app.evaluation.results import Findings
@@ -16,6 +18,9 @@ from app.evaluation.run import EvaluationPlan, Vectors, evaluate
 from app.evaluation.summary import summarize_findings
 from app.jobs.kinds import EvaluationSpec
 from app.jobs.spec import Progress
+from app.modalities.registry import MODALITIES
+from app.system.pool_process import ProcessLimits
+from app.system.process_pool import ProcessPool
 from app.training.data.cache import evict
 from app.training.hooks import Stopped
 from app.worker.attempt import Attempt, AttemptServices
@@ -31,13 +36,14 @@ def execute(attempt: Attempt, reports: Reports, services: AttemptServices) -> No
     spec, settings = attempt.job.spec, services.settings
     assert isinstance(spec, EvaluationSpec)
     hooks = JobHooks(reports)
-    data = check_labels(read_labelled(_list_files(spec, services), _columns(spec)), spec.label_type)
-    for warning in data.warnings:
-        reports.on_event(warning, level="warn")
-    options = EngineOptions(settings.device, settings.dtype, settings.worker_threads, settings.max_batch_tokens)
     models = [services.store.resolve(model) for model in spec.models]
     plan = EvaluationPlan(models, spec.methods, spec.labels_per_class, spec.seeds)
-    done = evaluate(plan, data, Embedder(services.store, settings.cache_dir, options), hooks)
+    options = EngineOptions(settings.device, settings.dtype, settings.worker_threads, settings.max_batch_tokens)
+    limits = ProcessLimits(settings.decoder_memory_bytes, settings.decoder_seconds)
+    with ProcessPool(settings.decoder_processes, limits) as processes:
+        data, baseline = _read(spec, services, models[0].manifest.modality, processes, hooks)
+        embedder = Embedder(services.store, settings.cache_dir, options, processes)
+        done = evaluate(plan, data, baseline, embedder, hooks)
     evict(settings.cache_dir, settings.cache_bytes)
     _finish(spec, done.findings, reports)
     reports.save_artifact("splits.json", write_splits(done.findings, done.splits).encode())
@@ -45,17 +51,42 @@ def execute(attempt: Attempt, reports: Reports, services: AttemptServices) -> No
     reports.flush()
 
 
+def _read(
+    spec: EvaluationSpec, services: AttemptServices, modality: str, processes: ProcessPool, hooks: "JobHooks"
+) -> tuple[EvaluationData, Baseline | None]:
+    """Reads the labelled items, and the features of the baseline. All models are of the modality."""
+    files = _find_files(spec, services)
+    sequences = files.pop("sequence_file", None)
+    found = read_labelled(files.values(), _columns(spec), modality, sequences=sequences)
+    plain = MODALITIES[modality].plain_features()
+    features = {}
+    if plain is not None:
+        hooks.on_step(f"Decoding {len(found.items):,} files")
+        features = extract_features(found, plain, processes, hooks.on_decoded)
+    data = check_labels(found, spec.label_type)
+    for warning in data.warnings:
+        hooks.on_warning(warning)
+    texts = [item.content for item in data.items if isinstance(item.content, str)]
+    if texts:
+        return data, count_baseline(texts)
+    if plain is None:
+        return data, None
+    return data, media_baseline(plain, np.stack([features[item.place] for item in data.items]))
+
+
 def _columns(spec: EvaluationSpec) -> LabelledColumns:
     return LabelledColumns(spec.text_column, spec.label_column, spec.split_column)
 
 
-def _list_files(spec: EvaluationSpec, services: AttemptServices) -> list[LabelledFile]:
-    """The files with the part that each is. A validation file makes the other one the training part."""
+def _find_files(spec: EvaluationSpec, services: AttemptServices) -> dict[str, LabelledFile]:
+    """The files by field, with the part that each is. A validation file makes the other one the training part."""
     parts = {"file": Part.TRAIN if spec.validation_file else Part.EITHER, "validation_file": Part.TEST}
-    return [
-        LabelledFile(services.files.path(file_id), services.files.get(file_id).filename, parts[field])
+    return {
+        field: LabelledFile(
+            services.files.path(file_id), services.files.get(file_id).filename, parts.get(field, Part.EITHER)
+        )
         for field, file_id in spec.files
-    ]
+    }
 
 
 def _finish(spec: EvaluationSpec, findings: Findings, reports: Reports) -> None:
@@ -92,6 +123,12 @@ class JobHooks:
     def on_step(self, message: str) -> None:
         self._check()
         self._reports.on_event(message)
+
+    def on_warning(self, message: str) -> None:
+        self._reports.on_event(message, level="warn")
+
+    def on_decoded(self, files: int) -> None:
+        self._check()
 
     def on_share(self, share: float) -> None:
         now = self._clock()

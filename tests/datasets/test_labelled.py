@@ -10,18 +10,19 @@ import pyarrow.parquet as pq
 import pytest
 
 from app.datasets.label_checks import check_labels
-from app.datasets.labelled import LabelledColumns, LabelledFile, LabelledTexts, Part, read_labelled
+from app.datasets.labelled import LabelledColumns, LabelledFile, LabelledItems, Part
+from app.datasets.labelled_files import read_labelled
 from app.errors import InvalidData
 
 
-def read(folder: Path, filename: str, content: bytes | str, **columns: Any) -> LabelledTexts:
+def read(folder: Path, filename: str, content: bytes | str, **columns: Any) -> LabelledItems:
     path = folder / "content"
     path.write_bytes(content.encode() if isinstance(content, str) else content)
     return read_labelled([LabelledFile(path, filename)], LabelledColumns(**columns))
 
 
-def items(found: LabelledTexts) -> list[tuple[str, str]]:
-    return [(item.text, item.label) for item in found.items]
+def items(found: LabelledItems) -> list[tuple[str, str]]:
+    return [(item.content, item.label) for item in found.items]
 
 
 EXPECTED = [("good", "1"), ("bad, really", "0")]
@@ -87,14 +88,14 @@ def test_the_validation_part_is_for_scores_only_without_a_test_part(tmp_path: Pa
     assert [item.part for item in found.items] == [Part.TRAIN, Part.TRAIN, Part.TEST]
     assert "'other' in 'split' is not one of" in found.skipped[0].reason
     found = read(tmp_path, "a.jsonl", table(*rows, ("e", "x", "test")), split="split")
-    assert [item.text for item in found.items] == ["a", "b", "e"]
+    assert [item.content for item in found.items] == ["a", "b", "e"]
     assert found.unused == 1
 
 
 def test_duplicates_between_the_parts_are_dropped_from_the_training_part(tmp_path: Path) -> None:
     rows = [("A  cat", "x", "train"), ("dog", "y", "train"), ("b", "x", "train"), ("a cat", "x", "test")]
     data = check_labels(read(tmp_path, "a.jsonl", table(*rows, ("e", "y", "test")), split="split"))
-    assert [item.text for item in data.items] == ["dog", "b", "a cat", "e"]
+    assert [item.content for item in data.items] == ["dog", "b", "a cat", "e"]
     assert data.duplicates == [("a.jsonl, line 1", "a.jsonl, line 4")]
     assert "line 1 repeats" in data.warnings[0]
 
@@ -103,7 +104,7 @@ def test_texts_with_two_labels_are_a_warning(tmp_path: Path) -> None:
     rows = [(text, label, "") for text, label in zip("abcda", "xyxyy", strict=True)]
     data = check_labels(read(tmp_path, "a.jsonl", table(*rows)))
     assert len(data.items) == 4
-    assert "1 texts stand there with different labels" in data.warnings[1]
+    assert "1 contents stand there with different labels" in data.warnings[1]
 
 
 @pytest.mark.parametrize(
@@ -128,3 +129,14 @@ def test_numbers_are_a_regression(tmp_path: Path) -> None:
     data = check_labels(read(tmp_path, "a.csv", content + "last,none\n"), "numbers")
     assert len(data.items) == 50
     assert data.skipped[0].place == "a.csv, line 52"
+
+
+def test_sequences_are_named_by_the_table(tmp_path: Path) -> None:
+    fasta, rows = tmp_path / "a.fasta", tmp_path / "labels.csv"
+    fasta.write_text(">sp|P1 first protein\nMKV\nLL\n>P2\nAAC\n")
+    rows.write_text("id,label\nsp|P1,x\nP2,y\nP3,x\nsp|P1 first protein,z\n")
+    found = read_labelled(
+        [LabelledFile(rows, "labels.csv")], LabelledColumns(text="id"), sequences=LabelledFile(fasta, "a.fasta")
+    )
+    assert items(found) == [("MKVLL", "x"), ("AAC", "y"), ("MKVLL", "z")]
+    assert "no sequence is named 'P3'" in found.skipped[0].reason

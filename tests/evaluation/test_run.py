@@ -15,7 +15,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from app.datasets.label_checks import EvaluationData, check_labels
-from app.datasets.labelled import LabelledText, LabelledTexts, Part
+from app.datasets.labelled import LabelledItem, LabelledItems, Part
+from app.evaluation.baselines import count_baseline
 from app.evaluation.embedding import PIECE, Embedder, EmbeddingRequest
 from app.evaluation.report import build_report, write_csv, write_markdown, write_splits
 from app.evaluation.run import Evaluated, EvaluationPlan, evaluate
@@ -41,8 +42,8 @@ def make_data(count: int = 60, part: Part = Part.EITHER) -> EvaluationData:
     for number in range(count):
         words = (ANIMALS, PLACES)[number % 2]
         text = f"The {words[number // 2 % 4]} is number {number} and {number * 7 % 13}."
-        items.append(LabelledText(text, ("animal", "place")[number % 2], part, f"a.csv, line {number + 2}"))
-    return check_labels(LabelledTexts(items))
+        items.append(LabelledItem(text, ("animal", "place")[number % 2], part, f"a.csv, line {number + 2}"))
+    return check_labels(LabelledItems(items))
 
 
 class Recorder:
@@ -76,7 +77,9 @@ METHODS = ("linear_probe", "knn", "kmeans", "random_encoder", "baseline")
 def run(store: ModelStore, tmp_path_factory: pytest.TempPathFactory) -> tuple[Evaluated, Recorder]:
     plan = EvaluationPlan([store.resolve("tiny")], METHODS, [1, 4, "all"], seeds=3)
     hooks = Recorder()
-    return evaluate(plan, make_data(), Embedder(store, tmp_path_factory.mktemp("cache")), hooks), hooks
+    data = make_data()
+    embedder = Embedder(store, tmp_path_factory.mktemp("cache"))
+    return evaluate(plan, data, count_baseline([item.content for item in data.items]), embedder, hooks), hooks
 
 
 def test_every_number_of_a_report_can_be_computed_again(run: tuple[Evaluated, Recorder]) -> None:
@@ -84,7 +87,7 @@ def test_every_number_of_a_report_can_be_computed_again(run: tuple[Evaluated, Re
     report = build_report(done.findings, complete=True)
     kept = json.loads(write_splits(done.findings, done.splits))
     targets = np.array([item["target"] for item in kept["items"]])
-    texts = [item.text for item in done.findings.data.items]
+    texts = [item.content for item in done.findings.data.items]
     checked = 0
     for result in report["results"]:
         if result["method"] == "kmeans":
@@ -175,15 +178,16 @@ def test_a_stopped_evaluation_goes_on_from_the_cache(store: ModelStore, tmp_path
 
 def test_a_regression_and_a_given_test_part(store: ModelStore, tmp_path: Path) -> None:
     items = [
-        LabelledText(
+        LabelledItem(
             f"The {'very ' * (n % 30)}lazy dog {n}", str(n % 30), Part.TRAIN if n % 3 else Part.TEST, f"row {n}"
         )
         for n in range(90)
     ]
-    data = check_labels(LabelledTexts(items))
+    data = check_labels(LabelledItems(items))
     hooks = Recorder()
     plan = EvaluationPlan([store.resolve("tiny")], METHODS, [1, 10, "all"], seeds=2)
-    findings = evaluate(plan, data, Embedder(store, tmp_path), hooks).findings
+    baseline = count_baseline([item.content for item in items])
+    findings = evaluate(plan, data, baseline, Embedder(store, tmp_path), hooks).findings
     assert findings.counts == [10, "all"]
     assert "1 labels are too few for a regression" in findings.warnings
     full = findings.find("linear_probe", "tiny@1", "all")

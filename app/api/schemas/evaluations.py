@@ -27,10 +27,15 @@ LabelCount = Annotated[int, Field(ge=1, le=_MOST_LABELS)] | Literal["all"]
 
 class EvaluationRequest(Body):
     models: list[ModelId] = Field(min_length=1, max_length=_MAX_MODELS, description="Stored models that give vectors")
-    file: FileId = Field(description="Id of an uploaded table: .csv, .tsv, .jsonl, .json or .parquet, also compressed")
+    file: FileId = Field(
+        description="Id of an uploaded table of texts (.csv, .jsonl, …) or archive of media (.zip, .tar, …)"
+    )
     validation_file: FileId | None = Field(None, description="A table for scores; then `file` is for training alone")
-    text_column: Column = "text"
-    label_column: Column = "label"
+    sequence_file: FileId | None = Field(
+        None, description="A FASTA file; then `text_column` of the table has the names of its records"
+    )
+    text_column: Column = Field("text", description="Column of texts; in an archive's labels.csv, of names of files")
+    label_column: Column = Field("label", description="Column of the labels")
     split_column: Column | None = Field(
         None, description="Column with train, validation or test; without it, each seed draws 30 % for scores"
     )
@@ -44,8 +49,12 @@ class EvaluationRequest(Body):
         description="Numbers of training labels; for numbers, labels altogether",
     )
     seeds: int = Field(5, ge=1, le=_MAX_SEEDS, description="Number of draws of the training labels")
-    methods: list[EvaluationMethod] = Field(list(_ALL), min_length=1, max_length=len(_ALL))
-    name: str | None = Field(None, min_length=1, max_length=MAX_ID, description="By default the name of the file")
+    methods: list[EvaluationMethod] = Field(
+        list(_ALL), min_length=1, max_length=len(_ALL), description="Methods that are compared"
+    )
+    name: str | None = Field(
+        None, min_length=1, max_length=MAX_ID, description="Name of the evaluation; by default that of the file"
+    )
     metadata: Metadata | None = None
     webhook: WebhookRequest | None = None
     priority: Priority = 0
@@ -67,6 +76,7 @@ class EvaluationRequest(Body):
             models=tuple(self.models),
             file=self.file,
             validation_file=self.validation_file,
+            sequence_file=self.sequence_file,
             columns=LabelledColumns(self.text_column, self.label_column, self.split_column),
             label_type=self.label_type,
             labels_per_class=tuple(self.labels_per_class),
@@ -85,17 +95,18 @@ class EvaluationObject(JobRecord):
 
     kind: Literal["evaluation"] = "evaluation"
     object: Literal["evaluation"] = "evaluation"
-    pause_requested: bool
-    models: list[str] = Field(description="As name@version")
-    file: str
-    validation_file: str | None
-    text_column: str
-    label_column: str
-    split_column: str | None
-    label_type: LabelType
-    labels_per_class: list[int | Literal["all"]]
-    seeds: int
-    methods: list[EvaluationMethod]
+    pause_requested: bool = Field(description="True while a running job stops to pause")
+    models: list[str] = Field(description="Evaluated models, as name@version")
+    file: str = Field(description="Id of the labelled table or archive")
+    validation_file: str | None = Field(description="Id of the one for scores; null if there is none")
+    sequence_file: str | None = Field(description="Id of the FASTA file whose records the table names")
+    text_column: str = Field(description="Column of the texts")
+    label_column: str = Field(description="Column of the labels")
+    split_column: str | None = Field(description="Column of the parts; null if there is none")
+    label_type: LabelType = Field(description="Kind of the labels, as requested")
+    labels_per_class: list[int | Literal["all"]] = Field(description="Numbers of training labels")
+    seeds: int = Field(description="Number of draws of the training labels")
+    methods: list[EvaluationMethod] = Field(description="Methods that are compared")
     verdict: Verdict | None = Field(description="The findings in words, once it has ended")
 
 
@@ -114,6 +125,7 @@ def evaluation_object(job: Job, queue_reason: str | None = None) -> EvaluationOb
         models=list(spec.models),
         file=spec.file,
         validation_file=spec.validation_file,
+        sequence_file=spec.sequence_file,
         text_column=spec.text_column,
         label_column=spec.label_column,
         split_column=spec.split_column,
