@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from app import __version__
 from app.commands import files, jobs, models
+from app.commands.evaluate import evaluate
 from app.commands.predict import embed, predict, score
 from app.commands.pretrain import pretrain
 from app.errors import AppError
@@ -25,6 +26,7 @@ app.command()(predict)
 app.command()(embed)
 app.command()(score)
 app.command()(pretrain)
+app.command()(evaluate)
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(files.app, name="files")
 app.add_typer(models.app, name="models")

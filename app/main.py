@@ -22,6 +22,7 @@ from app.api.middleware.origins import OriginMiddleware
 from app.api.middleware.request_id import RequestIdMiddleware
 from app.api.routes import (
     embeddings,
+    evaluations,
     fill_mask,
     imports,
     job_artifacts,
@@ -124,6 +125,7 @@ def _add_routes(app: FastAPI) -> None:
         reconstruct.router,
         tokenize.router,
         imports.router,
+        evaluations.router,
         models.router,
         files_routes.router,
         *_job_routers(),

@@ -76,7 +76,7 @@ def read_open(
         for document in _read_stream(file, source):
             if text := document.text.strip():
                 report.usable += 1
-                yield Document(_replace_surrogates(text), document.name)
+                yield Document(replace_surrogates(text), document.name)
 
 
 def _file_size(file: BinaryIO) -> int:
@@ -85,7 +85,8 @@ def _file_size(file: BinaryIO) -> int:
     return size
 
 
-def _replace_surrogates(text: str) -> str:
+def replace_surrogates(text: str) -> str:
+    """Returns a text that can be encoded."""
     try:
         text.encode()
     except UnicodeEncodeError:  # JSON may contain half of a surrogate pair

@@ -17,12 +17,17 @@ from typing import TypeAlias
 
 from app.errors import FileNotFound, JobNotFound
 from app.jobs.connection import Client
-from app.jobs.kinds import JobState, PretrainingSpec
+from app.jobs.kinds import EvaluationSpec, ImportSpec, JobState
 from app.jobs.spec import FINAL_STATES, Job, StoredFile
 from app.methods import METHODS, preset
 
 JOBS, LEASES = "cloze:jobs", "cloze:leases"
-QUEUES = {"pretraining": "cloze:queue", "import": "cloze:queue:import"}  # by kind of job
+# By kind of job.
+QUEUES = {
+    "pretraining": "cloze:queue",
+    "import": "cloze:queue:import",
+    "evaluation": "cloze:queue:evaluation",
+}
 SEQUENCE, QUEUE_NUMBERS = "cloze:sequence", "cloze:turns"  # no indexes: the last job's number; those of moved jobs
 DEADLINES, FINISHED, FILES = "cloze:deadlines", "cloze:finished", "cloze:files"
 # Scores in the queue are number − priority · CLASS, exact in a double for every queue number below CLASS.
@@ -66,8 +71,10 @@ def files_of(job: Job) -> list[str]:
 def models_of(job: Job) -> list[str]:
     """The stored models that it needs, as name@version: its base, its teacher, that of its tokenizer."""
     spec = job.spec
-    if not isinstance(spec, PretrainingSpec):
+    if isinstance(spec, ImportSpec):
         return [spec.base] if spec.base else []
+    if isinstance(spec, EvaluationSpec):
+        return list(spec.models)
     named = [spec.hyperparameters.get(field) for field in METHODS[spec.method].hyperparameters.MODEL_FIELDS]
     base = spec.model if preset(spec.model) is None else None
     return list(dict.fromkeys(filter(None, [base, *named])))

@@ -90,9 +90,11 @@ class Jobs:
         metadata: Mapping[str, str] | None = None,
         *,
         kind: str | None = None,
+        model: str | None = None,
     ) -> JobPage:
         """Newest first, at most `limit` jobs older than `after` that carry all of `metadata`, of one kind or of all.
 
+        model: of evaluations, those of this model, as name@version, or as name for all of its versions.
         Returns them and whether there are more; raises JobNotFound if `after` is not a job.
         """
         start = 0
@@ -103,23 +105,28 @@ class Jobs:
             start = rank + 1
         found: list[Job] = []
         wanted = dict(metadata or {}).items()
-        selects = kind is not None or bool(wanted)
+        selects = kind is not None or model is not None or bool(wanted)
         size = SCAN if selects else limit + 1
         while len(found) <= limit:
             ids = [i.decode() for i in self._redis.zrevrange(JOBS, start, start + size - 1)]
-            found += self._records.read_many(self._select(ids, kind, wanted) if selects else ids)
+            found += self._records.read_many(self._select(ids, kind, wanted, model) if selects else ids)
             start += len(ids)
             if len(ids) < size:
                 break
         return found[:limit], len(found) > limit
 
-    def _select(self, job_ids: Ids, kind: str | None, wanted: ItemsView[str, str]) -> Ids:
+    def _select(self, job_ids: Ids, kind: str | None, wanted: ItemsView[str, str], model: str | None) -> Ids:
         """Selects the jobs of a kind with all of that metadata, without validating the records of the others."""
         raws = self._redis.mget([job_key(job_id) for job_id in job_ids]) if job_ids else []
         found = []
         for job_id, raw in zip(job_ids, raws, strict=True):
             spec = orjson.loads(raw)["spec"] if raw is not None else None
-            if spec and kind in (None, spec.get("kind", "pretraining")) and wanted <= spec["metadata"].items():
+            if not spec or kind not in (None, spec.get("kind", "pretraining")):
+                continue
+            evaluated = spec.get("models", [])
+            if model is not None and model not in (*evaluated, *(each.partition("@")[0] for each in evaluated)):
+                continue
+            if wanted <= spec["metadata"].items():
                 found.append(job_id)
         return found
 

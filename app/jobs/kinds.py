@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
 from app.methods.tokenizers import TokenizerReport
-from app.types import RemoteFile
+from app.types import EvaluationMethod, LabelType, RemoteFile
 
 
 class JobState(StrEnum):
@@ -78,9 +78,10 @@ class JobSpec(BaseModel):
 
     # The actions that this kind of job does not support in any state.
     unsupported: ClassVar[frozenset[Action]] = frozenset()
+    publishes: ClassVar[bool] = True  # whether a job of this kind makes a model
 
     kind: str
-    name: str  # the result is published under this name
+    name: str  # the result is published under this name, if the kind publishes one
     estimate: Estimate | None = None
     metadata: dict[str, str] = Field(default_factory=dict)
     resources: Resources = Resources()
@@ -144,6 +145,35 @@ class ImportSpec(JobSpec):
         return [("file", self.file)] if self.file else []
 
 
+class EvaluationSpec(JobSpec):
+    """A job that measures how much stored models help with few labels."""
+
+    unsupported = frozenset({"extend", "publish"})
+    publishes = False
+
+    kind: Literal["evaluation"] = "evaluation"
+    models: tuple[str, ...]  # stored models, pinned as name@version
+    file: str
+    validation_file: str | None = None
+    sequence_file: str | None = None  # whose records the text column names
+    text_column: str = "text"
+    label_column: str = "label"
+    split_column: str | None = None
+    label_type: LabelType = "auto"
+    labels_per_class: tuple[int | Literal["all"], ...]
+    seeds: int
+    methods: tuple[EvaluationMethod, ...]
+
+    @property
+    def source(self) -> str:
+        return self.models[0]
+
+    @property
+    def files(self) -> list[tuple[str, str]]:
+        optional = {"validation_file": self.validation_file, "sequence_file": self.sequence_file}
+        return [("file", self.file), *((name, file) for name, file in optional.items() if file)]
+
+
 def _kind(spec: Any) -> str:
     """Returns the kind of a specification. Older records have no kind: they are pretraining."""
     kind = spec.get("kind", "pretraining") if isinstance(spec, dict) else spec.kind
@@ -151,5 +181,8 @@ def _kind(spec: Any) -> str:
 
 
 AnySpec: TypeAlias = Annotated[
-    Annotated[PretrainingSpec, Tag("pretraining")] | Annotated[ImportSpec, Tag("import")], Discriminator(_kind)
+    Annotated[PretrainingSpec, Tag("pretraining")]
+    | Annotated[ImportSpec, Tag("import")]
+    | Annotated[EvaluationSpec, Tag("evaluation")],
+    Discriminator(_kind),
 ]

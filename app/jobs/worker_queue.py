@@ -166,10 +166,10 @@ class WorkerQueue:
         """Removes checkpoints that were deleted from disk from the job's list."""
         self.change_held(claim, lambda job, now: Change(job, forgotten=steps))
 
-    def succeed(self, claim: Claim, result_model: str) -> None:
+    def succeed(self, claim: Claim, result_model: str | None = None) -> None:
         def decide(job: Job, now: float) -> Change:
             done = job.progress.model_copy(update={"percent": 100.0, "eta_seconds": 0.0})
-            text = f"The job succeeded: published {result_model}"
+            text = f"The job succeeded: published {result_model}" if result_model else "The job succeeded"
             return transitions.end(job, now, JobState.SUCCEEDED, text, result_model=result_model, progress=done)
 
         self.change_held(claim, decide)

@@ -1,6 +1,6 @@
 """Control of existing jobs. If a job's state does not allow a request, the answer is a 409 with the reason."""
 
-from typing import Annotated, TypeAlias
+from typing import Annotated
 
 from fastapi import APIRouter, Body
 
@@ -8,7 +8,7 @@ from app.api.deps import ControlDep, JobsDep
 from app.api.openapi import errors
 from app.api.params import CheckpointId, JobId
 from app.api.routes.jobs import answer
-from app.api.schemas.imports import ImportObject
+from app.api.schemas.any_job import AnyJobObject
 from app.api.schemas.job_control import (
     CANCEL_EXAMPLES,
     EXTEND_EXAMPLES,
@@ -23,10 +23,7 @@ from app.api.schemas.job_control import (
     PublishRequest,
     RetryRequest,
 )
-from app.api.schemas.jobs import JobObject
 from app.api.wire.body import StrictJsonRoute
-
-AnyJobObject: TypeAlias = JobObject | ImportObject
 
 _LIMITS = tuple(ExtendRequest.model_fields)
 

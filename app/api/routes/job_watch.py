@@ -11,10 +11,10 @@ from starlette.concurrency import run_in_threadpool
 from app.api.deps import JobsDep, ServicesDep
 from app.api.openapi import errors
 from app.api.params import After, JobId
+from app.api.schemas.any_job import AnyJobObject, any_job_object
 from app.api.schemas.common import MAX_ID
-from app.api.schemas.imports import ImportObject, any_job_object
 from app.api.schemas.job_watch import DeliveryList, MetricSeriesList, delivery_object, series_object
-from app.api.schemas.jobs import EventList, JobObject, event_object
+from app.api.schemas.jobs import EventList, event_object
 from app.api.wire import sse
 from app.api.wire.ranges import parse_range
 from app.errors import InvalidValue, JobNotFound, NotFound
@@ -127,7 +127,7 @@ async def _messages(feed: EventFeed, jobs: Jobs, job_id: str, after: str | None)
         return
 
 
-def _shown(jobs: Jobs, job: Job) -> JobObject | ImportObject:
+def _shown(jobs: Jobs, job: Job) -> AnyJobObject:
     try:
         return any_job_object(job, jobs.queue_reasons([job]).get(job.id))
     except StorageError:
