@@ -130,7 +130,8 @@ def collect_items(items: Iterable[LabelledItem], found: LabelledItems) -> None:
 
     Raises InvalidData if most rows cannot be used, and TooLarge for more items or longer ones than an evaluation takes.
     """
-    size, validation = 0, []
+    size = 0
+    validation: list[LabelledItem] = []
     for item in items:
         size += len(item.content)
         (validation if item.part is Part.VALIDATION else found.items).append(item)

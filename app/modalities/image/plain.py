@@ -13,7 +13,7 @@ _SIDE = 32  # pixels
 def shrink(data: bytes) -> NDArray[np.float32]:
     """Returns the values in [0, 1] of an image of 32 × 32 pixels, [3072]. Raises InvalidData and TooLarge."""
     small = Image.fromarray(decode_image(data)).resize((_SIDE, _SIDE), Image.Resampling.BOX)
-    return np.asarray(small, np.float32).reshape(-1) / 255
+    return np.asarray(small, np.float32).reshape(-1) / np.float32(255)
 
 
 PIXELS = PlainFeatures("PCA of pixels", shrink, components=64)
