@@ -38,7 +38,7 @@ class AlphabetObject(BaseModel):
 
 
 class HeaderFieldObject(BaseModel):
-    name: str
+    name: str = Field(description="Name of the field")
     values: int = Field(description="Number of different values")
     first: list[str] = Field(description="Up to three values")
 
