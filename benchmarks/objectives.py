@@ -8,14 +8,13 @@ new weights, the order of the data and the masks. The figures of a run are
     seconds           processor time of the training steps
 
 FOLDER holds wiki_en/ and text_eval/ as shared/data has them. A run whose figures are in VAR/runs.jsonl is not repeated.
-The table in benchmarks/objectives.md has the means over the seeds, and the differences between them.
+The table in benchmarks/objectives.md has a row for each run.
 """
 
 import argparse
 import json
 import lzma
 import shutil
-import statistics
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -132,20 +131,15 @@ def probe(objective: Any, file: Path) -> float:
 
 
 def summarise(records: Sequence[Record]) -> str:
-    """Returns the table of the cases, with means over their seeds and the largest difference between two seeds."""
-    rows = []
-    for case in dict.fromkeys(record.case for record in records):
-        own = [record for record in records if record.case == case]
-        columns = (("loss", "{:.3f}"), ("accuracy", "{:.4f}"), ("trec", "{:.3f}"))
-        cells = []
-        for name, form in columns:
-            values = [getattr(record, name) for record in own]
-            cells.append(f"{form.format(statistics.mean(values))} ({form.format(max(values) - min(values))})")
-        seconds = statistics.mean(record.seconds for record in own)
-        rows.append((case, str(len(own)), str(own[0].steps), *cells, f"{seconds:.0f}"))
-    return table(
-        ("masking rate", "seeds", "steps", "held-out loss", "held-out accuracy", "TREC", "processor seconds"), rows
-    )
+    """Returns the table of the runs, and the largest difference in loss between two seeds of a case."""
+    rows = [
+        (r.case, str(r.seed), f"{r.loss:.3f}", f"{r.accuracy:.4f}", f"{r.trec:.3f}", f"{r.seconds:.0f}")
+        for r in records
+    ]
+    losses = [[record.loss for record in records if record.case == case] for case in {r.case for r in records}]
+    spread = max(max(each) - min(each) for each in losses)
+    head = ("masking rate", "seed", "held-out loss", "held-out accuracy", "TREC", "processor seconds")
+    return f"{table(head, rows)}\n\nLargest difference between two seeds of a masking rate: {spread:.3f} in loss."
 
 
 def main() -> None:
@@ -167,8 +161,8 @@ def main() -> None:
             with done.open("a", encoding="utf-8") as lines:
                 lines.write(json.dumps(asdict(records[-1])) + "\n")
     command = f"`python -m benchmarks.objectives --data DATA --steps {options.steps} --seeds {options.seeds}`"
-    about = f"{command}, {machine()}, one thread. In brackets the largest difference between two seeds."
-    chosen = [record for record in records if record.case in CASES and record.steps == options.steps]
+    about = f"{command}, {machine()}, one thread, {options.steps} steps of {SHARED['batch_tokens']} tokens."
+    chosen = [record for case in CASES for record in records if (record.case, record.steps) == (case, options.steps)]
     write_section("Masking rates", f"{about}\n\n{summarise(chosen)}", PAGE)
 
 

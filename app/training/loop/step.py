@@ -19,13 +19,18 @@ from app.training.loop.plan import Plan
 
 
 def iterate_steps(
-    objective: AnyTrainable, data: Dataset, plan: Plan, latest: Callable[[], TrainState], group: ProcessGroup
+    objective: AnyTrainable,
+    data: Dataset,
+    plan: Plan,
+    state: TrainState,
+    group: ProcessGroup,
+    latest: Callable[[], TrainState] | None = None,
 ) -> Iterator[list[Any]]:
-    """Yields this process's micro-batches of each optimizer step, beginning with the latest state's next step.
+    """Yields this process's micro-batches of each optimizer step, beginning with the state's next step.
 
-    latest: Returns the state of the run. Batches are prepared ahead of it.
+    latest: Returns the state of the run, by default `state`. Batches are prepared ahead of it.
     """
-    state = latest()
+    latest = latest or (lambda: state)
     order, micro = iterate_samples(data, plan.seed, state.samples), plan.samples_per_micro_batch
     for step in count(state.step):
         # A function of the step, unless time may end the run. Then the time until the latest step counts.

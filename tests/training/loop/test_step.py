@@ -33,27 +33,22 @@ def plan(**hyperparameters: Any) -> Plan:
     )
 
 
-def fractions(plan: Plan, states: list[TrainState], count: int) -> list[float]:
-    """The shares of `count` steps. The run is in each of the states in turn, and stays in the last one."""
-    rest = list(states)
+def fractions(plan: Plan, state: TrainState, count: int, latest: list[TrainState] | None = None) -> list[float]:
+    """Returns the shares of `count` steps from a state on. `latest`: the states in which the steps find the run."""
     data: Any = [0, 1, 2]
-    steps = iterate_steps(
-        Fractions(),
-        data,
-        plan,
-        lambda: rest.pop(0) if len(rest) > 1 else rest[0],
-        ProcessGroup(),  # type: ignore[arg-type]
-    )
+    objective: Any = Fractions()
+    following = iter(latest or [state] * count)
+    steps = iterate_steps(objective, data, plan, state, ProcessGroup(), latest=lambda: next(following))
     return [share for step in islice(steps, count) for batch in step for share in batch][::2]
 
 
 def test_masks_know_the_share_of_the_run_before_their_step() -> None:
     start = TrainState()
-    assert fractions(plan(max_steps=4), [start], 4) == [0.0, 0.25, 0.5, 0.75]
+    assert fractions(plan(max_steps=4), start, 4) == [0.0, 0.25, 0.5, 0.75]
     resumed = replace(start, step=2, samples=4, seconds=9.0)
-    assert fractions(plan(max_steps=4), [resumed], 2) == [0.5, 0.75]
+    assert fractions(plan(max_steps=4), resumed, 2) == [0.5, 0.75]
 
 
 def test_if_time_may_end_the_run_masks_follow_the_latest_step() -> None:
-    timed = [replace(TrainState(), seconds=seconds) for seconds in (0.0, 0.0, 6.0, 30.0)]
-    assert fractions(plan(max_minutes=1), timed, 3) == [0.0, 0.1, 0.5]
+    timed = [TrainState(seconds=seconds) for seconds in (0.0, 6.0, 30.0)]
+    assert fractions(plan(max_minutes=1), TrainState(), 3, timed) == [0.0, 0.1, 0.5]
