@@ -3,11 +3,11 @@
 import asyncio
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Header, Query, Request
+from fastapi import APIRouter, Body, Query, Request
 
 from app.api.deps import JobsDep, SubmissionDep
 from app.api.openapi import errors
-from app.api.params import After, JobId
+from app.api.params import After, IdempotencyKey, JobId
 from app.api.routes import job_artifacts
 from app.api.routes.job_control import cancel_job, delete_job, pause_job, resume_job, retry_job, set_priority
 from app.api.routes.job_watch import add_watch_routes
@@ -30,7 +30,7 @@ async def create_evaluation(
     body: Annotated[EvaluationRequest, Body(openapi_examples=EXAMPLES)],
     services: SubmissionDep,
     jobs: JobsDep,
-    idempotency_key: Annotated[str | None, Header(max_length=256)] = None,
+    idempotency_key: IdempotencyKey = None,
 ) -> AnyJobObject:
     """Checks the request and the beginning of its files, and queues an evaluation.
 

@@ -3,11 +3,11 @@
 import asyncio
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Header
+from fastapi import APIRouter, Body
 
 from app.api.deps import JobsDep, SubmissionDep
 from app.api.openapi import errors
-from app.api.params import After, JobId
+from app.api.params import After, IdempotencyKey, JobId
 from app.api.routes.job_control import cancel_job, delete_job, retry_job, set_priority
 from app.api.routes.job_watch import add_watch_routes
 from app.api.routes.jobs import Limit, answer
@@ -24,12 +24,7 @@ async def import_model(
     body: Annotated[ImportRequest, Body(openapi_examples=EXAMPLES)],
     services: SubmissionDep,
     jobs: JobsDep,
-    idempotency_key: Annotated[
-        str | None,
-        Header(
-            max_length=256, description="Key of the request; a request with the same key is answered with the same job"
-        ),
-    ] = None,
+    idempotency_key: IdempotencyKey = None,
 ) -> AnyJobObject:
     """Queues the import of a model of the hub, or of an uploaded archive.
 

@@ -8,11 +8,11 @@ import asyncio
 import re
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Header, Query, Request
+from fastapi import APIRouter, Body, Query, Request
 
 from app.api.deps import JobsDep, SubmissionDep
 from app.api.openapi import errors
-from app.api.params import After, JobId
+from app.api.params import After, IdempotencyKey, JobId
 from app.api.schemas.any_job import AnyJobObject, any_job_object
 from app.api.schemas.checkpoints import CheckpointList, checkpoint_object
 from app.api.schemas.jobs import (
@@ -39,12 +39,7 @@ async def create_job(
     body: Annotated[JobRequest, Body(openapi_examples=EXAMPLES)],
     services: SubmissionDep,
     jobs: JobsDep,
-    idempotency_key: Annotated[
-        str | None,
-        Header(
-            max_length=256, description="Key of the request; a request with the same key is answered with the same job"
-        ),
-    ] = None,
+    idempotency_key: IdempotencyKey = None,
 ) -> AnyJobObject:
     """Checks the request and the beginning of its files, and queues the job.
 
