@@ -25,6 +25,7 @@ _FOLDS = 5
 _MANY = 1_000  # items from which one part of a fifth is left out, instead of five
 _ROUGH, _FINE = (1e-3, 200), (1e-5, 2_000)  # tolerance and iterations, to choose and to fit
 _NEIGHBOURS = 5
+_ZERO = 1e-12  # squared length below which standardized features are all zero
 _CLUSTERED = 20_000  # items at most that k-means is fitted on
 _RESTARTS = 4
 
@@ -45,6 +46,8 @@ def reduce_features(train: Features, test: Features) -> tuple[Features, Features
     if train.shape[0] >= min(train.shape[1], _MANY):
         return train, test
     values, basis = np.linalg.eigh(_dense(train @ train.T))
+    if values[-1] <= _ZERO:  # all items are equal
+        return train, test
     kept = values > values[-1] * 1e-10
     scale = np.sqrt(values[kept])
     return basis[:, kept] * scale, _dense(test @ train.T) @ basis[:, kept] / scale
@@ -82,7 +85,7 @@ def _cut(targets: Targets, fewest: int, seed: int) -> list[tuple[NDArray[np.int6
     """Returns the training items to fit and to leave out. fewest: items of the smallest class."""
     from sklearn.model_selection import StratifiedKFold, StratifiedShuffleSplit
 
-    if len(targets) < _MANY:
+    if len(targets) < max(_MANY, _FOLDS * len(np.unique(targets))):  # else a fifth has an item of each class
         cuts = StratifiedKFold(min(_FOLDS, fewest), shuffle=True, random_state=seed)
     else:
         cuts = StratifiedShuffleSplit(1, test_size=0.2, random_state=seed)

@@ -1,5 +1,6 @@
 """The results of an evaluation, as they come, and what is known of its data and models."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -9,13 +10,15 @@ from app.evaluation.splits import LabelCount
 from app.evaluation.vectors import Spread
 from app.types import EvaluationMethod
 
+_NORMAL = 1.96  # deviations on each side of a 95 % interval
+
 
 @dataclass(frozen=True)
 class Result:
     """The scores of a method with a number of labels, one a run.
 
     model: as name@version; None for a method without a model. labels: of the training subset, on average over runs.
-    strengths: the regularization that each run has chosen.
+    test_items: that a run scores, on average. strengths: the regularization that each run has chosen.
     """
 
     method: EvaluationMethod
@@ -23,6 +26,7 @@ class Result:
     labels_per_class: LabelCount
     labels: float
     runs: Sequence[Scores]
+    test_items: float = 0.0
     strengths: Sequence[float | None] = ()
 
     def values(self, metric: str) -> list[float]:
@@ -46,14 +50,12 @@ class Comparison:
 
     @property
     def is_better(self) -> bool:
-        """Whether the first is better beyond the interval; by any difference where there is one run."""
-        low = self.difference.low
-        return self.difference.mean > 0 if low is None else low > 0
+        """Whether the whole interval is above 0."""
+        return self.difference.low is not None and self.difference.low > 0
 
     @property
     def is_worse(self) -> bool:
-        high = self.difference.high
-        return self.difference.mean < 0 if high is None else high < 0
+        return self.difference.high is not None and self.difference.high < 0
 
 
 @dataclass
@@ -81,11 +83,26 @@ class Findings:
 
 
 def compare(first: Result, second: Result, metric: str) -> Comparison | None:
-    """Compares two results run by run. None where a run lacks the metric."""
+    """Compares two results run by run. None where a run lacks the metric.
+
+    The interval of several runs is that over seeds. That of one run is the sampling error of the test items, as if the
+    two results were independent, which is wider than that of a paired test.
+    """
     values, others = first.values(metric), second.values(metric)
     if not values or len(values) != len(others):
         return None
-    return Comparison(first, second, metric, summarize([a - b for a, b in zip(values, others, strict=True)]))
+    difference = summarize([a - b for a, b in zip(values, others, strict=True)])
+    if len(values) == 1:
+        error = math.hypot(_sampling_error(first, metric), _sampling_error(second, metric))
+        difference = difference._replace(low=difference.mean - error, high=difference.mean + error)
+    return Comparison(first, second, metric, difference)
+
+
+def _sampling_error(result: Result, metric: str) -> float:
+    """Half of the 95 % interval of a single run, by the normal approximation for a share or a correlation."""
+    value = result.values(metric)[0]
+    variance = value * (1 - value) if metric == "accuracy" else (1 - value**2) ** 2
+    return _NORMAL * math.sqrt(variance / max(result.test_items, 1))
 
 
 def compare_all(findings: Findings) -> list[Comparison]:

@@ -1,6 +1,6 @@
 """One evaluation: every method, with every number of labels, for every seed."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -64,6 +64,8 @@ class EvaluationHooks(Protocol):
 
 @dataclass(frozen=True)
 class Evaluated:
+    """The findings of an evaluation, and the splits that they are of."""
+
     findings: Findings
     splits: Sequence[Split]
 
@@ -73,9 +75,12 @@ def evaluate(
 ) -> Evaluated:
     """Runs an evaluation. baseline: None where the modality has none.
 
-    Raises InvalidData, TaskNotSupported, and what the hooks raise."""
+    Raises InvalidData, TaskNotSupported, and what the hooks raise.
+    """
     splits = make_splits(data, plan.seeds)
     counts = choose_counts(data, splits, plan.labels_per_class)
+    if baseline is None and "baseline" in plan.methods:
+        data.warnings.append("there is no plain baseline for items of this modality")
     findings = Findings(
         data,
         metric="accuracy" if data.has_classes else "spearman",
@@ -155,8 +160,8 @@ class _Evaluation:
                 runs.append(self._score(prediction, split.test))
                 strengths.append(prediction.strength)
                 self._advance(1 / len(self._findings.counts) / len(splits))
-            labels = float(np.mean([len(subset) for subset in subsets]))
-            self._add(Result(method, model, count, labels, runs, strengths))
+            labels, tested = (float(np.mean(list(map(len, each)))) for each in (subsets, [s.test for s in splits]))
+            self._add(Result(method, model, count, labels, runs, tested, strengths))
 
     def _score(self, prediction: ProbePrediction, test: Indices) -> Scores:
         targets = self._data.targets[test]
@@ -189,7 +194,8 @@ def _standardized(vectors: Vectors) -> FeatureSource:
 
 def _measure_work(plan: EvaluationPlan) -> float:
     """Returns the work of a plan, where a curve is 1."""
-    curves: Iterable[str] = set(plan.methods) - {"baseline", "random_encoder"}
-    of_model = (_EMBEDDING + len(list(curves))) if curves else 0.0
-    of_model += (_EMBEDDING + 1) if "random_encoder" in plan.methods else 0.0
+    curves = len(set(plan.methods) - {"baseline", "random_encoder"})
+    of_model = _EMBEDDING + curves if curves else 0.0
+    if "random_encoder" in plan.methods:
+        of_model += _EMBEDDING + 1
     return ("baseline" in plan.methods) + len(plan.models) * of_model

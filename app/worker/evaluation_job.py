@@ -27,7 +27,7 @@ from app.worker.attempt import Attempt, AttemptServices
 from app.worker.reports import Reports
 
 REPORT = "report.json"
-_INTERVAL = 0.5  # seconds between two questions whether to stop
+_INTERVAL = 0.5  # seconds between two questions whether to stop, and between two reports
 _KEPT_VECTORS = 256 * 2**20  # bytes of the vectors of one model that are kept as an artifact
 
 
@@ -118,7 +118,7 @@ class JobHooks:
     def __init__(self, reports: Reports, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._reports, self._clock = reports, clock
         self._begun = clock()
-        self._asked_at = -_INTERVAL
+        self._asked_at = self._written_at = -_INTERVAL
 
     def on_step(self, message: str) -> None:
         self._check()
@@ -144,7 +144,9 @@ class JobHooks:
         interval = result.interval(findings.metric)
         labels = "without labels" if not result.labels else f"with {result.labels_per_class} labels per class"
         score = f": {findings.metric} {interval.mean:.3f}" if interval else ""
-        self._reports.save_artifact(REPORT, _serialize(findings, complete=False))
+        if self._clock() - self._written_at >= _INTERVAL:
+            self._reports.save_artifact(REPORT, _serialize(findings, complete=False))
+            self._written_at = self._clock()
         self._reports.on_event(f"{result.model or findings.baseline}, {result.method}, {labels}{score}")
 
     def on_vectors(self, name: str, vectors: Vectors) -> None:

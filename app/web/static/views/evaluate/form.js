@@ -8,10 +8,10 @@ import { Button, Details, DropZone, TextField } from "../../ui/controls.js";
 import { ErrorNote, Note } from "../../ui/status.js";
 import { METHODS, parseCounts } from "./curves.js";
 
-const TABLES = ".csv,.tsv,.jsonl,.ndjson,.json,.parquet,.gz,.xz,.zst";
+const FILES = ".csv,.tsv,.jsonl,.ndjson,.json,.parquet,.zip,.tar,.tgz,.gz,.xz,.zst";
 
 export function NewEvaluation() {
-  const models = able("embeddings", "text");
+  const models = able("embeddings");
   const chosen = useSignal(null); // ids; null: the first model
   const file = useSignal(null); // {id, name, progress}
   const fields = useSignal({ text: "text", label: "label", split: "", counts: "1, 2, 5, 10, 50, all", seeds: "5" });
@@ -48,11 +48,12 @@ export function NewEvaluation() {
   const set = (name) => (value) => (fields.value = { ...fields.value, [name]: value });
   const toggle = (list, value) => (list.includes(value) ? list.filter((each) => each !== value) : [...list, value]);
 
-  if (!models.length) return html`<${Note}>The model store has no model that gives vectors of texts yet.<//>`;
+  if (!models.length) return html`<${Note}>The model store has no model that gives vectors yet.<//>`;
   const ready = file.value?.id && selected.length > 0 && methods.value.length > 0;
   return html`<form class="panel stack" aria-label="New evaluation" onSubmit=${submit}>
-    <${DropZone} label=${file.value ? file.value.name : "Drop a table with labels, or choose one"} accept=${TABLES}
-      onFiles=${send} hint=".csv, .tsv, .jsonl, .json or .parquet; 50 labelled rows are enough for a first answer" />
+    <${DropZone} label=${file.value?.name ?? "Drop a labelled table of texts, or an archive of media"} accept=${FILES}
+      onFiles=${send}
+      hint=".csv, .jsonl, .parquet; or .zip, .tar with a folder for each class. 50 labels give a first answer" />
     ${
       file.value &&
       !file.value.id &&
