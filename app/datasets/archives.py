@@ -184,4 +184,5 @@ def _read_array(
             report.skip(Reason.BROKEN if isinstance(e, InvalidData) else Reason.TOO_LARGE, path, e.message)
             return
         budget.spend(item.bytes)
-        yield Member(f"{stem}/{number:06}{item.suffix}", item.data, item.share)
+        name = f"{stem}/{number:06}" if array.is_list else stem  # that of one item stays beside its label
+        yield Member(name + item.suffix, item.data, item.share)

@@ -60,14 +60,18 @@ class ArrayFile:
         dimensions = 3 if has_channels else 2
         return dimensions if dimensions <= len(self.shape) <= dimensions + 1 else None
 
+    @property
+    def is_list(self) -> bool:
+        """Whether the first dimension counts items."""
+        dimensions = (self._image_dimensions or 2) if self.kind == "image" else 1
+        return len(self.shape) > dimensions
+
     def describe(self) -> str:
         return f"{self.dtype.name} [{', '.join(map(str, self.shape))}]"
 
     def read_items(self, limits: Limits = DEFAULT_LIMITS) -> Iterator[ArrayItem]:
         """Yields the items one by one. Raises InvalidData if the file is cut off, and TooLarge for large items."""
-        dimensions = (self._image_dimensions or 2) if self.kind == "image" else 1
-        is_list = len(self.shape) > dimensions
-        count, shape = (self.shape[0], self.shape[1:]) if is_list else (1, self.shape)
+        count, shape = (self.shape[0], self.shape[1:]) if self.is_list else (1, self.shape)
         size = math.prod(shape) * self.dtype.itemsize
         if size > limits.max_bytes:
             raise TooLarge(f"an item of the array has {size} bytes; the limit is {limits.max_bytes}")

@@ -2,6 +2,7 @@
 
 import io
 import tarfile
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -84,6 +85,15 @@ def test_an_archive_of_arrays_is_read(read: Read) -> None:
             entry.size = len(saved(picture))
             archive.addfile(entry, io.BytesIO(saved(picture)))
     assert np.array_equal([decode_image(data) for data in read(out.getvalue())[0]], PICTURES)
+
+
+def test_an_item_of_its_own_stays_beside_its_label(tmp_path: Path) -> None:
+    path, report = tmp_path / "content", Report()
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("a/1.npy", saved(PICTURES[0]))
+        archive.writestr("a/1.cls", "7")
+    (found,) = read_samples(path, "a.zip", accepted.IMAGES, report=report)
+    assert (found.key, found.name, found.beside) == ("a/1", "a/1.png", {"cls": b"7"})
 
 
 @pytest.mark.parametrize("rate", [np.array(16000), np.array([16000.0])])
