@@ -84,11 +84,7 @@ def _raise_rate(
     """Trains while the rate rises. Returns the rates and losses of the steps, until the loss diverges."""
     plan = replace(plan, total_steps=None, max_seconds=None)  # masks are those of the beginning of a run
     optimizer, state = make_optimizer(objective.model, plan), TrainState()
-
-    def latest() -> TrainState:
-        return state
-
-    batches = iterate_steps(objective, data, plan, latest, group)
+    batches = iterate_steps(objective, data, plan, state, group)
     rates: list[float] = []
     losses: list[float] = []
     while len(rates) < STEPS:
@@ -100,7 +96,7 @@ def _raise_rate(
         loss = _step(objective, optimizer, next(batches), plan, state, group)
         if loss is None:
             plan = _shrink(plan)
-            batches = iterate_steps(objective, data, plan, latest, group)
+            batches = iterate_steps(objective, data, plan, state, group)
             optimizer.zero_grad(set_to_none=True)
             continue
         if not math.isfinite(loss) or loss > DIVERGED * min(losses, default=loss):
