@@ -23,7 +23,3 @@ IdempotencyKey = Annotated[
     Header(max_length=256, description="Key of the request; a request with the same key is answered with the same job"),
 ]
 After = Annotated[str | None, Query(max_length=MAX_ID, description="Last id of the previous page")]
-IdempotencyKey = Annotated[
-    str | None,
-    Header(max_length=256, description="Key of the request; a request with the same key is answered with the same job"),
-]
