@@ -96,15 +96,25 @@ def _submit(
     """Uploads the files and queues the job, or validates it. A refused job and a dry run leave no uploads behind."""
     client.get("/v1/models")  # detects a missing server or a wrong key before a large upload
     with Uploads(client) as uploads:
-        ids = [uploads.send(file, list_column) for file, _ in files]
-        weights = [weight for _, weight in files]
-        body["training_files"] = [i if w is None else {"id": i, "weight": w} for i, w in zip(ids, weights, strict=True)]
-        if validation is not None:
-            body["validation_file"] = uploads.send(validation, list_column)
+        body |= upload_files(uploads, files, validation, list_column)
         found: dict[str, Any] = client.post(f"{JOBS}/validate" if dry_run else JOBS, body)
         if not dry_run:
             uploads.keep()
     return found
+
+
+def upload_files(
+    uploads: Uploads, files: list[tuple[str, float | None]], validation: str | None, list_column: str | None = None
+) -> dict[str, Any]:
+    """Uploads the files of a job. Returns the fields of its request that name them."""
+    ids = [uploads.send(file, list_column) for file, _ in files]
+    weights = [weight for _, weight in files]
+    named: dict[str, Any] = {
+        "training_files": [i if w is None else {"id": i, "weight": w} for i, w in zip(ids, weights, strict=True)]
+    }
+    if validation is not None:
+        named["validation_file"] = uploads.send(validation, list_column)
+    return named
 
 
 def parse_file(text: str) -> tuple[str, float | None]:

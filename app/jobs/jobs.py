@@ -12,12 +12,13 @@ import orjson
 from app.errors import Conflict, JobNotFound, NotFound
 from app.jobs import transitions
 from app.jobs.connection import Client
-from app.jobs.events import MANY_CHECKPOINTS, EventLog, NewEvent, Order
+from app.jobs.events import MANY_CHECKPOINTS, EventLog, Order
 from app.jobs.indexes import JOBS, job_key, model_jobs_key, state_key
 from app.jobs.kinds import AnySpec, JobState
 from app.jobs.metrics import MetricSeries
 from app.jobs.repository import SCAN, Change, Idempotency, JobRepository
 from app.jobs.spec import Checkpoint, Job, JobEvent, check_action
+from app.jobs.sweeps import Sweeps
 from app.jobs.wakeups import Wakeups
 from app.jobs.webhooks import Webhooks
 from app.jobs.workers import WorkerRegistry, queue_reason
@@ -47,6 +48,7 @@ class Jobs:
         self.workers = WorkerRegistry(redis)
         self.series = MetricSeries(redis)
         self.webhooks = Webhooks(redis)
+        self.sweeps = Sweeps(redis)
 
     def create(self, spec: AnySpec, idempotency_key: str | None = None, *, priority: int = 0) -> Job:
         """Queues a job. With a key seen before: the same job, or Conflict if the request differs.
@@ -56,16 +58,9 @@ class Jobs:
         new = Job(
             id=f"ftjob-{secrets.token_hex(12)}", spec=spec, state=JobState.QUEUED, created_at=0, priority=priority
         )
-
-        def decide(now: float) -> Change:
-            deadline = transitions.first_deadline(new, now)
-            transitions.check_deadline(deadline, now)
-            job = transitions.replace(new, created_at=now, deadline=deadline)
-            return Change(job, [NewEvent("Created the job and queued it")])
-
         body = spec.request or spec.model_dump(mode="json")
         idempotency = self._idempotency(idempotency_key, body) if idempotency_key else None
-        job = self._made_earlier(self._records.create(new.id, decide, idempotency))
+        job = self._made_earlier(self._records.create(new.id, partial(transitions.create, new), idempotency))
         self._wakeups.send_for(job)
         return job
 
@@ -82,6 +77,9 @@ class Jobs:
 
     def get(self, job_id: str) -> Job:
         return self._records.read(job_id)
+
+    def exists(self, job_id: str) -> bool:
+        return bool(self._redis.exists(job_key(job_id)))
 
     def list(
         self,

@@ -112,6 +112,7 @@ class PretrainingSpec(JobSpec):
     weights: tuple[float, ...] | None = None  # of the training files; None: 1 each
     validation_file: str | None = None
     remote_files: dict[str, RemoteFile] = Field(default_factory=dict)  # those of the files that are addresses
+    sweep: str | None = None  # the sweep that the job belongs to, which publishes the best of its jobs
 
     @property
     def source(self) -> str:
@@ -174,6 +175,51 @@ class EvaluationSpec(JobSpec):
         return [("file", self.file), *((name, file) for name, file in optional.items() if file)]
 
 
+class SweepChild(BaseModel):
+    """The settings in which one job of a sweep differs."""
+
+    model_config = ConfigDict(frozen=True)
+
+    settings: dict[str, Any]  # by the names of the request
+    model: str  # as in PretrainingSpec
+    hyperparameters: dict[str, Any]  # that are not those of the sweep's `base`
+
+
+class SweepSpec(JobSpec):
+    """A job that has other jobs train, each with other settings, and publishes the best of their models."""
+
+    unsupported = frozenset({"pause", "resume", "retry", "extend", "prioritise", "move"})
+
+    kind: Literal["sweep"] = "sweep"
+    base: PretrainingSpec
+    children: tuple[SweepChild, ...]
+    search: Literal["grid", "random"]
+    seed: int
+
+    @property
+    def source(self) -> str:
+        return self.base.model
+
+    @property
+    def files(self) -> list[tuple[str, str]]:
+        return self.base.files
+
+    def child(self, sweep_id: str, index: int) -> PretrainingSpec:
+        """Returns the specification of a job of this sweep."""
+        child, request = self.children[index], self.base.request
+        hyperparameters = {name: value for name, value in child.settings.items() if name != "model"}
+        sent = {"model": child.model, "hyperparameters": {**request.get("hyperparameters", {}), **hyperparameters}}
+        return self.base.model_copy(
+            update={
+                "name": f"{self.name}-{index + 1}",
+                "model": child.model,
+                "hyperparameters": {**self.base.hyperparameters, **child.hyperparameters},
+                "request": {**request, **sent},
+                "sweep": sweep_id,
+            }
+        )
+
+
 def _kind(spec: Any) -> str:
     """Returns the kind of a specification. Older records have no kind: they are pretraining."""
     kind = spec.get("kind", "pretraining") if isinstance(spec, dict) else spec.kind
@@ -183,6 +229,7 @@ def _kind(spec: Any) -> str:
 AnySpec: TypeAlias = Annotated[
     Annotated[PretrainingSpec, Tag("pretraining")]
     | Annotated[ImportSpec, Tag("import")]
-    | Annotated[EvaluationSpec, Tag("evaluation")],
+    | Annotated[EvaluationSpec, Tag("evaluation")]
+    | Annotated[SweepSpec, Tag("sweep")],
     Discriminator(_kind),
 ]

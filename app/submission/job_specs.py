@@ -14,7 +14,7 @@ from app.datasets.remote.files import find_remote, is_remote
 from app.datasets.remote.hub_lists import MAX_MATCHES, expand_hub_address, has_wildcard
 from app.datasets.remote.reading import RemotePath
 from app.errors import AppError, InvalidValue
-from app.jobs.kinds import Estimate, PretrainingSpec
+from app.jobs.kinds import Estimate, JobSpec, PretrainingSpec
 from app.jobs.transitions import check_deadline
 from app.modalities.descriptor import Check
 from app.modalities.estimator import CheckedFiles
@@ -114,7 +114,7 @@ def _complete(
         cost = estimate(choice.method_name, choice.model, choice.hyperparameters, files, services.store, recent)
     copied = sum(file.bytes for file in remote.values())
     cost = cost.model_copy(update={"disk_bytes": (cost.disk_bytes or 0) + copied}) if copied else cost
-    _check_disk(cost, services.settings)
+    check_disk(cost, services.settings)
     spec = PretrainingSpec(
         model=choice.model,
         method=choice.method_name,
@@ -132,11 +132,11 @@ def _complete(
         max_wall_minutes=submission.max_wall_minutes,
         request=dict(submission.sent),
     )
-    _check_size(spec)
+    check_record_size(spec)
     return spec
 
 
-def _check_size(spec: PretrainingSpec) -> None:
+def check_record_size(spec: JobSpec) -> None:
     """Bounds the record, which is written anew at every change of the job and held by every list of jobs."""
     size = len(spec.model_dump_json())
     if size > MAX_RECORD_BYTES:
@@ -171,7 +171,7 @@ async def _check_file(
     return _CheckedFile(found, None, remote)
 
 
-def _check_disk(estimate: Estimate, settings: Settings) -> None:
+def check_disk(estimate: Estimate, settings: Settings) -> None:
     """Checks the disk that the server sees. The worker's is checked when the job begins."""
     cached = sum(f.stat().st_size for f in settings.cache_dir.glob("*/*/*") if f.is_file())  # is given up if needed
     DiskReserve(settings.var_dir, settings.disk_reserve_bytes).check(estimate.disk_bytes or 0, reclaimable=cached)

@@ -44,10 +44,11 @@ class Attempt:
     folder: Path  # the job's own: checkpoints, export, logs
 
 
-# Does the work of a job. Returns the model that it has published, or None for a kind of job that publishes none.
+# Does the work of a job. Returns the model that it has published, or None for a job that publishes none.
 # Raises Stopped when the job is to stop.
 Execute = Callable[[Attempt, Reports, AttemptServices], ModelEntry | None]
 
+WAIT = "wait"  # the reason of a job that waits for others, and is not claimed before they have ended
 _DISK = "the disk of the worker's machine"
 
 _log = logging.getLogger(__name__)
@@ -134,6 +135,8 @@ class AttemptRunner:
             self._queue.mark_late(self._claim)
         elif reason == "drain":
             self._queue.requeue(self._claim, "The worker is stopping", crashed=False)
+        elif reason == WAIT:
+            self._queue.requeue(self._claim, "The job waits for others", crashed=False)
 
     def _publish_last_checkpoint(self) -> str | None:
         """Publishes the last checkpoint of a job whose user asked for that when cancelling it."""

@@ -13,6 +13,7 @@ _WORK = {
     "pretraining": "app.worker.train_job",
     "import": "app.worker.import_job",
     "evaluation": "app.worker.evaluation_job",
+    "sweep": "app.worker.sweep_job",
 }
 
 

@@ -1,8 +1,8 @@
 """The worker: waits for wake-ups, claims jobs and has each done by a process of its own.
 
-The main thread listens, and starts and watches the process of a job that trains. A thread each works on imports and
-evaluations, which take minutes and must not wait for hours of training. Another beats: it renews the leases, says that
-the worker is alive, and returns the jobs of silent workers to the queue. The last keeps house, once an hour.
+The main thread listens, and starts and watches the process of a job that trains. A thread each works on imports,
+evaluations and sweeps, which take minutes and must not wait for hours of training. Another beats: it renews the leases,
+says that the worker is alive, and returns the jobs of silent workers to the queue. The last keeps house, once an hour.
 """
 
 import logging
@@ -58,12 +58,12 @@ class Worker:
             self._queue, JobRetention(self._redis), FileStore(self._redis, settings.files_dir), settings
         )
         self._lease_seconds = settings.lease_seconds
-        self._training, self._imports, self._evaluations = (
+        self._training, self._imports, self._evaluations, self._sweeps = (
             QueueConsumer(kind, self._queue, settings.jobs_dir, trainer, environment, lambda: self._stopping)
-            for kind in ("pretraining", "import", "evaluation")
+            for kind in ("pretraining", "import", "evaluation", "sweep")
         )
         # The consumers beside the training, and what tells each that a job may wait.
-        self._beside = {self._imports: threading.Event(), self._evaluations: threading.Event()}
+        self._beside = {consumer: threading.Event() for consumer in (self._imports, self._evaluations, self._sweeps)}
         self._info = WorkerInfo(
             id=self.id,
             host=host,

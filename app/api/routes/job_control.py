@@ -34,9 +34,11 @@ def cancel_job(
     control: ControlDep,
     body: Annotated[CancelRequest | None, Body(openapi_examples=CANCEL_EXAMPLES)] = None,
 ) -> AnyJobObject:
-    """Ends a job. A running job ends within two steps. Its last checkpoint is kept, and published on request."""
-    publish = body is not None and body.publish
-    return answer(jobs, control.cancel_and_publish(job_id) if publish else jobs.cancel(job_id))
+    """Ends a job. A running job ends within two steps. Its last checkpoint is kept, and published on request.
+
+    Ends all jobs of a sweep. With `publish`, the sweep publishes the best of those that had succeeded.
+    """
+    return answer(jobs, control.cancel(job_id, publish=body is not None and body.publish))
 
 
 def pause_job(job_id: JobId, jobs: JobsDep) -> AnyJobObject:

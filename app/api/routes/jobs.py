@@ -13,7 +13,7 @@ from fastapi import APIRouter, Body, Query, Request
 from app.api.deps import JobsDep, SubmissionDep
 from app.api.openapi import errors
 from app.api.params import After, IdempotencyKey, JobId
-from app.api.schemas.any_job import AnyJobObject, any_job_object
+from app.api.schemas.any_job import AnyJobObject, complete_job_object
 from app.api.schemas.checkpoints import CheckpointList, checkpoint_object
 from app.api.schemas.jobs import (
     EXAMPLES,
@@ -77,7 +77,7 @@ def get_job(job_id: JobId, jobs: JobsDep) -> AnyJobObject:
 
 def answer(jobs: Jobs, job: Job) -> AnyJobObject:
     """Returns the object of a job of any kind."""
-    return any_job_object(job, jobs.queue_reasons([job]).get(job.id))
+    return complete_job_object(jobs, job)
 
 
 def list_checkpoints(job_id: JobId, jobs: JobsDep, after: After = None, limit: Limit = 10) -> CheckpointList:
