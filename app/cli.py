@@ -8,8 +8,11 @@ from pydantic import ValidationError
 
 from app import __version__
 from app.commands import files, jobs, models
+from app.commands.evaluate import evaluate
 from app.commands.predict import embed, predict, score
 from app.commands.pretrain import pretrain
+from app.commands.sweep import app as sweeps
+from app.commands.sweep import sweep
 from app.errors import AppError
 from app.settings import Settings
 from app.system.disk_space import full_disk
@@ -25,7 +28,10 @@ app.command()(predict)
 app.command()(embed)
 app.command()(score)
 app.command()(pretrain)
+app.command()(evaluate)
+app.command()(sweep)
 app.add_typer(jobs.app, name="jobs")
+app.add_typer(sweeps, name="sweeps")
 app.add_typer(files.app, name="files")
 app.add_typer(models.app, name="models")
 

@@ -80,6 +80,7 @@ class Settings(BaseSettings):
     idempotency_hours: float = Field(24.0, gt=0)  # lifetime of an Idempotency-Key
 
     # Days after which the worker deletes data that no unfinished job uses; unset: never.
+    max_sweep_jobs: int = Field(64, ge=1)  # of one sweep
     keep_events_days: float | None = Field(None, gt=0)  # of ended jobs, with their logs
     keep_checkpoints_days: float | None = Field(None, gt=0)  # of ended jobs
     keep_files_days: float | None = Field(None, gt=0)  # uploads

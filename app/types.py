@@ -32,6 +32,12 @@ class Pooling(StrEnum):
     MAX = "max"
 
 
+# How an evaluation uses a model, or what it compares the model with.
+EvaluationMethod = Literal["linear_probe", "knn", "kmeans", "random_encoder", "baseline"]
+
+# What the labels of an evaluation are; auto tells by their values.
+LabelType = Literal["auto", "classes", "numbers"]
+
 # What one document of a plain text file is; auto detects it.
 Documents = Literal["auto", "lines", "paragraphs", "file"]
 

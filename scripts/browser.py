@@ -48,7 +48,9 @@ def there() -> bool:
 
 def ways() -> list[list[str]]:
     apt = shutil.which("apt-get") if os.geteuid() == 0 else None
-    debian = [[apt, "update", "-q"], [apt, "install", "-y", "--no-install-recommends", "chromium"]] if apt else []
+    install = [apt, "install", "-y", "--no-install-recommends"] if apt else []
+    names = ("chromium-headless-shell", "chromium")  # older releases have the second one only
+    debian = [[apt, "update", "-q"], *([*install, name] for name in names)] if apt else []
     return [*debian, [sys.executable, "-m", "playwright", "install", "chromium"]]
 
 

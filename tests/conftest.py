@@ -3,6 +3,7 @@
 import gc
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,13 +12,13 @@ ROOT = Path(__file__).parent
 # Whole files go to one of two processes; what takes a minute or more begins first, so that they end together.
 LONG = (
     "web/test_jobs.py",
-    "e2e/test_faults.py",
-    "training/loop/test_distributed.py",
     "test_serve.py",
     "e2e/test_story.py",
+    "e2e/test_faults.py",
     "web",
     "e2e",
     "training",
+    "conformance",
     "contracts",
     "worker",
 )
@@ -34,6 +35,8 @@ os.environ.update(
         "COLUMNS": "120",  # of rich's tables
     }
 )
+# Tests kill processes, never the machine; thousands of waits of milliseconds take a minute.
+os.fsync = lambda descriptor: None
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A script's background job ignores it, and so would the servers that tests interrupt.
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -65,7 +68,20 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
             terminalreporter.write_line(f"FLAKY {nodeid}", yellow=True)
 
 
-def pytest_collection_finish() -> None:
-    """What was imported and collected stays to the end: looked through at each collection, it costs a minute in all."""
+@pytest.fixture(scope="session")
+def warm_processes() -> Iterator[dict[str, str]]:
+    """Variables with which servers and their jobs are forks of one process, which has imported torch."""
+    from tests.fakes.warm_starts import SERVERS_AND_JOBS, warm_starts
+
+    with warm_starts(SERVERS_AND_JOBS) as variables:
+        yield variables
+
+
+@pytest.fixture(autouse=True, scope="module")
+def freeze_earlier_objects() -> None:
+    """Keeps what was imported and made before a file out of the collections of garbage during its tests.
+
+    Most of it stays to the end: modules, collected tests, what files share. Each collection would look through it all.
+    """
     gc.collect()
     gc.freeze()

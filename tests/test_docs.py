@@ -11,6 +11,7 @@ from app.api.schemas.fill_mask import FillMaskRequest
 from app.api.schemas.jobs import JobRequest
 from app.api.schemas.reconstruct import ReconstructRequest
 from app.api.schemas.score import ScoreRequest
+from app.api.schemas.sweeps import SweepRequest
 from app.settings import Settings
 
 ROOT = Path(__file__).parents[1]
@@ -27,6 +28,7 @@ BODIES: dict[str, type[BaseModel]] = {
     "/v1/pretraining/jobs": JobRequest,
     "/v1/reconstruct": ReconstructRequest,
     "/v1/score": ScoreRequest,
+    "/v1/sweeps": SweepRequest,
 }
 
 

@@ -32,6 +32,7 @@ ALLOWED: dict[str, set[str]] = {
     "publishing": LEAVES | {"system", "modalities", "store", "jobs"},
     "training": LEAVES | {"system", "modalities", "media", "datasets", "devices"},
     "serving": LEAVES | {"system", "modalities", "store", "devices"},
+    "evaluation": LEAVES | {"system", "datasets", "modalities", "store", "serving", "training", "devices"},
     "submission": LEAVES | {"publishing", "settings", "system", "media", "datasets", "modalities", "store", "jobs"},
     "inference": LEAVES | {"settings", "system", "media", "modalities", "store", "serving", "devices"},
     "api": LEAVES
@@ -40,7 +41,8 @@ ALLOWED: dict[str, set[str]] = {
     "http": LEAVES | {"api"},
     "compat": LEAVES | {"modalities", "store", "inference", "api"},
     "worker": LEAVES
-    | {"publishing", "settings", "system", "media", "datasets", "modalities", "store", "jobs", "training", "devices"},
+    | {"publishing", "settings", "system", "media", "datasets", "modalities", "store", "jobs", "training", "devices"}
+    | {"evaluation"},
     "main": LEAVES | {"settings", "system", "modalities", "store", "jobs", "serving", "inference", "api", "compat"},
     "commands": LEAVES
     | {"settings", "system", "modalities", "store", "jobs", "publishing", "serving", "inference", "api", "http"}
@@ -68,8 +70,10 @@ CONFINED: dict[str, set[str]] = {
     "rich": {"commands"},
     "httpx": {"commands", "jobs.webhook_sender"},
     "pydantic_settings": {"settings"},
-    "torch": {"modalities", "serving", "training", "worker.train_job", "devices"},
-    "transformers": {"modalities", "training", "serving.packing"},
+    "torch": {"modalities", "serving", "training", "worker.train_job", "devices", "evaluation.random_weights"},
+    "transformers": {"modalities", "training", "serving.packing", "evaluation.random_weights"},
+    "sklearn": {"evaluation"},
+    "scipy": {"evaluation"},
     "tokenizers": {"modalities", "training"},
     "onnx_ir": {"modalities"},
     "onnxruntime": {"modalities"},

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from app.store.store import ModelStore
-from tests.fakes.cloze import PATIENCE, ROOT, Server, descendants, is_running, wait_until
+from tests.fakes.cloze import PATIENCE, ROOT, Server, descendants, is_running, server_environment, wait_until
 from tests.fakes.http import http
 from tests.fakes.imports import import_folder
 from tests.fakes.tiny_models import tiny_bert_folder
@@ -76,29 +76,34 @@ def test_a_server_without_keys_is_not_opened_to_others_by_accident(tmp_path: Pat
     assert not (tmp_path / "var").exists()
 
 
-# An import during which a SIGTERM comes to a finaliser, which swallows what that raises.
+# A start without the seconds of importing torch: a SIGTERM comes to a finaliser during the import of the application,
+# and the finaliser swallows what the signal raises.
 SWALLOWING = """
 import os, signal, sys
+from importlib.machinery import ModuleSpec
+from types import SimpleNamespace
 class Finalised:
     def __del__(self):
         os.kill(os.getpid(), signal.SIGTERM)
         while True:
             pass
-class Finder:
+class Application:
     def find_spec(self, name, path=None, target=None):
-        if name == "app.main":
-            Finalised()
-sys.meta_path.insert(0, Finder())
+        return ModuleSpec(name, self) if name == "app.main" else None
+    def create_module(self, spec):
+        Finalised()
+    def exec_module(self, module):
+        services = SimpleNamespace(warm_up_error=None)
+        module.create_app = lambda settings: SimpleNamespace(state=SimpleNamespace(services=services))
+sys.meta_path.insert(0, Application())
 from app.cli import main
 sys.argv = ["cloze", "serve"]
 main()
 """
 
 
-def test_a_start_is_interrupted_whatever_it_is_at(server: Callable[[], Server]) -> None:
-    running = server()
-    running.stop()
-    environment = running.environment
+def test_a_start_is_interrupted_whatever_it_is_at(tmp_path: Path) -> None:
+    environment = server_environment(tmp_path)
     command = [sys.executable, "-c", SWALLOWING]
     ended = subprocess.run(command, cwd=ROOT, env=environment, timeout=PATIENCE, capture_output=True, text=True)
     assert ended.returncode != 0

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import Path, Query
+from fastapi import Header, Path, Query
 
 from app.api.schemas.common import MAX_ID, MAX_MODEL_ID
 
@@ -18,4 +18,8 @@ Alias = Annotated[str, Path(max_length=MAX_ID, description="Alias of a version, 
 JobId = Annotated[str, Path(max_length=MAX_ID, description="Id of the job")]
 FileId = Annotated[str, Path(max_length=MAX_ID, description="Id of the file")]
 CheckpointId = Annotated[str, Path(max_length=MAX_ID, description="Id of the checkpoint")]
+IdempotencyKey = Annotated[
+    str | None,
+    Header(max_length=256, description="Key of the request; a request with the same key is answered with the same job"),
+]
 After = Annotated[str | None, Query(max_length=MAX_ID, description="Last id of the previous page")]

@@ -20,9 +20,9 @@ Files = Annotated[
     typer.Argument(
         metavar="FILE[=WEIGHT]...",
         help="Text of any suffix, .jsonl, .csv, .parquet, .fasta, .fastq, .smi, …; also .gz .xz .zst. Source code,"
-        " pictures, sounds and videos: a folder, or a .zip or .tar of files. Where the server allows it, also an"
-        " address: hf://datasets/owner/name/path, https://… or s3://bucket/key. The weight is how often an epoch reads"
-        " the file, 1 by default.",
+        " pictures, sounds and videos: a folder, a .zip or .tar of files, or a .lst of their paths. Where the server"
+        " allows it, also an address: hf://datasets/owner/name/path, https://… or s3://bucket/key. The weight is how"
+        " often an epoch reads the file, 1 by default.",
     ),
 ]
 Model = Annotated[
@@ -31,6 +31,9 @@ Model = Annotated[
 Method = Annotated[str | None, typer.Option(help="Training method: mlm, mae, …; by default the one for --model.")]
 DocumentMode = Annotated[
     str | None, typer.Option(help="One document of a plain text: lines, paragraphs or file; detected by default.")
+]
+ListColumn = Annotated[
+    str | None, typer.Option(help="Column of .csv and .tsv files that lists media files, which are uploaded instead.")
 ]
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Show how the files are read, without queueing a job or keeping the uploads.")
@@ -52,6 +55,7 @@ def pretrain(
     learning_rate: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
     text_column: Annotated[str | None, typer.Option(help="Column of tables that contains the text.")] = None,
     documents: DocumentMode = None,
+    list_column: ListColumn = None,
     values: Settings = None,
     dry_run: DryRun = False,
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Follow the job; Ctrl-C leaves it running.")] = False,
@@ -68,7 +72,7 @@ def pretrain(
     body |= {"method": {"type": method}} if method is not None else {}
     body |= {"name": name} if name is not None else {}
     with ApiClient(url, api_key) as client:
-        found = _submit(client, list(map(parse_file, files)), validation, body, dry_run=dry_run)
+        found = _submit(client, list(map(parse_file, files)), validation, body, list_column, dry_run=dry_run)
         if watch and not dry_run:
             note(f"Queued {found['id']}.")
             raise typer.Exit(watch_job(client, found["id"], as_json=as_json))
@@ -85,21 +89,32 @@ def _submit(
     files: list[tuple[str, float | None]],
     validation: str | None,
     body: dict[str, Any],
+    list_column: str | None,
     *,
     dry_run: bool,
 ) -> dict[str, Any]:
     """Uploads the files and queues the job, or validates it. A refused job and a dry run leave no uploads behind."""
     client.get("/v1/models")  # detects a missing server or a wrong key before a large upload
     with Uploads(client) as uploads:
-        ids = [uploads.send(file) for file, _ in files]
-        weights = [weight for _, weight in files]
-        body["training_files"] = [i if w is None else {"id": i, "weight": w} for i, w in zip(ids, weights, strict=True)]
-        if validation is not None:
-            body["validation_file"] = uploads.send(validation)
+        body |= upload_files(uploads, files, validation, list_column)
         found: dict[str, Any] = client.post(f"{JOBS}/validate" if dry_run else JOBS, body)
         if not dry_run:
             uploads.keep()
     return found
+
+
+def upload_files(
+    uploads: Uploads, files: list[tuple[str, float | None]], validation: str | None, list_column: str | None = None
+) -> dict[str, Any]:
+    """Uploads the files of a job. Returns the fields of its request that name them."""
+    ids = [uploads.send(file, list_column) for file, _ in files]
+    weights = [weight for _, weight in files]
+    named: dict[str, Any] = {
+        "training_files": [i if w is None else {"id": i, "weight": w} for i, w in zip(ids, weights, strict=True)]
+    }
+    if validation is not None:
+        named["validation_file"] = uploads.send(validation, list_column)
+    return named
 
 
 def parse_file(text: str) -> tuple[str, float | None]:

@@ -36,6 +36,8 @@ def describe_preview(preview: dict[str, Any]) -> Iterator[str]:
         yield f"  alphabet of {alphabet['size']:,} characters: {listed}{' …' if alphabet['size'] > _MANY else ''}"
     if preview["duplicate_share"]:
         yield f"  duplicates: {preview['duplicate_share']:.1%}"
+    for each in preview["header_fields"]:
+        yield f"  header field {each['name']}: {each['values']:,} values, {', '.join(map(repr, each['first']))}"
     for entry in preview["left_out"]:
         yield f"  left out: {entry['count']:,} {entry['reason']} ({entry['example']})"
     yield from (f"  {each}" for each in preview["notes"])

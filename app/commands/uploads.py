@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Self
 
 from app.commands.client import ApiClient
+from app.commands.file_lists import is_list, pack_list
 from app.commands.folders import archive_name, pack_folder
 from app.commands.output import note
 from app.errors import AppError
@@ -37,15 +38,19 @@ class Uploads:
             with suppress(AppError):  # the server may be gone
                 self._client.delete(f"/v1/files/{file_id}")
 
-    def send(self, name: str | Path) -> str:
-        """Uploads a file, or a folder as one archive. Returns its id; for the address of a remote file, the address."""
+    def send(self, name: str | Path, list_column: str | None = None) -> str:
+        """Uploads a file; a folder, or the files of a list, as one archive.
+
+        list_column: column of a table that lists files. Returns the id; for the address of a remote file, the address.
+        """
         if is_address(str(name)):
             return str(name)
         path = Path(name)
-        if path.is_dir():
+        if path.is_dir() or (path.is_file() and is_list(path, list_column)):
             with tempfile.TemporaryDirectory(prefix="cloze-") as folder:
                 packed = Path(folder) / archive_name(path)
-                note(f"Packed {path}: {pack_folder(path, packed).describe()}.")
+                found = pack_folder(path, packed) if path.is_dir() else pack_list(path, packed, list_column)
+                note(f"Packed {path}: {found.describe()}.")
                 self._ids.append(self._client.upload(packed))
         else:
             self._ids.append(self._client.upload(path))

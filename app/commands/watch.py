@@ -88,8 +88,8 @@ def _draw(client: ApiClient, job_id: str, sleep: Callable[[float], None]) -> dic
             # On a terminal the bar shows the metrics; in a log their lines do.
             if kind == "message" or not console.is_terminal:
                 console.print(data["message"], style=_STYLES.get(data["level"]), markup=False, soft_wrap=True)
-    if job["status"] == "succeeded":
-        console.print(f"{job['fine_tuned_model']} is published and served.", markup=False)
+    if job["status"] == "succeeded" and (model := job.get("fine_tuned_model") or job.get("model")):
+        console.print(f"{model} is published and served.", markup=False)
     return job
 
 

@@ -13,15 +13,18 @@ _NAME, _VALUE = 50, 40  # characters shown
 Values = Sequence[object] | str  # the first values of a column, or its type
 
 
-def refuse_columns(expected: str, columns: Mapping[str, Values]) -> UnreadableFile:
-    """Returns the error for a table. expected: names the place and the missing column."""
+def refuse_columns(expected: str, columns: Mapping[str, Values], option: str = "text_column") -> UnreadableFile:
+    """Returns the error for a table.
+
+    expected: names the place and the missing column. option: the field of the request that names a column.
+    """
     if not columns:
         return UnreadableFile(f"{expected}; found none", Reason.NO_COLUMN)
     found = ", ".join(repr(shorten(name, _NAME)) for name in list(columns)[:MAX_COLUMNS])
     if len(columns) > MAX_COLUMNS:
         found += f" and {len(columns) - MAX_COLUMNS} more"
     shown = "; ".join(f"{shorten(name, _NAME)}: {_list(values)}" for name, values in _longest(columns))
-    return UnreadableFile(f"{expected}; found {found}. Set text_column to one of them. {shown}", Reason.NO_COLUMN)
+    return UnreadableFile(f"{expected}; found {found}. Set {option} to one of them. {shown}", Reason.NO_COLUMN)
 
 
 def _longest(columns: Mapping[str, Values]) -> list[tuple[str, Values]]:

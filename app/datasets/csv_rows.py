@@ -31,13 +31,13 @@ def read_tsv(stream: IO[bytes], source: TextSource) -> Iterator[Document]:
 def _read_table(stream: IO[bytes], source: TextSource, delimiter: str) -> Iterator[Document]:
     source.report.add_layout(Layout.ROWS)
     csv.field_size_limit(MAX_ROW + 1)
-    lines = _CsvLines(open_text(stream, source, newline=""), source.name, delimiter)
+    lines = CsvLines(open_text(stream, source, newline=""), source.name, delimiter)
     rows = csv.reader(lines, strict=True, delimiter=delimiter)
-    header = _read_record(rows, lines) or []
+    header = read_record(rows, lines) or []
     if source.column not in header:
-        raise _refuse(header, rows, source)
+        raise refuse_header(header, rows, source)
     index = _find_column(header, source)
-    while (row := _read_record(rows, lines)) is not None:
+    while (row := read_record(rows, lines)) is not None:
         if not row:
             source.row("", lines.place())
         elif len(row) != len(header):
@@ -46,7 +46,7 @@ def _read_table(stream: IO[bytes], source: TextSource, delimiter: str) -> Iterat
             yield Document(source.row(row[index], lines.place()))
 
 
-class _CsvLines:
+class CsvLines:
     """The lines of a table, and the lines of the current record for error messages."""
 
     def __init__(self, text: io.TextIOWrapper, name: str, delimiter: str) -> None:
@@ -55,7 +55,7 @@ class _CsvLines:
         self._record: list[str] = []
         self._size = 0  # characters of the record
 
-    def __iter__(self) -> "_CsvLines":
+    def __iter__(self) -> "CsvLines":
         return self
 
     def __next__(self) -> str:
@@ -94,7 +94,7 @@ class _CsvLines:
         return InvalidData(f"{self.place(line)}: the quote that opens in this line is not closed, {found}")
 
 
-def _read_record(rows: Iterator[list[str]], lines: _CsvLines) -> list[str] | None:
+def read_record(rows: Iterator[list[str]], lines: CsvLines) -> list[str] | None:
     """Reads the next record. Returns None at the end."""
     lines.start_record()
     try:
@@ -103,16 +103,19 @@ def _read_record(rows: Iterator[list[str]], lines: _CsvLines) -> list[str] | Non
         raise lines.explain(e) from e
 
 
-def _refuse(header: list[str], rows: Iterator[list[str]], source: TextSource) -> UnreadableFile:
+def refuse_header(
+    header: list[str], rows: Iterator[list[str]], source: TextSource, option: str = "text_column"
+) -> UnreadableFile:
     """Returns the error for a table without the source's column."""
     expected = f"{source.name}, line 1: no column {source.column!r} in the header"
     if not header:
-        return refuse_columns(f"{expected} of an empty file", {})
+        return refuse_columns(f"{expected} of an empty file", {}, option)
     try:
         first = [row for row in islice(rows, VALUES) if len(row) == len(header)]
     except (csv.Error, InvalidData):  # broken rows are of no interest here
         first = []
-    return refuse_columns(expected, {name: [row[index] for row in first] for index, name in enumerate(header)})
+    columns = {name: [row[index] for row in first] for index, name in enumerate(header)}
+    return refuse_columns(expected, columns, option)
 
 
 def _find_column(header: list[str], source: TextSource) -> int:

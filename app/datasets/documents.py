@@ -76,7 +76,7 @@ def read_open(
         for document in _read_stream(file, source):
             if text := document.text.strip():
                 report.usable += 1
-                yield Document(_replace_surrogates(text), document.name)
+                yield Document(replace_surrogates(text), document.name)
 
 
 def _file_size(file: BinaryIO) -> int:
@@ -85,7 +85,8 @@ def _file_size(file: BinaryIO) -> int:
     return size
 
 
-def _replace_surrogates(text: str) -> str:
+def replace_surrogates(text: str) -> str:
+    """Returns a text that can be encoded."""
     try:
         text.encode()
     except UnicodeEncodeError:  # JSON may contain half of a surrogate pair
@@ -129,6 +130,10 @@ def _read_json_file(stream: IO[bytes], source: TextSource) -> Iterator[Document]
     yield from read_json(stream, source)
 
 
+def _refuse_arrays(stream: IO[bytes], source: TextSource) -> Iterator[Document]:
+    raise UnreadableFile(f"{source.name}: arrays of numbers are no text; methods of images and sounds read them")
+
+
 READERS: dict[str, Reader] = {
     ".jsonl": read_jsonl,
     ".ndjson": read_jsonl,
@@ -138,5 +143,6 @@ READERS: dict[str, Reader] = {
     ".parquet": read_parquet,
     **dict.fromkeys((".fasta", ".fas", ".fa", ".fna", ".ffn", ".faa", ".frn", ".fsa", ".mpfa"), read_fasta),
     **dict.fromkeys((".fastq", ".fq"), read_fastq),
+    **dict.fromkeys((".npy", ".npz"), _refuse_arrays),
     **dict.fromkeys((".smi", ".smiles", ".ism", ".can"), read_smiles),
 }

@@ -27,7 +27,7 @@ def read_jsonl(stream: IO[bytes], source: TextSource) -> Iterator[Document]:
 
 
 def read_json(stream: IO[bytes], source: TextSource) -> Iterator[Document]:
-    rows = ((f"{source.name}, element {index}", row) for index, row in enumerate(_JsonArray(stream, source)))
+    rows = ((f"{source.name}, element {index}", row) for index, row in enumerate(JsonArray(stream, source)))
     yield from _read_rows(rows, source)
 
 
@@ -105,7 +105,7 @@ def _invalid_row(where: str, error: Exception) -> InvalidData:
     return InvalidData(f"{where}: expected a JSON object or string ({reason})")
 
 
-class _JsonArray:
+class JsonArray:
     """The elements of an array, read one by one, because a megabyte of .gz may hold a gigabyte of them."""
 
     def __init__(self, stream: IO[bytes], source: TextSource) -> None:

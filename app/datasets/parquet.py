@@ -33,7 +33,7 @@ KINDS = (
 def read_parquet(stream: IO[bytes], source: TextSource) -> Iterator[Document]:
     source.report.add_layout(Layout.ROWS)
     # The footer is at the end, so a compressed file is unpacked first.
-    file = cast(BinaryIO, stream) if stream.seekable() else io.BytesIO(_unpack(stream, source))
+    file = cast(BinaryIO, stream) if stream.seekable() else io.BytesIO(unpack_parquet(stream, source))
     with reading(source.name, DAMAGED):
         table = pq.ParquetFile(
             file, buffer_size=BUFFER, thrift_string_size_limit=MAX_NAME, page_checksum_verification=True
@@ -53,7 +53,7 @@ def read_parquet(stream: IO[bytes], source: TextSource) -> Iterator[Document]:
             row += 1
 
 
-def _unpack(stream: IO[bytes], source: TextSource) -> bytes:
+def unpack_parquet(stream: IO[bytes], source: TextSource) -> bytes:
     content = io.BufferedReader(cast(io.RawIOBase, stream)).read(MAX_UNPACKED + 1)
     if len(content) > MAX_UNPACKED:
         raise InvalidData(
@@ -68,12 +68,12 @@ def _find_type(table: pq.ParquetFile, source: TextSource) -> pa.DataType:
     if (count := names.count(name)) > 1:
         raise InvalidData(f"{source.name}: {count} columns are named {name!r}; rename all but one")
     kind = table.schema_arrow.field(names.index(name)).type
-    if not _holds_strings(kind):
+    if not holds_strings(kind):
         raise InvalidData(f"{source.name}: expected strings in {name!r}, found {shorten(str(kind), 100)}")
     return kind
 
 
-def _holds_strings(kind: pa.DataType) -> bool:
+def holds_strings(kind: pa.DataType) -> bool:
     values = kind.value_type if pa.types.is_dictionary(kind) else kind
     return any(is_kind(values) for is_kind in KINDS)
 
@@ -82,7 +82,7 @@ def _refuse(file: BinaryIO, table: pq.ParquetFile, source: TextSource) -> Invali
     """Returns the error for a file without the source's column. It shows values of strings, else types."""
     columns: dict[str, Sequence[object] | str] = {}
     for field in table.schema_arrow:
-        is_shown = _holds_strings(field.type) and len(columns) < MAX_COLUMNS
+        is_shown = holds_strings(field.type) and len(columns) < MAX_COLUMNS
         columns[field.name] = _first_values(file, table, field, source) if is_shown else shorten(str(field.type), 50)
     return refuse_columns(f"{source.name}: no column {source.column!r}", columns)
 

@@ -5,11 +5,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, runtime_checkable
 
-from app.datasets.reports import Reason, Report
+from app.datasets.headers import MAX_FIELDS, parse_header
+from app.datasets.reports import Layout, Reason, Report
 
 FIRST = 5  # items shown
 SHOWN = 200  # characters of an item, a name or an example
 MAX_CHARACTERS = 100  # of the alphabet that are listed
+MAX_HEADERS = 10_000  # whose fields are read
+VALUES = 3  # shown of a field
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,15 @@ class Alphabet:
 
 
 @dataclass(frozen=True)
+class HeaderField:
+    """A field of the headers of sequences, which may be a label. values: how many different ones; first: some."""
+
+    name: str
+    values: int
+    first: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class LeftOut:
     """Rows, documents or files that are not used. example: names the first one."""
 
@@ -65,6 +77,7 @@ class Preview:
     lengths: Lengths | None = None
     alphabet: Alphabet | None = None
     duplicate_share: float | None = None
+    header_fields: tuple[HeaderField, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -86,6 +99,7 @@ class TextPreview:
         self._lengths: list[int] = []
         self._characters: Counter[str] = Counter()
         self._hashes: set[int] = set()
+        self._fields: dict[str, dict[str, None]] = {}  # of headers: name → its values, in their order
         self._refused = Report()
 
     def add(self, text: str, name: str) -> bool:
@@ -97,8 +111,12 @@ class TextPreview:
         if len(self._first) < FIRST:
             self._first.append(PreviewItem(_shorten(text), _shorten(name) or None, size))
         self._lengths.append(size)
+        items_read = len(self._lengths)
         self._characters.update(text)
         self._hashes.add(hash(text))
+        if items_read <= MAX_HEADERS and ("=" in name or name.endswith("]")):
+            for field_name, value in parse_header(name).items():
+                self._fields.setdefault(field_name, {}).setdefault(_shorten(value))
         return True
 
     def finish(self, report: Report, share: float) -> Preview:
@@ -111,8 +129,15 @@ class TextPreview:
             lengths=measure(self._lengths, "characters"),
             alphabet=Alphabet(len(self._characters), tuple(self._characters.most_common(MAX_CHARACTERS))),
             duplicate_share=1 - len(self._hashes) / items if items else 0.0,
+            header_fields=self._list_fields() if Layout.SEQUENCES in report.layouts else (),
             left_out=list_left_out(report) + list_left_out(self._refused),
             notes=tuple(map(_shorten, report.notes)),
+        )
+
+    def _list_fields(self) -> tuple[HeaderField, ...]:
+        shown = {name: list(values) for name, values in self._fields.items() if name not in ("id", "description")}
+        return tuple(
+            HeaderField(name, len(values), tuple(values[:VALUES])) for name, values in list(shown.items())[:MAX_FIELDS]
         )
 
 

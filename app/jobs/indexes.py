@@ -17,12 +17,18 @@ from typing import TypeAlias
 
 from app.errors import FileNotFound, JobNotFound
 from app.jobs.connection import Client
-from app.jobs.kinds import JobState, PretrainingSpec
+from app.jobs.kinds import AnySpec, EvaluationSpec, ImportSpec, JobState, SweepSpec
 from app.jobs.spec import FINAL_STATES, Job, StoredFile
 from app.methods import METHODS, preset
 
 JOBS, LEASES = "cloze:jobs", "cloze:leases"
-QUEUES = {"pretraining": "cloze:queue", "import": "cloze:queue:import"}  # by kind of job
+# By kind of job.
+QUEUES = {
+    "pretraining": "cloze:queue",
+    "import": "cloze:queue:import",
+    "evaluation": "cloze:queue:evaluation",
+    "sweep": "cloze:queue:sweep",
+}
 SEQUENCE, QUEUE_NUMBERS = "cloze:sequence", "cloze:turns"  # no indexes: the last job's number; those of moved jobs
 DEADLINES, FINISHED, FILES = "cloze:deadlines", "cloze:finished", "cloze:files"
 # Scores in the queue are number − priority · CLASS, exact in a double for every queue number below CLASS.
@@ -65,9 +71,19 @@ def files_of(job: Job) -> list[str]:
 
 def models_of(job: Job) -> list[str]:
     """The stored models that it needs, as name@version: its base, its teacher, that of its tokenizer."""
-    spec = job.spec
-    if not isinstance(spec, PretrainingSpec):
+    if isinstance(job.spec, SweepSpec):
+        specs = [job.spec.child(job.id, index) for index in range(len(job.spec.children))]
+        return list(dict.fromkeys(model for spec in specs for model in _models_of(spec)))
+    return _models_of(job.spec)
+
+
+def _models_of(spec: AnySpec) -> list[str]:
+    if isinstance(spec, SweepSpec):
+        return []
+    if isinstance(spec, ImportSpec):
         return [spec.base] if spec.base else []
+    if isinstance(spec, EvaluationSpec):
+        return list(spec.models)
     named = [spec.hyperparameters.get(field) for field in METHODS[spec.method].hyperparameters.MODEL_FIELDS]
     base = spec.model if preset(spec.model) is None else None
     return list(dict.fromkeys(filter(None, [base, *named])))

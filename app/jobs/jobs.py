@@ -12,12 +12,13 @@ import orjson
 from app.errors import Conflict, JobNotFound, NotFound
 from app.jobs import transitions
 from app.jobs.connection import Client
-from app.jobs.events import MANY_CHECKPOINTS, EventLog, NewEvent, Order
+from app.jobs.events import MANY_CHECKPOINTS, EventLog, Order
 from app.jobs.indexes import JOBS, job_key, model_jobs_key, state_key
 from app.jobs.kinds import AnySpec, JobState
 from app.jobs.metrics import MetricSeries
 from app.jobs.repository import SCAN, Change, Idempotency, JobRepository
 from app.jobs.spec import Checkpoint, Job, JobEvent, check_action
+from app.jobs.sweeps import Sweeps
 from app.jobs.wakeups import Wakeups
 from app.jobs.webhooks import Webhooks
 from app.jobs.workers import WorkerRegistry, queue_reason
@@ -47,6 +48,7 @@ class Jobs:
         self.workers = WorkerRegistry(redis)
         self.series = MetricSeries(redis)
         self.webhooks = Webhooks(redis)
+        self.sweeps = Sweeps(redis)
 
     def create(self, spec: AnySpec, idempotency_key: str | None = None, *, priority: int = 0) -> Job:
         """Queues a job. With a key seen before: the same job, or Conflict if the request differs.
@@ -56,16 +58,9 @@ class Jobs:
         new = Job(
             id=f"ftjob-{secrets.token_hex(12)}", spec=spec, state=JobState.QUEUED, created_at=0, priority=priority
         )
-
-        def decide(now: float) -> Change:
-            deadline = transitions.first_deadline(new, now)
-            transitions.check_deadline(deadline, now)
-            job = transitions.replace(new, created_at=now, deadline=deadline)
-            return Change(job, [NewEvent("Created the job and queued it")])
-
         body = spec.request or spec.model_dump(mode="json")
         idempotency = self._idempotency(idempotency_key, body) if idempotency_key else None
-        job = self._made_earlier(self._records.create(new.id, decide, idempotency))
+        job = self._made_earlier(self._records.create(new.id, partial(transitions.create, new), idempotency))
         self._wakeups.send_for(job)
         return job
 
@@ -83,6 +78,9 @@ class Jobs:
     def get(self, job_id: str) -> Job:
         return self._records.read(job_id)
 
+    def exists(self, job_id: str) -> bool:
+        return bool(self._redis.exists(job_key(job_id)))
+
     def list(
         self,
         after: str | None = None,
@@ -90,9 +88,11 @@ class Jobs:
         metadata: Mapping[str, str] | None = None,
         *,
         kind: str | None = None,
+        model: str | None = None,
     ) -> JobPage:
         """Newest first, at most `limit` jobs older than `after` that carry all of `metadata`, of one kind or of all.
 
+        model: of evaluations, those of this model, as name@version, or as name for all of its versions.
         Returns them and whether there are more; raises JobNotFound if `after` is not a job.
         """
         start = 0
@@ -103,23 +103,28 @@ class Jobs:
             start = rank + 1
         found: list[Job] = []
         wanted = dict(metadata or {}).items()
-        selects = kind is not None or bool(wanted)
+        selects = kind is not None or model is not None or bool(wanted)
         size = SCAN if selects else limit + 1
         while len(found) <= limit:
             ids = [i.decode() for i in self._redis.zrevrange(JOBS, start, start + size - 1)]
-            found += self._records.read_many(self._select(ids, kind, wanted) if selects else ids)
+            found += self._records.read_many(self._select(ids, kind, wanted, model) if selects else ids)
             start += len(ids)
             if len(ids) < size:
                 break
         return found[:limit], len(found) > limit
 
-    def _select(self, job_ids: Ids, kind: str | None, wanted: ItemsView[str, str]) -> Ids:
+    def _select(self, job_ids: Ids, kind: str | None, wanted: ItemsView[str, str], model: str | None) -> Ids:
         """Selects the jobs of a kind with all of that metadata, without validating the records of the others."""
         raws = self._redis.mget([job_key(job_id) for job_id in job_ids]) if job_ids else []
         found = []
         for job_id, raw in zip(job_ids, raws, strict=True):
             spec = orjson.loads(raw)["spec"] if raw is not None else None
-            if spec and kind in (None, spec.get("kind", "pretraining")) and wanted <= spec["metadata"].items():
+            if not spec or kind not in (None, spec.get("kind", "pretraining")):
+                continue
+            evaluated = spec.get("models", [])
+            if model is not None and model not in (*evaluated, *(each.partition("@")[0] for each in evaluated)):
+                continue
+            if wanted <= spec["metadata"].items():
                 found.append(job_id)
         return found
 

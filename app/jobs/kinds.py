@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
 from app.methods.tokenizers import TokenizerReport
-from app.types import RemoteFile
+from app.types import EvaluationMethod, LabelType, RemoteFile
 
 
 class JobState(StrEnum):
@@ -78,9 +78,10 @@ class JobSpec(BaseModel):
 
     # The actions that this kind of job does not support in any state.
     unsupported: ClassVar[frozenset[Action]] = frozenset()
+    publishes: ClassVar[bool] = True  # whether a job of this kind makes a model
 
     kind: str
-    name: str  # the result is published under this name
+    name: str  # the result is published under this name, if the kind publishes one
     estimate: Estimate | None = None
     metadata: dict[str, str] = Field(default_factory=dict)
     resources: Resources = Resources()
@@ -111,6 +112,7 @@ class PretrainingSpec(JobSpec):
     weights: tuple[float, ...] | None = None  # of the training files; None: 1 each
     validation_file: str | None = None
     remote_files: dict[str, RemoteFile] = Field(default_factory=dict)  # those of the files that are addresses
+    sweep: str | None = None  # the sweep that the job belongs to, which publishes the best of its jobs
 
     @property
     def source(self) -> str:
@@ -144,6 +146,80 @@ class ImportSpec(JobSpec):
         return [("file", self.file)] if self.file else []
 
 
+class EvaluationSpec(JobSpec):
+    """A job that measures how much stored models help with few labels."""
+
+    unsupported = frozenset({"extend", "publish"})
+    publishes = False
+
+    kind: Literal["evaluation"] = "evaluation"
+    models: tuple[str, ...]  # stored models, pinned as name@version
+    file: str
+    validation_file: str | None = None
+    sequence_file: str | None = None  # whose records the text column names
+    text_column: str = "text"
+    label_column: str = "label"
+    split_column: str | None = None
+    label_type: LabelType = "auto"
+    labels_per_class: tuple[int | Literal["all"], ...]
+    seeds: int
+    methods: tuple[EvaluationMethod, ...]
+
+    @property
+    def source(self) -> str:
+        return self.models[0]
+
+    @property
+    def files(self) -> list[tuple[str, str]]:
+        optional = {"validation_file": self.validation_file, "sequence_file": self.sequence_file}
+        return [("file", self.file), *((name, file) for name, file in optional.items() if file)]
+
+
+class SweepChild(BaseModel):
+    """The settings in which one job of a sweep differs."""
+
+    model_config = ConfigDict(frozen=True)
+
+    settings: dict[str, Any]  # by the names of the request
+    model: str  # as in PretrainingSpec
+    hyperparameters: dict[str, Any]  # that are not those of the sweep's `base`
+
+
+class SweepSpec(JobSpec):
+    """A job that has other jobs train, each with other settings, and publishes the best of their models."""
+
+    unsupported = frozenset({"pause", "resume", "retry", "extend", "prioritise", "move"})
+
+    kind: Literal["sweep"] = "sweep"
+    base: PretrainingSpec
+    children: tuple[SweepChild, ...]
+    search: Literal["grid", "random"]
+    seed: int
+
+    @property
+    def source(self) -> str:
+        return self.base.model
+
+    @property
+    def files(self) -> list[tuple[str, str]]:
+        return self.base.files
+
+    def child(self, sweep_id: str, index: int) -> PretrainingSpec:
+        """Returns the specification of a job of this sweep."""
+        child, request = self.children[index], self.base.request
+        hyperparameters = {name: value for name, value in child.settings.items() if name != "model"}
+        sent = {"model": child.model, "hyperparameters": {**request.get("hyperparameters", {}), **hyperparameters}}
+        return self.base.model_copy(
+            update={
+                "name": f"{self.name}-{index + 1}",
+                "model": child.model,
+                "hyperparameters": {**self.base.hyperparameters, **child.hyperparameters},
+                "request": {**request, **sent},
+                "sweep": sweep_id,
+            }
+        )
+
+
 def _kind(spec: Any) -> str:
     """Returns the kind of a specification. Older records have no kind: they are pretraining."""
     kind = spec.get("kind", "pretraining") if isinstance(spec, dict) else spec.kind
@@ -151,5 +227,9 @@ def _kind(spec: Any) -> str:
 
 
 AnySpec: TypeAlias = Annotated[
-    Annotated[PretrainingSpec, Tag("pretraining")] | Annotated[ImportSpec, Tag("import")], Discriminator(_kind)
+    Annotated[PretrainingSpec, Tag("pretraining")]
+    | Annotated[ImportSpec, Tag("import")]
+    | Annotated[EvaluationSpec, Tag("evaluation")]
+    | Annotated[SweepSpec, Tag("sweep")],
+    Discriminator(_kind),
 ]

@@ -4,9 +4,11 @@ They are written in the transaction of their event, so a point is there exactly 
 string of packed numbers: a hundred thousand points are read in one reply of 2.4 MB.
 """
 
+import csv
+import io
 import math
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -42,6 +44,25 @@ class MetricSeries:
         """The points of each key, in the order of their steps; none for a key that was never reported."""
         raw = self._redis.mget([_series_key(job_id, key) for key in keys]) if keys else []
         return [np.frombuffer(r or b"", dtype="<f8").reshape(-1, 3) for r in raw]
+
+
+def iterate_csv(keys: Sequence[str], series: Sequence[Points]) -> Iterator[str]:
+    """Yields the lines of a table with a row for each step: step, time in Unix seconds, and a column for each key."""
+    steps = np.unique(np.concatenate([points[:, 0] for points in series])) if series else np.empty(0)
+    table = np.full((len(steps), 1 + len(keys)), np.nan)  # the first column has the time
+    for column, points in enumerate(series, 1):
+        rows = np.searchsorted(steps, points[:, 0])
+        table[rows, column] = points[:, 1]
+        table[rows, 0] = np.fmax(table[rows, 0], points[:, 2])
+    yield _csv_line(["step", "time", *keys])
+    for step, row in zip(steps.tolist(), table, strict=True):
+        yield _csv_line([int(step), *("" if math.isnan(value) else value for value in row.tolist())])
+
+
+def _csv_line(values: Sequence[object]) -> str:
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="\n").writerow(values)
+    return buffer.getvalue()
 
 
 def downsample(points: Points, count: int) -> Points:

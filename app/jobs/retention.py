@@ -3,6 +3,7 @@
 from app.jobs.connection import Client
 from app.jobs.events import MANY_CHECKPOINTS, EventLog, events_key
 from app.jobs.indexes import FINISHED, job_key
+from app.jobs.kinds import PretrainingSpec
 from app.jobs.repository import Change, JobRepository
 from app.jobs.spec import FINAL_STATES, Job
 
@@ -25,7 +26,15 @@ class JobRetention:
         return [job_id.decode() for job_id in found]
 
     def drop_checkpoints(self, job_id: str) -> bool:
-        """Forgets an ended job's checkpoints, before they are deleted. Returns False if the job has been continued."""
+        """Forgets an ended job's checkpoints, before they are deleted.
+
+        Returns False, and forgets nothing, if the job or its sweep goes on.
+        """
+        spec = self._records.read(job_id).spec
+        if isinstance(spec, PretrainingSpec) and spec.sweep:
+            sweeps = self._records.read_many([spec.sweep])
+            if any(sweep.state not in FINAL_STATES for sweep in sweeps):
+                return False
 
         def decide(job: Job, now: float) -> Change:
             if job.state not in FINAL_STATES:

@@ -17,6 +17,27 @@ MAX_CRASHES = 3  # in a row without a new checkpoint: then the job is what kills
 CRASH_BACKOFF = 1.0  # seconds of the first pause after a crash; each further one is four times as long
 
 
+def create(job: Job, now: float) -> Change:
+    """Queues a new job. Raises InvalidValue if its deadline has passed."""
+    deadline = first_deadline(job, now)
+    check_deadline(deadline, now)
+    return Change(replace(job, created_at=now, deadline=deadline), [NewEvent("Created the job and queued it")])
+
+
+def start(job: Job, now: float, worker_id: str, lease_seconds: float) -> Change:
+    """Gives a job that waits to a worker. A job that is being cancelled stays so: its worker only publishes."""
+    update: dict[str, Any] = {
+        "attempt": job.attempt + 1,
+        "worker": worker_id,
+        "lease_until": now + lease_seconds,
+        "started_at": job.started_at or now,
+        "retry_at": None,
+    }
+    word = "Started" if job.attempt == 0 else f"Started attempt {job.attempt + 1}"
+    state = JobState.RUNNING if job.state is JobState.QUEUED else job.state
+    return move_to(job, state, f"{word} on worker {worker_id}", **update)
+
+
 def replace(job: Job, **update: Any) -> Job:
     return job.model_copy(update=update)
 

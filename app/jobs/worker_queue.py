@@ -14,9 +14,10 @@ from app.jobs.connection import Client
 from app.jobs.events import MANY_CHECKPOINTS, SYSTEM_PREFIX, EventLog, EventType, Level, NewEvent, checkpoint_id
 from app.jobs.index_repair import repair_if_due
 from app.jobs.indexes import DEADLINES, LEASES, QUEUES
-from app.jobs.kinds import JobState
+from app.jobs.kinds import JobState, SweepSpec
 from app.jobs.repository import SCAN, Change, JobRepository
 from app.jobs.spec import Checkpoint, Job, JobError, Progress
+from app.jobs.sweeps import Sweeps
 from app.jobs.wakeups import Wakeups
 from app.jobs.workers import Capabilities, WorkerRegistry, fits
 
@@ -46,6 +47,7 @@ class WorkerQueue:
         self._records = JobRepository(redis, self._log)
         self._wakeups = Wakeups(redis)
         self.workers = WorkerRegistry(redis)
+        self.sweeps = Sweeps(redis)
 
     def claim(
         self,
@@ -63,21 +65,14 @@ class WorkerQueue:
         def decide(job: Job, now: float) -> Change:
             if not job.waits or (job.retry_at or 0) > now or transitions.is_late(job, now):
                 raise _NotNow
-            update: dict[str, Any] = {
-                "attempt": job.attempt + 1,
-                "worker": worker_id,
-                "lease_until": now + lease_seconds,
-                "started_at": job.started_at or now,
-                "retry_at": None,
-            }
-            word = "Started" if job.attempt == 0 else f"Started attempt {job.attempt + 1}"
-            state = JobState.RUNNING if job.state is JobState.QUEUED else job.state
-            return transitions.move_to(job, state, f"{word} on worker {worker_id}", **update)
+            return transitions.start(job, now, worker_id, lease_seconds)
 
         start = 0
         while ids := self._redis.zrange(QUEUES[kind], start, start + SCAN - 1):
             for job in self._records.read_many([i.decode() for i in ids]):
                 if capabilities is not None and not fits(job.spec.resources, capabilities):
+                    continue
+                if isinstance(job.spec, SweepSpec) and not self.sweeps.is_due(job):
                     continue
                 try:
                     job = self._records.change(job.id, decide)
@@ -166,10 +161,10 @@ class WorkerQueue:
         """Removes checkpoints that were deleted from disk from the job's list."""
         self.change_held(claim, lambda job, now: Change(job, forgotten=steps))
 
-    def succeed(self, claim: Claim, result_model: str) -> None:
+    def succeed(self, claim: Claim, result_model: str | None = None) -> None:
         def decide(job: Job, now: float) -> Change:
             done = job.progress.model_copy(update={"percent": 100.0, "eta_seconds": 0.0})
-            text = f"The job succeeded: published {result_model}"
+            text = f"The job succeeded: published {result_model}" if result_model else "The job succeeded"
             return transitions.end(job, now, JobState.SUCCEEDED, text, result_model=result_model, progress=done)
 
         self.change_held(claim, decide)
@@ -183,12 +178,11 @@ class WorkerQueue:
         published: the model made of its last checkpoint, if that was asked for.
         """
         text = f"Cancelled: published {published}" if published else "Cancelled"
-        self.change_held(
-            claim,
-            lambda job, now: transitions.end(
-                job, now, JobState.CANCELLED, text, result_model=published or job.result_model
-            ),
-        )
+
+        def decide(job: Job, now: float) -> Change:
+            return transitions.end(job, now, JobState.CANCELLED, text, result_model=published or job.result_model)
+
+        self.change_held(claim, decide)
 
     def mark_paused(self, claim: Claim) -> None:
         """Pauses a job whose checkpoint is saved, or queues it again if the request was taken back meanwhile."""

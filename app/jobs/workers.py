@@ -36,6 +36,7 @@ class WorkerInfo(BaseModel):
     draining: bool = False  # told to stop: it claims nothing more
     job_id: str | None = None  # the job that it trains
     import_id: str | None = None  # the import that it works on beside it
+    evaluation_id: str | None = None  # the evaluation that it works on beside them
     last_seen: float = 0.0  # by the Redis server's clock, filled by the registry
     ttl: float = 30.0  # seconds of silence after which it is taken for dead
 
@@ -97,7 +98,8 @@ def queue_reason(job: Job, workers: Sequence[WorkerInfo], now: float) -> str | N
 
 def _is_busy(worker: WorkerInfo, job: Job) -> bool:
     """Whether the worker has a job of this kind already."""
-    return (worker.import_id if job.spec.kind == "import" else worker.job_id) is not None
+    current = {"import": worker.import_id, "evaluation": worker.evaluation_id}.get(job.spec.kind, worker.job_id)
+    return current is not None
 
 
 def _describe(offered: Capabilities) -> str:

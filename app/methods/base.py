@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 MAX_STEPS, MAX_TOKENS = 100_000_000, 10**15
 MAX_MODEL_ID = 256  # characters
@@ -49,6 +49,11 @@ class TrainingHyperparameters(BaseModel):
         gt=0,
         le=1,
         description="Peak learning rate of all weights outside the encoder; learning_rate, ×5 for a new head",
+    )
+    find_lr: bool = Field(
+        False,
+        description="Test learning rates before the training, and train with the best: up to 100 steps that count"
+        " towards no limit. Instead of learning_rate",
     )
     schedule: Schedule = Field("linear", description="Learning-rate schedule after the warmup")
     warmup_ratio: float = Field(
@@ -122,6 +127,14 @@ class TrainingHyperparameters(BaseModel):
         0.0, ge=0, description="Smallest decrease of eval_loss that counts as an improvement"
     )
     export_dtype: Literal["float32", "bfloat16"] = Field("float32", description="Data type of the published weights")
+
+    @field_validator("find_lr")
+    @classmethod
+    def _check_rates(cls, value: bool, info: ValidationInfo) -> bool:
+        for name in ("learning_rate", "head_learning_rate"):
+            if value and info.data.get(name) is not None:
+                raise ValueError(f"it chooses the learning rates, so {name} cannot be set too")
+        return value
 
     @model_validator(mode="before")
     @classmethod

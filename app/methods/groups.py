@@ -8,12 +8,13 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
         "max_steps", "epochs", "max_tokens", "max_minutes", "early_stopping_patience", "early_stopping_min_delta",
     ),
     "optimiser": (
-        "learning_rate", "head_learning_rate", "batch_size", "batch_tokens", "schedule", "warmup_ratio", "decay_ratio",
-        "weight_decay", "adam_beta1", "adam_beta2", "max_grad_norm", "seed",
+        "learning_rate", "head_learning_rate", "find_lr", "batch_size", "batch_tokens", "schedule",
+        "warmup_ratio", "decay_ratio", "weight_decay", "adam_beta1", "adam_beta2", "max_grad_norm", "seed",
     ),
     "masking": (
-        "mask_ratio", "mask_strategy", "masking_rate", "masking_strategy", "mean_span_length", "mask_token_share",
-        "random_token_share", "norm_pix_loss", "contrast_weight", "mask_time_prob", "mask_time_length",
+        "mask_ratio", "mask_strategy", "masking_rate", "final_masking_rate", "masking_strategy", "mean_span_length",
+        "mask_token_share", "random_token_share", "norm_pix_loss", "contrast_weight", "mask_time_prob",
+        "mask_time_length",
     ),
     "units": (
         "num_negatives", "gumbel_temperature", "gumbel_temperature_min", "gumbel_temperature_decay", "diversity_weight",

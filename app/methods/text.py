@@ -30,6 +30,13 @@ class MlmHyperparameters(TokenizerOptions, TrainingHyperparameters):
     masking_rate: float | None = Field(
         None, gt=0, lt=1, description="Share of the tokens to predict; 0.3 from scratch, else 0.15"
     )
+    final_masking_rate: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="Share of the tokens to predict at the end of the run. The share changes linearly from masking_rate"
+        " in the course of the run; masking_rate",
+    )
     masking_strategy: Literal["token", "whole-word", "span"] = Field(
         "token", description="Units that are masked together"
     )

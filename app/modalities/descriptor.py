@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from app.errors import InvalidValue
 from app.methods import Method
 from app.modalities.onnx_export import OnnxExport
+from app.modalities.plain_features import PlainFeatures
 from app.modalities.reconstruction import ReconstructResult
 from app.types import Task
 
@@ -85,6 +86,10 @@ class Modality(ABC):
     def limitations(self, architecture: str) -> Sequence[str]:
         """Returns sentences for the cards of models of an architecture."""
         return ()
+
+    def plain_features(self) -> PlainFeatures | None:
+        """Returns features of a file that need no model; None where items are texts, or there are none."""
+        return None
 
     def rendering(self) -> Rendering | None:
         """Returns how /v1/reconstruct shows results; None where no model reconstructs."""

@@ -70,8 +70,13 @@ class Trainable(ABC, Generic[Sample, Masked, B]):
     illustrated: ClassVar[int] = 6
 
     @abstractmethod
-    def mask_sample(self, sample: Sample, rng: np.random.Generator, *, evaluate: bool = False) -> Masked:
-        """Returns the masked sample. `rng` is the only source of randomness. `evaluate`: masks as for evaluations."""
+    def mask_sample(
+        self, sample: Sample, rng: np.random.Generator, *, evaluate: bool = False, fraction: float = 0.0
+    ) -> Masked:
+        """Returns the masked sample. `rng` is the only source of randomness.
+
+        evaluate: masks as for evaluations. fraction: share of the run before the sample's step, in [0, 1].
+        """
 
     @abstractmethod
     def collate_masked(self, samples: Sequence[Masked]) -> B:

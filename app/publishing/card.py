@@ -1,7 +1,8 @@
 """The model card that a published model carries: what it is made of, and how to ask it."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from app.jobs.held_out import HeldOutText
 from app.jobs.spec import Job, pretraining_spec
@@ -41,7 +42,7 @@ def render(job: Job, manifest: Manifest, name: str, held_out: Sequence[HeldOutTe
                 ("Steps", f"{job.progress.step:,}"),
                 ("Tokens", f"{job.progress.tokens:,}"),
                 ("Epochs", f"{job.progress.epoch:g}"),
-                *((name.replace("_", " ").capitalize(), _shown(value)) for name, value in manifest.chosen.items()),
+                *_choices(manifest.chosen),
                 *_documents(job),
                 *_tokenizer(job),
             ],
@@ -90,6 +91,12 @@ def _verdict(manifest: Manifest) -> str:
         return ""
     warning = "> **Warning:** " if manifest.verdict["learnt"] is False else ""
     return f"## Verdict\n\n{warning}{manifest.verdict['summary']}\n\n{manifest.verdict['advice']}"
+
+
+def _choices(chosen: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Returns the rows of a job's choices, without curves."""
+    plain = {name: value for name, value in chosen.items() if not isinstance(value, Mapping)}
+    return [(name.replace("_", " ").capitalize(), _shown(value)) for name, value in plain.items()]
 
 
 def _shown(value: object) -> str:

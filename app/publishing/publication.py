@@ -25,9 +25,11 @@ from app.methods import METHODS, preset
 from app.publishing import card
 from app.store.manifest import DataSource, Manifest
 from app.store.store import ModelEntry, ModelStore
+from app.system.durable import write_bytes
 from app.system.locks import hold_lock
 
-SKELETON = "skeleton"
+SKELETON, EXPORT = "skeleton", "export"
+RESULT = "result.json"  # beside them
 WEIGHTS = "model.safetensors"
 
 
@@ -45,6 +47,19 @@ class Publisher:
     def publish_result(self, job: Job, folder: Path, made: Manifest, fence: Callable[[], None]) -> ModelEntry:
         """made: the modality, architecture, tasks, parameters and metrics of what `folder` holds."""
         return self._publish(job, folder, made, job.spec.name, _result_id(job), fence)
+
+    def save_result(self, job: Job, made: Manifest) -> None:
+        """Keeps what `publish_result` would get, for `publish_saved`. The files are in the job's folder `export`."""
+        write_bytes(self._jobs_dir / job.id / RESULT, made.model_dump_json().encode())
+
+    def publish_saved(self, job: Job, name: str, fence: Callable[[], None]) -> ModelEntry:
+        """Publishes the saved result of a job under another name. Raises Conflict if it is no longer on this disk."""
+        folder = self._jobs_dir / job.id
+        try:
+            made = Manifest.model_validate_json((folder / RESULT).read_bytes())
+        except FileNotFoundError as error:
+            raise Conflict(f"the result of job '{job.id}' is not on the disk any more") from error
+        return self._publish(job, folder / EXPORT, made, name, _result_id(job), fence)
 
     def publish_checkpoint(
         self, job: Job, checkpoint: Checkpoint, *, name: str | None = None, fence: Callable[[], None] | None = None

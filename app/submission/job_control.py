@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from app.errors import Conflict
 from app.jobs.indexes import models_of
 from app.jobs.jobs import Jobs
-from app.jobs.kinds import JobState
+from app.jobs.kinds import JobState, PretrainingSpec, SweepSpec
 from app.jobs.spec import Job, check_action, pretraining_spec
 from app.methods import METHODS
 from app.publishing.publication import Publisher, prevent_publication
@@ -30,6 +30,19 @@ class JobControl:
     def __init__(self, jobs: Jobs, store: ModelStore, publisher: Publisher, disk: DiskReserve, jobs_dir: Path) -> None:
         self._jobs, self._store, self._publisher, self._disk = jobs, store, publisher, disk
         self._jobs_dir = jobs_dir
+
+    def cancel(self, job_id: str, *, publish: bool = False) -> Job:
+        """Cancels a job. Cancels the jobs of a sweep first, so that an interrupted request can be repeated.
+
+        publish: publish the last checkpoint. A sweep itself goes on then, and publishes the best of its jobs that had
+        succeeded. Raises Conflict, as `cancel_and_publish`.
+        """
+        job = self._jobs.get(job_id)
+        if isinstance(job.spec, SweepSpec):
+            check_action(job, "cancel")
+            self._jobs.sweeps.cancel_children(job)
+            return self._jobs.get(job_id) if publish else self._jobs.cancel(job_id)
+        return self.cancel_and_publish(job_id) if publish else self._jobs.cancel(job_id)
 
     def cancel_and_publish(self, job_id: str) -> Job:
         """Cancels a job and publishes its last checkpoint. The trainer of a running job publishes it later.
@@ -84,7 +97,22 @@ class JobControl:
         return self._publisher.publish_checkpoint(job, checkpoint, name=name), checkpoint.step
 
     def delete(self, job_id: str) -> None:
-        """Deletes an ended job and its folder. Raises Conflict for any other, and while a checkpoint is published."""
+        """Deletes an ended job and its folder, and a sweep with all its jobs.
+
+        Raises Conflict for any other, for a single job of a sweep, and while a checkpoint is published.
+        """
+        job = self._jobs.get(job_id)
+        if isinstance(job.spec, PretrainingSpec) and job.spec.sweep and self._jobs.exists(job.spec.sweep):
+            raise Conflict(f"job '{job_id}' belongs to the sweep '{job.spec.sweep}': delete the sweep")
+        if isinstance(job.spec, SweepSpec):
+            children = self._jobs.sweeps.children(job)
+            for each in (job, *children):
+                check_action(each, "delete")
+            for child in children:
+                self._delete(child.id)
+        self._delete(job_id)
+
+    def _delete(self, job_id: str) -> None:
         folder = self._jobs_dir / self._jobs.get(job_id).id
         with prevent_publication(folder):
             self._jobs.delete(job_id)

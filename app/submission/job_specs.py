@@ -4,16 +4,17 @@ import asyncio
 import secrets
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, cast
 
 from app.datasets.previews import Preview, Previewed
 from app.datasets.remote.files import find_remote, is_remote
+from app.datasets.remote.hub_lists import MAX_MATCHES, expand_hub_address, has_wildcard
 from app.datasets.remote.reading import RemotePath
 from app.errors import AppError, InvalidValue
-from app.jobs.kinds import Estimate, PretrainingSpec
+from app.jobs.kinds import Estimate, JobSpec, PretrainingSpec
 from app.jobs.transitions import check_deadline
 from app.modalities.descriptor import Check
 from app.modalities.estimator import CheckedFiles
@@ -25,6 +26,7 @@ from app.submission.submission import Submission, SubmissionServices
 from app.submission.training_choice import TrainingChoice, choose_training, prefix_fields
 from app.submission.webhooks import resolve_webhook
 from app.system.disk_space import DiskReserve
+from app.system.remote_access import RemoteAccess
 from app.types import RemoteFile
 
 MAX_RECORD_BYTES = 512 * 1024  # twice what 1,000 files with weights take
@@ -67,6 +69,7 @@ async def check_submission(submission: Submission, services: SubmissionServices)
         InsufficientStorage: The disk cannot hold what the job would make.
     """
     check_deadline(submission.deadline, time.time())
+    submission = await asyncio.to_thread(_expand, submission, services.settings.remote_access)
     choice = await asyncio.to_thread(choose_training, submission, services.store)
     check = modality_of_method(choice.method_name).check(choice.hyperparameters)
     async with services.admit_check():
@@ -82,6 +85,23 @@ async def check_submission(submission: Submission, services: SubmissionServices)
     return CheckedSubmission(spec, [each.preview for each in checked if each.preview])
 
 
+def _expand(submission: Submission, access: RemoteAccess) -> Submission:
+    """Replaces addresses with a wildcard by those of the files that match, with the same weight."""
+    if not any(map(has_wildcard, submission.files)):
+        return submission
+    weights = submission.weights or (1.0,) * len(submission.files)
+    files: dict[str, float] = {}
+    for name, weight in zip(submission.files, weights, strict=True):
+        try:
+            found = expand_hub_address(name, access) if has_wildcard(name) else [name]
+        except AppError as error:
+            error.param = "training_file"
+            raise
+        if len(files := files | dict.fromkeys(found, weight)) > MAX_MATCHES:
+            raise InvalidValue(f"a job reads at most {MAX_MATCHES:,} files", param="training_file")
+    return replace(submission, files=tuple(files), weights=submission.weights and tuple(files.values()))
+
+
 def _complete(
     submission: Submission,
     choice: TrainingChoice,
@@ -94,7 +114,7 @@ def _complete(
         cost = estimate(choice.method_name, choice.model, choice.hyperparameters, files, services.store, recent)
     copied = sum(file.bytes for file in remote.values())
     cost = cost.model_copy(update={"disk_bytes": (cost.disk_bytes or 0) + copied}) if copied else cost
-    _check_disk(cost, services.settings)
+    check_disk(cost, services.settings)
     spec = PretrainingSpec(
         model=choice.model,
         method=choice.method_name,
@@ -112,11 +132,11 @@ def _complete(
         max_wall_minutes=submission.max_wall_minutes,
         request=dict(submission.sent),
     )
-    _check_size(spec)
+    check_record_size(spec)
     return spec
 
 
-def _check_size(spec: PretrainingSpec) -> None:
+def check_record_size(spec: JobSpec) -> None:
     """Bounds the record, which is written anew at every change of the job and held by every list of jobs."""
     size = len(spec.model_dump_json())
     if size > MAX_RECORD_BYTES:
@@ -151,7 +171,7 @@ async def _check_file(
     return _CheckedFile(found, None, remote)
 
 
-def _check_disk(estimate: Estimate, settings: Settings) -> None:
+def check_disk(estimate: Estimate, settings: Settings) -> None:
     """Checks the disk that the server sees. The worker's is checked when the job begins."""
     cached = sum(f.stat().st_size for f in settings.cache_dir.glob("*/*/*") if f.is_file())  # is given up if needed
     DiskReserve(settings.var_dir, settings.disk_reserve_bytes).check(estimate.disk_bytes or 0, reclaimable=cached)

@@ -28,7 +28,9 @@ class TrainingChoice:
     field: str  # of the request, that the hyperparameters were sent in
 
 
-class _SentHyperparameters(NamedTuple):
+class SentHyperparameters(NamedTuple):
+    """The method of a submission and its hyperparameters, before they are validated."""
+
     method_name: str
     values: Mapping[str, Any]  # as sent
     field: str  # of the request, that they were sent in
@@ -36,7 +38,7 @@ class _SentHyperparameters(NamedTuple):
 
 def choose_training(submission: Submission, store: ModelStore) -> TrainingChoice:
     """Reads the store. Raises InvalidValue, which names the field at fault, or ModelNotFound."""
-    name, values, field = _read_method(submission, store)
+    name, values, field = read_method(submission, store)
     method = METHODS[name]
     model, base_name = _resolve_model(submission.model, method, store)
     stored = None if preset(model) is not None else _read_configuration(store, model)
@@ -48,7 +50,7 @@ def choose_training(submission: Submission, store: ModelStore) -> TrainingChoice
     return TrainingChoice(name, model, base_name, hyperparameters, field)
 
 
-def _read_method(submission: Submission, store: ModelStore) -> _SentHyperparameters:
+def read_method(submission: Submission, store: ModelStore) -> SentHyperparameters:
     """Reads the method and its hyperparameters, which may be sent in two places."""
     method = submission.method or {"type": _choose_method(submission.model, store)}
     name = method.get("type")
@@ -60,10 +62,10 @@ def _read_method(submission: Submission, store: ModelStore) -> _SentHyperparamet
     _refuse_unknown(options, f"method.{name}", {"hyperparameters"}, field)
     nested = _expect_object(options.get("hyperparameters"), field)
     if not submission.hyperparameters or nested == submission.hyperparameters:
-        return _SentHyperparameters(name, nested, field)
+        return SentHyperparameters(name, nested, field)
     if nested:
         raise InvalidValue(f"`{field}` and `hyperparameters` are both given and differ", param="hyperparameters")
-    return _SentHyperparameters(name, submission.hyperparameters, "hyperparameters")
+    return SentHyperparameters(name, submission.hyperparameters, "hyperparameters")
 
 
 def _choose_method(model: str, store: ModelStore) -> str:

@@ -18,6 +18,7 @@ from app.training.hooks import Hooks
 from app.training.job import PreparedRun, TrainingJob, TrainingResult
 from app.training.loop.distributed import ProcessGroup, SilentHooks, launch_group
 from app.training.loop.plan import Plan, make_plan
+from app.training.loop.range_test import RangeTest, find_learning_rate
 from app.training.loop.trainer import Outcome, Trainer
 from app.training.loop.verdict import Limit, RunFacts, judge
 from app.training.prepare import prepare
@@ -53,8 +54,10 @@ def _run(job: TrainingJob, hooks: Hooks, group: ProcessGroup) -> TrainingResult:
     if device.type == "cpu" and precision != torch.float32:
         use_eager_attention(model)
     plan = _plan(job, prepared, precision)
+    plan, tested = _test_learning_rates(job, prepared, plan, hooks, group)
     chosen = describe_choices(plan, prepared)
-    hooks.on_chosen(chosen, "Trains with " + ", ".join(f"{name} {value}" for name, value in chosen.items()))
+    message = "Trains with " + ", ".join(f"{name} {value}" for name, value in chosen.items())
+    hooks.on_chosen(chosen | ({"learning_rate_test": asdict(tested)} if tested else {}), message)
     architecture = str(model.config.model_type)
     if group.is_main:
         write_skeleton(job.run_dir / "skeleton", objective, architecture)
@@ -93,6 +96,18 @@ def _plan(job: TrainingJob, prepared: PreparedRun, precision: torch.dtype) -> Pl
         extended_from=job.extended_from,
     )
     return replace(plan, memory_kills=job.memory_kills)
+
+
+def _test_learning_rates(
+    job: TrainingJob, prepared: PreparedRun, plan: Plan, hooks: Hooks, group: ProcessGroup
+) -> tuple[Plan, RangeTest | None]:
+    """Returns the plan with the learning rate that a test has found, if the job asks for one, and the test."""
+    if not job.hyperparameters.find_lr:
+        return plan, None
+    found = find_learning_rate(prepared.objective, prepared.training, plan, hooks, job.run_dir, group)
+    factor = found.suggested / plan.learning_rate
+    scaled = replace(plan, learning_rate=found.suggested, head_learning_rate=plan.head_learning_rate * factor)
+    return scaled, found
 
 
 def _facts(outcome: Outcome, plan: Plan, prepared: PreparedRun) -> RunFacts:

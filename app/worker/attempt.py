@@ -44,9 +44,11 @@ class Attempt:
     folder: Path  # the job's own: checkpoints, export, logs
 
 
-# Does the work of a job and publishes its result. Raises Stopped when the job is to stop.
-Execute = Callable[[Attempt, Reports, AttemptServices], ModelEntry]
+# Does the work of a job. Returns the model that it has published, or None for a job that publishes none.
+# Raises Stopped when the job is to stop.
+Execute = Callable[[Attempt, Reports, AttemptServices], ModelEntry | None]
 
+WAIT = "wait"  # the reason of a job that waits for others, and is not claimed before they have ended
 _DISK = "the disk of the worker's machine"
 
 _log = logging.getLogger(__name__)
@@ -95,7 +97,7 @@ class AttemptRunner:
         self._reports.fence()
         job = self._queue.read(self._claim)
         try:
-            published = self._publisher.find_result(job)
+            published = self._publisher.find_result(job) if job.spec.publishes else None
             if published is None and job.state is JobState.CANCELLING:  # what is left is to publish what there is
                 self._stop("cancel")
                 return
@@ -118,7 +120,7 @@ class AttemptRunner:
             unknown = AppError(f"the trainer failed ({type(e).__name__}); its log has the details")
             self._fail(_error(full_disk(e, _DISK) or unknown))
         else:
-            self._queue.succeed(self._claim, published.id)
+            self._queue.succeed(self._claim, published.id if published else None)
 
     def _fail(self, error: JobError) -> None:
         self._reports.flush()
@@ -133,6 +135,8 @@ class AttemptRunner:
             self._queue.mark_late(self._claim)
         elif reason == "drain":
             self._queue.requeue(self._claim, "The worker is stopping", crashed=False)
+        elif reason == WAIT:
+            self._queue.requeue(self._claim, "The job waits for others", crashed=False)
 
     def _publish_last_checkpoint(self) -> str | None:
         """Publishes the last checkpoint of a job whose user asked for that when cancelling it."""

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeAlias
 
+from app.jobs.spec import pretraining_spec
 from app.publishing.publication import Publisher
 from app.store.manifest import Manifest
 from app.store.store import ModelEntry
@@ -19,7 +20,7 @@ Train: TypeAlias = "Callable[[Attempt, Reports, AttemptServices], TrainingResult
 def train_and_publish(train: Train) -> Execute:
     """Makes the work of a job of its training alone."""
 
-    def execute(attempt: Attempt, reports: Reports, services: AttemptServices) -> ModelEntry:
+    def execute(attempt: Attempt, reports: Reports, services: AttemptServices) -> ModelEntry | None:
         result = train(attempt, reports, services)
         if result.outcome.stopped:
             raise Stopped(result.outcome.stopped)
@@ -34,6 +35,9 @@ def train_and_publish(train: Train) -> Execute:
         )
         job = services.queue.read(attempt.claim)  # with its last progress
         publisher = Publisher(services.store, services.files, services.settings.jobs_dir)
+        if pretraining_spec(job).sweep:
+            publisher.save_result(job, made)
+            return None
         return publisher.publish_result(job, result.folder, made, reports.fence)
 
     return execute

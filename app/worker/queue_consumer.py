@@ -27,7 +27,7 @@ class QueueConsumer:
         environment: Mapping[str, str],
         stopping: Callable[[], bool],
     ) -> None:
-        self._kind = kind
+        self.kind = kind
         self._queue = queue
         self._jobs_dir = jobs_dir
         self._command, self._environment = command, environment
@@ -42,7 +42,7 @@ class QueueConsumer:
 
     def work(self, worker_id: str, lease_seconds: float, offered: Capabilities) -> None:
         """Works on jobs until none waits: one wake-up may stand for many jobs."""
-        while not self._stopping() and (claim := self._queue.claim(worker_id, lease_seconds, offered, kind=self._kind)):
+        while not self._stopping() and (claim := self._queue.claim(worker_id, lease_seconds, offered, kind=self.kind)):
             _log.info("job %s, attempt %d: started", claim.job_id, claim.attempt)
             self._current = Supervisor(
                 self._queue, claim, self._jobs_dir, self._command, self._environment, self._stopping

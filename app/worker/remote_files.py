@@ -61,8 +61,8 @@ class RemoteFiles:
         make_room(settings.cache_dir, settings.cache_bytes, max(0, file.bytes - begun), 0, reserve=reserve)
         self._reports.on_event(
             f"Downloading {file.address}, {file.bytes / 1e6:,.1f} MB"
-            + (f", of which {begun / 1e6:,.1f} MB are here" if begun else ""),
-            {"file": file.address, "bytes": begun, "total_bytes": file.bytes},
+            + (", continuing an earlier download" if begun else ""),
+            {"file": file.address, "total_bytes": file.bytes},
         )
 
     def _check_digest(self, file: RemoteFile, digest: str) -> None:

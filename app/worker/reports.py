@@ -114,8 +114,12 @@ class Reports:
     def on_artifact(self, step: int, ending: str, content: bytes) -> None:
         """Kept in the job's folder, and named in an event."""
         name = f"step-{step:09d}.{ending}"
-        self._backlog.put(partial(self._save_artifact, name, content))
+        self.save_artifact(name, content)
         self.on_event(f"Step {step}: {name} shows held-out items", {"step": step, "artifact": name})
+
+    def save_artifact(self, name: str, content: bytes) -> None:
+        """Keeps a file in the job's folder, in place of one of the same name."""
+        self._backlog.put(partial(self._save_artifact, name, content))
 
     def _save_artifact(self, name: str, content: bytes) -> None:
         self._queue.check(self._claim)

@@ -9,10 +9,15 @@ from app.worker.attempt_main import run_attempt
 from app.worker.reports import Reports
 
 # By kind of job: the module whose `execute` does its work. Imported when it is needed: torch takes seconds.
-_WORK = {"pretraining": "app.worker.train_job", "import": "app.worker.import_job"}
+_WORK = {
+    "pretraining": "app.worker.train_job",
+    "import": "app.worker.import_job",
+    "evaluation": "app.worker.evaluation_job",
+    "sweep": "app.worker.sweep_job",
+}
 
 
-def execute(attempt: Attempt, reports: Reports, services: AttemptServices) -> ModelEntry:
+def execute(attempt: Attempt, reports: Reports, services: AttemptServices) -> ModelEntry | None:
     work: Execute = import_module(_WORK[attempt.job.spec.kind]).execute
     return work(attempt, reports, services)
 

@@ -1,8 +1,8 @@
 """The worker: waits for wake-ups, claims jobs and has each done by a process of its own.
 
-The main thread listens, and starts and watches the process of a job that trains. Another thread works on imports,
-which take minutes and must not wait for hours of training. A third beats: it renews the leases, says that the worker
-is alive, and returns the jobs of silent workers to the queue. A fourth keeps house, once an hour.
+The main thread listens, and starts and watches the process of a job that trains. A thread each works on imports,
+evaluations and sweeps, which take minutes and must not wait for hours of training. Another beats: it renews the leases,
+says that the worker is alive, and returns the jobs of silent workers to the queue. The last keeps house, once an hour.
 """
 
 import logging
@@ -58,10 +58,12 @@ class Worker:
             self._queue, JobRetention(self._redis), FileStore(self._redis, settings.files_dir), settings
         )
         self._lease_seconds = settings.lease_seconds
-        self._training, self._imports = (
+        self._training, self._imports, self._evaluations, self._sweeps = (
             QueueConsumer(kind, self._queue, settings.jobs_dir, trainer, environment, lambda: self._stopping)
-            for kind in ("pretraining", "import")
+            for kind in ("pretraining", "import", "evaluation", "sweep")
         )
+        # The consumers beside the training, and what tells each that a job may wait.
+        self._beside = {consumer: threading.Event() for consumer in (self._imports, self._evaluations, self._sweeps)}
         self._info = WorkerInfo(
             id=self.id,
             host=host,
@@ -75,7 +77,6 @@ class Worker:
         self._stopping = False
         self._is_away = False
         self._ended = threading.Event()
-        self._rung = threading.Event()  # an import may wait
         self._listener: WakeupListener | None = None
 
     def run(self) -> None:
@@ -85,8 +86,12 @@ class Worker:
         threading.Thread(
             target=self._housekeeping.run_until, args=(self._ended,), name="housekeeping", daemon=True
         ).start()
-        importing = threading.Thread(target=self._import_until_the_end, name="imports", daemon=True)
-        importing.start()
+        beside = [
+            threading.Thread(target=self._consume_until_the_end, args=each, name=each[0].kind, daemon=True)
+            for each in self._beside.items()
+        ]
+        for thread in beside:
+            thread.start()
         _log.info("worker %s is ready", self.id)
         while not self._stopping:
             try:
@@ -96,8 +101,9 @@ class Worker:
                 self._notice_outage(e)
             if not self._stopping:
                 time.sleep(_PAUSE)
-        self._rung.set()
-        importing.join()
+        self._ring()
+        for thread in beside:
+            thread.join()
         self._ended.set()
         beating.join()
         _log.info("worker %s has stopped", self.id)
@@ -105,21 +111,25 @@ class Worker:
     def _stop(self) -> None:
         self._stopping = True
 
+    def _ring(self) -> None:
+        for rung in self._beside.values():
+            rung.set()
+
     def _work(self) -> None:
-        self._rung.set()
+        self._ring()
         self._training.work(self.id, self._lease_seconds, self._info.capabilities)
 
-    def _import_until_the_end(self) -> None:
-        """Looks for imports at every wake-up and between two beats: while a job trains, no wake-up is read."""
+    def _consume_until_the_end(self, consumer: QueueConsumer, rung: threading.Event) -> None:
+        """Looks for jobs at every wake-up and between two beats: while a job trains, no wake-up is read."""
         while not self._stopping:
             try:
-                self._imports.work(self.id, self._lease_seconds, self._info.capabilities)
+                consumer.work(self.id, self._lease_seconds, self._info.capabilities)
             except StorageError as e:
                 self._notice_outage(e)
-            except Exception:  # the next import may be a good one
-                _log.exception("the imports of worker %s failed", self.id)
-            self._rung.wait(self._reconciler.interval)
-            self._rung.clear()
+            except Exception:  # the next job may be a good one
+                _log.exception("the %s jobs of worker %s failed", consumer.kind, self.id)
+            rung.wait(self._reconciler.interval)
+            rung.clear()
 
     def _beat_until_the_end(self) -> None:
         repeat_until(self._ended, self._reconciler.interval, self._beat, self._notice_outage)
@@ -138,9 +148,14 @@ class Worker:
 
     def _beat(self) -> None:
         listener = self._listener
-        for consumer in (self._training, self._imports):
+        for consumer in (self._training, *self._beside):
             consumer.beat(self._lease_seconds)
-        doing = {"job_id": self._training.job_id, "import_id": self._imports.job_id, "draining": self._stopping}
+        doing = {
+            "job_id": self._training.job_id,
+            "import_id": self._imports.job_id,
+            "evaluation_id": self._evaluations.job_id,
+            "draining": self._stopping,
+        }
         self._registry.beat(self._info.model_copy(update=doing))
         neighbours = [w for w in self._registry.list() if w.machine == self._info.machine]
         dead = [w.id for w in neighbours if read_start_time(w.pid) != w.birth]

@@ -167,6 +167,10 @@ def test_metrics_are_series(jobs_client: TestClient, jobs: JobSystem, claim: Cla
     assert [s["key"] for s in few] == ["train_loss", "eval_loss"] and few[1]["points"] == []
     assert (points[0]["step"], points[0]["value"], points[-1]["step"], len(points)) == (1, 1.0, 1000, 10)
     assert abs(points[0]["time"] - time.time()) < 600
+    table = jobs_client.get(f"{path}.csv")
+    assert table.headers["content-type"].startswith("text/csv")
+    assert len(table.text.splitlines()) == 1001
+    assert table.text.startswith("step,time,epoch,train_loss\n1,")
     assert jobs_client.get(path, params={"max_points": 2}).json()["error"]["param"] == "max_points"
     assert jobs_client.get(PATH.format("ftjob-0") + "/metrics").status_code == 404
 

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 from app.api.errors import describe
 from app.api.schemas.common import Body
 from app.api.schemas.embeddings import EmbeddingsRequest
+from app.api.schemas.evaluations import EvaluationRequest
 from app.api.schemas.fill_mask import FillMaskRequest
 from app.api.schemas.imports import ImportRequest
 from app.api.schemas.job_control import CancelRequest, ExtendRequest, PriorityRequest, PublishRequest, RetryRequest
@@ -34,6 +35,7 @@ BODIES: list[tuple[type[BaseModel], dict[str, Any]]] = [
     (ReconstructRequest, {"input": PICTURE}),
     (JobRequest, {"model": "a", "training_file": "a"}),
     (ImportRequest, {"source": "a/b"}),
+    (EvaluationRequest, {"models": ["a"], "file": "a"}),
     (WeightedFile, {"id": "a"}),
     (WebhookRequest, {"url": "https://example.org/", "secret": SECRET}),
     (CancelRequest, {}),

@@ -158,6 +158,7 @@ PREVIEW = {
     "lengths": {"unit": "characters", "min": 1, "median": 3, "p95": 3, "max": 1234},
     "alphabet": {"size": 2, "characters": [{"character": "C", "count": 5}, {"character": "O", "count": 1}]},
     "duplicate_share": 0.25,
+    "header_fields": [{"name": "OS", "values": 2, "first": ["Homo sapiens"]}],
     "left_out": [{"reason": "empty", "count": 2, "example": "a.smi, line 4"}],
     "notes": ["A note."],
 }
@@ -178,6 +179,7 @@ def test_a_dry_run_shows_the_files_and_leaves_nothing(serve: Callable[..., Serve
         "  length in characters: min 1, median 3, p95 3, max 1,234",
         "  alphabet of 2 characters: 'C' 5 'O' 1",
         "  duplicates: 25.0%",
+        "  header field OS: 2 values, 'Homo sapiens'",
         "  left out: 2 empty (a.smi, line 4)",
         "  A note.",
         "",

@@ -10,14 +10,14 @@ import pytest
 import sentencepiece
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import PreTrainedModel
+from transformers import AutoModelForMaskedLM, AutoTokenizer, PreTrainedModel
 
-from app.errors import InvalidModel
+from app.errors import InvalidModel, InvalidValue
 from app.modalities.embedding import EmbedItem
 from app.modalities.text.architecture import find_architecture
 from app.modalities.text.forward import Batching, ForwardPath, TextForward
 from app.modalities.text.items import FillMaskItem, ScoreItem
-from app.modalities.text.load import load_text
+from app.modalities.text.load import check_text, load_text
 from app.modalities.text.objective import TextObjective
 from app.store.store import ModelStore
 from app.types import Task
@@ -32,7 +32,7 @@ from tests.conformance.text_types import (
 )
 from tests.fakes.imports import import_folder
 from tests.fakes.perform import perform
-from tests.fakes.tiny_models import CORPUS
+from tests.fakes.tiny_models import CORPUS, tiny_tokenizer
 
 TEXTS = ["the lions chase the [MASK] in the savanna", "water [MASK]", "[MASK] capital of france is [MASK] ."]
 
@@ -185,12 +185,12 @@ SENTENCEPIECE = {
     "deberta-v2": ("spm.model", {"pad_id": 0, "unk_id": 3, "bos_id": 1, "eos_id": 2}),
     "rembert": ("sentencepiece.model", {"pad_id": 0, "unk_id": 1, "bos_id": -1, "eos_id": -1}),
     "big_bird": ("spiece.model", {"pad_id": 0, "unk_id": 3, "bos_id": 1, "eos_id": 2}),
+    "fnet": ("spiece.model", {"pad_id": 3, "unk_id": 0, "bos_id": 1, "eos_id": 2}),
 }
 
 
-@pytest.mark.parametrize("model_type", SENTENCEPIECE)
-def test_a_sentencepiece_model_alone_is_a_tokenizer(model_type: str, tmp_path: Path) -> None:
-    """Repositories from before tokenizer.json hold the model of the library sentencepiece only."""
+def build_sentencepiece(folder: Path, model_type: str) -> sentencepiece.SentencePieceProcessor:
+    """Builds a model whose folder holds no other tokenizer than a model of the library sentencepiece."""
     name, ids = SENTENCEPIECE[model_type]
     symbols = ["[CLS]", "[SEP]", "[MASK]"] if model_type not in ("xlm-roberta", "camembert") else []
     written = io.BytesIO()
@@ -202,14 +202,64 @@ def test_a_sentencepiece_model_alone_is_a_tokenizer(model_type: str, tmp_path: P
         minloglevel=2,
         **ids,
     )
-    build_model(model_type, vocab_size=112).save_pretrained(tmp_path)
-    (tmp_path / name).write_bytes(written.getvalue())
+    build_model(model_type, vocab_size=112).save_pretrained(folder)
+    (folder / name).write_bytes(written.getvalue())
+    return sentencepiece.SentencePieceProcessor(model_proto=written.getvalue())
+
+
+@pytest.mark.parametrize("model_type", [name for name in SENTENCEPIECE if name != "fnet"])
+def test_a_sentencepiece_model_alone_is_a_tokenizer(model_type: str, tmp_path: Path) -> None:
+    """Repositories from before tokenizer.json hold the model of the library sentencepiece only."""
+    pieces = build_sentencepiece(tmp_path, model_type)
+    check_text(tmp_path)
     served = load_text(tmp_path)
     assert set(served.tasks) == {Task.EMBED, Task.FILL_MASK, Task.SCORE}
-    pieces = sentencepiece.SentencePieceProcessor(model_proto=written.getvalue())
     text = "the lions chase the zebras"
     found = served.tokenizer.convert_ids_to_tokens([token.id for token in served.tokenize(text, False)])
     assert found == pieces.encode(text, out_type=str)
+
+
+def test_a_sentencepiece_model_that_transformers_reads_wrong_is_refused(tmp_path: Path) -> None:
+    build_sentencepiece(tmp_path, "fnet")
+    with pytest.raises(InvalidModel, match="FNetTokenizer does not split texts as the library"):
+        check_text(tmp_path)
+
+
+def test_lukes_entities_leave_its_words_alone(tmp_path: Path) -> None:
+    words = tiny_tokenizer("roberta").backend_tokenizer
+    described = json.loads(words.to_str())["model"]
+    build_model("luke", vocab_size=words.get_vocab_size() + 2).save_pretrained(tmp_path)
+    (tmp_path / "vocab.json").write_text(json.dumps(described["vocab"]))
+    (tmp_path / "merges.txt").write_text("\n".join(" ".join(pair) for pair in described["merges"]))
+    entities = ("[PAD]", "[UNK]", "[MASK]", "[MASK2]", "Paris")
+    (tmp_path / "entity_vocab.json").write_text(json.dumps({name: number for number, name in enumerate(entities)}))
+    served = load_text(tmp_path)
+    [filled] = perform(served.tasks[Task.FILL_MASK], [FillMaskItem("Paris is the<mask>", top_k=1)])
+    token, score = expect(tmp_path, served, "Paris is the<mask>")[0]
+    assert (filled.masks[0].candidates[0].token, filled.masks[0].candidates[0].score) == (token, pytest.approx(score))
+
+
+@pytest.mark.parametrize("resized", [False, True])
+def test_added_tokens_are_read_or_refused_by_name(resized: bool, tmp_path: Path) -> None:
+    folder = build_folder(tmp_path, "bert")
+    tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModelForMaskedLM.from_pretrained(folder)
+    first, last = (f"newword{number}" for number in (0, VOCABULARY))
+    tokenizer.add_tokens([f"newword{number}" for number in range(VOCABULARY + 1)])
+    tokenizer.save_pretrained(folder)
+    if resized:
+        model.resize_token_embeddings(len(tokenizer))
+        model.save_pretrained(folder)
+    served = load_text(folder)
+    texts = [f"the {first} chase the [MASK]", *([f"the {last} chase the [MASK]"] if resized else [])]
+    for text in texts:
+        [filled] = perform(served.tasks[Task.FILL_MASK], [FillMaskItem(text, top_k=1)])
+        token, score = expect(folder, served, text)[0]
+        found = filled.masks[0].candidates[0]
+        assert (found.token, found.score) == (token, pytest.approx(score, rel=1e-3))
+    if not resized:
+        for item, task in ((FillMaskItem(f"{last} [MASK]"), Task.FILL_MASK), (EmbedItem(f"the {last}"), Task.EMBED)):
+            with pytest.raises(InvalidValue, match="outside"):
+                perform(served.tasks[task], [item])
 
 
 def without_weights(folder: Path, *prefixes: str) -> Path:

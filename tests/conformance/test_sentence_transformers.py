@@ -227,7 +227,7 @@ def test_other_modules_are_refused(module: str, reason: str, tmp_path: Path) -> 
             "a cross-encoder",
         ),
         ("config_sentence_transformers.json", {"model_type": "SparseEncoder"}, "a sparse encoder"),
-        ("config_sentence_transformers.json", {"default_prompt_name": "none"}, "none of its prompts"),
+        ("config_sentence_transformers.json", {"default_prompt_name": "none"}, "not one of its prompts"),
         ("config_sentence_transformers.json", {"truncate_dim": 0}, "not a number of dimensions"),
         ("2_Dense/config.json", {"activation_function": "os.system"}, "the activation os.system"),
         ("2_Dense/config.json", {"out_features": 17}, "linear.weight of 2_Dense is of shape"),

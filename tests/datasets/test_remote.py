@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +16,7 @@ from app.datasets.documents import read_documents, read_open
 from app.datasets.remote.download import download
 from app.datasets.remote.files import find_remote, is_remote
 from app.datasets.remote.http import open_range
+from app.datasets.remote.hub_lists import expand_hub_address
 from app.datasets.remote.reading import RemoteReader
 from app.datasets.remote.s3 import S3Service
 from app.errors import EmptyInput, FileNotFound, Forbidden, InvalidData, InvalidValue, NotReady, TooLarge
@@ -34,6 +36,12 @@ def to_loopback(host: str, port: int) -> list[str]:
 def server() -> Iterator[FileServer]:
     with serve_files(files={"/a.txt": TEXT}, etags={"/a.txt": '"1"'}) as served:
         yield served
+
+
+@pytest.fixture
+def online(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tests' environment keeps huggingface_hub from the hub; here the hub is local."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
 
 
 def access_to(server: FileServer, **changes: Any) -> RemoteAccess:
@@ -216,7 +224,7 @@ def test_a_remote_parquet_file_is_read_where_it_lies(server: FileServer, tmp_pat
 
 
 def test_the_hub_pins_commit_and_digest_and_gets_the_token(
-    server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, online: None
 ) -> None:
     digest = hashlib.sha256(TEXT).hexdigest()
     hub = f"http://hub.test:{server.port}"
@@ -289,3 +297,23 @@ def test_a_redirect_to_another_host_does_not_get_the_token(server: FileServer) -
         rule = access_to(server).http_rule
         open_range(server.url(path), 0, rule, headers={"Authorization": "secret"}, resolver=to_loopback).close()
         assert ["Authorization" in headers for headers in server.headers] == expected
+
+
+def test_a_wildcard_stands_for_files_of_a_dataset(server: FileServer, online: None) -> None:
+    paths = ["data/b.parquet", "data/a.parquet", "data/old/c.parquet", "data/a.json"]
+    tree = [{"type": "file", "path": path, "size": 1, "oid": "0"} for path in paths]
+    tree.append({"type": "directory", "path": "data/old", "oid": "0"})
+    for revision in ("main", "v1"):
+        server.files[f"/api/datasets/owner/name/tree/{revision}/data"] = json.dumps(tree).encode()
+    endpoint, access = f"http://127.0.0.1:{server.port}", RemoteAccess(hub=True)
+    for start in ("hf://datasets/owner/name", "hf://datasets/owner/name@v1"):
+        found = expand_hub_address(f"{start}/data/*.parquet", access, endpoint=endpoint)
+        assert found == [f"{start}/data/a.parquet", f"{start}/data/b.parquet"]
+    deep = expand_hub_address("hf://datasets/owner/name/data/**.parquet", access, endpoint=endpoint)
+    assert len(deep) == 3
+    with pytest.raises(FileNotFound, match="matches none of the 4 files"):
+        expand_hub_address("hf://datasets/owner/name/data/*.csv", access, endpoint=endpoint)
+    with pytest.raises(FileNotFound, match="no dataset"):
+        expand_hub_address("hf://datasets/owner/other/data/*.csv", access, endpoint=endpoint)
+    with pytest.raises(Forbidden, match="CLOZE_ALLOW_HUB"):
+        expand_hub_address("hf://datasets/owner/name/*.csv", RemoteAccess())

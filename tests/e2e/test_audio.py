@@ -32,8 +32,8 @@ FLAC, OGG = fixture("tone.flac"), fixture("tone.ogg")  # a second of 440 Hz each
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    server = Server(tmp_path_factory.mktemp("cloze"))
+def server(tmp_path_factory: pytest.TempPathFactory, warm_processes: dict[str, str]) -> Iterator[Server]:
+    server = Server(tmp_path_factory.mktemp("cloze"), environment=warm_processes)
     try:
         yield server
     finally:

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import tarfile
 import threading
 import zipfile
@@ -19,6 +20,7 @@ from tests.fakes.http import http
 from tests.fakes.hub import FakeRepository, serve_hub
 from tests.fakes.imports import import_folder
 from tests.fakes.tiny_models import CORPUS, tiny_bert_folder
+from tests.fakes.warm_starts import SERVERS_AND_JOBS, warm_starts
 
 ENDED = {"succeeded", "failed", "cancelled"}
 SENTENCE = "The lions [MASK] the zebras."
@@ -61,12 +63,13 @@ def url(tmp_path_factory: pytest.TempPathFactory, hub: str, folder: Path) -> Ite
         "CLOZE_HUB_ORGANIZATIONS": "org",
         "CLOZE_MAX_IMPORT_BYTES": str(50_000_000),
     }
-    server = Server(root, environment=environment)
-    try:
-        yield server.wait_for(r"Listening on (http://127\.0\.0\.1:\d+)\n")[1]
-    finally:
-        held_stop = server.stop()
-    assert held_stop == 0, server.output
+    with warm_starts(SERVERS_AND_JOBS, os.environ | environment) as warm:
+        server = Server(root, environment=environment | warm)
+        try:
+            yield server.wait_for(r"Listening on (http://127\.0\.0\.1:\d+)\n")[1]
+        finally:
+            held_stop = server.stop()
+        assert held_stop == 0, server.output
 
 
 def start(url: str, **body: Any) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """A modality from outside app/, as an installed package brings it: submitted, trained on, published and served."""
 
 import base64
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 
 from tests.fakes.cloze import ROOT, Server, wait_until
 from tests.fakes.sensor_data import series, series_zip
+from tests.fakes.warm_starts import SERVERS_AND_JOBS, warm_starts
 
 HYPERPARAMETERS = {"window_readings": 32, "batch_size": 8, "max_steps": 4, "mask_strategy": "span"}
 JOBS = "/v1/pretraining/jobs"
@@ -28,11 +30,12 @@ def install(folder: Path) -> str:
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("cloze")
-    server = Server(folder, environment={"PYTHONPATH": install(folder / "packages")})
-    try:
-        yield server
-    finally:
-        assert server.stop() == 0, server.output
+    with warm_starts(SERVERS_AND_JOBS, os.environ | {"PYTHONPATH": install(folder / "packages")}) as variables:
+        server = Server(folder, environment=variables)
+        try:
+            yield server
+        finally:
+            assert server.stop() == 0, server.output
 
 
 @pytest.fixture(scope="module")

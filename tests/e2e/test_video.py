@@ -31,8 +31,8 @@ CLIP = fixture("clip.mp4")  # 30 frames of 64 × 48 pixels in 1.2 s
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    server = Server(tmp_path_factory.mktemp("cloze"))
+def server(tmp_path_factory: pytest.TempPathFactory, warm_processes: dict[str, str]) -> Iterator[Server]:
+    server = Server(tmp_path_factory.mktemp("cloze"), environment=warm_processes)
     try:
         yield server
     finally:

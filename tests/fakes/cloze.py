@@ -15,6 +15,21 @@ CLOZE = [sys.executable, "-m", "app.cli"]
 PATIENCE = 120.0  # seconds, on a busy machine
 
 
+def server_environment(folder: Path) -> dict[str, str]:
+    """Variables of a server on a free port, with its data and its store in a folder."""
+    return os.environ | {
+        "CLOZE_PORT": "0",
+        "CLOZE_VAR_DIR": str(folder / "var"),
+        "CLOZE_MODEL_STORE": str(folder / "store"),
+        "CLOZE_WORKER_THREADS": "1",
+        "CLOZE_WORKER_NICE": "0",  # tests wait for jobs, however busy the machine is
+        "CLOZE_CRASH_BACKOFF_SECONDS": "0",  # or for the next attempt of a killed one
+        "CLOZE_FORWARDS": "2",  # as on a small machine
+        "CLOZE_THREADS": "1",
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
 class Server:
     """`cloze serve` on a free port, with its output."""
 
@@ -22,17 +37,7 @@ class Server:
         self, folder: Path, *, command: Sequence[str] = (*CLOZE, "serve"), environment: Mapping[str, str] | None = None
     ) -> None:
         self.store = folder / "store"
-        self.environment = os.environ | {
-            "CLOZE_PORT": "0",
-            "CLOZE_VAR_DIR": str(folder / "var"),
-            "CLOZE_MODEL_STORE": str(self.store),
-            "CLOZE_WORKER_THREADS": "1",
-            "CLOZE_WORKER_NICE": "0",  # tests wait for jobs, however busy the machine is
-            "CLOZE_FORWARDS": "2",  # as on a small machine
-            "CLOZE_THREADS": "1",
-            "PYTHONUNBUFFERED": "1",
-            **(environment or {}),
-        }
+        self.environment = server_environment(folder) | dict(environment or {})
         self.process = self._start(*command)
         self.output = ""
         self._news = threading.Condition()

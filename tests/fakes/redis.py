@@ -25,6 +25,8 @@ def kill_redis(server: EmbeddedRedis) -> int:
 @pytest.fixture(scope="session")
 def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedRedis]:
     with EmbeddedRedis(tmp_path_factory.mktemp("var")) as server:
+        with connect(server.url) as client:
+            client.config_set("appendfsync", "no")  # the machine stays up, and each write would wait for the disk
         yield server
 
 

@@ -3,7 +3,7 @@ import math
 import numpy as np
 
 from app.jobs.connection import Client
-from app.jobs.metrics import MetricSeries, downsample
+from app.jobs.metrics import MetricSeries, downsample, iterate_csv
 from tests.fakes.jobs import JobSystem, make_spec
 
 LEASE = 60.0
@@ -51,3 +51,15 @@ def test_downsampling_keeps_a_lonely_spike() -> None:
     points = curve(10_000)
     points[4321, 1] = 100.0
     assert 100.0 in downsample(points, 20)[:, 1]
+
+
+def test_a_table_has_a_row_for_each_step_and_a_column_for_each_metric() -> None:
+    train = np.array([[1, 3.5, 100.0], [2, 3.0, 101.0]])
+    held_out = np.array([[2, 2.5, 102.0], [4, 2.0, 104.0]])
+    assert list(iterate_csv(["train_loss", "eval_loss"], [train, held_out])) == [
+        "step,time,train_loss,eval_loss\n",
+        "1,100.0,3.5,\n",
+        "2,102.0,3.0,2.5\n",
+        "4,104.0,,2.0\n",
+    ]
+    assert list(iterate_csv([], [])) == ["step,time\n"]

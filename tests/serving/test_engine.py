@@ -223,12 +223,12 @@ def test_nothing_more_is_prepared_for_who_has_left(runner: Runner, fake: FakeObj
     handler = fake.tasks[Task.EMBED]
     prepare = handler.prepare
     entered, gate = threading.Semaphore(0), threading.Event()
-    prepared = []
+    begun = []
 
     def slow(item: Any) -> Any:
+        begun.append(item)
         entered.release()
         assert gate.wait(WAIT)
-        prepared.append(item)
         return prepare(item)
 
     handler.prepare = slow  # type: ignore[method-assign]
@@ -245,4 +245,4 @@ def test_nothing_more_is_prepared_for_who_has_left(runner: Runner, fake: FakeObj
         assert len(await engine.submit(Task.EMBED, embeds(*"d" * 100))) == 100
 
     run(main)
-    assert len(prepared) == 3 + 100
+    assert len(begun) == 3 + 100

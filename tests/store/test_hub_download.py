@@ -44,7 +44,7 @@ def check(folder):
     print("judged", sorted(file.name for file in folder.iterdir()), end=" ")
 
 def convert(files, target):
-    (target / "model.safetensors").write_bytes(files[0].read_bytes())
+    (target / "model.safetensors").write_bytes(next(iter(files.values())).read_bytes())
 
 def find_architecture(folder):
     assert (folder / "model.safetensors").is_file()

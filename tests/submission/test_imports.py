@@ -21,7 +21,7 @@ from tests.submission.test_job_specs import admit
     ("field", "value", "message"),
     [
         ("name", "bert-tiny", "it is a preset"),
-        ("tokenizer_regex", "(a+)+b", "in too many ways"),
+        ("tokenizer_regex", "(a+)+b", "more than 512 characters"),
         ("tokenizer_regex", "(?=a)a", "lookahead"),
         ("tokenizer_regex", "[z-a]", "not a regular expression"),
         ("tokenizer_regex", "a" * 2001, "2001 characters"),

@@ -127,6 +127,17 @@ def test_killed_and_resumed_equals_undisturbed_bit_for_bit(
     assert any("Resumed" in m for m, _ in hooks.events) == (die_at >= 6)
 
 
+def test_resumed_with_a_masking_schedule_it_equals_undisturbed_bit_for_bit(job: Callable[..., TrainingJob]) -> None:
+    options = {"max_steps": 12, "checkpoint_interval": 5, "final_masking_rate": 0.1}
+    hooks = Recorder()
+    undisturbed = run(job("a", **options), hooks)
+    assert (hooks.chosen["masking_rate"], hooks.chosen["final_masking_rate"]) == (0.3, 0.1)
+    with pytest.raises(KeyboardInterrupt):
+        run(job("b", **options), Recorder(die_at=8))
+    assert same(undisturbed, run(job("b", **options), Recorder()))
+    assert not same(undisturbed, run(job("c", **{**options, "final_masking_rate": None}), Recorder()))
+
+
 def test_stopping_keeps_a_checkpoint_and_resuming_equals_undisturbed(job: Callable[..., TrainingJob]) -> None:
     undisturbed = run(job("a", max_steps=12), Recorder())
     hooks = Recorder(stop_at=5)

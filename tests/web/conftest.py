@@ -51,12 +51,15 @@ def browser(playwright: Playwright) -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="package")
-def cloze(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def cloze(
+    browser: Browser, tmp_path_factory: pytest.TempPathFactory, warm_processes: dict[str, str]
+) -> Iterator[Server]:
     """A server with the text model `tiny`; it asks for a browser first, to be skipped without one."""
     folder = tmp_path_factory.mktemp("cloze")
     store = ModelStore(folder / "store")
     import_folder(store, tiny_bert_folder(folder / "tiny"), "tiny")
-    server = Server(folder, environment={"CLOZE_DEFAULT_MODEL": "tiny"})  # whatever jobs publish
+    # Whatever jobs publish, the default stays.
+    server = Server(folder, environment={"CLOZE_DEFAULT_MODEL": "tiny", **warm_processes})
     try:
         server.wait_for(r"tiny@1 is ready")
         yield server

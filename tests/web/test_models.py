@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import Page, expect
 
 from app.store.store import ModelStore
-from tests.fakes.browser import Visit
+from tests.fakes.browser import HeldRequests, Visit
 from tests.fakes.cloze import Server
 from tests.fakes.http import http
 from tests.fakes.imports import import_folder
@@ -149,16 +149,13 @@ def test_lineage_leads_from_parents_to_children(spare: str, visit: Visit, cloze:
     child = parent.model_copy(update={"parents": (f"{spare}@1", "gone@7"), "job_id": "ftjob-0"})
     folder = tiny_bert_folder(tmp_path / "young")
     store.publish(folder, child, name="young")
-    held: list[Route] = []
     visit.expected.append("404")  # the job that made it is not on this server
     try:
-        visit.page.route("**/v1/models", lambda route: held.append(route))
+        models = HeldRequests(visit.page, "**/v1/models")
         page = visit.go("#/models/young?tab=lineage")
         expect(page.get_by_role("heading", level=1)).to_have_text("young")
         expect(page.get_by_role("tab", name="Lineage")).to_be_visible()
-        page.unroute("**/v1/models")
-        for route in held:  # the list comes last: nothing is called deleted meanwhile
-            route.continue_()
+        models.release()  # the list comes last: nothing is called deleted meanwhile
         expect(page.get_by_text("ftjob-0")).to_contain_text("not on this server")
         expect(page.get_by_role("link", name="ftjob-0")).to_have_count(0)
         expect(page.get_by_text("gone@7")).to_contain_text("not in the store")

@@ -8,14 +8,14 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Route, expect
+from playwright.sync_api import Browser, expect
 
 from app.main import create_app
 from app.settings import Settings
 from app.store.manifest import Manifest
 from app.store.store import ModelStore
 from app.types import ModalityName, Task
-from tests.fakes.browser import Visit, visiting
+from tests.fakes.browser import HeldRequests, Visit, visiting
 from tests.fakes.http import http
 from tests.fakes.objective import FakeObjective
 from tests.fakes.server import serving
@@ -125,13 +125,11 @@ def test_a_restart_loses_nothing(browser: Browser, serve: Serve) -> None:
 
 
 def test_a_slow_network_is_shown(visit: Visit) -> None:
-    held: list[Route] = []
-    visit.page.route("**/v1/fill-mask", lambda route: held.append(route))
+    answers = HeldRequests(visit.page, "**/v1/fill-mask")
     page = visit.go()
     expect(page.get_by_text("Waiting for the server")).to_be_attached()
     expect(page.locator(".skeleton")).to_have_count(2)
-    page.unroute("**/v1/fill-mask")
-    held[0].continue_()
+    answers.release()
     expect(page.locator(".figure .predicted")).to_have_count(2)
     expect(page.get_by_text("Waiting for the server")).to_have_count(0)
 

@@ -21,6 +21,7 @@ from app.store.store import ModelStore
 from app.worker.attempt import AttemptServices
 from tests.fakes.jobs import JobSystem
 from tests.fakes.redis import redis, redis_server
+from tests.fakes.warm_starts import warm_starts
 
 __all__ = ["redis", "redis_server"]
 
@@ -78,8 +79,16 @@ def submit(services: "AllServices") -> Callable[..., Job]:
 StartWorker = Callable[[], "subprocess.Popen[bytes]"]
 
 
+@pytest.fixture(scope="session")
+def warm_trainers() -> Iterator[dict[str, str]]:
+    """Variables with which the processes of `tests.fakes.trainer` are forks."""
+    imports = ("app.worker.attempt_main", "app.worker.pretraining", "tests.fakes.checkpoints")
+    with warm_starts({"tests.fakes.trainer": imports}) as variables:
+        yield variables
+
+
 @pytest.fixture
-def start_worker(settings: Settings) -> Iterator[StartWorker]:
+def start_worker(settings: Settings, warm_trainers: dict[str, str]) -> Iterator[StartWorker]:
     """Starts worker processes; those still running at the end of the test are killed."""
     started = []
     environment = os.environ | {
@@ -90,6 +99,7 @@ def start_worker(settings: Settings) -> Iterator[StartWorker]:
         "CLOZE_WORKER_NICE": "0",
         "CLOZE_CRASH_BACKOFF_SECONDS": str(settings.crash_backoff_seconds),
         "CLOZE_WORKER_THREADS": "1",
+        **warm_trainers,
     }
 
     def start() -> "subprocess.Popen[bytes]":

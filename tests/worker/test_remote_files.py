@@ -91,7 +91,7 @@ def test_a_stop_during_the_download_keeps_what_has_arrived(running: RunningJob, 
     server.asked.clear()
     assert running.fetch().path.read_bytes() == TEXT
     assert server.asked == [saved]
-    assert any("of which" in message for message in running.messages())
+    assert any("continuing" in message for message in running.messages())
 
 
 def test_a_file_that_changed_without_a_sign_is_found_by_its_digest(running: RunningJob, server: FileServer) -> None:

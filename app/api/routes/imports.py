@@ -3,16 +3,16 @@
 import asyncio
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Header
+from fastapi import APIRouter, Body
 
 from app.api.deps import JobsDep, SubmissionDep
 from app.api.openapi import errors
-from app.api.params import After, JobId
+from app.api.params import After, IdempotencyKey, JobId
 from app.api.routes.job_control import cancel_job, delete_job, retry_job, set_priority
 from app.api.routes.job_watch import add_watch_routes
 from app.api.routes.jobs import Limit, answer
-from app.api.schemas.imports import EXAMPLES, ImportList, ImportObject, ImportRequest, import_object
-from app.api.schemas.jobs import JobObject
+from app.api.schemas.any_job import AnyJobObject
+from app.api.schemas.imports import EXAMPLES, ImportList, ImportRequest, import_object
 from app.api.wire.body import StrictJsonRoute
 from app.submission.imports import build_import_spec
 
@@ -24,13 +24,8 @@ async def import_model(
     body: Annotated[ImportRequest, Body(openapi_examples=EXAMPLES)],
     services: SubmissionDep,
     jobs: JobsDep,
-    idempotency_key: Annotated[
-        str | None,
-        Header(
-            max_length=256, description="Key of the request; a request with the same key is answered with the same job"
-        ),
-    ] = None,
-) -> JobObject | ImportObject:
+    idempotency_key: IdempotencyKey = None,
+) -> AnyJobObject:
     """Queues the import of a model of the hub, or of an uploaded archive.
 
     The job downloads or unpacks the model, converts PyTorch checkpoints, and compares the answers of the model with
@@ -54,7 +49,7 @@ def list_imports(jobs: JobsDep, after: After = None, limit: Limit = 20) -> Impor
 
 
 @router.get("/v1/imports/{job_id:job_id}")
-def get_import(job_id: JobId, jobs: JobsDep) -> JobObject | ImportObject:
+def get_import(job_id: JobId, jobs: JobsDep) -> AnyJobObject:
     """Returns an import with its progress."""
     return answer(jobs, jobs.get(job_id))
 

@@ -1,6 +1,6 @@
 """Control of existing jobs. If a job's state does not allow a request, the answer is a 409 with the reason."""
 
-from typing import Annotated, TypeAlias
+from typing import Annotated
 
 from fastapi import APIRouter, Body
 
@@ -8,7 +8,7 @@ from app.api.deps import ControlDep, JobsDep
 from app.api.openapi import errors
 from app.api.params import CheckpointId, JobId
 from app.api.routes.jobs import answer
-from app.api.schemas.imports import ImportObject
+from app.api.schemas.any_job import AnyJobObject
 from app.api.schemas.job_control import (
     CANCEL_EXAMPLES,
     EXTEND_EXAMPLES,
@@ -23,10 +23,7 @@ from app.api.schemas.job_control import (
     PublishRequest,
     RetryRequest,
 )
-from app.api.schemas.jobs import JobObject
 from app.api.wire.body import StrictJsonRoute
-
-AnyJobObject: TypeAlias = JobObject | ImportObject
 
 _LIMITS = tuple(ExtendRequest.model_fields)
 
@@ -37,9 +34,11 @@ def cancel_job(
     control: ControlDep,
     body: Annotated[CancelRequest | None, Body(openapi_examples=CANCEL_EXAMPLES)] = None,
 ) -> AnyJobObject:
-    """Ends a job. A running job ends within two steps. Its last checkpoint is kept, and published on request."""
-    publish = body is not None and body.publish
-    return answer(jobs, control.cancel_and_publish(job_id) if publish else jobs.cancel(job_id))
+    """Ends a job. A running job ends within two steps. Its last checkpoint is kept, and published on request.
+
+    Ends all jobs of a sweep. With `publish`, the sweep publishes the best of those that had succeeded.
+    """
+    return answer(jobs, control.cancel(job_id, publish=body is not None and body.publish))
 
 
 def pause_job(job_id: JobId, jobs: JobsDep) -> AnyJobObject:

@@ -11,10 +11,10 @@ from starlette.concurrency import run_in_threadpool
 from app.api.deps import JobsDep, ServicesDep
 from app.api.openapi import errors
 from app.api.params import After, JobId
+from app.api.schemas.any_job import AnyJobObject, any_job_object, complete_job_object
 from app.api.schemas.common import MAX_ID
-from app.api.schemas.imports import ImportObject, any_job_object
 from app.api.schemas.job_watch import DeliveryList, MetricSeriesList, delivery_object, series_object
-from app.api.schemas.jobs import EventList, JobObject, event_object
+from app.api.schemas.jobs import EventList, event_object
 from app.api.wire import sse
 from app.api.wire.ranges import parse_range
 from app.errors import InvalidValue, JobNotFound, NotFound
@@ -23,7 +23,7 @@ from app.jobs.feed import EventFeed
 from app.jobs.jobs import Jobs
 from app.jobs.kinds import JobState
 from app.jobs.logs import AttemptLog
-from app.jobs.metrics import downsample
+from app.jobs.metrics import downsample, iterate_csv
 from app.jobs.spec import FINAL_STATES, Job, JobEvent
 
 _EVENTS = """\
@@ -56,6 +56,7 @@ _STREAM: dict[int | str, dict[str, Any]] = {
     204: {"description": "The job has ended, and the client has its last event"},
 }
 _TEXT = {"content": {"text/plain": {"schema": {"type": "string"}}}}
+_CSV: dict[int | str, dict[str, Any]] = {200: {"content": {"text/csv": {"schema": {"type": "string"}}}}}
 _LOG: dict[int | str, dict[str, Any]] = {
     200: _TEXT,
     206: {"description": "The part that `Range` asks for", **_TEXT},
@@ -127,9 +128,9 @@ async def _messages(feed: EventFeed, jobs: Jobs, job_id: str, after: str | None)
         return
 
 
-def _shown(jobs: Jobs, job: Job) -> JobObject | ImportObject:
+def _shown(jobs: Jobs, job: Job) -> AnyJobObject:
     try:
-        return any_job_object(job, jobs.queue_reasons([job]).get(job.id))
+        return complete_job_object(jobs, job)
     except StorageError:
         return any_job_object(job)
 
@@ -149,6 +150,15 @@ def get_metrics(
         raise InvalidValue(f"`keys` names {len(names)} series; one request may ask for {_MAX_KEYS}", param="keys")
     found = zip(names, jobs.series.read(job_id, names), strict=True)
     return MetricSeriesList(data=[series_object(key, len(p), downsample(p, max_points)) for key, p in found])
+
+
+def get_metrics_csv(job_id: JobId, jobs: JobsDep) -> StreamingResponse:
+    """Returns all metrics as a table with a row for each step. No point is left out."""
+    jobs.get(job_id)
+    keys = jobs.series.keys(job_id)
+    headers = {"content-disposition": f'attachment; filename="{job_id}.csv"'}
+    lines = iterate_csv(keys, jobs.series.read(job_id, keys))
+    return StreamingResponse(lines, headers=headers, media_type="text/csv")
 
 
 def get_log(
@@ -226,4 +236,5 @@ def build_router(prefix: str, tag: str) -> APIRouter:
     router = APIRouter(prefix=prefix, tags=[tag])
     add_watch_routes(router)
     router.get("/{job_id}/metrics")(get_metrics)
+    router.get("/{job_id}/metrics.csv", response_class=Response, responses=_CSV)(get_metrics_csv)
     return router

@@ -8,17 +8,16 @@ import asyncio
 import re
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Header, Query, Request
+from fastapi import APIRouter, Body, Query, Request
 
 from app.api.deps import JobsDep, SubmissionDep
 from app.api.openapi import errors
-from app.api.params import After, JobId
+from app.api.params import After, IdempotencyKey, JobId
+from app.api.schemas.any_job import AnyJobObject, complete_job_object
 from app.api.schemas.checkpoints import CheckpointList, checkpoint_object
-from app.api.schemas.imports import ImportObject, any_job_object
 from app.api.schemas.jobs import (
     EXAMPLES,
     JobList,
-    JobObject,
     JobRequest,
     ValidationObject,
     job_object,
@@ -40,13 +39,8 @@ async def create_job(
     body: Annotated[JobRequest, Body(openapi_examples=EXAMPLES)],
     services: SubmissionDep,
     jobs: JobsDep,
-    idempotency_key: Annotated[
-        str | None,
-        Header(
-            max_length=256, description="Key of the request; a request with the same key is answered with the same job"
-        ),
-    ] = None,
-) -> JobObject | ImportObject:
+    idempotency_key: IdempotencyKey = None,
+) -> AnyJobObject:
     """Checks the request and the beginning of its files, and queues the job.
 
     Sent again with the same `Idempotency-Key`, it answers with the first job.
@@ -77,13 +71,13 @@ def list_jobs(request: Request, jobs: JobsDep, after: After = None, limit: Limit
     return JobList(data=[job_object(job, reasons.get(job.id)) for job in found], has_more=has_more)
 
 
-def get_job(job_id: JobId, jobs: JobsDep) -> JobObject | ImportObject:
+def get_job(job_id: JobId, jobs: JobsDep) -> AnyJobObject:
     return answer(jobs, jobs.get(job_id))
 
 
-def answer(jobs: Jobs, job: Job) -> JobObject | ImportObject:
+def answer(jobs: Jobs, job: Job) -> AnyJobObject:
     """Returns the object of a job of any kind."""
-    return any_job_object(job, jobs.queue_reasons([job]).get(job.id))
+    return complete_job_object(jobs, job)
 
 
 def list_checkpoints(job_id: JobId, jobs: JobsDep, after: After = None, limit: Limit = 10) -> CheckpointList:

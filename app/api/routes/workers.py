@@ -23,6 +23,7 @@ class WorkerObject(BaseModel):
     )
     job_id: str | None = Field(description="Id of the job that the worker trains")
     import_id: str | None = Field(description="Id of the import that the worker runs at the same time")
+    evaluation_id: str | None = Field(description="Id of the evaluation that the worker runs at the same time")
     capabilities: Capabilities = Field(description="Resources of the worker")
 
 
@@ -38,14 +39,16 @@ def list_workers(jobs: JobsDep) -> WorkerList:
 
 
 def _worker_object(worker: WorkerInfo) -> WorkerObject:
+    is_busy = any((worker.job_id, worker.import_id, worker.evaluation_id))
     return WorkerObject(
         id=worker.id,
         host=worker.host,
         pid=worker.pid,
         started_at=int(worker.started_at),
         last_seen=int(worker.last_seen),
-        status="draining" if worker.draining else "busy" if worker.job_id or worker.import_id else "idle",
+        status="draining" if worker.draining else "busy" if is_busy else "idle",
         job_id=worker.job_id,
         import_id=worker.import_id,
+        evaluation_id=worker.evaluation_id,
         capabilities=worker.capabilities,
     )

@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field, model_validator
 from app.api.schemas.common import MAX_ID, MAX_MODEL_ID, Body
 from app.api.schemas.job_record import JobRecord, record_fields
 from app.api.schemas.job_watch import WebhookRequest
-from app.api.schemas.jobs import LONGEST, JobObject, Metadata, Priority, ResultName, job_object
+from app.api.schemas.jobs import LONGEST, Metadata, Priority, ResultName
 from app.jobs.kinds import ImportSpec
 from app.jobs.spec import Job
 from app.methods.patterns import MAX_PATTERN
@@ -96,12 +96,6 @@ def import_object(job: Job, queue_reason: str | None = None) -> ImportObject:
         base=spec.base,
         model=job.result_model,
     )
-
-
-def any_job_object(job: Job, queue_reason: str | None = None) -> JobObject | ImportObject:
-    """Returns the object of a job of any kind."""
-    build = import_object if isinstance(job.spec, ImportSpec) else job_object
-    return build(job, queue_reason)
 
 
 EXAMPLES = {

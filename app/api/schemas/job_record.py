@@ -42,6 +42,11 @@ class JobRecord(BaseModel):
     webhook: WebhookObject | None
 
 
+def job_status(job: Job) -> str:
+    """Returns the state of a job on the wire."""
+    return _STATUS.get(job.state, job.state)
+
+
 def record_fields(job: Job, queue_reason: str | None) -> dict[str, Any]:
     """Returns the values of `JobRecord`'s fields."""
     spec = job.spec
@@ -51,7 +56,7 @@ def record_fields(job: Job, queue_reason: str | None) -> dict[str, Any]:
         "started_at": _seconds(job.started_at),
         "finished_at": _seconds(job.finished_at),
         "estimated_finish": _seconds(job.estimated_finish if job.state == JobState.RUNNING else None),
-        "status": _STATUS.get(job.state, job.state),
+        "status": job_status(job),
         "cancel_requested": job.state == JobState.CANCELLING,
         "error": job.error,
         "name": spec.name,

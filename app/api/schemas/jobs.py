@@ -156,6 +156,7 @@ class JobObject(JobRecord):
         description="Verdict on the run: whether the model learnt, and what to do next; null until the end"
     )
     extensions: int = Field(description="Number of times that the job was extended")
+    sweep: str | None = Field(description="Id of the sweep that the job belongs to, which publishes the best model")
     integrations: list[Any] = Field(default_factory=list)
     result_files: list[str] = Field(default_factory=list, description="A field of OpenAI's; always empty")
     organization_id: str = Field("cloze", description="A field of OpenAI's; always `cloze`")
@@ -215,6 +216,7 @@ def job_object(job: Job, queue_reason: str | None = None) -> JobObject:
         chosen=job.chosen,
         verdict=job.verdict,
         extensions=job.extensions,
+        sweep=spec.sweep,
     )
 
 

@@ -37,6 +37,12 @@ class AlphabetObject(BaseModel):
     characters: list[CharacterObject] = Field(description="The 100 most frequent characters")
 
 
+class HeaderFieldObject(BaseModel):
+    name: str = Field(description="Name of the field")
+    values: int = Field(description="Number of different values")
+    first: list[str] = Field(description="Up to three values")
+
+
 class LeftOutObject(BaseModel):
     reason: str = Field(description="Reason why they are left out")
     count: int
@@ -58,6 +64,9 @@ class FilePreviewObject(BaseModel):
     lengths: LengthsObject | None = Field(description="Lengths of the items; null for images")
     alphabet: AlphabetObject | None = Field(description="The characters of a text; null for media")
     duplicate_share: float | None = Field(description="Share of the items that equal an earlier one; null for media")
+    header_fields: list[HeaderFieldObject] = Field(
+        description="Fields of the headers of FASTA and FASTQ records, such as the organism"
+    )
     left_out: list[LeftOutObject] = Field(description="Rows, documents and files that are not used, by reason")
     notes: list[str] = Field(description="Further remarks on how the file is read, in words")
 
@@ -83,6 +92,7 @@ def _preview_object(each: FilePreview) -> FilePreviewObject:
         lengths=found.lengths and LengthsObject(**asdict(found.lengths)),
         alphabet=alphabet,
         duplicate_share=None if found.duplicate_share is None else round(found.duplicate_share, 6),
+        header_fields=[HeaderFieldObject(**asdict(entry)) for entry in found.header_fields],
         left_out=[LeftOutObject(**asdict(entry)) for entry in found.left_out],
         notes=list(found.notes),
     )

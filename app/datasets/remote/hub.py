@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 from app.datasets.remote.http import RangeStream, open_range
-from app.errors import FileNotFound, Forbidden, InvalidData, InvalidValue
+from app.errors import FileNotFound, Forbidden, InvalidData, InvalidValue, NotReady
 from app.system.addresses import parse_http_url
 from app.system.remote_access import HostRule, RemoteAccess
 from app.types import RemoteFile
@@ -22,7 +22,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 def find_hub_file(address: str, access: RemoteAccess, **options: Any) -> RemoteFile:
     """Finds a file and pins its commit. Raises InvalidValue, Forbidden, FileNotFound, InvalidData and NotReady."""
-    repository, revision, path = _split(address, access)
+    repository, revision, path = split_hub_address(address, access)
     with _open(repository, revision, path, 0, **options) as stream:
         headers = {name.lower(): value for name, value in stream.headers.items()}
         commit, digest = headers.get("x-repo-commit"), headers.get("x-linked-etag", "").strip('"')
@@ -36,11 +36,11 @@ def find_hub_file(address: str, access: RemoteAccess, **options: Any) -> RemoteF
 
 def open_hub_file(file: RemoteFile, offset: int, access: RemoteAccess, **options: Any) -> RangeStream:
     """Opens a file of its pinned commit at an offset."""
-    repository, _, path = _split(file.address, access)
+    repository, _, path = split_hub_address(file.address, access)
     return _open(repository, file.revision or "main", path, offset, **options)
 
 
-def _split(address: str, access: RemoteAccess) -> tuple[str, str, str]:
+def split_hub_address(address: str, access: RemoteAccess) -> tuple[str, str, str]:
     """Returns (repository, revision, path). Raises InvalidValue, and Forbidden for what is not allowed."""
     found = _ADDRESS.fullmatch(address)
     if found is None:
@@ -60,6 +60,8 @@ def _open(
 ) -> RangeStream:
     from huggingface_hub import constants, get_token
 
+    if constants.HF_HUB_OFFLINE:
+        raise NotReady("HF_HUB_OFFLINE is set, so that nothing is read from the hub")
     endpoint = endpoint or constants.ENDPOINT
     host = parse_http_url(endpoint).name
     url = f"{endpoint}/datasets/{repository}/resolve/{quote(revision, safe='')}/{quote(path)}"

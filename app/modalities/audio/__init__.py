@@ -15,6 +15,7 @@ from app.modalities.examples import embed_example, reconstruct_example
 from app.modalities.model_files import read_json
 from app.modalities.patch.geometry import Geometry
 from app.modalities.patch.modality import PatchModality
+from app.modalities.plain_features import PlainFeatures
 from app.types import ModalityName, Task
 
 if TYPE_CHECKING:
@@ -76,6 +77,11 @@ class AudioModality(PatchModality):
         from app.modalities.audio.wav2vec2_training import Wav2Vec2Training
 
         return Wav2Vec2Training() if method in WAVEFORM_METHODS else AudioTraining()
+
+    def plain_features(self) -> PlainFeatures:
+        from app.modalities.audio.plain import BANDS
+
+        return BANDS
 
     def limitations(self, architecture: str) -> Sequence[str]:
         return () if architecture in WAVEFORM_MODELS else _SPECTROGRAM_LIMITATIONS

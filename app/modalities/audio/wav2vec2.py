@@ -88,7 +88,9 @@ class Wav2Vec2Objective(WaveformModel, MaskedModel[Floats, MaskedWaveform, Wavef
         model.config.num_negatives = hyperparameters.num_negatives
         model.config.diversity_loss_weight = hyperparameters.diversity_weight
 
-    def mask_sample(self, sample: Floats, rng: np.random.Generator, *, evaluate: bool = False) -> MaskedWaveform:
+    def mask_sample(
+        self, sample: Floats, rng: np.random.Generator, *, evaluate: bool = False, fraction: float = 0.0
+    ) -> MaskedWaveform:
         hp = self._hp
         prob, span, negatives = hp.mask_time_prob, hp.mask_time_length, hp.num_negatives
         if evaluate:

@@ -12,6 +12,7 @@ from app.modalities.image.encoder_types import ENCODERS, is_encoder
 from app.modalities.image.geometry import MASKS, image_geometry
 from app.modalities.patch.geometry import Geometry
 from app.modalities.patch.modality import PatchModality
+from app.modalities.plain_features import PlainFeatures
 from app.types import ModalityName, Task
 
 if TYPE_CHECKING:
@@ -46,6 +47,11 @@ class ImageModality(PatchModality):
         from app.modalities.image.training import ImageTraining
 
         return ImageTraining()
+
+    def plain_features(self) -> PlainFeatures:
+        from app.modalities.image.plain import PIXELS
+
+        return PIXELS
 
     def rendering(self) -> Rendering:
         from app.modalities.image.renderings import RENDERING

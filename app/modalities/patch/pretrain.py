@@ -77,7 +77,9 @@ class PatchPretraining(Trainable[Sample, MaskedItem, PatchBatch]):
         strategies = (name for name, sampler in self.mask_defaults.samplers.items() if sampler is self._sampler)
         return {"mask_ratio": self._ratio, "mask_strategy": next(strategies, "custom")}
 
-    def mask_sample(self, sample: Sample, rng: np.random.Generator, *, evaluate: bool = False) -> MaskedItem:
+    def mask_sample(
+        self, sample: Sample, rng: np.random.Generator, *, evaluate: bool = False, fraction: float = 0.0
+    ) -> MaskedItem:
         view = self._view(sample, rng, evaluate)
         told_apart = self._contrast_weight and not evaluate
         return replace(view, other=self._view(sample, rng, evaluate)) if told_apart else view

@@ -22,9 +22,9 @@ class LinearCrossEntropy(Function):
         hidden_states: torch.Tensor,  # [N, H], in the dtype of the matrix products
         weight: torch.Tensor,  # [V, H]
         bias: torch.Tensor | None,  # [V]
-        labels: torch.Tensor,  # [N] int64
+        labels: torch.Tensor,  # [M] int64, M ≤ N
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        n, dtype = len(labels), hidden_states.dtype
+        dtype = hidden_states.dtype
         wanted = ctx.needs_input_grad[0] or ctx.needs_input_grad[1]
         projection = weight.to(dtype)
         grad_hidden_states = torch.empty_like(hidden_states) if wanted else None
@@ -33,24 +33,26 @@ class LinearCrossEntropy(Function):
         loss = torch.zeros((), dtype=torch.float32, device=hidden_states.device)
         correct = torch.zeros((), dtype=torch.int64, device=hidden_states.device)
         step = max(16, CHUNK_ELEMENTS // len(weight))
-        for start in range(0, n, step):
+        for start in range(0, len(hidden_states), step):
             rows, target = hidden_states[start : start + step], labels[start : start + step, None]
+            real = len(target)
             logits = rows @ projection.T
             # A sum of both dtypes is in fp32, without a pass of its own to get there.
             logits = logits.float() if bias is None else logits + bias.float()
-            peak, at_label = logits.amax(1, keepdim=True), logits.gather(1, target)
+            peak, at_label = logits[:real].amax(1, keepdim=True), logits[:real].gather(1, target)
             correct += (at_label >= peak).sum()
             probabilities = logits.softmax(1)
+            probabilities[real:] = 0
             # The largest probability is 1 / Σ exp(logit − peak): no logarithm of a number that may be zero.
-            loss += (peak - at_label - probabilities.amax(1, keepdim=True).log()).sum()
+            loss += (peak - at_label - probabilities[:real].amax(1, keepdim=True).log()).sum()
             if grad_hidden_states is None or grad_weight is None or grad_bias is None:
                 continue
-            probabilities.scatter_add_(1, target, torch.full_like(at_label, -1.0))
+            probabilities[:real].scatter_add_(1, target, torch.full_like(at_label, -1.0))
             grad_bias += probabilities.sum(0)
             grad_logits = probabilities.to(dtype)
             torch.mm(grad_logits, projection, out=grad_hidden_states[start : start + step])
             grad_weight += grad_logits.T @ rows
-        ctx.has_bias, ctx.count = bias is not None, max(n, 1)
+        ctx.has_bias, ctx.count = bias is not None, max(len(labels), 1)
         if wanted:
             ctx.save_for_backward(grad_hidden_states, grad_weight, grad_bias)
         ctx.mark_non_differentiable(correct)
@@ -71,9 +73,10 @@ class LinearCrossEntropy(Function):
 def linear_cross_entropy(
     hidden_states: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, labels: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """hidden_states [N, H], weight [V, H], bias [V] or None, labels [N] → (mean loss, number right), both scalar.
+    """hidden_states [N, H], weight [V, H], bias [V] or None, labels [M] → (mean loss, number right), both scalar.
 
-    No row gives a loss of 0. The products run in hidden_states's dtype, everything else in fp32.
+    Rows beyond the M labels are filler: they count in no result, and their gradient is zero. No label gives a loss
+    of 0. The products run in hidden_states's dtype, everything else in fp32.
     """
     loss, correct = LinearCrossEntropy.apply(hidden_states, weight, bias, labels)  # type: ignore[no-untyped-call]
     return loss, correct

@@ -37,7 +37,12 @@ class Shape:
         return self.body.parameters + (self.vocabulary + positions) * hidden_size + hidden_size**2 + self.vocabulary
 
     def cost(self, hp: MlmHyperparameters) -> Cost:
-        head = (hp.masking_rate or 0.3) * (self.body.hidden_size * self.vocabulary + self.body.hidden_size**2)
+        rate = hp.masking_rate or 0.3
+        head = (
+            (rate + (hp.final_masking_rate or rate))
+            / 2
+            * (self.body.hidden_size * self.vocabulary + self.body.hidden_size**2)
+        )
         return Cost(
             parameters=self.parameters,
             flops=self.body.flops(hp.sequence_length) + 6 * head,

@@ -20,6 +20,7 @@ from app.modalities.text.encoder import vocabulary_size
 from app.modalities.text.forward import ForwardPath
 from app.modalities.text.objective import TextObjective, knows_mask, longest_text, pad_token
 from app.modalities.text.proof import ordinary_ids, prove
+from app.modalities.text.sentencepiece_files import check_sentencepiece
 from app.modalities.text.slow_tokenizers import make_fast, tokenizer_class, tokenizer_reader
 from app.modalities.text.tokenizers import keeps_space_before_mask, strip_space_before_mask
 
@@ -105,7 +106,7 @@ def check_text(folder: Path) -> None:
     check_config(folder, TEXT.model_types, _KIND)
     sentence_transformers.check(folder)
     _check_tokenizer(folder)
-    load_tokenizer(folder)
+    check_sentencepiece(folder, load_tokenizer(folder))
 
 
 def _check_tokenizer(folder: Path) -> None:

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from app.methods import MlmHyperparameters
+from app.modalities.text.batches import rounded
 from app.modalities.text.characters import describe_tokenizer
 from app.modalities.text.cross_entropy import linear_cross_entropy
 from app.modalities.text.encoder import rows_before_head
@@ -76,12 +77,15 @@ class TextPretraining(Trainable[Row, MaskedRow, MlmBatch]):
     def packs(self) -> bool:
         return self.model.config.model_type in PACKABLE
 
-    def mask_sample(self, sample: Row, rng: np.random.Generator, *, evaluate: bool = False) -> MaskedRow:
-        return self._masker.mask_row(sample, rng, evaluate=evaluate)
+    def mask_sample(
+        self, sample: Row, rng: np.random.Generator, *, evaluate: bool = False, fraction: float = 0.0
+    ) -> MaskedRow:
+        return self._masker.mask_row(sample, rng, evaluate=evaluate, fraction=fraction)
 
     def collate_masked(self, samples: Sequence[MaskedRow]) -> MlmBatch:
-        # One shape for packed rows (a compiled encoder wants that), else padded to the longest.
-        length = self._length if self.packs else max(len(s.seen) for s in samples)
+        # One shape for packed rows (a compiled encoder wants that), else padded to about the longest.
+        longest = max(len(s.seen) for s in samples)
+        length = self._length if self.packs else min(rounded(longest), max(self._length, longest))
         shape = (len(samples), length)
         seen = np.full(shape, self.tokenizer.pad_token_id or 0, dtype=np.int64)
         original = seen.copy()
@@ -124,12 +128,12 @@ class TextPretraining(Trainable[Row, MaskedRow, MlmBatch]):
 
     def _predict(self, batch: MlmBatch, encoded: list[torch.Tensor] | None) -> tuple[torch.Tensor, torch.Tensor]:
         """(mean loss, number of right predictions). `encoded`, if given, receives the encoder's output."""
-        inputs = self._inputs(batch, batch.seen)
+        inputs, rows = self._inputs(batch, batch.seen), _fill_up(batch.chosen)
         if not self._ends_in_projection:
-            with rows_before_head(self.model, batch.chosen, encoded):
-                logits = self.model(**inputs).logits[0].float()
+            with rows_before_head(self.model, rows, encoded):
+                logits = self.model(**inputs).logits[0, : len(batch.labels)].float()
             return F.cross_entropy(logits, batch.labels), (logits.argmax(-1) == batch.labels).sum()
-        with rows_before_head(self.model, batch.chosen, encoded), vocabulary_left_out(self.model) as projection:
+        with rows_before_head(self.model, rows, encoded), vocabulary_left_out(self.model) as projection:
             out = self.model(**inputs).logits[0]
         return linear_cross_entropy(out, projection.weight, projection.bias, batch.labels)
 
@@ -153,7 +157,7 @@ class TextPretraining(Trainable[Row, MaskedRow, MlmBatch]):
         }
 
     def describe_choices(self) -> dict[str, Any]:
-        return {"masking_rate": self._masker.rate, **describe_tokenizer(self.tokenizer)}
+        return {**self._masker.describe_rates(), **describe_tokenizer(self.tokenizer)}
 
     def baselines(self, training: Iterable[Row], held_out: Iterable[MaskedRow]) -> Mapping[str, float]:
         """Returns loss, accuracy and bits per character of the predictors of `ngrams`."""
@@ -207,6 +211,14 @@ class TextPretraining(Trainable[Row, MaskedRow, MlmBatch]):
         dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else torch.float32
         bias = torch.zeros(visible.shape, dtype=dtype, device=visible.device)
         return bias.masked_fill_(~visible, torch.finfo(torch.bfloat16).min)
+
+
+def _fill_up(rows: torch.Tensor) -> torch.Tensor:
+    """Appends the first position until the number of rows is one that repeats: oneDNN keeps kernels for each number.
+
+    Training on rows as they come would make and keep hundreds of kernels, some 2 GB of them.
+    """
+    return F.pad(rows, (0, rounded(len(rows)) - len(rows)))
 
 
 def _document_means(hidden_states: torch.Tensor, batch: MlmBatch) -> torch.Tensor:

@@ -49,7 +49,7 @@ class RowMasker:
     """Masks rows, with tables over one tokenizer's vocabulary and a job's hyperparameters."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, hyperparameters: MlmHyperparameters, rate: float) -> None:
-        self.rate = rate
+        self.rate, self.final_rate = rate, hyperparameters.final_masking_rate or rate
         overlap = overlapping_length(vocabulary := tokenizer.get_vocab(), vocabulary)
         runs = run_sampler(overlap) if overlap else None
         self.sampler = runs or SAMPLERS[hyperparameters.masking_strategy](hyperparameters)
@@ -63,10 +63,20 @@ class RowMasker:
         self.continues = mark_continuations(tokenizer, size)
         self.characters = torch.from_numpy(count_characters(tokenizer))  # [V]
 
-    def mask_row(self, row: Row, rng: np.random.Generator, *, evaluate: bool) -> MaskedRow:
-        sampler, rate, shares = (
-            (self.evaluation_sampler, EVAL_RATE, EVAL_SHARES) if evaluate else (self.sampler, self.rate, self.shares)
-        )
+    def rate_at(self, fraction: float) -> float:
+        """Returns the masking rate after a share of the run: linear, as in arXiv 2305.15096."""
+        return self.rate + fraction * (self.final_rate - self.rate)
+
+    def describe_rates(self) -> dict[str, float]:
+        """Returns the masking rates by the names of their hyperparameters, the final one if it differs."""
+        final = {} if self.final_rate == self.rate else {"final_masking_rate": self.final_rate}
+        return {"masking_rate": self.rate, **final}
+
+    def mask_row(self, row: Row, rng: np.random.Generator, *, evaluate: bool, fraction: float = 0.0) -> MaskedRow:
+        """Masks a row. fraction: share of the run before the row's step. Evaluations do not depend on it."""
+        sampler, rate, shares = self.sampler, self.rate_at(fraction), self.shares
+        if evaluate:
+            sampler, rate, shares = self.evaluation_sampler, EVAL_RATE, EVAL_SHARES
         chosen = sampler(~self.special[row.ids], self.continues[row.ids], rate, rng)
         seen = corrupt(
             row.ids,

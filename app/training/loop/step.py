@@ -1,6 +1,8 @@
 """The parts of an optimizer step: its micro-batches, and their gradients."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from itertools import count
 from typing import Any
 
 import torch
@@ -17,13 +19,24 @@ from app.training.loop.plan import Plan
 
 
 def iterate_steps(
-    objective: AnyTrainable, data: Dataset, plan: Plan, state: TrainState, group: ProcessGroup
+    objective: AnyTrainable,
+    data: Dataset,
+    plan: Plan,
+    state: TrainState,
+    group: ProcessGroup,
+    latest: Callable[[], TrainState] | None = None,
 ) -> Iterator[list[Any]]:
-    """Yields this process's micro-batches of each optimizer step, beginning with the state's next step."""
+    """Yields this process's micro-batches of each optimizer step, beginning with the state's next step.
+
+    latest: Returns the state of the run, by default `state`. Batches are prepared ahead of it.
+    """
+    latest = latest or (lambda: state)
     order, micro = iterate_samples(data, plan.seed, state.samples), plan.samples_per_micro_batch
-    while True:
+    for step in count(state.step):
+        # A function of the step, unless time may end the run. Then the time until the latest step counts.
+        fraction = plan.fraction(replace(latest(), step=step))
         samples = [
-            objective.mask_sample(data[row], generator(plan.seed, Stream.MASK, epoch, row))
+            objective.mask_sample(data[row], generator(plan.seed, Stream.MASK, epoch, row), fraction=fraction)
             for epoch, row in group.own_share([next(order) for _ in range(plan.samples_per_step)])
         ]
         yield [objective.collate_masked(samples[i : i + micro]) for i in range(0, len(samples), micro)]

@@ -152,7 +152,9 @@ class Trainer:
             self._unreported = Evaluation(self.eval_metrics, f"Step {self.state.step} was evaluated before", None)
 
     def _start_batches(self) -> Prefetcher:
-        return Prefetcher(iterate_steps(self.objective, self.data, self.plan, self.state, self.group))
+        return Prefetcher(
+            iterate_steps(self.objective, self.data, self.plan, self.state, self.group, latest=lambda: self.state)
+        )
 
     def _step(self, micro_batches: Sequence[Any]) -> bool:
         """Takes one optimizer step. Returns False, with nothing changed, if memory did not suffice."""

@@ -11,6 +11,7 @@ from typing import Literal
 CLEAR = 0.01  # share of a value by which another has to differ from it to be called better or worse
 FLAT = 0.005  # share by which the value changes at most in the last third of a flat curve
 FEW_STEPS, ENOUGH_STEPS = 200, 1000  # a run on a small data set should take more steps than the first
+PACED_STEPS = 20  # a run of fewer steps does not tell how long a step takes: the first ones are slow
 LONGER = 4  # times; how much longer a run that still improves should be
 
 Limit = Literal["steps", "time", "early_stopping"]
@@ -160,7 +161,7 @@ def _advise(learnt: bool | None, trend: Trend, overfitted: bool, best_step: int,
 
 
 def _extend(factor: float, facts: RunFacts) -> str:
-    if facts.limit == "time":
+    if facts.limit == "time" and facts.steps >= PACED_STEPS:
         return f"extend the job to about {_round_up(factor * facts.minutes):g} minutes"
     return f"extend the job to about {int(_round_up(factor * facts.steps)):,} steps"
 

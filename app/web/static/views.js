@@ -1,5 +1,7 @@
 // The views, in the order of the navigation. To add one, see README.md beside this folder.
 import { EmbedView } from "./views/embed/index.js";
+import { EvaluateView } from "./views/evaluate/index.js";
+import { FilesView } from "./views/files/index.js";
 import { FillView } from "./views/fill/index.js";
 import { JobsView } from "./views/jobs/index.js";
 import { ModelsView } from "./views/models/index.js";
@@ -11,6 +13,8 @@ export const VIEWS = [
   { id: "reconstruct", title: "Reconstruct", component: ReconstructView },
   { id: "embed", title: "Embed", component: EmbedView },
   { id: "tokens", title: "Tokens", component: TokensView },
+  { id: "evaluate", title: "Evaluate", component: EvaluateView },
   { id: "jobs", title: "Jobs", component: JobsView },
+  { id: "files", title: "Files", component: FilesView },
   { id: "models", title: "Models", component: ModelsView },
 ];

@@ -91,10 +91,22 @@ def test_only_what_is_visible_reaches_the_prediction() -> None:
 
 
 def test_evaluation_masks_by_the_fixed_standard() -> None:
-    objective = scratch(masking_rate=0.5)
+    objective = scratch(masking_rate=0.5, final_masking_rate=0.1)
     long = Row(np.tile(objective.tokenizer.convert_tokens_to_ids(["the", "lions"]), 500), (1000,))
     assert objective.mask_sample(long, rng(), evaluate=True).chosen.mean() == pytest.approx(0.15, abs=0.001)
-    assert objective.mask_sample(long, rng()).chosen.mean() == pytest.approx(0.3, abs=0.001)
+    assert objective.mask_sample(long, rng(), evaluate=True, fraction=0.5).chosen.mean() == pytest.approx(
+        0.15, abs=0.001
+    )
+
+
+@pytest.mark.parametrize(("fraction", "rate"), [(0.0, 0.3), (0.25, 0.25), (0.5, 0.2), (1.0, 0.1)])
+def test_the_masking_rate_changes_linearly_in_the_course_of_a_run(fraction: float, rate: float) -> None:
+    objective = scratch(final_masking_rate=0.1)
+    long = Row(np.tile(objective.tokenizer.convert_tokens_to_ids(["the", "lions"]), 500), (1000,))
+    assert objective.mask_sample(long, rng(), fraction=fraction).chosen.mean() == pytest.approx(rate, abs=0.001)
+    chosen = objective.describe_choices()
+    assert (chosen["masking_rate"], chosen["final_masking_rate"]) == (0.3, 0.1)
+    assert "final_masking_rate" not in scratch().describe_choices()
 
 
 def test_documents_of_one_row_have_a_sentence_vector_each() -> None:

@@ -65,6 +65,7 @@ def test_what_is_chosen_loses_nothing_but_white_space(texts: list[str]) -> None:
     ("kind", "options", "text", "changes", "lost"),
     [
         ("wordpiece", {}, "Der  schöne Bär.", ("white space",), ()),
+        ("wordpiece", {}, "Der [MASK] Bär.", ("white space",), ()),
         ("wordpiece", {"lowercase": True}, "Der schöne Bär", ("case",), ()),
         ("characters", {"strip_accents": True}, "schön", ("characters",), ("ö",)),
         ("characters", {}, "Bär €", ("characters",), ("€",)),

@@ -84,6 +84,11 @@ def test_one_step_is_few() -> None:
     assert verdict([9.0, 8.9], steps=1, minutes=1.0, epochs=0.05).advice.startswith("1 step is few: ")
 
 
+def test_a_pace_of_a_few_slow_steps_is_no_forecast() -> None:
+    found = verdict([9.0, 8.9], steps=1, minutes=0.043, epochs=0.05)
+    assert found.advice == "1 step is few: extend the job to about 1,000 steps, or continue from a stored model."
+
+
 def test_a_run_that_steps_ended_is_extended_by_steps() -> None:
     assert verdict([9.0, 8.0, 7.0, 5.0], limit="steps").advice == "Train longer: extend the job to about 4,000 steps."
 

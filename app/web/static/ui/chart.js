@@ -8,9 +8,19 @@ export const SERIES_COLORS = ["--series-1", "--series-2", "--series-3", "--serie
 
 /**
  * series: [{label, points: [{x, y}], color?: a name of tokens.css, dash?: [on, off]}]
- * label says to those who cannot see it what the chart shows. xLabel, yLabel, xTime, log: of the axes.
+ * label says to those who cannot see it what the chart shows. xLabel, yLabel, log, logX: of the axes.
  */
-export function Chart({ label, series, height = 220, xLabel, yLabel, log = false, format = (value) => String(value) }) {
+export function Chart({
+  label,
+  series,
+  height = 220,
+  xLabel,
+  yLabel,
+  log = false,
+  logX = false,
+  format = (value) => String(value),
+  formatX = null,
+}) {
   const place = useRef();
   const plot = useRef(null);
   const data = align(series);
@@ -21,13 +31,14 @@ export function Chart({ label, series, height = 220, xLabel, yLabel, log = false
     xLabel,
     yLabel,
     log,
+    logX,
   ]);
 
   // Before anything is drawn: an effect that came later could find the place gone.
   useLayoutEffect(() => {
     const width = () => Math.max(place.current.clientWidth, 200);
     plot.current = new uPlot(
-      options({ series, width: width(), height, xLabel, yLabel, log, format }),
+      options({ series, width: width(), height, xLabel, yLabel, log, logX, format, formatX }),
       data,
       place.current,
     );
@@ -56,7 +67,7 @@ function align(series) {
   return [xs, ...columns];
 }
 
-function options({ series, width, height, xLabel, yLabel, log, format }) {
+function options({ series, width, height, xLabel, yLabel, log, logX, format, formatX }) {
   const text = color("--text-muted");
   const axis = {
     stroke: text,
@@ -68,9 +79,15 @@ function options({ series, width, height, xLabel, yLabel, log, format }) {
   return {
     width,
     height,
-    scales: { x: { time: false }, y: log ? { distr: 3 } : {} },
+    scales: { x: { time: false, ...(logX ? { distr: 3 } : {}) }, y: log ? { distr: 3 } : {} },
     axes: [
-      { ...axis, label: xLabel, labelSize: 20, size: 32 },
+      {
+        ...axis,
+        label: xLabel,
+        labelSize: 20,
+        size: 32,
+        ...(formatX ? { values: (_, values) => values.map((value) => (value === null ? "" : formatX(value))) } : {}),
+      },
       {
         ...axis,
         label: yLabel,
@@ -80,7 +97,7 @@ function options({ series, width, height, xLabel, yLabel, log, format }) {
       },
     ],
     series: [
-      { label: xLabel ?? "x" },
+      { label: xLabel ?? "x", ...(formatX ? { value: (_, value) => (value === null ? "–" : formatX(value)) } : {}) },
       ...series.map((each, index) => ({
         label: each.label,
         stroke: color(each.color ?? SERIES_COLORS[index % SERIES_COLORS.length]),

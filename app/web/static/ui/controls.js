@@ -1,5 +1,5 @@
 // Form controls and buttons. Labels are always real labels; everything works from the keyboard.
-import { html, useId } from "../core/html.js";
+import { html, useId, useRef } from "../core/html.js";
 import { Icon } from "./icons.js";
 
 const classes = (...names) => names.filter(Boolean).join(" ");
@@ -110,4 +110,17 @@ export function DropZone({ label, accept, multiple = false, onFiles, hint }) {
     <input class="visually-hidden" id=${id} type="file" accept=${accept} multiple=${multiple} onChange=${pick} />
     <${Icon} name="upload" /><span>${label}</span>${hint && html`<small>${hint}</small>`}
   </label>`;
+}
+
+/** A button that opens a dialog for one folder. onFiles(files): all its files, with their `webkitRelativePath`. */
+export function FolderButton({ label, onFiles }) {
+  const input = useRef();
+  const pick = (event) => {
+    const files = [...event.target.files];
+    event.target.value = "";
+    if (files.length) onFiles(files);
+  };
+  return html`<${Button} icon="upload" onClick=${() => input.current.click()}>${label}<//>
+    <input class="visually-hidden" ref=${input} type="file" webkitdirectory tabindex="-1" aria-hidden="true"
+      aria-label=${label} onChange=${pick} />`;
 }

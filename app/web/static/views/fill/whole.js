@@ -23,8 +23,8 @@ const LEVELS = [
 const level = (share) => LEVELS.findLastIndex(([least]) => share >= least);
 
 const explanation = (unit) =>
-  `Each ${unit} is masked in turn, and coloured by the probability that the model gives to it: the greener, the ` +
-  "better the model understood why it stands there. Choose one to see what else the model would have put.";
+  `Each ${unit} is masked in turn, and coloured by the probability that the model gives to it: green is probable. ` +
+  `Choose a ${unit} to see the model's other candidates.`;
 
 const answer = latest();
 

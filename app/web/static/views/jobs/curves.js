@@ -1,7 +1,12 @@
 // The metrics of a run, drawn over its steps.
+import { send } from "../../core/api.js";
+import { download } from "../../core/download.js";
 import { compact, number } from "../../core/format.js";
 import { html, useMemo } from "../../core/html.js";
 import { Chart } from "../../ui/chart.js";
+import { Button } from "../../ui/controls.js";
+import { toastError } from "../../ui/toast.js";
+import { JOBS } from "./watch.js";
 
 const precise = (value) => (Math.abs(value) >= 100 ? compact(value) : String(Number(value.toPrecision(3))));
 
@@ -60,15 +65,80 @@ const FORMATS = {
   scientific: (value) => (value === 0 ? "0" : value.toExponential(1)),
 };
 
-export function Curves({ series }) {
-  const charts = CHARTS.map((chart) => ({
-    ...chart,
-    metrics: chart.metrics.filter(([key]) => series.has(key)),
-  })).filter((chart) => chart.metrics.length);
-  if (!charts.length)
+/** The charts of the machine: a job on two processors reaches 200 %. */
+function systemCharts(keys) {
+  const gpus = keys.map((key) => /^system\/(gpu_(\d+))_memory_usage_percentage$/.exec(key)).filter(Boolean);
+  return [
+    {
+      title: "Processors",
+      label: "%",
+      metrics: [
+        ["system/process_cpu_utilization_percentage", "Job, of one processor", "--series-1"],
+        ["system/cpu_utilization_percentage", "Machine, of all", "--series-6", [2, 4]],
+      ],
+    },
+    {
+      title: "Memory",
+      label: "MB",
+      metrics: [
+        ["system/process_memory_usage_megabytes", "Job", "--series-1"],
+        ["system/system_memory_usage_megabytes", "Machine", "--series-6", [2, 4]],
+      ],
+    },
+    ...gpus.map(([, name, number]) => ({
+      title: `GPU ${number}`,
+      label: "%",
+      metrics: [
+        [`system/${name}_utilization_percentage`, "Busy", "--series-1"],
+        [`system/${name}_memory_usage_percentage`, "Memory", "--series-2"],
+      ],
+    })),
+  ];
+}
+
+/** test: the learning-rate test of the job, if it had one. */
+export function Curves({ id, series, test }) {
+  const charts = [...CHARTS, ...systemCharts([...series.keys()])]
+    .map((chart) => ({
+      ...chart,
+      metrics: chart.metrics.filter(([key]) => series.has(key)),
+    }))
+    .filter((chart) => chart.metrics.length);
+  if (!charts.length && !test)
     return html`<p class="muted">There is nothing to draw yet: the first figures come with the first steps.</p>`;
   return html`<div class="curves">
-    ${charts.map((chart) => html`<${Curve} key=${chart.title} chart=${chart} series=${series} />`)}</div>`;
+    ${charts.map((chart) => html`<${Curve} key=${chart.title} chart=${chart} series=${series} />`)}
+    ${test && html`<${RangeTest} test=${test} />`}</div>
+    <div class="row"><${Button} icon="download" onClick=${() => void exportCsv(id)}>Download as CSV<//></div>`;
+}
+
+async function exportCsv(id) {
+  try {
+    const response = await send(`${JOBS}/${id}/metrics.csv`);
+    download(`${id}.csv`, await response.blob());
+  } catch (failed) {
+    toastError(failed);
+  }
+}
+
+function RangeTest({ test }) {
+  const line = useMemo(
+    () => [
+      {
+        label: "Smoothed training loss",
+        color: "--series-1",
+        points: test.rates.map((rate, at) => ({ x: rate, y: test.losses[at] })),
+      },
+    ],
+    [test],
+  );
+  const lowest = FORMATS.scientific(test.lowest);
+  return html`<section class="curve"><div class="row between"><h2>Learning-rate test</h2></div>
+    <${Chart} label=${`Loss over learning rates. The lowest is at ${lowest}.`} series=${line} height=${200}
+      xLabel="learning rate" yLabel="loss" logX formatX=${FORMATS.scientific} format=${precise} />
+    <p class="small muted">The loss is lowest at ${lowest} and falls fastest at ${FORMATS.scientific(test.steepest)}.
+      The job trains with ${FORMATS.scientific(test.suggested)}.</p>
+  </section>`;
 }
 
 function Curve({ chart, series }) {

@@ -55,6 +55,8 @@ export function draft() {
   const heldOut = signal(null); // null: a share of the files
   const kept = signal([]); // [{name, value, words}]
   const values = signal({}); // hyperparameter → what was typed
+  const search = signal(""); // of a sweep: a hyperparameter with its values in each line
+  const count = signal(""); // of random jobs of a sweep; empty: every combination
 
   const ofModality = computed(() => (methods.value ?? []).filter((method) => method.modality === modality.value));
   const method = computed(
@@ -151,6 +153,8 @@ export function draft() {
     heldOut,
     kept,
     values,
+    search,
+    count,
     ofModality,
     method,
     continued,

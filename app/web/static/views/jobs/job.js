@@ -45,7 +45,9 @@ export function JobPage({ id }) {
       <nav aria-label="Where this is"><a class="small back" href=${link("jobs")}>All jobs</a></nav>
       <div class="view-head">
         <div><div class="row"><h1>${job.name}</h1><${StateBadge} job=${job} /></div>
-          <p class="lead">${job.method.type} from ${job.model}</p></div>
+          <p class="lead">${job.method.type} from ${job.model}${
+            job.sweep && html`, in <a href=${link("jobs", ["sweeps", job.sweep])}>a sweep</a>`
+          }</p></div>
         <${Actions} job=${job} modality=${modality} put=${watched.put} />
       </div>
     </div>
@@ -107,7 +109,8 @@ function Views({ job, watched }) {
   const asked = route.value.params.tab;
   const chosen = tabs.some((tab) => tab.id === asked) ? asked : "curves";
   const panel = {
-    curves: () => html`<${Curves} series=${watched.series.value} />`,
+    curves: () =>
+      html`<${Curves} id=${job.id} series=${watched.series.value} test=${job.chosen?.learning_rate_test} />`,
     pictures: () => html`<${Pictures} id=${job.id} names=${pictures} psnr=${watched.series.value.get("eval_psnr")} />`,
     predictions: () => html`<${Predictions} id=${job.id} names=${predictions} />`,
     events: () => html`<${Events} events=${watched.messages.value} />`,
@@ -129,7 +132,9 @@ function Settings({ job }) {
   }));
   const chosen = job.chosen ?? {};
   const shown = (value) => (value === null ? "chosen for the job" : String(value));
-  const rest = Object.entries(chosen).filter(([name]) => !(name in job.hyperparameters));
+  const rest = Object.entries(chosen).filter(
+    ([name, value]) => !(name in job.hyperparameters) && typeof value !== "object",
+  );
   const ids = job.training_files.map((file) => file.id ?? file).join(", ");
   const files = `${job.training_files.length === 1 ? "File" : "Files"}: ${ids}`;
   const heldOut = job.validation_file ? `; held out: ${job.validation_file}` : "";

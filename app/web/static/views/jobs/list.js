@@ -78,6 +78,7 @@ export function JobList() {
               onClick=${() => navigate("jobs", ["compare"], { ids: chosen.value.join(",") })}>
           ${chosen.value.length < 2 ? "Compare" : `Compare ${chosen.value.length}`}<//>`
         }
+        <a class="button" href=${link("jobs", ["sweeps"])}>Sweeps</a>
         <a class="button primary" href=${link("jobs", ["new"])}>New job</a>
       </div>
     </div>

@@ -3,14 +3,17 @@ import { ask, change, get } from "../../core/api.js";
 import { latest } from "../../core/ask.js";
 import { html, useEffect, useMemo, useRef, useSignal } from "../../core/html.js";
 import { link, navigate, route } from "../../core/router.js";
-import { Button, Field, Segmented, Select, TextField } from "../../ui/controls.js";
+import { Button, Details, Field, Segmented, Select, TextArea, TextField } from "../../ui/controls.js";
 import { ErrorNote, Waiting } from "../../ui/status.js";
+import { Columns } from "./columns.js";
 import { draft, LIMITS, suggests } from "./draft.js";
 import { Estimate } from "./estimate.js";
 import { AdvancedSettings } from "./fields.js";
 import { loadMethods, methods, methodsError } from "./methods.js";
 import { Previews } from "./previews.js";
-import { Uploads } from "./uploads.js";
+import { parseSearch, sweepBody } from "./search.js";
+import { SWEEPS } from "./sweeps.js";
+import { isAddress, remoteFile, Uploads } from "./uploads.js";
 import { JOBS } from "./watch.js";
 
 const MODALITIES = [
@@ -59,15 +62,16 @@ export function NewJob() {
   const submit = async (event) => {
     event.preventDefault();
     if (!request || sending.value) return;
+    const sweep = sweepBody(request, job.search.value, job.count.value);
     sending.value = true;
     failed.value = null;
     try {
       // Sent again after an interruption under the same key, it makes one job all the same.
-      const created = await change("POST", JOBS, request, {
+      const created = await change("POST", sweep ? SWEEPS : JOBS, sweep ?? request, {
         headers: { "content-type": "application/json", "idempotency-key": randomKey() },
         resend: true,
       });
-      navigate("jobs", [created.id]);
+      navigate("jobs", sweep ? ["sweeps", created.id] : [created.id]);
     } catch (error) {
       failed.value = error;
       sending.value = false;
@@ -84,20 +88,24 @@ export function NewJob() {
       <div class="stack form">
         <section class="panel stack"><h2>Files</h2>
           <${Uploads} files=${job.files} error=${errors.training_file ?? errors.training_files} />
+          <${Columns} message=${errors.training_file}
+            onChoose=${(name) => (job.values.value = { ...job.values.value, text_column: name })} />
           ${job.heldOut.value && html`<${HeldOut} job=${job} error=${errors.validation_file} />`}</section>
         ${request && !validation.error.value && html`<${Previews} previews=${validation.value.value?.previews} />`}
         <section class="panel stack"><h2>Model</h2><${ModelFields} job=${job} errors=${errors} /></section>
         <section class="panel stack"><h2>Training</h2><${LengthFields} job=${job} errors=${errors} />
           <${AdvancedSettings} groups=${job.groups.value} values=${job.values.value} errors=${errors}
             config=${job.preset.value?.config}
-            onInput=${(name, value) => (job.values.value = { ...job.values.value, [name]: value })} /></section>
+            onInput=${(name, value) => (job.values.value = { ...job.values.value, [name]: value })} />
+          <${SearchFields} job=${job} open=${Boolean(params.search)} /></section>
       </div>
       <aside class="aside panel stack">
         <${Estimate} validation=${validation} modality=${job.modality.value} minutes=${minutes} workers=${workers.value}
           files=${job.files.entries.value.length > 0} ready=${Boolean(request)} />
         ${failed.value && html`<${ErrorNote} error=${failed.value} />`}
         <${Button} kind="primary" type="submit" busy=${sending.value}
-          disabled=${!request || validation.error.value?.status < 500}>Start training<//>
+          disabled=${!request || validation.error.value?.status < 500 || Boolean(parseSearch(job.search.value).error)}>
+          ${job.search.value.trim() ? "Start sweep" : "Start training"}<//>
         ${!request && html`<p class="small muted">${missing(job)}</p>`}
       </aside>
     </form>
@@ -185,6 +193,19 @@ function LengthFields({ job, errors }) {
   )}`;
 }
 
+/** The values that a sweep tries: each combination is a job, and the best one publishes its model. */
+function SearchFields({ job, open }) {
+  const { error } = parseSearch(job.search.value);
+  return html`<${Details} summary="Search: try several settings, and keep the best" open=${open}>
+    <${TextArea} label="Values to try" value=${job.search.value} onInput=${(next) => (job.search.value = next)}
+      error=${error} spellcheck="false"
+      placeholder=${"learning_rate = 5e-4, 1e-3, 2e-3\nbatch_tokens = 2048, 8192"}
+      hint="A hyperparameter a line, with a list of values, or with a range for random jobs: 1e-4..1e-2:log" />
+    <${TextField} label="Number of random jobs" value=${job.count.value} onInput=${(next) => (job.count.value = next)}
+      inputmode="numeric" autocomplete="off" hint="Without a number, every combination is a job" />
+  <//>`;
+}
+
 /**
  * The field that an answer of the server's is about: {patch_size: "…"}.
  * @returns {Record<string, string>}
@@ -204,10 +225,12 @@ function missing(job) {
 
 /** A file's record; null for one that is gone. */
 const find = (id) =>
-  get(`/v1/files/${id}`).catch((error) => {
-    if (error.status === 404) return null;
-    throw error;
-  });
+  isAddress(id)
+    ? Promise.resolve(remoteFile(id))
+    : get(`/v1/files/${id}`).catch((error) => {
+        if (error.status === 404) return null;
+        throw error;
+      });
 
 /** Fills the form as another job was. */
 function useLikeness(job, id, onError) {

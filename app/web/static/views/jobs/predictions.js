@@ -42,7 +42,7 @@ export function Predictions({ id, names }) {
         ? html`<p class="small muted">
             Held-out texts at step ${number(stepOf(shown.value.name))}. Each masked token shows the likeliest
             prediction; the truth stands below where it differs.</p>
-          <ol class="predicted" aria-label="Held-out texts">
+          <ol class="held-out-texts" aria-label="Held-out texts">
             ${shown.value.items.map((item) => html`<li><${Item} item=${item} mask=${shown.value.mask_token} /></li>`)}
           </ol>`
         : html`<${Waiting} />`

@@ -24,6 +24,10 @@ function Preview({ preview }) {
     ["Lengths", lengths && describeLengths(lengths)],
     ["Alphabet", alphabet && html`${number(alphabet.size)} characters: ${describeCharacters(alphabet)}`],
     ["Duplicates", preview.duplicate_share ? percent(preview.duplicate_share) : null],
+    ...preview.header_fields.map((each) => [
+      `Header: ${each.name}`,
+      `${number(each.values)} ${each.values === 1 ? "value" : "values"}: ${each.first.join(", ")}`,
+    ]),
     ...leftOut.map((each) => ["Left out", `${number(each.count)} ${each.reason} (${each.example})`]),
   ].filter(([, value]) => value);
   return html`<div class="stack">

@@ -1,10 +1,16 @@
 // The files of a new job: sent as soon as they are dropped, one after the other.
 import { get, isAbort } from "../../core/api.js";
-import { ago, bytes } from "../../core/format.js";
+import { ago, bytes, plural } from "../../core/format.js";
 import { html, signal, useEffect, useSignal } from "../../core/html.js";
+import { packFolder } from "../../core/tar.js";
 import { upload } from "../../core/upload.js";
-import { Button, Details, DropZone } from "../../ui/controls.js";
+import { Button, Details, DropZone, FolderButton, TextField } from "../../ui/controls.js";
 import { ErrorNote } from "../../ui/status.js";
+
+const REMOTE = /^(hf|https?|s3):\/\//;
+
+/** Whether the id of a training file is an address, which the server reads itself. */
+export const isAddress = (id) => REMOTE.test(id);
 
 /**
  * {entries, add(files), remove(entry), put(stored), abort(), again(entry)}
@@ -73,26 +79,41 @@ export function uploads() {
   return { entries, add, remove, abort, put, again };
 }
 
-export function Uploads({ files, error }) {
+/** stored: whether files that are there already may be chosen too, and those of other servers. */
+export function Uploads({ files, error, stored = true }) {
+  const note = useSignal(null);
+  const addFolder = (chosen) => {
+    const { file, count, hidden } = packFolder(chosen);
+    const skipped = hidden ? `; ${plural(hidden, "hidden file is", "hidden files are")} left out` : "";
+    note.value = file ? `${file.name} contains ${plural(count, "file")}${skipped}.` : "The folder contains no files.";
+    if (file) files.add([file]);
+  };
   return html`<div class="stack uploads">
     <${DropZone} multiple label="Drop files here, or choose some" onFiles=${files.add}
-      hint="Text, tables, FASTA, FASTQ or SMILES; source code, pictures, sounds and videos as one .zip or .tar" />
+      hint="Text, tables, FASTA, FASTQ or SMILES; source code, pictures, sounds and videos as a folder, .zip or .tar" />
+    <div class="row"><${FolderButton} label="Choose a folder" onFiles=${addFolder} />
+      <span class="small muted" role="status">${note.value ?? "It becomes one data set."}</span></div>
     ${
       files.entries.value.length > 0 &&
       html`<ul class="upload-list">
       ${files.entries.value.map((entry) => html`<${Upload} key=${entry.key} entry=${entry} files=${files} />`)}</ul>`
     }
     ${error && html`<p class="field-error" role="alert">${error}</p>`}
-    <${Details} summary="Use files that were uploaded before"><${Stored} files=${files} /><//>
+    ${
+      stored &&
+      html`<${Details} summary="Use files that were uploaded before"><${Stored} files=${files} /><//>
+      <${Details} summary="Use a file of another server"><${Remote} files=${files} /><//>`
+    }
   </div>`;
 }
 
 function Upload({ entry, files }) {
+  const size = entry.size === null ? "on another server" : bytes(entry.size);
   const state = entry.error
     ? entry.error.message
     : entry.id
-      ? `${bytes(entry.size)}${entry.weight === 1 ? "" : `, weight ${entry.weight}`}`
-      : `${Math.round(entry.progress * 100)}% of ${bytes(entry.size)}`;
+      ? `${size}${entry.weight === 1 ? "" : `, weight ${entry.weight}`}`
+      : `${Math.round(entry.progress * 100)}% of ${size}`;
   return html`<li class=${`upload ${entry.error ? "failed" : ""}`}>
     <span class="upload-name">${entry.name}</span>
       <span class="small muted upload-state" role=${entry.error ? "alert" : undefined}>${state}</span>
@@ -105,6 +126,26 @@ function Upload({ entry, files }) {
     ${entry.error && entry.file && html`<${Button} class="small" onClick=${() => files.again(entry)}>Send again<//>`}
     <${Button} kind="quiet" class="small" icon="close" aria-label=${`Leave out ${entry.name}`}
       onClick=${() => files.remove(entry)} /></li>`;
+}
+
+/** The record of a file that is named by its address. */
+export const remoteFile = (address) => ({ id: address, filename: address, bytes: null });
+
+function Remote({ files }) {
+  const text = useSignal("");
+  const wrong = useSignal(null);
+  const add = () => {
+    const given = text.value.trim();
+    wrong.value = isAddress(given) ? null : "Expected an address that begins with hf://, https:// or s3://.";
+    if (wrong.value) return;
+    files.put(remoteFile(given));
+    text.value = "";
+  };
+  return html`<div class="row remote-file">
+    <${TextField} label="Address" value=${text.value} onInput=${(next) => (text.value = next)} error=${wrong.value}
+      placeholder="hf://datasets/owner/name/path.parquet" autocomplete="off" spellcheck="false"
+      hint="hf://, https:// or s3://, where the server's operator allows it" />
+    <${Button} onClick=${add}>Add<//></div>`;
 }
 
 function Stored({ files }) {

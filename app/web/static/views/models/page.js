@@ -15,11 +15,13 @@ import { Aliases } from "./aliases.js";
 import { ArchiveLink } from "./archive.js";
 import { Badges } from "./badges.js";
 import { idOf, pathOf } from "./catalogue.js";
+import { Evaluations } from "./evaluations.js";
 import { Lineage } from "./lineage.js";
 
 const TABS = [
   { id: "card", label: "Card" },
   { id: "metrics", label: "Metrics" },
+  { id: "evaluations", label: "Evaluations" },
   { id: "lineage", label: "Lineage" },
   { id: "versions", label: "Versions" },
 ];
@@ -51,6 +53,7 @@ export function ModelPage({ id }) {
       onChoose=${(next) => setParams({ tab: next === "card" ? undefined : next })}>
       ${tab === "card" && html`<${Card} model=${model.value} />`}
       ${tab === "metrics" && html`<${Metrics} model=${model.value} />`}
+      ${tab === "evaluations" && html`<${Evaluations} id=${idOf(model.value)} />`}
       ${tab === "lineage" && html`<${Lineage} model=${model.value} />`}
       ${tab === "versions" && html`<${Aliases} model=${model.value} />`}
     <//>`;

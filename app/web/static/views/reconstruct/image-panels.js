@@ -19,7 +19,7 @@ export function ImagePanels({ answer, mask, brush, stale }) {
             )} /></div>
       <figcaption>Masked <span class="muted">what the model sees; paint here</span></figcaption>
     </figure>
-    <${Picture} title="Predicted" note="what it makes of that" src=${answer.media.predicted}
+    <${Picture} title="Predicted" note="the model's prediction" src=${answer.media.predicted}
       alt="The model's prediction in place of the masked parts" predicted />
   </div>`;
 }

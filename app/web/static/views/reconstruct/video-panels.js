@@ -69,7 +69,7 @@ export function VideoPanels({ answer, mask, brush, stale }) {
           masked=${(x, y) => isMasked((moment * rows + y) * columns + x)}
           describe=${(x, y) => `Moment ${moment + 1}, row ${y + 1}, column ${x + 1}`}
           onPaint=${(cells, value) => paint(offsets(cells), value)} /><//>
-      <${Film} film=${films[2]} title="Predicted" note="what it makes of that" predicted src=${answer.media.predicted}
+      <${Film} film=${films[2]} title="Predicted" note="the model's prediction" predicted src=${answer.media.predicted}
         onReady=${onReady} />
     </div>
     <div class="transport">

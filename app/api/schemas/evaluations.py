@@ -1,0 +1,145 @@
+"""Bodies of jobs that evaluate models."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, Field, model_validator
+
+from app.api.schemas.common import MAX_ID, MAX_MODEL_ID, Body
+from app.api.schemas.job_record import JobRecord, record_fields
+from app.api.schemas.job_watch import WebhookRequest
+from app.api.schemas.jobs import LONGEST, FileId, Metadata, Priority
+from app.datasets.labelled import LabelledColumns
+from app.jobs.kinds import EvaluationSpec
+from app.jobs.spec import Job, Verdict
+from app.submission.evaluations import EvaluationSubmission
+from app.types import EvaluationMethod, LabelType
+
+_MAX_MODELS = 20
+_MAX_COUNTS = 30
+_MAX_SEEDS = 100
+_MOST_LABELS = 1_000_000
+_ALL: tuple[EvaluationMethod, ...] = ("linear_probe", "knn", "kmeans", "random_encoder", "baseline")
+
+Column = Annotated[str, Field(min_length=1, max_length=200)]
+ModelId = Annotated[str, Field(min_length=1, max_length=MAX_MODEL_ID)]
+LabelCount = Annotated[int, Field(ge=1, le=_MOST_LABELS)] | Literal["all"]
+
+
+class EvaluationRequest(Body):
+    models: list[ModelId] = Field(min_length=1, max_length=_MAX_MODELS, description="Stored models that give vectors")
+    file: FileId = Field(
+        description="Id of an uploaded table of texts (.csv, .jsonl, …) or archive of media (.zip, .tar, …)"
+    )
+    validation_file: FileId | None = Field(None, description="A table for scores; then `file` is for training alone")
+    sequence_file: FileId | None = Field(
+        None, description="A FASTA file; then `text_column` of the table has the names of its records"
+    )
+    text_column: Column = Field("text", description="Column of texts; in an archive's labels.csv, of names of files")
+    label_column: Column = Field("label", description="Column of the labels")
+    split_column: Column | None = Field(
+        None, description="Column with train, validation or test; without it, each seed draws 30 % for scores"
+    )
+    label_type: LabelType = Field(
+        "auto", description="numbers are a regression; auto takes numbers with over 20 different values for that"
+    )
+    labels_per_class: list[LabelCount] = Field(
+        [1, 2, 5, 10, 50, "all"],
+        min_length=1,
+        max_length=_MAX_COUNTS,
+        description="Numbers of training labels; for numbers, labels altogether",
+    )
+    seeds: int = Field(5, ge=1, le=_MAX_SEEDS, description="Number of draws of the training labels")
+    methods: list[EvaluationMethod] = Field(
+        list(_ALL), min_length=1, max_length=len(_ALL), description="Methods that are compared"
+    )
+    name: str | None = Field(
+        None, min_length=1, max_length=MAX_ID, description="Name of the evaluation; by default that of the file"
+    )
+    metadata: Metadata | None = None
+    webhook: WebhookRequest | None = None
+    priority: Priority = 0
+    max_wall_minutes: float | None = Field(
+        None, gt=0, le=LONGEST, description="Minutes from now after which the evaluation fails if it is not done"
+    )
+
+    @model_validator(mode="after")
+    def _check_columns(self) -> "EvaluationRequest":
+        columns = [name for name in (self.text_column, self.label_column, self.split_column) if name]
+        if len(set(columns)) < len(columns):
+            raise ValueError("`text_column`, `label_column` and `split_column` must differ")
+        if self.split_column and self.validation_file:
+            raise ValueError("give either `split_column` or `validation_file`")
+        return self
+
+    def to_submission(self) -> EvaluationSubmission:
+        return EvaluationSubmission(
+            models=tuple(self.models),
+            file=self.file,
+            validation_file=self.validation_file,
+            sequence_file=self.sequence_file,
+            columns=LabelledColumns(self.text_column, self.label_column, self.split_column),
+            label_type=self.label_type,
+            labels_per_class=tuple(self.labels_per_class),
+            methods=tuple(dict.fromkeys(self.methods)),
+            seeds=self.seeds,
+            name=self.name,
+            metadata=self.metadata or {},
+            webhook=self.webhook.to_webhook() if self.webhook else None,
+            max_wall_minutes=self.max_wall_minutes,
+            sent=self.model_dump(exclude_unset=True),
+        )
+
+
+class EvaluationObject(JobRecord):
+    """A job that evaluates models. Its artifact report.json has the results, also while it runs."""
+
+    kind: Literal["evaluation"] = "evaluation"
+    object: Literal["evaluation"] = "evaluation"
+    pause_requested: bool = Field(description="True while a running job stops to pause")
+    models: list[str] = Field(description="Evaluated models, as name@version")
+    file: str = Field(description="Id of the labelled table or archive")
+    validation_file: str | None = Field(description="Id of the one for scores; null if there is none")
+    sequence_file: str | None = Field(description="Id of the FASTA file whose records the table names")
+    text_column: str = Field(description="Column of the texts")
+    label_column: str = Field(description="Column of the labels")
+    split_column: str | None = Field(description="Column of the parts; null if there is none")
+    label_type: LabelType = Field(description="Kind of the labels, as requested")
+    labels_per_class: list[int | Literal["all"]] = Field(description="Numbers of training labels")
+    seeds: int = Field(description="Number of draws of the training labels")
+    methods: list[EvaluationMethod] = Field(description="Methods that are compared")
+    verdict: Verdict | None = Field(description="The findings in words, once it has ended")
+
+
+class EvaluationList(BaseModel):
+    object: Literal["list"] = "list"
+    data: list[EvaluationObject]
+    has_more: bool
+
+
+def evaluation_object(job: Job, queue_reason: str | None = None) -> EvaluationObject:
+    spec = job.spec
+    assert isinstance(spec, EvaluationSpec)
+    return EvaluationObject(
+        **record_fields(job, queue_reason),
+        pause_requested=job.pause_requested,
+        models=list(spec.models),
+        file=spec.file,
+        validation_file=spec.validation_file,
+        sequence_file=spec.sequence_file,
+        text_column=spec.text_column,
+        label_column=spec.label_column,
+        split_column=spec.split_column,
+        label_type=spec.label_type,
+        labels_per_class=list(spec.labels_per_class),
+        seeds=spec.seeds,
+        methods=list(spec.methods),
+        verdict=job.verdict,
+    )
+
+
+EXAMPLES = {
+    "texts": {
+        "summary": "A table with the columns text and label (upload it first, and put its id here)",
+        "value": {"models": ["cloze-text"], "file": "file-…", "labels_per_class": [1, 5, 10, "all"]},
+    },
+}

@@ -1,0 +1,186 @@
+"""Tables of several columns, read as rows with their places: .csv, .tsv, .jsonl, .json and .parquet.
+
+A row that cannot be read has a fault, which names what is wrong. Damage that hides where the next row begins, such as a
+quote that is not closed, raises InvalidData. Each file may be compressed as .gz, .xz or .zst.
+"""
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePath
+from typing import IO, Any, BinaryIO, cast
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from app.datasets.columns import refuse_columns
+from app.datasets.compression import COMPRESSIONS, inner_suffix
+from app.datasets.csv_rows import CsvLines, read_record, refuse_header
+from app.datasets.documents import FREE_BYTES, MAX_RATIO
+from app.datasets.json_rows import JsonArray, check_elements
+from app.datasets.parquet import BUFFER, DAMAGED, MAX_NAME, holds_strings, unpack_parquet
+from app.datasets.parquet_pages import find_chunks, rows_at_once
+from app.datasets.sources import Budget, TextSource, UnreadableFile, explain, reading, shorten
+from app.datasets.text import MAX_ROW, open_text, read_lines
+from app.errors import InvalidData
+
+# The field of the request that names a column → the column.
+Columns = Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class TableRow:
+    """One row of a table.
+
+    values: of the wanted columns that the row has, by the names of the columns. fault: why it cannot be read.
+    """
+
+    place: str
+    values: Mapping[str, Any] = field(default_factory=dict)
+    fault: str = ""
+
+
+def read_rows(path: Path, filename: str, columns: Columns) -> Iterator[TableRow]:
+    """Yields the rows of a table. filename: its suffix is the format.
+
+    Raises InvalidData for a file of another format, one without a wanted column, and one that is damaged; TooLarge for
+    one that unpacks to far more than its own size.
+    """
+    with path.open("rb") as file:
+        yield from read_open_rows(file, path.stat().st_size, filename, columns)
+
+
+def read_open_rows(file: BinaryIO, size: int, filename: str, columns: Columns) -> Iterator[TableRow]:
+    """As `read_rows`, of an open file of so many bytes. Without `columns`, rows have the values of all."""
+    with reading(filename, "the data is broken or cut off"):
+        source = TextSource(filename, "", budget=Budget(filename, size * MAX_RATIO + FREE_BYTES))
+        suffix = PurePath(filename).suffix.lower()
+        if opener := COMPRESSIONS.get(suffix):
+            with opener(file) as stream:
+                yield from _find_reader(inner_suffix(filename), filename)(stream, source, columns)
+        else:
+            yield from _find_reader(suffix, filename)(file, source, columns)
+
+
+def _find_reader(suffix: str, filename: str) -> "TableReader":
+    if suffix not in _READERS:
+        known = ", ".join(_READERS)
+        raise UnreadableFile(f"{filename}: a table with labels is one of {known}, each also as .gz, .xz or .zst")
+    return _READERS[suffix]
+
+
+def _read_csv(stream: IO[bytes], source: TextSource, columns: Columns, delimiter: str = ",") -> Iterator[TableRow]:
+    csv.field_size_limit(MAX_ROW + 1)
+    lines = CsvLines(open_text(stream, source, newline=""), source.name, delimiter)
+    records = csv.reader(lines, strict=True, delimiter=delimiter)
+    header = read_record(records, lines) or []
+    for option, name in columns.items():
+        if name not in header:
+            raise refuse_header(header, records, replace(source, column=name), option)
+    indices = {name: header.index(name) for name in columns.values() or header}
+    while (record := read_record(records, lines)) is not None:
+        source.budget.spend(0, rows=1)
+        if record and len(record) != len(header):
+            yield TableRow(lines.place(), fault=f"expected {len(header)} fields, found {len(record)}")
+        elif record:
+            yield TableRow(lines.place(), {name: record[index] for name, index in indices.items()})
+
+
+def _read_tsv(stream: IO[bytes], source: TextSource, columns: Columns) -> Iterator[TableRow]:
+    return _read_csv(stream, source, columns, "\t")
+
+
+def _read_jsonl(stream: IO[bytes], source: TextSource, columns: Columns) -> Iterator[TableRow]:
+    first = True
+    for number, line in read_lines(stream, source):
+        source.budget.spend(0, rows=1)
+        if not line.strip():
+            continue
+        place = f"{source.name}, line {number}"
+        check_elements(line, 0, place)
+        try:
+            value = json.loads(line)
+        except (ValueError, RecursionError) as e:  # ValueError: also a number of thousands of digits
+            reason = e.msg if isinstance(e, json.JSONDecodeError) else explain(e)
+            yield TableRow(place, fault=f"expected a JSON object ({reason})")
+            continue
+        yield _object_row(value, place, columns, first=first)
+        first = False
+
+
+def _read_json(stream: IO[bytes], source: TextSource, columns: Columns) -> Iterator[TableRow]:
+    for index, value in enumerate(JsonArray(stream, source)):
+        source.budget.spend(0, rows=1)
+        yield _object_row(value, f"{source.name}, element {index}", columns, first=index == 0)
+
+
+def _object_row(value: object, place: str, columns: Columns, *, first: bool) -> TableRow:
+    """first: whether it is the first row, whose fields stand for those of all."""
+    if not isinstance(value, dict):
+        return TableRow(place, fault="expected a JSON object")
+    for option, name in columns.items():
+        if name not in value and first:
+            found = {key: [each] for key, each in value.items()}
+            raise refuse_columns(f"{place}: no field {name!r}", found, option)
+    return TableRow(place, {name: value[name] for name in columns.values() or value if name in value})
+
+
+def _read_parquet(stream: IO[bytes], source: TextSource, columns: Columns) -> Iterator[TableRow]:
+    file = cast(BinaryIO, stream) if stream.seekable() else io.BytesIO(unpack_parquet(stream, source))
+    with reading(source.name, DAMAGED):
+        table = pq.ParquetFile(
+            file, buffer_size=BUFFER, thrift_string_size_limit=MAX_NAME, page_checksum_verification=True
+        )
+        _check_schema(table.schema_arrow, source.name, columns)
+        names = list(dict.fromkeys(columns.values())) or table.schema_arrow.names
+        chunks = [find_chunks(file, name) for name in names]
+    number = 0
+    for group in range(table.num_row_groups):
+        place = f"{source.name}, row group {group}"
+        with reading(place, DAMAGED):
+            rows = min(rows_at_once(file, each[group], repeats=True) for each in chunks)
+            batches = table.iter_batches(batch_size=rows, row_groups=[group], columns=names)
+        while True:
+            with reading(place, DAMAGED):
+                if (batch := next(batches, None)) is None:
+                    break
+                values = {name: batch.column(batch.schema.get_field_index(name)).to_pylist() for name in names}
+            source.budget.spend(batch.nbytes, rows=batch.num_rows)
+            for index in range(batch.num_rows):
+                yield TableRow(f"{source.name}, row {number}", {name: _decode(values[name][index]) for name in names})
+                number += 1
+
+
+def _check_schema(schema: pa.Schema, filename: str, columns: Columns) -> None:
+    for option, name in columns.items():
+        if (count := schema.names.count(name)) > 1:
+            raise InvalidData(f"{filename}: {count} columns are named {name!r}; rename all but one")
+        if not count:
+            types: dict[str, str] = {each.name: shorten(str(each.type), 50) for each in schema}
+            raise refuse_columns(f"{filename}: no column {name!r}", types, option)
+        kind = schema.field(name).type
+        inner = kind.value_type if pa.types.is_dictionary(kind) else kind
+        if not holds_strings(kind) and not _is_plain(inner):
+            raise InvalidData(f"{filename}: expected strings or numbers in {name!r}, found {shorten(str(kind), 100)}")
+
+
+def _is_plain(kind: pa.DataType) -> bool:
+    return any(check(kind) for check in (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean))
+
+
+def _decode(value: Any) -> Any:
+    return value.decode(errors="replace") if isinstance(value, bytes) else value
+
+
+TableReader = Callable[[IO[bytes], TextSource, Columns], Iterator[TableRow]]
+
+_READERS: dict[str, TableReader] = {
+    ".csv": _read_csv,
+    ".tsv": _read_tsv,
+    ".jsonl": _read_jsonl,
+    ".ndjson": _read_jsonl,
+    ".json": _read_json,
+    ".parquet": _read_parquet,
+}

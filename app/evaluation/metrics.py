@@ -1,0 +1,82 @@
+"""Scores of predictions, and their means with intervals over seeds."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Scores = dict[str, float]
+_CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class ProbePrediction:
+    """Predictions of the test part.
+
+    values: the index of a class, or a number, of each item. scores: of the second of two classes; None for others.
+    strength: the regularization that was chosen, C or alpha; None for a method without any.
+    """
+
+    values: NDArray[np.int64] | NDArray[np.float64]
+    scores: NDArray[np.float64] | None = None
+    strength: float | None = None
+
+
+class Interval(NamedTuple):
+    """low, high: the 95 % interval of the mean by Student's t; None for a single run."""
+
+    mean: float
+    low: float | None
+    high: float | None
+    runs: int
+
+
+def score_classes(targets: NDArray[np.int64], prediction: ProbePrediction) -> Scores:
+    """Returns accuracy, macro-F1, and AUROC where scores of two classes are known and both are there."""
+    from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
+
+    found = {
+        "accuracy": float(accuracy_score(targets, prediction.values)),
+        "macro_f1": float(f1_score(targets, prediction.values, average="macro", zero_division=0)),
+    }
+    if prediction.scores is not None and len(np.unique(targets)) == 2:
+        found["auroc"] = float(roc_auc_score(targets, prediction.scores))
+    return found
+
+
+def score_numbers(targets: NDArray[np.float64], prediction: ProbePrediction) -> Scores:
+    """Returns Spearman's rank correlation, 0 for constant predictions, and the root of the mean squared error."""
+    from scipy.stats import spearmanr
+
+    constant = np.ptp(prediction.values) == 0 or np.ptp(targets) == 0
+    return {
+        "spearman": 0.0 if constant else float(spearmanr(targets, prediction.values).statistic),
+        "rmse": float(np.sqrt(np.mean((targets - prediction.values) ** 2))),
+    }
+
+
+def score_clusters(targets: NDArray[np.int64], clusters: NDArray[np.int64]) -> Scores:
+    """Returns the normalized mutual information, and the accuracy after the best matching of clusters to classes."""
+    from scipy.optimize import linear_sum_assignment
+    from sklearn.metrics import normalized_mutual_info_score
+    from sklearn.metrics.cluster import contingency_matrix
+
+    table = contingency_matrix(targets, clusters)
+    rows, columns = linear_sum_assignment(-table)
+    return {
+        "nmi": float(normalized_mutual_info_score(targets, clusters)),
+        "accuracy": float(table[rows, columns].sum() / len(targets)),
+    }
+
+
+def summarize(values: Sequence[float]) -> Interval:
+    """Returns the mean of the runs with its interval."""
+    from scipy.stats import t
+
+    mean, runs = float(np.mean(values)), len(values)
+    if runs < 2:
+        return Interval(mean, None, None, runs)
+    error = float(np.std(values, ddof=1) / np.sqrt(runs) * t.ppf((1 + _CONFIDENCE) / 2, runs - 1))
+    return Interval(mean, mean - error, mean + error, runs)

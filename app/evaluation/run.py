@@ -1,0 +1,201 @@
+"""One evaluation: every method, with every number of labels, for every seed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.datasets.label_checks import EvaluationData
+from app.evaluation.baselines import Baseline, FeatureSource
+from app.evaluation.embedding import Embedder, EmbeddingRequest
+from app.evaluation.metrics import ProbePrediction, Scores, score_classes, score_clusters, score_numbers
+from app.evaluation.probes import (
+    Learner,
+    classify_by_neighbours,
+    classify_linearly,
+    find_clusters,
+    regress_by_neighbours,
+    regress_linearly,
+    standardize,
+)
+from app.evaluation.results import Findings, Result
+from app.evaluation.splits import Indices, LabelCount, Split, choose_counts, draw_subset, has_runs, make_splits
+from app.evaluation.vectors import measure_spread
+from app.store.store import ModelEntry
+from app.types import EvaluationMethod
+
+_EMBEDDING = 3.0  # the share of the work that vectors of a model are, where a curve is 1
+WITHOUT_LABELS: LabelCount = 0  # the number of labels of k-means
+
+Vectors = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class EvaluationPlan:
+    """The comparison that is asked for. models: entries of the store. labels_per_class: as requested."""
+
+    models: Sequence[ModelEntry]
+    methods: Sequence[EvaluationMethod]
+    labels_per_class: Sequence[LabelCount]
+    seeds: int
+
+
+class EvaluationHooks(Protocol):
+    """The interface between an evaluation and its caller."""
+
+    def on_step(self, message: str) -> None:
+        """Reports that a part of the work begins. May raise to stop."""
+        ...
+
+    def on_share(self, share: float) -> None:
+        """Reports the share of the work that is done, in [0, 1]. May raise to stop."""
+        ...
+
+    def on_result(self, findings: Findings) -> None:
+        """Reports that there is a further result."""
+        ...
+
+    def on_vectors(self, name: str, vectors: Vectors) -> None:
+        """Keeps the vectors of the items under a name."""
+        ...
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """The findings of an evaluation, and the splits that they are of."""
+
+    findings: Findings
+    splits: Sequence[Split]
+
+
+def evaluate(
+    plan: EvaluationPlan, data: EvaluationData, baseline: Baseline | None, embedder: Embedder, hooks: EvaluationHooks
+) -> Evaluated:
+    """Runs an evaluation. baseline: None where the modality has none.
+
+    Raises InvalidData, TaskNotSupported, and what the hooks raise.
+    """
+    splits = make_splits(data, plan.seeds)
+    counts = choose_counts(data, splits, plan.labels_per_class)
+    if baseline is None and "baseline" in plan.methods:
+        data.warnings.append("there is no plain baseline for items of this modality")
+    findings = Findings(
+        data,
+        metric="accuracy" if data.has_classes else "spearman",
+        baseline=baseline.name if baseline else "",
+        models=[model.id for model in plan.models],
+        counts=counts,
+        warnings=data.warnings,
+    )
+    _Evaluation(plan, findings, splits, embedder, hooks).run(baseline)
+    return Evaluated(findings, splits)
+
+
+class _Evaluation:
+    def __init__(
+        self,
+        plan: EvaluationPlan,
+        findings: Findings,
+        splits: Sequence[Split],
+        embedder: Embedder,
+        hooks: EvaluationHooks,
+    ) -> None:
+        self._plan, self._findings, self._splits = plan, findings, splits
+        self._embedder, self._hooks = embedder, hooks
+        self._data = findings.data
+        self._contents = [item.content for item in self._data.items]
+        self._done, self._total = 0.0, _measure_work(plan)
+
+    def run(self, baseline: Baseline | None) -> None:
+        methods, linear = self._plan.methods, classify_linearly if self._data.has_classes else regress_linearly
+        if baseline is not None and "baseline" in methods:
+            self._hooks.on_step(f"Evaluating the baseline: {baseline.name}")
+            self._add_curve("baseline", None, linear, baseline.features)
+        for place, model in enumerate(self._plan.models, 1):
+            if set(methods) - {"baseline", "random_encoder"}:
+                self._evaluate_model(model, place, linear)
+            if "random_encoder" in methods:
+                vectors = self._embed(model, f"vectors-{place}-random", random_weights=True)
+                self._add_curve("random_encoder", model.id, linear, _standardized(vectors))
+
+    def _evaluate_model(self, model: ModelEntry, place: int, linear: Learner) -> None:
+        methods, has_classes = self._plan.methods, self._data.has_classes
+        vectors = self._embed(model, f"vectors-{place}", random_weights=False)
+        self._findings.spreads[model.id] = measure_spread(vectors)
+        if "linear_probe" in methods:
+            self._add_curve("linear_probe", model.id, linear, _standardized(vectors))
+        if "knn" in methods:
+            neighbours = classify_by_neighbours if has_classes else regress_by_neighbours
+            self._add_curve("knn", model.id, neighbours, lambda train, test: (vectors[train], vectors[test]))
+        if "kmeans" in methods and has_classes:
+            self._add_clusters(model.id, vectors)
+
+    def _embed(self, model: ModelEntry, name: str, *, random_weights: bool) -> Vectors:
+        weights = " with random weights" if random_weights else ""
+        self._hooks.on_step(f"Computing the vectors of {len(self._contents):,} items with {model.id}{weights}")
+        begun, places = self._done, [item.place for item in self._data.items]
+
+        def report(done: int) -> None:
+            self._done = begun + _EMBEDDING * done / len(self._contents)
+            self._hooks.on_share(self._done / self._total)
+
+        request = EmbeddingRequest(model, self._contents, places, random_weights)
+        vectors = self._embedder.embed(request, report)
+        self._hooks.on_vectors(name, vectors)
+        return vectors
+
+    def _add_curve(
+        self, method: EvaluationMethod, model: str | None, learner: Learner, features: FeatureSource
+    ) -> None:
+        """Adds the results of a method for each number of labels."""
+        for count in self._findings.counts:
+            splits = self._splits if has_runs(self._data, count) else self._splits[:1]
+            subsets = [draw_subset(self._data, split, count) for split in splits]
+            runs, strengths = [], []
+            for split, subset in zip(splits, subsets, strict=True):
+                train, test = features(subset, split.test)
+                prediction = learner(train, self._data.targets[subset], test, split.seed)
+                runs.append(self._score(prediction, split.test))
+                strengths.append(prediction.strength)
+                self._advance(1 / len(self._findings.counts) / len(splits))
+            labels, tested = (float(np.mean(list(map(len, each)))) for each in (subsets, [s.test for s in splits]))
+            self._add(Result(method, model, count, labels, runs, tested, strengths))
+
+    def _score(self, prediction: ProbePrediction, test: Indices) -> Scores:
+        targets = self._data.targets[test]
+        if not self._data.has_classes:
+            return score_numbers(targets.astype(np.float64), prediction)
+        if len(self._data.classes) > 2:
+            prediction = replace(prediction, scores=None)
+        return score_classes(targets.astype(np.int64), prediction)
+
+    def _add_clusters(self, model: str, vectors: Vectors) -> None:
+        runs = []
+        for split in self._splits:
+            clusters = find_clusters(vectors, len(self._data.classes), split.seed)
+            runs.append(score_clusters(self._data.targets[split.test].astype(np.int64), clusters[split.test]))
+            self._advance(1 / len(self._splits))
+        self._add(Result("kmeans", model, WITHOUT_LABELS, 0.0, runs))
+
+    def _add(self, result: Result) -> None:
+        self._findings.results.append(result)
+        self._hooks.on_result(self._findings)
+
+    def _advance(self, work: float) -> None:
+        self._done += work
+        self._hooks.on_share(min(1.0, self._done / self._total))
+
+
+def _standardized(vectors: Vectors) -> FeatureSource:
+    return lambda train, test: standardize(vectors[train], vectors[test])
+
+
+def _measure_work(plan: EvaluationPlan) -> float:
+    """Returns the work of a plan, where a curve is 1."""
+    curves = len(set(plan.methods) - {"baseline", "random_encoder"})
+    of_model = _EMBEDDING + curves if curves else 0.0
+    if "random_encoder" in plan.methods:
+        of_model += _EMBEDDING + 1
+    return ("baseline" in plan.methods) + len(plan.models) * of_model

@@ -1,0 +1,93 @@
+"""The items that each seed trains on and scores. All models and methods share them, so differences are paired."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.datasets.label_checks import EvaluationData
+from app.datasets.labelled import Part
+
+TEST_SHARE = 0.3  # of the items, where the data have no test part
+_FEWEST_NUMBERS = 5  # labels that a regression needs at least
+
+# Labels per class; for numbers, labels altogether. "all" are all of the training part.
+LabelCount: TypeAlias = int | Literal["all"]
+Indices: TypeAlias = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Split:
+    """One seed's parts. train: in the order in which labels are drawn."""
+
+    seed: int
+    train: Indices
+    test: Indices
+
+
+def make_splits(data: EvaluationData, seeds: int) -> list[Split]:
+    """Returns one split a seed. The parts are those of the data, or drawn with `TEST_SHARE` of each class."""
+    train, test = data.indices(Part.TRAIN), data.indices(Part.TEST)
+    splits = []
+    for seed in range(seeds):
+        rng = np.random.default_rng(seed)
+        pool, held_out = (train, test) if len(test) else _draw_parts(data, rng)
+        splits.append(Split(seed, rng.permutation(pool), held_out))
+    return splits
+
+
+def _draw_parts(data: EvaluationData, rng: np.random.Generator) -> tuple[Indices, Indices]:
+    test = [rng.permutation(group)[: _test_count(len(group))] for group in _groups(data, np.arange(len(data.items)))]
+    held_out = np.sort(np.concatenate(test))
+    return np.setdiff1d(np.arange(len(data.items)), held_out), held_out
+
+
+def _test_count(items: int) -> int:
+    """The test part has at least one item of each class with two, and never its last one."""
+    return min(max(1, round(TEST_SHARE * items)), items - 1)
+
+
+def _groups(data: EvaluationData, indices: Indices) -> Iterable[Indices]:
+    """Yields the indices of each class in their order; all of them for numbers."""
+    if not data.has_classes:
+        yield indices
+        return
+    for code in range(len(data.classes)):
+        yield indices[data.targets[indices] == code]
+
+
+def draw_subset(data: EvaluationData, split: Split, count: LabelCount) -> Indices:
+    """The first `count` training items of each class, or all that a class has. Subsets of one split are nested."""
+    if count == "all":
+        return split.train
+    return np.concatenate([group[:count] for group in _groups(data, split.train)])
+
+
+def choose_counts(data: EvaluationData, splits: Sequence[Split], wanted: Iterable[LabelCount]) -> list[LabelCount]:
+    """Returns the counts in order, without those that no class exceeds: they equal "all".
+
+    Adds warnings about counts that are left out, and about classes that have fewer items.
+    """
+    sizes = [len(group) for group in _groups(data, splits[0].train)]
+    numbers: list[int] = []
+    for count in sorted({each for each in wanted if each != "all"}):
+        if not data.has_classes and count < _FEWEST_NUMBERS:
+            data.warnings.append(f"{count} labels are too few for a regression")
+        elif count >= max(sizes):
+            data.warnings.append(f"no class has more than {max(sizes)} items of the training part, so {count} is all")
+        else:
+            numbers.append(count)
+    if numbers and min(sizes) < numbers[-1]:
+        short = [name for name, size in zip(data.classes, sizes, strict=False) if size < numbers[-1]]
+        data.warnings.append(f"{len(short)} classes have fewer than {numbers[-1]} items, such as {short[0]!r}")
+    left_out = {each for each in wanted if each != "all"} - set(numbers)
+    if "all" in wanted or not numbers or any(each >= max(sizes) for each in left_out):
+        return [*numbers, "all"]
+    return list(numbers)
+
+
+def has_runs(data: EvaluationData, count: LabelCount) -> bool:
+    """Whether seeds differ: all labels of a given training part are the same for each."""
+    return count != "all" or not len(data.indices(Part.TEST))

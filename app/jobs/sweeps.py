@@ -1,0 +1,131 @@
+"""Sweeps and their jobs. What is known of a sweep follows from the records of its jobs, its children."""
+
+import hashlib
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from app.jobs import transitions
+from app.jobs.connection import Client
+from app.jobs.events import EventLog
+from app.jobs.kinds import JobState, PretrainingSpec, SweepSpec
+from app.jobs.metrics import MetricSeries
+from app.jobs.repository import Change, JobRepository
+from app.jobs.spec import FINAL_STATES, Job
+from app.jobs.wakeups import Wakeups
+
+LOSS, PER_CHARACTER = "loss", "bits_per_character"
+_GRACE = 10.0  # seconds in which the server creates the jobs of a new sweep; a worker does it afterwards
+
+
+@dataclass(frozen=True)
+class RankedChild:
+    """A job of a sweep. value: the latest held-out measure. rank: 1 is the best; None unless it has succeeded."""
+
+    index: int
+    job: Job
+    value: float | None
+    rank: int | None = None
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """The jobs of a sweep, the best first, then those without a rank in the order of their numbers.
+
+    measure: the held-out metric that is compared, without the prefix `eval_`. Less of it is better.
+    """
+
+    measure: str
+    children: Sequence[RankedChild]
+
+    @property
+    def best(self) -> Job | None:
+        return self.children[0].job if self.children and self.children[0].rank else None
+
+
+class Sweeps:
+    """Every call may raise `connection.StorageError` while Redis is away."""
+
+    def __init__(self, redis: Client) -> None:
+        self._records = JobRepository(redis, EventLog(redis))
+        self._series = MetricSeries(redis)
+        self._wakeups = Wakeups(redis)
+
+    def create_children(self, sweep: Job) -> int:
+        """Queues the jobs of a sweep that are missing. Returns their number."""
+        spec = sweep_spec(sweep)
+        known = {job.id for job in self.children(sweep)}
+        missing = [at for at in range(len(spec.children)) if child_id(sweep.id, at) not in known]
+        for at in missing:
+            job = Job(
+                id=child_id(sweep.id, at),
+                spec=spec.child(sweep.id, at),
+                state=JobState.QUEUED,
+                created_at=0,
+                priority=sweep.priority,
+            )
+            self._records.create(job.id, partial(transitions.create, job), None)
+            self._wakeups.send_for(job)
+        return len(missing)
+
+    def children(self, sweep: Job) -> list[Job]:
+        """Returns the jobs of a sweep in the order of their numbers, without those that are missing."""
+        return self._records.read_many([child_id(sweep.id, at) for at in range(len(sweep_spec(sweep).children))])
+
+    def is_due(self, sweep: Job) -> bool:
+        """Returns whether a worker has something to do: all jobs have ended, or some are missing."""
+        if len(self.children(sweep)) < len(sweep_spec(sweep).children):
+            return self._records.now() - sweep.created_at > _GRACE
+        return self.have_ended(sweep)
+
+    def have_ended(self, sweep: Job) -> bool:
+        """Returns whether all jobs of a sweep have ended."""
+        found = self.children(sweep)
+        return len(found) == len(sweep_spec(sweep).children) and all(job.state in FINAL_STATES for job in found)
+
+    def cancel_children(self, sweep: Job) -> None:
+        """Cancels the jobs that have not ended, those that wait first, so that no worker begins another one."""
+        active = [job for job in self.children(sweep) if job.state not in FINAL_STATES]
+        for job in sorted(active, key=lambda job: job.state is JobState.RUNNING):
+            self._records.change(job.id, _cancel_unless_ended)
+
+    def rank(self, sweep: Job) -> Ranking:
+        """Ranks the jobs by their held-out loss, or by bits per character where their vocabularies differ."""
+        jobs = self.children(sweep)
+        vocabularies = {job.chosen["vocabulary"] for job in jobs if "vocabulary" in job.chosen}
+        measure = PER_CHARACTER if len(vocabularies) > 1 else LOSS
+        numbers = {child_id(sweep.id, at): at for at in range(len(sweep_spec(sweep).children))}
+        found = [RankedChild(numbers[job.id], job, self._measure(job, measure)) for job in jobs]
+        ended = [child for child in found if child.job.state is JobState.SUCCEEDED and child.value is not None]
+        ended.sort(key=lambda child: (child.value or 0.0, child.index))
+        ranked = [RankedChild(each.index, each.job, each.value, at) for at, each in enumerate(ended, 1)]
+        places = {child.index for child in ranked}
+        return Ranking(measure, [*ranked, *(child for child in found if child.index not in places)])
+
+    def _measure(self, job: Job, measure: str) -> float | None:
+        """Returns the measure of the weights that a job would publish, or of its latest evaluation while it runs."""
+        points = self._series.read(job.id, [f"eval_{measure}"])[0]
+        values = [float(value) for _, value, _ in points if math.isfinite(value)]
+        if values:
+            hyperparameters = job.spec.hyperparameters if isinstance(job.spec, PretrainingSpec) else {}
+            return min(values) if hyperparameters.get("early_stopping_patience") else values[-1]
+        verdict = job.verdict  # is kept longer than events and metrics
+        return verdict.value if verdict is not None and verdict.measure == measure else None
+
+
+def sweep_spec(job: Job) -> SweepSpec:
+    assert isinstance(job.spec, SweepSpec)
+    return job.spec
+
+
+def child_id(sweep_id: str, index: int) -> str:
+    """Returns the id of a sweep's job. It is a function of the sweep, so that creating it twice makes one job."""
+    digest = hashlib.sha256(f"{sweep_id}/{index}".encode()).hexdigest()
+    return f"ftjob-{digest[:24]}"
+
+
+def _cancel_unless_ended(job: Job, now: float) -> Change:
+    if job.state in FINAL_STATES:
+        return Change(job)
+    return transitions.cancel(job, now, publish=False, published=None)

@@ -1,0 +1,142 @@
+"""Turns a request to evaluate models into the validated specification that is queued."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import PurePath
+from typing import Any, Literal
+
+from app.datasets.label_checks import check_labels
+from app.datasets.labelled import LabelledColumns, LabelledFile, Part
+from app.datasets.labelled_files import read_labelled
+from app.errors import AppError, InvalidValue, ModelNotFound, TaskNotSupported
+from app.jobs.kinds import EvaluationSpec, Webhook
+from app.submission.submission import SubmissionServices
+from app.submission.webhooks import resolve_webhook
+from app.system.disk_space import DiskReserve
+from app.types import EvaluationMethod, LabelType, Task
+
+_LOOK = 20_000  # rows of each file that are checked before the job is queued
+
+
+@dataclass(frozen=True)
+class EvaluationSubmission:
+    """A request for an evaluation. Types and ranges of its fields are checked; models and files are not."""
+
+    models: tuple[str, ...]
+    file: str
+    labels_per_class: tuple[int | Literal["all"], ...]
+    methods: tuple[EvaluationMethod, ...]
+    seeds: int
+    validation_file: str | None = None
+    sequence_file: str | None = None  # whose records the text column names
+    columns: LabelledColumns = field(default_factory=LabelledColumns)
+    label_type: LabelType = "auto"
+    name: str | None = None  # None: the file's
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    webhook: Webhook | None = None  # None: the operator's
+    max_wall_minutes: float | None = None
+    sent: Mapping[str, Any] = field(default_factory=dict)  # the request as it was sent
+
+
+async def build_evaluation_spec(submission: EvaluationSubmission, services: SubmissionServices) -> EvaluationSpec:
+    """Checks a submission, with the beginning of its files in a child process.
+
+    Raises:
+        InvalidValue: A field is wrong; `param` names it. InvalidData if it is the content of a file.
+        ModelNotFound, FileNotFound: The submission names something that does not exist.
+        TaskNotSupported: A model gives no vectors.
+        TooLarge: A file takes too much time or memory to check.
+        Busy: Too many files are being checked.
+        InsufficientStorage: The disk is full.
+    """
+    models, modality = await asyncio.to_thread(_pin_models, submission.models, services)
+    files = await asyncio.to_thread(_find_files, submission, services)
+    tables = [file for name, file in files.items() if name != "sequence_file"]
+    check = partial(
+        check_files, tables, submission.columns, submission.label_type, modality, files.get("sequence_file")
+    )
+    async with services.admit_check():
+        try:
+            await services.checkers.call(check)
+        except AppError as error:
+            error.param = error.param or "file"
+            raise
+    settings = services.settings
+    await asyncio.to_thread(DiskReserve(settings.var_dir, settings.disk_reserve_bytes).check)
+    return EvaluationSpec(
+        models=models,
+        file=submission.file,
+        validation_file=submission.validation_file,
+        sequence_file=submission.sequence_file,
+        text_column=submission.columns.text,
+        label_column=submission.columns.label,
+        split_column=submission.columns.split,
+        label_type=submission.label_type,
+        labels_per_class=submission.labels_per_class,
+        seeds=submission.seeds,
+        methods=submission.methods,
+        name=submission.name or PurePath(files["file"].filename).stem or "evaluation",
+        metadata=dict(submission.metadata),
+        webhook=resolve_webhook(submission.webhook, settings),
+        max_wall_minutes=submission.max_wall_minutes,
+        request=dict(submission.sent),
+    )
+
+
+def check_files(
+    files: Sequence[LabelledFile],
+    columns: LabelledColumns,
+    label_type: LabelType,
+    modality: str,
+    sequences: LabelledFile | None,
+) -> None:
+    """Checks the beginning of labelled files. Runs in a child process. Raises InvalidData and TooLarge."""
+    found = read_labelled(files, columns, modality, sequences=sequences, limit=_LOOK)
+    if (
+        len(found.items) + found.skipped_count + found.unused < _LOOK
+    ):  # the whole of it: of a part, one class may come first
+        check_labels(found, label_type)
+
+
+def _pin_models(models: Sequence[str], services: SubmissionServices) -> tuple[tuple[str, ...], str]:
+    """Returns the models as name@version, and their modality.
+
+    Raises ModelNotFound, InvalidValue and TaskNotSupported.
+    """
+    pinned, modalities = [], set[str]()
+    for place, model in enumerate(models):
+        try:
+            entry = services.store.resolve(model)
+        except ModelNotFound as error:
+            error.param = f"models.{place}"
+            raise
+        if Task.EMBED not in entry.manifest.tasks:
+            raise TaskNotSupported(f"{entry.id} gives no vectors", param=f"models.{place}")
+        pinned.append(entry.id)
+        modalities.add(entry.manifest.modality)
+    if len(modalities) > 1:
+        raise InvalidValue(f"`models` are of different modalities: {', '.join(sorted(modalities))}", param="models")
+    if len(set(pinned)) < len(pinned):
+        raise InvalidValue("`models` names a model twice", param="models")
+    return tuple(pinned), modalities.pop()
+
+
+def _find_files(submission: EvaluationSubmission, services: SubmissionServices) -> dict[str, LabelledFile]:
+    """Returns the files by field. A validation file makes the other one the training part."""
+    ids = {"file": submission.file, "validation_file": submission.validation_file}
+    ids["sequence_file"] = submission.sequence_file
+    part = Part.TRAIN if submission.validation_file else Part.EITHER
+    parts = {"file": part, "validation_file": Part.TEST, "sequence_file": Part.EITHER}
+    found = {}
+    for name, file_id in ids.items():
+        if file_id is None:
+            continue
+        try:
+            stored = services.files.get(file_id)
+            found[name] = LabelledFile(services.files.path(file_id), stored.filename, parts[name])
+        except AppError as error:
+            error.param = error.param or name
+            raise
+    return found

@@ -1,0 +1,149 @@
+"""Turns a request for a sweep into the validated specification that is queued."""
+
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+from app.errors import AppError, InvalidValue
+from app.jobs.kinds import Estimate, PretrainingSpec, SweepChild, SweepSpec
+from app.methods import METHODS
+from app.store.names import MAX_NAME_LENGTH
+from app.submission.job_specs import build_spec, check_disk, check_record_size
+from app.submission.search import Parameter, Search, Settings, draw
+from app.submission.submission import Submission, SubmissionServices
+from app.submission.training_choice import SentHyperparameters, TrainingChoice, choose_training, read_method
+
+MODEL = "model"  # the only setting of a sweep that is no hyperparameter
+_NUMBER = 6  # characters of a child's number, behind the sweep's name
+
+
+@dataclass(frozen=True)
+class SweepSubmission:
+    """A request for a sweep. Types and ranges of its fields are checked; the job and the values are not.
+
+    job: what the jobs have in common. count: of a random search.
+    """
+
+    job: Submission
+    parameters: Mapping[str, Parameter]
+    search: Search = "grid"
+    count: int | None = None
+    seed: int = 0
+    sent: Mapping[str, Any] | None = None  # the request as it was sent, without secrets
+
+
+async def build_sweep_spec(submission: SweepSubmission, services: SubmissionServices) -> SweepSpec:
+    """Checks every combination of settings, and the files for the first one.
+
+    Raises the errors of `build_spec`. Their `param` is a field of `job` or of `parameters`.
+    """
+    with _place_fields(submission.parameters):
+        children, choices = await asyncio.to_thread(_choose_all, submission, services)
+        base = await build_spec(children[0], services)
+    return await asyncio.to_thread(_complete, submission, children, choices, base, services)
+
+
+def _choose_all(
+    submission: SweepSubmission, services: SubmissionServices
+) -> tuple[list[Submission], list[tuple[Settings, TrainingChoice]]]:
+    """Returns the submission of each child, with its settings and what they become."""
+    job = submission.job
+    method = choose_training(job, services.store).method_name
+    sent = read_method(job, services.store)
+    _check_names(submission, method, sent)
+    limit = services.settings.max_sweep_jobs
+    integers = frozenset(name for name in submission.parameters if _is_integer(method, name))
+    drawn = draw(submission.parameters, submission.search, submission.count, submission.seed, limit, integers)
+    children = [_replace_settings(job, sent, settings) for settings in drawn]
+    choices = [choose_training(child, services.store) for child in children]
+    return children, list(zip(drawn, choices, strict=True))
+
+
+def _check_names(submission: SweepSubmission, method: str, sent: SentHyperparameters) -> None:
+    """Raises InvalidValue for parameters that do not exist, or that the job sets itself."""
+    known = {MODEL, "batch_size", "n_epochs", *METHODS[method].hyperparameters.model_fields}
+    for name in submission.parameters:
+        param = f"parameters.{name}"
+        if name not in known:
+            raise InvalidValue(f"`{name}` is not a hyperparameter of {method}", param=param)
+        if name in sent.values or (name == "seed" and submission.job.seed is not None):
+            raise InvalidValue(f"`{name}` is a parameter of the sweep, and `job` sets it too", param=param)
+
+
+def _is_integer(method: str, name: str) -> bool:
+    """Returns whether a hyperparameter is a whole number."""
+    properties = METHODS[method].hyperparameters.model_json_schema()["properties"]
+    found = properties.get(name, {})
+    kinds = {each.get("type") for each in (found, *found.get("anyOf", []))}
+    return "integer" in kinds or name == "batch_size"
+
+
+def _replace_settings(job: Submission, sent: SentHyperparameters, settings: Settings) -> Submission:
+    """Returns the submission of a child."""
+    hyperparameters = {**sent.values, **{name: value for name, value in settings.items() if name != MODEL}}
+    model = settings.get(MODEL, job.model)
+    if not isinstance(model, str):
+        raise InvalidValue("`model` takes names of models", param="parameters.model")
+    method = {"type": sent.method_name}
+    common = {**job.sent, "method": method, "hyperparameters": dict(sent.values)}
+    return replace(job, model=model, method=method, hyperparameters=hyperparameters, sent=common)
+
+
+def _complete(
+    submission: SweepSubmission,
+    children: Sequence[Submission],
+    choices: Sequence[tuple[Settings, TrainingChoice]],
+    base: PretrainingSpec,
+    services: SubmissionServices,
+) -> SweepSpec:
+    cost = _multiply(base.estimate or Estimate(), len(children))
+    check_disk(cost, services.settings)
+    if len(base.name) > MAX_NAME_LENGTH - _NUMBER:
+        message = f"the name of a sweep may have {MAX_NAME_LENGTH - _NUMBER} characters: its jobs add their numbers"
+        raise InvalidValue(message, param=f"job.{submission.job.name_field}")
+    spec = SweepSpec(
+        name=base.name,
+        base=base.model_copy(update={"estimate": None, "webhook": None}),
+        children=tuple(
+            SweepChild(
+                settings=dict(settings),
+                model=choice.model,
+                hyperparameters={
+                    name: value
+                    for name, value in choice.hyperparameters.model_dump().items()
+                    if base.hyperparameters.get(name) != value
+                },
+            )
+            for settings, choice in choices
+        ),
+        search=submission.search,
+        seed=submission.seed,
+        estimate=cost,
+        metadata=base.metadata,
+        resources=base.resources,
+        webhook=base.webhook,
+        request=dict(submission.sent or {}),
+    )
+    check_record_size(spec)
+    return spec
+
+
+def _multiply(estimate: Estimate, count: int) -> Estimate:
+    """Returns the estimate of so many jobs that are alike. They share the data and the memory of a worker."""
+    summed = ("training_tokens", "seconds", "disk_bytes")
+    values = {name: getattr(estimate, name) for name in summed}
+    return estimate.model_copy(update={name: value * count for name, value in values.items() if value is not None})
+
+
+@contextmanager
+def _place_fields(parameters: Mapping[str, Parameter]) -> Iterator[None]:
+    """Makes errors name a field of the sweep's request: a parameter, or a field of `job`."""
+    try:
+        yield
+    except AppError as error:
+        if error.param and not error.param.startswith(("parameters", "count", "search")):
+            name = error.param.split(".")[-1]
+            error.param = f"parameters.{name}" if name in parameters else f"job.{error.param}"
+        raise

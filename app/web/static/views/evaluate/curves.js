@@ -1,0 +1,80 @@
+// The curves of a report: scores by number of labels. No markup.
+
+export const METHODS = {
+  linear_probe: "linear probe",
+  knn: "nearest neighbours",
+  kmeans: "k-means",
+  random_encoder: "random weights",
+  baseline: "plain baseline",
+};
+
+/** "1, 10, all" → [1, 10, "all"]. What is no number stays, and the server says so. */
+export function parseCounts(text) {
+  return text
+    .split(/[\s,]+/)
+    .filter(Boolean)
+    .map((word) => (/^\d+$/.test(word) ? Number(word) : word));
+}
+
+/** A report → [{key, label, points: [{x, count, mean, low, high}]}], in the order of their first results. */
+export function curvesOf(report) {
+  const classes = Math.max(1, Object.keys(report.data.classes).length);
+  const curves = new Map();
+  for (const result of report.results) {
+    const interval = result.metrics[report.metric];
+    if (result.method === "kmeans" || !interval) continue;
+    const key = `${result.method} ${result.model ?? ""}`;
+    if (!curves.has(key)) curves.set(key, { key, label: labelOf(result, report), points: [] });
+    const count = result.labels_per_class;
+    const x = count === "all" ? result.labels / classes : count;
+    curves.get(key).points.push({ x, count, mean: interval.mean, low: interval.low, high: interval.high });
+  }
+  return [...curves.values()];
+}
+
+function labelOf({ method, model }, { baseline }) {
+  if (method === "baseline") return baseline;
+  return `${model}, ${METHODS[method]}`;
+}
+
+/** Scales of a plot: {x(value), y(value): pixels, ticks: [{value, at}] of both axes}. The x axis is logarithmic. */
+export function scalesOf(curves, { width, height, left, right, top, bottom }) {
+  const points = curves.flatMap((curve) => curve.points);
+  const xs = points.map((point) => Math.log10(Math.max(point.x, 1e-6)));
+  const values = points.flatMap((point) => [point.low ?? point.mean, point.high ?? point.mean, point.mean]);
+  const [x0, x1] = widened(Math.min(...xs), Math.max(...xs), 0.5);
+  const [y0, y1] = widened(Math.max(-1, Math.min(...values)), Math.min(1, Math.max(...values)), 0.05);
+  const x = (value) => left + ((Math.log10(Math.max(value, 1e-6)) - x0) / (x1 - x0)) * (width - left - right);
+  const y = (value) => {
+    const at = height - bottom - ((value - y0) / (y1 - y0)) * (height - top - bottom);
+    return Math.min(height - bottom, Math.max(top, at));
+  };
+  const counts = [...new Map(points.map((point) => [point.x, point.count]))].sort((a, b) => a[0] - b[0]);
+  return {
+    x,
+    y,
+    xTicks: counts.map(([value, count]) => ({ label: String(count), at: x(value), value })),
+    yTicks: [0, 0.25, 0.5, 0.75, 1].map((share) => {
+      const value = y0 + share * (y1 - y0);
+      return { label: value.toFixed(2), at: y(value), value };
+    }),
+  };
+}
+
+/** A range with room for a single value. */
+function widened(low, high, room) {
+  return high - low < 1e-9 ? [low - room, high + room] : [low, high];
+}
+
+/** The x of the curves that is nearest to a place in pixels. */
+export function nearest(ticks, at) {
+  return ticks.reduce((best, tick) => (Math.abs(tick.at - at) < Math.abs(best.at - at) ? tick : best)).value;
+}
+
+/** 0.8123 with its interval: "0.812 ± 0.031". */
+export function scoreText(point) {
+  if (!point) return "–";
+  return point.high === null
+    ? point.mean.toFixed(3)
+    : `${point.mean.toFixed(3)} ± ${(point.high - point.mean).toFixed(3)}`;
+}

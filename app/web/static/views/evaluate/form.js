@@ -1,0 +1,101 @@
+// The form of a new evaluation: a labelled table, its columns, and the models.
+import { change } from "../../core/api.js";
+import { html, useSignal } from "../../core/html.js";
+import { able } from "../../core/models.js";
+import { navigate } from "../../core/router.js";
+import { upload } from "../../core/upload.js";
+import { Button, Details, DropZone, TextField } from "../../ui/controls.js";
+import { ErrorNote, Note } from "../../ui/status.js";
+import { METHODS, parseCounts } from "./curves.js";
+
+const FILES = ".csv,.tsv,.jsonl,.ndjson,.json,.parquet,.zip,.tar,.tgz,.gz,.xz,.zst";
+
+export function NewEvaluation() {
+  const models = able("embeddings");
+  const chosen = useSignal(null); // ids; null: the first model
+  const file = useSignal(null); // {id, name, progress}
+  const fields = useSignal({ text: "text", label: "label", split: "", counts: "1, 2, 5, 10, 50, all", seeds: "5" });
+  const methods = useSignal(Object.keys(METHODS));
+  const error = useSignal(null);
+  const busy = useSignal(false);
+  const selected = chosen.value ?? models.slice(0, 1).map((model) => model.id);
+
+  const send = async ([given]) => {
+    error.value = null;
+    file.value = { name: given.name, id: null, progress: 0 };
+    try {
+      const onProgress = (progress) => (file.value = { ...file.value, progress });
+      const stored = await upload(given, { signal: undefined, onProgress });
+      file.value = { name: given.name, id: stored.id, progress: 1 };
+    } catch (failed) {
+      file.value = null;
+      error.value = failed;
+    }
+  };
+  const submit = async (event) => {
+    event.preventDefault();
+    busy.value = true;
+    error.value = null;
+    try {
+      const job = await change("POST", "/v1/evaluations", body(selected, file.value.id, fields.value, methods.value));
+      navigate("evaluate", [job.id]);
+    } catch (failed) {
+      error.value = failed;
+    } finally {
+      busy.value = false;
+    }
+  };
+  const set = (name) => (value) => (fields.value = { ...fields.value, [name]: value });
+  const toggle = (list, value) => (list.includes(value) ? list.filter((each) => each !== value) : [...list, value]);
+
+  if (!models.length) return html`<${Note}>The model store has no model that gives vectors yet.<//>`;
+  const ready = file.value?.id && selected.length > 0 && methods.value.length > 0;
+  return html`<form class="panel stack" aria-label="New evaluation" onSubmit=${submit}>
+    <${DropZone} label=${file.value?.name ?? "Drop a labelled table of texts, or an archive of media"} accept=${FILES}
+      onFiles=${send}
+      hint=".csv, .jsonl, .parquet; or .zip, .tar with a folder for each class. 50 labels give a first answer" />
+    ${
+      file.value &&
+      !file.value.id &&
+      html`<progress max="1" value=${file.value.progress} aria-label=${`Upload of ${file.value.name}`}></progress>`
+    }
+    <div class="row evaluation-fields">
+      <${TextField} label="Text column" value=${fields.value.text} onInput=${set("text")} required />
+      <${TextField} label="Label column" value=${fields.value.label} onInput=${set("label")} required />
+      <${TextField} label="Split column" value=${fields.value.split} onInput=${set("split")}
+        hint="With train and test; empty: parts are drawn" />
+    </div>
+    <fieldset class="evaluation-choices"><legend class="small">Models</legend>${models.map(
+      (model) => html`<label key=${model.id}><input type="checkbox" checked=${selected.includes(model.id)}
+        onChange=${() => (chosen.value = toggle(selected, model.id))} /> ${model.id}</label>`,
+    )}</fieldset>
+    <${Details} summary="Labels, seeds and methods">
+      <div class="stack">
+        <div class="row evaluation-fields">
+          <${TextField} label="Labels per class" value=${fields.value.counts} onInput=${set("counts")} />
+          <${TextField} label="Seeds" type="number" min="1" max="100" value=${fields.value.seeds}
+            onInput=${set("seeds")} hint="Draws of the training labels" />
+        </div>
+        <fieldset class="evaluation-choices"><legend class="small">Methods</legend>${Object.entries(METHODS).map(
+          ([name, text]) => html`<label key=${name}><input type="checkbox" checked=${methods.value.includes(name)}
+            onChange=${() => (methods.value = toggle(methods.value, name))} /> ${text}</label>`,
+        )}</fieldset>
+      </div>
+    <//>
+    ${error.value && html`<${ErrorNote} error=${error.value} />`}
+    <div class="row"><${Button} kind="primary" type="submit" busy=${busy.value} disabled=${!ready}>Evaluate<//></div>
+  </form>`;
+}
+
+function body(models, file, { text, label, split, counts, seeds }, methods) {
+  return {
+    models,
+    file,
+    text_column: text.trim(),
+    label_column: label.trim(),
+    ...(split.trim() ? { split_column: split.trim() } : {}),
+    labels_per_class: parseCounts(counts),
+    seeds: Number(seeds),
+    methods,
+  };
+}

@@ -1,0 +1,161 @@
+"""The work of a job that evaluates models."""
+
+import json
+import time
+from collections.abc import Callable
+from io import BytesIO
+
+import numpy as np
+
+from app.datasets.label_checks import EvaluationData, check_labels
+from app.datasets.labelled import LabelledColumns, LabelledFile, Part
+from app.datasets.labelled_files import read_labelled
+from app.evaluation.baselines import Baseline, count_baseline, extract_features, media_baseline
+from app.evaluation.embedding import Embedder, EngineOptions
+from app.evaluation.report import build_report, write_csv, write_markdown, write_splits
+from app.evaluation.results import Findings
+from app.evaluation.run import EvaluationPlan, Vectors, evaluate
+from app.evaluation.summary import summarize_findings
+from app.jobs.kinds import EvaluationSpec
+from app.jobs.spec import Progress
+from app.modalities.registry import MODALITIES
+from app.system.pool_process import ProcessLimits
+from app.system.process_pool import ProcessPool
+from app.training.data.cache import evict
+from app.training.hooks import Stopped
+from app.worker.attempt import Attempt, AttemptServices
+from app.worker.reports import Reports
+
+REPORT = "report.json"
+_INTERVAL = 0.5  # seconds between two questions whether to stop, and between two reports
+_KEPT_VECTORS = 256 * 2**20  # bytes of the vectors of one model that are kept as an artifact
+
+
+def execute(attempt: Attempt, reports: Reports, services: AttemptServices) -> None:
+    """Evaluates the models and writes the report. Raises Stopped when the job is to stop."""
+    spec, settings = attempt.job.spec, services.settings
+    assert isinstance(spec, EvaluationSpec)
+    hooks = JobHooks(reports)
+    models = [services.store.resolve(model) for model in spec.models]
+    plan = EvaluationPlan(models, spec.methods, spec.labels_per_class, spec.seeds)
+    options = EngineOptions(settings.device, settings.dtype, settings.worker_threads, settings.max_batch_tokens)
+    limits = ProcessLimits(settings.decoder_memory_bytes, settings.decoder_seconds)
+    with ProcessPool(settings.decoder_processes, limits) as processes:
+        data, baseline = _read(spec, services, models[0].manifest.modality, processes, hooks)
+        embedder = Embedder(services.store, settings.cache_dir, options, processes)
+        done = evaluate(plan, data, baseline, embedder, hooks)
+    evict(settings.cache_dir, settings.cache_bytes)
+    _finish(spec, done.findings, reports)
+    reports.save_artifact("splits.json", write_splits(done.findings, done.splits).encode())
+    reports.report_progress(Progress(percent=100.0))
+    reports.flush()
+
+
+def _read(
+    spec: EvaluationSpec, services: AttemptServices, modality: str, processes: ProcessPool, hooks: "JobHooks"
+) -> tuple[EvaluationData, Baseline | None]:
+    """Reads the labelled items, and the features of the baseline. All models are of the modality."""
+    files = _find_files(spec, services)
+    sequences = files.pop("sequence_file", None)
+    found = read_labelled(files.values(), _columns(spec), modality, sequences=sequences)
+    plain = MODALITIES[modality].plain_features()
+    features = {}
+    if plain is not None:
+        hooks.on_step(f"Decoding {len(found.items):,} files")
+        features = extract_features(found, plain, processes, hooks.on_decoded)
+    data = check_labels(found, spec.label_type)
+    for warning in data.warnings:
+        hooks.on_warning(warning)
+    texts = [item.content for item in data.items if isinstance(item.content, str)]
+    if texts:
+        return data, count_baseline(texts)
+    if plain is None:
+        return data, None
+    return data, media_baseline(plain, np.stack([features[item.place] for item in data.items]))
+
+
+def _columns(spec: EvaluationSpec) -> LabelledColumns:
+    return LabelledColumns(spec.text_column, spec.label_column, spec.split_column)
+
+
+def _find_files(spec: EvaluationSpec, services: AttemptServices) -> dict[str, LabelledFile]:
+    """The files by field, with the part that each is. A validation file makes the other one the training part."""
+    parts = {"file": Part.TRAIN if spec.validation_file else Part.EITHER, "validation_file": Part.TEST}
+    return {
+        field: LabelledFile(
+            services.files.path(file_id), services.files.get(file_id).filename, parts.get(field, Part.EITHER)
+        )
+        for field, file_id in spec.files
+    }
+
+
+def _finish(spec: EvaluationSpec, findings: Findings, reports: Reports) -> None:
+    summary = summarize_findings(findings)
+    reports.save_artifact(REPORT, _serialize(findings, complete=True))
+    reports.save_artifact("report.csv", write_csv(findings).encode())
+    reports.save_artifact("report.md", write_markdown(spec.name, findings, summary).encode())
+    best, baseline = (each and each.interval(findings.metric) for each in (summary.best, summary.baseline))
+    reports.on_verdict(
+        {
+            "learnt": summary.beats_baseline,
+            "measure": findings.metric,
+            "value": best and best.mean,
+            "baseline": findings.baseline if baseline else None,
+            "baseline_value": baseline and baseline.mean,
+            "summary": " ".join(summary.sentences),
+            "advice": summary.advice,
+        }
+    )
+
+
+def _serialize(findings: Findings, *, complete: bool) -> bytes:
+    return json.dumps(build_report(findings, complete=complete)).encode()
+
+
+class JobHooks:
+    """Reports an evaluation to its job's record. Raises Stopped as soon as the job is to stop."""
+
+    def __init__(self, reports: Reports, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._reports, self._clock = reports, clock
+        self._begun = clock()
+        self._asked_at = self._written_at = -_INTERVAL
+
+    def on_step(self, message: str) -> None:
+        self._check()
+        self._reports.on_event(message)
+
+    def on_warning(self, message: str) -> None:
+        self._reports.on_event(message, level="warn")
+
+    def on_decoded(self, files: int) -> None:
+        self._check()
+
+    def on_share(self, share: float) -> None:
+        now = self._clock()
+        if now - self._asked_at < _INTERVAL:
+            return
+        self._asked_at = now
+        self._check()
+        left = (now - self._begun) * (1 - share) / share if share > 0 else None
+        self._reports.report_progress(Progress(percent=round(100 * share, 2), eta_seconds=left))
+
+    def on_result(self, findings: Findings) -> None:
+        result = findings.results[-1]
+        interval = result.interval(findings.metric)
+        labels = "without labels" if not result.labels else f"with {result.labels_per_class} labels per class"
+        score = f": {findings.metric} {interval.mean:.3f}" if interval else ""
+        if self._clock() - self._written_at >= _INTERVAL:
+            self._reports.save_artifact(REPORT, _serialize(findings, complete=False))
+            self._written_at = self._clock()
+        self._reports.on_event(f"{result.model or findings.baseline}, {result.method}, {labels}{score}")
+
+    def on_vectors(self, name: str, vectors: Vectors) -> None:
+        if vectors.nbytes > _KEPT_VECTORS:
+            return
+        stream = BytesIO()
+        np.save(stream, vectors)
+        self._reports.save_artifact(f"{name}.npy", stream.getvalue())
+
+    def _check(self) -> None:
+        if reason := self._reports.should_stop():
+            raise Stopped(reason)

@@ -1,0 +1,1 @@
+from tests.fakes.pools import _pools, runs_share_processes  # noqa: F401

@@ -1,0 +1,142 @@
+"""Labelled tables: which rows become items, and what is said about the others."""
+
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from app.datasets.label_checks import check_labels
+from app.datasets.labelled import LabelledColumns, LabelledFile, LabelledItems, Part
+from app.datasets.labelled_files import read_labelled
+from app.errors import InvalidData
+
+
+def read(folder: Path, filename: str, content: bytes | str, **columns: Any) -> LabelledItems:
+    path = folder / "content"
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return read_labelled([LabelledFile(path, filename)], LabelledColumns(**columns))
+
+
+def items(found: LabelledItems) -> list[tuple[str, str]]:
+    return [(item.content, item.label) for item in found.items]
+
+
+EXPECTED = [("good", "1"), ("bad, really", "0")]
+
+
+@pytest.mark.parametrize(
+    ("filename", "content"),
+    [
+        ("a.csv", 'label,text\n1,good\n0,"bad, really"\n'),
+        ("a.tsv", "text\tlabel\ngood\t1\nbad, really\t0\n"),
+        ("a.jsonl", '{"text": "good", "label": 1}\n\n{"text": "bad, really", "label": "0"}\n'),
+        ("a.json", '[{"text": "good", "label": 1}, {"text": "bad, really", "label": 0}]'),
+        ("a.csv.gz", gzip.compress(b'label,text\n1,good\n0,"bad, really"\n')),
+    ],
+)
+def test_tables_of_each_format(tmp_path: Path, filename: str, content: bytes | str) -> None:
+    assert items(read(tmp_path, filename, content)) == EXPECTED
+
+
+@pytest.mark.parametrize("labels", [[1, 0], ["1", "0"], pa.array(["1", "0"]).dictionary_encode()])
+def test_parquet_with_labels_of_each_type(tmp_path: Path, labels: Any) -> None:
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"text": [text for text, _ in EXPECTED], "label": labels}), path)
+    assert items(read_labelled([LabelledFile(path, "a.parquet")], LabelledColumns())) == EXPECTED
+
+
+def test_every_bad_row_is_named_with_its_line(tmp_path: Path) -> None:
+    rows = ['{"text": "a", "label": "x"}'] * 6
+    rows[2:2] = ["{broken", '{"text": " ", "label": "x"}', '{"text": 3, "label": "x"}', '{"text": "a"}', "7"]
+    found = read(tmp_path, "a.jsonl", "\n".join(rows))
+    assert [row.place for row in found.skipped] == [f"a.jsonl, line {line}" for line in (3, 4, 5, 6, 7)]
+    reasons = [row.reason for row in found.skipped]
+    for reason, words in zip(reasons, ["JSON", "empty", "found int", "no label", "JSON object"], strict=True):
+        assert words in reason
+    found = read(tmp_path, "a.csv", 'text,label\n"two\nlines",x\nb\nc,x,y\nd,x\n')
+    assert [row.place for row in found.skipped] == ["a.csv, line 4", "a.csv, line 5"]
+    with pytest.raises(InvalidData, match=r"1 rows can be used, 2 cannot: a.csv, line 3: expected 2 fields"):
+        read(tmp_path, "a.csv", "text,label\na,x\nb\nc,x,y\n")
+
+
+@pytest.mark.parametrize(
+    ("filename", "content", "message"),
+    [
+        ("a.csv", "text,target\na,x\n", "no column 'label'.*Set label_column"),
+        ("a.jsonl", '{"sentence": "a", "label": 1}', "no field 'text'.*Set text_column"),
+        ("a.txt", "some text", "a table with labels is one of .csv"),
+        ("a.csv", 'text,label\n"a,x\nb,y\n', "quote"),
+        ("a.csv", "text,label\n", "no rows"),
+    ],
+)
+def test_files_that_are_no_such_table(tmp_path: Path, filename: str, content: str, message: str) -> None:
+    with pytest.raises(InvalidData, match=message):
+        read(tmp_path, filename, content)
+
+
+def table(*rows: tuple[str, str, str]) -> str:
+    return "\n".join(json.dumps({"text": text, "label": label, "split": split}) for text, label, split in rows)
+
+
+def test_the_validation_part_is_for_scores_only_without_a_test_part(tmp_path: Path) -> None:
+    rows = [("a", "x", "train"), ("b", "y", "Training"), ("c", "x", "dev"), ("d", "y", "other")]
+    found = read(tmp_path, "a.jsonl", table(*rows), split="split")
+    assert [item.part for item in found.items] == [Part.TRAIN, Part.TRAIN, Part.TEST]
+    assert "'other' in 'split' is not one of" in found.skipped[0].reason
+    found = read(tmp_path, "a.jsonl", table(*rows, ("e", "x", "test")), split="split")
+    assert [item.content for item in found.items] == ["a", "b", "e"]
+    assert found.unused == 1
+
+
+def test_duplicates_between_the_parts_are_dropped_from_the_training_part(tmp_path: Path) -> None:
+    rows = [("A  cat", "x", "train"), ("dog", "y", "train"), ("b", "x", "train"), ("a cat", "x", "test")]
+    data = check_labels(read(tmp_path, "a.jsonl", table(*rows, ("e", "y", "test")), split="split"))
+    assert [item.content for item in data.items] == ["dog", "b", "a cat", "e"]
+    assert data.duplicates == [("a.jsonl, line 1", "a.jsonl, line 4")]
+    assert "line 1 repeats" in data.warnings[0]
+
+
+def test_texts_with_two_labels_are_a_warning(tmp_path: Path) -> None:
+    rows = [(text, label, "") for text, label in zip("abcda", "xyxyy", strict=True)]
+    data = check_labels(read(tmp_path, "a.jsonl", table(*rows)))
+    assert len(data.items) == 4
+    assert "1 contents stand there with different labels" in data.warnings[1]
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([(text, "x", "train") for text in "abcd"], "every label is 'x'"),
+        ([("a", "x", "train"), ("b", "y", "train"), ("c", "x", "train"), ("d", "x", "train")], "test part"),
+        ([("a", "x", "train"), ("b", "x", "train"), ("c", "y", "test"), ("d", "x", "test")], "one class only, 'x'"),
+        ([("a", "x", "train"), ("b", "y", "test")], "2 items"),
+    ],
+)
+def test_data_that_cannot_be_evaluated(tmp_path: Path, rows: list[tuple[str, str, str]], message: str) -> None:
+    with pytest.raises(InvalidData, match=message):
+        check_labels(read(tmp_path, "a.jsonl", table(*rows), split="split"))
+
+
+def test_numbers_are_a_regression(tmp_path: Path) -> None:
+    content = "text,label\n" + "".join(f"text {n},{n % 25 / 2}\n" for n in range(50))
+    data = check_labels(read(tmp_path, "a.csv", content))
+    assert (data.has_classes, data.targets[3]) == (False, 1.5)
+    assert check_labels(read(tmp_path, "a.csv", content), "classes").has_classes
+    data = check_labels(read(tmp_path, "a.csv", content + "last,none\n"), "numbers")
+    assert len(data.items) == 50
+    assert data.skipped[0].place == "a.csv, line 52"
+
+
+def test_sequences_are_named_by_the_table(tmp_path: Path) -> None:
+    fasta, rows = tmp_path / "a.fasta", tmp_path / "labels.csv"
+    fasta.write_text(">sp|P1 first protein\nMKV\nLL\n>P2\nAAC\n")
+    rows.write_text("id,label\nsp|P1,x\nP2,y\nP3,x\nsp|P1 first protein,z\n")
+    found = read_labelled(
+        [LabelledFile(rows, "labels.csv")], LabelledColumns(text="id"), sequences=LabelledFile(fasta, "a.fasta")
+    )
+    assert items(found) == [("MKVLL", "x"), ("AAC", "y"), ("MKVLL", "z")]
+    assert "no sequence is named 'P3'" in found.skipped[0].reason

@@ -1,0 +1,13 @@
+import "./browser.js";
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { columnsIn } from "../../app/web/static/views/jobs/columns.js";
+
+test("the columns of an error are those that it lists", () => {
+  const message =
+    "a.csv, line 1: no column 'text' in the header; found 'id', \"it's\", 'a\\\\b', 'cut…' and 3 more." +
+    " Set text_column to one of them. id: '1', '2'; it's: 'x'";
+  assert.deepEqual(columnsIn(message), ["id", "it's", "a\\b"]);
+  assert.deepEqual(columnsIn("a.csv: it contains no text; found 'x'"), []);
+  assert.deepEqual(columnsIn(undefined), []);
+});

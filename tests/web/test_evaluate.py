@@ -1,0 +1,42 @@
+"""The view of evaluations, with a real worker."""
+
+import re
+from pathlib import Path
+
+from playwright.sync_api import expect
+
+from tests.fakes.browser import Visit
+from tests.fakes.tiny_models import CORPUS
+
+
+def test_a_table_is_evaluated_and_its_curve_shown(visit: Visit, tmp_path: Path) -> None:
+    rows = "".join(f'"{CORPUS[n % 8]} ({n})",{"odd" if n % 2 else "even"}\n' for n in range(40))
+    file = tmp_path / "topics.csv"
+    file.write_text(f"text,topic\n{rows}")
+    visit.expected += ["status of 422"]  # a column that is not there
+    page = visit.go("#/evaluate")
+    form = page.get_by_role("form", name="New evaluation")
+    form.locator("input[type=file]").set_input_files(file)
+    expect(form.get_by_text("topics.csv")).to_be_visible()
+    form.get_by_text("Labels, seeds and methods").click()
+    form.get_by_label("Labels per class").fill("1, 5, all")
+    form.get_by_role("spinbutton", name="Seeds").fill("2")
+    button = form.get_by_role("button", name="Evaluate")
+    expect(button).to_be_enabled()
+    button.click()
+    expect(form.get_by_role("alert")).to_contain_text("no column 'label'")
+    form.get_by_label("Label column").fill("topic")
+    button.click()
+    expect(page.get_by_role("heading", name="topics")).to_be_visible()
+    expect(page.locator(".view-head .badge")).to_have_text("Succeeded")
+    expect(page.locator(".evaluation-summary")).to_contain_text("tiny@1 reaches an accuracy of")
+    row = page.get_by_role("row", name=re.compile("^tiny@1, linear probe"))
+    expect(row.get_by_role("cell")).to_have_text([re.compile(r"[01]\.\d{3} ± \d\.\d{3}")] * 3)
+    plot = page.get_by_role("img", name="accuracy by labels per class")
+    plot.hover(position={"x": 60, "y": 60})
+    expect(page.get_by_text("With 1 per class:")).to_be_visible()
+    expect(page.get_by_role("button", name="report.csv")).to_be_visible()
+    visit.check_accessibility()
+    visit.check_width()
+    page.get_by_role("link", name="Evaluations").click()
+    expect(page.get_by_role("list").get_by_role("link", name="topics")).to_be_visible()
