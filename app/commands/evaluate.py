@@ -18,7 +18,10 @@ EVALUATIONS = "/v1/evaluations"
 
 LabelledFile = Annotated[
     Path,
-    typer.Argument(metavar="FILE", help="Table with texts and labels: .csv, .tsv, .jsonl, .json or .parquet."),
+    typer.Argument(
+        metavar="FILE",
+        help="Table of texts with labels (.csv, .jsonl, .parquet, .fasta, …) or archive of media.",
+    ),
 ]
 Models = Annotated[
     list[str] | None, typer.Option("--model", "-m", help="A stored model; may be repeated. By default cloze-text.")

@@ -1,5 +1,6 @@
 """Tables of several columns, read as rows with their places: .csv, .tsv, .jsonl, .json and .parquet.
 
+FASTA, FASTQ and SMILES files are tables too: the fields of a record's header are its columns, and `text` its sequence.
 A row that cannot be read has a fault, which names what is wrong. Damage that hides where the next row begins, such as a
 quote that is not closed, raises InvalidData. Each file may be compressed as .gz, .xz or .zst.
 """
@@ -18,10 +19,12 @@ import pyarrow.parquet as pq
 from app.datasets.columns import refuse_columns
 from app.datasets.compression import COMPRESSIONS, inner_suffix
 from app.datasets.csv_rows import CsvLines, read_record, refuse_header
-from app.datasets.documents import FREE_BYTES, MAX_RATIO
+from app.datasets.documents import FREE_BYTES, MAX_RATIO, READERS, Reader
+from app.datasets.headers import parse_header
 from app.datasets.json_rows import JsonArray, check_elements
 from app.datasets.parquet import BUFFER, DAMAGED, MAX_NAME, holds_strings, unpack_parquet
 from app.datasets.parquet_pages import find_chunks, rows_at_once
+from app.datasets.sequences import read_fasta, read_fastq, read_smiles
 from app.datasets.sources import Budget, TextSource, UnreadableFile, explain, reading, shorten
 from app.datasets.text import MAX_ROW, open_text, read_lines
 from app.errors import InvalidData
@@ -127,6 +130,15 @@ def _object_row(value: object, place: str, columns: Columns, *, first: bool) -> 
     return TableRow(place, {name: value[name] for name in columns.values() or value if name in value})
 
 
+def _read_records(read: Reader) -> "TableReader":
+    def read_rows_of_records(stream: IO[bytes], source: TextSource, columns: Columns) -> Iterator[TableRow]:
+        for number, record in enumerate(read(stream, source), 1):
+            value = {**parse_header(record.name), "text": record.text}
+            yield _object_row(value, f"{source.name}, record {number}", columns, first=number == 1)
+
+    return read_rows_of_records
+
+
 def _read_parquet(stream: IO[bytes], source: TextSource, columns: Columns) -> Iterator[TableRow]:
     file = cast(BinaryIO, stream) if stream.seekable() else io.BytesIO(unpack_parquet(stream, source))
     with reading(source.name, DAMAGED):
@@ -183,4 +195,9 @@ _READERS: dict[str, TableReader] = {
     ".ndjson": _read_jsonl,
     ".json": _read_json,
     ".parquet": _read_parquet,
+    **{
+        suffix: _read_records(reader)
+        for suffix, reader in READERS.items()
+        if reader in (read_fasta, read_fastq, read_smiles)
+    },
 }

@@ -49,6 +49,18 @@ def test_parquet_with_labels_of_each_type(tmp_path: Path, labels: Any) -> None:
     assert items(read_labelled([LabelledFile(path, "a.parquet")], LabelledColumns())) == EXPECTED
 
 
+def test_fields_of_the_headers_of_sequences_are_columns(tmp_path: Path) -> None:
+    proteins = (
+        ">sp|P1|A_HUMAN Alpha OS=Homo sapiens OX=9606\nMK\nV\n>sp|P2|B_YEAST Beta OS=Saccharomyces cerevisiae\nMA\n"
+    )
+    found = read(tmp_path, "a.fasta", proteins, label="organism")
+    assert items(found) == [("MKV", "Homo sapiens"), ("MA", "Saccharomyces cerevisiae")]
+    assert items(read(tmp_path, "a.fastq", "@r1 run=x\nACGT\n+\nIIII\n", label="run")) == [("ACGT", "x")]
+    assert items(read(tmp_path, "a.smi", "CCO ethanol\nO water\n", label="id")) == [("CCO", "ethanol"), ("O", "water")]
+    with pytest.raises(InvalidData, match=r"no field 'strain'.*organism"):
+        read(tmp_path, "a.fasta", proteins, label="strain")
+
+
 def test_every_bad_row_is_named_with_its_line(tmp_path: Path) -> None:
     rows = ['{"text": "a", "label": "x"}'] * 6
     rows[2:2] = ["{broken", '{"text": " ", "label": "x"}', '{"text": 3, "label": "x"}', '{"text": "a"}', "7"]
