@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from app.errors import InvalidModel
+from app.errors import InvalidValue
 from app.modalities.registry import load
 from app.modalities.text.items import FillMaskItem
 from app.store.importer import ImportOptions
@@ -46,5 +46,5 @@ def test_a_model_of_reactions_fills_masks(folder: Path, tmp_path: Path) -> None:
 
 
 def test_a_pattern_that_is_none_is_refused(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(InvalidModel, match="is not a regular expression"):
+    with pytest.raises(InvalidValue, match="has a group that is not closed"):
         import_reactions(folder, ModelStore(tmp_path), "(")

@@ -61,7 +61,7 @@ def test_a_killed_worker_takes_its_trainer_along_and_another_resumes(
     (services.settings.jobs_dir / job.id / "go").touch()
     worker.wait()
     done = wait_for(job, JobState.SUCCEEDED)
-    assert not is_alive(trainer)
+    wait_until(lambda: not is_alive(trainer))
     assert (done.attempt, done.worker != before.worker, done.result_model) == (2, True, "tiny@1")
     steps = [m for m in messages(services, job) if m.startswith("Step")]
     assert steps == [f"Step {n}" for n in range(1, 9)]

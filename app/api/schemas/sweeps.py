@@ -18,7 +18,10 @@ MAX_PARAMETERS = 20
 _MAX_VALUES = 1000  # of one parameter
 _MAX_NAME = 64  # characters
 
-Value = bool | int | float | Annotated[str, Field(max_length=512)]
+_MAX_INTEGER = 2**53  # what JSON's numbers hold exactly
+
+Integer = Annotated[int, Field(ge=-_MAX_INTEGER, le=_MAX_INTEGER)]
+Value = bool | Integer | float | Annotated[str, Field(max_length=512)]
 
 
 class Parameter(Body):

@@ -18,6 +18,7 @@ from app.modalities.text.cross_entropy import linear_cross_entropy
 from app.modalities.text.encoder import rows_before_head
 from app.modalities.text.ngrams import find_blanks, fit, score
 from app.modalities.text.projection import ends_in_projection, vocabulary_left_out
+from app.modalities.text.proof import UNPADDED
 from app.modalities.text.row_masking import EVAL_SHARES, MaskedRow, Row, RowMasker
 from app.modalities.text.samples import show_predictions
 from app.modalities.trainable import Counts, Metrics, Trainable
@@ -25,6 +26,8 @@ from app.modalities.trainable import Counts, Metrics, Trainable
 # Model types whose attention takes a block mask, so that documents can share a row without seeing
 # each other (position_ids alone leak). Rows of other types hold one document each.
 PACKABLE = frozenset({"bert", "modernbert"})
+# Other model types in which padding changes no result: their rows are padded to lengths that repeat.
+ROUNDED = UNPADDED | {"esm"}
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,8 @@ class TextPretraining(Trainable[Row, MaskedRow, MlmBatch]):
     def collate_masked(self, samples: Sequence[MaskedRow]) -> MlmBatch:
         # One shape for packed rows (a compiled encoder wants that), else padded to about the longest.
         longest = max(len(s.seen) for s in samples)
-        length = self._length if self.packs else min(rounded(longest), max(self._length, longest))
+        length = rounded(longest) if self.model.config.model_type in ROUNDED else longest
+        length = self._length if self.packs else max(longest, min(length, self._length))
         shape = (len(samples), length)
         seen = np.full(shape, self.tokenizer.pad_token_id or 0, dtype=np.int64)
         original = seen.copy()
