@@ -8,7 +8,7 @@ const TOP = 36;
 const BOTTOM = 16;
 const WIDTH = 980; // px, as far as the gaps allow it
 const GAPS = [170, 360]; // px between two axes, at least and at most
-const SIDE = 70;
+const SIDE = 80;
 
 export function ParallelCoordinates({ sweep }) {
   const jobs = sweep.jobs.filter((job) => job.value !== null);
