@@ -133,10 +133,10 @@ def test_results_are_kept_until_the_sweep_has_ended(jobs: JobSystem, sweep: Job)
 
 
 def test_a_sweep_cannot_be_paused_or_retried(jobs: JobSystem, sweep: Job) -> None:
-    with pytest.raises(Conflict, match="of the kind 'sweep'"):
+    with pytest.raises(Conflict, match="paused; its jobs can be"):
         jobs.pause(sweep.id)
     jobs.cancel(sweep.id)
-    with pytest.raises(Conflict, match="of the kind 'sweep'"):
+    with pytest.raises(Conflict, match="retried; its jobs can be"):
         jobs.retry(sweep.id)
 
 
