@@ -37,7 +37,7 @@ def summarize_findings(findings: Findings) -> Summary:
     baseline = findings.find("baseline", None, count)
     comparison = compare(best, baseline, findings.metric) if baseline else None
     wins = comparison.is_better if comparison else None
-    return Summary(sentences, _advise(wins), best, baseline, wins)
+    return Summary(sentences, _advise(comparison), best, baseline, wins)
 
 
 def _choose_headline(findings: Findings) -> LabelCount:
@@ -73,7 +73,8 @@ def _with_few_labels(findings: Findings, probe: Result) -> str:
         return f"{reached}, which is {word} than {findings.baseline} ({_mean(baseline, findings.metric):.3f})."
     needed = _find_needed(findings, score)
     if needed is None:
-        return f"{reached}, which {findings.baseline} does not reach with all labels."
+        most = _labels(findings, findings.curve("baseline", None)[-1].labels_per_class)
+        return f"{reached}, which {findings.baseline} does not reach with {most}."
     return f"{reached}, for which {findings.baseline} needs {_labels(findings, needed.labels_per_class)}."
 
 
@@ -114,13 +115,15 @@ def _describe_best(findings: Findings, probes: list[Result]) -> str:
     return f"With {labels}, {first.model} is better than {second.model} by {comparison.difference.mean:.3f}."
 
 
-def _advise(wins: bool | None) -> str:
-    if wins is None:
+def _advise(comparison: Comparison | None) -> str:
+    """comparison: of the best model with the baseline."""
+    if comparison is None:
         return "Add the method baseline to see whether a model is needed."
-    if wins:
+    if comparison.is_better:
         return "Use the vectors of the best model with a linear classifier."
+    word = "better" if comparison.is_worse else "as good"
     return (
-        "The plain baseline is as good here. Pretrain on texts of the same kind, or evaluate another model, before you"
+        f"The plain baseline is {word} here. Pretrain on data of the same kind, or evaluate another model, before you"
         " use one."
     )
 
