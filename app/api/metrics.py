@@ -75,7 +75,9 @@ class _JobsCollector(Collector):
         self._counts_by_state = count_by_state
 
     def describe(self) -> Iterator[GaugeMetricFamily]:
-        yield GaugeMetricFamily("cloze_jobs", "Pretraining jobs", labels=["state"])
+        yield GaugeMetricFamily(
+            "cloze_jobs", "Jobs of all kinds, without sweeps that wait for their jobs", labels=["state"]
+        )
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         for family in self.describe():

@@ -205,13 +205,12 @@ def _send_action(
         job = client.post(f"{JOBS}/{job_id}/{action}", body)
     if as_json:
         print_json(job)
-    elif job["cancel_requested"] or job["pause_requested"]:
+    elif job["cancel_requested"] or job.get("pause_requested"):  # only pretraining jobs can be paused
         typer.echo(f"{job_id} stops at its next step")
     else:
         place = f", {job['queue_position']} before it" if job["queue_position"] is not None else ""
-        published = (
-            f"; published {job['fine_tuned_model']}" if body == {"publish": True} and job["fine_tuned_model"] else ""
-        )
+        result = job.get("fine_tuned_model") if body == {"publish": True} else None
+        published = f"; published {result}" if result else ""
         typer.echo(f"{job_id} is {job['status']}{place}{published}")
 
 

@@ -81,7 +81,7 @@ def choose_counts(data: EvaluationData, splits: Sequence[Split], wanted: Iterabl
             numbers.append(count)
     if numbers and min(sizes) < numbers[-1]:
         short = [name for name, size in zip(data.classes, sizes, strict=False) if size < numbers[-1]]
-        data.warnings.append(f"{len(short)} classes have fewer than {numbers[-1]} items, such as {short[0]!r}")
+        data.warnings.append(f"classes with fewer than {numbers[-1]} items: {len(short)}, such as {short[0]!r}")
     left_out = {each for each in wanted if each != "all"} - set(numbers)
     if "all" in wanted or not numbers or any(each >= max(sizes) for each in left_out):
         return [*numbers, "all"]

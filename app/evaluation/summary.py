@@ -37,7 +37,7 @@ def summarize_findings(findings: Findings) -> Summary:
     baseline = findings.find("baseline", None, count)
     comparison = compare(best, baseline, findings.metric) if baseline else None
     wins = comparison.is_better if comparison else None
-    return Summary(sentences, _advise(wins), best, baseline, wins)
+    return Summary(sentences, _advise(comparison), best, baseline, wins)
 
 
 def _choose_headline(findings: Findings) -> LabelCount:
@@ -62,7 +62,7 @@ def _describe_model(findings: Findings, probe: Result) -> list[str]:
 
 
 def _with_few_labels(findings: Findings, probe: Result) -> str:
-    labels, score = _labels(findings, probe.labels_per_class), _mean(probe, findings.metric)
+    labels, score = describe_labels(findings, probe.labels_per_class), _mean(probe, findings.metric)
     reached = f"With {labels}, {probe.model} reaches {_say(findings.metric, score)}"
     baseline = findings.find("baseline", None, probe.labels_per_class)
     comparison = compare(probe, baseline, findings.metric) if baseline else None
@@ -73,8 +73,9 @@ def _with_few_labels(findings: Findings, probe: Result) -> str:
         return f"{reached}, which is {word} than {findings.baseline} ({_mean(baseline, findings.metric):.3f})."
     needed = _find_needed(findings, score)
     if needed is None:
-        return f"{reached}, which {findings.baseline} does not reach with all labels."
-    return f"{reached}, for which {findings.baseline} needs {_labels(findings, needed.labels_per_class)}."
+        most = describe_labels(findings, findings.curve("baseline", None)[-1].labels_per_class)
+        return f"{reached}, which {findings.baseline} does not reach with {most}."
+    return f"{reached}, for which {findings.baseline} needs {describe_labels(findings, needed.labels_per_class)}."
 
 
 def _find_needed(findings: Findings, score: float) -> Result | None:
@@ -108,24 +109,27 @@ def _against_random(comparison: Comparison) -> str:
 def _describe_best(findings: Findings, probes: list[Result]) -> str:
     first, second = sorted(probes, key=lambda each: -_mean(each, findings.metric))[:2]
     comparison = compare(first, second, findings.metric)
-    labels = _labels(findings, first.labels_per_class)
+    labels = describe_labels(findings, first.labels_per_class)
     if comparison is None or not comparison.is_better:
         return f"With {labels}, {first.model} and {second.model} cannot be told apart."
     return f"With {labels}, {first.model} is better than {second.model} by {comparison.difference.mean:.3f}."
 
 
-def _advise(wins: bool | None) -> str:
-    if wins is None:
+def _advise(comparison: Comparison | None) -> str:
+    """comparison: of the best model with the baseline."""
+    if comparison is None:
         return "Add the method baseline to see whether a model is needed."
-    if wins:
+    if comparison.is_better:
         return "Use the vectors of the best model with a linear classifier."
+    word = "better" if comparison.is_worse else "as good"
     return (
-        "The plain baseline is as good here. Pretrain on texts of the same kind, or evaluate another model, before you"
+        f"The plain baseline is {word} here. Pretrain on data of the same kind, or evaluate another model, before you"
         " use one."
     )
 
 
-def _labels(findings: Findings, count: LabelCount) -> str:
+def describe_labels(findings: Findings, count: LabelCount) -> str:
+    """Returns the words for a number of labels: "5 labels per class", or "5 labels" where the labels are numbers."""
     if count == "all":
         return "all labels"
     plural = "label" if count == 1 else "labels"

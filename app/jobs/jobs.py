@@ -13,7 +13,7 @@ from app.errors import Conflict, JobNotFound, NotFound
 from app.jobs import transitions
 from app.jobs.connection import Client
 from app.jobs.events import MANY_CHECKPOINTS, EventLog, Order
-from app.jobs.indexes import JOBS, job_key, model_jobs_key, state_key
+from app.jobs.indexes import JOBS, QUEUES, job_key, model_jobs_key, state_key
 from app.jobs.kinds import AnySpec, JobState
 from app.jobs.metrics import MetricSeries
 from app.jobs.repository import SCAN, Change, Idempotency, JobRepository
@@ -216,10 +216,15 @@ class Jobs:
         return checkpoint
 
     def count_by_state(self) -> dict[JobState, int]:
+        """Counts jobs of all kinds. A sweep that waits for its jobs is not counted as queued: no worker is missing."""
         with self._redis.pipeline(transaction=True) as pipe:
             for state in JobState:
                 pipe.scard(state_key(state))
-            return dict(zip(JobState, pipe.execute(), strict=True))
+            pipe.zcard(QUEUES["sweep"])
+            *found, sweeps = pipe.execute()
+        counts = dict(zip(JobState, found, strict=True))
+        # The queue also has sweeps that are being cancelled and lost their worker.
+        return counts | {JobState.QUEUED: max(counts[JobState.QUEUED] - sweeps, 0)}
 
     def _change_and_wake(self, job_id: str, decide: Callable[[Job, float], Change]) -> Job:
         self._wakeups.send_for(self._records.change(job_id, decide))

@@ -5,7 +5,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.errors import Conflict
-from app.jobs.kinds import Action, AnySpec, JobState, PretrainingSpec
+from app.jobs.kinds import Action, AnySpec, JobState, PretrainingSpec, SweepSpec
 
 # from → to. Everything that changes a state goes through this table, in one transaction.
 TRANSITIONS: dict[JobState, frozenset[JobState]] = {
@@ -195,7 +195,8 @@ def pretraining_spec(job: Job) -> PretrainingSpec:
 def check_action(job: Job, action: Action) -> None:
     """Raises Conflict, which says why, for what the job's kind or ACTIONS does not allow."""
     if action in job.spec.unsupported:
-        raise Conflict(f"job '{job.id}' is of the kind '{job.spec.kind}', which cannot be {_DONE[action]}")
+        hint = "; its jobs can be" if isinstance(job.spec, SweepSpec) else ""
+        raise Conflict(f"job '{job.id}' is of the kind '{job.spec.kind}', which cannot be {_DONE[action]}{hint}")
     if job.state not in ACTIONS[action]:
         allowed = ", ".join(s for s in JobState if s in ACTIONS[action])
         now = _NOW.get(job.state, f"is {job.state}")

@@ -15,7 +15,7 @@ from app.evaluation.embedding import Embedder, EngineOptions
 from app.evaluation.report import build_report, write_csv, write_markdown, write_splits
 from app.evaluation.results import Findings
 from app.evaluation.run import EvaluationPlan, Vectors, evaluate
-from app.evaluation.summary import summarize_findings
+from app.evaluation.summary import describe_labels, summarize_findings
 from app.jobs.kinds import EvaluationSpec
 from app.jobs.spec import Progress
 from app.modalities.registry import MODALITIES
@@ -142,7 +142,7 @@ class JobHooks:
     def on_result(self, findings: Findings) -> None:
         result = findings.results[-1]
         interval = result.interval(findings.metric)
-        labels = "without labels" if not result.labels else f"with {result.labels_per_class} labels per class"
+        labels = "without labels" if not result.labels else f"with {describe_labels(findings, result.labels_per_class)}"
         score = f": {findings.metric} {interval.mean:.3f}" if interval else ""
         if self._clock() - self._written_at >= _INTERVAL:
             self._reports.save_artifact(REPORT, _serialize(findings, complete=False))

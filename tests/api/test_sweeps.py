@@ -101,6 +101,7 @@ def test_a_sweep_that_is_to_publish_goes_on_without_its_other_jobs(post: Post, j
         ({"parameters": {}}, "parameters"),
         ({"parameters": {"learning_rat": [1]}}, "parameters.learning_rat"),
         ({"parameters": {"learning_rate": []}}, "parameters.learning_rate.values"),
+        ({"parameters": {"learning_rate": 1e-3}}, "parameters.learning_rate"),
         ({"parameters": {"learning_rate": [1e-3, 5]}}, "parameters.learning_rate"),
         ({"parameters": {"learning_rate": {"min": 1e-3, "max": 1e-4}}}, "parameters.learning_rate"),
         ({"parameters": {"learning_rate": {"min": 1e-4, "max": 1e-3}}}, "parameters.learning_rate"),

@@ -93,6 +93,12 @@ def test_what_is_stopping_is_told(server: Server) -> None:
     assert run("pause", "ftjob-1").stdout == "ftjob-1 stops at its next step\n"
 
 
+@pytest.mark.parametrize("options", [[], ["--publish"]])
+def test_a_job_of_another_kind_is_cancelled(server: Server, options: list[str]) -> None:
+    server.answers["cancel"] = {"status": "cancelled", "queue_position": None, "cancel_requested": False}
+    assert run("cancel", "ftjob-1", *options).stdout == "ftjob-1 is cancelled\n"
+
+
 def test_the_newest_checkpoint_is_published_unless_one_is_named(server: Server) -> None:
     assert run("publish", "ftjob-1").stdout == "Published step 10 as mine@2\n"
     run("publish", "ftjob-1", "ftckpt-1-5", "--name", "other")

@@ -8,7 +8,7 @@ from app.datasets.label_checks import EvaluationData, check_labels
 from app.datasets.labelled import LabelledItem, LabelledItems, Part
 from app.evaluation.results import Findings, Result, compare
 from app.evaluation.splits import LabelCount
-from app.evaluation.summary import summarize_findings
+from app.evaluation.summary import describe_labels, summarize_findings
 from app.evaluation.vectors import Spread
 
 COUNTS: list[LabelCount] = [1, 10, 50, "all"]
@@ -54,7 +54,18 @@ def test_a_model_does_not_help() -> None:
         "Its pretraining adds nothing that can be told from chance: random weights are as good.",
         "The vectors of m@1 use about 2 of 384 dimensions and have a mean cosine of 0.99, which is a sign of collapse.",
     ]
-    assert summary.beats_baseline is False and "baseline is as good" in summary.advice
+    assert summary.beats_baseline is False and "baseline is better here" in summary.advice
+
+
+def test_a_model_is_as_good_as_the_baseline() -> None:
+    found = findings(linear_probe=[0.5, 0.7, 0.8, 0.9], baseline=[0.5, 0.7, 0.8, 0.9])
+    assert "baseline is as good here" in summarize_findings(found).advice
+
+
+def test_a_score_that_the_baseline_does_not_reach_names_the_most_labels_that_it_had() -> None:
+    found = findings(linear_probe=[0.5, 0.95, 0.95, 0.95], baseline=[0.5, 0.6, 0.8, 0.9])
+    found.counts = [1, 10, 50]
+    assert "TF-IDF does not reach with 50 labels per class." in summarize_findings(found).sentences[0]
 
 
 def test_one_run_is_compared_by_the_sampling_error_of_its_test_items() -> None:
@@ -63,3 +74,15 @@ def test_one_run_is_compared_by_the_sampling_error_of_its_test_items() -> None:
     assert comparison is not None and not comparison.is_better
     assert comparison.difference.high == pytest.approx(0.08 + 1.96 * (0.88 * 0.12 / 100 + 0.8 * 0.2 / 100) ** 0.5)
     assert compare(first, Result("knn", "m@1", 1, 1.0, [], test_items=1), "accuracy") is None
+
+
+def test_labels_are_counted_per_class_where_there_are_classes() -> None:
+    found = findings()
+    assert [describe_labels(found, count) for count in (1, 10, "all")] == [
+        "1 label per class",
+        "10 labels per class",
+        "all labels",
+    ]
+    items = [LabelledItem(f"text {n}", str(n), Part.EITHER, f"row {n}") for n in range(8)]
+    found.data = check_labels(LabelledItems(items), "numbers")
+    assert describe_labels(found, 10) == "10 labels"

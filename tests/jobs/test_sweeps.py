@@ -73,6 +73,15 @@ def test_a_sweep_is_claimed_when_jobs_are_missing_or_all_have_ended(jobs: JobSys
     assert take(jobs, "sweep").job_id == sweep.id
 
 
+def test_a_sweep_that_waits_for_its_jobs_is_not_counted_as_queued(jobs: JobSystem, sweep: Job) -> None:
+    jobs.sweeps.create_children(sweep)
+    assert jobs.count_by_state()[JobState.QUEUED] == 3
+    finish(jobs, 3.0)
+    jobs.cancel(sweep.id)
+    counts = jobs.count_by_state()
+    assert (counts[JobState.QUEUED], counts[JobState.SUCCEEDED], counts[JobState.CANCELLED]) == (2, 1, 1)
+
+
 def test_jobs_are_ranked_by_loss(jobs: JobSystem, sweep: Job) -> None:
     jobs.sweeps.create_children(sweep)
     assert jobs.sweeps.rank(sweep).best is None
@@ -124,10 +133,10 @@ def test_results_are_kept_until_the_sweep_has_ended(jobs: JobSystem, sweep: Job)
 
 
 def test_a_sweep_cannot_be_paused_or_retried(jobs: JobSystem, sweep: Job) -> None:
-    with pytest.raises(Conflict, match="of the kind 'sweep'"):
+    with pytest.raises(Conflict, match="paused; its jobs can be"):
         jobs.pause(sweep.id)
     jobs.cancel(sweep.id)
-    with pytest.raises(Conflict, match="of the kind 'sweep'"):
+    with pytest.raises(Conflict, match="retried; its jobs can be"):
         jobs.retry(sweep.id)
 
 

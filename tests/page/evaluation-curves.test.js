@@ -54,6 +54,20 @@ test("the axis of labels is logarithmic, and a place finds its nearest number", 
   assert.ok(Number.isFinite(alone.x(1)) && Number.isFinite(alone.y(0.5)));
 });
 
+test("the axis of scores has round numbers, and none that a score cannot be", () => {
+  const labels = (...results) => scalesOf(curvesOf({ ...REPORT, results }), BOX).yTicks.map((tick) => tick.label);
+  assert.deepEqual(labels(result("knn", "m@1", 1, 2, 0.2, 0.3), result("knn", "m@1", 5, 10, 0.93, 0.15)), [
+    "0.00",
+    "0.20",
+    "0.40",
+    "0.60",
+    "0.80",
+    "1.00",
+  ]);
+  assert.deepEqual(labels(result("knn", "m@1", 1, 2, 0.875, null)), ["0.87", "0.88"]);
+  assert.deepEqual(labels(result("knn", "m@1", 1, 2, -0.1, 0.2)), ["-0.30", "-0.20", "-0.10", "0.00", "0.10"]);
+});
+
 test("numbers of labels are read as a user types them", () => {
   assert.deepEqual(parseCounts("1, 10  all,x"), [1, 10, "all", "x"]);
 });

@@ -37,6 +37,8 @@ class Parameter(Body):
     @model_validator(mode="before")
     @classmethod
     def _accept_list(cls, data: Any) -> Any:
+        if not isinstance(data, list | dict):
+            raise ValueError("give a list of values, or an object with `min` and `max`")
         return {"values": data} if isinstance(data, list) else data
 
     @model_validator(mode="after")

@@ -8,6 +8,9 @@ export const METHODS = {
   baseline: "plain baseline",
 };
 
+const TICK_STEPS = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5]; // of scores
+const MAX_STEPS = 5; // between the lowest and the highest score
+
 /** "1, 10, all" → [1, 10, "all"]. What is no number stays, and the server says so. */
 export function parseCounts(text) {
   return text
@@ -43,7 +46,9 @@ export function scalesOf(curves, { width, height, left, right, top, bottom }) {
   const xs = points.map((point) => Math.log10(Math.max(point.x, 1e-6)));
   const values = points.flatMap((point) => [point.low ?? point.mean, point.high ?? point.mean, point.mean]);
   const [x0, x1] = widened(Math.min(...xs), Math.max(...xs), 0.5);
-  const [y0, y1] = widened(Math.max(-1, Math.min(...values)), Math.min(1, Math.max(...values)), 0.05);
+  const least = points.every((point) => point.mean >= 0) ? 0 : -1; // an interval may go beyond what a score can be
+  const yValues = roundTicks(Math.max(least, Math.min(...values)), Math.min(1, Math.max(...values)));
+  const [y0, y1] = [yValues[0], yValues.at(-1)];
   const x = (value) => left + ((Math.log10(Math.max(value, 1e-6)) - x0) / (x1 - x0)) * (width - left - right);
   const y = (value) => {
     const at = height - bottom - ((value - y0) / (y1 - y0)) * (height - top - bottom);
@@ -54,16 +59,21 @@ export function scalesOf(curves, { width, height, left, right, top, bottom }) {
     x,
     y,
     xTicks: counts.map(([value, count]) => ({ label: String(count), at: x(value), value })),
-    yTicks: [0, 0.25, 0.5, 0.75, 1].map((share) => {
-      const value = y0 + share * (y1 - y0);
-      return { label: value.toFixed(2), at: y(value), value };
-    }),
+    yTicks: yValues.map((value) => ({ label: value.toFixed(2), at: y(value), value })),
   };
 }
 
 /** A range with room for a single value. */
 function widened(low, high, room) {
   return high - low < 1e-9 ? [low - room, high + room] : [low, high];
+}
+
+/** Round numbers at equal distances, from `low` or less to `high` or more. */
+function roundTicks(low, high) {
+  const step = TICK_STEPS.find((each) => high - low <= MAX_STEPS * each) ?? TICK_STEPS.at(-1);
+  const first = Math.floor(low / step + 1e-9);
+  const last = Math.max(Math.ceil(high / step - 1e-9), first + 1);
+  return Array.from({ length: last - first + 1 }, (_, index) => (first + index) * step);
 }
 
 /** The x of the curves that is nearest to a place in pixels. */

@@ -111,8 +111,9 @@ function Report({ report }) {
       <${Scores} report=${report} />
     </section>
     <section class="panel stack"><h2>Data and models</h2>
-      <p class="small">${number(data.items)} items${among}. ${number(data.skipped_rows)} rows left out,
-        ${number(data.dropped_duplicates)} duplicates dropped.</p>
+      <p class="small">${number(data.items)} items${among}.${
+        data.skipped_rows > 0 ? ` Rows left out: ${number(data.skipped_rows)}.` : ""
+      }${data.dropped_duplicates > 0 ? ` Duplicates dropped: ${number(data.dropped_duplicates)}.` : ""}</p>
       ${report.warnings.map((text) => html`<${Note} key=${text} kind="warning">${text}<//>`)}
       ${data.skipped.length > 0 && html`<${Skipped} rows=${data.skipped} />`}
       <${Spreads} report=${report} />

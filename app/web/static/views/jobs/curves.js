@@ -106,10 +106,10 @@ export function Curves({ id, series, test }) {
     .filter((chart) => chart.metrics.length);
   if (!charts.length && !test)
     return html`<p class="muted">There is nothing to draw yet: the first figures come with the first steps.</p>`;
-  return html`<div class="curves">
+  return html`<div class="stack"><div class="curves">
     ${charts.map((chart) => html`<${Curve} key=${chart.title} chart=${chart} series=${series} />`)}
     ${test && html`<${RangeTest} test=${test} />`}</div>
-    <div class="row"><${Button} icon="download" onClick=${() => void exportCsv(id)}>Download as CSV<//></div>`;
+    <div class="row"><${Button} icon="download" onClick=${() => void exportCsv(id)}>Download as CSV<//></div></div>`;
 }
 
 async function exportCsv(id) {

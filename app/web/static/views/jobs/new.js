@@ -196,13 +196,13 @@ function LengthFields({ job, errors }) {
 /** The values that a sweep tries: each combination is a job, and the best one publishes its model. */
 function SearchFields({ job, open }) {
   const { error } = parseSearch(job.search.value);
-  return html`<${Details} summary="Search: try several settings, and keep the best" open=${open}>
+  return html`<${Details} summary="Search: try several settings, and keep the best" open=${open}><div class="stack">
     <${TextArea} label="Values to try" value=${job.search.value} onInput=${(next) => (job.search.value = next)}
       error=${error} spellcheck="false"
       placeholder=${"learning_rate = 5e-4, 1e-3, 2e-3\nbatch_tokens = 2048, 8192"}
-      hint="A hyperparameter a line, with a list of values, or with a range for random jobs: 1e-4..1e-2:log" />
+      hint="One hyperparameter per line, with a list of values, or with a range for random jobs: 1e-4..1e-2:log" />
     <${TextField} label="Number of random jobs" value=${job.count.value} onInput=${(next) => (job.count.value = next)}
-      inputmode="numeric" autocomplete="off" hint="Without a number, every combination is a job" />
+      inputmode="numeric" autocomplete="off" hint="Without a number, every combination is a job" /></div>
   <//>`;
 }
 

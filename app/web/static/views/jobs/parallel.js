@@ -6,16 +6,18 @@ import { axesOf } from "./search.js";
 const HEIGHT = 260;
 const TOP = 36;
 const BOTTOM = 16;
-const GAP = 170; // px between two axes
-const SIDE = 70;
+const WIDTH = 980; // px, as far as the gaps allow it
+const GAPS = [170, 360]; // px between two axes, at least and at most
+const SIDE = 80;
 
 export function ParallelCoordinates({ sweep }) {
   const jobs = sweep.jobs.filter((job) => job.value !== null);
   if (!jobs.length) return html`<p class="muted">The chart comes with the first evaluations.</p>`;
   const axes = axesOf(sweep);
-  const x = (at) => SIDE + at * GAP;
+  const gap = Math.min(Math.max((WIDTH - 2 * SIDE) / (axes.length - 1), GAPS[0]), GAPS[1]);
+  const x = (at) => SIDE + at * gap;
   const y = (place) => TOP + (1 - place) * (HEIGHT - TOP - BOTTOM);
-  const width = 2 * SIDE + (axes.length - 1) * GAP;
+  const width = 2 * SIDE + (axes.length - 1) * gap;
   // The best job comes last, so that its line is above the others.
   return html`<div class="table-scroll" tabindex="0" role="region" aria-label="Chart of the jobs">
     <svg class="parallel" role="img" width=${width} height=${HEIGHT} viewBox=${`0 0 ${width} ${HEIGHT}`}

@@ -1,7 +1,7 @@
 // The search of a sweep as it is typed, and the axes of its chart. Pure functions.
 
 const RANGE = /^([-+.\de]+)\.\.([-+.\de]+?)(:log)?$/i;
-const WIDE = 20; // ratio of the largest to the smallest value from which an axis is logarithmic
+const WIDE = 10; // ratio of the largest to the smallest value from which an axis is logarithmic
 
 /** Lines such as "learning_rate = 1e-4, 1e-3" or "batch_tokens = 1024..8192:log" → {parameters, error}. */
 export function parseSearch(text) {

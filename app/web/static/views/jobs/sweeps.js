@@ -143,7 +143,7 @@ function Actions({ sweep, put }) {
 function Ranking({ sweep }) {
   return html`<div class="panel table-scroll" tabindex="0" role="region" aria-label="Ranking"><table class="job-table">
     <thead><tr><th scope="col">Rank</th><th scope="col">Job</th><th scope="col">State</th>
-      <th scope="col" class="number">${sweep.measure.replaceAll("_", " ")}</th>
+      <th scope="col" class="number">held-out ${sweep.measure.replaceAll("_", " ")}</th>
       ${sweep.parameters.map((name) => html`<th scope="col" class="number">${name}</th>`)}</tr></thead>
     <tbody>${sweep.jobs.map(
       (job) => html`<tr key=${job.id}>
