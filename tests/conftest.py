@@ -44,6 +44,11 @@ for name in [name for name in os.environ if name.startswith("CLOZE_")]:
     del os.environ[name]
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Names no test by bytes: those of an archive have the time, and two processes have to agree on the names."""
+    return argname if isinstance(val, bytes) else None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     def place(item: pytest.Item) -> int:
         file = item.path.relative_to(ROOT)
