@@ -20,6 +20,7 @@ from app.api.schemas.jobs import JobRequest, WeightedFile
 from app.api.schemas.models import AliasRequest
 from app.api.schemas.reconstruct import ReconstructRequest
 from app.api.schemas.score import ScoreRequest
+from app.api.schemas.sweeps import Parameter, SweepRequest
 from app.api.schemas.tokenize import TokenizeRequest, TokenObject
 from app.compat.huggingface import EmbedParameters, FeatureBody, FillMaskBody, FillMaskParameters, SimilarityBody
 from app.errors import AppError
@@ -36,6 +37,8 @@ BODIES: list[tuple[type[BaseModel], dict[str, Any]]] = [
     (JobRequest, {"model": "a", "training_file": "a"}),
     (ImportRequest, {"source": "a/b"}),
     (EvaluationRequest, {"models": ["a"], "file": "a"}),
+    (Parameter, {"values": [1]}),
+    (SweepRequest, {"job": {"model": "a", "training_file": "a"}, "parameters": {"seed": [1, 2]}}),
     (WeightedFile, {"id": "a"}),
     (WebhookRequest, {"url": "https://example.org/", "secret": SECRET}),
     (CancelRequest, {}),

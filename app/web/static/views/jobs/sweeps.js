@@ -101,7 +101,7 @@ export function SweepPage({ id }) {
     ${sweep.error && html`<section class="note failed" role="alert"><p>${sweep.error.message}</p></section>`}
     ${
       !hasEnded(sweep) &&
-      html`<progress max="1" value=${sweep.progress.percent / 100} aria-label=${`Progress of ${sweep.name}`}></progress>`
+      html`<progress max="100" value=${sweep.progress.percent} aria-label=${`Progress of ${sweep.name}`}></progress>`
     }
     <section class="panel stack" aria-label="Chart"><${ParallelCoordinates} sweep=${sweep} /></section>
     <${Ranking} sweep=${sweep} />
