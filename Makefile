@@ -14,7 +14,7 @@ SLOW := api compat conformance contracts e2e evaluation training web worker test
 	serving/test_packing.py serving/test_replicas.py store/test_hub_download.py store/test_push_over_http.py system/test_process_pool.py
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help serve test test-fast check format bench clean
+.PHONY: help serve test test-fast check format bench study clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ format: .venv/installed-dev ## rewrite the code as `make check` wants it
 
 bench: .venv/installed-dev ## Cloze and its peers, side by side
 	$(if $(wildcard benchmarks/__main__.py),$(BIN)/python -m benchmarks,@echo "There are no benchmarks yet.")
+
+study: .venv/installed-dev ## labels against scores on tasks of every modality; DATA is the folder of its data sets
+	$(if $(DATA),$(BIN)/python -m benchmarks.study $(DATA),@echo "Name the folder of the data sets: make study DATA=...")
 
 clean: ## everything that can be made again; var/ and model_store/ stay
 	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
