@@ -27,6 +27,8 @@ PLACES = {
     "preact/hooks": "./hooks.js",
     "@preact/signals-core": "./signals-core.js",
 }
+# The end of webpack's head, with the object that gets the library where there is no loader. A module has no `this`.
+UNIVERSAL, GLOBAL = "})(this, function", "})(globalThis, function"
 
 
 def main() -> None:
@@ -62,6 +64,7 @@ def copy(package: Path, source: str, target: str) -> str:
         text = file.read().decode()
     if target.endswith(".js"):
         text = re.sub(r"\n//# sourceMappingURL=\S+", "", text)
+        text = text.replace(UNIVERSAL, GLOBAL, 1)
         for name, place in PLACES.items():
             text = re.sub(rf'(\bfrom\s*)"{re.escape(name)}"', rf'\1"{place}"', text)
     (VENDOR / target).write_text(text, encoding="utf-8")

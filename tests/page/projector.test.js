@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { fitAll, pixelOf, pointAt, pointBeside, zoom } from "../../app/web/static/views/embed/camera.js";
+import { batchFiles, MOST_FILES, tableOfFiles } from "../../app/web/static/views/embed/media-files.js";
 import { neighbours, principal } from "../../app/web/static/views/embed/pca.js";
 import {
   countLabels,
@@ -9,6 +10,7 @@ import {
   MOST_ROWS,
   readTable,
 } from "../../app/web/static/views/embed/table.js";
+import { arrangeByNeighbours } from "../../app/web/static/views/embed/umap.js";
 
 const close = (found, expected, by = 1e-4) => assert.ok(Math.abs(found - expected) < by, `${found} is not ${expected}`);
 
@@ -88,4 +90,40 @@ test("arrow keys go to the nearest point of their direction, and stay at the edg
   assert.equal(pointBeside(points, 0, [1, 0]), 1);
   assert.equal(pointBeside(points, 1, [0, 1]), 2);
   assert.equal(pointBeside(points, 0, [-1, 0]), 0);
+});
+
+test("UMAP keeps groups together, tells its progress, and gives the same points again", () => {
+  const vectors = new Float32Array(30 * 4);
+  for (let at = 0; at < 30; at++) vectors.set([at % 2, 1 - (at % 2), 0.01 * (at % 7), 0.01 * (at % 5)], at * 4);
+  const shares = [];
+  const points = arrangeByNeighbours(vectors, 30, 4, (share) => shares.push(share));
+  assert.deepEqual(
+    points,
+    arrangeByNeighbours(vectors, 30, 4, () => undefined),
+  );
+  assert.ok(shares.length > 10 && shares.every((share) => share >= 0 && share < 1));
+  const distance = (a, b) => Math.hypot(points[a * 2] - points[b * 2], points[a * 2 + 1] - points[b * 2 + 1]);
+  for (let at = 0; at < 30; at++) {
+    const others = Array.from({ length: 30 }, (_, other) => other).filter((other) => other !== at);
+    const nearest = others.reduce((best, other) => (distance(at, other) < distance(at, best) ? other : best));
+    assert.equal(nearest % 2, at % 2);
+  }
+});
+
+test("files are rows with their folder, without hidden ones, and at most so many", () => {
+  const file = (path) => ({ name: path.split("/").at(-1), webkitRelativePath: path.includes("/") ? path : "" });
+  const table = tableOfFiles([file("set/cat/1.jpg"), file("set/.git/2.jpg"), file("3.jpg")]);
+  assert.deepEqual(table.rows, [
+    ["1.jpg", "cat"],
+    ["3.jpg", ""],
+  ]);
+  assert.equal(table.files.length, 2);
+  assert.equal(tableOfFiles(Array.from({ length: MOST_FILES + 3 }, () => file("a.jpg"))).left, 3);
+});
+
+test("a batch has few files and few bytes, and a large file one of its own", () => {
+  const sizes = (files) => files.map((batch) => batch.map((each) => each.size));
+  const files = [5, 5, 20, 1, 1, 1].map((size) => ({ size }));
+  assert.deepEqual(sizes(batchFiles(files, 2, 10)), [[5, 5], [20], [1, 1], [1]]);
+  assert.deepEqual(batchFiles([], 2, 10), []);
 });

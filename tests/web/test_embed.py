@@ -87,8 +87,35 @@ def test_pictures_are_compared_too(visit: Visit, cloze: Server, origin: str, tmp
         expect(page.locator(".heat tbody td")).to_have_count(4)
         visit.check_accessibility()
         visit.check_width()
+        check_projected_folder(visit, tmp_path)
     finally:
-        store.delete("vision@1")
+        store.delete(store.resolve("vision").id)
+
+
+def check_projected_folder(visit: Visit, tmp_path: Path) -> None:
+    """Projects the pictures of a folder by their neighbourhoods, and looks at one of them."""
+    page = visit.page
+    for seed in range(6):
+        path = tmp_path / "set" / ("day", "night")[seed % 2] / f"{seed}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(picture(seed))
+    page.get_by_text("Project thousands").click()
+    page.locator("input[webkitdirectory]").set_input_files(tmp_path / "set")
+    expect(page.get_by_text("Chosen: 6 files")).to_be_visible()
+    page.get_by_role("button", name="Show the points").click()
+    expect(page.get_by_role("list", name="Colours").get_by_role("listitem")).to_have_count(2)
+    page.get_by_text("Neighbourhoods (UMAP)").click()
+    expect(page.get_by_text("UMAP keeps near what is near")).to_be_visible()
+    plot = page.get_by_role("application", name="6 points on a plane")
+    plot.focus()
+    plot.press("ArrowRight")
+    expect(plot.locator(".plot-tip img")).to_be_visible()
+    plot.press("Enter")
+    near = page.get_by_role("region", name="Nearest neighbours")
+    expect(near.get_by_role("listitem")).to_have_count(5)
+    expect(near.locator("img")).to_have_count(6)
+    visit.check_accessibility()
+    visit.check_width()
 
 
 def test_texts_are_compared_again_after_a_look_at_another_model(visit: Visit, cloze: Server, tmp_path: Path) -> None:
@@ -102,7 +129,7 @@ def test_texts_are_compared_again_after_a_look_at_another_model(visit: Visit, cl
         page.get_by_label("Model").select_option("tiny")
         expect(page.locator(".heat tbody tr")).to_have_count(len(TEXTS))
     finally:
-        store.delete("another@1")
+        store.delete(store.resolve("another").id)
 
 
 def test_many_texts_and_none(visit: Visit) -> None:

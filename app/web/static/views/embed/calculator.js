@@ -7,12 +7,13 @@ const policy = globalThis["trustedTypes"]?.createPolicy("cloze-worker", {
 
 let worker = null;
 let last = 0;
-const waiting = new Map(); // id → {resolve, reject}
+const waiting = new Map(); // id → {resolve, reject, onShare}
 
 function start() {
   const url = policy?.createScriptURL("") ?? new URL("./worker.js", import.meta.url);
   worker = new Worker(url, { type: "module" });
-  worker.onmessage = ({ data: { id, result } }) => {
+  worker.onmessage = ({ data: { id, share, result } }) => {
+    if (share !== undefined) return waiting.get(id)?.onShare?.(share);
     waiting.get(id)?.resolve(result);
     waiting.delete(id);
   };
@@ -23,17 +24,20 @@ function start() {
   };
 }
 
-function call(task, given) {
+function call(task, given, onShare) {
   if (!worker) start();
   const id = ++last;
   return new Promise((resolve, reject) => {
-    waiting.set(id, { resolve, reject });
+    waiting.set(id, { resolve, reject, onShare });
     worker.postMessage({ id, task, ...given });
   });
 }
 
 /** Keeps a copy of the vectors [count, size] and returns their principal components: see pca.js. */
 export const project = (vectors, count, size) => call("project", { vectors, count, size });
+
+/** Points of the vectors that were projected last, which keep neighbourhoods: see umap.js. */
+export const arrange = (onShare) => call("arrange", {}, onShare);
 
 /** The nearest neighbours of one of the vectors that were projected last. */
 export const neighbours = (of, most) => call("neighbours", { of, most });

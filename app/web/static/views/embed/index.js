@@ -46,13 +46,10 @@ export function EmbedView() {
   return html`<div class="view embed">
     <${Head}>
       <${ModelSelect} models=${able("embeddings")} value=${model.id} onChange=${(id) => (state.model.value = id)} /><//>
+    <${Segmented} label="How many" value=${state.tab.value} onChange=${(next) => (state.tab.value = next)}
+      options=${[{ value: "few", label: "Compare a few" }, { value: "many", label: "Project thousands" }]} />
     ${
-      model.modality === "text" &&
-      html`<${Segmented} label="How many" value=${state.tab.value} onChange=${(next) => (state.tab.value = next)}
-        options=${[{ value: "few", label: "Compare a few" }, { value: "many", label: "Project thousands" }]} />`
-    }
-    ${
-      model.modality === "text" && state.tab.value === "many"
+      state.tab.value === "many"
         ? html`<${Projector} model=${model} />`
         : html`<${Comparison} model=${model} many=${many} />`
     }

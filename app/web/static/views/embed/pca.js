@@ -27,17 +27,17 @@ export function principal(vectors, count, size) {
 
 /** The `most` nearest neighbours of a vector by cosine, without itself: [{at, cosine}], the nearest first. */
 export function neighbours(vectors, count, size, of, most) {
-  const rows = Array.from({ length: count }, (_, at) => vectors.subarray(at * size, (at + 1) * size));
-  const length = (row) => Math.sqrt(row.reduce((sum, value) => sum + value * value, 0)) || 1;
-  const own = length(rows[of]);
+  const rows = unitRows(vectors, count, size);
   return rows
-    .map((row, at) => ({
-      at,
-      cosine: row.reduce((sum, value, column) => sum + value * rows[of][column], 0) / (own * length(row)),
-    }))
+    .map((row, at) => ({ at, cosine: row.reduce((sum, value, column) => sum + value * rows[of][column], 0) }))
     .filter(({ at }) => at !== of)
     .sort((a, b) => b.cosine - a.cosine)
     .slice(0, most);
+}
+
+/** The vectors as rows of length 1; one without a length stays as it is. */
+export function unitRows(vectors, count, size) {
+  return Array.from({ length: count }, (_, at) => unit(vectors.slice(at * size, (at + 1) * size)));
 }
 
 function centre(vectors, count, size) {

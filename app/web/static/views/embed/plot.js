@@ -4,6 +4,7 @@ import { color, palette } from "../../core/theme.js";
 import { Button } from "../../ui/controls.js";
 import { fitAll, pixelOf, pointAt, pointBeside, zoom } from "./camera.js";
 import * as points from "./points.js";
+import { Media } from "./preview.js";
 
 const HEIGHT = 460;
 const STEP = 1.5; // of the zoom buttons and keys
@@ -101,7 +102,8 @@ export function Plot({ shown }) {
       ${
         said &&
         html`<div class=${`plot-tip small ${left > width.value / 2 ? "at-end" : ""}`} aria-hidden="true"
-          style=${{ left: `${left}px`, top: `${top}px` }}><span>${said}</span></div>`
+          style=${{ left: `${left}px`, top: `${top}px` }}><span>
+            <${Media} file=${shown.files?.[hovered.value]} play />${said}</span></div>`
       }
       <span id=${help} class="visually-hidden">${HELP}</span>
       <span class="visually-hidden" role="status">${said}</span>

@@ -1,36 +1,52 @@
-// Projector: thousands of texts as points, from a file or pasted lines.
+// Projector: thousands of texts, pictures, sounds or videos as points.
 import { number, percent, plural } from "../../core/format.js";
 import { html, useSignal } from "../../core/html.js";
-import { Button, Details, DropZone, Select, TextArea, TextField } from "../../ui/controls.js";
+import { Button, Details, DropZone, FolderButton, Segmented, Select, TextArea, TextField } from "../../ui/controls.js";
 import { ErrorNote, Note, Progress } from "../../ui/status.js";
 import { toast } from "../../ui/toast.js";
+import { MOST_FILES } from "./media-files.js";
 import { COLOURS, Plot, describe } from "./plot.js";
+import { Media } from "./preview.js";
 import * as points from "./points.js";
 import { MOST_ROWS } from "./table.js";
 
-const FIRST = "Paste texts or drop a file, then show the points.";
+const FIRST = {
+  text: "Paste texts or drop a file, then show the points.",
+  image: "Choose a folder of images, then show the points.",
+  audio: "Choose a folder of sounds, then show the points.",
+  video: "Choose a folder of videos, then show the points.",
+};
+const LAYOUTS = [
+  { value: "pca", label: "Principal components" },
+  { value: "umap", label: "Neighbourhoods (UMAP)" },
+];
 const LISTED = 50; // rows of the list at once
 const LARGEST = 64 * 2 ** 20; // bytes of a file
 
 export function Projector({ model }) {
   const shown = points.projection.value;
+  const { value: under } = points.progress;
+  const isText = model.modality === "text";
+  const fits = points.table.value && !points.table.value.files === isText;
   return html`<div class="embed-layout">
-    <div class="stack"><${Source} model=${model} /></div>
+    <div class="stack">
+      ${isText ? html`<${TextSource} />` : html`<${FileSource} kind=${model.modality} />`}
+      ${fits && html`<${Choices} model=${model} />`}
+    </div>
     <div class="stack">
       ${points.error.value && html`<${ErrorNote} error=${points.error.value} retry=${() => points.run(model)} />`}
       ${
-        points.progress.value !== null &&
-        html`<div class="row"><${Progress} label="Embedding the texts" value=${points.progress.value} />
+        under &&
+        html`<div class="row"><${Progress} label=${under.label} value=${under.share} />
           <${Button} class="small" onClick=${points.stop}>Stop<//></div>`
       }
-      ${shown ? html`<${Shown} shown=${shown} />` : html`<${Note}>${FIRST}<//>`}
+      ${shown ? html`<${Shown} shown=${shown} />` : html`<${Note}>${FIRST[model.modality]}<//>`}
     </div>
   </div>`;
 }
 
-function Source({ model }) {
+function TextSource() {
   const pasted = useSignal("");
-  const table = points.table.value;
   const onPaste = (text) => {
     pasted.value = text;
     points.take(text, "");
@@ -41,39 +57,67 @@ function Source({ model }) {
     points.take(await file.text(), file.name);
     if (!points.table.value) toast(`${file.name} has no rows.`, "failed");
   };
-  const columns = (table?.columns ?? []).map((label, at) => ({ value: String(at), label }));
   return html`
     <${DropZone} label="Drop a CSV, TSV or text file" hint="the first line of a table names its columns"
       accept=".csv,.tsv,.txt,text/*" onFiles=${onFiles} />
     <${TextArea} label="Or paste texts, one a line" value=${pasted.value} rows=${5} spellcheck="false"
-      onInput=${onPaste} />
+      onInput=${onPaste} />`;
+}
+
+function FileSource({ kind }) {
+  const take = (files) => {
+    points.takeFiles(files.filter((file) => isOfKind(file, kind)));
+    if (!points.table.value) toast(`There is no ${kind} file among them.`, "failed");
+  };
+  return html`
+    <${DropZone} label="Drop files" hint=${`at most ${number(MOST_FILES)}`} accept=${`${kind}/*`} multiple
+      onFiles=${take} />
+    <div class="row"><${FolderButton} label="Choose a folder" onFiles=${take} /></div>
+    <p class="small muted">The folder of a file is its label.</p>`;
+}
+
+/** By the type that the browser guesses from the name; the server decides where it guesses none. */
+function isOfKind(file, kind) {
+  const [major] = file.type.split("/");
+  return !major || major === kind || (kind === "video" && major === "image"); // animations are images
+}
+
+function Choices({ model }) {
+  const table = points.table.value;
+  const columns = table.columns.map((label, at) => ({ value: String(at), label }));
+  const left = table.files ? `after the first ${number(MOST_FILES)}` : `after the first ${number(MOST_ROWS)}`;
+  const counted = plural(table.rows.length, table.files ? "file" : "row");
+  return html`
+    <p class="small" role="status">${table.name || (table.files ? "Chosen" : "Pasted")}: ${counted}
+      ${table.left > 0 && `; ${number(table.left)} more are left out, ${left}`}</p>
     ${
-      table &&
+      columns.length > 1 &&
+      !table.files &&
       html`
-      <p class="small" role="status">${table.name || "Pasted"}: ${plural(table.rows.length, "row")}
-        ${table.left > 0 && `; ${number(table.left)} more are left out, after the first ${number(MOST_ROWS)}`}</p>
-      ${
-        columns.length > 1 &&
-        html`
-        <${Select} label="Column of the texts" value=${String(points.textColumn.value)} options=${columns}
-          onChange=${(value) => (points.textColumn.value = Number(value))} />
-        <${Select} label="Colour by" value=${String(points.labelColumn.value)}
-          options=${[{ value: "-1", label: "nothing" }, ...columns]}
-          onChange=${(value) => (points.labelColumn.value = Number(value))} />`
-      }
-      <div class="row"><${Button} kind="primary" busy=${points.progress.value !== null}
-        onClick=${() => points.run(model)}>Show the points<//></div>`
-    }`;
+      <${Select} label="Column of the texts" value=${String(points.textColumn.value)} options=${columns}
+        onChange=${(value) => (points.textColumn.value = Number(value))} />`
+    }
+    ${
+      columns.length > 1 &&
+      html`
+      <${Select} label="Colour by" value=${String(points.labelColumn.value)}
+        options=${[{ value: "-1", label: "nothing" }, ...columns]}
+        onChange=${(value) => (points.labelColumn.value = Number(value))} />`
+    }
+    <div class="row"><${Button} kind="primary" busy=${points.progress.value !== null}
+      onClick=${() => points.run(model)}>Show the points<//></div>`;
 }
 
 function Shown({ shown }) {
-  const [first, second] = shown.shares;
   const found = points.matches.value;
   return html`<section class="panel stack" aria-label="Points">
-      <div><h2>${plural(shown.texts.length, "point")}</h2><p class="small muted">
-        The two principal components of the vectors of ${shown.model}, which keep ${percent(first)} and
-        ${" "}${percent(second)} of all differences.
+      <div><h2>${plural(shown.texts.length, "point")}</h2><p class="small muted">${explain(shown)}
         ${" "}Neighbours are found in all ${number(shown.size)} dimensions.</p></div>
+      ${
+        shown.texts.length >= points.FEWEST &&
+        html`<${Segmented} label="Layout" value=${points.layout.value} options=${LAYOUTS}
+          onChange=${points.chooseLayout} />`
+      }
       <${TextField} label="Search the points" type="search" value=${points.wanted.value}
         onInput=${(value) => (points.wanted.value = value)}
         hint=${found ? `${number(found.filter(Boolean).length)} found` : undefined} />
@@ -82,6 +126,12 @@ function Shown({ shown }) {
     </section>
     <${Neighbours} shown=${shown} />
     <${Details} summary="All points as a list"><${List} shown=${shown} /><//>`;
+}
+
+function explain({ model, shares }) {
+  if (!shares) return `Vectors of ${model}: UMAP keeps near what is near. Distances between groups mean little.`;
+  const [first, second] = shares.map(percent);
+  return `Principal components of the vectors of ${model}; the two keep ${first} and ${second} of all differences.`;
 }
 
 function Legend() {
@@ -104,9 +154,10 @@ function Neighbours({ shown }) {
     <div class="row between"><h2>Nearest neighbours</h2>
       <${Button} kind="quiet" icon="close" aria-label="Choose no point" onClick=${() => points.choose(null)} /></div>
     <p class="file-text">${describe(shown, at)}</p>
+    <${Media} file=${shown.files?.[at]} controls />
     <ol class="neighbours">${points.nearest.value.map(
       (each) => html`<li key=${each.at}><button type="button" class="sequence" onClick=${() => points.choose(each.at)}>
-        <span>${describe(shown, each.at)}</span>
+        <${Media} file=${shown.files?.[each.at]} /><span>${describe(shown, each.at)}</span>
         <span class="candidate-share">${each.cosine.toFixed(3).replace("-", "−")}</span></button></li>`,
     )}</ol>
   </section>`;

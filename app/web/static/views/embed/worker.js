@@ -1,13 +1,20 @@
 // The web worker of the projector: keeps the vectors, and computes while the page stays responsive.
 import { neighbours, principal } from "./pca.js";
+import { arrangeByNeighbours } from "./umap.js";
 
 let vectors = new Float32Array();
 let count = 0;
 let size = 0;
 
-addEventListener("message", ({ data: { id, task, ...given } }) => {
-  if (task === "project") {
+const tasks = {
+  project(given) {
     ({ vectors, count, size } = given);
-    postMessage({ id, result: principal(vectors, count, size) });
-  } else postMessage({ id, result: neighbours(vectors, count, size, given.of, given.most) });
+    return principal(vectors, count, size);
+  },
+  arrange: (_, onShare) => arrangeByNeighbours(vectors, count, size, onShare),
+  neighbours: ({ of, most }) => neighbours(vectors, count, size, of, most),
+};
+
+addEventListener("message", ({ data: { id, task, ...given } }) => {
+  postMessage({ id, result: tasks[task](given, (share) => postMessage({ id, share })) });
 });
