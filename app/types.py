@@ -66,3 +66,8 @@ class RemoteFile(BaseModel):
     modified: str | None = None
     revision: str | None = None
     sha256: str | None = None
+
+    @property
+    def has_version(self) -> bool:
+        """Whether another content of the same size can be told from this one."""
+        return any((self.etag, self.modified, self.revision, self.sha256))

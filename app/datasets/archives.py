@@ -174,15 +174,13 @@ def _read_array(
     if array.kind is None:
         report.skip(Reason.OTHER_KIND, path, f"{EXPECTED}, found {array.describe()}")
         return
-    items = enumerate(array.read_items(limits))
-    while True:
+    for number in range(array.count):
+        if array.item_bytes <= limits.max_bytes:
+            budget.spend(array.item_bytes)  # before the bytes are in memory
         try:
-            number, item = next(items)
-        except StopIteration:
-            return
+            item = array.read_item(number, limits)
         except (InvalidData, TooLarge) as e:  # not those of the budget, which are the whole archive's
             report.skip(Reason.BROKEN if isinstance(e, InvalidData) else Reason.TOO_LARGE, path, e.message)
             return
-        budget.spend(item.bytes)
         name = f"{stem}/{number:06}" if array.is_list else stem  # that of one item stays beside its label
         yield Member(name + item.suffix, item.data, item.share)

@@ -5,7 +5,7 @@ The format is described at https://numpy.org/doc/stable/reference/generated/nump
 
 import io
 import math
-from collections.abc import Iterator
+import struct
 from dataclasses import dataclass
 from typing import IO, Any, Literal
 
@@ -24,15 +24,15 @@ EXPECTED = (
     "expected images (uint8 [N, H, W], [H, W, C] or [N, H, W, C] with 1, 3 or 4 channels) or sounds (float or int16"
     " [T] or [N, T], in an .npz with their `rate`)"
 )
-_HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
+MAX_HEADER = 10_000  # bytes; those of an array of numbers have about 100
+_HEADERS = {(1, 0): ("<H", npy.read_array_header_1_0), (2, 0): ("<I", npy.read_array_header_2_0)}
 
 
 @dataclass(frozen=True)
 class ArrayItem:
-    """One image as PNG or one sound as WAV. bytes: in the array. share: of the array that has been read with it."""
+    """One image as PNG or one sound as WAV. share: of the array that has been read with it."""
 
     data: bytes
-    bytes: int
     suffix: Literal[".png", ".wav"]
     share: float
 
@@ -69,30 +69,43 @@ class ArrayFile:
     def describe(self) -> str:
         return f"{self.dtype.name} [{', '.join(map(str, self.shape))}]"
 
-    def read_items(self, limits: Limits = DEFAULT_LIMITS) -> Iterator[ArrayItem]:
-        """Yields the items one by one. Raises InvalidData if the file is cut off, and TooLarge for large items."""
-        count, shape = (self.shape[0], self.shape[1:]) if self.is_list else (1, self.shape)
-        size = math.prod(shape) * self.dtype.itemsize
+    @property
+    def _item_shape(self) -> tuple[int, ...]:
+        return self.shape[1:] if self.is_list else self.shape
+
+    @property
+    def item_bytes(self) -> int:
+        """The bytes of each item."""
+        return math.prod(self._item_shape) * self.dtype.itemsize
+
+    @property
+    def count(self) -> int:
+        """The number of items that are not empty."""
+        return (self.shape[0] if self.is_list else 1) if self.item_bytes else 0
+
+    def read_item(self, number: int, limits: Limits = DEFAULT_LIMITS) -> ArrayItem:
+        """Reads the item behind the one that was read last.
+
+        number: its index, for messages and the share.
+
+        Raises InvalidData if the file is cut off, and TooLarge for an item beyond `limits.max_bytes`.
+        """
+        size = self.item_bytes
         if size > limits.max_bytes:
             raise TooLarge(f"an item of the array has {size} bytes; the limit is {limits.max_bytes}")
-        for number in range(count if size else 0):
-            content = self.stream.read(size)
-            if len(content) < size:
-                raise InvalidData(f"the array is cut off: it has {number} of {count} items")
-            values = np.frombuffer(content, self.dtype).reshape(shape)
-            data = _to_png(values) if self.kind == "image" else _to_wav(values, self.rate or 0)
-            yield ArrayItem(data, size, ".png" if self.kind == "image" else ".wav", (number + 1) / count)
+        content = self.stream.read(size)
+        if len(content) < size:
+            raise InvalidData(f"the array is cut off: it has {number} of {self.count} items")
+        values = np.frombuffer(content, self.dtype).reshape(self._item_shape)
+        data = _to_png(values) if self.kind == "image" else _to_wav(values, self.rate or 0)
+        return ArrayItem(data, ".png" if self.kind == "image" else ".wav", (number + 1) / self.count)
 
 
 def open_array(stream: IO[bytes], rate: int | None = None) -> ArrayFile:
     """Reads the header of a .npy. Raises InvalidData for a damaged one, for objects and for Fortran's order."""
-    try:
-        version = npy.read_magic(stream)
-        if version not in _HEADERS:
-            raise InvalidData(f"version {version[0]}.{version[1]} of the format is not supported")
-        shape, fortran, dtype = _HEADERS[version](stream)
-    except (ValueError, EOFError, TypeError) as e:
-        raise InvalidData("the header of the array is damaged") from e
+    shape, fortran, dtype = _read_header(stream)
+    if not all(0 <= size < 1 << 63 for size in shape):
+        raise InvalidData("the header of the array is damaged: a dimension is negative or too large")
     if dtype.hasobject or dtype.names:
         raise InvalidData("the array holds Python objects or records, not numbers")
     if fortran and len(shape) > 1:
@@ -100,12 +113,35 @@ def open_array(stream: IO[bytes], rate: int | None = None) -> ArrayFile:
     return ArrayFile(stream, shape, dtype, rate)
 
 
+def _read_header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Returns (shape, whether the order is Fortran's, dtype). Its length is checked before it is read."""
+    try:
+        version = npy.read_magic(stream)
+    except ValueError as e:
+        raise InvalidData("the header of the array is damaged") from e
+    if version not in _HEADERS:
+        raise InvalidData(f"version {version[0]}.{version[1]} of the format is not supported")
+    layout, parse = _HEADERS[version]
+    length = stream.read(struct.calcsize(layout))
+    if len(length) < struct.calcsize(layout):
+        raise InvalidData("the header of the array is damaged")
+    (size,) = struct.unpack(layout, length)
+    if size > MAX_HEADER:
+        raise InvalidData(f"the header of the array has {size} bytes; the limit is {MAX_HEADER}")
+    header = stream.read(size)
+    try:
+        shape, fortran, dtype = parse(io.BytesIO(length + header))
+    except Exception as e:  # NumPy evaluates the header as Python, which raises many exceptions for damaged ones
+        raise InvalidData("the header of the array is damaged") from e
+    return shape, fortran, dtype
+
+
 def read_rate(stream: IO[bytes]) -> int:
     """Reads an array of one number, the rate of sounds. Raises InvalidData."""
     array = open_array(stream)
-    content = stream.read(array.dtype.itemsize)
-    is_number = array.dtype.kind in "iuf" and math.prod(array.shape) == 1 and len(content) == array.dtype.itemsize
-    rate = float(np.frombuffer(content, array.dtype)[0]) if is_number else math.nan
+    is_number = array.dtype.kind in "iuf" and math.prod(array.shape) == 1
+    content = stream.read(array.dtype.itemsize) if is_number else b""
+    rate = float(np.frombuffer(content, array.dtype)[0]) if len(content) == array.dtype.itemsize else math.nan
     if not (1 <= rate <= 1_000_000 and rate == int(rate)):
         raise InvalidData(f"expected one whole number, the samples a second, found {array.describe()}")
     return int(rate)

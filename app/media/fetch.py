@@ -6,7 +6,6 @@ the name again.
 """
 
 import io
-import socket
 import time
 from collections.abc import Callable, Collection
 from functools import partial
@@ -23,7 +22,7 @@ from app.system.addresses import (
     resolve,
     resolve_public,
 )
-from app.system.connections import connect
+from app.system.connections import TimedSocket, connect
 
 CHUNK = 64 * 1024
 
@@ -51,7 +50,7 @@ def fetch(
         remaining = partial(_remaining_seconds, deadline)
         sock = connect(addresses, port, host, tls=parts.scheme == "https", remaining=remaining)
         with sock:
-            return _get(_Deadline(sock, deadline), parts, max_bytes)
+            return _get(TimedSocket(sock, remaining), parts, max_bytes)
     except PrivateAddress as e:
         raise InvalidValue(f"{host} has no address, or an address that is not public") from e
     except (OSError, HTTPException) as e:
@@ -73,7 +72,7 @@ def _check_url(url: str, allowed_hosts: Collection[str]) -> tuple[SplitResult, s
     return checked.parts, checked.host, checked.port
 
 
-def _get(sock: "_Deadline", parts: SplitResult, max_bytes: int) -> bytes:
+def _get(sock: TimedSocket, parts: SplitResult, max_bytes: int) -> bytes:
     connection = HTTPConnection(parts.netloc)
     connection.sock = sock  # has the methods of a socket that http.client uses
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
@@ -107,30 +106,3 @@ def _remaining_seconds(deadline: float) -> float:
     if remaining <= 0:
         raise TimeoutError("it took too long")
     return remaining
-
-
-class _Deadline(io.RawIOBase):
-    """A socket for http.client with one deadline for all reads and writes.
-
-    A timeout of single reads would never end a server that sends a byte now and then.
-    """
-
-    def __init__(self, sock: socket.socket, deadline: float) -> None:
-        self._sock, self._deadline = sock, deadline
-
-    def sendall(self, data: bytes) -> None:
-        self._sock.settimeout(_remaining_seconds(self._deadline))
-        self._sock.sendall(data)
-
-    def makefile(self, mode: str) -> io.BufferedReader:
-        return io.BufferedReader(self)
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: memoryview, /) -> int:  # type: ignore[override]
-        self._sock.settimeout(_remaining_seconds(self._deadline))
-        return self._sock.recv_into(buffer)
-
-    def close(self) -> None:
-        """Does nothing: http.client closes the socket before the content is read. `fetch` closes it."""

@@ -10,7 +10,7 @@ import socket
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 Address = IPv4Address | IPv6Address
 
@@ -77,6 +77,14 @@ def parse_http_url(url: str) -> HttpUrl:
     if port not in DEFAULT_PORTS.values() and port < FIRST_FREE_PORT:
         raise ValueError(f"the port must be 80, 443 or at least {FIRST_FREE_PORT}, not {port}")
     return HttpUrl(parts, _normalize_host(parts.hostname), port)
+
+
+def has_dot_segment(path: str) -> bool:
+    """Tells whether a part of a path is `.` or `..`, also if it is percent-encoded.
+
+    Servers and proxies resolve such parts, so the path would name another folder than it seems to.
+    """
+    return any(part in (".", "..") for part in re.split(r"[/\\]", unquote(path)))
 
 
 def is_public(address: Address) -> bool:

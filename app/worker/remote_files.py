@@ -51,7 +51,7 @@ class RemoteFiles:
 
     def _key(self, file: RemoteFile) -> str:
         parts = [file.address, str(file.bytes), file.etag, file.modified, file.revision, file.sha256]
-        if not any(parts[2:]):
+        if not file.has_version:
             parts.append(self._attempt.job.id)  # other jobs may mean another version
         return hashlib.sha256("\0".join(part or "" for part in parts).encode()).hexdigest()[:32]
 

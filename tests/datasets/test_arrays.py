@@ -17,6 +17,7 @@ from app.datasets.samples import check_samples, read_samples
 from app.errors import InvalidData, TooLarge
 from app.media import accepted
 from app.media.accepted import AcceptedFiles
+from app.media.arrays import MAGIC, MAX_HEADER, ArrayFile, ArrayItem, open_array, read_rate
 from app.media.audio import decode_audio
 from app.media.images import decode_image
 from app.media.limits import Limits
@@ -149,3 +150,55 @@ def test_arrays_are_no_text(tmp_path: Path, name: str) -> None:
     path.write_bytes(saved(PICTURES))
     with pytest.raises(InvalidData, match="arrays of numbers are no text"):
         list(read_documents(path, name))
+
+
+class Unread(io.BytesIO):
+    """Bytes that end the test when more of them are asked for than a header has."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        assert size is not None and 0 <= size <= MAX_HEADER
+        return super().read(size)
+
+
+def with_header(text: str, version: int = 1, length: int | None = None) -> bytes:
+    header = text.encode()
+    size = len(header) if length is None else length
+    return MAGIC + bytes([version, 0]) + size.to_bytes(2 if version == 1 else 4, "little") + header
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (with_header("{'descr': '|u1', 'fortran_order': False, 'shape': (-1, 4, 4)}"), "negative"),
+        (with_header("{'descr': '|u1', 'fortran_order': False, 'shape': (-2, -2, 4)}"), "negative"),
+        (with_header("{'descr': '|u1', 'fortran_order': False, 'shape': (1" + "0" * 99 + ", 4, 4)}"), "too large"),
+        (with_header("{}", version=2, length=2**32 - 1), "4294967295 bytes; the limit is 10000"),
+        (with_header("{}", length=60_000), "the limit is 10000"),
+        (with_header("(" * 9000), "damaged"),
+        (with_header("{}" + "[" * 90, version=2), "damaged"),
+    ],
+)
+def test_a_damaged_header_is_refused_before_more_is_read(content: bytes, message: str) -> None:
+    with pytest.raises(InvalidData, match=message):
+        open_array(Unread(content))
+
+
+def test_a_rate_that_is_no_number_is_not_read() -> None:
+    content = with_header("{'descr': '|S1000000000', 'fortran_order': False, 'shape': ()}")
+    with pytest.raises(InvalidData, match="one whole number"):
+        read_rate(Unread(content))
+
+
+def test_the_budget_is_spent_before_an_item_is_read(read: Read, monkeypatch: pytest.MonkeyPatch) -> None:
+    packed_zeros = packed(x=np.zeros((40, 1024, 1024), np.uint8))
+    reads: list[int] = []
+    read_item = ArrayFile.read_item
+
+    def note(self: ArrayFile, number: int, *limits: Limits) -> ArrayItem:
+        reads.append(number)
+        return read_item(self, number, *limits)
+
+    monkeypatch.setattr(ArrayFile, "read_item", note)
+    with pytest.raises(TooLarge, match="unpacks to far more"):
+        read(packed_zeros, limits=Limits(max_archive_ratio=1))
+    assert reads == list(range(16))  # the budget has 16 MiB and the archive's own size

@@ -103,9 +103,23 @@ def test_what_is_no_address_is_refused(server: FileServer, address: str) -> None
         find_remote(address, access_to(server, hub=True, buckets=("bucket",)))
 
 
+@pytest.mark.parametrize("part", ["..", ".", "%2e%2E", "%2e.", "a%2f..", "a%5c..", "%252e%252e"])
+def test_a_path_cannot_leave_the_bucket_or_the_repository(server: FileServer, online: None, part: str) -> None:
+    access = access_to(server, hub=True, organizations=("owner",), buckets=("bucket",))
+    for start in ("s3://bucket", "hf://datasets/owner/name", f"hf://datasets/owner/name@{part}"):
+        if part.startswith("%25") and start.startswith("s3"):
+            continue  # a key is never decoded, so this one has no such parts
+        for address in (f"{start}/{part}/{part}/other/a.txt", f"{start}/a/{part}", f"{start}/{part}/*.txt"):
+            with pytest.raises(InvalidValue, match=r"the parts '\.' or '\.\.'"):
+                find_remote(address, access, resolver=to_loopback)
+    with pytest.raises(InvalidValue, match=r"the parts '\.' or '\.\.'"):
+        expand_hub_address(f"hf://datasets/owner/name/{part}/*.txt", access, endpoint=server.url(""))
+    assert not server.asked
+
+
 def test_redirects_follow_the_same_rule(server: FileServer, tmp_path: Path) -> None:
     server.redirects = {"/b.txt": "/a.txt", "/evil.txt": server.url("/a.txt", "evil.test"), "/loop.txt": "/loop.txt"}
-    server.redirects["/ssh.txt"] = "ssh://data.test/a"
+    server.redirects |= {"/ssh.txt": "ssh://data.test/a", "/open.txt": "http://[", "/port.txt": "http://data.test:x/"}
     file = find(server, "/b.txt")
     assert file.filename == "b.txt"
     assert fetch(server, file, tmp_path) == TEXT
@@ -113,8 +127,9 @@ def test_redirects_follow_the_same_rule(server: FileServer, tmp_path: Path) -> N
         find(server, "/evil.txt")
     with pytest.raises(InvalidData, match="redirects more than 5 times"):
         find(server, "/loop.txt")
-    with pytest.raises(InvalidValue, match="http"):
-        find(server, "/ssh.txt")
+    for path in ("/ssh.txt", "/open.txt", "/port.txt"):
+        with pytest.raises(InvalidValue, match="address"):
+            find(server, path)
 
 
 def test_a_redirect_to_a_private_address_is_refused(server: FileServer) -> None:
@@ -151,6 +166,51 @@ def test_truncated_answers_are_continued(server: FileServer, tmp_path: Path, ran
     server.asked.clear()
     assert fetch(server, file, tmp_path) == TEXT
     assert server.asked == ([0, 200_000, 400_000, 600_000] if ranges else [0])
+
+
+def test_a_file_without_a_version_is_begun_anew(server: FileServer, tmp_path: Path) -> None:
+    server.etags = {}
+    file = find(server)
+    server.cut = 200_000
+
+    def change(seconds: float) -> None:
+        server.files["/a.txt"], server.cut = TEXT[::-1], None
+
+    server.asked.clear()
+    assert fetch(server, file, tmp_path, pause=change) == TEXT[::-1]
+    assert server.asked == [0, 0]
+    assert (tmp_path / "sha256").read_text() == hashlib.sha256(TEXT[::-1]).hexdigest()
+    server.cut = 200_000
+    with pytest.raises(NotReady, match="bytes too early"):  # no try gets further than the one before
+        fetch(server, file, tmp_path / "other")
+
+
+def test_discarded_bytes_count(server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    server.ranges = False
+    file, heard = find(server), []
+    monkeypatch.setattr("app.datasets.remote.reading.MAX_READ", 300_000)
+    with RemoteReader(file, access_to(server), resolver=to_loopback) as reader:
+        reader.seek(400_000)
+        with pytest.raises(TooLarge, match="checking its beginning takes more"):
+            reader.read(1)
+    fetch(server, file, tmp_path)
+    for name, content in (("content", TEXT[:400_000]), ("saved", b"400000")):
+        (tmp_path / name).write_bytes(content)
+    assert fetch(server, file, tmp_path, listen=heard.append) == TEXT
+    assert heard.count(400_000) >= 400_000 // (64 * 1024)
+
+
+@pytest.mark.parametrize("given", ["bytes 9-10/3", f"bytes 0-1/{'9' * 5000}", "bytes 0-1/*"])
+def test_a_range_that_cannot_be_is_refused(server: FileServer, given: str) -> None:
+    server.extra = {"Content-Range": given}
+    with pytest.raises(InvalidData, match="does not tell the size"):
+        find(server)
+
+
+def test_headers_that_come_byte_by_byte_end_with_the_timeout(server: FileServer) -> None:
+    server.drip = True
+    with pytest.raises(NotReady, match=r"took too long|timed out"):
+        open_range(server.url("/a.txt"), 0, access_to(server).http_rule, resolver=to_loopback, timeout=0.2)
 
 
 def test_a_server_that_sends_nothing_more_ends_the_download_and_keeps_its_bytes(

@@ -2,8 +2,9 @@
 
 import re
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -14,8 +15,9 @@ class FileServer:
     """Its files and how it answers; tests change them between requests.
 
     files: content by path. etags: version by path. redirects: location by path. status: instead of the content.
-    ranges: whether it answers range requests. cut: bytes after which each connection ends. asked: the first byte that
-    each request asked for. headers: those of each request.
+    ranges: whether it answers range requests. cut: bytes after which each connection ends. drip: whether it answers
+    with a header that does not end, byte by byte. asked: the first byte that each request asked for. headers: those of
+    each request.
     """
 
     files: dict[str, bytes] = field(default_factory=dict)
@@ -25,6 +27,7 @@ class FileServer:
     extra: dict[str, str] = field(default_factory=dict)  # headers of each answer
     ranges: bool = True
     cut: int | None = None
+    drip: bool = False
     asked: list[int] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
     port: int = 0
@@ -43,7 +46,9 @@ class _Handler(BaseHTTPRequestHandler):
         first = int(given[1]) if given else 0
         served.asked.append(first)
         served.headers.append(dict(self.headers.items()))
-        if path in served.redirects:
+        if served.drip:
+            self._drip()
+        elif path in served.redirects:
             self._send(302, b"", {"Location": served.redirects[path]})
         elif path in served.status:
             self._send(served.status[path], b"")
@@ -70,6 +75,13 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body[: self.served.cut])
         self.close_connection = True
+
+    def _drip(self) -> None:
+        with suppress(OSError):  # until the client goes away
+            self.wfile.write(b"HTTP/1.1 200 OK\r\nX: ")
+            while True:
+                self.wfile.write(b"x")
+                time.sleep(0.01)
 
     def log_message(self, format: str, *args: Any) -> None:
         """Quiet."""

@@ -25,7 +25,7 @@ TEXT = b"The lions hunt the zebras near the river.\n" * 50_000
 
 @pytest.fixture
 def server() -> Iterator[FileServer]:
-    with serve_files(files={"/a.txt": TEXT}) as served:
+    with serve_files(files={"/a.txt": TEXT}, etags={"/a.txt": '"1"'}) as served:
         yield served
 
 

@@ -1,5 +1,7 @@
 """Copies of remote files: exact, and continued where an earlier process was stopped or killed.
 
+A file whose server tells no version is not continued but begun anew, because two parts might be of different contents.
+
 The folder of a copy contains
 
     content        the bytes received so far
@@ -45,11 +47,13 @@ def download(
     with _Copy(folder, saved_bytes) as copy:
         tries, before = 0, copy.size
         while copy.size < file.bytes:
+            if not file.has_version:
+                copy.clear()
             try:
                 _receive(copy, file, access, listen, options)
             except NotReady:
                 tries = 1 if copy.size > before else tries + 1
-                before = copy.size
+                before = max(before, copy.size)
                 if tries == TRIES:
                     raise
                 listen(copy.size)
@@ -63,7 +67,7 @@ def download(
 def _receive(
     copy: "_Copy", file: RemoteFile, access: RemoteAccess, listen: Callable[[int], None], options: dict[str, Any]
 ) -> None:
-    stream = open_remote(file, copy.size, access, **options)
+    stream = open_remote(file, copy.size, access, on_discard=lambda count: listen(copy.size), **options)
     try:
         while copy.size < file.bytes and (data := stream.read(min(CHUNK, file.bytes - copy.size))):
             copy.add(data)
@@ -102,6 +106,15 @@ class _Copy:
             self._save()
         finally:
             self._file.close()
+
+    def clear(self) -> None:
+        """Removes the content."""
+        if self.size:
+            write_bytes(self._folder / "saved", b"0")
+            self._file.seek(0)
+            self._file.truncate()
+            self._digest = hashlib.sha256()
+            self.size = self._saved = 0
 
     def add(self, data: bytes) -> None:
         rest = memoryview(data)

@@ -5,21 +5,22 @@ and all addresses of the host. Proxies of the environment are not used, because 
 """
 
 import re
-import socket
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from http.client import HTTPConnection, HTTPException, HTTPResponse
 from typing import Self
 from urllib.parse import quote, urljoin
 
 from app.errors import AppError, FileNotFound, Forbidden, InvalidData, InvalidValue, NotReady
 from app.system.addresses import HttpUrl, PrivateAddress, Resolver, parse_http_url, resolve, resolve_public
-from app.system.connections import connect
+from app.system.connections import TimedSocket, connect
 from app.system.remote_access import HostRule
 
 MAX_REDIRECTS = 5
-TIMEOUT = 20.0  # seconds without a byte
+TIMEOUT = 20.0  # seconds until the headers of an answer, or the next part of its content
 DISCARD = 64 * 1024  # bytes read at once from a server that knows no ranges
-_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
+_RANGE = re.compile(r"bytes (\d{1,18})-\d{1,18}/(\d{1,18})", re.ASCII)
+_TOTAL = re.compile(r"bytes \*/(\d{1,18})", re.ASCII)
 _KEPT = "%/:=&?~+!$,;'@()*[]"  # characters of a path or a query that stay as they are
 
 
@@ -30,8 +31,10 @@ class RangeStream:
     answer, before any redirect.
     """
 
-    def __init__(self, response: HTTPResponse, size: int, position: int, headers: Mapping[str, str]) -> None:
-        self._response = response
+    def __init__(
+        self, response: HTTPResponse, timer: "_Timer", size: int, position: int, headers: Mapping[str, str]
+    ) -> None:
+        self._response, self._timer = response, timer
         self.size, self.position, self.headers = size, position, headers
         self.etag = response.getheader("ETag")
         self.modified = response.getheader("Last-Modified")
@@ -48,8 +51,9 @@ class RangeStream:
     def read(self, count: int) -> bytes:
         """Returns at least one byte and at most `count`; none at the end. Raises NotReady if the connection fails."""
         count = min(count, self.size - self.position)
-        if not count:
+        if count <= 0:
             return b""
+        self._timer.start()
         try:
             data = self._response.read1(count)
         except (OSError, HTTPException) as e:
@@ -68,10 +72,12 @@ def open_range(
     headers: Mapping[str, str] | None = None,
     resolver: Resolver = resolve,
     timeout: float = TIMEOUT,
+    on_discard: Callable[[int], None] = lambda count: None,
 ) -> RangeStream:
     """Opens the content of a URL at an offset. A server without ranges sends all, and the beginning is discarded.
 
-    headers: for the host of the URL alone. resolver: replaced in tests.
+    headers: for the host of the URL alone. on_discard: called with the size of each discarded part; it may raise to end
+    the transfer. resolver, timeout: replaced in tests.
 
     Raises:
         InvalidValue: It is no URL.
@@ -83,18 +89,30 @@ def open_range(
     for _ in range(MAX_REDIRECTS + 1):
         checked = _parse(url)
         rule.check(checked, redirected_from=host)
-        response = _request(checked, offset, rule, further, resolver, timeout)
+        timer = _Timer(timeout)
+        response = _request(checked, offset, rule, further, resolver, timer)
         first = dict(response.headers.items()) if first is None else first
         location = response.getheader("Location")
         if not 300 <= response.status < 400 or location is None:
-            return _open_stream(response, checked.name, offset, first)
+            stream = _open_stream(response, timer, checked.name, offset, first)
+            _discard(stream, offset, on_discard)
+            return stream
         response.close()
-        if checked.parts.scheme == "https" and urljoin(url, location).startswith("http:"):
-            raise Forbidden(f"{checked.name} redirects from https to http")
-        host, url = checked.name, urljoin(url, location)
+        host, url = checked.name, _follow(checked, url, location)
         if _parse(url).name != host:
             further = {}
     raise InvalidData(f"{host} redirects more than {MAX_REDIRECTS} times")
+
+
+def _follow(checked: HttpUrl, url: str, location: str) -> str:
+    """Returns the address that a redirect leads to."""
+    try:
+        target = urljoin(url, location)
+    except ValueError as e:
+        raise InvalidValue(f"{checked.name} redirects to an address that cannot be read: {e}") from e
+    if checked.parts.scheme == "https" and target.startswith("http:"):
+        raise Forbidden(f"{checked.name} redirects from https to http")
+    return target
 
 
 def _parse(url: str) -> HttpUrl:
@@ -108,46 +126,73 @@ def _parse(url: str) -> HttpUrl:
 
 
 def _request(
-    url: HttpUrl, offset: int, rule: HostRule, headers: Mapping[str, str], resolver: Resolver, timeout: float
+    url: HttpUrl, offset: int, rule: HostRule, headers: Mapping[str, str], resolver: Resolver, timer: "_Timer"
 ) -> HTTPResponse:
     try:
         addresses = resolve_public(
             url.host, url.port, resolver=resolver, permitted=lambda address: rule.permits(url, address)
         )
-        sock = connect(addresses, url.port, url.host, tls=url.parts.scheme == "https", remaining=lambda: timeout)
+        sock = connect(addresses, url.port, url.host, tls=url.parts.scheme == "https", remaining=timer.remaining)
         try:
-            return _ask(sock, url, offset, headers)
-        finally:
-            sock.close()  # the response keeps it open until it is closed itself
+            return _ask(TimedSocket(sock, timer.remaining), url, offset, headers)
+        except BaseException:
+            sock.close()
+            raise
     except PrivateAddress as e:
         raise Forbidden(f"{url.host} has no address, or an address that is not public") from e
     except (OSError, HTTPException) as e:
         raise NotReady(f"{url.name} cannot be reached: {e or type(e).__name__}") from e
 
 
-def _ask(sock: socket.socket, url: HttpUrl, offset: int, headers: Mapping[str, str]) -> HTTPResponse:
+class _Timer:
+    """The time of one step: of a request until its headers are received, or of the next part of the content."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self.start()
+
+    def start(self) -> None:
+        self._deadline = time.monotonic() + self._seconds
+
+    def remaining(self) -> float:
+        """Returns the seconds that are left. Raises TimeoutError after them."""
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("it took too long")
+        return left
+
+
+def _ask(sock: TimedSocket, url: HttpUrl, offset: int, headers: Mapping[str, str]) -> HTTPResponse:
     connection = HTTPConnection(url.name)
-    connection.sock = sock
+    connection.sock = sock  # has the methods of a socket that http.client uses
     target = url.parts.path + (f"?{url.parts.query}" if url.parts.query else "")
     standard = {"Accept-Encoding": "identity", "Connection": "close", "Range": f"bytes={offset}-"}
     connection.request("GET", target, headers={**headers, **standard})
     return connection.getresponse()
 
 
-def _open_stream(response: HTTPResponse, host: str, offset: int, headers: Mapping[str, str]) -> RangeStream:
+def _open_stream(
+    response: HTTPResponse, timer: _Timer, host: str, offset: int, headers: Mapping[str, str]
+) -> RangeStream:
     try:
         if error := _refusal(response, host):
             raise error
         start, size = _measure(response, host)
         if start > offset:
             raise InvalidData(f"{host} answers with another range than it was asked for")
-        stream = RangeStream(response, size, start, headers)
-        while stream.position < offset and stream.read(min(DISCARD, offset - stream.position)):
-            pass
+        return RangeStream(response, timer, size, start, headers)
     except BaseException:
         response.close()
         raise
-    return stream
+
+
+def _discard(stream: RangeStream, offset: int, on_discard: Callable[[int], None]) -> None:
+    try:
+        while discarded := stream.read(min(DISCARD, offset - stream.position)):
+            on_discard(len(discarded))
+    except BaseException:
+        stream.close()
+        raise
 
 
 def _refusal(response: HTTPResponse, host: str) -> AppError | None:
@@ -170,13 +215,12 @@ def _measure(response: HTTPResponse, host: str) -> tuple[int, int]:
         raise InvalidData(f"{host} answers with compressed content, which was not requested")
     given = response.getheader("Content-Range") or ""
     if response.status == 416:  # nothing lies behind the offset
-        total = given.rpartition("/")[2]
-        if total.isdecimal():
-            return int(total), int(total)
+        if found := _TOTAL.fullmatch(given):
+            return int(found[1]), int(found[1])
     elif response.status == 206:
         found = _RANGE.fullmatch(given)
-        if found and found[3] != "*":
-            return int(found[1]), int(found[3])
+        if found and int(found[1]) <= int(found[2]):
+            return int(found[1]), int(found[2])
     elif response.length is not None:
         return 0, response.length
     raise InvalidData(f"{host} does not tell the size of the file")

@@ -9,7 +9,7 @@ from urllib.parse import quote, unquote
 
 from app.datasets.remote.http import RangeStream, open_range
 from app.errors import FileNotFound, Forbidden, InvalidData, InvalidValue, NotReady
-from app.system.addresses import parse_http_url
+from app.system.addresses import has_dot_segment, parse_http_url
 from app.system.remote_access import HostRule, RemoteAccess
 from app.types import RemoteFile
 
@@ -52,7 +52,10 @@ def split_hub_address(address: str, access: RemoteAccess) -> tuple[str, str, str
             f"{found['owner']} is not among the organizations that this server may read from;"
             f" CLOZE_HUB_ORGANIZATIONS has: {', '.join(access.organizations)}"
         )
-    return found["repository"], unquote(found["revision"] or "main"), unquote(found["path"])
+    revision, path = unquote(found["revision"] or "main"), unquote(found["path"])
+    if has_dot_segment(revision) or has_dot_segment(path):
+        raise InvalidValue(f"{address!r}: a revision or a path with the parts '.' or '..' does not exist")
+    return found["repository"], revision, path
 
 
 def _open(

@@ -93,7 +93,7 @@ class RemoteReader(io.RawIOBase):
         if self._stream is not None and not 0 <= position - self._reached <= SKIPPED:
             self._drop()
         if self._stream is None:
-            self._stream = open_remote(self._file, position, self._access, **self._options)
+            self._stream = open_remote(self._file, position, self._access, on_discard=self._count, **self._options)
             self._reached = position
         while self._reached < position:
             self._spend(self._stream.read(position - self._reached))
@@ -101,13 +101,17 @@ class RemoteReader(io.RawIOBase):
 
     def _spend(self, data: bytes) -> bytes:
         self._reached += len(data)
-        self._left -= len(data)
+        self._count(len(data))
+        return data
+
+    def _count(self, transferred: int) -> None:
+        """Counts transferred bytes. Raises TooLarge beyond the limits."""
+        self._left -= transferred
         if self._left < 0 or time.monotonic() > self._deadline:
             raise TooLarge(
                 f"{self._file.address}: checking its beginning takes more than {MAX_READ // MIB} MiB or"
                 f" {MAX_SECONDS:.0f} seconds of transfer"
             )
-        return data
 
     def _drop(self) -> None:
         if self._stream is not None:

@@ -19,7 +19,7 @@ from urllib.parse import quote, urlsplit
 
 from app.datasets.remote.http import RangeStream, open_range
 from app.errors import FileNotFound, Forbidden, InvalidValue
-from app.system.addresses import parse_http_url
+from app.system.addresses import has_dot_segment, parse_http_url
 from app.system.remote_access import HostRule, RemoteAccess
 from app.types import RemoteFile
 
@@ -92,6 +92,8 @@ def _open(address: str, offset: int, access: RemoteAccess, **options: Any) -> Ra
     found = _ADDRESS.fullmatch(address)
     if found is None:
         raise InvalidValue(f"{address!r} is no address such as s3://bucket/key.jsonl")
+    if has_dot_segment(found["key"]):
+        raise InvalidValue(f"{address!r}: a key with the parts '.' or '..' is not supported")
     if found["bucket"] not in access.buckets:
         raise Forbidden(
             f"{found['bucket']} is not among the buckets that jobs may read from; CLOZE_DATA_BUCKETS lists them"
