@@ -53,11 +53,11 @@ class Sweeps:
         self._wakeups = Wakeups(redis)
 
     def create_children(self, sweep: Job) -> int:
-        """Queues the jobs of a sweep that are missing. Returns their number."""
+        """Queues the jobs of a sweep that are missing, until the sweep is closed. Returns their number."""
         spec = sweep_spec(sweep)
         known = {job.id for job in self.children(sweep)}
         missing = [at for at in range(len(spec.children)) if child_id(sweep.id, at) not in known]
-        for at in missing:
+        for count, at in enumerate(missing):
             job = Job(
                 id=child_id(sweep.id, at),
                 spec=spec.child(sweep.id, at),
@@ -65,9 +65,17 @@ class Sweeps:
                 created_at=0,
                 priority=sweep.priority,
             )
-            self._records.create(job.id, partial(transitions.create, job), None)
+            try:
+                self._records.create(job.id, partial(self._create_child, sweep.id, job), reads=[sweep.id])
+            except _Closed:
+                return count
             self._wakeups.send_for(job)
         return len(missing)
+
+    def _create_child(self, sweep_id: str, child: Job, now: float) -> Change:
+        if any(map(_is_closed, self._records.read_many([sweep_id]))):
+            raise _Closed
+        return transitions.create(child, now)
 
     def children(self, sweep: Job) -> list[Job]:
         """Returns the jobs of a sweep in the order of their numbers, without those that are missing."""
@@ -75,14 +83,25 @@ class Sweeps:
 
     def is_due(self, sweep: Job) -> bool:
         """Returns whether a worker has something to do: all jobs have ended, or some are missing."""
-        if len(self.children(sweep)) < len(sweep_spec(sweep).children):
+        if not _is_closed(sweep) and len(self.children(sweep)) < len(sweep_spec(sweep).children):
             return self._records.now() - sweep.created_at > _GRACE
         return self.have_ended(sweep)
 
     def have_ended(self, sweep: Job) -> bool:
-        """Returns whether all jobs of a sweep have ended."""
+        """Returns whether all jobs of a sweep have ended. Those that a closed sweep lacks do not count."""
         found = self.children(sweep)
-        return len(found) == len(sweep_spec(sweep).children) and all(job.state in FINAL_STATES for job in found)
+        is_complete = _is_closed(sweep) or len(found) == len(sweep_spec(sweep).children)
+        return is_complete and all(job.state in FINAL_STATES for job in found)
+
+    def cancel(self, sweep_id: str, *, publish: bool) -> None:
+        """Cancels the jobs of a sweep, then the sweep. An interrupted request can be repeated.
+
+        publish: the sweep goes on, and publishes the best of its jobs that have succeeded.
+        Raises Conflict if the sweep has ended, or is being cancelled without publishing.
+        """
+        self.cancel_children(self._records.change(sweep_id, partial(transitions.close_sweep, publish=publish)))
+        if not publish:
+            self._records.change(sweep_id, transitions.end_closed_sweep)
 
     def cancel_children(self, sweep: Job) -> None:
         """Cancels the jobs that have not ended, those that wait first, so that no worker begins another one."""
@@ -123,6 +142,15 @@ def child_id(sweep_id: str, index: int) -> str:
     """Returns the id of a sweep's job. It is a function of the sweep, so that creating it twice makes one job."""
     digest = hashlib.sha256(f"{sweep_id}/{index}".encode()).hexdigest()
     return f"ftjob-{digest[:24]}"
+
+
+class _Closed(Exception):
+    """The sweep gets no further jobs."""
+
+
+def _is_closed(sweep: Job) -> bool:
+    """Returns whether a sweep gets no further jobs: it has ended or is being cancelled."""
+    return sweep.publish_requested or sweep.state is JobState.CANCELLING or sweep.state in FINAL_STATES
 
 
 def _cancel_unless_ended(job: Job, now: float) -> Change:

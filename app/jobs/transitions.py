@@ -80,6 +80,29 @@ def cancel(job: Job, now: float, *, publish: bool, published: str | None) -> Cha
     return end(job, now, JobState.CANCELLED, text, result_model=published or job.result_model)
 
 
+def close_sweep(job: Job, now: float, *, publish: bool) -> Change:
+    """Records that a sweep is to be cancelled, before its jobs are. It gets no further jobs from then on.
+
+    publish: it goes on, and publishes the best of its jobs that have succeeded.
+    """
+    check_action(job, "cancel")
+    if not publish:
+        if job.state is JobState.CANCELLING:
+            return Change(job)
+        return move_to(job, JobState.CANCELLING, "Cancelling the jobs of the sweep", publish_requested=False)
+    if job.state is JobState.CANCELLING:
+        raise Conflict(f"job '{job.id}' is being cancelled already, without publishing a model", param="publish")
+    text = "Cancelling the jobs of the sweep: the best of those that have succeeded is published"
+    return Change(replace(job, publish_requested=True), [] if job.publish_requested else [NewEvent(text)])
+
+
+def end_closed_sweep(job: Job, now: float) -> Change:
+    """Ends a sweep whose jobs are cancelled, unless a worker holds it, which ends it."""
+    if job.state is not JobState.CANCELLING or job.lease_until is not None:
+        return Change(job)
+    return end(job, now, JobState.CANCELLED, "Cancelled")
+
+
 def pause(job: Job, now: float) -> Change:
     """A running job saves a checkpoint first; asking twice is not an error."""
     check_action(job, "pause")

@@ -124,6 +124,28 @@ def test_waiting_jobs_are_cancelled_before_running_ones(jobs: JobSystem, sweep: 
     assert list(states.values()).count(JobState.CANCELLED) == 1
 
 
+@pytest.mark.parametrize("publish", [True, False])
+def test_no_job_is_created_once_a_sweep_is_to_be_cancelled(jobs: JobSystem, sweep: Job, publish: bool) -> None:
+    jobs.sweeps.create_children(sweep)
+    jobs.delete(jobs.cancel(child_id(sweep.id, 2)).id)  # as if its creator had not come to it yet
+    jobs.sweeps.cancel(sweep.id, publish=publish)
+    assert jobs.sweeps.create_children(sweep) == 0
+    after = jobs.get(sweep.id)
+    assert after.state is (JobState.QUEUED if publish else JobState.CANCELLED)
+    assert jobs.sweeps.is_due(after)
+    assert {job.state for job in jobs.sweeps.children(sweep)} == {JobState.CANCELLED}
+
+
+def test_an_interrupted_cancellation_is_recorded_and_can_be_repeated(jobs: JobSystem, sweep: Job) -> None:
+    jobs.sweeps.create_children(sweep)
+    jobs.rewrite(sweep.id, state=JobState.CANCELLING)  # the server died before it cancelled the jobs
+    assert jobs.queue.claim("w", 60, kind="sweep") is None
+    with pytest.raises(Conflict, match="without publishing"):
+        jobs.sweeps.cancel(sweep.id, publish=True)
+    jobs.sweeps.cancel(sweep.id, publish=False)
+    assert {job.state for job in (jobs.get(sweep.id), *jobs.sweeps.children(sweep))} == {JobState.CANCELLED}
+
+
 def test_results_are_kept_until_the_sweep_has_ended(jobs: JobSystem, sweep: Job) -> None:
     jobs.sweeps.create_children(sweep)
     done = finish(jobs, 3.0)

@@ -4,8 +4,10 @@ from collections.abc import Callable
 
 from app.jobs.kinds import JobState, PretrainingSpec, SweepChild, SweepSpec
 from app.jobs.spec import Job
-from app.worker.attempt import AttemptRunner, Execute
+from app.store.store import ModelEntry
+from app.worker.attempt import Attempt, AttemptRunner, AttemptServices, Execute
 from app.worker.pretraining import train_and_publish
+from app.worker.reports import Reports
 from app.worker.sweep_job import execute
 from tests.fakes.trainer import train
 from tests.worker.conftest import AllServices
@@ -49,6 +51,26 @@ def test_the_best_model_is_published_under_the_name_of_the_sweep(services: AllSe
     assert best.spec.name == "best-2"
     assert (manifest.job_id, manifest.request["hyperparameters"]) == (best.id, {"max_steps": 4})
     assert [entry.id for entry in services.store.list()] == ["best@1"]
+
+
+def test_a_sweep_that_is_to_publish_and_has_no_result_is_cancelled(services: AllServices, submit: Submit) -> None:
+    sweep = create(services, submit, {"max_steps": 2}, {"max_steps": 4})
+    services.jobs.sweeps.cancel(sweep.id, publish=True)
+    sweep = work(services, "sweep", execute)
+    assert (sweep.state, sweep.error, sweep.result_model) == (JobState.CANCELLED, None, None)
+    assert services.jobs.sweeps.children(sweep) == []
+
+
+def test_a_worker_ends_a_sweep_that_is_cancelled_meanwhile(services: AllServices, submit: Submit) -> None:
+    create(services, submit, {"max_steps": 2})
+
+    def interrupted(attempt: Attempt, reports: Reports, services: AttemptServices) -> ModelEntry:
+        services.queue.sweeps.create_children(attempt.job)
+        services.queue.sweeps.cancel(attempt.job.id, publish=False)
+        return execute(attempt, reports, services)
+
+    sweep = work(services, "sweep", interrupted)
+    assert {job.state for job in (sweep, *services.jobs.sweeps.children(sweep))} == {JobState.CANCELLED}
 
 
 def test_a_sweep_without_a_result_fails_with_the_first_error(services: AllServices, submit: Submit) -> None:
