@@ -5,7 +5,7 @@ from functools import partial
 from app.errors import Conflict
 from app.jobs import transitions
 from app.jobs.kinds import JobState
-from app.jobs.sweeps import Ranking, sweep_spec
+from app.jobs.sweeps import Ranking
 from app.publishing.publication import Publisher
 from app.store.store import ModelEntry
 from app.training.hooks import Stopped
@@ -37,7 +37,7 @@ def execute(attempt: Attempt, reports: Reports, services: AttemptServices) -> Mo
         {"best": best.id, "measure": ranking.measure, "value": value},
     )
     publisher = Publisher(services.store, services.files, services.settings.jobs_dir)
-    published = publisher.publish_saved(best, sweep_spec(sweep).name, reports.fence)
+    published = publisher.publish_saved(best, sweep, reports.fence)
     reports.flush()
     return published
 
