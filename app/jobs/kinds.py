@@ -61,6 +61,9 @@ class Estimate(BaseModel):
     )
     memory_bytes: int | None = Field(None, description="Peak memory of all processes of the job in bytes")
     disk_bytes: int | None = Field(None, description="Disk space of prepared data, checkpoints and the result in bytes")
+    shared_disk_bytes: int | None = Field(
+        None, description="Part of disk_bytes that jobs on the same files share: prepared data, and copies of files"
+    )
     sampled: bool = Field(
         False, description="Whether a file was too long to be read completely, so that numbers are extrapolated"
     )

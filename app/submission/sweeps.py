@@ -132,9 +132,11 @@ def _complete(
 
 def _multiply(estimate: Estimate, count: int) -> Estimate:
     """Returns the estimate of so many jobs that are alike. They share the data and the memory of a worker."""
-    summed = ("training_tokens", "seconds", "disk_bytes")
-    values = {name: getattr(estimate, name) for name in summed}
-    return estimate.model_copy(update={name: value * count for name, value in values.items() if value is not None})
+    values = {name: getattr(estimate, name) for name in ("training_tokens", "seconds", "disk_bytes")}
+    summed = {name: value * count for name, value in values.items() if value is not None}
+    if "disk_bytes" in summed:
+        summed["disk_bytes"] -= (estimate.shared_disk_bytes or 0) * (count - 1)
+    return estimate.model_copy(update=summed)
 
 
 @contextmanager

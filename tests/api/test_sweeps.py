@@ -65,6 +65,15 @@ def test_progress_and_ranks_follow_from_the_jobs(post: Post, jobs: JobSystem, jo
     assert [job["rank"] for job in found["jobs"]] == [1, None]
 
 
+def test_the_estimate_counts_the_data_of_all_jobs_once(post: Post, jobs_client: TestClient, file_id: str) -> None:
+    job = jobs_client.post("/v1/pretraining/jobs", json={"model": "bert-tiny", "training_file": file_id}).json()
+    alone, sweep = job["estimate"], post()["estimate"]
+    shared = alone["shared_disk_bytes"]
+    assert shared > 0
+    assert sweep["disk_bytes"] == 2 * (alone["disk_bytes"] - shared) + shared
+    assert (sweep["shared_disk_bytes"], sweep["training_tokens"]) == (shared, 2 * alone["training_tokens"])
+
+
 def test_a_key_makes_one_sweep(jobs_client: TestClient, file_id: str) -> None:
     job = {"model": "bert-tiny", "training_file": file_id}
     body = {"job": job, "parameters": {"learning_rate": {"min": 1e-5, "max": 1e-2, "scale": "log"}}}
