@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
 from app.methods.tokenizers import TokenizerReport
 from app.types import EvaluationMethod, LabelType, RemoteFile
+from app.validation import JsonModel
 
 
 class JobState(StrEnum):
@@ -23,7 +24,7 @@ class JobState(StrEnum):
 Action = Literal["cancel", "pause", "resume", "retry", "extend", "prioritise", "move", "publish", "delete"]
 
 
-class Resources(BaseModel):
+class Resources(JsonModel):
     """The resources that a job needs of its worker; None accepts any."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
