@@ -137,6 +137,7 @@ class Job(BaseModel):
     result_model: str | None = None  # name@version
     chosen: dict[str, Any] = Field(default_factory=dict)  # what the run trains with, every default resolved
     verdict: Verdict | None = None  # on the run, once it has ended
+    held_out_measures: dict[str, float] = Field(default_factory=dict)  # of the weights that the run would publish
     reported: dict[str, int] = Field(default_factory=dict)  # kind of metrics event → its last step
     queue_position: int | None = None  # 0 is next; None unless it waits for a worker
 

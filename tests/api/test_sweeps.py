@@ -74,6 +74,13 @@ def test_the_estimate_counts_the_data_of_all_jobs_once(post: Post, jobs_client: 
     assert (sweep["shared_disk_bytes"], sweep["training_tokens"]) == (shared, 2 * alone["training_tokens"])
 
 
+def test_only_the_jobs_of_a_sweep_are_validated(post: Post) -> None:
+    alone = {"sequence_length": 512, "gradient_accumulation_steps": 16}  # batch_tokens is too small by default
+    made = post(job={"hyperparameters": alone | {"n_epochs": None}}, parameters={"batch_tokens": [8192, 16384]})
+    assert made["count"] == 2
+    assert post(job={"hyperparameters": {"epochs": "auto"}}, parameters={"n_epochs": [1, 2]})["count"] == 2
+
+
 def test_a_key_makes_one_sweep(jobs_client: TestClient, file_id: str) -> None:
     job = {"model": "bert-tiny", "training_file": file_id}
     body = {"job": job, "parameters": {"learning_rate": {"min": 1e-5, "max": 1e-2, "scale": "log"}}}
@@ -127,6 +134,9 @@ def test_a_sweep_that_is_to_publish_goes_on_without_its_other_jobs(post: Post, j
             {"parameters": {"batch_size": [2]}, "job": {"hyperparameters": {"batch_tokens": 512}}},
             "parameters.batch_size",
         ),
+        ({"parameters": {"batch_size": [8, -1]}}, "parameters.batch_size"),
+        ({"parameters": {"n_epochs": [8, True]}}, "parameters.n_epochs"),
+        ({"parameters": {"learning_rate": ["1e-3"]}}, "parameters.learning_rate"),
         ({"job": {"hyperparameters": {"max_steps": -1}}}, "job.hyperparameters.max_steps"),
         ({"job": {"training_file": "file-none"}}, "job.training_file"),
         ({"job": {"name": "a/../b"}}, "job.name"),
