@@ -117,8 +117,11 @@ class Publisher:
         from_scratch = preset(spec.model) is not None
         base = None if from_scratch else spec.model
         fields = METHODS[spec.method].hyperparameters.MODEL_FIELDS
-        # What an extended job goes on from is what it has published before.
-        models = [job.result_model if job.extensions else base, *(spec.hyperparameters.get(k) for k in fields)]
+        # An extended job goes on from what it has published before. A job of a sweep may have published nothing.
+        models = [
+            (job.result_model if job.extensions else None) or base,
+            *(spec.hyperparameters.get(k) for k in fields),
+        ]
         sources = []
         for file_id in files_of(job):
             with contextlib.suppress(FileNotFound):  # files may be deleted once a job has ended

@@ -31,11 +31,11 @@ def train_child(services: AllServices, loss: float) -> Job:
     return services.jobs.get(claim.job_id)
 
 
-def create(services: AllServices, submit: Submit, *settings: dict[str, object]) -> Job:
+def create(services: AllServices, submit: Submit, *settings: dict[str, object], model: str = "bert-tiny") -> Job:
     base = submit().spec
     services.jobs.cancel(services.jobs.list()[0][0].id)
     assert isinstance(base, PretrainingSpec)
-    children = tuple(SweepChild(settings=each, model=base.model, hyperparameters=each) for each in settings)
+    children = tuple(SweepChild(settings=each, model=model, hyperparameters=each) for each in settings)
     sweep = services.jobs.create(SweepSpec(name="best", base=base, children=children, search="grid", seed=0))
     return services.jobs.rewrite(sweep.id, created_at=0.0)  # as if the server had died before it created the jobs
 
@@ -56,6 +56,20 @@ def test_the_best_model_is_published_under_the_name_of_the_sweep(services: AllSe
     assert best.spec.name == "best-2"
     assert (manifest.job_id, manifest.request["hyperparameters"]) == (best.id, {"max_steps": 4})
     assert [entry.id for entry in services.store.list()] == ["best@1"]
+
+
+def test_a_job_that_goes_on_after_its_sweep_publishes_itself(services: AllServices, submit: Submit) -> None:
+    create(services, submit, {"max_steps": 2}, {"max_steps": 4}, model="base@1")
+    work(services, "sweep", execute)
+    first, second = train_child(services, 3.0), train_child(services, 2.0)
+    services.jobs.extend(first.id, {"max_steps": 4}, {"max_steps": 4})
+    first = work(services, "pretraining", train_and_publish(train))
+    assert (first.state, first.result_model) == (JobState.SUCCEEDED, None)  # the sweep goes on
+    assert work(services, "sweep", execute).result_model == "best@1"
+    services.jobs.extend(second.id, {"max_steps": 6}, {"max_steps": 6})
+    second = work(services, "pretraining", train_and_publish(train))
+    assert (second.state, second.result_model) == (JobState.SUCCEEDED, "best-2@1")
+    assert services.store.resolve("best-2@1").manifest.parents == ("base@1",)
 
 
 def test_a_sweep_finds_what_an_earlier_attempt_has_published(services: AllServices, submit: Submit) -> None:
