@@ -105,6 +105,8 @@ def describe(error: Mapping[str, Any], prefix: str = "") -> InvalidValue:
             text = f"{field} is required"
         case "extra_forbidden":
             text = f"{field} is not a known field"
+        case "int_parsing_size":
+            text = f"{field} is an integer with too many digits"
         case "value_error":
             text = f"{field}: {message.removeprefix('Value error, ')}"
         case _ if message.startswith("Input should be"):

@@ -76,7 +76,7 @@ class Sweeps:
     def _create_child(self, sweep_id: str, child: Job, now: float) -> Change:
         if any(map(_is_closed, self._records.read_many([sweep_id]))):
             raise _Closed
-        return transitions.create(child, now)
+        return transitions.create_child(child, now)
 
     def children(self, sweep: Job) -> list[Job]:
         """Returns the jobs of a sweep in the order of their numbers, without those that are missing."""

@@ -19,9 +19,14 @@ CRASH_BACKOFF = 1.0  # seconds of the first pause after a crash; each further on
 
 def create(job: Job, now: float) -> Change:
     """Queues a new job. Raises InvalidValue if its deadline has passed."""
-    deadline = first_deadline(job, now)
-    check_deadline(deadline, now)
-    return Change(replace(job, created_at=now, deadline=deadline), [NewEvent("Created the job and queued it")])
+    check_deadline(first_deadline(job, now), now)
+    return create_child(job, now)
+
+
+def create_child(job: Job, now: float) -> Change:
+    """Queues a new job of a sweep. If its deadline has passed, it fails later: its sweep is there already."""
+    created = replace(job, created_at=now, deadline=first_deadline(job, now))
+    return Change(created, [NewEvent("Created the job and queued it")])
 
 
 def start(job: Job, now: float, worker_id: str, lease_seconds: float) -> Change:

@@ -65,7 +65,8 @@ def draw(
         found[repr(settings)] = {name: settings[name] for name in parameters}
         if len(found) == count:
             return list(found.values())
-    raise InvalidValue(f"there are only {len(found)} different combinations; use a grid, or fewer jobs", param="count")
+    message = f"the number of different combinations that were found is {len(found)}; use a grid, or fewer jobs"
+    raise InvalidValue(message, param="count")
 
 
 def _refuse_equal_values(name: str, parameter: Parameter) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -43,7 +43,7 @@ async def build_sweep_spec(submission: SweepSubmission, services: SubmissionServ
 
     Raises the errors of `build_spec`. Their `param` is a field of `job` or of `parameters`.
     """
-    with _place_fields(submission.parameters):
+    with place_fields(submission.parameters):
         children, choices = await asyncio.to_thread(_choose_all, submission, services)
         base = await build_spec(children[0], services)
     return await asyncio.to_thread(_complete, submission, children, choices, base, services)
@@ -167,13 +167,15 @@ def _multiply(estimate: Estimate, count: int) -> Estimate:
 
 
 @contextmanager
-def _place_fields(parameters: Mapping[str, Parameter]) -> Iterator[None]:
-    """Makes errors name a field of the sweep's request: a parameter, or a field of `job`."""
+def place_fields(parameters: Container[str]) -> Iterator[None]:
+    """Makes errors name a field of the sweep's request: one of the parameters, or a field of `job`."""
     try:
         yield
     except AppError as error:
         if error.param and not error.param.startswith(("parameters", "count", "search")):
             name = error.param.split(".")[-1]
             name = next((alias for alias, own in _OPENAI_NAMES.items() if own == name and alias in parameters), name)
-            error.param = f"parameters.{name}" if name in parameters else f"job.{error.param}"
+            field = f"parameters.{name}" if name in parameters else f"job.{error.param}"
+            error.message = error.message.replace(f"`{error.param}`", f"`{field}`")
+            error.param = field
         raise

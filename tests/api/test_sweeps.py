@@ -118,6 +118,10 @@ def test_a_sweep_that_is_to_publish_goes_on_without_its_other_jobs(post: Post, j
         ({"parameters": {"learning_rat": [1]}}, "parameters.learning_rat"),
         ({"parameters": {"learning_rate": []}}, "parameters.learning_rate.values"),
         ({"parameters": {"learning_rate": 1e-3}}, "parameters.learning_rate"),
+        ({"parameters": {"learning_rate": [[1e-3]]}}, "parameters.learning_rate.values.0"),
+        ({"parameters": {"learning_rate": [None, 1e-3]}}, "parameters.learning_rate.values.0"),
+        ({"parameters": {"seed": [10**30]}}, "parameters.seed"),
+        ({"job": {"deadline": 1.0}}, "job.deadline"),
         ({"parameters": {"learning_rate": [1e-3, 5]}}, "parameters.learning_rate"),
         ({"parameters": {"learning_rate": {"min": 1e-3, "max": 1e-4}}}, "parameters.learning_rate"),
         ({"parameters": {"learning_rate": {"min": 1e-4, "max": 1e-3}}}, "parameters.learning_rate"),
@@ -150,4 +154,6 @@ def test_a_sweep_that_is_to_publish_goes_on_without_its_other_jobs(post: Post, j
 def test_an_error_names_its_field(post: Post, body: dict[str, Any], param: str) -> None:
     job = body.pop("job", {})
     status = 404 if "none" in str(job) or "no-such" in str(body) else 422
-    assert post(status, job=job, **body)["param"] == param
+    error = post(status, job=job, **body)
+    assert error["param"] == param
+    assert "`hyperparameters." not in error["message"]

@@ -60,6 +60,16 @@ def test_jobs_are_made_once(jobs: JobSystem, sweep: Job) -> None:
     assert jobs.sweeps.create_children(sweep) == 1  # as after a crash
 
 
+def test_jobs_are_made_though_their_deadline_has_passed(jobs: JobSystem, redis: Client) -> None:
+    child = SweepChild(settings={}, model="bert-tiny", hyperparameters={})
+    base = make_spec(redis, deadline=1.0)
+    sweep = jobs.create(SweepSpec(name="s", base=base, children=(child,), search="grid", seed=0))
+    assert jobs.sweeps.create_children(sweep) == 1
+    assert jobs.queue.claim("w", 60) is None
+    jobs.queue.reconcile()
+    assert jobs.sweeps.have_ended(sweep)
+
+
 def test_a_sweep_is_claimed_when_jobs_are_missing_or_all_have_ended(jobs: JobSystem, sweep: Job) -> None:
     assert jobs.queue.claim("w", 60, kind="sweep") is None  # the server is about to create them
     jobs.rewrite(sweep.id, created_at=0.0)
