@@ -21,7 +21,7 @@ ALLOWED: dict[str, set[str]] = {
     "validation": {"errors"},
     "system": {"errors"},
     "settings": {"system"},
-    "methods": {"types", "errors"},
+    "methods": {"types", "errors", "validation"},
     "web": set(),
     "devices": {"errors", "system"},
     "media": LEAVES | {"system"},

@@ -53,6 +53,8 @@ def test_the_defaults_are_valid() -> None:
         ({"mask_token_share": 0.9, "random_token_share": 0.2}, "add up to more than 1"),
         ({"batch_tokens": 64, "sequence_length": 128}, "less than one sequence of 128"),
         ({"batch_tokens": 512, "gradient_accumulation_steps": 8}, "micro-batch holds 64 tokens"),
+        ({"n_epochs": 2, "epochs": 2}, "n_epochs\n.*same as epochs"),
+        ({"batch_size": 8, "batch_tokens": 512}, "batch_size\n.*same as batch_tokens"),
     ],
 )
 def test_what_is_invalid_is_named(given: dict[str, Any], field: str) -> None:
@@ -61,7 +63,7 @@ def test_what_is_invalid_is_named(given: dict[str, Any], field: str) -> None:
 
 
 def test_openais_own_names_are_understood() -> None:
-    given = {"n_epochs": 3, "batch_size": 8, "learning_rate": "auto", "sequence_length": 64}
+    given = {"n_epochs": 3, "batch_size": 8, "learning_rate": "auto", "sequence_length": 64, "batch_tokens": None}
     ours = MlmHyperparameters.model_validate(given)
     assert (ours.epochs, ours.batch_tokens, ours.learning_rate) == (3, 512, None)
 

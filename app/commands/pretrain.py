@@ -1,5 +1,6 @@
 """`cloze pretrain`: uploads files, queues a job and watches it, through the API of the running server."""
 
+import contextlib
 import json
 import math
 from pathlib import Path
@@ -132,11 +133,20 @@ def parse_file(text: str) -> tuple[str, float | None]:
 
 
 def parse_setting(text: str) -> tuple[str, Any]:
-    """Parses `key=value`. The value is parsed as JSON if possible, and is a string otherwise."""
+    """Parses `key=value`, the value as `parse_value`."""
     key, equals, value = text.partition("=")
     if not key or not equals:
         raise InvalidValue(f"--set takes KEY=VALUE, not {text!r}")
-    try:
-        return key.strip(), json.loads(value)
-    except ValueError:
-        return key.strip(), value
+    return key.strip(), parse_value(value)
+
+
+def parse_value(text: str) -> Any:
+    """Parses JSON, and numbers and booleans as Python writes them (.5, 1_000, True); else returns the text."""
+    if text.strip().lower() in ("true", "false"):
+        return text.strip().lower() == "true"
+    for parse in (json.loads, int, float):
+        with contextlib.suppress(ValueError):
+            value = parse(text)
+            if not isinstance(value, float) or math.isfinite(value):
+                return value
+    return text

@@ -1,6 +1,5 @@
 """`cloze sweep` and `cloze sweeps`: search for hyperparameters, through the API of the running server."""
 
-import json
 import re
 import time
 from collections.abc import Callable
@@ -11,7 +10,7 @@ import typer
 from app.commands.client import ApiClient, ApiKey, Url
 from app.commands.jobs import format_time
 from app.commands.output import Json, note, print_json, print_table
-from app.commands.pretrain import Files, Method, Model, Settings, parse_file, parse_setting, upload_files
+from app.commands.pretrain import Files, Method, Model, Settings, parse_file, parse_setting, parse_value, upload_files
 from app.commands.uploads import Uploads
 from app.commands.watch import DETACHED
 from app.errors import InvalidValue
@@ -160,14 +159,7 @@ def parse_parameter(text: str) -> tuple[str, Any]:
         except ValueError as error:
             raise InvalidValue(f"{values} is not a range of numbers") from error
         return name.strip(), found | ({"scale": "log"} if match["log"] else {})
-    return name.strip(), [_parse_value(value.strip()) for value in values.split(",")]
-
-
-def _parse_value(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
+    return name.strip(), [parse_value(value.strip()) for value in values.split(",")]
 
 
 def _row(found: dict[str, Any]) -> list[str]:

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
 from app.methods.tokenizers import TokenizerReport
 from app.types import EvaluationMethod, LabelType, RemoteFile
+from app.validation import JsonModel
 
 
 class JobState(StrEnum):
@@ -23,7 +24,7 @@ class JobState(StrEnum):
 Action = Literal["cancel", "pause", "resume", "retry", "extend", "prioritise", "move", "publish", "delete"]
 
 
-class Resources(BaseModel):
+class Resources(JsonModel):
     """The resources that a job needs of its worker; None accepts any."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -61,6 +62,9 @@ class Estimate(BaseModel):
     )
     memory_bytes: int | None = Field(None, description="Peak memory of all processes of the job in bytes")
     disk_bytes: int | None = Field(None, description="Disk space of prepared data, checkpoints and the result in bytes")
+    shared_disk_bytes: int | None = Field(
+        None, description="Part of disk_bytes that jobs on the same files share: prepared data, and copies of files"
+    )
     sampled: bool = Field(
         False, description="Whether a file was too long to be read completely, so that numbers are extrapolated"
     )

@@ -88,15 +88,23 @@ class JobRepository:
         """The id of the job that the key has made; Conflict if another request did."""
         return _earlier_job(self._redis.get(idempotency.redis_key), idempotency)
 
-    def create(self, job_id: str, decide: Callable[[float], Change], idempotency: Idempotency | None) -> str:
+    def create(
+        self,
+        job_id: str,
+        decide: Callable[[float], Change],
+        idempotency: Idempotency | None = None,
+        *,
+        reads: Sequence[str] = (),
+    ) -> str:
         """Writes the new record that `decide(now)` makes; returns its id, or the one the key has made already.
 
+        reads: the jobs whose records `decide` reads. It runs again if one of them changed meanwhile.
         Raises FileNotFound for a file that is not (or no longer) there, and Conflict as `find_created`.
         """
         with self._redis.pipeline() as pipe:
             while True:
                 try:
-                    pipe.watch(job_key(job_id), *([idempotency.redis_key] if idempotency else []))
+                    pipe.watch(*map(job_key, (job_id, *reads)), *([idempotency.redis_key] if idempotency else []))
                     if pipe.exists(job_key(job_id)):
                         return job_id  # committed, though the reply to the last try was lost
                     if idempotency and (earlier := _earlier_job(pipe.get(idempotency.redis_key), idempotency)):

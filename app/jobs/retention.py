@@ -6,15 +6,17 @@ from app.jobs.indexes import FINISHED, job_key
 from app.jobs.kinds import PretrainingSpec
 from app.jobs.repository import Change, JobRepository
 from app.jobs.spec import FINAL_STATES, Job
+from app.jobs.sweeps import Sweeps
 
 
 class JobRetention:
-    """Every call may raise `connection.StorageError` while Redis is away."""
+    """Every call may raise `connection.StorageError` while Redis is away, and JobNotFound."""
 
     def __init__(self, redis: Client) -> None:
         self._redis = redis
         self._log = EventLog(redis)
         self._records = JobRepository(redis, self._log)
+        self._sweeps = Sweeps(redis)
 
     def claim_period(self, name: str, seconds: int) -> bool:
         """Returns True for one caller in `seconds`, of all processes that share the queue."""
@@ -30,11 +32,8 @@ class JobRetention:
 
         Returns False, and forgets nothing, if the job or its sweep goes on.
         """
-        spec = self._records.read(job_id).spec
-        if isinstance(spec, PretrainingSpec) and spec.sweep:
-            sweeps = self._records.read_many([spec.sweep])
-            if any(sweep.state not in FINAL_STATES for sweep in sweeps):
-                return False
+        if not self._has_ended(job_id):
+            return False
 
         def decide(job: Job, now: float) -> Change:
             if job.state not in FINAL_STATES:
@@ -44,7 +43,16 @@ class JobRetention:
 
         return self._records.change(job_id, decide).state in FINAL_STATES
 
-    def drop_events(self, job_id: str) -> None:
-        """Deletes events and metrics of a job."""
+    def drop_events(self, job_id: str) -> bool:
+        """Deletes events and metrics of a job. Returns False, and deletes nothing, if the job or its sweep goes on."""
+        if not self._has_ended(job_id):
+            return False
         series = self._redis.scan_iter(match=f"{job_key(job_id)}:metrics*", count=1000)
         self._redis.delete(events_key(job_id), *series)
+        return True
+
+    def _has_ended(self, job_id: str) -> bool:
+        """Returns whether a job and the sweep that it belongs to have ended."""
+        job = self._records.read(job_id)
+        sweep = job.spec.sweep if isinstance(job.spec, PretrainingSpec) else None
+        return job.state in FINAL_STATES and not (sweep and self._sweeps.goes_on(sweep))

@@ -10,7 +10,10 @@ from app.jobs.kinds import Action, AnySpec, JobState, PretrainingSpec, SweepSpec
 # from → to. Everything that changes a state goes through this table, in one transaction.
 TRANSITIONS: dict[JobState, frozenset[JobState]] = {
     JobState.VALIDATING: frozenset({JobState.QUEUED, JobState.FAILED, JobState.CANCELLED}),
-    JobState.QUEUED: frozenset({JobState.RUNNING, JobState.CANCELLED, JobState.PAUSED, JobState.FAILED}),
+    # A sweep is cancelling until its jobs are cancelled.
+    JobState.QUEUED: frozenset(
+        {JobState.RUNNING, JobState.CANCELLING, JobState.CANCELLED, JobState.PAUSED, JobState.FAILED}
+    ),
     JobState.RUNNING: frozenset(
         {JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLING, JobState.QUEUED, JobState.PAUSED}
     ),
@@ -125,7 +128,7 @@ class Job(BaseModel):
     priority: int = 0  # higher is sooner
     deadline: float | None = None
     pause_requested: bool = False  # of a running job, until it has stopped
-    publish_requested: bool = False  # cancelled, but its last checkpoint is wanted
+    publish_requested: bool = False  # cancelled, but its last checkpoint is wanted; of a sweep, its best result
     worker: str | None = None
     lease_until: float | None = None
     progress: Progress = Progress()
@@ -134,12 +137,13 @@ class Job(BaseModel):
     result_model: str | None = None  # name@version
     chosen: dict[str, Any] = Field(default_factory=dict)  # what the run trains with, every default resolved
     verdict: Verdict | None = None  # on the run, once it has ended
+    held_out_measures: dict[str, float] = Field(default_factory=dict)  # of the weights that the run would publish
     reported: dict[str, int] = Field(default_factory=dict)  # kind of metrics event → its last step
     queue_position: int | None = None  # 0 is next; None unless it waits for a worker
 
     @property
     def waits(self) -> bool:
-        """Whether a worker may claim it: queued, or cancelled by a user who wants what there is."""
+        """Whether a worker may claim it: queued, or cancelled without a worker that ends it."""
         return self.state is JobState.QUEUED or (self.state is JobState.CANCELLING and self.lease_until is None)
 
 

@@ -2,15 +2,16 @@
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from app.jobs import transitions
 from app.jobs.connection import Client
 from app.jobs.events import EventLog
+from app.jobs.indexes import FINISHED, job_key
 from app.jobs.kinds import JobState, PretrainingSpec, SweepSpec
-from app.jobs.metrics import MetricSeries
 from app.jobs.repository import Change, JobRepository
 from app.jobs.spec import FINAL_STATES, Job
 from app.jobs.wakeups import Wakeups
@@ -48,16 +49,16 @@ class Sweeps:
     """Every call may raise `connection.StorageError` while Redis is away."""
 
     def __init__(self, redis: Client) -> None:
+        self._redis = redis
         self._records = JobRepository(redis, EventLog(redis))
-        self._series = MetricSeries(redis)
         self._wakeups = Wakeups(redis)
 
     def create_children(self, sweep: Job) -> int:
-        """Queues the jobs of a sweep that are missing. Returns their number."""
+        """Queues the jobs of a sweep that are missing, until the sweep is closed. Returns their number."""
         spec = sweep_spec(sweep)
         known = {job.id for job in self.children(sweep)}
         missing = [at for at in range(len(spec.children)) if child_id(sweep.id, at) not in known]
-        for at in missing:
+        for count, at in enumerate(missing):
             job = Job(
                 id=child_id(sweep.id, at),
                 spec=spec.child(sweep.id, at),
@@ -65,9 +66,17 @@ class Sweeps:
                 created_at=0,
                 priority=sweep.priority,
             )
-            self._records.create(job.id, partial(transitions.create, job), None)
+            try:
+                self._records.create(job.id, partial(self._create_child, sweep.id, job), reads=[sweep.id])
+            except _Closed:
+                return count
             self._wakeups.send_for(job)
         return len(missing)
+
+    def _create_child(self, sweep_id: str, child: Job, now: float) -> Change:
+        if any(map(_is_closed, self._records.read_many([sweep_id]))):
+            raise _Closed
+        return transitions.create_child(child, now)
 
     def children(self, sweep: Job) -> list[Job]:
         """Returns the jobs of a sweep in the order of their numbers, without those that are missing."""
@@ -75,14 +84,38 @@ class Sweeps:
 
     def is_due(self, sweep: Job) -> bool:
         """Returns whether a worker has something to do: all jobs have ended, or some are missing."""
-        if len(self.children(sweep)) < len(sweep_spec(sweep).children):
+        found, ended = self._count_children(sweep)
+        if not _is_closed(sweep) and found < len(sweep_spec(sweep).children):
             return self._records.now() - sweep.created_at > _GRACE
-        return self.have_ended(sweep)
+        return found == ended
 
     def have_ended(self, sweep: Job) -> bool:
-        """Returns whether all jobs of a sweep have ended."""
-        found = self.children(sweep)
-        return len(found) == len(sweep_spec(sweep).children) and all(job.state in FINAL_STATES for job in found)
+        """Returns whether all jobs of a sweep have ended. Those that a closed sweep lacks do not count."""
+        found, ended = self._count_children(sweep)
+        return found == ended and (_is_closed(sweep) or found == len(sweep_spec(sweep).children))
+
+    def _count_children(self, sweep: Job) -> tuple[int, int]:
+        """Returns how many jobs of a sweep there are, and how many have ended. Workers ask often: reads no record."""
+        ids = [child_id(sweep.id, at) for at in range(len(sweep_spec(sweep).children))]
+        with self._redis.pipeline(transaction=True) as pipe:
+            pipe.exists(*map(job_key, ids))
+            pipe.zmscore(FINISHED, ids)
+            found, ends = pipe.execute()
+        return found, sum(end is not None for end in ends)
+
+    def goes_on(self, sweep_id: str) -> bool:
+        """Returns whether a sweep has not ended. One that is deleted has."""
+        return any(sweep.state not in FINAL_STATES for sweep in self._records.read_many([sweep_id]))
+
+    def cancel(self, sweep_id: str, *, publish: bool) -> None:
+        """Cancels the jobs of a sweep, then the sweep. An interrupted request can be repeated.
+
+        publish: the sweep goes on, and publishes the best of its jobs that have succeeded.
+        Raises Conflict if the sweep has ended, or is being cancelled without publishing.
+        """
+        self.cancel_children(self._records.change(sweep_id, partial(transitions.close_sweep, publish=publish)))
+        if not publish:
+            self._records.change(sweep_id, transitions.end_closed_sweep)
 
     def cancel_children(self, sweep: Job) -> None:
         """Cancels the jobs that have not ended, those that wait first, so that no worker begins another one."""
@@ -96,22 +129,35 @@ class Sweeps:
         vocabularies = {job.chosen["vocabulary"] for job in jobs if "vocabulary" in job.chosen}
         measure = PER_CHARACTER if len(vocabularies) > 1 else LOSS
         numbers = {child_id(sweep.id, at): at for at in range(len(sweep_spec(sweep).children))}
-        found = [RankedChild(numbers[job.id], job, self._measure(job, measure)) for job in jobs]
+        found = [RankedChild(numbers[job.id], job, _value(job, measure)) for job in jobs]
         ended = [child for child in found if child.job.state is JobState.SUCCEEDED and child.value is not None]
         ended.sort(key=lambda child: (child.value or 0.0, child.index))
         ranked = [RankedChild(each.index, each.job, each.value, at) for at, each in enumerate(ended, 1)]
         places = {child.index for child in ranked}
         return Ranking(measure, [*ranked, *(child for child in found if child.index not in places)])
 
-    def _measure(self, job: Job, measure: str) -> float | None:
-        """Returns the measure of the weights that a job would publish, or of its latest evaluation while it runs."""
-        points = self._series.read(job.id, [f"eval_{measure}"])[0]
-        values = [float(value) for _, value, _ in points if math.isfinite(value)]
-        if values:
-            hyperparameters = job.spec.hyperparameters if isinstance(job.spec, PretrainingSpec) else {}
-            return min(values) if hyperparameters.get("early_stopping_patience") else values[-1]
-        verdict = job.verdict  # is kept longer than events and metrics
-        return verdict.value if verdict is not None and verdict.measure == measure else None
+
+def record_measures(job: Job, data: Mapping[str, Any]) -> Job:
+    """Returns the record of a job after a metrics event. A job that stops early keeps its best evaluation."""
+    measures = {name: data[f"eval_{name}"] for name in (LOSS, PER_CHARACTER) if _is_finite(data.get(f"eval_{name}"))}
+    if LOSS not in measures or not data.get("step"):  # weights that are not trained are never the best
+        return job
+    hyperparameters = job.spec.hyperparameters if isinstance(job.spec, PretrainingSpec) else {}
+    if hyperparameters.get("early_stopping_patience") and LOSS in job.held_out_measures:
+        least = job.held_out_measures[LOSS] - hyperparameters.get("early_stopping_min_delta", 0.0)
+        if measures[LOSS] >= least:
+            return job
+    return transitions.replace(job, held_out_measures=measures)
+
+
+def _value(job: Job, measure: str) -> float | None:
+    """Returns the measure of the weights that a job would publish now. Older records have it in the verdict."""
+    verdict = job.verdict.value if job.verdict and job.verdict.measure == measure else None
+    return job.held_out_measures.get(measure, verdict)
+
+
+def _is_finite(value: object) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
 
 
 def sweep_spec(job: Job) -> SweepSpec:
@@ -123,6 +169,15 @@ def child_id(sweep_id: str, index: int) -> str:
     """Returns the id of a sweep's job. It is a function of the sweep, so that creating it twice makes one job."""
     digest = hashlib.sha256(f"{sweep_id}/{index}".encode()).hexdigest()
     return f"ftjob-{digest[:24]}"
+
+
+class _Closed(Exception):
+    """The sweep gets no further jobs."""
+
+
+def _is_closed(sweep: Job) -> bool:
+    """Returns whether a sweep gets no further jobs: it has ended or is being cancelled."""
+    return sweep.publish_requested or sweep.state is JobState.CANCELLING or sweep.state in FINAL_STATES
 
 
 def _cancel_unless_ended(job: Job, now: float) -> Change:

@@ -19,9 +19,14 @@ CRASH_BACKOFF = 1.0  # seconds of the first pause after a crash; each further on
 
 def create(job: Job, now: float) -> Change:
     """Queues a new job. Raises InvalidValue if its deadline has passed."""
-    deadline = first_deadline(job, now)
-    check_deadline(deadline, now)
-    return Change(replace(job, created_at=now, deadline=deadline), [NewEvent("Created the job and queued it")])
+    check_deadline(first_deadline(job, now), now)
+    return create_child(job, now)
+
+
+def create_child(job: Job, now: float) -> Change:
+    """Queues a new job of a sweep. If its deadline has passed, it fails later: its sweep is there already."""
+    created = replace(job, created_at=now, deadline=first_deadline(job, now))
+    return Change(created, [NewEvent("Created the job and queued it")])
 
 
 def start(job: Job, now: float, worker_id: str, lease_seconds: float) -> Change:
@@ -78,6 +83,29 @@ def cancel(job: Job, now: float, *, publish: bool, published: str | None) -> Cha
         return move_to(job, JobState.CANCELLING, text, publish_requested=publish, pause_requested=False)
     text = f"Cancelled: published {published}" if published else "Cancelled before it ran"
     return end(job, now, JobState.CANCELLED, text, result_model=published or job.result_model)
+
+
+def close_sweep(job: Job, now: float, *, publish: bool) -> Change:
+    """Records that a sweep is to be cancelled, before its jobs are. It gets no further jobs from then on.
+
+    publish: it goes on, and publishes the best of its jobs that have succeeded.
+    """
+    check_action(job, "cancel")
+    if not publish:
+        if job.state is JobState.CANCELLING:
+            return Change(job)
+        return move_to(job, JobState.CANCELLING, "Cancelling the jobs of the sweep", publish_requested=False)
+    if job.state is JobState.CANCELLING:
+        raise Conflict(f"job '{job.id}' is being cancelled already, without publishing a model", param="publish")
+    text = "Cancelling the jobs of the sweep: the best of those that have succeeded is published"
+    return Change(replace(job, publish_requested=True), [] if job.publish_requested else [NewEvent(text)])
+
+
+def end_closed_sweep(job: Job, now: float) -> Change:
+    """Ends a sweep whose jobs are cancelled, unless a worker holds it, which ends it."""
+    if job.state is not JobState.CANCELLING or job.lease_until is not None:
+        return Change(job)
+    return end(job, now, JobState.CANCELLED, "Cancelled")
 
 
 def pause(job: Job, now: float) -> Change:

@@ -17,7 +17,7 @@ from app.jobs.indexes import DEADLINES, LEASES, QUEUES
 from app.jobs.kinds import JobState, SweepSpec
 from app.jobs.repository import SCAN, Change, JobRepository
 from app.jobs.spec import Checkpoint, Job, JobError, Progress
-from app.jobs.sweeps import Sweeps
+from app.jobs.sweeps import Sweeps, record_measures
 from app.jobs.wakeups import Wakeups
 from app.jobs.workers import Capabilities, WorkerRegistry, fits
 
@@ -140,7 +140,8 @@ class WorkerQueue:
             kind = ",".join(sorted(key for key in event.data if not key.startswith(SYSTEM_PREFIX)))
             if step <= job.reported.get(kind, -1):
                 return Change(job)
-            return Change(transitions.replace(job, reported={**job.reported, kind: step}), [event])
+            job = transitions.replace(job, reported={**job.reported, kind: step})
+            return Change(record_measures(job, event.data), [event])
 
         self.change_held(claim, decide)
 

@@ -2,9 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, LiteralString
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic_core import PydanticCustomError
+
+from app.validation import JsonModel
 
 MAX_STEPS, MAX_TOKENS = 100_000_000, 10**15
 MAX_MODEL_ID = 256  # characters
@@ -16,7 +19,29 @@ _OPENAI_NAMES = ("n_epochs", "batch_size")
 Schedule = Literal["linear", "cosine", "warmup-stable-decay"]
 
 
-class TrainingHyperparameters(BaseModel):
+def is_unset(value: Any) -> bool:
+    """Returns whether a value of a hyperparameter lets the job choose: null, or OpenAI's "auto"."""
+    return value is None or value == "auto"
+
+
+def rename(values: Mapping[str, Any], alias: str, name: str) -> dict[str, Any]:
+    """Returns hyperparameters with the value of `alias` under `name`. Raises ValidationError if both are set."""
+    renamed = dict(values)
+    if alias not in renamed:
+        return renamed
+    if not is_unset(renamed.get(name)):
+        message = "it means the same as {name}, and both are set"
+        raise field_error(alias, renamed[alias], PydanticCustomError("value_error", message, {"name": name}))
+    renamed[name] = renamed.pop(alias)
+    return renamed
+
+
+def field_error(name: str, value: object, kind: LiteralString | PydanticCustomError) -> ValidationError:
+    """Returns the error of one field, for validators of whole models. kind: also one of pydantic's own errors."""
+    return ValidationError.from_exception_data("hyperparameters", [{"type": kind, "loc": (name,), "input": value}])
+
+
+class TrainingHyperparameters(JsonModel):
     """Hyperparameters of every method.
 
     `None` lets the job choose. What it then chooses stands after the semicolon of the description.
@@ -146,10 +171,8 @@ class TrainingHyperparameters(BaseModel):
         if not isinstance(data, Mapping):
             return data
         known = {*cls.model_fields, *_OPENAI_NAMES}
-        values = {k: v for k, v in data.items() if k not in known or (v is not None and v != "auto")}
-        if "n_epochs" in values:
-            values.setdefault("epochs", values.pop("n_epochs"))
-        return values
+        values = {name: value for name, value in data.items() if name not in known or not is_unset(value)}
+        return rename(values, "n_epochs", "epochs")
 
     @property
     def most_checkpoints(self) -> int:

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from app.errors import InvalidValue
-from app.methods.base import MAX_COUNT, MAX_MODEL_ID, Method, TrainingHyperparameters
+from app.methods.base import MAX_COUNT, MAX_MODEL_ID, Method, TrainingHyperparameters, field_error, is_unset, rename
 from app.methods.tokenizers import OPTION_KINDS, TokenizerOptions
 from app.types import Documents, ModalityName
 
@@ -94,11 +94,13 @@ class MlmHyperparameters(TokenizerOptions, TrainingHyperparameters):
         """Accepts OpenAI's `batch_size`, which counts rows."""
         if not isinstance(data, Mapping):
             return data
-        values = dict(data)
-        size, length = values.get("batch_size"), values.get("sequence_length", 128)
-        if isinstance(size, int) and isinstance(length, int):
-            values.setdefault("batch_tokens", values.pop("batch_size") * length)
-        return values
+        size, length = data.get("batch_size"), data.get("sequence_length")
+        length = cls.model_fields["sequence_length"].default if is_unset(length) else length
+        if is_unset(size) or not isinstance(length, int | float):
+            return data
+        if isinstance(size, bool) or not (isinstance(size, int) or (isinstance(size, float) and size.is_integer())):
+            raise field_error("batch_size", size, "int_type")
+        return rename({**data, "batch_size": size * length}, "batch_size", "batch_tokens")
 
     @classmethod
     def defaults_for(cls, stored: Mapping[str, Any]) -> dict[str, Any]:

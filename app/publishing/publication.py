@@ -52,14 +52,14 @@ class Publisher:
         """Keeps what `publish_result` would get, for `publish_saved`. The files are in the job's folder `export`."""
         write_bytes(self._jobs_dir / job.id / RESULT, made.model_dump_json().encode())
 
-    def publish_saved(self, job: Job, name: str, fence: Callable[[], None]) -> ModelEntry:
-        """Publishes the saved result of a job under another name. Raises Conflict if it is no longer on this disk."""
+    def publish_saved(self, job: Job, sweep: Job, fence: Callable[[], None]) -> ModelEntry:
+        """Publishes the saved result of a job as that of its sweep. Raises Conflict if it is no longer on this disk."""
         folder = self._jobs_dir / job.id
         try:
             made = Manifest.model_validate_json((folder / RESULT).read_bytes())
         except FileNotFoundError as error:
             raise Conflict(f"the result of job '{job.id}' is not on the disk any more") from error
-        return self._publish(job, folder / EXPORT, made, name, _result_id(job), fence)
+        return self._publish(job, folder / EXPORT, made, sweep.spec.name, _result_id(sweep), fence)
 
     def publish_checkpoint(
         self, job: Job, checkpoint: Checkpoint, *, name: str | None = None, fence: Callable[[], None] | None = None
@@ -86,6 +86,7 @@ class Publisher:
                 name or job.spec.name,
                 f"{checkpoint.id}/{digest[:16]}",  # an extension may come to the same step with other weights
                 fence,
+                is_result=False,
             )
 
     def _publish(
@@ -96,8 +97,10 @@ class Publisher:
         name: str,
         publication: str,
         fence: Callable[[], None] | None,
+        *,
+        is_result: bool = True,
     ) -> ModelEntry:
-        manifest = self._complete(job, made, publication, is_result=publication == _result_id(job))
+        manifest = self._complete(job, made, publication, is_result=is_result)
         text = card.render(job, manifest, name, read_held_out(self._jobs_dir, job.id))
         (folder / "README.md").write_text(text, encoding="utf-8")
         return self._store.publish(folder, manifest, name=name, fence=fence)
@@ -114,8 +117,11 @@ class Publisher:
         from_scratch = preset(spec.model) is not None
         base = None if from_scratch else spec.model
         fields = METHODS[spec.method].hyperparameters.MODEL_FIELDS
-        # What an extended job goes on from is what it has published before.
-        models = [job.result_model if job.extensions else base, *(spec.hyperparameters.get(k) for k in fields)]
+        # An extended job goes on from what it has published before. A job of a sweep may have published nothing.
+        models = [
+            (job.result_model if job.extensions else None) or base,
+            *(spec.hyperparameters.get(k) for k in fields),
+        ]
         sources = []
         for file_id in files_of(job):
             with contextlib.suppress(FileNotFound):  # files may be deleted once a job has ended

@@ -77,6 +77,7 @@ def complete(
             "seconds": round(seconds, 3) if math.isfinite(seconds) else None,
             "memory_bytes": _memory(cost, hp),
             "disk_bytes": round(amount.shard_bytes) + _results(cost, hp),
+            "shared_disk_bytes": round(amount.shard_bytes),
         }
     )
 

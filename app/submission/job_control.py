@@ -32,16 +32,15 @@ class JobControl:
         self._jobs_dir = jobs_dir
 
     def cancel(self, job_id: str, *, publish: bool = False) -> Job:
-        """Cancels a job. Cancels the jobs of a sweep first, so that an interrupted request can be repeated.
+        """Cancels a job, and a sweep with its jobs.
 
         publish: publish the last checkpoint. A sweep itself goes on then, and publishes the best of its jobs that had
-        succeeded. Raises Conflict, as `cancel_and_publish`.
+        succeeded. Raises Conflict, as `cancel_and_publish` and `Sweeps.cancel`.
         """
         job = self._jobs.get(job_id)
         if isinstance(job.spec, SweepSpec):
-            check_action(job, "cancel")
-            self._jobs.sweeps.cancel_children(job)
-            return self._jobs.get(job_id) if publish else self._jobs.cancel(job_id)
+            self._jobs.sweeps.cancel(job_id, publish=publish)
+            return self._jobs.get(job_id)
         return self.cancel_and_publish(job_id) if publish else self._jobs.cancel(job_id)
 
     def cancel_and_publish(self, job_id: str) -> Job:

@@ -112,8 +112,9 @@ def _complete(
     recent = recent_jobs(services.jobs)
     with prefix_fields(choice.field):
         cost = estimate(choice.method_name, choice.model, choice.hyperparameters, files, services.store, recent)
-    copied = sum(file.bytes for file in remote.values())
-    cost = cost.model_copy(update={"disk_bytes": (cost.disk_bytes or 0) + copied}) if copied else cost
+    if copied := sum(file.bytes for file in remote.values()):
+        disk = {name: (getattr(cost, name) or 0) + copied for name in ("disk_bytes", "shared_disk_bytes")}
+        cost = cost.model_copy(update=disk)
     check_disk(cost, services.settings)
     spec = PretrainingSpec(
         model=choice.model,

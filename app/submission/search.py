@@ -1,6 +1,7 @@
 """The search of a sweep: which combinations of settings its jobs get."""
 
 import itertools
+import json
 import math
 import random
 from collections.abc import Mapping, Sequence
@@ -46,8 +47,10 @@ def draw(
         integers: The parameters that are whole numbers.
 
     Raises:
-        InvalidValue: The search does not suit the parameters, or has too many jobs.
+        InvalidValue: A list has a value twice, or the search does not suit the parameters, or has too many jobs.
     """
+    for name, parameter in parameters.items():
+        _refuse_equal_values(name, parameter)
     if search == "grid":
         return _list_grid(parameters, count, limit)
     if count is None:
@@ -62,7 +65,21 @@ def draw(
         found[repr(settings)] = {name: settings[name] for name in parameters}
         if len(found) == count:
             return list(found.values())
-    raise InvalidValue(f"there are only {len(found)} different combinations; use a grid, or fewer jobs", param="count")
+    message = f"the number of different combinations that were found is {len(found)}; use a grid, or fewer jobs"
+    raise InvalidValue(message, param="count")
+
+
+def _refuse_equal_values(name: str, parameter: Parameter) -> None:
+    """Raises InvalidValue for a list with a value twice: 1 and 1.0 are equal, but 1 and true are not."""
+    if isinstance(parameter, Range):
+        return
+    found: set[tuple[bool, Any]] = set()
+    for value in parameter:
+        key = (isinstance(value, bool), value)
+        if key in found:
+            message = f"`{name}` has the value {json.dumps(value, ensure_ascii=False)} twice"
+            raise InvalidValue(message, param=f"parameters.{name}")
+        found.add(key)
 
 
 def _list_grid(parameters: Mapping[str, Parameter], count: int | None, limit: int) -> list[Settings]:
@@ -73,7 +90,7 @@ def _list_grid(parameters: Mapping[str, Parameter], count: int | None, limit: in
         if isinstance(parameter, Range):
             message = f"a grid needs the values of `{name}`; a range is for a random search"
             raise InvalidValue(message, param=f"parameters.{name}")
-        values[name] = list({repr(value): value for value in parameter}.values())
+        values[name] = parameter
     _check_count(math.prod(map(len, values.values())), limit, "parameters")
     return [dict(zip(values, each, strict=True)) for each in itertools.product(*values.values())]
 

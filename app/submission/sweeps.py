@@ -1,7 +1,8 @@
 """Turns a request for a sweep into the validated specification that is queued."""
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+import json
+from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -9,12 +10,15 @@ from typing import Any
 from app.errors import AppError, InvalidValue
 from app.jobs.kinds import Estimate, PretrainingSpec, SweepChild, SweepSpec
 from app.methods import METHODS
+from app.methods.base import is_unset
 from app.store.names import MAX_NAME_LENGTH
 from app.submission.job_specs import build_spec, check_disk, check_record_size
 from app.submission.search import Parameter, Search, Settings, draw
 from app.submission.submission import Submission, SubmissionServices
 from app.submission.training_choice import SentHyperparameters, TrainingChoice, choose_training, read_method
 
+# OpenAI's names of hyperparameters, where a method has no hyperparameter of that name.
+_OPENAI_NAMES = {"n_epochs": "epochs", "batch_size": "batch_tokens"}
 MODEL = "model"  # the only setting of a sweep that is no hyperparameter
 _NUMBER = 6  # characters of a child's number, behind the sweep's name
 
@@ -39,7 +43,7 @@ async def build_sweep_spec(submission: SweepSubmission, services: SubmissionServ
 
     Raises the errors of `build_spec`. Their `param` is a field of `job` or of `parameters`.
     """
-    with _place_fields(submission.parameters):
+    with place_fields(submission.parameters):
         children, choices = await asyncio.to_thread(_choose_all, submission, services)
         base = await build_spec(children[0], services)
     return await asyncio.to_thread(_complete, submission, children, choices, base, services)
@@ -50,34 +54,57 @@ def _choose_all(
 ) -> tuple[list[Submission], list[tuple[Settings, TrainingChoice]]]:
     """Returns the submission of each child, with its settings and what they become."""
     job = submission.job
-    method = choose_training(job, services.store).method_name
     sent = read_method(job, services.store)
-    _check_names(submission, method, sent)
+    method = sent.method_name
+    _check_names(submission, sent)
     limit = services.settings.max_sweep_jobs
     integers = frozenset(name for name in submission.parameters if _is_integer(method, name))
     drawn = draw(submission.parameters, submission.search, submission.count, submission.seed, limit, integers)
     children = [_replace_settings(job, sent, settings) for settings in drawn]
-    choices = [choose_training(child, services.store) for child in children]
-    return children, list(zip(drawn, choices, strict=True))
+    choices = list(zip(drawn, (choose_training(child, services.store) for child in children), strict=True))
+    _refuse_equal(choices)
+    return children, choices
 
 
-def _check_names(submission: SweepSubmission, method: str, sent: SentHyperparameters) -> None:
-    """Raises InvalidValue for parameters that do not exist, or that the job sets itself."""
-    known = {MODEL, "batch_size", "n_epochs", *METHODS[method].hyperparameters.model_fields}
+def _check_names(submission: SweepSubmission, sent: SentHyperparameters) -> None:
+    """Raises InvalidValue for parameters that do not exist, or that are set twice."""
+    method = sent.method_name
+    set_by_job = {_own_name(method, name) for name, value in sent.values.items() if not is_unset(value)}
+    if submission.job.seed is not None:
+        set_by_job.add("seed")
+    found: set[str] = set()
     for name in submission.parameters:
-        param = f"parameters.{name}"
-        if name not in known:
+        param, own = f"parameters.{name}", _own_name(method, name)
+        if own != MODEL and own not in METHODS[method].hyperparameters.model_fields:
             raise InvalidValue(f"`{name}` is not a hyperparameter of {method}", param=param)
-        if name in sent.values or (name == "seed" and submission.job.seed is not None):
+        if own in set_by_job:
             raise InvalidValue(f"`{name}` is a parameter of the sweep, and `job` sets it too", param=param)
+        if own in found:
+            raise InvalidValue(f"`{name}` is another name of a parameter of the sweep", param=param)
+        found.add(own)
+
+
+def _own_name(method: str, name: str) -> str:
+    """Returns the hyperparameter that a name sets, which may be one of OpenAI's names."""
+    return name if name in METHODS[method].hyperparameters.model_fields else _OPENAI_NAMES.get(name, name)
+
+
+def _refuse_equal(choices: Sequence[tuple[Settings, TrainingChoice]]) -> None:
+    """Raises InvalidValue for two jobs that would be the same, as with "auto" and the default of a hyperparameter."""
+    found: dict[str, Settings] = {}
+    for settings, choice in choices:
+        key = f"{choice.model} {choice.hyperparameters.model_dump_json()}"
+        if (other := found.setdefault(key, settings)) is not settings:
+            name = next(name for name in settings if settings[name] != other[name])
+            values = " and ".join(json.dumps(each[name], ensure_ascii=False) for each in (other, settings))
+            raise InvalidValue(f"{values} are the same value of `{name}`", param=f"parameters.{name}")
 
 
 def _is_integer(method: str, name: str) -> bool:
     """Returns whether a hyperparameter is a whole number."""
     properties = METHODS[method].hyperparameters.model_json_schema()["properties"]
-    found = properties.get(name, {})
-    kinds = {each.get("type") for each in (found, *found.get("anyOf", []))}
-    return "integer" in kinds or name == "batch_size"
+    found = properties.get(_own_name(method, name), {})
+    return "integer" in {each.get("type") for each in (found, *found.get("anyOf", []))}
 
 
 def _replace_settings(job: Submission, sent: SentHyperparameters, settings: Settings) -> Submission:
@@ -132,18 +159,23 @@ def _complete(
 
 def _multiply(estimate: Estimate, count: int) -> Estimate:
     """Returns the estimate of so many jobs that are alike. They share the data and the memory of a worker."""
-    summed = ("training_tokens", "seconds", "disk_bytes")
-    values = {name: getattr(estimate, name) for name in summed}
-    return estimate.model_copy(update={name: value * count for name, value in values.items() if value is not None})
+    values = {name: getattr(estimate, name) for name in ("training_tokens", "seconds", "disk_bytes")}
+    summed = {name: value * count for name, value in values.items() if value is not None}
+    if "disk_bytes" in summed:
+        summed["disk_bytes"] -= (estimate.shared_disk_bytes or 0) * (count - 1)
+    return estimate.model_copy(update=summed)
 
 
 @contextmanager
-def _place_fields(parameters: Mapping[str, Parameter]) -> Iterator[None]:
-    """Makes errors name a field of the sweep's request: a parameter, or a field of `job`."""
+def place_fields(parameters: Container[str]) -> Iterator[None]:
+    """Makes errors name a field of the sweep's request: one of the parameters, or a field of `job`."""
     try:
         yield
     except AppError as error:
         if error.param and not error.param.startswith(("parameters", "count", "search")):
             name = error.param.split(".")[-1]
-            error.param = f"parameters.{name}" if name in parameters else f"job.{error.param}"
+            name = next((alias for alias, own in _OPENAI_NAMES.items() if own == name and alias in parameters), name)
+            field = f"parameters.{name}" if name in parameters else f"job.{error.param}"
+            error.message = error.message.replace(f"`{error.param}`", f"`{field}`")
+            error.param = field
         raise

@@ -47,8 +47,9 @@ class Housekeeping:
                     for part in _OF_CHECKPOINTS:
                         shutil.rmtree(settings.jobs_dir / job_id / part, ignore_errors=True)
         for job_id in self._ended(settings.keep_events_days):
-            self._retention.drop_events(job_id)
-            _delete_logs(settings.jobs_dir / job_id)
+            with contextlib.suppress(JobNotFound):
+                if self._retention.drop_events(job_id):
+                    _delete_logs(settings.jobs_dir / job_id)
         if settings.keep_files_days is not None:
             for file_id in self._files.list_older(settings.keep_files_days * _DAY):
                 with contextlib.suppress(Conflict, FileNotFound):  # a job reads it, or it was deleted just now

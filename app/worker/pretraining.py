@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeAlias
 
-from app.jobs.spec import pretraining_spec
+from app.jobs.kinds import JobState
+from app.jobs.spec import Job, pretraining_spec
 from app.publishing.publication import Publisher
 from app.store.manifest import Manifest
 from app.store.store import ModelEntry
@@ -35,9 +36,15 @@ def train_and_publish(train: Train) -> Execute:
         )
         job = services.queue.read(attempt.claim)  # with its last progress
         publisher = Publisher(services.store, services.files, services.settings.jobs_dir)
-        if pretraining_spec(job).sweep:
+        if _leaves_publishing(job, services):
             publisher.save_result(job, made)
             return None
         return publisher.publish_result(job, result.folder, made, reports.fence)
 
     return execute
+
+
+def _leaves_publishing(job: Job, services: AttemptServices) -> bool:
+    """Returns whether a sweep publishes what came of the job. A job that goes on after its sweep publishes itself."""
+    sweep = pretraining_spec(job).sweep
+    return sweep is not None and (services.queue.sweeps.goes_on(sweep) or job.state is JobState.CANCELLING)

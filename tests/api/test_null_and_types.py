@@ -67,7 +67,7 @@ def every_request(kind: type[BaseModel]) -> Iterator[type[BaseModel]]:
 
 def test_every_body_is_tried() -> None:
     others = {"FillMaskOptions", "EmbeddingOptions", "MaskFields", "MaskForm", "_Body", "_Sentences"}
-    others |= {"ModelChoice", "TextInputs", "MixedInputs"}  # parts of the others
+    others |= {"JsonBody", "ModelChoice", "TextInputs", "MixedInputs"}  # parts of the others
     tried = {kind.__name__ for kind, _ in BODIES if issubclass(kind, Body)}
     assert {kind.__name__ for kind in every_request(Body)} == tried | others
 
@@ -98,6 +98,45 @@ def test_messages_name_types_of_json(kind: type[BaseModel], valid: dict[str, Any
             for error in errors_of(kind, {**valid, name: value}):
                 assert not PYTHON.search(error.message), error.message
                 assert re.fullmatch(r"[a-z_0-9.]*", error.param or ""), error.param
+
+
+def number_fields(kind: type[BaseModel]) -> Iterator[str]:
+    """Yields the fields that take numbers and neither strings nor booleans, by the JSON schema."""
+    for name, field in kind.model_json_schema()["properties"].items():
+        found = {each.get("type") for each in (field, *field.get("anyOf", []))} - {None, "null"}
+        if found and found <= {"integer", "number"}:
+            yield name
+
+
+@pytest.mark.parametrize(("kind", "valid"), BODIES, ids=lambda each: getattr(each, "__name__", ""))
+def test_strings_and_booleans_are_no_numbers(kind: type[BaseModel], valid: dict[str, Any]) -> None:
+    for name in number_fields(kind):
+        for value, shown in (("1", "'1'"), (True, "true")):
+            messages = [error.message for error in errors_of(kind, {**valid, name: value})]
+            assert any(text.endswith(f", not {shown}") and f"`{name}`" in text for text in messages), (name, messages)
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "param"),
+    [
+        (EvaluationRequest, {"models": ["a"], "file": "a", "labels_per_class": [5, "5"]}, "labels_per_class.1"),
+        (EvaluationRequest, {"models": ["a"], "file": "a", "labels_per_class": [True]}, "labels_per_class.0"),
+        (JobRequest, {"model": "a", "training_file": "a", "resources": {"memory_gb": "4"}}, "resources.memory_gb"),
+        (JobRequest, {"model": "a", "training_files": [{"id": "a", "weight": True}]}, "training_files.0.weight"),
+        (CancelRequest, {"publish": "yes"}, "publish"),
+        (CancelRequest, {"publish": 1}, "publish"),
+        (METHODS["mlm"].hyperparameters, {"compile": "true"}, "compile"),
+        (METHODS["mlm"].hyperparameters, {"batch_size": "8"}, "batch_size"),
+        (METHODS["mae"].hyperparameters, {"channels": True}, "channels"),
+    ],
+)
+def test_items_and_booleans_keep_their_types(kind: type[BaseModel], body: dict[str, Any], param: str) -> None:
+    assert param in [error.param for error in errors_of(kind, body)]
+
+
+def test_a_whole_number_may_have_a_point() -> None:
+    hyperparameters = METHODS["mlm"].hyperparameters.model_validate({"max_steps": 20.0, "epochs": 2, "batch_size": 4.0})
+    assert hyperparameters.model_dump(exclude_unset=True) == {"max_steps": 20, "epochs": 2.0, "batch_tokens": 512}
 
 
 def test_unknown_fields_are_refused_also_as_null() -> None:

@@ -65,6 +65,22 @@ def test_progress_and_ranks_follow_from_the_jobs(post: Post, jobs: JobSystem, jo
     assert [job["rank"] for job in found["jobs"]] == [1, None]
 
 
+def test_the_estimate_counts_the_data_of_all_jobs_once(post: Post, jobs_client: TestClient, file_id: str) -> None:
+    job = jobs_client.post("/v1/pretraining/jobs", json={"model": "bert-tiny", "training_file": file_id}).json()
+    alone, sweep = job["estimate"], post()["estimate"]
+    shared = alone["shared_disk_bytes"]
+    assert shared > 0
+    assert sweep["disk_bytes"] == 2 * (alone["disk_bytes"] - shared) + shared
+    assert (sweep["shared_disk_bytes"], sweep["training_tokens"]) == (shared, 2 * alone["training_tokens"])
+
+
+def test_only_the_jobs_of_a_sweep_are_validated(post: Post) -> None:
+    alone = {"sequence_length": 512, "gradient_accumulation_steps": 16}  # batch_tokens is too small by default
+    made = post(job={"hyperparameters": alone | {"n_epochs": None}}, parameters={"batch_tokens": [8192, 16384]})
+    assert made["count"] == 2
+    assert post(job={"hyperparameters": {"epochs": "auto"}}, parameters={"n_epochs": [1, 2]})["count"] == 2
+
+
 def test_a_key_makes_one_sweep(jobs_client: TestClient, file_id: str) -> None:
     job = {"model": "bert-tiny", "training_file": file_id}
     body = {"job": job, "parameters": {"learning_rate": {"min": 1e-5, "max": 1e-2, "scale": "log"}}}
@@ -102,6 +118,10 @@ def test_a_sweep_that_is_to_publish_goes_on_without_its_other_jobs(post: Post, j
         ({"parameters": {"learning_rat": [1]}}, "parameters.learning_rat"),
         ({"parameters": {"learning_rate": []}}, "parameters.learning_rate.values"),
         ({"parameters": {"learning_rate": 1e-3}}, "parameters.learning_rate"),
+        ({"parameters": {"learning_rate": [[1e-3]]}}, "parameters.learning_rate.values.0"),
+        ({"parameters": {"learning_rate": [None, 1e-3]}}, "parameters.learning_rate.values.0"),
+        ({"parameters": {"seed": [10**30]}}, "parameters.seed"),
+        ({"job": {"deadline": 1.0}}, "job.deadline"),
         ({"parameters": {"learning_rate": [1e-3, 5]}}, "parameters.learning_rate"),
         ({"parameters": {"learning_rate": {"min": 1e-3, "max": 1e-4}}}, "parameters.learning_rate"),
         ({"parameters": {"learning_rate": {"min": 1e-4, "max": 1e-3}}}, "parameters.learning_rate"),
@@ -109,6 +129,18 @@ def test_a_sweep_that_is_to_publish_goes_on_without_its_other_jobs(post: Post, j
         ({"parameters": {"model": [5]}}, "parameters.model"),
         ({"parameters": {"seed": [1, 2]}, "job": {"seed": 3}}, "parameters.seed"),
         ({"job": {"hyperparameters": {"learning_rate": 1e-3}}}, "parameters.learning_rate"),
+        ({"parameters": {"epochs": [1, 2, 1.0]}}, "parameters.epochs"),
+        ({"parameters": {"schedule": ["linear", "auto"], "seed": [1, 2]}}, "parameters.schedule"),
+        ({"parameters": {"model": ["bert-tiny", "bert-mini"], "epochs": [1], "n_epochs": [2]}}, "parameters.n_epochs"),
+        ({"parameters": {"n_epochs": [2]}, "job": {"hyperparameters": {"epochs": 1}}}, "parameters.n_epochs"),
+        ({"parameters": {"epochs": [2]}, "job": {"hyperparameters": {"n_epochs": 1}}}, "parameters.epochs"),
+        (
+            {"parameters": {"batch_size": [2]}, "job": {"hyperparameters": {"batch_tokens": 512}}},
+            "parameters.batch_size",
+        ),
+        ({"parameters": {"batch_size": [8, -1]}}, "parameters.batch_size"),
+        ({"parameters": {"n_epochs": [8, True]}}, "parameters.n_epochs"),
+        ({"parameters": {"learning_rate": ["1e-3"]}}, "parameters.learning_rate"),
         ({"job": {"hyperparameters": {"max_steps": -1}}}, "job.hyperparameters.max_steps"),
         ({"job": {"training_file": "file-none"}}, "job.training_file"),
         ({"job": {"name": "a/../b"}}, "job.name"),
@@ -122,4 +154,6 @@ def test_a_sweep_that_is_to_publish_goes_on_without_its_other_jobs(post: Post, j
 def test_an_error_names_its_field(post: Post, body: dict[str, Any], param: str) -> None:
     job = body.pop("job", {})
     status = 404 if "none" in str(job) or "no-such" in str(body) else 422
-    assert post(status, job=job, **body)["param"] == param
+    error = post(status, job=job, **body)
+    assert error["param"] == param
+    assert "`hyperparameters." not in error["message"]

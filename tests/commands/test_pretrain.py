@@ -78,6 +78,15 @@ def test_what_is_no_weight_belongs_to_the_name() -> None:
     assert pretrain.parse_file("https://a.test/b?part=2") == ("https://a.test/b?part=2", None)
 
 
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("1e-3", 1e-3), (".5", 0.5), ("1_000", 1000), ("True", True), ("false", False), ("auto", "auto"), ("NaN", "NaN")],
+)
+def test_a_setting_is_a_value_of_json(text: str, value: Any) -> None:
+    found = pretrain.parse_setting(f"name={text}")
+    assert found == ("name", value) and type(found[1]) is type(value)
+
+
 def test_a_folder_is_packed_to_the_bytes_that_the_page_makes_of_it(tmp_path: Path) -> None:
     """tests/page/tar.test.js has the same files and the same digest."""
     texts = {

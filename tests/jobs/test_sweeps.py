@@ -5,6 +5,7 @@ import pytest
 from app.errors import Conflict
 from app.jobs.connection import Client
 from app.jobs.kinds import JobState, SweepChild, SweepSpec
+from app.jobs.repository import JobRepository
 from app.jobs.spec import Job, JobError
 from app.jobs.sweeps import child_id
 from app.jobs.worker_queue import Claim
@@ -57,6 +58,16 @@ def test_jobs_are_made_once(jobs: JobSystem, sweep: Job) -> None:
     assert {(job.priority, job.spec.sweep, job.state) for job in children} == {(3, sweep.id, JobState.QUEUED)}
     jobs.delete(jobs.cancel(children[2].id).id)
     assert jobs.sweeps.create_children(sweep) == 1  # as after a crash
+
+
+def test_jobs_are_made_though_their_deadline_has_passed(jobs: JobSystem, redis: Client) -> None:
+    child = SweepChild(settings={}, model="bert-tiny", hyperparameters={})
+    base = make_spec(redis, deadline=1.0)
+    sweep = jobs.create(SweepSpec(name="s", base=base, children=(child,), search="grid", seed=0))
+    assert jobs.sweeps.create_children(sweep) == 1
+    assert jobs.queue.claim("w", 60) is None
+    jobs.queue.reconcile()
+    assert jobs.sweeps.have_ended(sweep)
 
 
 def test_a_sweep_is_claimed_when_jobs_are_missing_or_all_have_ended(jobs: JobSystem, sweep: Job) -> None:
@@ -124,12 +135,64 @@ def test_waiting_jobs_are_cancelled_before_running_ones(jobs: JobSystem, sweep: 
     assert list(states.values()).count(JobState.CANCELLED) == 1
 
 
+@pytest.mark.parametrize("publish", [True, False])
+def test_no_job_is_created_once_a_sweep_is_to_be_cancelled(jobs: JobSystem, sweep: Job, publish: bool) -> None:
+    jobs.sweeps.create_children(sweep)
+    jobs.delete(jobs.cancel(child_id(sweep.id, 2)).id)  # as if its creator had not come to it yet
+    jobs.sweeps.cancel(sweep.id, publish=publish)
+    assert jobs.sweeps.create_children(sweep) == 0
+    after = jobs.get(sweep.id)
+    assert after.state is (JobState.QUEUED if publish else JobState.CANCELLED)
+    assert jobs.sweeps.is_due(after)
+    assert {job.state for job in jobs.sweeps.children(sweep)} == {JobState.CANCELLED}
+
+
+def test_an_interrupted_cancellation_is_recorded_and_can_be_repeated(jobs: JobSystem, sweep: Job) -> None:
+    jobs.sweeps.create_children(sweep)
+    jobs.rewrite(sweep.id, state=JobState.CANCELLING)  # the server died before it cancelled the jobs
+    assert jobs.queue.claim("w", 60, kind="sweep") is None
+    with pytest.raises(Conflict, match="without publishing"):
+        jobs.sweeps.cancel(sweep.id, publish=True)
+    jobs.sweeps.cancel(sweep.id, publish=False)
+    assert {job.state for job in (jobs.get(sweep.id), *jobs.sweeps.children(sweep))} == {JobState.CANCELLED}
+
+
+def test_a_minimum_delta_counts_as_in_the_training(jobs: JobSystem, redis: Client) -> None:
+    options = {"early_stopping_patience": 2, "early_stopping_min_delta": 0.5}
+    child = SweepChild(settings={}, model="bert-tiny", hyperparameters=options)
+    sweep = jobs.create(SweepSpec(name="s", base=make_spec(redis), children=(child,), search="grid", seed=0))
+    jobs.sweeps.create_children(sweep)
+    claim = take(jobs)
+    for step, loss in enumerate((1.0, 3.0, 2.7, 2.4, 2.2)):
+        jobs.queue.append_event(claim, "", type="metrics", data={"step": step, "eval_loss": loss})
+    assert jobs.sweeps.rank(sweep).children[0].value == 2.4
+
+
 def test_results_are_kept_until_the_sweep_has_ended(jobs: JobSystem, sweep: Job) -> None:
     jobs.sweeps.create_children(sweep)
     done = finish(jobs, 3.0)
     assert not jobs.retention.drop_checkpoints(done)
+    assert not jobs.retention.drop_events(done)
+    assert jobs.series.keys(done)
     jobs.cancel(sweep.id)
     assert jobs.retention.drop_checkpoints(done)
+    assert jobs.retention.drop_events(done)
+    assert not jobs.series.keys(done)
+    assert jobs.sweeps.rank(sweep).children[0].value == 3.0  # the record has it
+
+
+def test_a_sweep_that_waits_is_looked_at_without_the_records_of_its_jobs(
+    jobs: JobSystem, sweep: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs.sweeps.create_children(sweep)
+    with monkeypatch.context() as patch:
+        patch.setattr(JobRepository, "read_many", lambda self, ids: pytest.fail("records are read"))
+        assert not jobs.sweeps.is_due(sweep)
+    for loss in (1.0, 2.0, 3.0):
+        finish(jobs, loss)
+    with monkeypatch.context() as patch:
+        patch.setattr(JobRepository, "read_many", lambda self, ids: pytest.fail("records are read"))
+        assert jobs.sweeps.is_due(sweep)
 
 
 def test_a_sweep_cannot_be_paused_or_retried(jobs: JobSystem, sweep: Job) -> None:

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { axesOf, parseSearch, sweepBody } from "../../app/web/static/views/jobs/search.js";
 
 test("a line has a hyperparameter with a list or a range", () => {
-  const { parameters, error } = parseSearch("learning_rate = 1e-4, 1e-3\n\nschedule=linear,cosine\nx = 1..100:log");
+  const { parameters, error } = parseSearch("learning_rate = .0001, 1e-3\n\nschedule=linear,cosine\nx = 1..100:log");
   assert.equal(error, null);
   assert.deepEqual(parameters, {
     learning_rate: [1e-4, 1e-3],

@@ -17,7 +17,7 @@ from app.api.wire.body import StrictJsonRoute
 from app.api.wire.disconnect import while_connected
 from app.jobs.jobs import Jobs
 from app.jobs.spec import Job
-from app.submission.sweeps import build_sweep_spec
+from app.submission.sweeps import build_sweep_spec, place_fields
 
 Limit = Annotated[int, Query(ge=1, le=100, description="Maximum number of sweeps")]
 
@@ -43,7 +43,8 @@ async def create_sweep(
     if earlier:
         return await asyncio.to_thread(answer, jobs, earlier)
     spec = await while_connected(request, build_sweep_spec(submission, services))
-    sweep = await asyncio.to_thread(jobs.create, spec, idempotency_key, priority=body.job.priority)
+    with place_fields(submission.parameters):
+        sweep = await asyncio.to_thread(jobs.create, spec, idempotency_key, priority=body.job.priority)
     return await asyncio.to_thread(_begin, jobs, sweep)
 
 

@@ -16,6 +16,7 @@ from app.api.media_inputs import TYPED, text_or_media, typed_media
 from app.errors import AppError, EmptyInput
 from app.inference.remote_media import RemoteMedia
 from app.types import Pooling, TruncationSide
+from app.validation import JsonModel
 
 Ids = tuple[int, ...]
 Input = str | Ids | bytes | RemoteMedia
@@ -46,6 +47,10 @@ class Body(BaseModel):
             return data
         optional = {name for name, field in cls.model_fields.items() if not field.is_required()}
         return {name: value for name, value in data.items() if value is not None or name not in optional}
+
+
+class JsonBody(JsonModel, Body):
+    """A body that is always JSON. The others are read from a query or a form too, where all values are strings."""
 
 
 class Usage(BaseModel):

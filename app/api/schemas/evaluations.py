@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field, model_validator
 
-from app.api.schemas.common import MAX_ID, MAX_MODEL_ID, Body
+from app.api.schemas.common import MAX_ID, MAX_MODEL_ID, JsonBody
 from app.api.schemas.job_record import JobRecord, record_fields
 from app.api.schemas.job_watch import WebhookRequest
 from app.api.schemas.jobs import LONGEST, FileId, Metadata, Priority
@@ -25,7 +25,7 @@ ModelId = Annotated[str, Field(min_length=1, max_length=MAX_MODEL_ID)]
 LabelCount = Annotated[int, Field(ge=1, le=_MOST_LABELS)] | Literal["all"]
 
 
-class EvaluationRequest(Body):
+class EvaluationRequest(JsonBody):
     models: list[ModelId] = Field(min_length=1, max_length=_MAX_MODELS, description="Stored models that give vectors")
     file: FileId = Field(
         description="Id of an uploaded table of texts (.csv, .jsonl, …) or archive of media (.zip, .tar, …)"

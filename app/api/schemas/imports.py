@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import BaseModel, Field, model_validator
 
-from app.api.schemas.common import MAX_ID, MAX_MODEL_ID, Body
+from app.api.schemas.common import MAX_ID, MAX_MODEL_ID, JsonBody
 from app.api.schemas.job_record import JobRecord, record_fields
 from app.api.schemas.job_watch import WebhookRequest
 from app.api.schemas.jobs import LONGEST, Metadata, Priority, ResultName
@@ -14,7 +14,7 @@ from app.methods.patterns import MAX_PATTERN
 from app.submission.imports import ImportSubmission
 
 
-class ImportRequest(Body):
+class ImportRequest(JsonBody):
     source: str | None = Field(
         None, min_length=1, max_length=MAX_MODEL_ID, description="Hub id of the model: org/name or org/name@revision"
     )

@@ -4,23 +4,23 @@ from typing import Literal
 
 from pydantic import BaseModel, Field, model_validator
 
-from app.api.schemas.common import MAX_COUNT, Body
+from app.api.schemas.common import MAX_COUNT, JsonBody
 from app.api.schemas.jobs import LATEST, LONGEST, Priority, ResultName
 from app.methods.base import MAX_STEPS, MAX_TOKENS
 
 
-class CancelRequest(Body):
+class CancelRequest(JsonBody):
     publish: bool = Field(False, description="Publish the last checkpoint under the job's name")
 
 
-class RetryRequest(Body):
+class RetryRequest(JsonBody):
     deadline: float | None = Field(None, gt=0, lt=LATEST, description="New deadline, if the old one has passed")
     max_wall_minutes: float | None = Field(
         None, gt=0, le=LONGEST, description="New deadline in minutes from now, including the time in the queue"
     )
 
 
-class ExtendRequest(Body):
+class ExtendRequest(JsonBody):
     """New limits for the whole job, which replace all its old ones."""
 
     max_steps: int | None = Field(None, le=MAX_STEPS, description="Optimizer steps of the whole job")
@@ -35,7 +35,7 @@ class ExtendRequest(Body):
         return self
 
 
-class PriorityRequest(Body):
+class PriorityRequest(JsonBody):
     priority: Priority | None = Field(None, description="New priority; jobs of higher priority are claimed first")
     position: int | None = Field(
         None,
@@ -51,7 +51,7 @@ class PriorityRequest(Body):
         return self
 
 
-class PublishRequest(Body):
+class PublishRequest(JsonBody):
     name: ResultName | None = Field(None, description="Name of the published model; by default that of the job")
 
 

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, FailFast, Field, field_validator
 
-from app.api.schemas.common import Body
+from app.api.schemas.common import JsonBody
 from app.jobs.kinds import JobState, Webhook
 from app.jobs.metrics import Points
 from app.jobs.webhooks import Delivery, signing_key
@@ -35,7 +35,7 @@ def series_object(key: str, count: int, points: Points) -> MetricSeriesObject:
     return MetricSeriesObject(key=key, count=count, points=kept)
 
 
-class WebhookRequest(Body):
+class WebhookRequest(JsonBody):
     """An address that is notified of every change of the job's state, signed after Standard Webhooks."""
 
     url: str = Field(max_length=2048, description="URL to notify, http or https; redirects are not followed")

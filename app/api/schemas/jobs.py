@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, FailFast, Field, model_validator
 
-from app.api.schemas.common import MAX_MODEL_ID, Body
+from app.api.schemas.common import MAX_MODEL_ID, JsonBody
 from app.api.schemas.job_record import JobRecord, record_fields
 from app.api.schemas.job_watch import WebhookRequest
 from app.api.schemas.previews import FilePreviewObject, preview_objects
@@ -32,7 +32,7 @@ Metadata = Annotated[
 ]
 
 
-class WeightedFile(Body):
+class WeightedFile(JsonBody):
     id: FileId = Field(description="Id of the file")
     weight: float = Field(
         1.0, gt=0, le=1000, description="Number of times that an epoch sees each document of the file"
@@ -54,7 +54,7 @@ LONGEST = 5_256_000.0  # minutes: ten years
 _ENDED = (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED)
 
 
-class JobRequest(Body):
+class JobRequest(JsonBody):
     model: str = Field(
         min_length=1,
         max_length=MAX_MODEL_ID,

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
 
-from app.api.schemas.common import Body
+from app.api.schemas.common import JsonBody
 from app.api.schemas.modality import Modality
 from app.jobs.held_out import HeldOutText
 from app.store.store import ModelEntry
@@ -46,7 +46,7 @@ class ModelDeleted(BaseModel):
     deleted: Literal[True] = True
 
 
-class AliasRequest(Body):
+class AliasRequest(JsonBody):
     version: Annotated[int, Field(strict=True, ge=1, le=999_999_999, description="Version that the alias stands for")]
 
 

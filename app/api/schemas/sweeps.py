@@ -1,10 +1,11 @@
 """Bodies of sweeps: jobs that search for hyperparameters."""
 
+import math
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, model_validator
 
-from app.api.schemas.common import MAX_COUNT, Body
+from app.api.schemas.common import MAX_COUNT, JsonBody
 from app.api.schemas.job_record import JobRecord, job_status, record_fields
 from app.api.schemas.jobs import JobRequest
 from app.jobs.kinds import Estimate, JobState
@@ -21,10 +22,22 @@ _MAX_NAME = 64  # characters
 _MAX_INTEGER = 2**53  # what JSON's numbers hold exactly
 
 Integer = Annotated[int, Field(ge=-_MAX_INTEGER, le=_MAX_INTEGER)]
-Value = bool | Integer | float | Annotated[str, Field(max_length=512)]
 
 
-class Parameter(Body):
+def _check_value(value: Any) -> Any:
+    """Refuses what no member of the union takes, so that the message does not name the first of them alone."""
+    if not isinstance(value, bool | int | float | str) or (isinstance(value, float) and not math.isfinite(value)):
+        raise ValueError("expected a number, a string or a boolean")
+    return value
+
+
+Value = Annotated[
+    bool | Integer | float | Annotated[str, Field(max_length=512)],
+    BeforeValidator(_check_value),
+]
+
+
+class Parameter(JsonBody):
     """The values of a hyperparameter, or the range that a random search draws from. A list is short for `values`."""
 
     values: list[Value] | None = Field(None, min_length=1, max_length=_MAX_VALUES, description="Values to try")
@@ -62,7 +75,7 @@ class Parameter(Body):
         return Range(self.min, self.max, self.scale)
 
 
-class SweepRequest(Body):
+class SweepRequest(JsonBody):
     job: JobRequest = Field(description="The job, without the hyperparameters that the sweep sets")
     parameters: dict[Annotated[str, Field(max_length=_MAX_NAME)], Parameter] = Field(
         min_length=1,

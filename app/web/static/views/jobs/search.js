@@ -22,11 +22,12 @@ export function parseSearch(text) {
   return { parameters, error: null };
 }
 
+/** JSON, or a number as ".5"; else the text itself. */
 function parseValue(text) {
   try {
     return JSON.parse(text);
   } catch {
-    return text;
+    return text && Number.isFinite(Number(text)) ? Number(text) : text;
   }
 }
 
