@@ -7,8 +7,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from app.datasets.documents import replace_surrogates
-from app.datasets.sources import shorten
+from app.datasets.sources import replace_surrogates, shorten
 from app.datasets.tables import TableRow, read_rows
 from app.errors import InvalidData, TooLarge
 

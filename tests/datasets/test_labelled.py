@@ -90,6 +90,9 @@ def test_a_check_of_the_beginning_reads_on_to_the_first_usable_row(tmp_path: Pat
 
 def test_halves_of_emoji_in_labels_are_replaced(tmp_path: Path) -> None:
     assert items(read(tmp_path, "a.jsonl", r'{"text": "a \ud83d", "label": "b \ud83d"}')) == [("a \ufffd", "b \ufffd")]
+    with pytest.raises(InvalidData) as error:
+        read(tmp_path, "a.jsonl", r'{"te\ud83d": "a"}')
+    assert error.value.message.encode()
 
 
 def test_every_bad_row_is_named_with_its_line(tmp_path: Path) -> None:
