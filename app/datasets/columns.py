@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from app.datasets.reports import Reason
-from app.datasets.sources import UnreadableFile, shorten
+from app.datasets.sources import UnreadableFile, replace_surrogates, shorten
 
 VALUES = 3  # shown of each column
 MAX_COLUMNS = 30  # shown of a table
@@ -24,7 +24,8 @@ def refuse_columns(expected: str, columns: Mapping[str, Values], option: str = "
     if len(columns) > MAX_COLUMNS:
         found += f" and {len(columns) - MAX_COLUMNS} more"
     shown = "; ".join(f"{shorten(name, _NAME)}: {_list(values)}" for name, values in _longest(columns))
-    return UnreadableFile(f"{expected}; found {found}. Set {option} to one of them. {shown}", Reason.NO_COLUMN)
+    message = f"{expected}; found {found}. Set {option} to one of them. {shown}"
+    return UnreadableFile(replace_surrogates(message), Reason.NO_COLUMN)
 
 
 def _longest(columns: Mapping[str, Values]) -> list[tuple[str, Values]]:

@@ -22,7 +22,7 @@ from app.datasets.parquet import read_parquet
 from app.datasets.plain_text import peek_character, read_plain, read_whole
 from app.datasets.reports import Report
 from app.datasets.sequences import read_fasta, read_fastq, read_smiles
-from app.datasets.sources import Budget, Document, TextSource, UnreadableFile, reading
+from app.datasets.sources import Budget, Document, TextSource, UnreadableFile, reading, replace_surrogates
 from app.datasets.text_archives import CUT_OFF, open_tar_members, open_zip_members, read_members
 from app.media.limits import MIB
 from app.types import Documents
@@ -83,15 +83,6 @@ def _file_size(file: BinaryIO) -> int:
     size = file.seek(0, 2)
     file.seek(0)
     return size
-
-
-def replace_surrogates(text: str) -> str:
-    """Returns a text that can be encoded."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:  # JSON may contain half of a surrogate pair
-        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return text
 
 
 def _read_stream(file: IO[bytes], source: TextSource) -> Iterator[Document]:

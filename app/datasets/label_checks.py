@@ -50,9 +50,11 @@ def check_labels(found: LabelledItems, label_type: LabelType = "auto") -> Evalua
 
     Raises InvalidData where no evaluation is possible, such as for one class only.
     """
-    numbers = _parse_numbers(found, label_type)
+    numbers, not_numbers = _parse_numbers(found, label_type)
     labels = [item.label for item in found.items]
     kept, duplicates, warnings = _drop_duplicates(found.items)
+    if not_numbers:
+        warnings.append(_warn_of_words(not_numbers))
     items = [found.items[index] for index in kept]
     found.check()
     if numbers is not None:
@@ -71,19 +73,34 @@ def check_labels(found: LabelledItems, label_type: LabelType = "auto") -> Evalua
     return data
 
 
-def _parse_numbers(found: LabelledItems, label_type: LabelType) -> list[float] | None:
-    """Returns the labels as numbers, or None for classes. Rows whose labels are no numbers are left out."""
+def _parse_numbers(found: LabelledItems, label_type: LabelType) -> tuple[list[float] | None, list[LabelledItem]]:
+    """Returns the labels as numbers, or None for classes, and the items whose labels are no numbers.
+
+    These items are left out. In `auto`, labels are numbers if most of them are, with more than `MANY_VALUES` values.
+    """
     values = [_to_number(item.label) for item in found.items]
-    if label_type == "classes" or (label_type == "auto" and (None in values or len(set(values)) <= MANY_VALUES)):
-        return None
-    for item, value in zip(found.items, values, strict=True):
-        if value is None:
-            found.skip(item.place, f"the label {item.label!r} is not a number")
+    numbers = [value for value in values if value is not None]
+    are_numbers = 2 * len(numbers) > len(values) and len(set(numbers)) > MANY_VALUES
+    if label_type == "classes" or (label_type == "auto" and not are_numbers):
+        return None, []
+    others = [item for item, value in zip(found.items, values, strict=True) if value is None]
+    for item in others:
+        found.skip(item.place, f"the label {item.label!r} is not a number")
     found.items = [item for item, value in zip(found.items, values, strict=True) if value is not None]
-    return [value for value in values if value is not None]
+    return numbers, others
+
+
+def _warn_of_words(items: Sequence[LabelledItem]) -> str:
+    named = _join(f"{item.place} ({item.label})" for item in items)
+    return (
+        f"{len(items):,} items were left out, because their labels are no numbers and the other labels are; set"
+        f" label_type to classes if all are classes: {named}"
+    )
 
 
 def _to_number(label: str) -> float | None:
+    if "_" in label:  # float() ignores it
+        return None
     try:
         value = float(label)
     except ValueError:
@@ -107,7 +124,7 @@ def _drop_duplicates(items: Sequence[LabelledItem]) -> tuple[list[int], list[tup
     """Returns the indices of the items that are kept, the duplicates, and warnings.
 
     An item of the training part is dropped if the test part has its content; where the parts are drawn, all but the
-    first item of a content are. Texts are compared without case and repeated spaces.
+    first item of a content are. Runs of spaces in texts count as one. Case counts: in SMILES, it tells atoms apart.
     """
     keys = [_digest(item.content) for item in items]
     tested: dict[bytes, int] = {}
@@ -130,7 +147,7 @@ def _drop_duplicates(items: Sequence[LabelledItem]) -> tuple[list[int], list[tup
 
 def _digest(content: str | bytes) -> bytes:
     if isinstance(content, str):
-        content = " ".join(content.split()).casefold().encode()
+        content = " ".join(content.split()).encode()
     return hashlib.blake2b(content, digest_size=16).digest()
 
 
@@ -148,14 +165,17 @@ def _find_contradictions(items: Sequence[LabelledItem], keys: Sequence[bytes]) -
             found.append(f"{items[index].place} ({items[index].label}) and {items[other].place} ({items[other].label})")
     if not found:
         return []
-    return [f"{len(found):,} contents stand there with different labels: {_join(found[:_SHOWN])}"]
+    return [f"{len(found):,} items have the content of another item, but a different label: {_join(found)}"]
 
 
 def _check_parts(data: EvaluationData) -> None:
     train, test = len(data.indices(Part.TRAIN)), len(data.indices(Part.TEST))
     if (train or test) and not (train and test):
         missing = "test" if train else "training"
-        raise InvalidData(f"there are no items of the {missing} part; leave split_column out to have parts drawn")
+        raise InvalidData(
+            f"there are no items of the {missing} part. Parts are drawn if no column, no folder and no validation_file"
+            " names them"
+        )
     if len(data.items) < 4:
         raise InvalidData(f"there are {len(data.items)} items; an evaluation needs at least 4")
 

@@ -4,12 +4,10 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from app.datasets.documents import replace_surrogates
-from app.datasets.sources import shorten
+from app.datasets.sources import replace_surrogates, shorten
 from app.datasets.tables import TableRow, read_rows
 from app.errors import InvalidData, TooLarge
 
@@ -57,13 +55,14 @@ class LabelledItems:
     """Items in the order of their files.
 
     skipped: the first `MAX_NAMED` rows that cannot be used. unused: rows of the validation part beside a test part, and
-    files without a label.
+    files without a label. is_partial: whether a file has more rows than were read.
     """
 
     items: list[LabelledItem] = field(default_factory=list)
     skipped: list[SkippedRow] = field(default_factory=list)
     skipped_count: int = 0
     unused: int = 0
+    is_partial: bool = False
 
     def skip(self, place: str, reason: str) -> None:
         self.skipped_count += 1
@@ -97,11 +96,12 @@ class LabelledColumns:
 
 
 class LabelledFile(NamedTuple):
-    """part: of all rows of the file, where no column says it."""
+    """part: of all rows of the file; EITHER: a column or a folder says it. field: of the request, for errors."""
 
     path: Path
     filename: str
     part: Part = Part.EITHER
+    field: str = "file"
 
 
 def read_table(
@@ -114,21 +114,31 @@ def read_table(
 ) -> Iterator[LabelledItem]:
     """Yields the labelled texts of a table. Rows that cannot be used are named in `found`.
 
-    sequences: texts by the names that the table has in their place. limit: stops after this many rows.
+    sequences: texts by the names that the table has in their place. limit: stops after this many rows, as soon as one
+    of them can be used.
 
     Raises InvalidData for a file that is no table, lacks a column, or is damaged, and TooLarge.
     """
-    for row in islice(read_rows(file.path, file.filename, columns.wanted()), limit):
+    is_usable = False
+    for number, row in enumerate(read_rows(file.path, file.filename, columns.wanted())):
+        if limit is not None and number >= limit and is_usable:
+            found.is_partial = True
+            return
         try:
             yield _to_item(row, columns, file.part, sequences)
         except UnusableRow as e:
             found.skip(row.place, str(e))
+        else:
+            is_usable = True
 
 
 def collect_items(items: Iterable[LabelledItem], found: LabelledItems) -> None:
     """Adds items to `found`. The validation part is for scores if there is no test part, and unused else.
 
-    Raises InvalidData if most rows cannot be used, and TooLarge for more items or longer ones than an evaluation takes.
+    Where some items belong to a part, those that belong to none cannot be used.
+
+    Raises InvalidData if most rows cannot be used and all were read, and TooLarge for more items or longer ones than an
+    evaluation takes.
     """
     size = 0
     validation: list[LabelledItem] = []
@@ -140,7 +150,17 @@ def collect_items(items: Iterable[LabelledItem], found: LabelledItems) -> None:
         found.unused += len(validation)
     else:
         found.items += [replace(item, part=Part.TEST) for item in validation]
-    found.check()
+    _skip_items_without_part(found)
+    if not found.is_partial:
+        found.check()
+
+
+def _skip_items_without_part(found: LabelledItems) -> None:
+    drawn = [item for item in found.items if item.part is Part.EITHER]
+    if len(drawn) < len(found.items):
+        for item in drawn:
+            found.skip(item.place, "it is in no part, train, validation or test, while other items are")
+        found.items = [item for item in found.items if item.part is not Part.EITHER]
 
 
 class UnusableRow(Exception):
@@ -163,17 +183,18 @@ def _to_item(row: TableRow, columns: LabelledColumns, part: Part, sequences: Map
     label = read_label(row.values.get(columns.label), columns.label)
     if columns.split is not None:
         part = read_part(row.values.get(columns.split), columns.split)
-    return LabelledItem(replace_surrogates(text), replace_surrogates(label), part, row.place)
+    return LabelledItem(replace_surrogates(text), label, part, row.place)
 
 
 def read_label(value: Any, column: str) -> str:
+    """Returns the label of a row as a string that can be encoded. Raises UnusableRow."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, float) and not math.isfinite(value):
         value = None
     if not isinstance(value, str | int | float) or not str(value).strip():
         raise UnusableRow(f"there is no label in {column!r}")
-    label = str(value).strip()
+    label = replace_surrogates(str(value).strip())
     if len(label) > MAX_LABEL:
         raise UnusableRow(f"the label in {column!r} has {len(label):,} characters; the limit is {MAX_LABEL}")
     return label

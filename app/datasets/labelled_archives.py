@@ -1,7 +1,7 @@
 """Labelled media: the files of an archive, with a folder for each class, or with labels in a table of the archive."""
 
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 
 from app.datasets.archives import Member, read_members
@@ -39,9 +39,9 @@ def read_archive(
     """Yields the labelled files of an archive. Those that cannot be used are named in `found`.
 
     With a table such as labels.csv, its column `file` names the files, and `columns` has those of labels and parts.
-    Without one, the folder of a file is its class, and a folder around it named train or test its part.
+    Without one, the folder of a file is its class, and the nearest folder around it named train or test its part.
 
-    Raises InvalidData for a broken archive or a table without the columns, and TooLarge.
+    Raises InvalidData for a broken archive, for two tables or one without the columns, and TooLarge.
     """
     members, table = _read(file, found)
     labelled = _by_table(members, table, file, columns, found) if table else _by_folder(members, file, found)
@@ -59,7 +59,10 @@ def _read(file: LabelledFile, found: LabelledItems) -> tuple[dict[str, bytes], M
     """Returns the files of an archive by name, and its table of labels if it has one."""
     report, members, table, size = Report(), dict[str, bytes](), None, 0
     for member in read_members(file.path, file.filename, report=report):
-        if table is None and PurePosixPath(member.name).name.lower() in _TABLES:
+        if PurePosixPath(member.name).name.lower() in _TABLES:
+            if table is not None:
+                both = f"{table.name!r} and {member.name!r}"
+                raise InvalidData(f"{file.filename}: {both} are both tables of labels; keep one of them")
             table = member
             continue
         size += len(member.data)
@@ -77,22 +80,37 @@ def _read(file: LabelledFile, found: LabelledItems) -> tuple[dict[str, bytes], M
 def _by_folder(members: Mapping[str, bytes], file: LabelledFile, found: LabelledItems) -> Iterator[LabelledItem]:
     for name, data in members.items():
         place, folders = f"{file.filename}/{name}", PurePosixPath(name).parts[:-1]
-        if not folders:
-            found.skip(place, "the file is in no folder; the folder of a file is its class")
-            continue
-        part = PARTS.get(folders[-2].lower(), file.part) if len(folders) > 1 else file.part
-        yield LabelledItem(data, folders[-1], part, place)
+        try:
+            if not folders:
+                raise UnusableRow("the file is in no folder; the folder of a file is its class")
+            part = _find_part(folders[:-1], file)
+            label = read_label(folders[-1], "folder")
+        except UnusableRow as e:
+            found.skip(place, str(e))
+        else:
+            yield LabelledItem(data, label, part, place)
+
+
+def _find_part(folders: Sequence[str], file: LabelledFile) -> Part:
+    """Returns the part that the nearest folder names, or that of the file.
+
+    Raises UnusableRow if the file is for training or for scores alone, and the folder names another part.
+    """
+    named = next((PARTS[folder.lower()] for folder in reversed(folders) if folder.lower() in PARTS), None)
+    if named is None or file.part is Part.EITHER:
+        return named or file.part
+    if (named is Part.TRAIN) != (file.part is Part.TRAIN):
+        purpose = "training" if file.part is Part.TRAIN else "scores"
+        raise UnusableRow(f"a folder around it names the {named} part, but all of `{file.field}` is for {purpose}")
+    return file.part
 
 
 def _by_table(
     members: Mapping[str, bytes], table: Member, file: LabelledFile, columns: LabelledColumns, found: LabelledItems
 ) -> Iterator[LabelledItem]:
-    folder = PurePosixPath(table.name).parent
-    rows = read_open_rows(io.BytesIO(table.data), len(table.data), f"{file.filename}/{table.name}", {})
-    used, name_column = set[str](), ""
-    for row in rows:
-        if row.values and not name_column:
-            name_column = _find_columns(row, columns)
+    folder, used = PurePosixPath(table.name).parent, set[str]()
+    name_column = _find_columns(_read_table(table, file), columns)
+    for row in _read_table(table, file):
         try:
             name, item = _to_item(row, name_column, members, folder, columns, file.part)
         except UnusableRow as e:
@@ -103,16 +121,25 @@ def _by_table(
     found.unused += len(members) - len(used)
 
 
-def _find_columns(row: TableRow, columns: LabelledColumns) -> str:
-    """Returns the column that names files. Raises InvalidData for a table without the columns."""
-    values = {name: [value] for name, value in row.values.items()}
-    for option, name in {"label_column": columns.label, "split_column": columns.split}.items():
-        if name is not None and name not in values:
-            raise refuse_columns(f"{row.place}: no column {name!r}", values, option)
+def _read_table(table: Member, file: LabelledFile) -> Iterator[TableRow]:
+    return read_open_rows(io.BytesIO(table.data), len(table.data), f"{file.filename}/{table.name}", {})
+
+
+def _find_columns(rows: Iterator[TableRow], columns: LabelledColumns) -> str:
+    """Returns the column that names files. Raises InvalidData for a table in which no row has the columns."""
+    values: dict[str, list[object]] = {}
+    place = ""
+    for row in rows:
+        place = place or row.place
+        for name, value in row.values.items():
+            values.setdefault(name, [value])
+    for option, wanted in {"label_column": columns.label, "split_column": columns.split}.items():
+        if values and wanted is not None and wanted not in values:
+            raise refuse_columns(f"{place}: no column {wanted!r}", values, option)
     named = next((name for name in (columns.text, *_NAME_COLUMNS) if name in values), None)
-    if named is None:
-        raise refuse_columns(f"{row.place}: no column with names of files, such as 'file'", values)
-    return named
+    if values and named is None:
+        raise refuse_columns(f"{place}: no column with names of files, such as 'file'", values)
+    return named or ""
 
 
 def _to_item(

@@ -1,13 +1,21 @@
 """Labelled items of files of any kind: tables of texts, and archives of media."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from itertools import chain
 
 from app.datasets.documents import read_open
-from app.datasets.labelled import LabelledColumns, LabelledFile, LabelledItems, collect_items, read_table
+from app.datasets.labelled import (
+    LabelledColumns,
+    LabelledFile,
+    LabelledItem,
+    LabelledItems,
+    collect_items,
+    read_table,
+)
 from app.datasets.labelled_archives import is_archive, read_archive
 from app.datasets.sources import shorten
-from app.errors import InvalidData
+from app.errors import AppError, InvalidData
 
 
 def read_labelled(
@@ -21,25 +29,42 @@ def read_labelled(
     """Reads the labelled items of files. Rows and files that cannot be used are left out, and named in the result.
 
     modality: of the items; texts are in tables, and all others in archives.
-    sequences: a FASTA file, whose records the text column of the tables names. limit: of the rows of a table.
+    sequences: a FASTA file, whose records the text column of the tables names.
+    limit: stops after this many rows of a table, as soon as one of them can be used.
 
     Raises:
-        InvalidData: A file is no table or archive, lacks a column, or is damaged; or most of it cannot be used.
+        InvalidData: A file is no table or archive, lacks a column, or is damaged; or most of it cannot be used. `param`
+            is the file's field.
         TooLarge: There are more items, or longer ones, than an evaluation takes.
     """
     found = LabelledItems()
-    texts = read_sequences(sequences) if sequences else None
-    parts = []
-    for file in files:
-        if (modality == "text") == is_archive(file.filename):
-            kind = "a table of texts" if modality == "text" else f"an archive of files, as a model of {modality} reads"
-            raise InvalidData(f"{file.filename}: expected {kind}")
-        if modality == "text":
-            parts.append(read_table(file, columns, found, sequences=texts, limit=limit))
-        else:
-            parts.append(read_archive(file, columns, modality, found))
-    collect_items(chain.from_iterable(parts), found)
+    texts = None
+    if sequences:
+        with _name_field(sequences):
+            texts = read_sequences(sequences)
+
+    def read_file(file: LabelledFile) -> Iterator[LabelledItem]:
+        with _name_field(file):
+            if (modality == "text") == is_archive(file.filename):
+                kind = "a table of texts" if modality == "text" else f"an archive, as a model of {modality} reads"
+                raise InvalidData(f"{file.filename}: expected {kind}")
+            if modality == "text":
+                yield from read_table(file, columns, found, sequences=texts, limit=limit)
+            else:
+                yield from read_archive(file, columns, modality, found)
+
+    collect_items(chain.from_iterable(map(read_file, files)), found)
     return found
+
+
+@contextmanager
+def _name_field(file: LabelledFile) -> Iterator[None]:
+    """Sets `param` of errors to the field of the request that names the file."""
+    try:
+        yield
+    except AppError as error:
+        error.param = error.param or file.field
+        raise
 
 
 def read_sequences(file: LabelledFile) -> dict[str, str]:

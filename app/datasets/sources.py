@@ -135,5 +135,14 @@ def shorten(text: str, most: int = SHOWN) -> str:
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
+def replace_surrogates(text: str) -> str:
+    """Returns a text that can be encoded."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # JSON may contain half of a surrogate pair
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
+
+
 def megabytes(count: int) -> str:
     return f"{count / MIB:,.0f} MiB"

@@ -8,7 +8,7 @@ quote that is not closed, raises InvalidData. Each file may be compressed as .gz
 import csv
 import io
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
 from typing import IO, Any, BinaryIO, cast
@@ -16,7 +16,7 @@ from typing import IO, Any, BinaryIO, cast
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from app.datasets.columns import refuse_columns
+from app.datasets.columns import VALUES, refuse_columns
 from app.datasets.compression import COMPRESSIONS, inner_suffix
 from app.datasets.csv_rows import CsvLines, read_record, refuse_header
 from app.datasets.documents import FREE_BYTES, MAX_RATIO, READERS, Reader
@@ -31,6 +31,7 @@ from app.errors import InvalidData
 
 # The field of the request that names a column → the column.
 Columns = Mapping[str, str]
+_LOOK = 100_000  # objects, of which at least one has to have a wanted field
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +83,8 @@ def _read_csv(stream: IO[bytes], source: TextSource, columns: Columns, delimiter
     for option, name in columns.items():
         if name not in header:
             raise refuse_header(header, records, replace(source, column=name), option)
+        if (count := header.count(name)) > 1:
+            raise _refuse_repeated(f"{source.name}, line 1", name, count)
     indices = {name: header.index(name) for name in columns.values() or header}
     while (record := read_record(records, lines)) is not None:
         source.budget.spend(0, rows=1)
@@ -95,8 +98,16 @@ def _read_tsv(stream: IO[bytes], source: TextSource, columns: Columns) -> Iterat
     return _read_csv(stream, source, columns, "\t")
 
 
+def _refuse_repeated(place: str, name: str, count: int) -> InvalidData:
+    return InvalidData(f"{place}: {count} columns are named {name!r}; rename all but one")
+
+
 def _read_jsonl(stream: IO[bytes], source: TextSource, columns: Columns) -> Iterator[TableRow]:
-    first = True
+    return _object_rows(_parse_lines(stream, source), source.name, columns)
+
+
+def _parse_lines(stream: IO[bytes], source: TextSource) -> Iterator["tuple[str, object] | TableRow"]:
+    """Yields the place and the value of each line, or a row with a fault."""
     for number, line in read_lines(stream, source):
         source.budget.spend(0, rows=1)
         if not line.strip():
@@ -108,33 +119,75 @@ def _read_jsonl(stream: IO[bytes], source: TextSource, columns: Columns) -> Iter
         except (ValueError, RecursionError) as e:  # ValueError: also a number of thousands of digits
             reason = e.msg if isinstance(e, json.JSONDecodeError) else explain(e)
             yield TableRow(place, fault=f"expected a JSON object ({reason})")
-            continue
-        yield _object_row(value, place, columns, first=first)
-        first = False
+        else:
+            yield place, value
 
 
 def _read_json(stream: IO[bytes], source: TextSource, columns: Columns) -> Iterator[TableRow]:
+    return _object_rows(_parse_elements(stream, source), source.name, columns)
+
+
+def _parse_elements(stream: IO[bytes], source: TextSource) -> Iterator[tuple[str, object]]:
     for index, value in enumerate(JsonArray(stream, source)):
         source.budget.spend(0, rows=1)
-        yield _object_row(value, f"{source.name}, element {index}", columns, first=index == 0)
+        yield f"{source.name}, element {index}", value
 
 
-def _object_row(value: object, place: str, columns: Columns, *, first: bool) -> TableRow:
-    """first: whether it is the first row, whose fields stand for those of all."""
-    if not isinstance(value, dict):
-        return TableRow(place, fault="expected a JSON object")
-    for option, name in columns.items():
-        if name not in value and first:
-            found = {key: [each] for key, each in value.items()}
-            raise refuse_columns(f"{place}: no field {name!r}", found, option)
-    return TableRow(place, {name: value[name] for name in columns.values() or value if name in value})
+def _object_rows(
+    parsed: Iterable["tuple[str, object] | TableRow"], filename: str, columns: Columns
+) -> Iterator[TableRow]:
+    """Yields a row for each object. An object may lack fields that others have.
+
+    Raises InvalidData for a wanted field that no object has.
+    """
+    fields = _WantedFields(filename, columns)
+    for each in parsed:
+        if isinstance(each, TableRow):
+            yield each
+            continue
+        place, value = each
+        if isinstance(value, dict):
+            fields.add(value)
+            yield TableRow(place, {name: value[name] for name in columns.values() or value if name in value})
+        else:
+            yield TableRow(place, fault="expected a JSON object")
+    fields.check()
+
+
+class _WantedFields:
+    """The wanted fields that no object has had so far, and values of the first objects for the error."""
+
+    def __init__(self, filename: str, columns: Columns) -> None:
+        self._filename, self._unseen = filename, dict(columns)
+        self._count = 0
+        self._values: dict[str, list[object]] = {}
+
+    def add(self, value: Mapping[str, object]) -> None:
+        """Raises InvalidData if this is object `_LOOK`, and a wanted field is still unseen."""
+        if not self._unseen:
+            return
+        self._count += 1
+        self._unseen = {option: name for option, name in self._unseen.items() if name not in value}
+        if self._count <= VALUES:
+            for name, each in value.items():
+                self._values.setdefault(name, []).append(each)
+        if self._count == _LOOK:
+            self.check()
+
+    def check(self) -> None:
+        """Raises InvalidData if there are objects, and none has a wanted field."""
+        for option, name in self._unseen.items() if self._count else ():
+            expected = f"{self._filename}: no field {name!r} in the first {self._count:,} records"
+            raise refuse_columns(expected, self._values, option)
 
 
 def _read_records(read: Reader) -> "TableReader":
     def read_rows_of_records(stream: IO[bytes], source: TextSource, columns: Columns) -> Iterator[TableRow]:
-        for number, record in enumerate(read(stream, source), 1):
-            value = {**parse_header(record.name), "text": record.text}
-            yield _object_row(value, f"{source.name}, record {number}", columns, first=number == 1)
+        parsed = (
+            (f"{source.name}, record {number}", {**parse_header(record.name), "text": record.text})
+            for number, record in enumerate(read(stream, source), 1)
+        )
+        yield from _object_rows(parsed, source.name, columns)
 
     return read_rows_of_records
 
@@ -168,7 +221,7 @@ def _read_parquet(stream: IO[bytes], source: TextSource, columns: Columns) -> It
 def _check_schema(schema: pa.Schema, filename: str, columns: Columns) -> None:
     for option, name in columns.items():
         if (count := schema.names.count(name)) > 1:
-            raise InvalidData(f"{filename}: {count} columns are named {name!r}; rename all but one")
+            raise _refuse_repeated(filename, name, count)
         if not count:
             types: dict[str, str] = {each.name: shorten(str(each.type), 50) for each in schema}
             raise refuse_columns(f"{filename}: no column {name!r}", types, option)

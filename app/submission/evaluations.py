@@ -94,9 +94,7 @@ def check_files(
 ) -> None:
     """Checks the beginning of labelled files. Runs in a child process. Raises InvalidData and TooLarge."""
     found = read_labelled(files, columns, modality, sequences=sequences, limit=_LOOK)
-    if (
-        len(found.items) + found.skipped_count + found.unused < _LOOK
-    ):  # the whole of it: of a part, one class may come first
+    if not found.is_partial:  # in the beginning of a file, there may be one class only
         check_labels(found, label_type)
 
 
@@ -135,7 +133,7 @@ def _find_files(submission: EvaluationSubmission, services: SubmissionServices) 
             continue
         try:
             stored = services.files.get(file_id)
-            found[name] = LabelledFile(services.files.path(file_id), stored.filename, parts[name])
+            found[name] = LabelledFile(services.files.path(file_id), stored.filename, parts[name], name)
         except AppError as error:
             error.param = error.param or name
             raise

@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Any
@@ -56,9 +56,9 @@ def _build(submission: ImportSubmission, services: SubmissionServices) -> Import
     if submission.hub_id:
         access = HubAccess(settings.allow_hub, settings.hub_organizations, settings.max_import_bytes)
         repository, _ = access.check(submission.hub_id)
-        default_name, size = PurePath(repository).name, 0
+        default_names, size = [PurePath(repository).name, repository, repository.replace("/", "-")], 0
     else:
-        default_name, size = _check_archive(submission.file or "", services)
+        default_names, size = _check_archive(submission.file or "", services)
     DiskReserve(settings.var_dir, settings.disk_reserve_bytes).check(2 * size)  # unpacked, and in the store
     return ImportSpec(
         hub_id=submission.hub_id,
@@ -66,7 +66,7 @@ def _build(submission: ImportSubmission, services: SubmissionServices) -> Import
         architecture=submission.architecture,
         tokenizer_regex=submission.tokenizer_regex,
         base=_pin_base(submission.base, services) if submission.base else None,
-        name=_check_name(submission.name or default_name),
+        name=_check_name(submission.name) if submission.name else _choose_name(default_names),
         metadata=dict(submission.metadata),
         webhook=resolve_webhook(submission.webhook, settings),
         max_wall_minutes=submission.max_wall_minutes,
@@ -81,6 +81,16 @@ def _check_name(name: str) -> str:
         raise InvalidValue(error.message, param="name") from error
 
 
+def _choose_name(candidates: Iterable[str]) -> str:
+    """Returns the first candidate that is allowed as a new name. That of a preset, such as bert-tiny, is not."""
+    for name in candidates:
+        try:
+            return check_new_name(name[:MAX_NAME_LENGTH])
+        except InvalidValue:
+            continue
+    return "imported"
+
+
 def _pin_base(base: str, services: SubmissionServices) -> str:
     """Returns the id of a stored model as name@version."""
     try:
@@ -90,8 +100,8 @@ def _pin_base(base: str, services: SubmissionServices) -> str:
         raise
 
 
-def _check_archive(file_id: str, services: SubmissionServices) -> tuple[str, int]:
-    """Returns a name for the model in an uploaded archive, and the archive's size in bytes."""
+def _check_archive(file_id: str, services: SubmissionServices) -> tuple[list[str], int]:
+    """Returns names for the model in an uploaded archive, the best first, and the archive's size in bytes."""
     try:
         file = services.files.get(file_id)
         services.files.path(file_id)
@@ -104,4 +114,4 @@ def _check_archive(file_id: str, services: SubmissionServices) -> tuple[str, int
             f"{file.filename} has {file.bytes:,} bytes; CLOZE_MAX_IMPORT_BYTES allows {limit:,}", param="file"
         )
     stem = _NOT_IN_NAMES.sub("-", _ARCHIVE_SUFFIXES.sub("", file.filename)).strip("-.")
-    return stem[:MAX_NAME_LENGTH] or "imported", file.bytes
+    return [stem, f"imported-{stem}"], file.bytes

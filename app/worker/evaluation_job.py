@@ -83,7 +83,7 @@ def _find_files(spec: EvaluationSpec, services: AttemptServices) -> dict[str, La
     parts = {"file": Part.TRAIN if spec.validation_file else Part.EITHER, "validation_file": Part.TEST}
     return {
         field: LabelledFile(
-            services.files.path(file_id), services.files.get(file_id).filename, parts.get(field, Part.EITHER)
+            services.files.path(file_id), services.files.get(file_id).filename, parts.get(field, Part.EITHER), field
         )
         for field, file_id in spec.files
     }

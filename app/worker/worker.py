@@ -139,7 +139,7 @@ class Worker:
             _log.warning("worker %s could not sign off: %s", self.id, e)
 
     def _notice_outage(self, error: StorageError | None) -> None:
-        """Says once that Redis is away, and once that it is back: it is tried every second by two threads."""
+        """Logs once that Redis is away, and once that it is back. Several threads try it again and again."""
         if error is not None and not self._is_away:
             _log.warning("Redis does not answer, trying again: %s", error)
         elif error is None and self._is_away:

@@ -61,6 +61,40 @@ def test_fields_of_the_headers_of_sequences_are_columns(tmp_path: Path) -> None:
         read(tmp_path, "a.fasta", proteins, label="strain")
 
 
+@pytest.mark.parametrize("filename", ["a.jsonl", "a.json"])
+def test_the_first_row_does_not_stand_for_the_others(tmp_path: Path, filename: str) -> None:
+    rows = [{"label": "x"}, *({"text": text, "label": text} for text in "ab"), {"text": "c", "extra": 1}]
+    lines = [json.dumps(row) for row in rows]
+    found = read(tmp_path, filename, "\n".join(lines) if filename == "a.jsonl" else f"[{','.join(lines)}]")
+    assert items(found) == [("a", "a"), ("b", "b")]
+    assert len(found.skipped) == 2 and "found nothing" in found.skipped[0].reason
+    with pytest.raises(InvalidData, match=r"no field 'other' in the first 4 records; found 'label', 'text'"):
+        read(tmp_path, "a.jsonl", "\n".join(lines), label="other")
+
+
+def test_a_check_of_the_beginning_reads_on_to_the_first_usable_row(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("text,label\n" + "unlabelled,\n" * 5 + "a,x\nb,y\n")
+    file = LabelledFile(path, "a.csv", field="validation_file")
+    found = read_labelled([file], LabelledColumns(), limit=3)
+    assert (items(found), found.is_partial, found.skipped_count) == ([("a", "x")], True, 5)
+    with pytest.raises(InvalidData, match="2 rows can be used, 5 cannot"):
+        read_labelled([file], LabelledColumns())
+    with pytest.raises(InvalidData, match="no column 'topic'") as error:
+        read_labelled([file], LabelledColumns(label="topic"))
+    assert error.value.param == "validation_file"
+    with pytest.raises(InvalidData) as error:
+        read_labelled([file], LabelledColumns(), sequences=file._replace(field="sequence_file"))
+    assert error.value.param == "sequence_file"
+
+
+def test_halves_of_emoji_in_labels_are_replaced(tmp_path: Path) -> None:
+    assert items(read(tmp_path, "a.jsonl", r'{"text": "a \ud83d", "label": "b \ud83d"}')) == [("a \ufffd", "b \ufffd")]
+    with pytest.raises(InvalidData) as error:
+        read(tmp_path, "a.jsonl", r'{"te\ud83d": "a"}')
+    assert error.value.message.encode()
+
+
 def test_every_bad_row_is_named_with_its_line(tmp_path: Path) -> None:
     rows = ['{"text": "a", "label": "x"}'] * 6
     rows[2:2] = ["{broken", '{"text": " ", "label": "x"}', '{"text": 3, "label": "x"}', '{"text": "a"}', "7"]
@@ -83,6 +117,7 @@ def test_every_bad_row_is_named_with_its_line(tmp_path: Path) -> None:
         ("a.txt", "some text", "a table with labels is one of .csv"),
         ("a.csv", 'text,label\n"a,x\nb,y\n', "quote"),
         ("a.csv", "text,label\n", "no rows"),
+        ("a.csv", "text,label,label\na,x,y\n", "2 columns are named 'label'"),
     ],
 )
 def test_files_that_are_no_such_table(tmp_path: Path, filename: str, content: str, message: str) -> None:
@@ -105,9 +140,9 @@ def test_the_validation_part_is_for_scores_only_without_a_test_part(tmp_path: Pa
 
 
 def test_duplicates_between_the_parts_are_dropped_from_the_training_part(tmp_path: Path) -> None:
-    rows = [("A  cat", "x", "train"), ("dog", "y", "train"), ("b", "x", "train"), ("a cat", "x", "test")]
+    rows = [("C1  C", "x", "train"), ("c1 c", "y", "train"), ("b", "x", "train"), ("C1 C", "x", "test")]
     data = check_labels(read(tmp_path, "a.jsonl", table(*rows, ("e", "y", "test")), split="split"))
-    assert [item.content for item in data.items] == ["dog", "b", "a cat", "e"]
+    assert [item.content for item in data.items] == ["c1 c", "b", "C1 C", "e"]  # case counts: these are SMILES
     assert data.duplicates == [("a.jsonl, line 1", "a.jsonl, line 4")]
     assert "line 1 repeats" in data.warnings[0]
 
@@ -116,7 +151,7 @@ def test_texts_with_two_labels_are_a_warning(tmp_path: Path) -> None:
     rows = [(text, label, "") for text, label in zip("abcda", "xyxyy", strict=True)]
     data = check_labels(read(tmp_path, "a.jsonl", table(*rows)))
     assert len(data.items) == 4
-    assert "1 contents stand there with different labels" in data.warnings[1]
+    assert "1 items have the content of another item, but a different label" in data.warnings[1]
 
 
 @pytest.mark.parametrize(
@@ -138,9 +173,12 @@ def test_numbers_are_a_regression(tmp_path: Path) -> None:
     data = check_labels(read(tmp_path, "a.csv", content))
     assert (data.has_classes, data.targets[3]) == (False, 1.5)
     assert check_labels(read(tmp_path, "a.csv", content), "classes").has_classes
-    data = check_labels(read(tmp_path, "a.csv", content + "last,none\n"), "numbers")
-    assert len(data.items) == 50
+    data = check_labels(read(tmp_path, "a.csv", content + "last,none\n"))
+    assert (len(data.items), data.has_classes) == (50, False)
     assert data.skipped[0].place == "a.csv, line 52"
+    assert "set label_type to classes if all are classes: a.csv, line 52 (none)" in data.warnings[0]
+    words = "".join(f"more {n},word {n % 3}\n" for n in range(50))
+    assert check_labels(read(tmp_path, "a.csv", content + words)).has_classes
 
 
 def test_sequences_are_named_by_the_table(tmp_path: Path) -> None:

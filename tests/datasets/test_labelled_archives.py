@@ -58,6 +58,33 @@ def test_labels_of_a_table_in_the_archive(tmp_path: Path) -> None:
         read(tmp_path, {**files, "set/labels.csv": rows})
 
 
+def test_an_archive_that_is_one_part_ignores_no_folder_named_for_another(tmp_path: Path) -> None:
+    files: dict[str, bytes | str] = {f"train/{label}/{n}.png": picture(n) for n in (1, 2) for label in "ab"}
+    read(tmp_path, {**files, "test/group/a/1.png": picture(3)})
+    training = LabelledFile(tmp_path / "pictures.zip", "pictures.zip", Part.TRAIN)
+    found = read_labelled([training], LabelledColumns(), "image")
+    assert [item.part for item in found.items] == [Part.TRAIN] * 4
+    assert found.skipped[0].place == "pictures.zip/test/group/a/1.png"
+    assert "names the test part, but all of `file` is for training" in found.skipped[0].reason
+
+
+def test_items_of_no_part_beside_parts_are_named(tmp_path: Path) -> None:
+    files: dict[str, bytes | str] = {
+        f"{part}/{label}/1.png": picture(1) for part in ("train", "test") for label in "ab"
+    }
+    found = read(tmp_path, {**files, "more/a/2.png": picture(2)})
+    assert len(found.items) == 4
+    assert found.skipped[0].place == "pictures.zip/more/a/2.png" and "no part" in found.skipped[0].reason
+
+
+def test_tables_in_an_archive_that_cannot_be_told_apart(tmp_path: Path) -> None:
+    rows = '{"file": "1.png", "note": 1}\n{"file": "1.png", "label": "x"}\n{"file": "2.png", "label": "y"}'
+    files = {"1.png": picture(1), "2.png": picture(2), "labels.jsonl": rows}
+    assert [item.label for item in read(tmp_path, files).items] == ["x", "y"]  # the first row stands for no other
+    with pytest.raises(InvalidData, match=r"'labels.jsonl' and 'old/labels.csv' are both tables of labels"):
+        read(tmp_path, {**files, "old/labels.csv": "file,label\n1.png,z\n"})
+
+
 def test_files_of_the_wrong_kind(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("text,label\na,x\n")

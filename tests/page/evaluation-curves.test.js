@@ -1,7 +1,14 @@
 // The curves of an evaluation's report, and where they are drawn.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { curvesOf, nearest, parseCounts, scalesOf, scoreText } from "../../app/web/static/views/evaluate/curves.js";
+import {
+  curvesOf,
+  nearest,
+  parseCounts,
+  scalesOf,
+  scoreText,
+  unitOf,
+} from "../../app/web/static/views/evaluate/curves.js";
 
 const result = (method, model, count, labels, mean, half) => ({
   method,
@@ -66,6 +73,11 @@ test("the axis of scores has round numbers, and none that a score cannot be", ()
   ]);
   assert.deepEqual(labels(result("knn", "m@1", 1, 2, 0.875, null)), ["0.87", "0.88"]);
   assert.deepEqual(labels(result("knn", "m@1", 1, 2, -0.1, 0.2)), ["-0.30", "-0.20", "-0.10", "0.00", "0.10"]);
+});
+
+test("labels are counted per class, or altogether where they are numbers", () => {
+  assert.equal(unitOf(REPORT), "labels per class");
+  assert.equal(unitOf({ data: { classes: {} } }), "labels");
 });
 
 test("numbers of labels are read as a user types them", () => {

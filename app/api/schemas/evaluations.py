@@ -30,7 +30,9 @@ class EvaluationRequest(JsonBody):
     file: FileId = Field(
         description="Id of an uploaded table of texts (.csv, .jsonl, …) or archive of media (.zip, .tar, …)"
     )
-    validation_file: FileId | None = Field(None, description="A table for scores; then `file` is for training alone")
+    validation_file: FileId | None = Field(
+        None, description="Another table or archive, for scores; then `file` is for training alone"
+    )
     sequence_file: FileId | None = Field(
         None, description="A FASTA file; then `text_column` of the table has the names of its records"
     )
@@ -40,7 +42,8 @@ class EvaluationRequest(JsonBody):
         None, description="Column with train, validation or test; without it, each seed draws 30 % for scores"
     )
     label_type: LabelType = Field(
-        "auto", description="numbers are a regression; auto takes numbers with over 20 different values for that"
+        "auto",
+        description="numbers are a regression; auto takes labels for numbers if most of them are, with over 20 values",
     )
     labels_per_class: list[LabelCount] = Field(
         [1, 2, 5, 10, 50, "all"],

@@ -21,7 +21,11 @@ class ImportRequest(JsonBody):
     file: str | None = Field(
         None, min_length=1, max_length=MAX_ID, description="Id of an uploaded archive (.tar, .tar.gz, .tar.zst, .zip)"
     )
-    name: ResultName | None = Field(None, description="Name of the model in this store; by default that of the source")
+    name: ResultName | None = Field(
+        None,
+        description="Name of the model in this store; by default that of the source, without the organization if no"
+        " preset has that name",
+    )
     architecture: str | None = Field(
         None, min_length=1, max_length=100, description="The model_type, such as bert, if config.json names none"
     )

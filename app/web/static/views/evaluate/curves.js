@@ -68,6 +68,11 @@ function widened(low, high, room) {
   return high - low < 1e-9 ? [low - room, high + room] : [low, high];
 }
 
+/** The unit of the x axis. For numbers instead of classes, labels are counted altogether. */
+export function unitOf(report) {
+  return Object.keys(report.data.classes).length ? "labels per class" : "labels";
+}
+
 /** Round numbers at equal distances, from `low` or less to `high` or more. */
 function roundTicks(low, high) {
   const step = TICK_STEPS.find((each) => high - low <= MAX_STEPS * each) ?? TICK_STEPS.at(-1);

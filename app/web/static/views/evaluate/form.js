@@ -8,7 +8,12 @@ import { Button, Details, DropZone, TextField } from "../../ui/controls.js";
 import { ErrorNote, Note } from "../../ui/status.js";
 import { METHODS, parseCounts } from "./curves.js";
 
-const FILES = ".csv,.tsv,.jsonl,.ndjson,.json,.parquet,.zip,.tar,.tgz,.gz,.xz,.zst";
+const FILES = [
+  ...[".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet"], // tables
+  ...[".fasta", ".fas", ".fa", ".fna", ".ffn", ".faa", ".frn", ".fsa", ".mpfa", ".fastq", ".fq"], // sequences
+  ...[".smi", ".smiles", ".ism", ".can"], // molecules
+  ...[".zip", ".tar", ".tgz", ".txz", ".tzst", ".gz", ".xz", ".zst"],
+].join(",");
 
 export function NewEvaluation() {
   const models = able("embeddings");
@@ -72,7 +77,7 @@ export function NewEvaluation() {
     <${Details} summary="Labels, seeds and methods">
       <div class="stack">
         <div class="row evaluation-fields">
-          <${TextField} label="Labels per class" value=${fields.value.counts} onInput=${set("counts")} />
+          <${TextField} label="Labels per class" hint="Altogether, if the labels are numbers" value=${fields.value.counts} onInput=${set("counts")} />
           <${TextField} label="Seeds" type="number" min="1" max="100" value=${fields.value.seeds}
             onInput=${set("seeds")} hint="Draws of the training labels" />
         </div>

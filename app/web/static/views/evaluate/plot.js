@@ -1,7 +1,7 @@
 // The label-efficiency curve: scores by labels per class, with bands, and figures under the pointer.
 import { html, useSignal } from "../../core/html.js";
 import { SERIES_COLORS } from "../../ui/chart.js";
-import { curvesOf, nearest, scalesOf, scoreText } from "./curves.js";
+import { curvesOf, nearest, scalesOf, scoreText, unitOf } from "./curves.js";
 
 const BOX = { width: 720, height: 320, left: 48, right: 16, top: 12, bottom: 44 };
 
@@ -15,24 +15,25 @@ export function Plot({ report }) {
     const box = event.currentTarget.getBoundingClientRect();
     at.value = nearest(scales.xTicks, ((event.clientX - box.left) / box.width) * BOX.width);
   };
-  const title = `${report.metric} by labels per class`;
+  const unit = unitOf(report);
+  const title = `${report.metric} by ${unit}`;
   return html`<figure class="efficiency">
     <svg viewBox=${`0 0 ${BOX.width} ${BOX.height}`} role="img" aria-label=${title}
       onPointerMove=${move} onPointerLeave=${() => (at.value = null)}>
-      <${Axes} scales=${scales} metric=${report.metric} />
+      <${Axes} scales=${scales} metric=${report.metric} unit=${unit} />
       <line class="efficiency-cursor" x1=${scales.x(shown)} x2=${scales.x(shown)} y1=${BOX.top}
         y2=${BOX.height - BOX.bottom} />
       ${curves.map(
         (curve, index) => html`<${Curve} key=${curve.key} curve=${curve} scales=${scales} index=${index} />`,
       )}
     </svg>
-    <figcaption><${Legend} curves=${curves} x=${shown} scales=${scales} /></figcaption>
+    <figcaption><${Legend} curves=${curves} x=${shown} scales=${scales} unit=${unit} /></figcaption>
   </figure>`;
 }
 
 const paint = (index) => ({ color: `var(${SERIES_COLORS[index % SERIES_COLORS.length]})` });
 
-function Axes({ scales, metric }) {
+function Axes({ scales, metric, unit }) {
   const floor = BOX.height - BOX.bottom;
   return html`<g class="efficiency-axes">
     ${scales.yTicks.map(
@@ -40,7 +41,7 @@ function Axes({ scales, metric }) {
         <text x=${BOX.left - 6} y=${at + 4} text-anchor="end">${label}</text>`,
     )}
     ${scales.xTicks.map(({ label, at }) => html`<text x=${at} y=${floor + 18} text-anchor="middle">${label}</text>`)}
-    <text x=${(BOX.left + BOX.width) / 2} y=${BOX.height - 6} text-anchor="middle">labels per class → ${metric}</text>
+    <text x=${(BOX.left + BOX.width) / 2} y=${BOX.height - 6} text-anchor="middle">${unit} → ${metric}</text>
   </g>`;
 }
 
@@ -60,9 +61,9 @@ function Curve({ curve, scales, index }) {
   </g>`;
 }
 
-function Legend({ curves, x, scales }) {
+function Legend({ curves, x, scales, unit }) {
   const count = scales.xTicks.find((tick) => tick.value === x)?.label;
-  return html`<p class="small muted">With ${count === "all" ? "all labels" : `${count} per class`}:</p>
+  return html`<p class="small muted">With ${count === "all" ? "all labels" : `${count} ${unit}`}:</p>
     <ul class="efficiency-legend">${curves.map(
       (curve, index) => html`<li key=${curve.key}><i style=${paint(index)} aria-hidden="true"></i>
         ${curve.label} <b>${scoreText(curve.points.find((point) => point.x === x))}</b></li>`,
