@@ -67,12 +67,12 @@ def find_components(
 
 def extract_features(
     found: LabelledItems, plain: PlainFeatures, processes: ProcessPool, on_done: Callable[[int], None]
-) -> dict[str, NDArray[np.float32]]:
-    """Returns the features of media files by their places. Files that cannot be decoded are left out, and named.
+) -> dict[LabelledItem, NDArray[np.float32]]:
+    """Returns the features of each media file. Files that cannot be decoded are left out, and named.
 
     on_done: is told how many files are done; may raise to stop.
     """
-    features, usable = dict[str, NDArray[np.float32]](), list[LabelledItem]()
+    features, usable = dict[LabelledItem, NDArray[np.float32]](), list[LabelledItem]()
     for start in range(0, len(found.items), _AT_ONCE):
         on_done(start)
         piece = found.items[start : start + _AT_ONCE]
@@ -81,7 +81,7 @@ def extract_features(
         ]
         for item, future in zip(piece, futures, strict=True):
             try:
-                features[item.place] = future.result()
+                features[item] = future.result()
             except (InvalidData, TooLarge) as e:
                 found.skip(item.place, e.message)
             else:

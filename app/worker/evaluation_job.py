@@ -71,7 +71,7 @@ def _read(
         return data, count_baseline(texts)
     if plain is None:
         return data, None
-    return data, media_baseline(plain, np.stack([features[item.place] for item in data.items]))
+    return data, media_baseline(plain, np.stack([features[item] for item in data.items]))
 
 
 def _columns(spec: EvaluationSpec) -> LabelledColumns:
