@@ -17,9 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.devices import batch_tokens, resolve_device, resolve_dtype
-from app.errors import AppError, InvalidData
+from app.errors import AppError, InvalidData, TaskNotSupported
 from app.evaluation.random_weights import load_with_random_weights
 from app.modalities import registry
+from app.modalities.base import AnyHandler
 from app.modalities.embedding import EmbedItem
 from app.serving.engine import Engine
 from app.serving.pool import EnginePool
@@ -71,6 +72,14 @@ class Embedder:
     cache: Path
     options: EngineOptions = EngineOptions()
     decoders: ProcessPool | None = None
+
+    def load_handler(self, model: ModelEntry) -> AnyHandler:
+        """Loads what reads the items of a model. Raises InvalidModel and TaskNotSupported."""
+        dtype = resolve_dtype(self.options.dtype, resolve_device(self.options.device))
+        served = registry.load(model.path, dtype=dtype)
+        if Task.EMBED not in served.tasks:
+            raise TaskNotSupported(f"{model.id} cannot do {Task.EMBED}", param="models")
+        return served.tasks[Task.EMBED]
 
     def embed(self, request: EmbeddingRequest, on_done: Done) -> NDArray[np.float32]:
         """Returns the vectors [N, D] of the items, pooled in the model's own way and not normalized.
@@ -133,8 +142,13 @@ class Embedder:
         return EnginePool(self.store, runner, load=load, dtype=self.options.dtype, max_loaded=1, decoders=self.decoders)
 
 
+def make_item(content: str | bytes) -> EmbedItem:
+    """Returns the item that a model embeds for a text or a file."""
+    return EmbedItem(content, normalize=False, truncate=True)
+
+
 async def _embed_piece(engine: Engine, contents: Sequence[str | bytes], places: Sequence[str]) -> NDArray[np.float32]:
-    items = [EmbedItem(content, normalize=False, truncate=True) for content in contents]
+    items = list(map(make_item, contents))
     try:
         results = await engine.submit(Task.EMBED, items)
     except AppError as error:

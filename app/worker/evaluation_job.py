@@ -2,7 +2,8 @@
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from io import BytesIO
 
 import numpy as np
@@ -16,9 +17,11 @@ from app.evaluation.report import build_report, write_csv, write_markdown, write
 from app.evaluation.results import Findings
 from app.evaluation.run import EvaluationPlan, Vectors, evaluate
 from app.evaluation.summary import describe_labels, summarize_findings
+from app.evaluation.unreadable import leave_out_unreadable
 from app.jobs.kinds import EvaluationSpec
 from app.jobs.spec import Progress
 from app.modalities.registry import MODALITIES
+from app.store.store import ModelEntry
 from app.system.pool_process import ProcessLimits
 from app.system.process_pool import ProcessPool
 from app.training.data.cache import evict
@@ -41,8 +44,8 @@ def execute(attempt: Attempt, reports: Reports, services: AttemptServices) -> No
     options = EngineOptions(settings.device, settings.dtype, settings.worker_threads, settings.max_batch_tokens)
     limits = ProcessLimits(settings.decoder_memory_bytes, settings.decoder_seconds)
     with ProcessPool(settings.decoder_processes, limits) as processes:
-        data, baseline = _read(spec, services, models[0].manifest.modality, processes, hooks)
         embedder = Embedder(services.store, settings.cache_dir, options, processes)
+        data, baseline = _read(_ReadingPlan(spec, models, embedder, processes), services, hooks)
         done = evaluate(plan, data, baseline, embedder, hooks)
     evict(settings.cache_dir, settings.cache_bytes)
     _finish(spec, done.findings, reports)
@@ -51,10 +54,19 @@ def execute(attempt: Attempt, reports: Reports, services: AttemptServices) -> No
     reports.flush()
 
 
-def _read(
-    spec: EvaluationSpec, services: AttemptServices, modality: str, processes: ProcessPool, hooks: "JobHooks"
-) -> tuple[EvaluationData, Baseline | None]:
-    """Reads the labelled items, and the features of the baseline. All models are of the modality."""
+@dataclass(frozen=True)
+class _ReadingPlan:
+    """The files of an evaluation and the means to read them. models: of one modality."""
+
+    spec: EvaluationSpec
+    models: Sequence[ModelEntry]
+    embedder: Embedder
+    processes: ProcessPool
+
+
+def _read(plan: _ReadingPlan, services: AttemptServices, hooks: "JobHooks") -> tuple[EvaluationData, Baseline | None]:
+    """Reads the labelled items that every model can read, and the features of the baseline."""
+    spec, processes, modality = plan.spec, plan.processes, plan.models[0].manifest.modality
     files = _find_files(spec, services)
     sequences = files.pop("sequence_file", None)
     found = read_labelled(files.values(), _columns(spec), modality, sequences=sequences)
@@ -63,6 +75,9 @@ def _read(
     if plain is not None:
         hooks.on_step(f"Decoding {len(found.items):,} files")
         features = extract_features(found, plain, processes, hooks.on_decoded)
+    hooks.on_step(f"Checking that the models can read {len(found.items):,} items")
+    handlers = map(plan.embedder.load_handler, plan.models)
+    leave_out_unreadable(found, handlers, processes, hooks.on_decoded)
     data = check_labels(found, spec.label_type)
     for warning in data.warnings:
         hooks.on_warning(warning)
