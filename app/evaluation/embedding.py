@@ -1,7 +1,8 @@
 """Vectors of an evaluation's items, by the serving engine, and kept in the cache.
 
 The vectors of one model are an entry of the cache: `embeddings/<key>` with one file for each piece of the items. The
-key is a digest of the model's files, of the items and of the way. A killed job goes on with the first missing piece.
+key is a digest of the model's files, of the items and of the options that change vectors. A job that was killed
+continues with the first missing piece.
 """
 
 import asyncio
@@ -50,9 +51,10 @@ class EngineOptions:
 
 @dataclass(frozen=True)
 class EmbeddingRequest:
-    """contents: texts, or the bytes of files. places: where each was read, for errors.
+    """Items whose vectors are computed.
 
-    random_weights: of the model's architecture, not its own.
+    contents: texts, or the bytes of files. places: where each was read, for errors.
+    random_weights: whether the weights are random instead of the model's own.
     """
 
     model: ModelEntry
@@ -95,8 +97,8 @@ class Embedder:
 
     def _digest(self, request: EmbeddingRequest) -> str:
         options = self.options
-        way = [_FORMAT, PIECE, request.model.manifest.files, request.random_weights, options.device, options.dtype]
-        digest = hashlib.sha256(json.dumps(way, sort_keys=True).encode())
+        facts = [_FORMAT, PIECE, request.model.manifest.files, request.random_weights, options.device, options.dtype]
+        digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
         for content in request.contents:
             raw = content.encode(errors="replace") if isinstance(content, str) else content
             digest.update(hashlib.sha256(raw).digest())
