@@ -34,7 +34,7 @@ from app.types import Task
 
 PIECE = 512  # items of a file
 _AT_ONCE = 2  # pieces that are prepared and computed at once
-_FORMAT = 1  # of the entries; raise it when vectors of the same items change
+_FORMAT = 2  # of the entries; raise it when vectors of the same items change
 
 Done = Callable[[int], None]  # is told how many items are done; may raise to stop
 
