@@ -27,12 +27,14 @@ from app.serving.engine import Engine
 from app.serving.pool import EnginePool
 from app.serving.runner import Runner
 from app.store.store import ModelEntry, ModelStore
+from app.system.concurrency import gather_or_cancel, run_watched
 from app.system.durable import write_bytes
 from app.system.process_pool import ProcessPool
-from app.training.data.cache import open_entry
+from app.training.data.cache import make_room, open_entry
 from app.types import Task
 
 PIECE = 512  # items of a file
+_ASKED = 0.25  # seconds between two questions whether to stop: a piece may take a minute
 _AT_ONCE = 2  # pieces that are prepared and computed at once
 _FORMAT = 2  # of the entries; raise it when vectors of the same items change
 
@@ -68,12 +70,15 @@ class Embedder:
     """Computes vectors of items with models of the store.
 
     decoders: the processes that decode files; None: threads of this process.
+    cache_bytes: maximum size of the cache. disk_reserve: bytes of the disk that stay free.
     """
 
     store: ModelStore
     cache: Path
     options: EngineOptions = EngineOptions()
     decoders: ProcessPool | None = None
+    cache_bytes: int = 50 * 2**30
+    disk_reserve: int = 0
 
     def load_handler(self, model: ModelEntry) -> AnyHandler:
         """Loads what reads the items of a model. Raises InvalidModel and TaskNotSupported."""
@@ -86,7 +91,8 @@ class Embedder:
     def embed(self, request: EmbeddingRequest, on_done: Done) -> NDArray[np.float32]:
         """Returns the vectors [N, D] of the items, pooled in the model's own way and not normalized.
 
-        Raises InvalidData for an item that the model cannot read, TaskNotSupported, and what `on_done` raises.
+        Raises InvalidData for an item that the model cannot read, TaskNotSupported, InsufficientStorage, and what
+        `on_done` raises.
         """
         folder = self.cache / "embeddings" / self._digest(request)
         count = len(request.contents)
@@ -124,16 +130,20 @@ class Embedder:
                 write_bytes(_piece_path(folder, start), _serialize(vectors))
                 done += len(vectors)
 
+        async def work_all() -> None:
+            engine = await pool.get(request.model.id)
+            self._make_room((len(request.contents) - done) * (engine.model.dimensions or 0))
+            await gather_or_cancel(work(engine) for _ in range(_AT_ONCE))
+
         await pool.start()
         try:
-            engine = await pool.get(request.model.id)
-            async with asyncio.TaskGroup() as group:
-                for _ in range(_AT_ONCE):
-                    group.create_task(work(engine))
-        except ExceptionGroup as errors:
-            raise errors.exceptions[0] from None
+            await run_watched(work_all(), lambda: on_done(done), _ASKED)
         finally:
             await pool.stop()
+
+    def _make_room(self, numbers: int) -> None:
+        size = numbers * np.dtype(np.float32).itemsize
+        make_room(self.cache, self.cache_bytes, size, 0, reserve=self.disk_reserve)
 
     def _build_pool(self, *, random_weights: bool) -> EnginePool:
         device = resolve_device(self.options.device)
