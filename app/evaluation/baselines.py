@@ -20,7 +20,6 @@ _KMER = 3  # letters at most that are counted together
 _MOST = 200_000  # features
 _AT_ONCE = 64  # files that are decoded before the next are begun
 
-
 # (indices of the training items, of the test items) → their features
 FeatureSource = Callable[[Indices, Indices], tuple[Features, Features]]
 
@@ -34,8 +33,9 @@ class Baseline:
 
 
 def count_baseline(texts: Sequence[str]) -> Baseline:
-    """Returns TF-IDF of words, or counts of k-mers for sequences: texts without spaces."""
-    words = any(" " in text.strip() for text in texts[:_LOOK])
+    """Returns TF-IDF of words, or counts of k-mers for sequences: where most texts have no spaces."""
+    looked = texts[:_LOOK]
+    words = 2 * sum(" " in text.strip() for text in looked) > len(looked)
 
     def features(train: Indices, test: Indices) -> tuple[Features, Features]:
         return count_features([texts[i] for i in train], [texts[i] for i in test], words=words)
@@ -67,12 +67,12 @@ def find_components(
 
 def extract_features(
     found: LabelledItems, plain: PlainFeatures, processes: ProcessPool, on_done: Callable[[int], None]
-) -> dict[str, NDArray[np.float32]]:
-    """Returns the features of media files by their places. Files that cannot be decoded are left out, and named.
+) -> dict[LabelledItem, NDArray[np.float32]]:
+    """Returns the features of each media file. Files that cannot be decoded are left out, and named.
 
     on_done: is told how many files are done; may raise to stop.
     """
-    features, usable = dict[str, NDArray[np.float32]](), list[LabelledItem]()
+    features, usable = dict[LabelledItem, NDArray[np.float32]](), list[LabelledItem]()
     for start in range(0, len(found.items), _AT_ONCE):
         on_done(start)
         piece = found.items[start : start + _AT_ONCE]
@@ -81,7 +81,7 @@ def extract_features(
         ]
         for item, future in zip(piece, futures, strict=True):
             try:
-                features[item.place] = future.result()
+                features[item] = future.result()
             except (InvalidData, TooLarge) as e:
                 found.skip(item.place, e.message)
             else:
@@ -102,7 +102,7 @@ def count_features(train: Sequence[str], test: Sequence[str], *, words: bool) ->
         )
     try:
         return counter.fit_transform(train), counter.transform(test)
-    except ValueError:  # texts of signs alone have no words
+    except ValueError:  # the vocabulary is empty: the texts are punctuation marks only
         if not words:
             raise
         return count_features(train, test, words=False)

@@ -1,7 +1,8 @@
 """Vectors of an evaluation's items, by the serving engine, and kept in the cache.
 
 The vectors of one model are an entry of the cache: `embeddings/<key>` with one file for each piece of the items. The
-key is a digest of the model's files, of the items and of the way. A killed job goes on with the first missing piece.
+key is a digest of the model's files, of the items and of the options that change vectors. A job that was killed
+continues with the first missing piece.
 """
 
 import asyncio
@@ -17,22 +18,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.devices import batch_tokens, resolve_device, resolve_dtype
-from app.errors import AppError, InvalidData
+from app.errors import AppError, InvalidData, TaskNotSupported
 from app.evaluation.random_weights import load_with_random_weights
 from app.modalities import registry
+from app.modalities.base import AnyHandler
 from app.modalities.embedding import EmbedItem
 from app.serving.engine import Engine
 from app.serving.pool import EnginePool
 from app.serving.runner import Runner
 from app.store.store import ModelEntry, ModelStore
+from app.system.concurrency import gather_or_cancel, run_watched
 from app.system.durable import write_bytes
 from app.system.process_pool import ProcessPool
-from app.training.data.cache import open_entry
+from app.training.data.cache import make_room, open_entry
 from app.types import Task
 
 PIECE = 512  # items of a file
+_ASKED = 0.25  # seconds between two questions whether to stop: a piece may take a minute
 _AT_ONCE = 2  # pieces that are prepared and computed at once
-_FORMAT = 1  # of the entries; raise it when vectors of the same items change
+_FORMAT = 2  # of the entries; raise it when vectors of the same items change
 
 Done = Callable[[int], None]  # is told how many items are done; may raise to stop
 
@@ -49,9 +53,10 @@ class EngineOptions:
 
 @dataclass(frozen=True)
 class EmbeddingRequest:
-    """contents: texts, or the bytes of files. places: where each was read, for errors.
+    """Items whose vectors are computed.
 
-    random_weights: of the model's architecture, not its own.
+    contents: texts, or the bytes of files. places: where each was read, for errors.
+    random_weights: whether the weights are random instead of the model's own.
     """
 
     model: ModelEntry
@@ -65,17 +70,29 @@ class Embedder:
     """Computes vectors of items with models of the store.
 
     decoders: the processes that decode files; None: threads of this process.
+    cache_bytes: maximum size of the cache. disk_reserve: bytes of the disk that stay free.
     """
 
     store: ModelStore
     cache: Path
     options: EngineOptions = EngineOptions()
     decoders: ProcessPool | None = None
+    cache_bytes: int = 50 * 2**30
+    disk_reserve: int = 0
+
+    def load_handler(self, model: ModelEntry) -> AnyHandler:
+        """Loads what reads the items of a model. Raises InvalidModel and TaskNotSupported."""
+        dtype = resolve_dtype(self.options.dtype, resolve_device(self.options.device))
+        served = registry.load(model.path, dtype=dtype)
+        if Task.EMBED not in served.tasks:
+            raise TaskNotSupported(f"{model.id} cannot do {Task.EMBED}", param="models")
+        return served.tasks[Task.EMBED]
 
     def embed(self, request: EmbeddingRequest, on_done: Done) -> NDArray[np.float32]:
         """Returns the vectors [N, D] of the items, pooled in the model's own way and not normalized.
 
-        Raises InvalidData for an item that the model cannot read, TaskNotSupported, and what `on_done` raises.
+        Raises InvalidData for an item that the model cannot read, TaskNotSupported, InsufficientStorage, and what
+        `on_done` raises.
         """
         folder = self.cache / "embeddings" / self._digest(request)
         count = len(request.contents)
@@ -86,8 +103,8 @@ class Embedder:
 
     def _digest(self, request: EmbeddingRequest) -> str:
         options = self.options
-        way = [_FORMAT, PIECE, request.model.manifest.files, request.random_weights, options.device, options.dtype]
-        digest = hashlib.sha256(json.dumps(way, sort_keys=True).encode())
+        facts = [_FORMAT, PIECE, request.model.manifest.files, request.random_weights, options.device, options.dtype]
+        digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
         for content in request.contents:
             raw = content.encode(errors="replace") if isinstance(content, str) else content
             digest.update(hashlib.sha256(raw).digest())
@@ -113,16 +130,20 @@ class Embedder:
                 write_bytes(_piece_path(folder, start), _serialize(vectors))
                 done += len(vectors)
 
+        async def work_all() -> None:
+            engine = await pool.get(request.model.id)
+            self._make_room((len(request.contents) - done) * (engine.model.dimensions or 0))
+            await gather_or_cancel(work(engine) for _ in range(_AT_ONCE))
+
         await pool.start()
         try:
-            engine = await pool.get(request.model.id)
-            async with asyncio.TaskGroup() as group:
-                for _ in range(_AT_ONCE):
-                    group.create_task(work(engine))
-        except ExceptionGroup as errors:
-            raise errors.exceptions[0] from None
+            await run_watched(work_all(), lambda: on_done(done), _ASKED)
         finally:
             await pool.stop()
+
+    def _make_room(self, numbers: int) -> None:
+        size = numbers * np.dtype(np.float32).itemsize
+        make_room(self.cache, self.cache_bytes, size, 0, reserve=self.disk_reserve)
 
     def _build_pool(self, *, random_weights: bool) -> EnginePool:
         device = resolve_device(self.options.device)
@@ -133,8 +154,13 @@ class Embedder:
         return EnginePool(self.store, runner, load=load, dtype=self.options.dtype, max_loaded=1, decoders=self.decoders)
 
 
+def make_item(content: str | bytes) -> EmbedItem:
+    """Returns the item that a model embeds for a text or a file."""
+    return EmbedItem(content, normalize=False, truncate=True)
+
+
 async def _embed_piece(engine: Engine, contents: Sequence[str | bytes], places: Sequence[str]) -> NDArray[np.float32]:
-    items = [EmbedItem(content, normalize=False, truncate=True) for content in contents]
+    items = list(map(make_item, contents))
     try:
         results = await engine.submit(Task.EMBED, items)
     except AppError as error:

@@ -57,6 +57,41 @@ def score_numbers(targets: NDArray[np.float64], prediction: ProbePrediction) -> 
     }
 
 
+def contribute(targets: NDArray[np.float64], prediction: ProbePrediction, metric: str) -> NDArray[np.float64]:
+    """Returns what each test item adds to a metric, [N]. Their mean is the score, and their spread its sampling error.
+
+    Of accuracy, whether the item is right. Of Spearman's correlation r, r plus the influence of the item on the
+    correlation of ranks: z_x z_y - r (z_x² + z_y²) / 2 (Devlin et al. 1975, https://doi.org/10.1093/biomet/62.3.531).
+    """
+    from scipy.stats import rankdata, zscore
+
+    if metric == "accuracy":
+        return np.asarray(targets == prediction.values, np.float64)
+    if np.ptp(prediction.values) == 0 or np.ptp(targets) == 0:
+        return np.zeros(len(targets))
+    first, second = zscore(rankdata(targets)), zscore(rankdata(prediction.values))
+    product = first * second
+    correlation = product.mean()
+    found: NDArray[np.float64] = correlation + product - correlation * (first**2 + second**2) / 2
+    return found
+
+
+def combine(seeds: Interval, contributions: NDArray[np.float64]) -> Interval:
+    """Returns the interval of a mean over seeds, widened by the sampling error of the test items.
+
+    seeds: the interval over seeds. contributions: [N], of each test item to the mean; NaN for items that are none.
+    """
+    from scipy.stats import t
+
+    known = contributions[~np.isnan(contributions)]
+    if len(known) < 2:
+        return seeds
+    error = float(np.std(known, ddof=1) / np.sqrt(len(known)) * t.ppf((1 + _CONFIDENCE) / 2, len(known) - 1))
+    if seeds.high is not None:
+        error = float(np.hypot(error, seeds.high - seeds.mean))
+    return seeds._replace(low=seeds.mean - error, high=seeds.mean + error)
+
+
 def score_clusters(targets: NDArray[np.int64], clusters: NDArray[np.int64]) -> Scores:
     """Returns the normalized mutual information, and the accuracy after the best matching of clusters to classes."""
     from scipy.optimize import linear_sum_assignment

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import torch
+from torch import Tensor, nn
 
 from app.errors import TaskNotSupported
 from app.modalities import registry
@@ -25,7 +26,22 @@ def load_with_random_weights(folder: Path, dtype: torch.dtype) -> ServedModel:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(SEED)
         fresh = type(model)(model.config)
+        for module in served.further_modules:
+            _initialize(module)
     # Tables that training does not change, such as positions by sines, stay.
     weights = {name: weight for name, weight in fresh.named_parameters() if weight.requires_grad}
-    model.load_state_dict(weights, strict=False)
+    model.load_state_dict(weights | _statistics(fresh), strict=False)
     return served
+
+
+def _statistics(model: nn.Module) -> dict[str, Tensor]:
+    """Returns what batch normalization keeps of its inputs, by name."""
+    kinds = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+    norms = ((name, module) for name, module in model.named_modules() if isinstance(module, kinds))
+    return {f"{name}.{key}": value for name, norm in norms for key, value in norm.named_buffers(recurse=False)}
+
+
+def _initialize(module: nn.Module) -> None:
+    for each in module.modules():
+        if isinstance(each, nn.Linear | nn.LayerNorm):
+            each.reset_parameters()

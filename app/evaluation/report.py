@@ -166,19 +166,21 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
 
 
-def write_splits(findings: Findings, splits: Sequence[Split]) -> str:
-    """Returns the items with their targets, and the items of each split and subset, as JSON."""
+def write_splits(findings: Findings, splits: Sequence[Split]) -> bytes:
+    """Returns the items with their targets, and the items of each split and subset, as JSON.
+
+    It is written piece by piece: all numbers together, as Python objects, take many times the memory of their text.
+    """
     data = findings.data
-    items = [
-        {"place": item.place, "label": item.label, "target": target}
-        for item, target in zip(data.items, data.targets.tolist(), strict=True)
-    ]
-    described = [
-        {
-            "seed": split.seed,
-            "test": split.test.tolist(),
-            "subsets": {str(count): draw_subset(data, split, count).tolist() for count in findings.counts},
-        }
-        for split in splits
-    ]
-    return json.dumps({"classes": data.classes, "items": items, "splits": described})
+    stream = io.StringIO()
+    stream.write(f'{{"classes": {json.dumps(data.classes)}, "items": [')
+    for index, (item, target) in enumerate(zip(data.items, data.targets, strict=True)):
+        described = {"place": item.place, "label": item.label, "target": target.item()}
+        stream.write((", " if index else "") + json.dumps(described))
+    stream.write('], "splits": [')
+    for index, split in enumerate(splits):
+        stream.write((", " if index else "") + f'{{"seed": {split.seed}, "test": {json.dumps(split.test.tolist())}')
+        subsets = (f'"{count}": {json.dumps(draw_subset(data, split, count).tolist())}' for count in findings.counts)
+        stream.write(f', "subsets": {{{", ".join(subsets)}}}}}')
+    stream.write("]}")
+    return stream.getvalue().encode()

@@ -1,16 +1,16 @@
 """The results of an evaluation, as they come, and what is known of its data and models."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+from numpy.typing import NDArray
+
 from app.datasets.label_checks import EvaluationData
-from app.evaluation.metrics import Interval, Scores, summarize
+from app.evaluation.metrics import Interval, Scores, combine, summarize
 from app.evaluation.splits import LabelCount
 from app.evaluation.vectors import Spread
 from app.types import EvaluationMethod
-
-_NORMAL = 1.96  # deviations on each side of a 95 % interval
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,9 @@ class Result:
     """The scores of a method with a number of labels, one a run.
 
     model: as name@version; None for a method without a model. labels: of the training subset, on average over runs.
-    test_items: that a run scores, on average. strengths: the regularization that each run has chosen.
+    strengths: the regularization that each run has chosen.
+    contributions: [items, float16], of each item of the data to the metric that is compared, on average over the runs
+    that test it; NaN for items that none tests.
     """
 
     method: EvaluationMethod
@@ -26,8 +28,8 @@ class Result:
     labels_per_class: LabelCount
     labels: float
     runs: Sequence[Scores]
-    test_items: float = 0.0
     strengths: Sequence[float | None] = ()
+    contributions: NDArray[np.float16] | None = field(default=None, repr=False, compare=False)
 
     def values(self, metric: str) -> list[float]:
         """One value a run; empty where a run has none."""
@@ -85,24 +87,17 @@ class Findings:
 def compare(first: Result, second: Result, metric: str) -> Comparison | None:
     """Compares two results run by run. None where a run lacks the metric.
 
-    The interval of several runs is that over seeds. That of one run is the sampling error of the test items, as if the
-    two results were independent, which is wider than that of a paired test.
+    The interval of the difference has two parts: that over seeds by Student's t, where there are several, and the
+    sampling error of the test items, which both results share. Both parts are of paired differences.
     """
     values, others = first.values(metric), second.values(metric)
     if not values or len(values) != len(others):
         return None
     difference = summarize([a - b for a, b in zip(values, others, strict=True)])
-    if len(values) == 1:
-        error = math.hypot(_sampling_error(first, metric), _sampling_error(second, metric))
-        difference = difference._replace(low=difference.mean - error, high=difference.mean + error)
+    if first.contributions is not None and second.contributions is not None:
+        items = first.contributions.astype(np.float64) - second.contributions
+        difference = combine(difference, items)
     return Comparison(first, second, metric, difference)
-
-
-def _sampling_error(result: Result, metric: str) -> float:
-    """Half of the 95 % interval of a single run, by the normal approximation for a share or a correlation."""
-    value = result.values(metric)[0]
-    variance = value * (1 - value) if metric == "accuracy" else (1 - value**2) ** 2
-    return _NORMAL * math.sqrt(variance / max(result.test_items, 1))
 
 
 def compare_all(findings: Findings) -> list[Comparison]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from app.datasets.label_checks import EvaluationData
 from app.evaluation.baselines import Baseline, FeatureSource
 from app.evaluation.embedding import Embedder, EmbeddingRequest
-from app.evaluation.metrics import ProbePrediction, Scores, score_classes, score_clusters, score_numbers
+from app.evaluation.metrics import ProbePrediction, Scores, contribute, score_classes, score_clusters, score_numbers
 from app.evaluation.probes import (
     Learner,
     classify_by_neighbours,
@@ -153,15 +153,27 @@ class _Evaluation:
         for count in self._findings.counts:
             splits = self._splits if has_runs(self._data, count) else self._splits[:1]
             subsets = [draw_subset(self._data, split, count) for split in splits]
-            runs, strengths = [], []
+            runs, predictions = [], []
             for split, subset in zip(splits, subsets, strict=True):
                 train, test = features(subset, split.test)
                 prediction = learner(train, self._data.targets[subset], test, split.seed)
                 runs.append(self._score(prediction, split.test))
-                strengths.append(prediction.strength)
+                predictions.append(prediction)
                 self._advance(1 / len(self._findings.counts) / len(splits))
-            labels, tested = (float(np.mean(list(map(len, each)))) for each in (subsets, [s.test for s in splits]))
-            self._add(Result(method, model, count, labels, runs, tested, strengths))
+            labels = float(np.mean([len(subset) for subset in subsets]))
+            strengths = [prediction.strength for prediction in predictions]
+            contributions = self._contribute(splits, predictions)
+            self._add(Result(method, model, count, labels, runs, strengths, contributions))
+
+    def _contribute(self, splits: Sequence[Split], predictions: Sequence[ProbePrediction]) -> NDArray[np.float16]:
+        """Returns what each item adds to the metric that is compared, on average over the splits that test it."""
+        total, times = np.zeros(len(self._data.items)), np.zeros(len(self._data.items))
+        for split, prediction in zip(splits, predictions, strict=True):
+            targets = self._data.targets[split.test].astype(np.float64)
+            total[split.test] += contribute(targets, prediction, self._findings.metric)
+            times[split.test] += 1
+        with np.errstate(invalid="ignore"):
+            return np.asarray(total / times, np.float16)
 
     def _score(self, prediction: ProbePrediction, test: Indices) -> Scores:
         targets = self._data.targets[test]

@@ -19,6 +19,7 @@ class ServedModel(ABC):
     """A loaded model as requests use it.
 
     modality: the name of a registered modality.
+    further_modules: modules with weights that are not part of `model`, such as those behind the pooling.
     tasks: a handler for each task that the model can do.
     unsupported: why the model cannot do a task that others of its kind can, as the end of a sentence.
     mask_token: the text that stands for a masked token; None where the model reads no text or has no such token.
@@ -30,6 +31,7 @@ class ServedModel(ABC):
 
     modality: str
     model: nn.Module
+    further_modules: Sequence[nn.Module] = ()
     tasks: Mapping[Task, AnyHandler]
     unsupported: Mapping[Task, str] = MappingProxyType({})
     mask_token: str | None = None

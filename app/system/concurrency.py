@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Coroutine, Iterable
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -98,3 +98,18 @@ async def gather_or_cancel(work: Iterable[Coroutine[Any, Any, Any]]) -> list[Any
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def run_watched(work: Coroutine[Any, Any, None], check: Callable[[], None], interval: float) -> None:
+    """Runs `work`, and calls `check` every `interval` seconds. If `check` raises, the work is cancelled, and has ended
+    when this raises what `check` raised.
+    """
+    task = asyncio.ensure_future(work)
+    try:
+        while not task.done():
+            await asyncio.wait([task], timeout=interval)
+            check()
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+    task.result()

@@ -2,7 +2,8 @@
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from io import BytesIO
 
 import numpy as np
@@ -16,9 +17,12 @@ from app.evaluation.report import build_report, write_csv, write_markdown, write
 from app.evaluation.results import Findings
 from app.evaluation.run import EvaluationPlan, Vectors, evaluate
 from app.evaluation.summary import describe_labels, summarize_findings
+from app.evaluation.unreadable import leave_out_unreadable
 from app.jobs.kinds import EvaluationSpec
 from app.jobs.spec import Progress
 from app.modalities.registry import MODALITIES
+from app.store.store import ModelEntry
+from app.system.disk_space import DiskReserve
 from app.system.pool_process import ProcessLimits
 from app.system.process_pool import ProcessPool
 from app.training.data.cache import evict
@@ -28,6 +32,7 @@ from app.worker.reports import Reports
 
 REPORT = "report.json"
 _INTERVAL = 0.5  # seconds between two questions whether to stop, and between two reports
+_PAUSES = 20  # the pause after a report, in the times that it took to write
 _KEPT_VECTORS = 256 * 2**20  # bytes of the vectors of one model that are kept as an artifact
 
 
@@ -41,20 +46,33 @@ def execute(attempt: Attempt, reports: Reports, services: AttemptServices) -> No
     options = EngineOptions(settings.device, settings.dtype, settings.worker_threads, settings.max_batch_tokens)
     limits = ProcessLimits(settings.decoder_memory_bytes, settings.decoder_seconds)
     with ProcessPool(settings.decoder_processes, limits) as processes:
-        data, baseline = _read(spec, services, models[0].manifest.modality, processes, hooks)
-        embedder = Embedder(services.store, settings.cache_dir, options, processes)
-        done = evaluate(plan, data, baseline, embedder, hooks)
+        reserve = DiskReserve(settings.var_dir, settings.disk_reserve_bytes).size
+        embedder = Embedder(services.store, settings.cache_dir, options, processes, settings.cache_bytes, reserve)
+        data, baseline = _read(_ReadingPlan(spec, models, embedder, processes), services, hooks)
+        try:
+            done = evaluate(plan, data, baseline, embedder, hooks)
+        finally:
+            hooks.save_report()  # of what there is, also if the job was stopped or failed
     evict(settings.cache_dir, settings.cache_bytes)
     _finish(spec, done.findings, reports)
-    reports.save_artifact("splits.json", write_splits(done.findings, done.splits).encode())
+    reports.save_artifact("splits.json", write_splits(done.findings, done.splits))
     reports.report_progress(Progress(percent=100.0))
     reports.flush()
 
 
-def _read(
-    spec: EvaluationSpec, services: AttemptServices, modality: str, processes: ProcessPool, hooks: "JobHooks"
-) -> tuple[EvaluationData, Baseline | None]:
-    """Reads the labelled items, and the features of the baseline. All models are of the modality."""
+@dataclass(frozen=True)
+class _ReadingPlan:
+    """The files of an evaluation and the means to read them. models: of one modality."""
+
+    spec: EvaluationSpec
+    models: Sequence[ModelEntry]
+    embedder: Embedder
+    processes: ProcessPool
+
+
+def _read(plan: _ReadingPlan, services: AttemptServices, hooks: "JobHooks") -> tuple[EvaluationData, Baseline | None]:
+    """Reads the labelled items that every model can read, and the features of the baseline."""
+    spec, processes, modality = plan.spec, plan.processes, plan.models[0].manifest.modality
     files = _find_files(spec, services)
     sequences = files.pop("sequence_file", None)
     found = read_labelled(files.values(), _columns(spec), modality, sequences=sequences)
@@ -63,6 +81,9 @@ def _read(
     if plain is not None:
         hooks.on_step(f"Decoding {len(found.items):,} files")
         features = extract_features(found, plain, processes, hooks.on_decoded)
+    hooks.on_step(f"Checking that the models can read {len(found.items):,} items")
+    handlers = map(plan.embedder.load_handler, plan.models)
+    leave_out_unreadable(found, handlers, processes, hooks.on_decoded)
     data = check_labels(found, spec.label_type)
     for warning in data.warnings:
         hooks.on_warning(warning)
@@ -71,7 +92,7 @@ def _read(
         return data, count_baseline(texts)
     if plain is None:
         return data, None
-    return data, media_baseline(plain, np.stack([features[item.place] for item in data.items]))
+    return data, media_baseline(plain, np.stack([features[item] for item in data.items]))
 
 
 def _columns(spec: EvaluationSpec) -> LabelledColumns:
@@ -118,7 +139,8 @@ class JobHooks:
     def __init__(self, reports: Reports, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._reports, self._clock = reports, clock
         self._begun = clock()
-        self._asked_at = self._written_at = -_INTERVAL
+        self._asked_at, self._write_at = -_INTERVAL, 0.0
+        self._unwritten: Findings | None = None
 
     def on_step(self, message: str) -> None:
         self._check()
@@ -144,10 +166,19 @@ class JobHooks:
         interval = result.interval(findings.metric)
         labels = "without labels" if not result.labels else f"with {describe_labels(findings, result.labels_per_class)}"
         score = f": {findings.metric} {interval.mean:.3f}" if interval else ""
-        if self._clock() - self._written_at >= _INTERVAL:
-            self._reports.save_artifact(REPORT, _serialize(findings, complete=False))
-            self._written_at = self._clock()
+        self._unwritten = findings
+        if self._clock() >= self._write_at:
+            self.save_report()
         self._reports.on_event(f"{result.model or findings.baseline}, {result.method}, {labels}{score}")
+
+    def save_report(self) -> None:
+        """Writes the results that are not written yet. Large reports are written less often."""
+        if self._unwritten is None:
+            return
+        begun = self._clock()
+        self._reports.save_artifact(REPORT, _serialize(self._unwritten, complete=False))
+        self._unwritten = None
+        self._write_at = self._clock() + max(_INTERVAL, _PAUSES * (self._clock() - begun))
 
     def on_vectors(self, name: str, vectors: Vectors) -> None:
         if vectors.nbytes > _KEPT_VECTORS:

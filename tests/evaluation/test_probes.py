@@ -1,13 +1,18 @@
 """Learners on features, in cases that real data have."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
-from scipy.sparse import csr_matrix
-from sklearn.linear_model import LogisticRegression
+from scipy.sparse import csr_matrix, random_array
+from sklearn.linear_model import LogisticRegression, Ridge
 
+from app.evaluation.baselines import count_baseline
 from app.evaluation.metrics import score_numbers
 from app.evaluation.probes import (
+    PENALTIES,
     STRENGTHS,
+    choose_penalty,
     choose_strength,
     classify_by_neighbours,
     classify_linearly,
@@ -63,3 +68,31 @@ def test_numbers_are_predicted() -> None:
         prediction = learner(FEATURES, numbers, FEATURES, 0)
         assert score_numbers(numbers, prediction)["spearman"] > 0.9
     assert score_numbers(numbers, regress_linearly(FEATURES, np.ones(30), FEATURES, 0))["spearman"] == 0.0
+
+
+def test_a_regression_on_many_sparse_items_needs_no_memory_of_their_square() -> None:
+    items, dimensions = 4_000, 6_000
+    features = csr_matrix(random_array((items, dimensions), density=0.002, rng=np.random.default_rng(0)))
+    numbers = features @ np.random.default_rng(1).normal(size=dimensions)
+    tracemalloc.start()
+    prediction = regress_linearly(features[1000:], numbers[1000:], features[:1000], 0)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < items**2  # one byte for each pair; the products would be eight
+    assert score_numbers(numbers[:1000], prediction)["spearman"] > 0.5
+    assert prediction.strength in PENALTIES
+    alone = Ridge(alpha=prediction.strength).fit(features[1000:], numbers[1000:]).predict(features[:1000])
+    assert prediction.values == pytest.approx(alone, abs=1e-2)
+
+
+def test_the_penalty_fits_the_noise() -> None:
+    rng = np.random.default_rng(0)
+    features, weights = rng.normal(size=(1_000, 50)), rng.normal(size=50)
+    clean, noise = features @ weights, rng.normal(size=1_000) * 500
+    assert choose_penalty(features, clean, 0) < 1 < choose_penalty(features, noise, 0)
+
+
+def test_most_texts_decide_whether_words_or_letters_are_counted() -> None:
+    sequences = ["MKVLAAGIT"] * 999
+    assert count_baseline([*sequences, "MK VLA"]).name == "counts of 1- to 3-mers"
+    assert count_baseline(["a word of two", "another one", "single"]).name == "TF-IDF"

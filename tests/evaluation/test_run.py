@@ -16,6 +16,7 @@ from sklearn.preprocessing import StandardScaler
 
 from app.datasets.label_checks import EvaluationData, check_labels
 from app.datasets.labelled import LabelledItem, LabelledItems, Part
+from app.errors import InsufficientStorage
 from app.evaluation.baselines import count_baseline
 from app.evaluation.embedding import PIECE, Embedder, EmbeddingRequest
 from app.evaluation.report import build_report, write_csv, write_markdown, write_splits
@@ -174,6 +175,17 @@ def test_a_stopped_evaluation_goes_on_from_the_cache(store: ModelStore, tmp_path
         EmbeddingRequest(request.model, texts[-1:], places[-1:]), done.append
     )
     assert alone[0] == pytest.approx(vectors[-1], abs=1e-4)
+
+
+def test_room_is_made_before_vectors_are_computed(store: ModelStore, tmp_path: Path) -> None:
+    texts = ["a", "b"]
+    for number in range(2):
+        embedder = Embedder(store, tmp_path, cache_bytes=1)
+        embedder.embed(EmbeddingRequest(store.resolve("tiny"), [*texts, str(number)], [*texts, "c"]), lambda done: None)
+        assert len(list(tmp_path.glob("embeddings/*"))) == 1
+    full = Embedder(store, tmp_path, disk_reserve=2**60)
+    with pytest.raises(InsufficientStorage):
+        full.embed(EmbeddingRequest(store.resolve("tiny"), texts, texts), lambda done: None)
 
 
 def test_a_regression_and_a_given_test_part(store: ModelStore, tmp_path: Path) -> None:

@@ -2,10 +2,14 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
+from scipy.stats import t
 
 from app.datasets.label_checks import EvaluationData, check_labels
 from app.datasets.labelled import LabelledItem, LabelledItems, Part
+from app.evaluation.metrics import ProbePrediction, contribute, score_numbers
 from app.evaluation.results import Findings, Result, compare
 from app.evaluation.splits import LabelCount
 from app.evaluation.summary import describe_labels, summarize_findings
@@ -19,15 +23,23 @@ def data() -> EvaluationData:
     return check_labels(LabelledItems(items))
 
 
+def items_right(share: float, count: int = 400) -> NDArray[np.float16]:
+    """Which test items are right: the first ones."""
+    return (np.arange(count) < round(share * count)).astype(np.float16)
+
+
 def findings(**curves: list[float]) -> Findings:
-    """curves: the accuracy by number of labels of each method. Runs differ by 0.02 around it, but for all labels."""
+    """curves: the accuracy by number of labels of each method. Runs differ by 0.02 around it, but for all labels.
+
+    Of 400 test items, a better method gets those right that a worse one does.
+    """
     results = []
     for method, values in curves.items():
         model: Any = None if method == "baseline" else "m@1"
         for count, value in zip(COUNTS, values, strict=True):
             steps = (0.0,) if count == "all" else (-0.02, 0.0, 0.02)
             runs = [{"accuracy": value + step} for step in steps]
-            results.append(Result(method, model, count, 1000.0, runs, test_items=400))  # type: ignore[arg-type]
+            results.append(Result(method, model, count, 1000.0, runs, contributions=items_right(value)))  # type: ignore[arg-type]
     found = Findings(data(), "accuracy", "TF-IDF", ["m@1"], COUNTS, results=results)
     found.spreads["m@1"] = Spread(384, 200.0, 0.1)
     return found
@@ -68,12 +80,35 @@ def test_a_score_that_the_baseline_does_not_reach_names_the_most_labels_that_it_
     assert "TF-IDF does not reach with 50 labels per class." in summarize_findings(found).sentences[0]
 
 
-def test_one_run_is_compared_by_the_sampling_error_of_its_test_items() -> None:
-    first, second = (Result("knn", "m@1", "all", 9.0, [{"accuracy": value}], test_items=100) for value in (0.88, 0.8))
-    comparison = compare(first, second, "accuracy")
-    assert comparison is not None and not comparison.is_better
-    assert comparison.difference.high == pytest.approx(0.08 + 1.96 * (0.88 * 0.12 / 100 + 0.8 * 0.2 / 100) ** 0.5)
-    assert compare(first, Result("knn", "m@1", 1, 1.0, [], test_items=1), "accuracy") is None
+def test_test_items_count_in_the_interval_of_a_difference() -> None:
+    """Two items of 100 tell nothing, even if seeds make no difference. Eight do, since the comparison is paired."""
+
+    def difference(right: float, runs: int) -> Any:
+        pair = [
+            Result("knn", "m@1", "all", 9.0, [{"accuracy": each}] * runs, contributions=items_right(each, 100))
+            for each in (right, 0.8)
+        ]
+        return compare(*pair, "accuracy")
+
+    for runs in (1, 5):
+        few, many = difference(0.82, runs), difference(0.88, runs)
+        assert not few.is_better and many.is_better
+        error = np.std([1] * 2 + [0] * 98, ddof=1) / 10 * t.ppf(0.975, 99)
+        assert (few.difference.low, few.difference.high) == pytest.approx((0.02 - error, 0.02 + error))
+    assert compare(many.first, Result("knn", "m@1", 1, 1.0, []), "accuracy") is None
+
+
+def test_what_items_add_to_a_correlation_has_its_sampling_error() -> None:
+    rng = np.random.default_rng(0)
+    found, errors = [], []
+    for _ in range(200):
+        targets = rng.normal(size=100)
+        prediction = ProbePrediction(targets + rng.normal(size=100))
+        items = contribute(targets, prediction, "spearman")
+        found.append(score_numbers(targets, prediction)["spearman"])
+        errors.append(np.std(items) / 10)
+        assert items.mean() == pytest.approx(found[-1])
+    assert np.mean(errors) == pytest.approx(np.std(found), rel=0.15)
 
 
 def test_labels_are_counted_per_class_where_there_are_classes() -> None:

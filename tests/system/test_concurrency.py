@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from app.errors import Busy
-from app.system.concurrency import ConcurrencyLimiter, TokenBudget, gather_or_cancel
+from app.system.concurrency import ConcurrencyLimiter, TokenBudget, gather_or_cancel, run_watched
 
 
 def test_few_at_once_some_wait_and_the_others_are_refused() -> None:
@@ -121,3 +121,31 @@ def test_the_first_failure_ends_the_others() -> None:
     with pytest.raises(ZeroDivisionError):
         asyncio.run(gather_or_cancel([wait(), fail()]))
     assert ended == ["waiting"]
+
+
+def test_watched_work_is_cancelled_as_soon_as_the_check_raises() -> None:
+    ended: list[str] = []
+    checked: list[int] = []
+
+    async def work() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append("cancelled")
+
+    def check() -> None:
+        checked.append(len(checked))
+        if len(checked) == 3:
+            raise Busy("stop")
+
+    with pytest.raises(Busy, match="stop"):
+        asyncio.run(run_watched(work(), check, 0.0))
+    assert (ended, checked) == (["cancelled"], [0, 1, 2])
+
+
+def test_watched_work_raises_its_own_error() -> None:
+    async def work() -> None:
+        raise Busy("full")
+
+    with pytest.raises(Busy, match="full"):
+        asyncio.run(run_watched(work(), lambda: None, 10.0))

@@ -69,6 +69,7 @@ class TextObjective(TextPretraining, MaskedModel[Row, MaskedRow, MlmBatch]):
         self.forward_path = str(self.path)
         forward = TextForward(model, self.path, pad_token(model, tokenizer))
         self.pipeline = pipeline or SentencePipeline()
+        self.further_modules = (self.pipeline.head,)
         self.embed_max_length = min(self.max_length, self.pipeline.max_length or self.max_length)
         embed = TextEmbed(forward, self.encoder, pipeline=self.pipeline, max_length=self.embed_max_length)
         self.dimensions = embed.dimensions
