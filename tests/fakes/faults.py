@@ -58,8 +58,9 @@ def be_busy() -> None:
 
 def touch_and_sleep(path: Path, *_: Any) -> None:
     """Says in a file which process it is, and does not end by itself."""
-    path.with_suffix(".new").write_text(str(os.getpid()))
-    path.with_suffix(".new").rename(path)
+    own = path.with_suffix(f".{os.getpid()}")  # several processes may work on it at once
+    own.write_text(str(os.getpid()))
+    own.rename(path)
     sleep()
 
 
