@@ -16,8 +16,7 @@ from pydantic import BeforeValidator, FailFast, Field
 from app.api.deps import InferenceDep
 from app.api.inference_route import InferenceRoute
 from app.api.params import ModelId
-from app.api.schemas.common import MAX_COUNT, MAX_PROMPT_NAME, Targets, Texts
-from app.api.schemas.common import Body as StrictBody
+from app.api.schemas.common import MAX_COUNT, MAX_PROMPT_NAME, JsonBody, Targets, Texts
 from app.api.wire.content_type import JSON
 from app.api.wire.disconnect import HttpClient
 from app.api.wire.fragments import fragment, vector_fragment
@@ -34,12 +33,12 @@ router = APIRouter(route_class=InferenceRoute, tags=["Hugging Face"])
 Json = dict[str, Any]
 
 
-class _Body(StrictBody):
+class _Body(JsonBody):
     # `options` (wait_for_model, use_cache) steers the hub's own service: accepted, and without effect here.
     options: Annotated[Json, Field(max_length=100)] | None = None
 
 
-class FillMaskParameters(StrictBody):
+class FillMaskParameters(JsonBody):
     top_k: Annotated[int, Field(strict=True, ge=1, le=MAX_COUNT)] | None = None
     targets: Targets = ()
 
@@ -53,7 +52,7 @@ def _lower(value: object) -> object:
     return value.lower() if isinstance(value, str) else value
 
 
-class EmbedParameters(StrictBody):
+class EmbedParameters(JsonBody):
     """Hugging Face's client puts them beside `inputs`, others into `parameters`."""
 
     normalize: bool | None = None
@@ -83,7 +82,7 @@ class FeatureBody(_Body, EmbedParameters):
     parameters: EmbedParameters | None = None
 
 
-class _Sentences(StrictBody):
+class _Sentences(JsonBody):
     source_sentence: str
     sentences: Annotated[list[str], Field(min_length=1), FailFast()]
 

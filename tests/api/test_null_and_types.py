@@ -125,6 +125,7 @@ def test_strings_and_booleans_are_no_numbers(kind: type[BaseModel], valid: dict[
         (JobRequest, {"model": "a", "training_files": [{"id": "a", "weight": True}]}, "training_files.0.weight"),
         (CancelRequest, {"publish": "yes"}, "publish"),
         (CancelRequest, {"publish": 1}, "publish"),
+        (FeatureBody, {"inputs": "a", "normalize": "yes"}, "normalize"),
         (METHODS["mlm"].hyperparameters, {"compile": "true"}, "compile"),
         (METHODS["mlm"].hyperparameters, {"batch_size": "8"}, "batch_size"),
         (METHODS["mae"].hyperparameters, {"channels": True}, "channels"),
