@@ -14,7 +14,8 @@ MAX_MODEL_ID = 256  # characters
 MAX_COUNT = 10**9
 
 Steps = Annotated[int, Field(ge=1, le=MAX_STEPS)]
-_OPENAI_NAMES = ("n_epochs", "batch_size")
+# OpenAI's names of hyperparameters, for methods that have no hyperparameter of that name.
+OPENAI_NAMES = {"n_epochs": "epochs", "batch_size": "batch_tokens"}
 
 Schedule = Literal["linear", "cosine", "warmup-stable-decay"]
 
@@ -170,7 +171,7 @@ class TrainingHyperparameters(JsonModel):
         """
         if not isinstance(data, Mapping):
             return data
-        known = {*cls.model_fields, *_OPENAI_NAMES}
+        known = {*cls.model_fields, *OPENAI_NAMES}
         values = {name: value for name, value in data.items() if name not in known or not is_unset(value)}
         return rename(values, "n_epochs", "epochs")
 

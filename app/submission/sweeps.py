@@ -10,15 +10,13 @@ from typing import Any
 from app.errors import AppError, InvalidValue
 from app.jobs.kinds import Estimate, PretrainingSpec, SweepChild, SweepSpec
 from app.methods import METHODS
-from app.methods.base import is_unset
+from app.methods.base import OPENAI_NAMES, is_unset
 from app.store.names import MAX_NAME_LENGTH
 from app.submission.job_specs import build_spec, check_disk, check_record_size
 from app.submission.search import Parameter, Search, Settings, draw
 from app.submission.submission import Submission, SubmissionServices
 from app.submission.training_choice import SentHyperparameters, TrainingChoice, choose_training, read_method
 
-# OpenAI's names of hyperparameters, where a method has no hyperparameter of that name.
-_OPENAI_NAMES = {"n_epochs": "epochs", "batch_size": "batch_tokens"}
 MODEL = "model"  # the only setting of a sweep that is no hyperparameter
 _NUMBER = 6  # characters of a child's number, behind the sweep's name
 
@@ -86,7 +84,7 @@ def _check_names(submission: SweepSubmission, sent: SentHyperparameters) -> None
 
 def _own_name(method: str, name: str) -> str:
     """Returns the hyperparameter that a name sets, which may be one of OpenAI's names."""
-    return name if name in METHODS[method].hyperparameters.model_fields else _OPENAI_NAMES.get(name, name)
+    return name if name in METHODS[method].hyperparameters.model_fields else OPENAI_NAMES.get(name, name)
 
 
 def _refuse_equal(choices: Sequence[tuple[Settings, TrainingChoice]]) -> None:
@@ -95,7 +93,7 @@ def _refuse_equal(choices: Sequence[tuple[Settings, TrainingChoice]]) -> None:
     for settings, choice in choices:
         key = f"{choice.model} {choice.hyperparameters.model_dump_json()}"
         if (other := found.setdefault(key, settings)) is not settings:
-            name = next(name for name in settings if settings[name] != other[name])
+            name = next((name for name in settings if settings[name] != other[name]), next(iter(settings)))
             values = " and ".join(json.dumps(each[name], ensure_ascii=False) for each in (other, settings))
             raise InvalidValue(f"{values} are the same value of `{name}`", param=f"parameters.{name}")
 
@@ -174,7 +172,6 @@ def place_fields(parameters: Container[str]) -> Iterator[None]:
     except AppError as error:
         if error.param and not error.param.startswith(("parameters", "count", "search")):
             name = error.param.split(".")[-1]
-            name = next((alias for alias, own in _OPENAI_NAMES.items() if own == name and alias in parameters), name)
             field = f"parameters.{name}" if name in parameters else f"job.{error.param}"
             error.message = error.message.replace(f"`{error.param}`", f"`{field}`")
             error.param = field

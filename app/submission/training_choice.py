@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from app.errors import InvalidData, InvalidValue, ModelNotFound
 from app.methods import METHODS, Method, TrainingHyperparameters, method_for, preset
+from app.methods.base import OPENAI_NAMES
 from app.modalities.estimator import stored_config
 from app.store.store import ModelStore
 from app.submission.submission import Submission
@@ -108,7 +109,15 @@ def _validate(
     try:
         return method.hyperparameters.model_validate({**given, **unset})
     except ValidationError as error:
-        raise describe(dict(error.errors()[0]), field) from error
+        found = error.errors()[0]
+        place = [_sent_name(str(part), given) for part in found["loc"][:1]] + [*found["loc"][1:]]
+        raise describe({**found, "loc": place}, field) from error
+
+
+def _sent_name(name: str, given: Mapping[str, Any]) -> str:
+    """Returns the name under which a hyperparameter was sent, which may be OpenAI's."""
+    names = (alias for alias, own in OPENAI_NAMES.items() if own == name and alias in given and name not in given)
+    return next(names, name)
 
 
 def _resolve_model(model: str, method: Method, store: ModelStore) -> tuple[str, str]:
