@@ -22,6 +22,8 @@ ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
     "--disable-dev-shm-usage",
+    "--use-fake-device-for-media-stream",  # a camera that shows a test pattern
+    "--use-fake-ui-for-media-stream",  # which a page may use
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",  # nothing leaves this machine
 ]
 WIDE, NARROW = {"width": 1280, "height": 860}, {"width": 360, "height": 740}

@@ -1,5 +1,6 @@
 """Reconstruct, from a user's hands: tiny models of every modality behind a real server."""
 
+import base64
 import re
 import shutil
 from collections.abc import Iterator
@@ -187,6 +188,27 @@ def test_a_file_of_ones_own_is_shown_and_a_broken_one_is_explained(visit: Visit,
     chooser.set_input_files(broken)
     expect(page.get_by_role("alert")).to_contain_text("PNG")
     expect(page.get_by_role("heading", name=re.compile(r"dB PSNR"))).to_have_count(0)
+
+
+PASTE = """(base64) => {
+  const bytes = Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
+  const clipboardData = new DataTransfer();
+  clipboardData.items.add(new File([bytes], "pasted.jpg", { type: "image/jpeg" }));
+  document.body.dispatchEvent(new ClipboardEvent("paste", { clipboardData, bubbles: true, cancelable: true }));
+}"""
+
+
+def test_a_picture_is_pasted_and_another_one_taken_by_the_camera(visit: Visit) -> None:
+    page = visit.go("#/reconstruct?model=tiny-image")
+    expect(page.get_by_role("button", name="Use the camera")).to_be_visible()
+    page.evaluate(PASTE, base64.b64encode((FIXTURES / "photo.jpg").read_bytes()).decode())
+    expect(page.get_by_text("pasted.jpg", exact=True)).to_be_visible()
+    page.get_by_role("button", name="Use the camera").click()
+    page.get_by_role("button", name="Take the picture").click()
+    expect(page.get_by_text("camera.jpg", exact=True)).to_be_visible()
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    expect(page.get_by_role("heading", name=re.compile(r"dB PSNR"))).to_be_visible()
+    visit.check_accessibility()
 
 
 WATCHED_FETCH = """

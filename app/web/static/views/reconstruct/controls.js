@@ -3,6 +3,7 @@ import { get } from "../../core/api.js";
 import { html, useEffect, useSignal } from "../../core/html.js";
 import { Button, DropZone, Segmented, Select, Slider } from "../../ui/controls.js";
 import { ModelSelect } from "../../ui/model-select.js";
+import { Camera, hasCamera, usePastedFile } from "./camera.js";
 import { EXAMPLES } from "./examples.js";
 import { clear, invert } from "./painting.js";
 import { RangeList } from "./range-painter.js";
@@ -12,6 +13,12 @@ const SEEDS = 100; // the slider's; an address may carry any
 
 export function Source({ onFile, onExample }) {
   const chosen = item.value;
+  const taking = useSignal(false);
+  usePastedFile(onFile);
+  const onPicture = (file) => {
+    taking.value = false;
+    onFile(file);
+  };
   return html`<section class="stack" aria-label="What is shown">
     <div class="examples" role="group" aria-label="Examples">
       ${EXAMPLES.map(
@@ -21,8 +28,10 @@ export function Source({ onFile, onExample }) {
           <${Thumb} example=${example} /></button>`,
       )}
     </div>
-    <${DropZone} label="Drop an image, a sound or a video" hint="or choose a file" accept="image/*,audio/*,video/*"
+    <${DropZone} label="Drop an image, a sound or a video" hint="or choose or paste a file" accept="image/*,audio/*,video/*"
       onFiles=${([file]) => onFile(file)} />
+    ${hasCamera() && html`<${Button} onClick=${() => (taking.value = true)}>Use the camera<//>`}
+    ${taking.value && html`<${Camera} onPicture=${onPicture} onClose=${() => (taking.value = false)} />`}
     ${chosen && !chosen.example && html`<p class="small muted file-name">${chosen.file.name}</p>`}
   </section>`;
 }
