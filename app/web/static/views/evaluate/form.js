@@ -77,7 +77,8 @@ export function NewEvaluation() {
     <${Details} summary="Labels, seeds and methods">
       <div class="stack">
         <div class="row evaluation-fields">
-          <${TextField} label="Labels per class" hint="Altogether, if the labels are numbers" value=${fields.value.counts} onInput=${set("counts")} />
+          <${TextField} label="Labels per class" hint="Altogether, if the labels are numbers"
+            value=${fields.value.counts} onInput=${set("counts")} />
           <${TextField} label="Seeds" type="number" min="1" max="100" value=${fields.value.seeds}
             onInput=${set("seeds")} hint="Draws of the training labels" />
         </div>
