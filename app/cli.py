@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from app import __version__
 from app.commands import files, jobs, models
 from app.commands.evaluate import evaluate
-from app.commands.predict import embed, predict, score
+from app.commands.predict import classify, embed, predict, score
 from app.commands.pretrain import pretrain
 from app.commands.sweep import app as sweeps
 from app.commands.sweep import sweep
@@ -26,6 +26,7 @@ app = typer.Typer(
 )
 app.command()(predict)
 app.command()(embed)
+app.command()(classify)
 app.command()(score)
 app.command()(pretrain)
 app.command()(evaluate)

@@ -21,6 +21,7 @@ from app.api.middleware.methods import HeadMiddleware, PathMiddleware
 from app.api.middleware.origins import OriginMiddleware
 from app.api.middleware.request_id import RequestIdMiddleware
 from app.api.routes import (
+    classify,
     embeddings,
     evaluations,
     fill_mask,
@@ -65,7 +66,7 @@ _JOB_PATHS = {
     "/v1/pretraining/jobs": "Pretraining jobs",
     "/v1/fine_tuning/jobs": "Pretraining jobs, under OpenAI's path",
 }
-_STREAMED = (NDJSON, frozenset({"/v1/embeddings", "/v1/fill-mask"}))
+_STREAMED = (NDJSON, frozenset({"/v1/classify", "/v1/embeddings", "/v1/fill-mask"}))
 _RECONCILER_TIMEOUT = 2.0  # seconds of one Redis call
 _CHECKERS = 2  # processes that check the files of jobs
 _STOP_SECONDS = 3.0  # in which threads have to end after the last request
@@ -122,6 +123,7 @@ def _add_routes(app: FastAPI) -> None:
     for router in (
         fill_mask.router,
         embeddings.router,
+        classify.router,
         score.router,
         reconstruct.router,
         tokenize.router,

@@ -3,7 +3,7 @@
 from enum import StrEnum
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class ModalityName(StrEnum):
@@ -22,6 +22,7 @@ class Task(StrEnum):
     SCORE = "score"
     EMBED = "embeddings"
     RECONSTRUCT = "reconstruct"
+    CLASSIFY = "classify"
 
 
 class Pooling(StrEnum):
@@ -30,6 +31,46 @@ class Pooling(StrEnum):
     MEAN = "mean"
     CLS = "cls"
     MAX = "max"
+
+
+class ClassifierType(StrEnum):
+    """The meaning of a classifier's outputs: one label of several, any number of labels, or numbers."""
+
+    SINGLE_LABEL = "single_label"
+    MULTI_LABEL = "multi_label"
+    REGRESSION = "regression"
+
+
+class Activation(StrEnum):
+    """The function that converts logits to scores."""
+
+    SOFTMAX = "softmax"
+    SIGMOID = "sigmoid"
+    NONE = "none"
+
+
+class Classifier(BaseModel):
+    """The facts about the outputs of a model that classifies. A manifest holds them as they are.
+
+    labels: one for each logit, in order. temperature: logits are divided by it before the activation.
+    ece: expected calibration error of the probabilities on held-out items; None if it was not measured.
+    labelled_items: number of items that the head was fitted on; None if unknown.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    labels: tuple[str, ...] = Field(min_length=1, description="Labels, in the order of the model's outputs")
+    type: ClassifierType = Field(
+        description="`single_label` for one label per input, `multi_label` for any number, `regression` for numbers"
+    )
+    activation: Activation = Field(description="Function that converts the model's outputs to scores")
+    temperature: float = Field(1.0, gt=0, description="Number that the outputs are divided by, which calibrates them")
+    ece: float | None = Field(
+        None, description="Expected calibration error on held-out data; null if it was not measured"
+    )
+    labelled_items: int | None = Field(
+        None, description="Number of labelled items that the head was trained on; null if it is unknown"
+    )
 
 
 # How an evaluation uses a model, or what it compares the model with.

@@ -1,11 +1,13 @@
 """The commands as a person or a script meets them; `cloze serve` itself is in test_serve.py."""
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
@@ -15,9 +17,10 @@ from app.commands.serve import first_steps
 from app.errors import AppError, Conflict, EmptyInput, InvalidValue
 from app.jobs.connection import EmbeddedRedis, connect
 from app.jobs.jobs import Jobs
+from app.modalities.probe import HEAD, ProbeHead
 from app.store.manifest import Manifest
 from app.store.store import ModelEntry, ModelStore
-from app.types import ModalityName, Task
+from app.types import Activation, Classifier, ClassifierType, ModalityName, Task
 from tests.fakes.jobs import make_spec
 from tests.fakes.tiny_models import tiny_bert_folder
 
@@ -121,6 +124,29 @@ def test_without_a_server_the_model_is_loaded_here(run: Run, store: ModelStore, 
     assert [item["index"] for item in embedded["data"]] == [0, 1]
     size = len(embedded["data"][0]["embedding"])
     assert run("embed", "one").stdout.splitlines()[1].split()[:2] == ["one", str(size)]
+
+
+def test_inputs_are_classified_by_a_model_with_a_head(run: Run, store: ModelStore, tiny: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "labelled"
+    shutil.copytree(tiny, folder)
+    size = json.loads((tiny / "config.json").read_text())["hidden_size"]
+    kind = Classifier(labels=("a", "b"), type=ClassifierType.SINGLE_LABEL, activation=Activation.SOFTMAX)
+    rows = np.random.default_rng(0).normal(size=(2, size))
+    ProbeHead(kind, np.zeros(size), np.ones(size), rows, np.zeros(2)).save(folder / HEAD)
+    assert "classify" in run("models", "import", str(folder), "--name", "labelled").stdout
+    assert store.resolve("labelled").manifest.classifier == kind
+
+    answer = json.loads(run("classify", "one", "two", "--model", "labelled", "--top-k", "2", "--json").stdout)
+    best = [item["scores"][0] for item in answer["data"]]
+    table = run("classify", "one", "two", "--model", "labelled").stdout.splitlines()
+    assert [line.split() for line in table] == [
+        ["score", "label", "input"],
+        *([f"{each['score']:.4f}", each["label"], text] for each, text in zip(best, ("one", "two"), strict=True)),
+    ]
+    picture = tmp_path / "photo.png"
+    picture.write_bytes(b"no picture")
+    with pytest.raises(AppError, match="embeds text, and the input is a file"):
+        run("classify", str(picture), "--model", "labelled")
 
 
 def test_texts_come_from_files_and_from_standard_input(

@@ -47,6 +47,9 @@ def evaluate(
     labels_per_class: Labels = None,
     seeds: Annotated[int | None, typer.Option(help="Number of draws of the training labels; 5 by default.")] = None,
     methods: Methods = None,
+    publish: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Publish the best model as a classifier of this name.")
+    ] = None,
     name: Annotated[str | None, typer.Option(help="Name of the evaluation; the file's by default.")] = None,
     watch: Annotated[bool, typer.Option(help="Wait for the report and print it.")] = True,
     url: Url = None,
@@ -56,7 +59,7 @@ def evaluate(
     """Measure how much models help with few labels, against baselines that need no model."""
     body: dict[str, Any] = {"models": models or ["cloze-text"], "text_column": text_column, "seeds": seeds}
     body |= {"label_column": label_column, "split_column": split_column, "label_type": label_type, "name": name}
-    body |= {"methods": methods or None, "labels_per_class": parse_counts(labels_per_class)}
+    body |= {"publish": publish, "methods": methods or None, "labels_per_class": parse_counts(labels_per_class)}
     with ApiClient(url, api_key) as client:
         job = _submit(
             client,

@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 
 from app.api.errors import error_message
+from app.api.schemas.classify import ClassifyRequest
 from app.api.schemas.embeddings import EmbeddingsRequest
 from app.api.schemas.fill_mask import FillMaskRequest
 from app.api.schemas.score import ScoreRequest
@@ -17,11 +18,12 @@ from app.inference.service import Inference
 from app.settings import Settings
 from app.validation import validate
 
-Request = FillMaskRequest | EmbeddingsRequest | ScoreRequest
+Request = FillMaskRequest | EmbeddingsRequest | ClassifyRequest | ScoreRequest
 
 REQUESTS: dict[str, type[Request]] = {
     "/v1/fill-mask": FillMaskRequest,
     "/v1/embeddings": EmbeddingsRequest,
+    "/v1/classify": ClassifyRequest,
     "/v1/score": ScoreRequest,
 }
 

@@ -1,4 +1,4 @@
-"""`cloze predict`, `cloze embed` and `cloze score`: by the running server or, without one, in this process."""
+"""`cloze predict`, `embed`, `classify` and `score`: by the running server or, without one, in this process."""
 
 import asyncio
 from typing import Annotated, Any
@@ -7,7 +7,7 @@ import typer
 
 from app.commands.client import ApiClient, ApiKey, NoServer, Url
 from app.commands.output import Json, note, print_json, print_table
-from app.commands.texts import read_texts
+from app.commands.texts import read_inputs, read_texts
 
 Texts = Annotated[
     list[str],
@@ -95,6 +95,42 @@ def embed(
     print_table(["text", "dimensions", "vector"], rows)
 
 
+def classify(
+    inputs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="INPUT...",
+            show_default=False,
+            help="Texts, media files, or files whose lines are texts; - reads the lines of standard input.",
+        ),
+    ],
+    model: Model = None,
+    top_k: Annotated[int, typer.Option("--top-k", "-k", min=1, help="Number of labels of each input.")] = 1,
+    truncate: Annotated[bool, typer.Option("--truncate", help="Truncate texts that are too long.")] = False,
+    url: Url = None,
+    api_key: ApiKey = None,
+    as_json: Json = False,
+) -> None:
+    """Label each input with a model that classifies, such as one that `cloze evaluate --publish` has made.
+
+    Asks the running server. If there is none, and no --url was given, the model is loaded from the
+    model store into this process.
+    """
+    given = read_inputs(inputs)
+    has_media = any(each.content.startswith("data:") for each in given)
+    body = {"input": [each.content for each in given], "model": model, "top_k": top_k, "truncate": truncate}
+    answer = _ask("/v1/classify", body, url, api_key, at_once=1 if has_media else None)
+    if as_json:
+        print_json(answer)
+        return
+    rows = [
+        [f"{each['score']:.4f}", each["label"], asked.shown]
+        for asked, item in zip(given, answer["data"], strict=True)
+        for each in item["scores"]
+    ]
+    print_table(["score", "label", "input"], rows)
+
+
 def score(
     texts: Texts,
     model: Model = None,
@@ -138,13 +174,10 @@ def _token_row(token: dict[str, Any]) -> list[str]:
     return [f"{token['log_prob']:.4f}", str(token["rank"]), token["token_str"], expected]
 
 
-def _ask(path: str, body: dict[str, Any], url: str | None, api_key: str | None) -> Any:
-    """Returns the answer to all inputs, which are sent in requests of at most INPUTS_PER_REQUEST."""
-    texts = body["input"]
-    bodies = [
-        body | {"input": texts[start : start + INPUTS_PER_REQUEST]}
-        for start in range(0, len(texts), INPUTS_PER_REQUEST)
-    ]
+def _ask(path: str, body: dict[str, Any], url: str | None, api_key: str | None, *, at_once: int | None = None) -> Any:
+    """Returns the answer to all inputs. at_once: inputs of a request; None for INPUTS_PER_REQUEST."""
+    inputs, size = body["input"], at_once or INPUTS_PER_REQUEST
+    bodies = [body | {"input": inputs[start : start + size]} for start in range(0, len(inputs), size)]
     try:
         with ApiClient(url, api_key) as client:
             return _joined([client.post(path, each) for each in bodies])

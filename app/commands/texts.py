@@ -1,12 +1,16 @@
-"""The input texts of a command: arguments, lines of files, or lines of standard input."""
+"""The inputs of a command: arguments, media files, lines of text files, or lines of standard input."""
 
+import base64
+import mimetypes
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 from app.commands.output import note
 from app.errors import EmptyInput, InvalidValue
 
 STDIN = "-"
+_MEDIA = ("image", "audio", "video")
 
 
 def read_texts(arguments: list[str]) -> list[str]:
@@ -18,6 +22,29 @@ def read_texts(arguments: list[str]) -> list[str]:
     if not texts:
         raise EmptyInput("there is no text: all lines are empty")
     return texts
+
+
+@dataclass(frozen=True)
+class CommandInput:
+    """One input of a command. shown: how the output names it. content: a text, or a media file as a data URI."""
+
+    shown: str
+    content: str
+
+
+def read_inputs(arguments: list[str]) -> list[CommandInput]:
+    """Reads arguments as `read_texts` does, but for names of existing images, sounds and videos: they are inputs."""
+    found: list[CommandInput] = []
+    for argument in arguments:
+        media_type = mimetypes.guess_type(argument)[0] or ""
+        if media_type.partition("/")[0] in _MEDIA and _is_file(Path(argument)):
+            encoded = base64.b64encode(Path(argument).read_bytes()).decode()
+            found.append(CommandInput(argument, f"data:{media_type};base64,{encoded}"))
+        else:
+            found += [CommandInput(text, text) for text in _read_argument(argument)]
+    if not found:
+        raise EmptyInput("there is no text: all lines are empty")
+    return found
 
 
 def _read_argument(argument: str) -> list[str]:

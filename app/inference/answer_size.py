@@ -15,6 +15,7 @@ MAX_TOKENIZED = 1_000_000  # characters of all texts: about 100 bytes of answer 
 SMALL = 100_000  # characters of an answer that is written faster than a thread is started for it
 
 _CANDIDATE = 128  # characters of an answer that a candidate takes beside its sequence
+_LABEL = 60  # characters of an answer that a label takes beside its name
 _NUMBER = 12  # characters of a vector's number and its comma
 _SPECIAL = 2  # tokens around a text
 
@@ -53,6 +54,22 @@ def check_token_vectors(texts: Iterable[str], max_length: int | None, dimensions
     if size > MAX_ANSWER:
         raise InvalidValue(
             f"the answer could have {size} characters, where {MAX_ANSWER} are allowed: send fewer or shorter inputs",
+            param=param,
+        )
+    return size
+
+
+def check_labels(top_ks: Sequence[int], labels: Sequence[str], *, largest: int, param: str = "top_k") -> int:
+    """Returns how many characters an answer with the best labels of inputs may have. Raises InvalidValue.
+
+    top_ks: labels of each input's answer. param: the name of `top_k` in the request.
+    """
+    each = 2 * max(map(len, labels), default=0) + _LABEL  # the name may stand in two fields
+    size = each * sum(min(top_k, len(labels)) for top_k in top_ks)
+    if size > largest:
+        raise InvalidValue(
+            f"the answer could have {size} characters, where {largest} are allowed: lower `{param}`, or send fewer"
+            " inputs",
             param=param,
         )
     return size

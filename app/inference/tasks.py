@@ -4,11 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
-from app.inference.answer_size import check_fill_mask, check_token_vectors, vectors_size
+from app.inference.answer_size import check_fill_mask, check_labels, check_token_vectors, vectors_size
 from app.inference.limits import RequestLimits
+from app.modalities.classification import ClassifyItem
 from app.modalities.embedding import EmbedItem, EmbedResult
 from app.modalities.text.items import FillMaskItem, ScoreResult
-from app.types import Task
+from app.types import Classifier, Task
 
 _TOKEN, _CANDIDATE = 150, 70  # characters of an answer to score that a token takes, and one of its candidates
 
@@ -27,6 +28,9 @@ class ModelFacts(Protocol):
 
     @property
     def dimensions(self) -> int | None: ...
+
+    @property
+    def classifier(self) -> Classifier | None: ...
 
 
 class TaskBounds:
@@ -67,6 +71,17 @@ class EmbedBounds(TaskBounds):
         return vectors_size(sum(result.vector.size for result in results))
 
 
+class ClassifyBounds(TaskBounds):
+    def limit(self, items: Sequence[ClassifyItem], limits: RequestLimits, names: Names) -> Sequence[ClassifyItem]:
+        for top_k in {item.top_k for item in items}:
+            limits.check_top_k(top_k, names.get("top_k", "top_k"))
+        return items
+
+    def expect(self, items: Sequence[ClassifyItem], model: ModelFacts, names: Names, largest: int) -> int:
+        labels = model.classifier.labels if model.classifier else ()
+        return check_labels([item.top_k for item in items], labels, largest=largest, param=names.get("top_k", "top_k"))
+
+
 class ScoreBounds(TaskBounds):
     def measure(self, results: Sequence[ScoreResult], expected: int) -> int:
         return sum(_TOKEN + _CANDIDATE * len(token.candidates) for result in results for token in result.scored)
@@ -77,4 +92,5 @@ BOUNDS: Mapping[Task, TaskBounds] = {
     Task.EMBED: EmbedBounds(),
     Task.SCORE: ScoreBounds(),
     Task.RECONSTRUCT: TaskBounds(),
+    Task.CLASSIFY: ClassifyBounds(),
 }

@@ -82,10 +82,9 @@ class JobSpec(BaseModel):
 
     # The actions that this kind of job does not support in any state.
     unsupported: ClassVar[frozenset[Action]] = frozenset()
-    publishes: ClassVar[bool] = True  # whether a job of this kind makes a model
 
     kind: str
-    name: str  # the result is published under this name, if the kind publishes one
+    name: str
     estimate: Estimate | None = None
     metadata: dict[str, str] = Field(default_factory=dict)
     resources: Resources = Resources()
@@ -103,6 +102,11 @@ class JobSpec(BaseModel):
     def files(self) -> list[tuple[str, str]]:
         """The uploaded files that the job reads: the request's field, and the file's id."""
         raise NotImplementedError
+
+    @property
+    def published_name(self) -> str | None:
+        """The name of the model that the job publishes; None if it publishes none."""
+        return self.name
 
 
 class PretrainingSpec(JobSpec):
@@ -154,7 +158,6 @@ class EvaluationSpec(JobSpec):
     """A job that measures how much stored models help with few labels."""
 
     unsupported = frozenset({"extend", "publish"})
-    publishes = False
 
     kind: Literal["evaluation"] = "evaluation"
     models: tuple[str, ...]  # stored models, pinned as name@version
@@ -168,6 +171,7 @@ class EvaluationSpec(JobSpec):
     labels_per_class: tuple[int | Literal["all"], ...]
     seeds: int
     methods: tuple[EvaluationMethod, ...]
+    publish: str | None = None  # the name under which the best model is published as a classifier
 
     @property
     def source(self) -> str:
@@ -177,6 +181,10 @@ class EvaluationSpec(JobSpec):
     def files(self) -> list[tuple[str, str]]:
         optional = {"validation_file": self.validation_file, "sequence_file": self.sequence_file}
         return [("file", self.file), *((name, file) for name, file in optional.items() if file)]
+
+    @property
+    def published_name(self) -> str | None:
+        return self.publish
 
 
 class SweepChild(BaseModel):

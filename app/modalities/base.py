@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar, Generic, TypeVar
 
+from app.types import Task
+
 Item = TypeVar("Item")  # one input of a request, checked and typed
 Inputs = TypeVar("Inputs")  # the arrays that the model reads for one row
 Context = TypeVar("Context")  # the facts about an item that its result needs and the model does not
@@ -48,8 +50,11 @@ class TaskHandler(ABC, Generic[Item, Inputs, Batch, Raw, Result]):
     threads run a model, each has a replica of the handler (`app.serving.replicas`).
     """
 
-    reads_files: ClassVar[bool] = False
+    reads_files: bool = False
     """Whether items are files. Decoded, they are far larger, so few are held at once; each takes one row."""
+
+    rows_of: ClassVar[Task | None] = None
+    """The task of the same model whose rows this task's are, so that both share batches; None: its own."""
 
     @abstractmethod
     def steps(self, item: Item) -> Steps[Inputs, Raw, Result]:

@@ -43,5 +43,9 @@ def embed_example(text: str) -> str:
     return json_example("/v1/embeddings", text)
 
 
+def classify_example(text: str) -> str:
+    return json_example("/v1/classify", text)
+
+
 def reconstruct_example(file: str) -> str:
     return "/v1/reconstruct -F model={name} -F file=@" + file + " -H 'Accept: image/png' -o panels.png"

@@ -12,6 +12,7 @@ from app.modalities.descriptor import Modality
 from app.modalities.image import IMAGE
 from app.modalities.model_files import read_json
 from app.modalities.plugins import find_plugins
+from app.modalities.probe import add_probe
 from app.modalities.text import TEXT
 from app.modalities.video import VIDEO
 
@@ -77,7 +78,9 @@ def load(folder: Path, dtype: "torch.dtype | None" = None) -> "ServedModel":
     """Loads the model in `folder` on the CPU, in float32 unless told otherwise. Raises InvalidModel."""
     import torch
 
-    return identify(folder).load(folder, dtype=dtype or torch.float32)
+    served = identify(folder).load(folder, dtype=dtype or torch.float32)
+    add_probe(served, folder)
+    return served
 
 
 for _plugin in find_plugins():

@@ -12,7 +12,7 @@ from app.methods.tokenizers import TokenizerReport
 from app.modalities.base import AnyHandler
 from app.modalities.text.items import TokenInfo
 from app.modalities.trainable import B, Masked, Sample, Trainable
-from app.types import Task
+from app.types import Classifier, Task
 
 
 class ServedModel(ABC):
@@ -26,6 +26,7 @@ class ServedModel(ABC):
     max_length: tokens that the model reads, special ones included; None where its items have no such bound.
     dimensions: of the vectors that the model gives; None if unknown.
     forward_path: how batches are run, as text, where an import proves it; None where there is one way only.
+    classifier: the facts about its outputs, of a model that classifies; None for others.
     reads_text: whether `tokenize` and `report_tokenizer` can be used.
     """
 
@@ -38,6 +39,7 @@ class ServedModel(ABC):
     max_length: int | None = None
     dimensions: int | None = None
     forward_path: str | None = None
+    classifier: Classifier | None = None
     reads_text: bool = False
 
     def tokenize(self, text: str, add_special_tokens: bool = True) -> Iterator[TokenInfo]:

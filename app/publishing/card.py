@@ -1,14 +1,24 @@
 """The model card that a published model carries: what it is made of, and how to ask it."""
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from app.jobs.held_out import HeldOutText
 from app.jobs.spec import Job, pretraining_spec
 from app.modalities.registry import MODALITIES
-from app.store.manifest import DataSource, Manifest
-from app.types import Task
+from app.publishing.sections import (
+    NO_LICENSE,
+    join_sections,
+    write_data,
+    write_front_matter,
+    write_limitations,
+    write_metrics,
+    write_request,
+    write_table,
+    write_usage,
+    write_verdict,
+)
+from app.store.manifest import Manifest
 
 
 def render(job: Job, manifest: Manifest, name: str, held_out: Sequence[HeldOutText] = ()) -> str:
@@ -18,10 +28,10 @@ def render(job: Job, manifest: Manifest, name: str, held_out: Sequence[HeldOutTe
     """
     spec = pretraining_spec(job)
     sections = [
-        _front_matter(manifest),
+        write_front_matter(manifest),
         f"# {name}\n\n{manifest.description}",
-        _verdict(manifest),
-        _table(
+        write_verdict(manifest),
+        write_table(
             "Model",
             ("", ""),
             [
@@ -29,11 +39,11 @@ def render(job: Job, manifest: Manifest, name: str, held_out: Sequence[HeldOutTe
                 ("Parameters", f"{manifest.parameters:,}"),
                 ("Tasks", ", ".join(manifest.tasks)),
                 ("Made from", ", ".join(manifest.parents) or f"scratch (preset {spec.model})"),
-                ("License", manifest.license or _NO_LICENSE),
+                ("License", manifest.license or NO_LICENSE),
             ],
         ),
-        _data(manifest.data),
-        _table(
+        write_data(manifest.data),
+        write_table(
             "Training",
             ("", ""),
             [
@@ -47,12 +57,12 @@ def render(job: Job, manifest: Manifest, name: str, held_out: Sequence[HeldOutTe
                 *_tokenizer(job),
             ],
         ),
-        _table("Metrics on held-out data", ("metric", "value"), [(k, f"{v:.4g}") for k, v in manifest.metrics.items()]),
-        "## Request\n\nThe job's request as it was sent:\n\n" + _fence("json", json.dumps(manifest.request, indent=2)),
-        _usage(name, manifest.modality, manifest.tasks, held_out),
-        _limitations(MODALITIES[manifest.modality].limitations(manifest.architecture)),
+        write_metrics(manifest),
+        write_request(manifest),
+        write_usage(name, manifest.modality, manifest.tasks, held_out),
+        write_limitations(MODALITIES[manifest.modality].limitations(manifest.architecture)),
     ]
-    return "\n\n".join(s for s in sections if s) + "\n"
+    return join_sections(sections)
 
 
 _ONE_DOCUMENT = {"lines": "a line", "paragraphs": "a paragraph", "rows": "a row", "sequences": "a record"}
@@ -76,23 +86,6 @@ def _tokenizer(job: Job) -> list[tuple[str, str]]:
     return [("Tokenizer", f"{report.type} ({report.reason}); {report.describe()}")]
 
 
-_NO_LICENSE = "not stated: it follows from the licenses of the data and of the models that this one is made from"
-
-
-def _front_matter(manifest: Manifest) -> str:
-    lines = [f"license: {manifest.license}"] if manifest.license else []
-    lines += ["library_name: transformers", "tags:", *(f"  - {task}" for task in manifest.tasks)]
-    return "\n".join(["---", *lines, "---"])
-
-
-def _verdict(manifest: Manifest) -> str:
-    """A model that does not beat its baseline carries a warning."""
-    if manifest.verdict is None:
-        return ""
-    warning = "> **Warning:** " if manifest.verdict["learnt"] is False else ""
-    return f"## Verdict\n\n{warning}{manifest.verdict['summary']}\n\n{manifest.verdict['advice']}"
-
-
 def _choices(chosen: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Returns the rows of a job's choices, without curves."""
     plain = {name: value for name, value in chosen.items() if not isinstance(value, Mapping)}
@@ -101,36 +94,3 @@ def _choices(chosen: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def _shown(value: object) -> str:
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
-
-
-def _data(sources: Sequence[DataSource]) -> str:
-    rows = [(s.filename, f"{s.bytes:,}", f"`{s.sha256}`") for s in sources]
-    return _table("Data", ("file", "bytes", "sha256"), rows)
-
-
-def _table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    if not rows:
-        return ""
-    lines = [header, ["---"] * len(header), *rows]
-    body = "\n".join("| " + " | ".join(_cell(c) for c in line) + " |" for line in lines)
-    return f"## {title}\n\n{body}"
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
-
-
-def _usage(name: str, modality: str, tasks: Sequence[Task], held_out: Sequence[HeldOutText]) -> str:
-    own = next((item for item in held_out if item.masked != item.text), None)
-    known = MODALITIES[modality].examples if own is None else MODALITIES[modality].examples_from(own.text, own.masked)
-    examples = [known[task] for task in tasks if task in known]
-    calls = ["curl http://127.0.0.1:8000" + example.format(name=name) for example in examples]
-    return "## Usage\n\n" + _fence("sh", "\n".join(calls))
-
-
-def _limitations(sentences: Sequence[str]) -> str:
-    return "\n".join(["## Limitations\n", *(f"- {each}" for each in sentences)]) if sentences else ""
-
-
-def _fence(language: str, text: str) -> str:
-    return f"```{language}\n{text}\n```"

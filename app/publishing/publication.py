@@ -41,7 +41,8 @@ class Publisher:
 
     def find_result(self, job: Job) -> ModelEntry | None:
         """Returns what an attempt published before it died without a report."""
-        entries = self._store.versions(job.spec.name)
+        name = job.spec.published_name
+        entries = self._store.versions(name) if name else []
         return next((e for e in entries if e.manifest.publication_id == _result_id(job)), None)
 
     def publish_result(self, job: Job, folder: Path, made: Manifest, fence: Callable[[], None]) -> ModelEntry:
@@ -122,11 +123,7 @@ class Publisher:
             (job.result_model if job.extensions else None) or base,
             *(spec.hyperparameters.get(k) for k in fields),
         ]
-        sources = []
-        for file_id in files_of(job):
-            with contextlib.suppress(FileNotFound):  # files may be deleted once a job has ended
-                file = self._files.get(file_id)
-                sources.append(DataSource(filename=file.filename, bytes=file.bytes, sha256=file.sha256))
+        sources = find_sources(self._files, job)
         digests = read_digests(self._jobs_dir / job.id)
         for remote in spec.remote_files.values():
             sha256 = digests.get(remote.address, "")
@@ -145,6 +142,16 @@ class Publisher:
                 "verdict": job.verdict.model_dump() if job.verdict and is_result else None,
             }
         )
+
+
+def find_sources(files: FileStore, job: Job) -> list[DataSource]:
+    """Returns the uploaded files that a job reads. Files may be deleted once it has ended; they are left out."""
+    sources = []
+    for file_id in files_of(job):
+        with contextlib.suppress(FileNotFound):
+            file = files.get(file_id)
+            sources.append(DataSource(filename=file.filename, bytes=file.bytes, sha256=file.sha256))
+    return sources
 
 
 @contextmanager

@@ -5,6 +5,7 @@ import math
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor, Future
+from dataclasses import replace
 from functools import partial
 from itertools import chain
 from typing import Any, TypeVar
@@ -56,10 +57,7 @@ class Engine:
         self._batcher: Batcher[ServedTask] = runner.batcher
         self._executor = executor
         self._files = FileItems(runner.batcher, decoders)
-        self._served_tasks = {
-            task: ServedTask(entry.id, task, (handler, *(replica[task] for replica in replicas)))
-            for task, handler in model.tasks.items()
-        }
+        self._served_tasks = _serve_tasks(entry.id, model.tasks, replicas)
         self._active = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -153,6 +151,17 @@ class Engine:
         finally:
             over.set()  # threads cannot be cancelled
         return [result for part in results for result in part]
+
+
+def _serve_tasks(model: str, tasks: Mapping[Task, AnyHandler], replicas: Replicas) -> dict[Task, ServedTask]:
+    served = {
+        task: ServedTask(model, task, (handler, *(replica[task] for replica in replicas)))
+        for task, handler in tasks.items()
+    }
+    return {
+        task: each if each.handler.rows_of is None else replace(each, rows_of=served[each.handler.rows_of])
+        for task, each in served.items()
+    }
 
 
 def weight_bytes(model: ServedModel) -> int:

@@ -17,16 +17,23 @@ class ServedTask:
     """One task of one loaded model. Equal only to itself: a model loaded anew has served tasks of its own.
 
     handlers: the same on replicas of the model, one for each thread that runs it.
+    rows_of: the served task whose batches this one's rows are in; None: batches of its own.
     """
 
     model: str
     task: Task
     handlers: Sequence[AnyHandler]
+    rows_of: "ServedTask | None" = None
 
     @property
     def handler(self) -> AnyHandler:
         """The handler of the first thread, which serves all threads for everything but `run`."""
         return self.handlers[0]
+
+    @property
+    def key(self) -> "ServedTask":
+        """The served task that runs the rows. Rows of one key share batches."""
+        return self.rows_of or self
 
 
 class BatchRunner(Protocol):

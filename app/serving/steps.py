@@ -35,7 +35,7 @@ async def run_rows(
     """Returns the raw result of each row, by its future. Raises the first error; a caller that leaves cancels them."""
     padded = served.handler.pads
     lined_up = zip(rows, futures, strict=True)
-    batcher.put([Entry(row.inputs, _cost(row), served, future, padded) for row, future in lined_up], flow)
+    batcher.put([Entry(row.inputs, _cost(row), served.key, future, padded) for row, future in lined_up], flow)
     await _wait_for_all(futures)
     return [future.result() for future in futures]
 

@@ -1,9 +1,10 @@
 """The file operations that publication rests on: durable copies, and temporary folders."""
 
 import hashlib
+import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Container, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
@@ -49,15 +50,60 @@ def copy_folder(folder: Path, target: Path, *, leave_out: str) -> dict[str, str]
     Returns the path relative to the folder, and the sha256, of each.
     """
     digests = {}
-    for source in sorted(path for path in folder.rglob("*") if path.is_file()):
-        relative = source.relative_to(folder)
-        if relative == Path(leave_out) or any(part.startswith(".") for part in relative.parts):
-            continue
+    for relative in _list_files(folder, {leave_out}):
         make_folders((target / relative).parent)
-        digests[relative.as_posix()] = _copy_file(source, target / relative)
-    for child in [path for path in target.rglob("*") if path.is_dir()]:
-        sync(child)
+        digests[relative.as_posix()] = _copy_file(folder / relative, target / relative)
+    _sync_folders(target)
     return digests
+
+
+def share_files(folder: Path, target: Path, digests: Mapping[str, str], *, leave_out: Container[str]) -> dict[str, str]:
+    """Adds the files of a folder that never changes to `target`, as hard links: both folders have the same bytes.
+
+    A file that cannot be linked is copied. digests: the known sha256 of files, by path relative to the folder.
+    leave_out: paths that are not added. Returns the digest of each file that was added.
+    """
+    added = {}
+    for relative in _list_files(folder, leave_out):
+        name = relative.as_posix()
+        make_folders((target / relative).parent)
+        try:
+            os.link(folder / relative, target / relative)
+        except FileNotFoundError:  # the folder was deleted
+            raise
+        except OSError:  # file systems without hard links, or too many links to one file
+            added[name] = _copy_file(folder / relative, target / relative)
+        else:
+            added[name] = digests.get(name) or _hash_file(target / relative)
+    _sync_folders(target)
+    return added
+
+
+def _list_files(folder: Path, leave_out: Container[str]) -> Iterator[Path]:
+    """Yields the paths of the files in a folder, relative to it, but hidden ones and those to leave out."""
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        relative = path.relative_to(folder)
+        if relative.as_posix() not in leave_out and not any(part.startswith(".") for part in relative.parts):
+            yield relative
+
+
+def _sync_folders(folder: Path) -> None:
+    for child in [path for path in folder.rglob("*") if path.is_dir()]:
+        sync(child)
+
+
+def _hash_file(path: Path) -> str:
+    with path.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
+
+
+def list_folders(path: Path) -> list[str]:
+    """Returns the names of the folders in a folder; none where it does not exist."""
+    try:
+        with os.scandir(path) as children:
+            return [child.name for child in children if child.is_dir()]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
 
 
 def folder_size(folder: Path) -> int:

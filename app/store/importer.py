@@ -30,7 +30,7 @@ from app.store.staging import (
     write_json,
 )
 from app.store.store import MANIFEST, ModelEntry, ModelStore
-from app.types import Task
+from app.types import Classifier, Task
 
 
 class LoadedModel(Protocol):
@@ -44,6 +44,8 @@ class LoadedModel(Protocol):
     def unsupported(self) -> Mapping[Task, str]: ...
     @property
     def forward_path(self) -> str | None: ...
+    @property
+    def classifier(self) -> Classifier | None: ...
 
     def parameter_count(self) -> int: ...
 
@@ -153,6 +155,7 @@ def import_model(
             unsupported=dict(loaded.unsupported),
             parameters=loaded.parameter_count(),
             forward_path=loaded.forward_path,
+            classifier=loaded.classifier,
             converted_from=staged.converted,
             origin=origin,
             **{"description": f"Imported from {origin}"} | staged.facts | job.provenance(),

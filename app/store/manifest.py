@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from app.types import Task
+from app.types import Classifier, Task
 
 
 class DataSource(BaseModel):
@@ -42,6 +42,7 @@ class Manifest(BaseModel):
     metrics: dict[str, float] = Field(default_factory=dict)
     chosen: dict[str, Any] = Field(default_factory=dict)  # what the job trained with
     verdict: dict[str, Any] | None = None  # on the job; unset for a checkpoint before its end
+    classifier: Classifier | None = None  # of a model that classifies
     files: dict[str, str] = Field(default_factory=dict)  # file → sha256, filled by the store
 
     @field_validator("tasks")

@@ -17,7 +17,7 @@ from app.errors import InvalidModel
 
 # Weights, configuration, tokenizer or processor, papers; `1_Pooling/…` are modules of sentence-transformers.
 FILES = (
-    *("model*.safetensors", "*.json", "*.txt", "*.model", "bpe.codes", "README.md", "LICENSE*"),
+    *("model*.safetensors", "head.safetensors", "*.json", "*.txt", "*.model", "bpe.codes", "README.md", "LICENSE*"),
     *("[0-9]_*/*.safetensors", "[0-9]_*/*.json"),
 )
 # PyTorch checkpoints that are converted, and the names of what is not.

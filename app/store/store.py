@@ -24,7 +24,7 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from app.errors import InvalidModel, InvalidValue, ModelNotFound
-from app.store.disk import copy_folder, folder_size, temporary_folder
+from app.store.disk import copy_folder, folder_size, list_folders, share_files, temporary_folder
 from app.store.manifest import Manifest
 from app.store.names import (
     LATEST,
@@ -114,11 +114,19 @@ class ModelStore:
     # Writing
 
     def publish(
-        self, folder: Path, manifest: Manifest, *, name: str, fence: Callable[[], None] | None = None
+        self,
+        folder: Path,
+        manifest: Manifest,
+        *,
+        name: str,
+        fence: Callable[[], None] | None = None,
+        base: ModelEntry | None = None,
     ) -> ModelEntry:
         """Copies the files of `folder` in as the next version of `name`: whole or not at all.
 
-        Raises InsufficientStorage if the disk has no room for them.
+        base: a version whose files the new one has too, but for those that `folder` replaces. Both share their bytes
+        on the disk, and each can be deleted without the other.
+        Raises InsufficientStorage if the disk has no room, and ModelNotFound if `base` was deleted.
 
         Nothing is published twice: a second call with the same `manifest.publication_id`, a job's by
         default, returns the first entry.
@@ -131,6 +139,9 @@ class ModelStore:
         DiskReserve(self.root, _ROOM_FOR_DELETIONS).check(folder_size(folder))
         with temporary_folder(self.root, self._lock) as temporary:
             digests = copy_folder(folder, temporary, leave_out=MANIFEST)
+            if base is not None:
+                digests |= share_files(base.path, temporary, base.manifest.files, leave_out={MANIFEST, *digests})
+                self.resolve(base.id)  # still there: a deletion takes the whole folder
             if not digests:
                 raise InvalidModel(f"{folder} holds no files to publish")
             with hold_lock(self._lock, create=True):
@@ -196,7 +207,7 @@ class ModelStore:
         pending = [""]
         while pending:
             prefix = pending.pop()
-            for child in _folders(self.root / prefix):
+            for child in list_folders(self.root / prefix):
                 name = f"{prefix}/{child}" if prefix else child
                 if is_segment(child) and len(name) <= MAX_NAME_LENGTH:
                     pending.append(name)
@@ -271,16 +282,8 @@ class ModelStore:
         return ModelNotFound(message + hint, param="model")
 
 
-def _folders(path: Path) -> list[str]:
-    try:
-        with os.scandir(path) as children:
-            return [child.name for child in children if child.is_dir()]
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-
-
 def _version_numbers(folder: Path) -> list[int]:
-    return [number for child in _folders(folder) if (number := parse_version(child)) is not None]
+    return [number for child in list_folders(folder) if (number := parse_version(child)) is not None]
 
 
 def _read_entry(path: Path, name: str, version: int) -> ModelEntry | None:

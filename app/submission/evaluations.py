@@ -1,6 +1,7 @@
 """Turns a request to evaluate models into the validated specification that is queued."""
 
 import asyncio
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -12,6 +13,8 @@ from app.datasets.labelled import LabelledColumns, LabelledFile, Part
 from app.datasets.labelled_files import read_labelled
 from app.errors import AppError, InvalidValue, ModelNotFound, TaskNotSupported
 from app.jobs.kinds import EvaluationSpec, Webhook
+from app.store.names import MAX_NAME_LENGTH, check_new_name
+from app.store.store import ModelStore
 from app.submission.submission import SubmissionServices
 from app.submission.webhooks import resolve_webhook
 from app.system.disk_space import DiskReserve
@@ -33,6 +36,7 @@ class EvaluationSubmission:
     sequence_file: str | None = None  # whose records the text column names
     columns: LabelledColumns = field(default_factory=LabelledColumns)
     label_type: LabelType = "auto"
+    publish: bool | str = False  # whether the best model is published, or under which name
     name: str | None = None  # None: the file's
     metadata: Mapping[str, str] = field(default_factory=dict)
     webhook: Webhook | None = None  # None: the operator's
@@ -53,6 +57,8 @@ async def build_evaluation_spec(submission: EvaluationSubmission, services: Subm
     """
     models, modality = await asyncio.to_thread(_pin_models, submission.models, services)
     files = await asyncio.to_thread(_find_files, submission, services)
+    name = submission.name or PurePath(files["file"].filename).stem or "evaluation"
+    publish = await asyncio.to_thread(choose_published_name, submission.publish, name, services.store)
     tables = [file for name, file in files.items() if name != "sequence_file"]
     check = partial(
         check_files, tables, submission.columns, submission.label_type, modality, files.get("sequence_file")
@@ -77,12 +83,38 @@ async def build_evaluation_spec(submission: EvaluationSubmission, services: Subm
         labels_per_class=submission.labels_per_class,
         seeds=submission.seeds,
         methods=submission.methods,
-        name=submission.name or PurePath(files["file"].filename).stem or "evaluation",
+        publish=publish,
+        name=name,
         metadata=dict(submission.metadata),
         webhook=resolve_webhook(submission.webhook, settings),
         max_wall_minutes=submission.max_wall_minutes,
         request=dict(submission.sent),
     )
+
+
+def choose_published_name(publish: bool | str, evaluation: str, store: ModelStore) -> str | None:
+    """Returns the name of the classifier: the one asked for, or else that of the evaluation in letters of names.
+
+    Raises InvalidValue for a name that no model can have, or that belongs to a model that does not classify.
+    """
+    if not publish:
+        return None
+    name = publish if isinstance(publish, str) else _to_name(evaluation)
+    try:
+        versions = store.versions(check_new_name(name))
+    except InvalidValue as error:
+        error.param = "publish"
+        raise
+    if versions and versions[0].manifest.classifier is None:
+        raise InvalidValue(
+            f"the model {name!r} exists and does not classify; set `publish` to another name", param="publish"
+        )
+    return name
+
+
+def _to_name(text: str) -> str:
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-._")[:MAX_NAME_LENGTH]
+    return f"classifier-{name}".rstrip("-") if not name or name.isdigit() else name
 
 
 def check_files(

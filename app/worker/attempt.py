@@ -97,7 +97,7 @@ class AttemptRunner:
         self._reports.fence()
         job = self._queue.read(self._claim)
         try:
-            published = self._publisher.find_result(job) if job.spec.publishes else None
+            published = self._publisher.find_result(job)
             if published is None and job.state is JobState.CANCELLING:  # what is left is to publish what there is
                 self._stop("cancel")
                 return

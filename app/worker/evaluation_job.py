@@ -28,6 +28,7 @@ from app.system.process_pool import ProcessPool
 from app.training.data.cache import evict
 from app.training.hooks import Stopped
 from app.worker.attempt import Attempt, AttemptServices
+from app.worker.head_publication import fit_best, publish_best
 from app.worker.reports import Reports
 
 REPORT = "report.json"
@@ -36,8 +37,11 @@ _PAUSES = 20  # the pause after a report, in the times that it took to write
 _KEPT_VECTORS = 256 * 2**20  # bytes of the vectors of one model that are kept as an artifact
 
 
-def execute(attempt: Attempt, reports: Reports, services: AttemptServices) -> None:
-    """Evaluates the models and writes the report. Raises Stopped when the job is to stop."""
+def execute(attempt: Attempt, reports: Reports, services: AttemptServices) -> ModelEntry | None:
+    """Evaluates the models and writes the report. Returns the classifier, if one is to be published.
+
+    Raises Stopped when the job is to stop.
+    """
     spec, settings = attempt.job.spec, services.settings
     assert isinstance(spec, EvaluationSpec)
     hooks = JobHooks(reports)
@@ -53,11 +57,16 @@ def execute(attempt: Attempt, reports: Reports, services: AttemptServices) -> No
             done = evaluate(plan, data, baseline, embedder, hooks)
         finally:
             hooks.save_report()  # of what there is, also if the job was stopped or failed
+        best = None
+        if spec.publish:
+            hooks.on_step("Fitting the classifier with all labels")
+            best = fit_best(done.findings, embedder, spec.label_column, hooks.on_decoded)
     evict(settings.cache_dir, settings.cache_bytes)
     _finish(spec, done.findings, reports)
     reports.save_artifact("splits.json", write_splits(done.findings, done.splits))
     reports.report_progress(Progress(percent=100.0))
     reports.flush()
+    return publish_best(best, attempt, reports, services) if best else None
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import pytest
 from fastapi.testclient import TestClient
 from pydantic import BaseModel
 
+from app.api.schemas.classify import ClassifyOptions
 from app.api.schemas.embeddings import EmbeddingOptions
 from app.api.schemas.fill_mask import FillMaskOptions
 from app.api.schemas.reconstruct import MaskForm
@@ -80,6 +81,7 @@ MODELS: list[type[BaseModel]] = [
     FeatureBody,
     FillMaskBody,
     SimilarityBody,
+    ClassifyOptions,
     EmbeddingOptions,
     FillMaskOptions,
     MaskForm,

@@ -55,6 +55,7 @@ def test_head_of_what_cannot_be_got(client: TestClient) -> None:
     [
         ("/v1/files", "GET, HEAD, OPTIONS, POST"),
         ("/v1/files/file-1", "DELETE, GET, HEAD, OPTIONS"),
+        ("/v1/classify", "OPTIONS, POST"),
         ("/v1/embeddings", "OPTIONS, POST"),
         ("/health", "GET, HEAD, OPTIONS"),
         ("/", "GET, HEAD, OPTIONS"),

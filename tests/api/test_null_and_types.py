@@ -9,6 +9,7 @@ from fastapi.testclient import TestClient
 from pydantic import BaseModel, ValidationError
 
 from app.api.errors import describe
+from app.api.schemas.classify import ClassifyRequest
 from app.api.schemas.common import Body
 from app.api.schemas.embeddings import EmbeddingsRequest
 from app.api.schemas.evaluations import EvaluationRequest
@@ -30,6 +31,7 @@ PICTURE = "data:image/png;base64,iVBORw0KGgo="
 SECRET = "whsec_" + "QUJD" * 8
 BODIES: list[tuple[type[BaseModel], dict[str, Any]]] = [
     (EmbeddingsRequest, {"input": "a"}),
+    (ClassifyRequest, {"input": "a"}),
     (FillMaskRequest, {"input": "a"}),
     (ScoreRequest, {"input": "a"}),
     (TokenizeRequest, {"input": "a"}),
@@ -66,7 +68,7 @@ def every_request(kind: type[BaseModel]) -> Iterator[type[BaseModel]]:
 
 
 def test_every_body_is_tried() -> None:
-    others = {"FillMaskOptions", "EmbeddingOptions", "MaskFields", "MaskForm", "_Body", "_Sentences"}
+    others = {"FillMaskOptions", "EmbeddingOptions", "ClassifyOptions", "MaskFields", "MaskForm", "_Body", "_Sentences"}
     others |= {"JsonBody", "ModelChoice", "TextInputs", "MixedInputs"}  # parts of the others
     tried = {kind.__name__ for kind, _ in BODIES if issubclass(kind, Body)}
     assert {kind.__name__ for kind in every_request(Body)} == tried | others

@@ -116,7 +116,7 @@ def test_answers_that_are_no_json(document: dict[str, Any]) -> None:
     assert kinds("/metrics") == {"text/plain"}
     events = paths[f"{JOBS}/{{job_id}}/events"]["get"]["responses"]["200"]["content"]["text/event-stream"]
     assert all(name in events["example"] for name in ("event: message", "event: job", "event: end"))
-    for path in ("/v1/embeddings", "/v1/fill-mask"):
+    for path in ("/v1/classify", "/v1/embeddings", "/v1/fill-mask"):
         assert kinds(path, "post") == {"application/json", "application/x-ndjson"}
         assert "application/x-ndjson" in paths[path]["post"]["requestBody"]["content"]
         assert "truncate" in {parameter["name"] for parameter in paths[path]["post"]["parameters"]}

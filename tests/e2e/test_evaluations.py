@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -83,6 +84,32 @@ def test_an_evaluation_from_the_upload_to_the_report(url: str) -> None:
     assert http.get(place).status_code == 404
 
 
+def test_an_evaluation_publishes_a_classifier_that_is_served_at_once(url: str) -> None:
+    file = upload(url, "my topics.jsonl", table(ROWS))
+    body = {"models": ["tiny"], "file": file, "methods": ["linear_probe", "baseline"], "seeds": 2, **COLUMNS}
+    job = http.post(f"{url}{PATH}", json={**body, "labels_per_class": ["all"], "publish": True}).json()
+    assert (job["publish"], job["result_model"]) == ("my-topics", None)
+    place = f"{url}{PATH}/{job['id']}"
+    wait_until(lambda: http.get(place).json()["status"] in ENDED)
+    job = http.get(place).json()
+    assert (job["status"], job["result_model"]) == ("succeeded", "my-topics@1"), job["error"]
+
+    model = http.get(f"{url}/v1/models/my-topics").json()
+    assert "classify" in model["tasks"] and (model["job_id"], model["parents"]) == (job["id"], ["tiny@1"])
+    made = http.get(f"{place}/artifacts/classifier.json").json()
+    assert (made["held_out"]["source"], made["held_out"]["items"]) == ("the test part", 40)
+    assert model["classifier"] == made["classifier"] and model["classifier"]["labels"] == ["even", "odd"]
+    assert model["metrics"]["accuracy"] == made["held_out"]["metrics"]["accuracy"]
+    card = http.get(f"{url}/v1/models/my-topics/card").text
+    assert all(said in card for said in ("| Encoder | tiny@1 |", "## Weaknesses", "my topics.jsonl", "/v1/classify"))
+
+    asked = {"model": "my-topics", "input": [row["sentence"] for row in ROWS]}
+    before = http.post(f"{url}/v1/classify", json=asked).json()["data"]
+    tested = [(row["topic"], each["label"]) for row, each in zip(ROWS, before, strict=True) if row["part"] == "test"]
+    assert np.mean([true == found for true, found in tested]) == pytest.approx(model["metrics"]["accuracy"])
+    assert http.post(f"{url}{PATH}", json={**body, "publish": "tiny"}).json()["error"]["param"] == "publish"
+
+
 def test_the_command_prints_the_report(url: str, tmp_path: Path) -> None:
     file = tmp_path / "topics.jsonl"
     file.write_text(table(ROWS))
@@ -106,6 +133,11 @@ def test_the_command_prints_the_report(url: str, tmp_path: Path) -> None:
         ({"methods": ["magic"]}, 422, "methods.0", "magic"),
         ({"labels_per_class": [0]}, 422, "labels_per_class.0", "0"),
         ({"seeds": 0}, 422, "seeds", "1"),
+        ({"publish": ""}, 422, "publish", "the name of a model"),
+        ({"publish": "a b"}, 422, "publish", "not a model name"),
+        ({"publish": "tiny"}, 422, "publish", "does not classify"),
+        ({"publish": 1}, 422, "publish", "publish"),
+        ({"publish": True, "methods": ["knn"]}, 422, None, "linear_probe"),
         ({"validation_file": "file-0"}, 422, None, "either"),
     ],
 )

@@ -17,6 +17,7 @@ from app.errors import EmptyInput, InputTooLong, NoMask, TooManyMasks
 from app.methods.tokenizers import TokenizerReport
 from app.modalities.base import BatchRow, OneStepHandler, Prepared, Steps, TaskHandler
 from app.modalities.embedding import EmbedItem, EmbedResult
+from app.modalities.probe import ProbeClassify, ProbeHead
 from app.modalities.served_model import ServedModel
 from app.modalities.text.items import (
     Candidate,
@@ -28,12 +29,26 @@ from app.modalities.text.items import (
     ScoreResult,
     TokenInfo,
 )
-from app.types import ModalityName, Pooling, Task
+from app.types import Activation, Classifier, ClassifierType, ModalityName, Pooling, Task
 
 MASK = "[MASK]"
 WORDS = ("lion", "deer", "bird", "bear", "wolf", "fish")
 DIMENSIONS = 8
 PATIENCE = 20.0  # seconds after which a blocked run gives up, so that a broken test ends
+
+
+def make_head(classifier: Classifier, seed: int = 0) -> ProbeHead:
+    """A head with random numbers on the vectors of a fake."""
+    rng, labels = np.random.default_rng(seed), len(classifier.labels)
+    mean, scale = rng.normal(size=DIMENSIONS), rng.uniform(0.5, 2, DIMENSIONS)
+    return ProbeHead(classifier, mean, scale, rng.normal(size=(labels, DIMENSIONS)), rng.normal(size=labels))
+
+
+HEAD = make_head(
+    Classifier(
+        labels=("cat", "dog", "hen"), type=ClassifierType.SINGLE_LABEL, activation=Activation.SOFTMAX, temperature=2.0
+    )
+)
 
 
 class FakeObjective(ServedModel):
@@ -51,8 +66,11 @@ class FakeObjective(ServedModel):
     mask_token = MASK
     dimensions: int | None = None
 
-    def __init__(self, tasks: Iterable[Task] = (Task.FILL_MASK, Task.EMBED)) -> None:
-        handlers = {Task.FILL_MASK: FillMask(self), Task.EMBED: Embed(self), Task.SCORE: Score(self)}
+    def __init__(self, tasks: Iterable[Task] = (Task.FILL_MASK, Task.EMBED), head: ProbeHead = HEAD) -> None:
+        handlers: dict[Task, Any] = {Task.FILL_MASK: FillMask(self), Task.EMBED: Embed(self), Task.SCORE: Score(self)}
+        if Task.CLASSIFY in (tasks := tuple(tasks)):
+            handlers[Task.CLASSIFY] = ProbeClassify(handlers[Task.EMBED], head)
+            self.classifier = head.classifier
         self.tasks = {task: handlers[task] for task in tasks}
         self.model = nn.Linear(1, 1)
         self.placed: tuple[torch.device, torch.dtype] | None = None

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 
 from app.errors import AppError, Busy, EmptyInput, NotReady, TaskNotSupported
+from app.modalities.classification import ClassifyItem
 from app.modalities.embedding import EmbedItem
 from app.modalities.text.items import FillMaskItem
 from app.serving.engine import Engine
 from app.serving.runner import Runner
 from app.types import Task
 from tests.fakes.loader import WAIT, occurs
-from tests.fakes.objective import FakeObjective
+from tests.fakes.objective import HEAD, FakeObjective
 
 MakeEngine = Callable[[Runner, FakeObjective], Engine]
 
@@ -53,6 +54,31 @@ def test_tasks_share_a_device_but_no_batch(engine: Engine, runner: Runner, fake:
 
     run(main)
     assert fake.batches == [1, 1]
+
+
+def test_classification_shares_the_batches_of_embeddings(make_engine: MakeEngine, make_runner: Callable[..., Runner]):
+    fake = FakeObjective([Task.EMBED, Task.CLASSIFY])
+    runner = make_runner(ahead=0)
+    engine = make_engine(runner, fake)
+
+    async def main() -> None:
+        fake.gate.clear()
+        blocked = asyncio.create_task(engine.submit(Task.EMBED, embeds("first")))
+        await occurs(fake.started)
+        asked = [
+            asyncio.create_task(engine.submit(Task.EMBED, embeds("a b"))),
+            asyncio.create_task(engine.submit(Task.CLASSIFY, [ClassifyItem("a b"), ClassifyItem("c d")])),
+        ]
+        while runner.batcher.waiting < 3:
+            await asyncio.sleep(0)
+        fake.gate.set()
+        await blocked
+        (vector,), (classified, _) = await asyncio.gather(*asked)
+        (vector,) = await engine.submit(Task.EMBED, [EmbedItem("a b", normalize=False)])
+        np.testing.assert_allclose(classified.logits, HEAD.logits(vector.vector))
+
+    run(main)
+    assert fake.batches == [1, 3, 1]
 
 
 def test_no_items_no_work(engine: Engine, runner: Runner, fake: FakeObjective):

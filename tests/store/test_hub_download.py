@@ -38,6 +38,7 @@ from app.types import ModalityName, Task
 
 class Model:
     modality, tasks, forward_path, unsupported = ModalityName.TEXT, {Task.EMBED: None}, None, {}
+    classifier = None
     def parameter_count(self): return 42
 
 def check(folder):

@@ -20,6 +20,7 @@ from tests.fakes.imports import import_folder
 class FakeModel:
     modality = ModalityName.TEXT
     forward_path = "padded"
+    classifier = None
     unsupported: Mapping[Task, str] = {}
 
     def __init__(self, tasks: Mapping[Task, Any]) -> None:

@@ -58,6 +58,46 @@ def test_publish_writes_the_files_and_a_complete_manifest(store: ModelStore, fol
     assert not list(store.root.glob(".tmp-*"))
 
 
+def test_a_version_shares_the_files_of_its_base(store: ModelStore, folder: Path, tmp_path: Path) -> None:
+    base, head = publish(store, folder), tmp_path / "head"
+    head.mkdir()
+    (head / "head.safetensors").write_bytes(b"head")
+    (head / "config.json").write_text("{1}")
+    entry = store.publish(head, MANIFEST, name="classifier", base=base)
+
+    weights = "model.safetensors"
+    assert (entry.path / weights).stat().st_ino == (base.path / weights).stat().st_ino
+    assert set(entry.manifest.files) == {"config.json", weights, "1_Pooling/config.json", "head.safetensors"}
+    assert entry.manifest.files[weights] == base.manifest.files[weights]
+    assert (entry.path / "config.json").read_text() == "{1}" and (base.path / "config.json").read_text() == "{}"
+    store.delete("m")
+    assert (entry.path / weights).read_bytes() == b"weights"
+    assert store.resolve("classifier") == entry
+
+
+def test_what_cannot_be_linked_is_copied(
+    store: ModelStore, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base, head = publish(store, folder), tmp_path / "head"
+    head.mkdir()
+    (head / "head.safetensors").write_bytes(b"head")
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EMLINK, "too many links")
+
+    monkeypatch.setattr(os, "link", refuse)
+    entry = store.publish(head, MANIFEST, name="classifier", base=base)
+    assert entry.manifest.files == base.manifest.files | {"head.safetensors": hashlib.sha256(b"head").hexdigest()}
+
+
+def test_a_base_that_is_gone_is_missing(store: ModelStore, folder: Path) -> None:
+    base = publish(store, folder)
+    store.delete("m")
+    with pytest.raises(ModelNotFound, match="m@1"):
+        store.publish(folder, MANIFEST, name="classifier", base=base)
+    assert store.list() == []
+
+
 def test_versions_count_up_and_the_latest_comes_first(store: ModelStore, folder: Path) -> None:
     for name in ["b", "a", "b", "a/nested"]:
         publish(store, folder, name)

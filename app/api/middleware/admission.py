@@ -9,7 +9,7 @@ from app.api.errors import error_response
 from app.api.wire.content_type import NDJSON, media_type
 from app.errors import Busy
 
-_PATHS = frozenset({"/v1/embeddings", "/v1/fill-mask", "/v1/score", "/v1/reconstruct"})
+_PATHS = frozenset({"/v1/embeddings", "/v1/classify", "/v1/fill-mask", "/v1/score", "/v1/reconstruct"})
 _HUGGING_FACE = "/models/"
 
 

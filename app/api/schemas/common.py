@@ -8,12 +8,14 @@ from pydantic import (
     ConfigDict,
     FailFast,
     Field,
+    TypeAdapter,
+    ValidationError,
     WithJsonSchema,
     model_validator,
 )
 
 from app.api.media_inputs import TYPED, text_or_media, typed_media
-from app.errors import AppError, EmptyInput
+from app.errors import AppError, EmptyInput, InvalidValue
 from app.inference.remote_media import RemoteMedia
 from app.types import Pooling, TruncationSide
 from app.validation import JsonModel
@@ -157,6 +159,21 @@ Inputs = Annotated[
         }
     ),
 ]
+_INPUTS: TypeAdapter[list[Any]] = TypeAdapter(Inputs)
+
+
+def read_line(value: Any) -> Any:
+    """Returns the input of a stream's line, read as the `input` of a body that holds one. Raises InvalidValue."""
+    try:
+        inputs = _INPUTS.validate_python(value)
+    except ValidationError as error:
+        message = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise InvalidValue(f"`input`: {message}", param="input") from error
+    if len(inputs) != 1:
+        raise InvalidValue(f"a line holds one input, not {len(inputs)}", param="input")
+    return inputs[0]
+
+
 # Each target is tokenized. A word is far shorter, and no answer has more candidates than there are words here.
 # Only the first wrong one is reported: a million of them would take a minute to list.
 _TARGET: dict[str, Any] = {"type": "string", "minLength": 1, "maxLength": MAX_TARGET}

@@ -8,27 +8,24 @@ from typing import Annotated, Any, ClassVar, Literal
 import numpy as np
 import orjson
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.schemas.common import (
     MAX_COUNT,
     MAX_PROMPT_NAME,
-    Inputs,
     MixedInputs,
     ModelChoice,
     PoolingName,
     Side,
     Truncate,
     Usage,
+    read_line,
     usage,
 )
 from app.api.wire.fragments import vector_fragment
-from app.errors import InvalidValue
 from app.inference.service import Answer
 from app.modalities.embedding import EmbedItem, EmbedResult
 from app.types import Task, TruncationSide
-
-_INPUTS: TypeAdapter[list[Any]] = TypeAdapter(Inputs)
 
 
 class EmbeddingOptions(ModelChoice):
@@ -53,15 +50,8 @@ class EmbeddingOptions(ModelChoice):
     )
 
     def to_input(self, value: Any) -> Any:
-        """Returns a line's input, read as the `input` of a body that holds one. Raises InvalidValue."""
-        try:
-            inputs = _INPUTS.validate_python(value)
-        except ValidationError as error:
-            message = error.errors()[0]["msg"].removeprefix("Value error, ")
-            raise InvalidValue(f"`input`: {message}", param="input") from error
-        if len(inputs) != 1:
-            raise InvalidValue(f"a line holds one input, not {len(inputs)}", param="input")
-        return inputs[0]
+        """Returns a line's input. Raises InvalidValue."""
+        return read_line(value)
 
     def to_item(self, given: str | tuple[int, ...] | bytes) -> EmbedItem:
         return EmbedItem(

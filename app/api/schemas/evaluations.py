@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, model_validator
 
 from app.api.schemas.common import MAX_ID, MAX_MODEL_ID, JsonBody
 from app.api.schemas.job_record import JobRecord, record_fields
@@ -11,6 +11,7 @@ from app.api.schemas.jobs import LONGEST, FileId, Metadata, Priority
 from app.datasets.labelled import LabelledColumns
 from app.jobs.kinds import EvaluationSpec
 from app.jobs.spec import Job, Verdict
+from app.store.names import MAX_NAME_LENGTH
 from app.submission.evaluations import EvaluationSubmission
 from app.types import EvaluationMethod, LabelType
 
@@ -22,6 +23,15 @@ _ALL: tuple[EvaluationMethod, ...] = ("linear_probe", "knn", "kmeans", "random_e
 
 Column = Annotated[str, Field(min_length=1, max_length=200)]
 ModelId = Annotated[str, Field(min_length=1, max_length=MAX_MODEL_ID)]
+
+
+def _check_publish(value: object) -> object:
+    if not isinstance(value, bool | str) or value == "":
+        raise ValueError("expected true, false or the name of a model")
+    return value
+
+
+Publish = Annotated[bool | Annotated[str, Field(max_length=MAX_NAME_LENGTH)], BeforeValidator(_check_publish)]
 LabelCount = Annotated[int, Field(ge=1, le=_MOST_LABELS)] | Literal["all"]
 
 
@@ -55,6 +65,11 @@ class EvaluationRequest(JsonBody):
     methods: list[EvaluationMethod] = Field(
         list(_ALL), min_length=1, max_length=len(_ALL), description="Methods that are compared"
     )
+    publish: Publish = Field(
+        False,
+        description="Publish the linear probe of the best model as a classifier: true, or the name of the classifier;"
+        " with true, it has the name of the evaluation",
+    )
     name: str | None = Field(
         None, min_length=1, max_length=MAX_ID, description="Name of the evaluation; by default that of the file"
     )
@@ -72,6 +87,8 @@ class EvaluationRequest(JsonBody):
             raise ValueError("`text_column`, `label_column` and `split_column` must differ")
         if self.split_column and self.validation_file:
             raise ValueError("give either `split_column` or `validation_file`")
+        if self.publish and "linear_probe" not in self.methods:
+            raise ValueError("`publish` needs the method linear_probe")
         return self
 
     def to_submission(self) -> EvaluationSubmission:
@@ -85,6 +102,7 @@ class EvaluationRequest(JsonBody):
             labels_per_class=tuple(self.labels_per_class),
             methods=tuple(dict.fromkeys(self.methods)),
             seeds=self.seeds,
+            publish=self.publish,
             name=self.name,
             metadata=self.metadata or {},
             webhook=self.webhook.to_webhook() if self.webhook else None,
@@ -110,6 +128,8 @@ class EvaluationObject(JobRecord):
     labels_per_class: list[int | Literal["all"]] = Field(description="Numbers of training labels")
     seeds: int = Field(description="Number of draws of the training labels")
     methods: list[EvaluationMethod] = Field(description="Methods that are compared")
+    publish: str | None = Field(description="Name of the classifier that is published; null if none is")
+    result_model: str | None = Field(description="The published classifier, as name@version, once it exists")
     verdict: Verdict | None = Field(description="The findings in words, once it has ended")
 
 
@@ -136,6 +156,8 @@ def evaluation_object(job: Job, queue_reason: str | None = None) -> EvaluationOb
         labels_per_class=list(spec.labels_per_class),
         seeds=spec.seeds,
         methods=list(spec.methods),
+        publish=spec.publish,
+        result_model=job.result_model,
         verdict=job.verdict,
     )
 
@@ -144,5 +166,9 @@ EXAMPLES = {
     "texts": {
         "summary": "A table with the columns text and label (upload it first, and put its id here)",
         "value": {"models": ["cloze-text"], "file": "file-…", "labels_per_class": [1, 5, 10, "all"]},
+    },
+    "classifier": {
+        "summary": "An evaluation that publishes a classifier for /v1/classify",
+        "value": {"models": ["cloze-text"], "file": "file-…", "publish": "reviews"},
     },
 }

@@ -9,7 +9,7 @@ from app.api.schemas.common import JsonBody
 from app.api.schemas.modality import Modality
 from app.jobs.held_out import HeldOutText
 from app.store.store import ModelEntry
-from app.types import Task
+from app.types import Classifier, Task
 
 
 class ModelObject(BaseModel):
@@ -34,6 +34,7 @@ class ModelObject(BaseModel):
     license: str | None = Field(description="Licence of the model, as its card states it")
     parents: list[str] = Field(description="The models that this one was trained from")
     job_id: str | None = Field(description="Id of the job that trained the model")
+    classifier: Classifier | None = Field(description="Labels of a model that classifies; null for other models")
     metrics: dict[str, float] = Field(description="Metrics of the published weights on held-out data")
     max_length: int | None = Field(
         None, description="Maximum length of an input in tokens; null if the model is not loaded"
@@ -88,5 +89,6 @@ def model_object(
         license=manifest.license,
         parents=list(manifest.parents),
         job_id=manifest.job_id,
+        classifier=manifest.classifier,
         metrics=manifest.metrics,
     )

@@ -11,7 +11,7 @@ from app.modalities.audio.geometry import audio_geometry
 from app.modalities.audio.waveform_estimator import WaveformEstimator
 from app.modalities.audio.waveform_processor import WAVEFORM_MODELS
 from app.modalities.descriptor import Rendering
-from app.modalities.examples import embed_example, reconstruct_example
+from app.modalities.examples import classify_example, embed_example, reconstruct_example
 from app.modalities.model_files import read_json
 from app.modalities.patch.geometry import Geometry
 from app.modalities.patch.modality import PatchModality
@@ -45,6 +45,7 @@ class AudioModality(PatchModality):
     model_types = frozenset({*WAVEFORM_MODELS, AST})  # ViTMAE is an architecture of images: the processor file tells
     examples: Mapping[Task, str] = {
         Task.EMBED: embed_example("data:audio/flac;base64,…"),
+        Task.CLASSIFY: classify_example("data:audio/flac;base64,…"),
         Task.RECONSTRUCT: reconstruct_example("sound.flac"),
     }
 

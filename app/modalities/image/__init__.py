@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from app.media.accepted import IMAGES, AcceptedFiles
 from app.methods.image import METHODS, ImageHyperparameters
 from app.modalities.descriptor import Rendering
-from app.modalities.examples import embed_example, reconstruct_example
+from app.modalities.examples import classify_example, embed_example, reconstruct_example
 from app.modalities.image.encoder_types import ENCODERS, is_encoder
 from app.modalities.image.geometry import MASKS, image_geometry
 from app.modalities.patch.geometry import Geometry
@@ -28,6 +28,7 @@ class ImageModality(PatchModality):
     model_types = frozenset({*MASKS, *ENCODERS})
     examples: Mapping[Task, str] = {
         Task.EMBED: embed_example("data:image/jpeg;base64,…"),
+        Task.CLASSIFY: classify_example("data:image/jpeg;base64,…"),
         Task.RECONSTRUCT: reconstruct_example("photo.jpg"),
     }
 

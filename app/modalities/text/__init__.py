@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from app.datasets.sampling import sample_documents
 from app.methods.text import METHODS, MlmHyperparameters
 from app.modalities.descriptor import Check, Modality
-from app.modalities.examples import embed_example, json_example, quote, shorten, shorten_masked
+from app.modalities.examples import classify_example, embed_example, json_example, quote, shorten, shorten_masked
 from app.modalities.onnx_export import OnnxExport, check_packages
 from app.types import ModalityName, Task
 
@@ -51,6 +51,7 @@ class TextModality(Modality):
         Task.FILL_MASK: json_example("/v1/fill-mask", "Tokyo is the capital of [MASK]."),
         Task.SCORE: json_example("/v1/score", "Tokyo is a city."),
         Task.EMBED: embed_example("A sentence to compare with others."),
+        Task.CLASSIFY: classify_example("A sentence to classify."),
     }
 
     def examples_from(self, text: str, masked: str) -> Mapping[Task, str]:
@@ -59,6 +60,7 @@ class TextModality(Modality):
             Task.FILL_MASK: json_example("/v1/fill-mask", quote(shorten_masked(masked))),
             Task.SCORE: json_example("/v1/score", whole),
             Task.EMBED: embed_example(whole),
+            Task.CLASSIFY: classify_example(whole),
         }
 
     def check_folder(self, folder: Path) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from app.media.accepted import IMAGES, VIDEOS, AcceptedFiles
 from app.methods.video import METHODS, VideoMaeHyperparameters
 from app.modalities.descriptor import Rendering
-from app.modalities.examples import embed_example, reconstruct_example
+from app.modalities.examples import classify_example, embed_example, reconstruct_example
 from app.modalities.model_files import read_json
 from app.modalities.patch.geometry import Geometry
 from app.modalities.patch.modality import PatchModality
@@ -28,6 +28,7 @@ class VideoModality(PatchModality):
     model_types = frozenset({"videomae", *VIDEO_ENCODERS})
     examples: Mapping[Task, str] = {
         Task.EMBED: embed_example("data:video/mp4;base64,…"),
+        Task.CLASSIFY: classify_example("data:video/mp4;base64,…"),
         Task.RECONSTRUCT: reconstruct_example("clip.mp4"),
     }
 

@@ -1,0 +1,57 @@
+"""Publication of the best model of an evaluation as a classifier."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from app.evaluation.embedding import Embedder, EmbeddingRequest
+from app.evaluation.head_summary import describe_head, describe_weaknesses
+from app.evaluation.heads import FittedHead, choose_model, fit_head
+from app.evaluation.results import Findings
+from app.publishing.classifiers import ClassifierFacts, ClassifierPublisher
+from app.store.store import ModelEntry
+from app.worker.attempt import Attempt, AttemptServices
+from app.worker.reports import Reports
+
+CLASSIFIER = "classifier.json"
+
+
+@dataclass(frozen=True)
+class BestHead:
+    """The head of the best model of an evaluation. weaknesses: sentences for the card."""
+
+    encoder: ModelEntry
+    fitted: FittedHead
+    weaknesses: list[str]
+
+
+def fit_best(findings: Findings, embedder: Embedder, label: str, on_done: Callable[[int], None]) -> BestHead:
+    """Fits a head of the model with the best linear probe. Its vectors are in the cache.
+
+    label: the name of the only output of a regression. Raises what `on_done` raises.
+    """
+    encoder = embedder.store.resolve(choose_model(findings))
+    items = findings.data.items
+    request = EmbeddingRequest(encoder, [item.content for item in items], [item.place for item in items])
+    fitted = fit_head(findings.data, embedder.embed(request, on_done), label)
+    return BestHead(encoder, fitted, describe_weaknesses(fitted, findings, encoder.id))
+
+
+def publish_best(best: BestHead, attempt: Attempt, reports: Reports, services: AttemptServices) -> ModelEntry:
+    """Publishes the head with its encoder, and keeps its facts as an artifact."""
+    fitted, held_out = best.fitted, best.fitted.held_out
+    described = describe_head(fitted, best.encoder.id, best.weaknesses)
+    reports.save_artifact(CLASSIFIER, json.dumps(described, indent=2).encode())
+    reports.flush()
+    chosen: dict[str, str | float] = {"regularization": fitted.strength}
+    if fitted.scaled_on:
+        chosen |= {"temperature": fitted.head.classifier.temperature, "temperature_fitted_on": fitted.scaled_on}
+    if held_out:
+        chosen["measured_on"] = f"{held_out.source} ({held_out.items:,} items)"
+    facts = ClassifierFacts(fitted.counts, held_out.metrics if held_out else {}, chosen, best.weaknesses)
+    job = services.queue.read(attempt.claim)  # with its verdict
+    publisher = ClassifierPublisher(services.store, services.files)
+    published = publisher.publish(job, best.encoder, fitted.head, facts, reports.fence)
+    reports.on_event(f"Published {published.id}, which classifies", {"model": published.id})
+    reports.flush()
+    return published
