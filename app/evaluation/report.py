@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 
 from app.datasets.labelled import Part
+from app.evaluation.markdown import write_table
 from app.evaluation.metrics import Interval
+from app.evaluation.mistakes_report import describe_mistakes, write_mistakes
 from app.evaluation.results import Comparison, Findings, Result, compare_all
 from app.evaluation.splits import LabelCount, Split, draw_subset
 from app.evaluation.summary import Summary, summarize_findings
@@ -35,6 +37,7 @@ def build_report(findings: Findings, *, complete: bool) -> dict[str, Any]:
         "models": [_describe_model(findings, model) for model in findings.models],
         "results": [_describe_result(result) for result in findings.results],
         "comparisons": [_describe_comparison(each) for each in compare_all(findings)],
+        "mistakes": [describe_mistakes(findings.data, each) for each in findings.mistakes],
     }
 
 
@@ -120,10 +123,11 @@ def write_markdown(name: str, findings: Findings, summary: Summary) -> str:
     sections = [
         f"# {name}",
         " ".join([*summary.sentences, summary.advice]),
-        f"## {findings.metric.capitalize()} by number of labels\n\n{_table(head, rows)}",
+        f"## {findings.metric.capitalize()} by number of labels\n\n{write_table(head, rows)}",
         "Mean over seeds ± half of the 95 % interval. All methods have the same splits.",
         _clusters(findings),
-        "## Models\n\n" + _table(["model", "dimensions", "RankMe", "mean cosine"], _spreads(findings)),
+        "## Models\n\n" + write_table(["model", "dimensions", "RankMe", "mean cosine"], _spreads(findings)),
+        *(write_mistakes(findings.data, each) for each in findings.mistakes),
         "## Warnings\n\n" + "\n".join(f"- {each}" for each in findings.warnings) if findings.warnings else "",
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
@@ -151,7 +155,7 @@ def _cell(findings: Findings, method: Any, model: str | None, count: LabelCount)
 def _clusters(findings: Findings) -> str:
     found = [result for result in findings.results if result.method == "kmeans"]
     rows = [[result.model or "", *(f"{interval.mean:.3f}" for _, interval in _intervals(result))] for result in found]
-    return "## k-means, without labels\n\n" + _table(["model", *found[0].runs[0]], rows) if found else ""
+    return "## k-means, without labels\n\n" + write_table(["model", *found[0].runs[0]], rows) if found else ""
 
 
 def _spreads(findings: Findings) -> list[list[str]]:
@@ -159,11 +163,6 @@ def _spreads(findings: Findings) -> list[list[str]]:
         [model, str(spread.dimensions), f"{spread.rank_me:.1f}", f"{spread.mean_cosine:.3f}"]
         for model, spread in findings.spreads.items()
     ]
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
 
 
 def write_splits(findings: Findings, splits: Sequence[Split]) -> bytes:

@@ -11,6 +11,7 @@ from app.datasets.label_checks import EvaluationData
 from app.evaluation.baselines import Baseline, FeatureSource
 from app.evaluation.embedding import Embedder, EmbeddingRequest
 from app.evaluation.metrics import ProbePrediction, Scores, contribute, score_classes, score_clusters, score_numbers
+from app.evaluation.mistakes import find_mistakes
 from app.evaluation.probes import (
     Learner,
     classify_by_neighbours,
@@ -163,6 +164,8 @@ class _Evaluation:
             labels = float(np.mean([len(subset) for subset in subsets]))
             strengths = [prediction.strength for prediction in predictions]
             contributions = self._contribute(splits, predictions)
+            if method == "linear_probe" and model and count == self._findings.counts[-1]:
+                self._findings.mistakes.append(find_mistakes(self._data, model, count, splits, predictions))
             self._add(Result(method, model, count, labels, runs, strengths, contributions))
 
     def _contribute(self, splits: Sequence[Split], predictions: Sequence[ProbePrediction]) -> NDArray[np.float16]:

@@ -9,7 +9,7 @@ import pytest
 from scipy.stats import t
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import accuracy_score, f1_score, normalized_mutual_info_score, roc_auc_score
+from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, normalized_mutual_info_score, roc_auc_score
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -89,7 +89,7 @@ def test_every_number_of_a_report_can_be_computed_again(run: tuple[Evaluated, Re
     kept = json.loads(write_splits(done.findings, done.splits))
     targets = np.array([item["target"] for item in kept["items"]])
     texts = [item.content for item in done.findings.data.items]
-    checked = 0
+    checked, confusion = 0, np.zeros((2, 2), np.int64)
     for result in report["results"]:
         if result["method"] == "kmeans":
             continue
@@ -107,6 +107,8 @@ def test_every_number_of_a_report_can_be_computed_again(run: tuple[Evaluated, Re
             else:
                 model = make_pipeline(StandardScaler(), LogisticRegression(C=strength, tol=1e-5, max_iter=2000))
             model.fit(features[train], targets[train])
+            if (result["method"], result["labels_per_class"]) == ("linear_probe", "all"):
+                confusion += confusion_matrix(targets[test], model.predict(features[test]), labels=[0, 1])
             assert scores["accuracy"] == pytest.approx(
                 accuracy_score(targets[test], model.predict(features[test])), abs=1e-6
             )
@@ -119,6 +121,9 @@ def test_every_number_of_a_report_can_be_computed_again(run: tuple[Evaluated, Re
         error = np.std(values, ddof=1) / np.sqrt(3) * t.ppf(0.975, 2)
         found = result["metrics"]["accuracy"]
         assert (found["mean"], found["high"]) == pytest.approx((np.mean(values), np.mean(values) + error), abs=1e-6)
+    [mistakes] = report["mistakes"]
+    assert mistakes["confusion"] == {"classes": ["animal", "place"], "counts": confusion.tolist()}
+    assert sum(each["wrong_runs"] for each in mistakes["items"]) == confusion.sum() - np.trace(confusion)
     assert checked == 4 * 3 * 3  # methods with labels × numbers of labels × seeds
 
 

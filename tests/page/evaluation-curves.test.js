@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import {
   curvesOf,
+  labelsOf,
   nearest,
   parseCounts,
   scalesOf,
@@ -77,6 +78,8 @@ test("the axis of scores has round numbers, and none that a score cannot be", ()
 
 test("labels are counted per class, or altogether where they are numbers", () => {
   assert.equal(unitOf(REPORT), "labels per class");
+  assert.equal(labelsOf("1", REPORT), "1 label per class");
+  assert.equal(labelsOf("all", REPORT), "all labels");
   assert.equal(unitOf({ data: { classes: {} } }), "labels");
 });
 

@@ -73,6 +73,13 @@ export function unitOf(report) {
   return Object.keys(report.data.classes).length ? "labels per class" : "labels";
 }
 
+/** 5 → "5 labels per class", "all" → "all labels". */
+export function labelsOf(count, report) {
+  if (String(count) === "all") return "all labels";
+  const unit = unitOf(report);
+  return `${count} ${Number(count) === 1 ? unit.replace("labels", "label") : unit}`;
+}
+
 /** Round numbers at equal distances, from `low` or less to `high` or more. */
 function roundTicks(low, high) {
   const step = TICK_STEPS.find((each) => high - low <= MAX_STEPS * each) ?? TICK_STEPS.at(-1);

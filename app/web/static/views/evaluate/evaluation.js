@@ -10,6 +10,7 @@ import { ErrorNote, Note, Waiting } from "../../ui/status.js";
 import { toastError } from "../../ui/toast.js";
 import { hasEnded, StateBadge } from "../jobs/states.js";
 import { curvesOf, scoreText } from "./curves.js";
+import { MistakesOf } from "./mistakes.js";
 import { Plot } from "./plot.js";
 
 const PAUSE = 1000; // ms between two looks at an evaluation under way
@@ -110,6 +111,9 @@ function Report({ report }) {
       <${Plot} report=${report} />
       <${Scores} report=${report} />
     </section>
+    ${(report.mistakes ?? []).map(
+      (mistakes) => html`<${MistakesOf} key=${mistakes.model} mistakes=${mistakes} report=${report} />`,
+    )}
     <section class="panel stack"><h2>Data and models</h2>
       <p class="small">${number(data.items)} items${among}.${
         data.skipped_rows > 0 ? ` Rows left out: ${number(data.skipped_rows)}.` : ""
