@@ -42,9 +42,9 @@ def _describe_item(data: EvaluationData, mistake: Mistake) -> dict[str, Any]:
     }
 
 
-def excerpt_text(content: str | bytes) -> str | None:
+def excerpt_text(content: str | bytes, most: int = EXCERPT) -> str | None:
     """Returns the beginning of a text in one line; None for the bytes of a file."""
-    return shorten(" ".join(content[: 2 * EXCERPT].split()), EXCERPT) if isinstance(content, str) else None
+    return shorten(" ".join(content[: 2 * most].split()), most) if isinstance(content, str) else None
 
 
 def write_mistakes(data: EvaluationData, mistakes: Mistakes) -> str:

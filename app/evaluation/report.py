@@ -3,21 +3,25 @@
 import csv
 import io
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from app.datasets.labelled import Part
 from app.evaluation.markdown import write_table
 from app.evaluation.metrics import Interval
-from app.evaluation.mistakes_report import describe_mistakes, write_mistakes
+from app.evaluation.mistakes_report import describe_mistakes, excerpt_text, write_mistakes
+from app.evaluation.projection import choose_points
 from app.evaluation.results import Comparison, Findings, Result, compare_all
 from app.evaluation.splits import LabelCount, Split, draw_subset
 from app.evaluation.summary import Summary, summarize_findings
 
 SCHEMA_VERSION = 1
 _NAMED_DUPLICATES = 1000
+_MAP_EXCERPT = 80  # characters of the text of a point
 
 
 def build_report(findings: Findings, *, complete: bool) -> dict[str, Any]:
@@ -38,6 +42,7 @@ def build_report(findings: Findings, *, complete: bool) -> dict[str, Any]:
         "results": [_describe_result(result) for result in findings.results],
         "comparisons": [_describe_comparison(each) for each in compare_all(findings)],
         "mistakes": [describe_mistakes(findings.data, each) for each in findings.mistakes],
+        "map": _describe_map(findings) if complete and findings.projections else None,
     }
 
 
@@ -87,6 +92,28 @@ def _describe_comparison(comparison: Comparison) -> dict[str, Any]:
         "metric": comparison.metric,
         "difference": _describe_interval(comparison.difference),
     }
+
+
+def _describe_map(findings: Findings) -> dict[str, Any]:
+    """Returns the points of each model. It is large, so only the last report has it."""
+    items = [findings.data.items[index] for index in choose_points(len(findings.data.items))]
+    return {
+        "items": [
+            {"place": each.place, "text": excerpt_text(each.content, _MAP_EXCERPT), "label": each.label}
+            for each in items
+        ],
+        "projections": [
+            {"model": each.model, "shares": list(each.shares), "points": _round(each.points)}
+            for each in findings.projections
+        ],
+    }
+
+
+def _round(points: NDArray[np.float32]) -> list[list[float]]:
+    """Four digits of the largest coordinate are more than a plot can show."""
+    digits = 3 - math.floor(math.log10(max(float(np.abs(points).max()), 1e-12)))
+    rounded: list[list[float]] = points.astype(np.float64).round(digits).tolist()
+    return rounded
 
 
 def _describe_interval(interval: Interval) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from app.evaluation.probes import (
     regress_linearly,
     standardize,
 )
+from app.evaluation.projection import project
 from app.evaluation.results import Findings, Result
 from app.evaluation.splits import Indices, LabelCount, Split, choose_counts, draw_subset, has_runs, make_splits
 from app.evaluation.vectors import measure_spread
@@ -125,6 +126,7 @@ class _Evaluation:
         methods, has_classes = self._plan.methods, self._data.has_classes
         vectors = self._embed(model, f"vectors-{place}", random_weights=False)
         self._findings.spreads[model.id] = measure_spread(vectors)
+        self._findings.projections.append(project(model.id, vectors))
         if "linear_probe" in methods:
             self._add_curve("linear_probe", model.id, linear, _standardized(vectors))
         if "knn" in methods:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from scipy.stats import t
+from sklearn.decomposition import PCA
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, normalized_mutual_info_score, roc_auc_score
@@ -19,6 +20,7 @@ from app.datasets.labelled import LabelledItem, LabelledItems, Part
 from app.errors import InsufficientStorage
 from app.evaluation.baselines import count_baseline
 from app.evaluation.embedding import PIECE, Embedder, EmbeddingRequest
+from app.evaluation.projection import project
 from app.evaluation.report import build_report, write_csv, write_markdown, write_splits
 from app.evaluation.run import Evaluated, EvaluationPlan, evaluate
 from app.evaluation.summary import summarize_findings
@@ -125,6 +127,20 @@ def test_every_number_of_a_report_can_be_computed_again(run: tuple[Evaluated, Re
     assert mistakes["confusion"] == {"classes": ["animal", "place"], "counts": confusion.tolist()}
     assert sum(each["wrong_runs"] for each in mistakes["items"]) == confusion.sum() - np.trace(confusion)
     assert checked == 4 * 3 * 3  # methods with labels × numbers of labels × seeds
+
+
+def test_the_map_has_the_principal_components(run: tuple[Evaluated, Recorder]) -> None:
+    done, hooks = run
+    found = build_report(done.findings, complete=True)["map"]
+    analysis = PCA(2)
+    expected = analysis.fit_transform(hooks.vectors["vectors-1"].astype(np.float64))
+    [projection] = found["projections"]
+    assert np.abs(projection["points"]) == pytest.approx(np.abs(expected), abs=2e-3 * np.abs(expected).max())
+    assert projection["shares"] == pytest.approx(list(analysis.explained_variance_ratio_))
+    assert found["items"][0] == {"place": "a.csv, line 2", "text": "The lion is number 0 and 0.", "label": "animal"}
+    assert build_report(done.findings, complete=False)["map"] is None
+    alone = project("one", np.ones((3, 1), np.float32))
+    assert (alone.points.tolist(), alone.shares) == ([[0, 0]] * 3, [0, 0])
 
 
 def test_the_parts_of_a_seed_are_disjoint_and_its_subsets_nested(run: tuple[Evaluated, Recorder]) -> None:

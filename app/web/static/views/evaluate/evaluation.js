@@ -10,6 +10,7 @@ import { ErrorNote, Note, Waiting } from "../../ui/status.js";
 import { toastError } from "../../ui/toast.js";
 import { hasEnded, StateBadge } from "../jobs/states.js";
 import { curvesOf, scoreText } from "./curves.js";
+import { EmbeddingMap } from "./map.js";
 import { MistakesOf } from "./mistakes.js";
 import { Plot } from "./plot.js";
 
@@ -114,6 +115,7 @@ function Report({ report }) {
     ${(report.mistakes ?? []).map(
       (mistakes) => html`<${MistakesOf} key=${mistakes.model} mistakes=${mistakes} report=${report} />`,
     )}
+    ${report.map && html`<${EmbeddingMap} report=${report} />`}
     <section class="panel stack"><h2>Data and models</h2>
       <p class="small">${number(data.items)} items${among}.${
         data.skipped_rows > 0 ? ` Rows left out: ${number(data.skipped_rows)}.` : ""
