@@ -73,6 +73,7 @@ CONFINED: dict[str, set[str]] = {
     "torch": {"modalities", "serving", "training", "worker.train_job", "devices", "evaluation.random_weights"},
     "transformers": {"modalities", "training", "serving.packing", "evaluation.random_weights"},
     "sklearn": {"evaluation"},
+    "matplotlib": {"evaluation"},
     "scipy": {"evaluation"},
     "tokenizers": {"modalities", "training"},
     "onnx_ir": {"modalities"},

@@ -17,11 +17,13 @@ class ProbePrediction:
 
     values: the index of a class, or a number, of each item. scores: of the second of two classes; None for others.
     strength: the regularization that was chosen, C or alpha; None for a method without any.
+    probabilities: of the predicted classes; None for numbers.
     """
 
     values: NDArray[np.int64] | NDArray[np.float64]
     scores: NDArray[np.float64] | None = None
     strength: float | None = None
+    probabilities: NDArray[np.float64] | None = None
 
 
 class Interval(NamedTuple):

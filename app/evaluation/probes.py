@@ -170,7 +170,7 @@ def regress_by_neighbours(train: Features, targets: Targets, test: Features, see
 def _predict_classes(model: Any, test: Features) -> ProbePrediction:
     shares = model.predict_proba(test)
     scores = shares[:, 1] if shares.shape[1] == 2 else None
-    return ProbePrediction(model.classes_[shares.argmax(1)], scores)
+    return ProbePrediction(model.classes_[shares.argmax(1)], scores, probabilities=shares.max(1))
 
 
 def find_clusters(vectors: NDArray[np.float32], clusters: int, seed: int) -> NDArray[np.int64]:

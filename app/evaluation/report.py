@@ -3,19 +3,25 @@
 import csv
 import io
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from app.datasets.labelled import Part
+from app.evaluation.markdown import write_table
 from app.evaluation.metrics import Interval
+from app.evaluation.mistakes_report import describe_mistakes, excerpt_text, write_mistakes
+from app.evaluation.projection import choose_points
 from app.evaluation.results import Comparison, Findings, Result, compare_all
 from app.evaluation.splits import LabelCount, Split, draw_subset
 from app.evaluation.summary import Summary, summarize_findings
 
 SCHEMA_VERSION = 1
 _NAMED_DUPLICATES = 1000
+_MAP_EXCERPT = 80  # characters of the text of a point
 
 
 def build_report(findings: Findings, *, complete: bool) -> dict[str, Any]:
@@ -35,6 +41,8 @@ def build_report(findings: Findings, *, complete: bool) -> dict[str, Any]:
         "models": [_describe_model(findings, model) for model in findings.models],
         "results": [_describe_result(result) for result in findings.results],
         "comparisons": [_describe_comparison(each) for each in compare_all(findings)],
+        "mistakes": [describe_mistakes(findings.data, each) for each in findings.mistakes],
+        "map": _describe_map(findings) if complete and findings.projections else None,
     }
 
 
@@ -86,6 +94,28 @@ def _describe_comparison(comparison: Comparison) -> dict[str, Any]:
     }
 
 
+def _describe_map(findings: Findings) -> dict[str, Any]:
+    """Returns the points of each model. It is large, so only the last report has it."""
+    items = [findings.data.items[index] for index in choose_points(len(findings.data.items))]
+    return {
+        "items": [
+            {"place": each.place, "text": excerpt_text(each.content, _MAP_EXCERPT), "label": each.label}
+            for each in items
+        ],
+        "projections": [
+            {"model": each.model, "shares": list(each.shares), "points": _round(each.points)}
+            for each in findings.projections
+        ],
+    }
+
+
+def _round(points: NDArray[np.float32]) -> list[list[float]]:
+    """Four digits of the largest coordinate are more than a plot can show."""
+    digits = 3 - math.floor(math.log10(max(float(np.abs(points).max()), 1e-12)))
+    rounded: list[list[float]] = points.astype(np.float64).round(digits).tolist()
+    return rounded
+
+
 def _describe_interval(interval: Interval) -> dict[str, Any]:
     return interval._asdict()
 
@@ -120,10 +150,11 @@ def write_markdown(name: str, findings: Findings, summary: Summary) -> str:
     sections = [
         f"# {name}",
         " ".join([*summary.sentences, summary.advice]),
-        f"## {findings.metric.capitalize()} by number of labels\n\n{_table(head, rows)}",
+        f"## {findings.metric.capitalize()} by number of labels\n\n{write_table(head, rows)}",
         "Mean over seeds ± half of the 95 % interval. All methods have the same splits.",
         _clusters(findings),
-        "## Models\n\n" + _table(["model", "dimensions", "RankMe", "mean cosine"], _spreads(findings)),
+        "## Models\n\n" + write_table(["model", "dimensions", "RankMe", "mean cosine"], _spreads(findings)),
+        *(write_mistakes(findings.data, each) for each in findings.mistakes),
         "## Warnings\n\n" + "\n".join(f"- {each}" for each in findings.warnings) if findings.warnings else "",
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
@@ -151,7 +182,7 @@ def _cell(findings: Findings, method: Any, model: str | None, count: LabelCount)
 def _clusters(findings: Findings) -> str:
     found = [result for result in findings.results if result.method == "kmeans"]
     rows = [[result.model or "", *(f"{interval.mean:.3f}" for _, interval in _intervals(result))] for result in found]
-    return "## k-means, without labels\n\n" + _table(["model", *found[0].runs[0]], rows) if found else ""
+    return "## k-means, without labels\n\n" + write_table(["model", *found[0].runs[0]], rows) if found else ""
 
 
 def _spreads(findings: Findings) -> list[list[str]]:
@@ -159,11 +190,6 @@ def _spreads(findings: Findings) -> list[list[str]]:
         [model, str(spread.dimensions), f"{spread.rank_me:.1f}", f"{spread.mean_cosine:.3f}"]
         for model, spread in findings.spreads.items()
     ]
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
 
 
 def write_splits(findings: Findings, splits: Sequence[Split]) -> bytes:

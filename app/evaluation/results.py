@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 
 from app.datasets.label_checks import EvaluationData
 from app.evaluation.metrics import Interval, Scores, combine, summarize
+from app.evaluation.mistakes import Mistakes
+from app.evaluation.projection import Projection
 from app.evaluation.splits import LabelCount
 from app.evaluation.vectors import Spread
 from app.types import EvaluationMethod
@@ -72,6 +74,8 @@ class Findings:
     spreads: dict[str, Spread] = field(default_factory=dict)
     results: list[Result] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    mistakes: list[Mistakes] = field(default_factory=list)  # one for each model
+    projections: list[Projection] = field(default_factory=list)
 
     def find(self, method: EvaluationMethod, model: str | None, count: LabelCount) -> Result | None:
         return next(

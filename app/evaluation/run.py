@@ -11,6 +11,7 @@ from app.datasets.label_checks import EvaluationData
 from app.evaluation.baselines import Baseline, FeatureSource
 from app.evaluation.embedding import Embedder, EmbeddingRequest
 from app.evaluation.metrics import ProbePrediction, Scores, contribute, score_classes, score_clusters, score_numbers
+from app.evaluation.mistakes import find_mistakes
 from app.evaluation.probes import (
     Learner,
     classify_by_neighbours,
@@ -20,6 +21,7 @@ from app.evaluation.probes import (
     regress_linearly,
     standardize,
 )
+from app.evaluation.projection import project
 from app.evaluation.results import Findings, Result
 from app.evaluation.splits import Indices, LabelCount, Split, choose_counts, draw_subset, has_runs, make_splits
 from app.evaluation.vectors import measure_spread
@@ -124,6 +126,7 @@ class _Evaluation:
         methods, has_classes = self._plan.methods, self._data.has_classes
         vectors = self._embed(model, f"vectors-{place}", random_weights=False)
         self._findings.spreads[model.id] = measure_spread(vectors)
+        self._findings.projections.append(project(model.id, vectors))
         if "linear_probe" in methods:
             self._add_curve("linear_probe", model.id, linear, _standardized(vectors))
         if "knn" in methods:
@@ -163,6 +166,8 @@ class _Evaluation:
             labels = float(np.mean([len(subset) for subset in subsets]))
             strengths = [prediction.strength for prediction in predictions]
             contributions = self._contribute(splits, predictions)
+            if method == "linear_probe" and model and count == self._findings.counts[-1]:
+                self._findings.mistakes.append(find_mistakes(self._data, model, count, splits, predictions))
             self._add(Result(method, model, count, labels, runs, strengths, contributions))
 
     def _contribute(self, splits: Sequence[Split], predictions: Sequence[ProbePrediction]) -> NDArray[np.float16]:

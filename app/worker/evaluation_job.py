@@ -13,6 +13,7 @@ from app.datasets.labelled import LabelledColumns, LabelledFile, Part
 from app.datasets.labelled_files import read_labelled
 from app.evaluation.baselines import Baseline, count_baseline, extract_features, media_baseline
 from app.evaluation.embedding import Embedder, EngineOptions
+from app.evaluation.figures import draw_figures
 from app.evaluation.report import build_report, write_csv, write_markdown, write_splits
 from app.evaluation.results import Findings
 from app.evaluation.run import EvaluationPlan, Vectors, evaluate
@@ -124,6 +125,8 @@ def _finish(spec: EvaluationSpec, findings: Findings, reports: Reports) -> None:
     reports.save_artifact(REPORT, _serialize(findings, complete=True))
     reports.save_artifact("report.csv", write_csv(findings).encode())
     reports.save_artifact("report.md", write_markdown(spec.name, findings, summary).encode())
+    for name, figure in draw_figures(findings):
+        reports.save_artifact(name, figure)
     best, baseline = (each and each.interval(findings.metric) for each in (summary.best, summary.baseline))
     reports.on_verdict(
         {

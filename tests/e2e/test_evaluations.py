@@ -66,7 +66,8 @@ def test_an_evaluation_from_the_upload_to_the_report(url: str) -> None:
     assert job["verdict"]["measure"] == "accuracy" and "tiny@1 reaches" in job["verdict"]["summary"]
 
     names = [each["name"] for each in http.get(f"{place}/artifacts").json()["data"]]
-    assert names == ["report.csv", "report.json", "report.md", "splits.json", "vectors-1-random.npy", "vectors-1.npy"]
+    reports = ["confusion-1.png", "curve.png", "map-1.png", "report.csv", "report.json", "report.md", "splits.json"]
+    assert names == [*reports, "vectors-1-random.npy", "vectors-1.npy"]
     report = http.get(f"{place}/artifacts/report.json").json()
     assert report["complete"] and len(report["results"]) == 4 * 3 + 1
     assert report["data"]["skipped"][0]["place"] == "topics.jsonl, line 61"

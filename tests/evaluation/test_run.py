@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 from scipy.stats import t
+from sklearn.decomposition import PCA
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import accuracy_score, f1_score, normalized_mutual_info_score, roc_auc_score
+from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, normalized_mutual_info_score, roc_auc_score
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -19,6 +20,7 @@ from app.datasets.labelled import LabelledItem, LabelledItems, Part
 from app.errors import InsufficientStorage
 from app.evaluation.baselines import count_baseline
 from app.evaluation.embedding import PIECE, Embedder, EmbeddingRequest
+from app.evaluation.projection import project
 from app.evaluation.report import build_report, write_csv, write_markdown, write_splits
 from app.evaluation.run import Evaluated, EvaluationPlan, evaluate
 from app.evaluation.summary import summarize_findings
@@ -89,7 +91,7 @@ def test_every_number_of_a_report_can_be_computed_again(run: tuple[Evaluated, Re
     kept = json.loads(write_splits(done.findings, done.splits))
     targets = np.array([item["target"] for item in kept["items"]])
     texts = [item.content for item in done.findings.data.items]
-    checked = 0
+    checked, confusion = 0, np.zeros((2, 2), np.int64)
     for result in report["results"]:
         if result["method"] == "kmeans":
             continue
@@ -107,6 +109,8 @@ def test_every_number_of_a_report_can_be_computed_again(run: tuple[Evaluated, Re
             else:
                 model = make_pipeline(StandardScaler(), LogisticRegression(C=strength, tol=1e-5, max_iter=2000))
             model.fit(features[train], targets[train])
+            if (result["method"], result["labels_per_class"]) == ("linear_probe", "all"):
+                confusion += confusion_matrix(targets[test], model.predict(features[test]), labels=[0, 1])
             assert scores["accuracy"] == pytest.approx(
                 accuracy_score(targets[test], model.predict(features[test])), abs=1e-6
             )
@@ -119,7 +123,24 @@ def test_every_number_of_a_report_can_be_computed_again(run: tuple[Evaluated, Re
         error = np.std(values, ddof=1) / np.sqrt(3) * t.ppf(0.975, 2)
         found = result["metrics"]["accuracy"]
         assert (found["mean"], found["high"]) == pytest.approx((np.mean(values), np.mean(values) + error), abs=1e-6)
+    [mistakes] = report["mistakes"]
+    assert mistakes["confusion"] == {"classes": ["animal", "place"], "counts": confusion.tolist()}
+    assert sum(each["wrong_runs"] for each in mistakes["items"]) == confusion.sum() - np.trace(confusion)
     assert checked == 4 * 3 * 3  # methods with labels × numbers of labels × seeds
+
+
+def test_the_map_has_the_principal_components(run: tuple[Evaluated, Recorder]) -> None:
+    done, hooks = run
+    found = build_report(done.findings, complete=True)["map"]
+    analysis = PCA(2)
+    expected = analysis.fit_transform(hooks.vectors["vectors-1"].astype(np.float64))
+    [projection] = found["projections"]
+    assert np.abs(projection["points"]) == pytest.approx(np.abs(expected), abs=2e-3 * np.abs(expected).max())
+    assert projection["shares"] == pytest.approx(list(analysis.explained_variance_ratio_))
+    assert found["items"][0] == {"place": "a.csv, line 2", "text": "The lion is number 0 and 0.", "label": "animal"}
+    assert build_report(done.findings, complete=False)["map"] is None
+    alone = project("one", np.ones((3, 1), np.float32))
+    assert (alone.points.tolist(), alone.shares) == ([[0, 0]] * 3, [0, 0])
 
 
 def test_the_parts_of_a_seed_are_disjoint_and_its_subsets_nested(run: tuple[Evaluated, Recorder]) -> None:

@@ -3,6 +3,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import {
   curvesOf,
+  groupNumbers,
+  labelsOf,
   nearest,
   parseCounts,
   scalesOf,
@@ -77,7 +79,13 @@ test("the axis of scores has round numbers, and none that a score cannot be", ()
 
 test("labels are counted per class, or altogether where they are numbers", () => {
   assert.equal(unitOf(REPORT), "labels per class");
+  assert.equal(labelsOf("1", REPORT), "1 label per class");
+  assert.equal(labelsOf("all", REPORT), "all labels");
   assert.equal(unitOf({ data: { classes: {} } }), "labels");
+});
+
+test("numbers have the colours of their fifths", () => {
+  assert.deepEqual(groupNumbers(["9", "1", "3", "5", "7"]), ["9 to 9", "1 to 3", "3 to 5", "5 to 7", "7 to 9"]);
 });
 
 test("numbers of labels are read as a user types them", () => {

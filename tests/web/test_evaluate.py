@@ -10,7 +10,8 @@ from tests.fakes.tiny_models import CORPUS
 
 
 def test_a_table_is_evaluated_and_its_curve_shown(visit: Visit, tmp_path: Path) -> None:
-    rows = "".join(f'"{CORPUS[n % 8]} ({n})",{"odd" if n % 2 else "even"}\n' for n in range(40))
+    # Every seventh label is wrong, so that there are mistakes.
+    rows = "".join(f'"{CORPUS[n % 8]} ({n})",{"odd" if n % 2 != (n % 7 == 0) else "even"}\n' for n in range(40))
     file = tmp_path / "topics.csv"
     file.write_text(f"text,topic\n{rows}")
     visit.expected += ["status of 422"]  # a column that is not there
@@ -34,8 +35,20 @@ def test_a_table_is_evaluated_and_its_curve_shown(visit: Visit, tmp_path: Path) 
     expect(row.get_by_role("cell")).to_have_text([re.compile(r"[01]\.\d{3} ± \d\.\d{3}")] * 3)
     plot = page.get_by_role("img", name="accuracy by labels per class")
     plot.hover(position={"x": 60, "y": 60})
-    expect(page.get_by_text("With 1 per class:")).to_be_visible()
-    expect(page.get_by_role("button", name="report.csv")).to_be_visible()
+    expect(page.get_by_text("With 1 label per class:")).to_be_visible()
+    mistakes = page.get_by_role("region", name="Mistakes of tiny@1")
+    expect(mistakes.get_by_role("row", name=re.compile("^odd"))).to_have_count(1)
+    mistakes.get_by_text("with a wrong prediction").click()
+    expect(mistakes.get_by_text(re.compile(r"topics.csv, line \d+")).first).to_be_visible()
+    drawn = page.get_by_role("region", name="Map of the vectors")
+    plane = drawn.get_by_role("application", name="40 points on a plane")
+    plane.focus()
+    plane.press("ArrowRight")
+    plane.press("Enter")
+    expect(drawn.get_by_text(re.compile(r"topics.csv, line \d+"))).to_be_visible()
+    expect(drawn.get_by_role("list", name="Colours").get_by_role("listitem")).to_have_count(2)
+    for name in ("report.csv", "curve.png"):
+        expect(page.get_by_role("button", name=name)).to_be_visible()
     visit.check_accessibility()
     visit.check_width()
     page.get_by_role("link", name="Evaluations").click()

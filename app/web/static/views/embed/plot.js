@@ -1,9 +1,9 @@
 // The projection on a canvas: moved with the pointer, enlarged with the wheel or keys, and read point by point.
+import { number } from "../../core/format.js";
 import { html, useEffect, useId, useLayoutEffect, useRef, useSignal } from "../../core/html.js";
 import { color, palette } from "../../core/theme.js";
 import { Button } from "../../ui/controls.js";
 import { fitAll, pixelOf, pointAt, pointBeside, zoom } from "./camera.js";
-import * as points from "./points.js";
 import { Media } from "./preview.js";
 
 const HEIGHT = 460;
@@ -16,7 +16,10 @@ const HELP =
   "Arrow keys go from point to point, Enter shows the neighbours, plus and minus enlarge and reduce, 0 shows all. " +
   "The list below has the same points.";
 
-export function Plot({ shown }) {
+/**
+ * state: {chosen, nearest, matches, colouring: signals, choose(at)}, as points.js has them. keysHelp: what the keys do.
+ */
+export function Plot({ shown, state, keysHelp = HELP }) {
   const canvas = useRef();
   const width = useSignal(640);
   const camera = useSignal(null); // null: all points in sight
@@ -36,7 +39,7 @@ export function Plot({ shown }) {
     camera.value = null;
     hovered.value = null;
   }, [shown, width.value]);
-  useLayoutEffect(() => draw(canvas.current, width.value, view, shown, hovered.value));
+  useLayoutEffect(() => draw(canvas.current, width.value, view, shown, hovered.value, state));
   palette.value; // drawn anew when colours change
 
   const enlarge = (factor, around = [width.value / 2, HEIGHT / 2]) => (camera.value = zoom(view, factor, around));
@@ -69,27 +72,27 @@ export function Plot({ shown }) {
   const onPointerUp = (event) => {
     const clicked = drag.current && !drag.current.moved;
     drag.current = null;
-    if (clicked) void points.choose(pointAt(view, shown.points, placeOf(event)));
+    if (clicked) void state.choose(pointAt(view, shown.points, placeOf(event)));
   };
 
   const onKeyDown = (event) => {
     if (event.target !== event.currentTarget) return;
-    const keys = {
+    const actions = {
       "+": () => enlarge(STEP),
       "=": () => enlarge(STEP),
       "-": () => enlarge(1 / STEP),
       0: () => (camera.value = null),
-      Escape: () => void points.choose(null),
-      Enter: () => hovered.value !== null && void points.choose(hovered.value),
+      Escape: () => void state.choose(null),
+      Enter: () => hovered.value !== null && void state.choose(hovered.value),
     };
     const way = ARROWS[event.key];
-    if (!way && !keys[event.key]) return;
+    if (!way && !actions[event.key]) return;
     event.preventDefault();
-    if (!way) return keys[event.key]();
-    hovered.value = hovered.value === null ? (points.chosen.value ?? 0) : pointBeside(shown.points, hovered.value, way);
+    if (!way) return actions[event.key]();
+    hovered.value = hovered.value === null ? (state.chosen.value ?? 0) : pointBeside(shown.points, hovered.value, way);
   };
 
-  const said = hovered.value === null ? "" : describe(shown, hovered.value);
+  const said = hovered.value === null ? "" : describe(shown, hovered.value, state);
   const [left, top] = hovered.value === null ? [0, 0] : pixelOf(view, shown.points, hovered.value);
   return html`<div class="stack plot-area">
     <div class="row"><${Button} class="small" aria-label="Enlarge" onClick=${() => enlarge(STEP)}>+<//>
@@ -105,20 +108,30 @@ export function Plot({ shown }) {
           style=${{ left: `${left}px`, top: `${top}px` }}><span>
             <${Media} file=${shown.files?.[hovered.value]} play />${said}</span></div>`
       }
-      <span id=${help} class="visually-hidden">${HELP}</span>
+      <span id=${help} class="visually-hidden">${keysHelp}</span>
       <span class="visually-hidden" role="status">${said}</span>
     </div>
     <p class="small muted">Drag to move. Click into the plot, then the wheel enlarges it; so do + and −.</p>
   </div>`;
 }
 
-export function describe(shown, at) {
+export function Legend({ own }) {
+  return html`<ul class="plot-legend small" aria-label="Colours">
+    ${own.legend.map(
+      ({ label, count }, at) => html`<li key=${label}>
+        <i style=${{ background: `var(${label === null ? "--series-6" : COLOURS[at]})` }}></i>
+        ${label === null ? "all others" : label || "(empty)"} <span class="muted">${number(count)}</span></li>`,
+    )}
+  </ul>`;
+}
+
+export function describe(shown, at, state) {
   const text = shown.texts[at].length > 160 ? `${shown.texts[at].slice(0, 159)}…` : shown.texts[at];
-  const label = points.colouring.value?.labels[at];
+  const label = state.colouring.value?.labels[at];
   return label ? `${label}: ${text}` : text;
 }
 
-function draw(canvas, width, view, shown, hovered) {
+function draw(canvas, width, view, shown, hovered, state) {
   const ratio = devicePixelRatio || 1;
   const size = { width: Math.round(width * ratio), height: Math.round(HEIGHT * ratio) };
   if (canvas.width !== size.width || canvas.height !== size.height) Object.assign(canvas, size);
@@ -128,8 +141,8 @@ function draw(canvas, width, view, shown, hovered) {
   context.clearRect(0, 0, width, HEIGHT);
   const colours = COLOURS.map(color);
   const others = color("--series-6");
-  const own = points.colouring.value;
-  const found = points.matches.value;
+  const own = state.colouring.value;
+  const found = state.matches.value;
   const circle = (at, radius) => {
     const [x, y] = pixelOf(view, shown.points, at);
     context.beginPath();
@@ -143,8 +156,8 @@ function draw(canvas, width, view, shown, hovered) {
   });
   context.globalAlpha = 1;
   context.strokeStyle = color("--text");
-  const ringed = [points.chosen.value, hovered].filter((at) => at !== null);
-  for (const [at, thick] of [...points.nearest.value.map((each) => [each.at, 1]), ...ringed.map((at) => [at, 2.5])]) {
+  const ringed = [state.chosen.value, hovered].filter((at) => at !== null);
+  for (const [at, thick] of [...state.nearest.value.map((each) => [each.at, 1]), ...ringed.map((at) => [at, 2.5])]) {
     context.lineWidth = thick;
     circle(at, RADIUS + 3);
     context.stroke();

@@ -4,13 +4,12 @@ import { dataUri } from "../../core/download.js";
 import { batch, computed, signal } from "../../core/html.js";
 import { arrange, neighbours, project } from "./calculator.js";
 import { batchFiles, tableOfFiles } from "./media-files.js";
-import { countLabels, guessLabelColumn, guessTextColumn, readTable } from "./table.js";
+import { colourLabels, guessLabelColumn, guessTextColumn, readTable } from "./table.js";
 
 const BATCH = 32; // inputs of a request
 const BATCH_BYTES = 4 * 2 ** 20; // of the files of a request, unless one alone is larger
 const NEAREST = 10;
 export const FEWEST = 5; // points that a layout by neighbours needs
-const COLOURED = 5; // labels with a colour of their own
 
 /** {name, columns, rows, left, files: a file for each row, or undefined for texts}, or null. */
 export const table = signal(null);
@@ -43,14 +42,12 @@ function show(found, name) {
   });
 }
 
-/** The label of every point, and the legend: {labels, legend: [{label, count}], colourOf(label): index or -1}. */
+/** The colours of the labels of every point, as colourLabels gives them; null without. */
 export const colouring = computed(() => {
   const shown = projection.value;
   if (!shown || labelColumn.value < 0 || shown.rows !== table.value?.rows) return null;
   const labels = shown.rows.map((row) => row[labelColumn.value]);
-  const legend = countLabels(labels, COLOURED);
-  const order = new Map(legend.filter((each) => each.label !== null).map((each, at) => [each.label, at]));
-  return { labels, legend, colourOf: (label) => order.get(label) ?? -1 };
+  return colourLabels(labels);
 });
 
 /** Whether a search has a result at each point; null without a search. */

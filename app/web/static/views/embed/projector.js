@@ -5,7 +5,7 @@ import { Button, Details, DropZone, FolderButton, Segmented, Select, TextArea, T
 import { ErrorNote, Note, Progress } from "../../ui/status.js";
 import { toast } from "../../ui/toast.js";
 import { MOST_FILES } from "./media-files.js";
-import { COLOURS, Plot, describe } from "./plot.js";
+import { describe, Legend, Plot } from "./plot.js";
 import { Media } from "./preview.js";
 import * as points from "./points.js";
 import { MOST_ROWS } from "./table.js";
@@ -121,8 +121,8 @@ function Shown({ shown }) {
       <${TextField} label="Search the points" type="search" value=${points.wanted.value}
         onInput=${(value) => (points.wanted.value = value)}
         hint=${found ? `${number(found.filter(Boolean).length)} found` : undefined} />
-      <${Plot} shown=${shown} />
-      <${Legend} />
+      <${Plot} shown=${shown} state=${points} />
+      ${points.colouring.value && html`<${Legend} own=${points.colouring.value} />`}
     </section>
     <${Neighbours} shown=${shown} />
     <${Details} summary="All points as a list"><${List} shown=${shown} /><//>`;
@@ -134,18 +134,6 @@ function explain({ model, shares }) {
   return `Principal components of the vectors of ${model}; the two keep ${first} and ${second} of all differences.`;
 }
 
-function Legend() {
-  const own = points.colouring.value;
-  if (!own) return null;
-  return html`<ul class="plot-legend small" aria-label="Colours">
-    ${own.legend.map(
-      ({ label, count }, at) => html`<li key=${label}>
-        <i style=${{ background: `var(${label === null ? "--series-6" : COLOURS[at]})` }}></i>
-        ${label === null ? "all others" : label || "(empty)"} <span class="muted">${number(count)}</span></li>`,
-    )}
-  </ul>`;
-}
-
 function Neighbours({ shown }) {
   const at = points.chosen.value;
   if (at === null || at >= shown.texts.length)
@@ -153,11 +141,11 @@ function Neighbours({ shown }) {
   return html`<section class="panel stack" aria-label="Nearest neighbours" aria-live="polite">
     <div class="row between"><h2>Nearest neighbours</h2>
       <${Button} kind="quiet" icon="close" aria-label="Choose no point" onClick=${() => points.choose(null)} /></div>
-    <p class="file-text">${describe(shown, at)}</p>
+    <p class="file-text">${describe(shown, at, points)}</p>
     <${Media} file=${shown.files?.[at]} controls />
     <ol class="neighbours">${points.nearest.value.map(
       (each) => html`<li key=${each.at}><button type="button" class="sequence" onClick=${() => points.choose(each.at)}>
-        <${Media} file=${shown.files?.[each.at]} /><span>${describe(shown, each.at)}</span>
+        <${Media} file=${shown.files?.[each.at]} /><span>${describe(shown, each.at, points)}</span>
         <span class="candidate-share">${each.cosine.toFixed(3).replace("-", "−")}</span></button></li>`,
     )}</ol>
   </section>`;

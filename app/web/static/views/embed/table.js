@@ -62,3 +62,12 @@ export function countLabels(labels, most) {
   const rest = sorted.slice(most).reduce((sum, each) => sum + each.count, 0);
   return rest ? [...sorted.slice(0, most), { label: null, count: rest }] : sorted;
 }
+
+const COLOURED = 5; // labels with a colour of their own
+
+/** The legend of the label of every point: {labels, legend: [{label, count}], colourOf(label): index or -1}. */
+export function colourLabels(labels) {
+  const legend = countLabels(labels, COLOURED);
+  const order = new Map(legend.filter((each) => each.label !== null).map((each, at) => [each.label, at]));
+  return { labels, legend, colourOf: (label) => order.get(label) ?? -1 };
+}

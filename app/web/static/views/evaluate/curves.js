@@ -73,6 +73,25 @@ export function unitOf(report) {
   return Object.keys(report.data.classes).length ? "labels per class" : "labels";
 }
 
+/** 5 → "5 labels per class", "all" → "all labels". */
+export function labelsOf(count, report) {
+  if (String(count) === "all") return "all labels";
+  const unit = unitOf(report);
+  return `${count} ${Number(count) === 1 ? unit.replace("labels", "label") : unit}`;
+}
+
+/** Numbers as strings → the fifth of them that each is in, such as "1.5 to 3". */
+export function groupNumbers(labels) {
+  const values = labels.map(Number);
+  const sorted = [...values].sort((a, b) => a - b);
+  const bounds = [0, 1, 2, 3, 4].map((part) => sorted[Math.floor((part * sorted.length) / 5)]);
+  const ends = [...bounds.slice(1), sorted.at(-1)];
+  return values.map((value) => {
+    const part = bounds.findLastIndex((bound) => value >= bound);
+    return `${bounds[part]} to ${ends[part]}`;
+  });
+}
+
 /** Round numbers at equal distances, from `low` or less to `high` or more. */
 function roundTicks(low, high) {
   const step = TICK_STEPS.find((each) => high - low <= MAX_STEPS * each) ?? TICK_STEPS.at(-1);

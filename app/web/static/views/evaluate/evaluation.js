@@ -10,20 +10,22 @@ import { ErrorNote, Note, Waiting } from "../../ui/status.js";
 import { toastError } from "../../ui/toast.js";
 import { hasEnded, StateBadge } from "../jobs/states.js";
 import { curvesOf, scoreText } from "./curves.js";
+import { EmbeddingMap } from "./map.js";
+import { MistakesOf } from "./mistakes.js";
 import { Plot } from "./plot.js";
 
 const PAUSE = 1000; // ms between two looks at an evaluation under way
 const REPORT = "report.json";
-const FILES = [REPORT, "report.csv", "report.md", "splits.json"];
 
 export function EvaluationPage({ id }) {
   const path = `/v1/evaluations/${id}`;
   const job = useSignal(null);
   const report = useSignal(null);
+  const files = useSignal([]); // names
   const error = useSignal(null);
   useEffect(() => {
     const controller = new AbortController();
-    void follow(path, { job, report, error }, controller.signal);
+    void follow(path, { job, report, files, error }, controller.signal);
     return () => controller.abort();
   }, [reconnections.value]);
   const cancel = async () => {
@@ -58,16 +60,16 @@ export function EvaluationPage({ id }) {
     ${!ended && html`<${Under} job=${job.value} />`}
     ${job.value.error && html`<${Note} kind="warning">${job.value.error.message}<//>`}
     ${report.value && html`<${Report} report=${report.value} />`}
-    ${job.value.status === "succeeded" && html`<${Files} path=${path} />`}
+    ${job.value.status === "succeeded" && html`<${Files} path=${path} names=${files.value} />`}
   </div>`;
 }
 
-async function follow(path, { job, report, error }, signal) {
+async function follow(path, { job, report, files, error }, signal) {
   while (!signal.aborted) {
     try {
       job.value = await get(path, { signal });
-      const files = (await get(`${path}/artifacts`, { signal })).data; // there may be no result yet
-      if (files.some((file) => file.name === REPORT)) {
+      files.value = (await get(`${path}/artifacts`, { signal })).data.map((file) => file.name);
+      if (files.value.includes(REPORT)) {
         report.value = await get(`${path}/artifacts/${REPORT}`, { signal });
       }
       error.value = null;
@@ -80,7 +82,7 @@ async function follow(path, { job, report, error }, signal) {
   }
 }
 
-function Files({ path }) {
+function Files({ path, names }) {
   const save = (name) => async () => {
     try {
       download(name, await (await send(`${path}/artifacts/${name}`)).blob());
@@ -88,7 +90,7 @@ function Files({ path }) {
       toastError(failed);
     }
   };
-  return html`<div class="row"><span class="small muted">Files</span>${FILES.map(
+  return html`<div class="row"><span class="small muted">Files</span>${names.map(
     (name) => html`<${Button} class="small" key=${name} onClick=${save(name)}>${name}<//>`,
   )}</div>`;
 }
@@ -110,6 +112,10 @@ function Report({ report }) {
       <${Plot} report=${report} />
       <${Scores} report=${report} />
     </section>
+    ${(report.mistakes ?? []).map(
+      (mistakes) => html`<${MistakesOf} key=${mistakes.model} mistakes=${mistakes} report=${report} />`,
+    )}
+    ${report.map && html`<${EmbeddingMap} report=${report} />`}
     <section class="panel stack"><h2>Data and models</h2>
       <p class="small">${number(data.items)} items${among}.${
         data.skipped_rows > 0 ? ` Rows left out: ${number(data.skipped_rows)}.` : ""

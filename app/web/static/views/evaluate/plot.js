@@ -1,7 +1,7 @@
 // The label-efficiency curve: scores by labels per class, with bands, and figures under the pointer.
 import { html, useSignal } from "../../core/html.js";
 import { SERIES_COLORS } from "../../ui/chart.js";
-import { curvesOf, nearest, scalesOf, scoreText, unitOf } from "./curves.js";
+import { curvesOf, nearest, scalesOf, scoreText, labelsOf, unitOf } from "./curves.js";
 
 const BOX = { width: 720, height: 320, left: 48, right: 16, top: 12, bottom: 44 };
 
@@ -27,7 +27,7 @@ export function Plot({ report }) {
         (curve, index) => html`<${Curve} key=${curve.key} curve=${curve} scales=${scales} index=${index} />`,
       )}
     </svg>
-    <figcaption><${Legend} curves=${curves} x=${shown} scales=${scales} unit=${unit} /></figcaption>
+    <figcaption><${Legend} curves=${curves} x=${shown} scales=${scales} report=${report} /></figcaption>
   </figure>`;
 }
 
@@ -61,9 +61,9 @@ function Curve({ curve, scales, index }) {
   </g>`;
 }
 
-function Legend({ curves, x, scales, unit }) {
+function Legend({ curves, x, scales, report }) {
   const count = scales.xTicks.find((tick) => tick.value === x)?.label;
-  return html`<p class="small muted">With ${count === "all" ? "all labels" : `${count} ${unit}`}:</p>
+  return html`<p class="small muted">With ${labelsOf(count, report)}:</p>
     <ul class="efficiency-legend">${curves.map(
       (curve, index) => html`<li key=${curve.key}><i style=${paint(index)} aria-hidden="true"></i>
         ${curve.label} <b>${scoreText(curve.points.find((point) => point.x === x))}</b></li>`,
