@@ -28,8 +28,8 @@ export function Source({ onFile, onExample }) {
           <${Thumb} example=${example} /></button>`,
       )}
     </div>
-    <${DropZone} label="Drop an image, a sound or a video" hint="or choose or paste a file" accept="image/*,audio/*,video/*"
-      onFiles=${([file]) => onFile(file)} />
+    <${DropZone} label="Drop an image, a sound or a video" hint="or choose or paste a file"
+      accept="image/*,audio/*,video/*" onFiles=${([file]) => onFile(file)} />
     ${hasCamera() && html`<${Button} onClick=${() => (taking.value = true)}>Use the camera<//>`}
     ${taking.value && html`<${Camera} onPicture=${onPicture} onClose=${() => (taking.value = false)} />`}
     ${chosen && !chosen.example && html`<p class="small muted file-name">${chosen.file.name}</p>`}
