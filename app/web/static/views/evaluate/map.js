@@ -20,7 +20,8 @@ export function EmbeddingMap({ report }) {
   const at = state.chosen.value;
   return html`<section class="panel stack" aria-label="Map of the vectors">
     <div><h2>Map of the vectors</h2><p class="small muted">${plural(items.length, "item")} on the two principal
-      components of the vectors, which keep ${percent(shares[0])} and ${percent(shares[1])} of all differences.</p></div>
+      components of the vectors, which keep ${percent(shares[0])} and ${percent(shares[1])} of all
+      ${" "}differences.</p></div>
     ${
       projections.length > 1 &&
       html`<${Select} label="Model" value=${model.value} onChange=${(value) => (model.value = value)}
