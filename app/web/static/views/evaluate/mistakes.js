@@ -8,15 +8,17 @@ const MOST_FIGURES = 12; // classes; beyond, cells are too small to hold a figur
 
 export function MistakesOf({ mistakes, report }) {
   const { model, confusion, items, wrong_items: count } = mistakes;
+  const title = count === null ? "Items with the largest error" : `${plural(count, "item")} with a wrong prediction`;
   const runs = mistakes.runs > 1 ? `, over ${mistakes.runs} runs` : "";
   return html`<section class="panel stack" aria-label=${`Mistakes of ${model}`}>
-    <div><h2>Mistakes of ${model}</h2><p class="small muted">Of the linear probe with ${labelsOf(mistakes.labels_per_class, report)}${runs}.</p></div>
+    <div><h2>Mistakes of ${model}</h2><p class="small muted">
+      Of the linear probe with ${labelsOf(mistakes.labels_per_class, report)}${runs}.</p></div>
     ${confusion && html`<${Confusion} confusion=${confusion} />`}
     ${!confusion && mistakes.confused_pairs.length > 0 && html`<${Pairs} pairs=${mistakes.confused_pairs} />`}
     ${count === 0 && html`<p>No item of the test part is wrong.</p>`}
     ${
       items.length > 0 &&
-      html`<${Details} summary=${count === null ? "Items with the largest error" : `${plural(count, "item")} with a wrong prediction`}>
+      html`<${Details} summary=${title}>
         <${Items} items=${items} count=${count} /><//>`
     }
   </section>`;
@@ -33,7 +35,8 @@ export function sharesOf(counts) {
 function Confusion({ confusion: { classes, counts } }) {
   const figures = classes.length <= MOST_FIGURES;
   const shares = sharesOf(counts);
-  return html`<p class="small muted">Rows are the true classes, columns the predicted ones. The colour is the share of the row.</p>
+  return html`<p class="small muted">
+      Rows are the true classes, columns the predicted ones. The colour is the share of the row.</p>
     <div class="table-scroll" tabindex="0" role="region" aria-label="Confusion of classes">
     <table class="confusion"><thead><tr><td></td>${classes.map(
       (name) => html`<th scope="col" key=${name} title=${name}>${short(name)}</th>`,
