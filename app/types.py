@@ -1,7 +1,7 @@
 """The words shared by every layer. A leaf: imports nothing of Cloze and no torch."""
 
 from enum import StrEnum
-from typing import Literal
+from typing import Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -73,8 +73,12 @@ class Classifier(BaseModel):
     )
 
 
+# How an evaluation measures a model of text without training labels.
+TextMethod = Literal["sts", "minimal_pairs", "masked_accuracy"]
+TEXT_METHODS: tuple[TextMethod, ...] = get_args(TextMethod)
+
 # How an evaluation uses a model, or what it compares the model with.
-EvaluationMethod = Literal["linear_probe", "knn", "kmeans", "random_encoder", "baseline"]
+EvaluationMethod = Literal["linear_probe", "knn", "kmeans", "random_encoder", "baseline", TextMethod]
 
 # What the labels of an evaluation are; auto tells by their values.
 LabelType = Literal["auto", "classes", "numbers"]

@@ -28,7 +28,11 @@ Models = Annotated[
 ]
 Methods = Annotated[
     list[str] | None,
-    typer.Option("--method", help="linear_probe, knn, kmeans, random_encoder or baseline; by default all of them."),
+    typer.Option(
+        "--method",
+        help="linear_probe, knn, kmeans, random_encoder or baseline; by default all of them. Without training labels:"
+        " sts, minimal_pairs or masked_accuracy.",
+    ),
 ]
 Labels = Annotated[
     str | None, typer.Option("--labels-per-class", metavar="1,10,all", help="Numbers of training labels.")
@@ -43,6 +47,8 @@ def evaluate(
     text_column: Annotated[str | None, typer.Option(help="Column with the texts; `text` by default.")] = None,
     label_column: Annotated[str | None, typer.Option(help="Column with the labels; `label` by default.")] = None,
     split_column: Annotated[str | None, typer.Option(help="Column with train, validation or test.")] = None,
+    pair_column: Annotated[str | None, typer.Option(help="Column with the second text of a pair.")] = None,
+    group_column: Annotated[str | None, typer.Option(help="Column with the groups of pairs.")] = None,
     label_type: Annotated[str | None, typer.Option(help="classes or numbers; detected by default.")] = None,
     labels_per_class: Labels = None,
     seeds: Annotated[int | None, typer.Option(help="Number of draws of the training labels; 5 by default.")] = None,
@@ -59,6 +65,7 @@ def evaluate(
     """Measure how much models help with few labels, against baselines that need no model."""
     body: dict[str, Any] = {"models": models or ["cloze-text"], "text_column": text_column, "seeds": seeds}
     body |= {"label_column": label_column, "split_column": split_column, "label_type": label_type, "name": name}
+    body |= {"pair_column": pair_column, "group_column": group_column}
     body |= {"publish": publish, "methods": methods or None, "labels_per_class": parse_counts(labels_per_class)}
     with ApiClient(url, api_key) as client:
         job = _submit(

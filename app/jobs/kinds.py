@@ -167,6 +167,8 @@ class EvaluationSpec(JobSpec):
     text_column: str = "text"
     label_column: str = "label"
     split_column: str | None = None
+    pair_column: str | None = None  # of the second text of a pair
+    group_column: str | None = None  # of pairs
     label_type: LabelType = "auto"
     labels_per_class: tuple[int | Literal["all"], ...]
     seeds: int

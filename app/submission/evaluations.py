@@ -11,6 +11,7 @@ from typing import Any, Literal
 from app.datasets.label_checks import check_labels
 from app.datasets.labelled import LabelledColumns, LabelledFile, Part
 from app.datasets.labelled_files import read_labelled
+from app.datasets.text_rows import find_text_method, name_columns, read_text_rows
 from app.errors import AppError, InvalidValue, ModelNotFound, TaskNotSupported
 from app.jobs.kinds import EvaluationSpec, Webhook
 from app.store.names import MAX_NAME_LENGTH, check_new_name
@@ -18,7 +19,7 @@ from app.store.store import ModelStore
 from app.submission.submission import SubmissionServices
 from app.submission.webhooks import resolve_webhook
 from app.system.disk_space import DiskReserve
-from app.types import EvaluationMethod, LabelType, Task
+from app.types import EvaluationMethod, LabelType, Task, TextMethod
 
 _LOOK = 20_000  # rows of each file that are checked before the job is queued
 
@@ -35,6 +36,8 @@ class EvaluationSubmission:
     validation_file: str | None = None
     sequence_file: str | None = None  # whose records the text column names
     columns: LabelledColumns = field(default_factory=LabelledColumns)
+    pair_column: str | None = None
+    group_column: str | None = None
     label_type: LabelType = "auto"
     publish: bool | str = False  # whether the best model is published, or under which name
     name: str | None = None  # None: the file's
@@ -55,7 +58,11 @@ async def build_evaluation_spec(submission: EvaluationSubmission, services: Subm
         Busy: Too many files are being checked.
         InsufficientStorage: The disk is full.
     """
-    models, modality = await asyncio.to_thread(_pin_models, submission.models, services)
+    method = find_text_method(submission.methods)
+    task = Task.EMBED if method in (None, "sts") else Task.SCORE
+    models, modality = await asyncio.to_thread(_pin_models, submission.models, services, task)
+    if method and modality != "text":
+        raise InvalidValue(f"the method {method} is for models of text, not of {modality}", param="methods")
     files = await asyncio.to_thread(_find_files, submission, services)
     name = submission.name or PurePath(files["file"].filename).stem or "evaluation"
     publish = await asyncio.to_thread(choose_published_name, submission.publish, name, services.store)
@@ -63,6 +70,15 @@ async def build_evaluation_spec(submission: EvaluationSubmission, services: Subm
     check = partial(
         check_files, tables, submission.columns, submission.label_type, modality, files.get("sequence_file")
     )
+    if method:
+        columns = name_columns(
+            method,
+            text=submission.columns.text,
+            pair=submission.pair_column,
+            label=submission.columns.label,
+            group=submission.group_column,
+        )
+        check = partial(check_text_rows, files["file"], method, columns)
     async with services.admit_check():
         try:
             await services.checkers.call(check)
@@ -79,6 +95,8 @@ async def build_evaluation_spec(submission: EvaluationSubmission, services: Subm
         text_column=submission.columns.text,
         label_column=submission.columns.label,
         split_column=submission.columns.split,
+        pair_column=submission.pair_column,
+        group_column=submission.group_column,
         label_type=submission.label_type,
         labels_per_class=submission.labels_per_class,
         seeds=submission.seeds,
@@ -130,8 +148,13 @@ def check_files(
         check_labels(found, label_type)
 
 
-def _pin_models(models: Sequence[str], services: SubmissionServices) -> tuple[tuple[str, ...], str]:
-    """Returns the models as name@version, and their modality.
+def check_text_rows(file: LabelledFile, method: TextMethod, columns: Mapping[str, str]) -> None:
+    """Checks the beginning of a file of texts. Runs in a child process. Raises InvalidData and TooLarge."""
+    read_text_rows(file, method, columns, limit=_LOOK)
+
+
+def _pin_models(models: Sequence[str], services: SubmissionServices, task: Task) -> tuple[tuple[str, ...], str]:
+    """Returns the models as name@version, and their modality. task: that they have to do.
 
     Raises ModelNotFound, InvalidValue and TaskNotSupported.
     """
@@ -142,8 +165,9 @@ def _pin_models(models: Sequence[str], services: SubmissionServices) -> tuple[tu
         except ModelNotFound as error:
             error.param = f"models.{place}"
             raise
-        if Task.EMBED not in entry.manifest.tasks:
-            raise TaskNotSupported(f"{entry.id} gives no vectors", param=f"models.{place}")
+        if task not in entry.manifest.tasks:
+            reason = "gives no vectors" if task is Task.EMBED else f"cannot do {task}"
+            raise TaskNotSupported(f"{entry.id} {reason}", param=f"models.{place}")
         pinned.append(entry.id)
         modalities.add(entry.manifest.modality)
     if len(modalities) > 1:

@@ -11,6 +11,7 @@ import numpy as np
 from app.datasets.label_checks import EvaluationData, check_labels
 from app.datasets.labelled import LabelledColumns, LabelledFile, Part
 from app.datasets.labelled_files import read_labelled
+from app.datasets.text_rows import find_text_method
 from app.evaluation.baselines import Baseline, count_baseline, extract_features, media_baseline
 from app.evaluation.embedding import Embedder, EngineOptions
 from app.evaluation.figures import draw_figures
@@ -31,6 +32,7 @@ from app.training.hooks import Stopped
 from app.worker.attempt import Attempt, AttemptServices
 from app.worker.head_publication import fit_best, publish_best
 from app.worker.reports import Reports
+from app.worker.text_evaluation import TextJob, run_text_method
 
 REPORT = "report.json"
 _INTERVAL = 0.5  # seconds between two questions whether to stop, and between two reports
@@ -49,6 +51,11 @@ def execute(attempt: Attempt, reports: Reports, services: AttemptServices) -> Mo
     models = [services.store.resolve(model) for model in spec.models]
     plan = EvaluationPlan(models, spec.methods, spec.labels_per_class, spec.seeds)
     options = EngineOptions(settings.device, settings.dtype, settings.worker_threads, settings.max_batch_tokens)
+    if (method := find_text_method(spec.methods)) is not None:
+        embedder = Embedder(services.store, settings.cache_dir, options)
+        run_text_method(TextJob(spec, method, _find_files(spec, services)["file"], models), embedder, reports, hooks)
+        evict(settings.cache_dir, settings.cache_bytes)
+        return
     limits = ProcessLimits(settings.decoder_memory_bytes, settings.decoder_seconds)
     with ProcessPool(settings.decoder_processes, limits) as processes:
         reserve = DiskReserve(settings.var_dir, settings.disk_reserve_bytes).size

@@ -122,6 +122,22 @@ def test_the_command_prints_the_report(url: str, tmp_path: Path) -> None:
     assert "| baseline: TF-IDF |" in done.stdout
 
 
+def test_pairs_are_evaluated_without_labels(url: str, tmp_path: Path) -> None:
+    file = tmp_path / "pairs.jsonl"
+    pairs = [{"text": CORPUS[n % 8], "second": CORPUS[n % 7], "label": n, "genre": "ab"[n % 2]} for n in range(20)]
+    file.write_text(table(pairs))
+    columns = ["--pair-column", "second", "--group-column", "genre"]
+    done = CliRunner().invoke(
+        app, ["evaluate", str(file), "--model", "tiny", "--method", "sts", *columns, "--url", url]
+    )
+    assert done.exit_code == 0, done.output
+    assert "| model | Spearman | Pearson |" in done.stdout and "| a | 10 |" in done.stdout
+    job = http.get(f"{url}{PATH}").json()["data"][0]
+    assert (job["methods"], job["pair_column"], job["verdict"]["measure"]) == (["sts"], "second", "spearman")
+    report = http.get(f"{url}{PATH}/{job['id']}/artifacts/report.json").json()
+    assert report["complete"] and report["data"]["items"] == 20
+
+
 @pytest.mark.parametrize(
     ("change", "status", "param", "message"),
     [
@@ -140,6 +156,11 @@ def test_the_command_prints_the_report(url: str, tmp_path: Path) -> None:
         ({"publish": 1}, 422, "publish", "publish"),
         ({"publish": True, "methods": ["knn"]}, 422, None, "linear_probe"),
         ({"validation_file": "file-0"}, 422, None, "either"),
+        ({"methods": ["sts", "knn"]}, 422, None, "the only method"),
+        ({"methods": ["sts"], "seeds": 3}, 422, None, "does not use `split_column`, `seeds`"),
+        ({"methods": ["sts"], "split_column": None, "pair_column": "topic"}, 422, None, "must differ"),
+        ({"methods": ["sts"], "split_column": None}, 422, "file", "Set pair_column to one of them"),
+        ({"pair_column": "part"}, 422, None, "are for the methods sts and minimal_pairs"),
     ],
 )
 def test_requests_that_cannot_be_evaluated_are_refused(

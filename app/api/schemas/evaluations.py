@@ -9,6 +9,7 @@ from app.api.schemas.job_record import JobRecord, record_fields
 from app.api.schemas.job_watch import WebhookRequest
 from app.api.schemas.jobs import LONGEST, FileId, Metadata, Priority
 from app.datasets.labelled import LabelledColumns
+from app.datasets.text_rows import DEFAULT_COLUMNS, find_text_method
 from app.jobs.kinds import EvaluationSpec
 from app.jobs.spec import Job, Verdict
 from app.store.names import MAX_NAME_LENGTH
@@ -19,6 +20,7 @@ _MAX_MODELS = 20
 _MAX_COUNTS = 30
 _MAX_SEEDS = 100
 _MOST_LABELS = 1_000_000
+_OF_LABELS = ("validation_file", "sequence_file", "split_column", "label_type", "labels_per_class", "seeds", "publish")
 _ALL: tuple[EvaluationMethod, ...] = ("linear_probe", "knn", "kmeans", "random_encoder", "baseline")
 
 Column = Annotated[str, Field(min_length=1, max_length=200)]
@@ -46,10 +48,22 @@ class EvaluationRequest(JsonBody):
     sequence_file: FileId | None = Field(
         None, description="A FASTA file; then `text_column` of the table has the names of its records"
     )
-    text_column: Column = Field("text", description="Column of texts; in an archive's labels.csv, of names of files")
+    text_column: Column = Field(
+        "text",
+        description="Column of texts; in an archive's labels.csv, of names of files; of good texts for minimal_pairs,"
+        " where it is `good` by default",
+    )
     label_column: Column = Field("label", description="Column of the labels")
     split_column: Column | None = Field(
         None, description="Column with train, validation or test; without it, each seed draws 30 % for scores"
+    )
+    pair_column: Column | None = Field(
+        None,
+        description="For sts and minimal_pairs, column of the second text of a pair; by default `pair`, and `bad` for"
+        " minimal_pairs",
+    )
+    group_column: Column | None = Field(
+        None, description="For sts and minimal_pairs, column of names; each group of rows has a figure of its own"
     )
     label_type: LabelType = Field(
         "auto",
@@ -63,7 +77,11 @@ class EvaluationRequest(JsonBody):
     )
     seeds: int = Field(5, ge=1, le=_MAX_SEEDS, description="Number of draws of the training labels")
     methods: list[EvaluationMethod] = Field(
-        list(_ALL), min_length=1, max_length=len(_ALL), description="Methods that are compared"
+        list(_ALL),
+        min_length=1,
+        max_length=len(_ALL),
+        description="Methods that are compared. sts, minimal_pairs and masked_accuracy use no training labels, and"
+        " each is the only method of its evaluation",
     )
     publish: Publish = Field(
         False,
@@ -82,6 +100,11 @@ class EvaluationRequest(JsonBody):
 
     @model_validator(mode="after")
     def _check_columns(self) -> "EvaluationRequest":
+        if find_text_method(self.methods):
+            self._check_text_method()
+            return self
+        if self.pair_column or self.group_column:
+            raise ValueError("`pair_column` and `group_column` are for the methods sts and minimal_pairs")
         columns = [name for name in (self.text_column, self.label_column, self.split_column) if name]
         if len(set(columns)) < len(columns):
             raise ValueError("`text_column`, `label_column` and `split_column` must differ")
@@ -91,13 +114,39 @@ class EvaluationRequest(JsonBody):
             raise ValueError("`publish` needs the method linear_probe")
         return self
 
+    def _check_text_method(self) -> None:
+        method = self.methods[0]
+        if len(set(self.methods)) > 1:
+            raise ValueError("`methods`: sts, minimal_pairs and masked_accuracy are each the only method")
+        unused = [
+            name for name in _OF_LABELS if name in self.model_fields_set and getattr(self, name) not in (None, False)
+        ]
+        if method == "masked_accuracy":
+            unused += [name for name in ("pair_column", "group_column") if getattr(self, name) is not None]
+        if unused:
+            raise ValueError(f"the method {method} does not use `{'`, `'.join(unused)}`")
+        columns = list(self._columns().values())
+        if len(set(columns)) < len(columns):
+            raise ValueError("the columns must differ")
+
+    def _columns(self) -> dict[str, str]:
+        """The columns of the method by the names of their fields, with its defaults."""
+        method = find_text_method(self.methods)
+        names = ("text_column", "pair_column", "label_column", "group_column")
+        given = {name: getattr(self, name) for name in names if name in self.model_fields_set}
+        defaults = DEFAULT_COLUMNS[method] if method else {}
+        return {**defaults, **{name: column for name, column in given.items() if column}}
+
     def to_submission(self) -> EvaluationSubmission:
+        columns = self._columns()
         return EvaluationSubmission(
             models=tuple(self.models),
             file=self.file,
             validation_file=self.validation_file,
             sequence_file=self.sequence_file,
-            columns=LabelledColumns(self.text_column, self.label_column, self.split_column),
+            columns=LabelledColumns(columns.get("text_column", self.text_column), self.label_column, self.split_column),
+            pair_column=columns.get("pair_column"),
+            group_column=self.group_column,
             label_type=self.label_type,
             labels_per_class=tuple(self.labels_per_class),
             methods=tuple(dict.fromkeys(self.methods)),
@@ -124,6 +173,8 @@ class EvaluationObject(JobRecord):
     text_column: str = Field(description="Column of the texts")
     label_column: str = Field(description="Column of the labels")
     split_column: str | None = Field(description="Column of the parts; null if there is none")
+    pair_column: str | None = Field(description="Column of the second texts of pairs; null if there is none")
+    group_column: str | None = Field(description="Column of the groups of pairs; null if there is none")
     label_type: LabelType = Field(description="Kind of the labels, as requested")
     labels_per_class: list[int | Literal["all"]] = Field(description="Numbers of training labels")
     seeds: int = Field(description="Number of draws of the training labels")
@@ -152,6 +203,8 @@ def evaluation_object(job: Job, queue_reason: str | None = None) -> EvaluationOb
         text_column=spec.text_column,
         label_column=spec.label_column,
         split_column=spec.split_column,
+        pair_column=spec.pair_column,
+        group_column=spec.group_column,
         label_type=spec.label_type,
         labels_per_class=list(spec.labels_per_class),
         seeds=spec.seeds,
@@ -170,5 +223,16 @@ EXAMPLES = {
     "classifier": {
         "summary": "An evaluation that publishes a classifier for /v1/classify",
         "value": {"models": ["cloze-text"], "file": "file-…", "publish": "reviews"},
+    },
+    "pairs": {
+        "summary": "Pairs of sentences with a score: columns sentence1, sentence2 and score",
+        "value": {
+            "models": ["cloze-text"],
+            "file": "file-…",
+            "methods": ["sts"],
+            "text_column": "sentence1",
+            "pair_column": "sentence2",
+            "label_column": "score",
+        },
     },
 }

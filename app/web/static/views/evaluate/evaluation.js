@@ -10,6 +10,7 @@ import { ErrorNote, Note, Waiting } from "../../ui/status.js";
 import { toastError } from "../../ui/toast.js";
 import { hasEnded, StateBadge } from "../jobs/states.js";
 import { curvesOf, scoreText } from "./curves.js";
+import { Figures } from "./figures.js";
 import { EmbeddingMap } from "./map.js";
 import { MistakesOf } from "./mistakes.js";
 import { Plot } from "./plot.js";
@@ -82,6 +83,11 @@ async function follow(path, { job, report, files, error }, signal) {
   }
 }
 
+/** Whether the methods of a report learn from labels. */
+function hasLabels(report) {
+  return report.labels_per_class.length > 0;
+}
+
 function Files({ path, names }) {
   const save = (name) => async () => {
     try {
@@ -109,8 +115,11 @@ function Report({ report }) {
   return html`<section class="panel stack">
       ${report.summary.length > 0 && html`<p class="evaluation-summary">${report.summary.join(" ")}</p>`}
       ${report.advice && html`<p class="muted">${report.advice}</p>`}
-      <${Plot} report=${report} />
-      <${Scores} report=${report} />
+      ${
+        hasLabels(report)
+          ? html`<${Plot} report=${report} /><${Scores} report=${report} />`
+          : html`<${Figures} report=${report} />`
+      }
     </section>
     ${(report.mistakes ?? []).map(
       (mistakes) => html`<${MistakesOf} key=${mistakes.model} mistakes=${mistakes} report=${report} />`,

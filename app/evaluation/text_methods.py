@@ -1,0 +1,74 @@
+"""The methods for models of text that need no training labels, as figures of rows of numbers.
+
+`sts`: how well the cosine of two vectors agrees with a score of their texts.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from app.datasets.text_rows import TextRow
+from app.evaluation.embedding import Embedder, EmbeddingRequest
+from app.evaluation.resampling import Rows, Statistic
+from app.evaluation.vectors import normalize
+from app.store.store import ModelEntry
+from app.types import TextMethod
+
+# (embedder, model, rows, on_done) → the numbers of each row, NaN for rows that the model cannot read. on_done is told
+# the share that is done.
+Compute = Callable[[Embedder, ModelEntry, Sequence[TextRow], Callable[[float], None]], Rows]
+
+
+@dataclass(frozen=True)
+class TextFigures:
+    """The figures of a method.
+
+    compute: the numbers of each row. statistics: each figure by its name, of these numbers. The first is the one by
+    which models are compared. lower_is_better: of the first. chance: its value for a model that knows nothing.
+    """
+
+    compute: Compute
+    statistics: Mapping[str, Statistic]
+    lower_is_better: bool = False
+    chance: float | None = None
+
+    @property
+    def metric(self) -> str:
+        """The figure by which models are compared."""
+        return next(iter(self.statistics))
+
+
+def compute_cosines(
+    embedder: Embedder, model: ModelEntry, rows: Sequence[TextRow], on_done: Callable[[float], None]
+) -> Rows:
+    """Returns (cosine of the two vectors, score) of each pair [N, 2]. A text of several pairs is embedded once."""
+    places = {text: row.place for row in rows for text in row.texts}
+    index = {text: number for number, text in enumerate(places)}
+
+    def report(done: int) -> None:
+        on_done(done / len(places))
+
+    vectors = embedder.embed(EmbeddingRequest(model, list(places), list(places.values())), report)
+    unit = normalize(vectors).astype(np.float64)
+    first, second = ([index[row.texts[side]] for row in rows] for side in (0, 1))
+    return np.stack([(unit[first] * unit[second]).sum(1), [row.score for row in rows]], axis=1)
+
+
+def correlate_ranks(rows: Rows) -> float:
+    """Returns Spearman's correlation of the two columns; 0 if one is constant."""
+    from scipy.stats import rankdata
+
+    return correlate(rankdata(rows, axis=0))
+
+
+def correlate(rows: Rows) -> float:
+    """Returns Pearson's correlation of the two columns; 0 if one is constant."""
+    if (np.ptp(rows, axis=0) == 0).any():
+        return 0.0
+    return float(np.corrcoef(rows[:, 0], rows[:, 1])[0, 1])
+
+
+TEXT_FIGURES: Mapping[TextMethod, TextFigures] = {
+    "sts": TextFigures(compute_cosines, {"spearman": correlate_ranks, "pearson": correlate}, chance=0.0),
+}

@@ -1,0 +1,132 @@
+"""One evaluation of text models without training labels: the figures of each model, and their differences."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import combinations
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.datasets.text_rows import TextRows
+from app.errors import InvalidData
+from app.evaluation.embedding import Embedder
+from app.evaluation.metrics import Interval
+from app.evaluation.resampling import Rows, estimate, estimate_difference
+from app.evaluation.text_methods import TEXT_FIGURES
+from app.store.store import ModelEntry
+from app.types import TextMethod
+
+
+@dataclass(frozen=True)
+class GroupFigure:
+    """The figure of the rows of one group."""
+
+    group: str
+    rows: int
+    value: float
+
+
+@dataclass(frozen=True)
+class TextResult:
+    """The figures of one model. rows: that it has read. groups: by name, of the figure that is compared."""
+
+    model: str
+    rows: int
+    figures: dict[str, Interval]
+    groups: Sequence[GroupFigure] = ()
+
+
+@dataclass(frozen=True)
+class TextDifference:
+    """The figure of `first` minus that of `second`, of the rows that both models have read."""
+
+    first: str
+    second: str
+    difference: Interval
+
+
+@dataclass
+class TextFindings:
+    """All that an evaluation has found so far. models: all that it measures."""
+
+    method: TextMethod
+    data: TextRows
+    models: Sequence[str]
+    results: list[TextResult] = field(default_factory=list)
+    differences: list[TextDifference] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def metric(self) -> str:
+        return TEXT_FIGURES[self.method].metric
+
+
+class TextHooks(Protocol):
+    """The interface between an evaluation of texts and its caller. `on_step` and `on_share` may raise to stop."""
+
+    def on_step(self, message: str) -> None:
+        """Reports that a part of the work begins."""
+        ...
+
+    def on_share(self, share: float) -> None:
+        """Reports the share of the work that is done, in [0, 1]."""
+        ...
+
+    def on_figures(self, findings: TextFindings) -> None:
+        """Reports that there is a further result."""
+        ...
+
+
+def evaluate_texts(
+    method: TextMethod, data: TextRows, models: Sequence[ModelEntry], embedder: Embedder, hooks: TextHooks
+) -> TextFindings:
+    """Measures each model on the rows, and compares each two on the rows that both have read.
+
+    Raises InvalidData if a model reads fewer than two rows, TaskNotSupported, and what the hooks raise.
+    """
+    figures = TEXT_FIGURES[method]
+    findings = TextFindings(method, data, [model.id for model in models])
+    values: dict[str, Rows] = {}
+    for place, model in enumerate(models):
+        hooks.on_step(f"Reading {len(data.rows):,} rows with {model.id}")
+
+        def report(share: float, begun: int = place) -> None:
+            hooks.on_share((begun + share) / len(models))
+
+        values[model.id] = figures.compute(embedder, model, data.rows, report)
+        findings.results.append(_measure(findings, model.id, values[model.id]))
+        hooks.on_figures(findings)
+    statistic = figures.statistics[figures.metric]
+    for (first, left), (second, right) in combinations(values.items(), 2):
+        both = _is_known(left) & _is_known(right)
+        if both.sum() > 1:
+            difference = estimate_difference(left[both], right[both], statistic)
+            findings.differences.append(TextDifference(first, second, difference))
+    return findings
+
+
+def _measure(findings: TextFindings, model: str, values: Rows) -> TextResult:
+    """values: [N, C], NaN for rows that the model cannot read. Warns of these."""
+    figures = TEXT_FIGURES[findings.method]
+    known = _is_known(values)
+    if unread := [row.place for row, read in zip(findings.data.rows, known, strict=True) if not read]:
+        findings.warnings.append(f"{model} cannot read {len(unread):,} rows, such as that of {unread[0]}")
+    if known.sum() < 2:
+        raise InvalidData(f"{model} can read {known.sum()} rows; at least 2 are needed")
+    found = {name: estimate(values[known], statistic) for name, statistic in figures.statistics.items()}
+    groups = np.array([row.group for row in findings.data.rows], dtype=object)
+    return TextResult(model, int(known.sum()), found, _measure_groups(findings, values[known], groups[known]))
+
+
+def _is_known(values: Rows) -> NDArray[np.bool_]:
+    """Whether the model can read each row, [N]."""
+    return np.asarray(np.isfinite(values).all(axis=1))
+
+
+def _measure_groups(findings: TextFindings, values: Rows, groups: NDArray[np.object_]) -> list[GroupFigure]:
+    figures = TEXT_FIGURES[findings.method]
+    statistic = figures.statistics[figures.metric]
+    names = sorted(set(groups.tolist()) - {""})
+    chosen = ((name, values[groups == name]) for name in names)
+    return [GroupFigure(name, len(rows), statistic(rows)) for name, rows in chosen]
