@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, NamedTuple
 
-from app.datasets.documents import read_documents, replace_surrogates
+from app.datasets.documents import read_documents
 from app.datasets.labelled import MAX_ITEMS, MAX_NAMED, MAX_SIZE, LabelledFile, SkippedRow
-from app.datasets.sources import shorten
+from app.datasets.sources import replace_surrogates, shorten
 from app.datasets.tables import TableRow, read_rows
 from app.errors import InvalidData, TooLarge
 from app.types import TEXT_METHODS, EvaluationMethod, TextMethod

@@ -117,7 +117,7 @@ class Embedder:
             asyncio.run(self._compute(request, on_done, folder, missing))
 
     async def _compute(self, request: EmbeddingRequest, on_done: Done, folder: Path, missing: Sequence[int]) -> None:
-        pool = self._build_pool(random_weights=request.random_weights)
+        pool = self.build_pool(random_weights=request.random_weights)
         done = len(request.contents) - sum(len(request.contents[start : start + PIECE]) for start in missing)
         waiting = iter(missing)
 
@@ -145,7 +145,8 @@ class Embedder:
         size = numbers * np.dtype(np.float32).itemsize
         make_room(self.cache, self.cache_bytes, size, 0, reserve=self.disk_reserve)
 
-    def _build_pool(self, *, random_weights: bool) -> EnginePool:
+    def build_pool(self, *, random_weights: bool) -> EnginePool:
+        """Returns a pool of one model at a time, which is to be started and stopped."""
         device = resolve_device(self.options.device)
         dtype = resolve_dtype(self.options.dtype, device)
         budget = self.options.max_batch_tokens or batch_tokens(device)

@@ -1,6 +1,8 @@
 """The methods for models of text that need no training labels, as figures of rows of numbers.
 
 `sts`: how well the cosine of two vectors agrees with a score of their texts.
+`minimal_pairs`: how often the good text of a pair has the higher pseudo-log-likelihood (Salazar et al. 2020,
+https://aclanthology.org/2020.acl-main.240), as in BLiMP (Warstadt et al. 2020, https://arxiv.org/abs/1912.00582).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -11,6 +13,7 @@ import numpy as np
 from app.datasets.text_rows import TextRow
 from app.evaluation.embedding import Embedder, EmbeddingRequest
 from app.evaluation.resampling import Rows, Statistic
+from app.evaluation.scoring import ScoringRequest, TextScore, score_texts
 from app.evaluation.vectors import normalize
 from app.store.store import ModelEntry
 from app.types import TextMethod
@@ -55,6 +58,25 @@ def compute_cosines(
     return np.stack([(unit[first] * unit[second]).sum(1), [row.score for row in rows]], axis=1)
 
 
+def compare_pairs(
+    embedder: Embedder, model: ModelEntry, rows: Sequence[TextRow], on_done: Callable[[float], None]
+) -> Rows:
+    """Returns 1 for each pair whose first text has the higher score, and else 0 [N, 1]. Equal tokens are a tie: 0."""
+    texts = list(dict.fromkeys(text for row in rows for text in row.texts))
+    index = {text: number for number, text in enumerate(texts)}
+    scores = score_texts(embedder, ScoringRequest(model, texts), on_done)
+    likelihood, identity = scores[:, 0], scores[:, TextScore._fields.index("identity")]
+    good, bad = (np.array([index[row.texts[side]] for row in rows]) for side in (0, 1))
+    right = np.where(identity[good] == identity[bad], False, likelihood[good] > likelihood[bad]).astype(np.float64)
+    right[np.isnan(likelihood[good]) | np.isnan(likelihood[bad])] = np.nan
+    return right[:, None]
+
+
+def find_share(rows: Rows) -> float:
+    """Returns the mean of the first column."""
+    return float(rows[:, 0].mean())
+
+
 def correlate_ranks(rows: Rows) -> float:
     """Returns Spearman's correlation of the two columns; 0 if one is constant."""
     from scipy.stats import rankdata
@@ -71,4 +93,5 @@ def correlate(rows: Rows) -> float:
 
 TEXT_FIGURES: Mapping[TextMethod, TextFigures] = {
     "sts": TextFigures(compute_cosines, {"spearman": correlate_ranks, "pearson": correlate}, chance=0.0),
+    "minimal_pairs": TextFigures(compare_pairs, {"accuracy": find_share}, chance=0.5),
 }

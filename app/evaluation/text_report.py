@@ -12,6 +12,7 @@ from app.evaluation.text_run import TextDifference, TextFindings, TextResult
 _NAMES = {
     "spearman": "Spearman",
     "pearson": "Pearson",
+    "accuracy": "Accuracy",
 }
 _SHOWN_GROUPS = 100  # in the Markdown
 
@@ -83,10 +84,21 @@ def describe_text_findings(findings: TextFindings) -> list[str]:
 
 def _describe_model(findings: TextFindings, result: TextResult) -> str:
     value = {name: interval.mean for name, interval in result.figures.items()}
+    if findings.method == "minimal_pairs":
+        weakest = min(result.groups, key=lambda each: each.value, default=None)
+        but = f", and in {_percent(weakest.value)} of the group {weakest.group}, its weakest" if weakest else ""
+        return (
+            f"{result.model} prefers the good text in {_percent(value['accuracy'])} of {result.rows:,} pairs, where"
+            f" chance is 50 %{but}."
+        )
     return (
         f"The cosines of {result.model} have a rank correlation of {value['spearman']:.3f} with the scores of"
         f" {result.rows:,} pairs."
     )
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
 
 
 def _compare(findings: TextFindings, difference: TextDifference) -> str:

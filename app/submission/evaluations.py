@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import PurePath
@@ -59,26 +59,11 @@ async def build_evaluation_spec(submission: EvaluationSubmission, services: Subm
         InsufficientStorage: The disk is full.
     """
     method = find_text_method(submission.methods)
-    task = Task.EMBED if method in (None, "sts") else Task.SCORE
-    models, modality = await asyncio.to_thread(_pin_models, submission.models, services, task)
-    if method and modality != "text":
-        raise InvalidValue(f"the method {method} is for models of text, not of {modality}", param="methods")
+    models, modality = await asyncio.to_thread(_pin_models, submission.models, services, method)
     files = await asyncio.to_thread(_find_files, submission, services)
     name = submission.name or PurePath(files["file"].filename).stem or "evaluation"
     publish = await asyncio.to_thread(choose_published_name, submission.publish, name, services.store)
-    tables = [file for name, file in files.items() if name != "sequence_file"]
-    check = partial(
-        check_files, tables, submission.columns, submission.label_type, modality, files.get("sequence_file")
-    )
-    if method:
-        columns = name_columns(
-            method,
-            text=submission.columns.text,
-            pair=submission.pair_column,
-            label=submission.columns.label,
-            group=submission.group_column,
-        )
-        check = partial(check_text_rows, files["file"], method, columns)
+    check = _plan_check(submission, files, modality, method)
     async with services.admit_check():
         try:
             await services.checkers.call(check)
@@ -135,6 +120,24 @@ def _to_name(text: str) -> str:
     return f"classifier-{name}".rstrip("-") if not name or name.isdigit() else name
 
 
+def _plan_check(
+    submission: EvaluationSubmission, files: Mapping[str, LabelledFile], modality: str, method: TextMethod | None
+) -> Callable[[], None]:
+    """Returns the check of the beginning of the files, for a child process."""
+    columns = submission.columns
+    if method is None:
+        tables = [file for name, file in files.items() if name != "sequence_file"]
+        return partial(check_files, tables, columns, submission.label_type, modality, files.get("sequence_file"))
+    named = name_columns(
+        method,
+        text=columns.text,
+        pair=submission.pair_column,
+        label=columns.label,
+        group=submission.group_column,
+    )
+    return partial(check_text_rows, files["file"], method, named)
+
+
 def check_files(
     files: Sequence[LabelledFile],
     columns: LabelledColumns,
@@ -153,11 +156,14 @@ def check_text_rows(file: LabelledFile, method: TextMethod, columns: Mapping[str
     read_text_rows(file, method, columns, limit=_LOOK)
 
 
-def _pin_models(models: Sequence[str], services: SubmissionServices, task: Task) -> tuple[tuple[str, ...], str]:
-    """Returns the models as name@version, and their modality. task: that they have to do.
+def _pin_models(
+    models: Sequence[str], services: SubmissionServices, method: TextMethod | None
+) -> tuple[tuple[str, ...], str]:
+    """Returns the models as name@version, and their modality.
 
     Raises ModelNotFound, InvalidValue and TaskNotSupported.
     """
+    task = Task.EMBED if method in (None, "sts") else Task.SCORE
     pinned, modalities = [], set[str]()
     for place, model in enumerate(models):
         try:
@@ -174,7 +180,10 @@ def _pin_models(models: Sequence[str], services: SubmissionServices, task: Task)
         raise InvalidValue(f"`models` are of different modalities: {', '.join(sorted(modalities))}", param="models")
     if len(set(pinned)) < len(pinned):
         raise InvalidValue("`models` names a model twice", param="models")
-    return tuple(pinned), modalities.pop()
+    modality = modalities.pop()
+    if method and modality != "text":
+        raise InvalidValue(f"the method {method} is for models of text, not of {modality}", param="methods")
+    return tuple(pinned), modality
 
 
 def _find_files(submission: EvaluationSubmission, services: SubmissionServices) -> dict[str, LabelledFile]:

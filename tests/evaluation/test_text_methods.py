@@ -7,10 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from scipy.stats import pearsonr, spearmanr
+from transformers import AutoModelForMaskedLM, AutoTokenizer
 
 from app.datasets.text_rows import TextRow, TextRows
-from app.evaluation.embedding import Embedder, EmbeddingRequest
+from app.evaluation.embedding import Embedder, EmbeddingRequest, EngineOptions
+from app.evaluation.scoring import PIECE, ScoringRequest, TextScore, score_texts
 from app.evaluation.text_report import build_text_report, write_text_csv, write_text_markdown
 from app.evaluation.text_run import TextFindings, evaluate_texts
 from app.store.store import ModelStore
@@ -18,6 +21,8 @@ from app.training.hooks import Stopped
 from app.types import TextMethod
 from tests.fakes.imports import import_folder
 from tests.fakes.tiny_models import CORPUS, tiny_bert_folder
+
+EXACT = EngineOptions(dtype="float32")
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +57,7 @@ class Recorder:
 def run(store: ModelStore, cache: Path, method: TextMethod, rows: list[TextRow], *models: str) -> TextFindings:
     entries = [store.resolve(model) for model in models or ("tiny",)]
     hooks = Recorder()
-    findings = evaluate_texts(method, TextRows(rows), entries, Embedder(store, cache), hooks)
+    findings = evaluate_texts(method, TextRows(rows), entries, Embedder(store, cache, EXACT), hooks)
     assert hooks.results == len(entries) and hooks.shares == sorted(hooks.shares) and hooks.shares[-1] == 1
     return findings
 
@@ -66,7 +71,9 @@ def find_cosines(store: ModelStore, cache: Path, model: str) -> list[float]:
     """The cosine of each pair, of the vectors that the evaluation has computed: a fresh batch rounds differently."""
     texts = list(dict.fromkeys(text for row in PAIRS for text in row.texts))
     request = EmbeddingRequest(store.resolve(model), texts, texts)
-    vectors = dict(zip(texts, Embedder(store, cache).embed(request, lambda done: None).astype(float), strict=True))
+    vectors = dict(
+        zip(texts, Embedder(store, cache, EXACT).embed(request, lambda done: None).astype(float), strict=True)
+    )
     cosines = []
     for row in PAIRS:
         first, second = (vectors[text] for text in row.texts)
@@ -121,3 +128,72 @@ def test_a_report_names_each_figure(store: ModelStore, tmp_path: Path) -> None:
     ]
     text = write_text_markdown("pairs", findings)
     assert "| model | Spearman | Pearson |" in text and "| group | rows | tiny@1 | other@1 |" in text
+
+
+def score_slowly(store: ModelStore, text: str) -> tuple[float, int]:
+    """The pseudo-log-likelihood of a text and its tokens: each is masked with what follows it in its word."""
+    folder = store.resolve("tiny").path
+    tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModelForMaskedLM.from_pretrained(folder).eval()
+    ids = tokenizer(text)["input_ids"]
+    pieces, total = tokenizer.convert_ids_to_tokens(ids), 0.0
+    for place in range(1, len(ids) - 1):
+        masked = list(ids)
+        masked[place] = tokenizer.mask_token_id
+        for after in range(place + 1, len(ids) - 1):
+            if not pieces[after].startswith("##"):
+                break
+            masked[after] = tokenizer.mask_token_id
+        with torch.inference_mode():
+            logits = model(torch.tensor([masked])).logits[0, place]
+        total += float(logits.log_softmax(-1)[ids[place]])
+    return total, len(ids) - 2
+
+
+MINIMAL_PAIRS = [
+    TextRow((f"The {a} is {b}.", f"The {b} is {a}."), f"line {n}", group="xy"[n % 2])
+    for n, (a, b) in enumerate(combinations(["lion", "zebra", "fox", "Paris", "water"], 2))
+]
+# For a model without capitals both texts are the same tokens, which is a tie.
+TIE = TextRow(("The lion is here.", "THE LION IS HERE."), "line 11", group="x")
+
+
+def test_minimal_pairs_count_the_higher_pseudo_log_likelihood(store: ModelStore, tmp_path: Path) -> None:
+    findings = run(store, tmp_path, "minimal_pairs", [*MINIMAL_PAIRS, TIE])
+    right = []
+    for row in MINIMAL_PAIRS:
+        good, bad = (score_slowly(store, text)[0] for text in row.texts)
+        assert abs(good - bad) > 1e-3  # else rounding would decide
+        right.append(good > bad)
+    assert 0 < sum(right) < 10
+    result = findings.results[0]
+    assert result.figures["accuracy"].mean == pytest.approx(sum(right) / 11)
+    assert {each.group: each.value for each in result.groups} == {
+        "x": pytest.approx(sum(right[::2]) / 6),
+        "y": pytest.approx(sum(right[1::2]) / 5),
+    }
+    text = write_text_markdown("pairs", findings)
+    assert "of 11 pairs, where chance is 50 %" in text and "| x | 6 |" in text
+
+
+def test_stopped_scores_go_on_from_the_cache(store: ModelStore, tmp_path: Path) -> None:
+    texts = [f"The lion is number {n}." for n in range(2 * PIECE)] + ["[SEP]"]
+    request = ScoringRequest(store.resolve("tiny"), texts)
+    embedder = Embedder(store, tmp_path, EXACT)
+    shares: list[float] = []
+
+    def stop(share: float) -> None:
+        if list(tmp_path.rglob("*.npy")):
+            raise Stopped("drain")
+
+    with pytest.raises(Stopped):
+        score_texts(embedder, request, stop)
+    scores = score_texts(embedder, request, shares.append)
+    assert shares[0] >= PIECE / len(texts) and shares[-1] == 1
+    assert np.isnan(scores[-1]).all() and np.isfinite(scores[:-1]).all()
+    expected, tokens = score_slowly(store, texts[70])
+    found = TextScore(*scores[70])
+    assert (found.log_likelihood, found.tokens) == (pytest.approx(expected, abs=1e-4), tokens)
+    assert found.characters == len(texts[70])
+    again: list[float] = []
+    assert np.array_equal(score_texts(embedder, request, again.append), scores, equal_nan=True)
+    assert again == [1]  # nothing was computed

@@ -95,14 +95,26 @@ class ScoreMethod(StrEnum):
 
 
 @dataclass(frozen=True)
+class DrawnMasks:
+    """Tokens that are masked together. share: of the tokens of the text, rounded up. seed: of the draw."""
+
+    share: float
+    seed: int
+
+
+@dataclass(frozen=True)
 class ScoreItem:
-    """top_k: so many of the tokens that the model would rather have had at each place."""
+    """top_k: so many of the tokens that the model would rather have had at each place.
+
+    drawn: only the drawn tokens are scored, and all of them are masked. None: each token is scored by `method`.
+    """
 
     text: str
     method: ScoreMethod = ScoreMethod.WITHIN_WORD_L2R
     top_k: int = 0
     truncate: bool = False
     truncation_side: TruncationSide = TruncationSide.RIGHT
+    drawn: DrawnMasks | None = None
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,12 @@ k-mers, those before the token are masked too, since they contain its letter.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import takewhile
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -22,7 +23,8 @@ from app.modalities.text.encoder import vocabulary_size
 from app.modalities.text.encoding import Content, TextEncoder
 from app.modalities.text.fill_mask import VOCABULARY_PER_TOKEN
 from app.modalities.text.forward import TextForward
-from app.modalities.text.items import RankedToken, ScoredToken, ScoreItem, ScoreMethod, ScoreResult
+from app.modalities.text.items import DrawnMasks, RankedToken, ScoredToken, ScoreItem, ScoreMethod, ScoreResult
+from app.modalities.text.masking import choose_tokens, run_sampler
 from app.modalities.text.new_tokenizers.letters import overlapping_length
 
 
@@ -92,7 +94,11 @@ class Score(TaskHandler[ScoreItem, ScoreInputs, ScoreBatch, RawScore, ScoreResul
         self, item: ScoreItem, content: Content, ids: list[int], shift: int, places: list[int]
     ) -> Steps[ScoreInputs, RawScore, ScoreResult]:
         cost = max(len(ids), self._vocabulary // VOCABULARY_PER_TOKEN)
-        mask = partial(_masked, places=places, words=content.words, method=item.method, overlap=self._overlap)
+        if item.drawn is not None:
+            places = _draw(places, item.drawn, self._overlap)
+            mask: Callable[[int], list[int]] = partial(_put_first, places=places)
+        else:
+            mask = partial(_masked, places=places, words=content.words, method=item.method, overlap=self._overlap)
         masked = ([p + shift for p in mask(i)] for i in range(len(places)))
         raws = yield [BatchRow(ScoreInputs(ids, positions, item.top_k), cost) for positions in masked]
         scored = [self._scored(content, place, raw) for place, raw in zip(places, raws, strict=True)]
@@ -141,6 +147,18 @@ class Score(TaskHandler[ScoreItem, ScoreInputs, ScoreBatch, RawScore, ScoreResul
                 strict=True,
             )
         ]
+
+
+def _draw(places: list[int], drawn: DrawnMasks, overlap: int) -> list[int]:
+    """Returns the drawn ones of `places`, in order. Of overlapping k-mers whole runs are drawn, as in pretraining."""
+    sampler = run_sampler(overlap) if overlap > 1 else choose_tokens
+    everywhere = np.ones(len(places), bool)
+    chosen = sampler(everywhere, ~everywhere, drawn.share, np.random.default_rng(drawn.seed))
+    return [place for place, is_chosen in zip(places, chosen, strict=True) if is_chosen]
+
+
+def _put_first(index: int, places: list[int]) -> list[int]:
+    return [places[index], *places[:index], *places[index + 1 :]]
 
 
 def _masked(index: int, places: list[int], words: list[int], method: ScoreMethod, overlap: int) -> list[int]:

@@ -6,7 +6,6 @@ const NAMES = {
   spearman: "Spearman",
   pearson: "Pearson",
   accuracy: "Accuracy",
-  mean_difference: "Mean difference",
   loss: "Loss",
   pseudo_perplexity: "Pseudo-perplexity",
   bits_per_character: "Bits per character",
