@@ -3,10 +3,13 @@
 `sts`: how well the cosine of two vectors agrees with a score of their texts.
 `minimal_pairs`: how often the good text of a pair has the higher pseudo-log-likelihood (Salazar et al. 2020,
 https://aclanthology.org/2020.acl-main.240), as in BLiMP (Warstadt et al. 2020, https://arxiv.org/abs/1912.00582).
+`masked_accuracy`: how well the model predicts the tokens of held-out texts.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,6 +21,13 @@ from app.evaluation.vectors import normalize
 from app.store.store import ModelEntry
 from app.types import TextMethod
 
+MASKED = 0.15  # of the tokens, as in pretraining
+MOST_CHARACTERS = 100_000  # of all texts whose tokens are predicted: each token takes a forward
+TEXT_CHARACTERS = 500  # of one of them
+_DRAWN_WORK = 0.13  # the share of the work that drawn tokens are
+_SEED = 0
+_MOST_LOSS = 700.0  # whose exponential a float holds
+
 # (embedder, model, rows, on_done) → the numbers of each row, NaN for rows that the model cannot read. on_done is told
 # the share that is done.
 Compute = Callable[[Embedder, ModelEntry, Sequence[TextRow], Callable[[float], None]], Rows]
@@ -27,13 +37,15 @@ Compute = Callable[[Embedder, ModelEntry, Sequence[TextRow], Callable[[float], N
 class TextFigures:
     """The figures of a method.
 
-    compute: the numbers of each row. statistics: each figure by its name, of these numbers. The first is the one by
-    which models are compared. lower_is_better: of the first. chance: its value for a model that knows nothing.
+    compute: the numbers of each row. select: the rows that are used. statistics: each figure by its name, of these
+    numbers; the first is the one by which models are compared. lower_is_better: of the first. chance: its value for a
+    model that knows nothing.
     """
 
     compute: Compute
     statistics: Mapping[str, Statistic]
     lower_is_better: bool = False
+    select: Callable[[Sequence[TextRow]], list[TextRow]] = list
     chance: float | None = None
 
     @property
@@ -72,6 +84,49 @@ def compare_pairs(
     return right[:, None]
 
 
+def draw_texts(rows: Sequence[TextRow]) -> list[TextRow]:
+    """Returns texts in a fixed random order, cut at a space, until they have `MOST_CHARACTERS` together."""
+    drawn, characters = [], 0
+    for index in np.random.default_rng(_SEED).permutation(len(rows)):
+        if characters >= MOST_CHARACTERS:
+            break
+        text = rows[index].texts[0].strip()
+        if len(text) > TEXT_CHARACTERS:
+            text = (text[: TEXT_CHARACTERS + 1].rsplit(maxsplit=1)[0])[:TEXT_CHARACTERS]
+        drawn.append(replace(rows[index], texts=(text,)))
+        characters += len(text)
+    return drawn
+
+
+def predict_tokens(
+    embedder: Embedder, model: ModelEntry, rows: Sequence[TextRow], on_done: Callable[[float], None]
+) -> Rows:
+    """Returns numbers of each text [N, 6], in the order of `PredictedTokens`."""
+    texts = [row.texts[0] for row in rows]
+    drawn = score_texts(embedder, ScoringRequest(model, texts, MASKED), lambda share: on_done(_DRAWN_WORK * share))
+    whole = score_texts(
+        embedder, ScoringRequest(model, texts), lambda share: on_done(_DRAWN_WORK + (1 - _DRAWN_WORK) * share)
+    )
+    likelihood, tokens, right, characters, _ = (TextScore._fields.index(name) for name in TextScore._fields)
+    return np.concatenate([whole[:, [likelihood, tokens, characters]], drawn[:, [likelihood, tokens, right]]], axis=1)
+
+
+class PredictedTokens(NamedTuple):
+    """The numbers of texts: the pseudo-log-likelihood with its tokens and characters, and the same of drawn tokens."""
+
+    log_likelihood: float
+    tokens: float
+    characters: float
+    drawn_log_likelihood: float
+    drawn_tokens: float
+    drawn_right: float
+
+
+def _of_totals(figure: Callable[[PredictedTokens], float]) -> Statistic:
+    """Returns a figure of the sums over all texts, in which each token counts the same."""
+    return lambda rows: float(figure(PredictedTokens(*rows.sum(0))))
+
+
 def find_share(rows: Rows) -> float:
     """Returns the mean of the first column."""
     return float(rows[:, 0].mean())
@@ -93,5 +148,18 @@ def correlate(rows: Rows) -> float:
 
 TEXT_FIGURES: Mapping[TextMethod, TextFigures] = {
     "sts": TextFigures(compute_cosines, {"spearman": correlate_ranks, "pearson": correlate}, chance=0.0),
+    "masked_accuracy": TextFigures(
+        predict_tokens,
+        {
+            "bits_per_character": _of_totals(lambda total: -total.log_likelihood / math.log(2) / total.characters),
+            "pseudo_perplexity": _of_totals(
+                lambda total: math.exp(min(-total.log_likelihood / total.tokens, _MOST_LOSS))
+            ),
+            "accuracy": _of_totals(lambda total: total.drawn_right / total.drawn_tokens),
+            "loss": _of_totals(lambda total: -total.drawn_log_likelihood / total.drawn_tokens),
+        },
+        lower_is_better=True,
+        select=draw_texts,
+    ),
     "minimal_pairs": TextFigures(compare_pairs, {"accuracy": find_share}, chance=0.5),
 }

@@ -12,7 +12,10 @@ from app.evaluation.text_run import TextDifference, TextFindings, TextResult
 _NAMES = {
     "spearman": "Spearman",
     "pearson": "Pearson",
-    "accuracy": "Accuracy",
+    "accuracy": "accuracy",
+    "bits_per_character": "bits per character",
+    "pseudo_perplexity": "pseudo-perplexity per token",
+    "loss": "loss of masked tokens",
 }
 _SHOWN_GROUPS = 100  # in the Markdown
 
@@ -91,6 +94,12 @@ def _describe_model(findings: TextFindings, result: TextResult) -> str:
             f"{result.model} prefers the good text in {_percent(value['accuracy'])} of {result.rows:,} pairs, where"
             f" chance is 50 %{but}."
         )
+    if findings.method == "masked_accuracy":
+        return (
+            f"{result.model} needs {value['bits_per_character']:.3f} bits per character of {result.rows:,} texts, has a"
+            f" pseudo-perplexity of {value['pseudo_perplexity']:.2f} per token, and finds"
+            f" {_percent(value['accuracy'])} of the masked tokens."
+        )
     return (
         f"The cosines of {result.model} have a rank correlation of {value['spearman']:.3f} with the scores of"
         f" {result.rows:,} pairs."
@@ -107,7 +116,7 @@ def _compare(findings: TextFindings, difference: TextDifference) -> str:
         return f"{first} and {second} cannot be told apart."
     if (interval.mean < 0) != TEXT_FIGURES[findings.method].lower_is_better:
         first, second = second, first
-    return f"{first} is better than {second} by {abs(interval.mean):.3f}."
+    return f"{first} is better than {second} by {abs(interval.mean):.3f} in {_NAMES[findings.metric]}."
 
 
 def write_text_csv(findings: TextFindings) -> str:

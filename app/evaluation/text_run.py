@@ -1,7 +1,7 @@
 """One evaluation of text models without training labels: the figures of each model, and their differences."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 from typing import Protocol
 
@@ -86,15 +86,18 @@ def evaluate_texts(
     Raises InvalidData if a model reads fewer than two rows, TaskNotSupported, and what the hooks raise.
     """
     figures = TEXT_FIGURES[method]
-    findings = TextFindings(method, data, [model.id for model in models])
+    used = figures.select(data.rows)
+    findings = TextFindings(method, replace(data, rows=used), [model.id for model in models])
+    if len(used) < len(data.rows):
+        findings.warnings.append(f"{len(used):,} of {len(data.rows):,} texts were drawn, always the same ones")
     values: dict[str, Rows] = {}
     for place, model in enumerate(models):
-        hooks.on_step(f"Reading {len(data.rows):,} rows with {model.id}")
+        hooks.on_step(f"Reading {len(used):,} rows with {model.id}")
 
         def report(share: float, begun: int = place) -> None:
             hooks.on_share((begun + share) / len(models))
 
-        values[model.id] = figures.compute(embedder, model, data.rows, report)
+        values[model.id] = figures.compute(embedder, model, used, report)
         findings.results.append(_measure(findings, model.id, values[model.id]))
         hooks.on_figures(findings)
     statistic = figures.statistics[figures.metric]

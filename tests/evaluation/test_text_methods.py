@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 from itertools import combinations
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from transformers import AutoModelForMaskedLM, AutoTokenizer
 from app.datasets.text_rows import TextRow, TextRows
 from app.evaluation.embedding import Embedder, EmbeddingRequest, EngineOptions
 from app.evaluation.scoring import PIECE, ScoringRequest, TextScore, score_texts
+from app.evaluation.text_methods import draw_texts
 from app.evaluation.text_report import build_text_report, write_text_csv, write_text_markdown
 from app.evaluation.text_run import TextFindings, evaluate_texts
 from app.store.store import ModelStore
@@ -197,3 +199,45 @@ def test_stopped_scores_go_on_from_the_cache(store: ModelStore, tmp_path: Path) 
     again: list[float] = []
     assert np.array_equal(score_texts(embedder, request, again.append), scores, equal_nan=True)
     assert again == [1]  # nothing was computed
+
+
+def predict_slowly(store: ModelStore, text: str, seed: int) -> tuple[float, int, int]:
+    """Masks 15 % of the tokens together; returns their log-likelihood, how many they are and how many are right."""
+    folder = store.resolve("tiny").path
+    tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModelForMaskedLM.from_pretrained(folder).eval()
+    ids = np.array(tokenizer(text)["input_ids"])
+    count = math.ceil(0.15 * (len(ids) - 2))
+    places = 1 + np.random.default_rng(seed).permutation(len(ids) - 2)[:count]
+    masked = ids.copy()
+    masked[places] = tokenizer.mask_token_id
+    with torch.inference_mode():
+        logits = model(torch.tensor(masked[None])).logits[0]
+    log_probs = logits.log_softmax(-1).numpy()
+    right = log_probs[places].argmax(-1) == ids[places]
+    return float(log_probs[places, ids[places]].sum()), count, int(right.sum())
+
+
+def test_masked_accuracy_and_pseudo_perplexity(store: ModelStore, tmp_path: Path) -> None:
+    rows = [TextRow((text,), f"line {n}") for n, text in enumerate(CORPUS)]
+    findings = run(store, tmp_path, "masked_accuracy", rows)
+    texts = [row.texts[0] for row in findings.data.rows]
+    assert sorted(texts) == sorted(CORPUS)
+    whole = np.array([score_slowly(store, text) for text in texts]).sum(0)
+    drawn = np.array([predict_slowly(store, text, seed) for seed, text in enumerate(texts)]).sum(0)
+    expected = {
+        "bits_per_character": -whole[0] / np.log(2) / sum(map(len, CORPUS)),
+        "pseudo_perplexity": np.exp(-whole[0] / whole[1]),
+        "accuracy": drawn[2] / drawn[1],
+        "loss": -drawn[0] / drawn[1],
+    }
+    figures = findings.results[0].figures
+    assert {name: interval.mean for name, interval in figures.items()} == pytest.approx(expected, rel=1e-5)
+    assert "bits per character of 8 texts" in write_text_markdown("texts", findings)
+
+
+def test_long_texts_are_cut_at_a_space_and_many_are_sampled() -> None:
+    rows = [TextRow((f"{n} " + "word " * 200,), f"line {n}") for n in range(1000)]
+    drawn = draw_texts(rows)
+    assert len(drawn) == 201 and drawn == draw_texts(rows)
+    assert all(495 < len(row.texts[0]) <= 500 and row.texts[0].endswith(" word") for row in drawn)
+    assert [row.texts[0] for row in draw_texts([TextRow(("A" * 900,), "line 1")])] == ["A" * 500]
