@@ -48,6 +48,8 @@ class Settings(BaseSettings):
     max_request_inputs: int = Field(2048, ge=1)
     max_masks: int = Field(64, ge=1)  # in one input
     max_top_k: int = Field(1000, ge=1)
+    # Whose ids an input of token ids holds, unless the request says it.
+    token_ids: Literal["refuse", "model", "cl100k_base"] = "refuse"  # noqa: S105
     max_body_bytes: int = Field(16 * MIB, ge=1)  # JSON bodies
     max_file_bytes: int = Field(8192 * MIB, ge=1)  # one upload
     max_bodies_bytes: int | None = Field(None, ge=1)  # all bodies in progress together; unset: see `bodies_bytes`

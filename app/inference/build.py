@@ -9,6 +9,7 @@ from app.devices import batch_tokens, resolve_device, resolve_dtype
 from app.inference.limits import RequestLimits
 from app.inference.remote_media import MediaFetcher
 from app.inference.service import Inference
+from app.inference.token_ids import build_reader
 from app.modalities import registry
 from app.modalities.served_model import ServedModel
 from app.serving.observer import EngineObserver
@@ -60,6 +61,7 @@ def build_inference(settings: Settings, pool: EnginePool) -> Inference:
         masks=settings.max_masks,
         queued_inputs=settings.max_queued_inputs,
         line_bytes=settings.max_body_bytes,
+        token_ids=build_reader(settings.token_ids),
     )
     fetcher = MediaFetcher(settings.media_hosts, max_bytes=settings.max_body_bytes, timeout=settings.media_timeout)
     return Inference(pool, limits, fetcher)

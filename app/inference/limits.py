@@ -1,8 +1,9 @@
 """How much one request may ask for, as the settings say."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from app.errors import InvalidValue
+from app.inference.token_ids import TokenIdReader
 
 
 @dataclass(frozen=True)
@@ -11,6 +12,7 @@ class RequestLimits:
 
     inputs: of one request. top_k: candidates for a mask. masks: in a text.
     queued_inputs: of all requests together. line_bytes: of a line in a stream.
+    token_ids: decides about inputs that are token ids.
     """
 
     inputs: int
@@ -18,6 +20,7 @@ class RequestLimits:
     masks: int
     queued_inputs: int
     line_bytes: int
+    token_ids: TokenIdReader = field(default_factory=TokenIdReader)
 
     def check_inputs(self, count: int) -> None:
         """Raises InvalidValue for more inputs than one request may hold."""

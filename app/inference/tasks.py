@@ -60,6 +60,9 @@ class FillMaskBounds(TaskBounds):
 
 
 class EmbedBounds(TaskBounds):
+    def limit(self, items: Sequence[EmbedItem], limits: RequestLimits, names: Names) -> Sequence[EmbedItem]:
+        return [limits.token_ids.read(item, names.get("input", "input")) for item in items]
+
     def expect(self, items: Sequence[EmbedItem], model: ModelFacts, names: Names, largest: int) -> int:
         texts = [item.input for item in items if item.output == "tokens" and isinstance(item.input, str)]
         if not texts:
@@ -75,7 +78,7 @@ class ClassifyBounds(TaskBounds):
     def limit(self, items: Sequence[ClassifyItem], limits: RequestLimits, names: Names) -> Sequence[ClassifyItem]:
         for top_k in {item.top_k for item in items}:
             limits.check_top_k(top_k, names.get("top_k", "top_k"))
-        return items
+        return [limits.token_ids.read(item, names.get("input", "input")) for item in items]
 
     def expect(self, items: Sequence[ClassifyItem], model: ModelFacts, names: Names, largest: int) -> int:
         labels = model.classifier.labels if model.classifier else ()

@@ -16,12 +16,14 @@ class ClassifyItem:
     """input: a text, its token ids with or without the special tokens around them, or a media file, decoded or not.
 
     top_k: number of labels in the answer. truncate, truncation_side: of a text that is longer than the model reads.
+    token_ids: whether the client says that token ids are of the model's own vocabulary.
     """
 
     input: str | tuple[int, ...] | bytes | DecodedMedia
     top_k: int = 5
     truncate: bool = False
     truncation_side: TruncationSide = TruncationSide.RIGHT
+    token_ids: bool = False
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ class EmbedItem:
     truncate, truncation_side: of a text that is longer than the model reads.
     output: one vector for the input, one a window of it (media only), or one a token (a patch, in media),
     special tokens included.
+    token_ids: whether the client says that token ids are of the model's own vocabulary.
     prompt_name: of the model's prompts, the one that goes before the text; None is the model's default, if it has one.
     """
 
@@ -30,6 +31,7 @@ class EmbedItem:
     dimensions: int | None = None
     output: Literal["pooled", "windows", "tokens"] = "pooled"
     prompt_name: str | None = None
+    token_ids: bool = False
 
 
 @dataclass(frozen=True)

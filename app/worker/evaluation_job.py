@@ -55,7 +55,7 @@ def execute(attempt: Attempt, reports: Reports, services: AttemptServices) -> Mo
         embedder = Embedder(services.store, settings.cache_dir, options)
         run_text_method(TextJob(spec, method, _find_files(spec, services)["file"], models), embedder, reports, hooks)
         evict(settings.cache_dir, settings.cache_bytes)
-        return
+        return None
     limits = ProcessLimits(settings.decoder_memory_bytes, settings.decoder_seconds)
     with ProcessPool(settings.decoder_processes, limits) as processes:
         reserve = DiskReserve(settings.var_dir, settings.disk_reserve_bytes).size

@@ -60,7 +60,8 @@ def test_scores_are_those_of_the_head(client: TestClient) -> None:
 def test_inputs_and_options(client: TestClient) -> None:
     ids = [token_id("a"), token_id("lion")]
     text = ask(client, "a lion")["data"]
-    assert ask(client, ids)["data"] == text
+    assert ask(client, ids, token_ids=True)["data"] == text
+    assert client.post("/v1/classify", json={"model": NAME, "input": ids}).json()["error"]["param"] == "input"
     assert len(ask(client, "a lion", top_k=1)["data"][0]["scores"]) == 1
     assert ask(client, " ".join(["long"] * 100), truncate=True)["usage"]["total_tokens"] == 64
 

@@ -33,12 +33,21 @@ def test_token_ids_are_inputs(client: TestClient) -> None:
     ids = [token_id("a"), token_id("lion")]
 
     text, one, several = (
-        client.post("/v1/embeddings", json={"input": value}).json() for value in ("a lion", ids, [ids, ids[:1]])
+        client.post("/v1/embeddings", json={"input": value, "token_ids": True}).json()
+        for value in ("a lion", ids, [ids, ids[:1]])
     )
 
     assert one["data"] == text["data"]
     assert several["data"][0] == text["data"][0]
     assert [d["index"] for d in several["data"]] == [0, 1]
+
+
+def test_token_ids_that_may_be_those_of_another_vocabulary_are_refused(client: TestClient) -> None:
+    answer = client.post("/v1/embeddings", json={"input": ["a lion", [5, 6]]})
+
+    error = answer.json()["error"]
+    assert (answer.status_code, error["param"]) == (422, "input")
+    assert "check_embedding_ctx_length=False" in error["message"]
 
 
 def test_options(client: TestClient) -> None:

@@ -36,7 +36,8 @@ def ask(client: TestClient, *lines: Any, path: str = "/v1/embeddings", **query: 
 
 
 def test_a_line_an_input_in_order_with_its_id(client: TestClient) -> None:
-    found = ask(client, "one two", {"input": "three", "id": "c"}, b"", {"id": 7, "input": [1, 2, 3]}, b"  ")
+    lines = ["one two", {"input": "three", "id": "c"}, b"", {"id": 7, "input": [1, 2, 3]}, b"  "]
+    found = ask(client, *lines, token_ids=True)
 
     assert [(line["index"], line.get("id"), line["usage"]["prompt_tokens"]) for line in found] == [
         (0, None, 2), (1, "c", 1), (2, 7, 3),

@@ -176,11 +176,14 @@ def test_embeddings_by_default_and_as_floats_are_equal(client: openai.OpenAI) ->
 
 
 def test_embeddings_of_token_ids(client: openai.OpenAI) -> None:
-    with_ids = client.embeddings.create(model=MODEL, input=[5, 6, 7], dimensions=4)
+    own = {"token_ids": True}
+    with_ids = client.embeddings.create(model=MODEL, input=[5, 6, 7], dimensions=4, extra_body=own)
 
     assert len(with_ids.data[0].embedding) == 4
-    with pytest.raises(openai.UnprocessableEntityError):
-        client.embeddings.create(model=MODEL, input=[10**9])
+    with pytest.raises(openai.UnprocessableEntityError, match="vocabulary of"):
+        client.embeddings.create(model=MODEL, input=[10**9], extra_body=own)
+    with pytest.raises(openai.UnprocessableEntityError, match="check_embedding_ctx_length=False"):
+        client.embeddings.create(model=MODEL, input=[5, 6, 7])
 
 
 def test_files(client: openai.OpenAI, tmp_path: Path) -> None:

@@ -5,7 +5,17 @@ from typing import Annotated, Any, ClassVar, Literal
 import orjson
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.api.schemas.common import MAX_COUNT, MixedInputs, ModelChoice, Side, Truncate, Usage, read_line, usage
+from app.api.schemas.common import (
+    MAX_COUNT,
+    MixedInputs,
+    ModelChoice,
+    OwnTokenIds,
+    Side,
+    Truncate,
+    Usage,
+    read_line,
+    usage,
+)
 from app.inference.service import Answer
 from app.modalities.classification import ClassifyItem, ClassifyResult
 from app.types import ClassifierType, Task, TruncationSide
@@ -20,13 +30,20 @@ class ClassifyOptions(ModelChoice):
     top_k: Annotated[int, Field(ge=1, le=MAX_COUNT, description="Number of labels per input, best first")] = 5
     truncate: Truncate = False
     truncation_side: Side = TruncationSide.RIGHT
+    token_ids: OwnTokenIds = False
 
     def to_input(self, value: Any) -> Any:
         """Returns a line's input. Raises InvalidValue."""
         return read_line(value)
 
     def to_item(self, given: str | tuple[int, ...] | bytes) -> ClassifyItem:
-        return ClassifyItem(given, self.top_k, truncate=self.truncate, truncation_side=self.truncation_side)
+        return ClassifyItem(
+            given,
+            self.top_k,
+            truncate=self.truncate,
+            truncation_side=self.truncation_side,
+            token_ids=self.token_ids,
+        )
 
     def from_result(self, result: ClassifyResult) -> dict[str, Any]:
         return {"object": "classification", **_describe(result), "usage": usage(result.tokens)}

@@ -189,6 +189,10 @@ Truncate = Annotated[
 ]
 
 # Strings of JSON, also where a body is read strictly.
+OwnTokenIds = Annotated[
+    bool,
+    Field(description="State that token ids in the input are of the model's own vocabulary"),
+]
 Side = Annotated[TruncationSide, Field(strict=False)]
 PoolingName = Annotated[Pooling, Field(strict=False)]
 

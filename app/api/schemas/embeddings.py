@@ -15,6 +15,7 @@ from app.api.schemas.common import (
     MAX_PROMPT_NAME,
     MixedInputs,
     ModelChoice,
+    OwnTokenIds,
     PoolingName,
     Side,
     Truncate,
@@ -45,6 +46,7 @@ class EmbeddingOptions(ModelChoice):
     normalize: Annotated[bool, Field(description="Scale each vector to length 1")] = True
     truncate: Truncate = False
     truncation_side: Side = TruncationSide.RIGHT
+    token_ids: OwnTokenIds = False
     prompt_name: Annotated[str, Field(max_length=MAX_PROMPT_NAME)] | None = Field(
         None, description="Name of the model's prompt that goes before each text; the model's default by default"
     )
@@ -62,6 +64,7 @@ class EmbeddingOptions(ModelChoice):
             truncation_side=self.truncation_side,
             dimensions=self.dimensions,
             prompt_name=self.prompt_name,
+            token_ids=self.token_ids,
         )
 
     def from_result(self, result: EmbedResult) -> dict[str, Any]:
