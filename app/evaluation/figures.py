@@ -68,9 +68,9 @@ def _plot_curves(axes: "Axes", findings: Findings) -> None:
         ticks |= {place: str(result.labels_per_class) for place, (result, _) in zip(places, known, strict=True)}
         name = name_method(findings, method) + (f", {model}" if model else "")
         [line] = axes.plot(places, [interval.mean for _, interval in known], marker="o", markersize=4, label=name)
-        banded = [(place, each.low, each.high) for place, (_, each) in zip(places, known, strict=True) if each.runs > 1]
-        if banded:
-            axes.fill_between(*zip(*banded, strict=True), color=line.get_color(), alpha=0.13, linewidth=0)
+        banded = [(place, each) for place, (_, each) in zip(places, known, strict=True) if each.low is not None]
+        bounds = np.array([(each.low, each.high) for _, each in banded], np.float64).reshape(-1, 2).T
+        axes.fill_between([place for place, _ in banded], *bounds, color=line.get_color(), alpha=0.13, linewidth=0)
     axes.set_xscale("log")
     axes.set_xticks(list(ticks), list(ticks.values()))
     axes.minorticks_off()
