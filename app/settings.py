@@ -50,6 +50,8 @@ class Settings(BaseSettings):
     max_top_k: int = Field(1000, ge=1)
     # Whose ids an input of token ids holds, unless the request says it.
     token_ids: Literal["refuse", "model", "cl100k_base"] = "refuse"  # noqa: S105
+    # What becomes of a text that is too long to embed, unless the request says it.
+    embed_overflow: Literal["windows", "truncate", "error"] = "windows"
     max_body_bytes: int = Field(16 * MIB, ge=1)  # JSON bodies
     max_file_bytes: int = Field(8192 * MIB, ge=1)  # one upload
     max_bodies_bytes: int | None = Field(None, ge=1)  # all bodies in progress together; unset: see `bodies_bytes`

@@ -1,6 +1,6 @@
 """Routes that ask a model: how a body is checked before it is validated, and how it is answered."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Protocol
 
 from fastapi import Request, Response
@@ -50,10 +50,16 @@ class TaskRequest(Protocol):
     def write(self, answer: Answer[Any], /) -> bytes:
         """Returns the answer's body, in JSON."""
 
+    def headers(self, answer: Answer[Any], /) -> Mapping[str, str]:
+        """Returns further headers of the answer."""
+
 
 async def respond(request: Request, inference: Inference, body: TaskRequest) -> Response:
     """Answers a request for a task."""
-    content = await inference.run(
-        body.task, body.model, body.input, HttpClient(request), to_item=body.to_item, write=body.write
+
+    def write(answer: Answer[Any]) -> Response:
+        return Response(body.write(answer), media_type=JSON, headers=dict(body.headers(answer)))
+
+    return await inference.run(
+        body.task, body.model, body.input, HttpClient(request), to_item=body.to_item, write=write
     )
-    return Response(content, media_type=JSON)

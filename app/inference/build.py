@@ -62,6 +62,7 @@ def build_inference(settings: Settings, pool: EnginePool) -> Inference:
         queued_inputs=settings.max_queued_inputs,
         line_bytes=settings.max_body_bytes,
         token_ids=build_reader(settings.token_ids),
+        embed_overflow=settings.embed_overflow,
     )
     fetcher = MediaFetcher(settings.media_hosts, max_bytes=settings.max_body_bytes, timeout=settings.media_timeout)
     return Inference(pool, limits, fetcher)

@@ -1,6 +1,7 @@
 """How much one request may ask for, as the settings say."""
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from app.errors import InvalidValue
 from app.inference.token_ids import TokenIdReader
@@ -13,6 +14,7 @@ class RequestLimits:
     inputs: of one request. top_k: candidates for a mask. masks: in a text.
     queued_inputs: of all requests together. line_bytes: of a line in a stream.
     token_ids: decides about inputs that are token ids.
+    embed_overflow: what becomes of a text that is too long to embed, unless the request says it.
     """
 
     inputs: int
@@ -21,6 +23,7 @@ class RequestLimits:
     queued_inputs: int
     line_bytes: int
     token_ids: TokenIdReader = field(default_factory=TokenIdReader)
+    embed_overflow: Literal["windows", "truncate", "error"] = "windows"
 
     def check_inputs(self, count: int) -> None:
         """Raises InvalidValue for more inputs than one request may hold."""

@@ -61,7 +61,8 @@ class FillMaskBounds(TaskBounds):
 
 class EmbedBounds(TaskBounds):
     def limit(self, items: Sequence[EmbedItem], limits: RequestLimits, names: Names) -> Sequence[EmbedItem]:
-        return [limits.token_ids.read(item, names.get("input", "input")) for item in items]
+        read = [limits.token_ids.read(item, names.get("input", "input")) for item in items]
+        return [_choose_overflow(item, limits) for item in read]
 
     def expect(self, items: Sequence[EmbedItem], model: ModelFacts, names: Names, largest: int) -> int:
         texts = [item.input for item in items if item.output == "tokens" and isinstance(item.input, str)]
@@ -72,6 +73,12 @@ class EmbedBounds(TaskBounds):
 
     def measure(self, results: Sequence[EmbedResult], expected: int) -> int:
         return vectors_size(sum(result.vector.size for result in results))
+
+
+def _choose_overflow(item: EmbedItem, limits: RequestLimits) -> EmbedItem:
+    if not item.split or limits.embed_overflow == "windows":
+        return item
+    return replace(item, split=False, truncate=limits.embed_overflow == "truncate")
 
 
 class ClassifyBounds(TaskBounds):

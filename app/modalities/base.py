@@ -81,8 +81,8 @@ class TaskHandler(ABC, Generic[Item, Inputs, Batch, Raw, Result]):
         """Whether starting and finishing the item takes far less than a millisecond."""
         return False
 
-    def takes_one_row(self, item: Item) -> bool:
-        """Whether the item takes one step of one row."""
+    def takes_one_step(self, item: Item) -> bool:
+        """Whether the item takes one step, mostly of one row. Such items of a request are all started at once."""
         return False
 
     def decoding(self, item: Item) -> Callable[[], Item]:
@@ -108,7 +108,7 @@ class OneStepHandler(TaskHandler[Item, Inputs, Batch, Raw, Result], Generic[Item
     def steps(self, item: Item) -> Steps[Inputs, Raw, Result]:
         return self._one_step(self.prepare(item))
 
-    def takes_one_row(self, item: Item) -> bool:
+    def takes_one_step(self, item: Item) -> bool:
         return True
 
     def _one_step(self, prepared: Prepared[Inputs, Context]) -> Steps[Inputs, Raw, Result]:

@@ -16,7 +16,8 @@ class EmbedItem:
     """input: a text, its token ids with or without the special tokens around them, or a media file, decoded or not.
 
     pooling, normalize: None is the model's own way. dimensions: keep only the first ones.
-    truncate, truncation_side: of a text that is longer than the model reads.
+    truncate, truncation_side: of a text that is longer than the model reads. split: embed it in windows instead, and
+    return the mean of their vectors, weighted by their tokens; truncate comes first.
     output: one vector for the input, one a window of it (media only), or one a token (a patch, in media),
     special tokens included.
     token_ids: whether the client says that token ids are of the model's own vocabulary.
@@ -27,6 +28,7 @@ class EmbedItem:
     pooling: Pooling | None = None
     normalize: bool | None = True
     truncate: bool = False
+    split: bool = False
     truncation_side: TruncationSide = TruncationSide.RIGHT
     dimensions: int | None = None
     output: Literal["pooled", "windows", "tokens"] = "pooled"
@@ -39,6 +41,7 @@ class EmbedResult:
     vector: NDArray[np.float32]  # [D], [windows, D] or [tokens, D], as `output` asks for
     tokens: int  # that the model read, special ones included
     times: tuple[tuple[float, float], ...] | None = None  # of the windows: (start, end) in seconds, where it has any
+    parts: int = 1  # windows that a too long text was split into
 
 
 def check_media_item(item: EmbedItem, modality: str, dimensions: int, *, class_token: bool) -> None:

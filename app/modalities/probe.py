@@ -118,8 +118,8 @@ class ProbeClassify(TaskHandler[ClassifyItem, Any, Any, Any, ClassifyResult]):
     def is_quick(self, item: ClassifyItem) -> bool:
         return self._embed.is_quick(_embedding(item))
 
-    def takes_one_row(self, item: ClassifyItem) -> bool:
-        return self._embed.takes_one_row(_embedding(item))
+    def takes_one_step(self, item: ClassifyItem) -> bool:
+        return self._embed.takes_one_step(_embedding(item))
 
     def decoding(self, item: ClassifyItem) -> Callable[[], ClassifyItem]:
         return partial(_decode, item, self._embed.decoding(_embedding(item)))

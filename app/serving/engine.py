@@ -18,7 +18,7 @@ from app.serving.batches import Flow
 from app.serving.files import FileItems
 from app.serving.locating import locating
 from app.serving.served_task import BatchRunner, ServedTask
-from app.serving.steps import THREADS, finish_row, run_rows, run_steps, start_row
+from app.serving.steps import THREADS, finish_row, resume_steps, run_rows, run_steps, start_steps
 from app.store.store import ModelEntry
 from app.system.concurrency import gather_or_cancel
 from app.system.process_pool import ProcessPool
@@ -113,11 +113,14 @@ class Engine:
                 return await self._files.answer(served, items, futures, flow)
             quick = len(items) <= _QUICK and all(map(handler.is_quick, items))
             each = self._here if quick else self._spread
-            if not all(map(handler.takes_one_row, items)):
+            if not all(map(handler.takes_one_step, items)):
                 steps = await each(handler.steps, items)
                 return await run_steps(served, steps, futures, self._batcher, self._executor, flow)
-            started = await each(partial(start_row, handler), items)
-            raws = await run_rows(served, [row for _, row in started], futures, self._batcher, flow)
+            started = await each(partial(start_steps, handler), items)
+            if any(len(rows) > 1 for _, rows in started):
+                steps = [resume_steps(*each) for each in started]
+                return await run_steps(served, steps, futures, self._batcher, self._executor, flow)
+            raws = await run_rows(served, [row for _, (row,) in started], futures, self._batcher, flow)
             return await each(finish_row, [(begun, raw) for (begun, _), raw in zip(started, raws, strict=True)])
         finally:
             for future in futures:

@@ -40,10 +40,25 @@ async def run_rows(
     return [future.result() for future in futures]
 
 
+def start_steps(handler: AnyHandler, item: Any) -> tuple[AnySteps, Sequence[AnyRow]]:
+    """Starts an item. Returns its steps with the rows of the first one."""
+    steps = handler.steps(item)
+    return steps, next(steps)
+
+
+def resume_steps(steps: AnySteps, rows: Sequence[AnyRow]) -> AnySteps:
+    """Returns the steps of an item that is started, from the first one on."""
+    while True:
+        raws = yield rows
+        try:
+            rows = steps.send(raws)
+        except StopIteration as end:
+            return end.value
+
+
 def start_row(handler: AnyHandler, item: Any) -> tuple[AnySteps, AnyRow]:
     """Starts an item that takes one row."""
-    steps = handler.steps(item)
-    (row,) = next(steps)
+    steps, (row,) = start_steps(handler, item)
     return steps, row
 
 

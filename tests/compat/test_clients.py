@@ -175,6 +175,22 @@ def test_embeddings_by_default_and_as_floats_are_equal(client: openai.OpenAI) ->
     assert encoded.model == f"{MODEL}@1"
 
 
+def test_a_long_text_is_embedded_in_windows(client: openai.OpenAI) -> None:
+    long = "a lion chases the zebras " * 100
+
+    raw = client.embeddings.with_raw_response.create(model=MODEL, input=["a lion", long])
+
+    answer = raw.parse()
+    windows = answer.usage.model_extra["windows"]
+    assert windows > 1 and raw.headers["x-embedding-windows"] == str(windows)
+    assert answer.usage.prompt_tokens > 400
+    assert np.linalg.norm(answer.data[1].embedding) == pytest.approx(1, abs=1e-3)
+    (alone,) = client.embeddings.create(model=MODEL, input=long).data
+    assert alone.embedding == pytest.approx(answer.data[1].embedding, abs=1e-3)
+    with pytest.raises(openai.UnprocessableEntityError, match="at most"):
+        client.embeddings.create(model=MODEL, input=long, extra_body={"truncate": False})
+
+
 def test_embeddings_of_token_ids(client: openai.OpenAI) -> None:
     own = {"token_ids": True}
     with_ids = client.embeddings.create(model=MODEL, input=[5, 6, 7], dimensions=4, extra_body=own)

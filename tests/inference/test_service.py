@@ -50,6 +50,21 @@ def store(tmp_path: Path) -> CountingStore:
     return store
 
 
+@pytest.mark.parametrize(
+    ("overflow", "split", "truncate"), [("windows", True, False), ("truncate", False, True), ("error", False, False)]
+)
+def test_the_operator_decides_about_texts_that_are_too_long(
+    run: Callable[..., Any], overflow: str, split: bool, truncate: bool
+) -> None:
+    async def main(inference: Inference) -> None:
+        opened = await inference.open("full")
+        items = [EmbedItem("a", split=True), EmbedItem("a", truncate=True), EmbedItem("a")]
+        found, _ = opened.check(Task.EMBED, items)
+        assert [(each.split, each.truncate) for each in found] == [(split, truncate), (False, True), (False, False)]
+
+    run(main, embed_overflow=overflow)
+
+
 @pytest.fixture
 def run(store: CountingStore, tmp_path: Path) -> Callable[..., Any]:
     def load(path: Path) -> FakeObjective:

@@ -23,11 +23,12 @@ WIDTH = 10  # tokens of a row
 class Tally(Handler):
     """An item is the number of rows in each of its steps; its answer, what each step's rows gave together.
 
-    Numbers below 0 are mistakes that show only then. A single number is an ordinary row, whose answer it is.
+    Numbers below 0 are mistakes that show only then. A single number is an ordinary row, whose answer it is. A tuple
+    of one number says that it takes one step.
     """
 
-    def takes_one_row(self, item: Sequence[int] | int) -> bool:
-        return isinstance(item, int)
+    def takes_one_step(self, item: Sequence[int] | int) -> bool:
+        return isinstance(item, int | tuple)
 
     def steps(self, item: Sequence[int] | int) -> Steps:
         if isinstance(item, int):
@@ -65,6 +66,17 @@ def test_steps_are_answered_in_order_and_ordinary_rows_beside_them(engine: Engin
 
     answers = run(main)
     for item, answer in zip(items, answers, strict=True):
+        assert answer == (item if isinstance(item, int) else pytest.approx(expected(item), abs=1e-4))
+    assert runner.batcher.in_use == 0
+
+
+def test_items_of_one_step_have_any_number_of_rows(engine: Engine, runner: Runner):
+    items = [(1,), 5, (3,), (200,), 6]
+
+    async def main() -> list[Any]:
+        return await engine.submit(Task.SCORE, items)
+
+    for item, answer in zip(items, run(main), strict=True):
         assert answer == (item if isinstance(item, int) else pytest.approx(expected(item), abs=1e-4))
     assert runner.batcher.in_use == 0
 

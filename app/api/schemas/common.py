@@ -1,5 +1,6 @@
 """Fields shared by several bodies."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from pydantic import (
@@ -17,6 +18,7 @@ from pydantic import (
 from app.api.media_inputs import TYPED, text_or_media, typed_media
 from app.errors import AppError, EmptyInput, InvalidValue
 from app.inference.remote_media import RemoteMedia
+from app.inference.service import Answer
 from app.types import Pooling, TruncationSide
 from app.validation import JsonModel
 
@@ -204,6 +206,10 @@ class ModelChoice(Body):
     """
 
     model: Model = None
+
+    def headers(self, answer: Answer[Any]) -> Mapping[str, str]:
+        """Returns further headers of the answer to a request."""
+        return {}
 
 
 class TextInputs(ModelChoice):

@@ -1,7 +1,7 @@
 """Bodies of `POST /v1/embeddings`: OpenAI's, with further options."""
 
 import base64
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -18,7 +18,6 @@ from app.api.schemas.common import (
     OwnTokenIds,
     PoolingName,
     Side,
-    Truncate,
     Usage,
     read_line,
     usage,
@@ -44,7 +43,11 @@ class EmbeddingOptions(ModelChoice):
     )
     pooling: PoolingName | None = Field(None, description="Pooling of the token vectors; the model's own by default")
     normalize: Annotated[bool, Field(description="Scale each vector to length 1")] = True
-    truncate: Truncate = False
+    truncate: bool | None = Field(
+        None,
+        description="What becomes of a text that is too long: true cuts it, false refuses it. By default it is embedded"
+        " in windows, unless the server is set otherwise",
+    )
     truncation_side: Side = TruncationSide.RIGHT
     token_ids: OwnTokenIds = False
     prompt_name: Annotated[str, Field(max_length=MAX_PROMPT_NAME)] | None = Field(
@@ -60,7 +63,8 @@ class EmbeddingOptions(ModelChoice):
             input=given,
             pooling=self.pooling,
             normalize=self.normalize,
-            truncate=self.truncate,
+            truncate=bool(self.truncate),
+            split=self.truncate is None,
             truncation_side=self.truncation_side,
             dimensions=self.dimensions,
             prompt_name=self.prompt_name,
@@ -71,7 +75,7 @@ class EmbeddingOptions(ModelChoice):
         return {
             "object": "embedding",
             "embedding": self._encode(result.vector),
-            "usage": usage(result.tokens),
+            "usage": usage(result.tokens) | _count_windows([result]),
         }
 
     def _encode(self, vector: NDArray[np.float32]) -> Any:
@@ -98,9 +102,13 @@ class EmbeddingsRequest(EmbeddingOptions, MixedInputs):
                 "object": "list",
                 "data": [entry for index, result in enumerate(answer.results) for entry in self._data(index, result)],
                 "model": answer.model,
-                "usage": usage(sum(result.tokens for result in answer.results)),
+                "usage": usage(sum(result.tokens for result in answer.results)) | _count_windows(answer.results),
             }
         )
+
+    def headers(self, answer: Answer[EmbedResult]) -> dict[str, str]:
+        windows = _count_windows(answer.results)
+        return {"x-embedding-windows": str(windows["windows"])} if windows else {}
 
     def _data(self, index: int, result: EmbedResult) -> Iterator[dict[str, Any]]:
         """Yields the input's own entry in `data`, or those of its windows."""
@@ -113,6 +121,12 @@ class EmbeddingsRequest(EmbeddingOptions, MixedInputs):
             yield entry | {"window": window, "embedding": self._encode(vector)} | span
 
 
+def _count_windows(results: Iterable[EmbedResult]) -> dict[str, int]:
+    """Returns the field of the usage for texts that were too long; none if all fit."""
+    count = sum(result.parts for result in results if result.parts > 1)
+    return {"windows": count} if count else {}
+
+
 class EmbeddingObject(BaseModel):
     object: Literal["embedding"] = "embedding"
     index: int = Field(description="Index of the input; windows of one input share it")
@@ -122,11 +136,17 @@ class EmbeddingObject(BaseModel):
     end: float | None = Field(None, description="End of the window in seconds, if the input has a duration")
 
 
+class EmbeddingUsage(Usage):
+    windows: int | None = Field(
+        None, description="Windows of the texts that were too long, whose vectors were averaged; absent if all fit"
+    )
+
+
 class EmbeddingsResponse(BaseModel):
     object: Literal["list"] = "list"
     data: list[EmbeddingObject]
     model: str
-    usage: Usage
+    usage: EmbeddingUsage
 
 
 EXAMPLES = {

@@ -1,15 +1,17 @@
 """Embeddings: one vector an input, or one a token."""
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from app.errors import AppError, EmptyInput, InvalidModel, InvalidValue
-from app.modalities.base import OneStepHandler, Prepared
+from app.errors import AppError, EmptyInput, InputTooLong, InvalidModel, InvalidValue
+from app.modalities.base import BatchRow, Steps, TaskHandler
 from app.modalities.embedding import EmbedItem, EmbedResult
 from app.modalities.patch.decoded_media import DecodedMedia
 from app.modalities.text.batches import TextBatch
@@ -17,6 +19,10 @@ from app.modalities.text.encoder import vocabulary_size
 from app.modalities.text.encoding import QUICK_CHARACTERS, TextEncoder
 from app.modalities.text.forward import TextForward
 from app.modalities.text.pipeline import PoolingMode, SentencePipeline, pool
+
+MAX_WINDOWS = 64  # of a text
+_PROSE = 4  # characters of a token, at least, in most texts
+_FEW_WINDOWS = 8  # whose rows are made for all items of a request at once
 
 Floats = NDArray[np.float32]
 
@@ -44,8 +50,8 @@ class Prompt:
     length: int = 0
 
 
-class TextEmbed(OneStepHandler[EmbedItem, TextEmbedInputs, EmbedItem, TextEmbedBatch, Floats, EmbedResult]):
-    """Embeds texts: EmbedItem → EmbedResult."""
+class TextEmbed(TaskHandler[EmbedItem, TextEmbedInputs, TextEmbedBatch, Floats, EmbedResult]):
+    """Embeds texts: EmbedItem → EmbedResult, in one step of one row, or of a row a window."""
 
     def __init__(
         self, forward: TextForward, encoder: TextEncoder, *, pipeline: SentencePipeline, max_length: int
@@ -84,7 +90,11 @@ class TextEmbed(OneStepHandler[EmbedItem, TextEmbedInputs, EmbedItem, TextEmbedB
     def is_quick(self, item: EmbedItem) -> bool:
         return isinstance(item.input, str) and len(item.input) <= QUICK_CHARACTERS and item.output == "pooled"
 
-    def prepare(self, item: EmbedItem) -> Prepared[TextEmbedInputs, EmbedItem]:
+    def takes_one_step(self, item: EmbedItem) -> bool:
+        few = _FEW_WINDOWS * self._max_length * _PROSE
+        return not item.split or isinstance(item.input, bytes | DecodedMedia) or len(item.input) <= few
+
+    def steps(self, item: EmbedItem) -> Steps[TextEmbedInputs, Floats, EmbedResult]:
         if item.output == "windows":
             raise InvalidValue("texts have no windows; `windows` is for media", param="output")
         pooling = self._choose_pooling(item)
@@ -92,14 +102,54 @@ class TextEmbed(OneStepHandler[EmbedItem, TextEmbedInputs, EmbedItem, TextEmbedB
         if item.dimensions is not None and not 1 <= item.dimensions <= size:
             raise InvalidValue(f"dimensions is {item.dimensions}; this model's vectors have {size}", param="dimensions")
         prompt = self._choose_prompt(item)
+        rows = self._split(item, prompt, pooling) if item.split and not item.truncate and pooling else []
+        return self._embed(item, rows or [self._fit(item, prompt, pooling)])
+
+    def _embed(self, item: EmbedItem, rows: Sequence[TextEmbedInputs]) -> Steps[TextEmbedInputs, Floats, EmbedResult]:
+        raws = yield [BatchRow(row, len(row.ids)) for row in rows]
+        return self._finish(item, rows, raws)
+
+    def _fit(self, item: EmbedItem, prompt: Prompt, pooling: tuple[PoolingMode, ...] | None) -> TextEmbedInputs:
+        """Returns the row of a text that fits, or is cut. Raises InputTooLong."""
         content, begin = self._content(item, prompt.text)
         ids, shift = self.encoder.fit(content, self._max_length, truncate=item.truncate, side=item.truncation_side)
-        skipped = 0
-        if prompt.length and not self._pipeline.include_prompt:
-            cut = len(self.encoder.prefix) - shift  # tokens at the left, of the prompt first
-            left = 0 if begin else max(0, prompt.length - cut)
-            skipped = min(max(left, len(self.encoder.prefix)), len(ids) - 1)
-        return Prepared(TextEmbedInputs(ids, pooling, skipped), len(ids), item)
+        cut = len(self.encoder.prefix) - shift  # tokens at the left, of the prompt first
+        return TextEmbedInputs(ids, pooling, 0 if begin else self._skip(prompt, len(ids), cut))
+
+    def _skip(self, prompt: Prompt, count: int, cut: int = 0) -> int:
+        """Returns how many of the first tokens of a row are not pooled. count: of its tokens."""
+        if not prompt.length or self._pipeline.include_prompt:
+            return 0
+        return min(max(prompt.length - cut, len(self.encoder.prefix)), count - 1)
+
+    def _split(self, item: EmbedItem, prompt: Prompt, pooling: tuple[PoolingMode, ...] | None) -> list[TextEmbedInputs]:
+        """Returns a row for each window of a text that is too long, all of about one length; none if it fits.
+
+        Each window begins with the prompt. Raises InputTooLong for more than MAX_WINDOWS.
+        """
+        if isinstance(item.input, str) and len(item.input) > self.encoder.max_characters(
+            MAX_WINDOWS * self._max_length
+        ):
+            raise self._too_long(f"{len(item.input)} characters")
+        content, _ = self._content(replace(item, truncate=True), "", MAX_WINDOWS)
+        begin = self.encoder.content_ids(prompt.text) if prompt.text.strip() else []
+        special = len(self.encoder.prefix) + len(self.encoder.suffix)
+        if special + len(begin) + len(content) <= self._max_length:
+            return []
+        count = math.ceil(len(content) / max(1, self._max_length - special - len(begin)))
+        if count > MAX_WINDOWS:
+            raise self._too_long(f"{len(content)} tokens")
+        bounds = [round(len(content) * nth / count) for nth in range(count + 1)]
+        windows = (content[start:end] for start, end in pairwise(bounds))
+        rows = [[*self.encoder.prefix, *begin, *window, *self.encoder.suffix] for window in windows]
+        return [TextEmbedInputs(ids, pooling, self._skip(prompt, len(ids))) for ids in rows]
+
+    def _too_long(self, size: str) -> InputTooLong:
+        return InputTooLong(
+            f"the input has {size}, more than {MAX_WINDOWS} windows of the {self._max_length} tokens that the model"
+            " reads; shorten it or set truncate",
+            param="input",
+        )
 
     def _choose_pooling(self, item: EmbedItem) -> tuple[PoolingMode, ...] | None:
         """Raises InvalidValue where what follows the pooling was trained for another one."""
@@ -137,7 +187,7 @@ class TextEmbed(OneStepHandler[EmbedItem, TextEmbedInputs, EmbedItem, TextEmbedB
             raise InvalidValue(f"the model has no prompt {name!r}; its prompts: {has}", param="prompt_name")
         return Prompt() if name is None else self._prompts[name]
 
-    def _content(self, item: EmbedItem, prompt: str) -> tuple[list[int], int]:
+    def _content(self, item: EmbedItem, prompt: str, windows: int = 1) -> tuple[list[int], int]:
         """Token ids without special ones, and which character of the text they begin at."""
         given, begin = item.input, 0
         if isinstance(given, bytes | DecodedMedia):
@@ -146,7 +196,7 @@ class TextEmbed(OneStepHandler[EmbedItem, TextEmbedInputs, EmbedItem, TextEmbedB
             if not given.strip():
                 raise EmptyInput("the input is empty", param="input")
             text, begin = self.encoder.shorten(
-                prompt + given, self._max_length, truncate=item.truncate, side=item.truncation_side
+                prompt + given, windows * self._max_length, truncate=item.truncate, side=item.truncation_side
             )
             content = self.encoder.content_ids(text)
         else:
@@ -189,8 +239,9 @@ class TextEmbed(OneStepHandler[EmbedItem, TextEmbedInputs, EmbedItem, TextEmbedB
             vectors = self._pipeline.head(vectors)
         return vectors.cpu().numpy()
 
-    def finish(self, prepared: Prepared[TextEmbedInputs, EmbedItem], raw: Floats) -> EmbedResult:
-        item = prepared.context
+    def _finish(self, item: EmbedItem, rows: Sequence[TextEmbedInputs], raws: Sequence[Floats]) -> EmbedResult:
+        lengths = [len(row.ids) for row in rows]
+        raw = raws[0] if len(raws) == 1 else np.average(raws, axis=0, weights=lengths)
         if not np.isfinite(raw).all():
             raise AppError("the model computed numbers that are not finite for this input")
         normalize = self._pipeline.normalize if item.normalize is None else item.normalize
@@ -200,7 +251,7 @@ class TextEmbed(OneStepHandler[EmbedItem, TextEmbedInputs, EmbedItem, TextEmbedB
         else:
             vector = raw[..., : item.dimensions or limit]
             vector = _unit(vector) if normalize else vector
-        return EmbedResult(vector.astype(np.float32, copy=False), tokens=len(prepared.inputs.ids))
+        return EmbedResult(vector.astype(np.float32, copy=False), tokens=sum(lengths), parts=len(rows))
 
 
 def _unit(vector: Floats) -> Floats:

@@ -92,7 +92,7 @@ class FillMask(
         characters = len(item.text) + sum(map(len, item.targets))
         return few and characters <= QUICK_CHARACTERS and item.text.count("[") + item.text.count("<") <= 2
 
-    def takes_one_row(self, item: FillMaskItem) -> bool:
+    def takes_one_step(self, item: FillMaskItem) -> bool:
         return item.num_sequences == 0
 
     def steps(self, item: FillMaskItem) -> Steps[FillMaskInputs, Raw, FillMaskResult]:

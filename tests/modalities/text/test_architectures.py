@@ -120,7 +120,7 @@ def test_the_longest_input_runs_and_a_longer_one_is_refused(objective: TextObjec
     fits = EmbedItem((letter,) * (MAX_LENGTH - 2))
     assert perform(embed, [fits])[0].tokens == MAX_LENGTH
     with pytest.raises(InputTooLong, match=rf"\b{MAX_LENGTH + 1} tokens .* \b{MAX_LENGTH};"):
-        embed.prepare(EmbedItem((letter,) * (MAX_LENGTH - 1)))
+        embed.steps(EmbedItem((letter,) * (MAX_LENGTH - 1)))
 
 
 def test_every_task_has_an_example_to_warm_up_with(objective: TextObjective) -> None:

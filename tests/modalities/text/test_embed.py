@@ -1,8 +1,11 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
 from app.errors import AppError, EmptyInput, InputTooLong, InvalidValue
 from app.modalities.embedding import EmbedItem
+from app.modalities.text.embed import MAX_WINDOWS
 from app.modalities.text.objective import TextObjective
 from app.types import Pooling, Task, TruncationSide
 from tests.fakes.perform import perform
@@ -73,10 +76,39 @@ def test_truncation_keeps_the_asked_side(bert: TextObjective) -> None:
         )
 
 
+LONG = "The lions chase zebras near water, and rest. " * 20
+
+
+def test_a_long_text_is_the_mean_of_its_windows(bert: TextObjective) -> None:
+    content = bert.tokenizer(LONG, add_special_tokens=False)["input_ids"]
+    room = MAX_LENGTH - 2
+    count = -(-len(content) // room)
+    bounds = [round(len(content) * nth / count) for nth in range(count + 1)]
+    parts = [tuple(content[a:b]) for a, b in pairwise(bounds)]
+    vectors = [embed(bert, part, normalize=False) for part in parts]
+    mean = np.average(vectors, axis=0, weights=[len(part) + 2 for part in parts])
+
+    (found,) = perform(bert.tasks[Task.EMBED], [EmbedItem(LONG, split=True)])
+
+    assert count > 2 and max(map(len, parts)) - min(map(len, parts)) <= 1
+    assert (found.parts, found.tokens) == (count, len(content) + 2 * count)
+    np.testing.assert_allclose(found.vector, mean / np.linalg.norm(mean), atol=1e-6)
+    np.testing.assert_array_equal(embed(bert, TEXT, split=True), embed(bert, TEXT))
+
+
+def test_a_text_of_too_many_windows_is_refused(bert: TextObjective) -> None:
+    for text in ("the " * (MAX_WINDOWS * MAX_LENGTH), "x" * 10**6):
+        with pytest.raises(InputTooLong, match=f"more than {MAX_WINDOWS} windows of the {MAX_LENGTH} tokens"):
+            embed(bert, text, split=True)
+    with pytest.raises(InputTooLong):
+        embed(bert, LONG, split=True, output="tokens")
+
+
 def test_numbers_that_are_not_finite_are_an_error(bert: TextObjective) -> None:
-    handler = bert.tasks[Task.EMBED]
+    steps = bert.tasks[Task.EMBED].steps(EmbedItem(TEXT))
+    next(steps)
     with pytest.raises(AppError, match="not finite"):
-        handler.finish(handler.prepare(EmbedItem(TEXT)), np.full(32, np.inf, dtype=np.float32))
+        steps.send([np.full(32, np.inf, dtype=np.float32)])
 
 
 def test_tokenize_gives_the_users_own_characters(bert: TextObjective) -> None:

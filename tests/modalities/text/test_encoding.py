@@ -11,7 +11,7 @@ from app.modalities.text.encoding import QUICK_CHARACTERS, TextEncoder
 from app.modalities.text.items import FillMaskItem, ScoreItem
 from app.modalities.text.objective import TextObjective
 from app.types import Task, TruncationSide
-from tests.fakes.perform import perform
+from tests.fakes.perform import perform, rows_of
 from tests.fakes.tiny_models import MAX_LENGTH
 
 PROSE = "The lions chase the zebras, and 3 naïve café-goers watch: “so what?” 東京 🦁 "
@@ -57,9 +57,9 @@ def test_truncation_beyond_the_bound_gives_what_tokenizing_all_of_it_gives(
     objective = objectives(architecture)
     text = beyond(objective)
     item = EmbedItem(text, truncate=True, truncation_side=side)
-    cut = objective.tasks[Task.EMBED].prepare(item).inputs.ids
+    cut = rows_of(objective.tasks[Task.EMBED], item)[0].inputs.ids
     monkeypatch.setattr(TextEncoder, "max_characters", lambda *_: len(text))
-    assert objective.tasks[Task.EMBED].prepare(item).inputs.ids == cut
+    assert rows_of(objective.tasks[Task.EMBED], item)[0].inputs.ids == cut
 
 
 @pytest.mark.parametrize("side", SIDES)

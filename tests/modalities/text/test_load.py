@@ -158,7 +158,7 @@ def test_sentence_transformers_folders_bring_their_own_way(
     np.testing.assert_array_equal(own.vector, explicit.vector)
     assert objective.max_length == 64
     with pytest.raises(InputTooLong, match="at most 16"):
-        objective.tasks[Task.EMBED].prepare(EmbedItem("the " * 15))
+        objective.tasks[Task.EMBED].steps(EmbedItem("the " * 15))
 
 
 def test_loading_is_repeatable(tmp_path: Path) -> None:
