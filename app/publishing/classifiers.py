@@ -20,7 +20,6 @@ from app.publishing.sections import (
     write_request,
     write_table,
     write_usage,
-    write_verdict,
 )
 from app.store.manifest import Manifest
 from app.store.store import ModelEntry, ModelStore
@@ -61,7 +60,7 @@ class ClassifierPublisher:
         manifest = self._describe(job, base, head, facts)
         with tempfile.TemporaryDirectory(prefix="cloze-head-") as temporary:
             head.save(Path(temporary) / HEAD)
-            (Path(temporary) / "README.md").write_text(render(manifest, name, facts), encoding="utf-8")
+            (Path(temporary) / "README.md").write_text(render(job, manifest, name, facts), encoding="utf-8")
             return self.store.publish(Path(temporary), manifest, name=name, fence=fence, base=base)
 
     def _describe(self, job: Job, base: ModelEntry, head: ProbeHead, facts: ClassifierFacts) -> Manifest:
@@ -78,20 +77,20 @@ class ClassifierPublisher:
                 "data": tuple(find_sources(self.files, job)),
                 "metrics": dict(facts.metrics),
                 "chosen": dict(facts.chosen),
-                "verdict": job.verdict.model_dump() if job.verdict else None,
+                "verdict": None,  # that of the evaluation is about few labels, and the head has them all
                 "classifier": head.classifier,
             }
         )
 
 
-def render(manifest: Manifest, name: str, facts: ClassifierFacts) -> str:
-    """Returns the classifier's card in Markdown."""
+def render(job: Job, manifest: Manifest, name: str, facts: ClassifierFacts) -> str:
+    """Returns the classifier's card in Markdown. job: the evaluation."""
     classifier = manifest.classifier
     assert classifier is not None
     sections = [
         write_front_matter(manifest),
         f"# {name}\n\n{manifest.description}",
-        write_verdict(manifest),
+        f"## Evaluation\n\n{job.verdict.summary}" if job.verdict else "",
         write_table(
             "Model",
             ("", ""),

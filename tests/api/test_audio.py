@@ -3,6 +3,7 @@
 import base64
 import io
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,10 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 from app.main import create_app
+from app.modalities.probe import HEAD, ProbeHead
 from app.settings import Settings
 from app.store.store import ModelStore
+from app.types import Activation, Classifier, ClassifierType, Task
 from tests.fakes.imports import import_folder
 from tests.fakes.tiny_audio import FRAMES, MEL, RATE, WINDOW, sound, tiny_audio_folder
 from tests.fakes.tiny_audio import samples as sound_samples
@@ -129,6 +132,30 @@ def test_windows_of_what_has_none(client: TestClient) -> None:
     [only] = embed(client, model="pictures", input=f"data:image/jpeg;base64,{photo}", output="windows").json()["data"]
     assert only.keys() == {"object", "index", "window", "embedding"}
     assert client.post("/v1/embeddings", json={"input": URI, "output": "tokens"}).status_code == 422
+
+
+def test_sounds_are_classified_by_a_head_on_their_embeddings(client: TestClient, tmp_path: Path) -> None:
+    store, rng = client.app.state.services.store, np.random.default_rng(0)  # type: ignore[attr-defined]
+    kind = Classifier(
+        labels=("bark", "rain"), type=ClassifierType.MULTI_LABEL, activation=Activation.SIGMOID, temperature=2.0
+    )
+    head = ProbeHead(kind, rng.normal(size=32), np.ones(32), rng.normal(size=(2, 32)), np.zeros(2))
+    head.save(tmp_path / HEAD)
+    base = store.resolve("sounds")
+    changes = {"tasks": (*base.manifest.tasks, Task.CLASSIFY), "classifier": kind}
+    store.publish(tmp_path, base.manifest.model_copy(update=changes), name="calls", base=base)
+
+    vector = np.array(embed(client, normalize=False).json()["data"][0]["embedding"])
+    expected = 1 / (1 + np.exp(-head.logits(vector) / 2))
+    given = [URI, {"type": "audio_url", "audio_url": {"url": URI}}]
+    answer = client.post("/v1/classify", json={"model": "calls", "input": given})
+    assert answer.status_code == 200, answer.text
+    for item in answer.json()["data"]:
+        found = {each["label"]: each["score"] for each in item["scores"]}
+        np.testing.assert_allclose([found[label] for label in kind.labels], expected, atol=1e-5)
+        assert item["labels"] == [label for label, each in zip(kind.labels, expected, strict=True) if each >= 0.5]
+    refused = client.post("/v1/classify", json={"model": "calls", "input": "a text"})
+    assert (refused.status_code, refused.json()["error"]["param"]) == (422, "input")
 
 
 def test_a_model_of_sounds_says_so(client: TestClient) -> None:

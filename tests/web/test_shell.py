@@ -6,7 +6,7 @@ from playwright.sync_api import Browser, expect
 
 from tests.fakes.browser import Visit, visiting
 
-VIEWS = ["Fill", "Reconstruct", "Embed", "Tokens", "Jobs", "Files", "Models"]
+VIEWS = ["Fill", "Reconstruct", "Embed", "Classify", "Tokens", "Jobs", "Files", "Models"]
 
 
 def test_every_view_opens_from_the_navigation(visit: Visit) -> None:

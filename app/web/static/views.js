@@ -1,4 +1,5 @@
 // The views, in the order of the navigation. To add one, see README.md beside this folder.
+import { ClassifyView } from "./views/classify/index.js";
 import { EmbedView } from "./views/embed/index.js";
 import { EvaluateView } from "./views/evaluate/index.js";
 import { FilesView } from "./views/files/index.js";
@@ -12,6 +13,7 @@ export const VIEWS = [
   { id: "fill", title: "Fill", component: FillView },
   { id: "reconstruct", title: "Reconstruct", component: ReconstructView },
   { id: "embed", title: "Embed", component: EmbedView },
+  { id: "classify", title: "Classify", component: ClassifyView },
   { id: "tokens", title: "Tokens", component: TokensView },
   { id: "evaluate", title: "Evaluate", component: EvaluateView },
   { id: "jobs", title: "Jobs", component: JobsView },

@@ -1,17 +1,17 @@
 // Embed: compares inputs by their embeddings.
 import { ask } from "../../core/api.js";
 import { latest } from "../../core/ask.js";
-import { dataUri, download } from "../../core/download.js";
-import { bytes, number, plural } from "../../core/format.js";
+import { download } from "../../core/download.js";
+import { number, plural } from "../../core/format.js";
 import { html, useSignalEffect } from "../../core/html.js";
-import { able, choose, info, models, modelsError, refreshModels } from "../../core/models.js";
+import { able, choose, models, modelsError, refreshModels } from "../../core/models.js";
 import { link, route } from "../../core/router.js";
 import { samplesOf } from "../../core/samples.js";
-import { Button, Details, DropZone, Segmented, TextArea } from "../../ui/controls.js";
+import { Button, Details, Segmented, TextArea } from "../../ui/controls.js";
+import { MediaInputs } from "../../ui/media-inputs.js";
 import { ModelSelect } from "../../ui/model-select.js";
 import { Snippets } from "../../ui/snippets.js";
 import { Empty, ErrorNote, Waiting } from "../../ui/status.js";
-import { toast } from "../../ui/toast.js";
 import { HeatMap } from "./heat-map.js";
 import { Projection } from "./projection.js";
 import { Projector } from "./projector.js";
@@ -20,7 +20,6 @@ import { csv, npy, project, similarities } from "./vectors.js";
 
 const TYPING = 400; // ms
 const MOST = 64; // inputs that a heat map can still show
-const KINDS = { image: "images", audio: "sounds", video: "videos" };
 
 const answer = latest();
 
@@ -60,7 +59,11 @@ function Comparison({ model, many }) {
   return html`
     <div class="embed-layout">
       <div class="stack">
-        ${model.modality === "text" ? html`<${Texts} />` : html`<${Files} kind=${model.modality} />`}
+        ${
+          model.modality === "text"
+            ? html`<${Texts} />`
+            : html`<${MediaInputs} kind=${model.modality} files=${state.files} />`
+        }
         ${many && html`<p class="small muted" role="status">Only the first ${MOST} are shown.</p>`}
         <${Downloads} model=${model} />
       </div>
@@ -80,46 +83,6 @@ const NoModel = () => html`
 
 const Texts = () => html`<${TextArea} label="Texts, one a line" value=${state.text.value} rows=${9} spellcheck="false"
   onInput=${(value) => (state.text.value = value)} hint=${plural(state.lines.value.length, "text")} />`;
-
-function Files({ kind }) {
-  const own = state.files.value.filter((file) => file.kind === kind);
-  const remove = (file) => {
-    URL.revokeObjectURL(file.url);
-    state.files.value = state.files.value.filter((each) => each !== file);
-  };
-  return html`
-    <${DropZone} label=${`Drop ${KINDS[kind]}, or choose some`} accept=${`${kind}/*`} multiple
-      onFiles=${(files) => add(files, kind)} />
-    <ul class="files">${own.map(
-      (file) => html`<li key=${file.url}>
-      ${kind === "image" ? html`<img src=${file.url} alt="" />` : html`<span class="badge">${kind}</span>`}
-      <span class="file-name">${file.name}</span>
-      <${Button} kind="quiet" icon="close" aria-label=${`Remove ${file.name}`} onClick=${() => remove(file)} /></li>`,
-    )}</ul>`;
-}
-
-async function add(files, kind) {
-  const room = (info.value?.max_body_bytes ?? 0) * 0.7; // base64 makes a third more of it
-  const taken = state.files.value.reduce((sum, file) => sum + file.size, 0);
-  if (files.reduce((sum, file) => sum + file.size, taken) > room) {
-    return toast(`Together these are larger than the ${bytes(room)} that one request may carry.`, "failed");
-  }
-  const read = await Promise.allSettled(
-    files.map(async (file) => ({
-      name: file.name,
-      kind,
-      size: file.size,
-      uri: await dataUri(file),
-      url: URL.createObjectURL(file),
-    })),
-  );
-  const failed = files.filter((_, at) => read[at].status === "rejected");
-  if (failed.length) toast(`Not a file that can be read: ${failed.map((file) => file.name).join(", ")}`, "failed");
-  state.files.value = [
-    ...state.files.value,
-    ...read.flatMap((each) => (each.status === "fulfilled" ? [each.value] : [])),
-  ];
-}
 
 /** The inputs of a request: [{label, input, url?}] */
 function inputs(model) {

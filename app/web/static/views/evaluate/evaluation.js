@@ -4,6 +4,7 @@ import { pause, reconnections } from "../../core/connection.js";
 import { download } from "../../core/download.js";
 import { duration, number } from "../../core/format.js";
 import { html, useEffect, useSignal } from "../../core/html.js";
+import { refreshModels } from "../../core/models.js";
 import { link, navigate } from "../../core/router.js";
 import { Button } from "../../ui/controls.js";
 import { ErrorNote, Note, Waiting } from "../../ui/status.js";
@@ -60,6 +61,7 @@ export function EvaluationPage({ id }) {
     </div>
     ${!ended && html`<${Under} job=${job.value} />`}
     ${job.value.error && html`<${Note} kind="warning">${job.value.error.message}<//>`}
+    ${job.value.result_model && html`<${Published} model=${job.value.result_model} />`}
     ${report.value && html`<${Report} report=${report.value} />`}
     ${job.value.status === "succeeded" && html`<${Files} path=${path} names=${files.value} />`}
   </div>`;
@@ -74,7 +76,10 @@ async function follow(path, { job, report, files, error }, signal) {
         report.value = await get(`${path}/artifacts/${REPORT}`, { signal });
       }
       error.value = null;
-      if (hasEnded(job.value)) return;
+      if (hasEnded(job.value)) {
+        if (job.value.result_model) void refreshModels();
+        return;
+      }
     } catch (failed) {
       if (isAbort(failed)) return;
       error.value = failed;
@@ -86,6 +91,11 @@ async function follow(path, { job, report, files, error }, signal) {
 /** Whether the methods of a report learn from labels. */
 function hasLabels(report) {
   return report.labels_per_class.length > 0;
+}
+
+function Published({ model }) {
+  return html`<div class="panel row between"><p>Published <a href=${link("models", [model])}>${model}</a>,
+    which classifies.</p><a class="button primary" href=${link("classify", [], { model })}>Try it</a></div>`;
 }
 
 function Files({ path, names }) {

@@ -19,7 +19,14 @@ export function NewEvaluation() {
   const models = able("embeddings");
   const chosen = useSignal(null); // ids; null: the first model
   const file = useSignal(null); // {id, name, progress}
-  const fields = useSignal({ text: "text", label: "label", split: "", counts: "1, 2, 5, 10, 50, all", seeds: "5" });
+  const fields = useSignal({
+    text: "text",
+    label: "label",
+    split: "",
+    counts: "1, 2, 5, 10, 50, all",
+    seeds: "5",
+    publish: "",
+  });
   const methods = useSignal(Object.keys(METHODS));
   const error = useSignal(null);
   const busy = useSignal(false);
@@ -74,6 +81,8 @@ export function NewEvaluation() {
       (model) => html`<label key=${model.id}><input type="checkbox" checked=${selected.includes(model.id)}
         onChange=${() => (chosen.value = toggle(selected, model.id))} /> ${model.id}</label>`,
     )}</fieldset>
+    <${TextField} label="Publish a classifier as" value=${fields.value.publish} onInput=${set("publish")}
+      placeholder="A name, such as reviews" hint="Of the best model, with all labels. Empty: only a report" />
     <${Details} summary="Labels, seeds and methods">
       <div class="stack">
         <div class="row evaluation-fields">
@@ -93,7 +102,7 @@ export function NewEvaluation() {
   </form>`;
 }
 
-function body(models, file, { text, label, split, counts, seeds }, methods) {
+function body(models, file, { text, label, split, counts, seeds, publish }, methods) {
   return {
     models,
     file,
@@ -103,5 +112,6 @@ function body(models, file, { text, label, split, counts, seeds }, methods) {
     labels_per_class: parseCounts(counts),
     seeds: Number(seeds),
     methods,
+    ...(publish.trim() ? { publish: publish.trim() } : {}),
   };
 }

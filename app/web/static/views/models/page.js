@@ -120,6 +120,7 @@ function VersionPicker({ model }) {
 
 function TryIt({ model }) {
   const [view] = [
+    ["classify", "classify"],
     ["fill-mask", "fill"],
     ["reconstruct", "reconstruct"],
     ["embeddings", "embed"],
@@ -135,6 +136,7 @@ function Facts({ model }) {
     ["Architecture", model.architecture],
     ["Parameters", compact(model.parameters)],
     ["Tasks", model.tasks.join(", ")],
+    ["Labels", model.classifier?.labels.slice(0, 10).join(", ")],
     ["Memory", model.loaded ? bytes(model.memory_bytes) : "not loaded"],
     ["Longest input", model.max_length ? `${number(model.max_length)} tokens` : null],
     ["Version", `${model.version}`],
