@@ -78,7 +78,9 @@ TextMethod = Literal["sts", "minimal_pairs", "masked_accuracy"]
 TEXT_METHODS: tuple[TextMethod, ...] = get_args(TextMethod)
 
 # How an evaluation uses a model, or what it compares the model with.
-EvaluationMethod = Literal["linear_probe", "knn", "kmeans", "random_encoder", "baseline", TextMethod]
+EvaluationMethod = Literal[
+    "linear_probe", "knn", "kmeans", "random_encoder", "baseline", "fine_tune", "from_scratch", TextMethod
+]
 
 # What the labels of an evaluation are; auto tells by their values.
 LabelType = Literal["auto", "classes", "numbers"]

@@ -70,7 +70,10 @@ CONFINED: dict[str, set[str]] = {
     "rich": {"commands"},
     "httpx": {"commands", "jobs.webhook_sender"},
     "pydantic_settings": {"settings"},
-    "torch": {"modalities", "serving", "training", "worker.train_job", "devices", "evaluation.random_weights"},
+    "torch": {
+        *("modalities", "serving", "training", "worker.train_job", "devices"),
+        *("evaluation.random_weights", "evaluation.fine_tuning", "evaluation.tuned_runs"),
+    },
     "transformers": {"modalities", "training", "serving.packing", "evaluation.random_weights"},
     "sklearn": {"evaluation"},
     "matplotlib": {"evaluation"},

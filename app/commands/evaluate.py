@@ -30,8 +30,8 @@ Methods = Annotated[
     list[str] | None,
     typer.Option(
         "--method",
-        help="linear_probe, knn, kmeans, random_encoder or baseline; by default all of them. Without training labels:"
-        " sts, minimal_pairs or masked_accuracy.",
+        help="linear_probe, knn, kmeans, random_encoder, baseline (all by default), fine_tune or from_scratch."
+        " Without training labels: sts, minimal_pairs or masked_accuracy.",
     ),
 ]
 Labels = Annotated[

@@ -17,21 +17,28 @@ def load_with_random_weights(folder: Path, dtype: torch.dtype) -> ServedModel:
 
     Raises InvalidModel, and TaskNotSupported for a model whose class cannot be built from its configuration.
     """
+    served = registry.load(folder, dtype=dtype)
+    randomize(served, SEED)
+    return served
+
+
+def randomize(served: ServedModel, seed: int) -> None:
+    """Gives a model the weights that its architecture is initialized with. Raises TaskNotSupported."""
     from transformers import PreTrainedModel
 
-    served = registry.load(folder, dtype=dtype)
     model = served.model
     if not isinstance(model, PreTrainedModel):
-        raise TaskNotSupported("a random encoder needs a model of transformers; leave the method random_encoder out")
+        raise TaskNotSupported(
+            "random weights need a model of transformers; leave the methods random_encoder and from_scratch out"
+        )
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(SEED)
+        torch.manual_seed(seed)
         fresh = type(model)(model.config)
         for module in served.further_modules:
             _initialize(module)
     # Tables that training does not change, such as positions by sines, stay.
     weights = {name: weight for name, weight in fresh.named_parameters() if weight.requires_grad}
     model.load_state_dict(weights | _statistics(fresh), strict=False)
-    return served
 
 
 def _statistics(model: nn.Module) -> dict[str, Tensor]:

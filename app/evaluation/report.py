@@ -166,6 +166,8 @@ def name_method(findings: Findings, method: str) -> str:
         "knn": "nearest neighbours",
         "random_encoder": "linear probe, random weights",
         "kmeans": "k-means, without labels",
+        "fine_tune": "fine-tuning",
+        "from_scratch": "training from scratch",
         "baseline": f"baseline: {findings.baseline}",
     }
     return names[method]

@@ -104,13 +104,28 @@ def compare(first: Result, second: Result, metric: str) -> Comparison | None:
     return Comparison(first, second, metric, difference)
 
 
+# Whose results of one model are compared, and with which others.
+_PAIRS: tuple[tuple[EvaluationMethod, EvaluationMethod], ...] = (
+    ("linear_probe", "baseline"),
+    ("linear_probe", "random_encoder"),
+    ("linear_probe", "from_scratch"),
+    ("fine_tune", "baseline"),
+    ("fine_tune", "linear_probe"),
+    ("fine_tune", "from_scratch"),
+)
+
+
 def compare_all(findings: Findings) -> list[Comparison]:
-    """Compares the linear probe of each model with the baseline, the random encoder, and that of each other model."""
+    """Compares the methods of each model by `_PAIRS`, and the linear probe of each model with that of each other."""
     found = []
     for count in findings.counts:
         for place, model in enumerate(findings.models):
+            pairs = [[findings.find(method, _owner(method, model), count) for method in pair] for pair in _PAIRS]
             probe = findings.find("linear_probe", model, count)
-            others = [findings.find("baseline", None, count), findings.find("random_encoder", model, count)]
-            others += [findings.find("linear_probe", other, count) for other in findings.models[place + 1 :]]
-            found += [compare(probe, other, findings.metric) for other in others if probe and other]
+            pairs += [[probe, findings.find("linear_probe", other, count)] for other in findings.models[place + 1 :]]
+            found += [compare(one, other, findings.metric) for one, other in pairs if one and other]
     return [each for each in found if each is not None]
+
+
+def _owner(method: EvaluationMethod, model: str) -> str | None:
+    return None if method == "baseline" else model

@@ -1,7 +1,7 @@
 """One evaluation: every method, with every number of labels, for every seed."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
@@ -24,11 +24,15 @@ from app.evaluation.probes import (
 from app.evaluation.projection import project
 from app.evaluation.results import Findings, Result
 from app.evaluation.splits import Indices, LabelCount, Split, choose_counts, draw_subset, has_runs, make_splits
+from app.evaluation.tuned_runs import TunedRuns
+from app.evaluation.tuning_budget import TuningBudget
 from app.evaluation.vectors import measure_spread
 from app.store.store import ModelEntry
 from app.types import EvaluationMethod
 
 _EMBEDDING = 3.0  # the share of the work that vectors of a model are, where a curve is 1
+TUNED: tuple[EvaluationMethod, ...] = ("fine_tune", "from_scratch")  # methods that train the whole network
+_WITHOUT_VECTORS = {"baseline", "random_encoder", *TUNED}  # methods without the vectors of a model's own weights
 WITHOUT_LABELS: LabelCount = 0  # the number of labels of k-means
 
 Vectors = NDArray[np.float32]
@@ -42,6 +46,7 @@ class EvaluationPlan:
     methods: Sequence[EvaluationMethod]
     labels_per_class: Sequence[LabelCount]
     seeds: int
+    budget: TuningBudget = field(default_factory=TuningBudget)
 
 
 class EvaluationHooks(Protocol):
@@ -108,7 +113,8 @@ class _Evaluation:
         self._embedder, self._hooks = embedder, hooks
         self._data = findings.data
         self._contents = [item.content for item in self._data.items]
-        self._done, self._total = 0.0, _measure_work(plan)
+        self._done, self._run_work = 0.0, 0.0
+        self._total = self._measure_work()
 
     def run(self, baseline: Baseline | None) -> None:
         methods, linear = self._plan.methods, classify_linearly if self._data.has_classes else regress_linearly
@@ -116,11 +122,28 @@ class _Evaluation:
             self._hooks.on_step(f"Evaluating the baseline: {baseline.name}")
             self._add_curve("baseline", None, linear, baseline.features)
         for place, model in enumerate(self._plan.models, 1):
-            if set(methods) - {"baseline", "random_encoder"}:
+            if set(methods) - _WITHOUT_VECTORS:
                 self._evaluate_model(model, place, linear)
             if "random_encoder" in methods:
                 vectors = self._embed(model, f"vectors-{place}-random", random_weights=True)
                 self._add_curve("random_encoder", model.id, linear, _standardized(vectors))
+            for method in TUNED:
+                if method in methods:
+                    self._hooks.on_step(f"Training {model.id}: {method}")
+                    self._add_curve(method, model.id, self._tune(model, method), lambda train, test: (train, test))
+
+    def _tune(self, model: ModelEntry, method: EvaluationMethod) -> Learner:
+        """Returns the learner that trains the whole network. Its features are indices of the items."""
+        runs = TunedRuns(
+            self._embedder,
+            model,
+            self._contents,
+            lambda share: self._hooks.on_share((self._done + share * self._run_work) / self._total),
+            random_weights=method == "from_scratch",
+            has_classes=self._data.has_classes,
+            budget=self._plan.budget,
+        )
+        return runs.learn
 
     def _evaluate_model(self, model: ModelEntry, place: int, linear: Learner) -> None:
         methods, has_classes = self._plan.methods, self._data.has_classes
@@ -154,20 +177,21 @@ class _Evaluation:
     ) -> None:
         """Adds the results of a method for each number of labels."""
         for count in self._findings.counts:
-            splits = self._splits if has_runs(self._data, count) else self._splits[:1]
-            subsets = [draw_subset(self._data, split, count) for split in splits]
+            drawn = self._draw(count)
             runs, predictions = [], []
-            for split, subset in zip(splits, subsets, strict=True):
+            for split, subset in drawn:
                 train, test = features(subset, split.test)
+                self._run_work = self._measure_run(method, count, split, subset)
                 prediction = learner(train, self._data.targets[subset], test, split.seed)
                 runs.append(self._score(prediction, split.test))
                 predictions.append(prediction)
-                self._advance(1 / len(self._findings.counts) / len(splits))
-            labels = float(np.mean([len(subset) for subset in subsets]))
+                self._advance(self._run_work)
+            labels = float(np.mean([len(subset) for _, subset in drawn]))
             strengths = [prediction.strength for prediction in predictions]
-            contributions = self._contribute(splits, predictions)
+            tested = [split for split, _ in drawn]
+            contributions = self._contribute(tested, predictions)
             if method == "linear_probe" and model and count == self._findings.counts[-1]:
-                self._findings.mistakes.append(find_mistakes(self._data, model, count, splits, predictions))
+                self._findings.mistakes.append(find_mistakes(self._data, model, count, tested, predictions))
             self._add(Result(method, model, count, labels, runs, strengths, contributions))
 
     def _contribute(self, splits: Sequence[Split], predictions: Sequence[ProbePrediction]) -> NDArray[np.float16]:
@@ -179,6 +203,32 @@ class _Evaluation:
             times[split.test] += 1
         with np.errstate(invalid="ignore"):
             return np.asarray(total / times, np.float16)
+
+    def _draw(self, count: LabelCount) -> list[tuple[Split, Indices]]:
+        """Returns the splits that have a run of their own with a number of labels, and their training subsets."""
+        splits = self._splits if has_runs(self._data, count) else self._splits[:1]
+        return [(split, draw_subset(self._data, split, count)) for split in splits]
+
+    def _measure_work(self) -> float:
+        """Returns the work of all that is to be done, where a curve is 1."""
+        methods = set(self._plan.methods)
+        curves = len(methods - _WITHOUT_VECTORS)
+        of_model = _EMBEDDING + curves if curves else 0.0
+        if "random_encoder" in methods:
+            of_model += _EMBEDDING + 1
+        for method in methods.intersection(TUNED):
+            for count in self._findings.counts:
+                of_model += sum(self._measure_run(method, count, *drawn) for drawn in self._draw(count))
+        return ("baseline" in methods) + len(self._plan.models) * of_model
+
+    def _measure_run(self, method: EvaluationMethod, count: LabelCount, split: Split, subset: Indices) -> float:
+        """Returns the work of one run, where a curve without training of the network is 1."""
+        if method not in TUNED:
+            return 1 / len(self._findings.counts) / (len(self._splits) if has_runs(self._data, count) else 1)
+        work = self._plan.budget.measure_run(
+            self._data.targets[subset], len(split.test), has_classes=self._data.has_classes
+        )
+        return _EMBEDDING * work / len(self._contents)
 
     def _score(self, prediction: ProbePrediction, test: Indices) -> Scores:
         targets = self._data.targets[test]
@@ -207,12 +257,3 @@ class _Evaluation:
 
 def _standardized(vectors: Vectors) -> FeatureSource:
     return lambda train, test: standardize(vectors[train], vectors[test])
-
-
-def _measure_work(plan: EvaluationPlan) -> float:
-    """Returns the work of a plan, where a curve is 1."""
-    curves = len(set(plan.methods) - {"baseline", "random_encoder"})
-    of_model = _EMBEDDING + curves if curves else 0.0
-    if "random_encoder" in plan.methods:
-        of_model += _EMBEDDING + 1
-    return ("baseline" in plan.methods) + len(plan.models) * of_model

@@ -1,6 +1,7 @@
 """The findings of an evaluation in plain sentences. They also say where a model does not help."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from app.evaluation.results import Comparison, Findings, Result, compare
@@ -9,6 +10,8 @@ from app.evaluation.splits import LabelCount
 _HEADLINE = 10  # labels per class that the first sentence is about, or the nearest number that there is
 _FEW_DIMENSIONS = 10.0  # effective dimensions below which vectors have collapsed
 _ONE_DIRECTION = 0.95  # mean cosine above which they have
+
+_SCRATCH = "the same network from scratch"
 
 NAMES = {"accuracy": "an accuracy of {}", "spearman": "a rank correlation of {}"}
 
@@ -28,9 +31,9 @@ def summarize_findings(findings: Findings) -> Summary:
     """Compares the models with the baseline, with random weights and with each other."""
     count = _choose_headline(findings)
     probes = [r for model in findings.models if (r := findings.find("linear_probe", model, count)) is not None]
+    sentences = [sentence for model in findings.models for sentence in _describe_model(findings, model, count)]
     if not probes:
-        return Summary([], "Add the method linear_probe for a comparison with the baseline.")
-    sentences = [sentence for probe in probes for sentence in _describe_model(findings, probe)]
+        return Summary(sentences, "Add the method linear_probe for a comparison with the baseline.")
     if len(probes) > 1:
         sentences.append(_describe_best(findings, probes))
     best = max(probes, key=lambda each: _mean(each, findings.metric))
@@ -47,41 +50,53 @@ def _choose_headline(findings: Findings) -> LabelCount:
     return min(numbers, key=lambda count: abs(math.log(count / _HEADLINE)))
 
 
-def _describe_model(findings: Findings, probe: Result) -> list[str]:
-    sentences = [_with_few_labels(findings, probe), *_with_all_labels(findings, probe)]
-    random = findings.find("random_encoder", probe.model, probe.labels_per_class)
+def _describe_model(findings: Findings, model: str, count: LabelCount) -> list[str]:
+    sentences = _against_scratch(findings, model, count)
+    probe = findings.find("linear_probe", model, count)
+    if probe is None:
+        return sentences
+    reached = f"With {describe_labels(findings, count)}, {model} reaches {_say(probe, findings.metric)}"
+    sentences.append(_compare_curve(findings, reached, probe, findings.curve("baseline", None), findings.baseline))
+    sentences += _with_all_labels(findings, probe)
+    random = findings.find("random_encoder", model, count)
     if random is not None and (comparison := compare(probe, random, findings.metric)) is not None:
         sentences.append(_against_random(comparison))
-    spread = findings.spreads.get(probe.model or "")
+    spread = findings.spreads.get(model)
     if spread and (spread.rank_me < min(_FEW_DIMENSIONS, spread.dimensions / 2) or spread.mean_cosine > _ONE_DIRECTION):
         sentences.append(
-            f"The vectors of {probe.model} use about {spread.rank_me:.0f} of {spread.dimensions} dimensions and have a"
+            f"The vectors of {model} use about {spread.rank_me:.0f} of {spread.dimensions} dimensions and have a"
             f" mean cosine of {spread.mean_cosine:.2f}, which is a sign of collapse."
         )
-    return [sentence for sentence in sentences if sentence]
+    return sentences
 
 
-def _with_few_labels(findings: Findings, probe: Result) -> str:
-    labels, score = describe_labels(findings, probe.labels_per_class), _mean(probe, findings.metric)
-    reached = f"With {labels}, {probe.model} reaches {_say(findings.metric, score)}"
-    baseline = findings.find("baseline", None, probe.labels_per_class)
-    comparison = compare(probe, baseline, findings.metric) if baseline else None
-    if baseline is None or comparison is None:
+def _against_scratch(findings: Findings, model: str, count: LabelCount) -> list[str]:
+    """Compares the better one of fine-tuning and linear probe with the same network, trained on the labels alone."""
+    curve = findings.curve("from_scratch", model)
+    tuned, probe = (findings.find(method, model, count) for method in ("fine_tune", "linear_probe"))
+    ways = [(f"fine-tuned {model}", tuned), (f"{model} with a linear probe", probe)]
+    known = [(subject, result) for subject, result in ways if result is not None]
+    if not curve or not known:
+        return []
+    subject, own = max(known, key=lambda each: _mean(each[1], findings.metric))
+    reached = f"With {describe_labels(findings, count)}, {subject} reaches {_say(own, findings.metric)}"
+    return [_compare_curve(findings, reached, own, curve, _SCRATCH)]
+
+
+def _compare_curve(findings: Findings, reached: str, own: Result, curve: Sequence[Result], name: str) -> str:
+    """Returns the sentence that begins with `reached`, and says what labels the other curve needs for the same."""
+    other = next((each for each in curve if each.labels_per_class == own.labels_per_class), None)
+    comparison = compare(own, other, findings.metric) if other else None
+    if other is None or comparison is None:
         return reached + "."
     if not comparison.is_better:
         word = "worse" if comparison.is_worse else "not clearly better"
-        return f"{reached}, which is {word} than {findings.baseline} ({_mean(baseline, findings.metric):.3f})."
-    needed = _find_needed(findings, score)
+        return f"{reached}, which is {word} than {name} ({_mean(other, findings.metric):.3f})."
+    score = _mean(own, findings.metric)
+    needed = next((each for each in curve if _mean(each, findings.metric) >= score), None)
     if needed is None:
-        most = describe_labels(findings, findings.curve("baseline", None)[-1].labels_per_class)
-        return f"{reached}, which {findings.baseline} does not reach with {most}."
-    return f"{reached}, for which {findings.baseline} needs {describe_labels(findings, needed.labels_per_class)}."
-
-
-def _find_needed(findings: Findings, score: float) -> Result | None:
-    """Returns the result of the baseline with the fewest labels that has the score."""
-    curve = findings.curve("baseline", None)
-    return next((each for each in curve if _mean(each, findings.metric) >= score), None)
+        return f"{reached}, which {name} does not reach with {describe_labels(findings, curve[-1].labels_per_class)}."
+    return f"{reached}, for which {name} needs {describe_labels(findings, needed.labels_per_class)}."
 
 
 def _with_all_labels(findings: Findings, probe: Result) -> list[str]:
@@ -136,8 +151,8 @@ def describe_labels(findings: Findings, count: LabelCount) -> str:
     return f"{count} {plural} per class" if findings.data.has_classes else f"{count} {plural}"
 
 
-def _say(metric: str, value: float) -> str:
-    return NAMES[metric].format(f"{value:.3f}")
+def _say(result: Result, metric: str) -> str:
+    return NAMES[metric].format(f"{_mean(result, metric):.3f}")
 
 
 def _mean(result: Result, metric: str) -> float:

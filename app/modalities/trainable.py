@@ -1,7 +1,7 @@
 """The interface between training and a model: `Trainable`."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
@@ -9,6 +9,9 @@ from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
 import numpy as np
 import torch
 from torch import nn
+
+from app.modalities.base import Prepared
+from app.modalities.embedding import EmbedItem
 
 
 @dataclass(frozen=True)
@@ -125,3 +128,17 @@ class Trainable(ABC, Generic[Sample, Masked, B]):
 
 
 AnyTrainable = Trainable[Any, Any, Any]  # the loop passes what one model makes only back to the same model
+
+
+class TrainableEmbed(Protocol):
+    """A handler of embeddings through which a model can be trained: its vectors are differentiable."""
+
+    reads_files: ClassVar[bool]
+
+    def decoding(self, item: EmbedItem) -> Callable[[], EmbedItem]: ...
+
+    def prepare(self, item: EmbedItem) -> Prepared[Any, Any]: ...
+
+    def compute_vectors(self, prepared: Sequence[Prepared[Any, Any]]) -> torch.Tensor:
+        """Pools items in the model's own way → [B, D] float32, differentiable and not normalized."""
+        ...

@@ -10,7 +10,7 @@ from scipy.stats import t
 from app.datasets.label_checks import EvaluationData, check_labels
 from app.datasets.labelled import LabelledItem, LabelledItems, Part
 from app.evaluation.metrics import ProbePrediction, contribute, score_numbers
-from app.evaluation.results import Findings, Result, compare
+from app.evaluation.results import Findings, Result, compare, compare_all
 from app.evaluation.splits import LabelCount
 from app.evaluation.summary import describe_labels, summarize_findings
 from app.evaluation.vectors import Spread
@@ -54,6 +54,29 @@ def test_a_model_saves_labels() -> None:
         "Its pretraining adds 0.300 to what the same network with random weights gives.",
     ]
     assert summary.beats_baseline
+
+
+def test_labels_are_saved_against_the_same_network_from_scratch() -> None:
+    curves = {"fine_tune": [0.5, 0.8, 0.85, 0.9], "from_scratch": [0.5, 0.6, 0.81, 0.9]}
+    reached = "With 10 labels per class, fine-tuned m@1 reaches an accuracy of 0.800"
+    assert summarize_findings(findings(**curves)).sentences == [
+        f"{reached}, for which the same network from scratch needs 50 labels per class."
+    ]
+    curves["from_scratch"] = [0.5, 0.6, 0.7, 0.75]
+    assert summarize_findings(findings(**curves)).sentences == [
+        f"{reached}, which the same network from scratch does not reach with all labels."
+    ]
+    curves["from_scratch"] = [0.5, 0.8, 0.9, 0.9]
+    assert summarize_findings(findings(**curves)).sentences == [
+        f"{reached}, which is not clearly better than the same network from scratch (0.800)."
+    ]
+    probe = findings(linear_probe=[0.5, 0.85, 0.9, 0.9], **curves)
+    assert summarize_findings(probe).sentences[0] == (
+        "With 10 labels per class, m@1 with a linear probe reaches an accuracy of 0.850, for which the same network"
+        " from scratch needs 50 labels per class."
+    )
+    pairs = [(each.first.method, each.second.method) for each in compare_all(probe)][:3]
+    assert pairs == [("linear_probe", "from_scratch"), ("fine_tune", "linear_probe"), ("fine_tune", "from_scratch")]
 
 
 def test_a_model_does_not_help() -> None:

@@ -72,13 +72,22 @@ class WaveformEmbed(OneStepHandler[EmbedItem, Windows, WaveformContext, list[Win
     @torch.inference_mode()
     def run(self, batch: list[Windows]) -> list[Windows]:
         """For each sound its windows' hidden states, [frames, H] each."""
+        return [[window.cpu().numpy() for window in windows] for windows in self._encode(batch)]
+
+    def compute_vectors(self, prepared: Sequence[Prepared[Windows, WaveformContext]]) -> Tensor:
+        """Pools sounds by their mean → [B, D] float32, differentiable and not normalized."""
+        sounds = self._encode([each.inputs for each in prepared])
+        return torch.stack([torch.cat(windows).mean(0) for windows in sounds])
+
+    def _encode(self, batch: Sequence[Windows]) -> list[list[Tensor]]:
+        """For each sound its windows' hidden states, [frames, H] each, float32."""
         places = [(sound, window) for sound, windows in enumerate(batch) for window in range(len(windows))]
-        found: list[Windows] = [[np.empty(0, np.float32)] * len(windows) for windows in batch]
+        found = [[torch.empty(0)] * len(windows) for windows in batch]
         for length in sorted({len(window) for windows in batch for window in windows}):
             group = [(sound, window) for sound, window in places if len(batch[sound][window]) == length]
             waves = torch.from_numpy(np.stack([batch[sound][window] for sound, window in group]))
             states = encode_waveforms(self._model, waves.to(self._model.device, self._model.dtype))
-            for (sound, window), each in zip(group, states.float().cpu().numpy(), strict=True):
+            for (sound, window), each in zip(group, states.float(), strict=True):
                 found[sound][window] = each
         return found
 

@@ -71,6 +71,23 @@ class PatchEmbed(OneStepHandler[EmbedItem, Floats, PatchEmbedContext, PatchEmbed
         hidden_states = self._model.encode(batch.pixels.to(model.device, model.dtype)).float().cpu().numpy()
         return np.split(hidden_states, np.cumsum(batch.windows)[:-1])
 
+    def compute_vectors(self, prepared: Sequence[Prepared[Floats, PatchEmbedContext]]) -> Tensor:
+        """Pools items by their mean → [B, D] float32, differentiable and not normalized."""
+        model = self._model.model
+        batch = self.collate([each.inputs for each in prepared])
+        hidden_states = self._model.encode(batch.pixels.to(model.device, model.dtype)).float()
+        vectors, first = [], self._model.class_tokens
+        for windows, row in zip(torch.split(hidden_states, batch.windows), prepared, strict=True):
+            counts = self._count_patches(row.context.media)
+            patches = [window[first : first + count] for window, count in zip(windows, counts, strict=True)]
+            vectors.append(torch.cat(patches).mean(0))
+        return torch.stack(vectors)
+
+    def _count_patches(self, media: DecodedMedia) -> list[int]:
+        """Returns how many patches of each window are no padding."""
+        grid = self._space.grid
+        return [rows * (grid.count // grid.shape[0]) for rows in media.rows(grid)]
+
     def finish(self, prepared: Prepared[Floats, PatchEmbedContext], raw: Floats) -> EmbedResult:
         item, media = prepared.context.item, prepared.context.media
         if not np.isfinite(raw).all():
@@ -82,8 +99,7 @@ class PatchEmbed(OneStepHandler[EmbedItem, Floats, PatchEmbedContext, PatchEmbed
         """[W, class_tokens + N, H] → [H], [W, H] for output="windows", [W × (class_tokens + N), H] for "tokens"."""
         if item.output == "tokens":
             return hidden_states.reshape(-1, hidden_states.shape[-1])
-        grid, first = self._space.grid, self._model.class_tokens
-        counts = [rows * (grid.count // grid.shape[0]) for rows in media.rows(grid)]
+        counts, first = self._count_patches(media), self._model.class_tokens
         pool: Callable[[Floats, int], Floats] = {
             Pooling.CLS: lambda window, count: window[0],
             Pooling.MEAN: lambda window, count: window[first : first + count].mean(0),

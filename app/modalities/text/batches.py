@@ -118,6 +118,8 @@ def _attend(
     **_: Any,
 ) -> tuple[Tensor, None]:
     """[1, heads, tokens, D] each → [1, tokens, heads, D]; a token sees those of its own text."""
+    if torch.is_grad_enabled():
+        return _attend_in_parts(query, key, value, scaling, runs), None
     _batch, heads, tokens, width = query.shape
     out = query.new_empty(1, tokens, heads, width)
     for start, count, length in runs:
@@ -128,6 +130,20 @@ def _attend(
     start, count, length = runs[-1]
     out[0, start + count * length :] = 0  # what fills the batch sees nothing
     return out, None
+
+
+def _attend_in_parts(query: Tensor, key: Tensor, value: Tensor, scaling: float | None, runs: Sequence[Run]) -> Tensor:
+    """Does the same without writing into a result: the backward pass of that fills whole tensors for each run."""
+    _batch, heads, tokens, width = query.shape
+    sizes = [count * length for _, count, length in runs]
+    filler = tokens - sum(sizes)
+    parts = [torch.split(tensor[0], [*sizes, filler], dim=1) for tensor in (query, key, value)]
+    found = []
+    for place, (_, count, length) in enumerate(runs):
+        q, k, v = (part[place].view(heads, count, length, width).transpose(0, 1) for part in parts)
+        seen = F.scaled_dot_product_attention(q, k, v, scale=scaling)  # [count, heads, length, D]
+        found.append(seen.transpose(1, 2).reshape(count * length, heads, width))
+    return torch.cat([*found, query.new_zeros(filler, heads, width)]).unsqueeze(0)
 
 
 AttentionInterface.register(_ATTENTION, _attend)

@@ -216,17 +216,10 @@ class TextEmbed(TaskHandler[EmbedItem, TextEmbedInputs, TextEmbedBatch, Floats, 
     @torch.inference_mode()
     def run(self, batch: TextEmbedBatch) -> list[Floats]:
         poolings = {each.pooling for each in batch.inputs}
-        skipped = [each.skipped for each in batch.inputs]
-        if poolings == {(PoolingMode.CLS,)} and not any(skipped):
-            first = self.forward.first_hidden_states(batch.texts).float()
-            return list(self._finish_pooled((PoolingMode.CLS,), first))
+        if len(poolings) == 1 and (modes := next(iter(poolings))) is not None:
+            return list(self._pool(modes, batch, None).cpu().numpy())
         hidden_states = self.forward.hidden_states(batch.texts).float()  # [tokens, H]
-        lengths, skips = (torch.tensor(each, device=hidden_states.device) for each in (batch.texts.lengths, skipped))
-        pooled = {
-            modes: self._finish_pooled(modes, pool(modes, hidden_states, lengths, skips if any(skipped) else None))
-            for modes in poolings
-            if modes is not None
-        }
+        pooled = {modes: self._pool(modes, batch, hidden_states).cpu().numpy() for modes in poolings if modes}
         ends = np.cumsum(batch.texts.lengths)
         rows = enumerate(zip(batch.inputs, ends, batch.texts.lengths, strict=True))
         return [
@@ -234,10 +227,24 @@ class TextEmbed(TaskHandler[EmbedItem, TextEmbedInputs, TextEmbedBatch, Floats, 
             for i, (each, end, n) in rows
         ]
 
-    def _finish_pooled(self, modes: tuple[PoolingMode, ...], vectors: Tensor) -> Floats:
-        if modes == self._pipeline.pooling:
-            vectors = self._pipeline.head(vectors)
-        return vectors.cpu().numpy()
+    def compute_vectors(self, prepared: Sequence[Prepared[TextEmbedInputs, EmbedItem]]) -> Tensor:
+        """Pools texts in the model's own way → [B, D] float32, differentiable and not normalized."""
+        batch = self.collate([each.inputs for each in prepared])
+        return self._pool(self._pipeline.pooling, batch, None)[..., : self._pipeline.truncate_dim]
+
+    def _pool(self, modes: tuple[PoolingMode, ...], batch: TextEmbedBatch, hidden_states: Tensor | None) -> Tensor:
+        """Returns the pooled vectors [B, D]. hidden_states: [tokens, H], unless they are to be computed."""
+        skipped = [each.skipped for each in batch.inputs]
+        if hidden_states is None and modes == (PoolingMode.CLS,) and not any(skipped):
+            vectors = self.forward.first_hidden_states(batch.texts).float()
+        else:
+            if hidden_states is None:
+                hidden_states = self.forward.hidden_states(batch.texts).float()
+            lengths, skips = (
+                torch.tensor(each, device=hidden_states.device) for each in (batch.texts.lengths, skipped)
+            )
+            vectors = pool(modes, hidden_states, lengths, skips if any(skipped) else None)
+        return self._pipeline.head(vectors) if modes == self._pipeline.pooling else vectors
 
     def _finish(self, item: EmbedItem, rows: Sequence[TextEmbedInputs], raws: Sequence[Floats]) -> EmbedResult:
         lengths = [len(row.ids) for row in rows]

@@ -1,14 +1,25 @@
 """The optimizer of a run, and the precision of its forward passes."""
 
 from contextlib import nullcontext
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
-from app.training.loop.plan import Plan
+
+class OptimizerOptions(Protocol):
+    """The hyperparameters of an optimizer. A `Plan` has them."""
+
+    @property
+    def learning_rate(self) -> float: ...
+    @property
+    def head_learning_rate(self) -> float: ...
+    @property
+    def weight_decay(self) -> float: ...
+    @property
+    def betas(self) -> tuple[float, float]: ...
 
 
-def make_optimizer(model: torch.nn.Module, plan: Plan) -> torch.optim.Optimizer:
+def make_optimizer(model: torch.nn.Module, plan: OptimizerOptions) -> torch.optim.Optimizer:
     """Returns AdamW with a separate learning rate for the head, and without weight decay for biases and norms."""
     groups: dict[tuple[str, bool], list[torch.nn.Parameter]] = {}
     for name, parameter in model.named_parameters():

@@ -4,6 +4,8 @@ export const METHODS = {
   linear_probe: "linear probe",
   knn: "nearest neighbours",
   kmeans: "k-means",
+  fine_tune: "fine-tuning",
+  from_scratch: "from scratch",
   random_encoder: "random weights",
   baseline: "plain baseline",
 };
