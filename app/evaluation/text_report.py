@@ -89,7 +89,9 @@ def _describe_model(findings: TextFindings, result: TextResult) -> str:
     value = {name: interval.mean for name, interval in result.figures.items()}
     if findings.method == "minimal_pairs":
         weakest = min(result.groups, key=lambda each: each.value, default=None)
-        but = f", and in {_percent(weakest.value)} of the group {weakest.group}, its weakest" if weakest else ""
+        but = (
+            f", and in {_percent(weakest.value)} of those of the group {weakest.group}, its weakest" if weakest else ""
+        )
         return (
             f"{result.model} prefers the good text in {_percent(value['accuracy'])} of {result.rows:,} pairs, where"
             f" chance is 50 %{but}."
@@ -160,7 +162,8 @@ def _groups(findings: TextFindings) -> str:
         for group in sorted(found)[:_SHOWN_GROUPS]
     ]
     head = ["group", "rows", *(result.model for result in findings.results)]
-    title = f"## {_NAMES[findings.metric]} by group\n\n"
+    name = _NAMES[findings.metric]
+    title = f"## {name[0].upper()}{name[1:]} by group\n\n"
     more = f"\n\n{len(found) - _SHOWN_GROUPS:,} more are in report.csv." if len(found) > _SHOWN_GROUPS else ""
     return title + _table(head, rows) + more if rows else ""
 

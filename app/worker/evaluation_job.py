@@ -51,14 +51,14 @@ def execute(attempt: Attempt, reports: Reports, services: AttemptServices) -> Mo
     models = [services.store.resolve(model) for model in spec.models]
     plan = EvaluationPlan(models, spec.methods, spec.labels_per_class, spec.seeds)
     options = EngineOptions(settings.device, settings.dtype, settings.worker_threads, settings.max_batch_tokens)
+    reserve = DiskReserve(settings.var_dir, settings.disk_reserve_bytes).size
     if (method := find_text_method(spec.methods)) is not None:
-        embedder = Embedder(services.store, settings.cache_dir, options)
+        embedder = Embedder(services.store, settings.cache_dir, options, None, settings.cache_bytes, reserve)
         run_text_method(TextJob(spec, method, _find_files(spec, services)["file"], models), embedder, reports, hooks)
         evict(settings.cache_dir, settings.cache_bytes)
         return None
     limits = ProcessLimits(settings.decoder_memory_bytes, settings.decoder_seconds)
     with ProcessPool(settings.decoder_processes, limits) as processes:
-        reserve = DiskReserve(settings.var_dir, settings.disk_reserve_bytes).size
         embedder = Embedder(services.store, settings.cache_dir, options, processes, settings.cache_bytes, reserve)
         data, baseline = _read(_ReadingPlan(spec, models, embedder, processes), services, hooks)
         try:
