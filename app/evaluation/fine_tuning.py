@@ -76,7 +76,7 @@ class Labelled:
         return not self.targets.is_floating_point()
 
 
-class Classifier(nn.Module):
+class TunedNetwork(nn.Module):
     """The modules that are trained, with a new linear layer on the pooled vectors.
 
     mean, scale: of the vectors of the training items before the first step.
@@ -111,7 +111,7 @@ class FineTuner:
         self._modules = [served.model, *served.further_modules]
         self._first = [{k: v.detach().clone() for k, v in each.state_dict().items()} for each in self._modules]
 
-    def train(self, data: Labelled, schedule: Schedule, on_work: OnWork) -> Classifier:
+    def train(self, data: Labelled, schedule: Schedule, on_work: OnWork) -> TunedNetwork:
         """Trains the network on labelled items. The result shares its weights, which the next call changes."""
         for module, weights in zip(self._modules, self._first, strict=True):
             module.load_state_dict(weights)
@@ -119,8 +119,8 @@ class FineTuner:
             randomize(self._served, schedule.seed)
         with torch.no_grad():
             known = [self._compute(rows) for _, rows in self._read(data.contents[:_STANDARDIZED])]
-        classifier = Classifier(self._served, torch.cat(known), data.outputs)
-        optimizer = make_optimizer(classifier, schedule)
+        network = TunedNetwork(self._served, torch.cat(known), data.outputs)
+        optimizer = make_optimizer(network, schedule)
         order = order_items(data.targets.numpy(), schedule.seed, has_classes=data.has_classes)
         size = min(BATCH, len(data.contents))
         for step in range(schedule.steps):
@@ -128,17 +128,17 @@ class FineTuner:
             factor = learning_rate_factor((step + 0.5) / schedule.steps, "linear", warmup=_WARMUP, decay=0.0)
             for group in optimizer.param_groups:
                 group["lr"] = group["peak_lr"] * factor
-            self._step(classifier, optimizer, [data.contents[i] for i in chosen], data.targets[chosen])
+            self._step(network, optimizer, [data.contents[i] for i in chosen], data.targets[chosen])
             on_work(TRAINING_COST * size)
-        return classifier
+        return network
 
     def _step(
-        self, classifier: Classifier, optimizer: torch.optim.Optimizer, contents: Sequence[Content], targets: Tensor
+        self, network: TunedNetwork, optimizer: torch.optim.Optimizer, contents: Sequence[Content], targets: Tensor
     ) -> None:
         for places, rows in self._read(contents):
-            loss = measure_loss(classifier(self._compute(rows)), targets[places], reduction="sum") / len(contents)
+            loss = measure_loss(network(self._compute(rows)), targets[places], reduction="sum") / len(contents)
             loss.backward()  # type: ignore[no-untyped-call]
-        parameters = [each for each in classifier.parameters() if each.grad is not None]
+        parameters = [each for each in network.parameters() if each.grad is not None]
         if torch.nn.utils.clip_grad_norm_(parameters, _MAX_NORM).isfinite():
             optimizer.step()
         optimizer.zero_grad(set_to_none=True)
@@ -166,11 +166,11 @@ class FineTuner:
             return self._handler.compute_vectors(rows).float()
 
     @torch.no_grad()  # tables that a model keeps for longer texts would be of no use to training in inference mode
-    def predict(self, classifier: Classifier, contents: Sequence[Content], on_work: OnWork) -> Tensor:
+    def predict(self, network: TunedNetwork, contents: Sequence[Content], on_work: OnWork) -> Tensor:
         """Returns the outputs [N, outputs] for items, float32 on the CPU: logits of the classes, or numbers."""
-        found = torch.empty(len(contents), classifier.head.out_features)
+        found = torch.empty(len(contents), network.head.out_features)
         for places, rows in self._read(contents):
-            found[places] = classifier(self._compute(rows)).cpu()
+            found[places] = network(self._compute(rows)).cpu()
             on_work(len(places))
         return found
 

@@ -14,7 +14,7 @@ import torch
 from app.devices import batch_tokens, resolve_device, resolve_dtype
 from app.errors import TaskNotSupported
 from app.evaluation.embedding import Embedder
-from app.evaluation.fine_tuning import Classifier, Content, FineTuner, Labelled, Means, OnWork, Schedule, measure_loss
+from app.evaluation.fine_tuning import Content, FineTuner, Labelled, Means, OnWork, Schedule, TunedNetwork, measure_loss
 from app.evaluation.metrics import ProbePrediction
 from app.evaluation.probes import Targets
 from app.evaluation.splits import Indices
@@ -137,7 +137,7 @@ class _Run:
             losses.append(float(measure_loss(outputs, known.targets)))
         return RATES[int(np.argmin(np.nan_to_num(losses, nan=np.inf)))]
 
-    def train(self, chosen: Indices, rate: float, steps: int, on_work: OnWork) -> Classifier:
+    def train(self, chosen: Indices, rate: float, steps: int, on_work: OnWork) -> TunedNetwork:
         """Trains on some of the labels."""
         return self._tuner.train(self._select(chosen), Schedule(rate, steps, self._seed), on_work)
 

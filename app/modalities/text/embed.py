@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from app.errors import AppError, EmptyInput, InputTooLong, InvalidModel, InvalidValue
-from app.modalities.base import BatchRow, Steps, TaskHandler
+from app.modalities.base import BatchRow, Prepared, Steps, TaskHandler
 from app.modalities.embedding import EmbedItem, EmbedResult
 from app.modalities.patch.decoded_media import DecodedMedia
 from app.modalities.text.batches import TextBatch
@@ -95,26 +95,31 @@ class TextEmbed(TaskHandler[EmbedItem, TextEmbedInputs, TextEmbedBatch, Floats, 
         return not item.split or isinstance(item.input, bytes | DecodedMedia) or len(item.input) <= few
 
     def steps(self, item: EmbedItem) -> Steps[TextEmbedInputs, Floats, EmbedResult]:
+        rows = self._split(item) if item.split and not item.truncate and item.output == "pooled" else []
+        return self._embed(item, rows or [self.prepare(item).inputs])
+
+    def _embed(self, item: EmbedItem, rows: Sequence[TextEmbedInputs]) -> Steps[TextEmbedInputs, Floats, EmbedResult]:
+        raws = yield [BatchRow(row, len(row.ids)) for row in rows]
+        return self._finish(item, rows, raws)
+
+    def prepare(self, item: EmbedItem) -> Prepared[TextEmbedInputs, EmbedItem]:
+        """Returns the row of a text that fits, or is cut. Raises InputTooLong, and InvalidValue for an option."""
+        pooling, prompt = self._read_options(item)
+        content, begin = self._content(item, prompt.text)
+        ids, shift = self.encoder.fit(content, self._max_length, truncate=item.truncate, side=item.truncation_side)
+        cut = len(self.encoder.prefix) - shift  # tokens at the left, of the prompt first
+        row = TextEmbedInputs(ids, pooling, 0 if begin else self._skip(prompt, len(ids), cut))
+        return Prepared(row, len(ids), item)
+
+    def _read_options(self, item: EmbedItem) -> tuple[tuple[PoolingMode, ...] | None, Prompt]:
+        """Returns the modes of the pooling, None for each token's vector, and the prompt. Raises InvalidValue."""
         if item.output == "windows":
             raise InvalidValue("texts have no windows; `windows` is for media", param="output")
         pooling = self._choose_pooling(item)
         size = self._vector_size(pooling)
         if item.dimensions is not None and not 1 <= item.dimensions <= size:
             raise InvalidValue(f"dimensions is {item.dimensions}; this model's vectors have {size}", param="dimensions")
-        prompt = self._choose_prompt(item)
-        rows = self._split(item, prompt, pooling) if item.split and not item.truncate and pooling else []
-        return self._embed(item, rows or [self._fit(item, prompt, pooling)])
-
-    def _embed(self, item: EmbedItem, rows: Sequence[TextEmbedInputs]) -> Steps[TextEmbedInputs, Floats, EmbedResult]:
-        raws = yield [BatchRow(row, len(row.ids)) for row in rows]
-        return self._finish(item, rows, raws)
-
-    def _fit(self, item: EmbedItem, prompt: Prompt, pooling: tuple[PoolingMode, ...] | None) -> TextEmbedInputs:
-        """Returns the row of a text that fits, or is cut. Raises InputTooLong."""
-        content, begin = self._content(item, prompt.text)
-        ids, shift = self.encoder.fit(content, self._max_length, truncate=item.truncate, side=item.truncation_side)
-        cut = len(self.encoder.prefix) - shift  # tokens at the left, of the prompt first
-        return TextEmbedInputs(ids, pooling, 0 if begin else self._skip(prompt, len(ids), cut))
+        return pooling, self._choose_prompt(item)
 
     def _skip(self, prompt: Prompt, count: int, cut: int = 0) -> int:
         """Returns how many of the first tokens of a row are not pooled. count: of its tokens."""
@@ -122,11 +127,12 @@ class TextEmbed(TaskHandler[EmbedItem, TextEmbedInputs, TextEmbedBatch, Floats, 
             return 0
         return min(max(prompt.length - cut, len(self.encoder.prefix)), count - 1)
 
-    def _split(self, item: EmbedItem, prompt: Prompt, pooling: tuple[PoolingMode, ...] | None) -> list[TextEmbedInputs]:
+    def _split(self, item: EmbedItem) -> list[TextEmbedInputs]:
         """Returns a row for each window of a text that is too long, all of about one length; none if it fits.
 
-        Each window begins with the prompt. Raises InputTooLong for more than MAX_WINDOWS.
+        Each window begins with the prompt. Raises InputTooLong for more than MAX_WINDOWS, and InvalidValue.
         """
+        pooling, prompt = self._read_options(item)
         if isinstance(item.input, str) and len(item.input) > self.encoder.max_characters(
             MAX_WINDOWS * self._max_length
         ):
