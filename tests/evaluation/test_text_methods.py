@@ -14,10 +14,11 @@ from transformers import AutoModelForMaskedLM, AutoTokenizer
 
 from app.datasets.text_rows import TextRow, TextRows
 from app.evaluation.embedding import Embedder, EmbeddingRequest, EngineOptions
+from app.evaluation.metrics import Interval
 from app.evaluation.scoring import PIECE, ScoringRequest, TextScore, score_texts
 from app.evaluation.text_methods import draw_texts
-from app.evaluation.text_report import build_text_report, write_text_csv, write_text_markdown
-from app.evaluation.text_run import TextFindings, evaluate_texts
+from app.evaluation.text_report import build_text_report, describe_text_findings, write_text_csv, write_text_markdown
+from app.evaluation.text_run import TextDifference, TextFindings, evaluate_texts
 from app.store.store import ModelStore
 from app.training.hooks import Stopped
 from app.types import TextMethod
@@ -233,6 +234,17 @@ def test_masked_accuracy_and_pseudo_perplexity(store: ModelStore, tmp_path: Path
     figures = findings.results[0].figures
     assert {name: interval.mean for name, interval in figures.items()} == pytest.approx(expected, rel=1e-5)
     assert "bits per character of 8 texts" in write_text_markdown("texts", findings)
+
+
+def test_fewer_bits_are_better() -> None:
+    def describe(low: float, high: float) -> str:
+        findings = TextFindings("masked_accuracy", TextRows(), ["a@1", "b@1"])
+        findings.differences.append(TextDifference("a@1", "b@1", Interval((low + high) / 2, low, high, 1)))
+        return describe_text_findings(findings)[0]
+
+    assert describe(0.25, 0.75) == "b@1 is better than a@1 by 0.500 in bits per character."
+    assert describe(-0.75, -0.25) == "a@1 is better than b@1 by 0.500 in bits per character."
+    assert describe(-0.25, 0.75) == "a@1 and b@1 cannot be told apart."
 
 
 def test_long_texts_are_cut_at_a_space_and_many_are_sampled() -> None:
