@@ -27,7 +27,7 @@ Files = Annotated[
     ),
 ]
 Model = Annotated[
-    str, typer.Option("--model", "-m", help="A stored model to continue, or a preset from scratch: bert-mini, …")
+    str, typer.Option("--model", "-m", help="A stored model to continue, or a preset from scratch: modernbert-mini, …")
 ]
 Method = Annotated[str | None, typer.Option(help="Training method: mlm, mae, …; by default the one for --model.")]
 DocumentMode = Annotated[

@@ -233,7 +233,7 @@ def first_steps(url: str, default: ModelEntry | None, *, needs_key: bool) -> str
     if default is None:
         return (
             "The model store is empty. Train a model, or import one:\n"
-            "  cloze pretrain TEXT_FILE --model bert-mini --name my-model --watch\n"
+            "  cloze pretrain TEXT_FILE --model modernbert-mini --name my-model --watch\n"
             "  cloze models import FOLDER --name my-model"
         )
     if Task.FILL_MASK in default.manifest.tasks:

@@ -9,6 +9,7 @@ from pydantic_core import PydanticCustomError
 
 from app.validation import JsonModel
 
+SCRATCH_LEARNING_RATE = 5e-4  # by default, for presets
 MAX_STEPS, MAX_TOKENS = 100_000_000, 10**15
 MAX_MODEL_ID = 256  # characters
 MAX_COUNT = 10**9
@@ -68,7 +69,10 @@ class TrainingHyperparameters(JsonModel):
     )
 
     learning_rate: float | None = Field(
-        None, gt=0, le=1, description="Peak learning rate of AdamW; 5e-4 from scratch, else 2e-4"
+        None,
+        gt=0,
+        le=1,
+        description="Peak learning rate of AdamW; 2e-4 for stored models, 5e-4 for presets, up to 2e-3 for ModernBERT",
     )
     head_learning_rate: float | None = Field(
         None,
@@ -184,6 +188,11 @@ class TrainingHyperparameters(JsonModel):
         if self.schedule == "warmup-stable-decay":
             count += 1  # the one before the decay
         return count
+
+    @classmethod
+    def scratch_learning_rate(cls, config: Mapping[str, Any]) -> float:
+        """Returns the default learning rate of a preset. config: that of its model."""
+        return SCRATCH_LEARNING_RATE
 
     @classmethod
     def defaults_for(cls, stored: Mapping[str, Any]) -> dict[str, Any]:

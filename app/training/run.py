@@ -85,6 +85,7 @@ def _run(job: TrainingJob, hooks: Hooks, group: ProcessGroup) -> TrainingResult:
 
 
 def _plan(job: TrainingJob, prepared: PreparedRun, precision: torch.dtype) -> Plan:
+    config = cast(PreTrainedModel, prepared.objective.model).config.to_dict()
     plan = make_plan(
         job.hyperparameters,
         samples=len(prepared.training),
@@ -93,6 +94,7 @@ def _plan(job: TrainingJob, prepared: PreparedRun, precision: torch.dtype) -> Pl
         from_scratch=prepared.from_scratch,
         new_head=prepared.new_head,
         precision=precision,
+        scratch_rate=job.hyperparameters.scratch_learning_rate(config),
         extended_from=job.extended_from,
     )
     return replace(plan, memory_kills=job.memory_kills)

@@ -7,10 +7,10 @@ from typing import NamedTuple
 import torch
 
 from app.methods import TrainingHyperparameters
+from app.methods.base import SCRATCH_LEARNING_RATE
 from app.training.loop.checkpoint import TrainState
 from app.training.loop.schedule import decay_start, learning_rate_factor
 
-SCRATCH_LEARNING_RATE = 5e-4
 CONTINUE_LEARNING_RATE = 2e-4
 NEW_HEAD_FACTOR = 5.0  # a new head on a trained encoder has to learn faster than the encoder
 STABLE = "warmup-stable-decay"
@@ -130,16 +130,18 @@ def make_plan(
     from_scratch: bool,
     new_head: bool,
     precision: torch.dtype,
+    scratch_rate: float = SCRATCH_LEARNING_RATE,
     extended_from: int = 0,
 ) -> Plan:
     """Resolves every default of the hyperparameters.
 
     `samples` and `tokens` are of the training data. They determine the steps of an epoch and of a token budget.
+    scratch_rate: the learning rate from scratch.
     """
     hp = hyperparameters
     total = _total_steps(hp, samples, tokens, samples_per_step)
     log_interval = max(1, min(LOG_STEPS, total // LOGS)) if total and not hp.max_minutes else None
-    rate = hp.learning_rate or (SCRATCH_LEARNING_RATE if from_scratch else CONTINUE_LEARNING_RATE)
+    rate = hp.learning_rate or (scratch_rate if from_scratch else CONTINUE_LEARNING_RATE)
     head = hp.head_learning_rate or rate * (NEW_HEAD_FACTOR if new_head and not from_scratch else 1.0)
     return Plan(
         total_steps=total,

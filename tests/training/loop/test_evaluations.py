@@ -146,3 +146,25 @@ def test_a_curve_of_any_length_takes_bounded_space() -> None:
         assert len(curve) <= MAX_POINTS
     assert (curve[0]["step"], curve[-1]["step"]) == (0, 4999)
     assert all(a["step"] < b["step"] for a, b in pairwise(curve))
+
+
+@pytest.mark.parametrize(
+    ("config", "rate"),
+    [
+        ({"model_type": "bert", "hidden_size": 128}, 5e-4),
+        ({"model_type": "modernbert", "hidden_size": 128}, 2e-3),
+        ({"model_type": "modernbert", "hidden_size": 256}, 2e-3),
+        ({"model_type": "modernbert", "hidden_size": 512}, 1e-3),
+    ],
+)
+def test_a_preset_has_the_learning_rate_of_its_architecture(config: dict[str, Any], rate: float) -> None:
+    scratch_rate = MlmHyperparameters.scratch_learning_rate(config)
+    assert scratch_rate == rate
+    sizes = {"samples": 100, "tokens": 10_000, "samples_per_step": 8, "new_head": False, "precision": torch.float32}
+
+    def planned(*, from_scratch: bool, **given: Any) -> float:
+        hyperparameters = MlmHyperparameters(max_steps=10, **given)
+        return make_plan(hyperparameters, **sizes, from_scratch=from_scratch, scratch_rate=scratch_rate).learning_rate
+
+    assert (planned(from_scratch=True), planned(from_scratch=False)) == (rate, 2e-4)
+    assert planned(from_scratch=True, learning_rate=1e-3) == 1e-3
