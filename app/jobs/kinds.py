@@ -108,6 +108,11 @@ class JobSpec(BaseModel):
         """The name of the model that the job publishes; None if it publishes none."""
         return self.name
 
+    @property
+    def repeated_evaluations(self) -> tuple[str, ...]:
+        """Ids of earlier evaluations that are repeated on the published model."""
+        return ()
+
 
 class PretrainingSpec(JobSpec):
     """A job that trains a model on files. Only an extension replaces it."""
@@ -120,7 +125,12 @@ class PretrainingSpec(JobSpec):
     weights: tuple[float, ...] | None = None  # of the training files; None: 1 each
     validation_file: str | None = None
     remote_files: dict[str, RemoteFile] = Field(default_factory=dict)  # those of the files that are addresses
+    evaluations: tuple[str, ...] = ()  # ids of earlier evaluations, to repeat on the published model
     sweep: str | None = None  # the sweep that the job belongs to, which publishes the best of its jobs
+
+    @property
+    def repeated_evaluations(self) -> tuple[str, ...]:
+        return self.evaluations
 
     @property
     def source(self) -> str:
@@ -209,6 +219,10 @@ class SweepSpec(JobSpec):
     children: tuple[SweepChild, ...]
     search: Literal["grid", "random"]
     seed: int
+
+    @property
+    def repeated_evaluations(self) -> tuple[str, ...]:
+        return self.base.evaluations
 
     @property
     def source(self) -> str:

@@ -12,6 +12,7 @@ from app.errors import JobNotFound
 from app.jobs import transitions
 from app.jobs.connection import Client
 from app.jobs.events import MANY_CHECKPOINTS, SYSTEM_PREFIX, EventLog, EventType, Level, NewEvent, checkpoint_id
+from app.jobs.follow_ups import FollowUps
 from app.jobs.index_repair import repair_if_due
 from app.jobs.indexes import DEADLINES, LEASES, QUEUES
 from app.jobs.kinds import JobState, SweepSpec
@@ -48,6 +49,7 @@ class WorkerQueue:
         self._wakeups = Wakeups(redis)
         self.workers = WorkerRegistry(redis)
         self.sweeps = Sweeps(redis)
+        self.follow_ups = FollowUps(redis)
 
     def claim(
         self,

@@ -13,6 +13,7 @@ from app.datasets.labelled import LabelledColumns, LabelledFile, Part
 from app.datasets.labelled_files import read_labelled
 from app.datasets.text_rows import find_text_method, name_columns, read_text_rows
 from app.errors import AppError, InvalidValue, ModelNotFound, TaskNotSupported
+from app.jobs.follow_ups import evaluation_spec
 from app.jobs.kinds import EvaluationSpec, Webhook
 from app.store.names import MAX_NAME_LENGTH, check_new_name
 from app.store.store import ModelStore
@@ -136,6 +137,27 @@ def _plan_check(
         group=submission.group_column,
     )
     return partial(check_text_rows, files["file"], method, named)
+
+
+def check_evaluations(evaluations: Sequence[str], modality: str, services: SubmissionServices) -> None:
+    """Checks the earlier evaluations that a job of a modality repeats on its result.
+
+    Raises JobNotFound, and InvalidValue for jobs of other kinds and evaluations of another modality.
+    """
+    for place, evaluation_id in enumerate(evaluations):
+        try:
+            spec = evaluation_spec(services.jobs.get(evaluation_id))
+            models = [services.store.resolve(spec.models[0])]
+        except ModelNotFound:  # deleted since; its data tell its modality when they are read
+            continue
+        except AppError as error:
+            error.param = f"evaluations.{place}"
+            raise
+        if (other := models[0].manifest.modality) != modality:
+            raise InvalidValue(
+                f"the evaluation '{evaluation_id}' is of {other}, and the job trains a model of {modality}",
+                param=f"evaluations.{place}",
+            )
 
 
 def check_files(

@@ -22,6 +22,7 @@ from app.modalities.registry import modality_of_method
 from app.settings import Settings
 from app.store.names import MAX_NAME_LENGTH, check_new_name
 from app.submission.estimates import estimate, recent_jobs
+from app.submission.evaluations import check_evaluations
 from app.submission.submission import Submission, SubmissionServices
 from app.submission.training_choice import TrainingChoice, choose_training, prefix_fields
 from app.submission.webhooks import resolve_webhook
@@ -71,7 +72,9 @@ async def check_submission(submission: Submission, services: SubmissionServices)
     check_deadline(submission.deadline, time.time())
     submission = await asyncio.to_thread(_expand, submission, services.settings.remote_access)
     choice = await asyncio.to_thread(choose_training, submission, services.store)
-    check = modality_of_method(choice.method_name).check(choice.hyperparameters)
+    modality = modality_of_method(choice.method_name)
+    await asyncio.to_thread(check_evaluations, submission.evaluations, modality.name, services)
+    check = modality.check(choice.hyperparameters)
     async with services.admit_check():
         training = [await _check_file(services, file, "training_file", check) for file in submission.files]
         held_out = None
@@ -123,6 +126,7 @@ def _complete(
         training_files=submission.files,
         weights=submission.weights,
         validation_file=submission.validation_file,
+        evaluations=submission.evaluations,
         remote_files=dict(remote),
         estimate=cost,
         name=_choose_name(submission, choice.base_name),

@@ -24,6 +24,7 @@ class Submission:
     method: Mapping[str, Any] | None = None  # {"type": name, name: {"hyperparameters": {…}}}; None: the model's default
     hyperparameters: Mapping[str, Any] | None = None  # instead of those in `method`
     seed: int | None = None
+    evaluations: tuple[str, ...] = ()  # ids of earlier evaluations, to repeat on the result
     name: str | None = None  # of the result; None: derived from the model's
     name_field: Literal["name", "suffix"] = "name"  # the request's field that held the name
     metadata: Mapping[str, str] = field(default_factory=dict)

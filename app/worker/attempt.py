@@ -120,7 +120,21 @@ class AttemptRunner:
             unknown = AppError(f"the trainer failed ({type(e).__name__}); its log has the details")
             self._fail(_error(full_disk(e, _DISK) or unknown))
         else:
+            if published is not None:
+                self._repeat_evaluations(job, published)
             self._queue.succeed(self._claim, published.id if published else None)
+
+    def _repeat_evaluations(self, job: Job, published: ModelEntry) -> None:
+        """Queues the evaluations that a job names, on its model. One that cannot be repeated is only reported."""
+        for evaluation_id in job.spec.repeated_evaluations:
+            try:
+                queued = self._queue.follow_ups.repeat_evaluation(evaluation_id, published.id)
+            except AppError as error:
+                self._reports.on_event(f"Cannot repeat the evaluation {evaluation_id}: {error.message}", level="warn")
+            else:
+                message = f"Queued the evaluation {queued.spec.name} of {published.id} as {queued.id}"
+                self._reports.on_event(message, {"evaluation": queued.id})
+            self._reports.flush()
 
     def _fail(self, error: JobError) -> None:
         self._reports.flush()

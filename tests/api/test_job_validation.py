@@ -235,3 +235,19 @@ def test_the_dry_run_shows_what_is_understood_of_each_file(jobs_client: TestClie
     lines = {**body(training), "validation_file": held_out, "hyperparameters": {"documents": "file"}}
     lines["method"] = {"type": "mlm"}
     assert jobs_client.post(f"{PATH}/validate", json=lines).json()["previews"][1]["items"] == 1
+
+
+def test_evaluations_to_repeat_are_checked(jobs_client: TestClient, jobs: JobSystem, upload: Upload) -> None:
+    file = upload(DOCUMENTS)
+    rows = "".join(f"text {n},{'ab'[n % 2]}\n" for n in range(8))
+    table = jobs_client.post("/v1/files", files={"file": ("t.csv", f"text,label\n{rows}".encode())}).json()["id"]
+    evaluation = jobs_client.post("/v1/evaluations", json={"models": ["full"], "file": table}).json()["id"]
+    made = jobs_client.post(PATH, json={**body(file), "evaluations": [evaluation, evaluation]})
+    assert made.status_code == 200, made.text
+    assert made.json()["evaluations"] == [evaluation]
+    for wrong, status in (("ftjob-0", 404), (made.json()["id"], 422)):
+        answer = jobs_client.post(PATH, json={**body(file), "evaluations": [evaluation, wrong]})
+        assert (answer.status_code, answer.json()["error"]["param"]) == (status, "evaluations.1"), answer.text
+    pictures = {"model": "mae-tiny", "training_files": [file], "evaluations": [evaluation]}
+    error = jobs_client.post(PATH, json=pictures).json()["error"]
+    assert error["param"] == "evaluations.0" and "is of text" in error["message"]

@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from app.errors import InvalidData
 from app.jobs.artifacts import JobArtifacts
 from app.jobs.connection import StorageError
-from app.jobs.kinds import JobState
+from app.jobs.kinds import EvaluationSpec, JobState
 from app.jobs.spec import Job
 from app.jobs.worker_queue import Claim, LeaseLost, WorkerQueue
 from app.training.data.cache import open_entry
@@ -287,3 +287,19 @@ def test_progress_is_written_once_a_second_and_when_flushed(services: AllService
     assert services.jobs.get(claim.job_id).progress.step == 1
     reports.flush()
     assert services.jobs.get(claim.job_id).progress.percent == 75
+
+
+def test_evaluations_are_repeated_on_the_published_model(services: AllServices, claim: Claim) -> None:
+    job = services.jobs.get(claim.job_id)
+    values: dict[str, Any] = {"labels_per_class": ("all",), "seeds": 1, "methods": ("knn",)}
+    named = EvaluationSpec(name="topics", models=("old@1",), file=job.spec.files[0][1], **values)
+    earlier = services.jobs.create(named)
+    spec = job.spec.model_copy(update={"evaluations": (earlier.id, "ftjob-0")})
+    services.jobs.rewrite(job.id, spec=spec)
+
+    assert execute(services, claim, train).state is JobState.SUCCEEDED
+    (repeated,) = services.jobs.list(kind="evaluation", model="tiny@1")[0]
+    assert (repeated.spec.name, repeated.state) == ("topics", JobState.QUEUED)
+    messages = [event.message for event in services.jobs.events(job.id)[0]]
+    assert f"Queued the evaluation topics of tiny@1 as {repeated.id}" in messages
+    assert any(message.startswith("Cannot repeat the evaluation ftjob-0") for message in messages)

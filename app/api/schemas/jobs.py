@@ -50,6 +50,7 @@ Priority = Annotated[
 
 MAX_FIELDS = 200  # of an object of hyperparameters; no method has so many
 LATEST = 1e11  # of Unix times: in some 3,000 years
+_MAX_EVALUATIONS = 10  # of a job
 LONGEST = 5_256_000.0  # minutes: ten years
 _ENDED = (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED)
 
@@ -80,6 +81,9 @@ class JobRequest(JsonBody):
         None, description="Name of the published model; by default that of `model` with a random ending"
     )
     suffix: ResultName | None = Field(None, description="OpenAI's name of the field `name`")
+    evaluations: list[FileId] = Field(
+        [], max_length=_MAX_EVALUATIONS, description="Ids of earlier evaluations, to repeat on the published model"
+    )
     metadata: Metadata | None = None
     integrations: None = None
     webhook: WebhookRequest | None = None
@@ -122,6 +126,7 @@ class JobRequest(JsonBody):
             method=self.method,
             hyperparameters=self.hyperparameters,
             seed=self.seed,
+            evaluations=tuple(dict.fromkeys(self.evaluations)),
             name=self.name or self.suffix,
             name_field="name" if self.name else "suffix",
             metadata=self.metadata or {},
@@ -146,6 +151,7 @@ class JobObject(JobRecord):
     training_file: str
     training_files: list[str | WeightedFile]
     validation_file: str | None
+    evaluations: list[str] = Field(description="Ids of the evaluations that are repeated on the published model")
     estimate: Estimate | None = Field(description="Estimate of the cost, made when the job was created")
     seed: int
     trained_tokens: int | None = Field(description="Tokens that the job trained on; null until it has ended")
@@ -210,6 +216,7 @@ def job_object(job: Job, queue_reason: str | None = None) -> JobObject:
         training_file=spec.training_files[0],
         training_files=_files(spec),
         validation_file=spec.validation_file,
+        evaluations=list(spec.evaluations),
         estimate=spec.estimate,
         seed=spec.hyperparameters.get("seed", 0),
         trained_tokens=progress.tokens if job.state in _ENDED else None,
