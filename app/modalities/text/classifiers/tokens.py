@@ -35,6 +35,9 @@ class TokenClassify(TaskHandler[ClassifyItem, TypedIds, TextBatch, Floats, Label
     def example(self) -> ClassifyItem:
         return ClassifyItem(self._reader.encoder.example)
 
+    def takes_one_step(self, item: ClassifyItem) -> bool:
+        return item.tokens is None or item.tokens.stride is None  # a long text may have many windows
+
     def steps(self, item: ClassifyItem) -> Steps[TypedIds, Floats, LabelledTokens]:
         options = item.tokens or TokenOptions()
         if options.stride is not None and options.aggregation is Aggregation.NONE:
