@@ -34,11 +34,12 @@ class Pooling(StrEnum):
 
 
 class ClassifierType(StrEnum):
-    """The meaning of a classifier's outputs: one label of several, any number of labels, or numbers."""
+    """The meaning of a classifier's outputs: one label of several, any number, numbers, or labels of tokens."""
 
     SINGLE_LABEL = "single_label"
     MULTI_LABEL = "multi_label"
     REGRESSION = "regression"
+    TOKENS = "tokens"
 
 
 class Activation(StrEnum):
@@ -47,6 +48,21 @@ class Activation(StrEnum):
     SOFTMAX = "softmax"
     SIGMOID = "sigmoid"
     NONE = "none"
+
+
+class Aggregation(StrEnum):
+    """How labelled tokens are grouped as entities, as in the `token-classification` pipeline of transformers.
+
+    NONE: each token by itself. SIMPLE: neighbours of one label, by their prefixes B- and I-. FIRST, AVERAGE, MAX: as
+    SIMPLE, but of words, which have the label of their first token, of the mean of their scores, or of their most
+    certain token.
+    """
+
+    NONE = "none"
+    SIMPLE = "simple"
+    FIRST = "first"
+    AVERAGE = "average"
+    MAX = "max"
 
 
 class Classifier(BaseModel):
@@ -61,7 +77,8 @@ class Classifier(BaseModel):
 
     labels: tuple[str, ...] = Field(min_length=1, description="Labels, in the order of the model's outputs")
     type: ClassifierType = Field(
-        description="`single_label` for one label per input, `multi_label` for any number, `regression` for numbers"
+        description="`single_label` for one label per input, `multi_label` for any number, `regression` for numbers, "
+        "`tokens` for one label per token"
     )
     activation: Activation = Field(description="Function that converts the model's outputs to scores")
     temperature: float = Field(1.0, gt=0, description="Number that the outputs are divided by, which calibrates them")

@@ -8,6 +8,7 @@ import typer
 from app.commands.client import ApiClient, ApiKey, NoServer, Url
 from app.commands.output import Json, note, print_json, print_table
 from app.commands.texts import read_inputs, read_texts
+from app.types import Aggregation
 
 Texts = Annotated[
     list[str],
@@ -107,6 +108,10 @@ def classify(
     model: Model = None,
     top_k: Annotated[int, typer.Option("--top-k", "-k", min=1, help="Number of labels of each input.")] = 1,
     truncate: Annotated[bool, typer.Option("--truncate", help="Truncate texts that are too long.")] = False,
+    aggregation: Annotated[
+        Aggregation | None,
+        typer.Option("--aggregation", help="How a model that labels tokens groups them; by default, none."),
+    ] = None,
     url: Url = None,
     api_key: ApiKey = None,
     as_json: Json = False,
@@ -119,14 +124,15 @@ def classify(
     given = read_inputs(inputs)
     has_media = any(each.content.startswith("data:") for each in given)
     body = {"input": [each.content for each in given], "model": model, "top_k": top_k, "truncate": truncate}
+    body["aggregation_strategy"] = aggregation
     answer = _ask("/v1/classify", body, url, api_key, at_once=1 if has_media else None)
     if as_json:
         print_json(answer)
         return
     rows = [
-        [f"{each['score']:.4f}", each["label"], asked.shown]
+        [f"{each['score']:.4f}", each["label"], each.get("word", asked.shown)]
         for asked, item in zip(given, answer["data"], strict=True)
-        for each in item["scores"]
+        for each in item.get("entities") or item["scores"]
     ]
     print_table(["score", "label", "input"], rows)
 

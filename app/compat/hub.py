@@ -19,10 +19,12 @@ from app.api.params import ModelId
 from app.api.schemas.common import MAX_ID
 from app.api.wire.ranges import RangedFile
 from app.errors import InvalidValue, NotFound
+from app.modalities.probe import HEAD
+from app.store.manifest import Manifest
 from app.store.names import LATEST, parse_version
 from app.store.store import ModelEntry, ModelStore
 from app.store.version_files import VersionFile, VersionFiles, list_files
-from app.types import Task
+from app.types import ClassifierType, Task
 
 MAIN = "main"  # the default revision of clients
 
@@ -125,10 +127,18 @@ def get_hub_revision(model_id: ModelId, revision: Revision, services: ServicesDe
         id=entry.name,
         sha=version.commit,
         tags=["transformers", "safetensors", entry.manifest.architecture],
-        pipeline_tag=next((tag for task, tag in _PIPELINES.items() if task in entry.manifest.tasks), None),
+        pipeline_tag=_find_pipeline(entry.manifest),
         lastModified=f"{created:%Y-%m-%dT%H:%M:%S}.000Z",
         siblings=[HubSibling(rfilename=file.name, size=file.size) for file in version.files.values()],
     )
+
+
+def _find_pipeline(manifest: Manifest) -> str | None:
+    """Returns the model's task in the hub's terms. The head of a probe is unknown there."""
+    if manifest.classifier is not None and HEAD not in manifest.files:
+        of_tokens = manifest.classifier.type is ClassifierType.TOKENS
+        return "token-classification" if of_tokens else "text-classification"
+    return next((tag for task, tag in _PIPELINES.items() if task in manifest.tasks), None)
 
 
 @router.get("/api/models/{model_id:path}/tree/{revision}/{folder:path}")

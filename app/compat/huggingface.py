@@ -4,7 +4,6 @@ The client posts to exactly the URL it is given, so every task of a model has on
 `/models/{id}/pipeline/{task}`; `/models/{id}` picks the task itself.
 """
 
-from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from typing import Annotated, Any, Literal
 
@@ -14,28 +13,23 @@ from fastapi import APIRouter, Body, Path, Request, Response
 from pydantic import BeforeValidator, FailFast, Field
 
 from app.api.deps import InferenceDep
-from app.api.inference_route import InferenceRoute
 from app.api.params import ModelId
 from app.api.schemas.common import MAX_COUNT, MAX_PROMPT_NAME, JsonBody, Targets, Texts
 from app.api.wire.content_type import JSON
 from app.api.wire.disconnect import HttpClient
 from app.api.wire.fragments import fragment, vector_fragment
+from app.compat.huggingface_body import HubBody, Json, Pipeline, write_json
+from app.compat.huggingface_classify import CLASSIFY_PIPELINES
+from app.compat.huggingface_media import MEDIA_PIPELINES, PipelineRoute
 from app.errors import AppError, InvalidValue, NotFound
 from app.inference.client import Client
 from app.inference.service import Answer, OpenModel
 from app.modalities.embedding import EmbedItem, EmbedResult
 from app.modalities.text.items import FillMaskItem, FillMaskResult
-from app.types import Pooling, Task, TruncationSide
+from app.types import ClassifierType, Pooling, Task, TruncationSide
 from app.validation import validate
 
-router = APIRouter(route_class=InferenceRoute, tags=["Hugging Face"])
-
-Json = dict[str, Any]
-
-
-class _Body(JsonBody):
-    # `options` (wait_for_model, use_cache) steers the hub's own service: accepted, and without effect here.
-    options: Annotated[Json, Field(max_length=100)] | None = None
+router = APIRouter(route_class=PipelineRoute, tags=["Hugging Face"])
 
 
 class FillMaskParameters(JsonBody):
@@ -43,7 +37,7 @@ class FillMaskParameters(JsonBody):
     targets: Targets = ()
 
 
-class FillMaskBody(_Body):
+class FillMaskBody(HubBody):
     inputs: Texts
     parameters: FillMaskParameters | None = None
 
@@ -77,7 +71,7 @@ class EmbedParameters(JsonBody):
         )
 
 
-class FeatureBody(_Body, EmbedParameters):
+class FeatureBody(HubBody, EmbedParameters):
     inputs: Texts
     parameters: EmbedParameters | None = None
 
@@ -87,7 +81,7 @@ class _Sentences(JsonBody):
     sentences: Annotated[list[str], Field(min_length=1), FailFast()]
 
 
-class SimilarityBody(_Body):
+class SimilarityBody(HubBody):
     inputs: _Sentences
     parameters: EmbedParameters | None = None
 
@@ -97,6 +91,13 @@ EXAMPLES = {
     "feature-extraction": {"value": {"inputs": ["The lions hunt.", "Big cats chase their prey."]}},
     "sentence-similarity": {
         "value": {"inputs": {"source_sentence": "The lions hunt.", "sentences": ["Big cats chase prey.", "It rains."]}}
+    },
+    "text-classification": {"value": {"inputs": "A wonderful film.", "parameters": {"top_k": 2}}},
+    "token-classification": {
+        "value": {"inputs": "Ada lives in Paris.", "parameters": {"aggregation_strategy": "simple"}}
+    },
+    "zero-shot-classification": {
+        "value": {"inputs": "The lions hunt.", "parameters": {"candidate_labels": ["animals", "weather"]}}
     },
 }
 
@@ -111,7 +112,11 @@ async def run_pipeline(
     request: Request,
     inference: InferenceDep,
 ) -> Response:
-    """fill-mask, feature-extraction or sentence-similarity."""
+    """Runs fill-mask, feature-extraction, sentence-similarity, or a classification of texts, tokens, images or audio.
+
+    zero-shot-classification compares embeddings. The body of image-classification and audio-classification may be
+    the file itself.
+    """
     if task not in PIPELINES:
         raise NotFound(f"there is no pipeline {task!r}; there are {', '.join(PIPELINES)}")
     return await _respond(await inference.open(model_id), task, body, request)
@@ -119,13 +124,23 @@ async def run_pipeline(
 
 @router.post("/models/{model_id:path}")
 async def run_model(model_id: ModelId, body: AnyBody, request: Request, inference: InferenceDep) -> Response:
-    """The task that the inputs show, else fill-mask where the model can do it, else feature-extraction."""
+    """Runs the task that the inputs show, else classification or fill-mask if the model can do it.
+
+    For other models, the task is feature-extraction.
+    """
     model = await inference.open(model_id)
-    if isinstance(body.get("inputs"), dict):
-        task = "sentence-similarity"
-    else:
-        task = "fill-mask" if Task.FILL_MASK in model.tasks else "feature-extraction"
-    return await _respond(model, task, body, request)
+    return await _respond(model, _choose_task(model, body.get("inputs")), body, request)
+
+
+def _choose_task(model: OpenModel, inputs: object) -> str:
+    if isinstance(inputs, dict) and "source_sentence" in inputs:
+        return "sentence-similarity"
+    if model.classifier is not None:
+        of_tokens = model.classifier.type is ClassifierType.TOKENS
+        return "token-classification" if of_tokens else "text-classification"
+    if isinstance(inputs, dict):
+        return "sentence-similarity"
+    return "fill-mask" if Task.FILL_MASK in model.tasks else "feature-extraction"
 
 
 async def _respond(model: OpenModel, task: str, body: Json, request: Request) -> Response:
@@ -142,7 +157,7 @@ async def _fill_mask(model: OpenModel, raw: Json, client: Client) -> bytes:
     to_item = partial(FillMaskItem, top_k=parameters.top_k or 5, targets=parameters.targets)
 
     def write(answer: Answer[FillMaskResult]) -> bytes:
-        return _json(map(_by_mask, answer.results), alone=len(answer.results) == 1)
+        return write_json(map(_by_mask, answer.results), alone=len(answer.results) == 1)
 
     names = {"top_k": "parameters.top_k"}
     return await model.run(Task.FILL_MASK, body.inputs, client, to_item=to_item, write=write, names=names)
@@ -165,7 +180,7 @@ async def _feature_extraction(model: OpenModel, raw: Json, client: Client) -> by
         vectors = (result.vector for result in answer.results)
         if parameters.pooling == "none":
             vectors = (vector[np.newaxis] for vector in vectors)
-        return _json(map(vector_fragment, vectors), alone=isinstance(raw["inputs"], str))
+        return write_json(map(vector_fragment, vectors), alone=isinstance(raw["inputs"], str))
 
     names = {"input": "inputs"}
     return await model.run(Task.EMBED, body.inputs, client, to_item=parameters.to_item, write=write, names=names)
@@ -192,13 +207,6 @@ def _cosines(answer: Answer[EmbedResult]) -> bytes:
     return orjson.dumps([float(np.dot(source, other)) for other in others])
 
 
-def _json(answers: Iterable[object], *, alone: bool) -> bytes:
-    """alone: the only one, without a list around it."""
-    # Each by itself: while orjson writes one, no other thread runs.
-    parts = [orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY) for answer in answers]
-    return parts[0] if alone else b"[" + b",".join(parts) + b"]"
-
-
 def _merged(body: FeatureBody) -> EmbedParameters:
     """Merges the options beside `inputs` with those in `parameters`; the former win."""
     fields = EmbedParameters.model_fields.keys()
@@ -206,10 +214,10 @@ def _merged(body: FeatureBody) -> EmbedParameters:
     return (body.parameters or EmbedParameters()).model_copy(update=root)
 
 
-Pipeline = Callable[[OpenModel, Json, Client], Awaitable[bytes]]
-
 PIPELINES: dict[str, Pipeline] = {
     "fill-mask": _fill_mask,
     "feature-extraction": _feature_extraction,
     "sentence-similarity": _sentence_similarity,
+    **CLASSIFY_PIPELINES,
+    **MEDIA_PIPELINES,
 }

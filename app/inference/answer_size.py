@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 
 from app.errors import InvalidValue
+from app.modalities.classification import ClassifyItem
 from app.modalities.text.items import MASK_ALIAS, FillMaskItem
 from app.system.concurrency import TokenBudget
 
@@ -16,6 +17,7 @@ SMALL = 100_000  # characters of an answer that is written faster than a thread 
 
 _CANDIDATE = 128  # characters of an answer that a candidate takes beside its sequence
 _LABEL = 60  # characters of an answer that a label takes beside its name
+_ENTITY = 100  # characters of an answer that a labelled token takes beside its label
 _NUMBER = 12  # characters of a vector's number and its comma
 _SPECIAL = 2  # tokens around a text
 
@@ -70,6 +72,32 @@ def check_labels(top_ks: Sequence[int], labels: Sequence[str], *, largest: int, 
         raise InvalidValue(
             f"the answer could have {size} characters, where {largest} are allowed: lower `{param}`, or send fewer"
             " inputs",
+            param=param,
+        )
+    return size
+
+
+def check_entities(
+    items: Iterable[ClassifyItem],
+    max_length: int | None,
+    labels: Sequence[str],
+    *,
+    largest: int,
+    param: str = "input",
+) -> int:
+    """Returns how many characters an answer with labels of tokens may have. Raises InvalidValue.
+
+    max_length: tokens that the model reads of a text at once. param: the name of the field of texts.
+    """
+    tokens = 0
+    for item in items:
+        characters = len(item.input) if isinstance(item.input, str) else 0
+        windows = item.tokens is not None and item.tokens.stride is not None
+        tokens += characters if windows or max_length is None else min(characters, max_length)
+    size = tokens * (_ENTITY + max(map(len, labels), default=0))
+    if size > largest:
+        raise InvalidValue(
+            f"the answer could have {size} characters, where {largest} are allowed: send fewer or shorter inputs",
             param=param,
         )
     return size

@@ -21,7 +21,7 @@ from app.serving.batches import Flow
 from app.serving.engine import Engine
 from app.serving.pool import EnginePool
 from app.system.concurrency import ConcurrencyLimiter
-from app.types import Task
+from app.types import Classifier, Task
 
 _RENDERING_THREADS = 2
 
@@ -138,6 +138,16 @@ class OpenModel:
     @property
     def tasks(self) -> Mapping[Task, object]:
         return self._engine.model.tasks
+
+    @property
+    def classifier(self) -> Classifier | None:
+        """The facts about the outputs of a model that classifies."""
+        return self._engine.model.classifier
+
+    @property
+    def max_labels(self) -> int:
+        """The number of labels that an answer may have: all, as far as the limit of a request allows."""
+        return min(len(self.classifier.labels) if self.classifier else 1, self._inference.limits.top_k)
 
     def require(self, task: Task) -> None:
         """Raises TaskNotSupported."""

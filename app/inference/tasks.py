@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
-from app.inference.answer_size import check_fill_mask, check_labels, check_token_vectors, vectors_size
+from app.inference.answer_size import check_entities, check_fill_mask, check_labels, check_token_vectors, vectors_size
 from app.inference.limits import RequestLimits
-from app.modalities.classification import ClassifyItem
+from app.modalities.classification import ClassifyItem, ClassifyResult, LabelledTokens
 from app.modalities.embedding import EmbedItem, EmbedResult
 from app.modalities.text.items import FillMaskItem, ScoreResult
-from app.types import Classifier, Task
+from app.types import Classifier, ClassifierType, Task
 
 _TOKEN, _CANDIDATE = 150, 70  # characters of an answer to score that a token takes, and one of its candidates
 
@@ -89,7 +89,13 @@ class ClassifyBounds(TaskBounds):
 
     def expect(self, items: Sequence[ClassifyItem], model: ModelFacts, names: Names, largest: int) -> int:
         labels = model.classifier.labels if model.classifier else ()
+        if model.classifier and model.classifier.type is ClassifierType.TOKENS:
+            return check_entities(items, model.max_length, labels, largest=largest, param=names.get("input", "input"))
         return check_labels([item.top_k for item in items], labels, largest=largest, param=names.get("top_k", "top_k"))
+
+    def measure(self, results: Sequence[ClassifyResult | LabelledTokens], expected: int) -> int:
+        tokens = [len(result.entities) for result in results if isinstance(result, LabelledTokens)]
+        return sum(tokens) * _TOKEN if tokens else expected
 
 
 class ScoreBounds(TaskBounds):

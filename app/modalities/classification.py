@@ -1,14 +1,37 @@
 """Items and results of classification, in every modality. No torch: the API builds and reads these."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from app.errors import InvalidValue
 from app.modalities.patch.decoded_media import DecodedMedia
-from app.types import Activation, Classifier, ClassifierType, TruncationSide
+from app.types import Activation, Aggregation, Classifier, ClassifierType, TruncationSide
 
 _ASSIGNED = 0.5  # probability from which a label of several is assigned
+
+
+@dataclass(frozen=True)
+class TextPair:
+    """Two texts that are classified together, such as a premise and a hypothesis, or a question and a passage."""
+
+    text: str
+    text_pair: str
+
+
+@dataclass(frozen=True)
+class TokenOptions:
+    """Options of models that label tokens.
+
+    ignore_labels: labels that are left out of the answer. stride: a text that is longer than the model is read in
+    windows, which have so many tokens in common; None: it is truncated or refused.
+    """
+
+    aggregation: Aggregation = Aggregation.NONE
+    ignore_labels: tuple[str, ...] = ("O",)
+    stride: int | None = None
 
 
 @dataclass(frozen=True)
@@ -17,13 +40,15 @@ class ClassifyItem:
 
     top_k: number of labels in the answer. truncate, truncation_side: of a text that is longer than the model reads.
     token_ids: whether the client says that token ids are of the model's own vocabulary.
+    tokens: options of models that label tokens; None for their defaults.
     """
 
-    input: str | tuple[int, ...] | bytes | DecodedMedia
+    input: str | tuple[int, ...] | bytes | DecodedMedia | TextPair
     top_k: int = 5
     truncate: bool = False
     truncation_side: TruncationSide = TruncationSide.RIGHT
     token_ids: bool = False
+    tokens: TokenOptions | None = None
 
 
 @dataclass(frozen=True)
@@ -66,6 +91,32 @@ class ClassifyResult:
         return self.classifier.type is ClassifierType.REGRESSION
 
 
+@dataclass(frozen=True)
+class Entity:
+    """A labelled token, or neighbours that are one entity.
+
+    score: probability of the label; the mean of those of an entity's tokens or words. word: the tokens as the
+    tokenizer writes them. start, end: characters of the text. index: of a token among those that the model read; None
+    for an entity.
+    """
+
+    label: str
+    score: float
+    word: str
+    start: int
+    end: int
+    index: int | None
+
+
+@dataclass(frozen=True)
+class LabelledTokens:
+    """The answer of a model that labels tokens. entities: in the order of the text. tokens: that the model read."""
+
+    entities: Sequence[Entity]
+    classifier: Classifier
+    tokens: int
+
+
 def score_labels(
     classifier: Classifier, logits: NDArray[np.float64], activation: Activation | None = None
 ) -> NDArray[np.float64]:
@@ -79,3 +130,11 @@ def score_labels(
             return np.exp(-np.logaddexp(0, -scaled))
         case Activation.NONE:
             return scaled
+
+
+def refuse_token_options(item: ClassifyItem) -> None:
+    """Raises InvalidValue for options of models that label tokens."""
+    if item.tokens is not None:
+        raise InvalidValue(
+            "this model labels whole inputs; only models that label tokens group them", param="aggregation_strategy"
+        )

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from app.errors import AppError, InvalidModel
+from app.errors import AppError, InvalidModel, InvalidValue
 from app.modalities.base import AnyHandler, AnySteps, Steps, TaskHandler
-from app.modalities.classification import ClassifyItem, ClassifyResult
+from app.modalities.classification import ClassifyItem, ClassifyResult, TextPair, refuse_token_options
 from app.modalities.embedding import EmbedItem, EmbedResult
 from app.types import Classifier, Task
 
@@ -142,7 +142,13 @@ def add_probe(served: "ServedModel", folder: Path) -> None:
 
 
 def _embedding(item: ClassifyItem) -> EmbedItem:
-    """Returns the item whose vector the head reads: the model's own pooling, not normalized, as at its training."""
+    """Returns the item whose vector the head reads: the model's own pooling, not normalized, as at its training.
+
+    Raises InvalidValue for a pair of texts, and for options of other models.
+    """
+    if isinstance(item.input, TextPair):
+        raise InvalidValue("the head of this model reads one text, not a pair", param="input")
+    refuse_token_options(item)
     return EmbedItem(item.input, normalize=False, truncate=item.truncate, truncation_side=item.truncation_side)
 
 

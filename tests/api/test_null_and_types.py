@@ -24,6 +24,15 @@ from app.api.schemas.score import ScoreRequest
 from app.api.schemas.sweeps import Parameter, SweepRequest
 from app.api.schemas.tokenize import TokenizeRequest, TokenObject
 from app.compat.huggingface import EmbedParameters, FeatureBody, FillMaskBody, FillMaskParameters, SimilarityBody
+from app.compat.huggingface_classify import (
+    TextClassificationBody,
+    TextClassificationParameters,
+    TokenClassificationBody,
+    TokenClassificationParameters,
+    ZeroShotBody,
+    ZeroShotParameters,
+)
+from app.compat.huggingface_media import MediaClassificationBody, MediaClassificationParameters
 from app.errors import AppError
 from app.methods import METHODS
 
@@ -53,6 +62,14 @@ BODIES: list[tuple[type[BaseModel], dict[str, Any]]] = [
     (FillMaskParameters, {}),
     (FeatureBody, {"inputs": "a"}),
     (EmbedParameters, {}),
+    (TextClassificationBody, {"inputs": "a"}),
+    (TextClassificationParameters, {}),
+    (TokenClassificationBody, {"inputs": "a"}),
+    (MediaClassificationBody, {"inputs": PICTURE}),
+    (MediaClassificationParameters, {}),
+    (TokenClassificationParameters, {}),
+    (ZeroShotBody, {"inputs": "a", "parameters": {"candidate_labels": ["a"]}}),
+    (ZeroShotParameters, {"candidate_labels": ["a"]}),
     (SimilarityBody, {"inputs": {"source_sentence": "a", "sentences": ["a"]}}),
     *((method.hyperparameters, {}) for method in METHODS.values()),
 ]
@@ -68,7 +85,15 @@ def every_request(kind: type[BaseModel]) -> Iterator[type[BaseModel]]:
 
 
 def test_every_body_is_tried() -> None:
-    others = {"FillMaskOptions", "EmbeddingOptions", "ClassifyOptions", "MaskFields", "MaskForm", "_Body", "_Sentences"}
+    others = {
+        "FillMaskOptions",
+        "EmbeddingOptions",
+        "ClassifyOptions",
+        "MaskFields",
+        "MaskForm",
+        "HubBody",
+        "_Sentences",
+    }
     others |= {"JsonBody", "ModelChoice", "TextInputs", "MixedInputs"}  # parts of the others
     tried = {kind.__name__ for kind, _ in BODIES if issubclass(kind, Body)}
     assert {kind.__name__ for kind in every_request(Body)} == tried | others

@@ -1,9 +1,11 @@
 """The unmodified clients of OpenAI and Hugging Face, on a real server with real, tiny models."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import openai
 import pytest
@@ -14,13 +16,17 @@ from transformers import pipeline
 from app.jobs.connection import EmbeddedRedis, connect
 from app.jobs.files import FileStore
 from app.main import create_app
+from app.modalities import registry
+from app.modalities.probe import HEAD, ProbeHead
 from app.settings import Settings
 from app.store.manifest import Manifest
 from app.store.store import ModelStore
-from app.types import ModalityName, Task
+from app.types import Activation, Classifier, ClassifierType, ModalityName, Task
+from tests.fakes.imports import import_folder
 from tests.fakes.jobs import JobSystem
 from tests.fakes.server import serving
-from tests.fakes.tiny_models import tiny_bert_folder
+from tests.fakes.tiny_images import picture, tiny_image_folder
+from tests.fakes.tiny_models import tiny_bert_folder, tiny_classifier_folder
 
 MODEL = "tiny/bert"
 ONE, TWO = "The capital of France is [MASK].", "The [MASK] chase the [MASK] in the savanna."
@@ -34,6 +40,33 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def theirs(folder: Path) -> Any:
     return pipeline("fill-mask", model=str(folder))
+
+
+def tiny_image_classifier(path: Path) -> Path:
+    """Writes an encoder of images with a probe."""
+    folder = tiny_image_folder(path)
+    kind = Classifier(labels=("a", "b", "c"), type=ClassifierType.SINGLE_LABEL, activation=Activation.SOFTMAX)
+    size = int(registry.load(folder).dimensions or 0)
+    numbers = np.random.default_rng(0).normal(size=(3, size))
+    ProbeHead(kind, np.zeros(size), np.ones(size), numbers, np.zeros(3)).save(folder / HEAD)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def classifiers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Folders of a classifier of texts and of one of tokens, by their pipelines."""
+    root = tmp_path_factory.mktemp("classifiers")
+    return {
+        "text-classification": tiny_classifier_folder(root / "texts", labels=("good", "bad", "neither")),
+        "token-classification": tiny_classifier_folder(
+            root / "tokens", of_tokens=True, labels=("O", "B-PER", "I-PER", "B-LOC", "I-LOC")
+        ),
+    }
+
+
+@pytest.fixture(scope="module")
+def their_classifiers(classifiers: dict[str, Path]) -> dict[str, Any]:
+    return {task: pipeline(task, model=str(folder)) for task, folder in classifiers.items()}  # type: ignore[call-overload]
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +85,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> ModelStore:
 def url(
     folder: Path,
     theirs: Any,
+    classifiers: dict[str, Path],
+    their_classifiers: dict[str, Any],
     store: ModelStore,
     jobs: JobSystem,
     redis_server: EmbeddedRedis,
@@ -63,6 +98,9 @@ def url(
         modality=ModalityName.TEXT, architecture="bert", tasks=(Task.FILL_MASK, Task.EMBED), parameters=1
     )
     store.publish(folder, manifest, name=MODEL)
+    for task, classifier in classifiers.items():
+        import_folder(store, classifier, task)
+    import_folder(store, tiny_image_classifier(root / "images"), "images")
     settings = Settings(var_dir=root / "var", device="cpu", dtype="float32", threads=1, redis_url=redis_server.url)
     files = FileStore(connect(redis_server.url), settings.files_dir)
     with serving(create_app(settings, store=store, jobs=jobs, files=files)) as address:
@@ -81,8 +119,8 @@ def online(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
 
 
-def hub(url: str, task: str) -> InferenceClient:
-    return InferenceClient(model=f"{url}/models/{MODEL}/pipeline/{task}", token="hf_ambient")
+def hub(url: str, task: str, model: str = MODEL) -> InferenceClient:
+    return InferenceClient(model=f"{url}/models/{model}/pipeline/{task}", token="hf_ambient")
 
 
 # Hugging Face
@@ -130,6 +168,69 @@ def test_sentence_similarity(url: str) -> None:
     assert other < same
 
 
+@pytest.mark.parametrize("options", [{}, {"top_k": 2}, {"function_to_apply": "sigmoid"}])
+def test_text_classification(url: str, their_classifiers: dict[str, Any], options: dict[str, Any]) -> None:
+    task = "text-classification"
+    ours = hub(url, task, task).text_classification("a lion", **options)
+
+    expected = their_classifiers[task]("a lion", **{"top_k": None, **options})
+    assert [e.label for e in ours] == [e["label"] for e in expected]
+    assert [e.score for e in ours] == pytest.approx([e["score"] for e in expected], abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"aggregation_strategy": "max", "ignore_labels": []}, {"aggregation_strategy": "simple", "stride": 5}],
+)
+def test_token_classification(url: str, their_classifiers: dict[str, Any], options: dict[str, Any]) -> None:
+    task, text = "token-classification", "The lions chase the zebras in the savanna. " * 12
+    ours = hub(url, task, task).token_classification(text, **options)
+
+    expected = their_classifiers[task](text, **options)
+    label = "entity_group" if options else "entity"
+    assert [(getattr(e, label), e.word, e.start, e.end) for e in ours] == [
+        (e[label], e["word"], e["start"], e["end"]) for e in expected
+    ]
+    assert ours and [e.score for e in ours] == pytest.approx([e["score"] for e in expected], abs=1e-5)
+
+
+def test_zero_shot_classification(url: str) -> None:
+    labels = ["water boils at 100", "a lion"]
+    ours = hub(url, "zero-shot-classification").zero_shot_classification("a lion", labels)
+
+    assert [e.label for e in ours] == ["a lion", "water boils at 100"]
+    assert sum(e.score for e in ours) == pytest.approx(1)
+
+
+def test_image_classification(url: str) -> None:
+    client, content = hub(url, "image-classification", "images"), picture()
+    found = client.image_classification(content)
+    assert [e.label for e in client.image_classification(content, top_k=1)] == [found[0].label]
+    assert sum(e.score for e in found) == pytest.approx(1) and len(found) == 3
+    with pytest.raises(HfHubHTTPError, match="the input is a file"):
+        hub(url, "audio-classification", "text-classification").audio_classification(content)
+
+
+def test_pairs_and_entities_over_http(url: str) -> None:
+    pair = {"text": "a lion", "text_pair": "water boils"}
+    body = {"model": "text-classification", "input": ["a lion", pair]}
+    alone, together = httpx.post(f"{url}/v1/classify", json=body).json()["data"]
+    assert alone["scores"] != together["scores"]
+    options = {"model": "token-classification", "aggregation_strategy": "simple"}
+    answer = httpx.post(f"{url}/v1/classify", json={**options, "input": "The lions chase.", "ignore_labels": []}).json()
+    (found,) = answer["data"]
+    assert (found["type"], found["label"], found["scores"]) == ("tokens", None, [])
+    assert [found["entities"][0]["start"], found["entities"][-1]["end"]] == [0, 16]
+    stream = httpx.post(
+        f"{url}/v1/classify",
+        params={"model": "text-classification", "top_k": 3},
+        content=json.dumps({"id": 1, "input": pair}),
+        headers={"content-type": "application/x-ndjson"},
+    )
+    assert stream.json()["label"] == together["label"]
+    assert stream.json()["scores"][0]["score"] == pytest.approx(together["scores"][0]["score"])
+
+
 def test_the_message_of_an_error_reaches_the_user(url: str) -> None:
     with pytest.raises(HfHubHTTPError, match="mask") as raised:
         hub(url, "fill-mask").fill_mask("nothing to fill")
@@ -154,7 +255,7 @@ def test_models_are_deleted(client: openai.OpenAI, store: ModelStore, folder: Pa
 
 
 def test_models(client: openai.OpenAI) -> None:
-    [listed] = client.models.list().data
+    [listed] = [each for each in client.models.list().data if each.id == MODEL]
     assert (listed.id, listed.owned_by) == (MODEL, "cloze")
     assert client.models.retrieve(MODEL).id == MODEL  # sent as tiny%2Fbert
     with pytest.raises(openai.NotFoundError) as raised:

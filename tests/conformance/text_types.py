@@ -1,6 +1,6 @@
 """A tiny seeded model folder of every architecture of transformers with a masked-LM head that reads text."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -141,12 +141,12 @@ TYPES = sorted(_OWN)
 UNTRAINED = {"reformer"}  # a row has to fill its axial positions
 
 
-def build_model(model_type: str, **changes: Any) -> PreTrainedModel:
+def build_model(model_type: str, auto: Any = AutoModelForMaskedLM, **changes: Any) -> PreTrainedModel:
     """A model whose weights, biases and norms are all shaken, so that none of them is without effect."""
     fields = {**_COMMON, **_OWN[model_type], **changes}
     config = AutoConfig.for_model(model_type, **{name: value for name, value in fields.items() if value is not None})
     torch.manual_seed(0)
-    model: PreTrainedModel = AutoModelForMaskedLM.from_config(config).eval()
+    model: PreTrainedModel = auto.from_config(config).eval()
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for parameter in model.parameters():
@@ -176,6 +176,13 @@ def build_folder(folder: Path, model_type: str, edit: Callable[[PreTrainedModel]
     model = build_model(model_type)
     if edit is not None:
         edit(model)
+    model.save_pretrained(folder)
+    build_tokenizer().save_pretrained(folder)
+    return folder
+
+
+def build_classifier(folder: Path, model_type: str, auto: Any, labels: Sequence[str]) -> Path:
+    model = build_model(model_type, auto, id2label=dict(enumerate(labels)), num_labels=None)
     model.save_pretrained(folder)
     build_tokenizer().save_pretrained(folder)
     return folder

@@ -20,6 +20,8 @@ from transformers import (
     AlbertTokenizer,
     AutoModel,
     AutoModelForMaskedLM,
+    AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
     BertConfig,
     BertTokenizer,
     DebertaV2Config,
@@ -228,3 +230,24 @@ def tiny_text_folder(path: Path, architecture: str = "bert", *, head: bool = Tru
 
 def tiny_bert_folder(path: Path, *, head: bool = True, seed: int = 0) -> Path:
     return tiny_text_folder(path, "bert", head=head, seed=seed)
+
+
+def tiny_classifier_folder(
+    path: Path, architecture: str = "bert", *, of_tokens: bool = False, labels: tuple[str, ...], **config: Any
+) -> Path:
+    """Writes the folder of a classifier of texts, or of their tokens, with all weights and biases random."""
+    auto = AutoModelForTokenClassification if of_tokens else AutoModelForSequenceClassification
+    settings = tiny_config(architecture)
+    settings.id2label = dict(enumerate(labels))
+    settings.label2id = {label: number for number, label in enumerate(labels)}
+    for name, value in config.items():
+        setattr(settings, name, value)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = auto.from_config(settings)
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.add_(torch.randn(parameter.shape) * 0.1)
+    model.save_pretrained(path)
+    tiny_tokenizer(architecture).save_pretrained(path)
+    return path

@@ -2,7 +2,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { describeCalibration, isAssigned, scoreText, shareOf } from "../../app/web/static/views/classify/labels.js";
+import {
+  describeCalibration,
+  isAssigned,
+  linesOf,
+  scoreText,
+  shareOf,
+} from "../../app/web/static/views/classify/labels.js";
 
 test("probabilities are percentages, and numbers of a regression stay numbers", () => {
   assert.equal(scoreText("single_label", 0.9731), "97.3 %");
@@ -24,4 +30,22 @@ test("calibration is described where it was measured", () => {
   assert.equal(describeCalibration(null), "");
   assert.equal(describeCalibration({ ece: null }), "");
   assert.match(describeCalibration({ ece: 0.034 }), /differ by 3\.4 percentage points/);
+});
+
+test("entities are lines of their own, also those of one label", () => {
+  const entities = [
+    { word: " Ada", label: "PER", score: 0.9, start: 0, end: 3, index: null },
+    { word: "Bo", label: "PER", score: 0.8, start: 8, end: 10, index: null },
+  ];
+  const lines = linesOf({ type: "tokens", label: null, scores: [], entities });
+  assert.deepEqual(
+    lines.map(({ key, name }) => [key, name]),
+    [
+      [0, "Ada: PER"],
+      [1, "Bo: PER"],
+    ],
+  );
+  assert.deepEqual(linesOf({ type: "single_label", label: "a", scores: [{ label: "a", score: 1 }] }), [
+    { key: "a", name: "a", score: 1, standing: true },
+  ]);
 });

@@ -77,8 +77,11 @@ def _texts(value: object) -> list[str]:
     return texts
 
 
-def _inputs(value: object) -> list[Input]:
-    """Texts, token ids and files: a data URI of media is a file, and so is a typed input."""
+def read_inputs(value: object) -> list[Input]:
+    """Returns texts, token ids and files: a data URI of media is a file, and so is a typed input.
+
+    Raises ValueError and AppError.
+    """
     given: list[Any] = value if isinstance(value, list) else [value]
     kinds = set(map(type, given))  # many times as fast as a loop: there may be a million token ids
     if kinds == {int} and isinstance(value, list):
@@ -151,16 +154,8 @@ _TYPED = {
     },
 }
 _EACH = {"anyOf": [_TEXT, _TYPED]}
-Inputs = Annotated[
-    list[Any],
-    BeforeValidator(_inputs),
-    WithJsonSchema(
-        {
-            "anyOf": [_TEXT, _TYPED, {"type": "array", "items": _EACH}, _IDS, {"type": "array", "items": _IDS}],
-            "title": "Input",
-        }
-    ),
-]
+INPUTS_SCHEMA: list[Any] = [_TEXT, _TYPED, {"type": "array", "items": _EACH}, _IDS, {"type": "array", "items": _IDS}]
+Inputs = Annotated[list[Any], BeforeValidator(read_inputs), WithJsonSchema({"anyOf": INPUTS_SCHEMA, "title": "Input"})]
 _INPUTS: TypeAdapter[list[Any]] = TypeAdapter(Inputs)
 
 

@@ -15,7 +15,7 @@ from app.types import ModalityName, Task
 if TYPE_CHECKING:
     import torch
 
-    from app.modalities.served_model import AnyMaskedModel
+    from app.modalities.served_model import ServedModel
     from app.modalities.text.estimator import TextEstimator
     from app.modalities.text.training import TextTraining
 
@@ -68,10 +68,10 @@ class TextModality(Modality):
 
         check_text(folder)
 
-    def load(self, folder: Path, *, dtype: "torch.dtype") -> "AnyMaskedModel":
-        from app.modalities.text.load import load_text
+    def load(self, folder: Path, *, dtype: "torch.dtype") -> "ServedModel":
+        from app.modalities.text.classifiers.load import load_served
 
-        return load_text(folder, dtype=dtype)
+        return load_served(folder, dtype=dtype)
 
     def check(self, hyperparameters: MlmHyperparameters) -> Check:
         return partial(

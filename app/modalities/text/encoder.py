@@ -50,7 +50,7 @@ def rows_before_head(model: PreTrainedModel, rows: Tensor, whole: list[Tensor] |
         output.last_hidden_state = gather(output.last_hidden_state)
         return output
 
-    after_attention = _after_last_attention(model) if whole is None else None
+    after_attention = find_after_last_attention(model) if whole is None else None
     if after_attention is not None:
         handle = after_attention.register_forward_pre_hook(gather_in_layer)
     else:
@@ -61,7 +61,7 @@ def rows_before_head(model: PreTrainedModel, rows: Tensor, whole: list[Tensor] |
         handle.remove()
 
 
-def _after_last_attention(model: PreTrainedModel) -> nn.Module | None:
+def find_after_last_attention(model: PreTrainedModel) -> nn.Module | None:
     """Returns the module that takes the attention's output and the layer's input; behind it tokens are independent.
 
     None for other architectures, and for a compiled encoder, which would be compiled anew for every N.

@@ -63,6 +63,11 @@ class TextForward:
         self._table = cast(Tensor, model.get_input_embeddings().weight)
 
     @property
+    def device(self) -> torch.device:
+        """The device of the model."""
+        return self._table.device
+
+    @property
     def pads(self) -> bool:
         """Whether a batch is padded to its longest text."""
         # By the device of one tensor, not `model.device`, which looks through all modules: it is asked for every text.

@@ -53,12 +53,12 @@ def prove(
     try:
         with torch.inference_mode():
             expected = [_alone(model, ids, has_head) for ids in texts]
-            _run_longest(model, ordinary, max_length)
+            run_longest(model, ordinary, max_length)
     except Exception as error:  # of any of transformers' models
         raise InvalidModel(f"the model cannot be run: {first_line(error)}") from error
     if not all(tensor.isfinite().all() for each in expected for tensor in each):
         raise InvalidModel("the model computes numbers that are not finite")
-    for path in _candidates(model):
+    for path in candidate_paths(model):
         if _is_right(model, path, pad_id, texts, expected, has_head):
             return path
     raise InvalidModel(
@@ -66,12 +66,29 @@ def prove(
     )
 
 
+def gives_hidden_states(
+    model: PreTrainedModel, path: ForwardPath, pad_id: int, ordinary: Sequence[int], max_length: int
+) -> bool:
+    """Whether the encoder gives a vector for each token, and the same on the path as by transformers."""
+    if model.dtype != torch.float32:
+        model = copy.deepcopy(model).float()
+    texts = list(sample_texts(ordinary, max_length, None))
+    try:
+        with torch.inference_mode():
+            expected = [_alone(model, ids, has_head=False) for ids in texts]
+    except Exception:  # of any of transformers' models
+        return False
+    lengths_fit = all(len(each[0]) == len(ids) for each, ids in zip(expected, texts, strict=True))
+    return lengths_fit and _is_right(model, path, pad_id, texts, expected, has_head=False)
+
+
 def first_path(model: PreTrainedModel) -> ForwardPath:
     """The path that is tried first: for models that Cloze builds itself, whose types its tests prove."""
-    return next(_candidates(model))
+    return next(candidate_paths(model))
 
 
-def _candidates(model: PreTrainedModel) -> Iterator[ForwardPath]:
+def candidate_paths(model: PreTrainedModel) -> Iterator[ForwardPath]:
+    """Yields the paths that are tried for a model, the fastest first."""
     if model.config.model_type in UNPADDED:
         yield ForwardPath(Batching.UNPADDED)
     yield from _PADDED
@@ -103,7 +120,7 @@ def _logit_positions(ids: Sequence[int]) -> list[int]:
     return sorted({round(place) for place in np.linspace(0, len(ids) - 1, _PLACES)})
 
 
-def _run_longest(model: PreTrainedModel, ordinary: Sequence[int], limit: int) -> None:
+def run_longest(model: PreTrainedModel, ordinary: Sequence[int], limit: int) -> None:
     """Raises whatever a model raises for a text of as many tokens as it says that it reads."""
     if max(_LENGTHS) < limit <= LONGEST:
         model.base_model(torch.tensor([np.resize(ordinary, limit).tolist()], device=model.device))

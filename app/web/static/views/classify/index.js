@@ -11,7 +11,7 @@ import { ModelSelect } from "../../ui/model-select.js";
 import { Snippets } from "../../ui/snippets.js";
 import { Empty, ErrorNote, Waiting } from "../../ui/status.js";
 import { Bar } from "../fill/candidates.js";
-import { describeCalibration, isAssigned, scoreText, shareOf } from "./labels.js";
+import { describeCalibration, linesOf, scoreText, shareOf } from "./labels.js";
 import * as state from "./state.js";
 
 const TYPING = 400; // ms
@@ -89,7 +89,12 @@ function inputs(model) {
 
 const requestFor = (model, given) => ({
   path: "/v1/classify",
-  body: { model: model.id, input: given, top_k: LABELS, ...(model.modality === "text" ? { truncate: true } : {}) },
+  body: {
+    model: model.id,
+    input: given,
+    ...(model.classifier?.type === "tokens" ? { aggregation_strategy: "simple" } : { top_k: LABELS }),
+    ...(model.modality === "text" ? { truncate: true } : {}),
+  },
 });
 
 function question(model, again = false) {
@@ -135,16 +140,15 @@ function Results({ model }) {
 }
 
 function Labels({ item, input }) {
+  const lines = linesOf(item);
   return html`<section class="panel" aria-label=${`Labels of ${input.label}`}>
     <div class="row classified">
       ${input.input.startsWith("data:image/") && html`<img class="classified-picture" src=${input.url} alt="" />`}
       <h2 class="classified-input">${input.label}</h2></div>
-    <ul class="candidates">${item.scores.map(
-      ({
-        label,
-        score,
-      }) => html`<li key=${label} class=${`candidate plain ${isAssigned(item, label) ? "standing" : ""}`}>
-      <span class="candidate-word">${label}</span>
+    ${!lines.length && html`<p class="small muted">No entities found.</p>`}
+    <ul class="candidates">${lines.map(
+      ({ key, name, score, standing }) => html`<li key=${key} class=${`candidate plain ${standing ? "standing" : ""}`}>
+      <span class="candidate-word">${name}</span>
       <span class="candidate-share">${scoreText(item.type, score)}</span>
       ${shareOf(item.type, score) !== null && html`<${Bar} share=${score} />`}</li>`,
     )}</ul></section>`;

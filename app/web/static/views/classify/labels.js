@@ -13,6 +13,18 @@ export function scoreText(type, score) {
 /** Whether a label is part of the answer: the best one, or each of several that are assigned. */
 export const isAssigned = (item, label) => (item.labels ? item.labels.includes(label) : item.label === label);
 
+/** The lines of an answer: [{key, name, score, standing}], labels of the input or entities of the text. */
+export function linesOf(item) {
+  if (item.entities)
+    return item.entities.map(({ word, label, score }, at) => ({
+      key: at,
+      name: `${word.trim()}: ${label}`,
+      score,
+      standing: false,
+    }));
+  return item.scores.map(({ label, score }) => ({ key: label, name: label, score, standing: isAssigned(item, label) }));
+}
+
 /** A sentence about how far the probabilities of a model can be trusted; empty where nothing is known. */
 export function describeCalibration(classifier) {
   if (!classifier || classifier.ece === null) return "";
