@@ -42,6 +42,10 @@ DryRun = Annotated[
 Settings = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any other hyperparameter; may be repeated.")
 ]
+Evaluations = Annotated[
+    list[str] | None,
+    typer.Option("--evaluation", metavar="ID", help="An earlier evaluation to repeat on the result; may be repeated."),
+]
 
 
 def pretrain(
@@ -58,6 +62,7 @@ def pretrain(
     documents: DocumentMode = None,
     list_column: ListColumn = None,
     values: Settings = None,
+    evaluations: Evaluations = None,
     dry_run: DryRun = False,
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Follow the job; Ctrl-C leaves it running.")] = False,
     url: Url = None,
@@ -72,6 +77,7 @@ def pretrain(
     body: dict[str, Any] = {"model": model, "hyperparameters": hyperparameters}
     body |= {"method": {"type": method}} if method is not None else {}
     body |= {"name": name} if name is not None else {}
+    body |= {"evaluations": evaluations} if evaluations else {}
     with ApiClient(url, api_key) as client:
         found = _submit(client, list(map(parse_file, files)), validation, body, list_column, dry_run=dry_run)
         if watch and not dry_run:

@@ -19,6 +19,8 @@ from app.commands.client import ApiClient
 from app.commands.folders import pack_folder
 from app.errors import InvalidValue
 
+NAMED = ["--evaluation", "ftjob-1", "--evaluation", "ftjob-2"]
+
 
 @pytest.fixture
 def sent(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
@@ -45,9 +47,10 @@ def test_files_have_weights(sent: list[dict[str, Any]], tmp_path: Path, monkeypa
     monkeypatch.chdir(tmp_path)
     for name in ("a.jsonl", "b.jsonl", "c=3"):
         Path(name).write_text("{}")
-    done = CliRunner().invoke(cli.app, ["pretrain", "a.jsonl=2.5", "b.jsonl", "c=3", "-m", "bert-tiny"])
+    done = CliRunner().invoke(cli.app, ["pretrain", "a.jsonl=2.5", "b.jsonl", "c=3", "-m", "bert-tiny", *NAMED])
     assert done.exit_code == 0, done.output
     assert sent[0]["training_files"] == [{"id": "file-1", "weight": 2.5}, "file-2", "file-3"]
+    assert sent[0]["evaluations"] == ["ftjob-1", "ftjob-2"]
 
 
 def test_addresses_are_left_to_the_server(sent: list[dict[str, Any]]) -> None:
