@@ -32,14 +32,14 @@ _PREPARED = 64  # items that are read before they are computed
 _WARMUP = 0.1  # share of the steps
 _MAX_NORM = 1.0
 _STANDARDIZED = 1_000  # training items that the scale of the vectors is measured on
-_EPSILON = 1e-6
+_LEAST_SCALE = 0.01  # of a dimension, in the mean of all
 
 Content = str | bytes
 OnWork = Callable[[float], None]  # is told the work that was done, where the prediction of an item is 1
 
 
 @dataclass(frozen=True)
-class Means:
+class TuningMachine:
     """The machine that trains. decoders: the processes that decode files; None: this one."""
 
     device: torch.device
@@ -87,7 +87,7 @@ class TunedNetwork(nn.Module):
     def __init__(self, served: ServedModel, vectors: Tensor, outputs: int) -> None:
         super().__init__()
         self.encoder = nn.ModuleList([served.model, *served.further_modules])
-        self.mean, self.scale = vectors.mean(0), vectors.std(0, correction=0) + _EPSILON
+        self.mean, self.scale = vectors.mean(0), _measure_scale(vectors)
         self.head = nn.Linear(vectors.shape[1], outputs, device=vectors.device)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
@@ -104,10 +104,10 @@ class FineTuner:
     served: the model, in float32. random_weights: whether each run begins with weights of its own seed.
     """
 
-    def __init__(self, served: ServedModel, means: Means, *, random_weights: bool) -> None:
-        self._served, self._means, self._random = served, means, random_weights
+    def __init__(self, served: ServedModel, machine: TuningMachine, *, random_weights: bool) -> None:
+        self._served, self._machine, self._random = served, machine, random_weights
         self._handler = cast(TrainableEmbed, served.tasks[Task.EMBED])
-        served.to(means.device, torch.float32)
+        served.to(machine.device, torch.float32)
         self._modules = [served.model, *served.further_modules]
         self._first = [{k: v.detach().clone() for k, v in each.state_dict().items()} for each in self._modules]
 
@@ -147,11 +147,11 @@ class FineTuner:
         """Yields batches of the items by length, with the place of each item, within the budget of tokens."""
         for start in range(0, len(contents), _PREPARED):
             rows = self._prepare(contents[start : start + _PREPARED])
-            for batch in _cut(rows, self._means.batch_tokens):
+            for batch in _cut(rows, self._machine.batch_tokens):
                 yield [start + place for place in batch], [rows[place] for place in batch]
 
     def _prepare(self, contents: Sequence[Content]) -> list[Prepared[Any, Any]]:
-        items, decoders = list(map(make_item, contents)), self._means.decoders
+        items, decoders = list(map(make_item, contents)), self._machine.decoders
         if self._handler.reads_files and decoders is not None:
             futures = [decoders.submit(self._handler.decoding(item)) for item in items]
             items = [future.result() for future in futures]
@@ -159,7 +159,7 @@ class FineTuner:
 
     def _compute(self, rows: Sequence[Prepared[Any, Any]]) -> Tensor:
         """Returns the vectors [B, D] of a batch, float32."""
-        device, precision = self._means.device, self._means.precision
+        device, precision = self._machine.device, self._machine.precision
         # On the CPU the backward pass of the fused attention is slow in bfloat16.
         slow = device.type == "cpu" and precision != torch.float32
         with sdpa_kernel(SDPBackend.MATH) if slow else nullcontext(), autocast(device, precision):
@@ -173,6 +173,16 @@ class FineTuner:
             found[places] = network(self._compute(rows)).cpu()
             on_work(len(places))
         return found
+
+
+def _measure_scale(vectors: Tensor) -> Tensor:
+    """Returns the deviation [D] of each dimension; of one that hardly varies, a part of the mean deviation.
+
+    Such a dimension may vary once the network is trained, and would then outweigh all others.
+    """
+    spread = vectors.std(0, correction=0)
+    mean = spread.mean()
+    return spread.clamp(min=float(_LEAST_SCALE * mean)) if mean > 0 else torch.ones_like(spread)
 
 
 def measure_loss(outputs: Tensor, targets: Tensor, reduction: str = "mean") -> Tensor:

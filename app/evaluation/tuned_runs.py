@@ -14,7 +14,16 @@ import torch
 from app.devices import batch_tokens, resolve_device, resolve_dtype
 from app.errors import TaskNotSupported
 from app.evaluation.embedding import Embedder
-from app.evaluation.fine_tuning import Content, FineTuner, Labelled, Means, OnWork, Schedule, TunedNetwork, measure_loss
+from app.evaluation.fine_tuning import (
+    Content,
+    FineTuner,
+    Labelled,
+    OnWork,
+    Schedule,
+    TunedNetwork,
+    TuningMachine,
+    measure_loss,
+)
 from app.evaluation.metrics import ProbePrediction
 from app.evaluation.probes import Targets
 from app.evaluation.splits import Indices
@@ -105,8 +114,8 @@ class TunedRuns:
         # Other jobs, and the processes that decode, need processors too.
         torch.set_num_threads(options.threads or max(1, cpu_count() // 2))
         tokens = options.max_batch_tokens or batch_tokens(device)
-        means = Means(device, resolve_dtype(options.dtype, device), tokens, self._embedder.decoders)
-        return FineTuner(served, means, random_weights=self._random)
+        machine = TuningMachine(device, resolve_dtype(options.dtype, device), tokens, self._embedder.decoders)
+        return FineTuner(served, machine, random_weights=self._random)
 
 
 class _Run:

@@ -93,6 +93,13 @@ def test_a_run_can_be_stopped(store: ModelStore, tmp_path: Path) -> None:
     assert len(runs.learn(FEW, DATA.targets[FEW], TEST, 0).values) == 40
 
 
+def test_equal_items_with_two_labels_are_not_told_apart(store: ModelStore, tmp_path: Path) -> None:
+    """Their vectors have no deviation, which must not make small changes of the weights large."""
+    texts, few = ["the same words"] * 2 + TEXTS[:4], TuningBudget(fewest_steps=5)
+    found = make_runs(store, tmp_path, contents=texts, budget=few).learn(FEW, np.arange(2), np.arange(6), 0)
+    assert found.scores == pytest.approx(np.full(6, 0.5), abs=0.2)
+
+
 def test_numbers_are_learnt(store: ModelStore, tmp_path: Path) -> None:
     texts = [f"The {'very ' * (n % 10)}lazy dog" for n in range(40)]
     targets = np.array([float(n % 10) * 100 + 50 for n in range(40)])
