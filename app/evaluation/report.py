@@ -49,12 +49,12 @@ def build_report(findings: Findings, *, complete: bool) -> dict[str, Any]:
 def _describe_data(findings: Findings) -> dict[str, Any]:
     data = findings.data
     parts = {part: len(data.indices(part)) for part in Part}
-    counts = np.bincount(data.targets, minlength=len(data.classes)).tolist() if data.has_classes else []
     return {
+        "label_kind": data.kind,
         "items": len(data.items),
         "training_items": parts[Part.TRAIN] or None,
         "test_items": parts[Part.TEST] or None,
-        "classes": dict(zip(data.classes, counts, strict=True)),
+        "classes": dict(zip(data.classes, data.class_counts.tolist(), strict=True)),
         "skipped_rows": data.skipped_count,
         "skipped": [row._asdict() for row in data.skipped],
         "unused_validation_rows": data.unused,
@@ -194,6 +194,11 @@ def _spreads(findings: Findings) -> list[list[str]]:
     ]
 
 
+def _describe_target(target: Any) -> Any:
+    """Returns the code of a class, a number, or the codes of all labels that an item has."""
+    return np.flatnonzero(target).tolist() if np.ndim(target) else target.item()
+
+
 def write_splits(findings: Findings, splits: Sequence[Split]) -> bytes:
     """Returns the items with their targets, and the items of each split and subset, as JSON.
 
@@ -203,7 +208,7 @@ def write_splits(findings: Findings, splits: Sequence[Split]) -> bytes:
     stream = io.StringIO()
     stream.write(f'{{"classes": {json.dumps(data.classes)}, "items": [')
     for index, (item, target) in enumerate(zip(data.items, data.targets, strict=True)):
-        described = {"place": item.place, "label": item.label, "target": target.item()}
+        described = {"place": item.place, "label": item.label, "target": _describe_target(target)}
         stream.write((", " if index else "") + json.dumps(described))
     stream.write('], "splits": [')
     for index, split in enumerate(splits):
