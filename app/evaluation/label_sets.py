@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from app.datasets.label_sets import find_varied
 from app.evaluation.metrics import ProbePrediction, Scores
-from app.evaluation.probes import Features, Targets, classify_linearly
+from app.evaluation.probes import Features, Targets, classify_linearly, reduce_features
 
 _NEIGHBOURS = 5
 _LARGEST = 6e4  # contributions are kept as float16
@@ -23,6 +23,7 @@ def classify_label_sets(train: Features, targets: Targets, test: Features, seed:
     A label that all training items have, or none, has the probability 1 or 0.
     """
     sets = targets.astype(np.int64)
+    train, test = reduce_features(train, test)  # once for all labels
     probabilities = np.tile(sets[0].astype(np.float64), (test.shape[0], 1))
     strengths: list[Any] = [None] * sets.shape[1]
     for label in np.flatnonzero(find_varied(sets)):

@@ -21,6 +21,7 @@ from app.evaluation.summary import Summary, summarize_findings
 
 SCHEMA_VERSION = 1
 _NAMED_DUPLICATES = 1000
+_TITLES = {"accuracy": "Accuracy", "auroc": "Mean AUROC", "spearman": "Spearman's correlation"}
 _MAP_EXCERPT = 80  # characters of the text of a point
 
 
@@ -150,7 +151,7 @@ def write_markdown(name: str, findings: Findings, summary: Summary) -> str:
     sections = [
         f"# {name}",
         " ".join([*summary.sentences, summary.advice]),
-        f"## {findings.metric.capitalize()} by number of labels\n\n{write_table(head, rows)}",
+        f"## {_TITLES[findings.metric]} by number of labels\n\n{write_table(head, rows)}",
         "Mean over seeds ± half of the 95 % interval. All methods have the same splits.",
         _clusters(findings),
         "## Models\n\n" + write_table(["model", "dimensions", "RankMe", "mean cosine"], _spreads(findings)),
