@@ -99,8 +99,9 @@ EvaluationMethod = Literal[
     "linear_probe", "knn", "kmeans", "random_encoder", "baseline", "fine_tune", "from_scratch", TextMethod
 ]
 
-# What the labels of an evaluation are; auto tells by their values.
-LabelType = Literal["auto", "classes", "numbers"]
+# What the labels of an evaluation are; auto tells by their values. With labels, an item has any number of them.
+LabelKind = Literal["classes", "labels", "numbers"]
+LabelType = Literal["auto", "classes", "labels", "numbers"]
 
 # What one document of a plain text file is; auto detects it.
 Documents = Literal["auto", "lines", "paragraphs", "file"]

@@ -49,7 +49,8 @@ def evaluate(
     split_column: Annotated[str | None, typer.Option(help="Column with train, validation or test.")] = None,
     pair_column: Annotated[str | None, typer.Option(help="Column with the second text of a pair.")] = None,
     group_column: Annotated[str | None, typer.Option(help="Column with the groups of pairs.")] = None,
-    label_type: Annotated[str | None, typer.Option(help="classes or numbers; detected by default.")] = None,
+    label_type: Annotated[str | None, typer.Option(help="classes, labels or numbers; detected by default.")] = None,
+    label_separator: Annotated[str | None, typer.Option(help="Between several labels in a cell, such as ;")] = None,
     labels_per_class: Labels = None,
     seeds: Annotated[int | None, typer.Option(help="Number of draws of the training labels; 5 by default.")] = None,
     methods: Methods = None,
@@ -65,6 +66,7 @@ def evaluate(
     """Measure how much models help with few labels, against baselines that need no model."""
     body: dict[str, Any] = {"models": models or ["cloze-text"], "text_column": text_column, "seeds": seeds}
     body |= {"label_column": label_column, "split_column": split_column, "label_type": label_type, "name": name}
+    body |= {"label_separator": label_separator}
     body |= {"pair_column": pair_column, "group_column": group_column}
     body |= {"publish": publish, "methods": methods or None, "labels_per_class": parse_counts(labels_per_class)}
     with ApiClient(url, api_key) as client:

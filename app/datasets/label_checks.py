@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from app.datasets.label_sets import check_label_sets, encode_label_sets, have_label_sets
 from app.datasets.labelled import LabelledItem, LabelledItems, Part, SkippedRow
 from app.errors import InvalidData
-from app.types import LabelType
+from app.types import LabelKind, LabelType
 
 MAX_CLASSES = 1000
 MANY_VALUES = 20  # numbers with more different values than these are no classes
@@ -22,7 +23,8 @@ _SHOWN = 3  # places or classes that a warning names
 class EvaluationData:
     """Items with targets.
 
-    targets: the index of each item's class [N, int64], or its number [N, float64].
+    targets: the index of each item's class [N, int64], or its number [N, float64]; for items with any number of labels,
+    1 for each label that the item has [N, C, int64].
     classes: the labels in order; empty for numbers.
     duplicates: the place of an item that was dropped, and of the one that it repeats.
     """
@@ -37,8 +39,23 @@ class EvaluationData:
     warnings: list[str] = field(default_factory=list)
 
     @property
+    def kind(self) -> LabelKind:
+        if not self.classes:
+            return "numbers"
+        return "classes" if self.targets.ndim == 1 else "labels"
+
+    @property
     def has_classes(self) -> bool:
+        """Whether there are classes: one for each item, or any number of them."""
         return bool(self.classes)
+
+    @property
+    def class_counts(self) -> NDArray[np.int64]:
+        """The items of each class, [C]; none for numbers."""
+        if self.kind == "labels":
+            return np.asarray(self.targets.sum(0), np.int64)
+        codes = self.targets.astype(np.int64) if self.has_classes else np.zeros(0, np.int64)
+        return np.bincount(codes, minlength=len(self.classes))
 
     def indices(self, part: Part) -> NDArray[np.int64]:
         """The indices of the items of a part."""
@@ -50,7 +67,8 @@ def check_labels(found: LabelledItems, label_type: LabelType = "auto") -> Evalua
 
     Raises InvalidData where no evaluation is possible, such as for one class only.
     """
-    numbers, not_numbers = _parse_numbers(found, label_type)
+    are_sets = have_label_sets(found, label_type)
+    numbers, not_numbers = (None, []) if are_sets else _parse_numbers(found, label_type)
     labels = [item.label for item in found.items]
     kept, duplicates, warnings = _drop_duplicates(found.items)
     if not_numbers:
@@ -60,13 +78,20 @@ def check_labels(found: LabelledItems, label_type: LabelType = "auto") -> Evalua
     if numbers is not None:
         targets: NDArray[np.int64] | NDArray[np.float64] = np.array([numbers[index] for index in kept])
         classes: tuple[str, ...] = ()
+    elif are_sets:
+        classes, targets = encode_label_sets(items)
     else:
         classes, targets = _encode([labels[index] for index in kept])
     data = EvaluationData(
         items, targets, classes, found.skipped, found.skipped_count, found.unused, duplicates, warnings
     )
     _check_parts(data)
-    if classes:
+    if data.kind == "labels":
+        found_rare = check_label_sets(
+            classes, targets.astype(np.int64), data.indices(Part.TRAIN), data.indices(Part.TEST)
+        )
+        data.warnings.extend(f"{words}: {_join(names)}" for words, names in found_rare.items() if names)
+    elif classes:
         _check_classes(data)
     elif len(np.unique(targets)) < 2:
         raise InvalidData(f"every label is {targets[0]:g}; there is nothing to predict")

@@ -1,19 +1,18 @@
 """Labelled items: texts of a table or media of an archive, each with a label and the part that it belongs to."""
 
-import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from app.datasets.label_cells import UnusableRow, describe_labels, read_label, read_labels
 from app.datasets.sources import replace_surrogates, shorten
 from app.datasets.tables import TableRow, read_rows
 from app.errors import InvalidData, TooLarge
 
 MAX_ITEMS = 200_000
 MAX_SIZE = 1024**3  # characters of all texts, or bytes of all files: they are held in memory
-MAX_LABEL = 200  # characters
 MAX_NAMED = 1000  # rows that are left out and named one by one
 _SHOWN = 5  # rows that a message names
 
@@ -37,12 +36,16 @@ PARTS = {
 
 @dataclass(frozen=True, slots=True)
 class LabelledItem:
-    """content: a text, or the bytes of a file. place: the file and line, or the member, that it was read from."""
+    """content: a text, or the bytes of a file. place: the file and line, or the member, that it was read from.
+
+    labels: those of an item that may have several, which `label` has as one; None for an item with one label.
+    """
 
     content: str | bytes
     label: str
     part: Part
     place: str
+    labels: tuple[str, ...] | None = None
 
 
 class SkippedRow(NamedTuple):
@@ -83,16 +86,26 @@ class LabelledItems:
 
 @dataclass(frozen=True)
 class LabelledColumns:
-    """The columns of a table. split: whose values are train, test or validation."""
+    """The columns of a table. split: whose values are train, test or validation.
+
+    separator: between the labels of a cell; None if a string is one label.
+    """
 
     text: str = "text"
     label: str = "label"
     split: str | None = None
+    separator: str | None = None
 
     def wanted(self) -> dict[str, str]:
         """The columns by the names of the request's fields."""
         named = {"text_column": self.text, "label_column": self.label, "split_column": self.split}
         return {option: name for option, name in named.items() if name is not None}
+
+    def read_labels(self, values: Mapping[str, Any]) -> tuple[str, tuple[str, ...] | None]:
+        """Returns the label of a row, and its labels if it may have several. Raises UnusableRow."""
+        value = values.get(self.label)
+        labels = read_labels(value, self.label, self.separator)
+        return (read_label(value, self.label), None) if labels is None else (describe_labels(labels), labels)
 
 
 class LabelledFile(NamedTuple):
@@ -163,10 +176,6 @@ def _skip_items_without_part(found: LabelledItems) -> None:
         found.items = [item for item in found.items if item.part is not Part.EITHER]
 
 
-class UnusableRow(Exception):
-    """The reason why a row is no item."""
-
-
 def _to_item(row: TableRow, columns: LabelledColumns, part: Part, sequences: Mapping[str, str] | None) -> LabelledItem:
     if row.fault:
         raise UnusableRow(row.fault)
@@ -180,24 +189,10 @@ def _to_item(row: TableRow, columns: LabelledColumns, part: Part, sequences: Map
         if (name := text.strip()) not in sequences:
             raise UnusableRow(f"no sequence is named {shorten(name, 100)!r}")
         text = sequences[name]
-    label = read_label(row.values.get(columns.label), columns.label)
+    label, labels = columns.read_labels(row.values)
     if columns.split is not None:
         part = read_part(row.values.get(columns.split), columns.split)
-    return LabelledItem(replace_surrogates(text), label, part, row.place)
-
-
-def read_label(value: Any, column: str) -> str:
-    """Returns the label of a row as a string that can be encoded. Raises UnusableRow."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, float) and not math.isfinite(value):
-        value = None
-    if not isinstance(value, str | int | float) or not str(value).strip():
-        raise UnusableRow(f"there is no label in {column!r}")
-    label = replace_surrogates(str(value).strip())
-    if len(label) > MAX_LABEL:
-        raise UnusableRow(f"the label in {column!r} has {len(label):,} characters; the limit is {MAX_LABEL}")
-    return label
+    return LabelledItem(replace_surrogates(text), label, part, row.place, labels)
 
 
 def read_part(value: Any, column: str) -> Part:

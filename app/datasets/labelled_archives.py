@@ -6,6 +6,7 @@ from pathlib import PurePosixPath
 
 from app.datasets.archives import Member, read_members
 from app.datasets.columns import refuse_columns
+from app.datasets.label_cells import UnusableRow, read_label
 from app.datasets.labelled import (
     MAX_SIZE,
     PARTS,
@@ -14,8 +15,6 @@ from app.datasets.labelled import (
     LabelledItem,
     LabelledItems,
     Part,
-    UnusableRow,
-    read_label,
     read_part,
 )
 from app.datasets.reports import Reason, Report
@@ -157,7 +156,7 @@ def _to_item(
     name = next((each for each in (str(folder / given), given) if each in members), None)
     if name is None:
         raise UnusableRow(f"the archive has no file {given!r}")
-    label = read_label(row.values.get(columns.label), columns.label)
+    label, labels = columns.read_labels(row.values)
     if columns.split is not None:
         part = read_part(row.values.get(columns.split), columns.split)
-    return name, LabelledItem(members[name], label, part, row.place)
+    return name, LabelledItem(members[name], label, part, row.place, labels)

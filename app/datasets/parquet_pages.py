@@ -6,6 +6,7 @@ the process if it is damaged. The field numbers are those of
 https://github.com/apache/parquet-format/blob/master/src/main/thrift/parquet.thrift
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
@@ -18,6 +19,7 @@ MAX_PAGE = 256 * MIB  # unpacked
 MAX_PAGES = 200_000  # of one column of a row group
 TOGETHER = 64 * MIB  # of text read at once, if the pages allow it
 MAX_ROWS = 256  # read at once from a dictionary
+MAX_VALUES = 10_000_000  # of a row group's chunk of lists
 HEAD = 8192  # bytes of a page's header read first; its statistics may be long
 MAX_HEAD = 16 * MIB
 
@@ -37,7 +39,10 @@ class ColumnChunk:
 
 
 def find_chunks(file: BinaryIO, column: str) -> list[ColumnChunk]:
-    """Returns the chunks of a top-level column, one for each row group. Raises Refusal if the footer is too long."""
+    """Returns the chunks of a top-level column, one for each row group. A column of lists has one too.
+
+    Raises Refusal if the footer is too long.
+    """
     size = file.seek(-8, 2)
     length = int.from_bytes(file.read(4), "little")
     if length > MAX_FOOTER:
@@ -45,7 +50,7 @@ def find_chunks(file: BinaryIO, column: str) -> list[ColumnChunk]:
     file.seek(size - length)
     chunks = []
     for group in Compact(file.read(length)).struct(FOOTER)[4]:
-        described = next(c[3] for c in group[1] if c[3][3] == [column.encode()])
+        described = next(c[3] for c in group[1] if c[3][3][0] == column.encode())
         start = described[9]
         if dictionary := described.get(11):
             start = min(start, dictionary)
@@ -60,8 +65,33 @@ def rows_at_once(file: BinaryIO, chunk: ColumnChunk, *, repeats: bool) -> int:
 
     Raises Refusal for pages that are too large.
     """
-    dictionary = value = count = 0
-    at = chunk.start
+    dictionary = value = 0
+    for page in _read_pages(file, chunk):
+        if page.values is None:
+            dictionary = max(dictionary, page.unpacked)
+        else:
+            value = max(value, page.unpacked // max(1, page.values))
+    # A dictionary's largest entry may be the value of every row.
+    largest = max(value, dictionary if repeats else 0, 1)
+    return max(1, min(MAX_ROWS if repeats else 65_536, TOGETHER // largest))
+
+
+def check_values(file: BinaryIO, chunk: ColumnChunk) -> None:
+    """Raises Refusal for a chunk of more values than are read at once, such as lists that are repeated in few bytes."""
+    if sum(page.values or 0 for page in _read_pages(file, chunk)) > MAX_VALUES:
+        raise Refusal(f"a column of lists has more than the limit of {MAX_VALUES:,} values in a row group")
+
+
+@dataclass(frozen=True)
+class _Page:
+    """unpacked: bytes. values: in a data page; None for a dictionary."""
+
+    unpacked: int
+    values: int | None
+
+
+def _read_pages(file: BinaryIO, chunk: ColumnChunk) -> Iterator[_Page]:
+    at, count = chunk.start, 0
     while at < chunk.end:
         count += 1
         if count > MAX_PAGES:
@@ -72,15 +102,9 @@ def rows_at_once(file: BinaryIO, chunk: ColumnChunk, *, repeats: bool) -> int:
             raise Refusal(f"a page has {megabytes(unpacked)}; the limit is {megabytes(MAX_PAGE)}. Write smaller pages")
         if packed < 0 or unpacked < 0:
             raise ValueError("a page has a negative size")
-        if fields.get(1) == DICTIONARY:
-            dictionary = max(dictionary, unpacked)
-        else:
-            header = fields.get(5) or fields.get(8) or {}
-            value = max(value, unpacked // max(1, header.get(1, 1)))
+        header = fields.get(5) or fields.get(8) or {}
+        yield _Page(unpacked, None if fields.get(1) == DICTIONARY else header.get(1, 1))
         at += size + packed
-    # A dictionary's largest entry may be the value of every row.
-    largest = max(value, dictionary if repeats else 0, 1)
-    return max(1, min(MAX_ROWS if repeats else 65_536, TOGETHER // largest))
 
 
 def _read_header(file: BinaryIO, at: int) -> tuple[dict[int, Any], int]:

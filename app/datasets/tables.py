@@ -23,7 +23,7 @@ from app.datasets.documents import FREE_BYTES, MAX_RATIO, READERS, Reader
 from app.datasets.headers import parse_header
 from app.datasets.json_rows import JsonArray, check_elements
 from app.datasets.parquet import BUFFER, DAMAGED, MAX_NAME, holds_strings, unpack_parquet
-from app.datasets.parquet_pages import find_chunks, rows_at_once
+from app.datasets.parquet_pages import check_values, find_chunks, rows_at_once
 from app.datasets.sequences import read_fasta, read_fastq, read_smiles
 from app.datasets.sources import Budget, TextSource, UnreadableFile, explain, reading, shorten
 from app.datasets.text import MAX_ROW, open_text, read_lines
@@ -201,10 +201,15 @@ def _read_parquet(stream: IO[bytes], source: TextSource, columns: Columns) -> It
         _check_schema(table.schema_arrow, source.name, columns)
         names = list(dict.fromkeys(columns.values())) or table.schema_arrow.names
         chunks = [find_chunks(file, name) for name in names]
+        lists = [
+            found for found, name in zip(chunks, names, strict=True) if is_list(table.schema_arrow.field(name).type)
+        ]
     number = 0
     for group in range(table.num_row_groups):
         place = f"{source.name}, row group {group}"
         with reading(place, DAMAGED):
+            for found in lists:
+                check_values(file, found[group])
             rows = min(rows_at_once(file, each[group], repeats=True) for each in chunks)
             batches = table.iter_batches(batch_size=rows, row_groups=[group], columns=names)
         while True:
@@ -226,9 +231,14 @@ def _check_schema(schema: pa.Schema, filename: str, columns: Columns) -> None:
             types: dict[str, str] = {each.name: shorten(str(each.type), 50) for each in schema}
             raise refuse_columns(f"{filename}: no column {name!r}", types, option)
         kind = schema.field(name).type
-        inner = kind.value_type if pa.types.is_dictionary(kind) else kind
-        if not holds_strings(kind) and not _is_plain(inner):
+        each = kind.value_type if option == "label_column" and is_list(kind) else kind
+        inner = each.value_type if pa.types.is_dictionary(each) else each
+        if not holds_strings(each) and not _is_plain(inner):
             raise InvalidData(f"{filename}: expected strings or numbers in {name!r}, found {shorten(str(kind), 100)}")
+
+
+def is_list(kind: pa.DataType) -> bool:
+    return any(check(kind) for check in (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list))
 
 
 def _is_plain(kind: pa.DataType) -> bool:
@@ -236,6 +246,8 @@ def _is_plain(kind: pa.DataType) -> bool:
 
 
 def _decode(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_decode(each) for each in value]
     return value.decode(errors="replace") if isinstance(value, bytes) else value
 
 

@@ -83,7 +83,8 @@ def _plot_curves(axes: "Axes", findings: Findings) -> None:
 def _count_labels(findings: Findings, result: Result) -> float:
     """The place of a result on the axis. That of all labels is their mean per class."""
     if result.labels_per_class == "all":
-        return result.labels / max(len(findings.data.classes), 1)
+        fewer = (count for count in findings.counts if count != "all")  # items may have several labels
+        return max([result.labels / max(len(findings.data.classes), 1), *fewer])
     return float(result.labels_per_class)
 
 
@@ -114,12 +115,12 @@ def _plot_map(axes: "Axes", data: EvaluationData, projection: Projection) -> Non
     drawn = choose_points(len(data.items))
     x, y = projection.points.T
     if data.has_classes:
-        targets = data.targets[drawn]
-        order = np.argsort(-np.bincount(targets, minlength=len(data.classes)), kind="stable")
+        names, targets = np.unique([data.items[item].label for item in drawn], return_inverse=True)
+        order = np.argsort(-np.bincount(targets), kind="stable")
         colors = mpl.color_sequences["tab10"]
         for place, code in enumerate(order[:_COLORS]):
             chosen = targets == code
-            axes.scatter(x[chosen], y[chosen], 8, color=colors[place], label=shorten(data.classes[code], _NAME))
+            axes.scatter(x[chosen], y[chosen], 8, color=colors[place], label=shorten(str(names[code]), _NAME))
         if len(order) > _COLORS:
             chosen = np.isin(targets, order[_COLORS:])
             axes.scatter(x[chosen], y[chosen], 8, color=colors[_COLORS], alpha=0.4, label="all others")

@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 Scores = dict[str, float]
+Strength: TypeAlias = float | tuple[float | None, ...] | None
 _CONFIDENCE = 0.95
 
 
@@ -18,11 +19,13 @@ class ProbePrediction:
     values: the index of a class, or a number, of each item. scores: of the second of two classes; None for others.
     strength: the regularization that was chosen, C or alpha; None for a method without any.
     probabilities: of the predicted classes; None for numbers.
+
+    For items with any number of labels, values (0 or 1) and probabilities are [N, C], and each label has a strength.
     """
 
     values: NDArray[np.int64] | NDArray[np.float64]
     scores: NDArray[np.float64] | None = None
-    strength: float | None = None
+    strength: Strength = None
     probabilities: NDArray[np.float64] | None = None
 
 

@@ -20,13 +20,13 @@ MOST_PAIRS = 20  # of classes that are confused
 class Mistake:
     """A test item with a wrong prediction.
 
-    item: its index in the data. predicted: the index of a class, or a number. probability: of that class; None for
-    numbers. wrong: the runs that get it wrong, of those that tested it. Of several predictions, the one with the
-    highest probability or the largest error is kept.
+    item: its index in the data. predicted: the index of a class, a number, or the indices of any number of labels.
+    probability: of that class; None for the others. wrong: the runs that get it wrong, of those that tested it. Of
+    several predictions, the one with the highest probability, the largest error or the most wrong labels is kept.
     """
 
     item: int
-    predicted: float
+    predicted: float | tuple[int, ...]
     probability: float | None
     wrong: int
     tested: int
@@ -36,9 +36,9 @@ class Mistake:
 class Mistakes:
     """The mistakes of a model's linear probe with the most labels, over all runs.
 
-    items: the first are wrong in the largest share of their runs, and with the highest probability; for numbers, those
-    with the largest error. count: of all items with a wrong prediction; None for numbers.
-    confusion: predictions [C, C] by true and predicted class; None for numbers and for more than `MOST_CLASSES`.
+    items: the first are wrong in the largest share of their runs, and with the highest probability or the most wrong
+    labels; for numbers, those with the largest error. count: of all items with a wrong prediction; None for numbers.
+    confusion: predictions [C, C] by true and predicted class, where each item has one, for at most `MOST_CLASSES`.
     pairs: (true class, predicted class) and how many predictions, the most frequent first.
     """
 
@@ -59,7 +59,10 @@ def find_mistakes(
     predictions: Sequence[ProbePrediction],
 ) -> Mistakes:
     """Finds the mistakes of predictions, one for each split. count: the labels per class of the probe."""
-    if not data.has_classes:
+    if data.kind == "labels":
+        wrong_sets = _find_wrong_sets(data, splits, predictions)
+        return Mistakes(model, count, len(splits), wrong_sets[:MOST_ITEMS], len(wrong_sets))
+    if data.kind == "numbers":
         return Mistakes(model, count, len(splits), _find_large_errors(data, splits, predictions))
     tested, wrong = Counter[int](), Counter[int]()
     kept: dict[int, tuple[int, float]] = {}
@@ -93,6 +96,24 @@ def _find_large_errors(
                 kept[item] = float(predicted)
     order = sorted(kept, key=lambda item: -abs(kept[item] - data.targets[item]))
     return [Mistake(item, kept[item], None, tested[item], tested[item]) for item in order[:MOST_ITEMS]]
+
+
+def _find_wrong_sets(
+    data: EvaluationData, splits: Sequence[Split], predictions: Sequence[ProbePrediction]
+) -> list[Mistake]:
+    """Returns the items with a label too many or too few, those with the most first."""
+    tested, wrong = Counter[int](), Counter[int]()
+    kept: dict[int, tuple[int, tuple[int, ...]]] = {}
+    for split, prediction in zip(splits, predictions, strict=True):
+        errors = np.count_nonzero(prediction.values != data.targets[split.test], axis=1)
+        tested.update(split.test.tolist())
+        for row in np.flatnonzero(errors):
+            item, error = int(split.test[row]), int(errors[row])
+            wrong[item] += 1
+            if item not in kept or error > kept[item][0]:
+                kept[item] = error, tuple(np.flatnonzero(prediction.values[row]).tolist())
+    order = sorted(kept, key=lambda item: (-wrong[item] / tested[item], -kept[item][0], item))
+    return [Mistake(item, kept[item][1], None, wrong[item], tested[item]) for item in order]
 
 
 def _count_pairs(pairs: Counter[tuple[int, int]], classes: int) -> NDArray[np.int64]:

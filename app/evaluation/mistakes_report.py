@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from app.datasets.label_cells import describe_labels
 from app.datasets.label_checks import EvaluationData
 from app.datasets.sources import shorten
 from app.evaluation.markdown import write_table
@@ -35,11 +36,17 @@ def _describe_item(data: EvaluationData, mistake: Mistake) -> dict[str, Any]:
         "place": item.place,
         "text": excerpt_text(item.content),
         "label": item.label,
-        "predicted": data.classes[int(mistake.predicted)] if data.has_classes else mistake.predicted,
+        "predicted": _name_prediction(data, mistake.predicted),
         "probability": mistake.probability,
         "wrong_runs": mistake.wrong,
         "tested_runs": mistake.tested,
     }
+
+
+def _name_prediction(data: EvaluationData, predicted: float | tuple[int, ...]) -> str | float:
+    if isinstance(predicted, tuple):
+        return describe_labels(tuple(data.classes[code] for code in predicted))
+    return data.classes[int(predicted)] if data.has_classes else predicted
 
 
 def excerpt_text(content: str | bytes, most: int = EXCERPT) -> str | None:

@@ -21,6 +21,7 @@ from app.evaluation.summary import Summary, summarize_findings
 
 SCHEMA_VERSION = 1
 _NAMED_DUPLICATES = 1000
+_TITLES = {"accuracy": "Accuracy", "auroc": "Mean AUROC", "spearman": "Spearman's correlation"}
 _MAP_EXCERPT = 80  # characters of the text of a point
 
 
@@ -49,12 +50,12 @@ def build_report(findings: Findings, *, complete: bool) -> dict[str, Any]:
 def _describe_data(findings: Findings) -> dict[str, Any]:
     data = findings.data
     parts = {part: len(data.indices(part)) for part in Part}
-    counts = np.bincount(data.targets, minlength=len(data.classes)).tolist() if data.has_classes else []
     return {
+        "label_kind": data.kind,
         "items": len(data.items),
         "training_items": parts[Part.TRAIN] or None,
         "test_items": parts[Part.TEST] or None,
-        "classes": dict(zip(data.classes, counts, strict=True)),
+        "classes": dict(zip(data.classes, data.class_counts.tolist(), strict=True)),
         "skipped_rows": data.skipped_count,
         "skipped": [row._asdict() for row in data.skipped],
         "unused_validation_rows": data.unused,
@@ -150,7 +151,7 @@ def write_markdown(name: str, findings: Findings, summary: Summary) -> str:
     sections = [
         f"# {name}",
         " ".join([*summary.sentences, summary.advice]),
-        f"## {findings.metric.capitalize()} by number of labels\n\n{write_table(head, rows)}",
+        f"## {_TITLES[findings.metric]} by number of labels\n\n{write_table(head, rows)}",
         "Mean over seeds ± half of the 95 % interval. All methods have the same splits.",
         _clusters(findings),
         "## Models\n\n" + write_table(["model", "dimensions", "RankMe", "mean cosine"], _spreads(findings)),
@@ -194,6 +195,11 @@ def _spreads(findings: Findings) -> list[list[str]]:
     ]
 
 
+def _describe_target(target: Any) -> Any:
+    """Returns the code of a class, a number, or the codes of all labels that an item has."""
+    return np.flatnonzero(target).tolist() if np.ndim(target) else target.item()
+
+
 def write_splits(findings: Findings, splits: Sequence[Split]) -> bytes:
     """Returns the items with their targets, and the items of each split and subset, as JSON.
 
@@ -203,7 +209,7 @@ def write_splits(findings: Findings, splits: Sequence[Split]) -> bytes:
     stream = io.StringIO()
     stream.write(f'{{"classes": {json.dumps(data.classes)}, "items": [')
     for index, (item, target) in enumerate(zip(data.items, data.targets, strict=True)):
-        described = {"place": item.place, "label": item.label, "target": target.item()}
+        described = {"place": item.place, "label": item.label, "target": _describe_target(target)}
         stream.write((", " if index else "") + json.dumps(described))
     stream.write('], "splits": [')
     for index, split in enumerate(splits):

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.datasets.label_checks import EvaluationData
-from app.evaluation.metrics import Interval, Scores, combine, summarize
+from app.evaluation.metrics import Interval, Scores, Strength, combine, summarize
 from app.evaluation.mistakes import Mistakes
 from app.evaluation.projection import Projection
 from app.evaluation.splits import LabelCount
@@ -30,7 +30,7 @@ class Result:
     labels_per_class: LabelCount
     labels: float
     runs: Sequence[Scores]
-    strengths: Sequence[float | None] = ()
+    strengths: Sequence[Strength] = ()
     contributions: NDArray[np.float16] | None = field(default=None, repr=False, compare=False)
 
     def values(self, metric: str) -> list[float]:

@@ -8,22 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.datasets.label_checks import EvaluationData
+from app.errors import InvalidData
 from app.evaluation.baselines import Baseline, FeatureSource
 from app.evaluation.embedding import Embedder, EmbeddingRequest
-from app.evaluation.metrics import ProbePrediction, Scores, contribute, score_classes, score_clusters, score_numbers
+from app.evaluation.metrics import ProbePrediction, score_clusters
 from app.evaluation.mistakes import find_mistakes
-from app.evaluation.probes import (
-    Learner,
-    classify_by_neighbours,
-    classify_linearly,
-    find_clusters,
-    regress_by_neighbours,
-    regress_linearly,
-    standardize,
-)
+from app.evaluation.probes import Learner, find_clusters, standardize
 from app.evaluation.projection import project
 from app.evaluation.results import Findings, Result
 from app.evaluation.splits import Indices, LabelCount, Split, choose_counts, draw_subset, has_runs, make_splits
+from app.evaluation.target_kinds import TARGET_KINDS
 from app.evaluation.tuned_runs import TunedRuns
 from app.evaluation.tuning_budget import TuningBudget
 from app.evaluation.vectors import measure_spread
@@ -34,6 +28,7 @@ _EMBEDDING = 3.0  # the share of the work that vectors of a model are, where a c
 TUNED: tuple[EvaluationMethod, ...] = ("fine_tune", "from_scratch")  # methods that train the whole network
 _WITHOUT_VECTORS = {"baseline", "random_encoder", *TUNED}  # methods without the vectors of a model's own weights
 WITHOUT_LABELS: LabelCount = 0  # the number of labels of k-means
+_OF_ONE_LABEL = ("kmeans", *TUNED)  # methods for items with one label each
 
 Vectors = NDArray[np.float32]
 
@@ -86,11 +81,17 @@ def evaluate(
     """
     splits = make_splits(data, plan.seeds)
     counts = choose_counts(data, splits, plan.labels_per_class)
+    if data.kind == "labels":
+        left_out = [method for method in plan.methods if method in _OF_ONE_LABEL]
+        plan = replace(plan, methods=[method for method in plan.methods if method not in _OF_ONE_LABEL])
+        if not plan.methods:
+            raise InvalidData(f"{', '.join(left_out)}: not for items with any number of labels; add linear_probe")
+        data.warnings.extend(f"{method} is left out, because items have any number of labels" for method in left_out)
     if baseline is None and "baseline" in plan.methods:
         data.warnings.append("there is no plain baseline for items of this modality")
     findings = Findings(
         data,
-        metric="accuracy" if data.has_classes else "spearman",
+        metric=TARGET_KINDS[data.kind].metric,
         baseline=baseline.name if baseline else "",
         models=[model.id for model in plan.models],
         counts=counts,
@@ -112,12 +113,13 @@ class _Evaluation:
         self._plan, self._findings, self._splits = plan, findings, splits
         self._embedder, self._hooks = embedder, hooks
         self._data = findings.data
+        self._kind = TARGET_KINDS[self._data.kind]
         self._contents = [item.content for item in self._data.items]
         self._done, self._run_work = 0.0, 0.0
         self._total = self._measure_work()
 
     def run(self, baseline: Baseline | None) -> None:
-        methods, linear = self._plan.methods, classify_linearly if self._data.has_classes else regress_linearly
+        methods, linear = self._plan.methods, self._kind.linear
         if baseline is not None and "baseline" in methods:
             self._hooks.on_step(f"Evaluating the baseline: {baseline.name}")
             self._add_curve("baseline", None, linear, baseline.features)
@@ -146,16 +148,15 @@ class _Evaluation:
         return runs.learn
 
     def _evaluate_model(self, model: ModelEntry, place: int, linear: Learner) -> None:
-        methods, has_classes = self._plan.methods, self._data.has_classes
+        methods = self._plan.methods
         vectors = self._embed(model, f"vectors-{place}", random_weights=False)
         self._findings.spreads[model.id] = measure_spread(vectors)
         self._findings.projections.append(project(model.id, vectors))
         if "linear_probe" in methods:
             self._add_curve("linear_probe", model.id, linear, _standardized(vectors))
         if "knn" in methods:
-            neighbours = classify_by_neighbours if has_classes else regress_by_neighbours
-            self._add_curve("knn", model.id, neighbours, lambda train, test: (vectors[train], vectors[test]))
-        if "kmeans" in methods and has_classes:
+            self._add_curve("knn", model.id, self._kind.neighbours, lambda train, test: (vectors[train], vectors[test]))
+        if "kmeans" in methods and self._data.kind == "classes":
             self._add_clusters(model.id, vectors)
 
     def _embed(self, model: ModelEntry, name: str, *, random_weights: bool) -> Vectors:
@@ -183,7 +184,7 @@ class _Evaluation:
                 train, test = features(subset, split.test)
                 self._run_work = self._measure_run(method, count, split, subset)
                 prediction = learner(train, self._data.targets[subset], test, split.seed)
-                runs.append(self._score(prediction, split.test))
+                runs.append(self._kind.score(self._data.targets[split.test], prediction, len(self._data.classes)))
                 predictions.append(prediction)
                 self._advance(self._run_work)
             labels = float(np.mean([len(subset) for _, subset in drawn]))
@@ -199,7 +200,7 @@ class _Evaluation:
         total, times = np.zeros(len(self._data.items)), np.zeros(len(self._data.items))
         for split, prediction in zip(splits, predictions, strict=True):
             targets = self._data.targets[split.test].astype(np.float64)
-            total[split.test] += contribute(targets, prediction, self._findings.metric)
+            total[split.test] += self._kind.contribute(targets, prediction)
             times[split.test] += 1
         with np.errstate(invalid="ignore"):
             return np.asarray(total / times, np.float16)
@@ -229,14 +230,6 @@ class _Evaluation:
             self._data.targets[subset], len(split.test), has_classes=self._data.has_classes
         )
         return _EMBEDDING * work / len(self._contents)
-
-    def _score(self, prediction: ProbePrediction, test: Indices) -> Scores:
-        targets = self._data.targets[test]
-        if not self._data.has_classes:
-            return score_numbers(targets.astype(np.float64), prediction)
-        if len(self._data.classes) > 2:
-            prediction = replace(prediction, scores=None)
-        return score_classes(targets.astype(np.int64), prediction)
 
     def _add_clusters(self, model: str, vectors: Vectors) -> None:
         runs = []

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.datasets.label_checks import EvaluationData
+from app.datasets.label_sets import find_strata
 from app.datasets.labelled import Part
 
 TEST_SHARE = 0.3  # of the items, where the data have no test part
@@ -28,7 +29,10 @@ class Split:
 
 
 def make_splits(data: EvaluationData, seeds: int) -> list[Split]:
-    """Returns one split a seed. The parts are those of the data, or drawn with `TEST_SHARE` of each class."""
+    """Returns one split a seed. The parts are those of the data, or drawn with `TEST_SHARE` of each class.
+
+    Items with any number of labels are drawn by their rarest label.
+    """
     train, test = data.indices(Part.TRAIN), data.indices(Part.TEST)
     splits = []
     for seed in range(seeds):
@@ -39,7 +43,8 @@ def make_splits(data: EvaluationData, seeds: int) -> list[Split]:
 
 
 def _draw_parts(data: EvaluationData, rng: np.random.Generator) -> tuple[Indices, Indices]:
-    test = [rng.permutation(group)[: _test_count(len(group))] for group in _groups(data, np.arange(len(data.items)))]
+    strata = [group for group in _strata(data) if len(group)]
+    test = [rng.permutation(group)[: _test_count(len(group))] for group in strata]
     held_out = np.sort(np.concatenate(test))
     return np.setdiff1d(np.arange(len(data.items)), held_out), held_out
 
@@ -49,20 +54,37 @@ def _test_count(items: int) -> int:
     return min(max(1, round(TEST_SHARE * items)), items - 1)
 
 
+def _strata(data: EvaluationData) -> Iterable[Indices]:
+    """Yields the items of each class, or of each rarest label; all of them for numbers."""
+    if data.kind != "labels":
+        yield from _groups(data, np.arange(len(data.items)))
+        return
+    strata = find_strata(data.targets.astype(np.int64))
+    for stratum in range(len(data.classes) + 1):
+        yield np.flatnonzero(strata == stratum)
+
+
 def _groups(data: EvaluationData, indices: Indices) -> Iterable[Indices]:
-    """Yields the indices of each class in their order; all of them for numbers."""
-    if not data.has_classes:
+    """Yields the indices of each class in their order; all of them for numbers.
+
+    An item with several labels is in several groups. Items without any label are a last group, if there are some.
+    """
+    if data.kind == "numbers":
         yield indices
         return
+    targets = data.targets[indices]
     for code in range(len(data.classes)):
-        yield indices[data.targets[indices] == code]
+        yield indices[targets == code if data.kind == "classes" else targets[:, code] == 1]
+    if data.kind == "labels" and not (labelled := targets.any(1)).all():
+        yield indices[~labelled]
 
 
 def draw_subset(data: EvaluationData, split: Split, count: LabelCount) -> Indices:
     """The first `count` training items of each class, or all that a class has. Subsets of one split are nested."""
     if count == "all":
         return split.train
-    return np.concatenate([group[:count] for group in _groups(data, split.train)])
+    subset = np.concatenate([group[:count] for group in _groups(data, split.train)])
+    return np.unique(subset) if data.kind == "labels" else subset
 
 
 def choose_counts(data: EvaluationData, splits: Sequence[Split], wanted: Iterable[LabelCount]) -> list[LabelCount]:
@@ -80,7 +102,7 @@ def choose_counts(data: EvaluationData, splits: Sequence[Split], wanted: Iterabl
         else:
             numbers.append(count)
     if numbers and min(sizes) < numbers[-1]:
-        short = [name for name, size in zip(data.classes, sizes, strict=False) if size < numbers[-1]]
+        short = [name for name, size in zip([*data.classes, "no label"], sizes, strict=False) if size < numbers[-1]]
         data.warnings.append(f"classes with fewer than {numbers[-1]} items: {len(short)}, such as {short[0]!r}")
     left_out = {each for each in wanted if each != "all"} - set(numbers)
     if "all" in wanted or not numbers or any(each >= max(sizes) for each in left_out):

@@ -13,7 +13,7 @@ _ONE_DIRECTION = 0.95  # mean cosine above which they have
 
 _SCRATCH = "the same network from scratch"
 
-NAMES = {"accuracy": "an accuracy of {}", "spearman": "a rank correlation of {}"}
+NAMES = {"accuracy": "an accuracy of {}", "auroc": "a mean AUROC of {}", "spearman": "a rank correlation of {}"}
 
 
 @dataclass(frozen=True)

@@ -180,6 +180,7 @@ class EvaluationSpec(JobSpec):
     pair_column: str | None = None  # of the second text of a pair
     group_column: str | None = None  # of pairs
     label_type: LabelType = "auto"
+    label_separator: str | None = None  # between the labels of a cell
     labels_per_class: tuple[int | Literal["all"], ...]
     seeds: int
     methods: tuple[EvaluationMethod, ...]

@@ -9,6 +9,7 @@ from io import BytesIO
 import numpy as np
 
 from app.datasets.label_checks import EvaluationData, check_labels
+from app.datasets.label_sets import refuse_publishing
 from app.datasets.labelled import LabelledColumns, LabelledFile, Part
 from app.datasets.labelled_files import read_labelled
 from app.datasets.text_rows import find_text_method
@@ -61,6 +62,8 @@ def execute(attempt: Attempt, reports: Reports, services: AttemptServices) -> Mo
     with ProcessPool(settings.decoder_processes, limits) as processes:
         embedder = Embedder(services.store, settings.cache_dir, options, processes, settings.cache_bytes, reserve)
         data, baseline = _read(_ReadingPlan(spec, models, embedder, processes), services, hooks)
+        if spec.publish and data.kind == "labels":
+            raise refuse_publishing()
         try:
             done = evaluate(plan, data, baseline, embedder, hooks)
         finally:
@@ -113,7 +116,7 @@ def _read(plan: _ReadingPlan, services: AttemptServices, hooks: "JobHooks") -> t
 
 
 def _columns(spec: EvaluationSpec) -> LabelledColumns:
-    return LabelledColumns(spec.text_column, spec.label_column, spec.split_column)
+    return LabelledColumns(spec.text_column, spec.label_column, spec.split_column, spec.label_separator)
 
 
 def _find_files(spec: EvaluationSpec, services: AttemptServices) -> dict[str, LabelledFile]:

@@ -20,7 +20,11 @@ _MAX_MODELS = 20
 _MAX_COUNTS = 30
 _MAX_SEEDS = 100
 _MOST_LABELS = 1_000_000
-_OF_LABELS = ("validation_file", "sequence_file", "split_column", "label_type", "labels_per_class", "seeds", "publish")
+_SEPARATOR = ","
+_OF_LABELS = (
+    *("validation_file", "sequence_file", "split_column", "label_type", "label_separator"),
+    *("labels_per_class", "seeds", "publish"),
+)
 # Without those that train the whole network, which takes minutes where these take seconds.
 _DEFAULT: tuple[EvaluationMethod, ...] = ("linear_probe", "knn", "kmeans", "random_encoder", "baseline")
 
@@ -68,7 +72,11 @@ class EvaluationRequest(JsonBody):
     )
     label_type: LabelType = Field(
         "auto",
-        description="numbers are a regression; auto takes labels for numbers if most of them are, with over 20 values",
+        description="With labels, an item has any number of them; numbers are a regression. auto finds labels in lists,"
+        " and numbers if most labels are numbers, with over 20 values",
+    )
+    label_separator: Annotated[str, Field(min_length=1, max_length=8)] | None = Field(
+        None, description="Separates the labels of a cell, such as ; then label_type is labels; with labels, a comma"
     )
     labels_per_class: list[LabelCount] = Field(
         [1, 2, 5, 10, 50, "all"],
@@ -111,6 +119,8 @@ class EvaluationRequest(JsonBody):
             raise ValueError("`text_column`, `label_column` and `split_column` must differ")
         if self.split_column and self.validation_file:
             raise ValueError("give either `split_column` or `validation_file`")
+        if self.label_separator and self.label_type not in ("auto", "labels"):
+            raise ValueError(f"`label_separator` is for the label_type labels, not {self.label_type}")
         if self.publish and "linear_probe" not in self.methods:
             raise ValueError("`publish` needs the method linear_probe")
         return self
@@ -145,7 +155,12 @@ class EvaluationRequest(JsonBody):
             file=self.file,
             validation_file=self.validation_file,
             sequence_file=self.sequence_file,
-            columns=LabelledColumns(columns.get("text_column", self.text_column), self.label_column, self.split_column),
+            columns=LabelledColumns(
+                columns.get("text_column", self.text_column),
+                self.label_column,
+                self.split_column,
+                self.label_separator or (_SEPARATOR if self.label_type == "labels" else None),
+            ),
             pair_column=columns.get("pair_column"),
             group_column=self.group_column,
             label_type=self.label_type,
@@ -177,6 +192,7 @@ class EvaluationObject(JobRecord):
     pair_column: str | None = Field(description="Column of the second texts of pairs; null if there is none")
     group_column: str | None = Field(description="Column of the groups of pairs; null if there is none")
     label_type: LabelType = Field(description="Kind of the labels, as requested")
+    label_separator: str | None = Field(description="Separates the labels of a cell; null if a cell has one")
     labels_per_class: list[int | Literal["all"]] = Field(description="Numbers of training labels")
     seeds: int = Field(description="Number of draws of the training labels")
     methods: list[EvaluationMethod] = Field(description="Methods that are compared")
@@ -207,6 +223,7 @@ def evaluation_object(job: Job, queue_reason: str | None = None) -> EvaluationOb
         pair_column=spec.pair_column,
         group_column=spec.group_column,
         label_type=spec.label_type,
+        label_separator=spec.label_separator,
         labels_per_class=list(spec.labels_per_class),
         seeds=spec.seeds,
         methods=list(spec.methods),

@@ -24,6 +24,7 @@ export function parseCounts(text) {
 /** A report → [{key, label, points: [{x, count, mean, low, high}]}], in the order of their first results. */
 export function curvesOf(report) {
   const classes = Math.max(1, Object.keys(report.data.classes).length);
+  const fewer = report.labels_per_class?.filter((count) => count !== "all") ?? []; // items may have several labels
   const curves = new Map();
   for (const result of report.results) {
     const interval = result.metrics[report.metric];
@@ -31,7 +32,7 @@ export function curvesOf(report) {
     const key = `${result.method} ${result.model ?? ""}`;
     if (!curves.has(key)) curves.set(key, { key, label: labelOf(result, report), points: [] });
     const count = result.labels_per_class;
-    const x = count === "all" ? result.labels / classes : count;
+    const x = count === "all" ? Math.max(result.labels / classes, ...fewer) : count;
     curves.get(key).points.push({ x, count, mean: interval.mean, low: interval.low, high: interval.high });
   }
   return [...curves.values()];

@@ -23,6 +23,7 @@ export function NewEvaluation() {
     text: "text",
     label: "label",
     split: "",
+    separator: "",
     counts: "1, 2, 5, 10, 50, all",
     seeds: "5",
     publish: "",
@@ -88,6 +89,8 @@ export function NewEvaluation() {
         <div class="row evaluation-fields">
           <${TextField} label="Labels per class" hint="Altogether, if the labels are numbers"
             value=${fields.value.counts} onInput=${set("counts")} />
+          <${TextField} label="Label separator" value=${fields.value.separator} onInput=${set("separator")}
+            hint="If a cell has several labels, such as ;" />
           <${TextField} label="Seeds" type="number" min="1" max="100" value=${fields.value.seeds}
             onInput=${set("seeds")} hint="Draws of the training labels" />
         </div>
@@ -102,13 +105,14 @@ export function NewEvaluation() {
   </form>`;
 }
 
-function body(models, file, { text, label, split, counts, seeds, publish }, methods) {
+function body(models, file, { text, label, split, separator, counts, seeds, publish }, methods) {
   return {
     models,
     file,
     text_column: text.trim(),
     label_column: label.trim(),
     ...(split.trim() ? { split_column: split.trim() } : {}),
+    ...(separator.trim() ? { label_separator: separator.trim() } : {}),
     labels_per_class: parseCounts(counts),
     seeds: Number(seeds),
     methods,
