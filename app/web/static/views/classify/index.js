@@ -3,6 +3,7 @@ import { ask } from "../../core/api.js";
 import { latest } from "../../core/ask.js";
 import { plural } from "../../core/format.js";
 import { html, useSignalEffect } from "../../core/html.js";
+import { askAbout, inputsOf } from "../../core/inputs.js";
 import { able, choose, models, modelsError, refreshModels } from "../../core/models.js";
 import { link, route } from "../../core/router.js";
 import { Details, TextArea } from "../../ui/controls.js";
@@ -14,7 +15,6 @@ import { Bar } from "../fill/candidates.js";
 import { describeCalibration, linesOf, scoreText, shareOf } from "./labels.js";
 import * as state from "./state.js";
 
-const TYPING = 400; // ms
 const MOST = 100; // inputs of a request
 const LABELS = 8; // of an input
 
@@ -36,7 +36,7 @@ export function ClassifyView() {
   if (models.value === null) return html`<div class="view"><${Head} /><${Waiting}>Looking for models…<//></div>`;
   const model = choose(able("classify"), state.model.value);
   if (!model) return html`<div class="view"><${Head} /><${NoModel} /></div>`;
-  const many = inputs(model).length > MOST;
+  const many = inputsOf(state, model).length > MOST;
   return html`<div class="view classify">
     <${Head}>
       <${ModelSelect} models=${able("classify")} value=${model.id} onChange=${(id) => (state.model.value = id)} /><//>
@@ -79,14 +79,6 @@ function About({ model }) {
     ${" "}${describeCalibration(classifier)} <a href=${link("models", [model.id])}>About this model</a></p>`;
 }
 
-/** The inputs of a request: [{label, input, url?}] */
-function inputs(model) {
-  if (model.modality === "text") return state.lines.value.map((line) => ({ label: line, input: line }));
-  return state.files.value
-    .filter((file) => file.kind === model.modality)
-    .map((file) => ({ label: file.name, input: file.uri, url: file.url }));
-}
-
 const requestFor = (model, given) => ({
   path: "/v1/classify",
   body: {
@@ -98,27 +90,17 @@ const requestFor = (model, given) => ({
 });
 
 function question(model, again = false) {
-  const items = inputs(model).slice(0, MOST);
-  if (!items.length) {
-    answer.about = undefined; // what is cleared is asked for again
-    return answer.clear();
-  }
-  const about = JSON.stringify([model.id, model.version, items.map((item) => item.url ?? item.label)]);
-  if (!again && answer.about === about) return undefined;
-  const first = answer.about === undefined;
-  answer.about = about;
+  const items = inputsOf(state, model).slice(0, MOST);
   const { path, body } = requestFor(
     model,
     items.map((item) => item.input),
   );
-  return answer.run(
-    async (signal) => {
-      const given = await ask(path, body, { signal });
-      if (!model.loaded) void refreshModels();
-      return { items, data: given.data };
-    },
-    first ? 0 : TYPING,
-  );
+  const send = async (signal) => {
+    const given = await ask(path, body, { signal });
+    if (!model.loaded) void refreshModels();
+    return { items, data: given.data };
+  };
+  return askAbout(answer, model, items, send, again);
 }
 
 function Results({ model }) {

@@ -4,6 +4,7 @@ import { latest } from "../../core/ask.js";
 import { download } from "../../core/download.js";
 import { number, plural } from "../../core/format.js";
 import { html, useSignalEffect } from "../../core/html.js";
+import { askAbout, inputsOf } from "../../core/inputs.js";
 import { able, choose, models, modelsError, refreshModels } from "../../core/models.js";
 import { link, route } from "../../core/router.js";
 import { samplesOf } from "../../core/samples.js";
@@ -18,7 +19,6 @@ import { Projector } from "./projector.js";
 import * as state from "./state.js";
 import { csv, npy, project, similarities } from "./vectors.js";
 
-const TYPING = 400; // ms
 const MOST = 64; // inputs that a heat map can still show
 
 const answer = latest();
@@ -41,7 +41,7 @@ export function EmbedView() {
   if (models.value === null) return html`<div class="view"><${Head} /><${Waiting}>Looking for models…<//></div>`;
   const model = choose(able("embeddings"), state.model.value);
   if (!model) return html`<div class="view"><${Head} /><${NoModel} /></div>`;
-  const many = inputs(model).length > MOST;
+  const many = inputsOf(state, model).length > MOST;
   return html`<div class="view embed">
     <${Head}>
       <${ModelSelect} models=${able("embeddings")} value=${model.id} onChange=${(id) => (state.model.value = id)} /><//>
@@ -84,14 +84,6 @@ const NoModel = () => html`
 const Texts = () => html`<${TextArea} label="Texts, one a line" value=${state.text.value} rows=${9} spellcheck="false"
   onInput=${(value) => (state.text.value = value)} hint=${plural(state.lines.value.length, "text")} />`;
 
-/** The inputs of a request: [{label, input, url?}] */
-function inputs(model) {
-  if (model.modality === "text") return state.lines.value.map((line) => ({ label: line, input: line }));
-  return state.files.value
-    .filter((file) => file.kind === model.modality)
-    .map((file) => ({ label: file.name, input: file.uri, url: file.url }));
-}
-
 const requestFor = (model, items) => ({
   path: "/v1/embeddings",
   body: {
@@ -102,25 +94,15 @@ const requestFor = (model, items) => ({
 });
 
 function question(model, again = false) {
-  const items = inputs(model).slice(0, MOST);
-  if (!items.length) {
-    answer.about = undefined; // what is cleared is asked for again
-    return answer.clear();
-  }
-  const about = JSON.stringify([model.id, model.version, items.map((item) => item.url ?? item.label)]);
-  if (!again && answer.about === about) return undefined;
-  const first = answer.about === undefined;
-  answer.about = about;
-  return answer.run(
-    async (signal) => {
-      const given = await ask("/v1/embeddings", requestFor(model, items).body, { signal });
-      if (!model.loaded) void refreshModels();
-      const vectors = given.data.map((each) => each.embedding);
-      state.pair.value = null;
-      return { model: given.model, items, vectors, cosines: similarities(vectors), projection: project(vectors) };
-    },
-    first ? 0 : TYPING,
-  );
+  const items = inputsOf(state, model).slice(0, MOST);
+  const send = async (signal) => {
+    const given = await ask("/v1/embeddings", requestFor(model, items).body, { signal });
+    if (!model.loaded) void refreshModels();
+    const vectors = given.data.map((each) => each.embedding);
+    state.pair.value = null;
+    return { model: given.model, items, vectors, cosines: similarities(vectors), projection: project(vectors) };
+  };
+  return askAbout(answer, model, items, send, again);
 }
 
 function Results({ model }) {
