@@ -18,7 +18,7 @@ from app.api.schemas.common import MAX_COUNT, MAX_PROMPT_NAME, JsonBody, Targets
 from app.api.wire.content_type import JSON
 from app.api.wire.disconnect import HttpClient
 from app.api.wire.fragments import fragment, vector_fragment
-from app.compat.huggingface_body import HubBody, Json, Pipeline, write_json
+from app.compat.huggingface_body import HubBody, Json, Pipeline, lower, write_json
 from app.compat.huggingface_classify import CLASSIFY_PIPELINES
 from app.compat.huggingface_media import MEDIA_PIPELINES, PipelineRoute
 from app.errors import AppError, InvalidValue, NotFound
@@ -42,16 +42,12 @@ class FillMaskBody(HubBody):
     parameters: FillMaskParameters | None = None
 
 
-def _lower(value: object) -> object:
-    return value.lower() if isinstance(value, str) else value
-
-
 class EmbedParameters(JsonBody):
     """Hugging Face's client puts them beside `inputs`, others into `parameters`."""
 
     normalize: bool | None = None
     truncate: bool | None = None
-    truncation_direction: Annotated[TruncationSide, BeforeValidator(_lower)] | None = None
+    truncation_direction: Annotated[TruncationSide, BeforeValidator(lower)] | None = None
     dimensions: Annotated[int, Field(strict=True, ge=1, le=MAX_COUNT)] | None = None
     pooling: Pooling | Literal["none"] | None = None  # none: a vector for every token
     prompt_name: Annotated[str, Field(strict=True, max_length=MAX_PROMPT_NAME)] | None = None

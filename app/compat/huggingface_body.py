@@ -19,6 +19,11 @@ class HubBody(JsonBody):
     options: Annotated[Json, Field(max_length=100)] | None = None
 
 
+def lower(value: object) -> object:
+    """Returns a string in lower case, since clients write names of options in either; other values stay."""
+    return value.lower() if isinstance(value, str) else value
+
+
 def write_json(answers: Iterable[object], *, alone: bool = False) -> bytes:
     """alone: the only one, without a list around it."""
     # Each by itself: while orjson writes one, no other thread runs.

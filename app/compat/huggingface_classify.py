@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field
 
 from app.api.schemas.classify import MAX_LABEL, MAX_LABELS, Labels, read_pair
 from app.api.schemas.common import MAX_COUNT, JsonBody, Texts
-from app.compat.huggingface_body import HubBody, Json, Pipeline, write_json
+from app.compat.huggingface_body import HubBody, Json, Pipeline, lower, write_json
 from app.errors import AppError, EmptyInput, TaskNotSupported
 from app.inference.client import Client
 from app.inference.service import Answer, OpenModel
@@ -46,7 +46,7 @@ def _read_texts(value: object) -> list[str | TextPair]:
 
 class TextClassificationParameters(JsonBody):
     top_k: Annotated[int, Field(strict=True, ge=1, le=MAX_COUNT)] | None = None
-    function_to_apply: Activation | None = None
+    function_to_apply: Annotated[Activation, BeforeValidator(lower)] | None = None
     truncation: bool | None = None
 
 
@@ -56,7 +56,7 @@ class TextClassificationBody(HubBody):
 
 
 class TokenClassificationParameters(JsonBody):
-    aggregation_strategy: Aggregation | None = None
+    aggregation_strategy: Annotated[Aggregation, BeforeValidator(lower)] | None = None
     ignore_labels: Labels | None = None
     stride: Annotated[int, Field(strict=True, ge=0, le=MAX_COUNT)] | None = None
 

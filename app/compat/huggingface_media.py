@@ -15,7 +15,7 @@ from app.api.media_inputs import media
 from app.api.schemas.common import MAX_COUNT, JsonBody
 from app.api.wire.content_type import JSON, media_type
 from app.api.wire.disconnect import HttpClient
-from app.compat.huggingface_body import HubBody, Json, Pipeline, write_json
+from app.compat.huggingface_body import HubBody, Json, Pipeline, lower, write_json
 from app.errors import EmptyInput
 from app.inference.client import Client
 from app.inference.service import Answer, Inference, OpenModel
@@ -26,7 +26,7 @@ from app.validation import validate
 
 class MediaClassificationParameters(JsonBody):
     top_k: Annotated[int, Field(strict=True, ge=1, le=MAX_COUNT)] | None = None
-    function_to_apply: Activation | None = None
+    function_to_apply: Annotated[Activation, BeforeValidator(lower)] | None = None
 
 
 def _read_file(value: object) -> object:

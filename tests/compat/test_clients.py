@@ -168,7 +168,7 @@ def test_sentence_similarity(url: str) -> None:
     assert other < same
 
 
-@pytest.mark.parametrize("options", [{}, {"top_k": 2}, {"function_to_apply": "sigmoid"}])
+@pytest.mark.parametrize("options", [{}, {"top_k": 2}, {"function_to_apply": "SIGMOID"}])
 def test_text_classification(url: str, their_classifiers: dict[str, Any], options: dict[str, Any]) -> None:
     task = "text-classification"
     ours = hub(url, task, task).text_classification("a lion", **options)
