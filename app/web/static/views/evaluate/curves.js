@@ -10,6 +10,9 @@ export const METHODS = {
   baseline: "plain baseline",
 };
 
+// They train the whole network, which takes minutes where the others take seconds.
+export const SLOW_METHODS = ["fine_tune", "from_scratch"];
+
 const TICK_STEPS = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5]; // of scores
 const MAX_STEPS = 5; // between the lowest and the highest score
 

@@ -6,7 +6,7 @@ import { navigate } from "../../core/router.js";
 import { upload } from "../../core/upload.js";
 import { Button, Details, DropZone, TextField } from "../../ui/controls.js";
 import { ErrorNote, Note } from "../../ui/status.js";
-import { METHODS, parseCounts } from "./curves.js";
+import { METHODS, parseCounts, SLOW_METHODS } from "./curves.js";
 
 const FILES = [
   ...[".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet"], // tables
@@ -28,7 +28,7 @@ export function NewEvaluation() {
     seeds: "5",
     publish: "",
   });
-  const methods = useSignal(Object.keys(METHODS));
+  const methods = useSignal(Object.keys(METHODS).filter((method) => !SLOW_METHODS.includes(method)));
   const error = useSignal(null);
   const busy = useSignal(false);
   const selected = chosen.value ?? models.slice(0, 1).map((model) => model.id);
