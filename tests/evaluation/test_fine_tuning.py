@@ -6,12 +6,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from app.evaluation.embedding import Embedder, EmbeddingRequest, make_item
+from app.evaluation.embedding import Embedder, EmbeddingRequest, EngineOptions, make_item
 from app.evaluation.metrics import score_numbers
 from app.evaluation.run import EvaluationPlan, evaluate
 from app.evaluation.summary import summarize_findings
 from app.evaluation.tuned_runs import TunedRuns
 from app.evaluation.tuning_budget import BATCH, DEFAULT_RATE, RATES, TuningBudget, cut_labels, order_items
+from app.media.audio import encode_wav
 from app.media.images import encode_png
 from app.store.store import ModelStore
 from app.training.hooks import Stopped
@@ -19,6 +20,7 @@ from tests.evaluation.test_run import Recorder, make_data
 from tests.fakes.imports import import_folder
 from tests.fakes.tiny_images import tiny_image_folder
 from tests.fakes.tiny_models import tiny_bert_folder
+from tests.fakes.tiny_waveforms import RATE, tiny_wav2vec2_folder
 
 
 @pytest.fixture(scope="module")
@@ -27,11 +29,13 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> ModelStore:
     store = ModelStore(root / "models")
     import_folder(store, tiny_bert_folder(root / "tiny"), "tiny")
     import_folder(store, tiny_image_folder(root / "picture"), "picture")
+    import_folder(store, tiny_wav2vec2_folder(root / "sound"), "sound")
     return store
 
 
 DATA = make_data(60)
 TEXTS: list[Any] = [item.content for item in DATA.items]
+PICTURE = encode_png(np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8))
 SHORT = TuningBudget(fewest_steps=50)
 FEW, TRAIN, TEST = np.arange(2), np.arange(20), np.arange(20, 60)
 
@@ -152,10 +156,17 @@ def test_a_plan_may_train_the_whole_network(store: ModelStore, tmp_path: Path) -
     assert summarize_findings(findings).sentences[0].startswith("With 2 labels per class, fine-tuned tiny@1 reaches")
 
 
-def test_vectors_that_are_trained_are_those_that_are_served(store: ModelStore, tmp_path: Path) -> None:
-    embedder = Embedder(store, tmp_path)
-    expected = embedder.embed(EmbeddingRequest(store.resolve("tiny"), TEXTS[:9], TEXTS[:9]), lambda done: None)
-    handler: Any = embedder.load_handler(store.resolve("tiny"))
-    found = handler.compute_vectors([handler.prepare(make_item(text)) for text in TEXTS[:9]])
+SOUNDS = [encode_wav(np.sin(np.arange(size) / 9).astype(np.float32), RATE) for size in (RATE // 2, RATE)]
+
+
+@pytest.mark.parametrize(("model", "contents"), [("tiny", TEXTS[:9]), ("picture", [PICTURE] * 2), ("sound", SOUNDS)])
+def test_vectors_that_are_trained_are_those_that_are_served(
+    store: ModelStore, tmp_path: Path, model: str, contents: list[Any]
+) -> None:
+    embedder = Embedder(store, tmp_path, EngineOptions(dtype="float32"))
+    request = EmbeddingRequest(store.resolve(model), contents, ["a place"] * len(contents))
+    expected = embedder.embed(request, lambda done: None)
+    handler: Any = embedder.load_handler(request.model)
+    found = handler.compute_vectors([handler.prepare(make_item(content)) for content in contents])
     assert found.requires_grad
-    assert found.detach().numpy() == pytest.approx(expected, abs=0.05)  # which may be in bfloat16
+    assert found.detach().numpy() == pytest.approx(expected, abs=1e-4)
