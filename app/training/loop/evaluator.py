@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from app.modalities.trainable import AnyTrainable
+from app.training.data.mixture import count_indices
 from app.training.hooks import Dataset
 from app.training.loop.distributed import ProcessGroup
 from app.training.loop.evaluate import evaluate, masked_samples, measure_sample, spread
@@ -68,7 +69,7 @@ class Evaluator:
             count = max(1, BASELINE_TOKENS * len(data) // max(data.tokens, 1))
             rows = spread(len(self._held_out), samples).tolist()
             self._baselines = self._objective.baselines(
-                (data[row] for row in spread(len(data), count).tolist()),
+                (data[row] for row in spread(count_indices(data), count).tolist()),
                 masked_samples(self._objective, self._held_out, rows),
             )
         return self._baselines
