@@ -56,11 +56,18 @@ class Evaluator:
         with autocast(self._device, plan.precision):
             found = evaluate(self._objective, self._held_out, plan, self._device, self._group, samples)
             shown = illustrate(self._objective, self._held_out, self._device) if self._group.is_main else None
+            if self._group.is_main:
+                found = {**found, **self._evaluate_beside()}
         message = f"Step {step}: held-out " + ", ".join(f"{name} {value:.4f}" for name, value in found.items())
         if self._group.is_main:
             found = {**found, **self._fit_baselines(samples)}
         metrics = {f"eval_{name}": value for name, value in found.items()} | {"step": step}
         return Evaluation(metrics, message, shown)
+
+    @torch.no_grad()
+    def _evaluate_beside(self) -> Mapping[str, float]:
+        self._objective.model.eval()
+        return self._objective.evaluate_beside()
 
     def _fit_baselines(self, samples: int) -> Mapping[str, float]:
         """Returns the metrics of the objective's baselines on the samples of each evaluation."""
