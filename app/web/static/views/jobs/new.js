@@ -89,7 +89,7 @@ export function NewJob() {
         <section class="panel stack"><h2>Files</h2>
           <${Uploads} files=${job.files} error=${errors.training_file ?? errors.training_files} />
           <${Columns} message=${errors.training_file}
-            onChoose=${(name) => (job.values.value = { ...job.values.value, text_column: name })} />
+            onChoose=${(option, name) => (job.values.value = { ...job.values.value, [option]: name })} />
           ${job.heldOut.value && html`<${HeldOut} job=${job} error=${errors.validation_file} />`}</section>
         ${request && !validation.error.value && html`<${Previews} previews=${validation.value.value?.previews} />`}
         <section class="panel stack"><h2>Model</h2><${ModelFields} job=${job} errors=${errors} /></section>
