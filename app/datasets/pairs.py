@@ -67,8 +67,11 @@ def read_pairs(file: BinaryIO, filename: str, columns: PairColumns, report: Repo
 
 
 def has_scores(file: BinaryIO, filename: str, columns: PairColumns) -> bool:
-    """Returns whether an open file is a table with a column of scores. Raises InvalidData for a damaged file."""
-    return is_table(filename) and columns.score in _first_columns(file, filename, columns)
+    """Returns whether an open file is a table of two texts and a score. Raises InvalidData for a damaged file."""
+    if not is_table(filename):
+        return False
+    found = _first_columns(file, filename, columns)
+    return columns.score in found and ({columns.anchor, columns.positive} <= found or set(SENTENCES) <= found)
 
 
 def read_scored(file: BinaryIO, filename: str, columns: PairColumns, report: Report) -> Iterator[ScoredPair]:
@@ -86,6 +89,10 @@ def read_scored(file: BinaryIO, filename: str, columns: PairColumns, report: Rep
         if pair is not None:
             report.usable += 1
             yield pair
+
+
+def _has_pairs(file: BinaryIO, filename: str, columns: PairColumns) -> bool:
+    return {columns.anchor, columns.positive} <= _first_columns(file, filename, columns)
 
 
 def _read_all_columns(file: BinaryIO, filename: str, columns: PairColumns) -> Iterator[TableRow]:
@@ -178,8 +185,7 @@ def sample_pairs(path: Path, filename: str, columns: PairColumns) -> DocumentSam
 
 def _open_rows(file: BinaryIO, filename: str, columns: PairColumns, report: Report) -> Iterator[tuple[str, ...]]:
     """Yields the texts of each row, of a file of either kind."""
-    found = _first_columns(file, filename, columns) if is_table(filename) else set()
-    if columns.score in found and not {columns.anchor, columns.positive} <= found:
+    if has_scores(file, filename, columns) and not _has_pairs(file, filename, columns):
         yield from ((pair.first, pair.second) for pair in read_scored(file, filename, columns, report))
     else:
         yield from read_pairs(file, filename, columns, report)

@@ -10,6 +10,7 @@ from app.methods.base import Method, TrainingHyperparameters
 from app.methods.text import longest_sequence
 from app.types import Documents, ModalityName
 
+DEFAULT_LENGTH = 128  # tokens of a text
 _SIZES = r"^[1-9]\d{0,4}(,[1-9]\d{0,4}){0,15}$"
 Column = Annotated[str, Field(min_length=1, max_length=256)]
 
@@ -37,8 +38,12 @@ class ContrastiveHyperparameters(TrainingHyperparameters):
         description="Micro-batches into which the batch of a step is divided, to save memory. All pairs of the batch"
         " stay negatives of each other, and the gradients stay the same: gradient caching (arXiv 2101.06983)",
     )
-    sequence_length: int = Field(
-        128, ge=8, le=8192, description="Tokens of a text, special ones included. The end of a longer text is cut off"
+    sequence_length: int | None = Field(
+        None,
+        ge=8,
+        le=8192,
+        description="Tokens of a text, special ones included. The end of a longer text is cut off; 128, or as many as"
+        " the model embeds",
     )
 
     positives: Literal["column", "dropout"] = Field(
@@ -110,15 +115,9 @@ class ContrastiveHyperparameters(TrainingHyperparameters):
             raise ValueError("positives is dropout, so dropout cannot be 0: both views of a text would be equal")
         return self
 
-    @classmethod
-    def defaults_for(cls, stored: Mapping[str, Any]) -> dict[str, Any]:
-        limit = longest_sequence(stored)
-        default = cls.model_fields["sequence_length"].default
-        return {"sequence_length": limit} if limit is not None and limit < default else {}
-
     def check_stored(self, stored: Mapping[str, Any] | None, named: Mapping[str, Mapping[str, Any]]) -> None:
         limit = longest_sequence(stored or {})
-        if limit is not None and self.sequence_length > limit:
+        if limit is not None and (self.sequence_length or 0) > limit:
             raise InvalidValue(
                 f"sequence_length is {self.sequence_length}, but the model reads at most {limit} tokens",
                 param="sequence_length",

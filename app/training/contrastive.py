@@ -12,6 +12,7 @@ from app.datasets.pairs import ScoredPair, has_scores, read_pairs, read_scored
 from app.datasets.reports import Report
 from app.errors import InvalidData, InvalidValue
 from app.methods import ContrastiveHyperparameters
+from app.methods.contrastive import DEFAULT_LENGTH
 from app.modalities.text.contrastive import ContrastiveText, ScoredTexts
 from app.modalities.text.load import load_text
 from app.modalities.text.objective import TextObjective
@@ -39,10 +40,10 @@ def prepare(job: TrainingJob, hooks: Hooks) -> PreparedRun:
     assert isinstance(job.model, Path)
     text = _load_encoder(job.model, hp, hooks)
     prompt = _find_prompt(text)
-    cut = TextCut(*text.affixes(), hp.sequence_length)
+    cut = TextCut(*text.affixes(), hp.sequence_length or min(DEFAULT_LENGTH, text.embed_max_length))
     scores, pairs = _sort_validation(job.validation_files, hp)
     scored = _read_scores(scores, hp, text, cut, prompt, hooks)
-    objective = ContrastiveText(text, hp, scored)
+    objective = ContrastiveText(text, hp.model_copy(update={"sequence_length": cut.length}), scored)
     training, held_out = _make_datasets(job, hp, _make_reading(hp, prompt), text, cut, pairs, hooks)
     return PreparedRun(
         objective=objective,
@@ -61,7 +62,7 @@ def _load_encoder(folder: Path, hp: ContrastiveHyperparameters, hooks: Hooks) ->
         hooks.on_event(
             "The masked-LM head is left out of the result: it would not be trained, so its predictions would get worse"
         )
-    if hp.sequence_length > text.embed_max_length:
+    if (hp.sequence_length or 0) > text.embed_max_length:
         raise InvalidValue(
             f"sequence_length is {hp.sequence_length}, but the model embeds at most {text.embed_max_length} tokens",
             param="sequence_length",

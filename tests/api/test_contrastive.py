@@ -35,7 +35,6 @@ def model(store: ModelStore, tmp_path: Path) -> str:
 
 
 def body(model: str, file: str, **hyperparameters: Any) -> dict[str, Any]:
-    hyperparameters.setdefault("sequence_length", 32)
     method = {"type": "contrastive", "contrastive": {"hyperparameters": hyperparameters}}
     return {"model": model, "training_file": file, "method": method}
 
@@ -60,7 +59,7 @@ def test_a_job_has_an_estimate_and_a_preview(jobs_client: TestClient, upload: Up
         ("a.csv", "question,answer\na,b\n", {}, "training_file", "Set anchor_column to one of them"),
         ("a.txt", "A lion.\n\nA deer.\n", {}, "training_file", "set positives to dropout"),
         ("a.jsonl", '{"anchor": "a", "positive": null}\n', {}, "training_file", "0 pairs are usable"),
-        ("a.jsonl", '{"anchor": "a", "positive": "b"}\n', {}, "training_file", "1 pairs are too few"),
+        ("a.jsonl", '{"anchor": "a", "positive": "b"}\n', {}, "training_file", "the number of pairs or texts is 1"),
         ("a.txt", "A lion.\n", {"sequence_length": 1000}, "sequence_length", "reads at most 64"),
         ("a.txt", "A lion.\n", {"matryoshka_dimensions": "0"}, "matryoshka_dimensions", ""),
         ("a.txt", "A lion.\n", {"masking_rate": 0.2}, "masking_rate", ""),

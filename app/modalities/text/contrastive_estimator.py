@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from app.datasets.sampling import DocumentSample
 from app.errors import InvalidData
 from app.methods import ContrastiveHyperparameters
+from app.methods.contrastive import DEFAULT_LENGTH
 from app.modalities.estimator import CheckedFiles, Cost, DataAmount, FindFolder, stored_config
 from app.modalities.text.estimator import shape_of_config
 from app.modalities.text.new_tokenizers.round_trip import report_losses, sample_texts
@@ -39,7 +40,8 @@ class ContrastiveEstimator:
         sampled = not all(s.whole for s in files.samples)
         if not sampled and sum(pairs) < 4:
             raise InvalidData(
-                f"{round(sum(pairs))} pairs are too few: there must be some to train on, and some to hold out",
+                f"the number of pairs or texts is {round(sum(pairs))}; there must be some to train on, and some to hold"
+                " out",
                 param="training_file",
             )
         return DataAmount(
@@ -57,19 +59,21 @@ class ContrastiveEstimator:
         shape = shape_of_config(stored_config(find(model)))
         if shape is None:
             return None
+        length = hp.sequence_length or DEFAULT_LENGTH
         cached = hp.gradient_accumulation_steps * hp.processes > 1
         return Cost(
             parameters=shape.parameters,
-            flops=shape.body.flops(hp.sequence_length) * (_CACHED_PASSES if cached else 1),
-            activations=shape.body.activations(hp.sequence_length),
-            step_tokens=2 * hp.batch_size * hp.sequence_length,
+            flops=shape.body.flops(length) * (_CACHED_PASSES if cached else 1),
+            activations=shape.body.activations(length),
+            step_tokens=2 * hp.batch_size * length,
         )
 
 
 def _count_tokens(sample: DocumentSample, hp: ContrastiveHyperparameters, bytes_a_token: float) -> float:
     """Returns the tokens of an epoch of a file, with those of both views of a text."""
     texts = 2 if hp.positives == "column" else 1
-    each = min(sample.bytes / max(sample.documents * texts, 1) / bytes_a_token + 2, hp.sequence_length)
+    mean = sample.bytes / max(sample.documents * texts, 1) / bytes_a_token + 2  # with special tokens
+    each = min(mean, hp.sequence_length or DEFAULT_LENGTH)
     return sample.documents / sample.share * 2 * each
 
 

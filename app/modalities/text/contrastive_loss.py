@@ -86,8 +86,13 @@ class ContrastiveLoss:
     def score(self, pairs: PairVectors, first: int, end: int) -> tuple[Tensor, Tensor]:
         """Returns the losses of the pairs from `first` to `end`, [R], and their scores, [R, N + M].
 
-        The scores are of all dimensions; those of texts that are no negatives are −∞.
+        The scores are of all dimensions; those of texts that are no negatives are −∞. All is computed in float32:
+        bfloat16 could not tell the cosines of similar texts apart.
         """
+        with torch.autocast(pairs.anchors.device.type, enabled=False):
+            return self._score(pairs, first, end)
+
+    def _score(self, pairs: PairVectors, first: int, end: int) -> tuple[Tensor, Tensor]:
         own = torch.arange(first, end, device=pairs.anchors.device)
         blocked, reverse = _find_equal(pairs, own)
         losses: list[Tensor] = []

@@ -223,3 +223,11 @@ def test_term_weights_find_equal_texts() -> None:
     assert weights is not None
     assert (weights[0] > 0).sum() == 3
     assert weights[0].min() == 0 and weights[0, 0] < weights[0, 1]  # a token of every text tells little
+
+
+def test_the_loss_is_computed_in_float32_whatever_the_precision() -> None:
+    pairs = vectors([0, 1, 2], [3, 4, 5])
+    plain, _ = ContrastiveLoss(20.0).score(pairs, 0, 3)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        mixed, _ = ContrastiveLoss(20.0).score(pairs, 0, 3)
+    assert torch.equal(plain, mixed)
