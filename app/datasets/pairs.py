@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-from app.datasets.documents import replace_surrogates
 from app.datasets.previews import TextPreview
 from app.datasets.reports import Layout, Reason, Report
 from app.datasets.sampling import MAX_BYTES, MAX_TEXT, DocumentSample
-from app.datasets.sources import UnreadableFile
+from app.datasets.sources import UnreadableFile, replace_surrogates
 from app.datasets.tables import TableRow, is_table, read_open_rows
 from app.errors import InvalidData
 

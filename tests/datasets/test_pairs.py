@@ -65,9 +65,16 @@ def test_a_missing_column_is_named_with_those_that_there_are(tmp_path: Path) -> 
     ],
 )
 def test_a_file_of_scores_has_two_texts_and_a_score(tmp_path: Path, columns: tuple[str, ...], scored: bool) -> None:
-    path = write(tmp_path, "a.jsonl", [dict(zip(columns, ("a", "b", 1.5), strict=True))])
+    for name in ("a.jsonl", "a.parquet"):
+        path = write(tmp_path, name, [dict(zip(columns, ("a", "b", 1.5), strict=True))])
+        with path.open("rb") as file:
+            assert has_scores(file, path.name, PairColumns()) == scored
+
+
+def test_a_table_without_any_known_column_has_no_scores(tmp_path: Path) -> None:
+    path = write(tmp_path, "a.parquet", [{"question": "a"}])
     with path.open("rb") as file:
-        assert has_scores(file, path.name, PairColumns()) == scored
+        assert not has_scores(file, path.name, PairColumns())
 
 
 def test_scores_are_numbers(tmp_path: Path) -> None:
