@@ -29,7 +29,7 @@ from transformers import AutoTokenizer
 
 from app.datasets.documents import read_documents
 from app.training.data.encoding import WholeEncoder
-from app.training.data.shards import tokenize_file
+from app.training.data.shards import read_column, tokenize_file
 from app.training.data.source_file import SourceFile
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
@@ -75,7 +75,7 @@ def measure(model: Path, source: Path, cache: Path, threads: int, sender: Connec
         nonlocal helper
         helper = max([helper, *(process.memory_info().rss for process in psutil.Process().children())])
 
-    shard = tokenize_file(SourceFile(source, source.name, "0"), "text", tokenizer, cache, threads, listen)
+    shard = tokenize_file(SourceFile(source, source.name, "0"), read_column("text"), tokenizer, cache, threads, listen)
     seconds, cpu = time.monotonic() - began, time.process_time() - cpu
     helpers = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu += helpers.ru_utime + helpers.ru_stime
@@ -86,7 +86,7 @@ def measure(model: Path, source: Path, cache: Path, threads: int, sender: Connec
 def compare(model: Path, source: Path, cache: Path, size: int) -> tuple[int, float]:
     """(bytes compared, the processors' seconds that the tokenizer took of them)"""
     tokenizer = AutoTokenizer.from_pretrained(model)
-    shard = tokenize_file(SourceFile(source, source.name, "0"), "text", tokenizer, cache)
+    shard = tokenize_file(SourceFile(source, source.name, "0"), read_column("text"), tokenizer, cache)
     encode = WholeEncoder(tokenizer.backend_tokenizer, shard.tokens.dtype)
     done = number = 0
     seconds = 0.0

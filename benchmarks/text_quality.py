@@ -21,7 +21,7 @@ from app.modalities.embedding import EmbedItem
 from app.modalities.text.items import FillMaskItem
 from app.modalities.text.objective import TextObjective
 from app.training.data.rows import PackedRows, all_documents, pack
-from app.training.data.shards import tokenize_file
+from app.training.data.shards import read_column, tokenize_file
 from app.training.data.source_file import SourceFile
 from app.training.loop.evaluate import evaluate
 from app.training.loop.plan import make_plan
@@ -40,7 +40,7 @@ BATCH = 64
 
 def mlm(objective: TextObjective, data: Path, cache: Path) -> dict[str, float]:
     held_out = data / "wiki_en" / "wiki_en_valid.jsonl.xz"
-    shard = tokenize_file(SourceFile(held_out, held_out.name), "text", objective.tokenizer, cache)
+    shard = tokenize_file(SourceFile(held_out, held_out.name), read_column("text"), objective.tokenizer, cache)
     prefix, suffix = objective.affixes()
     segments = pack(all_documents([shard]), LENGTH, len(prefix) + len(suffix), share_rows=objective.packs)
     rows = PackedRows([shard], segments, prefix, suffix)

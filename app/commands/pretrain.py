@@ -29,7 +29,7 @@ Files = Annotated[
 Model = Annotated[
     str, typer.Option("--model", "-m", help="A stored model to continue, or a preset from scratch: modernbert-mini, …")
 ]
-Method = Annotated[str | None, typer.Option(help="Training method: mlm, mae, …; by default the one for --model.")]
+Method = Annotated[str | None, typer.Option(help="Training method: mlm, contrastive, …; else the one for --model.")]
 DocumentMode = Annotated[
     str | None, typer.Option(help="One document of a plain text: lines, paragraphs or file; detected by default.")
 ]

@@ -8,10 +8,10 @@ quote that is not closed, raises InvalidData. Each file may be compressed as .gz
 import csv
 import io
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
-from typing import IO, Any, BinaryIO, cast
+from typing import IO, Any, BinaryIO, NamedTuple, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -32,6 +32,19 @@ from app.errors import InvalidData
 # The field of the request that names a column → the column.
 Columns = Mapping[str, str]
 _LOOK = 100_000  # objects, of which at least one has to have a wanted field
+
+
+class Wanted(NamedTuple):
+    """The columns that a reader takes of a table."""
+
+    required: Columns
+    optional: tuple[str, ...]
+
+    def present(self, names: Sequence[str]) -> list[str]:
+        """Returns the wanted ones of a table's columns, each once; all if none is wanted."""
+        if not self.required and not self.optional:
+            return list(names)
+        return list(dict.fromkeys([*self.required.values(), *(name for name in self.optional if name in names)]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,16 +69,22 @@ def read_rows(path: Path, filename: str, columns: Columns) -> Iterator[TableRow]
         yield from read_open_rows(file, path.stat().st_size, filename, columns)
 
 
-def read_open_rows(file: BinaryIO, size: int, filename: str, columns: Columns) -> Iterator[TableRow]:
-    """As `read_rows`, of an open file of so many bytes. Without `columns`, rows have the values of all."""
+def read_open_rows(
+    file: BinaryIO, size: int, filename: str, columns: Columns, optional: Sequence[str] = ()
+) -> Iterator[TableRow]:
+    """As `read_rows`, of an open file of so many bytes. Without any column, rows have the values of all.
+
+    optional: columns that are read if the table has them.
+    """
+    wanted = Wanted(columns, tuple(optional))
     with reading(filename, "the data is broken or cut off"):
         source = TextSource(filename, "", budget=Budget(filename, size * MAX_RATIO + FREE_BYTES))
         suffix = PurePath(filename).suffix.lower()
         if opener := COMPRESSIONS.get(suffix):
             with opener(file) as stream:
-                yield from _find_reader(inner_suffix(filename), filename)(stream, source, columns)
+                yield from _find_reader(inner_suffix(filename), filename)(stream, source, wanted)
         else:
-            yield from _find_reader(suffix, filename)(file, source, columns)
+            yield from _find_reader(suffix, filename)(file, source, wanted)
 
 
 def _find_reader(suffix: str, filename: str) -> "TableReader":
@@ -75,17 +94,23 @@ def _find_reader(suffix: str, filename: str) -> "TableReader":
     return _READERS[suffix]
 
 
-def _read_csv(stream: IO[bytes], source: TextSource, columns: Columns, delimiter: str = ",") -> Iterator[TableRow]:
+def is_table(filename: str) -> bool:
+    """Returns whether the suffix is that of a table."""
+    suffix = PurePath(filename).suffix.lower()
+    return (inner_suffix(filename) if suffix in COMPRESSIONS else suffix) in _READERS
+
+
+def _read_csv(stream: IO[bytes], source: TextSource, wanted: Wanted, delimiter: str = ",") -> Iterator[TableRow]:
     csv.field_size_limit(MAX_ROW + 1)
     lines = CsvLines(open_text(stream, source, newline=""), source.name, delimiter)
     records = csv.reader(lines, strict=True, delimiter=delimiter)
     header = read_record(records, lines) or []
-    for option, name in columns.items():
+    for option, name in wanted.required.items():
         if name not in header:
             raise refuse_header(header, records, replace(source, column=name), option)
         if (count := header.count(name)) > 1:
             raise _refuse_repeated(f"{source.name}, line 1", name, count)
-    indices = {name: header.index(name) for name in columns.values() or header}
+    indices = {name: header.index(name) for name in wanted.present(header)}
     while (record := read_record(records, lines)) is not None:
         source.budget.spend(0, rows=1)
         if record and len(record) != len(header):
@@ -94,16 +119,16 @@ def _read_csv(stream: IO[bytes], source: TextSource, columns: Columns, delimiter
             yield TableRow(lines.place(), {name: record[index] for name, index in indices.items()})
 
 
-def _read_tsv(stream: IO[bytes], source: TextSource, columns: Columns) -> Iterator[TableRow]:
-    return _read_csv(stream, source, columns, "\t")
+def _read_tsv(stream: IO[bytes], source: TextSource, wanted: Wanted) -> Iterator[TableRow]:
+    return _read_csv(stream, source, wanted, "\t")
 
 
 def _refuse_repeated(place: str, name: str, count: int) -> InvalidData:
     return InvalidData(f"{place}: {count} columns are named {name!r}; rename all but one")
 
 
-def _read_jsonl(stream: IO[bytes], source: TextSource, columns: Columns) -> Iterator[TableRow]:
-    return _object_rows(_parse_lines(stream, source), source.name, columns)
+def _read_jsonl(stream: IO[bytes], source: TextSource, wanted: Wanted) -> Iterator[TableRow]:
+    return _object_rows(_parse_lines(stream, source), source.name, wanted)
 
 
 def _parse_lines(stream: IO[bytes], source: TextSource) -> Iterator["tuple[str, object] | TableRow"]:
@@ -123,8 +148,8 @@ def _parse_lines(stream: IO[bytes], source: TextSource) -> Iterator["tuple[str, 
             yield place, value
 
 
-def _read_json(stream: IO[bytes], source: TextSource, columns: Columns) -> Iterator[TableRow]:
-    return _object_rows(_parse_elements(stream, source), source.name, columns)
+def _read_json(stream: IO[bytes], source: TextSource, wanted: Wanted) -> Iterator[TableRow]:
+    return _object_rows(_parse_elements(stream, source), source.name, wanted)
 
 
 def _parse_elements(stream: IO[bytes], source: TextSource) -> Iterator[tuple[str, object]]:
@@ -134,13 +159,13 @@ def _parse_elements(stream: IO[bytes], source: TextSource) -> Iterator[tuple[str
 
 
 def _object_rows(
-    parsed: Iterable["tuple[str, object] | TableRow"], filename: str, columns: Columns
+    parsed: Iterable["tuple[str, object] | TableRow"], filename: str, wanted: Wanted
 ) -> Iterator[TableRow]:
     """Yields a row for each object. An object may lack fields that others have.
 
     Raises InvalidData for a wanted field that no object has.
     """
-    fields = _WantedFields(filename, columns)
+    fields = _WantedFields(filename, wanted.required)
     for each in parsed:
         if isinstance(each, TableRow):
             yield each
@@ -148,7 +173,7 @@ def _object_rows(
         place, value = each
         if isinstance(value, dict):
             fields.add(value)
-            yield TableRow(place, {name: value[name] for name in columns.values() or value if name in value})
+            yield TableRow(place, {name: value[name] for name in wanted.present(list(value)) if name in value})
         else:
             yield TableRow(place, fault="expected a JSON object")
     fields.check()
@@ -182,24 +207,27 @@ class _WantedFields:
 
 
 def _read_records(read: Reader) -> "TableReader":
-    def read_rows_of_records(stream: IO[bytes], source: TextSource, columns: Columns) -> Iterator[TableRow]:
+    def read_rows_of_records(stream: IO[bytes], source: TextSource, wanted: Wanted) -> Iterator[TableRow]:
         parsed = (
             (f"{source.name}, record {number}", {**parse_header(record.name), "text": record.text})
             for number, record in enumerate(read(stream, source), 1)
         )
-        yield from _object_rows(parsed, source.name, columns)
+        yield from _object_rows(parsed, source.name, wanted)
 
     return read_rows_of_records
 
 
-def _read_parquet(stream: IO[bytes], source: TextSource, columns: Columns) -> Iterator[TableRow]:
+def _read_parquet(stream: IO[bytes], source: TextSource, wanted: Wanted) -> Iterator[TableRow]:
     file = cast(BinaryIO, stream) if stream.seekable() else io.BytesIO(unpack_parquet(stream, source))
     with reading(source.name, DAMAGED):
         table = pq.ParquetFile(
             file, buffer_size=BUFFER, thrift_string_size_limit=MAX_NAME, page_checksum_verification=True
         )
-        _check_schema(table.schema_arrow, source.name, columns)
-        names = list(dict.fromkeys(columns.values())) or table.schema_arrow.names
+        names = wanted.present(table.schema_arrow.names)
+        named = {**wanted.required, **{name: name for name in wanted.optional if name in names}}
+        _check_schema(table.schema_arrow, source.name, named)
+        if not names:  # none of the optional columns
+            return
         chunks = [find_chunks(file, name) for name in names]
         lists = [
             found for found, name in zip(chunks, names, strict=True) if is_list(table.schema_arrow.field(name).type)
@@ -251,7 +279,7 @@ def _decode(value: Any) -> Any:
     return value.decode(errors="replace") if isinstance(value, bytes) else value
 
 
-TableReader = Callable[[IO[bytes], TextSource, Columns], Iterator[TableRow]]
+TableReader = Callable[[IO[bytes], TextSource, Wanted], Iterator[TableRow]]
 
 _READERS: dict[str, TableReader] = {
     ".csv": _read_csv,

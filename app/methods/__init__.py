@@ -8,9 +8,10 @@ A new modality is one module here and one line in METHODS.
 from collections.abc import Mapping
 from typing import Any
 
-from app.methods import audio, image, text, video
+from app.methods import audio, contrastive, image, text, video
 from app.methods.audio import AudioMaeHyperparameters
 from app.methods.base import MediaHyperparameters, Method, TrainingHyperparameters
+from app.methods.contrastive import ContrastiveHyperparameters
 from app.methods.image import ImageHyperparameters, MaeHyperparameters, SimMimHyperparameters
 from app.methods.patches import PatchHyperparameters
 from app.methods.text import TEXT_PRESETS, MlmHyperparameters
@@ -21,6 +22,7 @@ __all__ = [
     "METHODS",
     "TEXT_PRESETS",
     "AudioMaeHyperparameters",
+    "ContrastiveHyperparameters",
     "ImageHyperparameters",
     "MaeHyperparameters",
     "MediaHyperparameters",
@@ -35,7 +37,13 @@ __all__ = [
     "preset",
 ]
 
-METHODS: dict[str, Method] = {**text.METHODS, **image.METHODS, **audio.METHODS, **video.METHODS}
+METHODS: dict[str, Method] = {
+    **text.METHODS,
+    **contrastive.METHODS,
+    **image.METHODS,
+    **audio.METHODS,
+    **video.METHODS,
+}
 
 
 def preset(name: str) -> Mapping[str, Any] | None:

@@ -52,6 +52,7 @@ class TrainingHyperparameters(JsonModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     MODEL_FIELDS: ClassVar[tuple[str, ...]] = ()  # the fields that name a stored model
+    CONTINUE_LEARNING_RATE: ClassVar[float] = 2e-4  # the default for stored models
 
     # The run ends at the first of these limits, or after one epoch if none is set.
     max_steps: Steps | None = Field(None, description="Optimizer steps after which the run ends")

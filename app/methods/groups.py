@@ -16,12 +16,14 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
         "mask_token_share", "random_token_share", "norm_pix_loss", "contrast_weight", "mask_time_prob",
         "mask_time_length",
     ),
+    "contrast": ("scale", "symmetric", "matryoshka_dimensions", "dropout"),
     "units": (
         "num_negatives", "gumbel_temperature", "gumbel_temperature_min", "gumbel_temperature_decay", "diversity_weight",
         "feature_penalty",
     ),
     "data": (
-        "sequence_length", "text_column", "documents", "min_characters", "max_characters", "deduplicate",
+        "sequence_length", "positives", "anchor_column", "positive_column", "negative_column", "score_column",
+        "text_column", "documents", "min_characters", "max_characters", "deduplicate",
         "strip_frames", "crop", "flip", "color_jitter", "time_roll", "gain", "crop_seconds", "max_broken_share",
         "validation_fraction",
     ),

@@ -33,6 +33,7 @@ class DataAmount:
 
     sampled: some file was read in part, and the rest is taken to be alike.
     epoch_tokens: tokens of one epoch. shard_bytes: of the prepared data, those held out included.
+    step_tokens: of an optimizer step, if the data tell it better than the model's cost.
     tokenizer: of texts. read_as: number of text files by what one document of them is.
     """
 
@@ -42,6 +43,7 @@ class DataAmount:
     sampled: bool = False
     epoch_tokens: float = 0.0
     shard_bytes: float = 0.0
+    step_tokens: int | None = None
     tokenizer: TokenizerReport | None = None
     read_as: Mapping[str, int] = field(default_factory=dict)
 

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
@@ -16,12 +17,16 @@ from app.modalities.embedding import EmbedItem
 
 @dataclass(frozen=True)
 class Metrics:
-    """Sums and counts, so that batches of different sizes add up exactly."""
+    """Sums and counts, so that batches of different sizes add up exactly.
+
+    parts: what `summarise` compares between the samples of all batches, such as their vectors. Only of evaluations.
+    """
 
     loss_sum: float = 0.0
     correct: int = 0
     count: int = 0  # predicted positions
     extra: Mapping[str, float] = field(default_factory=dict)  # further sums, by name
+    parts: tuple[Any, ...] = ()
 
     def __add__(self, other: "Metrics") -> "Metrics":
         keys = self.extra.keys() | other.extra.keys()
@@ -30,6 +35,7 @@ class Metrics:
             self.correct + other.correct,
             self.count + other.count,
             {k: self.extra.get(k, 0.0) + other.extra.get(k, 0.0) for k in sorted(keys)},
+            self.parts + other.parts,
         )
 
 
@@ -54,6 +60,21 @@ class TrainingBatch(Protocol):
     def to(self, device: torch.device) -> "TrainingBatch": ...
 
 
+@dataclass(frozen=True)
+class StepContext:
+    """How the passes of a step are computed.
+
+    rank, size: of this process among those that train together. autocast: returns the context of a forward pass.
+    gather: returns a value of each process, by rank; all processes call it together.
+    """
+
+    device: torch.device
+    rank: int
+    size: int
+    autocast: Callable[[], AbstractContextManager[Any]]
+    gather: Callable[[Any], list[Any]]
+
+
 Sample = TypeVar("Sample")  # one training example, as the data set holds it
 Masked = TypeVar("Masked")  # a sample with its mask
 B = TypeVar("B", bound=TrainingBatch)
@@ -64,12 +85,14 @@ class Trainable(ABC, Generic[Sample, Masked, B]):
 
     measure: The metric by which the model is compared with its baselines. Theirs are named `<baseline>_<measure>`.
     lower_is_better: Of the measure.
+    compares_with_start: The weights before the first step are a baseline too.
     illustrated: The number of held-out samples that `illustrate` gets.
     """
 
     model: nn.Module
-    measure: ClassVar[str] = "loss"
-    lower_is_better: ClassVar[bool] = True
+    measure: str = "loss"
+    lower_is_better: bool = True
+    compares_with_start: ClassVar[bool] = False
     illustrated: ClassVar[int] = 6
 
     @abstractmethod
@@ -97,6 +120,23 @@ class Trainable(ABC, Generic[Sample, Masked, B]):
 
         whole: counts of all batches of a step; the loss is this one's part then, and the parts add up to the mean.
         """
+
+    def add_gradients(self, batches: Sequence[B], whole: Counts, context: StepContext) -> Metrics:
+        """Adds the gradients of a step's loss, from this process's micro-batches, and returns the summed metrics.
+
+        By default the loss of the step is the sum of the losses of its micro-batches.
+        """
+        metrics = Metrics()
+        for batch in batches:
+            with context.autocast():
+                loss, found = self.forward(batch.to(context.device), whole)  # type: ignore[arg-type]  # of one kind
+            loss.backward()  # type: ignore[no-untyped-call]
+            metrics += found
+        return metrics
+
+    def evaluate_beside(self) -> Mapping[str, float]:
+        """Returns held-out metrics of other data than samples. The model is in its evaluation mode."""
+        return {}
 
     @abstractmethod
     def summarise(self, total: Metrics) -> dict[str, float]:

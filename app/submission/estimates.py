@@ -67,6 +67,7 @@ def complete(
     cost = cost_of(model, hp)
     if cost is None:
         return known
+    cost = cost._replace(step_tokens=amount.step_tokens or cost.step_tokens)
     speed = _speed(cost, hp, cost_of, recent)
     trained = _training_tokens(hp, cost.step_tokens, amount.epoch_tokens, speed)
     limit = hp.max_minutes * 60 if hp.max_minutes else math.inf

@@ -127,8 +127,8 @@ def _resolve_model(model: str, method: Method, store: ModelStore) -> tuple[str, 
     try:
         entry = store.resolve(model)
     except ModelNotFound as error:
-        message = f"{error.message}; as a preset there are {_join(method.presets)}"
-        raise ModelNotFound(message, param="model") from error
+        presets = f"there are {_join(method.presets)}" if method.presets else "the method has none"
+        raise ModelNotFound(f"{error.message}; as a preset {presets}", param="model") from error
     if entry.manifest.modality != method.modality:
         raise InvalidValue(
             f"{entry.id} is of {entry.manifest.modality}, but the method trains {method.modality}", param="model"

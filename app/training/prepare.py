@@ -7,8 +7,8 @@ import torch
 from app.modalities.audio.wav2vec2_training import Wav2Vec2Training
 from app.modalities.patch.training import PatchTraining
 from app.modalities.registry import modality_of_method
-from app.modalities.text.training import TextTraining
-from app.training import patches, text, waveforms
+from app.modalities.text.training import ContrastiveTraining, TextTraining
+from app.training import contrastive, patches, text, waveforms
 from app.training.hooks import Hooks
 from app.training.job import PreparedRun, TrainingJob
 
@@ -30,6 +30,11 @@ def prepare_with(training: object, job: TrainingJob, hooks: Hooks, device: torch
 @prepare_with.register
 def _(training: TextTraining, job: TrainingJob, hooks: Hooks, device: torch.device) -> PreparedRun:
     return text.prepare(job, hooks, device)
+
+
+@prepare_with.register
+def _(training: ContrastiveTraining, job: TrainingJob, hooks: Hooks, device: torch.device) -> PreparedRun:
+    return contrastive.prepare(job, hooks)
 
 
 @prepare_with.register(PatchTraining)

@@ -126,6 +126,7 @@ def _facts(outcome: Outcome, plan: Plan, prepared: PreparedRun) -> RunFacts:
         epochs=state.samples / len(prepared.training),
         minutes=state.seconds / 60,
         limit=limit,
+        compares_with_start=prepared.objective.compares_with_start,
     )
 
 

@@ -26,7 +26,7 @@ from app.training.data.filters import choose_documents
 from app.training.data.mixture import Mixture
 from app.training.data.preparation import PreparationProgress
 from app.training.data.rows import Ints, PackedRows, all_documents, pack, split_documents
-from app.training.data.shards import Shard, estimate_missing_bytes, tokenize_file
+from app.training.data.shards import Shard, estimate_missing_bytes, read_column, tokenize_file
 from app.training.data.source_file import SourceFile
 from app.training.data.unknown import combine_unknown, measure_unknown
 from app.training.hooks import Dataset, Hooks
@@ -152,9 +152,8 @@ def _sample(job: TrainingJob, hp: MlmHyperparameters) -> Iterator[str]:
 
 def _make_room(job: TrainingJob, hp: MlmHyperparameters, objective: TextObjective) -> None:
     files = {*job.training_files, *job.validation_files}
-    data = sum(
-        estimate_missing_bytes(file, hp.text_column, objective.tokenizer, job.cache_dir, hp.documents) for file in files
-    )
+    reading = read_column(hp.text_column, hp.documents)
+    data = sum(estimate_missing_bytes(file, reading, objective.tokenizer, job.cache_dir) for file in files)
     checkpoints = disk_bytes(objective.parameter_count(), hp.most_checkpoints)
     make_room(job.cache_dir, job.cache_bytes, data, checkpoints, reserve=job.disk_reserve)
 
@@ -168,12 +167,11 @@ def _tokenize(
     """
     hp = job.hyperparameters
     assert isinstance(hp, MlmHyperparameters)
+    reading = read_column(hp.text_column, hp.documents)
     shards, unknown = [], []
     for file in files:
         listen = PreparationProgress(hooks, file.filename, file.path.stat().st_size)
-        shard = tokenize_file(
-            file, hp.text_column, objective.tokenizer, job.cache_dir, job.threads, listen, hp.documents
-        )
+        shard = tokenize_file(file, reading, objective.tokenizer, job.cache_dir, job.threads, listen)
         report = shard.report
         found = measure_unknown(file, shard, objective.tokenizer.backend_tokenizer, hp)
         empty = int((shard.ends == shard.starts).sum())

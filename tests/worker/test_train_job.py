@@ -2,20 +2,25 @@
 
 import asyncio
 import json
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from app.jobs.kinds import JobState, PretrainingSpec
-from app.methods import MlmHyperparameters
+from app.methods import ContrastiveHyperparameters, MlmHyperparameters
+from app.modalities.text.load import load_text
+from app.store.manifest import Manifest
+from app.types import Task
 from app.worker.attempt import AttemptRunner
 from app.worker.train_job import execute
 from tests.fakes.runs import SMALL
-from tests.fakes.tiny_models import CORPUS
+from tests.fakes.tiny_models import CORPUS, tiny_bert_folder
 from tests.worker.conftest import AllServices
 
 
-def upload(services: AllServices, texts: list[str]) -> str:
+def upload(services: AllServices, texts: Sequence[Any]) -> str:
     content = "\n".join(map(json.dumps, texts)).encode()
     return asyncio.run(services.files.create("a.jsonl", "fine-tune", [content], len(content))).id
 
@@ -42,3 +47,30 @@ def test_weighted_files_and_processes_reach_the_run(services: AllServices) -> No
     assert [data["weight"] for data in mixed] == [2.0, 0.5]
     assert sum(data["share"] for data in mixed) == pytest.approx(1.0)
     assert any(event.message == "Dropped 0 of 72 documents" for event in events)
+
+
+def test_a_contrastive_job_publishes_an_encoder(services: AllServices, tmp_path: Path) -> None:
+    base = tiny_bert_folder(tmp_path / "base")
+    manifest = Manifest(modality="text", architecture="bert", tasks=(Task.EMBED, Task.FILL_MASK), parameters=1)
+    services.store.publish(base, manifest, name="base")
+    options = {"sequence_length": 32, "batch_size": 8, "gradient_accumulation_steps": 2, "max_steps": 2}
+    rows = [{"anchor": f"{a} {n}", "positive": f"{n} {a}"} for a in CORPUS for n in range(4)]
+    spec = PretrainingSpec(
+        model="base@1",
+        method="contrastive",
+        hyperparameters=ContrastiveHyperparameters(**options).model_dump(),
+        training_files=(upload(services, rows),),
+        name="sentences",
+    )
+    job = services.jobs.create(spec)
+    claim = services.queue.claim("w1", 60)
+    assert claim is not None
+    AttemptRunner(services, claim, lambda: False).run(execute)
+
+    job = services.jobs.get(job.id)
+    assert (job.state, job.result_model) == (JobState.SUCCEEDED, "sentences@1"), job.error
+    entry = services.store.resolve("sentences")
+    assert (entry.manifest.tasks, entry.manifest.parents) == ((Task.EMBED,), ("base@1",))
+    assert set(load_text(entry.path).tasks) == {Task.EMBED}
+    assert job.verdict and job.verdict.measure == "loss"
+    assert "/v1/embeddings" in (entry.path / "README.md").read_text()

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from app.datasets.sampling import sample_documents
-from app.methods.text import METHODS, MlmHyperparameters
+from app.methods import ContrastiveHyperparameters, Method, MlmHyperparameters
+from app.methods.contrastive import METHODS as CONTRASTIVE_METHODS
+from app.methods.text import METHODS as MLM_METHODS
 from app.modalities.descriptor import Check, Modality
 from app.modalities.examples import classify_example, embed_example, json_example, quote, shorten, shorten_masked
 from app.modalities.onnx_export import OnnxExport, check_packages
@@ -15,14 +17,14 @@ from app.types import ModalityName, Task
 if TYPE_CHECKING:
     import torch
 
+    from app.modalities.estimator import Estimator
     from app.modalities.served_model import ServedModel
-    from app.modalities.text.estimator import TextEstimator
-    from app.modalities.text.training import TextTraining
+    from app.modalities.text.training import ContrastiveTraining, TextTraining
 
 
 class TextModality(Modality):
     name = ModalityName.TEXT
-    methods = METHODS
+    methods: Mapping[str, Method] = {**MLM_METHODS, **CONTRASTIVE_METHODS}
     # Every architecture of transformers with a masked-LM head, but those that read images beside texts and Perceiver,
     # which reads bytes. `app.modalities.text.proof` decides about each model.
     model_types = frozenset(
@@ -73,7 +75,9 @@ class TextModality(Modality):
 
         return load_served(folder, dtype=dtype)
 
-    def check(self, hyperparameters: MlmHyperparameters) -> Check:
+    def check(self, hyperparameters: MlmHyperparameters | ContrastiveHyperparameters) -> Check:
+        if isinstance(hyperparameters, ContrastiveHyperparameters):
+            return self._check_pairs(hyperparameters)
         return partial(
             sample_documents,
             text_column=hyperparameters.text_column,
@@ -82,15 +86,28 @@ class TextModality(Modality):
             max_characters=hyperparameters.max_characters,
         )
 
-    def estimator(self, method: str) -> "TextEstimator":
+    def _check_pairs(self, hyperparameters: ContrastiveHyperparameters) -> Check:
+        from app.datasets.pairs import sample_pairs
+        from app.modalities.text.training import pair_columns
+
+        hp = hyperparameters
+        if hp.positives == "column":
+            return partial(sample_pairs, columns=pair_columns(hp))
+        return partial(sample_documents, text_column=hp.text_column, documents=hp.documents)
+
+    def estimator(self, method: str) -> "Estimator":
+        if method in CONTRASTIVE_METHODS:
+            from app.modalities.text.contrastive_estimator import ContrastiveEstimator
+
+            return ContrastiveEstimator()
         from app.modalities.text.estimator import TextEstimator
 
         return TextEstimator()
 
-    def training(self, method: str) -> "TextTraining":
-        from app.modalities.text.training import TextTraining
+    def training(self, method: str) -> "TextTraining | ContrastiveTraining":
+        from app.modalities.text.training import ContrastiveTraining, TextTraining
 
-        return TextTraining()
+        return ContrastiveTraining() if method in CONTRASTIVE_METHODS else TextTraining()
 
     def export_onnx(self, folder: Path, target: Path, task: Task | None) -> OnnxExport:
         check_packages()

@@ -5,9 +5,10 @@ itself: no mask is applied, and texts of any lengths share a batch. All that is 
 are the few tokens that round the batch's size, so that the processor's kernels are made for few sizes.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import accumulate, groupby
 from typing import Any
 
@@ -114,36 +115,40 @@ def _attend(
     attention_mask: Tensor | None,
     *,
     scaling: float | None = None,
+    dropout: float = 0.0,
     runs: Sequence[Run] = (),
     **_: Any,
 ) -> tuple[Tensor, None]:
     """[1, heads, tokens, D] each → [1, tokens, heads, D]; a token sees those of its own text."""
+    attend = partial(F.scaled_dot_product_attention, scale=scaling, dropout_p=dropout)
     if torch.is_grad_enabled():
-        return _attend_in_parts(query, key, value, scaling, runs), None
+        return _attend_in_parts(attend, (query, key, value), runs), None
     _batch, heads, tokens, width = query.shape
     out = query.new_empty(1, tokens, heads, width)
     for start, count, length in runs:
         stop = start + count * length
         q, k, v = (t[0, :, start:stop].view(heads, count, length, width).transpose(0, 1) for t in (query, key, value))
-        seen = F.scaled_dot_product_attention(q, k, v, scale=scaling)  # [count, heads, length, D]
+        seen = attend(q, k, v)  # [count, heads, length, D]
         out[0, start:stop].view(count, length, heads, width).copy_(seen.transpose(1, 2))
     start, count, length = runs[-1]
     out[0, start + count * length :] = 0  # what fills the batch sees nothing
     return out, None
 
 
-def _attend_in_parts(query: Tensor, key: Tensor, value: Tensor, scaling: float | None, runs: Sequence[Run]) -> Tensor:
+def _attend_in_parts(
+    attend: Callable[[Tensor, Tensor, Tensor], Tensor], inputs: Sequence[Tensor], runs: Sequence[Run]
+) -> Tensor:
     """Does the same without writing into a result: the backward pass of that fills whole tensors for each run."""
-    _batch, heads, tokens, width = query.shape
+    _batch, heads, tokens, width = inputs[0].shape
     sizes = [count * length for _, count, length in runs]
     filler = tokens - sum(sizes)
-    parts = [torch.split(tensor[0], [*sizes, filler], dim=1) for tensor in (query, key, value)]
+    parts = [torch.split(tensor[0], [*sizes, filler], dim=1) for tensor in inputs]
     found = []
     for place, (_, count, length) in enumerate(runs):
         q, k, v = (part[place].view(heads, count, length, width).transpose(0, 1) for part in parts)
-        seen = F.scaled_dot_product_attention(q, k, v, scale=scaling)  # [count, heads, length, D]
+        seen = attend(q, k, v)  # [count, heads, length, D]
         found.append(seen.transpose(1, 2).reshape(count * length, heads, width))
-    return torch.cat([*found, query.new_zeros(filler, heads, width)]).unsqueeze(0)
+    return torch.cat([*found, inputs[0].new_zeros(filler, heads, width)]).unsqueeze(0)
 
 
 AttentionInterface.register(_ATTENTION, _attend)

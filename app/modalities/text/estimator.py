@@ -111,6 +111,11 @@ def shape_of(model: str, hp: MlmHyperparameters, find: FindFolder) -> Shape | No
         config: Mapping[str, Any] = {"vocab_size": base.get("vocab_size", hp.vocab_size), **found}
     else:
         config = stored_config(find(model))
+    return shape_of_config(config)
+
+
+def shape_of_config(config: Mapping[str, Any]) -> Shape | None:
+    """Returns the shape that a configuration describes. None if it lacks a size."""
     hidden_size = config.get("hidden_size", config.get("dim"))
     layers = config.get("num_hidden_layers", config.get("n_layers"))
     if not (isinstance(hidden_size, int) and isinstance(layers, int) and isinstance(config.get("vocab_size"), int)):

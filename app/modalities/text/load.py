@@ -34,19 +34,24 @@ transformers.utils.logging.set_verbosity_error()
 transformers.utils.logging.disable_progress_bar()
 
 
-def load_text(folder: Path, *, new_head: bool = False, dtype: torch.dtype = torch.float32) -> TextObjective:
+def load_text(
+    folder: Path, *, new_head: bool = False, keep_head: bool = True, dtype: torch.dtype = torch.float32
+) -> TextObjective:
     """Loads a masked LM, a bare encoder or a sentence-transformers folder, in `dtype` on the CPU.
 
     Weights that are stored in that dtype are not read but mapped into memory.
 
     A checkpoint without the weights of an MLM head embeds only; with `new_head` it is given a
-    random one instead, from torch's global generator, for training to fill.
+    random one instead, from torch's global generator, for training to fill. Without `keep_head` the result is a bare
+    encoder.
     Raises InvalidModel for everything that cannot be or must not be loaded.
     """
     config = read_config(folder, TEXT.model_types, KIND)
     check_tokenizer(folder)
     pipeline = sentence_transformers.read(folder)
     model, headless = load_weights(folder, dtype, config, AutoModelForMaskedLM)
+    if not keep_head:
+        headless = headless or "its masked-LM head was left out"
     has_head = not headless
     tokenizer = load_tokenizer(folder)
     if not has_head and not new_head:

@@ -62,6 +62,11 @@ class Mixture:
         return np.concatenate(passes), np.concatenate(indices)
 
 
+def count_indices(data: Dataset) -> int:
+    """Returns the number of samples that have an index: those of a mixture's datasets, whatever their weights."""
+    return sum(map(len, data.parts)) if isinstance(data, Mixture) else len(data)
+
+
 def iterate_samples(data: Dataset, seed: int, first: int) -> Iterator[tuple[int, int]]:
     """Yields (pass, index) of the samples that training on `data` takes, from number `first` on."""
     return data.order(seed, first) if isinstance(data, Mixture) else sample_order(len(data), seed, first)

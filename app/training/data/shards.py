@@ -23,7 +23,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,59 +70,73 @@ class Shard:
         return np.concatenate([[0], self.ends[:-1]])
 
 
+@dataclass(frozen=True)
+class Reading:
+    """How the texts of a file are read.
+
+    key: everything that `read` depends on beside the file. Shards of different keys are different ones.
+    read: (open file, file name, report on what is left out) → texts, in the order of their shard.
+    """
+
+    key: tuple[str, ...]
+    read: Callable[[BinaryIO, str, Report], Iterable[str]]
+
+
+def read_column(column: str, documents: Documents = "auto") -> Reading:
+    """Returns the reading of documents, by `read_documents`. documents: what one of a plain text file is."""
+
+    def read(file: BinaryIO, filename: str, report: Report) -> Iterator[str]:
+        return (each.text for each in read_open(file, filename, column, documents=documents, report=report))
+
+    return Reading((column, documents), read)
+
+
 def tokenize_file(
     file: SourceFile,
-    column: str,
+    reading: Reading,
     tokenizer: PreTrainedTokenizerBase,
     cache_dir: Path,
     threads: int = 1,
     listen: Listener = lambda read: None,
-    documents: Documents = "auto",
 ) -> Shard:
     """Returns the file's shard, from the cache or newly made. Memory is bounded whatever the file's size.
 
-    documents: what one document of a plain text file is.
-
     Continues a shard that an earlier process began, and waits for one that another process is making. Raises
-    InvalidData as `read_documents` does, and whatever `listen` raises.
+    what the reading raises, InvalidData for one, and whatever `listen` raises.
     """
-    folder = cache_dir / "tokens" / _key(file, column, tokenizer, documents)
+    folder = cache_dir / "tokens" / _key(file, reading, tokenizer)
 
     def make(aside: Path) -> None:
         report = Report()
         with file.path.open("rb") as content:
-            found = read_open(content, file.filename, column, documents=documents, report=report)
+            found = reading.read(content, file.filename, report)
 
             def report_position() -> None:
                 # The reader may close the file at its end.
                 listen(file.path.stat().st_size if content.closed else content.tell())
 
-            _write_shard(aside, (document.text for document in found), report, tokenizer, threads, report_position)
+            _write_shard(aside, found, report, tokenizer, threads, report_position)
 
     return _open_shard(folder, open_entry(folder, make, lambda: listen(None)))
 
 
 def estimate_missing_bytes(
-    file: SourceFile,
-    column: str,
-    tokenizer: PreTrainedTokenizerBase,
-    cache_dir: Path,
-    documents: Documents = "auto",
+    file: SourceFile, reading: Reading, tokenizer: PreTrainedTokenizerBase, cache_dir: Path
 ) -> int:
     """Returns about how many bytes the file's shard will add to the cache. 0 if it is there."""
-    made = count_begun_bytes(cache_dir / "tokens" / _key(file, column, tokenizer, documents))
+    made = count_begun_bytes(cache_dir / "tokens" / _key(file, reading, tokenizer))
     if made is None:
         return 0
     packed = Path(file.filename).suffix.lower() in {*COMPRESSIONS, ".zip", ".parquet"}
     return max(0, file.path.stat().st_size * (PACKED_SHARE if packed else 1) - made)
 
 
-def _key(file: SourceFile, column: str, tokenizer: PreTrainedTokenizerBase, documents: Documents) -> str:
+def _key(file: SourceFile, reading: Reading, tokenizer: PreTrainedTokenizerBase) -> str:
     # A stored tokenizer may have truncation on, as that of all-MiniLM-L6-v2 at 128 tokens.
     tokenizer.backend_tokenizer.no_truncation()
     tokenizer.backend_tokenizer.no_padding()
     suffixes = "".join(Path(file.filename).suffixes[-2:]).lower()
-    parts = [str(SHARD_FORMAT), file.digest(), column, documents, suffixes]
+    parts = [str(SHARD_FORMAT), file.digest(), *reading.key, suffixes]
     digest = hashlib.sha256("\0".join(parts).encode())
     digest.update(tokenizer.backend_tokenizer.to_str().encode())
     return digest.hexdigest()[:32]

@@ -66,13 +66,17 @@ class ProcessGroup:
         dist.all_reduce(total)
         return tuple(total.tolist())
 
+    def gather(self, value: T) -> list[T]:
+        """Returns the values of all processes, by rank."""
+        if self.size == 1:
+            return [value]
+        gathered: list[Any] = [None] * self.size
+        dist.all_gather_object(gathered, value)
+        return gathered
+
     def sum_metrics(self, metrics: Metrics) -> Metrics:
         """Returns the sum over all processes. It is added in the order of ranks, so it is the same in each."""
-        if self.size == 1:
-            return metrics
-        gathered: list[Any] = [None] * self.size
-        dist.all_gather_object(gathered, metrics)
-        return sum(gathered, start=Metrics())
+        return metrics if self.size == 1 else sum(self.gather(metrics), start=Metrics())
 
     def sum_gradients(self, model: nn.Module) -> None:
         """Replaces every gradient by its sum over all processes."""

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from app.modalities.trainable import AnyTrainable
+from app.training.data.mixture import count_indices
 from app.training.hooks import Dataset
 from app.training.loop.distributed import ProcessGroup
 from app.training.loop.evaluate import evaluate, masked_samples, measure_sample, spread
@@ -55,11 +56,18 @@ class Evaluator:
         with autocast(self._device, plan.precision):
             found = evaluate(self._objective, self._held_out, plan, self._device, self._group, samples)
             shown = illustrate(self._objective, self._held_out, self._device) if self._group.is_main else None
+            if self._group.is_main:
+                found = {**found, **self._evaluate_beside()}
         message = f"Step {step}: held-out " + ", ".join(f"{name} {value:.4f}" for name, value in found.items())
         if self._group.is_main:
             found = {**found, **self._fit_baselines(samples)}
         metrics = {f"eval_{name}": value for name, value in found.items()} | {"step": step}
         return Evaluation(metrics, message, shown)
+
+    @torch.no_grad()
+    def _evaluate_beside(self) -> Mapping[str, float]:
+        self._objective.model.eval()
+        return self._objective.evaluate_beside()
 
     def _fit_baselines(self, samples: int) -> Mapping[str, float]:
         """Returns the metrics of the objective's baselines on the samples of each evaluation."""
@@ -68,7 +76,7 @@ class Evaluator:
             count = max(1, BASELINE_TOKENS * len(data) // max(data.tokens, 1))
             rows = spread(len(self._held_out), samples).tolist()
             self._baselines = self._objective.baselines(
-                (data[row] for row in spread(len(data), count).tolist()),
+                (data[row] for row in spread(count_indices(data), count).tolist()),
                 masked_samples(self._objective, self._held_out, rows),
             )
         return self._baselines

@@ -22,9 +22,10 @@ class OptimizerOptions(Protocol):
 def make_optimizer(model: torch.nn.Module, plan: OptimizerOptions) -> torch.optim.Optimizer:
     """Returns AdamW with a separate learning rate for the head, and without weight decay for biases and norms."""
     groups: dict[tuple[str, bool], list[torch.nn.Parameter]] = {}
+    bare = getattr(model, "base_model", None) is model  # an encoder without a head
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            part = "body" if name.startswith(f"{model.base_model_prefix}.") else "head"
+            part = "body" if bare or name.startswith(f"{model.base_model_prefix}.") else "head"
             groups.setdefault((part, parameter.ndim > 1), []).append(parameter)
     rates = {"body": plan.learning_rate, "head": plan.head_learning_rate}
     return torch.optim.AdamW(

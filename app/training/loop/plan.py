@@ -11,7 +11,6 @@ from app.methods.base import SCRATCH_LEARNING_RATE
 from app.training.loop.checkpoint import TrainState
 from app.training.loop.schedule import decay_start, learning_rate_factor
 
-CONTINUE_LEARNING_RATE = 2e-4
 NEW_HEAD_FACTOR = 5.0  # a new head on a trained encoder has to learn faster than the encoder
 STABLE = "warmup-stable-decay"
 EVALUATIONS = 10  # of a run, unless eval_interval is set; there is one more before the first step
@@ -141,7 +140,7 @@ def make_plan(
     hp = hyperparameters
     total = _total_steps(hp, samples, tokens, samples_per_step)
     log_interval = max(1, min(LOG_STEPS, total // LOGS)) if total and not hp.max_minutes else None
-    rate = hp.learning_rate or (scratch_rate if from_scratch else CONTINUE_LEARNING_RATE)
+    rate = hp.learning_rate or (scratch_rate if from_scratch else hp.CONTINUE_LEARNING_RATE)
     head = hp.head_learning_rate or rate * (NEW_HEAD_FACTOR if new_head and not from_scratch else 1.0)
     return Plan(
         total_steps=total,

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from app.devices import is_out_of_memory
-from app.modalities.trainable import AnyTrainable, Counts, Metrics
+from app.modalities.trainable import AnyTrainable, Counts, Metrics, StepContext
 from app.training.data.mixture import iterate_samples
 from app.training.data.order import Stream, generator
 from app.training.hooks import Dataset
@@ -58,15 +58,10 @@ def compute_gradients(
     seeds = generator(plan.seed, Stream.FORWARD, state.step, group.rank)
     torch.manual_seed(int(seeds.integers(2**62)))
     device = next(objective.model.parameters()).device
-    metrics = Metrics()
+    context = StepContext(device, group.rank, group.size, lambda: autocast(device, plan.precision), group.gather)
     try:
-        for batch in micro_batches:
-            with autocast(device, plan.precision):
-                loss, found = objective.forward(batch.to(device), whole)
-            loss.backward()  # type: ignore[no-untyped-call]
-            metrics += found
+        return objective.add_gradients(micro_batches, whole, context)
     except (RuntimeError, MemoryError) as e:
         if not is_out_of_memory(e):
             raise
         return None
-    return metrics

@@ -14,6 +14,8 @@ FEW_STEPS, ENOUGH_STEPS = 200, 1000  # a run on a small data set should take mor
 PACED_STEPS = 20  # a run of fewer steps does not tell how long a step takes: the first ones are slow
 LONGER = 4  # times; how much longer a run that still improves should be
 
+START = "start"  # the baseline of the weights before the first step
+
 Limit = Literal["steps", "time", "early_stopping"]
 Trend = Literal["improving", "flat", "worse", "unknown"]
 Curve = Sequence[Mapping[str, float]]
@@ -27,6 +29,7 @@ class RunFacts:
     published_step: Of the weights that are published.
     limit: The limit that ended the run.
     minutes: Of training.
+    compares_with_start: As in Trainable.
     """
 
     measure: str
@@ -36,6 +39,7 @@ class RunFacts:
     epochs: float
     minutes: float
     limit: Limit
+    compares_with_start: bool = False
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,8 @@ def judge(curve: Curve, facts: RunFacts) -> RunVerdict:
     sign = 1.0 if facts.lower_is_better else -1.0
     value = points[-1][key]
     baselines = _find_baselines(points[-1], facts.measure)
+    if facts.compares_with_start and not points[0]["step"] and len(points) > 1:
+        baselines[START] = points[0][key]
     best = min(baselines, key=lambda name: sign * baselines[name], default=None)
     level = None if best is None else baselines[best]
     learnt = None if level is None else sign * (level - value) > CLEAR * abs(level)

@@ -8,7 +8,7 @@ from app.methods import MlmHyperparameters
 from app.training.data.encoding import text_hash
 from app.training.data.filters import choose_documents
 from app.training.data.rows import Ints
-from app.training.data.shards import Shard, tokenize_file
+from app.training.data.shards import Shard, read_column, tokenize_file
 from app.training.data.source_file import SourceFile
 from tests.fakes.tiny_models import tiny_tokenizer
 
@@ -16,7 +16,7 @@ from tests.fakes.tiny_models import tiny_tokenizer
 def shard(tmp_path: Path, *texts: str) -> Shard:
     path = tmp_path / "content"
     path.write_text("\n".join(json.dumps(t) for t in texts))
-    return tokenize_file(SourceFile(path, "a.jsonl"), "text", tiny_tokenizer(), tmp_path / "cache")
+    return tokenize_file(SourceFile(path, "a.jsonl"), read_column("text"), tiny_tokenizer(), tmp_path / "cache")
 
 
 def chosen(documents: Ints, shards: list[Shard]) -> list[tuple[int, int]]:

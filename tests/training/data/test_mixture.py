@@ -3,7 +3,7 @@ from itertools import islice
 
 import pytest
 
-from app.training.data.mixture import Mixture
+from app.training.data.mixture import Mixture, count_indices
 
 
 class Numbers:
@@ -51,3 +51,8 @@ def test_starting_anywhere_continues_the_same_order(mixture: Mixture) -> None:
 
 def test_what_is_there_is_seen_however_small_its_weight() -> None:
     assert Mixture([Numbers(0, 3)], [0.01]).quotas == [1]
+
+
+def test_every_index_has_a_sample_whatever_the_weights(mixture: Mixture) -> None:
+    assert count_indices(mixture) == 21 < len(mixture)
+    assert [mixture[index] for index in (0, 20)] == [0, 304]

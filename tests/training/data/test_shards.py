@@ -13,7 +13,7 @@ import pytest
 import app.training.data.encoding as encoding
 import app.training.data.shards as module
 from app.training.data.encoding import EncodedDocuments, make_encoder
-from app.training.data.shards import estimate_missing_bytes, tokenize_file
+from app.training.data.shards import estimate_missing_bytes, read_column, tokenize_file
 from app.training.data.source_file import SourceFile
 from app.training.hooks import Killed, Stopped
 from tests.fakes.forks import FORKS
@@ -29,7 +29,7 @@ def source(tmp_path: Path) -> SourceFile:
 
 def test_a_shard_holds_every_documents_tokens(source: SourceFile, tmp_path: Path) -> None:
     tokenizer = tiny_tokenizer()
-    shard = tokenize_file(source, "text", tokenizer, tmp_path / "cache")
+    shard = tokenize_file(source, read_column("text"), tokenizer, tmp_path / "cache")
     documents = np.split(shard.tokens, shard.ends[:-1])
     assert [d.tolist() for d in documents] == [tokenizer(t, add_special_tokens=False)["input_ids"] for t in CORPUS]
     assert shard.tokens.dtype == np.uint16
@@ -39,10 +39,12 @@ def test_the_same_content_is_tokenised_once(source: SourceFile, tmp_path: Path) 
     def fail(read: int | None) -> None:
         raise AssertionError("the shard is made again")
 
-    first = tokenize_file(source, "text", tiny_tokenizer(), tmp_path / "cache")
+    first = tokenize_file(source, read_column("text"), tiny_tokenizer(), tmp_path / "cache")
     copy = tmp_path / "copy"
     copy.write_bytes(source.path.read_bytes())
-    again = tokenize_file(SourceFile(copy, "other.jsonl"), "text", tiny_tokenizer(), tmp_path / "cache", 1, fail)
+    again = tokenize_file(
+        SourceFile(copy, "other.jsonl"), read_column("text"), tiny_tokenizer(), tmp_path / "cache", 1, fail
+    )
     assert np.array_equal(first.tokens, again.tokens)
 
 
@@ -57,18 +59,18 @@ def test_another_tokenizer_format_or_column_is_another_shard(source: SourceFile,
         (two, "text", "bert"),
         (two, "body", "bert"),
     ]:
-        tokenize_file(file, column, tiny_tokenizer(kind), cache)
+        tokenize_file(file, read_column(column), tiny_tokenizer(kind), cache)
     assert len(list((cache / "tokens").iterdir())) == 4
 
 
 def test_long_documents_are_encoded_in_pieces_without_loss(
     source: SourceFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = tokenize_file(source, "text", tiny_tokenizer(), tmp_path / "a")
+    whole = tokenize_file(source, read_column("text"), tiny_tokenizer(), tmp_path / "a")
     monkeypatch.setattr(encoding, "PIECE_CHARS", 20)
     monkeypatch.setattr(encoding, "find_chunking", lambda tokenizer: None)
     monkeypatch.setattr(module, "BATCH_CHARS", 50)
-    pieces = tokenize_file(source, "text", tiny_tokenizer(), tmp_path / "b")
+    pieces = tokenize_file(source, read_column("text"), tiny_tokenizer(), tmp_path / "b")
     assert np.array_equal(whole.tokens, pieces.tokens)
     assert np.array_equal(whole.ends, pieces.ends)
 
@@ -77,7 +79,7 @@ def test_a_failed_tokenisation_leaves_nothing_behind(tmp_path: Path) -> None:
     path = tmp_path / "bad.jsonl"
     path.write_text("no json")
     with pytest.raises(Exception, match=r"bad.jsonl, line 1"):
-        tokenize_file(SourceFile(path, path.name), "text", tiny_tokenizer(), tmp_path / "cache")
+        tokenize_file(SourceFile(path, path.name), read_column("text"), tiny_tokenizer(), tmp_path / "cache")
     assert list((tmp_path / "cache" / "tokens").iterdir()) == []
 
 
@@ -102,7 +104,7 @@ def files(cache: Path) -> dict[str, bytes]:
 
 @pytest.mark.usefixtures("small_batches")
 def test_processes_and_stops_change_no_byte(large: SourceFile, tmp_path: Path) -> None:
-    tokenize_file(large, "text", tiny_tokenizer(), tmp_path / "whole")
+    tokenize_file(large, read_column("text"), tiny_tokenizer(), tmp_path / "whole")
     expected = files(tmp_path / "whole")
     assert sorted(expected) == [
         "characters.bin", "ends.bin", "exact.bin", "hashes.bin", "lock", "shard.json", "tokens.bin"
@@ -117,15 +119,15 @@ def test_processes_and_stops_change_no_byte(large: SourceFile, tmp_path: Path) -
 
     for _ in stops:
         with pytest.raises(Stopped):
-            tokenize_file(large, "text", tiny_tokenizer(), tmp_path / "cut", 3, listen)
-    tokenize_file(large, "text", tiny_tokenizer(), tmp_path / "cut", 3, listen)
+            tokenize_file(large, read_column("text"), tiny_tokenizer(), tmp_path / "cut", 3, listen)
+    tokenize_file(large, read_column("text"), tiny_tokenizer(), tmp_path / "cut", 3, listen)
     assert files(tmp_path / "cut") == expected
     assert heard[-1] == large.path.stat().st_size
 
 
 @pytest.mark.usefixtures("small_batches")
 def test_a_killed_helper_costs_no_more_than_a_stop(large: SourceFile, tmp_path: Path) -> None:
-    tokenize_file(large, "text", tiny_tokenizer(), tmp_path / "whole")
+    tokenize_file(large, read_column("text"), tiny_tokenizer(), tmp_path / "whole")
     heard: list[int | None] = []
 
     def kill(read: int | None) -> None:
@@ -136,10 +138,10 @@ def test_a_killed_helper_costs_no_more_than_a_stop(large: SourceFile, tmp_path: 
                     process.kill()
 
     with pytest.raises(Killed):
-        tokenize_file(large, "text", tiny_tokenizer(), tmp_path / "cut", 2, kill)
+        tokenize_file(large, read_column("text"), tiny_tokenizer(), tmp_path / "cut", 2, kill)
     (aside,) = (tmp_path / "cut" / "tokens").iterdir()
     assert json.loads((aside / "progress.json").read_text())["documents"] > 0
-    tokenize_file(large, "text", tiny_tokenizer(), tmp_path / "cut", 2)
+    tokenize_file(large, read_column("text"), tiny_tokenizer(), tmp_path / "cut", 2)
     assert files(tmp_path / "cut") == files(tmp_path / "whole")
 
 
@@ -151,13 +153,13 @@ def tokenize_until_killed(file: SourceFile, tokenizer: Any, cache: Path, batches
         if next(left, None) is None:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    tokenize_file(file, "text", tokenizer, cache, 2, listen)
+    tokenize_file(file, read_column("text"), tokenizer, cache, 2, listen)
 
 
 def test_a_killed_process_loses_no_more_than_what_was_not_saved(
     large: SourceFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_batches: None
 ) -> None:
-    tokenize_file(large, "text", tiny_tokenizer(), tmp_path / "whole")
+    tokenize_file(large, read_column("text"), tiny_tokenizer(), tmp_path / "whole")
     for batches in (14, 10):  # the second one begins by reading what the first has done
         process = FORKS.Process(target=tokenize_until_killed, args=(large, tiny_tokenizer(), tmp_path / "cut", batches))
         process.start()
@@ -178,13 +180,13 @@ def test_a_killed_process_loses_no_more_than_what_was_not_saved(
         return count
 
     monkeypatch.setattr(module, "make_encoder", counting_encoder)
-    tokenize_file(large, "text", tiny_tokenizer(), tmp_path / "cut")
+    tokenize_file(large, read_column("text"), tiny_tokenizer(), tmp_path / "cut")
     assert 0 < sum(encoded) < 8 * 50 - 60
     assert files(tmp_path / "cut") == files(tmp_path / "whole")
 
 
 def test_a_file_that_lost_what_was_good_is_begun_again(large: SourceFile, tmp_path: Path, small_batches: None) -> None:
-    tokenize_file(large, "text", tiny_tokenizer(), tmp_path / "whole")
+    tokenize_file(large, read_column("text"), tiny_tokenizer(), tmp_path / "whole")
     heard: list[int | None] = []
 
     def listen(read: int | None) -> None:
@@ -193,10 +195,10 @@ def test_a_file_that_lost_what_was_good_is_begun_again(large: SourceFile, tmp_pa
             raise Stopped("pause")
 
     with pytest.raises(Stopped):
-        tokenize_file(large, "text", tiny_tokenizer(), tmp_path / "cut", 1, listen)
+        tokenize_file(large, read_column("text"), tiny_tokenizer(), tmp_path / "cut", 1, listen)
     (aside,) = (tmp_path / "cut" / "tokens").iterdir()
     os.truncate(aside / "hashes.bin", 8)
-    tokenize_file(large, "text", tiny_tokenizer(), tmp_path / "cut")
+    tokenize_file(large, read_column("text"), tiny_tokenizer(), tmp_path / "cut")
     assert files(tmp_path / "cut") == files(tmp_path / "whole")
 
 
@@ -204,9 +206,9 @@ def test_what_was_begun_counts_as_there(large: SourceFile, tmp_path: Path, small
     def listen(read: int | None) -> None:
         raise Stopped("cancel")
 
-    before = estimate_missing_bytes(large, "text", tiny_tokenizer(), tmp_path)
+    before = estimate_missing_bytes(large, read_column("text"), tiny_tokenizer(), tmp_path)
     with pytest.raises(Stopped):
-        tokenize_file(large, "text", tiny_tokenizer(), tmp_path, 1, listen)
-    assert 0 < estimate_missing_bytes(large, "text", tiny_tokenizer(), tmp_path) < before
-    tokenize_file(large, "text", tiny_tokenizer(), tmp_path)
-    assert estimate_missing_bytes(large, "text", tiny_tokenizer(), tmp_path) == 0
+        tokenize_file(large, read_column("text"), tiny_tokenizer(), tmp_path, 1, listen)
+    assert 0 < estimate_missing_bytes(large, read_column("text"), tiny_tokenizer(), tmp_path) < before
+    tokenize_file(large, read_column("text"), tiny_tokenizer(), tmp_path)
+    assert estimate_missing_bytes(large, read_column("text"), tiny_tokenizer(), tmp_path) == 0

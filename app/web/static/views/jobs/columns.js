@@ -2,7 +2,7 @@
 import { html } from "../../core/html.js";
 import { Button } from "../../ui/controls.js";
 
-const LIST = /; found (.*?)\. Set text_column to one of them\./s;
+const LIST = /; found (.*?)\. Set (\w+) to one of them\./s;
 const QUOTED = /'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)"/g;
 
 /** @returns {string[]} the names of the columns in the server's message; none if it is about something else. */
@@ -12,12 +12,17 @@ export function columnsIn(message) {
   return names.filter((name) => !name.endsWith("…")); // a shortened name is no column's
 }
 
-/** onChoose(column) */
+/** The hyperparameter that names one of the columns; null if the message is about something else. */
+export const optionIn = (message) => LIST.exec(message ?? "")?.[2] ?? null;
+
+/** onChoose(hyperparameter, column) */
 export function Columns({ message, onChoose }) {
   const names = columnsIn(message);
   if (!names.length) return null;
-  return html`<div class="row columns" role="group" aria-label="Columns"><span class="small">Train on the column</span>
+  const option = optionIn(message);
+  const label = option === "text_column" ? "Train on the column" : `Take as ${option}`;
+  return html`<div class="row columns" role="group" aria-label="Columns"><span class="small">${label}</span>
     ${names.map(
-      (name) => html`<${Button} key=${name} class="small" onClick=${() => onChoose(name)}>${name}<//>`,
+      (name) => html`<${Button} key=${name} class="small" onClick=${() => onChoose(option, name)}>${name}<//>`,
     )}</div>`;
 }

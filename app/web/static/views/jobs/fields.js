@@ -6,6 +6,7 @@ const TITLES = {
   length: "Early stopping",
   optimiser: "Optimiser",
   masking: "Masking",
+  contrast: "Contrast",
   units: "Units and distractors",
   data: "Data",
   architecture: "Architecture",

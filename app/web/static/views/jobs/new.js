@@ -89,7 +89,7 @@ export function NewJob() {
         <section class="panel stack"><h2>Files</h2>
           <${Uploads} files=${job.files} error=${errors.training_file ?? errors.training_files} />
           <${Columns} message=${errors.training_file}
-            onChoose=${(name) => (job.values.value = { ...job.values.value, text_column: name })} />
+            onChoose=${(option, name) => (job.values.value = { ...job.values.value, [option]: name })} />
           ${job.heldOut.value && html`<${HeldOut} job=${job} error=${errors.validation_file} />`}</section>
         ${request && !validation.error.value && html`<${Previews} previews=${validation.value.value?.previews} />`}
         <section class="panel stack"><h2>Model</h2><${ModelFields} job=${job} errors=${errors} /></section>
@@ -126,11 +126,14 @@ function ModelFields({ job, errors }) {
         hint=${origin} error=${errors.model}>${(id, note) => html`
         <select id=${id} value=${model.value} aria-describedby=${note}
           onChange=${(e) => (job.modelId.value = e.target.value)}>
-          <optgroup label="From scratch">
+          ${
+            method.value.presets.length > 0 &&
+            html`<optgroup label="From scratch">
             ${method.value.presets.map(
               ({ id: each, config }) => html`
               <option value=${each} selected=${each === model.value}>${each} (${sizeOf(config)})</option>`,
-            )}</optgroup>
+            )}</optgroup>`
+          }
           ${
             (continued.value.length > 0 || pinned.length > 0) &&
             html`<optgroup label="Continue">
@@ -152,6 +155,7 @@ function ModelFields({ job, errors }) {
 
 const OBJECTIVES = {
   mlm: "Masked language modelling",
+  contrastive: "Contrastive (sentence embeddings)",
   mae: "Masked autoencoder (MAE)",
   simmim: "SimMIM",
   audiomae: "AudioMAE",

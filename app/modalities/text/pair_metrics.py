@@ -1,0 +1,56 @@
+"""Measures of sentence embeddings, and the plain predictor that they are compared with."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+MAX_WEIGHTS = 1 << 27  # numbers of a dense matrix of term weights, 512 MiB
+
+Ids = NDArray[np.int64]
+
+
+def correlate_ranks(first: NDArray[Any], second: NDArray[Any]) -> float:
+    """Returns Spearman's rank correlation of two lists, with mean ranks for ties; 0 if one of them is constant."""
+    ranks = [_rank(each) for each in (first, second)]
+    centred = [each - each.mean() for each in ranks]
+    norm = float(np.linalg.norm(centred[0]) * np.linalg.norm(centred[1]))
+    return float(centred[0] @ centred[1]) / norm if norm else 0.0
+
+
+def _rank(values: NDArray[Any]) -> NDArray[np.float64]:
+    _, places, counts = np.unique(values, return_inverse=True, return_counts=True)
+    last = np.cumsum(counts)
+    ranks: NDArray[np.float64] = (last - (counts - 1) / 2)[places]
+    return ranks
+
+
+class TermWeights:
+    """TF-IDF weights of tokens: the plain predictor of which texts belong together.
+
+    texts: those that document frequencies are counted in.
+    """
+
+    def __init__(self, texts: Iterable[Ids]) -> None:
+        self._counts: Counter[int] = Counter()
+        self._texts = 0
+        for ids in texts:
+            self._counts.update(np.unique(ids).tolist())
+            self._texts += 1
+
+    def weigh(self, texts: Sequence[Ids]) -> Tensor | None:
+        """Returns a vector for each of T texts, [T, W] with the W tokens that they have; None if it would be huge."""
+        tokens, places = np.unique(np.concatenate([*texts, np.zeros(0, np.int64)]), return_inverse=True)
+        if len(tokens) * len(texts) > MAX_WEIGHTS:
+            return None
+        rows = np.repeat(np.arange(len(texts)), [len(ids) for ids in texts])
+        found = np.zeros((len(texts), len(tokens)), np.float32)
+        np.add.at(found, (rows, places), 1)
+        frequencies = np.array([self._counts[int(token)] for token in tokens])
+        # Smoothed as in scikit-learn: as if one more text had every token.
+        found *= np.log((1 + self._texts) / (1 + frequencies)) + 1
+        return torch.from_numpy(found)
