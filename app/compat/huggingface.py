@@ -132,8 +132,10 @@ def _choose_task(model: OpenModel, inputs: object) -> str:
     if isinstance(inputs, dict) and "source_sentence" in inputs:
         return "sentence-similarity"
     if model.classifier is not None:
-        of_tokens = model.classifier.type is ClassifierType.TOKENS
-        return "token-classification" if of_tokens else "text-classification"
+        if model.classifier.type is ClassifierType.TOKENS:
+            return "token-classification"
+        own = f"{model.modality}-classification"
+        return own if own in PIPELINES else "text-classification"
     if isinstance(inputs, dict):
         return "sentence-similarity"
     return "fill-mask" if Task.FILL_MASK in model.tasks else "feature-extraction"

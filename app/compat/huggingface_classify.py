@@ -4,12 +4,13 @@ from functools import partial
 from typing import Annotated, Any
 
 import numpy as np
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
-from app.api.schemas.classify import MAX_LABEL, MAX_LABELS, Labels, read_pair
+from app.api.schemas.classify import MAX_LABEL, MAX_LABELS, Labels, limit_labels, read_pair
 from app.api.schemas.common import MAX_COUNT, JsonBody, Texts
 from app.compat.huggingface_body import HubBody, Json, Pipeline, lower, write_json
 from app.errors import AppError, EmptyInput, TaskNotSupported
+from app.inference.answer_size import MAX_ANSWER, check_labels
 from app.inference.client import Client
 from app.inference.service import Answer, OpenModel
 from app.modalities.classification import (
@@ -26,6 +27,7 @@ from app.validation import validate
 
 _SCALE = 20.0  # of cosines before their softmax, as losses of sentence encoders have it
 _DEFAULT_TEMPLATE = "{}"
+_LARGEST = MAX_ANSWER // 4  # characters of an answer, which is not counted with those of other requests
 
 
 def _read_text(value: object) -> str | TextPair:
@@ -73,7 +75,15 @@ class TokenClassificationBody(HubBody):
 
 
 def _split_labels(value: object) -> object:
-    return [label.strip() for label in value.split(",") if label.strip()] if isinstance(value, str) else value
+    if not isinstance(value, str):
+        return limit_labels(value)
+    return [label.strip() for label in value.split(",", MAX_LABELS + 1) if label.strip()]
+
+
+def _check_template(template: str) -> str:
+    if template.count("{}") != 1:
+        raise ValueError("expected one {}, where the label goes")
+    return template
 
 
 class ZeroShotParameters(JsonBody):
@@ -82,7 +92,9 @@ class ZeroShotParameters(JsonBody):
         BeforeValidator(_split_labels),
         Field(min_length=1, max_length=MAX_LABELS),
     ]
-    hypothesis_template: Annotated[str, Field(max_length=MAX_LABEL)] = _DEFAULT_TEMPLATE
+    hypothesis_template: Annotated[str, Field(max_length=MAX_LABEL), AfterValidator(_check_template)] = (
+        _DEFAULT_TEMPLATE
+    )
     multi_label: bool = False
 
 
@@ -99,11 +111,14 @@ async def classify_texts(model: OpenModel, raw: Json, client: Client) -> bytes:
     body = validate(TextClassificationBody, raw)
     parameters = body.parameters or TextClassificationParameters()
     _require(model, of_tokens=False)
-    to_item = partial(ClassifyItem, top_k=parameters.top_k or model.max_labels, truncate=parameters.truncation is True)
+    classifier = model.classifier
+    sorts_all = classifier is not None and classifier.type is ClassifierType.REGRESSION
+    top_k = model.max_labels if sorts_all or parameters.top_k is None else parameters.top_k
+    to_item = partial(ClassifyItem, top_k=top_k, truncate=parameters.truncation is True)
 
     def write(answer: Answer[ClassifyResult]) -> bytes:
         ranked = (result.rank(parameters.function_to_apply) for result in answer.results)
-        return write_json(sorted(labels, key=lambda each: -each.score) for labels in ranked)
+        return write_json(sorted(labels, key=lambda each: -each.score)[: parameters.top_k] for labels in ranked)
 
     names = {"top_k": "parameters.top_k", "input": "inputs"}
     return await model.run(Task.CLASSIFY, body.inputs, client, to_item=to_item, write=write, names=names)
@@ -120,7 +135,12 @@ async def classify_tokens(model: OpenModel, raw: Json, client: Client) -> bytes:
         return write_json(found, alone=isinstance(raw["inputs"], str))
 
     to_item, names = parameters.to_item, {"input": "inputs"}
-    return await model.run(Task.CLASSIFY, body.inputs, client, to_item=to_item, write=write, names=names)
+    try:
+        return await model.run(Task.CLASSIFY, body.inputs, client, to_item=to_item, write=write, names=names)
+    except AppError as error:
+        if error.param == "stride":
+            error.param = "parameters.stride"
+        raise
 
 
 def _require(model: OpenModel, *, of_tokens: bool) -> None:
@@ -146,6 +166,7 @@ async def classify_by_similarity(model: OpenModel, raw: Json, client: Client) ->
     """
     body = validate(ZeroShotBody, raw)
     labels, template = body.parameters.candidate_labels, body.parameters.hypothesis_template
+    check_labels([len(labels)] * len(body.inputs), labels, largest=_LARGEST, param="parameters.candidate_labels")
     texts = [*body.inputs, *(template.replace("{}", label) for label in labels)]
 
     def write(answer: Answer[EmbedResult]) -> bytes:

@@ -16,7 +16,7 @@ from app.api.schemas.common import MAX_COUNT, JsonBody
 from app.api.wire.content_type import JSON, media_type
 from app.api.wire.disconnect import HttpClient
 from app.compat.huggingface_body import HubBody, Json, Pipeline, lower, write_json
-from app.errors import EmptyInput
+from app.errors import AppError, EmptyInput
 from app.inference.client import Client
 from app.inference.service import Answer, Inference, OpenModel
 from app.modalities.classification import ClassifyItem, ClassifyResult
@@ -30,7 +30,13 @@ class MediaClassificationParameters(JsonBody):
 
 
 def _read_file(value: object) -> object:
-    return value if isinstance(value, bytes) and value else media(value)
+    if isinstance(value, bytes) and value:
+        return value
+    try:
+        return media(value)
+    except AppError as error:
+        error.param = "inputs"
+        raise
 
 
 class MediaClassificationBody(HubBody):

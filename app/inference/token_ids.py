@@ -62,7 +62,7 @@ def _decode(encoding: Encoding, ids: Sequence[int], param: str) -> str:
         content = encoding.decode_bytes(ids)
     except (KeyError, OverflowError) as error:  # as tiktoken names an id that it does not have
         raise InvalidValue(f"`{param}` holds an id that is not one of OpenAI's vocabulary", param=param) from error
-    begin = next((at for at, byte in enumerate(content[:3]) if byte not in _CONTINUES), 0)
+    begin = next((at for at, byte in enumerate(content[:4]) if byte not in _CONTINUES), 0)
     try:
         return codecs.getincrementaldecoder("utf-8")().decode(content[begin:])
     except UnicodeDecodeError as error:

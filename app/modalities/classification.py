@@ -74,7 +74,7 @@ class ClassifyResult:
         activation: replaces that of the classifier.
         """
         scores = score_labels(self.classifier, self.logits, activation)
-        order = np.arange(len(scores)) if self._is_regression else np.argsort(-scores, kind="stable")
+        order = np.arange(len(scores)) if self._is_regression else np.lexsort((-self.logits, -scores))
         return [LabelScore(self.classifier.labels[i], float(scores[i])) for i in order[: self.top_k]]
 
     def best_label(self) -> str | None:

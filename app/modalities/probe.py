@@ -49,6 +49,8 @@ class ProbeHead:
                 raise InvalidModel(f"{name} of {HEAD} is {list(given.shape)}; {list(shape)} is expected")
             if not np.isfinite(given).all():
                 raise InvalidModel(f"{name} of {HEAD} holds numbers that are not finite")
+        if not (self.scale > 0).all():
+            raise InvalidModel(f"scale of {HEAD} holds numbers that are not above 0")
 
     def logits(self, vectors: NDArray[np.floating[Any]]) -> Floats:
         """Returns the logits of vectors: [..., D] → [..., L]."""

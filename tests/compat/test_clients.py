@@ -1,5 +1,6 @@
 """The unmodified clients of OpenAI and Hugging Face, on a real server with real, tiny models."""
 
+import base64
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -209,6 +210,35 @@ def test_image_classification(url: str) -> None:
     assert sum(e.score for e in found) == pytest.approx(1) and len(found) == 3
     with pytest.raises(HfHubHTTPError, match="the input is a file"):
         hub(url, "audio-classification", "text-classification").audio_classification(content)
+
+
+@pytest.mark.parametrize(
+    ("task", "parameters", "param"),
+    [
+        ("zero-shot-classification", {"candidate_labels": ["a"], "hypothesis_template": "no place"}, "hypothesis"),
+        ("zero-shot-classification", {"candidate_labels": ["a"], "hypothesis_template": "{} {}"}, "hypothesis"),
+        ("zero-shot-classification", {"candidate_labels": [""] * 100_000}, "candidate_labels"),
+        ("zero-shot-classification", {"candidate_labels": "a," * 100_000}, "candidate_labels"),
+        ("token-classification", {"ignore_labels": [1] * 100_000}, "ignore_labels"),
+        ("token-classification", {"aggregation_strategy": "max", "stride": 1000}, "parameters.stride"),
+    ],
+)
+def test_parameters_that_classify_nothing_are_refused(
+    url: str, task: str, parameters: dict[str, Any], param: str
+) -> None:
+    model = MODEL if task.startswith("zero") else "token-classification"
+    body = {"inputs": "a lion", "parameters": parameters}
+    answer = httpx.post(f"{url}/models/{model}/pipeline/{task}", json=body)
+    error = answer.json()["error"]
+    assert answer.status_code == 422 and param in error["param"]
+
+
+def test_a_classifier_of_pictures_reads_them_without_a_task_too(url: str) -> None:
+    picture_data = base64.b64encode(picture()).decode()
+    labels = httpx.post(f"{url}/models/images", json={"inputs": picture_data}).json()
+    assert len(labels) == 3
+    answer = httpx.post(f"{url}/models/images", json={"inputs": "%%%"})
+    assert (answer.status_code, answer.json()["error"]["param"]) == (422, "inputs")
 
 
 def test_pairs_and_entities_over_http(url: str) -> None:

@@ -28,6 +28,8 @@ def test_ids_become_their_text(text: str) -> None:
 def test_a_character_that_the_client_has_cut_is_left_out() -> None:
     ids = tuple(ENCODING.encode("がna🦁"))
     assert READER.read(item(ids[1:-2]), "input").input == "na"
+    four = tuple(ENCODING.encode("🦁 hi"))
+    assert [READER.read(item(four[cut:]), "input").input for cut in (1, 2, 3)] == [" hi"] * 3
 
 
 @pytest.mark.parametrize("ids", [(104, 10**6), (104, 299), (104, 0xFF, 104), (104, 2**40)])

@@ -75,6 +75,12 @@ def test_labels_by_type(
         assert result.assigned_labels() == assigned
 
 
+def test_equal_scores_are_ranked_by_their_logits() -> None:
+    kind = classifier("a", "b", type=ClassifierType.MULTI_LABEL, activation=Activation.SIGMOID)
+    result = ClassifyResult(np.array([40.0, 50.0]), kind, top_k=2, tokens=1)
+    assert [each.label for each in result.rank()] == ["b", "a"] and result.best_label() == "b"
+
+
 def test_large_logits_give_finite_probabilities() -> None:
     for activation in (Activation.SOFTMAX, Activation.SIGMOID):
         found = score_labels(classifier("a", "b"), np.array([1e5, -1e5]), activation)
@@ -108,6 +114,8 @@ def test_tensors_that_do_not_fit_are_refused(tmp_path: Path) -> None:
         ProbeHead(good.classifier, good.mean, good.scale, good.coefficients[:1], good.intercepts)
     with pytest.raises(InvalidModel, match="not finite"):
         ProbeHead(good.classifier, good.mean * np.nan, good.scale, good.coefficients, good.intercepts)
+    with pytest.raises(InvalidModel, match="not above 0"):
+        ProbeHead(good.classifier, good.mean, good.scale * 0, good.coefficients, good.intercepts)
     folder = tiny_bert_folder(tmp_path / "model")
     good.save(folder / HEAD)  # of vectors with other dimensions
     with pytest.raises(InvalidModel, match="dimensions"):

@@ -19,7 +19,7 @@ from app.api.schemas.common import (
     usage,
 )
 from app.api.wire.fragments import fragment
-from app.errors import InvalidValue
+from app.errors import AppError, InvalidValue
 from app.inference.service import Answer
 from app.modalities.classification import (
     ClassifyItem,
@@ -47,6 +47,16 @@ def read_pair(value: dict[str, Any]) -> TextPair:
     return TextPair(**value)
 
 
+def _read_text_or_pair(value: object, index: int) -> Any:
+    try:
+        return read_pair(value) if isinstance(value, dict) else read_inputs(value)[0]
+    except AppError as error:
+        error.index = index
+        raise
+    except ValueError as error:
+        raise ValueError(f"input {index}: {error}") from error
+
+
 def read_classify_inputs(value: object) -> list[Any]:
     """Returns inputs as those of embeddings, and pairs of texts. Raises ValueError and AppError."""
     given = value if isinstance(value, list) else [value]
@@ -54,7 +64,14 @@ def read_classify_inputs(value: object) -> list[Any]:
         return read_inputs(value)
     if not all(isinstance(each, str) or _is_pair(each) for each in given):
         raise ValueError("pairs of texts can be mixed with texts only")
-    return [read_pair(each) if isinstance(each, dict) else read_inputs(each)[0] for each in given]
+    return [_read_text_or_pair(each, index) for index, each in enumerate(given)]
+
+
+def limit_labels(value: object) -> object:
+    """Checks the number of labels before each of them is looked at. Raises ValueError."""
+    if isinstance(value, list) and len(value) > MAX_LABELS:
+        raise ValueError(f"expected at most {MAX_LABELS} labels, not {len(value)}")
+    return value
 
 
 _PAIR_SCHEMA = {
@@ -69,7 +86,11 @@ ClassifyInputs = Annotated[
         {"anyOf": [*INPUTS_SCHEMA, _PAIR_SCHEMA, {"type": "array", "items": _PAIR_SCHEMA}], "title": "Input"}
     ),
 ]
-Labels = Annotated[tuple[Annotated[str, Field(max_length=MAX_LABEL)], ...], Field(max_length=MAX_LABELS, strict=False)]
+Labels = Annotated[
+    tuple[Annotated[str, Field(max_length=MAX_LABEL)], ...],
+    Field(max_length=MAX_LABELS, strict=False),
+    BeforeValidator(limit_labels),
+]
 
 
 class ClassifyOptions(ModelChoice):

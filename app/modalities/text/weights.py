@@ -53,7 +53,9 @@ def load_weights(
         if name.startswith(inner):
             raise InvalidModel(f"the model's {name} is {given}, and config.json makes it {wanted}")
     lacking = [name for name in missing if name not in {each for each, *_ in misfits}]
-    if inside := [name for name in lacking if name.startswith(inner)]:
+    # A pooler is a part of the head: checkpoints of a masked LM have none.
+    pools = auto is not AutoModelForMaskedLM
+    if inside := [name for name in lacking if name.startswith(inner) and not (pools and ".pooler." in name)]:
         raise InvalidModel(f"the model's weights lack {len(inside)} tensors of its encoder, {inside[0]} first")
     return model, _headless(head, lacking, misfits)
 

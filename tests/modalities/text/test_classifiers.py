@@ -13,9 +13,10 @@ from app.errors import EmptyInput, InputTooLong, InvalidModel, InvalidValue
 from app.modalities.classification import ClassifyItem, TextPair, TokenOptions
 from app.modalities.registry import load
 from app.modalities.served_model import ServedModel
+from app.modalities.text.encoding import TextEncoder
 from app.types import Activation, Aggregation, ClassifierType, Task
 from tests.fakes.perform import perform
-from tests.fakes.tiny_models import ARCHITECTURES, CORPUS, MAX_LENGTH, tiny_classifier_folder
+from tests.fakes.tiny_models import ARCHITECTURES, CORPUS, MAX_LENGTH, tiny_bert_folder, tiny_classifier_folder
 
 LABELS = ("good", "bad", "neither")
 TAGS = ("O", "B-PER", "I-PER", "B-LOC", "I-LOC")
@@ -190,6 +191,24 @@ def test_a_folder_without_its_head_embeds_and_says_why(tmp_path: Path) -> None:
     model = load(folder)
     assert set(model.tasks) == {Task.EMBED}
     assert "classifier.bias" in model.unsupported[Task.CLASSIFY]
+
+
+def test_a_masked_lm_that_is_named_a_classifier_is_served_as_what_it_is(tmp_path: Path) -> None:
+    folder = tiny_bert_folder(tmp_path)
+    _edit(folder, architectures=["BertForSequenceClassification"], id2label={"0": "good", "1": "bad"})
+    model = load(folder)
+    assert set(model.tasks) == {Task.EMBED, Task.FILL_MASK, Task.SCORE}
+    assert "pooler" in model.unsupported[Task.CLASSIFY]
+
+
+def test_a_text_beyond_the_bound_of_one_window_is_read_to_its_end(
+    bert_tokens: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(TextEncoder, "max_characters", lambda *_: 100)
+    options = TokenOptions(Aggregation.SIMPLE, ignore_labels=(), stride=5)
+    item = ClassifyItem(LONG, truncate=True, tokens=options)
+    (result,) = perform(served(bert_tokens).tasks[Task.CLASSIFY], [item])
+    assert result.entities[-1].end > 100 and len(LONG) > 100
 
 
 def test_labels_that_do_not_fit_the_head_are_told(tmp_path: Path) -> None:

@@ -56,7 +56,8 @@ class EntityFinder:
             found = self._group([self._entity([token], token.scores, token.word) for token in tokens])
         else:
             found = self._group([self._word(tokens, options.aggregation) for tokens in _words(tokens)])
-        return [entity for entity in found if entity.label not in options.ignore_labels]
+        ignored = frozenset(options.ignore_labels)
+        return [entity for entity in found if entity.label not in ignored]
 
     def _name(self, text: str, token: TokenScores) -> _Token:
         word = str(self._tokenizer.convert_ids_to_tokens(token.id))

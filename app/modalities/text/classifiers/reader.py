@@ -55,7 +55,7 @@ class ClassifierReader:
         """
         if not isinstance(item.input, str):
             raise InvalidValue("this model labels the tokens of a text: give one text for each input", param="input")
-        (content,) = self._contents(item)
+        (content,) = self._contents(item, whole=stride is not None)
         room = self.max_length - self.template.added
         if stride is None:
             self._check_length([content.ids], self.template, item)
@@ -75,8 +75,11 @@ class ClassifierReader:
         kept = Content(content.ids[part], content.words[part], content.offsets[part])
         return Window(self.template.fill([kept.ids]), len(self.template.fillers[0].ids), kept)
 
-    def _contents(self, item: ClassifyItem) -> list[Content]:
-        """Returns the tokens of each text of an input without the special ones, as they were given."""
+    def _contents(self, item: ClassifyItem, *, whole: bool = False) -> list[Content]:
+        """Returns the tokens of each text of an input without the special ones, as they were given.
+
+        whole: whether all of a text is read, however long it is.
+        """
         given = item.input
         if isinstance(given, bytes | DecodedMedia):
             raise InvalidValue("this model classifies text, and the input is a file", param="input")
@@ -87,7 +90,7 @@ class ClassifierReader:
             contents = [Content(ids, [], [])]
         else:
             texts = (given.text, given.text_pair) if isinstance(given, TextPair) else (given,)
-            contents = [self._content(text, item) for text in texts]
+            contents = [self.encoder.content(text) if whole else self._content(text, item) for text in texts]
         for content in contents:
             wrong = next((i for i in content.ids if not 0 <= i < self._vocabulary), None)
             if wrong is not None:
