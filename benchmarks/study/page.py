@@ -1,6 +1,7 @@
 """The page of the study, made of the reports that are there."""
 
 import json
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from benchmarks.study.tasks import PRETRAININGS, TASKS, StudyTask
 
 Report = Mapping[str, Any]
 
+_COLUMNS = 100
 _HEADLINE = 10  # labels per class of the table in short, or the nearest number
 _METHODS = {
     "linear_probe": "linear probe",
@@ -76,8 +78,8 @@ def _describe_models(results: Path) -> str:
         if path.exists():
             job = json.loads(path.read_text(encoding="utf-8"))
             minutes = (job["finished_at"] - job["started_at"]) / 60
-            lines += [f"**{each.name}**: {each.about}. {minutes:.0f} minutes.\n", _request(each.body)]
-            lines += [f"{job['verdict']['text']}\n"] if job.get("verdict") else []
+            lines += [_wrap(f"**{each.name}**: {each.about}. {minutes:.0f} minutes."), _request(each.body)]
+            lines += [_wrap(job["verdict"]["text"])] if job.get("verdict") else []
     return "\n".join(lines)
 
 
@@ -92,9 +94,9 @@ def _describe(task: StudyTask, report: Report, figure: str | None) -> str:
     clusters = [result for result in report["results"] if result["method"] == "kmeans"]
     sections = [
         f"## {task.title}\n",
-        f"{task.about}. Computed in {job['finished_at'] - job['started_at']:,.0f} s.\n",
+        _wrap(f"{task.about}. Computed in {job['finished_at'] - job['started_at']:,.0f} s."),
         _request({"models": list(task.models), **task.request}),
-        " ".join(report["summary"]) + "\n",
+        _wrap(" ".join(report["summary"])),
         f"![{report['metric']} by labels per class]({figure})\n" if figure else "",
         _table(["Method", "Model", *map(str, counts)], rows) + "\n",
         *(
@@ -117,16 +119,21 @@ def _score(report: Report, method: str, model: str | None, count: Any, *, width:
     return ""
 
 
+def _wrap(text: str) -> str:
+    return textwrap.fill(text, _COLUMNS, break_long_words=False, break_on_hyphens=False) + "\n"
+
+
 def _request(body: Mapping[str, Any]) -> str:
-    return f"```json\n{json.dumps(body, indent=None)}\n```\n"
+    written = json.dumps(body)
+    return f"```json\n{written if len(written) <= _COLUMNS else json.dumps(body, indent=2)}\n```\n"
 
 
 def _copy_figure(source: Path, figures: Path, name: str) -> str | None:
-    found = sorted(source.glob("*.png"))
-    if not found:
+    found = source / "curve.png"
+    if not found.exists():
         return None
     figures.mkdir(exist_ok=True)
-    (figures / f"{name}.png").write_bytes(found[0].read_bytes())
+    (figures / f"{name}.png").write_bytes(found.read_bytes())
     return f"{figures.name}/{name}.png"
 
 
