@@ -79,7 +79,7 @@ def _describe_models(results: Path) -> str:
             job = json.loads(path.read_text(encoding="utf-8"))
             minutes = (job["finished_at"] - job["started_at"]) / 60
             lines += [_wrap(f"**{each.name}**: {each.about}. {minutes:.0f} minutes."), _request(each.body)]
-            lines += [_wrap(job["verdict"]["text"])] if job.get("verdict") else []
+            lines += [_wrap(job["verdict"]["summary"])] if job.get("verdict") else []
     return "\n".join(lines)
 
 
