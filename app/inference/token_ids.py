@@ -9,7 +9,7 @@ from app.errors import InvalidValue
 
 _CONTINUES = range(0x80, 0xC0)  # bytes of UTF-8 that begin no character
 _REMEDY = (
-    "token ids of another vocabulary give a wrong vector without an error, so they are refused. Send the text; with"
+    "Token ids of another vocabulary give a wrong vector without an error, so they are refused. Send the text; with"
     " LangChain's OpenAIEmbeddings, set check_embedding_ctx_length=False. If the ids are of this model's own"
     ' vocabulary, send "token_ids": true'
 )
