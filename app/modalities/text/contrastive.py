@@ -161,11 +161,15 @@ class ContrastiveText(MaskedModel[PairSample, PairSample, PairBatch]):
         return self._forward.collate([texts[place] for place in order]), torch.from_numpy(np.argsort(order))
 
     def _embed(self, texts: TextBatch, order: Tensor) -> Tensor:
-        """Returns the vectors of texts before the final normalization, [T, D] in float32, in the order of `order`."""
+        """Returns the vectors of texts before the final normalization, [T, D] in float32, in the order of `order`.
+
+        Pooling and head compute in float32, as they do when the model is served.
+        """
         hidden_states = self._forward.hidden_states(texts).float()  # [tokens, H]
         pipeline, device = self.text.pipeline, hidden_states.device
-        vectors = pool(pipeline.pooling, hidden_states, torch.tensor(texts.lengths, device=device))
-        vectors = cast(Tensor, pipeline.head(vectors))[:, : pipeline.truncate_dim]
+        with torch.autocast(device.type, enabled=False):
+            vectors = pool(pipeline.pooling, hidden_states, torch.tensor(texts.lengths, device=device))
+            vectors = cast(Tensor, pipeline.head(vectors))[:, : pipeline.truncate_dim]
         return vectors[order.to(device)]
 
     def embed_pairs(self, batch: PairBatch) -> PairVectors:

@@ -1,6 +1,7 @@
 """The contrastive objective: its loss, duplicates, gradient caching, and measures."""
 
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from app.modalities.text.contrastive import ContrastiveText, PairSample, ScoredT
 from app.modalities.text.contrastive_loss import ContrastiveLoss, PairVectors
 from app.modalities.text.load import load_text
 from app.modalities.text.pair_metrics import TermWeights, correlate_ranks
+from app.modalities.text.pipeline import Dense
 from app.modalities.trainable import Counts, StepContext
 from app.types import Task
 from tests.fakes.perform import perform
@@ -167,6 +169,21 @@ def test_vectors_are_those_that_are_served(tmp_path: Path) -> None:
     served = perform(objective.text.tasks[Task.EMBED], [EmbedItem(TEXTS[number]) for number in range(3)])
     for own, other in zip(F.normalize(found.anchors), served, strict=True):
         np.testing.assert_allclose(own.numpy(), other.vector, atol=1e-5)
+
+
+def test_pooling_and_head_compute_in_float32_whatever_the_precision(tmp_path: Path) -> None:
+    plain = build(tmp_path / "model")
+    width = plain.text.dimensions
+    head = torch.nn.Sequential(Dense(torch.nn.Linear(width, width), torch.nn.Tanh()))
+    plain.text.pipeline = replace(plain.text.pipeline, head=head)
+    pair = ids(plain, TEXTS[0]), ids(plain, TEXTS[3])
+    scored = [ScoredTexts(*pair, 1.0), ScoredTexts(*pair[::-1], 2.0)]
+    objective = ContrastiveText(plain.text, ContrastiveHyperparameters(), scored)
+    with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
+        found = objective.embed_pairs(objective.collate_masked(samples(objective, 2)))
+        assert "spearman" in objective.evaluate_beside()
+    assert found.stacked.dtype == torch.float32
+    assert not torch.equal(found.stacked, found.stacked.bfloat16().float())
 
 
 def test_views_by_dropout_differ_and_evaluations_repeat(tmp_path: Path) -> None:
