@@ -41,6 +41,7 @@ def prepare(job: TrainingJob, hooks: Hooks) -> PreparedRun:
     text = _load_encoder(job.model, hp, hooks)
     prompt = _find_prompt(text)
     cut = TextCut(*text.affixes(), hp.sequence_length or min(DEFAULT_LENGTH, text.embed_max_length))
+    _check_room(cut, text, prompt)
     scores, pairs = _sort_validation(job.validation_files, hp)
     scored = _read_scores(scores, hp, text, cut, prompt, hooks)
     objective = ContrastiveText(text, hp.model_copy(update={"sequence_length": cut.length}), scored)
@@ -77,6 +78,17 @@ def _find_prompt(text: TextObjective) -> str:
     if prompt and not pipeline.include_prompt:
         raise InvalidValue("a model that leaves its prompt out of the pooling cannot be trained", param="model")
     return prompt
+
+
+def _check_room(cut: TextCut, text: TextObjective, prompt: str) -> None:
+    """Raises InvalidValue if the prompt leaves no room for text: all texts would then be cut to the same tokens."""
+    taken = cut.overhead + (len(text.encoder.content_ids(prompt)) if prompt.strip() else 0)
+    if taken >= cut.length:
+        raise InvalidValue(
+            f"a sequence_length of {cut.length} leaves no room for text: the prompt and the special tokens of the model"
+            f" take {taken} tokens",
+            param="sequence_length",
+        )
 
 
 def _make_reading(hp: ContrastiveHyperparameters, prompt: str) -> Reading:

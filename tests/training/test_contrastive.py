@@ -11,6 +11,7 @@ from app.errors import InvalidData, InvalidValue
 from app.methods import ContrastiveHyperparameters
 from app.modalities.embedding import EmbedItem
 from app.modalities.text.load import load_text
+from app.training.contrastive import prepare
 from app.training.data.source_file import SourceFile
 from app.training.job import TrainingJob
 from app.training.run import run
@@ -163,3 +164,16 @@ def test_a_sequence_beyond_what_the_model_embeds_is_refused(job: Build) -> None:
     with pytest.raises(InvalidValue, match="embeds at most 64 tokens") as error:
         run(job(sequence_length=65), Recorder())
     assert error.value.param == "sequence_length"
+
+
+def test_a_prompt_that_leaves_no_room_for_text_is_refused(job: Build) -> None:
+    """The prompt has six tokens, and two special tokens are around it."""
+    small = job(sequence_length=8)
+    assert isinstance(small.model, Path)
+    settings = {"prompts": {"query": "The capital The capital The capital"}, "default_prompt_name": "query"}
+    (small.model / "modules.json").write_text('[{"type": "sentence_transformers.models.Transformer", "path": ""}]')
+    (small.model / "config_sentence_transformers.json").write_text(json.dumps(settings))
+    with pytest.raises(InvalidValue, match=r"leaves no room for text: .* take 8 tokens") as error:
+        prepare(small, Recorder())
+    assert error.value.param == "sequence_length"
+    prepare(job(sequence_length=9), Recorder())
