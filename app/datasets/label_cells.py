@@ -1,4 +1,4 @@
-"""The labels in the cells of a table: one label, or several."""
+"""The labels in the cells of a table: one label, several, or a score."""
 
 import math
 from typing import Any
@@ -7,6 +7,7 @@ from app.datasets.sources import replace_surrogates, shorten
 
 MAX_LABEL = 200  # characters
 MAX_LABELS = 100  # of one item
+_SHOWN = 40  # characters of a value that is no score
 _NO_LABELS = "(none)"
 
 
@@ -45,6 +46,18 @@ def read_labels(value: Any, column: str, separator: str | None) -> tuple[str, ..
     if len(value) > MAX_LABELS:
         raise UnusableRow(f"there are {len(value):,} labels in {column!r}; the limit is {MAX_LABELS}")
     return tuple(sorted({read_label(each, column) for each in value}))
+
+
+def read_score(value: Any, column: str) -> float:
+    """Returns the finite number in a cell, which may be written as a string. Raises UnusableRow."""
+    try:
+        score = math.nan if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        score = math.nan
+    if not math.isfinite(score):
+        found = "nothing" if value is None else repr(shorten(str(value), _SHOWN))
+        raise UnusableRow(f"expected a number in {column!r}, found {found}")
+    return score
 
 
 def describe_labels(labels: tuple[str, ...]) -> str:

@@ -1,11 +1,11 @@
 """Pairs of texts: rows of a table with an anchor, a positive and, if there is one, a hard negative."""
 
-import math
 from collections.abc import Iterator, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
+from app.datasets.label_cells import UnusableRow, read_score
 from app.datasets.previews import TextPreview
 from app.datasets.reports import Layout, Reason, Report
 from app.datasets.sampling import MAX_BYTES, MAX_TEXT, DocumentSample
@@ -124,13 +124,10 @@ def _read_scored_row(row: TableRow, names: tuple[str, str], column: str, report:
     if first is None or second is None:
         return None
     try:
-        score = float(row.values.get(column))  # type: ignore[arg-type]  # the error says what it is
-    except (TypeError, ValueError):
-        score = math.nan
-    if not math.isfinite(score):
-        report.skip(Reason.BROKEN, row.place, f"expected a number in {column!r}")
+        return ScoredPair(first, second, read_score(row.values.get(column), column))
+    except UnusableRow as e:
+        report.skip(Reason.BROKEN, row.place, str(e))
         return None
-    return ScoredPair(first, second, score)
 
 
 def _is_whole(row: TableRow, report: Report) -> bool:

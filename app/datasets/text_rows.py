@@ -4,9 +4,10 @@ import math
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from app.datasets.documents import read_documents
+from app.datasets.label_cells import UnusableRow, read_score
 from app.datasets.labelled import MAX_ITEMS, MAX_NAMED, MAX_SIZE, LabelledFile, SkippedRow
 from app.datasets.sources import replace_surrogates, shorten
 from app.datasets.tables import TableRow, read_rows
@@ -115,24 +116,24 @@ def _read_pairs(file: LabelledFile, columns: Mapping[str, str]) -> Iterator[Text
     for row in read_rows(file.path, file.filename, columns):
         try:
             yield _to_pair(row, columns)
-        except ValueError as e:
+        except UnusableRow as e:
             yield _Unusable(row.place, str(e))
 
 
 def _to_pair(row: TableRow, columns: Mapping[str, str]) -> TextRow:
-    """Raises ValueError with the reason why the row cannot be used."""
+    """Raises UnusableRow."""
     if row.fault:
-        raise ValueError(row.fault)
+        raise UnusableRow(row.fault)
     first, second = (_read_text(row, columns[name]) for name in ("text_column", "pair_column"))
     score, group = math.nan, ""
     if "label_column" in columns:
-        score = _read_score(row.values.get(columns["label_column"]), columns["label_column"])
+        score = read_score(row.values.get(columns["label_column"]), columns["label_column"])
     elif first == second:
-        raise ValueError("the two texts are equal")
+        raise UnusableRow("the two texts are equal")
     if "group_column" in columns:
         value = row.values.get(columns["group_column"])
         if value is None or not str(value).strip():
-            raise ValueError(f"there is no group in {columns['group_column']!r}")
+            raise UnusableRow(f"there is no group in {columns['group_column']!r}")
         group = shorten(replace_surrogates(str(value).strip()), _GROUP)
     return TextRow((first, second), row.place, score, group)
 
@@ -140,17 +141,8 @@ def _to_pair(row: TableRow, columns: Mapping[str, str]) -> TextRow:
 def _read_text(row: TableRow, column: str) -> str:
     value = row.values.get(column)
     if not isinstance(value, str):
-        raise ValueError(f"expected a text in {column!r}, found {'nothing' if value is None else type(value).__name__}")
+        found = "nothing" if value is None else type(value).__name__
+        raise UnusableRow(f"expected a text in {column!r}, found {found}")
     if not value.strip():
-        raise ValueError(f"the text in {column!r} is empty")
+        raise UnusableRow(f"the text in {column!r} is empty")
     return replace_surrogates(value.strip())
-
-
-def _read_score(value: Any, column: str) -> float:
-    try:
-        score = math.nan if isinstance(value, bool) else float(value)
-    except (TypeError, ValueError, OverflowError):
-        score = math.nan
-    if not math.isfinite(score):
-        raise ValueError(f"expected a number in {column!r}, found {shorten(str(value), 40)!r}")
-    return score

@@ -78,12 +78,13 @@ def test_a_table_without_any_known_column_has_no_scores(tmp_path: Path) -> None:
 
 
 def test_scores_are_numbers(tmp_path: Path) -> None:
-    rows = [{"sentence1": "a", "sentence2": "b", "score": score} for score in (1, "2.5", None, "many", float("nan"))]
+    scores = (1, "2.5", None, "many", float("nan"), True, 10**400, "9" * 400)
+    rows = [{"sentence1": "a", "sentence2": "b", "score": score} for score in scores]
     path, report = write(tmp_path, "a.jsonl", rows), Report()
     with path.open("rb") as file:
         found = list(read_scored(file, path.name, PairColumns(), report))
     assert [pair.score for pair in found] == [1.0, 2.5]
-    assert "3 broken (a.jsonl, line 3: expected a number in 'score', …)" in report.summary()
+    assert "6 broken (a.jsonl, line 3: expected a number in 'score', found nothing, …)" in report.summary()
 
 
 def test_a_sample_counts_rows(tmp_path: Path) -> None:
