@@ -1,9 +1,13 @@
-"""The error for a table without the wanted text column. It lists the columns, so that the user can choose one."""
+"""The errors for tables without a wanted column, or with several of its name.
+
+The former list the columns that there are, so that the user can choose one.
+"""
 
 from collections.abc import Mapping, Sequence
 
 from app.datasets.reports import Reason
 from app.datasets.sources import UnreadableFile, replace_surrogates, shorten
+from app.errors import InvalidData
 
 VALUES = 3  # shown of each column
 MAX_COLUMNS = 30  # shown of a table
@@ -44,3 +48,8 @@ def _list(values: Values) -> str:
     if isinstance(values, str):
         return values
     return ", ".join(repr(shorten(str(value), _VALUE)) for value in values[:VALUES]) or "no values"
+
+
+def refuse_repeated(place: str, name: str, count: int) -> InvalidData:
+    """Returns the error for a table with several columns of a wanted name."""
+    return InvalidData(f"{place}: {count} columns are named {name!r}; rename all but one")

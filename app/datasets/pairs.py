@@ -11,7 +11,6 @@ from app.datasets.reports import Layout, Reason, Report
 from app.datasets.sampling import MAX_BYTES, MAX_TEXT, DocumentSample
 from app.datasets.sources import UnreadableFile, replace_surrogates
 from app.datasets.tables import TableRow, is_table, read_open_rows
-from app.errors import InvalidData
 
 SENTENCES = ("sentence1", "sentence2")  # columns of the STS benchmark
 
@@ -69,8 +68,12 @@ def has_scores(file: BinaryIO, filename: str, columns: PairColumns) -> bool:
     """Returns whether an open file is a table of two texts and a score. Raises InvalidData for a damaged file."""
     if not is_table(filename):
         return False
-    found = _first_columns(file, filename, columns)
-    return columns.score in found and ({columns.anchor, columns.positive} <= found or set(SENTENCES) <= found)
+    found = _find_columns(file, filename, columns)
+    return columns.score in found and _find_names(found, columns) is not None
+
+
+def _has_pairs(file: BinaryIO, filename: str, columns: PairColumns) -> bool:
+    return is_table(filename) and {columns.anchor, columns.positive} <= _find_columns(file, filename, columns)
 
 
 def read_scored(file: BinaryIO, filename: str, columns: PairColumns, report: Report) -> Iterator[ScoredPair]:
@@ -80,41 +83,26 @@ def read_scored(file: BinaryIO, filename: str, columns: PairColumns, report: Rep
     Raises InvalidData for a file that lacks these columns or is damaged; TooLarge.
     """
     report.add_layout(Layout.ROWS)
-    names: tuple[str, str] | None = None
-    for row in _read_all_columns(file, filename, columns):
-        if names is None and not row.fault:
-            names = _find_names(row, columns)
-        pair = _read_scored_row(row, names or SENTENCES, columns.score, report)
+    names = _find_names(_find_columns(file, filename, columns), columns) or SENTENCES
+    wanted = {"anchor_column": names[0], "positive_column": names[1], "score_column": columns.score}
+    for row in read_open_rows(file, _measure(file), filename, wanted):
+        pair = _read_scored_row(row, names, columns.score, report)
         if pair is not None:
             report.usable += 1
             yield pair
 
 
-def _has_pairs(file: BinaryIO, filename: str, columns: PairColumns) -> bool:
-    return {columns.anchor, columns.positive} <= _first_columns(file, filename, columns)
-
-
-def _read_all_columns(file: BinaryIO, filename: str, columns: PairColumns) -> Iterator[TableRow]:
-    optional = [columns.anchor, columns.positive, *SENTENCES, columns.score]
-    return read_open_rows(file, _measure(file), filename, {}, optional)
-
-
-def _first_columns(file: BinaryIO, filename: str, columns: PairColumns) -> Set[str]:
-    """Returns which of the known columns the first whole row has."""
-    rows = _read_all_columns(file, filename, columns)
+def _find_columns(file: BinaryIO, filename: str, columns: PairColumns) -> Set[str]:
+    """Returns which of the known columns hold strings or numbers, by the first whole row."""
+    known = [columns.anchor, columns.positive, *SENTENCES, columns.score]
+    rows = read_open_rows(file, _measure(file), filename, {}, known, plain=True)
     return next((row.values.keys() for row in rows if not row.fault), set())
 
 
-def _find_names(row: TableRow, columns: PairColumns) -> tuple[str, str]:
-    """Returns the columns of both texts. Raises InvalidData."""
-    for names in ((columns.anchor, columns.positive), SENTENCES):
-        if all(name in row.values for name in names):
-            return names
-    first, second = SENTENCES
-    raise InvalidData(
-        f"{row.place}: a file with scores has its texts in {columns.anchor!r} and {columns.positive!r}, or in"
-        f" {first!r} and {second!r}"
-    )
+def _find_names(found: Set[str], columns: PairColumns) -> tuple[str, str] | None:
+    """Returns the columns of both texts of a table with scores; None if it lacks them."""
+    known = ((columns.anchor, columns.positive), SENTENCES)
+    return next((names for names in known if set(names) <= found), None)
 
 
 def _read_scored_row(row: TableRow, names: tuple[str, str], column: str, report: Report) -> ScoredPair | None:

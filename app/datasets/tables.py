@@ -13,21 +13,20 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
 from typing import IO, Any, BinaryIO, NamedTuple, cast
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
-from app.datasets.columns import VALUES, refuse_columns
+from app.datasets.columns import VALUES, refuse_columns, refuse_repeated
 from app.datasets.compression import COMPRESSIONS, inner_suffix
 from app.datasets.csv_rows import CsvLines, read_record, refuse_header
 from app.datasets.documents import FREE_BYTES, MAX_RATIO, READERS, Reader
 from app.datasets.headers import parse_header
 from app.datasets.json_rows import JsonArray, check_elements
-from app.datasets.parquet import BUFFER, DAMAGED, MAX_NAME, holds_strings, unpack_parquet
+from app.datasets.parquet import BUFFER, DAMAGED, MAX_NAME, unpack_parquet
 from app.datasets.parquet_pages import check_values, find_chunks, rows_at_once
+from app.datasets.parquet_schema import check_schema, is_list, plain_columns
 from app.datasets.sequences import read_fasta, read_fastq, read_smiles
-from app.datasets.sources import Budget, TextSource, UnreadableFile, explain, reading, shorten
+from app.datasets.sources import Budget, TextSource, UnreadableFile, explain, reading
 from app.datasets.text import MAX_ROW, open_text, read_lines
-from app.errors import InvalidData
 
 # The field of the request that names a column → the column.
 Columns = Mapping[str, str]
@@ -35,10 +34,11 @@ _LOOK = 100_000  # objects, of which at least one has to have a wanted field
 
 
 class Wanted(NamedTuple):
-    """The columns that a reader takes of a table."""
+    """The columns that a reader takes of a table. plain: optional ones of nested values count as missing."""
 
     required: Columns
     optional: tuple[str, ...]
+    plain: bool = False
 
     def present(self, names: Sequence[str]) -> list[str]:
         """Returns the wanted ones of a table's columns, each once; all if none is wanted."""
@@ -70,13 +70,13 @@ def read_rows(path: Path, filename: str, columns: Columns) -> Iterator[TableRow]
 
 
 def read_open_rows(
-    file: BinaryIO, size: int, filename: str, columns: Columns, optional: Sequence[str] = ()
+    file: BinaryIO, size: int, filename: str, columns: Columns, optional: Sequence[str] = (), *, plain: bool = False
 ) -> Iterator[TableRow]:
     """As `read_rows`, of an open file of so many bytes. Without any column, rows have the values of all.
 
-    optional: columns that are read if the table has them.
+    optional: columns that are read if the table has them; with `plain`, only if they hold strings or numbers.
     """
-    wanted = Wanted(columns, tuple(optional))
+    wanted = Wanted(columns, tuple(optional), plain)
     with reading(filename, "the data is broken or cut off"):
         source = TextSource(filename, "", budget=Budget(filename, size * MAX_RATIO + FREE_BYTES))
         suffix = PurePath(filename).suffix.lower()
@@ -109,7 +109,7 @@ def _read_csv(stream: IO[bytes], source: TextSource, wanted: Wanted, delimiter: 
         if name not in header:
             raise refuse_header(header, records, replace(source, column=name), option)
         if (count := header.count(name)) > 1:
-            raise _refuse_repeated(f"{source.name}, line 1", name, count)
+            raise refuse_repeated(f"{source.name}, line 1", name, count)
     indices = {name: header.index(name) for name in wanted.present(header)}
     while (record := read_record(records, lines)) is not None:
         source.budget.spend(0, rows=1)
@@ -121,10 +121,6 @@ def _read_csv(stream: IO[bytes], source: TextSource, wanted: Wanted, delimiter: 
 
 def _read_tsv(stream: IO[bytes], source: TextSource, wanted: Wanted) -> Iterator[TableRow]:
     return _read_csv(stream, source, wanted, "\t")
-
-
-def _refuse_repeated(place: str, name: str, count: int) -> InvalidData:
-    return InvalidData(f"{place}: {count} columns are named {name!r}; rename all but one")
 
 
 def _read_jsonl(stream: IO[bytes], source: TextSource, wanted: Wanted) -> Iterator[TableRow]:
@@ -173,7 +169,8 @@ def _object_rows(
         place, value = each
         if isinstance(value, dict):
             fields.add(value)
-            yield TableRow(place, {name: value[name] for name in wanted.present(list(value)) if name in value})
+            names = [name for name, held in value.items() if not (wanted.plain and isinstance(held, list | dict))]
+            yield TableRow(place, {name: value[name] for name in wanted.present(names) if name in value})
         else:
             yield TableRow(place, fault="expected a JSON object")
     fields.check()
@@ -223,15 +220,14 @@ def _read_parquet(stream: IO[bytes], source: TextSource, wanted: Wanted) -> Iter
         table = pq.ParquetFile(
             file, buffer_size=BUFFER, thrift_string_size_limit=MAX_NAME, page_checksum_verification=True
         )
-        names = wanted.present(table.schema_arrow.names)
+        schema = table.schema_arrow
+        names = wanted.present(plain_columns(schema) if wanted.plain else schema.names)
         named = {**wanted.required, **{name: name for name in wanted.optional if name in names}}
-        _check_schema(table.schema_arrow, source.name, named)
+        check_schema(schema, source.name, named)
         if not names:  # none of the optional columns
             return
         chunks = [find_chunks(file, name) for name in names]
-        lists = [
-            found for found, name in zip(chunks, names, strict=True) if is_list(table.schema_arrow.field(name).type)
-        ]
+        lists = [found for found, name in zip(chunks, names, strict=True) if is_list(schema.field(name).type)]
     number = 0
     for group in range(table.num_row_groups):
         place = f"{source.name}, row group {group}"
@@ -249,28 +245,6 @@ def _read_parquet(stream: IO[bytes], source: TextSource, wanted: Wanted) -> Iter
             for index in range(batch.num_rows):
                 yield TableRow(f"{source.name}, row {number}", {name: _decode(values[name][index]) for name in names})
                 number += 1
-
-
-def _check_schema(schema: pa.Schema, filename: str, columns: Columns) -> None:
-    for option, name in columns.items():
-        if (count := schema.names.count(name)) > 1:
-            raise _refuse_repeated(filename, name, count)
-        if not count:
-            types: dict[str, str] = {each.name: shorten(str(each.type), 50) for each in schema}
-            raise refuse_columns(f"{filename}: no column {name!r}", types, option)
-        kind = schema.field(name).type
-        each = kind.value_type if option == "label_column" and is_list(kind) else kind
-        inner = each.value_type if pa.types.is_dictionary(each) else each
-        if not holds_strings(each) and not _is_plain(inner):
-            raise InvalidData(f"{filename}: expected strings or numbers in {name!r}, found {shorten(str(kind), 100)}")
-
-
-def is_list(kind: pa.DataType) -> bool:
-    return any(check(kind) for check in (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list))
-
-
-def _is_plain(kind: pa.DataType) -> bool:
-    return any(check(kind) for check in (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean))
 
 
 def _decode(value: Any) -> Any:

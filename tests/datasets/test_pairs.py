@@ -48,6 +48,18 @@ def test_columns_have_other_names_and_more_are_ignored(tmp_path: Path) -> None:
     assert found == [("a", "b", "")]
 
 
+@pytest.mark.parametrize("name", ["a.jsonl", "a.parquet"])
+def test_columns_that_are_not_read_may_hold_anything(tmp_path: Path, name: str) -> None:
+    nested = [1.0, 2.0]
+    pairs = write(tmp_path, name, [{"anchor": "a", "positive": "b", "score": nested, "sentence1": nested}])
+    assert sample_pairs(pairs, name, PairColumns()).texts == ("a", "b")
+    with pairs.open("rb") as file:
+        assert not has_scores(file, name, PairColumns())
+    scored = write(tmp_path, name, [{"anchor": nested, "sentence1": "a", "sentence2": "b", "score": 1}])
+    with scored.open("rb") as file:
+        assert list(read_scored(file, name, PairColumns(), Report())) == [("a", "b", 1.0)]
+
+
 def test_a_missing_column_is_named_with_those_that_there_are(tmp_path: Path) -> None:
     with pytest.raises(
         InvalidData, match=r"no column 'positive' in the header; found 'anchor', 'answer'\. Set positive_column"
