@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 from app.datasets.label_cells import UnusableRow, read_score
-from app.datasets.previews import TextPreview
+from app.datasets.previews import Preview, TextPreview
 from app.datasets.reports import Layout, Reason, Report
-from app.datasets.sampling import MAX_BYTES, MAX_TEXT, DocumentSample
+from app.datasets.sampling import MAX_BYTES, MAX_TEXT, DocumentSample, sample_documents
 from app.datasets.sources import UnreadableFile, replace_surrogates
 from app.datasets.tables import TableRow, is_table, read_open_rows
+from app.errors import InvalidData
+from app.types import Documents
 
 SENTENCES = ("sentence1", "sentence2")  # columns of the STS benchmark
 
@@ -146,14 +148,44 @@ def _measure(file: BinaryIO) -> int:
     return size
 
 
+@dataclass(frozen=True)
+class ScoredSample(DocumentSample):
+    """The beginning of a table with scores. pairs: it has the columns of pairs too, so it can also be trained on."""
+
+    pairs: bool = False
+
+
 def sample_pairs(path: Path, filename: str, columns: PairColumns) -> DocumentSample:
     """Reads at most about `MAX_BYTES` of the text of pairs, or of scored pairs. A document is a row.
 
-    Raises InvalidData if the file is broken or has no pair.
+    Returns a ScoredSample for a table with scores. Raises InvalidData if the file is broken or has no pair.
     """
+    with path.open("rb") as file:
+        scored, pairs = has_scores(file, filename, columns), _has_pairs(file, filename, columns)
+    facts = _sample_rows(path, filename, columns, scored=scored and not pairs)
+    return ScoredSample(*facts, pairs=pairs) if scored else DocumentSample(*facts)
+
+
+def sample_texts(
+    path: Path, filename: str, columns: PairColumns, text_column: str, documents: Documents
+) -> DocumentSample:
+    """Reads the beginning of a file of texts without pairs, as `sample_documents` does, or of a table with scores."""
+    try:
+        return sample_documents(path, filename, text_column, documents=documents)
+    except InvalidData:
+        with path.open("rb") as file:
+            if not has_scores(file, filename, columns):
+                raise
+    return ScoredSample(*_sample_rows(path, filename, columns, scored=True))
+
+
+def _sample_rows(
+    path: Path, filename: str, columns: PairColumns, *, scored: bool
+) -> tuple[int, int, float, tuple[str, ...], Report, Preview]:
+    """Returns the fields of a DocumentSample, of pairs or of scored pairs. Raises InvalidData."""
     report, preview, texts, size, whole = Report(), TextPreview(None, None), list[str](), 0, True
     with path.open("rb") as file:
-        for row in _open_rows(file, filename, columns, report):
+        for row in _open_rows(file, filename, columns, report, scored=scored):
             size += sum(len(text.encode()) for text in row)
             preview.add("\n".join(text for text in row if text), "")
             if sum(map(len, texts)) < MAX_TEXT:
@@ -164,12 +196,14 @@ def sample_pairs(path: Path, filename: str, columns: PairColumns) -> DocumentSam
         read = path.stat().st_size if file.closed else file.tell()
     report.check("pairs")
     share = 1.0 if whole else min(1.0, read / path.stat().st_size)
-    return DocumentSample(report.usable, size, share, tuple(texts), report, preview.finish(report, share))
+    return report.usable, size, share, tuple(texts), report, preview.finish(report, share)
 
 
-def _open_rows(file: BinaryIO, filename: str, columns: PairColumns, report: Report) -> Iterator[tuple[str, ...]]:
-    """Yields the texts of each row, of a file of either kind."""
-    if has_scores(file, filename, columns) and not _has_pairs(file, filename, columns):
+def _open_rows(
+    file: BinaryIO, filename: str, columns: PairColumns, report: Report, *, scored: bool
+) -> Iterator[tuple[str, ...]]:
+    """Yields the texts of each row."""
+    if scored:
         yield from ((pair.first, pair.second) for pair in read_scored(file, filename, columns, report))
     else:
         yield from read_pairs(file, filename, columns, report)

@@ -87,13 +87,13 @@ class TextModality(Modality):
         )
 
     def _check_pairs(self, hyperparameters: ContrastiveHyperparameters) -> Check:
-        from app.datasets.pairs import sample_pairs
+        from app.datasets.pairs import sample_pairs, sample_texts
         from app.modalities.text.training import pair_columns
 
         hp = hyperparameters
         if hp.positives == "column":
             return partial(sample_pairs, columns=pair_columns(hp))
-        return partial(sample_documents, text_column=hp.text_column, documents=hp.documents)
+        return partial(sample_texts, columns=pair_columns(hp), text_column=hp.text_column, documents=hp.documents)
 
     def estimator(self, method: str) -> "Estimator":
         if method in CONTRASTIVE_METHODS:

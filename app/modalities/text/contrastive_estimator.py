@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from app.datasets.pairs import ScoredSample
 from app.datasets.sampling import DocumentSample
 from app.errors import InvalidData
 from app.methods import ContrastiveHyperparameters
@@ -24,6 +25,7 @@ class ContrastiveEstimator:
         find: FindFolder,
     ) -> DataAmount:
         hp = hyperparameters
+        _check_trainable(files.samples, hp)
         tokenizer = read_tokenizer(find(model))
         report = None
         bytes_a_token = _BYTES_A_TOKEN
@@ -38,17 +40,14 @@ class ContrastiveEstimator:
             sum(each * weight for each, weight in zip(counts, files.weights, strict=True)) for counts in (pairs, tokens)
         )
         sampled = not all(s.whole for s in files.samples)
-        if not sampled and sum(pairs) < 4:
-            raise InvalidData(
-                f"the number of pairs or texts is {round(sum(pairs))}; there must be some to train on, and some to hold"
-                " out",
-                param="training_file",
-            )
+        held_out = None if isinstance(files.held_out, ScoredSample) else files.held_out
+        if not sampled:
+            _check_enough(round(sum(pairs)), held_out)
         return DataAmount(
             documents=round(sum(pairs)),
             tokens=round(sum(tokens)),
             sampled=sampled,
-            epoch_tokens=epoch_tokens * (1 - hp.validation_fraction),
+            epoch_tokens=epoch_tokens if held_out is not None else epoch_tokens * (1 - hp.validation_fraction),
             shard_bytes=_shard_bytes(files.files, bytes_a_token),
             tokenizer=report,
             step_tokens=max(1, round(hp.batch_size * epoch_tokens / max(epoch_pairs, 1))),
@@ -66,6 +65,37 @@ class ContrastiveEstimator:
             flops=shape.body.flops(length) * (_CACHED_PASSES if cached else 1),
             activations=shape.body.activations(length),
             step_tokens=2 * hp.batch_size * length,
+        )
+
+
+def _check_trainable(samples: Sequence[DocumentSample], hp: ContrastiveHyperparameters) -> None:
+    """Raises InvalidData for a training file that has scores and nothing to train on."""
+    if any(isinstance(sample, ScoredSample) and not sample.pairs for sample in samples):
+        columns = f"column {hp.text_column!r}"
+        if hp.positives == "column":
+            columns = f"columns {hp.anchor_column!r} and {hp.positive_column!r}"
+        raise InvalidData(
+            f"a file with scores and without the {columns} can be a validation_file, not a training_file",
+            param="training_file",
+        )
+
+
+def _check_enough(pairs: int, held_out: DocumentSample | None) -> None:
+    """Raises InvalidData for too few pairs to train on, or to hold out. held_out: of a validation file without scores.
+
+    A batch needs two pairs, because each is a negative of the other.
+    """
+    needed = 4 if held_out is None else 2
+    if pairs < needed:
+        raise InvalidData(
+            f"the number of pairs or texts is {pairs}; there must be at least 2 to train on"
+            + (", and 2 to hold out" if held_out is None else ""),
+            param="training_file",
+        )
+    if held_out is not None and held_out.whole and held_out.documents < 2:
+        raise InvalidData(
+            f"the number of pairs or texts is {held_out.documents}; there must be at least 2 to hold out",
+            param="validation_file",
         )
 
 
