@@ -36,7 +36,8 @@ class ContrastiveHyperparameters(TrainingHyperparameters):
         ge=1,
         le=1024,
         description="Micro-batches into which the batch of a step is divided, to save memory. All pairs of the batch"
-        " stay negatives of each other, and the gradients stay the same: gradient caching (arXiv 2101.06983)",
+        " stay negatives of each other, and without dropout the gradients stay the same: gradient caching (arXiv"
+        " 2101.06983)",
     )
     sequence_length: int | None = Field(
         None,
