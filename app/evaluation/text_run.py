@@ -1,5 +1,6 @@
 """One evaluation of text models without training labels: the figures of each model, and their differences."""
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -157,6 +158,7 @@ def _is_known(values: Rows) -> NDArray[np.bool_]:
 def _measure_groups(findings: TextFindings, values: Rows, groups: NDArray[np.object_]) -> list[GroupFigure]:
     figures = TEXT_FIGURES[findings.method]
     statistic = figures.statistics[figures.metric]
-    names = sorted(set(groups.tolist()) - {""})
-    chosen = ((name, values[groups == name]) for name in names)
-    return [GroupFigure(name, len(rows), statistic(rows)) for name, rows in chosen]
+    places = defaultdict[str, list[int]](list)
+    for place, name in enumerate(groups):
+        places[name].append(place)
+    return [GroupFigure(name, len(rows), statistic(values[rows])) for name, rows in sorted(places.items()) if name]

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from app.datasets.labelled import LabelledFile
-from app.datasets.text_rows import DEFAULT_COLUMNS, TextRows, name_columns, read_text_rows
+from app.datasets.text_rows import DEFAULT_COLUMNS, MAX_GROUPS, TextRows, name_columns, read_text_rows
 from app.errors import InvalidData
 from app.types import TextMethod
 
@@ -50,6 +50,14 @@ def test_minimal_pairs_have_groups_and_differ(tmp_path: Path) -> None:
         (("He was.", "He were."), "7"),
     ]
     assert found.skipped[0].reason == "the two texts are equal"
+
+
+def test_there_is_a_limit_of_groups(tmp_path: Path) -> None:
+    rows = [{"text": "a", "pair": "b", "label": n, "id": n} for n in range(MAX_GROUPS + 1)]
+    assert len(read(tmp_path, rows[:-1], "sts", group_column="id").rows) == MAX_GROUPS
+    with pytest.raises(InvalidData, match="the column 'id' has more than 1,000 groups") as caught:
+        read(tmp_path, rows, "sts", group_column="id")
+    assert caught.value.param == "group_column"
 
 
 def test_held_out_texts_are_of_any_file_of_texts(tmp_path: Path) -> None:
