@@ -7,6 +7,7 @@ from app.datasets.sources import replace_surrogates, shorten
 
 MAX_LABEL = 200  # characters
 MAX_LABELS = 100  # of one item
+MAX_NUMBER = 1e100  # of a label or score, in absolute value: larger ones overflow when they are squared
 _NO_LABELS = "(none)"
 
 

@@ -7,6 +7,7 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from app.datasets.documents import read_documents
+from app.datasets.label_cells import MAX_NUMBER
 from app.datasets.labelled import MAX_ITEMS, MAX_NAMED, MAX_SIZE, LabelledFile, SkippedRow
 from app.datasets.sources import replace_surrogates, shorten
 from app.datasets.tables import TableRow, read_rows
@@ -161,4 +162,6 @@ def _read_score(value: Any, column: str) -> float:
         score = math.nan
     if not math.isfinite(score):
         raise ValueError(f"expected a number in {column!r}, found {shorten(str(value), 40)!r}")
+    if abs(score) > MAX_NUMBER:
+        raise ValueError(f"the number in {column!r} is beyond ±{MAX_NUMBER:g}")
     return score

@@ -143,7 +143,9 @@ def correlate(rows: Rows) -> float:
     """Returns Pearson's correlation of the two columns; 0 if one is constant."""
     if (np.ptp(rows, axis=0) == 0).any():
         return 0.0
-    return float(np.corrcoef(rows[:, 0], rows[:, 1])[0, 1])
+    centred = rows - rows.mean(0)
+    scaled = centred / np.abs(centred).max(0)  # squares of very large or small numbers are out of range
+    return float(np.corrcoef(scaled[:, 0], scaled[:, 1])[0, 1])
 
 
 TEXT_FIGURES: Mapping[TextMethod, TextFigures] = {

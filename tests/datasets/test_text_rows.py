@@ -25,7 +25,9 @@ def test_pairs_have_scores_and_rows_that_cannot_be_used_are_named(tmp_path: Path
         {"text": " A cat. ", "pair": "A dog.", "label": 2.5},
         {"text": "A cat.", "pair": "A cat.", "label": "5"},
         {"text": "A fox.", "pair": "A dog.", "label": 1},
+        {"text": "A fox.", "pair": "A cow.", "label": 1e100},
         {"text": "A cat.", "pair": "A dog.", "label": "high"},
+        {"text": "A cat.", "pair": "A dog.", "label": -1e308},
         {"text": "A cat.", "pair": "", "label": 1},
         {"text": "A cat.", "label": True, "pair": 7},
     ]
@@ -34,11 +36,13 @@ def test_pairs_have_scores_and_rows_that_cannot_be_used_are_named(tmp_path: Path
         (("A cat.", "A dog."), 2.5),
         (("A cat.", "A cat."), 5.0),
         (("A fox.", "A dog."), 1.0),
+        (("A fox.", "A cow."), 1e100),
     ]
     assert [(row.place, row.reason) for row in found.skipped] == [
-        ("a.jsonl, line 4", "expected a number in 'label', found 'high'"),
-        ("a.jsonl, line 5", "the text in 'pair' is empty"),
-        ("a.jsonl, line 6", "expected a text in 'pair', found int"),
+        ("a.jsonl, line 5", "expected a number in 'label', found 'high'"),
+        ("a.jsonl, line 6", "the number in 'label' is beyond ±1e+100"),
+        ("a.jsonl, line 7", "the text in 'pair' is empty"),
+        ("a.jsonl, line 8", "expected a text in 'pair', found int"),
     ]
 
 

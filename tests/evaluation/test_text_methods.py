@@ -16,7 +16,7 @@ from app.datasets.text_rows import TextRow, TextRows
 from app.evaluation.embedding import Embedder, EmbeddingRequest, EngineOptions
 from app.evaluation.metrics import Interval
 from app.evaluation.scoring import PIECE, ScoringRequest, TextScore, score_texts
-from app.evaluation.text_methods import draw_texts
+from app.evaluation.text_methods import correlate, draw_texts
 from app.evaluation.text_report import build_text_report, describe_text_findings, write_text_csv, write_text_markdown
 from app.evaluation.text_run import TextDifference, TextFindings, evaluate_texts
 from app.store.store import ModelStore
@@ -93,6 +93,11 @@ def test_sts_is_the_correlation_of_cosines_and_scores(store: ModelStore, tmp_pat
     group = findings.results[0].groups[1]
     expected = spearmanr(cosines[1::2], scores[1::2]).statistic
     assert (group.group, group.rows, group.value) == ("b", 14, pytest.approx(expected, abs=1e-6))
+
+
+@pytest.mark.parametrize("size", [1e100, 1.0, 1e-200])
+def test_a_correlation_does_not_depend_on_the_size_of_scores(size: float) -> None:
+    assert correlate(np.array([[1, 1], [2, 3], [4, 2]]) * [1, size]) == pytest.approx(pearsonr([1, 2, 4], [1, 3, 2])[0])
 
 
 def test_intervals_are_those_of_a_bootstrap_with_the_same_rows_of_both_models(
