@@ -20,6 +20,7 @@ from app.evaluation.resampling import Rows, Statistic
 from app.evaluation.scoring import ScoringRequest, TextScore, score_texts
 from app.evaluation.unreadable import find_readable
 from app.evaluation.vectors import normalize
+from app.modalities.text.rank_correlation import correlate_ranks
 from app.store.store import ModelEntry
 from app.types import TextMethod
 
@@ -142,13 +143,6 @@ def find_share(rows: Rows) -> float:
     return float(rows[:, 0].mean())
 
 
-def correlate_ranks(rows: Rows) -> float:
-    """Returns Spearman's correlation of the two columns; 0 if one is constant."""
-    from scipy.stats import rankdata
-
-    return correlate(rankdata(rows, axis=0))
-
-
 def correlate(rows: Rows) -> float:
     """Returns Pearson's correlation of the two columns; 0 if one is constant."""
     if (np.ptp(rows, axis=0) == 0).any():
@@ -159,7 +153,9 @@ def correlate(rows: Rows) -> float:
 
 
 TEXT_FIGURES: Mapping[TextMethod, TextFigures] = {
-    "sts": TextFigures(compute_cosines, {"spearman": correlate_ranks, "pearson": correlate}, chance=0.0),
+    "sts": TextFigures(
+        compute_cosines, {"spearman": lambda rows: correlate_ranks(*rows.T), "pearson": correlate}, chance=0.0
+    ),
     "masked_accuracy": TextFigures(
         predict_tokens,
         {
