@@ -8,6 +8,7 @@ from app.datasets.sources import replace_surrogates, shorten
 MAX_LABEL = 200  # characters
 MAX_LABELS = 100  # of one item
 _SHOWN = 40  # characters of a value that is no score
+MAX_NUMBER = 1e100  # of a label or score, in absolute value: larger ones overflow when they are squared
 _NO_LABELS = "(none)"
 
 
@@ -57,6 +58,8 @@ def read_score(value: Any, column: str) -> float:
     if not math.isfinite(score):
         found = "nothing" if value is None else repr(shorten(str(value), _SHOWN))
         raise UnusableRow(f"expected a number in {column!r}, found {found}")
+    if abs(score) > MAX_NUMBER:
+        raise UnusableRow(f"the number in {column!r} is beyond ±{MAX_NUMBER:g}")
     return score
 
 

@@ -1,7 +1,6 @@
 """Labelled data as an evaluation uses them: targets instead of labels, without duplicates, and with warnings."""
 
 import hashlib
-import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -9,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from app.datasets.label_cells import MAX_NUMBER
 from app.datasets.label_sets import check_label_sets, encode_label_sets, have_label_sets
 from app.datasets.labelled import LabelledItem, LabelledItems, Part, SkippedRow
 from app.errors import InvalidData
@@ -110,7 +110,7 @@ def _parse_numbers(found: LabelledItems, label_type: LabelType) -> tuple[list[fl
         return None, []
     others = [item for item, value in zip(found.items, values, strict=True) if value is None]
     for item in others:
-        found.skip(item.place, f"the label {item.label!r} is not a number")
+        found.skip(item.place, f"the label {item.label!r} is not a number from {-MAX_NUMBER:g} to {MAX_NUMBER:g}")
     found.items = [item for item, value in zip(found.items, values, strict=True) if value is not None]
     return numbers, others
 
@@ -130,7 +130,7 @@ def _to_number(label: str) -> float | None:
         value = float(label)
     except ValueError:
         return None
-    return value if math.isfinite(value) else None
+    return value if abs(value) <= MAX_NUMBER else None  # not NaN either
 
 
 def _encode(labels: Sequence[str]) -> tuple[tuple[str, ...], NDArray[np.int64]]:

@@ -62,17 +62,17 @@ def check_label_sets(
 ) -> dict[str, list[str]]:
     """Returns the labels that cannot be learned or scored, by the words of a warning.
 
-    train, test: the items of each part; none if the parts are drawn. Raises InvalidData if nothing can be learned.
+    train, test: the items of each part; none if the parts are drawn. Raises InvalidData if nothing can be learned, or
+    no label can be scored.
     """
-    counts = targets.sum(0)
     if not len(train):
-        if np.bincount(find_strata(targets)).max() < 2:
-            raise InvalidData("no label has two items; an evaluation needs at least two of one label")
-        rare = [name for name, count in zip(names, counts, strict=True) if count == 1]
-        return {"labels of one item only, which no method can learn and be scored on": rare}
+        return _check_drawn(names, targets)
     learned, scored = find_varied(targets[train]), find_varied(targets[test])
-    if not learned.any():
-        raise InvalidData("each label belongs to all items of the training part or to none")
+    for part, varied in (("training", learned), ("test", scored)):
+        if not varied.any():
+            raise InvalidData(f"each label belongs to all items of the {part} part or to none")
+    if not (learned & scored).any():
+        raise InvalidData("no label tells items of the training part apart and also items of the test part")
     return {
         "labels that all items of the training part have, or none, so that no method can learn them": [
             name for name, varied in zip(names, learned, strict=True) if not varied
@@ -81,6 +81,21 @@ def check_label_sets(
             name for name, varied in zip(names, scored, strict=True) if not varied
         ],
     }
+
+
+def _check_drawn(names: Sequence[str], targets: NDArray[np.int64]) -> dict[str, list[str]]:
+    """Checks labels of items whose parts are drawn. The only item of a stratum is never in the test part."""
+    strata = find_strata(targets)
+    sizes = np.bincount(strata)
+    if sizes.max() < 2:
+        raise InvalidData("no label has two items; an evaluation needs at least two of one label")
+    if not find_varied(targets[sizes[strata] > 1]).any():
+        raise InvalidData(
+            "each label belongs to all items that the test part can have, or to none. An evaluation needs at least two"
+            " items with a label and two without it"
+        )
+    rare = [name for name, count in zip(names, targets.sum(0), strict=True) if count == 1]
+    return {"labels of one item only, which no method can learn and be scored on": rare}
 
 
 def find_strata(targets: NDArray[np.int64]) -> NDArray[np.int64]:

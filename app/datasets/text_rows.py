@@ -17,6 +17,7 @@ from app.types import TEXT_METHODS, EvaluationMethod, TextMethod
 _FEWEST = 2  # rows of a file
 _SHOWN = 5  # rows that a message names
 _GROUP = 100  # characters of a name
+MAX_GROUPS = 1000  # of rows; each has a figure in the report
 
 # The columns of a file by the fields of a request.
 DEFAULT_COLUMNS: Mapping[TextMethod, Mapping[str, str]] = {
@@ -86,9 +87,9 @@ def read_text_rows(
     method: held-out texts for masked_accuracy may be in any file of texts; pairs are in a table.
     columns: by the fields of the request, as in `DEFAULT_COLUMNS`, and `group_column`. limit: of rows.
 
-    Raises InvalidData for a file of another format, without a column, or damaged; and TooLarge.
+    Raises InvalidData for a file of another format, without a column, with too many groups, or damaged; and TooLarge.
     """
-    found, size = TextRows(), 0
+    found, size, groups = TextRows(), 0, set[str]()
     rows = _read_texts(file, columns) if method == "masked_accuracy" else _read_pairs(file, columns)
     for row in islice(rows, limit):
         if isinstance(row, _Unusable):
@@ -96,6 +97,13 @@ def read_text_rows(
             continue
         found.rows.append(row)
         size += sum(map(len, row.texts))
+        groups.add(row.group)
+        if len(groups) > MAX_GROUPS:
+            raise InvalidData(
+                f"{file.filename}: the column {columns['group_column']!r} has more than {MAX_GROUPS:,} groups; set"
+                " group_column to a column with fewer values, or leave it out",
+                param="group_column",
+            )
         if len(found.rows) > MAX_ITEMS or size > MAX_SIZE:
             raise TooLarge(
                 f"{file.filename}: there are more than {MAX_ITEMS:,} rows or {MAX_SIZE:,} characters; send a sample"

@@ -7,6 +7,8 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from app.modalities.text.rank_correlation import correlate_ranks
+
 Scores = dict[str, float]
 Strength: TypeAlias = float | tuple[float | None, ...] | None
 _CONFIDENCE = 0.95
@@ -53,11 +55,8 @@ def score_classes(targets: NDArray[np.int64], prediction: ProbePrediction) -> Sc
 
 def score_numbers(targets: NDArray[np.float64], prediction: ProbePrediction) -> Scores:
     """Returns Spearman's rank correlation, 0 for constant predictions, and the root of the mean squared error."""
-    from scipy.stats import spearmanr
-
-    constant = np.ptp(prediction.values) == 0 or np.ptp(targets) == 0
     return {
-        "spearman": 0.0 if constant else float(spearmanr(targets, prediction.values).statistic),
+        "spearman": correlate_ranks(targets, prediction.values),
         "rmse": float(np.sqrt(np.mean((targets - prediction.values) ** 2))),
     }
 

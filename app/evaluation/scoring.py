@@ -18,8 +18,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from app.errors import InvalidValue
 from app.evaluation.embedding import Embedder
+from app.evaluation.unreadable import MISTAKES
 from app.modalities.text.items import DrawnMasks, ScoreItem, ScoreResult
 from app.serving.engine import Engine
 from app.store.store import ModelEntry
@@ -138,7 +138,7 @@ class _Scoring:
     async def _score(self, engine: Engine, index: int) -> Sequence[float]:
         try:
             (result,) = await engine.submit(Task.SCORE, [self._request.item(index)])
-        except InvalidValue:  # such as a text of special tokens only
+        except MISTAKES:  # such as a text of special tokens only
             return [np.nan] * len(TextScore._fields)
         finally:
             self._done += 1

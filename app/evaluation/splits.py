@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.datasets.label_checks import EvaluationData
-from app.datasets.label_sets import find_strata
+from app.datasets.label_sets import find_strata, find_varied
 from app.datasets.labelled import Part
+from app.errors import InvalidData
 
 TEST_SHARE = 0.3  # of the items, where the data have no test part
 _FEWEST_NUMBERS = 5  # labels that a regression needs at least
@@ -31,13 +32,18 @@ class Split:
 def make_splits(data: EvaluationData, seeds: int) -> list[Split]:
     """Returns one split a seed. The parts are those of the data, or drawn with `TEST_SHARE` of each class.
 
-    Items with any number of labels are drawn by their rarest label.
+    Items with any number of labels are drawn by their rarest label. Raises InvalidData if a seed's test part tells none
+    of their labels apart.
     """
     train, test = data.indices(Part.TRAIN), data.indices(Part.TEST)
     splits = []
     for seed in range(seeds):
         rng = np.random.default_rng(seed)
         pool, held_out = (train, test) if len(test) else _draw_parts(data, rng)
+        if data.kind == "labels" and not find_varied(data.targets[held_out].astype(np.int64)).any():
+            raise InvalidData(
+                "there are too few items for scores: each label belongs to all items of a drawn test part or to none"
+            )
         splits.append(Split(seed, rng.permutation(pool), held_out))
     return splits
 

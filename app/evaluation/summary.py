@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from app.evaluation.results import Comparison, Findings, Result, compare
 from app.evaluation.splits import LabelCount
+from app.types import EvaluationMethod
 
 _HEADLINE = 10  # labels per class that the first sentence is about, or the nearest number that there is
 _FEW_DIMENSIONS = 10.0  # effective dimensions below which vectors have collapsed
@@ -30,14 +31,14 @@ class Summary:
 def summarize_findings(findings: Findings) -> Summary:
     """Compares the models with the baseline, with random weights and with each other."""
     count = _choose_headline(findings)
-    probes = [r for model in findings.models if (r := findings.find("linear_probe", model, count)) is not None]
+    probes = [r for model in findings.models if (r := _find(findings, "linear_probe", model, count)) is not None]
     sentences = [sentence for model in findings.models for sentence in _describe_model(findings, model, count)]
     if not probes:
         return Summary(sentences, "Add the method linear_probe for a comparison with the baseline.")
     if len(probes) > 1:
         sentences.append(_describe_best(findings, probes))
     best = max(probes, key=lambda each: _mean(each, findings.metric))
-    baseline = findings.find("baseline", None, count)
+    baseline = _find(findings, "baseline", None, count)
     comparison = compare(best, baseline, findings.metric) if baseline else None
     wins = comparison.is_better if comparison else None
     return Summary(sentences, _advise(comparison), best, baseline, wins)
@@ -52,13 +53,15 @@ def _choose_headline(findings: Findings) -> LabelCount:
 
 def _describe_model(findings: Findings, model: str, count: LabelCount) -> list[str]:
     sentences = _against_scratch(findings, model, count)
-    probe = findings.find("linear_probe", model, count)
+    probe = _find(findings, "linear_probe", model, count)
     if probe is None:
         return sentences
     reached = f"With {describe_labels(findings, count)}, {model} reaches {_say(probe, findings.metric)}"
-    sentences.append(_compare_curve(findings, reached, probe, findings.curve("baseline", None), findings.baseline))
+    sentences.append(
+        _compare_curve(findings, reached, probe, _find_curve(findings, "baseline", None), findings.baseline)
+    )
     sentences += _with_all_labels(findings, probe)
-    random = findings.find("random_encoder", model, count)
+    random = _find(findings, "random_encoder", model, count)
     if random is not None and (comparison := compare(probe, random, findings.metric)) is not None:
         sentences.append(_against_random(comparison))
     spread = findings.spreads.get(model)
@@ -72,8 +75,8 @@ def _describe_model(findings: Findings, model: str, count: LabelCount) -> list[s
 
 def _against_scratch(findings: Findings, model: str, count: LabelCount) -> list[str]:
     """Compares the better one of fine-tuning and linear probe with the same network, trained on the labels alone."""
-    curve = findings.curve("from_scratch", model)
-    tuned, probe = (findings.find(method, model, count) for method in ("fine_tune", "linear_probe"))
+    curve = _find_curve(findings, "from_scratch", model)
+    tuned, probe = (_find(findings, method, model, count) for method in ("fine_tune", "linear_probe"))
     ways = [(f"fine-tuned {model}", tuned), (f"{model} with a linear probe", probe)]
     known = [(subject, result) for subject, result in ways if result is not None]
     if not curve or not known:
@@ -102,7 +105,7 @@ def _compare_curve(findings: Findings, reached: str, own: Result, curve: Sequenc
 def _with_all_labels(findings: Findings, probe: Result) -> list[str]:
     if probe.labels_per_class == "all":
         return []
-    full, baseline = findings.find("linear_probe", probe.model, "all"), findings.find("baseline", None, "all")
+    full, baseline = _find(findings, "linear_probe", probe.model, "all"), _find(findings, "baseline", None, "all")
     comparison = compare(full, baseline, findings.metric) if full and baseline else None
     if comparison is None or full is None or baseline is None:
         return []
@@ -156,5 +159,18 @@ def _say(result: Result, metric: str) -> str:
 
 
 def _mean(result: Result, metric: str) -> float:
+    """Returns the mean of a result that has the metric."""
     interval = result.interval(metric)
-    return interval.mean if interval else math.nan
+    assert interval is not None
+    return interval.mean
+
+
+def _find(findings: Findings, method: EvaluationMethod, model: str | None, count: LabelCount) -> Result | None:
+    """Returns a result that has the metric by which results are compared."""
+    result = findings.find(method, model, count)
+    return result if result is not None and result.interval(findings.metric) is not None else None
+
+
+def _find_curve(findings: Findings, method: EvaluationMethod, model: str | None) -> list[Result]:
+    """Returns the results of a method that have the metric by which results are compared."""
+    return [result for result in findings.curve(method, model) if result.interval(findings.metric) is not None]

@@ -9,6 +9,7 @@ https://aclanthology.org/2020.acl-main.240), as in BLiMP (Warstadt et al. 2020, 
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import compress
 from typing import NamedTuple
 
 import numpy as np
@@ -17,7 +18,9 @@ from app.datasets.text_rows import TextRow
 from app.evaluation.embedding import Embedder, EmbeddingRequest
 from app.evaluation.resampling import Rows, Statistic
 from app.evaluation.scoring import ScoringRequest, TextScore, score_texts
+from app.evaluation.unreadable import find_readable
 from app.evaluation.vectors import normalize
+from app.modalities.text.rank_correlation import correlate_ranks
 from app.store.store import ModelEntry
 from app.types import TextMethod
 
@@ -57,16 +60,24 @@ class TextFigures:
 def compute_cosines(
     embedder: Embedder, model: ModelEntry, rows: Sequence[TextRow], on_done: Callable[[float], None]
 ) -> Rows:
-    """Returns (cosine of the two vectors, score) of each pair [N, 2]. A text of several pairs is embedded once."""
+    """Returns (cosine of the two vectors, score) of each pair [N, 2]. A text of several pairs is embedded once.
+
+    The cosine is NaN for a pair of which the model cannot read one text.
+    """
     places = {text: row.place for row in rows for text in row.texts}
-    index = {text: number for number, text in enumerate(places)}
+    checked = find_readable(embedder.load_handler(model), list(places), lambda done: on_done(0))
+    texts = list(compress(places, checked))
+    if not texts:
+        return np.full((len(rows), 2), np.nan)
+    index = {text: number for number, text in enumerate(texts)}
 
     def report(done: int) -> None:
-        on_done(done / len(places))
+        on_done(done / len(texts))
 
-    vectors = embedder.embed(EmbeddingRequest(model, list(places), list(places.values())), report)
-    unit = normalize(vectors).astype(np.float64)
-    first, second = ([index[row.texts[side]] for row in rows] for side in (0, 1))
+    vectors = embedder.embed(EmbeddingRequest(model, texts, [places[text] for text in texts]), report)
+    unit = np.concatenate([normalize(vectors).astype(np.float64), np.full((1, vectors.shape[1]), np.nan)])
+    unreadable = len(texts)  # the index of the last row
+    first, second = ([index.get(row.texts[side], unreadable) for row in rows] for side in (0, 1))
     return np.stack([(unit[first] * unit[second]).sum(1), [row.score for row in rows]], axis=1)
 
 
@@ -132,22 +143,19 @@ def find_share(rows: Rows) -> float:
     return float(rows[:, 0].mean())
 
 
-def correlate_ranks(rows: Rows) -> float:
-    """Returns Spearman's correlation of the two columns; 0 if one is constant."""
-    from scipy.stats import rankdata
-
-    return correlate(rankdata(rows, axis=0))
-
-
 def correlate(rows: Rows) -> float:
     """Returns Pearson's correlation of the two columns; 0 if one is constant."""
     if (np.ptp(rows, axis=0) == 0).any():
         return 0.0
-    return float(np.corrcoef(rows[:, 0], rows[:, 1])[0, 1])
+    centred = rows - rows.mean(0)
+    scaled = centred / np.abs(centred).max(0)  # squares of very large or small numbers are out of range
+    return float(np.corrcoef(scaled[:, 0], scaled[:, 1])[0, 1])
 
 
 TEXT_FIGURES: Mapping[TextMethod, TextFigures] = {
-    "sts": TextFigures(compute_cosines, {"spearman": correlate_ranks, "pearson": correlate}, chance=0.0),
+    "sts": TextFigures(
+        compute_cosines, {"spearman": lambda rows: correlate_ranks(*rows.T), "pearson": correlate}, chance=0.0
+    ),
     "masked_accuracy": TextFigures(
         predict_tokens,
         {

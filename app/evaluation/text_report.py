@@ -2,9 +2,9 @@
 
 import csv
 import io
-from collections.abc import Sequence
 from typing import Any
 
+from app.evaluation.markdown import write_table
 from app.evaluation.report import SCHEMA_VERSION
 from app.evaluation.text_methods import TEXT_FIGURES
 from app.evaluation.text_run import TextDifference, TextFindings, TextResult
@@ -146,7 +146,7 @@ def write_text_markdown(name: str, findings: TextFindings) -> str:
     sections = [
         f"# {name}",
         " ".join(describe_text_findings(findings)),
-        "## Figures\n\n" + _table(["model", *(_NAMES[each] for each in names)], rows),
+        "## Figures\n\n" + write_table(["model", *(_NAMES[each] for each in names)], rows),
         "In brackets the 95 % interval, by the bootstrap over rows.",
         _groups(findings),
         "## Warnings\n\n" + "\n".join(f"- {each}" for each in findings.warnings) if findings.warnings else "",
@@ -165,9 +165,4 @@ def _groups(findings: TextFindings) -> str:
     name = _NAMES[findings.metric]
     title = f"## {name[0].upper()}{name[1:]} by group\n\n"
     more = f"\n\n{len(found) - _SHOWN_GROUPS:,} more are in report.csv." if len(found) > _SHOWN_GROUPS else ""
-    return title + _table(head, rows) + more if rows else ""
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+    return title + write_table(head, rows) + more if rows else ""

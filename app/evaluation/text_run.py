@@ -1,7 +1,9 @@
 """One evaluation of text models without training labels: the figures of each model, and their differences."""
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import combinations
 from typing import Protocol
 
@@ -12,7 +14,7 @@ from app.datasets.text_rows import TextRows
 from app.errors import InvalidData
 from app.evaluation.embedding import Embedder
 from app.evaluation.metrics import Interval
-from app.evaluation.resampling import Rows, estimate, estimate_difference
+from app.evaluation.resampling import Resampled, Rows, Statistic, resample
 from app.evaluation.text_methods import TEXT_FIGURES
 from app.store.store import ModelEntry
 from app.types import TextMethod
@@ -90,36 +92,62 @@ def evaluate_texts(
     findings = TextFindings(method, replace(data, rows=used), [model.id for model in models])
     if len(used) < len(data.rows):
         findings.warnings.append(f"{len(used):,} of {len(data.rows):,} texts were drawn, always the same ones")
-    values: dict[str, Rows] = {}
+    measured = []
     for place, model in enumerate(models):
         hooks.on_step(f"Reading {len(used):,} rows with {model.id}")
 
         def report(share: float, begun: int = place) -> None:
             hooks.on_share((begun + share) / len(models))
 
-        values[model.id] = figures.compute(embedder, model, used, report)
-        findings.results.append(_measure(findings, model.id, values[model.id]))
+        values = figures.compute(embedder, model, used, report)
+        measured.append(_measure(findings, model.id, values, partial(report, 1.0)))
         hooks.on_figures(findings)
-    statistic = figures.statistics[figures.metric]
-    for (first, left), (second, right) in combinations(values.items(), 2):
-        both = _is_known(left) & _is_known(right)
+    for first, second in combinations(measured, 2):
+        both = first.known & second.known
         if both.sum() > 1:
-            difference = estimate_difference(left[both], right[both], statistic)
-            findings.differences.append(TextDifference(first, second, difference))
+            one, other = (each.resample(both, partial(hooks.on_share, 1.0)) for each in (first, second))
+            findings.differences.append(TextDifference(first.model, second.model, (one - other).interval))
     return findings
 
 
-def _measure(findings: TextFindings, model: str, values: Rows) -> TextResult:
-    """values: [N, C], NaN for rows that the model cannot read. Warns of these."""
+@dataclass(frozen=True)
+class _Measured:
+    """A model with the numbers of the rows, and the figure that is compared.
+
+    values: [N, C], NaN for rows that the model cannot read. known: whether it can read each row, [N]. resampled: the
+    figure of the rows that it can read.
+    """
+
+    model: str
+    values: Rows
+    known: NDArray[np.bool_]
+    statistic: Statistic
+    resampled: Resampled
+
+    def resample(self, chosen: NDArray[np.bool_], check: Callable[[], None]) -> Resampled:
+        """Returns the figure of some of the rows that the model can read. It is known already for all of them."""
+        if np.array_equal(chosen, self.known):
+            return self.resampled
+        return resample(self.values[chosen], self.statistic, check)
+
+
+def _measure(findings: TextFindings, model: str, values: Rows, check: Callable[[], None]) -> _Measured:
+    """Adds the figures of a model, and warns of rows that it cannot read.
+
+    values: [N, C], NaN for these rows. check: may raise to stop.
+    """
     figures = TEXT_FIGURES[findings.method]
     known = _is_known(values)
     if unread := [row.place for row, read in zip(findings.data.rows, known, strict=True) if not read]:
         findings.warnings.append(f"{model} cannot read {len(unread):,} rows, such as that of {unread[0]}")
     if known.sum() < 2:
         raise InvalidData(f"{model} can read {known.sum()} rows; at least 2 are needed")
-    found = {name: estimate(values[known], statistic) for name, statistic in figures.statistics.items()}
+    found = {name: resample(values[known], statistic, check) for name, statistic in figures.statistics.items()}
     groups = np.array([row.group for row in findings.data.rows], dtype=object)
-    return TextResult(model, int(known.sum()), found, _measure_groups(findings, values[known], groups[known]))
+    groups_found = _measure_groups(findings, values[known], groups[known])
+    intervals = {name: each.interval for name, each in found.items()}
+    findings.results.append(TextResult(model, int(known.sum()), intervals, groups_found))
+    return _Measured(model, values, known, figures.statistics[figures.metric], found[figures.metric])
 
 
 def _is_known(values: Rows) -> NDArray[np.bool_]:
@@ -130,6 +158,7 @@ def _is_known(values: Rows) -> NDArray[np.bool_]:
 def _measure_groups(findings: TextFindings, values: Rows, groups: NDArray[np.object_]) -> list[GroupFigure]:
     figures = TEXT_FIGURES[findings.method]
     statistic = figures.statistics[figures.metric]
-    names = sorted(set(groups.tolist()) - {""})
-    chosen = ((name, values[groups == name]) for name in names)
-    return [GroupFigure(name, len(rows), statistic(rows)) for name, rows in chosen]
+    places = defaultdict[str, list[int]](list)
+    for place, name in enumerate(groups):
+        places[name].append(place)
+    return [GroupFigure(name, len(rows), statistic(values[rows])) for name, rows in sorted(places.items()) if name]

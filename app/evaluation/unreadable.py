@@ -14,7 +14,7 @@ from app.modalities.embedding import EmbedItem
 from app.system.process_pool import ProcessPool
 
 _AT_ONCE = 64  # files that are decoded before the next are begun
-_MISTAKES = (BadRequest, InvalidValue, TooLarge)  # of one item
+MISTAKES = (BadRequest, InvalidValue, TooLarge)  # of one item
 
 
 def leave_out_unreadable(
@@ -44,6 +44,16 @@ def leave_out_unreadable(
         found.items = usable
 
 
+def find_readable(handler: AnyHandler, texts: Sequence[str], on_done: Callable[[int], None]) -> list[bool]:
+    """Returns whether a model can read each text. on_done: is told how many are done; may raise to stop."""
+    readable = list[bool]()
+    for start in range(0, len(texts), _AT_ONCE):
+        on_done(start)
+        items = map(make_item, texts[start : start + _AT_ONCE])
+        readable += [_find_reason(partial(_prepare, handler, item)) is None for item in items]
+    return readable
+
+
 def _find_reasons(handler: AnyHandler, piece: Sequence[LabelledItem], processes: ProcessPool) -> list[str | None]:
     """Returns why each item cannot be read; None for those that can."""
     items = [make_item(item.content) for item in piece]
@@ -56,7 +66,7 @@ def _find_reasons(handler: AnyHandler, piece: Sequence[LabelledItem], processes:
 def _find_reason(read: Callable[[], None]) -> str | None:
     try:
         read()
-    except _MISTAKES as error:
+    except MISTAKES as error:
         return error.message
     return None
 

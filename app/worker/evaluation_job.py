@@ -1,6 +1,5 @@
 """The work of a job that evaluates models."""
 
-import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from app.evaluation.figures import draw_figures
 from app.evaluation.report import build_report, write_csv, write_markdown, write_splits
 from app.evaluation.results import Findings
 from app.evaluation.run import EvaluationPlan, Vectors, evaluate
+from app.evaluation.serialization import serialize
 from app.evaluation.summary import describe_labels, summarize_findings
 from app.evaluation.unreadable import leave_out_unreadable
 from app.jobs.kinds import EvaluationSpec
@@ -152,7 +152,7 @@ def _finish(spec: EvaluationSpec, findings: Findings, reports: Reports) -> None:
 
 
 def _serialize(findings: Findings, *, complete: bool) -> bytes:
-    return json.dumps(build_report(findings, complete=complete)).encode()
+    return serialize(build_report(findings, complete=complete))
 
 
 class JobHooks:

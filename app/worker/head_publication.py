@@ -1,6 +1,5 @@
 """Publication of the best model of an evaluation as a classifier."""
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -8,6 +7,7 @@ from app.evaluation.embedding import Embedder, EmbeddingRequest
 from app.evaluation.head_summary import describe_head, describe_weaknesses
 from app.evaluation.heads import FittedHead, choose_model, fit_head
 from app.evaluation.results import Findings
+from app.evaluation.serialization import serialize
 from app.publishing.classifiers import ClassifierFacts, ClassifierPublisher
 from app.store.store import ModelEntry
 from app.worker.attempt import Attempt, AttemptServices
@@ -41,7 +41,7 @@ def publish_best(best: BestHead, attempt: Attempt, reports: Reports, services: A
     """Publishes the head with its encoder, and keeps its facts as an artifact."""
     fitted, held_out = best.fitted, best.fitted.held_out
     described = describe_head(fitted, best.encoder.id, best.weaknesses)
-    reports.save_artifact(CLASSIFIER, json.dumps(described, indent=2).encode())
+    reports.save_artifact(CLASSIFIER, serialize(described, indent=2))
     reports.flush()
     chosen: dict[str, str | float] = {"regularization": fitted.strength}
     if fitted.scaled_on:

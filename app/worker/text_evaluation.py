@@ -1,6 +1,5 @@
 """The work of a job that measures models of text without training labels."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -8,6 +7,7 @@ from typing import Protocol
 from app.datasets.labelled import LabelledFile
 from app.datasets.text_rows import name_columns, read_text_rows
 from app.evaluation.embedding import Embedder
+from app.evaluation.serialization import serialize
 from app.evaluation.text_methods import TEXT_FIGURES
 from app.evaluation.text_report import (
     build_text_report,
@@ -96,4 +96,4 @@ def _find_best(findings: TextFindings) -> TextResult:
 
 
 def _serialize(findings: TextFindings, *, complete: bool) -> bytes:
-    return json.dumps(build_text_report(findings, complete=complete)).encode()
+    return serialize(build_text_report(findings, complete=complete))

@@ -11,7 +11,7 @@ import pytest
 
 from app.datasets.label_checks import EvaluationData, check_labels
 from app.datasets.label_sets import MAX_LABELS, find_strata
-from app.datasets.labelled import LabelledColumns, LabelledFile, LabelledItems
+from app.datasets.labelled import LabelledColumns, LabelledFile, LabelledItem, LabelledItems, Part
 from app.datasets.labelled_files import read_labelled
 from app.errors import InvalidData
 from app.types import LabelType
@@ -54,6 +54,7 @@ def test_a_separator_divides_the_labels_of_a_cell(tmp_path: Path) -> None:
         ([["a", "b"]] * 4, "auto", "each label belongs to all items or to none"),
         ([[f"label {n}"] for n in range(MAX_LABELS + 1)], "auto", "different labels; the limit is"),
         ([["a"], ["b"], ["c"], ["d"]], "labels", "no label has two items"),
+        ([["a"], ["a"], ["b"], ["c"]], "labels", "all items that the test part can have"),
         ([["a", ["b"]], ["a"], ["b"]], "auto", "3 items"),
     ],
 )
@@ -69,6 +70,22 @@ def test_what_cannot_be_label_sets(tmp_path: Path, sets: list[Any], label_type: 
         return
     with pytest.raises(InvalidData, match=message):
         check_labels(found, label_type)
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "message"),
+    [
+        ([["a"], ["b"]], [["a"], ["a"]], "all items of the test part or to none"),
+        ([["a"], ["a"]], [["a"], ["b"]], "all items of the training part or to none"),
+        ([["a"], ["b"]], [["a", "c"], ["a"]], "no label tells items of the training part apart and also"),
+    ],
+)
+def test_given_parts_that_cannot_be_scored(train: list[Any], test: list[Any], message: str) -> None:
+    parts = ((Part.TRAIN, train), (Part.TEST, test))
+    rows = [(part, tuple(labels)) for part, sets in parts for labels in sets]
+    items = [LabelledItem(f"text {n}", "", part, f"row {n}", labels) for n, (part, labels) in enumerate(rows)]
+    with pytest.raises(InvalidData, match=message):
+        check_labels(LabelledItems(items))
 
 
 def test_strata_are_the_rarest_labels() -> None:

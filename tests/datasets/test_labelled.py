@@ -173,9 +173,10 @@ def test_numbers_are_a_regression(tmp_path: Path) -> None:
     data = check_labels(read(tmp_path, "a.csv", content))
     assert (data.has_classes, data.targets[3]) == (False, 1.5)
     assert check_labels(read(tmp_path, "a.csv", content), "classes").has_classes
-    data = check_labels(read(tmp_path, "a.csv", content + "last,none\n"))
+    data = check_labels(read(tmp_path, "a.csv", content + "last,none\nbeyond,-1e308\n"))
     assert (len(data.items), data.has_classes) == (50, False)
     assert data.skipped[0].place == "a.csv, line 52"
+    assert data.skipped[1].reason == "the label '-1e308' is not a number from -1e+100 to 1e+100"
     assert "set label_type to classes if all are classes: a.csv, line 52 (none)" in data.warnings[0]
     words = "".join(f"more {n},word {n % 3}\n" for n in range(50))
     assert check_labels(read(tmp_path, "a.csv", content + words)).has_classes

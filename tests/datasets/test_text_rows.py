@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from app.datasets.labelled import LabelledFile
-from app.datasets.text_rows import DEFAULT_COLUMNS, TextRows, name_columns, read_text_rows
+from app.datasets.text_rows import DEFAULT_COLUMNS, MAX_GROUPS, TextRows, name_columns, read_text_rows
 from app.errors import InvalidData
 from app.types import TextMethod
 
@@ -25,7 +25,9 @@ def test_pairs_have_scores_and_rows_that_cannot_be_used_are_named(tmp_path: Path
         {"text": " A cat. ", "pair": "A dog.", "label": 2.5},
         {"text": "A cat.", "pair": "A cat.", "label": "5"},
         {"text": "A fox.", "pair": "A dog.", "label": 1},
+        {"text": "A fox.", "pair": "A cow.", "label": 1e100},
         {"text": "A cat.", "pair": "A dog.", "label": "high"},
+        {"text": "A cat.", "pair": "A dog.", "label": -1e308},
         {"text": "A cat.", "pair": "", "label": 1},
         {"text": "A cat.", "label": True, "pair": 7},
     ]
@@ -34,11 +36,13 @@ def test_pairs_have_scores_and_rows_that_cannot_be_used_are_named(tmp_path: Path
         (("A cat.", "A dog."), 2.5),
         (("A cat.", "A cat."), 5.0),
         (("A fox.", "A dog."), 1.0),
+        (("A fox.", "A cow."), 1e100),
     ]
     assert [(row.place, row.reason) for row in found.skipped] == [
-        ("a.jsonl, line 4", "expected a number in 'label', found 'high'"),
-        ("a.jsonl, line 5", "the text in 'pair' is empty"),
-        ("a.jsonl, line 6", "expected a text in 'pair', found int"),
+        ("a.jsonl, line 5", "expected a number in 'label', found 'high'"),
+        ("a.jsonl, line 6", "the number in 'label' is beyond ±1e+100"),
+        ("a.jsonl, line 7", "the text in 'pair' is empty"),
+        ("a.jsonl, line 8", "expected a text in 'pair', found int"),
     ]
 
 
@@ -50,6 +54,14 @@ def test_minimal_pairs_have_groups_and_differ(tmp_path: Path) -> None:
         (("He was.", "He were."), "7"),
     ]
     assert found.skipped[0].reason == "the two texts are equal"
+
+
+def test_there_is_a_limit_of_groups(tmp_path: Path) -> None:
+    rows = [{"text": "a", "pair": "b", "label": n, "id": n} for n in range(MAX_GROUPS + 1)]
+    assert len(read(tmp_path, rows[:-1], "sts", group_column="id").rows) == MAX_GROUPS
+    with pytest.raises(InvalidData, match="the column 'id' has more than 1,000 groups") as caught:
+        read(tmp_path, rows, "sts", group_column="id")
+    assert caught.value.param == "group_column"
 
 
 def test_held_out_texts_are_of_any_file_of_texts(tmp_path: Path) -> None:

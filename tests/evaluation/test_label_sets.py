@@ -10,6 +10,7 @@ from sklearn.metrics import f1_score, roc_auc_score
 
 from app.datasets.label_checks import EvaluationData, check_labels
 from app.datasets.labelled import LabelledItem, LabelledItems, Part
+from app.errors import InvalidData
 from app.evaluation.baselines import count_baseline
 from app.evaluation.embedding import Embedder
 from app.evaluation.figures import draw_figures
@@ -80,6 +81,13 @@ def test_labels_per_class_are_the_first_items_of_each_label() -> None:
         assert (data.targets[two].sum(0) >= 2).all()
         assert 15 <= len(split.test) <= 20
         assert np.ptp(data.targets[split.test].mean(0)) < 0.2  # each label has its share of the test part
+
+
+def test_a_drawn_test_part_tells_labels_apart() -> None:
+    sets = [("a",), ("a", "b"), ("b", "c"), ("b", "d")]  # one of the first two is the test part
+    items = [LabelledItem(f"text {n}", "", Part.EITHER, f"row {n}", labels) for n, labels in enumerate(sets)]
+    with pytest.raises(InvalidData, match="too few items for scores"):
+        make_splits(check_labels(LabelledItems(items)), 1)
 
 
 def test_an_evaluation_of_label_sets(tmp_path: Path) -> None:

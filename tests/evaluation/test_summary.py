@@ -79,6 +79,12 @@ def test_labels_are_saved_against_the_same_network_from_scratch() -> None:
     assert pairs == [("linear_probe", "from_scratch"), ("fine_tune", "linear_probe"), ("fine_tune", "from_scratch")]
 
 
+def test_results_without_the_metric_are_left_out() -> None:
+    found = findings(linear_probe=[0.5, 0.6, 0.7, 0.7], baseline=[0.5, 0.7, 0.81, 0.9])
+    found.metric = "auroc"
+    assert summarize_findings(found).sentences == []
+
+
 def test_a_model_does_not_help() -> None:
     found = findings(linear_probe=[0.5, 0.6, 0.7, 0.7], baseline=[0.5, 0.7, 0.81, 0.9], random_encoder=[0.6] * 4)
     found.spreads["m@1"] = Spread(384, 2.0, 0.99)

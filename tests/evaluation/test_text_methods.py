@@ -3,6 +3,7 @@
 import csv
 import io
 import math
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
@@ -13,10 +14,11 @@ from scipy.stats import pearsonr, spearmanr
 from transformers import AutoModelForMaskedLM, AutoTokenizer
 
 from app.datasets.text_rows import TextRow, TextRows
+from app.errors import InvalidData
 from app.evaluation.embedding import Embedder, EmbeddingRequest, EngineOptions
 from app.evaluation.metrics import Interval
 from app.evaluation.scoring import PIECE, ScoringRequest, TextScore, score_texts
-from app.evaluation.text_methods import draw_texts
+from app.evaluation.text_methods import correlate, draw_texts
 from app.evaluation.text_report import build_text_report, describe_text_findings, write_text_csv, write_text_markdown
 from app.evaluation.text_run import TextDifference, TextFindings, evaluate_texts
 from app.store.store import ModelStore
@@ -93,6 +95,23 @@ def test_sts_is_the_correlation_of_cosines_and_scores(store: ModelStore, tmp_pat
     group = findings.results[0].groups[1]
     expected = spearmanr(cosines[1::2], scores[1::2]).statistic
     assert (group.group, group.rows, group.value) == ("b", 14, pytest.approx(expected, abs=1e-6))
+
+
+UNREADABLE = TextRow(("\ud800", "A lion."), "line 99", 3.0)  # the first text is no Unicode
+
+
+@pytest.mark.parametrize("method", ["sts", "minimal_pairs"])
+def test_a_text_that_the_model_cannot_read_is_left_out(store: ModelStore, tmp_path: Path, method: TextMethod) -> None:
+    findings = run(store, tmp_path, method, [*PAIRS, UNREADABLE])
+    assert findings.results[0].rows == len(PAIRS)
+    assert findings.warnings == ["tiny@1 cannot read 1 rows, such as that of line 99"]
+    with pytest.raises(InvalidData, match="tiny@1 can read 0 rows"):
+        run(store, tmp_path, method, [replace(UNREADABLE, texts=("\ud800", "\ud801"))] * 2)
+
+
+@pytest.mark.parametrize("size", [1e100, 1.0, 1e-200])
+def test_a_correlation_does_not_depend_on_the_size_of_scores(size: float) -> None:
+    assert correlate(np.array([[1, 1], [2, 3], [4, 2]]) * [1, size]) == pytest.approx(pearsonr([1, 2, 4], [1, 3, 2])[0])
 
 
 def test_intervals_are_those_of_a_bootstrap_with_the_same_rows_of_both_models(

@@ -20,8 +20,9 @@ from app.modalities.text.contrastive_loss import ContrastiveLoss, PairVectors, f
 from app.modalities.text.forward import TextForward
 from app.modalities.text.gradient_caching import add_cached_gradients
 from app.modalities.text.objective import TextObjective, pad_token
-from app.modalities.text.pair_metrics import TermWeights, correlate_ranks
 from app.modalities.text.pipeline import pool
+from app.modalities.text.rank_correlation import correlate_ranks
+from app.modalities.text.term_weights import TermWeights
 from app.modalities.trainable import Counts, Metrics, StepContext
 from app.types import ModalityName
 

@@ -17,8 +17,9 @@ from app.modalities.embedding import EmbedItem
 from app.modalities.text.contrastive import ContrastiveText, PairSample, ScoredTexts
 from app.modalities.text.contrastive_loss import ContrastiveLoss, PairVectors
 from app.modalities.text.load import load_text
-from app.modalities.text.pair_metrics import TermWeights, correlate_ranks
 from app.modalities.text.pipeline import Dense
+from app.modalities.text.rank_correlation import correlate_ranks
+from app.modalities.text.term_weights import TermWeights
 from app.modalities.trainable import Counts, StepContext
 from app.types import Task
 from tests.fakes.perform import perform

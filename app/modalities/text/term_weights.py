@@ -1,8 +1,7 @@
-"""Measures of sentence embeddings, and the plain predictor that they are compared with."""
+"""The plain predictor that sentence embeddings are compared with."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -12,21 +11,6 @@ from torch import Tensor
 MAX_WEIGHTS = 1 << 27  # numbers of a dense matrix of term weights, 512 MiB
 
 Ids = NDArray[np.int64]
-
-
-def correlate_ranks(first: NDArray[Any], second: NDArray[Any]) -> float:
-    """Returns Spearman's rank correlation of two lists, with mean ranks for ties; 0 if one of them is constant."""
-    ranks = [_rank(each) for each in (first, second)]
-    centred = [each - each.mean() for each in ranks]
-    norm = float(np.linalg.norm(centred[0]) * np.linalg.norm(centred[1]))
-    return float(centred[0] @ centred[1]) / norm if norm else 0.0
-
-
-def _rank(values: NDArray[Any]) -> NDArray[np.float64]:
-    _, places, counts = np.unique(values, return_inverse=True, return_counts=True)
-    last = np.cumsum(counts)
-    ranks: NDArray[np.float64] = (last - (counts - 1) / 2)[places]
-    return ranks
 
 
 class TermWeights:
