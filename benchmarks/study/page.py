@@ -94,7 +94,7 @@ def _describe(task: StudyTask, report: Report, figure: str | None) -> str:
     clusters = [result for result in report["results"] if result["method"] == "kmeans"]
     sections = [
         f"## {task.title}\n",
-        _wrap(f"{task.about}. Computed in {job['finished_at'] - job['started_at']:,.0f} s."),
+        _wrap(f"{task.about[0].upper()}{task.about[1:]}. Computed in {job['finished_at'] - job['started_at']:,.0f} s."),
         _request({"models": list(task.models), **task.request}),
         _wrap(" ".join(report["summary"])),
         f"![{report['metric']} by labels per class]({figure})\n" if figure else "",
