@@ -28,6 +28,9 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
     if failures:
         item.user_properties.append(("flaky", "\n".join(failures)))
         reports = runtestprotocol(item, log=False, nextitem=nextitem)
+        for report in reports:
+            if report.failed:
+                report.sections.append(("the first try", "\n".join(failures)))
     for report in reports:
         item.ihook.pytest_runtest_logreport(report=report)
     item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
