@@ -22,9 +22,9 @@ _METHODS = {
 _INTRODUCTION = """\
 # The study of labels
 
-How many labels does a task need if a model has learnt from raw data before? `make study
-DATA=...` runs every request of this page against a server of its own and writes the page again. It
-needs the data that each section names.
+How many labels does a task need if a model has learnt from raw data before?
+`make study DATA=...` runs every request of this page against a server of its own and writes the page
+again. It needs the data that each section names.
 
 A probe is a linear classifier on the vectors of a frozen model. The baseline needs no model: TF-IDF
 of words for texts, counts of one to three letters for sequences, principal components of pixels for
@@ -41,10 +41,13 @@ def write_page(results: Path, page: Path) -> None:
     """Writes the page and copies its figures. results: a folder with one of artifacts for each task."""
     found = [(task, _load(results / task.name)) for task in TASKS if (results / task.name / "report.json").exists()]
     figures = page.parent / "study"
-    sections = [_INTRODUCTION, "## In short\n", _summarize(found), _describe_models(results)]
+    sections = [_INTRODUCTION, "## In short\n", _summarize(found)]
+    if missing := [task.title for task in TASKS if task not in [each for each, _ in found]]:
+        sections.append("Not run yet:\n\n" + "".join(f"- {title}\n" for title in missing))
+    sections.append(_describe_models(results))
     for task, report in found:
         sections.append(_describe(task, report, _copy_figure(results / task.name, figures, task.name)))
-    page.write_text("\n".join(sections), encoding="utf-8")
+    page.write_text("\n".join(section for section in sections if section), encoding="utf-8")
 
 
 def _load(folder: Path) -> dict[str, Any]:
@@ -72,7 +75,7 @@ def _choose_count(report: Report) -> Any:
 
 
 def _describe_models(results: Path) -> str:
-    lines = ["## Models that the study pretrains\n"]
+    lines = []
     for each in PRETRAININGS:
         path = results / f"{each.name}.json"
         if path.exists():
@@ -80,7 +83,7 @@ def _describe_models(results: Path) -> str:
             minutes = (job["finished_at"] - job["started_at"]) / 60
             lines += [_wrap(f"**{each.name}**: {each.about}. {minutes:.0f} minutes."), _request(each.body)]
             lines += [_wrap(job["verdict"]["summary"])] if job.get("verdict") else []
-    return "\n".join(lines)
+    return "\n".join(["## Models that the study pretrains\n", *lines]) if lines else ""
 
 
 def _describe(task: StudyTask, report: Report, figure: str | None) -> str:
