@@ -44,13 +44,20 @@ def train(attempt: Attempt, reports: Reports, services: AttemptServices) -> Any:
         report(reports, step, wishes["max_steps"])
         reports.fence()
         checkpoint = write_checkpoint(folder, step)
-        counter.write_text(str(step))
+        count(counter, step)
         reports.on_checkpoint(step, checkpoint, {"eval_loss": 1 / step})
         while step == wishes.get("hold_at") and not (folder / "go").exists() and not reports.should_stop():
             time.sleep(0.01)
     if "kill_publishing" in wishes and attempt.job.attempt == 1:
         die_at_file_operation(services.settings.model_store, wishes["kill_publishing"])
     return result(folder, None)
+
+
+def count(counter: Path, step: int) -> None:
+    """Writes the step whole or not at all: the process may be killed here, while the next attempt reads."""
+    own = counter.with_suffix(f".{os.getpid()}")
+    own.write_text(str(step))
+    own.replace(counter)
 
 
 def die_at_file_operation(root: Path, number: int) -> None:
