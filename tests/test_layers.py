@@ -132,11 +132,6 @@ COMPOSITION_ROOTS = {"main", "cli", "commands", "worker"}  # these construct Set
 
 MAX_MODULE_LINES, MAX_FUNCTION_LINES = 300, 50
 
-# Class names that several modules define, and why. A name in a traceback should tell where it comes from.
-SHARED_CLASS_NAMES: dict[str, str] = {
-    "TokenObject": "schemas of two routes; OpenAPI's document tells them apart by their modules",
-}
-
 
 @cache
 def text_of(path: Path) -> str:
@@ -283,15 +278,14 @@ def test_modules_and_functions_are_short() -> None:
 
 
 def test_class_names_are_unique() -> None:
+    # A name in a traceback should tell where it comes from.
     places: dict[str, list[str]] = defaultdict(list)
     for path in MODULES:
         for node in nodes(path):
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                 places[node.name].append(place(path, node.lineno))
     shared = {name: found for name, found in places.items() if len(found) > 1}
-    known = SHARED_CLASS_NAMES.keys()
-    check(f"{name}: {', '.join(found)}" for name, found in shared.items() if name not in known)
-    check(f"{name} is unique: take it off the list" for name in sorted(known - shared.keys()))
+    check(f"{name}: {', '.join(found)}" for name, found in shared.items())
 
 
 def test_docstrings_begin_with_what_a_thing_is_or_does() -> None:

@@ -20,6 +20,7 @@ from app.modalities.classification import (
     LabelledTokens,
     TextPair,
     TokenOptions,
+    softmax,
 )
 from app.modalities.embedding import EmbedItem, EmbedResult
 from app.types import Activation, Aggregation, ClassifierType, Task
@@ -190,8 +191,7 @@ def _embedding(text: str) -> EmbedItem:
 
 
 def _rank(labels: list[str], cosines: np.ndarray, *, multi_label: bool) -> list[Json]:
-    powers = np.exp(_SCALE * (cosines - cosines.max()))
-    scores = (1 + cosines) / 2 if multi_label else powers / powers.sum()
+    scores = (1 + cosines) / 2 if multi_label else softmax(_SCALE * cosines)
     return [{"label": labels[i], "score": float(scores[i])} for i in np.argsort(-scores, kind="stable")]
 
 

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from app.modalities.classification import softmax
+
 Floats = NDArray[np.float64]
 Codes = NDArray[np.int64]
 
@@ -48,12 +50,7 @@ def scale_by_folds(logits: Floats, targets: Codes, folds: Sequence[NDArray[np.in
     for fold in folds:
         others = np.setdiff1d(np.arange(len(targets)), fold) if len(folds) > 1 else fold
         scaled[fold] = logits[fold] / fit_temperature(logits[others], targets[others])
-    return to_probabilities(scaled)
-
-
-def to_probabilities(logits: Floats) -> Floats:
-    """Returns the softmax of each row of logits [N, L]."""
-    return np.exp(logits - _log_sums(logits)[:, None])
+    return softmax(scaled)
 
 
 def _log_sums(logits: Floats) -> Floats:

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from app.datasets.label_checks import EvaluationData
 from app.datasets.labelled import Part
-from app.evaluation.calibration import Codes, Floats, fit_temperature, measure_ece, scale_by_folds, to_probabilities
+from app.evaluation.calibration import Codes, Floats, fit_temperature, measure_ece, scale_by_folds
 from app.evaluation.metrics import ProbePrediction, Scores, score_classes, score_numbers
 from app.evaluation.probes import PENALTIES, choose_strength, reduce_features
 from app.evaluation.results import Findings
-from app.modalities.classification import score_labels
+from app.modalities.classification import score_labels, softmax
 from app.modalities.probe import ProbeHead
 from app.types import Activation, Classifier, ClassifierType
 
@@ -148,7 +148,7 @@ class _Judged:
         scores = self.probabilities[:, 1] if len(classes) == len(codes) == 2 else None
         metrics = score_classes(self.targets, ProbePrediction(predicted, scores=scores))
         metrics["ece"] = measure_ece(self.probabilities.max(1), correct)
-        before = to_probabilities(self.logits).max(1)
+        before = softmax(self.logits).max(1)
         wrong = Counter(zip(self.targets[~correct].tolist(), predicted[~correct].tolist(), strict=True))
         confusions = [(classes[a], classes[b], count) for (a, b), count in wrong.most_common(_NAMED)]
         totals = np.bincount(self.targets, minlength=len(classes))

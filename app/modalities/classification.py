@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -117,6 +118,12 @@ class LabelledTokens:
     tokens: int
 
 
+def softmax(logits: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+    """Converts logits [..., L] to probabilities, in float64."""
+    powers = np.exp(logits.astype(np.float64) - logits.max(-1, keepdims=True))
+    return np.asarray(powers / powers.sum(-1, keepdims=True))
+
+
 def score_labels(
     classifier: Classifier, logits: NDArray[np.float64], activation: Activation | None = None
 ) -> NDArray[np.float64]:
@@ -124,8 +131,7 @@ def score_labels(
     scaled = logits.astype(np.float64) / classifier.temperature
     match activation or classifier.activation:
         case Activation.SOFTMAX:
-            powers = np.exp(scaled - scaled.max(-1, keepdims=True))
-            return np.asarray(powers / powers.sum(-1, keepdims=True))
+            return softmax(scaled)
         case Activation.SIGMOID:
             return np.exp(-np.logaddexp(0, -scaled))
         case Activation.NONE:

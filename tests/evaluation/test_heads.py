@@ -11,12 +11,12 @@ from sklearn.preprocessing import StandardScaler
 
 from app.datasets.label_checks import EvaluationData, check_labels
 from app.datasets.labelled import LabelledItem, LabelledItems, Part
-from app.evaluation.calibration import fit_temperature, measure_ece, scale_by_folds, to_probabilities
+from app.evaluation.calibration import fit_temperature, measure_ece, scale_by_folds
 from app.evaluation.head_summary import describe_head, describe_weaknesses
 from app.evaluation.heads import TEST_PART, choose_model, fit_head
 from app.evaluation.probes import PENALTIES
 from app.evaluation.results import Findings, Result
-from app.modalities.classification import score_labels
+from app.modalities.classification import score_labels, softmax
 from app.types import ClassifierType
 
 DIMENSIONS = 6
@@ -103,10 +103,10 @@ def test_a_regression_has_one_output() -> None:
 def test_the_temperature_has_the_least_loss() -> None:
     rng = np.random.default_rng(0)
     logits = rng.normal(size=(4000, 3)) * 2
-    targets = np.array([rng.choice(3, p=row) for row in to_probabilities(logits)])
+    targets = np.array([rng.choice(3, p=row) for row in softmax(logits)])
     temperature = fit_temperature(logits * 5, targets)  # five times too sure
     assert temperature == pytest.approx(5, rel=0.1)
-    losses = [log_loss(targets, to_probabilities(logits * 5 / each)) for each in (temperature, 4.0, 6.0)]
+    losses = [log_loss(targets, softmax(logits * 5 / each)) for each in (temperature, 4.0, 6.0)]
     assert losses[0] == min(losses)
     folds = np.array_split(np.arange(len(targets)), 4)
     scaled = scale_by_folds(logits * 5, targets, folds)

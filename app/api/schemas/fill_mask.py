@@ -101,7 +101,7 @@ class MaskObject(BaseModel):
     candidates: list[CandidateObject] = Field(description="Most probable tokens, best first")
 
 
-class TokenObject(BaseModel):
+class FilledTokenObject(BaseModel):
     token: int
     token_str: str
 
@@ -109,7 +109,7 @@ class TokenObject(BaseModel):
 class SequenceObject(BaseModel):
     sequence: str
     log_prob: float = Field(description="Sum of the log-probabilities of its tokens")
-    tokens: list[TokenObject] = Field(description="One token per mask, in the order of the text")
+    tokens: list[FilledTokenObject] = Field(description="One token per mask, in the order of the text")
 
 
 class FilledObject(BaseModel):

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from app.errors import AppError, InvalidValue
 from app.modalities.base import BatchRow, Steps, TaskHandler
-from app.modalities.classification import ClassifyItem, LabelledTokens, TokenOptions
+from app.modalities.classification import ClassifyItem, LabelledTokens, TokenOptions, softmax
 from app.modalities.text.batches import TextBatch
 from app.modalities.text.classifiers.entities import EntityFinder, TokenScores, merge_windows
 from app.modalities.text.classifiers.forward import ClassifierForward
@@ -72,8 +72,7 @@ def _scored(window: Window, logits: Floats) -> list[TokenScores]:
     """Returns the probabilities of the labels for each token that is not special. logits: [tokens, L]."""
     if not np.isfinite(logits).all():
         raise AppError("the model computed numbers that are not finite for this input")
-    powers = np.exp(logits.astype(np.float64) - logits.max(-1, keepdims=True))
-    scores = powers / powers.sum(-1, keepdims=True)
+    scores = softmax(logits)
     content = window.content
     return [
         TokenScores(id_, start, end, window.offset + place, scores[window.offset + place])
