@@ -55,6 +55,10 @@ def test_the_defaults_are_valid() -> None:
         ({"batch_tokens": 512, "gradient_accumulation_steps": 8}, "micro-batch holds 64 tokens"),
         ({"n_epochs": 2, "epochs": 2}, "n_epochs\n.*same as epochs"),
         ({"batch_size": 8, "batch_tokens": 512}, "batch_size\n.*same as batch_tokens"),
+        ({"batch_size": -3}, "batch_size\n.*at least 1"),
+        ({"batch_size": 100_000}, "batch_size\n.*at most 4194304"),
+        ({"batch_size": 10**400, "sequence_length": 128.0}, "batch_size\n.*at most 4194304"),
+        ({"batch_size": 4, "sequence_length": 0}, "sequence_length"),
     ],
 )
 def test_what_is_invalid_is_named(given: dict[str, Any], field: str) -> None:

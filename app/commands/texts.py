@@ -11,6 +11,18 @@ from app.errors import EmptyInput, InvalidValue
 
 STDIN = "-"
 _MEDIA = ("image", "audio", "video")
+# Beside those of the system, which may know few: Python itself knows none of these.
+_TYPES = {
+    ".flac": "audio/flac",
+    ".ogg": "audio/ogg",
+    ".opus": "audio/ogg",
+    ".m4a": "audio/mp4",
+    ".mp3": "audio/mpeg",
+    ".webp": "image/webp",
+    ".apng": "image/apng",
+    ".webm": "video/webm",
+    ".mkv": "video/x-matroska",
+}
 
 
 def read_texts(arguments: list[str]) -> list[str]:
@@ -36,7 +48,7 @@ def read_inputs(arguments: list[str]) -> list[CommandInput]:
     """Reads arguments as `read_texts` does, but for names of existing images, sounds and videos: they are inputs."""
     found: list[CommandInput] = []
     for argument in arguments:
-        media_type = mimetypes.guess_type(argument)[0] or ""
+        media_type = _TYPES.get(Path(argument).suffix.lower()) or mimetypes.guess_type(argument)[0] or ""
         if media_type.partition("/")[0] in _MEDIA and _is_file(Path(argument)):
             encoded = base64.b64encode(Path(argument).read_bytes()).decode()
             found.append(CommandInput(argument, f"data:{media_type};base64,{encoded}"))

@@ -104,7 +104,7 @@ class ArrayFile:
 def open_array(stream: IO[bytes], rate: int | None = None) -> ArrayFile:
     """Reads the header of a .npy. Raises InvalidData for a damaged one, for objects and for Fortran's order."""
     shape, fortran, dtype = _read_header(stream)
-    if not all(0 <= size < 1 << 63 for size in shape):
+    if not all(type(size) is int and 0 <= size < 1 << 63 for size in shape):  # numpy takes True for 1
         raise InvalidData("the header of the array is damaged: a dimension is negative or too large")
     if dtype.hasobject or dtype.names:
         raise InvalidData("the array holds Python objects or records, not numbers")

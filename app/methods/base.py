@@ -246,3 +246,4 @@ class Method:
     hyperparameters: type[TrainingHyperparameters]
     presets: Mapping[str, Mapping[str, Any]]  # name → configuration of a model that is trained from scratch
     architectures: frozenset[str] = frozenset()  # of the stored models that it continues; empty: all of the modality
+    predicts: bool = True  # whether its models predict what is masked, and not only embed

@@ -125,4 +125,4 @@ class ContrastiveHyperparameters(TrainingHyperparameters):
             )
 
 
-METHODS = {"contrastive": Method(ModalityName.TEXT, ContrastiveHyperparameters, {})}
+METHODS = {"contrastive": Method(ModalityName.TEXT, ContrastiveHyperparameters, {}, predicts=False)}

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from app.errors import InvalidValue
 from app.methods.base import MAX_COUNT, MAX_MODEL_ID, Method, TrainingHyperparameters, field_error, is_unset, rename
@@ -14,6 +15,8 @@ from app.types import Documents, ModalityName
 # entry takes time in the square of a word's length, and so does the training of a vocabulary.
 WORD_CHARS = 50
 LONG_WORDS = f".{{{WORD_CHARS}}}"  # the regular expression that cuts them
+
+_MAX_BATCH = 4_194_304  # tokens of an optimizer step
 
 # The default learning rate of ModernBERT presets of up to this width; that of wider ones falls with the width. It
 # normalizes before each layer, not after it as BERT does, and so learns at higher rates (benchmarks/RESULTS.md).
@@ -29,7 +32,7 @@ class MlmHyperparameters(TokenizerOptions, TrainingHyperparameters):
         128, ge=8, le=8192, description="Tokens of a row. At most the maximum length of a stored model"
     )
     batch_tokens: int = Field(
-        4096, ge=8, le=4_194_304, description="Tokens of an optimizer step, over all micro-batches"
+        4096, ge=8, le=_MAX_BATCH, description="Tokens of an optimizer step, over all micro-batches"
     )
     masking_rate: float | None = Field(
         None, gt=0, lt=1, description="Share of the tokens to predict; 0.3 from scratch, else 0.15"
@@ -104,6 +107,9 @@ class MlmHyperparameters(TokenizerOptions, TrainingHyperparameters):
             return data
         if isinstance(size, bool) or not (isinstance(size, int) or (isinstance(size, float) and size.is_integer())):
             raise field_error("batch_size", size, "int_type")
+        if not 1 <= size <= _MAX_BATCH / max(length, 1):
+            message = "it should be at least 1, and times sequence_length at most {limit}"
+            raise field_error("batch_size", size, PydanticCustomError("value_error", message, {"limit": _MAX_BATCH}))
         return rename({**data, "batch_size": size * length}, "batch_size", "batch_tokens")
 
     @classmethod

@@ -16,6 +16,7 @@ from app.datasets.text_rows import find_text_method, name_columns, read_text_row
 from app.errors import AppError, InvalidValue, ModelNotFound, TaskNotSupported
 from app.jobs.follow_ups import evaluation_spec
 from app.jobs.kinds import EvaluationSpec, Webhook
+from app.methods import Method
 from app.store.names import MAX_NAME_LENGTH, check_new_name
 from app.store.store import ModelStore
 from app.submission.submission import SubmissionServices
@@ -142,23 +143,25 @@ def _plan_check(
     return partial(check_text_rows, files["file"], method, named)
 
 
-def check_evaluations(evaluations: Sequence[str], modality: str, services: SubmissionServices) -> None:
-    """Checks the earlier evaluations that a job of a modality repeats on its result.
+def check_evaluations(evaluations: Sequence[str], method: Method, services: SubmissionServices) -> None:
+    """Checks the earlier evaluations that a job repeats on its result.
 
-    Raises JobNotFound, and InvalidValue for jobs of other kinds and evaluations of another modality.
+    Raises JobNotFound, and InvalidValue for jobs of other kinds, and for evaluations that the result cannot do.
     """
     for place, evaluation_id in enumerate(evaluations):
         try:
             spec = evaluation_spec(services.jobs.get(evaluation_id))
-            models = [services.store.resolve(spec.models[0])]
+            if not method.predicts and _needed_task(find_text_method(spec.methods)) is not Task.EMBED:
+                raise InvalidValue(f"the evaluation '{evaluation_id}' masks tokens, which the result cannot predict")
+            evaluated = services.store.resolve(spec.models[0])
         except ModelNotFound:  # deleted since; its data tell its modality when they are read
             continue
         except AppError as error:
             error.param = f"evaluations.{place}"
             raise
-        if (other := models[0].manifest.modality) != modality:
+        if (other := evaluated.manifest.modality) != method.modality:
             raise InvalidValue(
-                f"the evaluation '{evaluation_id}' is of {other}, and the job trains a model of {modality}",
+                f"the evaluation '{evaluation_id}' is of {other}, and the job trains a model of {method.modality}",
                 param=f"evaluations.{place}",
             )
 
@@ -185,6 +188,11 @@ def check_text_rows(file: LabelledFile, method: TextMethod, columns: Mapping[str
     read_text_rows(file, method, columns, limit=_LOOK)
 
 
+def _needed_task(method: TextMethod | None) -> Task:
+    """Returns the task of a model that an evaluation uses. method: None for one with training labels."""
+    return Task.EMBED if method in (None, "sts") else Task.SCORE
+
+
 def _pin_models(
     models: Sequence[str], services: SubmissionServices, method: TextMethod | None
 ) -> tuple[tuple[str, ...], str]:
@@ -192,7 +200,7 @@ def _pin_models(
 
     Raises ModelNotFound, InvalidValue and TaskNotSupported.
     """
-    task = Task.EMBED if method in (None, "sts") else Task.SCORE
+    task = _needed_task(method)
     pinned, modalities = [], set[str]()
     for place, model in enumerate(models):
         try:

@@ -114,4 +114,4 @@ def _check_archive(file_id: str, services: SubmissionServices) -> tuple[list[str
             f"{file.filename} has {file.bytes:,} bytes; CLOZE_MAX_IMPORT_BYTES allows {limit:,}", param="file"
         )
     stem = _NOT_IN_NAMES.sub("-", _ARCHIVE_SUFFIXES.sub("", file.filename)).strip("-.")
-    return [stem, f"imported-{stem}"], file.bytes
+    return ([stem, f"imported-{stem}"] if stem else []), file.bytes

@@ -16,6 +16,7 @@ from app.datasets.remote.reading import RemotePath
 from app.errors import AppError, InvalidValue
 from app.jobs.kinds import Estimate, JobSpec, PretrainingSpec
 from app.jobs.transitions import check_deadline
+from app.methods import METHODS
 from app.modalities.descriptor import Check
 from app.modalities.estimator import CheckedFiles
 from app.modalities.registry import modality_of_method
@@ -73,7 +74,7 @@ async def check_submission(submission: Submission, services: SubmissionServices)
     submission = await asyncio.to_thread(_expand, submission, services.settings.remote_access)
     choice = await asyncio.to_thread(choose_training, submission, services.store)
     modality = modality_of_method(choice.method_name)
-    await asyncio.to_thread(check_evaluations, submission.evaluations, modality.name, services)
+    await asyncio.to_thread(check_evaluations, submission.evaluations, METHODS[choice.method_name], services)
     check = modality.check(choice.hyperparameters)
     async with services.admit_check():
         training = [await _check_file(services, file, "training_file", check) for file in submission.files]

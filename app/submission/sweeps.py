@@ -11,6 +11,7 @@ from app.errors import AppError, InvalidValue
 from app.jobs.kinds import Estimate, PretrainingSpec, SweepChild, SweepSpec
 from app.methods import METHODS
 from app.methods.base import OPENAI_NAMES, is_unset
+from app.methods.groups import group_of
 from app.store.names import MAX_NAME_LENGTH
 from app.submission.job_specs import build_spec, check_disk, check_record_size
 from app.submission.search import Parameter, Search, Settings, draw
@@ -18,6 +19,7 @@ from app.submission.submission import Submission, SubmissionServices
 from app.submission.training_choice import SentHyperparameters, TrainingChoice, choose_training, read_method
 
 MODEL = "model"  # the only setting of a sweep that is no hyperparameter
+_DATA_GROUPS = ("data", "architecture")  # of hyperparameters that decide what is made of the files
 _NUMBER = 6  # characters of a child's number, behind the sweep's name
 
 
@@ -123,7 +125,9 @@ def _complete(
     base: PretrainingSpec,
     services: SubmissionServices,
 ) -> SweepSpec:
-    cost = _multiply(base.estimate or Estimate(), len(children))
+    names = (OPENAI_NAMES.get(name, name) for name in submission.parameters)
+    shared = not any(name == MODEL or group_of(name) in _DATA_GROUPS for name in names)
+    cost = _multiply(base.estimate or Estimate(), len(children), share_data=shared)
     check_disk(cost, services.settings)
     if len(base.name) > MAX_NAME_LENGTH - _NUMBER:
         message = f"the name of a sweep may have {MAX_NAME_LENGTH - _NUMBER} characters: its jobs add their numbers"
@@ -155,11 +159,14 @@ def _complete(
     return spec
 
 
-def _multiply(estimate: Estimate, count: int) -> Estimate:
-    """Returns the estimate of so many jobs that are alike. They share the data and the memory of a worker."""
+def _multiply(estimate: Estimate, count: int, *, share_data: bool) -> Estimate:
+    """Returns the estimate of so many jobs that are alike. They share the memory of a worker.
+
+    share_data: whether they also share what is made of their files, as jobs with one tokenizer do.
+    """
     values = {name: getattr(estimate, name) for name in ("training_tokens", "seconds", "disk_bytes")}
     summed = {name: value * count for name, value in values.items() if value is not None}
-    if "disk_bytes" in summed:
+    if share_data and "disk_bytes" in summed:
         summed["disk_bytes"] -= (estimate.shared_disk_bytes or 0) * (count - 1)
     return estimate.model_copy(update=summed)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from benchmarks.guides import serve
 from benchmarks.study.page import write_page
-from benchmarks.study.session import Session
+from benchmarks.study.session import DONE, Session
 from benchmarks.study.tasks import PRETRAININGS, TASKS
 
 ROOT = Path(__file__).parents[2]
@@ -35,7 +35,7 @@ def main() -> None:
 
 def run(session: Session, data: Path, files: Path, results: Path, names: set[str]) -> None:
     """Runs what is missing of the tasks that are named, and of the models that they evaluate."""
-    tasks = [task for task in TASKS if task.name in names and not (results / task.name / "report.json").exists()]
+    tasks = [task for task in TASKS if task.name in names and not (results / task.name / DONE).exists()]
     for each in PRETRAININGS:
         if any(each.name in task.models for task in tasks) and not session.has_model(each.name):
             print(f"pretraining {each.name}", flush=True)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.study.session import DONE
 from benchmarks.study.tasks import PRETRAININGS, TASKS, StudyTask
 
 Report = Mapping[str, Any]
@@ -29,8 +30,8 @@ again. It needs the data that each section names.
 A probe is a linear classifier on the vectors of a frozen model. The baseline needs no model: TF-IDF
 of words for texts, counts of one to three letters for sequences, principal components of pixels for
 images, log-mel statistics for sounds. Random weights are the same network before any training, so
-the distance from them is what pretraining has added. Scores are means over 5 draws of the labels
-with 95 % intervals; [evaluation.md](evaluation.md) explains them.
+the distance from them is what pretraining has added. Scores are means over 5 draws of the labels,
+unless the request has `seeds`, with 95 % intervals; [evaluation.md](evaluation.md) explains them.
 
 `cloze-text` is not purely self-supervised. It continues all-MiniLM-L6-v2, which was trained on a
 billion pairs of sentences. `study-wikipedia` has seen raw text only.
@@ -39,7 +40,7 @@ billion pairs of sentences. `study-wikipedia` has seen raw text only.
 
 def write_page(results: Path, page: Path) -> None:
     """Writes the page and copies its figures. results: a folder with one of artifacts for each task."""
-    found = [(task, _load(results / task.name)) for task in TASKS if (results / task.name / "report.json").exists()]
+    found = [(task, _load(results / task.name)) for task in TASKS if (results / task.name / DONE).exists()]
     figures = page.parent / "study"
     sections = [_INTRODUCTION, "## In short\n", _summarize(found)]
     if missing := [task.title for task in TASKS if task not in [each for each, _ in found]]:
@@ -52,7 +53,7 @@ def write_page(results: Path, page: Path) -> None:
 
 def _load(folder: Path) -> dict[str, Any]:
     report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
-    return {**report, "job": json.loads((folder / "job.json").read_text(encoding="utf-8"))}
+    return {**report, "job": json.loads((folder / DONE).read_text(encoding="utf-8"))}
 
 
 def _summarize(found: Sequence[tuple[StudyTask, Report]]) -> str:

@@ -10,6 +10,7 @@ import httpx
 
 _ENDED = ("succeeded", "failed", "cancelled")
 _POLL = 2.0  # seconds
+DONE = "job.json"  # the file of an evaluation that is written last
 
 
 class Session:
@@ -36,7 +37,7 @@ class Session:
             if artifact["name"].endswith((".json", ".csv", ".md", ".png")):
                 answer = self._http.get(f"/v1/evaluations/{job['id']}/artifacts/{artifact['name']}")
                 (kept / artifact["name"]).write_bytes(answer.raise_for_status().content)
-        (kept / "job.json").write_text(json.dumps(job, indent=1), encoding="utf-8")
+        (kept / DONE).write_text(json.dumps(job, indent=1), encoding="utf-8")
 
     def _upload(self, path: Path) -> str:
         with path.open("rb") as stream:

@@ -46,7 +46,7 @@ def _mlm(model: str, **hyperparameters: Any) -> dict[str, Any]:
 PRETRAININGS = (
     Pretraining(
         "study-wikipedia",
-        "12 MB of English Wikipedia and random weights: a model that never saw a label or a pair of sentences",
+        "46 MB of English Wikipedia and random weights: a model that never saw a label or a pair of sentences",
         data.write_articles,
         _mlm("modernbert-mini", max_steps=1500, vocab_size=8000),
     ),
@@ -130,7 +130,8 @@ TASKS = (
     StudyTask(
         "sprites",
         "Sprites: what does a figure do, and in which direction?",
-        "3,510 clips of 8 frames (Li and Mandt 2018), nine classes; test figures are others than those for training",
+        "3,510 clips of 8 frames (Li and Mandt 2018), nine classes; test figures are others than those for training."
+        " All figures stand at one place and have one size, so random weights tell the classes apart as well",
         data.write_sprites,
         ("cloze-video",),
         {"labels_per_class": _FEW},

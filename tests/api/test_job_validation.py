@@ -251,3 +251,15 @@ def test_evaluations_to_repeat_are_checked(jobs_client: TestClient, jobs: JobSys
     pictures = {"model": "mae-tiny", "training_files": [file], "evaluations": [evaluation]}
     error = jobs_client.post(PATH, json=pictures).json()["error"]
     assert error["param"] == "evaluations.0" and "is of text" in error["message"]
+
+
+def test_an_encoder_without_a_mask_head_repeats_no_evaluation_that_masks(
+    jobs_client: TestClient, upload: Upload
+) -> None:
+    texts = upload(DOCUMENTS)
+    masks = {"models": ["full"], "file": texts, "methods": ["masked_accuracy"]}
+    evaluation = jobs_client.post("/v1/evaluations", json=masks).json()["id"]
+    method = {"type": "contrastive", "contrastive": {"hyperparameters": {"positives": "dropout"}}}
+    asked = {"model": "full", "training_file": texts, "method": method, "evaluations": [evaluation]}
+    error = jobs_client.post(PATH, json=asked).json()["error"]
+    assert error["param"] == "evaluations.0" and "cannot predict" in error["message"]

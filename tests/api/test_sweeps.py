@@ -74,6 +74,15 @@ def test_the_estimate_counts_the_data_of_all_jobs_once(post: Post, jobs_client: 
     assert (sweep["shared_disk_bytes"], sweep["training_tokens"]) == (shared, 2 * alone["training_tokens"])
 
 
+def test_the_estimate_counts_the_data_of_each_job_where_they_differ(
+    post: Post, jobs_client: TestClient, file_id: str
+) -> None:
+    body = {"model": "bert-tiny", "training_file": file_id, "hyperparameters": {"vocab_size": 300}}
+    alone = jobs_client.post("/v1/pretraining/jobs", json=body).json()["estimate"]
+    sweep = post(parameters={"vocab_size": [300, 400]})["estimate"]
+    assert sweep["disk_bytes"] == 2 * alone["disk_bytes"]
+
+
 def test_only_the_jobs_of_a_sweep_are_validated(post: Post) -> None:
     alone = {"sequence_length": 512, "gradient_accumulation_steps": 16}  # batch_tokens is too small by default
     made = post(job={"hyperparameters": alone | {"n_epochs": None}}, parameters={"batch_tokens": [8192, 16384]})

@@ -172,6 +172,7 @@ def with_header(text: str, version: int = 1, length: int | None = None) -> bytes
         (with_header("{'descr': '|u1', 'fortran_order': False, 'shape': (-1, 4, 4)}"), "negative"),
         (with_header("{'descr': '|u1', 'fortran_order': False, 'shape': (-2, -2, 4)}"), "negative"),
         (with_header("{'descr': '|u1', 'fortran_order': False, 'shape': (1" + "0" * 99 + ", 4, 4)}"), "too large"),
+        (with_header("{'descr': '|u1', 'fortran_order': False, 'shape': (True, 4, 4)}"), "damaged"),
         (with_header("{}", version=2, length=2**32 - 1), "4294967295 bytes; the limit is 10000"),
         (with_header("{}", length=60_000), "the limit is 10000"),
         (with_header("(" * 9000), "damaged"),

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { fitAll, pixelOf, pointAt, pointBeside, zoom } from "../../app/web/static/views/embed/camera.js";
-import { batchFiles, MOST_FILES, tableOfFiles } from "../../app/web/static/views/embed/media-files.js";
+import { batchFiles, filesOfKind, MOST_FILES, tableOfFiles } from "../../app/web/static/views/embed/media-files.js";
 import { neighbours, principal } from "../../app/web/static/views/embed/pca.js";
 import {
   countLabels,
@@ -119,6 +119,14 @@ test("files are rows with their folder, without hidden ones, and at most so many
   ]);
   assert.equal(table.files.length, 2);
   assert.equal(tableOfFiles(Array.from({ length: MOST_FILES + 3 }, () => file("a.jpg"))).left, 3);
+});
+
+test("files of other kinds are left out, and those without a type only where there is one of the kind", () => {
+  const files = ["image/png", "", "audio/flac", "text/plain", "image/jpeg"].map((type) => ({ type }));
+  const types = (kind, from = files) => filesOfKind(from, kind).map((file) => file.type);
+  assert.deepEqual(types("image"), ["image/png", "image/jpeg"]);
+  assert.deepEqual(types("video"), ["image/png"]); // it may be an animation
+  assert.deepEqual(types("audio", files.slice(0, 2)), [""]);
 });
 
 test("a batch has few files and few bytes, and a large file one of its own", () => {

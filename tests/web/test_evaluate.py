@@ -8,7 +8,7 @@ from playwright.sync_api import expect
 from tests.fakes.browser import Visit
 from tests.fakes.tiny_models import CORPUS
 
-JOB = 300_000  # ms: its process imports scikit-learn, torch and matplotlib, on a busy machine
+JOB = 150_000  # ms: its process imports scikit-learn, torch and matplotlib, on a busy machine
 
 
 def test_a_table_is_evaluated_and_its_curve_shown(visit: Visit, tmp_path: Path) -> None:

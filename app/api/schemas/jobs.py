@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, FailFast, Field, model_validator
 
-from app.api.schemas.common import MAX_MODEL_ID, JsonBody
+from app.api.schemas.common import MAX_ID, MAX_MODEL_ID, JsonBody
 from app.api.schemas.job_record import JobRecord, record_fields
 from app.api.schemas.job_watch import WebhookRequest
 from app.api.schemas.previews import FilePreviewObject, preview_objects
@@ -81,7 +81,7 @@ class JobRequest(JsonBody):
         None, description="Name of the published model; by default that of `model` with a random ending"
     )
     suffix: ResultName | None = Field(None, description="OpenAI's name of the field `name`")
-    evaluations: list[FileId] = Field(
+    evaluations: list[Annotated[str, Field(min_length=1, max_length=MAX_ID)]] = Field(
         [], max_length=_MAX_EVALUATIONS, description="Ids of earlier evaluations, to repeat on the published model"
     )
     metadata: Metadata | None = None

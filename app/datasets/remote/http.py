@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from http.client import HTTPConnection, HTTPException, HTTPResponse
 from typing import Self
-from urllib.parse import quote, urljoin
+from urllib.parse import quote, urljoin, urlsplit
 
 from app.errors import AppError, FileNotFound, Forbidden, InvalidData, InvalidValue, NotReady
 from app.system.addresses import HttpUrl, PrivateAddress, Resolver, parse_http_url, resolve, resolve_public
@@ -108,9 +108,10 @@ def _follow(checked: HttpUrl, url: str, location: str) -> str:
     """Returns the address that a redirect leads to."""
     try:
         target = urljoin(url, location)
+        scheme = urlsplit(target).scheme  # in small letters
     except ValueError as e:
         raise InvalidValue(f"{checked.name} redirects to an address that cannot be read: {e}") from e
-    if checked.parts.scheme == "https" and target.startswith("http:"):
+    if checked.parts.scheme == "https" and scheme == "http":
         raise Forbidden(f"{checked.name} redirects from https to http")
     return target
 

@@ -12,9 +12,10 @@ const waiting = new Map(); // id → {resolve, reject, onShare}
 function start() {
   const url = policy?.createScriptURL("") ?? new URL("./worker.js", import.meta.url);
   worker = new Worker(url, { type: "module" });
-  worker.onmessage = ({ data: { id, share, result } }) => {
+  worker.onmessage = ({ data: { id, share, result, error } }) => {
     if (share !== undefined) return waiting.get(id)?.onShare?.(share);
-    waiting.get(id)?.resolve(result);
+    if (error !== undefined) waiting.get(id)?.reject(new Error(error));
+    else waiting.get(id)?.resolve(result);
     waiting.delete(id);
   };
   worker.onerror = (event) => {

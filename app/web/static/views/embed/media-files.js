@@ -1,6 +1,7 @@
 // Media files as rows of the projector. Pure functions.
 
 export const MOST_FILES = 2000;
+const ANIMATIONS = ["image/gif", "image/png", "image/apng", "image/webp"]; // which models of videos read too
 
 /** {columns, rows, left: files beyond MOST_FILES, files}: names and folders of files, the hidden ones left out. */
 export function tableOfFiles(files) {
@@ -9,6 +10,16 @@ export function tableOfFiles(files) {
   const kept = shown.slice(0, MOST_FILES);
   const rows = kept.map((file) => [file.name, (file.webkitRelativePath || "").split("/").at(-2) ?? ""]);
   return { columns: ["file", "folder"], rows, left: shown.length - kept.length, files: kept };
+}
+
+/**
+ * The files of a kind ("image", "audio" or "video"), by the types that the browser guesses from their names. If it
+ * guesses none of the kind, those without a type, about which the server decides.
+ */
+export function filesOfKind(files, kind) {
+  const fits = ({ type }) => type.startsWith(`${kind}/`) || (kind === "video" && ANIMATIONS.includes(type));
+  const found = files.filter(fits);
+  return found.length ? found : files.filter(({ type }) => !type);
 }
 
 /** The files in order as batches: at most `most` files, and at most `bytes` unless a file alone is larger. */

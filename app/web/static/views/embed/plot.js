@@ -24,6 +24,7 @@ export function Plot({ shown, state, keysHelp = HELP }) {
   const width = useSignal(640);
   const camera = useSignal(null); // null: all points in sight
   const hovered = useSignal(null);
+  const at = hovered.value < shown.texts.length ? hovered.value : null; // not one of points that were shown before
   const drag = useRef(null);
   const help = useId();
   const view = camera.value ?? fitAll(shown.points, width.value, HEIGHT);
@@ -39,7 +40,7 @@ export function Plot({ shown, state, keysHelp = HELP }) {
     camera.value = null;
     hovered.value = null;
   }, [shown, width.value]);
-  useLayoutEffect(() => draw(canvas.current, width.value, view, shown, hovered.value, state));
+  useLayoutEffect(() => draw(canvas.current, width.value, view, shown, at, state));
   palette.value; // drawn anew when colours change
 
   const enlarge = (factor, around = [width.value / 2, HEIGHT / 2]) => (camera.value = zoom(view, factor, around));
@@ -92,8 +93,8 @@ export function Plot({ shown, state, keysHelp = HELP }) {
     hovered.value = hovered.value === null ? (state.chosen.value ?? 0) : pointBeside(shown.points, hovered.value, way);
   };
 
-  const said = hovered.value === null ? "" : describe(shown, hovered.value, state);
-  const [left, top] = hovered.value === null ? [0, 0] : pixelOf(view, shown.points, hovered.value);
+  const said = at === null ? "" : describe(shown, at, state);
+  const [left, top] = at === null ? [0, 0] : pixelOf(view, shown.points, at);
   return html`<div class="stack plot-area">
     <div class="row"><${Button} class="small" aria-label="Enlarge" onClick=${() => enlarge(STEP)}>+<//>
       <${Button} class="small" aria-label="Reduce" onClick=${() => enlarge(1 / STEP)}>−<//>
@@ -106,7 +107,7 @@ export function Plot({ shown, state, keysHelp = HELP }) {
         said &&
         html`<div class=${`plot-tip small ${left > width.value / 2 ? "at-end" : ""}`} aria-hidden="true"
           style=${{ left: `${left}px`, top: `${top}px` }}><span>
-            <${Media} file=${shown.files?.[hovered.value]} play />${said}</span></div>`
+            <${Media} file=${shown.files?.[at]} play />${said}</span></div>`
       }
       <span id=${help} class="visually-hidden">${keysHelp}</span>
       <span class="visually-hidden" role="status">${said}</span>

@@ -63,40 +63,41 @@ export async function run(model) {
   const own = (controller = new AbortController());
   const { rows, files } = table.value;
   const texts = rows.map((row) => row[textColumn.value]);
-  batch(() => {
-    error.value = null;
-    chosen.value = null;
-    nearest.value = [];
-  });
+  error.value = null;
   await follow(own, async (report) => {
     const batches = files ? batchFiles(files, BATCH, BATCH_BYTES) : batchTexts(texts);
     report("Embedding the items", 0);
     const { vectors, size, id } = await embed(model, batches, texts.length, own.signal, (share) =>
       report("Embedding the items", share),
     );
-    const pca = await project(vectors, texts.length, size);
     if (own !== controller) return;
+    const pca = await project(vectors, texts.length, size);
+    // Also after a stop: the worker has these vectors now, and finds neighbours among them.
     layouts = { pca };
-    projection.value = { ...pca, rows, texts, files, model: id, size };
-    await layOut(report);
+    batch(() => {
+      chosen.value = null;
+      nearest.value = [];
+      projection.value = { ...pca, rows, texts, files, model: id, size };
+    });
+    if (own === controller) await layOut(report);
   });
 }
 
 /** Shows the points by another layout, which is computed once. */
 export async function chooseLayout(next) {
   layout.value = next;
-  if (!projection.value || progress.value) return; // what is under way reads it at its end
+  if (!projection.value || progress.value) return; // the task that is under way reads it at its end
   const own = (controller = new AbortController());
   await follow(own, layOut);
 }
 
 async function layOut(report) {
-  const [name, of] = [layout.value, layouts];
-  if (name === "umap" && projection.value.texts.length >= FEWEST) {
+  const of = layouts;
+  if (layout.value === "umap" && projection.value.texts.length >= FEWEST) {
     report("Arranging the points by their neighbours", 0);
     of.umap ??= { points: await arrange((share) => report("Arranging the points by their neighbours", share)) };
   }
-  if (of === layouts) projection.value = { ...projection.value, shares: null, ...(of[name] ?? of.pca) };
+  if (of === layouts) projection.value = { ...projection.value, shares: null, ...(of[layout.value] ?? of.pca) };
 }
 
 /** Runs a task whose progress and failure are shown until another one begins. */
@@ -114,7 +115,10 @@ async function follow(own, task) {
 export function stop() {
   controller?.abort();
   controller = null;
-  progress.value = null;
+  batch(() => {
+    progress.value = null;
+    if (!layouts.umap) layout.value = "pca";
+  });
 }
 
 /** [[inputs of a request]] */
@@ -152,6 +156,7 @@ export async function choose(at) {
   chosen.value = at;
   nearest.value = [];
   if (at === null) return;
+  const of = layouts;
   const found = await neighbours(at, NEAREST);
-  if (chosen.value === at) nearest.value = found;
+  if (chosen.value === at && of === layouts) nearest.value = found;
 }

@@ -4,7 +4,7 @@ import { html, useSignal } from "../../core/html.js";
 import { Button, Details, DropZone, FolderButton, Segmented, Select, TextArea, TextField } from "../../ui/controls.js";
 import { ErrorNote, Note, Progress } from "../../ui/status.js";
 import { toast } from "../../ui/toast.js";
-import { MOST_FILES } from "./media-files.js";
+import { filesOfKind, MOST_FILES } from "./media-files.js";
 import { describe, Legend, Plot } from "./plot.js";
 import { Media } from "./preview.js";
 import * as points from "./points.js";
@@ -24,17 +24,22 @@ const LISTED = 50; // rows of the list at once
 const LARGEST = 64 * 2 ** 20; // bytes of a file
 
 export function Projector({ model }) {
-  const shown = points.projection.value;
+  const { value: projection } = points.projection;
   const { value: under } = points.progress;
   const isText = model.modality === "text";
   const fits = points.table.value && !points.table.value.files === isText;
+  const shown = projection && !projection.files === isText ? projection : null;
   return html`<div class="embed-layout">
     <div class="stack">
       ${isText ? html`<${TextSource} />` : html`<${FileSource} kind=${model.modality} />`}
       ${fits && html`<${Choices} model=${model} />`}
     </div>
     <div class="stack">
-      ${points.error.value && html`<${ErrorNote} error=${points.error.value} retry=${() => points.run(model)} />`}
+      ${
+        fits &&
+        points.error.value &&
+        html`<${ErrorNote} error=${points.error.value} retry=${() => points.run(model)} />`
+      }
       ${
         under &&
         html`<div class="row"><${Progress} label=${under.label} value=${under.share} />
@@ -66,7 +71,7 @@ function TextSource() {
 
 function FileSource({ kind }) {
   const take = (files) => {
-    points.takeFiles(files.filter((file) => isOfKind(file, kind)));
+    points.takeFiles(filesOfKind(files, kind));
     if (!points.table.value) toast(`There is no ${kind} file among them.`, "failed");
   };
   return html`
@@ -74,12 +79,6 @@ function FileSource({ kind }) {
       onFiles=${take} />
     <div class="row"><${FolderButton} label="Choose a folder" onFiles=${take} /></div>
     <p class="small muted">The folder of a file is its label.</p>`;
-}
-
-/** By the type that the browser guesses from the name; the server decides where it guesses none. */
-function isOfKind(file, kind) {
-  const [major] = file.type.split("/");
-  return !major || major === kind || (kind === "video" && major === "image"); // animations are images
 }
 
 function Choices({ model }) {

@@ -16,5 +16,9 @@ const tasks = {
 };
 
 addEventListener("message", ({ data: { id, task, ...given } }) => {
-  postMessage({ id, result: tasks[task](given, (share) => postMessage({ id, share })) });
+  try {
+    postMessage({ id, result: tasks[task](given, (share) => postMessage({ id, share })) });
+  } catch (error) {
+    postMessage({ id, error: String(error) });
+  }
 });

@@ -1,6 +1,6 @@
 // The form of a new evaluation: a labelled table, its columns, and the models.
 import { change } from "../../core/api.js";
-import { html, useSignal } from "../../core/html.js";
+import { html, useEffect, useRef, useSignal } from "../../core/html.js";
 import { able } from "../../core/models.js";
 import { navigate } from "../../core/router.js";
 import { upload } from "../../core/upload.js";
@@ -31,16 +31,21 @@ export function NewEvaluation() {
   const methods = useSignal(Object.keys(METHODS).filter((method) => !SLOW_METHODS.includes(method)));
   const error = useSignal(null);
   const busy = useSignal(false);
+  const sending = useRef(null); // the AbortController of the upload
   const selected = chosen.value ?? models.slice(0, 1).map((model) => model.id);
 
+  useEffect(() => () => sending.current?.abort(), []);
   const send = async ([given]) => {
+    sending.current?.abort();
+    const { signal } = (sending.current = new AbortController());
     error.value = null;
     file.value = { name: given.name, id: null, progress: 0 };
     try {
-      const onProgress = (progress) => (file.value = { ...file.value, progress });
-      const stored = await upload(given, { signal: undefined, onProgress });
+      const onProgress = (progress) => signal.aborted || (file.value = { ...file.value, progress });
+      const stored = await upload(given, { signal, onProgress });
       file.value = { name: given.name, id: stored.id, progress: 1 };
     } catch (failed) {
+      if (signal.aborted) return;
       file.value = null;
       error.value = failed;
     }
