@@ -40,9 +40,9 @@ def protein(cloze: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 def mask(page: Page, name: str) -> Any:
     """Clicks on a token and returns the body of the request that follows."""
     expect(page.locator(".filled")).to_have_attribute("aria-busy", "false")
-    with page.expect_response("**/v1/fill-mask") as response:
+    with page.expect_request("**/v1/fill-mask") as request:
         page.get_by_role("button", name=f"{name}; mask it", exact=True).click()
-    return response.value.request.post_data_json
+    return request.value.post_data_json
 
 
 def test_a_click_hides_one_letter(protein: str, visit: Visit, origin: str) -> None:
