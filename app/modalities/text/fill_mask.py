@@ -15,6 +15,9 @@ from app.modalities.base import BatchRow, OneStepHandler, Prepared, Steps
 from app.modalities.text.batches import TextBatch
 from app.modalities.text.encoder import vocabulary_size
 from app.modalities.text.encoding import QUICK_CHARACTERS, TextEncoder
+from app.modalities.text.filling.beam import Filling, search
+from app.modalities.text.filling.rows import FillMaskInputs, Raw, choose, count_cost
+from app.modalities.text.filling.texts import MaskedText
 from app.modalities.text.forward import TextForward
 from app.modalities.text.items import (
     MASK_ALIAS,
@@ -23,24 +26,10 @@ from app.modalities.text.items import (
     FilledToken,
     FillMaskItem,
     FillMaskResult,
+    FillOrder,
     MaskPrediction,
 )
-from app.modalities.text.sequences import Filling, search
-from app.modalities.text.wordpieces import Spellings, WordPieces
-
-# A mask's row of logits counts as one token a so many vocabulary entries, which keeps the logits of
-# a batch as bounded as its tokens are.
-VOCABULARY_PER_TOKEN = 2048
-
-Raw = tuple[NDArray[np.float32], NDArray[np.int64]]  # log-probabilities and token ids, [masks, k] each, best first
-
-
-@dataclass(frozen=True)
-class FillMaskInputs:
-    ids: list[int]
-    positions: list[int]  # of the masks, in ids
-    top_k: int
-    targets: tuple[Spellings, ...]  # empty: the whole vocabulary
+from app.modalities.text.wordpieces import WordPieces
 
 
 @dataclass(frozen=True)
@@ -52,18 +41,12 @@ class FillMaskBatch:
 
 @dataclass(frozen=True)
 class FillMaskContext:
-    text: str  # as given
-    spans: list[tuple[int, int]]  # characters of each mask in `text`
+    text: MaskedText
     top_k: int
     renormalize: bool
 
 
 _Prepared = Prepared[FillMaskInputs, FillMaskContext]
-
-
-def count_cost(tokens: int, masks: int, vocabulary: int) -> int:
-    """Counts what a row takes of a batch's token budget: its tokens, or the logits of its masks if they take more."""
-    return max(tokens, masks * vocabulary // VOCABULARY_PER_TOKEN)
 
 
 class FillMask(
@@ -115,7 +98,7 @@ class FillMask(
         scored = len(targets) if item.renormalize else item.top_k
         top_k = min(max(scored, item.top_k, item.num_sequences), self._entries)
         inputs = FillMaskInputs(ids, [m + shift for m in masks], top_k, targets)
-        context = FillMaskContext(item.text, spans, item.top_k, item.renormalize)
+        context = FillMaskContext(MaskedText(item.text, spans, self._mask_token), item.top_k, item.renormalize)
         return Prepared(inputs, self._cost(inputs), context)
 
     def _shortened(self, item: FillMaskItem) -> tuple[str, list[tuple[int, int]]]:
@@ -147,18 +130,15 @@ class FillMask(
         start = prepared.inputs
 
         def row(ids: list[int], positions: list[int]) -> BatchRow[FillMaskInputs]:
-            inputs = FillMaskInputs(ids, positions, count, start.targets)
+            inputs = replace(start, ids=ids, positions=positions, top_k=min(count, self._entries))
             return BatchRow(inputs, self._cost(inputs))
 
-        found = yield from search(start.ids, start.positions, raw, count, row)
+        found = yield from search(start.ids, start.positions, count, FillOrder.CONFIDENCE, row, first=raw)
         return replace(result, sequences=[self._sequence(prepared, each) for each in found])
 
     def _sequence(self, prepared: _Prepared, found: Filling) -> FilledSequence:
         tokens = [found.ids[position] for position in prepared.inputs.positions]
-        given = prepared.context
-        text = given.text
-        for token, (start, end) in reversed(list(zip(tokens, given.spans, strict=True))):  # earlier spans stay valid
-            text = self.wordpieces.filled(text[:start], text[end:], token)
+        text = prepared.context.text.fill(self.wordpieces, [[token] for token in tokens])
         filled = [FilledToken(token, self.wordpieces.decoded(token)) for token in tokens]
         return FilledSequence(text, found.log_prob, filled)
 
@@ -183,16 +163,17 @@ class FillMask(
         logits = logits[: sum(len(item.positions) for item in batch.items)]
         scores = logits.float().log_softmax(-1)  # [N, V]
         # One transfer serves every item that asks for the best of the whole vocabulary.
-        widest = max((item.top_k for item in batch.items if not item.targets), default=0)
+        plain = [not item.targets and item.choice is None for item in batch.items]
+        widest = max((item.top_k for item, is_plain in zip(batch.items, plain, strict=True) if is_plain), default=0)
         best = [t.cpu().numpy() for t in scores[:, : self._entries].topk(widest)]
         results: list[Raw] = []
         start = 0
-        for item in batch.items:
+        for item, is_plain in zip(batch.items, plain, strict=True):
             stop = start + len(item.positions)
-            if item.targets:
-                results.append(_among(scores[start:stop], item))
-            else:
+            if is_plain:
                 results.append((best[0][start:stop, : item.top_k], best[1][start:stop, : item.top_k]))
+            else:
+                results.append(choose(scores[start:stop], item, self._entries))
             start = stop
         return results
 
@@ -205,34 +186,17 @@ class FillMask(
         if not np.isfinite(scores).all():
             raise AppError("the model computed numbers that are not finite for this input")
         masks = [
-            MaskPrediction(position, *given.spans[i], self._candidates(given, i, scores[i], tokens[i]))
+            MaskPrediction(position, *given.text.spans[i], self._candidates(given.text, i, scores[i], tokens[i]))
             for i, position in enumerate(prepared.inputs.positions)
         ]
         return FillMaskResult(masks, tokens=len(prepared.inputs.ids))
 
     def _candidates(
-        self, given: FillMaskContext, index: int, scores: NDArray[np.float32], tokens: NDArray[np.int64]
+        self, text: MaskedText, index: int, scores: NDArray[np.float32], tokens: NDArray[np.int64]
     ) -> list[Candidate]:
-        """Returns the candidates of mask number `index`; other masks are written as the model writes them."""
-        (start, end), before, after = given.spans[index], given.spans[:index], given.spans[index + 1 :]
-        left = _replaced(given.text, 0, start, before, self._mask_token)
-        right = _replaced(given.text, end, len(given.text), after, self._mask_token)
+        """Returns the candidates of mask number `index`."""
+        left, right = text.around(index)
         return [
             Candidate(score, token, self.wordpieces.decoded(token), self.wordpieces.filled(left, right, token))
             for score, token in zip(scores.tolist(), tokens.tolist(), strict=False)
         ]
-
-
-def _replaced(text: str, start: int, end: int, spans: Sequence[tuple[int, int]], mask: str) -> str:
-    """`text[start:end]` with `mask` in place of each of the spans within."""
-    starts, ends = [start, *(span[1] for span in spans)], [*(span[0] for span in spans), end]
-    return mask.join(text[a:b] for a, b in zip(starts, ends, strict=True))
-
-
-def _among(scores: Tensor, item: FillMaskInputs) -> Raw:
-    """The best of the item's targets, each in its more probable spelling. scores [masks, V] → [masks, at most top_k]"""
-    targets = torch.tensor(item.targets, device=scores.device)  # [T, 2]
-    best, spelling = scores[:, targets].max(-1)  # [masks, T]
-    values, order = best.topk(min(item.top_k, len(item.targets)))
-    tokens = targets[order, spelling.gather(-1, order)]
-    return values.cpu().numpy(), tokens.cpu().numpy()

@@ -10,6 +10,13 @@ from app.types import TruncationSide
 MASK_ALIAS = "[MASK]"  # understood by every model, whatever its own mask token
 
 
+class FillOrder(StrEnum):
+    """Which mask is filled next: that of which the model is most certain, or the first."""
+
+    CONFIDENCE = "confidence"
+    LEFT_TO_RIGHT = "left-to-right"
+
+
 @dataclass(frozen=True)
 class FillMaskItem:
     """text: holds one or several masks, written `[MASK]` or as the model's own mask token.

@@ -1,5 +1,7 @@
 """Between vocabulary entries and the words that a reader sees."""
 
+from collections.abc import Sequence
+
 from app.errors import EmptyInput, InvalidValue
 from app.modalities.text.encoding import TextEncoder
 
@@ -79,19 +81,25 @@ class WordPieces:
         """The token decoded alone."""
         return self._written(token)[1]
 
-    def filled(self, left: str, right: str, token: int) -> str:
-        """The text with a mask between `left` and `right` replaced by `token`.
+    def decoded_all(self, tokens: Sequence[int]) -> str:
+        """The tokens decoded together, without special ones."""
+        shown = [token for token in tokens if token not in self._special]
+        return self.decoded(shown[0]) if len(shown) == 1 else str(self._tokenizer.decode(shown))
+
+    def filled(self, left: str, right: str, *tokens: int) -> str:
+        """The text with a mask between `left` and `right` replaced by tokens.
 
         Everything else stays as the user wrote it. A token that goes on with a word is joined to
         the word before it, one that begins a word is kept apart from it.
         """
-        if token in self._special:
+        first = next((token for token in tokens if token not in self._special), None)
+        if first is None:
             return left + right
-        piece, word = self._written(token)
+        piece, word = self._written(first)[0], self.decoded_all(tokens)
         if self._continuation is not None:  # WordPiece
             if piece.startswith(self._continuation):
-                return left.rstrip() + piece.removeprefix(self._continuation) + right
-            return left + piece + right
+                return left.rstrip() + word.removeprefix(self._continuation) + right
+            return left + word + right
         if not self._mask_eats_space:
             return left + word + right
         if not piece.startswith(self._word_start):

@@ -7,7 +7,7 @@ import torch
 from transformers import FillMaskPipeline
 
 from app.errors import AppError, EmptyInput, InputTooLong, InvalidValue, NoMask, TooManyMasks
-from app.modalities.text.fill_mask import count_cost
+from app.modalities.text.filling.rows import count_cost
 from app.modalities.text.items import FillMaskItem, FillMaskResult
 from app.modalities.text.load import load_text
 from app.modalities.text.objective import TextObjective
