@@ -1,5 +1,6 @@
 """Rows of fill-mask, and the choice of their candidates from the scores of the vocabulary."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,6 +8,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from app.errors import AppError
+from app.modalities.base import BatchRow
 from app.modalities.text.wordpieces import Spellings
 
 # A mask's row of logits counts as one token a so many vocabulary entries, which keeps the logits of
@@ -49,6 +52,38 @@ class FillMaskInputs:
 def count_cost(tokens: int, masks: int, vocabulary: int) -> int:
     """Counts what a row takes of a batch's token budget: its tokens, or the logits of its masks if they take more."""
     return max(tokens, masks * vocabulary // VOCABULARY_PER_TOKEN)
+
+
+@dataclass(frozen=True)
+class RowMaker:
+    """Makes rows of one model. vocabulary: rows of its table of tokens. entries: tokens that have a name."""
+
+    vocabulary: int
+    entries: int
+
+    def best(
+        self,
+        ids: list[int],
+        positions: list[int],
+        top_k: int,
+        targets: tuple[Spellings, ...] = (),
+        choice: TokenChoice | None = None,
+    ) -> BatchRow[FillMaskInputs]:
+        """Returns a row whose raw result has the best candidates of the masks."""
+        inputs = FillMaskInputs(ids, positions, min(top_k, self.entries), targets, choice)
+        return BatchRow(inputs, count_cost(len(ids), len(positions), self.vocabulary))
+
+    def ask(self, ids: list[int], position: int, tokens: Collection[int]) -> BatchRow[FillMaskInputs]:
+        """Returns a row whose raw result has the log-probabilities of different tokens at one mask."""
+        return self.best(ids, [position], len(tokens), tuple((token, token) for token in tokens))
+
+
+def read_log_probs(raw: Raw) -> dict[int, float]:
+    """Returns the log-probability of each token of a row of `ask`. Raises AppError for one that is not finite."""
+    (log_probs,), (tokens,) = raw
+    if not np.isfinite(log_probs).all():
+        raise AppError("the model computed numbers that are not finite for this input")
+    return dict(zip(tokens.tolist(), log_probs.tolist(), strict=True))
 
 
 def choose(scores: Tensor, inputs: FillMaskInputs, entries: int) -> Raw:
