@@ -152,7 +152,8 @@ async def _fill_mask(model: OpenModel, raw: Json, client: Client) -> bytes:
     """
     body = validate(FillMaskBody, raw)
     parameters = body.parameters or FillMaskParameters()
-    to_item = partial(FillMaskItem, top_k=parameters.top_k or 5, targets=parameters.targets)
+    # A candidate of the pipeline has one token, so words of several have no place in the answer.
+    to_item = partial(FillMaskItem, top_k=parameters.top_k or 5, targets=parameters.targets, single_tokens=True)
 
     def write(answer: Answer[FillMaskResult]) -> bytes:
         return write_json(map(_by_mask, answer.results), alone=len(answer.results) == 1)

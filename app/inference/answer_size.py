@@ -16,6 +16,7 @@ MAX_TOKENIZED = 1_000_000  # characters of all texts: about 100 bytes of answer 
 SMALL = 100_000  # characters of an answer that is written faster than a thread is started for it
 
 _CANDIDATE = 128  # characters of an answer that a candidate takes beside its sequence
+_TOKENS = 8 * 50  # characters of an answer that the tokens of a word may take
 _LABEL = 60  # characters of an answer that a label takes beside its name
 _ENTITY = 100  # characters of an answer that a labelled token takes beside its label
 _NUMBER = 12  # characters of a vector's number and its comma
@@ -36,7 +37,8 @@ def check_fill_mask(
     for item in items:
         found = min(sum(map(item.text.count, masks)), item.max_masks)
         wanted = min(item.top_k, len(item.targets) or item.top_k)
-        size += (found * wanted + item.num_sequences) * (len(item.text) + _CANDIDATE)
+        each = _CANDIDATE + (_TOKENS if item.targets else 0)
+        size += (found * wanted + item.num_sequences) * (len(item.text) + each)
     if size > largest:
         raise InvalidValue(
             f"the answer could have {size} characters, where {largest} are allowed: every candidate of every mask"

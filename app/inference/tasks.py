@@ -8,7 +8,7 @@ from app.inference.answer_size import check_entities, check_fill_mask, check_lab
 from app.inference.limits import RequestLimits
 from app.modalities.classification import ClassifyItem, ClassifyResult, LabelledTokens
 from app.modalities.embedding import EmbedItem, EmbedResult
-from app.modalities.text.items import FillMaskItem, ScoreResult
+from app.modalities.text.items import MAX_ROWS, FillMaskItem, ScoreResult
 from app.types import Classifier, ClassifierType, Task
 
 _TOKEN, _CANDIDATE = 150, 70  # characters of an answer to score that a token takes, and one of its candidates
@@ -53,7 +53,8 @@ class FillMaskBounds(TaskBounds):
     def limit(self, items: Sequence[FillMaskItem], limits: RequestLimits, names: Names) -> Sequence[FillMaskItem]:
         for top_k in {item.top_k for item in items}:
             limits.check_top_k(top_k, names.get("top_k", "top_k"))
-        return [replace(item, max_masks=limits.masks) for item in items]
+        rows = max(MAX_ROWS // max(len(items), 1), 1)
+        return [replace(item, max_masks=limits.masks, max_rows=rows) for item in items]
 
     def expect(self, items: Sequence[FillMaskItem], model: ModelFacts, names: Names, largest: int) -> int:
         return check_fill_mask(model.mask_token, items, largest=largest, param=names.get("top_k", "top_k"))

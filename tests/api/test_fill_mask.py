@@ -1,6 +1,10 @@
 import pytest
 from fastapi.testclient import TestClient
 
+from app.inference.limits import RequestLimits
+from app.inference.tasks import BOUNDS
+from app.modalities.text.items import MAX_ROWS, FillMaskItem
+from app.types import Task
 from tests.fakes.objective import MASK, WORDS, FakeObjective, token_id
 
 
@@ -60,6 +64,7 @@ def test_targets(client: TestClient) -> None:
         ({"input": MASK, "targets": ["a", "b" * 257]}, 422, "invalid_value", "targets.1"),
         ({"input": MASK, "targets": ["a"] * 1001}, 422, "invalid_value", "targets"),
         ({"input": MASK, "truncate": "yes"}, 422, "invalid_value", "truncate"),
+        ({"input": MASK, "normalization": "mean"}, 422, "invalid_value", "normalization"),
         ({"input": MASK, "renormalize": True}, 422, "invalid_value", "renormalize"),
         ({"input": [MASK, MASK], "renormalize": True}, 422, "invalid_value", "renormalize"),
         ({"input": MASK, "renormalize": 1, "targets": ["a"]}, 422, "invalid_value", "renormalize"),
@@ -123,3 +128,9 @@ def test_a_large_answer_is_the_same_as_a_small_one(client: TestClient) -> None:
 def test_few_targets_make_few_candidates(client: TestClient) -> None:
     body = {"input": f"{MASK} " + "a" * 70_000, "top_k": 1000, "targets": ["tea"]}
     assert client.post("/v1/fill-mask", json=body).status_code == 200
+
+
+def test_rows_are_bounded_for_all_inputs_of_a_request() -> None:
+    limits = RequestLimits(inputs=9, top_k=9, masks=9, queued_inputs=9, line_bytes=9)
+    items = BOUNDS[Task.FILL_MASK].limit([FillMaskItem(MASK)] * 4, limits, {})
+    assert [item.max_rows for item in items] == [MAX_ROWS // 4] * 4

@@ -19,7 +19,7 @@ from app.api.schemas.common import (
 from app.api.wire.fragments import fragment
 from app.errors import InvalidValue
 from app.inference.service import Answer
-from app.modalities.text.items import FillMaskItem, FillMaskResult
+from app.modalities.text.items import FillMaskItem, FillMaskResult, Normalization
 from app.types import Task, TruncationSide
 
 _FEW = 10  # candidates of a mask that are written in far less than a millisecond
@@ -34,6 +34,10 @@ class FillMaskOptions(ModelChoice):
     num_sequences: Annotated[
         int, Field(ge=0, le=20, description="Number of joint fillings of all masks of an input, best first")
     ] = 0
+    normalization: Annotated[
+        Normalization,
+        Field(strict=False, description="Ranking of candidates of several tokens: by `score` or by `score_per_token`"),
+    ] = Normalization.NONE
     truncate: Truncate = False
     truncation_side: Side = TruncationSide.RIGHT
 
@@ -51,6 +55,7 @@ class FillMaskOptions(ModelChoice):
             text=text,
             top_k=self.top_k,
             num_sequences=self.num_sequences,
+            normalization=self.normalization,
             truncate=self.truncate,
             truncation_side=self.truncation_side,
         )
@@ -62,7 +67,9 @@ class FillMaskOptions(ModelChoice):
 class FillMaskRequest(FillMaskOptions, TextInputs):
     model_config = ConfigDict(strict=True)
 
-    targets: Targets = Field((), description="Words to score; if empty, the whole vocabulary")
+    targets: Targets = Field(
+        (), description="Words to score, of up to 8 tokens each; if empty, the whole vocabulary is scored"
+    )
     renormalize: bool = Field(False, description="Rescale the scores of each mask so that they sum to 1 over `targets`")
 
     def to_item(self, text: str) -> FillMaskItem:
@@ -87,23 +94,31 @@ def _filled(result: FillMaskResult) -> dict[str, Any]:
     return filled
 
 
-class CandidateObject(BaseModel):
-    score: float
+class FilledTokenObject(BaseModel):
     token: int
     token_str: str
-    sequence: str
+
+
+class CandidateObject(BaseModel):
+    score: float = Field(description="Probability; for several tokens, the product of their probabilities")
+    token: int | None = Field(description="Token id; null for a candidate of several tokens")
+    token_str: str
+    sequence: str = Field(description="The input with this mask filled")
+    log_prob: float | None = Field(
+        None, description="Natural logarithm of the probability, if candidates may have several tokens"
+    )
+    score_per_token: float | None = Field(
+        None, description="Geometric mean of the probabilities of the tokens, if candidates may have several"
+    )
+    tokens: list[FilledTokenObject] | None = Field(None, description="All tokens, if candidates may have several")
+    target: int | None = Field(None, description="Index of the target, if candidates may have several tokens")
 
 
 class MaskObject(BaseModel):
     position: int = Field(description="Index of the mask among the input's tokens")
     start: int = Field(description="Offset of the mask's first character in the input")
     end: int
-    candidates: list[CandidateObject] = Field(description="Most probable tokens, best first")
-
-
-class FilledTokenObject(BaseModel):
-    token: int
-    token_str: str
+    candidates: list[CandidateObject] = Field(description="Most probable candidates, best first")
 
 
 class SequenceObject(BaseModel):
@@ -141,5 +156,9 @@ EXAMPLES = {
     "targets": {
         "summary": "Only some words compete",
         "value": {"input": "She drank a cup of [MASK].", "targets": ["tea", "coffee", "water"]},
+    },
+    "several_tokens": {
+        "summary": "Words of several tokens compete",
+        "value": {"input": "He lives in [MASK].", "targets": ["London", "New York"], "normalization": "length"},
     },
 }

@@ -1,6 +1,6 @@
 """Fill-mask: the most probable tokens at each mask of a text, and the most probable ways of filling all of them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain, islice
@@ -15,32 +15,24 @@ from app.modalities.base import BatchRow, OneStepHandler, Prepared, Steps
 from app.modalities.text.batches import TextBatch
 from app.modalities.text.encoder import vocabulary_size
 from app.modalities.text.encoding import QUICK_CHARACTERS, TextEncoder
+from app.modalities.text.filling.beam import Filling, search
+from app.modalities.text.filling.rows import FillMaskInputs, Raw, RowMaker, choose
+from app.modalities.text.filling.targets import TargetScores
+from app.modalities.text.filling.texts import MaskedText
+from app.modalities.text.filling.words import ScoredWord, list_candidates
 from app.modalities.text.forward import TextForward
 from app.modalities.text.items import (
     MASK_ALIAS,
+    MAX_WORD_TOKENS,
     Candidate,
     FilledSequence,
     FilledToken,
     FillMaskItem,
     FillMaskResult,
+    FillOrder,
     MaskPrediction,
 )
-from app.modalities.text.sequences import Filling, search
-from app.modalities.text.wordpieces import Spellings, WordPieces
-
-# A mask's row of logits counts as one token a so many vocabulary entries, which keeps the logits of
-# a batch as bounded as its tokens are.
-VOCABULARY_PER_TOKEN = 2048
-
-Raw = tuple[NDArray[np.float32], NDArray[np.int64]]  # log-probabilities and token ids, [masks, k] each, best first
-
-
-@dataclass(frozen=True)
-class FillMaskInputs:
-    ids: list[int]
-    positions: list[int]  # of the masks, in ids
-    top_k: int
-    targets: tuple[Spellings, ...]  # empty: the whole vocabulary
+from app.modalities.text.wordpieces import TargetTokens, WordPieces
 
 
 @dataclass(frozen=True)
@@ -52,18 +44,21 @@ class FillMaskBatch:
 
 @dataclass(frozen=True)
 class FillMaskContext:
-    text: str  # as given
-    spans: list[tuple[int, int]]  # characters of each mask in `text`
+    text: MaskedText
     top_k: int
     renormalize: bool
 
 
+@dataclass(frozen=True)
+class ReadText:
+    """ids: that the model reads. masks: positions in them."""
+
+    ids: list[int]
+    masks: list[int]
+    text: MaskedText
+
+
 _Prepared = Prepared[FillMaskInputs, FillMaskContext]
-
-
-def count_cost(tokens: int, masks: int, vocabulary: int) -> int:
-    """Counts what a row takes of a batch's token budget: its tokens, or the logits of its masks if they take more."""
-    return max(tokens, masks * vocabulary // VOCABULARY_PER_TOKEN)
 
 
 class FillMask(
@@ -79,6 +74,7 @@ class FillMask(
         self.wordpieces = WordPieces(encoder)
         self._vocabulary = vocabulary_size(forward.model)
         self._entries = min(encoder.entries, self._vocabulary)
+        self._rows = RowMaker(self._vocabulary, self._entries)
 
     @property
     def pads(self) -> bool:
@@ -96,27 +92,73 @@ class FillMask(
         return item.num_sequences == 0
 
     def steps(self, item: FillMaskItem) -> Steps[FillMaskInputs, Raw, FillMaskResult]:
-        return self._search(self.prepare(item), item.num_sequences) if item.num_sequences else super().steps(item)
+        targets = self._targets(item)
+        if targets.several:
+            return self._score_targets(item, TargetScores(targets.several))
+        if item.num_sequences:
+            return self._search(self.prepare(item), item)
+        return super().steps(item)
 
     def prepare(self, item: FillMaskItem) -> _Prepared:
+        targets = self._targets(item).single
+        text = self._read(item)
+        scored = len(targets) if item.renormalize else item.top_k
+        row = self._rows.best(text.ids, text.masks, max(scored, item.top_k, item.num_sequences), targets)
+        return Prepared(row.inputs, row.cost, FillMaskContext(text.text, item.top_k, item.renormalize))
+
+    def _targets(self, item: FillMaskItem) -> TargetTokens:
+        """Returns the tokens of the item's targets. Raises InvalidValue for a target outside the vocabulary."""
         if item.top_k < 1:
             raise InvalidValue(f"top_k is {item.top_k}; it must be at least 1", param="top_k")
-        targets = self.wordpieces.target_ids(item.targets)
-        text, spans = self._shortened(item)
-        content = self.encoder.content_ids(self.encoder.mask_pattern.sub(lambda _: self._mask_token, text))
+        targets = self.wordpieces.find_targets(item.targets, 1 if item.single_tokens else MAX_WORD_TOKENS)
+        ids = chain(chain(*targets.single), *(chain(*ways) for ways in targets.several))
+        self._check_ids(ids, "the targets have", "targets")
+        return targets
+
+    def _check_ids(self, ids: Iterable[int], what: str, param: str) -> None:
+        """Raises InvalidValue for a token that the model does not know: a tokenizer may know more than its model."""
+        if max(ids, default=0) >= self._vocabulary:
+            raise InvalidValue(f"{what} a token id outside the model's vocabulary of {self._vocabulary}", param=param)
+
+    def _read(self, item: FillMaskItem, extra: int = 0) -> ReadText:
+        """Reads an item's text. extra: tokens that are left free for masks that are repeated."""
+        shortened, spans = self._shortened(item)
+        content = self.encoder.content_ids(self.encoder.mask_pattern.sub(lambda _: self._mask_token, shortened))
         masks = self._masks(content, len(spans))
-        if max([*content, *chain(*targets)]) >= self._vocabulary:  # a tokenizer may know more than its model
+        self._check_ids(content, "the input has", "input")
+        limit = self._max_length - extra
+        ids, shift = self.encoder.fit(content, limit, truncate=item.truncate, side=item.truncation_side, keep=masks)
+        return ReadText(ids, [m + shift for m in masks], MaskedText(item.text, spans, self._mask_token))
+
+    def _score_targets(self, item: FillMaskItem, scores: TargetScores) -> Steps[FillMaskInputs, Raw, FillMaskResult]:
+        """The targets of each mask by itself, of which some have several tokens."""
+        if item.num_sequences:
             raise InvalidValue(
-                f"the input or the targets have a token id outside the model's vocabulary of {self._vocabulary}"
+                "`num_sequences` fills each mask with one token, and a target has several", param="num_sequences"
             )
-        ids, shift = self.encoder.fit(
-            content, self._max_length, truncate=item.truncate, side=item.truncation_side, keep=masks
-        )
-        scored = len(targets) if item.renormalize else item.top_k
-        top_k = min(max(scored, item.top_k, item.num_sequences), self._entries)
-        inputs = FillMaskInputs(ids, [m + shift for m in masks], top_k, targets)
-        context = FillMaskContext(item.text, spans, item.top_k, item.renormalize)
-        return Prepared(inputs, self._cost(inputs), context)
+        longest = max(len(way) for ways in scores.targets for way in ways)
+        read = self._read(item, longest - 1)
+        item.check_rows(scores.count_rows(len(read.masks)), "targets")
+        return self._list_targets(item, read, scores)
+
+    def _list_targets(
+        self, item: FillMaskItem, read: ReadText, scores: TargetScores
+    ) -> Steps[FillMaskInputs, Raw, FillMaskResult]:
+        found = yield from scores.run(read.ids, read.masks, self._rows)
+        words = [[ScoredWord(*scored, target) for target, scored in enumerate(each)] for each in found]
+        return self._list_words(item, read, words)
+
+    def _list_words(self, item: FillMaskItem, read: ReadText, words: Sequence[Sequence[ScoredWord]]) -> FillMaskResult:
+        """Returns the result of an item whose candidates have several tokens. words: of each mask."""
+        masks = [
+            MaskPrediction(
+                position,
+                *read.text.spans[index],
+                list_candidates(words[index], item, read.text, index, self.wordpieces),
+            )
+            for index, position in enumerate(read.masks)
+        ]
+        return FillMaskResult(masks, tokens=len(read.ids))
 
     def _shortened(self, item: FillMaskItem) -> tuple[str, list[tuple[int, int]]]:
         """Returns the part of the item's text that is tokenized, and the spans of its masks in the whole text."""
@@ -137,28 +179,21 @@ class FillMask(
             raise TooManyMasks(f"the input holds {count} masks and at most {item.max_masks} are allowed", param="input")
         return cut(keep=(spans[0][0], spans[-1][1]))[0], spans
 
-    def _cost(self, inputs: FillMaskInputs) -> int:
-        return count_cost(len(inputs.ids), len(inputs.positions), self._vocabulary)
-
-    def _search(self, prepared: _Prepared, count: int) -> Steps[FillMaskInputs, Raw, FillMaskResult]:
-        """The candidates of each mask by itself, then `count` ways of filling all masks together."""
+    def _search(self, prepared: _Prepared, item: FillMaskItem) -> Steps[FillMaskInputs, Raw, FillMaskResult]:
+        """The candidates of each mask by itself, then ways of filling all masks together."""
         (raw,) = yield [prepared]
         result = self.finish(prepared, raw)
         start = prepared.inputs
 
         def row(ids: list[int], positions: list[int]) -> BatchRow[FillMaskInputs]:
-            inputs = FillMaskInputs(ids, positions, count, start.targets)
-            return BatchRow(inputs, self._cost(inputs))
+            return self._rows.best(ids, positions, item.num_sequences, start.targets)
 
-        found = yield from search(start.ids, start.positions, raw, count, row)
+        found = yield from search(start.ids, start.positions, item.num_sequences, FillOrder.CONFIDENCE, row, first=raw)
         return replace(result, sequences=[self._sequence(prepared, each) for each in found])
 
     def _sequence(self, prepared: _Prepared, found: Filling) -> FilledSequence:
         tokens = [found.ids[position] for position in prepared.inputs.positions]
-        given = prepared.context
-        text = given.text
-        for token, (start, end) in reversed(list(zip(tokens, given.spans, strict=True))):  # earlier spans stay valid
-            text = self.wordpieces.filled(text[:start], text[end:], token)
+        text = prepared.context.text.fill(self.wordpieces, [[token] for token in tokens])
         filled = [FilledToken(token, self.wordpieces.decoded(token)) for token in tokens]
         return FilledSequence(text, found.log_prob, filled)
 
@@ -183,16 +218,17 @@ class FillMask(
         logits = logits[: sum(len(item.positions) for item in batch.items)]
         scores = logits.float().log_softmax(-1)  # [N, V]
         # One transfer serves every item that asks for the best of the whole vocabulary.
-        widest = max((item.top_k for item in batch.items if not item.targets), default=0)
+        plain = [not item.targets and item.choice is None for item in batch.items]
+        widest = max((item.top_k for item, is_plain in zip(batch.items, plain, strict=True) if is_plain), default=0)
         best = [t.cpu().numpy() for t in scores[:, : self._entries].topk(widest)]
         results: list[Raw] = []
         start = 0
-        for item in batch.items:
+        for item, is_plain in zip(batch.items, plain, strict=True):
             stop = start + len(item.positions)
-            if item.targets:
-                results.append(_among(scores[start:stop], item))
-            else:
+            if is_plain:
                 results.append((best[0][start:stop, : item.top_k], best[1][start:stop, : item.top_k]))
+            else:
+                results.append(choose(scores[start:stop], item, self._entries))
             start = stop
         return results
 
@@ -205,34 +241,17 @@ class FillMask(
         if not np.isfinite(scores).all():
             raise AppError("the model computed numbers that are not finite for this input")
         masks = [
-            MaskPrediction(position, *given.spans[i], self._candidates(given, i, scores[i], tokens[i]))
+            MaskPrediction(position, *given.text.spans[i], self._candidates(given.text, i, scores[i], tokens[i]))
             for i, position in enumerate(prepared.inputs.positions)
         ]
         return FillMaskResult(masks, tokens=len(prepared.inputs.ids))
 
     def _candidates(
-        self, given: FillMaskContext, index: int, scores: NDArray[np.float32], tokens: NDArray[np.int64]
+        self, text: MaskedText, index: int, scores: NDArray[np.float32], tokens: NDArray[np.int64]
     ) -> list[Candidate]:
-        """Returns the candidates of mask number `index`; other masks are written as the model writes them."""
-        (start, end), before, after = given.spans[index], given.spans[:index], given.spans[index + 1 :]
-        left = _replaced(given.text, 0, start, before, self._mask_token)
-        right = _replaced(given.text, end, len(given.text), after, self._mask_token)
+        """Returns the candidates of mask number `index`."""
+        left, right = text.around(index)
         return [
             Candidate(score, token, self.wordpieces.decoded(token), self.wordpieces.filled(left, right, token))
             for score, token in zip(scores.tolist(), tokens.tolist(), strict=False)
         ]
-
-
-def _replaced(text: str, start: int, end: int, spans: Sequence[tuple[int, int]], mask: str) -> str:
-    """`text[start:end]` with `mask` in place of each of the spans within."""
-    starts, ends = [start, *(span[1] for span in spans)], [*(span[0] for span in spans), end]
-    return mask.join(text[a:b] for a, b in zip(starts, ends, strict=True))
-
-
-def _among(scores: Tensor, item: FillMaskInputs) -> Raw:
-    """The best of the item's targets, each in its more probable spelling. scores [masks, V] → [masks, at most top_k]"""
-    targets = torch.tensor(item.targets, device=scores.device)  # [T, 2]
-    best, spelling = scores[:, targets].max(-1)  # [masks, T]
-    values, order = best.topk(min(item.top_k, len(item.targets)))
-    tokens = targets[order, spelling.gather(-1, order)]
-    return values.cpu().numpy(), tokens.cpu().numpy()

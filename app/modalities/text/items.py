@@ -1,6 +1,7 @@
 """Items and results of the text tasks. No torch: the API builds and reads these."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -10,29 +11,63 @@ from app.types import TruncationSide
 MASK_ALIAS = "[MASK]"  # understood by every model, whatever its own mask token
 
 
+MAX_WORD_TOKENS = 8  # of a target, and of a span
+
+MAX_ROWS = 16_384  # of one request, for the answers that take many rows an input
+
+
+class Normalization(StrEnum):
+    """How candidates of different numbers of tokens are compared: by their probability, or by its mean a token."""
+
+    NONE = "none"
+    LENGTH = "length"
+
+
+class FillOrder(StrEnum):
+    """Which mask is filled next: that of which the model is most certain, or the first."""
+
+    CONFIDENCE = "confidence"
+    LEFT_TO_RIGHT = "left-to-right"
+
+
 @dataclass(frozen=True)
 class FillMaskItem:
     """text: holds one or several masks, written `[MASK]` or as the model's own mask token.
 
-    targets: restrict the candidates to these words or vocabulary entries; one token each.
+    targets: restrict the candidates to these words or vocabulary entries, of at most MAX_WORD_TOKENS tokens each.
     renormalize: rescale the scores of each mask so that they sum to 1 over the targets. Raises InvalidValue if there
     are none.
+    normalization: how targets of several tokens are ranked.
     num_sequences: so many ways of filling all masks together are looked for, too.
     truncate: shorten a text longer than the model, around its masks.
+    single_tokens: refuse what is answered by candidates of several tokens, where the answer has no room for them.
+    max_rows: rows that the item may take.
     """
 
     text: str
     top_k: int = 5
     targets: tuple[str, ...] = ()
     renormalize: bool = False
+    normalization: Normalization = Normalization.NONE
     num_sequences: int = 0
     truncate: bool = False
     truncation_side: TruncationSide = TruncationSide.RIGHT
+    single_tokens: bool = False
     max_masks: int = 64
+    max_rows: int = MAX_ROWS
 
     def __post_init__(self) -> None:
         if self.renormalize and not self.targets:
             raise InvalidValue("`renormalize` rescales the scores of `targets`; there are none", param="renormalize")
+
+    def check_rows(self, rows: int, param: str) -> None:
+        """Raises InvalidValue for more rows than the item may take. param: the option that asks for them."""
+        if rows > self.max_rows:
+            raise InvalidValue(
+                f"`{param}` takes {rows} rows of a batch for an input, where {self.max_rows} are allowed, and"
+                f" {MAX_ROWS} for all inputs of a request; ask for less, or send fewer masks or inputs",
+                param=param,
+            )
 
 
 @dataclass(frozen=True)
@@ -50,19 +85,39 @@ class Candidate:
 
 
 @dataclass(frozen=True)
+class FilledToken:
+    token: int
+    token_str: str
+
+
+@dataclass(frozen=True)
+class WordCandidate:
+    """A candidate where some candidates have several tokens.
+
+    score: probability of its tokens, each given the text and the tokens before it, with those after it masked.
+    score_per_token: geometric mean over the tokens. log_prob: natural logarithm of the probability, never rescaled.
+    token: its token, or None for several. token_str: as it is written. tokens: all of them.
+    target: index in the targets, or None without targets.
+    """
+
+    score: float
+    log_prob: float
+    score_per_token: float
+    token: int | None
+    token_str: str
+    tokens: list[FilledToken]
+    target: int | None
+    sequence: str
+
+
+@dataclass(frozen=True)
 class MaskPrediction:
     """position: index in the model's input ids. start, end: characters of the text as given."""
 
     position: int
     start: int
     end: int
-    candidates: list[Candidate]  # best first
-
-
-@dataclass(frozen=True)
-class FilledToken:
-    token: int
-    token_str: str
+    candidates: Sequence[Candidate] | Sequence[WordCandidate]  # best first
 
 
 @dataclass(frozen=True)

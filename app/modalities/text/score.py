@@ -21,7 +21,7 @@ from app.modalities.base import BatchRow, Steps, TaskHandler
 from app.modalities.text.batches import TextBatch
 from app.modalities.text.encoder import vocabulary_size
 from app.modalities.text.encoding import Content, TextEncoder
-from app.modalities.text.fill_mask import VOCABULARY_PER_TOKEN
+from app.modalities.text.filling.rows import VOCABULARY_PER_TOKEN
 from app.modalities.text.forward import TextForward
 from app.modalities.text.items import DrawnMasks, RankedToken, ScoredToken, ScoreItem, ScoreMethod, ScoreResult
 from app.modalities.text.masking import choose_tokens, run_sampler

@@ -1,11 +1,28 @@
 """Between vocabulary entries and the words that a reader sees."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 from app.errors import EmptyInput, InvalidValue
 from app.modalities.text.encoding import TextEncoder
+from app.modalities.text.items import MAX_WORD_TOKENS
 
 Spellings = tuple[int, int]  # the tokens that write one word: behind a space, and without one; mostly the same
+Tokens = tuple[int, ...]
 
 _SHOWN = 8  # pieces of a word at fault that its error names
+
+
+@dataclass(frozen=True)
+class TargetTokens:
+    """The tokens of the targets of a request.
+
+    single: where each target is one token, their spellings, without repetition. several: else, of each target as given
+    the ways of writing it.
+    """
+
+    single: tuple[Spellings, ...] = ()
+    several: tuple[tuple[Tokens, ...], ...] = ()
 
 
 class WordPieces:
@@ -25,73 +42,83 @@ class WordPieces:
         spaced = backend.decode(backend.encode(" a", add_special_tokens=False).ids)
         self._byte_level = self._continuation is None and spaced.startswith(" ")
         self._mask_eats_space = bool(mask.lstrip) or not self._byte_level
-        self._last_targets: tuple[tuple[str, ...], tuple[Spellings, ...]] = ((), ())
+        self._last_targets: tuple[tuple[str, ...], int, TargetTokens] = ((), 0, TargetTokens())
         self._known: dict[int, tuple[str, str]] = {}  # at most the vocabulary: decoding takes 10 µs a token
         self._word_start = "Ġ" if self._byte_level else "▁"  # else SentencePiece's
 
     def __deepcopy__(self, memo: object) -> "WordPieces":
         return self  # replicas of a model share it
 
-    def target_ids(self, targets: tuple[str, ...]) -> tuple[Spellings, ...]:
-        """Spellings of each target, without repetition.
+    def find_targets(self, targets: tuple[str, ...], most: int = MAX_WORD_TOKENS) -> TargetTokens:
+        """Returns the tokens of targets that have at most `most` each.
 
         The targets of one request are the same for all its items, so the last ones are kept.
+        Raises EmptyInput, and InvalidValue for a target that has more or that the vocabulary cannot write.
         """
-        known, ids = self._last_targets
-        if targets != known:
-            found: dict[int, Spellings] = {}
-            for spellings in map(self._spellings, targets):
-                found.setdefault(spellings[0], spellings)
-            ids = tuple(found.values())
-            self._last_targets = targets, ids  # in one step, for there are many threads
-        return ids
+        known, most_known, found = self._last_targets
+        if (targets, most) != (known, most_known):
+            found = _collect([self.spell(target, most) for target in targets])
+            self._last_targets = targets, most, found  # in one step, for there are many threads
+        return found
 
-    def _spellings(self, target: str) -> Spellings:
-        """A mask that takes the space before it does not tell ` blue` from `blue`, as at the start of a text."""
-        token = self.target_id(target)
-        spaced = self._byte_level and self._mask_eats_space
-        return token, self._vocabulary.get(target, token) if spaced else token
+    def spell(self, target: str, most: int = MAX_WORD_TOKENS) -> tuple[Tokens, ...]:
+        """Returns the ways of writing a target at a mask: its tokens behind a space, and without one if they differ.
 
-    def target_id(self, target: str) -> int:
-        """The one token of a word, as it would be written at a mask, or an exact vocabulary entry.
-
-        Raises InvalidValue for a word of several tokens and for one outside the vocabulary.
+        A mask that takes the space before it does not tell ` blue` from `blue`, as at the start of a text.
+        An exact vocabulary entry is one token. Raises as `find_targets`.
         """
         if not target.strip():
             raise EmptyInput("a target is empty", param="targets")
         spaced = self._byte_level and self._mask_eats_space
-        ids = self._encoder.content_ids(f" {target.lstrip()}" if spaced else target)
-        if len(ids) == 1 and ids[0] != self._tokenizer.unk_token_id:
-            return ids[0]
+        ids = tuple(self._encoder.content_ids(f" {target.lstrip()}" if spaced else target))
         exact = self._vocabulary.get(target)
-        if exact is not None:
-            return exact
-        if len(ids) > 1 and self._tokenizer.unk_token_id not in ids:
-            pieces = ", ".join(repr(piece) for piece in self._tokenizer.convert_ids_to_tokens(ids[:_SHOWN]))
+        written = bool(ids) and self._tokenizer.unk_token_id not in ids
+        if exact is not None and not (written and len(ids) == 1):
+            ids = (exact,)
+        elif not written:
+            raise InvalidValue(f"target {target[:60]!r} is not in this model's vocabulary", param="targets")
+        self._check_length(target, ids, most)
+        if not spaced:
+            return (ids,)
+        if len(ids) == 1:
+            return ids, (ids[0] if exact is None else exact,)
+        return ids, tuple(self._encoder.content_ids(target.strip()))
+
+    def _check_length(self, target: str, ids: Tokens, most: int) -> None:
+        if len(ids) > most:
+            pieces = ", ".join(repr(piece) for piece in self._tokenizer.convert_ids_to_tokens(list(ids[:_SHOWN])))
             pieces += ", …" if len(ids) > _SHOWN else ""
+            bound = "must be one" if most == 1 else f"may have {most}"
             raise InvalidValue(
-                f"target {target[:60]!r} is {len(ids)} tokens in this vocabulary ({pieces}); a target must be one",
+                f"target {target[:60]!r} is {len(ids)} tokens in this vocabulary ({pieces}); a target {bound}",
                 param="targets",
             )
-        raise InvalidValue(f"target {target[:60]!r} is not in this model's vocabulary", param="targets")
 
     def decoded(self, token: int) -> str:
         """The token decoded alone."""
         return self._written(token)[1]
 
-    def filled(self, left: str, right: str, token: int) -> str:
-        """The text with a mask between `left` and `right` replaced by `token`.
+    def decoded_all(self, tokens: Sequence[int]) -> str:
+        """The tokens decoded together, without special ones."""
+        shown = [token for token in tokens if token not in self._special]
+        return self.decoded(shown[0]) if len(shown) == 1 else str(self._tokenizer.decode(shown))
 
+    def filled(self, left: str, right: str, *tokens: int, word: str | None = None) -> str:
+        """The text with a mask between `left` and `right` replaced by tokens.
+
+        word: how they are written; by default, as the tokenizer decodes them.
         Everything else stays as the user wrote it. A token that goes on with a word is joined to
         the word before it, one that begins a word is kept apart from it.
         """
-        if token in self._special:
+        first = next((token for token in tokens if token not in self._special), None)
+        if first is None:
             return left + right
-        piece, word = self._written(token)
+        piece = self._written(first)[0]
+        word = self.decoded_all(tokens) if word is None else word
         if self._continuation is not None:  # WordPiece
             if piece.startswith(self._continuation):
-                return left.rstrip() + piece.removeprefix(self._continuation) + right
-            return left + piece + right
+                return left.rstrip() + word.removeprefix(self._continuation) + right
+            return left + word + right
         if not self._mask_eats_space:
             return left + word + right
         if not piece.startswith(self._word_start):
@@ -106,3 +133,12 @@ class WordPieces:
             piece = str(self._tokenizer.convert_ids_to_tokens(token) or "")  # padded vocabularies have nameless ids
             known = self._known[token] = piece, str(self._tokenizer.decode([token]))
         return known
+
+
+def _collect(spelled: Sequence[tuple[Tokens, ...]]) -> TargetTokens:
+    if any(len(ways[0]) > 1 for ways in spelled):
+        return TargetTokens(several=tuple(tuple(dict.fromkeys(ways)) for ways in spelled))
+    single: dict[int, Spellings] = {}
+    for ways in spelled:
+        single.setdefault(ways[0][0], (ways[0][0], ways[-1][0]))
+    return TargetTokens(single=tuple(single.values()))

@@ -7,7 +7,7 @@ import torch
 from transformers import FillMaskPipeline
 
 from app.errors import AppError, EmptyInput, InputTooLong, InvalidValue, NoMask, TooManyMasks
-from app.modalities.text.fill_mask import count_cost
+from app.modalities.text.filling.rows import count_cost
 from app.modalities.text.items import FillMaskItem, FillMaskResult
 from app.modalities.text.load import load_text
 from app.modalities.text.objective import TextObjective
@@ -105,8 +105,10 @@ def test_a_target_is_the_word_at_the_mask_in_byte_level_vocabularies(roberta: Te
 
 def test_targets_of_a_request_are_looked_up_once(bert: TextObjective, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
-    find = WordPieces.target_id
-    monkeypatch.setattr(WordPieces, "target_id", lambda self, target: asked.append(target) or find(self, target))
+    find = WordPieces.spell
+    monkeypatch.setattr(
+        WordPieces, "spell", lambda self, target, most: asked.append(target) or find(self, target, most)
+    )
     handler = bert.tasks[Task.FILL_MASK]
     rows = [handler.prepare(FillMaskItem(PARIS, targets=("zebras", "the"))) for _ in range(3)]
     assert len({row.inputs.targets for row in rows}) == 1
@@ -149,7 +151,13 @@ def test_top_k_beyond_the_vocabulary_is_the_vocabulary(bert: TextObjective) -> N
         ("No mask here, not even <mask>.", {}, NoMask, r"\[MASK\]"),
         ("[MASK] [MASK] [MASK]", {"max_masks": 2}, TooManyMasks, "3 masks and at most 2"),
         (PARIS, {"top_k": 0}, InvalidValue, "top_k"),
-        (PARIS, {"targets": ("lionsparis",)}, InvalidValue, "'lionsparis' is .* tokens .*'lions'"),
+        (
+            PARIS,
+            {"targets": ("lionsparis",), "single_tokens": True},
+            InvalidValue,
+            "'lionsparis' is .* tokens .*'lions'.* must be one",
+        ),
+        (PARIS, {"targets": ("the paris 漢",)}, InvalidValue, "'the paris 漢' is not in"),
         (PARIS, {"targets": ("漢",)}, InvalidValue, "'漢' is not in"),
         (PARIS, {"targets": (" ",)}, EmptyInput, "target"),
         ("\ud800 [MASK]", {}, InvalidValue, "Unicode"),

@@ -1,8 +1,8 @@
 """Several masks filled together: a beam search over the masks of one text. Pure NumPy.
 
-As in X-FACTR (Jiang et al. 2020, https://aclanthology.org/2020.emnlp-main.479), by confidence: each
+As in X-FACTR (Jiang et al. 2020, https://aclanthology.org/2020.emnlp-main.479): by confidence, each
 hypothesis next fills that of its masks of which the model is most certain, given all that it has
-filled already, whatever their order in the text.
+filled already, whatever their order in the text; or from left to right.
 """
 
 import math
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from app.errors import AppError
 from app.modalities.base import BatchRow
+from app.modalities.text.items import FillOrder
 
 Scores = tuple[NDArray[np.float32], NDArray[np.int64]]  # log-probabilities and tokens, [masks, k] each, best first
 
@@ -30,21 +31,30 @@ class Filling:
     open: list[int]
     log_prob: float
 
+    def next_masks(self, order: FillOrder) -> list[int]:
+        """Returns the masks of which one is filled next."""
+        return self.open[:1] if order is FillOrder.LEFT_TO_RIGHT else self.open
+
 
 def search(
     ids: list[int],
     masks: list[int],
-    scores: Scores,
     width: int,
+    order: FillOrder,
     row: Callable[[list[int], list[int]], BatchRow[Inputs]],
+    first: Scores | None = None,
 ) -> Generator[Sequence[BatchRow[Inputs]], Sequence[Scores], list[Filling]]:
     """At most `width` fillings of all `masks` (positions in `ids`), best first; each step has one row a hypothesis.
 
-    scores: of the masks, with nothing filled. row: ids and positions of masks → what gives their scores.
+    row: ids and positions of masks → what gives their scores.
+    first: the scores of all masks with nothing filled, where they are known.
     """
-    beam = _best([(Filling(ids, masks, 0.0), scores)], width)
+    beam = [Filling(ids, masks, 0.0)]
+    if first is not None and masks:
+        asked = len(beam[0].next_masks(order))
+        beam = _best([(beam[0], (first[0][:asked], first[1][:asked]))], width)
     while beam and beam[0].open:
-        raws = yield [row(each.ids, each.open) for each in beam]
+        raws = yield [row(each.ids, each.next_masks(order)) for each in beam]
         beam = _best(list(zip(beam, raws, strict=True)), width)
     return beam
 

@@ -1,0 +1,1 @@
+"""Parts of fill-mask: rows and their candidates, searches of several steps, and the texts of the answer."""
