@@ -6,7 +6,6 @@ sequence. Prints the rank correlation (Spearman) with the column `score` of the 
 """
 
 import csv
-import math
 import os
 import sys
 from pathlib import Path
@@ -14,29 +13,14 @@ from pathlib import Path
 import httpx
 from scipy.stats import spearmanr
 
-LETTERS = "ACDEFGHIKLMNPQRSTVWY"
-
-
-def score_positions(model: str, sequence: str) -> list[dict[str, float]]:
-    """The log probability of each letter at each position of the sequence, with that position masked."""
-    masked = [f"{sequence[:nth]}[MASK]{sequence[nth + 1 :]}" for nth in range(len(sequence))]
-    body = {"model": model, "input": masked, "targets": list(LETTERS), "top_k": len(LETTERS)}
-    answer = httpx.post(f"{os.environ['CLOZE_URL']}/v1/fill-mask", json=body, timeout=600).raise_for_status().json()
-    masks = [item["masks"][0]["candidates"] for item in answer["data"]]
-    return [{each["token_str"]: math.log(max(each["score"], 1e-45)) for each in candidates} for candidates in masks]
-
 
 def main(model: str, fasta: Path, table: Path, offset: int) -> None:
     sequence = "".join(line.strip() for line in fasta.read_text().splitlines() if not line.startswith(">"))
-    positions = score_positions(model, sequence)
     with table.open(newline="") as lines:
         rows = list(csv.DictReader(lines))
-    found = []
-    for row in rows:
-        old, place, new = row["mutant"][0], int(row["mutant"][1:-1]) - offset, row["mutant"][-1]
-        if sequence[place] != old:
-            raise SystemExit(f"{row['mutant']}: the sequence has {sequence[place]} there")
-        found.append(positions[place][new] - positions[place][old])
+    body = {"model": model, "input": sequence, "variants": [row["mutant"] for row in rows], "offset": offset}
+    answer = httpx.post(f"{os.environ['CLOZE_URL']}/v1/score", json=body, timeout=600).raise_for_status().json()
+    found = [each["score"] for each in answer["data"][0]["variants"]]
     measured = [float(row["score"]) for row in rows]
     print(f"{len(rows):,} mutants, Spearman with score")
     print(f"{model:20} {spearmanr(found, measured).statistic:.3f}")

@@ -119,6 +119,8 @@ def test_without_a_server_the_model_is_loaded_here(run: Run, store: ModelStore, 
     assert lines[0].split() == ["log-likelihood", "perplexity", "text"]
     assert lines[1].split()[0] == f"{scored['log_likelihood']:.4f}"
     assert len(run("score", "The lions chase.", "--top-k", "2").stdout.splitlines()) == len(scored["tokens"]) + 1
+    lines = run("score", "a b", "--variants", "a5b", "--offset", "5").stdout.splitlines()
+    assert [line.split()[-1] for line in lines] == ["variant", "a5b"]
 
     embedded = json.loads(run("embed", "one", "two", "--model", "tiny@1", "--json").stdout)
     assert [item["index"] for item in embedded["data"]] == [0, 1]

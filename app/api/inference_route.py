@@ -12,7 +12,7 @@ from app.inference.limits import RequestLimits
 from app.inference.service import Answer, Inference
 from app.types import Task
 
-_FIELDS = ("input", "inputs", "sentences")
+_FIELDS = ("input", "inputs", "sentences", "pairs")
 
 
 class InferenceRoute(StrictJsonRoute):
@@ -29,7 +29,7 @@ def _check_inputs(limits: RequestLimits, value: Any) -> None:
         for name in _FIELDS:
             given = value.get(name)
             if isinstance(given, list) and given and type(given[0]) is not int:
-                limits.check_inputs(len(given))
+                limits.check_inputs(len(given), "pairs" if name == "pairs" else "input")
             _check_inputs(limits, given)
 
 
@@ -42,7 +42,8 @@ class TaskRequest(Protocol):
     def model(self) -> str | None: ...
 
     @property
-    def input(self) -> Sequence[Any]: ...
+    def inputs(self) -> Sequence[Any]:
+        """The inputs of the request, one item each."""
 
     def to_item(self, given: Any, /) -> Any:
         """Returns an item of the task. given: an input whose media are fetched."""
@@ -61,5 +62,5 @@ async def respond(request: Request, inference: Inference, body: TaskRequest) -> 
         return Response(body.write(answer), media_type=JSON, headers=dict(body.headers(answer)))
 
     return await inference.run(
-        body.task, body.model, body.input, HttpClient(request), to_item=body.to_item, write=write
+        body.task, body.model, body.inputs, HttpClient(request), to_item=body.to_item, write=write
     )

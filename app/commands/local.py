@@ -40,7 +40,7 @@ async def answer_all(path: str, bodies: Sequence[dict[str, Any]]) -> list[dict[s
 
 async def _answer(inference: Inference, request: Request) -> dict[str, Any]:
     content = await inference.run(
-        request.task, request.model, request.input, LocalClient(), to_item=request.to_item, write=request.write
+        request.task, request.model, request.inputs, LocalClient(), to_item=request.to_item, write=request.write
     )
     answer: dict[str, Any] = orjson.loads(content)
     return answer

@@ -8,6 +8,7 @@ import typer
 from app.commands.client import ApiClient, ApiKey, NoServer, Url
 from app.commands.output import Json, note, print_json, print_table
 from app.commands.texts import read_inputs, read_texts
+from app.commands.variants import read_variants, read_wild_type
 from app.types import Aggregation
 
 Texts = Annotated[
@@ -20,6 +21,18 @@ Texts = Annotated[
 ]
 INPUTS_PER_REQUEST = 512
 
+Variants = Annotated[
+    str | None,
+    typer.Option(
+        "--variants",
+        metavar="FILE",
+        help="Score substitutions such as H24C or A1G:T3S in the texts, which are one sequence: the lines of a file, "
+        "the column mutant of a CSV file, - for standard input, or all for every letter at every position.",
+    ),
+]
+Offset = Annotated[
+    int | None, typer.Option("--offset", min=0, help="Position of the first letter, for variants; 1 by default.")
+]
 Model = Annotated[str | None, typer.Option("--model", "-m", help="Model as name, name@version or name:alias.")]
 
 
@@ -141,8 +154,12 @@ def score(
     texts: Texts,
     model: Model = None,
     method: Annotated[
-        str, typer.Option(help="Method: within-word-l2r, or original, which masks each token alone.")
-    ] = "within-word-l2r",
+        str | None,
+        typer.Option(
+            help="Method: within-word-l2r (default), or original, which masks each token alone; for variants "
+            "masked-marginals (default) or wild-type-marginals."
+        ),
+    ] = None,
     top_k: Annotated[
         int,
         typer.Option("--top-k", "-k", min=0, max=20, help="Number of candidates that the model expected in its place."),
@@ -150,27 +167,39 @@ def score(
     tokens: Annotated[
         bool, typer.Option("--tokens", help="Print one line for each token instead of one for each text.")
     ] = False,
+    variants: Variants = None,
+    offset: Offset = None,
     url: Url = None,
     api_key: ApiKey = None,
     as_json: Json = False,
 ) -> None:
-    """Score each text by masking its tokens one at a time.
+    """Score each text by masking its tokens one at a time, or the variants of a sequence.
 
     Asks the running server. If there is none, and no --url was given, the model is loaded from the
     model store into this process.
     """
     texts = read_texts(texts)
-    body = {"input": texts, "model": model, "method": method, "top_k": top_k}
+    body = {"input": texts, "model": model, "method": method, "top_k": top_k, "offset": offset}
+    if variants is not None:
+        body |= {"input": [read_wild_type(texts)], "variants": read_variants(variants)}
     answer = _ask("/v1/score", body, url, api_key)
     if as_json:
         print_json(answer)
-    elif tokens or top_k:
-        found = [token for item in answer["data"] for token in item["tokens"]]
+    elif variants is not None:
+        found = [each for item in answer["data"] for each in item["variants"]]
+        print_table(["score", "variant"], [[f"{each['score']:.4f}", each["variant"]] for each in found])
+    else:
+        _print_scores(texts, answer["data"], tokens=tokens or top_k > 0)
+
+
+def _print_scores(texts: list[str], data: list[dict[str, Any]], *, tokens: bool) -> None:
+    if tokens:
+        found = [token for item in data for token in item["tokens"]]
         print_table(["log-prob", "rank", "token", "expected"], [_token_row(token) for token in found])
     else:
         rows = [
             [f"{item['log_likelihood']:.4f}", f"{item['pseudo_perplexity']:.2f}", text]
-            for text, item in zip(texts, answer["data"], strict=True)
+            for text, item in zip(texts, data, strict=True)
         ]
         print_table(["log-likelihood", "perplexity", "text"], rows)
 

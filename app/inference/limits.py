@@ -25,10 +25,10 @@ class RequestLimits:
     token_ids: TokenIdReader = field(default_factory=TokenIdReader)
     embed_overflow: Literal["windows", "truncate", "error"] = "windows"
 
-    def check_inputs(self, count: int) -> None:
-        """Raises InvalidValue for more inputs than one request may hold."""
+    def check_inputs(self, count: int, param: str = "input") -> None:
+        """Raises InvalidValue for more inputs than one request may hold. param: the field that holds them."""
         if count > self.inputs:
-            raise InvalidValue(f"`input` holds {count} inputs; one request may hold {self.inputs}", param="input")
+            raise InvalidValue(f"`{param}` holds {count} inputs; one request may hold {self.inputs}", param=param)
 
     def check_top_k(self, top_k: int, param: str = "top_k") -> None:
         """Raises InvalidValue for more candidates than are allowed. param: the field's name in the request."""

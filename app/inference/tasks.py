@@ -4,14 +4,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
+from app.errors import InvalidValue
 from app.inference.answer_size import check_entities, check_fill_mask, check_labels, check_token_vectors, vectors_size
 from app.inference.limits import RequestLimits
 from app.modalities.classification import ClassifyItem, ClassifyResult, LabelledTokens
 from app.modalities.embedding import EmbedItem, EmbedResult
 from app.modalities.text.items import MAX_ROWS, FillMaskItem, ScoreResult
+from app.modalities.text.scoring.items import AnyScoreItem, AnyScoreResult, CandidatesItem, PairItem, VariantsItem
+from app.modalities.text.scoring.notation import MAX_SUBSTITUTIONS
 from app.types import Classifier, ClassifierType, Task
 
 _TOKEN, _CANDIDATE = 150, 70  # characters of an answer to score that a token takes, and one of its candidates
+_VARIANT = 60  # characters of an answer that a variant takes beside a long name
 
 # Names of fields in a dialect, by their names here. A field that is absent has the same name.
 Names = Mapping[str, str]
@@ -100,8 +104,31 @@ class ClassifyBounds(TaskBounds):
 
 
 class ScoreBounds(TaskBounds):
-    def measure(self, results: Sequence[ScoreResult], expected: int) -> int:
-        return sum(_TOKEN + _CANDIDATE * len(token.candidates) for result in results for token in result.scored)
+    def limit(self, items: Sequence[AnyScoreItem], limits: RequestLimits, names: Names) -> Sequence[AnyScoreItem]:
+        ranked = [len(item.candidates) for item in items if isinstance(item, CandidatesItem)]
+        pairs = [2 for item in items if isinstance(item, PairItem)]
+        for count, param in ((sum(ranked), "candidates"), (sum(pairs), "pairs")):
+            if count > limits.inputs:
+                raise InvalidValue(f"`{param}` make {count} texts; one request may have {limits.inputs}", param=param)
+        return items
+
+    def expect(self, items: Sequence[AnyScoreItem], model: ModelFacts, names: Names, largest: int) -> int:
+        return sum(_size_of_variants(item, model.max_length) for item in items)
+
+    def measure(self, results: Sequence[AnyScoreResult], expected: int) -> int:
+        texts = [result for result in results if isinstance(result, ScoreResult)]
+        return expected + sum(_TOKEN + _CANDIDATE * len(token.candidates) for text in texts for token in text.scored)
+
+
+def _size_of_variants(item: AnyScoreItem, max_length: int | None) -> int:
+    """Returns how many characters the variants of an answer take, at most."""
+    if not isinstance(item, VariantsItem):
+        return 0
+    if item.variants is not None:
+        return sum(map(len, item.variants)) + _VARIANT * len(item.variants)
+    places = len(item.text) if max_length is None else min(len(item.text), max_length)
+    count = min(places * len(item.letters), MAX_SUBSTITUTIONS) if item.letters else MAX_SUBSTITUTIONS
+    return _VARIANT * count
 
 
 BOUNDS: Mapping[Task, TaskBounds] = {

@@ -20,7 +20,7 @@ from app.api.schemas.job_watch import WebhookRequest
 from app.api.schemas.jobs import JobRequest, WeightedFile
 from app.api.schemas.models import AliasRequest
 from app.api.schemas.reconstruct import ReconstructRequest
-from app.api.schemas.score import ScoreRequest
+from app.api.schemas.score import MinimalPair, ScoreRequest
 from app.api.schemas.sweeps import Parameter, SweepRequest
 from app.api.schemas.tokenize import TokenizeRequest, TokenObject
 from app.compat.huggingface import EmbedParameters, FeatureBody, FillMaskBody, FillMaskParameters, SimilarityBody
@@ -43,6 +43,7 @@ BODIES: list[tuple[type[BaseModel], dict[str, Any]]] = [
     (ClassifyRequest, {"input": "a"}),
     (FillMaskRequest, {"input": "a"}),
     (ScoreRequest, {"input": "a"}),
+    (MinimalPair, {"good": "a", "bad": "b"}),
     (TokenizeRequest, {"input": "a"}),
     (ReconstructRequest, {"input": PICTURE}),
     (JobRequest, {"model": "a", "training_file": "a"}),

@@ -87,6 +87,75 @@ def test_scores_that_are_refused(client: TestClient, body: Any, status: int, cod
     assert refusal(client.post("/v1/score", json=body)) == (status, code, param)
 
 
+def test_pairs_and_candidates(client: TestClient) -> None:
+    texts = ["The lions chase the zebras.", "The lions chases."]
+    pairs = [dict(zip(("good", "bad"), each, strict=True)) for each in (texts, texts[::-1], [texts[0]] * 2)]
+    body = client.post("/v1/score", json={"pairs": pairs}).json()
+    assert [each["preferred"] for each in body["data"]] in (["good", "bad", "tie"], ["bad", "good", "tie"])
+    assert body["accuracy"] == pytest.approx(1 / 3)
+    alone = client.post("/v1/score", json={"input": texts}).json()
+    figures = [{name: each[name] for name in ("log_likelihood", "pseudo_perplexity")} for each in alone["data"]]
+    assert body["data"][0]["good"] == pytest.approx(figures[0], rel=1e-4)
+    assert body["usage"]["total_tokens"] == 2 * alone["usage"]["total_tokens"] + 2 * (
+        len(alone["data"][0]["tokens"]) + 2
+    )
+
+    asked = {"input": ["The [MASK] chase.", "[MASK]!"], "candidates": ["lions", "big zebras"]}
+    ranked = client.post("/v1/score", json=asked | {"rank_by": "pseudo_perplexity"}).json()["data"]
+    for each in ranked:
+        assert {found["candidate"] for found in each["candidates"]} == {"lions", "big zebras"}
+        perplexities = [found["pseudo_perplexity"] for found in each["candidates"]]
+        assert perplexities == sorted(perplexities)
+
+
+PAIR = {"good": "a", "bad": "the"}
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "param"),
+    [
+        ({"pairs": []}, 422, "pairs"),
+        ({"pairs": [PAIR], "input": "a"}, 422, "input"),
+        ({"pairs": [PAIR] * 2000}, 422, "pairs"),
+        ({"pairs": [PAIR] * 3000}, 422, "pairs"),
+        ({"pairs": [PAIR, {"good": "a"}]}, 422, "pairs.1.bad"),
+        ({"pairs": [PAIR, {"good": "a", "bad": "the " * 99}]}, 422, "pairs"),
+        ({"pairs": [PAIR], "top_k": 1}, 422, "top_k"),
+        ({"pairs": [PAIR], "method": "masked-marginals"}, 422, "method"),
+        ({"input": "[MASK]", "candidates": []}, 422, "candidates"),
+        ({"input": "[MASK]", "candidates": [""]}, 422, "candidates.0"),
+        ({"input": "a", "candidates": ["a"]}, 422, "input"),
+        ({"input": ["[MASK]"] * 100, "candidates": ["a"] * 100}, 422, "candidates"),
+        ({"input": "[MASK]", "candidates": ["a"], "variants": "all"}, 422, "variants"),
+        ({"input": "[MASK]", "candidates": ["a"], "truncate": True}, 422, "truncate"),
+        ({"input": "[MASK]", "candidates": ["a"], "rank_by": "size"}, 422, "rank_by"),
+        ({"input": "a", "rank_by": "pseudo_perplexity"}, 422, "rank_by"),
+        ({"input": "a", "offset": 3}, 422, "offset"),
+        ({"input": "a", "variants": []}, 422, "variants"),
+        ({"input": "a", "variants": ["A1G", 5]}, 422, "variants.1"),
+        ({"input": ["a", "b"], "variants": "a1b"}, 422, "input"),
+        ({"input": "a", "variants": "a1b", "offset": -1}, 422, "offset"),
+        ({"input": "a", "variants": "a1b", "method": "original"}, 422, "method"),
+        ({"input": "a", "variants": "a1b", "letters": "abc"}, 422, "letters"),
+        ({"input": "a", "variants": "all", "letters": "a b"}, 422, "letters"),
+        ({"input": "a", "variants": ["A1G:" * 60 + "A1G"] * 2000}, 422, "variants"),
+        ({"variants": "all"}, 422, "input"),
+        ({"input": "lions", "variants": "l1b"}, 422, "input"),
+    ],
+)
+def test_questions_that_are_refused(client: TestClient, body: Any, status: int, param: str) -> None:
+    found = client.post("/v1/score", json=body)
+    assert (found.status_code, found.json()["error"]["param"]) == (status, param)
+
+
+def test_variants_of_a_text_whose_letters_are_tokens(client: TestClient) -> None:
+    body = client.post("/v1/score", json={"input": "a b c", "variants": ["a5b", "a5a"], "offset": 5}).json()
+    assert [each["variant"] for each in body["data"][0]["variants"]] == ["a5b", "a5a"]
+    assert body["data"][0]["variants"][1]["score"] == 0
+    everything = client.post("/v1/score", json={"input": "a b", "variants": "all", "letters": "ab"}).json()
+    assert [each["variant"] for each in everything["data"][0]["variants"]] == ["a1b", "b2a"]
+
+
 def test_a_model_with_a_head_says_that_it_scores(client: TestClient) -> None:
     tasks = {model["id"]: set(model["tasks"]) for model in client.get("/v1/models").json()["data"]}
     assert tasks == {"tiny": {"fill-mask", "score", "embeddings"}, "bare": {"embeddings"}}

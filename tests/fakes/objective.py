@@ -29,6 +29,8 @@ from app.modalities.text.items import (
     ScoreResult,
     TokenInfo,
 )
+from app.modalities.text.scoring.comparison import compare_pair
+from app.modalities.text.scoring.items import AnyScoreItem, CandidatesItem, CandidatesResult, PairItem, RankedCandidate
 from app.types import Activation, Classifier, ClassifierType, ModalityName, Pooling, Task
 
 MASK = "[MASK]"
@@ -190,9 +192,21 @@ class Score(Handler):
     def example(self) -> ScoreItem:
         return ScoreItem("warm up")
 
-    def steps(self, item: ScoreItem) -> Steps:
+    def steps(self, item: AnyScoreItem) -> Steps:
+        if isinstance(item, PairItem):
+            return compare_pair(item, self.steps)
+        if isinstance(item, CandidatesItem):
+            return self._rank(item)
         found = words(item.text)
         return self._one_step(found, self.check([token_id(word.group()) for word in found], item.truncate))
+
+    def _rank(self, item: CandidatesItem) -> Steps:
+        ranked, tokens = [], 0
+        for index, each in enumerate(item.candidates):
+            result = yield from self.steps(ScoreItem(item.context.text.replace(MASK, each)))
+            ranked.append(RankedCandidate(index, each, result.log_likelihood, result.pseudo_perplexity))
+            tokens += result.tokens
+        return CandidatesResult(ranked, tokens)
 
     def _one_step(self, found: list[re.Match[str]], tokens: tuple[int, ...]) -> Steps:
         yield [BatchRow(tokens, len(tokens)) for _ in tokens]

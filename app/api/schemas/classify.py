@@ -1,5 +1,6 @@
 """Bodies of `POST /v1/classify`."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -154,6 +155,10 @@ class ClassifyRequest(ClassifyOptions):
         None,
         description="For a model that labels tokens: labels that are left out of the answer; by default, `O`",
     )
+
+    @property
+    def inputs(self) -> Sequence[Any]:
+        return self.input
 
     def _token_options(self) -> TokenOptions | None:
         options = super()._token_options()

@@ -1,6 +1,6 @@
 """Fields shared by several bodies."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 from pydantic import (
@@ -210,6 +210,14 @@ class ModelChoice(Body):
 class TextInputs(ModelChoice):
     input: Texts = Field(description="A text, or a list of texts")
 
+    @property
+    def inputs(self) -> Sequence[Any]:
+        return self.input
+
 
 class MixedInputs(ModelChoice):
     input: Inputs = Field(description="A text, token ids or a media file, or a list of these")
+
+    @property
+    def inputs(self) -> Sequence[Any]:
+        return self.input

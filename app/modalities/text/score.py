@@ -10,7 +10,8 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import takewhile
+from itertools import groupby, takewhile
+from typing import cast
 
 import numpy as np
 import torch
@@ -26,34 +27,22 @@ from app.modalities.text.forward import TextForward
 from app.modalities.text.items import DrawnMasks, RankedToken, ScoredToken, ScoreItem, ScoreMethod, ScoreResult
 from app.modalities.text.masking import choose_tokens, run_sampler
 from app.modalities.text.new_tokenizers.letters import overlapping_length
-
-
-@dataclass(frozen=True)
-class ScoreInputs:
-    """ids: of the whole text, shared by its rows. masked: positions, the first of which is scored."""
-
-    ids: list[int]
-    masked: list[int]
-    top_k: int
+from app.modalities.text.scoring.comparison import TextSteps, compare_pair, rank_candidates
+from app.modalities.text.scoring.items import AnyScoreItem, AnyScoreResult, CandidatesItem, PairItem, VariantsItem
+from app.modalities.text.scoring.marginals import VariantScorer
+from app.modalities.text.scoring.rows import LetterScores, RawScore, ScoreInputs, TokenScore
 
 
 @dataclass(frozen=True)
 class ScoreBatch:
     texts: TextBatch
-    places: Tensor  # of the scored tokens in the flattened batch, as `TextForward.places` gives them
-    tokens: Tensor  # [B] what stands there
-    top_k: list[int]
+    places: Tensor  # the read places in the flattened batch, as `TextForward.places` gives them
+    tokens: Tensor  # [N] what stands at each of them
+    rows: Sequence[ScoreInputs]
 
 
-@dataclass(frozen=True)
-class RawScore:
-    log_prob: float
-    rank: int
-    best: list[tuple[float, int]]  # (log-probability, token), best first
-
-
-class Score(TaskHandler[ScoreItem, ScoreInputs, ScoreBatch, RawScore, ScoreResult]):
-    """Scores texts: ScoreItem → ScoreResult, in one step of a row a token."""
+class Score(TaskHandler[AnyScoreItem, ScoreInputs, ScoreBatch, RawScore, AnyScoreResult]):
+    """Scores texts: ScoreItem → ScoreResult, in one step of a row a token. Other items consist of texts or letters."""
 
     def __init__(self, forward: TextForward, encoder: TextEncoder, *, max_length: int) -> None:
         self.forward = forward
@@ -65,6 +54,9 @@ class Score(TaskHandler[ScoreItem, ScoreInputs, ScoreBatch, RawScore, ScoreResul
         self._special = frozenset(encoder.tokenizer.all_special_ids) - {encoder.tokenizer.unk_token_id}
         vocabulary = encoder.tokenizer.get_vocab()
         self._overlap = overlapping_length(vocabulary, vocabulary) or 1
+        self._variants = VariantScorer(
+            encoder, vocabulary=self._vocabulary, max_length=max_length, overlap=self._overlap
+        )
 
     @property
     def pads(self) -> bool:
@@ -73,7 +65,17 @@ class Score(TaskHandler[ScoreItem, ScoreInputs, ScoreBatch, RawScore, ScoreResul
     def example(self) -> ScoreItem:
         return ScoreItem(self.encoder.example)
 
-    def steps(self, item: ScoreItem) -> Steps[ScoreInputs, RawScore, ScoreResult]:
+    def steps(self, item: AnyScoreItem) -> Steps[ScoreInputs, RawScore, AnyScoreResult]:
+        match item:
+            case PairItem():
+                return compare_pair(item, self._start_text)
+            case CandidatesItem():
+                return rank_candidates(item, self.encoder, self._max_length, self._start_text)
+            case VariantsItem():
+                return self._variants.steps(item)
+        return self._start_text(item)
+
+    def _start_text(self, item: ScoreItem) -> TextSteps:
         text, start = self.encoder.shorten(
             item.text, self._max_length, truncate=item.truncate, side=item.truncation_side
         )
@@ -90,9 +92,7 @@ class Score(TaskHandler[ScoreItem, ScoreInputs, ScoreBatch, RawScore, ScoreResul
             raise InvalidValue("the input holds no token to score, only special ones", param="input")
         return self._one_step(item, content, ids, shift, places)
 
-    def _one_step(
-        self, item: ScoreItem, content: Content, ids: list[int], shift: int, places: list[int]
-    ) -> Steps[ScoreInputs, RawScore, ScoreResult]:
+    def _one_step(self, item: ScoreItem, content: Content, ids: list[int], shift: int, places: list[int]) -> TextSteps:
         cost = max(len(ids), self._vocabulary // VOCABULARY_PER_TOKEN)
         if item.drawn is not None:
             places = _draw(places, item.drawn, self._overlap)
@@ -100,11 +100,12 @@ class Score(TaskHandler[ScoreItem, ScoreInputs, ScoreBatch, RawScore, ScoreResul
         else:
             mask = partial(_masked, places=places, words=content.words, method=item.method, overlap=self._overlap)
         masked = ([p + shift for p in mask(i)] for i in range(len(places)))
-        raws = yield [BatchRow(ScoreInputs(ids, positions, item.top_k), cost) for positions in masked]
-        scored = [self._scored(content, place, raw) for place, raw in zip(places, raws, strict=True)]
+        raws = yield [BatchRow(ScoreInputs(ids, each, each[:1], item.top_k), cost) for each in masked]
+        scores = cast(Sequence[TokenScore], raws)
+        scored = [self._scored(content, place, raw) for place, raw in zip(places, scores, strict=True)]
         return ScoreResult(scored, tokens=len(ids))
 
-    def _scored(self, content: Content, place: int, raw: RawScore) -> ScoredToken:
+    def _scored(self, content: Content, place: int, raw: TokenScore) -> ScoredToken:
         if not math.isfinite(raw.log_prob):
             raise AppError("the model computed numbers that are not finite for this input")
         token = content.ids[place]
@@ -117,10 +118,10 @@ class Score(TaskHandler[ScoreItem, ScoreInputs, ScoreBatch, RawScore, ScoreResul
         return str(self.encoder.tokenizer.decode([token]))
 
     def collate(self, inputs: Sequence[ScoreInputs]) -> ScoreBatch:
-        tokens = torch.tensor([row.ids[row.masked[0]] for row in inputs])
+        tokens = torch.tensor([row.ids[place] for row in inputs for place in row.places])
         texts = self.forward.collate([self._masked_ids(row) for row in inputs])
-        scored = self.forward.places(texts, [(i, row.masked[0]) for i, row in enumerate(inputs)])
-        return ScoreBatch(texts, scored, tokens, [row.top_k for row in inputs])
+        places = self.forward.places(texts, [(i, place) for i, row in enumerate(inputs) for place in row.places])
+        return ScoreBatch(texts, places, tokens, inputs)
 
     def _masked_ids(self, row: ScoreInputs) -> list[int]:
         ids = list(row.ids)
@@ -130,23 +131,44 @@ class Score(TaskHandler[ScoreItem, ScoreInputs, ScoreBatch, RawScore, ScoreResul
 
     @torch.inference_mode()
     def run(self, batch: ScoreBatch) -> list[RawScore]:
-        scores = self.forward.logits(batch.texts, batch.places)[: len(batch.tokens)].float()  # [B, V]
+        logits = self.forward.logits(batch.texts, batch.places)[: len(batch.tokens)].float()  # [N, V]
+        results: list[RawScore] = []
+        start = 0
+        for letters, group in groupby(batch.rows, key=lambda row: row.letters):  # the rows of a request share them
+            rows = list(group)
+            stop = start + sum(len(row.places) for row in rows)
+            if letters:
+                results += _read_letters(logits[start:stop], rows)
+            else:
+                results += self._score_tokens(logits[start:stop], batch.tokens[start:stop], rows)
+            start = stop
+        return results
+
+    def _score_tokens(self, scores: Tensor, tokens: Tensor, rows: Sequence[ScoreInputs]) -> list[TokenScore]:
+        """scores: logits [B, V] of the one place of each row. tokens: [B] what stands there."""
         whole = scores.logsumexp(-1, keepdim=True)  # [B, 1]
-        own = scores.gather(1, batch.tokens.to(scores.device).unsqueeze(1))  # [B, 1]
+        own = scores.gather(1, tokens.to(scores.device).unsqueeze(1))  # [B, 1]
         named = scores[:, : self.encoder.entries]  # without the rows that fill up a table
         ranks = (named > own).sum(1) + 1
-        values, tokens = named.topk(min(max(batch.top_k), named.shape[1]))
+        values, best = named.topk(min(max(row.top_k for row in rows), named.shape[1]))
         return [
-            RawScore(log_prob, rank, list(zip(best, names, strict=True))[:top_k])
-            for log_prob, rank, best, names, top_k in zip(
+            TokenScore(log_prob, rank, list(zip(log_probs, ids, strict=True))[: row.top_k])
+            for log_prob, rank, log_probs, ids, row in zip(
                 (own - whole).squeeze(1).tolist(),
                 ranks.tolist(),
                 (values - whole).tolist(),
-                tokens.tolist(),
-                batch.top_k,
+                best.tolist(),
+                rows,
                 strict=True,
             )
         ]
+
+
+def _read_letters(scores: Tensor, rows: Sequence[ScoreInputs]) -> list[LetterScores]:
+    """Returns log-probabilities [places, letters] of each row. scores: logits [N, V] of the places of all rows."""
+    letters = torch.tensor(rows[0].letters, device=scores.device)
+    log_probs = (scores[:, letters] - scores.logsumexp(-1, keepdim=True)).cpu().numpy()
+    return np.split(log_probs, np.cumsum([len(row.places) for row in rows])[:-1])
 
 
 def _draw(places: list[int], drawn: DrawnMasks, overlap: int) -> list[int]:
