@@ -8,6 +8,7 @@ import itertools
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import cast
 
 import torch
@@ -26,6 +27,7 @@ from app.training.loop.plan import NEW_HEAD_FACTOR
 from app.training.loop.schedule import learning_rate_factor
 from app.types import Task
 
+_PREDICTED = 64  # items that are predicted between two reports
 _WARMUP = 0.1  # share of the steps
 _MAX_NORM = 1.0
 _STANDARDIZED = 1_000  # training items that the scale of the vectors is measured on
@@ -114,9 +116,8 @@ class FineTuner:
             module.load_state_dict(weights)
         if self._random:
             randomize(self._served, schedule.seed)
-        with torch.no_grad():
-            known = [self._compute(rows) for _, rows in self._reader.read(data.contents[:_STANDARDIZED])]
-        network = TunedNetwork(self._served, torch.cat(known), data.outputs)
+        known = self._reader.retry(partial(self._embed, data.contents[:_STANDARDIZED]), self._machine.device)
+        network = TunedNetwork(self._served, known, data.outputs)
         optimizer = make_optimizer(network, schedule)
         order = order_items(data.targets.numpy(), schedule.seed, has_classes=data.has_classes)
         size = min(BATCH, len(data.contents))
@@ -125,16 +126,25 @@ class FineTuner:
             factor = learning_rate_factor((step + 0.5) / schedule.steps, "linear", warmup=_WARMUP, decay=0.0)
             for group in optimizer.param_groups:
                 group["lr"] = group["peak_lr"] * factor
-            self._step(network, optimizer, [data.contents[i] for i in chosen], data.targets[chosen])
+            contents, targets = [data.contents[i] for i in chosen], data.targets[chosen]
+            self._reader.retry(partial(self._add_gradients, network, contents, targets), self._machine.device)
+            self._step(network, optimizer)
             on_work(TRAINING_COST * size)
         return network
 
-    def _step(
-        self, network: TunedNetwork, optimizer: torch.optim.Optimizer, contents: Sequence[Content], targets: Tensor
-    ) -> None:
+    @torch.no_grad()
+    def _embed(self, contents: Sequence[Content]) -> Tensor:
+        """Returns the vectors [N, D] of items, in any order."""
+        return torch.cat([self._compute(rows) for _, rows in self._reader.read(contents)])
+
+    def _add_gradients(self, network: TunedNetwork, contents: Sequence[Content], targets: Tensor) -> None:
+        """Sets the gradients of the mean loss of a step's items."""
+        network.zero_grad(set_to_none=True)  # those of a try that ran out of memory
         for places, rows in self._reader.read(contents):
             loss = measure_loss(network(self._compute(rows)), targets[places], reduction="sum") / len(contents)
             loss.backward()  # type: ignore[no-untyped-call]
+
+    def _step(self, network: TunedNetwork, optimizer: torch.optim.Optimizer) -> None:
         parameters = [each for each in network.parameters() if each.grad is not None]
         if torch.nn.utils.clip_grad_norm_(parameters, _MAX_NORM).isfinite():
             optimizer.step()
@@ -152,9 +162,14 @@ class FineTuner:
     def predict(self, network: TunedNetwork, contents: Sequence[Content], on_work: OnWork) -> Tensor:
         """Returns the outputs [N, outputs] for items, float32 on the CPU: logits of the classes, or numbers."""
         found = torch.empty(len(contents), network.head.out_features)
-        for places, rows in self._reader.read(contents):
-            found[places] = network(self._compute(rows)).cpu()
-            on_work(len(places))
+
+        def predict(start: int) -> None:
+            for places, rows in self._reader.read(contents[start : start + _PREDICTED]):
+                found[[start + place for place in places]] = network(self._compute(rows)).cpu()
+
+        for start in range(0, len(contents), _PREDICTED):
+            self._reader.retry(partial(predict, start), self._machine.device)
+            on_work(min(_PREDICTED, len(contents) - start))
         return found
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal, cast
 
 import numpy as np
@@ -70,6 +71,8 @@ class RunProbe:
         if not hasattr(found, "compute_vectors"):
             raise TaskNotSupported(f"a model of {model.modality} gives no vectors while it is trained")
         plan, self._handler = self._plan, cast(TrainableEmbed, found)
+        self._reader = ItemReader(self._handler, self._decoders, self._batch_tokens)
+        self._device = next(model.model.parameters()).device
         labelled = read_labelled(plan.files, plan.columns, plan.modality, sequences=plan.sequences)
         data = check_labels(labelled, plan.label_type)
         self._kind, self._classes = TARGET_KINDS[data.kind], len(data.classes)
@@ -94,7 +97,7 @@ class RunProbe:
     def measure(self) -> float | None:
         """Returns the score of the current weights; None if the model or the score is not finite or not defined."""
         drawn, kind = self._drawn, self._kind
-        vectors = self._embed(drawn.contents)
+        vectors = self._reader.retry(partial(self._embed, drawn.contents), self._device)
         if not np.isfinite(vectors).all():
             return None
         train, test = vectors[drawn.train], vectors[drawn.test]
@@ -108,10 +111,9 @@ class RunProbe:
 
     def _embed(self, contents: Sequence[str | bytes]) -> NDArray[np.float32]:
         """Returns the vectors [N, D] of items, pooled in the model's own way."""
-        reader = ItemReader(self._handler, self._decoders, self._batch_tokens)
         batches = [
             (places, self._handler.compute_vectors(rows).float().cpu().numpy())
-            for places, rows in reader.read(contents)
+            for places, rows in self._reader.read(contents)
         ]
         order = np.concatenate([places for places, _ in batches])
         found: NDArray[np.float32] = np.concatenate([vectors for _, vectors in batches])[np.argsort(order)]
