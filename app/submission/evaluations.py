@@ -9,7 +9,6 @@ from pathlib import PurePath
 from typing import Any, Literal
 
 from app.datasets.label_checks import check_labels
-from app.datasets.label_sets import have_label_sets, refuse_publishing
 from app.datasets.labelled import LabelledColumns, LabelledFile, Part
 from app.datasets.labelled_files import read_labelled
 from app.datasets.text_rows import find_text_method, name_columns, read_text_rows
@@ -132,8 +131,7 @@ def _plan_check(
     columns = submission.columns
     if method is None:
         tables = [file for name, file in files.items() if name != "sequence_file"]
-        check = partial(check_files, tables, columns, submission.label_type, modality, files.get("sequence_file"))
-        return partial(check, publish=bool(submission.publish))
+        return partial(check_files, tables, columns, submission.label_type, modality, files.get("sequence_file"))
     named = name_columns(
         method,
         text=columns.text,
@@ -203,13 +201,9 @@ def check_files(
     label_type: LabelType,
     modality: str,
     sequences: LabelledFile | None,
-    *,
-    publish: bool = False,
 ) -> None:
     """Checks the beginning of labelled files. Runs in a child process. Raises InvalidData and TooLarge."""
     found = read_labelled(files, columns, modality, sequences=sequences, limit=_LOOK)
-    if publish and have_label_sets(found, label_type):
-        raise refuse_publishing()
     if not found.is_partial:  # in the beginning of a file, there may be one class only
         check_labels(found, label_type)
 

@@ -8,7 +8,6 @@ from io import BytesIO
 import numpy as np
 
 from app.datasets.label_checks import EvaluationData, check_labels
-from app.datasets.label_sets import refuse_publishing
 from app.datasets.labelled_files import read_labelled
 from app.datasets.text_rows import find_text_method
 from app.evaluation.baselines import Baseline, count_baseline, extract_features, media_baseline
@@ -64,8 +63,6 @@ def execute(attempt: Attempt, reports: Reports, services: AttemptServices) -> Mo
     with ProcessPool(settings.decoder_processes, limits) as processes:
         embedder = Embedder(services.store, settings.cache_dir, options, processes, settings.cache_bytes, reserve)
         data, baseline = _read(_ReadingPlan(spec, models, embedder, processes), services, hooks)
-        if spec.publish and data.kind == "labels":
-            raise refuse_publishing()
         try:
             done = evaluate(plan, data, baseline, embedder, hooks)
         finally:
