@@ -48,6 +48,16 @@ Evaluations = Annotated[
 ]
 
 
+IntervalEvaluations = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--interval-evaluation",
+        metavar="ID",
+        help="An earlier evaluation whose score is measured at each evaluation of the run; may be repeated.",
+    ),
+]
+
+
 def pretrain(
     files: Files,
     model: Model,
@@ -63,6 +73,7 @@ def pretrain(
     list_column: ListColumn = None,
     values: Settings = None,
     evaluations: Evaluations = None,
+    interval_evaluations: IntervalEvaluations = None,
     dry_run: DryRun = False,
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Follow the job; Ctrl-C leaves it running.")] = False,
     url: Url = None,
@@ -77,7 +88,8 @@ def pretrain(
     body: dict[str, Any] = {"model": model, "hyperparameters": hyperparameters}
     body |= {"method": {"type": method}} if method is not None else {}
     body |= {"name": name} if name is not None else {}
-    body |= {"evaluations": evaluations} if evaluations else {}
+    at_intervals = [{"id": each, "when": "interval"} for each in interval_evaluations or []]
+    body |= {"evaluations": [*(evaluations or []), *at_intervals]} if evaluations or at_intervals else {}
     with ApiClient(url, api_key) as client:
         found = _submit(client, list(map(parse_file, files)), validation, body, list_column, dry_run=dry_run)
         if watch and not dry_run:

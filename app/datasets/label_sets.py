@@ -23,13 +23,6 @@ def have_label_sets(found: LabelledItems, label_type: LabelType) -> bool:
     return False
 
 
-def refuse_publishing() -> InvalidData:
-    """Returns the error for a classifier of items with any number of labels, which cannot be published."""
-    return InvalidData(
-        "a classifier that gives any number of labels cannot be published; leave publish out", param="publish"
-    )
-
-
 def encode_label_sets(items: Sequence[LabelledItem]) -> tuple[tuple[str, ...], NDArray[np.int64]]:
     """Returns the different labels in order, and 1 for each label that an item has: [N, C].
 

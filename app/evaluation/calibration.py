@@ -29,6 +29,22 @@ def fit_temperature(logits: Floats, targets: Codes) -> float:
     return float(np.exp(found.x))
 
 
+def fit_sigmoid_temperature(logits: Floats, targets: Codes) -> float:
+    """Returns the number that divides logits so that the log loss of their sigmoids on targets (0, 1) is least.
+
+    logits, targets: [N, L]. Same source as `fit_temperature`.
+    """
+    from scipy.optimize import minimize_scalar
+
+    signed = np.where(targets == 1, -logits, logits)
+    found = minimize_scalar(
+        lambda log_temperature: float(np.logaddexp(0, signed / np.exp(log_temperature)).mean()),
+        bounds=tuple(np.log(_RANGE)),
+        method="bounded",
+    )
+    return float(np.exp(found.x))
+
+
 def measure_ece(confidences: Floats, correct: NDArray[np.bool_]) -> float:
     """Returns the expected calibration error, in [0, 1]. Same source as `fit_temperature`.
 
@@ -51,6 +67,15 @@ def scale_by_folds(logits: Floats, targets: Codes, folds: Sequence[NDArray[np.in
         others = np.setdiff1d(np.arange(len(targets)), fold) if len(folds) > 1 else fold
         scaled[fold] = logits[fold] / fit_temperature(logits[others], targets[others])
     return softmax(scaled)
+
+
+def scale_sigmoids_by_folds(logits: Floats, targets: Codes, folds: Sequence[NDArray[np.int64]]) -> Floats:
+    """Returns the same for outputs with a sigmoid each: logits and targets [N, L] → probabilities [N, L]."""
+    scaled = np.empty_like(logits)
+    for fold in folds:
+        others = np.setdiff1d(np.arange(len(targets)), fold) if len(folds) > 1 else fold
+        scaled[fold] = logits[fold] / fit_sigmoid_temperature(logits[others], targets[others])
+    return np.asarray(np.exp(-np.logaddexp(0, -scaled)))
 
 
 def _log_sums(logits: Floats) -> Floats:

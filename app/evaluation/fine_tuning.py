@@ -5,21 +5,20 @@ the rule that chooses the learning rate (`tuning_budget`). No part of it sees th
 """
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any, cast
+from functools import partial
+from typing import cast
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from app.evaluation.embedding import make_item
+from app.evaluation.item_batches import Content, ItemReader, Rows
 from app.evaluation.random_weights import randomize
 from app.evaluation.tuning_budget import BATCH, TRAINING_COST, order_items
-from app.modalities.base import Prepared
 from app.modalities.served_model import ServedModel
 from app.modalities.trainable import TrainableEmbed
 from app.system.process_pool import ProcessPool
@@ -28,13 +27,12 @@ from app.training.loop.plan import NEW_HEAD_FACTOR
 from app.training.loop.schedule import learning_rate_factor
 from app.types import Task
 
-_PREPARED = 64  # items that are read before they are computed
+_PREDICTED = 64  # items that are predicted between two reports
 _WARMUP = 0.1  # share of the steps
 _MAX_NORM = 1.0
 _STANDARDIZED = 1_000  # training items that the scale of the vectors is measured on
 _LEAST_SCALE = 0.01  # of a dimension, in the mean of all
 
-Content = str | bytes
 OnWork = Callable[[float], None]  # is told the work that was done, where the prediction of an item is 1
 
 
@@ -107,6 +105,7 @@ class FineTuner:
     def __init__(self, served: ServedModel, machine: TuningMachine, *, random_weights: bool) -> None:
         self._served, self._machine, self._random = served, machine, random_weights
         self._handler = cast(TrainableEmbed, served.tasks[Task.EMBED])
+        self._reader = ItemReader(self._handler, machine.decoders, machine.batch_tokens)
         served.to(machine.device, torch.float32)
         self._modules = [served.model, *served.further_modules]
         self._first = [{k: v.detach().clone() for k, v in each.state_dict().items()} for each in self._modules]
@@ -117,9 +116,8 @@ class FineTuner:
             module.load_state_dict(weights)
         if self._random:
             randomize(self._served, schedule.seed)
-        with torch.no_grad():
-            known = [self._compute(rows) for _, rows in self._read(data.contents[:_STANDARDIZED])]
-        network = TunedNetwork(self._served, torch.cat(known), data.outputs)
+        known = self._reader.retry(partial(self._embed, data.contents[:_STANDARDIZED]), self._machine.device)
+        network = TunedNetwork(self._served, known, data.outputs)
         optimizer = make_optimizer(network, schedule)
         order = order_items(data.targets.numpy(), schedule.seed, has_classes=data.has_classes)
         size = min(BATCH, len(data.contents))
@@ -128,36 +126,31 @@ class FineTuner:
             factor = learning_rate_factor((step + 0.5) / schedule.steps, "linear", warmup=_WARMUP, decay=0.0)
             for group in optimizer.param_groups:
                 group["lr"] = group["peak_lr"] * factor
-            self._step(network, optimizer, [data.contents[i] for i in chosen], data.targets[chosen])
+            contents, targets = [data.contents[i] for i in chosen], data.targets[chosen]
+            self._reader.retry(partial(self._add_gradients, network, contents, targets), self._machine.device)
+            self._step(network, optimizer)
             on_work(TRAINING_COST * size)
         return network
 
-    def _step(
-        self, network: TunedNetwork, optimizer: torch.optim.Optimizer, contents: Sequence[Content], targets: Tensor
-    ) -> None:
-        for places, rows in self._read(contents):
+    @torch.no_grad()
+    def _embed(self, contents: Sequence[Content]) -> Tensor:
+        """Returns the vectors [N, D] of items, in any order."""
+        return torch.cat([self._compute(rows) for _, rows in self._reader.read(contents)])
+
+    def _add_gradients(self, network: TunedNetwork, contents: Sequence[Content], targets: Tensor) -> None:
+        """Sets the gradients of the mean loss of a step's items."""
+        network.zero_grad(set_to_none=True)  # those of a try that ran out of memory
+        for places, rows in self._reader.read(contents):
             loss = measure_loss(network(self._compute(rows)), targets[places], reduction="sum") / len(contents)
             loss.backward()  # type: ignore[no-untyped-call]
+
+    def _step(self, network: TunedNetwork, optimizer: torch.optim.Optimizer) -> None:
         parameters = [each for each in network.parameters() if each.grad is not None]
         if torch.nn.utils.clip_grad_norm_(parameters, _MAX_NORM).isfinite():
             optimizer.step()
         optimizer.zero_grad(set_to_none=True)
 
-    def _read(self, contents: Sequence[Content]) -> Iterator[tuple[list[int], list[Prepared[Any, Any]]]]:
-        """Yields batches of the items by length, with the place of each item, within the budget of tokens."""
-        for start in range(0, len(contents), _PREPARED):
-            rows = self._prepare(contents[start : start + _PREPARED])
-            for batch in _cut(rows, self._machine.batch_tokens):
-                yield [start + place for place in batch], [rows[place] for place in batch]
-
-    def _prepare(self, contents: Sequence[Content]) -> list[Prepared[Any, Any]]:
-        items, decoders = list(map(make_item, contents)), self._machine.decoders
-        if self._handler.reads_files and decoders is not None:
-            futures = [decoders.submit(self._handler.decoding(item)) for item in items]
-            items = [future.result() for future in futures]
-        return list(map(self._handler.prepare, items))
-
-    def _compute(self, rows: Sequence[Prepared[Any, Any]]) -> Tensor:
+    def _compute(self, rows: Rows) -> Tensor:
         """Returns the vectors [B, D] of a batch, float32."""
         device, precision = self._machine.device, self._machine.precision
         # On the CPU the backward pass of the fused attention is slow in bfloat16.
@@ -169,9 +162,14 @@ class FineTuner:
     def predict(self, network: TunedNetwork, contents: Sequence[Content], on_work: OnWork) -> Tensor:
         """Returns the outputs [N, outputs] for items, float32 on the CPU: logits of the classes, or numbers."""
         found = torch.empty(len(contents), network.head.out_features)
-        for places, rows in self._read(contents):
-            found[places] = network(self._compute(rows)).cpu()
-            on_work(len(places))
+
+        def predict(start: int) -> None:
+            for places, rows in self._reader.read(contents[start : start + _PREDICTED]):
+                found[[start + place for place in places]] = network(self._compute(rows)).cpu()
+
+        for start in range(0, len(contents), _PREDICTED):
+            self._reader.retry(partial(predict, start), self._machine.device)
+            on_work(min(_PREDICTED, len(contents) - start))
         return found
 
 
@@ -191,15 +189,3 @@ def measure_loss(outputs: Tensor, targets: Tensor, reduction: str = "mean") -> T
     if targets.is_floating_point():
         return F.mse_loss(outputs[:, 0], targets, reduction=reduction)
     return F.cross_entropy(outputs, targets, reduction=reduction)
-
-
-def _cut(rows: Sequence[Prepared[Any, Any]], budget: int) -> Iterator[list[int]]:
-    """Yields the places of rows by length, in batches of at most `budget` padded tokens, one row at least."""
-    order = np.argsort([row.cost for row in rows], kind="stable").tolist()
-    batch: list[int] = []
-    for place in order:
-        if batch and rows[place].cost * (len(batch) + 1) > budget:
-            yield batch
-            batch = []
-        batch.append(place)
-    yield batch

@@ -26,7 +26,7 @@ _MANY = 10_000  # items of which one fifth is left out once, instead of each fif
 _TOLERANCE, _ITERATIONS = 1e-5, 2_000
 _EXACT = 2**26  # numbers of vectors up to which they are computed in float64
 _NAMED = 5  # confusions, and classes that are often missed
-_WEAK = 0.7  # share of a class's items that are recognized, below which it is named
+WEAK = 0.7  # share of a class's items that are recognized, below which it is named
 
 Vectors = NDArray[Any]
 
@@ -52,19 +52,20 @@ class HeldOut:
 class FittedHead:
     """A head, and how it was fitted.
 
-    strength: C of the logistic regression, or alpha of the ridge regression. scaled_on: the items that the temperature
-    was fitted on, in words; None without a temperature. counts: training items of each label; empty for numbers.
+    strength: C of the logistic regression, or of that of each label; alpha of the ridge regression.
+    scaled_on: the items that the temperature was fitted on, in words; None without a temperature.
+    counts: training items of each label; empty for numbers.
     """
 
     head: ProbeHead
-    strength: float
+    strength: float | tuple[float, ...]
     held_out: HeldOut | None
     scaled_on: str | None
     counts: dict[str, int]
 
 
 @dataclass(frozen=True)
-class _LeftOut:
+class LeftOutOutputs:
     """Outputs for training items, each by a head that was fitted without it. folds: indices into the others."""
 
     outputs: Floats
@@ -96,7 +97,7 @@ def fit_head(data: EvaluationData, vectors: NDArray[np.float32], label: str) -> 
     there is none, those of the items that are left out.
     label: the name of the only output of a regression.
     """
-    vectors = vectors.astype(np.float64 if vectors.size <= _EXACT else np.float32)
+    vectors = convert_vectors(vectors)
     test = data.indices(Part.TEST)
     train = data.indices(Part.TRAIN) if len(test) else np.arange(len(data.items))
     if data.has_classes:
@@ -104,8 +105,13 @@ def fit_head(data: EvaluationData, vectors: NDArray[np.float32], label: str) -> 
     return _fit_numbers(data, vectors, train, test, label)
 
 
+def convert_vectors(vectors: NDArray[np.float32]) -> Vectors:
+    """Returns vectors in the precision that a head is fitted in."""
+    return vectors.astype(np.float64 if vectors.size <= _EXACT else np.float32)
+
+
 def _fit_classes(data: EvaluationData, vectors: Vectors, train: Codes, test: Codes) -> FittedHead:
-    features, mean, scale = _standardize(vectors[train])
+    features, mean, scale = standardize_vectors(vectors[train])
     codes, targets, counts = np.unique(data.targets[train].astype(np.int64), return_inverse=True, return_counts=True)
     strength = choose_strength(reduce_features(features, features[:1])[0], targets, _SEED)
     left_out = _leave_out_classes(features, targets, strength)
@@ -117,7 +123,7 @@ def _fit_classes(data: EvaluationData, vectors: Vectors, train: Codes, test: Cod
         temperature=fit_temperature(left_out.outputs, left_out.targets) if left_out else 1.0,
         labelled_items=len(train),
     )
-    head = ProbeHead(classifier, mean, scale, *_fit_logistic(features, targets, strength))
+    head = ProbeHead(classifier, mean, scale, *fit_logistic(features, targets, strength))
     held_out = None
     if len(test):
         logits = head.logits(vectors[test])
@@ -154,12 +160,12 @@ class _Judged:
         totals = np.bincount(self.targets, minlength=len(classes))
         found = np.bincount(self.targets[correct], minlength=len(classes))
         shares = found / np.maximum(totals, 1)
-        weak = [int(code) for code in np.argsort(shares, kind="stable") if totals[code] and shares[code] < _WEAK]
+        weak = [int(code) for code in np.argsort(shares, kind="stable") if totals[code] and shares[code] < WEAK]
         weakest = [(classes[code], int(found[code]), int(totals[code])) for code in weak[:_NAMED]]
         return HeldOut(source, len(self.targets), metrics, confusions, weakest, measure_ece(before, correct))
 
 
-def _leave_out_classes(features: Vectors, targets: Codes, strength: float) -> _LeftOut | None:
+def _leave_out_classes(features: Vectors, targets: Codes, strength: float) -> LeftOutOutputs | None:
     """Returns None where no class has two items. The only item of a class is never left out."""
     from sklearn.model_selection import StratifiedKFold
 
@@ -175,12 +181,12 @@ def _leave_out_classes(features: Vectors, targets: Codes, strength: float) -> _L
     outputs = []
     for fold in folds:
         known = np.setdiff1d(np.arange(len(targets)), fold)
-        coefficients, intercepts = _fit_logistic(features[known], targets[known], strength)
+        coefficients, intercepts = fit_logistic(features[known], targets[known], strength)
         outputs.append(features[fold] @ coefficients.T + intercepts)
-    return _join(outputs, [targets[fold] for fold in folds])
+    return join_folds(outputs, [targets[fold] for fold in folds])
 
 
-def _fit_logistic(features: Vectors, targets: Codes, strength: float) -> tuple[Floats, Floats]:
+def fit_logistic(features: Vectors, targets: Codes, strength: float) -> tuple[Floats, Floats]:
     """Returns coefficients [L, D] and intercepts [L]. scikit-learn has one output for two classes; here both have one.
 
     The codes of the classes are 0 to L - 1, and each has an item.
@@ -197,7 +203,7 @@ def _fit_logistic(features: Vectors, targets: Codes, strength: float) -> tuple[F
 def _fit_numbers(data: EvaluationData, vectors: Vectors, train: Codes, test: Codes, label: str) -> FittedHead:
     from sklearn.linear_model import RidgeCV
 
-    features, mean, scale = _standardize(vectors[train])
+    features, mean, scale = standardize_vectors(vectors[train])
     targets = data.targets[train].astype(np.float64)
     model = RidgeCV(alphas=PENALTIES).fit(features, targets)
     classifier = Classifier(
@@ -214,26 +220,30 @@ def _fit_numbers(data: EvaluationData, vectors: Vectors, train: Codes, test: Cod
     return FittedHead(head, float(model.alpha_), HeldOut(source, len(true), metrics), None, {})
 
 
-def _leave_out_numbers(features: Vectors, targets: Floats, penalty: float) -> _LeftOut:
+def _leave_out_numbers(features: Vectors, targets: Floats, penalty: float) -> LeftOutOutputs:
     from sklearn.linear_model import Ridge
 
-    order = np.random.default_rng(_SEED).permutation(len(targets))
-    folds = np.array_split(order, min(_FOLDS, len(targets)))
-    folds = folds[:1] if len(targets) > _MANY else folds
+    folds = choose_folds(len(targets))
     outputs = []
     for fold in folds:
-        known = np.setdiff1d(order, fold)
+        known = np.setdiff1d(np.arange(len(targets)), fold)
         outputs.append(Ridge(penalty).fit(features[known], targets[known]).predict(features[fold]))
-    return _join(outputs, [targets[fold] for fold in folds])
+    return join_folds(outputs, [targets[fold] for fold in folds])
 
 
-def _join(outputs: Sequence[Floats], targets: Sequence[NDArray[Any]]) -> _LeftOut:
+def choose_folds(items: int) -> list[NDArray[np.int64]]:
+    """Returns the indices of items that are left out: each once; of many, a fifth."""
+    folds = np.array_split(np.random.default_rng(_SEED).permutation(items), min(_FOLDS, items))
+    return folds[:1] if items > _MANY else folds
+
+
+def join_folds(outputs: Sequence[Floats], targets: Sequence[NDArray[Any]]) -> LeftOutOutputs:
     ends = np.cumsum([len(each) for each in targets])
     places = np.split(np.arange(ends[-1]), ends[:-1])
-    return _LeftOut(np.concatenate(outputs), np.concatenate(targets), places)
+    return LeftOutOutputs(np.concatenate(outputs), np.concatenate(targets), places)
 
 
-def _standardize(vectors: Vectors) -> tuple[Vectors, Floats, Floats]:
+def standardize_vectors(vectors: Vectors) -> tuple[Vectors, Floats, Floats]:
     """Returns the vectors with mean 0 and deviation 1 in each dimension, the means and the deviations."""
     from sklearn.preprocessing import StandardScaler
 

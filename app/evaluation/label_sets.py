@@ -30,7 +30,7 @@ def classify_label_sets(train: Features, targets: Targets, test: Features, seed:
         prediction = classify_linearly(train, sets[:, label], test, seed)
         assert prediction.scores is not None  # there are two classes
         probabilities[:, label], strengths[label] = prediction.scores, prediction.strength
-    return _predict(probabilities, tuple(strengths))
+    return predict_label_sets(probabilities, tuple(strengths))
 
 
 def find_label_sets_of_neighbours(train: Features, targets: Targets, test: Features, seed: int) -> ProbePrediction:
@@ -39,10 +39,13 @@ def find_label_sets_of_neighbours(train: Features, targets: Targets, test: Featu
 
     count = min(_NEIGHBOURS, len(targets))
     model = KNeighborsRegressor(count, metric="cosine", weights="distance").fit(train, targets.astype(np.float64))
-    return _predict(model.predict(test).reshape(test.shape[0], -1))
+    return predict_label_sets(model.predict(test).reshape(test.shape[0], -1))
 
 
-def _predict(probabilities: NDArray[np.float64], strengths: tuple[float | None, ...] | None = None) -> ProbePrediction:
+def predict_label_sets(
+    probabilities: NDArray[np.float64], strengths: tuple[float | None, ...] | None = None
+) -> ProbePrediction:
+    """Returns the labels with a probability of 0.5 or more. probabilities: [N, C]."""
     values = (probabilities >= _THRESHOLD).astype(np.int64)
     return ProbePrediction(values, strength=strengths, probabilities=probabilities)
 

@@ -15,7 +15,6 @@ from app.devices import batch_tokens, resolve_device, resolve_dtype
 from app.errors import TaskNotSupported
 from app.evaluation.embedding import Embedder
 from app.evaluation.fine_tuning import (
-    Content,
     FineTuner,
     Labelled,
     OnWork,
@@ -24,6 +23,7 @@ from app.evaluation.fine_tuning import (
     TuningMachine,
     measure_loss,
 )
+from app.evaluation.item_batches import Content
 from app.evaluation.metrics import ProbePrediction
 from app.evaluation.probes import Targets
 from app.evaluation.splits import Indices

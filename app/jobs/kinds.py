@@ -126,6 +126,8 @@ class PretrainingSpec(JobSpec):
     validation_file: str | None = None
     remote_files: dict[str, RemoteFile] = Field(default_factory=dict)  # those of the files that are addresses
     evaluations: tuple[str, ...] = ()  # ids of earlier evaluations, to repeat on the published model
+    # By the ids of earlier evaluations, those that are repeated in short at each evaluation of the run.
+    interval_evaluations: "dict[str, EvaluationSpec]" = Field(default_factory=dict)
     sweep: str | None = None  # the sweep that the job belongs to, which publishes the best of its jobs
 
     @property
@@ -139,7 +141,8 @@ class PretrainingSpec(JobSpec):
     @property
     def files(self) -> list[tuple[str, str]]:
         held_out = [("validation_file", self.validation_file)] if self.validation_file else []
-        named = [*(("training_file", file) for file in self.training_files), *held_out]
+        labelled = [("evaluations", file) for each in self.interval_evaluations.values() for _, file in each.files]
+        named = [*(("training_file", file) for file in self.training_files), *held_out, *labelled]
         return [(field, file) for field, file in named if file not in self.remote_files]
 
 

@@ -15,6 +15,7 @@ from app.jobs.kinds import JobState, PretrainingSpec, SweepSpec
 from app.jobs.repository import Change, JobRepository
 from app.jobs.spec import FINAL_STATES, Job
 from app.jobs.wakeups import Wakeups
+from app.methods.early_stopping import PROBE, EarlyStoppingMetric, improves
 
 LOSS, PER_CHARACTER = "loss", "bits_per_character"
 _GRACE = 10.0  # seconds in which the server creates the jobs of a new sweep; a worker does it afterwards
@@ -139,13 +140,16 @@ class Sweeps:
 
 def record_measures(job: Job, data: Mapping[str, Any]) -> Job:
     """Returns the record of a job after a metrics event. A job that stops early keeps its best evaluation."""
-    measures = {name: data[f"eval_{name}"] for name in (LOSS, PER_CHARACTER) if _is_finite(data.get(f"eval_{name}"))}
+    names = (LOSS, PER_CHARACTER, PROBE.removeprefix("eval_"))
+    measures = {name: data[f"eval_{name}"] for name in names if _is_finite(data.get(f"eval_{name}"))}
     if LOSS not in measures or not data.get("step"):  # weights that are not trained are never the best
         return job
     hyperparameters = job.spec.hyperparameters if isinstance(job.spec, PretrainingSpec) else {}
-    if hyperparameters.get("early_stopping_patience") and LOSS in job.held_out_measures:
-        least = job.held_out_measures[LOSS] - hyperparameters.get("early_stopping_min_delta", 0.0)
-        if measures[LOSS] >= least:
+    metric: EarlyStoppingMetric = hyperparameters.get("early_stopping_metric", "eval_loss")
+    best, value = (found.get(metric.removeprefix("eval_")) for found in (job.held_out_measures, measures))
+    if hyperparameters.get("early_stopping_patience") and best is not None:
+        delta = hyperparameters.get("early_stopping_min_delta", 0.0)
+        if value is None or not improves(metric, value, best, delta):
             return job
     return transitions.replace(job, held_out_measures=measures)
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal, LiteralString
 from pydantic import ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
+from app.methods.early_stopping import EarlyStoppingMetric
 from app.validation import JsonModel
 
 SCRATCH_LEARNING_RATE = 5e-4  # by default, for presets
@@ -152,10 +153,15 @@ class TrainingHyperparameters(JsonModel):
         None,
         ge=1,
         le=MAX_COUNT,
-        description="Evaluations in a row without a lower eval_loss after which the run ends; no early stopping",
+        description="Evaluations in a row without an improvement after which the run ends; no early stopping",
     )
     early_stopping_min_delta: float = Field(
-        0.0, ge=0, description="Smallest decrease of eval_loss that counts as an improvement"
+        0.0, ge=0, description="Smallest change of early_stopping_metric that counts as an improvement"
+    )
+    early_stopping_metric: EarlyStoppingMetric = Field(
+        "eval_loss",
+        description="Metric that has to improve. eval_probe is the score of the first evaluation that the job runs at"
+        " intervals",
     )
     export_dtype: Literal["float32", "bfloat16"] = Field("float32", description="Data type of the published weights")
 

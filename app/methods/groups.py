@@ -6,6 +6,7 @@ from collections.abc import Mapping
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "length": (
         "max_steps", "epochs", "max_tokens", "max_minutes", "early_stopping_patience", "early_stopping_min_delta",
+        "early_stopping_metric",
     ),
     "optimiser": (
         "learning_rate", "head_learning_rate", "find_lr", "batch_size", "batch_tokens", "schedule",

@@ -9,7 +9,6 @@ from pathlib import PurePath
 from typing import Any, Literal
 
 from app.datasets.label_checks import check_labels
-from app.datasets.label_sets import have_label_sets, refuse_publishing
 from app.datasets.labelled import LabelledColumns, LabelledFile, Part
 from app.datasets.labelled_files import read_labelled
 from app.datasets.text_rows import find_text_method, name_columns, read_text_rows
@@ -19,11 +18,12 @@ from app.jobs.kinds import EvaluationSpec, Webhook
 from app.methods import Method
 from app.store.names import MAX_NAME_LENGTH, check_new_name
 from app.store.store import ModelStore
-from app.submission.submission import SubmissionServices
+from app.submission.submission import Submission, SubmissionServices
 from app.submission.webhooks import resolve_webhook
 from app.system.disk_space import DiskReserve
 from app.types import EvaluationMethod, LabelType, Task, TextMethod
 
+INTERVAL_METHODS: tuple[EvaluationMethod, ...] = ("linear_probe", "knn")  # quick enough to repeat in a run
 _LOOK = 20_000  # rows of each file that are checked before the job is queued
 
 
@@ -131,8 +131,7 @@ def _plan_check(
     columns = submission.columns
     if method is None:
         tables = [file for name, file in files.items() if name != "sequence_file"]
-        check = partial(check_files, tables, columns, submission.label_type, modality, files.get("sequence_file"))
-        return partial(check, publish=bool(submission.publish))
+        return partial(check_files, tables, columns, submission.label_type, modality, files.get("sequence_file"))
     named = name_columns(
         method,
         text=columns.text,
@@ -166,19 +165,45 @@ def check_evaluations(evaluations: Sequence[str], method: Method, services: Subm
             )
 
 
+async def build_interval_evaluations(
+    submission: Submission, method: Method, services: SubmissionServices
+) -> dict[str, EvaluationSpec]:
+    """Checks the earlier evaluations that a job repeats while it trains, with the beginning of their files.
+
+    Returns them in short: with one method and one number of labels, by their ids. Raises JobNotFound, FileNotFound,
+    InvalidValue and InvalidData. The caller admits the check of files.
+    """
+    found = {}
+    for asked in submission.interval_evaluations:
+        try:
+            spec = evaluation_spec(await asyncio.to_thread(services.jobs.get, asked.id))
+            chosen = next((each for each in spec.methods if each in INTERVAL_METHODS), None)
+            if chosen is None:
+                raise InvalidValue(f"the evaluation '{asked.id}' has no method of {' and '.join(INTERVAL_METHODS)}")
+            files = await asyncio.to_thread(_find_files, spec, services)
+            sequences = files.pop("sequence_file", None)
+            columns = LabelledColumns(spec.text_column, spec.label_column, spec.split_column, spec.label_separator)
+            tables = list(files.values())
+            await services.checkers.call(
+                partial(check_files, tables, columns, spec.label_type, method.modality, sequences)
+            )
+        except AppError as error:
+            error.param = asked.field
+            raise
+        short = {"methods": (chosen,), "labels_per_class": (asked.labels_per_class,), "seeds": 1, "publish": None}
+        found[asked.id] = spec.model_copy(update={**short, "webhook": None, "metadata": {}, "request": {}})
+    return found
+
+
 def check_files(
     files: Sequence[LabelledFile],
     columns: LabelledColumns,
     label_type: LabelType,
     modality: str,
     sequences: LabelledFile | None,
-    *,
-    publish: bool = False,
 ) -> None:
     """Checks the beginning of labelled files. Runs in a child process. Raises InvalidData and TooLarge."""
     found = read_labelled(files, columns, modality, sequences=sequences, limit=_LOOK)
-    if publish and have_label_sets(found, label_type):
-        raise refuse_publishing()
     if not found.is_partial:  # in the beginning of a file, there may be one class only
         check_labels(found, label_type)
 
@@ -223,7 +248,9 @@ def _pin_models(
     return tuple(pinned), modality
 
 
-def _find_files(submission: EvaluationSubmission, services: SubmissionServices) -> dict[str, LabelledFile]:
+def _find_files(
+    submission: EvaluationSubmission | EvaluationSpec, services: SubmissionServices
+) -> dict[str, LabelledFile]:
     """Returns the files by field. A validation file makes the other one the training part."""
     ids = {"file": submission.file, "validation_file": submission.validation_file}
     ids["sequence_file"] = submission.sequence_file

@@ -17,13 +17,14 @@ from app.errors import AppError, InvalidValue
 from app.jobs.kinds import Estimate, JobSpec, PretrainingSpec
 from app.jobs.transitions import check_deadline
 from app.methods import METHODS
+from app.methods.early_stopping import PROBE
 from app.modalities.descriptor import Check
 from app.modalities.estimator import CheckedFiles
 from app.modalities.registry import modality_of_method
 from app.settings import Settings
 from app.store.names import MAX_NAME_LENGTH, check_new_name
 from app.submission.estimates import estimate, recent_jobs
-from app.submission.evaluations import check_evaluations
+from app.submission.evaluations import build_interval_evaluations, check_evaluations
 from app.submission.submission import Submission, SubmissionServices
 from app.submission.training_choice import TrainingChoice, choose_training, prefix_fields
 from app.submission.webhooks import resolve_webhook
@@ -74,18 +75,23 @@ async def check_submission(submission: Submission, services: SubmissionServices)
     submission = await asyncio.to_thread(_expand, submission, services.settings.remote_access)
     choice = await asyncio.to_thread(choose_training, submission, services.store)
     modality = modality_of_method(choice.method_name)
-    await asyncio.to_thread(check_evaluations, submission.evaluations, METHODS[choice.method_name], services)
+    method = METHODS[choice.method_name]
+    await asyncio.to_thread(check_evaluations, submission.evaluations, method, services)
+    _check_early_stopping(submission, choice)
     check = modality.check(choice.hyperparameters)
     async with services.admit_check():
         training = [await _check_file(services, file, "training_file", check) for file in submission.files]
         held_out = None
         if submission.validation_file:
             held_out = await _check_file(services, submission.validation_file, "validation_file", check)
+        repeated = await build_interval_evaluations(submission, method, services)
     weights = submission.weights or (1.0,) * len(training)
     files = CheckedFiles([each.found for each in training], weights, held_out.found if held_out else None)
     checked = [*training, *([held_out] if held_out else [])]
     remote = {each.remote.address: each.remote for each in checked if each.remote}
     spec = await asyncio.to_thread(_complete, submission, choice, files, remote, services)
+    spec = spec.model_copy(update={"interval_evaluations": repeated})
+    check_record_size(spec)
     return CheckedSubmission(spec, [each.preview for each in checked if each.preview])
 
 
@@ -120,7 +126,7 @@ def _complete(
         disk = {name: (getattr(cost, name) or 0) + copied for name in ("disk_bytes", "shared_disk_bytes")}
         cost = cost.model_copy(update=disk)
     check_disk(cost, services.settings)
-    spec = PretrainingSpec(
+    return PretrainingSpec(
         model=choice.model,
         method=choice.method_name,
         hyperparameters=choice.hyperparameters.model_dump(),
@@ -138,8 +144,14 @@ def _complete(
         max_wall_minutes=submission.max_wall_minutes,
         request=dict(submission.sent),
     )
-    check_record_size(spec)
-    return spec
+
+
+def _check_early_stopping(submission: Submission, choice: TrainingChoice) -> None:
+    if choice.hyperparameters.early_stopping_metric == PROBE and not submission.interval_evaluations:
+        raise InvalidValue(
+            'eval_probe needs an evaluation of `evaluations` with `"when": "interval"`',
+            param=f"{choice.field}.early_stopping_metric",
+        )
 
 
 def check_record_size(spec: JobSpec) -> None:

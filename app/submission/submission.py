@@ -14,6 +14,18 @@ from app.system.process_pool import ProcessPool
 
 
 @dataclass(frozen=True)
+class IntervalEvaluation:
+    """An earlier evaluation, to repeat in short at each evaluation of a run.
+
+    field: of the request, that names it. labels_per_class: of the training part.
+    """
+
+    id: str
+    field: str
+    labels_per_class: int | Literal["all"] = "all"
+
+
+@dataclass(frozen=True)
 class Submission:
     """A request for a new job. Types and ranges of its fields are checked; models, files and the method are not."""
 
@@ -25,6 +37,7 @@ class Submission:
     hyperparameters: Mapping[str, Any] | None = None  # instead of those in `method`
     seed: int | None = None
     evaluations: tuple[str, ...] = ()  # ids of earlier evaluations, to repeat on the result
+    interval_evaluations: tuple[IntervalEvaluation, ...] = ()
     name: str | None = None  # of the result; None: derived from the model's
     name_field: Literal["name", "suffix"] = "name"  # the request's field that held the name
     metadata: Mapping[str, str] = field(default_factory=dict)

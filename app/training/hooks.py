@@ -3,7 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+if TYPE_CHECKING:
+    from app.modalities.served_model import ServedModel
 
 
 class Dataset(Protocol):
@@ -14,6 +17,21 @@ class Dataset(Protocol):
     def __len__(self) -> int: ...
 
     def __getitem__(self, index: int) -> Any: ...
+
+
+class Probe(Protocol):
+    """A score of the model on labelled items, which is measured at each evaluation of a run. Higher is better."""
+
+    def start(self, model: "ServedModel") -> str:
+        """Reads the items with the model. Returns the score's description, in words.
+
+        Raises InvalidData and TaskNotSupported.
+        """
+        ...
+
+    def measure(self) -> float | None:
+        """Returns the score of the model's current weights. None if it is not defined."""
+        ...
 
 
 class Stopped(Exception):

@@ -1,6 +1,6 @@
 """The input of a training run, its form for the trainer, and its result."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from app.methods import TrainingHyperparameters
 from app.modalities.served_model import AnyMaskedModel
 from app.system.pool_process import ProcessLimits
 from app.training.data.source_file import SourceFile
-from app.training.hooks import Dataset
+from app.training.hooks import Dataset, Probe
 from app.training.loop.distributed import check_parent
 from app.training.loop.trainer import Outcome
 from app.types import Task
@@ -33,6 +33,7 @@ class TrainingJob:
     decoder_limits: ProcessLimits = field(default_factory=ProcessLimits)  # for each process that decodes media
     extended_from: int = 0  # the step at which the latest extension began
     memory_kills: int = 0  # earlier attempts that the kernel killed because memory ran out
+    probes: Sequence[Probe] = ()  # measured at each evaluation
     bind: Callable[[int], None] = check_parent  # ties a further process to the life of this one; takes this one's id
 
 

@@ -17,6 +17,7 @@ from app.training.chosen import describe_choices
 from app.training.hooks import Hooks
 from app.training.job import PreparedRun, TrainingJob, TrainingResult
 from app.training.loop.distributed import ProcessGroup, SilentHooks, launch_group
+from app.training.loop.evaluator import name_probe
 from app.training.loop.plan import Plan, make_plan
 from app.training.loop.range_test import RangeTest, find_learning_rate
 from app.training.loop.trainer import Outcome, Trainer
@@ -32,7 +33,9 @@ def run(job: TrainingJob, hooks: Hooks) -> TrainingResult:
         AppError: The user can fix the cause: data, model, hyperparameters, divergence, memory.
         Stopped: The run was told to stop while it prepared its data.
     """
-    with launch_group(job.hyperparameters.processes, job.run_dir, partial(_run_peer, job), job.bind) as group:
+    with launch_group(
+        job.hyperparameters.processes, job.run_dir, partial(_run_peer, replace(job, probes=())), job.bind
+    ) as group:
         return _run(job, hooks, group)
 
 
@@ -55,7 +58,7 @@ def _run(job: TrainingJob, hooks: Hooks, group: ProcessGroup) -> TrainingResult:
         use_eager_attention(model)
     plan = _plan(job, prepared, precision)
     plan, tested = _test_learning_rates(job, prepared, plan, hooks, group)
-    chosen = describe_choices(plan, prepared)
+    chosen = describe_choices(plan, prepared) | _start_probes(job, prepared)
     message = "Trains with " + ", ".join(f"{name} {value}" for name, value in chosen.items())
     hooks.on_chosen(chosen | ({"learning_rate_test": asdict(tested)} if tested else {}), message)
     architecture = str(model.config.model_type)
@@ -66,7 +69,8 @@ def _run(job: TrainingJob, hooks: Hooks, group: ProcessGroup) -> TrainingResult:
         f" {len(training):,} samples ({len(held_out):,} held out), {plan.samples_per_step} samples a step"
     )
     with compile_encoder(model) if job.hyperparameters.compile else nullcontext():
-        outcome = Trainer(objective, training, held_out, plan, hooks, job.run_dir / "checkpoints", group).run()
+        folder = job.run_dir / "checkpoints"
+        outcome = Trainer(objective, training, held_out, plan, hooks, folder, group, job.probes).run()
     if group.is_main and not outcome.stopped:
         hooks.on_verdict(asdict(judge(outcome.state.curve, _facts(outcome, plan, prepared))))
     folder = job.run_dir / "export"
@@ -82,6 +86,12 @@ def _run(job: TrainingJob, hooks: Hooks, group: ProcessGroup) -> TrainingResult:
         metrics=outcome.metrics,
         outcome=outcome,
     )
+
+
+def _start_probes(job: TrainingJob, prepared: PreparedRun) -> dict[str, str]:
+    """Returns the descriptions of the probes, by the names of their metrics."""
+    prepared.objective.model.eval()
+    return {f"eval_{name_probe(place)}": each.start(prepared.objective) for place, each in enumerate(job.probes)}
 
 
 def _plan(job: TrainingJob, prepared: PreparedRun, precision: torch.dtype) -> Plan:

@@ -8,8 +8,6 @@ from io import BytesIO
 import numpy as np
 
 from app.datasets.label_checks import EvaluationData, check_labels
-from app.datasets.label_sets import refuse_publishing
-from app.datasets.labelled import LabelledColumns, LabelledFile, Part
 from app.datasets.labelled_files import read_labelled
 from app.datasets.text_rows import find_text_method
 from app.evaluation.baselines import Baseline, count_baseline, extract_features, media_baseline
@@ -32,6 +30,7 @@ from app.training.data.cache import evict
 from app.training.hooks import Stopped
 from app.worker.attempt import Attempt, AttemptServices
 from app.worker.head_publication import fit_best, publish_best
+from app.worker.labelled_sources import find_labelled_files, name_labelled_columns
 from app.worker.reports import Reports
 from app.worker.text_evaluation import TextJob, run_text_method
 
@@ -55,15 +54,15 @@ def execute(attempt: Attempt, reports: Reports, services: AttemptServices) -> Mo
     reserve = DiskReserve(settings.var_dir, settings.disk_reserve_bytes).size
     if (method := find_text_method(spec.methods)) is not None:
         embedder = Embedder(services.store, settings.cache_dir, options, None, settings.cache_bytes, reserve)
-        run_text_method(TextJob(spec, method, _find_files(spec, services)["file"], models), embedder, reports, hooks)
+        run_text_method(
+            TextJob(spec, method, find_labelled_files(spec, services)["file"], models), embedder, reports, hooks
+        )
         evict(settings.cache_dir, settings.cache_bytes)
         return None
     limits = ProcessLimits(settings.decoder_memory_bytes, settings.decoder_seconds)
     with ProcessPool(settings.decoder_processes, limits) as processes:
         embedder = Embedder(services.store, settings.cache_dir, options, processes, settings.cache_bytes, reserve)
         data, baseline = _read(_ReadingPlan(spec, models, embedder, processes), services, hooks)
-        if spec.publish and data.kind == "labels":
-            raise refuse_publishing()
         try:
             done = evaluate(plan, data, baseline, embedder, hooks)
         finally:
@@ -93,9 +92,9 @@ class _ReadingPlan:
 def _read(plan: _ReadingPlan, services: AttemptServices, hooks: "JobHooks") -> tuple[EvaluationData, Baseline | None]:
     """Reads the labelled items that every model can read, and the features of the baseline."""
     spec, processes, modality = plan.spec, plan.processes, plan.models[0].manifest.modality
-    files = _find_files(spec, services)
+    files = find_labelled_files(spec, services)
     sequences = files.pop("sequence_file", None)
-    found = read_labelled(files.values(), _columns(spec), modality, sequences=sequences)
+    found = read_labelled(files.values(), name_labelled_columns(spec), modality, sequences=sequences)
     plain = MODALITIES[modality].plain_features()
     features = {}
     if plain is not None:
@@ -113,21 +112,6 @@ def _read(plan: _ReadingPlan, services: AttemptServices, hooks: "JobHooks") -> t
     if plain is None:
         return data, None
     return data, media_baseline(plain, np.stack([features[item] for item in data.items]))
-
-
-def _columns(spec: EvaluationSpec) -> LabelledColumns:
-    return LabelledColumns(spec.text_column, spec.label_column, spec.split_column, spec.label_separator)
-
-
-def _find_files(spec: EvaluationSpec, services: AttemptServices) -> dict[str, LabelledFile]:
-    """The files by field, with the part that each is. A validation file makes the other one the training part."""
-    parts = {"file": Part.TRAIN if spec.validation_file else Part.EITHER, "validation_file": Part.TEST}
-    return {
-        field: LabelledFile(
-            services.files.path(file_id), services.files.get(file_id).filename, parts.get(field, Part.EITHER), field
-        )
-        for field, file_id in spec.files
-    }
 
 
 def _finish(spec: EvaluationSpec, findings: Findings, reports: Reports) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from app.evaluation.embedding import Embedder, EmbeddingRequest
 from app.evaluation.head_summary import describe_head, describe_weaknesses
 from app.evaluation.heads import FittedHead, choose_model, fit_head
+from app.evaluation.label_set_heads import fit_label_set_head
 from app.evaluation.results import Findings
 from app.evaluation.serialization import serialize
 from app.publishing.classifiers import ClassifierFacts, ClassifierPublisher
@@ -33,7 +34,8 @@ def fit_best(findings: Findings, embedder: Embedder, label: str, on_done: Callab
     encoder = embedder.store.resolve(choose_model(findings))
     items = findings.data.items
     request = EmbeddingRequest(encoder, [item.content for item in items], [item.place for item in items])
-    fitted = fit_head(findings.data, embedder.embed(request, on_done), label)
+    vectors, data = embedder.embed(request, on_done), findings.data
+    fitted = fit_label_set_head(data, vectors) if data.kind == "labels" else fit_head(data, vectors, label)
     return BestHead(encoder, fitted, describe_weaknesses(fitted, findings, encoder.id))
 
 
@@ -43,7 +45,8 @@ def publish_best(best: BestHead, attempt: Attempt, reports: Reports, services: A
     described = describe_head(fitted, best.encoder.id, best.weaknesses)
     reports.save_artifact(CLASSIFIER, serialize(described, indent=2))
     reports.flush()
-    chosen: dict[str, str | float] = {"regularization": fitted.strength}
+    strength = fitted.strength if isinstance(fitted.strength, float) else "chosen for each label"
+    chosen: dict[str, str | float] = {"regularization": strength}
     if fitted.scaled_on:
         chosen |= {"temperature": fitted.head.classifier.temperature, "temperature_fitted_on": fitted.scaled_on}
     if held_out:

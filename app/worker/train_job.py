@@ -1,5 +1,6 @@
 """The work of a job that trains."""
 
+from dataclasses import replace
 from functools import partial
 
 from app.devices import gpu_metrics, resolve_device
@@ -17,12 +18,15 @@ from app.worker.loggers import open_loggers
 from app.worker.pretraining import train_and_publish
 from app.worker.remote_files import RemoteFiles
 from app.worker.reports import Reports
+from app.worker.run_probes import open_probes
 from app.worker.system import SystemMetrics
 
 
 def train(attempt: Attempt, reports: Reports, services: AttemptServices) -> TrainingResult:
     with RemoteFiles(attempt, reports, services) as remote:
-        return _train(attempt, reports, services.settings, describe_run(attempt, services, remote))
+        training = describe_run(attempt, services, remote)
+        with open_probes(pretraining_spec(attempt.job), services, training.device) as probes:
+            return _train(attempt, reports, services.settings, replace(training, probes=probes))
 
 
 def _train(attempt: Attempt, reports: Reports, settings: Settings, training: TrainingJob) -> TrainingResult:

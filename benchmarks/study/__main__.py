@@ -22,7 +22,7 @@ def main() -> None:
     parser.add_argument("tasks", nargs="*", help="names of tasks; all by default")
     parser.add_argument("--folder", type=Path, default=ROOT / "var" / "study", help="folder of models and reports")
     parser.add_argument("--page", type=Path, default=PAGE, help="page that is written")
-    given = parser.parse_args()
+    given = parser.parse_intermixed_args()  # tasks may come after options
     results, files = given.folder / "results", given.folder / "files"
     for each in (results, files):
         each.mkdir(parents=True, exist_ok=True)

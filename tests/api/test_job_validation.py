@@ -10,7 +10,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from app.datasets.sampling import DocumentSample
-from app.jobs.spec import Progress
+from app.jobs.spec import Progress, pretraining_spec
 from app.methods import TEXT_PRESETS, MlmHyperparameters, preset
 from app.modalities.estimator import CheckedFiles
 from app.modalities.text.builder import build_preset
@@ -251,6 +251,34 @@ def test_evaluations_to_repeat_are_checked(jobs_client: TestClient, jobs: JobSys
     pictures = {"model": "mae-tiny", "training_files": [file], "evaluations": [evaluation]}
     error = jobs_client.post(PATH, json=pictures).json()["error"]
     assert error["param"] == "evaluations.0" and "is of text" in error["message"]
+
+
+def test_evaluations_at_intervals_are_checked(jobs_client: TestClient, jobs: JobSystem, upload: Upload) -> None:
+    file = upload(DOCUMENTS)
+    rows = "".join(f"text {n},{'ab'[n % 2]}\n" for n in range(8))
+    table = jobs_client.post("/v1/files", files={"file": ("t.csv", f"text,label\n{rows}".encode())}).json()["id"]
+    asked = {"models": ["full"], "file": table, "metadata": {"team": "docs"}}
+    evaluation = jobs_client.post("/v1/evaluations", json=asked).json()["id"]
+    slow = jobs_client.post("/v1/evaluations", json={**asked, "methods": ["baseline"]}).json()["id"]
+    named = {"id": evaluation, "when": "interval", "labels_per_class": 2}
+    watched = {"early_stopping_patience": 2, "early_stopping_metric": "eval_probe"}
+    request = {**body(file), "hyperparameters": watched, "method": {"type": "mlm"}}
+    refused = jobs_client.post(PATH, json={**request, "evaluations": [evaluation]})
+    assert refused.json()["error"]["param"] == "hyperparameters.early_stopping_metric", refused.text
+    made = jobs_client.post(PATH, json={**request, "evaluations": [evaluation, named]})
+    assert made.status_code == 200, made.text
+    assert made.json()["evaluations"] == [evaluation, named]
+    spec = pretraining_spec(jobs.get(made.json()["id"]))
+    short = spec.interval_evaluations[evaluation]
+    assert (short.methods, short.labels_per_class, short.metadata) == (("linear_probe",), (2,), {})
+    assert ("evaluations", table) in spec.files and spec.evaluations == (evaluation,)
+    wrong = [[named, named], [{**named, "when": "end"}], [{**named, "labels_per_class": 0}]]
+    for evaluations in wrong:
+        assert jobs_client.post(PATH, json={**request, "evaluations": evaluations}).status_code == 422
+    for other, status in ((slow, 422), ("ftjob-0", 404)):
+        answer = jobs_client.post(PATH, json={**request, "evaluations": [named, {**named, "id": other}]})
+        assert (answer.status_code, answer.json()["error"]["param"]) == (status, "evaluations.1"), answer.text
+    assert jobs_client.delete(f"/v1/files/{table}").status_code == 409
 
 
 def test_an_encoder_without_a_mask_head_repeats_no_evaluation_that_masks(

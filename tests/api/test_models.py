@@ -9,9 +9,11 @@ from httpx import Response
 
 from app.jobs.connection import Client
 from app.jobs.jobs import Jobs
+from app.jobs.kinds import EvaluationSpec
+from app.jobs.spec import Verdict
 from app.store.store import ModelStore
 from tests.api.conftest import publish
-from tests.fakes.jobs import make_spec
+from tests.fakes.jobs import JobSystem, make_spec
 from tests.fakes.objective import FakeObjective
 
 
@@ -142,6 +144,22 @@ def test_the_card(client: TestClient, store: ModelStore) -> None:
     assert answer.headers["content-type"] == "text/markdown; charset=utf-8"
     assert answer.text == "# Schönes Modell\n"
     assert client.get("/v1/models/absent/card").json()["error"]["code"] == "model_not_found"
+
+
+def test_the_card_ends_with_the_evaluations(
+    jobs_client: TestClient, jobs: JobSystem, store: ModelStore, redis: Client
+) -> None:
+    (store.resolve("full").path / "README.md").write_text("# Full\n", encoding="utf-8")
+    file = make_spec(redis).files[0][1]
+    spec = EvaluationSpec(
+        name="topics", models=("full@1",), file=file, labels_per_class=("all",), seeds=1, methods=("knn",)
+    )
+    verdict = Verdict(summary="Good.", advice="")
+    done, other = jobs.create(spec), jobs.create(spec.model_copy(update={"models": ("bare@1",)}))
+    for job in (done, other):
+        jobs.rewrite(job.id, verdict=verdict)
+    card = jobs_client.get("/v1/models/full/card").text
+    assert card.startswith("# Full\n") and card.endswith(f"## Evaluations\n\n- **topics** (`{done.id}`): Good.\n")
 
 
 def test_the_card_of_a_repaired_tokenizer_says_so(

@@ -20,6 +20,7 @@ from app.api.schemas.job_watch import WebhookRequest
 from app.api.schemas.jobs import JobRequest, WeightedFile
 from app.api.schemas.models import AliasRequest
 from app.api.schemas.reconstruct import ReconstructRequest
+from app.api.schemas.repeated_evaluations import RepeatedEvaluation
 from app.api.schemas.score import MinimalPair, ScoreRequest
 from app.api.schemas.sweeps import Parameter, SweepRequest
 from app.api.schemas.tokenize import TokenizeRequest, TokenObject
@@ -52,6 +53,7 @@ BODIES: list[tuple[type[BaseModel], dict[str, Any]]] = [
     (Parameter, {"values": [1]}),
     (SweepRequest, {"job": {"model": "a", "training_file": "a"}, "parameters": {"seed": [1, 2]}}),
     (WeightedFile, {"id": "a"}),
+    (RepeatedEvaluation, {"id": "a"}),
     (WebhookRequest, {"url": "https://example.org/", "secret": SECRET}),
     (CancelRequest, {}),
     (RetryRequest, {}),

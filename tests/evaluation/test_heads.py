@@ -5,15 +5,16 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression, RidgeCV
-from sklearn.metrics import accuracy_score, log_loss
+from sklearn.metrics import accuracy_score, f1_score, log_loss
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from app.datasets.label_checks import EvaluationData, check_labels
 from app.datasets.labelled import LabelledItem, LabelledItems, Part
-from app.evaluation.calibration import fit_temperature, measure_ece, scale_by_folds
+from app.evaluation.calibration import fit_sigmoid_temperature, fit_temperature, measure_ece, scale_by_folds
 from app.evaluation.head_summary import describe_head, describe_weaknesses
 from app.evaluation.heads import TEST_PART, choose_model, fit_head
+from app.evaluation.label_set_heads import fit_label_set_head
 from app.evaluation.probes import PENALTIES
 from app.evaluation.results import Findings, Result
 from app.modalities.classification import score_labels, softmax
@@ -143,3 +144,50 @@ def test_the_best_model_is_chosen_and_its_weaknesses_are_named() -> None:
     described = describe_head(fitted, "two@1", said)
     assert described["training_items"] == {"a": 12, "b": 12, "c": 3}
     assert described["held_out"]["metrics"]["ece"] == fitted.head.classifier.ece
+
+
+@pytest.mark.parametrize("tested", [True, False])
+def test_a_head_of_label_sets_equals_scikit_learn_label_by_label(tested: bool) -> None:
+    rng = np.random.default_rng(5)
+    vectors = rng.normal(size=(120, DIMENSIONS)).astype(np.float32)
+    sets = (vectors[:, :3] + 0.5 * rng.normal(size=(120, 3)) > [0.0, 0.5, 9.0]).astype(int)  # nothing has the third
+    sets[:, 2] = np.arange(120) == 119
+    items = []
+    for n, row in enumerate(sets):
+        part = (Part.TEST if n % 3 == 2 else Part.TRAIN) if tested else Part.EITHER
+        has = tuple(name for name, value in zip("xyz", row, strict=True) if value)
+        items.append(LabelledItem(f"text {n}", "; ".join(has), part, f"line {n}", has))
+    data = check_labels(LabelledItems(items), "labels")
+    fitted = fit_label_set_head(data, vectors)
+    classifier, held_out = fitted.head.classifier, fitted.held_out
+    assert classifier.type is ClassifierType.MULTI_LABEL and held_out is not None
+    assert classifier.labels == (("x", "y") if tested else ("x", "y", "z"))
+    train = data.indices(Part.TRAIN) if tested else np.arange(120)
+    assert isinstance(fitted.strength, tuple)
+    plain = score_labels(classifier.model_copy(update={"temperature": 1.0}), fitted.head.logits(vectors))
+    for label in range(2):
+        model = make_pipeline(StandardScaler(), LogisticRegression(C=fitted.strength[label], tol=1e-5, max_iter=2000))
+        model.fit(vectors[train].astype(np.float64), sets[train, label])
+        np.testing.assert_allclose(plain[:, label], model.predict_proba(vectors)[:, 1], atol=1e-4)
+    assert fitted.counts["x"] == sets[train, 0].sum()
+    if not tested:
+        assert held_out.items == 120 and "5 folds" in held_out.source
+        return
+    test = data.indices(Part.TEST)
+    found = score_labels(classifier, fitted.head.logits(vectors[test]))
+    right = (found >= 0.5) == sets[test, :2]
+    assert held_out.metrics["micro_f1"] == pytest.approx(f1_score(sets[test, :2], found >= 0.5, average="micro"))
+    assert classifier.ece == pytest.approx(measure_ece(np.maximum(found, 1 - found).ravel(), right.ravel()))
+
+
+def test_a_temperature_of_sigmoids_has_the_least_log_loss() -> None:
+    rng = np.random.default_rng(0)
+    logits = 4 * rng.normal(size=(200, 3))
+    targets = (rng.random((200, 3)) < 1 / (1 + np.exp(-logits / 2.5))).astype(np.int64)
+
+    def loss(temperature: float) -> float:
+        return log_loss(targets.ravel(), 1 / (1 + np.exp(-logits.ravel() / temperature)))
+
+    found = fit_sigmoid_temperature(logits, targets)
+    assert found == pytest.approx(2.5, rel=0.3)
+    assert loss(found) <= min(loss(0.98 * found), loss(1.02 * found))

@@ -168,6 +168,19 @@ def test_a_minimum_delta_counts_as_in_the_training(jobs: JobSystem, redis: Clien
     assert jobs.sweeps.rank(sweep).children[0].value == 2.4
 
 
+def test_a_job_that_stops_by_a_score_counts_with_the_loss_beside_the_best_score(jobs: JobSystem, redis: Client) -> None:
+    options = {"early_stopping_patience": 2, "early_stopping_metric": "eval_probe"}
+    child = SweepChild(settings={}, model="bert-tiny", hyperparameters=options)
+    sweep = jobs.create(SweepSpec(name="s", base=make_spec(redis), children=(child,), search="grid", seed=0))
+    jobs.sweeps.create_children(sweep)
+    claim = take(jobs)
+    for step, (loss, score) in enumerate(((4.0, 0.1), (3.0, 0.5), (2.0, 0.7), (1.0, 0.6))):
+        data = {"step": step, "eval_loss": loss, "eval_probe": score}
+        jobs.queue.append_event(claim, "", type="metrics", data=data)
+    jobs.queue.succeed(claim)
+    assert jobs.sweeps.rank(sweep).children[0].value == 2.0
+
+
 def test_results_are_kept_until_the_sweep_has_ended(jobs: JobSystem, sweep: Job) -> None:
     jobs.sweeps.create_children(sweep)
     done = finish(jobs, 3.0)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from app.jobs.kinds import JobState, PretrainingSpec
+from app.jobs.kinds import EvaluationSpec, JobState, PretrainingSpec
 from app.methods import ContrastiveHyperparameters, MlmHyperparameters
 from app.modalities.text.load import load_text
 from app.store.manifest import Manifest
@@ -74,3 +74,29 @@ def test_a_contrastive_job_publishes_an_encoder(services: AllServices, tmp_path:
     assert set(load_text(entry.path).tasks) == {Task.EMBED}
     assert job.verdict and job.verdict.measure == "loss"
     assert "/v1/embeddings" in (entry.path / "README.md").read_text()
+
+
+def test_scores_on_labelled_items_are_metrics_of_the_job(services: AllServices) -> None:
+    rows = [{"text": f"{text} {n}", "label": "ab"[n % 2]} for n, text in enumerate([*CORPUS, *CORPUS, *CORPUS])]
+    values: dict[str, Any] = {"labels_per_class": (2,), "seeds": 1, "methods": ("knn",)}
+    evaluation = EvaluationSpec(name="letters", models=("old@1",), file=upload(services, rows), **values)
+    spec = PretrainingSpec(
+        model="bert-tiny",
+        method="mlm",
+        hyperparameters=MlmHyperparameters(**SMALL, max_steps=2, eval_interval=1).model_dump(),
+        training_files=(upload(services, CORPUS),),
+        interval_evaluations={"ftjob-1": evaluation},
+        name="tiny",
+    )
+    job = services.jobs.create(spec)
+    claim = services.queue.claim("w1", 60)
+    assert claim is not None
+    AttemptRunner(services, claim, lambda: False).run(execute)
+
+    job = services.jobs.get(job.id)
+    assert job.state is JobState.SUCCEEDED, job.error
+    assert job.chosen["eval_probe"].startswith("accuracy of nearest neighbours: 4 labels")
+    events, _ = services.jobs.events(job.id, limit=100)
+    scores = {event.data["step"]: event.data["eval_probe"] for event in events if "eval_probe" in event.data}
+    assert scores.keys() == {0, 1, 2} and all(0 <= score <= 1 for score in scores.values())
+    assert services.store.resolve("tiny").manifest.metrics["eval_probe"] == scores[2]

@@ -20,10 +20,12 @@ from app.api.schemas.models import (
 from app.api.wire.body import StrictJsonRoute
 from app.api.wire.ranges import stream_range
 from app.errors import ModelNotFound, NotFound, NotReady
+from app.jobs.connection import StorageError
 from app.jobs.held_out import HeldOutText, read_held_out
+from app.jobs.spec import Job
 from app.modalities.text.tokenizers import keeps_space_before_mask
 from app.store.archive import ModelArchive
-from app.store.store import ModelEntry, ModelStore
+from app.store.store import ModelEntry
 
 _REPAIRED = b"""
 ## Repaired tokenizer
@@ -31,6 +33,8 @@ _REPAIRED = b"""
 An earlier version of Cloze stored this model with a mask token that keeps the space before it. Cloze loads it with
 `lstrip`, so that `is [MASK].` and `is[MASK].` are read alike. Other libraries need this change in `tokenizer.json`.
 """
+
+_LISTED = 20  # evaluations in a card
 
 router = APIRouter(route_class=StrictJsonRoute, tags=["Models"])
 
@@ -94,8 +98,8 @@ async def delete_model(model_id: ModelId, services: ServicesDep) -> ModelDeleted
     responses={200: {"content": {"text/markdown": {"schema": {"type": "string"}}}}},
 )
 async def get_card(model_id: ModelId, services: ServicesDep) -> Response:
-    """Returns the model's card (README.md) as Markdown."""
-    card = await asyncio.to_thread(_read_card, services.store, model_id)
+    """Returns the model's card (README.md) as Markdown, with its latest evaluations."""
+    card = await asyncio.to_thread(_read_card, services, model_id)
     return Response(card, media_type="text/markdown; charset=utf-8")
 
 
@@ -138,13 +142,24 @@ async def _answer(model_id: str, services: Services) -> ModelObject:
     return model.model_copy(update={"max_length": engine.model.max_length})
 
 
-def _read_card(store: ModelStore, model_id: str) -> bytes:
-    entry = store.resolve(model_id)
+def _read_card(services: Services, model_id: str) -> bytes:
+    entry = services.store.resolve(model_id)
     try:
         card = (entry.path / "README.md").read_bytes()
     except FileNotFoundError:
         raise NotFound(f"{entry.id} has no card", param="model") from None
-    return card + _REPAIRED if keeps_space_before_mask(entry.path) else card
+    card += _REPAIRED if keeps_space_before_mask(entry.path) else b""
+    return card + _list_evaluations(services, entry).encode()
+
+
+def _list_evaluations(services: Services, entry: ModelEntry) -> str:
+    """Returns a section with the latest evaluations of a version. The stored card never changes, so it has none."""
+    jobs: list[Job] = []
+    with contextlib.suppress(StorageError):  # the rest of the card is there without Redis
+        if services.jobs is not None:
+            jobs, _ = services.jobs.list(kind="evaluation", model=entry.id, limit=_LISTED)
+    lines = [f"- **{job.spec.name}** (`{job.id}`): {job.verdict.summary}" for job in jobs if job.verdict]
+    return "\n".join(["\n## Evaluations\n", *lines, ""]) if lines else ""
 
 
 def _get(model_id: str, services: Services, memory: dict[str, int]) -> ModelObject:

@@ -4,10 +4,17 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, FailFast, Field, model_validator
 
-from app.api.schemas.common import MAX_ID, MAX_MODEL_ID, JsonBody
+from app.api.schemas.common import MAX_MODEL_ID, JsonBody
 from app.api.schemas.job_record import JobRecord, record_fields
 from app.api.schemas.job_watch import WebhookRequest
 from app.api.schemas.previews import FilePreviewObject, preview_objects
+from app.api.schemas.repeated_evaluations import (
+    Evaluations,
+    RepeatedEvaluation,
+    at_end,
+    at_intervals,
+    evaluation_objects,
+)
 from app.datasets.remote.files import MAX_ADDRESS
 from app.jobs.kinds import Estimate, JobState, PretrainingSpec, Resources
 from app.jobs.spec import MAX_PRIORITY, Job, JobEvent, Verdict, pretraining_spec
@@ -50,7 +57,6 @@ Priority = Annotated[
 
 MAX_FIELDS = 200  # of an object of hyperparameters; no method has so many
 LATEST = 1e11  # of Unix times: in some 3,000 years
-_MAX_EVALUATIONS = 10  # of a job
 LONGEST = 5_256_000.0  # minutes: ten years
 _ENDED = (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED)
 
@@ -81,8 +87,8 @@ class JobRequest(JsonBody):
         None, description="Name of the published model; by default that of `model` with a random ending"
     )
     suffix: ResultName | None = Field(None, description="OpenAI's name of the field `name`")
-    evaluations: list[Annotated[str, Field(min_length=1, max_length=MAX_ID)]] = Field(
-        [], max_length=_MAX_EVALUATIONS, description="Ids of earlier evaluations, to repeat on the published model"
+    evaluations: Evaluations = Field(
+        [], description="Earlier evaluations, to repeat on the published model or at each evaluation of the run"
     )
     metadata: Metadata | None = None
     integrations: None = None
@@ -126,7 +132,8 @@ class JobRequest(JsonBody):
             method=self.method,
             hyperparameters=self.hyperparameters,
             seed=self.seed,
-            evaluations=tuple(dict.fromkeys(self.evaluations)),
+            evaluations=at_end(self.evaluations),
+            interval_evaluations=at_intervals(self.evaluations),
             name=self.name or self.suffix,
             name_field="name" if self.name else "suffix",
             metadata=self.metadata or {},
@@ -151,7 +158,10 @@ class JobObject(JobRecord):
     training_file: str
     training_files: list[str | WeightedFile]
     validation_file: str | None
-    evaluations: list[str] = Field(description="Ids of the evaluations that are repeated on the published model")
+    evaluations: list[str | RepeatedEvaluation] = Field(
+        description="Ids of the evaluations that are repeated on the published model, and those that are repeated at"
+        " each evaluation of the run"
+    )
     estimate: Estimate | None = Field(description="Estimate of the cost, made when the job was created")
     seed: int
     trained_tokens: int | None = Field(description="Tokens that the job trained on; null until it has ended")
@@ -216,7 +226,7 @@ def job_object(job: Job, queue_reason: str | None = None) -> JobObject:
         training_file=spec.training_files[0],
         training_files=_files(spec),
         validation_file=spec.validation_file,
-        evaluations=list(spec.evaluations),
+        evaluations=evaluation_objects(spec),
         estimate=spec.estimate,
         seed=spec.hyperparameters.get("seed", 0),
         trained_tokens=progress.tokens if job.state in _ENDED else None,

@@ -37,7 +37,7 @@ class TrainState:
     beside: float = 0.0  # seconds spent between steps: evaluations, checkpoints, reports
     before_decay: int | None = None  # the last step at the plateau's learning rate, whose checkpoint is kept
     extended_from: int = 0  # the plan's value; identifies the extension
-    best: Mapping[str, float] | None = None  # the evaluation with the lowest loss, if the run may stop early
+    best: Mapping[str, float] | None = None  # the best evaluation, if the run may stop early
     since_best: int = 0  # evaluations since then, or since the latest extension
     eval_samples: int | None = None  # of each evaluation; None: not chosen yet
     curve: Sequence[Mapping[str, float]] = field(default_factory=list)  # evaluations, oldest first

@@ -3,21 +3,21 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
+from app.methods.early_stopping import PROBE, improves
 from app.training.loop.checkpoint import TrainState
 from app.training.loop.plan import Plan
-
-MEASURE = "eval_loss"
 
 
 def record_best(plan: Plan, state: TrainState, metrics: Mapping[str, float]) -> TrainState:
     """Returns the state after an evaluation, with `metrics` as the best ones if they improve on the earlier best.
 
-    An improvement is a decrease by more than `early_stopping_min_delta`. The state stays as it is if the run does not
+    An improvement is a change by more than `early_stopping_min_delta`. The state stays as it is if the run does not
     stop early, and before the first step: there is no checkpoint to go back to.
     """
-    if plan.early_stopping_patience is None or MEASURE not in metrics or not state.step:
+    metric = plan.early_stopping_metric
+    if plan.early_stopping_patience is None or metric not in metrics or not state.step:
         return state
-    if state.best is None or metrics[MEASURE] < state.best[MEASURE] - plan.early_stopping_min_delta:
+    if state.best is None or improves(metric, metrics[metric], state.best[metric], plan.early_stopping_min_delta):
         return replace(state, best=dict(metrics), since_best=0)
     return replace(state, since_best=state.since_best + 1)
 
@@ -32,8 +32,9 @@ def has_stalled(plan: Plan, state: TrainState) -> bool:
 
 def describe_early_stop(plan: Plan, state: TrainState) -> str:
     """Returns the message of the event that tells about the early stop."""
-    best = state.best or {}
+    best, metric = state.best or {}, plan.early_stopping_metric
+    changed = "risen" if metric == PROBE else "fallen"
     return (
-        f"Stopped early at step {state.step}: {MEASURE} has not fallen in {plan.early_stopping_patience} evaluations;"
-        f" the best was {best.get(MEASURE, 0.0):.4f} at step {best.get('step', 0)}"
+        f"Stopped early at step {state.step}: {metric} has not {changed} in {plan.early_stopping_patience} evaluations;"
+        f" the best was {best.get(metric, 0.0):.4f} at step {best.get('step', 0)}"
     )

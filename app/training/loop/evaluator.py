@@ -1,6 +1,6 @@
 """The evaluations of a run: how many samples each reads, its metrics and baselines, and an illustration."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,7 +8,7 @@ import torch
 
 from app.modalities.trainable import AnyTrainable
 from app.training.data.mixture import count_indices
-from app.training.hooks import Dataset
+from app.training.hooks import Dataset, Probe
 from app.training.loop.distributed import ProcessGroup
 from app.training.loop.evaluate import evaluate, masked_samples, measure_sample, spread
 from app.training.loop.illustrate import illustrate
@@ -38,9 +38,10 @@ class Evaluator:
         held_out: Dataset,
         device: torch.device,
         group: ProcessGroup,
+        probes: Sequence[Probe] = (),
     ) -> None:
         self._objective, self._training, self._held_out = objective, training, held_out
-        self._device, self._group = device, group
+        self._device, self._group, self._probes = device, group, probes
         self._baselines: Mapping[str, float] | None = None
 
     def choose_samples(self, plan: Plan) -> int:
@@ -66,8 +67,11 @@ class Evaluator:
 
     @torch.no_grad()
     def _evaluate_beside(self) -> Mapping[str, float]:
+        """Returns the metrics of the main process alone: those of the objective, and the scores of the probes."""
         self._objective.model.eval()
-        return self._objective.evaluate_beside()
+        scores = {name_probe(place): probe.measure() for place, probe in enumerate(self._probes)}
+        known = {name: score for name, score in scores.items() if score is not None}
+        return {**self._objective.evaluate_beside(), **known}
 
     def _fit_baselines(self, samples: int) -> Mapping[str, float]:
         """Returns the metrics of the objective's baselines on the samples of each evaluation."""
@@ -80,6 +84,11 @@ class Evaluator:
                 masked_samples(self._objective, self._held_out, rows),
             )
         return self._baselines
+
+
+def name_probe(place: int) -> str:
+    """Returns the name of the score of a run's probe, by its place among them."""
+    return f"probe_{place + 1}" if place else "probe"
 
 
 def thin_out(curve: list[Any]) -> list[Any]:

@@ -8,6 +8,7 @@ import torch
 
 from app.methods import TrainingHyperparameters
 from app.methods.base import SCRATCH_LEARNING_RATE
+from app.methods.early_stopping import EarlyStoppingMetric
 from app.training.loop.checkpoint import TrainState
 from app.training.loop.schedule import decay_start, learning_rate_factor
 
@@ -54,6 +55,7 @@ class Plan:
     max_eval_samples: int
     early_stopping_patience: int | None = None
     early_stopping_min_delta: float = 0.0
+    early_stopping_metric: EarlyStoppingMetric = "eval_loss"
     extended_from: int = 0  # the step at which the latest extension began
     memory_kills: int = 0  # earlier attempts that the kernel killed because memory ran out
 
@@ -164,6 +166,7 @@ def make_plan(
         max_eval_samples=hp.max_eval_samples,
         early_stopping_patience=hp.early_stopping_patience,
         early_stopping_min_delta=hp.early_stopping_min_delta,
+        early_stopping_metric=hp.early_stopping_metric,
         extended_from=extended_from,
     )
 

@@ -12,7 +12,7 @@ import torch
 from app.devices import free_memory
 from app.errors import OutOfMemory
 from app.modalities.trainable import AnyTrainable, Counts, Metrics
-from app.training.hooks import Dataset, Hooks, Snapshot
+from app.training.hooks import Dataset, Hooks, Probe, Snapshot
 from app.training.loop.checkpoint import (
     CheckpointError,
     TrainState,
@@ -58,12 +58,13 @@ class Trainer:
         hooks: Hooks,
         folder: Path,
         group: ProcessGroup | None = None,
+        probes: Sequence[Probe] = (),
     ) -> None:
         self.group = group or ProcessGroup()
         self.objective, self.data = objective, data
         self.plan, self.hooks, self.folder = plan, hooks, folder
         self.device = next(objective.model.parameters()).device
-        self._evaluator = Evaluator(objective, data, held_out, self.device, self.group)
+        self._evaluator = Evaluator(objective, data, held_out, self.device, self.group, probes)
         self._unreported: Evaluation | None = None
         self.optimizer = make_optimizer(objective.model, plan)
         self.state = TrainState()

@@ -15,7 +15,7 @@ import numpy as np
 from app.errors import AppError, InvalidValue
 from app.modalities.base import BatchRow, Steps
 from app.modalities.text.encoding import TextEncoder
-from app.modalities.text.fill_mask import count_cost
+from app.modalities.text.filling.rows import count_cost
 from app.modalities.text.scoring.items import VariantMethod, VariantScore, VariantsItem, VariantsResult
 from app.modalities.text.scoring.letters import LetterReader, LetterText
 from app.modalities.text.scoring.notation import (

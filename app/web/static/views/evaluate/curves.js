@@ -13,6 +13,13 @@ export const METHODS = {
 // They train the whole network, which takes minutes where the others take seconds.
 export const SLOW_METHODS = ["fine_tune", "from_scratch"];
 
+/** Methods without training labels: each is the only one of its evaluation, and reads columns of its own. */
+export const TEXT_METHODS = {
+  sts: { label: "Similarity of pairs (STS)", columns: { text: "text", pair: "pair", label: "label", group: "" } },
+  minimal_pairs: { label: "Minimal pairs", columns: { text: "good", pair: "bad", group: "" } },
+  masked_accuracy: { label: "Masked accuracy", columns: { text: "text" } },
+};
+
 const TICK_STEPS = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5]; // of scores
 const MAX_STEPS = 5; // between the lowest and the highest score
 

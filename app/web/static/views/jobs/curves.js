@@ -23,6 +23,15 @@ const CHARTS = [
     ],
   },
   {
+    title: "Score on labelled items",
+    label: "score",
+    metrics: [
+      ["eval_probe", "First evaluation", "--series-1"],
+      ["eval_probe_2", "Second", "--series-2"],
+      ["eval_probe_3", "Third", "--series-6"],
+    ],
+  },
+  {
     title: "Held-out accuracy",
     label: "accuracy",
     metrics: [
