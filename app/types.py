@@ -33,6 +33,16 @@ class Pooling(StrEnum):
     MAX = "max"
 
 
+class InputType(StrEnum):
+    """The purpose of a text that is embedded. Models may have a prompt for each."""
+
+    QUERY = "query"
+    DOCUMENT = "document"
+    CLASSIFICATION = "classification"
+    CLUSTERING = "clustering"
+    SIMILARITY = "similarity"
+
+
 class ClassifierType(StrEnum):
     """The meaning of a classifier's outputs: one label of several, any number, numbers, or labels of tokens."""
 

@@ -22,6 +22,13 @@ def text_or_media(text: str) -> str | bytes:
     return text if content is None else content
 
 
+def text_of(value: Mapping[str, Any]) -> str | None:
+    """Returns the text of `{"text": …}` or `{"type": "text", "text": …}`; None for another object."""
+    text = value.get("text")
+    known = value.keys() <= {"type", "text"} and value.get("type", "text") == "text"
+    return text if known and isinstance(text, str) else None
+
+
 def media(value: object) -> bytes | RemoteMedia:
     """A file as a data URI, base64, or a typed input. Raises ValueError for anything else, InvalidData, TooLarge."""
     if isinstance(value, str) and value:

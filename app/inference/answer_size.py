@@ -2,9 +2,11 @@
 
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
+from typing import Protocol
 
 from app.errors import InvalidValue
 from app.modalities.classification import ClassifyItem
+from app.modalities.embedding import EmbedItem
 from app.modalities.text.items import MASK_ALIAS, FillMaskItem
 from app.system.concurrency import TokenBudget
 
@@ -19,6 +21,7 @@ _CANDIDATE = 128  # characters of an answer that a candidate takes beside its se
 _TOKENS = 8 * 50  # characters of an answer that the tokens of a word may take
 _LABEL = 60  # characters of an answer that a label takes beside its name
 _ENTITY = 100  # characters of an answer that a labelled token takes beside its label
+_PART = 100  # characters of an answer that a part of a text takes beside its vector
 _NUMBER = 12  # characters of a vector's number and its comma
 _SPECIAL = 2  # tokens around a text
 
@@ -48,13 +51,31 @@ def check_fill_mask(
     return size
 
 
-def check_token_vectors(texts: Iterable[str], max_length: int | None, dimensions: int, *, param: str = "input") -> int:
-    """Returns how many characters an answer with a vector for each token may have. Raises InvalidValue.
+class EmbeddingFacts(Protocol):
+    """The facts about a model that the size of its vectors depends on. None: unknown, or no such bound."""
 
-    max_length: tokens that the model reads of a text; None for no such bound. param: the name of the field of texts.
+    @property
+    def max_length(self) -> int | None: ...
+
+    @property
+    def dimensions(self) -> int | None: ...
+
+
+def check_part_vectors(items: Iterable[EmbedItem], model: EmbeddingFacts, *, param: str = "input") -> int:
+    """Returns how many characters an answer with a vector for each part of texts may have. Raises InvalidValue.
+
+    param: the name of the field of texts.
     """
-    tokens = (len(text) + _SPECIAL for text in texts)  # a tokenizer makes hardly more than one of a character
-    size = vectors_size(sum(each if max_length is None else min(each, max_length) for each in tokens) * dimensions)
+    size = 0
+    for item in items:
+        given = item.input if isinstance(item.input, str | tuple) else ()
+        tokens = len(given) + _SPECIAL  # a tokenizer makes hardly more than one of a character
+        if item.output == "chunks":
+            parts, text = item.chunks.count(tokens, model.max_length), 2 * len(given)
+        else:
+            parts, text = tokens if model.max_length is None else min(tokens, model.max_length), 0
+        dimensions = min(filter(None, (item.dimensions, model.dimensions)), default=1)
+        size += vectors_size(parts * dimensions) + parts * _PART + text
     if size > MAX_ANSWER:
         raise InvalidValue(
             f"the answer could have {size} characters, where {MAX_ANSWER} are allowed: send fewer or shorter inputs",

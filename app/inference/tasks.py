@@ -5,10 +5,10 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 from app.errors import InvalidValue
-from app.inference.answer_size import check_entities, check_fill_mask, check_labels, check_token_vectors, vectors_size
+from app.inference.answer_size import check_entities, check_fill_mask, check_labels, check_part_vectors, vectors_size
 from app.inference.limits import RequestLimits
 from app.modalities.classification import ClassifyItem, ClassifyResult, LabelledTokens
-from app.modalities.embedding import EmbedItem, EmbedResult
+from app.modalities.embedding import TEXT_OUTPUTS, EmbedItem, EmbedResult
 from app.modalities.text.items import MAX_ROWS, FillMaskItem, ScoreResult
 from app.modalities.text.scoring.items import AnyScoreItem, AnyScoreResult, CandidatesItem, PairItem, VariantsItem
 from app.modalities.text.scoring.notation import MAX_SUBSTITUTIONS
@@ -70,11 +70,11 @@ class EmbedBounds(TaskBounds):
         return [_choose_overflow(item, limits) for item in read]
 
     def expect(self, items: Sequence[EmbedItem], model: ModelFacts, names: Names, largest: int) -> int:
-        texts = [item.input for item in items if item.output == "tokens" and isinstance(item.input, str)]
-        if not texts:
+        if not items or items[0].output not in TEXT_OUTPUTS:
             return 0
-        dimensions = min(filter(None, (items[0].dimensions, model.dimensions)), default=1)
-        return check_token_vectors(texts, model.max_length, dimensions, param=names.get("input", "input"))
+        if any(not isinstance(item.input, str | tuple) for item in items):
+            raise InvalidValue(f"only texts have {items[0].output}, not files", param=names.get("output", "output"))
+        return check_part_vectors(items, model, param=names.get("input", "input"))
 
     def measure(self, results: Sequence[EmbedResult], expected: int) -> int:
         return vectors_size(sum(result.vector.size for result in results))

@@ -107,7 +107,7 @@ def test_null_is_as_good_as_absent(kind: type[BaseModel], valid: dict[str, Any])
     absent = kind.model_validate(valid)
     for name, field in kind.model_fields.items():
         if not field.is_required() and name not in valid:
-            found = kind.model_validate({name: None, **valid})
+            found = kind.model_validate({field.alias or name: None, **valid})
             assert found == absent and found.model_fields_set == absent.model_fields_set
 
 
@@ -123,7 +123,7 @@ def errors_of(kind: type[BaseModel], body: dict[str, Any]) -> list[AppError]:
 
 @pytest.mark.parametrize(("kind", "valid"), BODIES, ids=lambda each: getattr(each, "__name__", ""))
 def test_messages_name_types_of_json(kind: type[BaseModel], valid: dict[str, Any]) -> None:
-    for name in (*kind.model_fields, "unknown"):
+    for name in (*(field.alias or name for name, field in kind.model_fields.items()), "unknown"):
         for value in WRONG:
             for error in errors_of(kind, {**valid, name: value}):
                 assert not PYTHON.search(error.message), error.message

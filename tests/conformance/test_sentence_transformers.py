@@ -15,11 +15,11 @@ from sentence_transformers.sentence_transformer import modules as theirs
 from torch import nn
 
 from app.errors import InvalidModel, InvalidValue
-from app.modalities.embedding import EmbedItem
+from app.modalities.embedding import EmbedItem, Matryoshka
 from app.modalities.text.load import load_text
 from app.modalities.text.objective import TextObjective
 from app.store.store import ModelStore
-from app.types import Pooling, Task
+from app.types import InputType, Pooling, Task
 from tests.conformance.text_types import build_folder
 from tests.fakes.imports import import_folder
 from tests.fakes.perform import perform
@@ -146,6 +146,73 @@ def test_a_prompt_is_chosen_by_name(include: bool, tmp_path: Path) -> None:
         served.tasks[Task.EMBED].prepare(EmbedItem((5, 6), prompt_name="long"))
 
 
+@pytest.mark.parametrize("include", [False, True])
+def test_prompts_of_requests(include: bool, tmp_path: Path) -> None:
+    """As the library's encode with a prompt of its own, encode_query and encode_document."""
+    prompts = {"query": "see the big ", "document": "many ", "Clustering": "a lion "}
+    pooling = theirs.Pooling(HIDDEN, include_prompt=include)
+    folder = build(tmp_path, pooling, prompts=prompts, default_prompt_name="Clustering")
+    served, library = load_text(folder), SentenceTransformer(str(folder), device="cpu")
+    expected = [
+        (library.encode(TEXTS, prompt="two dog and "), {"prompt": "two dog and "}),
+        (library.encode(TEXTS, prompt=""), {"prompt": ""}),
+        (library.encode_query(TEXTS), {"input_type": InputType.QUERY}),
+        (library.encode_document(TEXTS), {"input_type": InputType.DOCUMENT}),
+        (library.encode(TEXTS, prompt_name="Clustering"), {"input_type": InputType.CLUSTERING}),
+        (library.encode(TEXTS, prompt=""), {"input_type": InputType.SIMILARITY}),  # no prompt, nor the default
+        (library.encode(TEXTS), {}),
+    ]
+    for vectors, options in expected:
+        np.testing.assert_allclose(embed(served, TEXTS, **options), vectors, atol=1e-4, rtol=1e-4)
+    for options, param in (
+        ({"prompt": "see ", "prompt_name": "query"}, "prompt_name"),
+        ({"prompt": "see the " * 50}, "prompt"),
+    ):
+        with pytest.raises(InvalidValue) as caught:
+            embed(served, TEXTS, **options)
+        assert caught.value.param == param
+    for option in ({"prompt": "see "}, {"input_type": InputType.QUERY}):
+        with pytest.raises(InvalidValue, match="token ids are read as they are"):
+            served.tasks[Task.EMBED].steps(EmbedItem((5, 6), **option))
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "sizes"),
+    [
+        ("config_sentence_transformers.json", {"matryoshka_dimensions": [16, 8]}, (16, 8)),
+        ("config.json", {"matryoshka_dimensions": [16, 8]}, (16, 8)),
+        ("config.json", {"is_matryoshka": True}, ()),
+        (
+            "README.md",
+            '---\ntags:\n- sentence-transformers\n- loss:MatryoshkaLoss\n---\n{"matryoshka_dims": [\n 32, 8 ]}',
+            (32, 8),
+        ),
+        ("README.md", "---\nlicense: mit\n---\nThis is no matryoshka model.", None),
+    ],
+)
+def test_models_say_that_they_are_matryoshka_models(
+    file: str, content: Any, sizes: tuple[int, ...] | None, tmp_path: Path
+) -> None:
+    folder = build(tmp_path, theirs.Pooling(HIDDEN))
+    if isinstance(content, dict):
+        edit(folder / file, **content)
+    else:
+        (folder / file).write_text(content)
+    served = load_text(folder)
+    assert served.pipeline.matryoshka == (None if sizes is None else Matryoshka(sizes))
+    if sizes:
+        np.testing.assert_allclose(
+            embed(served, TEXTS, dimensions=min(sizes)),
+            SentenceTransformer(str(folder), device="cpu", truncate_dim=min(sizes)).encode(TEXTS, batch_size=1),
+            atol=1e-4,
+        )
+        with pytest.raises(InvalidValue, match=f"smallest size .* is {min(sizes)}"):
+            embed(served, TEXTS, dimensions=min(sizes) - 1)
+        served.save(tmp_path / "again", torch.float32)
+        assert load_text(tmp_path / "again").pipeline.matryoshka == Matryoshka(sizes)
+        SentenceTransformer(str(tmp_path / "again"), device="cpu")
+
+
 def test_token_ids_get_no_prompt(tmp_path: Path) -> None:
     folder = build(tmp_path, theirs.Pooling(HIDDEN), prompts={"a": "see the "}, default_prompt_name="a")
     served = load_text(folder)
@@ -191,7 +258,9 @@ def test_another_pooling_is_refused_where_layers_follow(tmp_path: Path) -> None:
     np.testing.assert_array_equal(embed(served, TEXTS, pooling=Pooling.MEAN), embed(served, TEXTS))
     with pytest.raises(InvalidValue, match="leave pooling out"):
         embed(served, TEXTS, pooling=Pooling.CLS)
-    (tokens,) = perform(served.tasks[Task.EMBED], [EmbedItem("water", output="tokens", dimensions=20)])
+    (tokens,) = perform(
+        served.tasks[Task.EMBED], [EmbedItem("water", output="tokens", dimensions=20, force_dimensions=True)]
+    )
     assert tokens.vector.shape == (3, 20)
 
 

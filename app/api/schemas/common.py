@@ -15,7 +15,7 @@ from pydantic import (
     model_validator,
 )
 
-from app.api.media_inputs import TYPED, text_or_media, typed_media
+from app.api.media_inputs import TYPED, text_of, text_or_media, typed_media
 from app.errors import AppError, EmptyInput, InvalidValue
 from app.inference.remote_media import RemoteMedia
 from app.inference.service import Answer
@@ -32,6 +32,7 @@ MAX_MODEL_ID = 256  # a name of 128, and a version or an alias
 MAX_ID = 128  # of files, jobs, checkpoints and events
 MAX_COUNT = 10**9  # of counts without a tighter limit
 MAX_PROMPT_NAME = 100  # characters
+MAX_PROMPT = 4000  # characters
 MAX_TARGETS = 1000
 MAX_TARGET = 256
 
@@ -49,7 +50,7 @@ class Body(BaseModel):
     def _drop_nulls(cls, data: Any) -> Any:
         if not isinstance(data, dict) or None not in data.values():
             return data
-        optional = {name for name, field in cls.model_fields.items() if not field.is_required()}
+        optional = {field.alias or name for name, field in cls.model_fields.items() if not field.is_required()}
         return {name: value for name, value in data.items() if value is not None or name not in optional}
 
 
@@ -108,7 +109,10 @@ def _input(index: int, value: Any, count: int) -> Input:
 def _read(value: Any) -> Input:
     if isinstance(value, str):
         return text_or_media(value)
-    return _ids(value) if isinstance(value, list) else typed_media(value)
+    if isinstance(value, list):
+        return _ids(value)
+    text = text_of(value)
+    return typed_media(value) if text is None else text
 
 
 def _is_ids(value: list[Any]) -> bool:
@@ -153,7 +157,8 @@ _TYPED = {
         "image_url": {"type": "object", "properties": {"url": {"type": "string"}}},
     },
 }
-_EACH = {"anyOf": [_TEXT, _TYPED]}
+_TEXT_OBJECT = {"type": "object", "required": ["text"], "properties": {"type": {"const": "text"}, "text": _TEXT}}
+_EACH = {"anyOf": [_TEXT, _TYPED, _TEXT_OBJECT]}
 INPUTS_SCHEMA: list[Any] = [_TEXT, _TYPED, {"type": "array", "items": _EACH}, _IDS, {"type": "array", "items": _IDS}]
 Inputs = Annotated[list[Any], BeforeValidator(read_inputs), WithJsonSchema({"anyOf": INPUTS_SCHEMA, "title": "Input"})]
 _INPUTS: TypeAdapter[list[Any]] = TypeAdapter(Inputs)

@@ -1,139 +1,147 @@
 """Bodies of `POST /v1/embeddings`: OpenAI's, with further options."""
 
-import base64
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
-import numpy as np
 import orjson
-from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
-from app.api.schemas.common import (
-    MAX_COUNT,
-    MAX_PROMPT_NAME,
-    MixedInputs,
-    ModelChoice,
-    OwnTokenIds,
-    PoolingName,
-    Side,
-    Usage,
-    read_line,
-    usage,
-)
-from app.api.wire.fragments import vector_fragment
+from app.api.schemas.common import MAX_COUNT, MixedInputs, Usage, usage
+from app.api.schemas.embedding_options import EmbeddingOptions, count_windows
+from app.api.wire.fragments import fragment
+from app.api.wire.vectors import VectorFormat, VectorType
+from app.errors import InvalidValue
 from app.inference.service import Answer
-from app.modalities.embedding import EmbedItem, EmbedResult
-from app.types import Task, TruncationSide
+from app.modalities.embedding import CHUNK_SIZE, ChunkOptions, EmbedItem, EmbedOutput, EmbedResult, TextPart
 
+_MAX_TYPES = 6
+_TYPES = {"type": "string", "enum": ["float", "base64", "int8", "uint8", "binary", "ubinary"]}
 
-class EmbeddingOptions(ModelChoice):
-    """The options of a request, and of a stream of inputs, where they are parameters of the query."""
-
-    task: ClassVar[Task] = Task.EMBED
-    large: ClassVar[bool] = False
-
-    encoding_format: Annotated[
-        Literal["float", "base64"],
-        Field(description="Encoding of the vectors; base64 is little-endian float32, as OpenAI's client requests"),
-    ] = "float"
-    dimensions: Annotated[int, Field(ge=1, le=MAX_COUNT)] | None = Field(
-        None, description="Number of leading components to keep"
-    )
-    pooling: PoolingName | None = Field(None, description="Pooling of the token vectors; the model's own by default")
-    normalize: Annotated[bool, Field(description="Scale each vector to length 1")] = True
-    truncate: bool | None = Field(
-        None,
-        description="What becomes of a text that is too long: true cuts it, false refuses it. By default it is embedded"
-        " in windows, unless the server is set otherwise",
-    )
-    truncation_side: Side = TruncationSide.RIGHT
-    token_ids: OwnTokenIds = False
-    prompt_name: Annotated[str, Field(max_length=MAX_PROMPT_NAME)] | None = Field(
-        None, description="Name of the model's prompt that goes before each text; the model's default by default"
-    )
-
-    def to_input(self, value: Any) -> Any:
-        """Returns a line's input. Raises InvalidValue."""
-        return read_line(value)
-
-    def to_item(self, given: str | tuple[int, ...] | bytes) -> EmbedItem:
-        return EmbedItem(
-            input=given,
-            pooling=self.pooling,
-            normalize=self.normalize,
-            truncate=bool(self.truncate),
-            split=self.truncate is None,
-            truncation_side=self.truncation_side,
-            dimensions=self.dimensions,
-            prompt_name=self.prompt_name,
-            token_ids=self.token_ids,
-        )
-
-    def from_result(self, result: EmbedResult) -> dict[str, Any]:
-        return {
-            "object": "embedding",
-            "embedding": self._encode(result.vector),
-            "usage": usage(result.tokens) | _count_windows([result]),
-        }
-
-    def _encode(self, vector: NDArray[np.float32]) -> Any:
-        if self.encoding_format == "base64":
-            return base64.b64encode(vector.astype("<f4").tobytes()).decode("ascii")
-        return vector_fragment(vector)
+Types = Annotated[
+    list[VectorType],
+    Field(min_length=1, max_length=_MAX_TYPES),
+    BeforeValidator(lambda value: [value] if isinstance(value, str) else value),
+    WithJsonSchema({"anyOf": [_TYPES, {"type": "array", "items": _TYPES, "minItems": 1, "maxItems": _MAX_TYPES}]}),
+]
 
 
 class EmbeddingsRequest(EmbeddingOptions, MixedInputs):
     model_config = ConfigDict(strict=True)
 
     user: str | None = Field(None, max_length=1024, description="Accepted for compatibility and ignored")
-    output: Literal["pooled", "windows"] = Field(
+    output: EmbedOutput = Field(
         "pooled",
-        description="`pooled` returns one vector per input, `windows` one for each window of a sound or a video",
+        description="`pooled` returns one vector per input, `tokens`, `words` and `chunks` one for each of these in a"
+        " text, `windows` one for each window of a sound or a video",
+    )
+    embedding_types: Types | None = Field(
+        None,
+        description="Types of the vectors, as in Cohere's API: each `embedding` is then an object with a vector of each"
+        " type, whatever `encoding_format` says",
+    )
+    chunk_size: Annotated[int, Field(ge=1, le=MAX_COUNT)] | None = Field(
+        None,
+        description=f"Tokens of a chunk, {CHUNK_SIZE} by default; as many as the model reads if these are fewer",
+    )
+    chunk_overlap: Annotated[int, Field(ge=0, le=MAX_COUNT)] | None = Field(
+        None, description="Tokens that a chunk shares with the next one, at most; 0 by default"
+    )
+    late_chunking: bool = Field(
+        False,
+        description="Whether the tokens of a chunk see the whole text, or as much of it as the model reads, instead of"
+        " the chunk alone",
     )
 
+    @model_validator(mode="after")
+    def _check_chunks(self) -> "EmbeddingsRequest":
+        size, overlap = self.chunk_size or CHUNK_SIZE, self.chunk_overlap or 0
+        if self.output == "chunks":
+            if overlap >= size:
+                raise InvalidValue(f"`chunk_overlap` should be less than the {size} of a chunk", param="chunk_overlap")
+            return self
+        given = {
+            "chunk_size": self.chunk_size,
+            "chunk_overlap": self.chunk_overlap,
+            "late_chunking": self.late_chunking,
+        }
+        for name, value in given.items():
+            if value:
+                raise InvalidValue(f'`{name}` belongs to "output": "chunks"', param=name)
+        return self
+
+    @property
+    def vector_format(self) -> VectorFormat:
+        one = super().vector_format
+        if self.embedding_types is None:
+            return one
+        return replace(one, types=tuple(dict.fromkeys(self.embedding_types)), as_object=True)
+
     def to_item(self, given: str | tuple[int, ...] | bytes) -> EmbedItem:
-        return replace(super().to_item(given), output=self.output)
+        chunks = ChunkOptions(self.chunk_size or CHUNK_SIZE, self.chunk_overlap or 0, self.late_chunking)
+        return replace(self.build_item(given), output=self.output, chunks=chunks)
 
     def write(self, answer: Answer[EmbedResult]) -> bytes:
+        asked = self.vector_format
+        vectors = asked.fit(result.vector for result in answer.results)
         return orjson.dumps(
             {
                 "object": "list",
-                "data": [entry for index, result in enumerate(answer.results) for entry in self._data(index, result)],
+                "data": [
+                    entry for index, result in enumerate(answer.results) for entry in _entries(index, result, vectors)
+                ],
                 "model": answer.model,
-                "usage": usage(sum(result.tokens for result in answer.results)) | _count_windows(answer.results),
+                "usage": usage(sum(result.tokens for result in answer.results)) | count_windows(answer.results),
+                **({"ranges": fragment(vectors.ranges)} if asked.needs_calibration else {}),
             }
         )
 
     def headers(self, answer: Answer[EmbedResult]) -> dict[str, str]:
-        windows = _count_windows(answer.results)
+        windows = count_windows(answer.results)
         return {"x-embedding-windows": str(windows["windows"])} if windows else {}
 
-    def _data(self, index: int, result: EmbedResult) -> Iterator[dict[str, Any]]:
-        """Yields the input's own entry in `data`, or those of its windows."""
-        entry = {"object": "embedding", "index": index}
-        if self.output == "pooled":
-            yield entry | {"embedding": self._encode(result.vector)}
-            return
-        spans = [{"start": start, "end": end} for start, end in result.times or ()] or [{}] * len(result.vector)
-        for window, (vector, span) in enumerate(zip(result.vector, spans, strict=True)):
-            yield entry | {"window": window, "embedding": self._encode(vector)} | span
+
+def _entries(index: int, result: EmbedResult, vectors: VectorFormat) -> Iterator[dict[str, Any]]:
+    """Yields the input's own entry in `data`, or those of its windows or parts."""
+    entry = {"object": "embedding", "index": index}
+    if result.vector.ndim == 1:
+        yield entry | {"embedding": vectors.write(result.vector)}
+        return
+    if result.spans is not None:
+        for number, (vector, part) in enumerate(zip(result.vector, result.spans, strict=True)):
+            yield entry | {"part": number, "embedding": vectors.write(vector)} | _describe(part)
+        return
+    spans = [{"start": start, "end": end} for start, end in result.times or ()] or [{}] * len(result.vector)
+    for window, (vector, span) in enumerate(zip(result.vector, spans, strict=True)):
+        yield entry | {"window": window, "embedding": vectors.write(vector)} | span
 
 
-def _count_windows(results: Iterable[EmbedResult]) -> dict[str, int]:
-    """Returns the field of the usage for texts that were too long; none if all fit."""
-    count = sum(result.parts for result in results if result.parts > 1)
-    return {"windows": count} if count else {}
+def _describe(part: TextPart) -> dict[str, Any]:
+    described = {"text": part.text, "start": part.start, "end": part.end}
+    return described if part.id is None else described | {"token": part.id, "special": part.special}
 
 
 class EmbeddingObject(BaseModel):
     object: Literal["embedding"] = "embedding"
-    index: int = Field(description="Index of the input; windows of one input share it")
-    embedding: list[float] | str = Field(description="The vector, in the requested `encoding_format`")
+    index: int = Field(description="Index of the input; windows and parts of one input share it")
+    embedding: list[float] | str | dict[VectorType, list[float] | str] = Field(
+        description="The vector, in the requested `encoding_format`, or by type with `embedding_types`"
+    )
     window: int | None = Field(None, description="Number of the window in its input, with `output` windows")
-    start: float | None = Field(None, description="Start of the window in seconds, if the input has a duration")
-    end: float | None = Field(None, description="End of the window in seconds, if the input has a duration")
+    part: int | None = Field(
+        None, description="Number of the token, word or chunk in its input, with `output` tokens, words or chunks"
+    )
+    text: str | None = Field(None, description="The token, word or chunk")
+    start: float | None = Field(
+        None,
+        description="Start of the window in seconds, if the input has a duration; of a token, word or chunk, offset of"
+        " its first character in the input, null for special tokens and those of a prompt",
+    )
+    end: float | None = Field(
+        None, description="End of the window in seconds; of a token, word or chunk, offset behind its last character"
+    )
+    token: int | None = Field(None, description="Id of the token in the vocabulary, with `output` tokens")
+    special: bool | None = Field(None, description="Whether the token is one that goes around every text")
 
 
 class EmbeddingUsage(Usage):
@@ -147,6 +155,11 @@ class EmbeddingsResponse(BaseModel):
     data: list[EmbeddingObject]
     model: str
     usage: EmbeddingUsage
+    ranges: list[list[float]] | None = Field(
+        None,
+        description="The ranges that int8 and uint8 were calibrated with, if they are those of the request's vectors:"
+        " `ranges` of a later request",
+    )
 
 
 EXAMPLES = {
@@ -155,5 +168,9 @@ EXAMPLES = {
     "native": {
         "summary": "Pooling, normalisation and truncation",
         "value": {"input": "A long text …", "pooling": "cls", "normalize": False, "truncate": True},
+    },
+    "chunks": {
+        "summary": "Chunks of a document",
+        "value": {"input": "A long text …", "output": "chunks", "chunk_size": 64, "late_chunking": True},
     },
 }

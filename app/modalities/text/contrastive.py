@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from app.errors import InvalidValue
 from app.methods import ContrastiveHyperparameters
+from app.modalities.embedding import Matryoshka
 from app.modalities.served_model import MaskedModel
 from app.modalities.text.batches import TextBatch
 from app.modalities.text.characters import describe_tokenizer
@@ -100,8 +101,14 @@ class ContrastiveText(MaskedModel[PairSample, PairSample, PairBatch]):
                 param="matryoshka_dimensions",
             )
         self._sizes = tuple(size for size in sizes if size < text.dimensions)
+        self._record_sizes()
         self._loss = ContrastiveLoss(hyperparameters.scale, hyperparameters.symmetric, self._sizes)
         self._dropout = self._set_dropout()
+
+    def _record_sizes(self) -> None:
+        """Makes the saved model say to which sizes its vectors can be cut."""
+        trained = Matryoshka((self.text.dimensions, *self._sizes)) if self._sizes else None
+        self.text.pipeline = replace(self.text.pipeline, matryoshka=trained)
 
     def _set_dropout(self) -> float:
         """Sets the probability of all dropout layers, and returns the largest."""

@@ -1,39 +1,31 @@
-"""Embeddings: one vector an input, or one a token."""
+"""Embeddings: one vector an input, or one of each part of it."""
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from itertools import pairwise
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from app.errors import AppError, EmptyInput, InputTooLong, InvalidModel, InvalidValue
+from app.errors import AppError, InvalidValue
 from app.modalities.base import BatchRow, Prepared, Steps, TaskHandler
-from app.modalities.embedding import EmbedItem, EmbedResult
+from app.modalities.embedding import TEXT_OUTPUTS, EmbedItem, EmbedResult, check_dimensions
 from app.modalities.patch.decoded_media import DecodedMedia
 from app.modalities.text.batches import TextBatch
+from app.modalities.text.embed_parts import PartsPlan, plan_parts
+from app.modalities.text.embed_rows import EmbedRows, RowOptions, Segments, TextEmbedInputs
 from app.modalities.text.encoder import vocabulary_size
 from app.modalities.text.encoding import QUICK_CHARACTERS, TextEncoder
 from app.modalities.text.forward import TextForward
 from app.modalities.text.pipeline import PoolingMode, SentencePipeline, pool
+from app.modalities.text.prompts import Prompts
 
-MAX_WINDOWS = 64  # of a text
 _PROSE = 4  # characters of a token, at least, in most texts
 _FEW_WINDOWS = 8  # whose rows are made for all items of a request at once
+_LAYERS_COST = 4  # times the memory of a row, at most, where the hidden states of all layers are kept
 
 Floats = NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class TextEmbedInputs:
-    """pooling: the modes; None for every token's vector. skipped: of the first tokens, which are not pooled."""
-
-    ids: list[int]
-    pooling: tuple[PoolingMode, ...] | None
-    skipped: int = 0
 
 
 @dataclass(frozen=True)
@@ -42,16 +34,8 @@ class TextEmbedBatch:
     inputs: Sequence[TextEmbedInputs]
 
 
-@dataclass(frozen=True)
-class Prompt:
-    """A text that goes before others. length: of its tokens, with the special ones before it."""
-
-    text: str = ""
-    length: int = 0
-
-
 class TextEmbed(TaskHandler[EmbedItem, TextEmbedInputs, TextEmbedBatch, Floats, EmbedResult]):
-    """Embeds texts: EmbedItem → EmbedResult, in one step of one row, or of a row a window."""
+    """Embeds texts: EmbedItem → EmbedResult, in one step of one row, or of a row a window or chunk."""
 
     def __init__(
         self, forward: TextForward, encoder: TextEncoder, *, pipeline: SentencePipeline, max_length: int
@@ -60,25 +44,16 @@ class TextEmbed(TaskHandler[EmbedItem, TextEmbedInputs, TextEmbedBatch, Floats, 
         self.forward = forward
         self.encoder = encoder
         self._pipeline = pipeline
-        self._max_length = max_length
-        self._vocabulary = vocabulary_size(forward.model)
         self._hidden_size = int(forward.model.config.hidden_size)
-        self._prompts = {name: Prompt(text, self._measure(text)) for name, text in pipeline.prompts.items()}
+        self._rows = EmbedRows(encoder, vocabulary=vocabulary_size(forward.model), max_length=max_length)
+        self._prompts = Prompts(
+            encoder,
+            pipeline.prompts,
+            pipeline.default_prompt,
+            pooled=pipeline.include_prompt,
+            max_length=max_length,
+        )
         self.dimensions = pipeline.dimensions(self._hidden_size)
-
-    def _measure(self, prompt: str) -> int:
-        """Tokens of a prompt as sentence-transformers counts them: with what precedes it, without one special after.
-
-        Raises InvalidModel.
-        """
-        ids = [token.id for token in self.encoder.tokens(prompt, add_special_tokens=True)]
-        if not prompt or not ids:
-            return 0
-        if len(ids) >= self._max_length:
-            raise InvalidModel(
-                f"the prompt of the model has {len(ids)} tokens, and it embeds {self._max_length} at most"
-            )
-        return len(ids) - (ids[-1] in self.encoder.tokenizer.all_special_ids)
 
     @property
     def pads(self) -> bool:
@@ -88,89 +63,84 @@ class TextEmbed(TaskHandler[EmbedItem, TextEmbedInputs, TextEmbedBatch, Floats, 
         return EmbedItem(self.encoder.example)
 
     def is_quick(self, item: EmbedItem) -> bool:
-        return isinstance(item.input, str) and len(item.input) <= QUICK_CHARACTERS and item.output == "pooled"
+        if not isinstance(item.input, str) or item.output != "pooled":
+            return False
+        return len(item.input) + len(item.prompt or "") <= QUICK_CHARACTERS
 
     def takes_one_step(self, item: EmbedItem) -> bool:
-        few = _FEW_WINDOWS * self._max_length * _PROSE
+        if item.output == "chunks":
+            return False
+        few = _FEW_WINDOWS * self._rows.max_length * _PROSE
         return not item.split or isinstance(item.input, bytes | DecodedMedia) or len(item.input) <= few
 
     def steps(self, item: EmbedItem) -> Steps[TextEmbedInputs, Floats, EmbedResult]:
-        rows = self._split(item) if item.split and not item.truncate and item.output == "pooled" else []
-        return self._embed(item, rows or [self.prepare(item).inputs])
+        options = self._read_options(item)
+        if item.output in TEXT_OUTPUTS:
+            return self._embed_parts(item, plan_parts(self._rows, item, options))
+        rows = self._rows.make_windows(item, options) if item.split and not item.truncate else []
+        return self._embed(item, rows or [self._rows.make_one(item, options)])
 
     def _embed(self, item: EmbedItem, rows: Sequence[TextEmbedInputs]) -> Steps[TextEmbedInputs, Floats, EmbedResult]:
-        raws = yield [BatchRow(row, len(row.ids)) for row in rows]
-        return self._finish(item, rows, raws)
+        raws = yield list(map(_to_batch_row, rows))
+        lengths = [len(row.ids) for row in rows]
+        raw = raws[0] if len(raws) == 1 else np.average(raws, axis=0, weights=lengths)
+        return EmbedResult(self._scale(item, raw), tokens=sum(lengths), parts=len(rows))
+
+    def _embed_parts(self, item: EmbedItem, plan: PartsPlan) -> Steps[TextEmbedInputs, Floats, EmbedResult]:
+        raws = yield list(map(_to_batch_row, plan.rows))
+        vectors = self._scale(item, plan.join(raws))
+        return EmbedResult(vectors, tokens=sum(len(row.ids) for row in plan.rows), spans=plan.parts)
 
     def prepare(self, item: EmbedItem) -> Prepared[TextEmbedInputs, EmbedItem]:
         """Returns the row of a text that fits, or is cut. Raises InputTooLong, and InvalidValue for an option."""
-        pooling, prompt = self._read_options(item)
-        content, begin = self._content(item, prompt.text)
-        ids, shift = self.encoder.fit(content, self._max_length, truncate=item.truncate, side=item.truncation_side)
-        cut = len(self.encoder.prefix) - shift  # tokens at the left, of the prompt first
-        row = TextEmbedInputs(ids, pooling, 0 if begin else self._skip(prompt, len(ids), cut))
-        return Prepared(row, len(ids), item)
+        row = self._rows.make_one(item, self._read_options(item))
+        return Prepared(row, len(row.ids), item)
 
-    def _read_options(self, item: EmbedItem) -> tuple[tuple[PoolingMode, ...] | None, Prompt]:
-        """Returns the modes of the pooling, None for each token's vector, and the prompt. Raises InvalidValue."""
+    def _read_options(self, item: EmbedItem) -> RowOptions:
+        """Raises InvalidValue."""
         if item.output == "windows":
             raise InvalidValue("texts have no windows; `windows` is for media", param="output")
         pooling = self._choose_pooling(item)
-        size = self._vector_size(pooling)
-        if item.dimensions is not None and not 1 <= item.dimensions <= size:
-            raise InvalidValue(f"dimensions is {item.dimensions}; this model's vectors have {size}", param="dimensions")
-        return pooling, self._choose_prompt(item)
-
-    def _skip(self, prompt: Prompt, count: int, cut: int = 0) -> int:
-        """Returns how many of the first tokens of a row are not pooled. count: of its tokens."""
-        if not prompt.length or self._pipeline.include_prompt:
-            return 0
-        return min(max(prompt.length - cut, len(self.encoder.prefix)), count - 1)
-
-    def _split(self, item: EmbedItem) -> list[TextEmbedInputs]:
-        """Returns a row for each window of a text that is too long, all of about one length; none if it fits.
-
-        Each window begins with the prompt. Raises InputTooLong for more than MAX_WINDOWS, and InvalidValue.
-        """
-        pooling, prompt = self._read_options(item)
-        if isinstance(item.input, str) and len(item.input) > self.encoder.max_characters(
-            MAX_WINDOWS * self._max_length
-        ):
-            raise self._too_long(f"{len(item.input)} characters")
-        content, _ = self._content(replace(item, truncate=True), "", MAX_WINDOWS)
-        begin = self.encoder.content_ids(prompt.text) if prompt.text.strip() else []
-        special = len(self.encoder.prefix) + len(self.encoder.suffix)
-        if special + len(begin) + len(content) <= self._max_length:
-            return []
-        count = math.ceil(len(content) / max(1, self._max_length - special - len(begin)))
-        if count > MAX_WINDOWS:
-            raise self._too_long(f"{len(content)} tokens")
-        bounds = [round(len(content) * nth / count) for nth in range(count + 1)]
-        windows = (content[start:end] for start, end in pairwise(bounds))
-        rows = [[*self.encoder.prefix, *begin, *window, *self.encoder.suffix] for window in windows]
-        return [TextEmbedInputs(ids, pooling, self._skip(prompt, len(ids))) for ids in rows]
-
-    def _too_long(self, size: str) -> InputTooLong:
-        return InputTooLong(
-            f"the input has {size}, more than {MAX_WINDOWS} windows of the {self._max_length} tokens that the model"
-            " reads; shorten it or set truncate",
-            param="input",
-        )
+        check_dimensions(item, self._vector_size(pooling), self._pipeline.matryoshka)
+        return RowOptions(pooling, self._prompts.choose(item), self._choose_layer(item))
 
     def _choose_pooling(self, item: EmbedItem) -> tuple[PoolingMode, ...] | None:
-        """Raises InvalidValue where what follows the pooling was trained for another one."""
+        """Returns the modes, None for vectors of tokens.
+
+        Raises InvalidValue where what follows the pooling was trained for another one, or pooling has no meaning.
+        """
         own = self._pipeline.pooling
-        if item.output == "tokens":
+        if item.output in ("tokens", "words"):
             return None
         asked = own if item.pooling is None else (PoolingMode(item.pooling),)
-        if asked == own:
-            return own
-        if len(self._pipeline.head):
+        if item.output == "chunks" and item.chunks.late and asked != (PoolingMode.MEAN,):
             raise InvalidValue(
-                f"this model's layers after the pooling were trained for {'+'.join(own)}; leave pooling out",
-                param="pooling",
+                f"late chunks are means of tokens, and the pooling is {'+'.join(asked)}", param="late_chunking"
+            )
+        if len(self._pipeline.head) and (asked != own or (item.output == "chunks" and item.chunks.late)):
+            param = "pooling" if asked != own else "late_chunking"
+            raise InvalidValue(
+                f"this model's layers after the pooling were trained for {'+'.join(own)}; leave {param} out",
+                param=param,
             )
         return asked
+
+    def _choose_layer(self, item: EmbedItem) -> int | None:
+        """Returns the number of the hidden states, from 0 to the number of layers. Raises InvalidValue."""
+        if item.layer is None:
+            return None
+        count = int(self.forward.model.config.num_hidden_layers)
+        if not -count - 1 <= item.layer <= count:
+            raise InvalidValue(
+                f"layer is {item.layer}; the model has {count} layers, and 0 are the embeddings of its tokens",
+                param="layer",
+            )
+        layer = item.layer % (count + 1)
+        if layer != count and len(self._pipeline.head) and item.output not in ("tokens", "words"):
+            raise InvalidValue(
+                "this model's layers after the pooling were trained for its last layer; leave layer out", param="layer"
+            )
+        return None if layer == count else layer
 
     def _vector_size(self, pooling: tuple[PoolingMode, ...] | None) -> int:
         if pooling is None:
@@ -179,59 +149,45 @@ class TextEmbed(TaskHandler[EmbedItem, TextEmbedInputs, TextEmbedBatch, Floats, 
             return self.dimensions
         return min(self._hidden_size, self._pipeline.truncate_dim or self._hidden_size)
 
-    def _choose_prompt(self, item: EmbedItem) -> Prompt:
-        """Raises InvalidValue for a name that the model does not have, or one for token ids."""
-        name = item.prompt_name
-        if not isinstance(item.input, str):
-            if name is not None:
-                raise InvalidValue("token ids are read as they are, without a prompt", param="prompt_name")
-            return Prompt()
-        if name is None:
-            name = self._pipeline.default_prompt
-        elif name not in self._prompts:
-            has = ", ".join(sorted(self._prompts)) or "none"
-            raise InvalidValue(f"the model has no prompt {name!r}; its prompts: {has}", param="prompt_name")
-        return Prompt() if name is None else self._prompts[name]
-
-    def _content(self, item: EmbedItem, prompt: str, windows: int = 1) -> tuple[list[int], int]:
-        """Token ids without special ones, and which character of the text they begin at."""
-        given, begin = item.input, 0
-        if isinstance(given, bytes | DecodedMedia):
-            raise InvalidValue("this model embeds text, and the input is a file", param="input")
-        if isinstance(given, str):
-            if not given.strip():
-                raise EmptyInput("the input is empty", param="input")
-            text, begin = self.encoder.shorten(
-                prompt + given, windows * self._max_length, truncate=item.truncate, side=item.truncation_side
-            )
-            content = self.encoder.content_ids(text)
-        else:
-            content = self.encoder.strip(given)
-        if not content and not isinstance(given, str):
-            raise EmptyInput("the input holds no token ids", param="input")
-        wrong = next((i for i in content if not 0 <= i < self._vocabulary), None)
-        if wrong is not None:
-            raise InvalidValue(
-                f"token id {wrong} is outside this model's vocabulary of {self._vocabulary}", param="input"
-            )
-        return content, begin
-
     def collate(self, inputs: Sequence[TextEmbedInputs]) -> TextEmbedBatch:
         return TextEmbedBatch(self.forward.collate([each.ids for each in inputs]), inputs)
 
     @torch.inference_mode()
     def run(self, batch: TextEmbedBatch) -> list[Floats]:
-        poolings = {each.pooling for each in batch.inputs}
-        if len(poolings) == 1 and (modes := next(iter(poolings))) is not None:
-            return list(self._pool(modes, batch, None).cpu().numpy())
-        hidden_states = self.forward.hidden_states(batch.texts).float()  # [tokens, H]
-        pooled = {modes: self._pool(modes, batch, hidden_states).cpu().numpy() for modes in poolings if modes}
+        """Returns for each row its pooled vector [D], the vectors of its tokens [tokens, H] or its segments' sums.
+
+        They are empty where the architecture does not have the hidden states of the row's layer.
+        """
+        kinds = {(each.layer, each.pooling) for each in batch.inputs}
+        if len(kinds) == 1:
+            ((layer, modes),) = kinds
+            if layer is None and modes is not None:
+                return list(self._pool(modes, batch, None).cpu().numpy())
+        states = self._read_states(batch)
+        pooled = {
+            (layer, modes): self._pool(modes, batch, states[layer]).cpu().numpy()
+            for layer, modes in kinds
+            if layer in states and modes
+        }
         ends = np.cumsum(batch.texts.lengths)
-        rows = enumerate(zip(batch.inputs, ends, batch.texts.lengths, strict=True))
-        return [
-            hidden_states[end - n : end].cpu().numpy() if each.pooling is None else pooled[each.pooling][i]
-            for i, (each, end, n) in rows
-        ]
+        found: list[Floats] = []
+        for row, (each, end) in enumerate(zip(batch.inputs, ends, strict=True)):
+            if each.layer not in states:
+                found.append(np.empty((0, self._hidden_size), np.float32))
+            elif each.pooling is not None:
+                found.append(pooled[each.layer, each.pooling][row])
+            else:
+                tokens = states[each.layer][end - len(each.ids) : end].cpu().numpy()
+                found.append(tokens if each.segments is None else _sum_segments(tokens, each.segments))
+        return found
+
+    def _read_states(self, batch: TextEmbedBatch) -> dict[int | None, Tensor]:
+        """Returns the hidden states [tokens, H] of the layers that the rows ask for, as far as there are any."""
+        layers = {each.layer for each in batch.inputs if each.layer is not None}
+        every = self.forward.all_hidden_states(batch.texts) if layers else None
+        if every is None:
+            return {None: self.forward.hidden_states(batch.texts).float()}
+        return {None: every[-1].float()} | {layer: every[layer].float() for layer in layers}
 
     def compute_vectors(self, prepared: Sequence[Prepared[TextEmbedInputs, EmbedItem]]) -> Tensor:
         """Pools texts in the model's own way → [B, D] float32, differentiable and not normalized."""
@@ -252,19 +208,29 @@ class TextEmbed(TaskHandler[EmbedItem, TextEmbedInputs, TextEmbedBatch, Floats, 
             vectors = pool(modes, hidden_states, lengths, skips if any(skipped) else None)
         return self._pipeline.head(vectors) if modes == self._pipeline.pooling else vectors
 
-    def _finish(self, item: EmbedItem, rows: Sequence[TextEmbedInputs], raws: Sequence[Floats]) -> EmbedResult:
-        lengths = [len(row.ids) for row in rows]
-        raw = raws[0] if len(raws) == 1 else np.average(raws, axis=0, weights=lengths)
+    def _scale(self, item: EmbedItem, raw: Floats) -> Floats:
+        """Returns vectors [..., D] cut and scaled as the item says. Raises AppError for a result that is none."""
+        if not raw.size:
+            raise InvalidValue("this architecture does not give the hidden states of its layers", param="layer")
         if not np.isfinite(raw).all():
             raise AppError("the model computed numbers that are not finite for this input")
         normalize = self._pipeline.normalize if item.normalize is None else item.normalize
-        limit = None if item.output == "tokens" else self._pipeline.truncate_dim
+        limit = None if item.output in ("tokens", "words") else self._pipeline.truncate_dim
         if item.normalize is None and normalize and item.dimensions is None:
             vector = _unit(raw)[..., :limit]  # as sentence-transformers does: the model's own cut comes last
         else:
             vector = raw[..., : item.dimensions or limit]
             vector = _unit(vector) if normalize else vector
-        return EmbedResult(vector.astype(np.float32, copy=False), tokens=sum(lengths), parts=len(rows))
+        return vector.astype(np.float32, copy=False)
+
+
+def _to_batch_row(row: TextEmbedInputs) -> BatchRow[TextEmbedInputs]:
+    return BatchRow(row, len(row.ids) * (1 if row.layer is None else _LAYERS_COST))
+
+
+def _sum_segments(tokens: Floats, segments: Segments) -> Floats:
+    """[tokens, H] → [segments, H]."""
+    return np.stack([tokens[start:end].sum(axis=0) for start, end in segments])
 
 
 def _unit(vector: Floats) -> Floats:

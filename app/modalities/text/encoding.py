@@ -178,10 +178,14 @@ class TextEncoder:
         encoding = self._encode(text, add_special_tokens=add_special_tokens)
         for index, (id_, special) in enumerate(zip(encoding.ids, encoding.special_tokens_mask, strict=True)):
             if special:
-                yield TokenInfo(id_, str(self._backend.id_to_token(id_)), True, None, None)
+                yield TokenInfo(id_, self.token_text(id_), True, None, None)
             else:
                 start, stop = encoding.token_to_chars(index) or (0, 0)
                 yield TokenInfo(id_, text[start:stop], False, start, stop)
+
+    def token_text(self, id_: int) -> str:
+        """Returns an entry of the vocabulary."""
+        return str(self._backend.id_to_token(id_))
 
     def _encode(self, text: str, *, add_special_tokens: bool) -> Encoding:
         try:

@@ -113,6 +113,36 @@ class TextForward:
             return flat[: sum(batch.lengths)]
         return flat[batch.inputs["attention_mask"].to(flat.device).reshape(-1).bool()]
 
+    def all_hidden_states(self, batch: TextBatch) -> Sequence[Tensor] | None:
+        """The encoder's hidden states of all layers, [tokens, H] each, as transformers' `output_hidden_states`.
+
+        The first are the embeddings of the tokens. None for an architecture that does not give a vector of every
+        token for every layer.
+        """
+        encoder = cast(PreTrainedModel, self.model.base_model)
+        if self.path.batching is not Batching.EQUAL_LENGTHS:
+            outputs = [self._run(encoder, batch, output_hidden_states=True)]
+        else:
+            outputs = [
+                self._plain(encoder, ids, output_hidden_states=True) for ids, _ in self._chunks(batch, limit=None)
+            ]
+        found = [self._states_of(output) for output in outputs]
+        if any(states is None for states in found):
+            return None
+        joined = [torch.cat(parts) for parts in zip(*cast(list[list[Tensor]], found), strict=True)]
+        if batch.runs:
+            return [states[: sum(batch.lengths)] for states in joined]
+        kept = batch.inputs["attention_mask"].to(self.device).reshape(-1).bool()
+        return [states[kept] for states in joined]
+
+    def _states_of(self, output: Any) -> list[Tensor] | None:
+        """Returns all hidden states of an encoder's output, [B × L, H] each; None where they are not whole."""
+        states, last = getattr(output, "hidden_states", None), output.last_hidden_state
+        layers = self.model.config.num_hidden_layers
+        if states is None or len(states) != layers + 1 or any(each.shape != last.shape for each in states):
+            return None
+        return [_flat(each) for each in (*states[:-1], last)]
+
     def first_hidden_states(self, batch: TextBatch) -> Tensor:
         """[B, H] of each text's first token. Where the architecture lets it, the last layer computes no others."""
         if self.path.batching is Batching.EQUAL_LENGTHS:
@@ -123,17 +153,17 @@ class TextForward:
             found: Tensor = self._run(cast(PreTrainedModel, self.model.base_model), batch).last_hidden_state[0]
         return found[: len(batch.starts)]
 
-    def _run(self, model: PreTrainedModel, batch: TextBatch) -> Any:
+    def _run(self, model: PreTrainedModel, batch: TextBatch, **options: Any) -> Any:
         inputs = {name: tensor.to(self._table.device) for name, tensor in batch.inputs.items()}
         reset_attention(self.model)
         if not batch.runs:
-            return model(**inputs)
+            return model(**inputs, **options)
         with attend_unpadded(self.model):
-            return model(**inputs, runs=batch.runs)
+            return model(**inputs, **options, runs=batch.runs)
 
-    def _plain(self, model: PreTrainedModel, ids: Tensor) -> Any:
+    def _plain(self, model: PreTrainedModel, ids: Tensor, **options: Any) -> Any:
         reset_attention(self.model)
-        return model(ids)
+        return model(ids, **options)
 
     def _logits_of_runs(self, batch: TextBatch, places: Tensor) -> Tensor:
         width = vocabulary_size(self.model)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from app.errors import InvalidModel
+from app.modalities.embedding import Matryoshka
 
 
 class PoolingMode(StrEnum):
@@ -55,6 +56,7 @@ class SentencePipeline:
     truncate_dim: how many numbers of a vector are kept; None: all.
     prompts: texts that go before others, by name. default_prompt: the name of the one that goes before every text.
     max_length: tokens that it embeds, where its author set less than the model can read.
+    matryoshka: the sizes that the vectors were trained to be cut to; None: they were not.
     settings: what else config_sentence_transformers.json says, to be written again.
     lower_case: the tokenizer lower-cases texts first.
     """
@@ -67,6 +69,7 @@ class SentencePipeline:
     prompts: Mapping[str, str] = field(default_factory=dict)
     default_prompt: str | None = None
     max_length: int | None = None
+    matryoshka: Matryoshka | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     lower_case: bool = False
 

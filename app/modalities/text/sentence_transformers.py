@@ -8,6 +8,7 @@ from torch import nn
 
 from app.errors import InvalidModel
 from app.modalities.model_files import as_invalid_model, read_json
+from app.modalities.text.matryoshka import read_matryoshka
 from app.modalities.text.pipeline import Normalize, PoolingMode, SentencePipeline
 from app.modalities.text.sentence_modules import read_activation, read_dense, read_layer_norm
 
@@ -66,7 +67,7 @@ def read(folder: Path) -> SentencePipeline:
 def _read(folder: Path) -> SentencePipeline:
     check_kind(folder)
     if not (folder / "modules.json").is_file():
-        return SentencePipeline()
+        return SentencePipeline(matryoshka=read_matryoshka(folder, {}))
     modules = read_modules(folder)
     options = _take_pooling(modules)
     head = [made for kind, path in modules if (made := _build(kind, path)) is not None]
@@ -216,6 +217,7 @@ def _settings(folder: Path) -> dict[str, Any]:
         "prompts": prompts,
         "default_prompt": default if default in prompts else None,
         "truncate_dim": truncate_dim,
+        "matryoshka": read_matryoshka(folder, settings),
         "settings": kept,
     }
 

@@ -8,6 +8,7 @@ from typing import Any
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from app.modalities.text.matryoshka import FIELD
 from app.modalities.text.pipeline import Dense, Normalize, PoolingMode, SentencePipeline
 from app.modalities.text.sentence_transformers import FLAGS, SETTINGS
 
@@ -73,6 +74,9 @@ def _write_settings(folder: Path, pipeline: SentencePipeline) -> None:
         settings |= {"prompts": dict(pipeline.prompts), "default_prompt_name": pipeline.default_prompt}
     if pipeline.truncate_dim is not None:
         settings["truncate_dim"] = pipeline.truncate_dim
+    if pipeline.matryoshka is not None:
+        sizes = pipeline.matryoshka.sizes
+        settings |= {FIELD: list(sizes)} if sizes else {"is_matryoshka": True}
     if settings:
         _write(folder / SETTINGS, settings)
 

@@ -5,7 +5,7 @@ import pytest
 
 from app.errors import AppError, EmptyInput, InputTooLong, InvalidValue
 from app.modalities.embedding import EmbedItem
-from app.modalities.text.embed import MAX_WINDOWS
+from app.modalities.text.embed_rows import MAX_WINDOWS
 from app.modalities.text.objective import TextObjective
 from app.types import Pooling, Task, TruncationSide
 from tests.fakes.perform import perform
@@ -36,7 +36,7 @@ def test_vectors_have_unit_length_by_default(bert: TextObjective) -> None:
 
 
 def test_dimensions_cut_before_normalising(bert: TextObjective) -> None:
-    whole, cut = embed(bert, TEXT, normalize=False), embed(bert, TEXT, dimensions=5)
+    whole, cut = embed(bert, TEXT, normalize=False), embed(bert, TEXT, dimensions=5, force_dimensions=True)
     np.testing.assert_allclose(cut, whole[:5] / np.linalg.norm(whole[:5]), atol=1e-6)
 
 
@@ -45,6 +45,13 @@ def test_dimensions_out_of_range(bert: TextObjective, dimensions: int) -> None:
     with pytest.raises(InvalidValue, match=rf"dimensions is {dimensions}; .* 32") as caught:
         embed(bert, TEXT, dimensions=dimensions)
     assert caught.value.param == "dimensions"
+
+
+def test_vectors_are_cut_where_the_model_was_trained_for_it(bert: TextObjective) -> None:
+    with pytest.raises(InvalidValue, match=r'not a Matryoshka model.*"force"') as caught:
+        embed(bert, TEXT, dimensions=5)
+    assert caught.value.param == "dimensions"
+    np.testing.assert_array_equal(embed(bert, TEXT, dimensions=32), embed(bert, TEXT))
 
 
 def test_token_ids_embed_as_their_text(bert: TextObjective) -> None:
