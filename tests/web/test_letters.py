@@ -98,3 +98,31 @@ def test_the_request_of_a_protein_is_shown_with_its_mask(protein: str, visit: Vi
     page.get_by_text("This request as code").click()
     code = page.locator("pre").first
     expect(code).to_contain_text(json.dumps("MK[MASK]AY")[1:-1])
+
+
+def test_mutations_are_a_map_that_is_read_by_pointer_and_by_key(protein: str, visit: Visit, origin: str) -> None:
+    page = visit.go(f"#/fill?model={NAME}&text={PROTEIN}")
+    with page.expect_request("**/v1/score") as request:
+        page.get_by_role("tab", name="Mutations").click()
+    body = request.value.post_data_json
+    assert (body["variants"], body["letters"]) == ("all", "ACDEFGHIKLMNPQRSTVWY")
+    [answer] = http.post(f"{origin}/v1/score", json=body).json()["data"]
+    scores = {each["variant"]: each["score"] for each in answer["variants"]}
+    grid = page.get_by_role("application")
+    grid.locator("canvas").hover(position={"x": 20, "y": 40})  # the second letter, the first row
+    figures = page.locator(".mutation")
+    shown = f"{scores['K2A']:.2f}".rstrip("0").rstrip(".").replace("-", "\N{MINUS SIGN}")
+    expect(figures).to_contain_text(f"K2A {shown}")
+    page.mouse.move(0, 0)
+    grid.focus()
+    for key in ("ArrowDown", "ArrowDown", "ArrowRight"):
+        page.keyboard.press(key)
+    expect(figures).to_contain_text("K2C")
+    visit.check_accessibility()
+    visit.check_width()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download CSV").click()
+    lines = download.value.path().read_text().splitlines()
+    assert len(lines) == 1 + len(scores) and lines[1].startswith("M1A,1,M,A,")
+    page.get_by_role("button", name="Put it into the sequence").click()
+    expect(page.get_by_label("Text", exact=True)).to_have_value("MC" + PROTEIN[2:])

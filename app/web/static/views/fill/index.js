@@ -13,9 +13,11 @@ import { Tabs } from "../../ui/tabs.js";
 import { Beside, BesideSelect } from "./beside.js";
 import { Candidates } from "./candidates.js";
 import { divide, isDivided } from "./divisions.js";
+import { Mutations } from "./mutations.js";
 import { arrange, requestFor, standing } from "./predictions.js";
 import { Sentences } from "./sentences.js";
 import * as state from "./state.js";
+import { isPerLetter } from "./variants.js";
 import { WholeText } from "./whole.js";
 
 const TYPING = 250; // ms without a key until the model is asked
@@ -51,7 +53,7 @@ export function FillView() {
     const own = chosen && samplesOf(chosen);
     if (own) state.suggest(own[0]?.masked);
     const ready = own || !state.isUntouched(); // else the first question would be about another text
-    if (chosen && ready && isDivided(chosen) && state.tab.value === "fill") question(chosen);
+    if (chosen && ready && isDivided(chosen) && shownTab() === "fill") question(chosen);
     state.write();
   });
   if (modelsError.value)
@@ -64,16 +66,28 @@ export function FillView() {
       <${ModelSelect} models=${able("fill-mask")} value=${chosen.id} onChange=${(id) => (state.model.value = id)} />
       <${BesideSelect} model=${chosen} /><//>
     <${Editor} own=${samplesOf(chosen)} />
-    <${Tabs} label="What to see" chosen=${state.tab.value} onChoose=${(tab) => (state.tab.value = tab)}
-      tabs=${[{ id: "fill", label: `Mask ${state.unit.value}s` }, { id: "whole", label: "Whole text" }]}>
-      ${
-        state.tab.value === "fill"
-          ? html`<${Filled} model=${chosen} />`
-          : html`
-        <${WholeText} model=${chosen} filled=${standingText()} />`
-      }
+    <${Tabs} label="What to see" chosen=${shownTab()} onChoose=${(tab) => (state.tab.value = tab)}
+      tabs=${tabs()}>
+      <${Panel} model=${chosen} />
     <//>
   </div>`;
+}
+
+/** The tabs of the text; mutations are those of a model that reads each letter as one token. */
+const tabs = () => [
+  { id: "fill", label: `Mask ${state.unit.value}s` },
+  { id: "whole", label: "Whole text" },
+  ...(state.division.value && isPerLetter(state.words.value) ? [{ id: "mutations", label: "Mutations" }] : []),
+];
+
+/** The chosen tab, or the first one where the model does not have that. */
+const shownTab = () => (tabs().some((tab) => tab.id === state.tab.value) ? state.tab.value : "fill");
+
+function Panel({ model }) {
+  const tab = shownTab();
+  if (tab === "whole") return html`<${WholeText} model=${model} filled=${standingText()} />`;
+  if (tab === "mutations") return html`<${Mutations} model=${model} />`;
+  return html`<${Filled} model=${model} />`;
 }
 
 function Head({ children }) {

@@ -19,7 +19,8 @@ export const masked = signal({});
 export const picks = signal({});
 export const model = signal(null); // an id, or null for the first that can
 export const beside = signal(null); // the id of a second model, or null
-export const tab = signal("fill"); // or "whole"
+const TABS = ["fill", "whole", "mutations"];
+export const tab = signal("fill"); // one of TABS
 
 /** How the model's tokens divide the text, see words.js; null for a model that masks words. */
 export const division = signal(null);
@@ -119,7 +120,7 @@ export function read() {
     }
     if (params.model) model.value = params.model;
     if (params.beside) beside.value = params.beside;
-    if (params.tab) tab.value = params.tab === "whole" ? "whole" : "fill";
+    if (params.tab) tab.value = TABS.includes(params.tab) ? params.tab : "fill";
   });
 }
 
@@ -132,7 +133,7 @@ export function write() {
     pick: shared ? writeMarks(picks.value) : undefined,
     model: model.value ?? undefined,
     beside: beside.value ?? undefined,
-    tab: tab.value === "whole" ? "whole" : undefined,
+    tab: tab.value === "fill" ? undefined : tab.value,
   };
   if (route.peek().view !== "fill") return;
   setParams(isStart ? {} : params);
