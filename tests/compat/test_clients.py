@@ -148,6 +148,8 @@ def test_targets(url: str) -> None:
     ours = hub(url, "fill-mask").fill_mask(ONE, targets=["paris", "world"])
 
     assert {e.token_str for e in ours} == {"paris", "world"}
+    with pytest.raises(HfHubHTTPError, match="a target must be one"):  # the shape has room for one token
+        hub(url, "fill-mask").fill_mask(ONE, targets=["paris", "paris paris"])
 
 
 def test_feature_extraction(url: str) -> None:

@@ -19,7 +19,7 @@ from app.api.schemas.common import (
 from app.api.wire.fragments import fragment
 from app.errors import InvalidValue
 from app.inference.service import Answer
-from app.modalities.text.items import FillMaskItem, FillMaskResult, Normalization
+from app.modalities.text.items import FillMaskItem, FillMaskResult, FillOrder, FillStrategy, Normalization
 from app.types import Task, TruncationSide
 
 _FEW = 10  # candidates of a mask that are written in far less than a millisecond
@@ -32,8 +32,17 @@ class FillMaskOptions(ModelChoice):
 
     top_k: Annotated[int, Field(ge=1, le=MAX_COUNT, description="Number of candidates for each mask")] = 5
     num_sequences: Annotated[
-        int, Field(ge=0, le=20, description="Number of joint fillings of all masks of an input, best first")
+        int,
+        Field(ge=0, le=20, description="Number of joint fillings of an input; with `decode`, at least 1"),
     ] = 0
+    decode: Annotated[
+        FillStrategy | None,
+        Field(strict=False, description="Way of filling all masks jointly; by default, a beam search"),
+    ] = None
+    order: Annotated[FillOrder, Field(strict=False, description="Order in which masks are filled jointly")] = (
+        FillOrder.CONFIDENCE
+    )
+    seed: Annotated[int, Field(ge=0, lt=1 << 32, description="Seed of random draws")] = 0
     normalization: Annotated[
         Normalization,
         Field(strict=False, description="Ranking of candidates of several tokens: by `score` or by `score_per_token`"),
@@ -55,6 +64,9 @@ class FillMaskOptions(ModelChoice):
             text=text,
             top_k=self.top_k,
             num_sequences=self.num_sequences,
+            decode=self.decode,
+            order=self.order,
+            seed=self.seed,
             normalization=self.normalization,
             truncate=self.truncate,
             truncation_side=self.truncation_side,
@@ -123,14 +135,17 @@ class MaskObject(BaseModel):
 
 class SequenceObject(BaseModel):
     sequence: str
-    log_prob: float = Field(description="Sum of the log-probabilities of its tokens")
+    log_prob: float = Field(description="Sum of the log-probabilities of its tokens when they were filled in")
+    pseudo_log_prob: float = Field(description="Sum of the log-probabilities of its tokens, each given all others")
     tokens: list[FilledTokenObject] = Field(description="One token per mask, in the order of the text")
 
 
 class FilledObject(BaseModel):
     index: int
     masks: list[MaskObject] = Field(description="Predictions for each mask by itself")
-    sequences: list[SequenceObject] | None = Field(None, description="Joint fillings, with `num_sequences`")
+    sequences: list[SequenceObject] | None = Field(
+        None, description="Joint fillings, with `num_sequences` or `decode`, by `pseudo_log_prob`"
+    )
 
 
 class FillMaskResponse(BaseModel):

@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from app.errors import AppError, EmptyInput, InvalidValue, NoMask, TooManyMasks
-from app.modalities.base import BatchRow, OneStepHandler, Prepared, Steps
+from app.modalities.base import OneStepHandler, Prepared, Steps
 from app.modalities.text.batches import TextBatch
 from app.modalities.text.encoder import vocabulary_size
 from app.modalities.text.encoding import QUICK_CHARACTERS, TextEncoder
-from app.modalities.text.filling.beam import Filling, search
+from app.modalities.text.filling.beam import Filling
+from app.modalities.text.filling.decoding import Decoder
+from app.modalities.text.filling.joint import pseudo_log_probs
 from app.modalities.text.filling.rows import FillMaskInputs, Raw, RowMaker, choose
 from app.modalities.text.filling.targets import TargetScores
 from app.modalities.text.filling.texts import MaskedText
@@ -29,7 +31,7 @@ from app.modalities.text.items import (
     FilledToken,
     FillMaskItem,
     FillMaskResult,
-    FillOrder,
+    FillStrategy,
     MaskPrediction,
 )
 from app.modalities.text.wordpieces import TargetTokens, WordPieces
@@ -84,26 +86,26 @@ class FillMask(
         return FillMaskItem(f"{self.encoder.example} {self._mask_token}")
 
     def is_quick(self, item: FillMaskItem) -> bool:
-        few = item.top_k <= 10 and len(item.targets) <= 10 and item.num_sequences == 0
+        few = item.top_k <= 10 and len(item.targets) <= 10 and item.sequences == 0
         characters = len(item.text) + sum(map(len, item.targets))
         return few and characters <= QUICK_CHARACTERS and item.text.count("[") + item.text.count("<") <= 2
 
     def takes_one_step(self, item: FillMaskItem) -> bool:
-        return item.num_sequences == 0
+        return item.sequences == 0
 
     def steps(self, item: FillMaskItem) -> Steps[FillMaskInputs, Raw, FillMaskResult]:
         targets = self._targets(item)
         if targets.several:
             return self._score_targets(item, TargetScores(targets.several))
-        if item.num_sequences:
-            return self._search(self.prepare(item), item)
+        if item.sequences:
+            return self._fill_all(item)
         return super().steps(item)
 
     def prepare(self, item: FillMaskItem) -> _Prepared:
         targets = self._targets(item).single
         text = self._read(item)
         scored = len(targets) if item.renormalize else item.top_k
-        row = self._rows.best(text.ids, text.masks, max(scored, item.top_k, item.num_sequences), targets)
+        row = self._rows.best(text.ids, text.masks, max(scored, item.top_k, item.sequences), targets)
         return Prepared(row.inputs, row.cost, FillMaskContext(text.text, item.top_k, item.renormalize))
 
     def _targets(self, item: FillMaskItem) -> TargetTokens:
@@ -132,10 +134,9 @@ class FillMask(
 
     def _score_targets(self, item: FillMaskItem, scores: TargetScores) -> Steps[FillMaskInputs, Raw, FillMaskResult]:
         """The targets of each mask by itself, of which some have several tokens."""
-        if item.num_sequences:
-            raise InvalidValue(
-                "`num_sequences` fills each mask with one token, and a target has several", param="num_sequences"
-            )
+        if item.sequences:
+            param = "num_sequences" if item.num_sequences else "decode"
+            raise InvalidValue(f"`{param}` fills each mask with one token, and a target has several", param=param)
         longest = max(len(way) for ways in scores.targets for way in ways)
         read = self._read(item, longest - 1)
         item.check_rows(scores.count_rows(len(read.masks)), "targets")
@@ -179,23 +180,31 @@ class FillMask(
             raise TooManyMasks(f"the input holds {count} masks and at most {item.max_masks} are allowed", param="input")
         return cut(keep=(spans[0][0], spans[-1][1]))[0], spans
 
-    def _search(self, prepared: _Prepared, item: FillMaskItem) -> Steps[FillMaskInputs, Raw, FillMaskResult]:
+    def _decoder(self, item: FillMaskItem) -> Decoder:
+        targets = self._targets(item).single
+        kind = item.decode or FillStrategy.BEAM
+        return Decoder(kind, item.sequences, item.order, item.seed, self._rows, targets)
+
+    def _fill_all(self, item: FillMaskItem) -> Steps[FillMaskInputs, Raw, FillMaskResult]:
         """The candidates of each mask by itself, then ways of filling all masks together."""
+        prepared, decoder = self.prepare(item), self._decoder(item)
+        item.check_rows(decoder.count_rows(len(prepared.inputs.positions)), "num_sequences")
+        return self._decode(prepared, decoder)
+
+    def _decode(self, prepared: _Prepared, decoder: Decoder) -> Steps[FillMaskInputs, Raw, FillMaskResult]:
         (raw,) = yield [prepared]
         result = self.finish(prepared, raw)
-        start = prepared.inputs
+        masks = prepared.inputs.positions
+        fillings = yield from decoder.fill(prepared.inputs.ids, masks, raw)
+        judged = yield from pseudo_log_probs(fillings, masks, self._mask_id, self._rows)
+        sequences = [self._sequence(prepared, *each) for each in zip(fillings, judged, strict=True)]
+        return replace(result, sequences=sorted(sequences, key=lambda each: -each.pseudo_log_prob))
 
-        def row(ids: list[int], positions: list[int]) -> BatchRow[FillMaskInputs]:
-            return self._rows.best(ids, positions, item.num_sequences, start.targets)
-
-        found = yield from search(start.ids, start.positions, item.num_sequences, FillOrder.CONFIDENCE, row, first=raw)
-        return replace(result, sequences=[self._sequence(prepared, each) for each in found])
-
-    def _sequence(self, prepared: _Prepared, found: Filling) -> FilledSequence:
+    def _sequence(self, prepared: _Prepared, found: Filling, pseudo_log_prob: float) -> FilledSequence:
         tokens = [found.ids[position] for position in prepared.inputs.positions]
         text = prepared.context.text.fill(self.wordpieces, [[token] for token in tokens])
         filled = [FilledToken(token, self.wordpieces.decoded(token)) for token in tokens]
-        return FilledSequence(text, found.log_prob, filled)
+        return FilledSequence(text, found.log_prob, pseudo_log_prob, filled)
 
     def _masks(self, content: list[int], count: int) -> list[int]:
         """Indices of the `count` masks in `content`."""

@@ -30,6 +30,15 @@ class FillOrder(StrEnum):
     LEFT_TO_RIGHT = "left-to-right"
 
 
+class FillStrategy(StrEnum):
+    """How all masks are filled together: each by itself, one after another, by a beam search, or by Gibbs sampling."""
+
+    INDEPENDENT = "independent"
+    GREEDY = "greedy"
+    BEAM = "beam"
+    GIBBS = "gibbs"
+
+
 @dataclass(frozen=True)
 class FillMaskItem:
     """text: holds one or several masks, written `[MASK]` or as the model's own mask token.
@@ -39,6 +48,7 @@ class FillMaskItem:
     are none.
     normalization: how targets of several tokens are ranked.
     num_sequences: so many ways of filling all masks together are looked for, too.
+    decode: how; None: by a beam search if `num_sequences` asks for any. order: of the masks. seed: of random draws.
     truncate: shorten a text longer than the model, around its masks.
     single_tokens: refuse what is answered by candidates of several tokens, where the answer has no room for them.
     max_rows: rows that the item may take.
@@ -50,6 +60,9 @@ class FillMaskItem:
     renormalize: bool = False
     normalization: Normalization = Normalization.NONE
     num_sequences: int = 0
+    decode: FillStrategy | None = None
+    order: FillOrder = FillOrder.CONFIDENCE
+    seed: int = 0
     truncate: bool = False
     truncation_side: TruncationSide = TruncationSide.RIGHT
     single_tokens: bool = False
@@ -59,6 +72,16 @@ class FillMaskItem:
     def __post_init__(self) -> None:
         if self.renormalize and not self.targets:
             raise InvalidValue("`renormalize` rescales the scores of `targets`; there are none", param="renormalize")
+        if self.decode is FillStrategy.GREEDY and self.num_sequences > 1:
+            raise InvalidValue(
+                f"`decode` greedy gives one sequence, not {self.num_sequences}; beam gives several",
+                param="num_sequences",
+            )
+
+    @property
+    def sequences(self) -> int:
+        """The number of ways of filling all masks together that are looked for."""
+        return self.num_sequences or int(self.decode is not None)
 
     def check_rows(self, rows: int, param: str) -> None:
         """Raises InvalidValue for more rows than the item may take. param: the option that asks for them."""
@@ -125,13 +148,15 @@ class FilledSequence:
     """All masks of a text filled together.
 
     sequence: the text as given with every mask filled.
-    log_prob: sum of the natural logarithms of each token's probability when it was filled in, given
-    the text and the tokens that had been filled in before it.
+    log_prob: sum of the natural logarithms of each token's probability when it was last filled in, given the text and
+    the tokens that stood in other masks then.
+    pseudo_log_prob: the same sum with each token given all others: one forward a mask, with only that mask open.
     tokens: one a mask, in the order of the text.
     """
 
     sequence: str
     log_prob: float
+    pseudo_log_prob: float
     tokens: list[FilledToken]
 
 
@@ -139,7 +164,7 @@ class FilledSequence:
 class FillMaskResult:
     masks: list[MaskPrediction]  # in the order of the text
     tokens: int  # that the model read, special ones included
-    sequences: list[FilledSequence] | None = None  # best first; None: not asked for
+    sequences: list[FilledSequence] | None = None  # most probable `pseudo_log_prob` first; None: not asked for
 
 
 class ScoreMethod(StrEnum):

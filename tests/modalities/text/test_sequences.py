@@ -40,6 +40,22 @@ def expected(objective: TextObjective, text: str, width: int) -> list[tuple[tupl
     return [(tuple(token for _, token in filled), log_prob) for filled, log_prob in beam.items()]
 
 
+def pseudo_log_prob(objective: TextObjective, text: str, filled: tuple[int, ...]) -> float:
+    """One forward a mask, in which only that mask is open."""
+    mask = objective.tokenizer.mask_token_id
+    ids = objective.tokenizer(text.replace("[MASK]", objective.mask_token))["input_ids"]
+    places = [place for place, token in enumerate(ids) if token == mask]
+    total = 0.0
+    for open_ in places:
+        row = torch.tensor([ids])
+        row[0, places] = torch.tensor(filled)
+        row[0, open_] = mask
+        with torch.no_grad():
+            logits = objective.model(input_ids=row, attention_mask=torch.ones_like(row)).logits[0, open_]
+        total += float(logits.log_softmax(-1)[filled[places.index(open_)]])
+    return total
+
+
 def tokens(sequence: FilledSequence) -> tuple[int, ...]:
     return tuple(each.token for each in sequence.tokens)
 
@@ -50,9 +66,14 @@ def test_it_is_a_plain_beam_search(objectives: Any, architecture: str, width: in
     objective = objectives(architecture)
     (result,) = fill(objective, TEXT, num_sequences=width)
     assert result.sequences is not None
+    found = sorted(result.sequences, key=lambda each: -each.log_prob)
     reference = expected(objective, TEXT, width)
-    assert [tokens(each) for each in result.sequences] == [tokens_ for tokens_, _ in reference]
-    assert [each.log_prob for each in result.sequences] == pytest.approx([p for _, p in reference], rel=1e-4)
+    assert [tokens(each) for each in found] == [tokens_ for tokens_, _ in reference]
+    assert [each.log_prob for each in found] == pytest.approx([p for _, p in reference], rel=1e-4)
+    # What was found is ranked by how probable each token is given all others.
+    judged = [pseudo_log_prob(objective, TEXT, tokens(each)) for each in result.sequences]
+    assert [each.pseudo_log_prob for each in result.sequences] == pytest.approx(judged, rel=1e-4)
+    assert judged == pytest.approx(sorted(judged, reverse=True))
 
 
 def test_the_masks_by_themselves_stay_as_they_are(bert: TextObjective) -> None:
