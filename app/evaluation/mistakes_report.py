@@ -1,5 +1,7 @@
 """The mistakes of linear probes as JSON values and as Markdown."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from app.datasets.label_cells import describe_labels
@@ -12,8 +14,10 @@ EXCERPT = 200  # characters of a text
 _SHOWN_ITEMS, _SHOWN_CLASSES = 10, 10  # in Markdown
 
 
-def describe_mistakes(data: EvaluationData, mistakes: Mistakes) -> dict[str, Any]:
-    """Returns the mistakes as JSON values: items by place, classes by name."""
+def describe_mistakes(
+    data: EvaluationData, mistakes: Mistakes, thumbnails: Mapping[int, str] = MappingProxyType({})
+) -> dict[str, Any]:
+    """Returns the mistakes as JSON values: items by place, classes by name. thumbnails: by the index of an item."""
     names, confusion = data.classes, mistakes.confusion
     return {
         "model": mistakes.model,
@@ -21,7 +25,9 @@ def describe_mistakes(data: EvaluationData, mistakes: Mistakes) -> dict[str, Any
         "labels_per_class": mistakes.labels_per_class,
         "runs": mistakes.runs,
         "wrong_items": mistakes.count,
-        "items": [_describe_item(data, mistake) for mistake in mistakes.items],
+        "items": [
+            _describe_item(data, mistake) | {"thumbnail": thumbnails.get(mistake.item)} for mistake in mistakes.items
+        ],
         "confusion": None if confusion is None else {"classes": list(names), "counts": confusion.tolist()},
         "confused_pairs": [
             {"label": names[true], "predicted": names[predicted], "count": count}

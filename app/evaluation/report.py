@@ -42,7 +42,7 @@ def build_report(findings: Findings, *, complete: bool) -> dict[str, Any]:
         "models": [_describe_model(findings, model) for model in findings.models],
         "results": [_describe_result(result) for result in findings.results],
         "comparisons": [_describe_comparison(each) for each in compare_all(findings)],
-        "mistakes": [describe_mistakes(findings.data, each) for each in findings.mistakes],
+        "mistakes": [describe_mistakes(findings.data, each, findings.thumbnails) for each in findings.mistakes],
         "map": _describe_map(findings) if complete and findings.projections else None,
     }
 

@@ -76,6 +76,7 @@ class Findings:
     warnings: list[str] = field(default_factory=list)
     mistakes: list[Mistakes] = field(default_factory=list)  # one for each model
     projections: list[Projection] = field(default_factory=list)
+    thumbnails: dict[int, str] = field(default_factory=dict)  # addresses of images, by the index of an item
 
     def find(self, method: EvaluationMethod, model: str | None, count: LabelCount) -> Result | None:
         return next(

@@ -91,6 +91,10 @@ class Modality(ABC):
         """Returns features of a file that need no model; None where items are texts, or there are none."""
         return None
 
+    def thumbnail(self) -> Callable[[bytes], bytes] | None:
+        """Returns what makes a small WebP image of a file; None where reports show no items. It can be pickled."""
+        return None
+
     def rendering(self) -> Rendering | None:
         """Returns how /v1/reconstruct shows results; None where no model reconstructs."""
         return None

@@ -18,6 +18,7 @@ from app.evaluation.results import Findings
 from app.evaluation.run import EvaluationPlan, Vectors, evaluate
 from app.evaluation.serialization import serialize
 from app.evaluation.summary import describe_labels, summarize_findings
+from app.evaluation.thumbnails import add_thumbnails
 from app.evaluation.unreadable import leave_out_unreadable
 from app.jobs.kinds import EvaluationSpec
 from app.jobs.spec import Progress
@@ -67,6 +68,8 @@ def execute(attempt: Attempt, reports: Reports, services: AttemptServices) -> Mo
             done = evaluate(plan, data, baseline, embedder, hooks)
         finally:
             hooks.save_report()  # of what there is, also if the job was stopped or failed
+        if (make := MODALITIES[models[0].manifest.modality].thumbnail()) is not None:
+            add_thumbnails(done.findings, make, processes)
         best = None
         if spec.publish:
             hooks.on_step("Fitting the classifier with all labels")

@@ -1,6 +1,6 @@
 """Images: masked autoencoders (MAE), masked image modelling (SimMIM), and encoders of transformers."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +53,11 @@ class ImageModality(PatchModality):
         from app.modalities.image.plain import PIXELS
 
         return PIXELS
+
+    def thumbnail(self) -> Callable[[bytes], bytes]:
+        from app.media.thumbnails import make_thumbnail
+
+        return make_thumbnail
 
     def rendering(self) -> Rendering:
         from app.modalities.image.renderings import RENDERING

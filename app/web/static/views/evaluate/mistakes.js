@@ -70,6 +70,7 @@ function Items({ items, count }) {
     ${several && count !== null && html`<th class="number" scope="col">Wrong runs</th>`}</tr></thead>
     <tbody>${items.map(
       (item) => html`<tr key=${item.place}><td>${item.text && html`<p>${item.text}</p>`}
+        ${item.thumbnail && html`<img src=${item.thumbnail} alt=${`Thumbnail of ${item.place}`} loading="lazy" />`}
         <p class="small muted">${item.place}</p></td><td>${item.label}</td>
         <td>${typeof item.predicted === "number" ? number(item.predicted) : item.predicted}</td>
         ${count !== null && html`<td class="number">${item.probability?.toFixed(2) ?? "–"}</td>`}
