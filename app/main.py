@@ -42,7 +42,8 @@ from app.api.routes import (
 from app.api.routes import files as files_routes
 from app.api.routes import jobs as jobs_routes
 from app.api.wire.content_type import NDJSON
-from app.compat import hub, huggingface
+from app.compat import hub, huggingface, tei
+from app.compat.error_shapes import shape_finder
 from app.errors import AppError, InvalidValue, NotReady
 from app.inference.build import build_inference, build_pool
 from app.jobs.connection import connect, find_url
@@ -112,14 +113,15 @@ def create_app(
     )
     app.state.services = services
     _add_middleware(app, settings, metrics, services.pool)
-    errors.install(app)
+    find_shape = shape_finder(root_routes=settings.root_routes)
+    errors.install(app, find_shape)
     docs.install(app, settings.root_path or "")
-    _add_routes(app)
-    openapi.install(app)
+    _add_routes(app, root_routes=settings.root_routes)
+    openapi.install(app, find_shape)
     return app
 
 
-def _add_routes(app: FastAPI) -> None:
+def _add_routes(app: FastAPI, *, root_routes: bool) -> None:
     for router in (
         fill_mask.router,
         embeddings.router,
@@ -136,6 +138,9 @@ def _add_routes(app: FastAPI) -> None:
         sweeps.router,
         workers.router,
         huggingface.router,
+        tei.router,
+        tei.named_router,
+        *([tei.root_router] if root_routes else []),  # before the system's: it has /info too
         system.router,
         web.router,
         hub.router,  # last: a model's name may be any path

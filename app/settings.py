@@ -32,6 +32,7 @@ class Settings(BaseSettings):
     api_keys: Annotated[tuple[str, ...], NoDecode] = ()  # comma-separated; empty: no key is required
     allow_open: bool = False  # allow other machines to connect without keys
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()  # comma-separated; names of the server; "*": any
+    root_routes: bool = True  # routes of other services' dialects that have no prefix: /embed, /embeddings, POST /, …
     default_model: str | None = None  # unset: `cloze-text` if it is there, else the first of the store
     allow_hub: bool = False  # allow imports and jobs to download from the Hugging Face hub, and pushes to upload
     hub_organizations: Annotated[tuple[str, ...], NoDecode] = ()  # comma-separated; may be imported; empty: all

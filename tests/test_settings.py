@@ -26,7 +26,7 @@ def test_every_setting_has_a_row_and_every_row_a_setting() -> None:
 def test_documented_defaults_are_the_real_ones() -> None:
     defaults = {f"CLOZE_{name.upper()}": field.default for name, field in Settings.model_fields.items()}
     assert PydanticUndefined not in defaults.values()
-    words = {"None": "unset", "()": "none", "False": "false"}
+    words = {"None": "unset", "()": "none", "False": "false", "True": "true"}
     written = {name: words.get(str(default), str(default)) for name, default in defaults.items()}
     rows = documented()
     assert {name: rows[name] for name in written} == written

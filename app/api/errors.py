@@ -1,4 +1,4 @@
-"""Error responses: `{"error": {"message", "type", "code", "param"}}`.
+"""Error responses: `{"error": {"message", "type", "code", "param"}}`, or in the shape of another service's API.
 
 OpenAI's clients read the body. Hugging Face's clients read `X-Error-Message` and `x-request-id`, which the request-id
 middleware adds.
@@ -6,11 +6,13 @@ middleware adds.
 
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from http import HTTPStatus
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
@@ -45,10 +47,29 @@ class MethodNotAllowed(AppError):
     type = "invalid_request_error"
 
 
+@dataclass(frozen=True)
+class ErrorShape:
+    """The errors of another service's API.
+
+    schema: the body. write: returns the status and the body of an error.
+    """
+
+    schema: type[BaseModel]
+    write: Callable[[AppError], tuple[int, BaseModel]]
+
+
+FindShape = Callable[[str, str], ErrorShape | None]  # of a method and a path; None: Cloze's own
+
+
+def find_own(method: str, path: str) -> None:
+    """Finds Cloze's own shape for all paths."""
+
+
 def error_response(scope: Scope, error: AppError, headers: Mapping[str, str] | None = None) -> Response:
     """Makes the response of an error. Stores the error's code in the scope for the metrics."""
     scope.setdefault("state", {})["error_code"] = error.code
-    response = JSONResponse({"error": error_object(error)}, error.status, dict(headers or {}))
+    status, body = _write(scope, error)
+    response = JSONResponse(body, status, dict(headers or {}))
     response.headers["x-error-message"] = _header_safe(error_message(error))
     if isinstance(error, Busy):
         response.headers["retry-after"] = str(error.retry_after)
@@ -61,6 +82,16 @@ def error_response(scope: Scope, error: AppError, headers: Mapping[str, str] | N
     if isinstance(error, RangeNotSatisfiable):
         response.headers["content-range"] = f"bytes */{error.size}"
     return response
+
+
+def _write(scope: Scope, error: AppError) -> tuple[int, dict[str, object]]:
+    """Returns the status and the body of an error in the shape of the path."""
+    find: FindShape = scope["app"].state.find_shape if "app" in scope else find_own  # absent: before the application
+    shape = find(scope["method"], scope["path"])
+    if shape is None:
+        return error.status, {"error": error_object(error)}
+    status, body = shape.write(error)
+    return status, body.model_dump()
 
 
 def error_object(error: AppError) -> dict[str, str | None]:
@@ -87,8 +118,12 @@ def internal_error(scope: Scope) -> Response:
     return error_response(scope, AppError(message))
 
 
-def install(app: FastAPI) -> None:
-    """Installs handlers for the exceptions that routes raise. The request-id middleware catches all others."""
+def install(app: FastAPI, find_shape: FindShape = find_own) -> None:
+    """Installs handlers for the exceptions that routes raise. The request-id middleware catches all others.
+
+    find_shape: finds the shape of a path's errors.
+    """
+    app.state.find_shape = find_shape
 
     @app.exception_handler(AppError)
     async def app_error(request: Request, error: AppError) -> Response:

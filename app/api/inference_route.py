@@ -12,7 +12,7 @@ from app.inference.limits import RequestLimits
 from app.inference.service import Answer, Inference
 from app.types import Task
 
-_FIELDS = ("input", "inputs", "sentences", "pairs")
+_FIELDS = ("input", "inputs", "sentences", "pairs", "texts", "ids")
 
 
 class InferenceRoute(StrictJsonRoute):
@@ -29,7 +29,7 @@ def _check_inputs(limits: RequestLimits, value: Any) -> None:
         for name in _FIELDS:
             given = value.get(name)
             if isinstance(given, list) and given and type(given[0]) is not int:
-                limits.check_inputs(len(given), "pairs" if name == "pairs" else "input")
+                limits.check_inputs(len(given), name)
             _check_inputs(limits, given)
 
 

@@ -7,6 +7,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel, Field
 
+from app.api.errors import FindShape, find_own
 from app.api.middleware.api_keys import is_open
 from app.api.shared_fields import SHARED_FIELDS
 
@@ -25,6 +26,7 @@ _DESCRIPTIONS = {
     415: "The body has a Content-Encoding, which is not supported",
     416: "The range starts after the end of the content",
     422: "A parameter or a field has an invalid value",
+    424: "The model cannot do the task",
     429: "More work is waiting than the server admits; `Retry-After` has the seconds to wait",
     500: "An internal error; the server's log has it under the request's id",
     503: "The model, the job store or a device is not ready",
@@ -62,8 +64,8 @@ def _file(media_type: str) -> Responses:
 FILE, PICTURE, TAR = _file("application/octet-stream"), _file("image/*"), _file("application/x-tar")
 
 
-def install(app: FastAPI) -> None:
-    """Makes `app.openapi` return the completed document."""
+def install(app: FastAPI, find_shape: FindShape = find_own) -> None:
+    """Makes `app.openapi` return the completed document. find_shape: finds the shape of a path's errors."""
 
     def openapi() -> Json:
         if app.openapi_schema is None:
@@ -74,20 +76,19 @@ def install(app: FastAPI) -> None:
                     description=app.description,
                     routes=app.routes,
                     servers=app.servers,
-                )
+                ),
+                find_shape,
             )
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]
 
 
-def _complete(document: Json) -> Json:
+def _complete(document: Json, find_shape: FindShape) -> Json:
     schemas = document["components"]["schemas"]
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
-    error = ErrorResponse.model_json_schema(ref_template="#/components/schemas/{model}")
-    schemas |= error.pop("$defs")
-    schemas["ErrorResponse"] = error
+    _add_schema(schemas, ErrorResponse)
     for schema in schemas.values():
         for name, field in schema.get("properties", {}).items():
             if name in SHARED_FIELDS:
@@ -96,14 +97,23 @@ def _complete(document: Json) -> Json:
         _SCHEME: {"type": "http", "scheme": "bearer", "description": "One of CLOZE_API_KEYS, if any are set"}
     }
     for path, operations in document["paths"].items():
-        for operation in operations.values():
+        for method, operation in operations.items():
             # `{}`: a server without keys requires none.
-            operation["security"] = [] if is_open(path) else [{_SCHEME: []}, {}]
-            _describe_errors(operation, path)
+            operation["security"] = [] if is_open(method.upper(), path) else [{_SCHEME: []}, {}]
+            shape = find_shape(method.upper(), path)
+            schema = shape.schema if shape else ErrorResponse
+            _add_schema(schemas, schema)
+            _describe_errors(operation, path, schema.__name__)
     return document
 
 
-def _describe_errors(operation: Json, path: str) -> None:
+def _add_schema(schemas: Json, model: type[BaseModel]) -> None:
+    schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
+    schemas.update(schema.pop("$defs", {}))
+    schemas[model.__name__] = schema
+
+
+def _describe_errors(operation: Json, path: str, schema: str) -> None:
     responses = operation["responses"]
     declared = [int(status) for status in responses if status.isdecimal() and int(status) in _DESCRIPTIONS]
     if "requestBody" in operation:
@@ -112,12 +122,12 @@ def _describe_errors(operation: Json, path: str) -> None:
         declared.append(422)
     if "{" in path:
         declared.append(404)
-    if not is_open(path):
+    if operation["security"]:
         declared.append(401)
     for status in sorted({*declared, *_EVERYWHERE}):
         responses[str(status)] = {
             "description": _DESCRIPTIONS[status],
-            "content": {"application/json": {"schema": {"$ref": "#/components/schemas/ErrorResponse"}}},
+            "content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}},
         }
     operation["responses"] = dict(sorted(responses.items()))
 

@@ -211,7 +211,7 @@ def get_hub_file(
     services: ServicesDep,
 ) -> RangedFile:
     """Returns a file of a model of the store, or the part of it in `Range`."""
-    if is_open(request.scope["path"]):  # `docs/…` is a path that needs no key, and no organisation
+    if is_open("GET", request.scope["path"]):  # `docs/…` is a path that needs no key, and no organisation
         raise HubNotFound(f"the model {model_id[:200]!r} does not exist here", "RepoNotFound")
     _, version = _find(services.store, model_id, revision)
     found = version.files.get(file)

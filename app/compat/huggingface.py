@@ -21,7 +21,8 @@ from app.api.wire.fragments import fragment, vector_fragment
 from app.compat.huggingface_body import HubBody, Json, Pipeline, lower, write_json
 from app.compat.huggingface_classify import CLASSIFY_PIPELINES
 from app.compat.huggingface_media import MEDIA_PIPELINES, PipelineRoute
-from app.errors import AppError, InvalidValue, NotFound
+from app.compat.similarity import compare
+from app.errors import InvalidValue, NotFound
 from app.inference.client import Client
 from app.inference.service import Answer, OpenModel
 from app.modalities.embedding import EmbedItem, EmbedResult
@@ -188,22 +189,17 @@ async def _feature_extraction(model: OpenModel, raw: Json, client: Client) -> by
 async def _sentence_similarity(model: OpenModel, raw: Json, client: Client) -> bytes:
     """The cosine of the source sentence and each of the others."""
     body = validate(SimilarityBody, raw)
-    texts = [body.inputs.source_sentence, *body.inputs.sentences]
     parameters = (body.parameters or EmbedParameters()).model_copy(update={"normalize": True})
     if parameters.pooling == "none":
         raise InvalidValue("sentences are compared by pooled vectors", param="parameters.pooling")
-    try:
-        return await model.run(Task.EMBED, texts, client, to_item=parameters.to_item, write=_cosines)
-    except AppError as error:
-        if error.index is not None:
-            error.param = "inputs.sentences" if error.index else "inputs.source_sentence"
-            error.index = error.index - 1 if error.index else None
-        raise
-
-
-def _cosines(answer: Answer[EmbedResult]) -> bytes:
-    source, *others = [result.vector for result in answer.results]
-    return orjson.dumps([float(np.dot(source, other)) for other in others])
+    return await compare(
+        model,
+        body.inputs.source_sentence,
+        body.inputs.sentences,
+        client,
+        to_item=parameters.to_item,
+        write=lambda cosines, _: orjson.dumps(cosines),
+    )
 
 
 def _merged(body: FeatureBody) -> EmbedParameters:

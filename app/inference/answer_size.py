@@ -15,6 +15,7 @@ _MIB = 1 << 20
 MAX_ANSWER = 64 * _MIB  # characters of a request's answer
 MAX_LINE = 2 * _MIB  # characters of a line's answer in a stream: the answers of many lines are held at once
 MAX_TOKENIZED = 1_000_000  # characters of all texts: about 100 bytes of answer each, if every one is a token
+MAX_DECODED = 100_000  # token ids of all lists: a token has at most some hundred characters
 SMALL = 100_000  # characters of an answer that is written faster than a thread is started for it
 
 _CANDIDATE = 128  # characters of an answer that a candidate takes beside its sequence
@@ -136,6 +137,13 @@ def check_tokenize(texts: Sequence[str]) -> None:
     size = sum(map(len, texts))
     if size > MAX_TOKENIZED:
         raise InvalidValue(f"`input` has {size} characters in all; one request may have {MAX_TOKENIZED}", param="input")
+
+
+def check_decode(ids: Sequence[Sequence[int]]) -> None:
+    """Raises InvalidValue for more token ids than one request may have."""
+    size = sum(map(len, ids))
+    if size > MAX_DECODED:
+        raise InvalidValue(f"`ids` has {size} token ids in all; one request may have {MAX_DECODED}", param="ids")
 
 
 class AnswerRoom:

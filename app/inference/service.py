@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any, Generic, TypeVar
 
 from app.errors import TaskNotSupported
-from app.inference.answer_size import MAX_ANSWER, SMALL, AnswerRoom, check_tokenize
+from app.inference.answer_size import MAX_ANSWER, SMALL, AnswerRoom, check_decode, check_tokenize
 from app.inference.client import Client
 from app.inference.limits import RequestLimits
 from app.inference.remote_media import MediaFetcher, RemoteMedia
@@ -19,6 +19,7 @@ from app.inference.tokenization import REPORTED_CHARACTERS, Split, TokenParts, t
 from app.methods.tokenizers import TokenizerReport
 from app.serving.batches import Flow
 from app.serving.engine import Engine
+from app.serving.locating import locating
 from app.serving.pool import EnginePool
 from app.system.concurrency import ConcurrencyLimiter
 from app.types import Classifier, Task
@@ -114,6 +115,25 @@ class Inference:
         finally:
             over.set()  # threads cannot be cancelled
 
+    async def decode(
+        self, model: str | None, ids: Sequence[Sequence[int]], client: Client, *, skip_special_tokens: bool
+    ) -> list[str]:
+        """Returns the text of each list of token ids.
+
+        Raises InvalidValue for an id outside the vocabulary and for more than the limits allow, what `open` raises,
+        TaskNotSupported for a model that reads no text, and Busy.
+        """
+        self.limits.check_inputs(len(ids), "ids")
+        check_decode(ids)
+        decode = partial((await self.open(model)).decode, skip_special_tokens=skip_special_tokens)
+        locate = locating(decode, len(ids))
+
+        async def work() -> list[str]:
+            async with self.tokenizing.hold():
+                return await asyncio.to_thread(lambda: list(map(locate, enumerate(ids))))
+
+        return await client.while_connected(work())
+
     def close(self) -> None:
         """Begins no other download and no other rendering."""
         self.rendering.shutdown(wait=False, cancel_futures=True)
@@ -140,6 +160,16 @@ class OpenModel:
         return self._engine.model.tasks
 
     @property
+    def max_length(self) -> int | None:
+        """Tokens that the model reads, special ones included; None where its inputs have no such bound."""
+        return self._engine.model.max_length
+
+    @property
+    def pooling(self) -> str | None:
+        """How the model's vectors are pooled; None if unknown."""
+        return self._engine.model.pooling
+
+    @property
     def classifier(self) -> Classifier | None:
         """The facts about the outputs of a model that classifies."""
         return self._engine.model.classifier
@@ -155,13 +185,21 @@ class OpenModel:
 
     def splitter(self, *, add_special_tokens: bool) -> Split:
         """Returns the function that splits a text into its tokens. Raises TaskNotSupported."""
-        if not self._engine.model.reads_text:
-            raise TaskNotSupported(f"{self.id} reads no text", param="model")
+        self._require_text()
         return partial(self._engine.model.tokenize, add_special_tokens=add_special_tokens)
+
+    def decode(self, ids: Sequence[int], *, skip_special_tokens: bool) -> str:
+        """Returns the text of token ids. Raises InvalidValue and TaskNotSupported."""
+        self._require_text()
+        return self._engine.model.decode(ids, skip_special_tokens)
 
     def report_tokenizer(self, texts: Sequence[str]) -> TokenizerReport:
         """Returns what the tokenizer loses of texts. The model reads text."""
         return self._engine.model.report_tokenizer(texts)
+
+    def _require_text(self) -> None:
+        if not self._engine.model.reads_text:
+            raise TaskNotSupported(f"{self.id} reads no text", param="model")
 
     async def run(
         self,

@@ -27,7 +27,8 @@ class ServedModel(ABC):
     dimensions: of the vectors that the model gives; None if unknown.
     forward_path: how batches are run, as text, where an import proves it; None where there is one way only.
     classifier: the facts about its outputs, of a model that classifies; None for others.
-    reads_text: whether `tokenize` and `report_tokenizer` can be used.
+    pooling: how its vectors are pooled, in a word; None if unknown.
+    reads_text: whether `tokenize`, `decode` and `report_tokenizer` can be used.
     """
 
     modality: str
@@ -40,10 +41,15 @@ class ServedModel(ABC):
     dimensions: int | None = None
     forward_path: str | None = None
     classifier: Classifier | None = None
+    pooling: str | None = None
     reads_text: bool = False
 
     def tokenize(self, text: str, add_special_tokens: bool = True) -> Iterator[TokenInfo]:
         """Returns the tokens of a text, one by one. Raises NotImplementedError where `reads_text` is False."""
+        raise NotImplementedError(f"a model of {self.modality} has no tokenizer")
+
+    def decode(self, ids: Sequence[int], skip_special_tokens: bool = True) -> str:
+        """Returns the text of token ids. Raises InvalidValue, and NotImplementedError where `reads_text` is False."""
         raise NotImplementedError(f"a model of {self.modality} has no tokenizer")
 
     def report_tokenizer(self, texts: Sequence[str]) -> TokenizerReport:

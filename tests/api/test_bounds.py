@@ -17,9 +17,9 @@ from tests.fakes.redis import redis, redis_server  # noqa: F401
 
 Schema = dict[str, Any]
 
-# What is bounded by the size of the body and the number of its inputs, and kept in no record: texts, media, and the
-# grid of a mask. Hugging Face's bodies are `object` in the document; their models are walked below.
-BY_THE_BODY = ("input", "inputs", "mask", "post /models/{model_id}", "post /models/{model_id}/pipeline/{task}")
+# What is bounded by the size of the body and the number of its inputs, and kept in no record: texts, media, token ids,
+# and the grid of a mask. Hugging Face's bodies are `object` in the document; their models are walked below.
+BY_THE_BODY = ("input", "inputs", "ids", "mask", "post /models/{model_id}", "post /models/{model_id}/pipeline/{task}")
 
 
 def unbounded(schema: Schema, root: Schema, place: str = "") -> Iterator[str]:

@@ -34,6 +34,16 @@ from app.compat.huggingface_classify import (
     ZeroShotParameters,
 )
 from app.compat.huggingface_media import MediaClassificationBody, MediaClassificationParameters
+from app.compat.tei_bodies import (
+    TeiDecodeBody,
+    TeiEmbedAllBody,
+    TeiEmbedBody,
+    TeiPredictBody,
+    TeiSentences,
+    TeiSimilarityBody,
+    TeiSimilarityOptions,
+    TeiTokenizeBody,
+)
 from app.errors import AppError
 from app.methods import METHODS
 
@@ -74,6 +84,14 @@ BODIES: list[tuple[type[BaseModel], dict[str, Any]]] = [
     (ZeroShotBody, {"inputs": "a", "parameters": {"candidate_labels": ["a"]}}),
     (ZeroShotParameters, {"candidate_labels": ["a"]}),
     (SimilarityBody, {"inputs": {"source_sentence": "a", "sentences": ["a"]}}),
+    (TeiEmbedBody, {"inputs": "a"}),
+    (TeiEmbedAllBody, {"inputs": "a"}),
+    (TeiPredictBody, {"inputs": "a"}),
+    (TeiSentences, {"source_sentence": "a", "sentences": ["a"]}),
+    (TeiSimilarityBody, {"inputs": {"source_sentence": "a", "sentences": ["a"]}}),
+    (TeiSimilarityOptions, {}),
+    (TeiTokenizeBody, {"inputs": "a"}),
+    (TeiDecodeBody, {"ids": [1]}),
     *((method.hyperparameters, {}) for method in METHODS.values()),
 ]
 WRONG: list[Any] = [None, [], {}, "text", 5, 1.5, True, [[None]], [{}], {"a": None}, [5], ["a", None]]
@@ -97,7 +115,7 @@ def test_every_body_is_tried() -> None:
         "HubBody",
         "_Sentences",
     }
-    others |= {"JsonBody", "ModelChoice", "TextInputs", "MixedInputs"}  # parts of the others
+    others |= {"TeiOptions", "JsonBody", "ModelChoice", "TextInputs", "MixedInputs"}  # parts of the others
     tried = {kind.__name__ for kind, _ in BODIES if issubclass(kind, Body)}
     assert {kind.__name__ for kind in every_request(Body)} == tried | others
 

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from app.errors import EmptyInput, InputTooLong, NoMask, TooManyMasks
+from app.errors import EmptyInput, InputTooLong, InvalidValue, NoMask, TooManyMasks
 from app.methods.tokenizers import TokenizerReport
 from app.modalities.base import BatchRow, OneStepHandler, Prepared, Steps, TaskHandler
 from app.modalities.embedding import EmbedItem, EmbedResult
@@ -97,6 +97,12 @@ class FakeObjective(ServedModel):
     def tokenize(self, text: str, add_special_tokens: bool = True) -> Iterator[TokenInfo]:
         for word in words(text):
             yield TokenInfo(token_id(word.group()), word.group(), special=False, start=word.start(), stop=word.end())
+
+    def decode(self, ids: Sequence[int], skip_special_tokens: bool = True) -> str:
+        names = {token_id(word): word for word in WORDS}
+        if wrong := [i for i in ids if not 0 <= i <= 30_000]:
+            raise InvalidValue(f"token id {wrong[0]} is outside this model's vocabulary", param="input")
+        return " ".join(names.get(i, f"#{i}") for i in ids)
 
     def report_tokenizer(self, texts: Sequence[str]) -> TokenizerReport:
         count = sum(len(list(self.tokenize(text))) for text in texts)

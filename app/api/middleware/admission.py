@@ -9,8 +9,11 @@ from app.api.errors import error_response
 from app.api.wire.content_type import NDJSON, media_type
 from app.errors import Busy
 
-_PATHS = frozenset({"/v1/embeddings", "/v1/classify", "/v1/fill-mask", "/v1/score", "/v1/reconstruct"})
-_HUGGING_FACE = "/models/"
+_OWN = ("/v1/embeddings", "/v1/classify", "/v1/fill-mask", "/v1/score", "/v1/reconstruct")
+# Of other services' dialects.
+_AT_ROOT = ("", "/embed", "/embed_all", "/embeddings", "/predict", "/similarity")
+_PATHS = frozenset({*_OWN, *_AT_ROOT})
+_PREFIXES = ("/models/", "/tei/")
 
 
 class AdmissionMiddleware:
@@ -46,4 +49,4 @@ def _needs_permit(scope: Scope) -> bool:
     if scope["type"] != "http" or scope["method"] != "POST":
         return False
     path = scope["path"].rstrip("/")
-    return (path in _PATHS or path.startswith(_HUGGING_FACE)) and media_type(Headers(scope=scope)) != NDJSON
+    return (path in _PATHS or path.startswith(_PREFIXES)) and media_type(Headers(scope=scope)) != NDJSON

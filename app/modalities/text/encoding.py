@@ -187,6 +187,13 @@ class TextEncoder:
         """Returns an entry of the vocabulary."""
         return str(self._backend.id_to_token(id_))
 
+    def decode(self, ids: Sequence[int], *, skip_special_tokens: bool) -> str:
+        """Returns the text of token ids. Raises InvalidValue for an id that is outside the vocabulary."""
+        wrong = next((i for i in ids if not 0 <= i < self.entries), None)
+        if wrong is not None:
+            raise InvalidValue(f"token id {wrong} is outside this model's vocabulary of {self.entries}", param="input")
+        return str(self._backend.decode(ids, skip_special_tokens=skip_special_tokens))
+
     def _encode(self, text: str, *, add_special_tokens: bool) -> Encoding:
         try:
             if len(text) <= QUICK_CHARACTERS:

@@ -69,6 +69,7 @@ class TextObjective(TextPretraining, MaskedModel[Row, MaskedRow, MlmBatch]):
         self.forward_path = str(self.path)
         forward = TextForward(model, self.path, pad_token(model, tokenizer))
         self.pipeline = pipeline or SentencePipeline()
+        self.pooling = "+".join(self.pipeline.pooling)
         self.further_modules = (self.pipeline.head,)
         self.embed_max_length = min(self.max_length, self.pipeline.max_length or self.max_length)
         embed = TextEmbed(forward, self.encoder, pipeline=self.pipeline, max_length=self.embed_max_length)
@@ -87,6 +88,9 @@ class TextObjective(TextPretraining, MaskedModel[Row, MaskedRow, MlmBatch]):
 
     def tokenize(self, text: str, add_special_tokens: bool = True) -> Iterator[TokenInfo]:
         return self.encoder.tokens(text, add_special_tokens=add_special_tokens)
+
+    def decode(self, ids: Sequence[int], skip_special_tokens: bool = True) -> str:
+        return self.encoder.decode(ids, skip_special_tokens=skip_special_tokens)
 
     def report_tokenizer(self, texts: Sequence[str]) -> TokenizerReport:
         return report_losses(self.tokenizer.backend_tokenizer, texts, "base", "the tokenizer of the model")

@@ -63,6 +63,9 @@ class TextClassifier(ServedModel):
     def tokenize(self, text: str, add_special_tokens: bool = True) -> Iterator[TokenInfo]:
         return self._encoder.tokens(text, add_special_tokens=add_special_tokens)
 
+    def decode(self, ids: Sequence[int], skip_special_tokens: bool = True) -> str:
+        return self._encoder.decode(ids, skip_special_tokens=skip_special_tokens)
+
     def report_tokenizer(self, texts: Sequence[str]) -> TokenizerReport:
         return report_losses(self._tokenizer.backend_tokenizer, texts, "base", "the tokenizer of the model")
 
