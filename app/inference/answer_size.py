@@ -41,7 +41,7 @@ def check_fill_mask(
     for item in items:
         found = min(sum(map(item.text.count, masks)), item.max_masks)
         wanted = min(item.top_k, len(item.targets) or item.top_k)
-        each = _CANDIDATE + (_TOKENS if item.targets else 0)
+        each = _CANDIDATE + (_TOKENS if item.targets or item.whole_words else 0)
         size += (found * wanted + item.sequences) * (len(item.text) + each)
     if size > largest:
         raise InvalidValue(

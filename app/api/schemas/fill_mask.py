@@ -43,6 +43,9 @@ class FillMaskOptions(ModelChoice):
         FillOrder.CONFIDENCE
     )
     seed: Annotated[int, Field(ge=0, lt=1 << 32, description="Seed of random draws")] = 0
+    whole_words: Annotated[
+        bool, Field(description="Answer with whole words, of up to 4 tokens each, instead of single tokens")
+    ] = False
     normalization: Annotated[
         Normalization,
         Field(strict=False, description="Ranking of candidates of several tokens: by `score` or by `score_per_token`"),
@@ -67,6 +70,7 @@ class FillMaskOptions(ModelChoice):
             decode=self.decode,
             order=self.order,
             seed=self.seed,
+            whole_words=self.whole_words,
             normalization=self.normalization,
             truncate=self.truncate,
             truncation_side=self.truncation_side,
@@ -171,6 +175,10 @@ EXAMPLES = {
     "targets": {
         "summary": "Only some words compete",
         "value": {"input": "She drank a cup of [MASK].", "targets": ["tea", "coffee", "water"]},
+    },
+    "whole_words": {
+        "summary": "Whole words, of several tokens too",
+        "value": {"input": "The lions chase the [MASK].", "whole_words": True},
     },
     "several_tokens": {
         "summary": "Words of several tokens compete",

@@ -1,16 +1,15 @@
 """Fill-mask: the most probable tokens at each mask of a text, and the most probable ways of filling all of them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
-from itertools import chain, islice
+from itertools import chain
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from app.errors import AppError, EmptyInput, InvalidValue, NoMask, TooManyMasks
+from app.errors import AppError, InvalidValue
 from app.modalities.base import OneStepHandler, Prepared, Steps
 from app.modalities.text.batches import TextBatch
 from app.modalities.text.encoder import vocabulary_size
@@ -18,13 +17,14 @@ from app.modalities.text.encoding import QUICK_CHARACTERS, TextEncoder
 from app.modalities.text.filling.beam import Filling
 from app.modalities.text.filling.decoding import Decoder
 from app.modalities.text.filling.joint import pseudo_log_probs
+from app.modalities.text.filling.reading import ReadText, TextReader
 from app.modalities.text.filling.rows import FillMaskInputs, Raw, RowMaker, choose
 from app.modalities.text.filling.targets import TargetScores
 from app.modalities.text.filling.texts import MaskedText
+from app.modalities.text.filling.whole_words import MAX_TOKENS, WordSearch, WordTokens
 from app.modalities.text.filling.words import ScoredWord, list_candidates
 from app.modalities.text.forward import TextForward
 from app.modalities.text.items import (
-    MASK_ALIAS,
     MAX_WORD_TOKENS,
     Candidate,
     FilledSequence,
@@ -51,15 +51,6 @@ class FillMaskContext:
     renormalize: bool
 
 
-@dataclass(frozen=True)
-class ReadText:
-    """ids: that the model reads. masks: positions in them."""
-
-    ids: list[int]
-    masks: list[int]
-    text: MaskedText
-
-
 _Prepared = Prepared[FillMaskInputs, FillMaskContext]
 
 
@@ -72,11 +63,12 @@ class FillMask(
         self.forward = forward
         self.encoder = encoder
         self._mask_token, self._mask_id = encoder.mask
-        self._max_length = max_length
         self.wordpieces = WordPieces(encoder)
-        self._vocabulary = vocabulary_size(forward.model)
-        self._entries = min(encoder.entries, self._vocabulary)
-        self._rows = RowMaker(self._vocabulary, self._entries)
+        vocabulary = vocabulary_size(forward.model)
+        self._entries = min(encoder.entries, vocabulary)
+        self._rows = RowMaker(vocabulary, self._entries)
+        self._word_tokens = WordTokens(self.wordpieces, self._entries)
+        self._reader = TextReader(encoder, max_length=max_length, vocabulary=vocabulary)
 
     @property
     def pads(self) -> bool:
@@ -86,24 +78,26 @@ class FillMask(
         return FillMaskItem(f"{self.encoder.example} {self._mask_token}")
 
     def is_quick(self, item: FillMaskItem) -> bool:
-        few = item.top_k <= 10 and len(item.targets) <= 10 and item.sequences == 0
+        few = item.top_k <= 10 and len(item.targets) <= 10 and self.takes_one_step(item)
         characters = len(item.text) + sum(map(len, item.targets))
         return few and characters <= QUICK_CHARACTERS and item.text.count("[") + item.text.count("<") <= 2
 
     def takes_one_step(self, item: FillMaskItem) -> bool:
-        return item.sequences == 0
+        return item.sequences == 0 and not item.whole_words
 
     def steps(self, item: FillMaskItem) -> Steps[FillMaskInputs, Raw, FillMaskResult]:
         targets = self._targets(item)
         if targets.several:
             return self._score_targets(item, TargetScores(targets.several))
+        if item.whole_words:
+            return self._find_words(item)
         if item.sequences:
             return self._fill_all(item)
         return super().steps(item)
 
     def prepare(self, item: FillMaskItem) -> _Prepared:
         targets = self._targets(item).single
-        text = self._read(item)
+        text = self._reader.read(item)
         scored = len(targets) if item.renormalize else item.top_k
         row = self._rows.best(text.ids, text.masks, max(scored, item.top_k, item.sequences), targets)
         return Prepared(row.inputs, row.cost, FillMaskContext(text.text, item.top_k, item.renormalize))
@@ -114,23 +108,8 @@ class FillMask(
             raise InvalidValue(f"top_k is {item.top_k}; it must be at least 1", param="top_k")
         targets = self.wordpieces.find_targets(item.targets, 1 if item.single_tokens else MAX_WORD_TOKENS)
         ids = chain(chain(*targets.single), *(chain(*ways) for ways in targets.several))
-        self._check_ids(ids, "the targets have", "targets")
+        self._reader.check_ids(ids, "the targets have", "targets")
         return targets
-
-    def _check_ids(self, ids: Iterable[int], what: str, param: str) -> None:
-        """Raises InvalidValue for a token that the model does not know: a tokenizer may know more than its model."""
-        if max(ids, default=0) >= self._vocabulary:
-            raise InvalidValue(f"{what} a token id outside the model's vocabulary of {self._vocabulary}", param=param)
-
-    def _read(self, item: FillMaskItem, extra: int = 0) -> ReadText:
-        """Reads an item's text. extra: tokens that are left free for masks that are repeated."""
-        shortened, spans = self._shortened(item)
-        content = self.encoder.content_ids(self.encoder.mask_pattern.sub(lambda _: self._mask_token, shortened))
-        masks = self._masks(content, len(spans))
-        self._check_ids(content, "the input has", "input")
-        limit = self._max_length - extra
-        ids, shift = self.encoder.fit(content, limit, truncate=item.truncate, side=item.truncation_side, keep=masks)
-        return ReadText(ids, [m + shift for m in masks], MaskedText(item.text, spans, self._mask_token))
 
     def _score_targets(self, item: FillMaskItem, scores: TargetScores) -> Steps[FillMaskInputs, Raw, FillMaskResult]:
         """The targets of each mask by itself, of which some have several tokens."""
@@ -138,7 +117,7 @@ class FillMask(
             param = "num_sequences" if item.num_sequences else "decode"
             raise InvalidValue(f"`{param}` fills each mask with one token, and a target has several", param=param)
         longest = max(len(way) for ways in scores.targets for way in ways)
-        read = self._read(item, longest - 1)
+        read = self._reader.read(item, longest - 1)
         item.check_rows(scores.count_rows(len(read.masks)), "targets")
         return self._list_targets(item, read, scores)
 
@@ -148,6 +127,19 @@ class FillMask(
         found = yield from scores.run(read.ids, read.masks, self._rows)
         words = [[ScoredWord(*scored, target) for target, scored in enumerate(each)] for each in found]
         return self._list_words(item, read, words)
+
+    def _find_words(self, item: FillMaskItem) -> Steps[FillMaskInputs, Raw, FillMaskResult]:
+        """The whole words of each mask by itself."""
+        read = self._reader.read(item, MAX_TOKENS - 1)
+        words = WordSearch(self._word_tokens, self.wordpieces, self._rows, item.top_k)
+        item.check_rows(words.count_rows(len(read.masks)), "whole_words")
+        return self._list_found(item, read, words)
+
+    def _list_found(
+        self, item: FillMaskItem, read: ReadText, words: WordSearch
+    ) -> Steps[FillMaskInputs, Raw, FillMaskResult]:
+        found = yield from words.run(read.ids, read.masks, read.text)
+        return self._list_words(item, read, found)
 
     def _list_words(self, item: FillMaskItem, read: ReadText, words: Sequence[Sequence[ScoredWord]]) -> FillMaskResult:
         """Returns the result of an item whose candidates have several tokens. words: of each mask."""
@@ -161,25 +153,6 @@ class FillMask(
         ]
         return FillMaskResult(masks, tokens=len(read.ids))
 
-    def _shortened(self, item: FillMaskItem) -> tuple[str, list[tuple[int, int]]]:
-        """Returns the part of the item's text that is tokenized, and the spans of its masks in the whole text."""
-        if not item.text.strip():
-            raise EmptyInput("the input is empty", param="input")
-        cut = partial(
-            self.encoder.shorten, item.text, self._max_length, truncate=item.truncate, side=item.truncation_side
-        )
-        if not item.truncate:
-            cut()  # refuses a text that is too long before it is searched for masks
-        found = self.encoder.mask_spans(item.text)
-        spans = list(islice(found, item.max_masks + 1))
-        if not spans:
-            own = "" if self._mask_token == MASK_ALIAS else f" or {self._mask_token}"
-            raise NoMask(f"the input holds no mask: write {MASK_ALIAS}{own} where a word is missing", param="input")
-        if len(spans) > item.max_masks:
-            count = len(spans) + sum(1 for _ in found)
-            raise TooManyMasks(f"the input holds {count} masks and at most {item.max_masks} are allowed", param="input")
-        return cut(keep=(spans[0][0], spans[-1][1]))[0], spans
-
     def _decoder(self, item: FillMaskItem) -> Decoder:
         targets = self._targets(item).single
         kind = item.decode or FillStrategy.BEAM
@@ -188,7 +161,8 @@ class FillMask(
     def _fill_all(self, item: FillMaskItem) -> Steps[FillMaskInputs, Raw, FillMaskResult]:
         """The candidates of each mask by itself, then ways of filling all masks together."""
         prepared, decoder = self.prepare(item), self._decoder(item)
-        item.check_rows(decoder.count_rows(len(prepared.inputs.positions)), "num_sequences")
+        if item.decode is not None:  # else bounded by the numbers of masks and sequences
+            item.check_rows(decoder.count_rows(len(prepared.inputs.positions)), "decode")
         return self._decode(prepared, decoder)
 
     def _decode(self, prepared: _Prepared, decoder: Decoder) -> Steps[FillMaskInputs, Raw, FillMaskResult]:
@@ -205,16 +179,6 @@ class FillMask(
         text = prepared.context.text.fill(self.wordpieces, [[token] for token in tokens])
         filled = [FilledToken(token, self.wordpieces.decoded(token)) for token in tokens]
         return FilledSequence(text, found.log_prob, pseudo_log_prob, filled)
-
-    def _masks(self, content: list[int], count: int) -> list[int]:
-        """Indices of the `count` masks in `content`."""
-        masks = [i for i, token in enumerate(content) if token == self._mask_id]
-        if len(masks) != count:
-            raise InvalidValue(
-                f"the input holds {count} masks but the tokenizer sees {len(masks)}; put spaces around them",
-                param="input",
-            )
-        return masks
 
     def collate(self, inputs: Sequence[FillMaskInputs]) -> FillMaskBatch:
         texts = self.forward.collate([item.ids for item in inputs])

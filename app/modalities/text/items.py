@@ -46,7 +46,8 @@ class FillMaskItem:
     targets: restrict the candidates to these words or vocabulary entries, of at most MAX_WORD_TOKENS tokens each.
     renormalize: rescale the scores of each mask so that they sum to 1 over the targets. Raises InvalidValue if there
     are none.
-    normalization: how targets of several tokens are ranked.
+    whole_words: the candidates are words of one or several tokens.
+    normalization: how candidates of several tokens are ranked.
     num_sequences: so many ways of filling all masks together are looked for, too.
     decode: how; None: by a beam search if `num_sequences` asks for any. order: of the masks. seed: of random draws.
     truncate: shorten a text longer than the model, around its masks.
@@ -58,6 +59,7 @@ class FillMaskItem:
     top_k: int = 5
     targets: tuple[str, ...] = ()
     renormalize: bool = False
+    whole_words: bool = False
     normalization: Normalization = Normalization.NONE
     num_sequences: int = 0
     decode: FillStrategy | None = None
@@ -77,6 +79,10 @@ class FillMaskItem:
                 f"`decode` greedy gives one sequence, not {self.num_sequences}; beam gives several",
                 param="num_sequences",
             )
+
+        if self.whole_words and (self.targets or self.sequences):
+            rival = "targets" if self.targets else "num_sequences" if self.num_sequences else "decode"
+            raise InvalidValue(f"`whole_words` and `{rival}` cannot be combined", param="whole_words")
 
     @property
     def sequences(self) -> int:

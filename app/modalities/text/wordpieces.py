@@ -26,25 +26,30 @@ class TargetTokens:
 
 
 class WordPieces:
-    """One vocabulary's way of writing words: what begins one and what goes on with it."""
+    """One vocabulary's way of writing words: what begins one and what goes on with it.
+
+    marks_starts: tokens that begin a word are marked, not those that go on with one.
+    mask_eats_space: what fills a mask brings the space before it.
+    """
 
     def __init__(self, encoder: TextEncoder) -> None:
         self._encoder = encoder
-        self._tokenizer = encoder.tokenizer
-        backend = self._tokenizer.backend_tokenizer
-        self._vocabulary: dict[str, int] = self._tokenizer.get_vocab()
+        self.tokenizer = encoder.tokenizer
+        backend = self.tokenizer.backend_tokenizer
+        self._vocabulary: dict[str, int] = self.tokenizer.get_vocab()
         self._continuation: str | None = getattr(backend.model, "continuing_subword_prefix", None) or None
-        self._special = frozenset(self._tokenizer.all_special_ids)
+        self._special = frozenset(self.tokenizer.all_special_ids)
         self._mask_token, mask_id = encoder.mask
-        mask = self._tokenizer.added_tokens_decoder[mask_id]
+        mask = self.tokenizer.added_tokens_decoder[mask_id]
         # A byte-level vocabulary spells spaces. Where its mask swallows the one before it, what fills
         # the mask brings that space; where not, the space is a token of its own and stays.
         spaced = backend.decode(backend.encode(" a", add_special_tokens=False).ids)
         self._byte_level = self._continuation is None and spaced.startswith(" ")
-        self._mask_eats_space = bool(mask.lstrip) or not self._byte_level
+        self.mask_eats_space = bool(mask.lstrip) or not self._byte_level
         self._last_targets: tuple[tuple[str, ...], int, TargetTokens] = ((), 0, TargetTokens())
         self._known: dict[int, tuple[str, str]] = {}  # at most the vocabulary: decoding takes 10 µs a token
         self._word_start = "Ġ" if self._byte_level else "▁"  # else SentencePiece's
+        self.marks_starts = self._continuation is None and any(e.startswith(self._word_start) for e in self._vocabulary)
 
     def __deepcopy__(self, memo: object) -> "WordPieces":
         return self  # replicas of a model share it
@@ -69,10 +74,10 @@ class WordPieces:
         """
         if not target.strip():
             raise EmptyInput("a target is empty", param="targets")
-        spaced = self._byte_level and self._mask_eats_space
+        spaced = self._byte_level and self.mask_eats_space
         ids = tuple(self._encoder.content_ids(f" {target.lstrip()}" if spaced else target))
         exact = self._vocabulary.get(target)
-        written = bool(ids) and self._tokenizer.unk_token_id not in ids
+        written = bool(ids) and self.tokenizer.unk_token_id not in ids
         if exact is not None and not (written and len(ids) == 1):
             ids = (exact,)
         elif not written:
@@ -86,13 +91,20 @@ class WordPieces:
 
     def _check_length(self, target: str, ids: Tokens, most: int) -> None:
         if len(ids) > most:
-            pieces = ", ".join(repr(piece) for piece in self._tokenizer.convert_ids_to_tokens(list(ids[:_SHOWN])))
+            pieces = ", ".join(repr(piece) for piece in self.tokenizer.convert_ids_to_tokens(list(ids[:_SHOWN])))
             pieces += ", …" if len(ids) > _SHOWN else ""
             bound = "must be one" if most == 1 else f"may have {most}"
             raise InvalidValue(
                 f"target {target[:60]!r} is {len(ids)} tokens in this vocabulary ({pieces}); a target {bound}",
                 param="targets",
             )
+
+    def letters(self, token: int) -> str:
+        """The token without the mark that says whether it begins a word."""
+        if self._byte_level:
+            return self.decoded(token).strip()
+        piece = str(self.tokenizer.convert_ids_to_tokens(token) or "")
+        return piece.removeprefix(self._continuation or self._word_start)
 
     def decoded(self, token: int) -> str:
         """The token decoded alone."""
@@ -101,7 +113,7 @@ class WordPieces:
     def decoded_all(self, tokens: Sequence[int]) -> str:
         """The tokens decoded together, without special ones."""
         shown = [token for token in tokens if token not in self._special]
-        return self.decoded(shown[0]) if len(shown) == 1 else str(self._tokenizer.decode(shown))
+        return self.decoded(shown[0]) if len(shown) == 1 else str(self.tokenizer.decode(shown))
 
     def filled(self, left: str, right: str, *tokens: int, word: str | None = None) -> str:
         """The text with a mask between `left` and `right` replaced by tokens.
@@ -119,7 +131,7 @@ class WordPieces:
             if piece.startswith(self._continuation):
                 return left.rstrip() + word.removeprefix(self._continuation) + right
             return left + word + right
-        if not self._mask_eats_space:
+        if not self.mask_eats_space:
             return left + word + right
         if not piece.startswith(self._word_start):
             return left.rstrip() + word + right
@@ -130,8 +142,8 @@ class WordPieces:
         """The vocabulary's spelling of a token, and the token decoded alone."""
         known = self._known.get(token)
         if known is None:
-            piece = str(self._tokenizer.convert_ids_to_tokens(token) or "")  # padded vocabularies have nameless ids
-            known = self._known[token] = piece, str(self._tokenizer.decode([token]))
+            piece = str(self.tokenizer.convert_ids_to_tokens(token) or "")  # padded vocabularies have nameless ids
+            known = self._known[token] = piece, str(self.tokenizer.decode([token]))
         return known
 
 

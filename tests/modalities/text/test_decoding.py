@@ -115,4 +115,4 @@ def test_draws_are_among_the_targets(bert: TextObjective) -> None:
 def test_too_many_rows_are_refused(bert: TextObjective) -> None:
     with pytest.raises(InvalidValue) as caught:
         bert.tasks[Task.FILL_MASK].steps(FillMaskItem(TEXT, decode=FillStrategy.GIBBS, num_sequences=20, max_rows=100))
-    assert caught.value.param == "num_sequences"
+    assert caught.value.param == "decode"
