@@ -9,6 +9,7 @@ from app.commands.client import ApiClient, ApiKey, NoServer, Url
 from app.commands.output import Json, note, print_json, print_table
 from app.commands.texts import read_inputs, read_texts
 from app.commands.variants import read_variants, read_wild_type
+from app.modalities.text.items import FillOrder, FillStrategy, Normalization
 from app.types import Aggregation
 
 Texts = Annotated[
@@ -44,14 +45,25 @@ def predict(
     renormalize: Annotated[
         bool, typer.Option("--renormalize", help="Rescale the scores of each mask to sum to 1 over the targets.")
     ] = False,
+    whole_words: Annotated[
+        bool, typer.Option("--whole-words", help="Answer with whole words of up to 4 tokens.")
+    ] = False,
+    normalization: Annotated[
+        Normalization, typer.Option(help="Rank words of several tokens by score (none) or score per token (length).")
+    ] = Normalization.NONE,
     sequences: Annotated[
         int, typer.Option("--sequences", "-n", min=0, max=20, help="Fill all masks together, in the N best ways.")
     ] = 0,
+    decode: Annotated[
+        FillStrategy | None, typer.Option(help="Way of filling all masks together; by default, beam.")
+    ] = None,
+    order: Annotated[FillOrder, typer.Option(help="Order in which masks are filled together.")] = FillOrder.CONFIDENCE,
+    seed: Annotated[int, typer.Option(min=0, max=(1 << 32) - 1, help="Seed of --decode gibbs.")] = 0,
     url: Url = None,
     api_key: ApiKey = None,
     as_json: Json = False,
 ) -> None:
-    """Fill every [MASK] of the texts.
+    """Fill every [MASK] of the texts, and spans such as [MASK:1-3].
 
     Asks the running server. If there is none, and no --url was given, the model is loaded from the
     model store into this process.
@@ -64,14 +76,20 @@ def predict(
         "targets": target or [],
         "renormalize": renormalize,
         "num_sequences": sequences,
+        "whole_words": whole_words,
+        "normalization": normalization,
+        "decode": decode,
+        "order": order,
+        "seed": seed,
     }
     answer = _ask("/v1/fill-mask", body, url, api_key)
     if as_json:
         print_json(answer)
         return
-    if sequences:
-        found = [each for item in answer["data"] for each in item["sequences"]]
-        print_table(["log-prob", "text"], [[f"{each['log_prob']:.4f}", each["sequence"]] for each in found])
+    found = [each for item in answer["data"] for each in item.get("sequences") or []]
+    if found:
+        rows = [[f"{each['log_prob']:.4f}", f"{each['pseudo_log_prob']:.4f}", each["sequence"]] for each in found]
+        print_table(["log-prob", "pseudo-log-prob", "text"], rows)
         return
     rows = [
         [f"{candidate['score']:.4f}", candidate["token_str"], candidate["sequence"]]

@@ -7,7 +7,7 @@ from typing import Protocol
 from app.errors import InvalidValue
 from app.modalities.classification import ClassifyItem
 from app.modalities.embedding import EmbedItem
-from app.modalities.text.items import MASK_ALIAS, FillMaskItem
+from app.modalities.text.items import MASK_ALIAS, SPAN_START, FillMaskItem
 from app.system.concurrency import TokenBudget
 
 _MIB = 1 << 20
@@ -43,6 +43,7 @@ def check_fill_mask(
         wanted = min(item.top_k, len(item.targets) or item.top_k)
         each = _CANDIDATE + (_TOKENS if item.targets or item.whole_words else 0)
         size += (found * wanted + item.sequences) * (len(item.text) + each)
+        size += item.sequences * item.text.count(SPAN_START) * _TOKENS
     if size > largest:
         raise InvalidValue(
             f"the answer could have {size} characters, where {largest} are allowed: every candidate of every mask"

@@ -141,7 +141,9 @@ class SequenceObject(BaseModel):
     sequence: str
     log_prob: float = Field(description="Sum of the log-probabilities of its tokens when they were filled in")
     pseudo_log_prob: float = Field(description="Sum of the log-probabilities of its tokens, each given all others")
+    score_per_token: float = Field(description="Geometric mean of the probabilities of its tokens, by `log_prob`")
     tokens: list[FilledTokenObject] = Field(description="One token per mask, in the order of the text")
+    lengths: list[int] = Field(description="Number of tokens of each mask or span")
 
 
 class FilledObject(BaseModel):
@@ -179,6 +181,10 @@ EXAMPLES = {
     "whole_words": {
         "summary": "Whole words, of several tokens too",
         "value": {"input": "The lions chase the [MASK].", "whole_words": True},
+    },
+    "spans": {
+        "summary": "A span of unknown length",
+        "value": {"input": "The [MASK:1-3] chase the zebras in the savanna.", "num_sequences": 3},
     },
     "several_tokens": {
         "summary": "Words of several tokens compete",

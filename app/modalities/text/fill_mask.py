@@ -1,5 +1,6 @@
 """Fill-mask: the most probable tokens at each mask of a text, and the most probable ways of filling all of them."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -14,13 +15,14 @@ from app.modalities.base import OneStepHandler, Prepared, Steps
 from app.modalities.text.batches import TextBatch
 from app.modalities.text.encoder import vocabulary_size
 from app.modalities.text.encoding import QUICK_CHARACTERS, TextEncoder
-from app.modalities.text.filling.beam import Filling
 from app.modalities.text.filling.decoding import Decoder
 from app.modalities.text.filling.joint import pseudo_log_probs
 from app.modalities.text.filling.reading import ReadText, TextReader
 from app.modalities.text.filling.rows import FillMaskInputs, Raw, RowMaker, choose
+from app.modalities.text.filling.spans import SpanText, read_spans, repeat_masks, split_runs
 from app.modalities.text.filling.targets import TargetScores
 from app.modalities.text.filling.texts import MaskedText
+from app.modalities.text.filling.together import run_together
 from app.modalities.text.filling.whole_words import MAX_TOKENS, WordSearch, WordTokens
 from app.modalities.text.filling.words import ScoredWord, list_candidates
 from app.modalities.text.forward import TextForward
@@ -89,6 +91,8 @@ class FillMask(
         targets = self._targets(item)
         if targets.several:
             return self._score_targets(item, TargetScores(targets.several))
+        if item.has_spans:
+            return self._fill_spans(item)
         if item.whole_words:
             return self._find_words(item)
         if item.sequences:
@@ -169,16 +173,57 @@ class FillMask(
         (raw,) = yield [prepared]
         result = self.finish(prepared, raw)
         masks = prepared.inputs.positions
-        fillings = yield from decoder.fill(prepared.inputs.ids, masks, raw)
-        judged = yield from pseudo_log_probs(fillings, masks, self._mask_id, self._rows)
-        sequences = [self._sequence(prepared, *each) for each in zip(fillings, judged, strict=True)]
-        return replace(result, sequences=sorted(sequences, key=lambda each: -each.pseudo_log_prob))
+        lengths = (1,) * len(masks)
+        found = yield from self._fill_masks(decoder, prepared.inputs.ids, masks, lengths, prepared.context.text, raw)
+        return replace(result, sequences=sorted(found, key=lambda each: -each.pseudo_log_prob))
 
-    def _sequence(self, prepared: _Prepared, found: Filling, pseudo_log_prob: float) -> FilledSequence:
-        tokens = [found.ids[position] for position in prepared.inputs.positions]
-        text = prepared.context.text.fill(self.wordpieces, [[token] for token in tokens])
+    def _fill_spans(self, item: FillMaskItem) -> Steps[FillMaskInputs, Raw, FillMaskResult]:
+        """The ways of filling all masks and spans together, with each combination of lengths."""
+        spans = read_spans(item.text, self.encoder.mask_pattern, item.max_masks)
+        decoder = self._decoder(item)
+        plain = self._reader.read(replace(item, text=spans.plain), spans.longest - len(spans.places))
+        read = replace(plain, text=replace(plain.text, text=item.text, spans=spans.places))
+        item.check_rows(sum(decoder.count_rows(sum(lengths)) for lengths in spans.combinations()), "input")
+        return self._decode_spans(read, spans, decoder)
+
+    def _decode_spans(
+        self, read: ReadText, spans: SpanText, decoder: Decoder
+    ) -> Steps[FillMaskInputs, Raw, FillMaskResult]:
+        searches = [
+            self._fill_masks(decoder, *repeat_masks(read.ids, read.masks, lengths), lengths, read.text)
+            for lengths in spans.combinations()
+        ]
+        found = chain(*(yield from run_together(searches)))
+        best: dict[str, FilledSequence] = {}
+        for each in sorted(found, key=lambda each: -each.score_per_token):
+            best.setdefault(each.sequence, each)
+        masks = [MaskPrediction(mask, *place, []) for mask, place in zip(read.masks, spans.places, strict=True)]
+        return FillMaskResult(masks, len(read.ids), sequences=list(best.values())[: decoder.count])
+
+    def _fill_masks(
+        self,
+        decoder: Decoder,
+        ids: list[int],
+        masks: list[int],
+        lengths: Sequence[int],
+        text: MaskedText,
+        first: Raw | None = None,
+    ) -> Steps[FillMaskInputs, Raw, list[FilledSequence]]:
+        """The ways of filling all masks. lengths: masks of each span. first: candidates of each mask, where known."""
+        fillings = yield from decoder.fill(ids, masks, first)
+        judged = yield from pseudo_log_probs(fillings, masks, self._mask_id, self._rows)
+        return [
+            self._sequence(text, [filling.ids[mask] for mask in masks], lengths, filling.log_prob, pseudo)
+            for filling, pseudo in zip(fillings, judged, strict=True)
+        ]
+
+    def _sequence(
+        self, text: MaskedText, tokens: list[int], lengths: Sequence[int], log_prob: float, pseudo_log_prob: float
+    ) -> FilledSequence:
         filled = [FilledToken(token, self.wordpieces.decoded(token)) for token in tokens]
-        return FilledSequence(text, found.log_prob, pseudo_log_prob, filled)
+        written = text.fill(self.wordpieces, split_runs(tokens, lengths))
+        per_token = math.exp(log_prob / len(tokens))
+        return FilledSequence(written, log_prob, pseudo_log_prob, per_token, filled, list(lengths))
 
     def collate(self, inputs: Sequence[FillMaskInputs]) -> FillMaskBatch:
         texts = self.forward.collate([item.ids for item in inputs])

@@ -11,6 +11,8 @@ from app.types import TruncationSide
 MASK_ALIAS = "[MASK]"  # understood by every model, whatever its own mask token
 
 
+SPAN_START = "[MASK:"  # a span of masks, such as `[MASK:1-4]`
+
 MAX_WORD_TOKENS = 8  # of a target, and of a span
 
 MAX_ROWS = 16_384  # of one request, for the answers that take many rows an input
@@ -41,7 +43,7 @@ class FillStrategy(StrEnum):
 
 @dataclass(frozen=True)
 class FillMaskItem:
-    """text: holds one or several masks, written `[MASK]` or as the model's own mask token.
+    """text: holds one or several masks, written `[MASK]` or as the model's own mask token, or spans of masks.
 
     targets: restrict the candidates to these words or vocabulary entries, of at most MAX_WORD_TOKENS tokens each.
     renormalize: rescale the scores of each mask so that they sum to 1 over the targets. Raises InvalidValue if there
@@ -80,14 +82,28 @@ class FillMaskItem:
                 param="num_sequences",
             )
 
-        if self.whole_words and (self.targets or self.sequences):
-            rival = "targets" if self.targets else "num_sequences" if self.num_sequences else "decode"
-            raise InvalidValue(f"`whole_words` and `{rival}` cannot be combined", param="whole_words")
+        for option in ("whole_words", "targets"):
+            rival = self._rival(option)
+            if getattr(self, option) and rival:
+                raise InvalidValue(f"`{option}` and {rival} cannot be combined", param=option)
+        if self.single_tokens and self.has_spans:
+            raise InvalidValue("this answer has one token a mask, so the input cannot hold spans", param="input")
+
+    def _rival(self, option: str) -> str | None:
+        """Returns what cannot be combined with an option, where it is there."""
+        if self.has_spans:
+            return f"spans such as {SPAN_START}1-4]"
+        others = ("targets", "num_sequences", "decode") if option == "whole_words" else ()
+        return next((f"`{other}`" for other in others if getattr(self, other)), None)
+
+    @property
+    def has_spans(self) -> bool:
+        return SPAN_START in self.text
 
     @property
     def sequences(self) -> int:
         """The number of ways of filling all masks together that are looked for."""
-        return self.num_sequences or int(self.decode is not None)
+        return self.num_sequences or int(self.decode is not None or self.has_spans)
 
     def check_rows(self, rows: int, param: str) -> None:
         """Raises InvalidValue for more rows than the item may take. param: the option that asks for them."""
@@ -157,20 +173,25 @@ class FilledSequence:
     log_prob: sum of the natural logarithms of each token's probability when it was last filled in, given the text and
     the tokens that stood in other masks then.
     pseudo_log_prob: the same sum with each token given all others: one forward a mask, with only that mask open.
-    tokens: one a mask, in the order of the text.
+    score_per_token: geometric mean of the tokens' probabilities, by `log_prob`.
+    tokens: of all masks, in the order of the text. lengths: number of tokens of each mask or span.
     """
 
     sequence: str
     log_prob: float
     pseudo_log_prob: float
+    score_per_token: float
     tokens: list[FilledToken]
+    lengths: list[int]
 
 
 @dataclass(frozen=True)
 class FillMaskResult:
     masks: list[MaskPrediction]  # in the order of the text
     tokens: int  # that the model read, special ones included
-    sequences: list[FilledSequence] | None = None  # most probable `pseudo_log_prob` first; None: not asked for
+    sequences: list[FilledSequence] | None = (
+        None  # by `pseudo_log_prob`, with spans by `score_per_token`; None: not asked for
+    )
 
 
 class ScoreMethod(StrEnum):
