@@ -111,8 +111,12 @@ def test_without_a_server_the_model_is_loaded_here(run: Run, store: ModelStore, 
     (mask,) = json.loads(run("predict", "The [MASK] chase.", *targets).stdout)["data"][0]["masks"]
     assert sum(each["score"] for each in mask["candidates"]) == pytest.approx(1)
     together = run("predict", "The [MASK] chase the [MASK].", "--sequences", "4").stdout.splitlines()
-    assert together[0].split() == ["log-prob", "text"]
+    assert together[0].split() == ["log-prob", "pseudo-log-prob", "text"]
     assert len(together) == 5 and not any("[MASK]" in line for line in together)
+    sampled = run("predict", "The [MASK:2] chase.", "--decode", "gibbs", "--order", "left-to-right", "--seed", "3")
+    assert len(sampled.stdout.splitlines()) == 2
+    words = run("predict", "The [MASK] chase.", "--whole-words", "--normalization", "length").stdout.splitlines()
+    assert words[0].split() == ["score", "token", "text"] and len(words) == 6
 
     scored = json.loads(run("score", "The lions chase.", "--json").stdout)["data"][0]
     lines = run("score", "The lions chase.").stdout.splitlines()

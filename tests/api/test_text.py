@@ -1,5 +1,6 @@
 """What text tasks say over HTTP, with a real tiny model; the fakes of conftest.py stand in everywhere else."""
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -38,11 +39,52 @@ def test_sequences_beside_the_masks(client: TestClient) -> None:
     assert plain["data"][0].keys() == {"index", "masks"}
     assert [len(filled["sequences"]) for filled in body["data"]] == [3, 3]
     best = body["data"][0]["sequences"][0]
-    assert best.keys() == {"sequence", "log_prob", "tokens"}
+    assert best.keys() == {"sequence", "log_prob", "pseudo_log_prob", "score_per_token", "tokens", "lengths"}
     assert [token.keys() for token in best["tokens"]] == [{"token", "token_str"}] * 2
     assert best["log_prob"] < 0 and "[MASK]" not in best["sequence"]
-    log_probs = [each["log_prob"] for each in body["data"][0]["sequences"]]
+    log_probs = [each["pseudo_log_prob"] for each in body["data"][0]["sequences"]]
     assert log_probs == sorted(log_probs, reverse=True)
+
+
+def test_candidates_of_several_tokens(client: TestClient) -> None:
+    body = {"input": TEXT, "targets": ["lions", "the lions"], "normalization": "length"}
+    for options in (body, {"input": TEXT, "whole_words": True}):
+        masks = client.post("/v1/fill-mask", json=options).json()["data"][0]["masks"]
+        best = masks[0]["candidates"][0]
+        assert best.keys() == {
+            *("score", "log_prob", "score_per_token"),
+            *("token", "token_str", "tokens", "target", "sequence"),
+        }
+        assert best["token"] == (best["tokens"][0]["token"] if len(best["tokens"]) == 1 else None)
+
+
+def test_spans_and_strategies_of_a_request_and_of_a_stream(client: TestClient) -> None:
+    options = {"decode": "gibbs", "seed": 7, "order": "left-to-right", "num_sequences": 2}
+    text = "The [MASK:1-2] chase."
+    [whole] = client.post("/v1/fill-mask", json={"input": text} | options).json()["data"]
+    headers = {"content-type": "application/x-ndjson"}
+    line = client.post("/v1/fill-mask", params=options, content=json.dumps(text) + "\n", headers=headers).json()
+    assert [each["sequence"] for each in line["sequences"]] == [each["sequence"] for each in whole["sequences"]]
+    assert whole["masks"][0] == {"position": 2, "start": 4, "end": 14, "candidates": []}
+
+
+@pytest.mark.parametrize(
+    ("body", "param"),
+    [
+        ({"decode": "best"}, "decode"),
+        ({"decode": "greedy", "num_sequences": 2}, "num_sequences"),
+        ({"order": "right"}, "order"),
+        ({"seed": -1}, "seed"),
+        ({"whole_words": "yes"}, "whole_words"),
+        ({"whole_words": True, "targets": ["lions"]}, "whole_words"),
+        ({"targets": ["lions"], "input": "The [MASK:2]."}, "targets"),
+        ({"input": "The [MASK:0]."}, "input"),
+        ({"targets": ["the lions " * 9]}, "targets"),
+    ],
+)
+def test_options_of_fill_mask_are_checked(client: TestClient, body: dict[str, Any], param: str) -> None:
+    answer = client.post("/v1/fill-mask", json={"input": TEXT} | body)
+    assert refusal(answer) == (422, "invalid_value", param)
 
 
 @pytest.mark.parametrize("value", [-1, 21, "3", 1.5])
