@@ -84,6 +84,7 @@ def test_every_position_and_letter(esm: TextObjective) -> None:
     assert list(found)[:4] == ["H1A", "H1C", "H1W", "P2A"]
     assert len(found) == sum(letter != old for old in PROTEIN for letter in "ACW")
     assert found["Q14W"] == pytest.approx(reference(esm, "Q14W", 1, VariantMethod.MASKED_MARGINALS), rel=1e-4)
+    assert ask(esm, text="AA", letters="A") == {}
     letters = {each[-1] for each in ask(esm)}
     assert letters == {*AMINO_ACIDS, "X"}  # an emoji is no letter
 
@@ -129,8 +130,8 @@ def test_letters_of_several_units_and_with_spaces_are_counted_as_letters(esm: Te
         ("H24C:", "not written as"),
         ("H24C P25A", "not written as"),
         ("H24C:H24A", "a position is named twice"),
-        ("H24J", "J is not a letter of the model's vocabulary"),
-        ("H24é", "é is not a letter of the model's vocabulary"),
+        ("H24J", "the model has no token for J in this input"),
+        ("H24é", "the model has no token for é in this input"),
     ],
 )
 def test_a_variant_at_fault_is_named(esm: TextObjective, variant: str, reason: str) -> None:
@@ -150,11 +151,13 @@ def test_what_the_model_cannot_read_is_refused(esm: TextObjective, bert: TextObj
         with pytest.raises(error) as caught:
             ask(esm, *variants, text=text)
         assert caught.value.param == param, text
-    with pytest.raises(InvalidValue, match="'J' is not a letter") as caught:
+    with pytest.raises(InvalidValue, match="no token for J") as caught:
         ask(esm, letters="ACJ")
     assert caught.value.param == "letters"
     with pytest.raises(InvalidValue, match="reads each letter as one token"):
         ask(bert, "L1C", text="Lions")
+    with pytest.raises(InvalidValue, match="has letters as tokens"):  # each letter is a piece of a word
+        ask(bert, text="hpetlv")
 
 
 @pytest.mark.parametrize("options", [{"tokenizer": "kmer", "kmer_length": 3}, {"tokenizer": "regex"}])
@@ -169,7 +172,7 @@ def test_letters_that_join_their_neighbours_are_refused() -> None:
     """In Or an O is a token, but a B in its place would become the one token Br."""
     objective = build(["CCBrOrC"] * 3, tokenizer="regex", tokenizer_pattern="Br|[A-Za-z]")
     assert ask(objective, "O1C", text="Or").keys() == {"O1C"}
-    with pytest.raises(InvalidValue, match="B is not a letter"):
+    with pytest.raises(InvalidValue, match="no token for B"):
         ask(objective, "O1B", text="Or")
 
 

@@ -77,7 +77,7 @@ class VariantScorer:
         for letter, index in first.items():
             token = self._letters.find_token(letter, wild_type, neighbours)
             if token is None:
-                raise refuse_variant(index, names[index], f"{letter} is not a letter of the model's vocabulary")
+                raise refuse_variant(index, names[index], f"the model has no token for {letter} in this input")
             tokens[letter] = token
         places = sorted({each.place for variant in variants for each in variant})
         for place in places:
@@ -94,7 +94,9 @@ class VariantScorer:
         tokens = {letter: token for letter, token in found.items() if token is not None}
         if item.letters and len(tokens) < len(found):
             missing = next(letter for letter, token in found.items() if token is None)
-            raise InvalidValue(f"`letters`: {missing!r} is not a letter of the model's vocabulary", param="letters")
+            raise InvalidValue(f"`letters`: the model has no token for {missing} in this input", param="letters")
+        if not tokens:
+            raise InvalidValue("variants need a model whose vocabulary has letters as tokens", param="input")
         for place, token in enumerate(wild_type.ids):
             if not self._letters.is_known(token):
                 raise InvalidValue(f"the input: {self._unknown_letter(wild_type, place, item.offset)}", param="input")
@@ -115,7 +117,7 @@ class VariantScorer:
             )
 
     def _unknown_letter(self, wild_type: LetterText, place: int, offset: int) -> str:
-        return f"{wild_type.letters[place]} at position {place + offset} is not a letter of the model's vocabulary"
+        return f"the model has no token for {wild_type.letters[place]} at position {place + offset}"
 
     def _one_step(
         self, question: _Question, method: VariantMethod, ids: list[int], shift: int
@@ -135,6 +137,8 @@ class VariantScorer:
 
 def _add_up(question: _Question, letters: Sequence[int], table: LetterScores) -> list[VariantScore]:
     """table: log-probabilities [places, letters] of the tokens `letters`."""
+    if not question.variants:  # no letter but that of the wild type is asked for
+        return []
     if not np.isfinite(table).all():
         raise AppError("the model computed numbers that are not finite for this input")
     column = {token: index for index, token in enumerate(letters)}

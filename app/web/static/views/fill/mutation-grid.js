@@ -103,7 +103,7 @@ function drawAxis(context, grid, colors) {
 export function Scale({ limit }) {
   palette.value; // the colours are those of the theme
   const colors = colorsOf();
-  return html`<p class="legend small muted" role="img" aria-label="Colours by score">
+  return html`<p class="legend mutation-scale small muted" role="img" aria-label="Colours by score">
     <span>${number(-limit)}</span>${[-1, -0.5, 0, 0.5, 1].map(
       (place) => html`<i style=${{ background: shadeOf(colors, place) }}></i>`,
     )}<span>${number(limit)}</span></p>`;
