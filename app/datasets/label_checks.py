@@ -3,7 +3,7 @@
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,7 @@ class EvaluationData:
     1 for each label that the item has [N, C, int64].
     classes: the labels in order; empty for numbers.
     duplicates: the place of an item that was dropped, and of the one that it repeats.
+    validation: items that are in no other part, which calibrate a classifier.
     """
 
     items: Sequence[LabelledItem]
@@ -37,6 +38,7 @@ class EvaluationData:
     unused: int = 0
     duplicates: Sequence[tuple[str, str]] = ()
     warnings: list[str] = field(default_factory=list)
+    validation: Sequence[LabelledItem] = ()
 
     @property
     def kind(self) -> LabelKind:
@@ -85,6 +87,9 @@ def check_labels(found: LabelledItems, label_type: LabelType = "auto") -> Evalua
     data = EvaluationData(
         items, targets, classes, found.skipped, found.skipped_count, found.unused, duplicates, warnings
     )
+    if found.validation:
+        known = {_digest(item.content) for item in items}
+        data = replace(data, validation=[each for each in found.validation if _digest(each.content) not in known])
     _check_parts(data)
     if data.kind == "labels":
         found_rare = check_label_sets(

@@ -58,13 +58,14 @@ class LabelledItems:
     """Items in the order of their files.
 
     skipped: the first `MAX_NAMED` rows that cannot be used. unused: rows of the validation part beside a test part, and
-    files without a label. is_partial: whether a file has more rows than were read.
+    files without a label. validation: the former. is_partial: whether a file has more rows than were read.
     """
 
     items: list[LabelledItem] = field(default_factory=list)
     skipped: list[SkippedRow] = field(default_factory=list)
     skipped_count: int = 0
     unused: int = 0
+    validation: list[LabelledItem] = field(default_factory=list)
     is_partial: bool = False
 
     def skip(self, place: str, reason: str) -> None:
@@ -146,7 +147,7 @@ def read_table(
 
 
 def collect_items(items: Iterable[LabelledItem], found: LabelledItems) -> None:
-    """Adds items to `found`. The validation part is for scores if there is no test part, and unused else.
+    """Adds items to `found`. The validation part is for scores if there is no test part, and kept apart else.
 
     Where some items belong to a part, those that belong to none cannot be used.
 
@@ -161,6 +162,7 @@ def collect_items(items: Iterable[LabelledItem], found: LabelledItems) -> None:
         _check_amount(len(found.items) + len(validation), size)
     if any(item.part is Part.TEST for item in found.items):
         found.unused += len(validation)
+        found.validation = validation
     else:
         found.items += [replace(item, part=Part.TEST) for item in validation]
     _skip_items_without_part(found)

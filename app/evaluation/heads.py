@@ -25,6 +25,7 @@ _FOLDS = 5
 _MANY = 10_000  # items of which one fifth is left out once, instead of each fifth
 _TOLERANCE, _ITERATIONS = 1e-5, 2_000
 _EXACT = 2**26  # numbers of vectors up to which they are computed in float64
+_FEWEST = 20  # items of a validation part that a temperature is fitted on
 _NAMED = 5  # confusions, and classes that are often missed
 WEAK = 0.7  # share of a class's items that are recognized, below which it is named
 
@@ -90,18 +91,21 @@ def choose_model(findings: Findings) -> str:
     return max(findings.models, key=score)
 
 
-def fit_head(data: EvaluationData, vectors: NDArray[np.float32], label: str) -> FittedHead:
+def fit_head(
+    data: EvaluationData, vectors: NDArray[np.float32], label: str, validation: NDArray[np.float32] | None = None
+) -> FittedHead:
     """Fits a head on the vectors [N, D] of the items: of the training part, or of all items if parts are drawn.
 
     A temperature is fitted on training items that are left out of the fit. The scores are those of the test part; if
     there is none, those of the items that are left out.
-    label: the name of the only output of a regression.
+    label: the name of the only output of a regression. validation: the vectors of `data.validation`, which the
+    temperature of classes is fitted on instead, if there are enough.
     """
     vectors = convert_vectors(vectors)
     test = data.indices(Part.TEST)
     train = data.indices(Part.TRAIN) if len(test) else np.arange(len(data.items))
     if data.has_classes:
-        return _fit_classes(data, vectors, train, test)
+        return _fit_classes(data, vectors, train, test, validation)
     return _fit_numbers(data, vectors, train, test, label)
 
 
@@ -110,20 +114,24 @@ def convert_vectors(vectors: NDArray[np.float32]) -> Vectors:
     return vectors.astype(np.float64 if vectors.size <= _EXACT else np.float32)
 
 
-def _fit_classes(data: EvaluationData, vectors: Vectors, train: Codes, test: Codes) -> FittedHead:
+def _fit_classes(
+    data: EvaluationData, vectors: Vectors, train: Codes, test: Codes, validation: Vectors | None
+) -> FittedHead:
     features, mean, scale = standardize_vectors(vectors[train])
     codes, targets, counts = np.unique(data.targets[train].astype(np.int64), return_inverse=True, return_counts=True)
     strength = choose_strength(reduce_features(features, features[:1])[0], targets, _SEED)
     left_out = _leave_out_classes(features, targets, strength)
     labels = tuple(data.classes[int(code)] for code in codes)
-    classifier = Classifier(
+    plain = Classifier(
         labels=labels,
         type=ClassifierType.SINGLE_LABEL,
         activation=Activation.SOFTMAX,
-        temperature=fit_temperature(left_out.outputs, left_out.targets) if left_out else 1.0,
         labelled_items=len(train),
     )
-    head = ProbeHead(classifier, mean, scale, *fit_logistic(features, targets, strength))
+    head = ProbeHead(plain, mean, scale, *fit_logistic(features, targets, strength))
+    temperature, scaled_on = _choose_temperature(head, data, validation, left_out)
+    classifier = plain.model_copy(update={"temperature": temperature})
+    head = replace(head, classifier=classifier)
     held_out = None
     if len(test):
         logits = head.logits(vectors[test])
@@ -136,7 +144,22 @@ def _fit_classes(data: EvaluationData, vectors: Vectors, train: Codes, test: Cod
     if held_out:
         head = replace(head, classifier=classifier.model_copy(update={"ece": held_out.metrics["ece"]}))
     by_label = dict(zip(labels, counts.tolist(), strict=True))
-    return FittedHead(head, strength, held_out, left_out.source if left_out else None, by_label)
+    return FittedHead(head, strength, held_out, scaled_on, by_label)
+
+
+def _choose_temperature(
+    head: ProbeHead, data: EvaluationData, validation: Vectors | None, left_out: LeftOutOutputs | None
+) -> tuple[float, str | None]:
+    """Returns the temperature, and the items that it was fitted on, in words.
+
+    They are those of the validation part with labels that the head knows, or else training items that are left out.
+    """
+    places = {label: place for place, label in enumerate(head.classifier.labels)}
+    known = [number for number, item in enumerate(data.validation) if item.label in places]
+    if validation is not None and len(known) >= _FEWEST:
+        targets = np.array([places[data.validation[number].label] for number in known])
+        return fit_temperature(head.logits(validation[known]), targets), "the validation part"
+    return (fit_temperature(left_out.outputs, left_out.targets), left_out.source) if left_out else (1.0, None)
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,20 @@
 """Publication of the best model of an evaluation as a classifier."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import numpy as np
+from numpy.typing import NDArray
+
+from app.datasets.label_checks import EvaluationData
+from app.datasets.labelled import LabelledItems
 from app.evaluation.embedding import Embedder, EmbeddingRequest
 from app.evaluation.head_summary import describe_head, describe_weaknesses
 from app.evaluation.heads import FittedHead, choose_model, fit_head
 from app.evaluation.label_set_heads import fit_label_set_head
 from app.evaluation.results import Findings
 from app.evaluation.serialization import serialize
+from app.evaluation.unreadable import leave_out_unreadable
 from app.publishing.classifiers import ClassifierFacts, ClassifierPublisher
 from app.store.store import ModelEntry
 from app.worker.attempt import Attempt, AttemptServices
@@ -35,8 +41,26 @@ def fit_best(findings: Findings, embedder: Embedder, label: str, on_done: Callab
     items = findings.data.items
     request = EmbeddingRequest(encoder, [item.content for item in items], [item.place for item in items])
     vectors, data = embedder.embed(request, on_done), findings.data
-    fitted = fit_label_set_head(data, vectors) if data.kind == "labels" else fit_head(data, vectors, label)
+    if data.kind == "labels":
+        fitted = fit_label_set_head(data, vectors)
+    else:
+        data, validation = _embed_validation(data, encoder, embedder, on_done)
+        fitted = fit_head(data, vectors, label, validation)
     return BestHead(encoder, fitted, describe_weaknesses(fitted, findings, encoder.id))
+
+
+def _embed_validation(
+    data: EvaluationData, encoder: ModelEntry, embedder: Embedder, on_done: Callable[[int], None]
+) -> tuple[EvaluationData, NDArray[np.float32] | None]:
+    """Returns the data with the items of the validation part that the model can read, and their vectors if any."""
+    found = LabelledItems(list(data.validation) if data.kind == "classes" else [])
+    if found.items and embedder.decoders is not None:
+        leave_out_unreadable(found, [embedder.load_handler(encoder)], embedder.decoders, on_done)
+    data = replace(data, validation=found.items)
+    if not found.items:
+        return data, None
+    request = EmbeddingRequest(encoder, [item.content for item in found.items], [item.place for item in found.items])
+    return data, embedder.embed(request, on_done)
 
 
 def publish_best(best: BestHead, attempt: Attempt, reports: Reports, services: AttemptServices) -> ModelEntry:

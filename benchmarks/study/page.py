@@ -13,6 +13,7 @@ Report = Mapping[str, Any]
 
 _COLUMNS = 100
 _HEADLINE = 10  # labels per class of the table in short, or the nearest number
+_HEADLINE_OF_NUMBERS = 100  # altogether, for a regression
 _METHODS = {
     "linear_probe": "linear probe",
     "knn": "nearest neighbours",
@@ -71,8 +72,9 @@ def _summarize(found: Sequence[tuple[StudyTask, Report]]) -> str:
 
 
 def _choose_count(report: Report) -> Any:
+    headline = _HEADLINE_OF_NUMBERS if report["data"]["label_kind"] == "numbers" else _HEADLINE
     numbers = [count for count in report["labels_per_class"] if count != "all"]
-    return min(numbers, key=lambda count: abs(count - _HEADLINE))
+    return min(numbers, key=lambda count: abs(count - headline))
 
 
 def _describe_models(results: Path) -> str:

@@ -147,7 +147,8 @@ TASKS = (
     StudyTask(
         "fitness",
         "Proteins: how well does a mutant of a beta-lactamase work?",
-        "5,397 variants of one protein with a measured fitness; a rank correlation",
+        "5,397 variants of one protein with a measured fitness; a rank correlation. The protein has 286 letters, of"
+        " which the model reads 254: of 5,199 different variants, it sees 4,630",
         data.write_variants,
         ("study-proteins",),
         {"label_type": "numbers", "labels_per_class": [5, 20, 100, 500, "all"]},

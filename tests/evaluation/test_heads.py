@@ -1,6 +1,7 @@
 """Heads that are published: equal to scikit-learn's, calibrated on left-out items, with honest scores."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from app.datasets.label_checks import EvaluationData, check_labels
-from app.datasets.labelled import LabelledItem, LabelledItems, Part
+from app.datasets.labelled import LabelledItem, LabelledItems, Part, collect_items
 from app.evaluation.calibration import fit_sigmoid_temperature, fit_temperature, measure_ece, scale_by_folds
 from app.evaluation.head_summary import describe_head, describe_weaknesses
 from app.evaluation.heads import TEST_PART, choose_model, fit_head
@@ -191,3 +192,22 @@ def test_a_temperature_of_sigmoids_has_the_least_log_loss() -> None:
     found = fit_sigmoid_temperature(logits, targets)
     assert found == pytest.approx(2.5, rel=0.3)
     assert loss(found) <= min(loss(0.98 * found), loss(1.02 * found))
+
+
+def test_a_validation_part_fits_the_temperature() -> None:
+    labels, words = ["ab"[n % 2] for n in range(150)], ["train", "test", "validation"]
+    items = [LabelledItem(f"text {n}", label, Part(words[n // 50]), f"line {n}") for n, label in enumerate(labels)]
+    items += [replace(items[0], part=Part.VALIDATION), LabelledItem("new", "c", Part.VALIDATION, "line 151")]
+    found = LabelledItems()
+    collect_items(items, found)
+    data = check_labels(found)
+    assert found.unused == 52 and len(data.validation) == 51 and len(data.items) == 100  # one is in the training part
+    targets = np.arange(150) % 2
+    vectors = (targets[:, None] + 0.7 * np.random.default_rng(1).normal(size=(150, DIMENSIONS))).astype(np.float32)
+    validation = np.concatenate([vectors[100:], vectors[:1]])
+    fitted = fit_head(data, vectors[:100], "label", validation)
+    assert fitted.scaled_on == "the validation part"
+    logits = fitted.head.logits(validation[:50])
+    assert fitted.head.classifier.temperature == pytest.approx(fit_temperature(logits, targets[100:]))
+    few = replace(data, validation=data.validation[:19])
+    assert fit_head(few, vectors[:100], "label", validation[:19]).scaled_on != "the validation part"

@@ -2,6 +2,7 @@ import "./browser.js";
 import assert from "node:assert/strict";
 import { beforeEach, test } from "node:test";
 import { draft, suggests } from "../../app/web/static/views/jobs/draft.js";
+import { repeated } from "../../app/web/static/views/jobs/repeated.js";
 import { methods } from "../../app/web/static/views/jobs/methods.js";
 
 const number = (more = {}) => ({ anyOf: [{ type: "number", minimum: 1, ...more }, { type: "null" }], default: null });
@@ -44,6 +45,15 @@ test("a file and the defaults make a request", () => {
     method: { type: "mlm", mlm: { hyperparameters: { max_minutes: 10 } } },
     training_file: "file-1",
   });
+});
+
+test("an evaluation is repeated at the end, and while the job trains if it is quick", () => {
+  const job = draft();
+  job.files.put(stored("file-1"));
+  job.evaluations.value = repeated({ id: "ftjob-1", methods: ["knn", "baseline"] });
+  assert.deepEqual(job.request.value.evaluations, ["ftjob-1", { id: "ftjob-1", when: "interval" }]);
+  job.evaluations.value = repeated({ id: "ftjob-2", methods: ["sts"] });
+  assert.deepEqual(job.request.value.evaluations, ["ftjob-2"]);
 });
 
 test("a setting that is wrong is named, and nothing is sent", () => {

@@ -87,3 +87,7 @@ def test_methods_without_training_labels_have_their_own_columns(visit: Visit, tm
     expect(page.get_by_role("heading", name="agreement")).to_be_visible()
     expect(page.locator(".view-head .badge")).to_have_text("Succeeded", timeout=JOB)
     expect(page.locator(".evaluation-summary")).to_contain_text("tiny@1 prefers the good text in")
+    visit.go("#/jobs/new")
+    repeated = page.get_by_label("Evaluate on labelled items")
+    repeated.select_option("agreement (tiny@1)")
+    expect(repeated).not_to_have_value("")

@@ -32,6 +32,7 @@ const KEPT = {
       "Only where there is: ",
     ),
   metadata: (metadata) => listed(metadata, "Metadata: "),
+  evaluations: (evaluations) => (evaluations?.length ? "The same evaluations" : null),
 };
 
 function listed(given, before) {
@@ -54,6 +55,7 @@ export function draft() {
   const further = signal([]); // [{name, text}]: other limits, as those of a job that this one is like
   const heldOut = signal(null); // null: a share of the files
   const kept = signal([]); // [{name, value, words}]
+  const evaluations = signal([]); // as in the request
   const values = signal({}); // hyperparameter → what was typed
   const search = signal(""); // of a sweep: a hyperparameter with its values in each line
   const count = signal(""); // of random jobs of a sweep; empty: every combination
@@ -114,6 +116,7 @@ export function draft() {
     if (heldOut.value) body.validation_file = heldOut.value.id;
     if (name.value.trim()) body.name = name.value.trim();
     for (const each of kept.value) body[each.name] = each.value;
+    if (evaluations.value.length) body.evaluations = evaluations.value;
     return body;
   });
 
@@ -152,6 +155,7 @@ export function draft() {
     lengths,
     heldOut,
     kept,
+    evaluations,
     values,
     search,
     count,

@@ -11,6 +11,7 @@ import { Estimate } from "./estimate.js";
 import { AdvancedSettings } from "./fields.js";
 import { loadMethods, methods, methodsError } from "./methods.js";
 import { Previews } from "./previews.js";
+import { RepeatedEvaluation } from "./repeated.js";
 import { parseSearch, sweepBody } from "./search.js";
 import { SWEEPS } from "./sweeps.js";
 import { isAddress, remoteFile, Uploads } from "./uploads.js";
@@ -94,6 +95,7 @@ export function NewJob() {
         ${request && !validation.error.value && html`<${Previews} previews=${validation.value.value?.previews} />`}
         <section class="panel stack"><h2>Model</h2><${ModelFields} job=${job} errors=${errors} /></section>
         <section class="panel stack"><h2>Training</h2><${LengthFields} job=${job} errors=${errors} />
+          <${RepeatedEvaluation} job=${job} error=${errors.evaluations} />
           <${AdvancedSettings} groups=${job.groups.value} values=${job.values.value} errors=${errors}
             config=${job.preset.value?.config}
             onInput=${(name, value) => (job.values.value = { ...job.values.value, [name]: value })} />
@@ -216,7 +218,8 @@ function SearchFields({ job, open }) {
  */
 function fieldError(error) {
   if (!error?.param) return {};
-  return { [error.param.split(".").at(-1)]: error.message };
+  const names = error.param.split(".");
+  return { [names[0] === "evaluations" ? names[0] : names.at(-1)]: error.message };
 }
 
 function missing(job) {
