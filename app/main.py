@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
+from fastapi.middleware.cors import CORSMiddleware
 
 from app import __version__
 from app.api import docs, errors, openapi
@@ -42,7 +43,7 @@ from app.api.routes import (
 from app.api.routes import files as files_routes
 from app.api.routes import jobs as jobs_routes
 from app.api.wire.content_type import NDJSON
-from app.compat import hub, huggingface, tei
+from app.compat import cohere, hub, huggingface, ollama, root, tei
 from app.compat.error_shapes import shape_finder
 from app.errors import AppError, InvalidValue, NotReady
 from app.inference.build import build_inference, build_pool
@@ -140,7 +141,9 @@ def _add_routes(app: FastAPI, *, root_routes: bool) -> None:
         huggingface.router,
         tei.router,
         tei.named_router,
-        *([tei.root_router] if root_routes else []),  # before the system's: it has /info too
+        cohere.router,
+        ollama.router,
+        *([tei.root_router, root.router] if root_routes else []),  # before the system's: it has /info too
         system.router,
         web.router,
         hub.router,  # last: a model's name may be any path
@@ -263,8 +266,21 @@ def _add_middleware(app: FastAPI, settings: Settings, metrics: ServerMetrics, po
     app.add_middleware(AdmissionMiddleware, refusal=pool.runner.batcher.refusal)
     app.add_middleware(ApiKeyMiddleware, keys=settings.api_keys)
     app.add_middleware(
-        OriginMiddleware, own=settings.host, allowed=settings.allowed_hosts, keys=bool(settings.api_keys)
+        OriginMiddleware,
+        own=settings.host,
+        allowed=settings.allowed_hosts,
+        keys=bool(settings.api_keys),
+        origins=settings.cors_origins,
     )
+    if settings.cors_origins:  # outside the keys: a browser sends none with its preflight request
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT"),
+            allow_headers=("*",),
+            allow_private_network=True,
+            expose_headers=("*",),
+        )
     app.add_middleware(MetricsMiddleware, metrics=metrics)
     app.add_middleware(RequestIdMiddleware)
     app.add_middleware(PathMiddleware, root_path=settings.root_path or "")

@@ -14,6 +14,7 @@ from app.system.cpus import cpu_count
 from app.system.remote_access import RemoteAccess
 
 MIB = 1024 * 1024
+_ORIGIN = re.compile(r"https?://[a-z0-9.\-\[\]:]+")  # as browsers send it: in lower case
 
 
 class Settings(BaseSettings):
@@ -33,6 +34,7 @@ class Settings(BaseSettings):
     allow_open: bool = False  # allow other machines to connect without keys
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()  # comma-separated; names of the server; "*": any
     root_routes: bool = True  # routes of other services' dialects that have no prefix: /embed, /embeddings, POST /, …
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = ()  # comma-separated; pages that may use the API; "*": any
     default_model: str | None = None  # unset: `cloze-text` if it is there, else the first of the store
     allow_hub: bool = False  # allow imports and jobs to download from the Hugging Face hub, and pushes to upload
     hub_organizations: Annotated[tuple[str, ...], NoDecode] = ()  # comma-separated; may be imported; empty: all
@@ -98,7 +100,9 @@ class Settings(BaseSettings):
     webhook_allow_private: bool = False  # allow users' webhooks with private addresses
 
     @field_validator(
-        "api_keys", "allowed_hosts", "media_hosts", "hub_organizations", "data_hosts", "data_buckets", mode="before"
+        *("api_keys", "allowed_hosts", "cors_origins", "media_hosts", "hub_organizations", "data_hosts"),
+        "data_buckets",
+        mode="before",
     )
     @classmethod
     def _split(cls, value: object) -> object:
@@ -112,12 +116,26 @@ class Settings(BaseSettings):
             raise ValueError("expected a path such as /cloze")
         return path
 
+    @field_validator("cors_origins")
+    @classmethod
+    def _check_origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+        wrong = next((each for each in origins if each != "*" and not _ORIGIN.fullmatch(each)), None)
+        if wrong is not None:
+            raise ValueError(f"expected origins such as https://app.example.org, without a path, not {wrong[:100]!r}")
+        return origins
+
     @field_validator("redis_url")
     @classmethod
     def _check_redis_url(cls, url: str | None) -> str | None:
         if url and not url.startswith(("redis://", "rediss://", "unix://")):
             raise ValueError("expected redis://HOST:PORT/0, rediss://… or unix://…")
         return url
+
+    @model_validator(mode="after")
+    def _check_cors(self) -> Self:
+        if "*" in self.cors_origins and not self.api_keys:
+            raise ValueError("CLOZE_CORS_ORIGINS=* requires CLOZE_API_KEYS: any page could train and delete models")
+        return self
 
     @model_validator(mode="after")
     def _check_webhook(self) -> Self:

@@ -6,6 +6,8 @@ from typing import Literal
 from pydantic import BaseModel, Field
 
 from app.api.errors import ErrorShape, FindShape, error_object
+from app.compat.cohere import CohereError
+from app.compat.ollama import OllamaError
 from app.compat.tei_paths import PREFIX, ROUTES
 from app.errors import AppError, Busy, EmptyInput, NotReady, TaskNotSupported
 
@@ -45,6 +47,12 @@ def _describe(error: AppError) -> str:
 
 
 _TEI = ErrorShape(TeiError, _write_tei)
+_COHERE = ErrorShape(CohereError, lambda error: (error.status, CohereError(message=_describe(error))))
+_OLLAMA = ErrorShape(OllamaError, lambda error: (error.status, OllamaError(error=_describe(error))))
+_BY_PATH = {
+    **dict.fromkeys(("/v1/embed", "/v2/embed"), _COHERE),
+    **dict.fromkeys(("/api/embed", "/api/embeddings", "/api/tags", "/api/version"), _OLLAMA),
+}
 
 
 def shape_finder(*, root_routes: bool) -> FindShape:
@@ -55,6 +63,8 @@ def shape_finder(*, root_routes: bool) -> FindShape:
         path = path.rstrip("/")
         if path in at_root or path == PREFIX or path.startswith(f"{PREFIX}/"):
             return _TEI
-        return _TEI if root_routes and not path and method == "POST" else None
+        if root_routes and not path and method == "POST":
+            return _TEI
+        return _BY_PATH.get(path)
 
     return find

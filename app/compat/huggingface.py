@@ -125,7 +125,11 @@ async def run_model(model_id: ModelId, body: AnyBody, request: Request, inferenc
 
     For other models, the task is feature-extraction.
     """
-    model = await inference.open(model_id)
+    return await run_pipeline_of(await inference.open(model_id), body, request)
+
+
+async def run_pipeline_of(model: OpenModel, body: Json, request: Request) -> Response:
+    """Answers with the pipeline that `run_model` describes."""
     return await _respond(model, _choose_task(model, body.get("inputs")), body, request)
 
 

@@ -19,7 +19,17 @@ Schema = dict[str, Any]
 
 # What is bounded by the size of the body and the number of its inputs, and kept in no record: texts, media, token ids,
 # and the grid of a mask. Hugging Face's bodies are `object` in the document; their models are walked below.
-BY_THE_BODY = ("input", "inputs", "ids", "mask", "post /models/{model_id}", "post /models/{model_id}/pipeline/{task}")
+BY_THE_BODY = (
+    "input",
+    "inputs",
+    "ids",
+    "prompt",
+    "texts",
+    "images",
+    "mask",
+    "post /models/{model_id}",
+    "post /models/{model_id}/pipeline/{task}",
+)
 
 
 def unbounded(schema: Schema, root: Schema, place: str = "") -> Iterator[str]:

@@ -58,7 +58,7 @@ def test_head_of_what_cannot_be_got(client: TestClient) -> None:
         ("/v1/classify", "OPTIONS, POST"),
         ("/v1/embeddings", "OPTIONS, POST"),
         ("/health", "GET, HEAD, OPTIONS"),
-        ("/", "GET, HEAD, OPTIONS"),
+        ("/", "GET, HEAD, OPTIONS, POST"),
         ("/v1/models/a/aliases/b", "DELETE, GET, HEAD, OPTIONS, PUT"),
         (JOBS, "GET, HEAD, OPTIONS, POST"),
         (f"{JOBS}/ftjob-1", "DELETE, GET, HEAD, OPTIONS"),

@@ -24,6 +24,7 @@ from app.api.schemas.repeated_evaluations import RepeatedEvaluation
 from app.api.schemas.score import MinimalPair, ScoreRequest
 from app.api.schemas.sweeps import Parameter, SweepRequest
 from app.api.schemas.tokenize import TokenizeRequest, TokenObject
+from app.compat.cohere import CohereEmbedBody
 from app.compat.huggingface import EmbedParameters, FeatureBody, FillMaskBody, FillMaskParameters, SimilarityBody
 from app.compat.huggingface_classify import (
     TextClassificationBody,
@@ -34,6 +35,7 @@ from app.compat.huggingface_classify import (
     ZeroShotParameters,
 )
 from app.compat.huggingface_media import MediaClassificationBody, MediaClassificationParameters
+from app.compat.ollama import OllamaEmbedBody, OllamaEmbeddingsBody
 from app.compat.tei_bodies import (
     TeiDecodeBody,
     TeiEmbedAllBody,
@@ -84,6 +86,9 @@ BODIES: list[tuple[type[BaseModel], dict[str, Any]]] = [
     (ZeroShotBody, {"inputs": "a", "parameters": {"candidate_labels": ["a"]}}),
     (ZeroShotParameters, {"candidate_labels": ["a"]}),
     (SimilarityBody, {"inputs": {"source_sentence": "a", "sentences": ["a"]}}),
+    (CohereEmbedBody, {"texts": ["a"]}),
+    (OllamaEmbedBody, {"input": "a"}),
+    (OllamaEmbeddingsBody, {"prompt": "a"}),
     (TeiEmbedBody, {"inputs": "a"}),
     (TeiEmbedAllBody, {"inputs": "a"}),
     (TeiPredictBody, {"inputs": "a"}),
@@ -115,7 +120,14 @@ def test_every_body_is_tried() -> None:
         "HubBody",
         "_Sentences",
     }
-    others |= {"TeiOptions", "JsonBody", "ModelChoice", "TextInputs", "MixedInputs"}  # parts of the others
+    others |= {
+        "OllamaOptions",
+        "TeiOptions",
+        "JsonBody",
+        "ModelChoice",
+        "TextInputs",
+        "MixedInputs",
+    }  # parts of the others
     tried = {kind.__name__ for kind, _ in BODIES if issubclass(kind, Body)}
     assert {kind.__name__ for kind in every_request(Body)} == tried | others
 

@@ -12,12 +12,16 @@ from app.settings import Settings
 from tests.fakes.redis import redis, redis_server  # noqa: F401
 
 JOBS = "/v1/pretraining/jobs"
-DIALECTS = {"/tei": "TeiError"}  # the schemas of errors, by what a path begins with
+DIALECTS = {
+    "/tei": "TeiError",
+    **dict.fromkeys(("/v1/embed", "/v2/embed"), "CohereError"),
+    **dict.fromkeys(("/api/embed", "/api/embeddings", "/api/tags", "/api/version"), "OllamaError"),
+}  # the schemas of errors
 OPEN = ("/health", "/ready", "/tei/health")
 
 
 def error_schema(path: str) -> dict[str, str]:
-    name = next((name for begin, name in DIALECTS.items() if path.startswith(begin)), "ErrorResponse")
+    name = DIALECTS.get("/tei" if path.startswith("/tei/") else path, "ErrorResponse")
     return {"$ref": f"#/components/schemas/{name}"}
 
 

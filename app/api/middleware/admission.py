@@ -12,7 +12,8 @@ from app.errors import Busy
 _OWN = ("/v1/embeddings", "/v1/classify", "/v1/fill-mask", "/v1/score", "/v1/reconstruct")
 # Of other services' dialects.
 _AT_ROOT = ("", "/embed", "/embed_all", "/embeddings", "/predict", "/similarity")
-_PATHS = frozenset({*_OWN, *_AT_ROOT})
+_OTHERS = ("/v1/embed", "/v2/embed", "/api/embed", "/api/embeddings")
+_PATHS = frozenset({*_OWN, *_AT_ROOT, *_OTHERS})
 _PREFIXES = ("/models/", "/tei/")
 
 

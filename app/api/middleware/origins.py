@@ -25,10 +25,14 @@ class OriginMiddleware:
     this server and then read its answers.
 
     own: the address that the server listens on. allowed: further names; `*` allows any.
+    origins: of pages of other hosts that may send requests; `*` allows any.
     """
 
-    def __init__(self, app: ASGIApp, *, own: str, allowed: Collection[str], keys: bool) -> None:
+    def __init__(
+        self, app: ASGIApp, *, own: str, allowed: Collection[str], keys: bool, origins: Collection[str] = ()
+    ) -> None:
         self.app = app
+        self._origins = frozenset(origins)
         self._allowed = {name.lower().rstrip(".") for name in (own, *allowed)}
         self._any_host = keys or ANY in allowed
 
@@ -51,6 +55,8 @@ class OriginMiddleware:
             name = headers["host"][:100]
             return f"{name!r} is not a known name of this server: add it to CLOZE_ALLOWED_HOSTS, or set API keys"
         if method in _SAFE_METHODS or "origin" not in headers:
+            return None
+        if ANY in self._origins or headers["origin"] in self._origins:
             return None
         # The browser's own judgement comes first: behind a proxy, `Host` may differ from the page's host.
         if headers.get("sec-fetch-site") == "same-origin":
