@@ -85,15 +85,20 @@ def predict(
     answer = _ask("/v1/fill-mask", body, url, api_key)
     if as_json:
         print_json(answer)
-        return
-    found = [each for item in answer["data"] for each in item.get("sequences") or []]
+    else:
+        _print_filled(answer["data"])
+
+
+def _print_filled(data: list[dict[str, Any]]) -> None:
+    """Prints the joint fillings of texts, or the candidates of each mask where there are none."""
+    found = [each for item in data for each in item.get("sequences") or []]
     if found:
         rows = [[f"{each['log_prob']:.4f}", f"{each['pseudo_log_prob']:.4f}", each["sequence"]] for each in found]
         print_table(["log-prob", "pseudo-log-prob", "text"], rows)
         return
     rows = [
         [f"{candidate['score']:.4f}", candidate["token_str"], candidate["sequence"]]
-        for item in answer["data"]
+        for item in data
         for mask in item["masks"]
         for candidate in mask["candidates"]
     ]
