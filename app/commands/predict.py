@@ -90,19 +90,20 @@ def predict(
 
 
 def _print_filled(data: list[dict[str, Any]]) -> None:
-    """Prints the joint fillings of texts, or the candidates of each mask where there are none."""
+    """Prints the joint fillings of texts, and the candidates of each mask of texts without any."""
     found = [each for item in data for each in item.get("sequences") or []]
     if found:
         rows = [[f"{each['log_prob']:.4f}", f"{each['pseudo_log_prob']:.4f}", each["sequence"]] for each in found]
         print_table(["log-prob", "pseudo-log-prob", "text"], rows)
-        return
     rows = [
         [f"{candidate['score']:.4f}", candidate["token_str"], candidate["sequence"]]
         for item in data
+        if "sequences" not in item
         for mask in item["masks"]
         for candidate in mask["candidates"]
     ]
-    print_table(["score", "token", "text"], rows)
+    if rows:
+        print_table(["score", "token", "text"], rows)
 
 
 def embed(

@@ -179,6 +179,7 @@ class FillMask(
 
     def _fill_spans(self, item: FillMaskItem) -> Steps[FillMaskInputs, Raw, FillMaskResult]:
         """The ways of filling all masks and spans together, with each combination of lengths."""
+        self._reader.check_characters(item.text)
         spans = read_spans(item.text, self.encoder.mask_pattern, item.max_masks)
         decoder = self._decoder(item)
         plain = self._reader.read(replace(item, text=spans.plain), spans.longest - len(spans.places))

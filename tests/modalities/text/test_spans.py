@@ -89,6 +89,7 @@ def test_the_users_text_stays_around_spans(objectives: Any, architecture: str, s
         (TEXT, {"single_tokens": True}, InvalidValue, "input"),
         (TEXT, {"max_rows": 5}, InvalidValue, "input"),
         ("the " * 58 + "[MASK:1-8]", {}, InputTooLong, "input"),
+        ("the " * 50_000 + "[MASK:1-8]", {"truncate": True}, InputTooLong, "input"),
     ],
 )
 def test_mistakes_are_named(

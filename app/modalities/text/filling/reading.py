@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 
-from app.errors import EmptyInput, InvalidValue, NoMask, TooManyMasks
+from app.errors import EmptyInput, InputTooLong, InvalidValue, NoMask, TooManyMasks
 from app.modalities.text.encoding import TextEncoder
 from app.modalities.text.filling.texts import MaskedText
 from app.modalities.text.items import MASK_ALIAS, FillMaskItem
@@ -27,6 +27,14 @@ class TextReader:
         self._encoder = encoder
         self._mask_token, self._mask_id = encoder.mask
         self._max_length, self._vocabulary = max_length, vocabulary
+
+    def check_characters(self, text: str) -> None:
+        """Raises InputTooLong for a text that is not searched for spans, because the search would take too long."""
+        bound = self._encoder.max_characters(self._max_length)
+        if len(text) > bound:
+            raise InputTooLong(
+                f"the input has {len(text)} characters, and a text with spans may have {bound}", param="input"
+            )
 
     def check_ids(self, ids: Iterable[int], what: str, param: str) -> None:
         """Raises InvalidValue for a token that the model does not know: a tokenizer may know more than its model."""
