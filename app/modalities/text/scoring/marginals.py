@@ -12,7 +12,7 @@ from itertools import chain
 
 import numpy as np
 
-from app.errors import AppError, InvalidValue
+from app.errors import AppError, InputTooLong, InvalidValue
 from app.modalities.base import BatchRow, Steps
 from app.modalities.text.encoding import TextEncoder
 from app.modalities.text.filling.rows import count_cost
@@ -58,11 +58,19 @@ class VariantScorer:
         """Raises EmptyInput, InputTooLong, and InvalidValue for variants that the model cannot score."""
         if self._overlap > 1:
             raise InvalidValue("variants need a model that reads each letter as one token, not k-mers", param="input")
-        self._encoder.shorten(item.text, self._max_length, truncate=False, side=TruncationSide.RIGHT)
+        self._check_length(item.text)
         wild_type = self._letters.read(item.text)
-        ids, shift = self._encoder.fit(wild_type.ids, self._max_length, truncate=False, side=TruncationSide.RIGHT)
+        ids = [*self._encoder.prefix, *wild_type.ids, *self._encoder.suffix]
         question = self._ask_all(item, wild_type) if item.variants is None else self._ask(item, wild_type)
-        return self._one_step(question, item.method, ids, shift)
+        return self._one_step(question, item.method, ids)
+
+    def _check_length(self, text: str) -> None:
+        """Raises InputTooLong before the text is tokenized: its letters are its tokens."""
+        letters = sum(map(len, text.split()))
+        room = self._max_length - len(self._encoder.prefix) - len(self._encoder.suffix)
+        if letters > room:
+            raise InputTooLong(f"the input has {letters} letters and the model reads at most {room}", param="input")
+        self._encoder.shorten(text, self._max_length, truncate=False, side=TruncationSide.RIGHT)  # mostly white space
 
     def _ask(self, item: VariantsItem, wild_type: LetterText) -> _Question:
         names = item.variants or ()
@@ -120,9 +128,9 @@ class VariantScorer:
         return f"the model has no token for {wild_type.letters[place]} at position {place + offset}"
 
     def _one_step(
-        self, question: _Question, method: VariantMethod, ids: list[int], shift: int
+        self, question: _Question, method: VariantMethod, ids: list[int]
     ) -> Steps[ScoreInputs, RawScore, VariantsResult]:
-        positions = [place + shift for place in question.places]
+        positions = [place + len(self._encoder.prefix) for place in question.places]
         old = {question.wild_type.ids[place] for place in question.places}
         letters = tuple(sorted(old.union(question.tokens.values())))
         if method is VariantMethod.MASKED_MARGINALS:
