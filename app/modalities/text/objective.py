@@ -74,6 +74,7 @@ class TextObjective(TextPretraining, MaskedModel[Row, MaskedRow, MlmBatch]):
         self.embed_max_length = min(self.max_length, self.pipeline.max_length or self.max_length)
         embed = TextEmbed(forward, self.encoder, pipeline=self.pipeline, max_length=self.embed_max_length)
         self.dimensions = embed.dimensions
+        self.comparison = self.pipeline.comparison()
         self.tasks: dict[Task, AnyHandler] = {Task.EMBED: embed}
         if has_head and self.mask_token is not None:
             self.tasks[Task.FILL_MASK] = FillMask(forward, self.encoder, max_length=self.max_length)

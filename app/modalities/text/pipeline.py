@@ -9,7 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from app.errors import InvalidModel
+from app.modalities.comparison import InputComparison
 from app.modalities.embedding import Matryoshka
+from app.types import SimilarityFunction
 
 
 class PoolingMode(StrEnum):
@@ -75,6 +77,12 @@ class SentencePipeline:
 
     def __deepcopy__(self, memo: object) -> "SentencePipeline":
         return self  # replicas of a model share it: running it changes nothing
+
+    def comparison(self) -> InputComparison:
+        """Returns how the model compares two texts, by its settings."""
+        named = str(self.settings.get("similarity_fn_name") or SimilarityFunction.COSINE)
+        function = SimilarityFunction(named) if named in list(SimilarityFunction) else SimilarityFunction.COSINE
+        return InputComparison(function=function)
 
     def dimensions(self, hidden_size: int) -> int:
         """The size of the vectors, for a model with tokens of `hidden_size`. Raises InvalidModel."""
