@@ -55,11 +55,12 @@ class SimilarityFunction(StrEnum):
 class CompareMethod(StrEnum):
     """How a model compares two inputs.
 
-    EMBEDDING: a vector of each, compared by a `SimilarityFunction`. CROSS_ENCODER: both are read together, and a
-    classifier with one output scores them.
+    EMBEDDING: a vector of each, compared by a `SimilarityFunction`. SPARSE: a sparse vector of each, compared by the
+    dot product. CROSS_ENCODER: both are read together, and a classifier with one output scores them.
     """
 
     EMBEDDING = "embedding"
+    SPARSE = "sparse"
     CROSS_ENCODER = "cross_encoder"
 
 

@@ -15,11 +15,14 @@ from app.inference.client import Client
 from app.inference.remote_media import RemoteMedia
 from app.inference.service import Answer, OpenModel
 from app.modalities.classification import ClassifyItem, ClassifyResult, TextPair, score_labels
-from app.modalities.comparison import compare_all, compare_pairwise
+from app.modalities.comparison import compare_all, compare_pairwise, stack_vectors
 from app.modalities.embedding import EmbedItem, EmbedResult
 from app.types import Activation, ClassifierType, CompareMethod, InputType, SimilarityFunction, Task, TruncationSide
 
 _SCORE = 25  # characters of an answer that a score takes
+_SPARSE_INPUTS = 256  # whose sparse vectors are compared at once: each may have all entries of the vocabulary
+
+_SPARSE_TERMS = 4096  # of each of them, those of the highest weights
 
 Scores = NDArray[np.float64]
 Input = str | tuple[int, ...] | bytes | RemoteMedia
@@ -170,6 +173,13 @@ async def _compare(opened: OpenModel, sides: ComparedSides, client: Client, opti
     return await _embed(opened, sides, client, options)
 
 
+def _choose_function(opened: OpenModel, method: CompareMethod) -> SimilarityFunction:
+    """Returns the function that a model was trained for, where vectors of that kind are compared."""
+    if method is opened.comparison.method:
+        return opened.comparison.function
+    return SimilarityFunction.DOT if method is CompareMethod.SPARSE else SimilarityFunction.COSINE
+
+
 def _check_count(opened: OpenModel, sides: ComparedSides, count: int, of: str) -> None:
     if count > opened.limits.inputs:
         first, second = sides.names
@@ -180,8 +190,10 @@ def _check_count(opened: OpenModel, sides: ComparedSides, count: int, of: str) -
 
 
 async def _embed(opened: OpenModel, sides: ComparedSides, client: Client, options: CompareOptions) -> ComparedInputs:
-    """Compares a vector of each input."""
-    function = options.function or opened.comparison.function
+    """Compares a vector of each input, dense or sparse."""
+    method = options.method or opened.comparison.method
+    sparse = method is CompareMethod.SPARSE
+    function = options.function or _choose_function(opened, method)
     inputs: list[Any] = [*sides.first, *(sides.second or ())]
     if sides.ranked:
         queries, documents = sides.first, sides.others
@@ -192,6 +204,8 @@ async def _embed(opened: OpenModel, sides: ComparedSides, client: Client, option
         typed = given if isinstance(given, _TypedText) else _TypedText(given, None)
         return EmbedItem(
             typed.text,
+            terms=_SPARSE_TERMS,
+            output="sparse" if sparse else "pooled",
             normalize=None,
             truncate=bool(options.truncate),
             split=options.truncate is None,
@@ -200,14 +214,20 @@ async def _embed(opened: OpenModel, sides: ComparedSides, client: Client, option
         )
 
     def write(answer: Answer[EmbedResult]) -> ComparedInputs:
-        vectors = np.stack([result.vector for result in answer.results])
+        found = [result.sparse or result.vector for result in answer.results]
+        vectors = stack_vectors(found)
         first = vectors[: len(sides.first)]
         second = first if sides.second is None else vectors[len(sides.first) :]
         scores = (compare_pairwise if sides.pairwise else compare_all)(function, first, second)
         tokens = sum(result.tokens for result in answer.results)
-        return ComparedInputs(answer.model, CompareMethod.EMBEDDING, function, scores, tokens)
+        return ComparedInputs(answer.model, method, function, scores, tokens)
 
     _check_count(opened, sides, len(inputs), "inputs")
+    if sparse and len(inputs) > _SPARSE_INPUTS:
+        raise InvalidValue(
+            f"sparse vectors of at most {_SPARSE_INPUTS} inputs are compared at once, not of {len(inputs)}",
+            param=sides.names[1 if sides.second is not None else 0],
+        )
     with sides.naming():
         return await opened.run(Task.EMBED, inputs, client, to_item=to_item, write=write)
 

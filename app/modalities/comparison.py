@@ -1,12 +1,13 @@
 """How models compare two inputs: the facts about a model, and functions of vectors. No torch."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from app.modalities.embedding import SparseVector
 from app.types import Activation, CompareMethod, SimilarityFunction
 
 Floats = NDArray[np.floating[Any]]
@@ -40,6 +41,18 @@ def compare_pairwise(function: SimilarityFunction, first: Floats, second: Floats
     """Compares vectors [N, D] at the same place → [N], as `similarity_pairwise` of sentence-transformers."""
     pairs = zip(first[:, None], second[:, None], strict=True)
     return np.array([compare_all(function, one, other)[0, 0] for one, other in pairs])
+
+
+def stack_vectors(vectors: Sequence[Floats | SparseVector]) -> Floats:
+    """Returns vectors as rows [N, D]; sparse ones with a column for each entry that any of them has."""
+    sparse = [each for each in vectors if isinstance(each, SparseVector)]
+    if not sparse:
+        return np.stack([each for each in vectors if not isinstance(each, SparseVector)])
+    columns = np.unique(np.concatenate([each.indices for each in sparse]))
+    rows = np.zeros((len(sparse), len(columns)), np.float32)
+    for row, each in zip(rows, sparse, strict=True):
+        row[np.searchsorted(columns, each.indices)] = each.weights
+    return rows
 
 
 def unit(vectors: Scores) -> Scores:

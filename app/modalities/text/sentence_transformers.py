@@ -11,6 +11,7 @@ from app.modalities.model_files import as_invalid_model, read_json
 from app.modalities.text.matryoshka import read_matryoshka
 from app.modalities.text.pipeline import Normalize, PoolingMode, SentencePipeline
 from app.modalities.text.sentence_modules import read_activation, read_dense, read_layer_norm
+from app.modalities.text.splade_folder import read_splade
 
 _PACKAGE = "sentence_transformers."
 SETTINGS = "config_sentence_transformers.json"
@@ -65,6 +66,8 @@ def read(folder: Path) -> SentencePipeline:
 
 
 def _read(folder: Path) -> SentencePipeline:
+    if (sparse := read_splade(folder)) is not None:
+        return SentencePipeline(sparse=sparse, max_length=_longest(_transformer_config(folder)), **_settings(folder))
     check_kind(folder)
     if not (folder / "modules.json").is_file():
         return SentencePipeline(matryoshka=read_matryoshka(folder, {}))
@@ -81,6 +84,10 @@ def check(folder: Path) -> None:
     with as_invalid_model("the files of sentence-transformers cannot be read"):
         if is_cross_encoder(folder):
             _check_cross_encoder(folder)
+            return
+        if read_splade(folder) is not None:
+            _longest(_transformer_config(folder))
+            _settings(folder)
             return
         check_kind(folder)
         if (folder / "modules.json").is_file():
@@ -214,10 +221,14 @@ def _transformer(folder: Path) -> dict[str, Any]:
     output = text.get("method_output_name", "last_hidden_state")
     if task != "feature-extraction" or output != "last_hidden_state":
         raise InvalidModel(f"the sentence-transformers module Transformer for {task}, {output} is not supported")
+    return {"max_length": _longest(config), "lower_case": config.get("do_lower_case") is True}
+
+
+def _longest(config: Mapping[str, Any]) -> int | None:
     longest = config.get("max_seq_length")
     if longest is not None and (not isinstance(longest, int) or longest < 1):
         raise InvalidModel(f"max_seq_length is {longest!r}, which is not a number of tokens")
-    return {"max_length": longest, "lower_case": config.get("do_lower_case") is True}
+    return longest
 
 
 def _transformer_config(folder: Path) -> dict[str, Any]:
