@@ -17,7 +17,6 @@ from tests.fakes.redis import redis, redis_server  # noqa: F401
 
 Schema = dict[str, Any]
 
-<<<<<<< HEAD
 # What is bounded by the size of the body and the number of its inputs, and kept in no record: texts, media, token ids,
 # and the grid of a mask. Hugging Face's bodies are `object` in the document; their models are walked below.
 BY_THE_BODY = (
@@ -30,13 +29,7 @@ BY_THE_BODY = (
     "mask",
     "post /models/{model_id}",
     "post /models/{model_id}/pipeline/{task}",
-=======
-# What is bounded by the size of the body and the number of its inputs, and kept in no record: texts, media, and the
-# grid of a mask. Hugging Face's bodies are `object` in the document; their models are walked below.
-BY_THE_BODY = (
-    *("input", "inputs", "mask", "query", "documents", "source", "targets"),
-    *("post /models/{model_id}", "post /models/{model_id}/pipeline/{task}"),
->>>>>>> 8f53713 (Compare inputs, and sort documents by their relevance to a query)
+    *("query", "documents", "source", "targets"),
 )
 
 
