@@ -23,6 +23,7 @@ from app.api.middleware.origins import OriginMiddleware
 from app.api.middleware.request_id import RequestIdMiddleware
 from app.api.routes import (
     classify,
+    comparing,
     embeddings,
     evaluations,
     fill_mask,
@@ -128,6 +129,7 @@ def _add_routes(app: FastAPI, *, root_routes: bool) -> None:
         embeddings.router,
         classify.router,
         score.router,
+        comparing.router,
         reconstruct.router,
         tokenize.router,
         imports.router,

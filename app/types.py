@@ -43,6 +43,27 @@ class InputType(StrEnum):
     SIMILARITY = "similarity"
 
 
+class SimilarityFunction(StrEnum):
+    """How two vectors are compared. Distances are negative, so that a higher number always means more similar."""
+
+    COSINE = "cosine"
+    DOT = "dot"
+    EUCLIDEAN = "euclidean"
+    MANHATTAN = "manhattan"
+
+
+class CompareMethod(StrEnum):
+    """How a model compares two inputs.
+
+    EMBEDDING: a vector of each, compared by a `SimilarityFunction`. SPARSE: a sparse vector of each, compared by the
+    dot product. CROSS_ENCODER: both are read together, and a classifier with one output scores them.
+    """
+
+    EMBEDDING = "embedding"
+    SPARSE = "sparse"
+    CROSS_ENCODER = "cross_encoder"
+
+
 class ClassifierType(StrEnum):
     """The meaning of a classifier's outputs: one label of several, any number, numbers, or labels of tokens."""
 

@@ -12,7 +12,7 @@ from app.inference.limits import RequestLimits
 from app.inference.service import Answer, Inference
 from app.types import Task
 
-_FIELDS = ("input", "inputs", "sentences", "pairs", "texts", "ids")
+_FIELDS = ("input", "inputs", "sentences", "pairs", "texts", "ids", "documents", "source", "targets")
 
 
 class InferenceRoute(StrictJsonRoute):

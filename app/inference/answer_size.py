@@ -23,6 +23,8 @@ _TOKENS = 8 * 50  # characters of an answer that the tokens of a word may take
 _LABEL = 60  # characters of an answer that a label takes beside its name
 _ENTITY = 100  # characters of an answer that a labelled token takes beside its label
 _PART = 100  # characters of an answer that a part of a text takes beside its vector
+_TERM = 60  # characters of an answer that an entry of a sparse vector takes
+_ALL_TERMS = 1 << 15  # entries of a sparse vector without a limit: about a vocabulary
 _NUMBER = 12  # characters of a vector's number and its comma
 _SPECIAL = 2  # tokens around a text
 
@@ -81,6 +83,18 @@ def check_part_vectors(items: Iterable[EmbedItem], model: EmbeddingFacts, *, par
     if size > MAX_ANSWER:
         raise InvalidValue(
             f"the answer could have {size} characters, where {MAX_ANSWER} are allowed: send fewer or shorter inputs",
+            param=param,
+        )
+    return size
+
+
+def check_sparse(items: Sequence[EmbedItem], *, param: str = "top_k") -> int:
+    """Returns how many characters an answer with sparse vectors may have. Raises InvalidValue."""
+    size = sum(_TERM * (item.terms or _ALL_TERMS) for item in items)
+    if size > MAX_ANSWER:
+        raise InvalidValue(
+            f"the answer could have {size} characters, where {MAX_ANSWER} are allowed: lower `{param}`, or send fewer"
+            " inputs",
             param=param,
         )
     return size

@@ -4,7 +4,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Generic, TypeVar
@@ -17,6 +17,7 @@ from app.inference.remote_media import MediaFetcher, RemoteMedia
 from app.inference.tasks import BOUNDS, Names
 from app.inference.tokenization import REPORTED_CHARACTERS, Split, TokenParts, take_first, tokenize_all
 from app.methods.tokenizers import TokenizerReport
+from app.modalities.comparison import InputComparison
 from app.serving.batches import Flow
 from app.serving.engine import Engine
 from app.serving.locating import locating
@@ -175,9 +176,23 @@ class OpenModel:
         return self._engine.model.classifier
 
     @property
+    def comparison(self) -> InputComparison:
+        """How the model compares two inputs, unless a request asks for another way."""
+        return self._engine.model.comparison
+
+    @property
+    def limits(self) -> RequestLimits:
+        """The limits of one request."""
+        return self._inference.limits
+
+    @property
     def max_labels(self) -> int:
         """The number of labels that an answer may have: all, as far as the limit of a request allows."""
         return min(len(self.classifier.labels) if self.classifier else 1, self._inference.limits.top_k)
+
+    def hold_room(self, size: int) -> AbstractAsyncContextManager[None]:
+        """Waits until there is room for an answer of so many characters, and holds it."""
+        return self._inference.room.hold(size)
 
     def require(self, task: Task) -> None:
         """Raises TaskNotSupported."""

@@ -5,7 +5,14 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 from app.errors import InvalidValue
-from app.inference.answer_size import check_entities, check_fill_mask, check_labels, check_part_vectors, vectors_size
+from app.inference.answer_size import (
+    check_entities,
+    check_fill_mask,
+    check_labels,
+    check_part_vectors,
+    check_sparse,
+    vectors_size,
+)
 from app.inference.limits import RequestLimits
 from app.modalities.classification import ClassifyItem, ClassifyResult, LabelledTokens
 from app.modalities.embedding import TEXT_OUTPUTS, EmbedItem, EmbedResult
@@ -70,6 +77,8 @@ class EmbedBounds(TaskBounds):
         return [_choose_overflow(item, limits) for item in read]
 
     def expect(self, items: Sequence[EmbedItem], model: ModelFacts, names: Names, largest: int) -> int:
+        if items and items[0].output == "sparse":
+            return check_sparse(items, param=names.get("top_k", "top_k"))
         if not items or items[0].output not in TEXT_OUTPUTS:
             return 0
         if any(not isinstance(item.input, str | tuple) for item in items):

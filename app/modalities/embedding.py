@@ -14,7 +14,7 @@ from app.types import InputType, Pooling, TruncationSide
 CHUNK_SIZE = 256  # tokens of a chunk, unless the request says another number or the model reads fewer
 MAX_CHUNKS = 1024  # of a text
 
-EmbedOutput = Literal["pooled", "windows", "tokens", "words", "chunks"]
+EmbedOutput = Literal["pooled", "windows", "tokens", "words", "chunks", "sparse"]
 TEXT_OUTPUTS: Sequence[EmbedOutput] = ("tokens", "words", "chunks")  # whose vectors are of parts of a text
 
 
@@ -50,7 +50,8 @@ class EmbedItem:
     to so many instead, special ones included. split: embed it in windows instead, and
     return the mean of their vectors, weighted by their tokens; truncate comes first.
     output: one vector for the input, one a window of it (media only), one a token (a patch, in media),
-    special tokens included, one a word or one a chunk. chunks: how a text is cut into chunks.
+    special tokens included, one a word or one a chunk. chunks: how a text is cut into chunks. sparse: a weight for each
+    entry of the vocabulary. terms: the greatest number of them; None for all that are not 0.
     token_ids: whether the client says that token ids are of the model's own vocabulary.
     prompt: a text that goes before the input. prompt_name: the name of one of the model's prompts, instead.
     input_type: the purpose of the text, which chooses among the model's prompts, where neither of them is given.
@@ -69,6 +70,7 @@ class EmbedItem:
     force_dimensions: bool = False
     output: EmbedOutput = "pooled"
     chunks: ChunkOptions = ChunkOptions()
+    terms: int | None = None
     prompt: str | None = None
     prompt_name: str | None = None
     input_type: InputType | None = None
@@ -91,12 +93,25 @@ class TextPart:
 
 
 @dataclass(frozen=True)
+class SparseVector:
+    """The entries of the vocabulary with a weight above 0, that of the highest weight first.
+
+    indices, weights: [n] each. tokens: the entries as text.
+    """
+
+    indices: NDArray[np.int64]
+    weights: NDArray[np.float32]
+    tokens: Sequence[str]
+
+
+@dataclass(frozen=True)
 class EmbedResult:
     vector: NDArray[np.float32]  # [D], or [windows, D], [tokens, D], [words, D] or [chunks, D] as `output` asks for
     tokens: int  # that the model read, special ones included
     times: tuple[tuple[float, float], ...] | None = None  # of the windows: (start, end) in seconds, where it has any
     parts: int = 1  # windows that a too long text was split into
     spans: Sequence[TextPart] | None = None  # of the tokens, words or chunks of a text
+    sparse: SparseVector | None = None  # the answer to `output` sparse, of which `vector` has the weights
 
 
 @dataclass(frozen=True)
@@ -146,8 +161,9 @@ def check_media_item(item: EmbedItem, modality: str, dimensions: int, *, class_t
             raise InvalidValue("prompts go before texts, and this model embeds media", param=param)
     if item.layer is not None:
         raise InvalidValue("only models of text give the hidden states of a layer", param="layer")
-    if item.output in ("words", "chunks"):
-        raise InvalidValue(f"only texts have {item.output}, and this model embeds media", param="output")
+    if item.output in ("words", "chunks", "sparse"):
+        what = "sparse vectors" if item.output == "sparse" else item.output
+        raise InvalidValue(f"only texts have {what}, and this model embeds media", param="output")
     check_dimensions(item, dimensions)
     if item.pooling is Pooling.CLS and not class_token:
         raise InvalidValue("this model has no class token; pooling can be mean or max", param="pooling")

@@ -10,6 +10,7 @@ from torch import nn
 
 from app.methods.tokenizers import TokenizerReport
 from app.modalities.base import AnyHandler
+from app.modalities.comparison import InputComparison
 from app.modalities.text.items import TokenInfo
 from app.modalities.trainable import B, Masked, Sample, Trainable
 from app.types import Classifier, Task
@@ -28,6 +29,7 @@ class ServedModel(ABC):
     forward_path: how batches are run, as text, where an import proves it; None where there is one way only.
     classifier: the facts about its outputs, of a model that classifies; None for others.
     pooling: how its vectors are pooled, in a word; None if unknown.
+    comparison: how it compares two inputs, unless a request asks for another way.
     reads_text: whether `tokenize`, `decode` and `report_tokenizer` can be used.
     """
 
@@ -42,6 +44,7 @@ class ServedModel(ABC):
     forward_path: str | None = None
     classifier: Classifier | None = None
     pooling: str | None = None
+    comparison: InputComparison = InputComparison()
     reads_text: bool = False
 
     def tokenize(self, text: str, add_special_tokens: bool = True) -> Iterator[TokenInfo]:

@@ -29,6 +29,7 @@ BY_THE_BODY = (
     "mask",
     "post /models/{model_id}",
     "post /models/{model_id}/pipeline/{task}",
+    *("query", "documents", "source", "targets"),
 )
 
 

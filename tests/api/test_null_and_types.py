@@ -21,7 +21,9 @@ from app.api.schemas.jobs import JobRequest, WeightedFile
 from app.api.schemas.models import AliasRequest
 from app.api.schemas.reconstruct import ReconstructRequest
 from app.api.schemas.repeated_evaluations import RepeatedEvaluation
+from app.api.schemas.rerank import RerankRequest
 from app.api.schemas.score import MinimalPair, ScoreRequest
+from app.api.schemas.similarity import SimilarityRequest
 from app.api.schemas.sweeps import Parameter, SweepRequest
 from app.api.schemas.tokenize import TokenizeRequest, TokenObject
 from app.compat.cohere import CohereEmbedBody
@@ -57,6 +59,8 @@ BODIES: list[tuple[type[BaseModel], dict[str, Any]]] = [
     (FillMaskRequest, {"input": "a"}),
     (ScoreRequest, {"input": "a"}),
     (MinimalPair, {"good": "a", "bad": "b"}),
+    (SimilarityRequest, {"source": "a"}),
+    (RerankRequest, {"query": "a", "documents": ["a"]}),
     (TokenizeRequest, {"input": "a"}),
     (ReconstructRequest, {"input": PICTURE}),
     (JobRequest, {"model": "a", "training_file": "a"}),

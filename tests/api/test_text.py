@@ -1,6 +1,7 @@
 """What text tasks say over HTTP, with a real tiny model; the fakes of conftest.py stand in everywhere else."""
 
 import json
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,7 +12,7 @@ from app.main import create_app
 from app.settings import Settings
 from app.store.store import ModelStore
 from tests.fakes.imports import import_folder
-from tests.fakes.tiny_models import tiny_bert_folder
+from tests.fakes.tiny_models import tiny_bert_folder, tiny_classifier_folder
 
 TEXT = "The [MASK] of France is [MASK]."
 
@@ -22,6 +23,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
     store = ModelStore(folder / "store")
     import_folder(store, tiny_bert_folder(folder / "text"), "tiny")
     import_folder(store, tiny_bert_folder(folder / "bare", head=False), "bare")
+    import_folder(store, tiny_classifier_folder(folder / "cross", labels=("relevant",)), "cross")
     settings = Settings(var_dir=folder / "var", default_model="tiny", device="cpu", dtype="float32", forwards=2)
     with TestClient(create_app(settings, store=store)) as client:
         yield client
@@ -200,4 +202,48 @@ def test_variants_of_a_text_whose_letters_are_tokens(client: TestClient) -> None
 
 def test_a_model_with_a_head_says_that_it_scores(client: TestClient) -> None:
     tasks = {model["id"]: set(model["tasks"]) for model in client.get("/v1/models").json()["data"]}
-    assert tasks == {"tiny": {"fill-mask", "score", "embeddings"}, "bare": {"embeddings"}}
+    assert tasks == {
+        "tiny": {"fill-mask", "score", "embeddings"},
+        "bare": {"embeddings"},
+        "cross": {"embeddings", "classify"},
+    }
+
+
+def test_sparse_vectors_rank_documents_by_their_dot_product(client: TestClient) -> None:
+    texts = ["Where do lions hunt?", "The lions chase the zebras.", "Water boils at 100 degrees."]
+    body = client.post("/v1/embeddings", json={"input": texts, "output": "sparse", "top_k": 10_000}).json()
+    query, *documents = [{each["index"]: each["value"] for each in entry["embedding"]} for entry in body["data"]]
+    expected = [sum(query[index] * value for index, value in each.items() if index in query) for each in documents]
+
+    asked = {"query": texts[0], "documents": texts[1:], "method": "sparse"}
+    ranking = client.post("/v1/rerank", json=asked).json()
+    assert ranking["method"] == "sparse"
+    found = {each["index"]: each["relevance_score"] for each in ranking["results"]}
+    assert [found[0], found[1]] == pytest.approx(expected, rel=1e-5)
+    assert refusal(client.post("/v1/rerank", json=asked | {"model": "bare"})) == (422, "invalid_value", "output")
+    many = asked | {"documents": ["a"] * 256}
+    assert refusal(client.post("/v1/rerank", json=many)) == (422, "invalid_value", "documents")
+    few = {"input": "a", "output": "sparse", "top_k": 2}
+    (entry,) = client.post("/v1/embeddings", json=few).json()["data"]
+    assert len(entry["embedding"]) == 2 and entry["embedding"][0].keys() == {"token", "index", "value"}
+    for name, value in {"dimensions": 4, "pooling": "cls", "embedding_types": ["int8"]}.items():
+        assert refusal(client.post("/v1/embeddings", json=few | {name: value})) == (422, "invalid_value", name)
+
+
+def test_a_cross_encoder_ranks_by_its_scores(client: TestClient) -> None:
+    documents = ["The lions chase the zebras.", "Water boils at 100 degrees."]
+    pairs = [{"text": "Where do lions hunt?", "text_pair": document} for document in documents]
+    classified = client.post("/v1/classify", json={"model": "cross", "input": pairs}).json()["data"]
+    expected = [each["scores"][0]["score"] for each in classified]
+
+    asked = {"model": "cross", "query": "Where do lions hunt?", "documents": documents}
+    ranking = client.post("/v1/rerank", json=asked).json()
+    assert ranking["method"] == "cross_encoder"
+    found = {each["index"]: each["relevance_score"] for each in ranking["results"]}
+    assert [found[0], found[1]] == pytest.approx(expected)
+    raw = client.post("/v1/rerank", json=asked | {"raw_scores": True, "documents": documents[:1]}).json()["results"]
+    assert 1 / (1 + math.exp(-raw[0]["relevance_score"])) == pytest.approx(expected[0])
+    long = asked | {"documents": [documents[0], "word " * 100], "truncate": False}
+    assert refusal(client.post("/v1/rerank", json=long)) == (422, "input_too_long", "documents")
+    compared = {"model": "cross", "source": documents, "targets": documents[:1], "function": "dot"}
+    assert refusal(client.post("/v1/similarity", json=compared)) == (422, "invalid_value", "function")

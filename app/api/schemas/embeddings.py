@@ -13,8 +13,17 @@ from app.api.wire.fragments import fragment
 from app.api.wire.vectors import VectorFormat, VectorType
 from app.errors import InvalidValue
 from app.inference.service import Answer
-from app.modalities.embedding import CHUNK_SIZE, ChunkOptions, EmbedItem, EmbedOutput, EmbedResult, TextPart
+from app.modalities.embedding import (
+    CHUNK_SIZE,
+    ChunkOptions,
+    EmbedItem,
+    EmbedOutput,
+    EmbedResult,
+    SparseVector,
+    TextPart,
+)
 
+TERMS, MAX_TERMS = 256, 10_000  # tokens of a sparse vector: by default, and at most
 _MAX_TYPES = 6
 _TYPES = {"type": "string", "enum": ["float", "base64", "int8", "uint8", "binary", "ubinary"]}
 
@@ -33,7 +42,11 @@ class EmbeddingsRequest(EmbeddingOptions, MixedInputs):
     output: EmbedOutput = Field(
         "pooled",
         description="`pooled` returns one vector per input, `tokens`, `words` and `chunks` one for each of these in a"
-        " text, `windows` one for each window of a sound or a video",
+        " text, `windows` one for each window of a sound or a video, `sparse` a weight for each token of the"
+        " vocabulary (SPLADE)",
+    )
+    top_k: Annotated[int, Field(ge=1, le=MAX_TERMS)] | None = Field(
+        None, description=f"Number of tokens of a sparse vector, those of the highest weights; {TERMS} by default"
     )
     embedding_types: Types | None = Field(
         None,
@@ -55,6 +68,10 @@ class EmbeddingsRequest(EmbeddingOptions, MixedInputs):
 
     @model_validator(mode="after")
     def _check_chunks(self) -> "EmbeddingsRequest":
+        if self.output != "sparse" and self.top_k is not None:
+            raise InvalidValue('`top_k` belongs to "output": "sparse"', param="top_k")
+        if self.output == "sparse" and self.embedding_types is not None:
+            raise InvalidValue("a sparse vector has no types; leave `embedding_types` out", param="embedding_types")
         size, overlap = self.chunk_size or CHUNK_SIZE, self.chunk_overlap or 0
         if self.output == "chunks":
             if overlap >= size:
@@ -79,7 +96,7 @@ class EmbeddingsRequest(EmbeddingOptions, MixedInputs):
 
     def to_item(self, given: str | tuple[int, ...] | bytes) -> EmbedItem:
         chunks = ChunkOptions(self.chunk_size or CHUNK_SIZE, self.chunk_overlap or 0, self.late_chunking)
-        return replace(self.build_item(given), output=self.output, chunks=chunks)
+        return replace(self.build_item(given), output=self.output, chunks=chunks, terms=self.top_k or TERMS)
 
     def write(self, answer: Answer[EmbedResult]) -> bytes:
         asked = self.vector_format
@@ -104,6 +121,9 @@ class EmbeddingsRequest(EmbeddingOptions, MixedInputs):
 def _entries(index: int, result: EmbedResult, vectors: VectorFormat) -> Iterator[dict[str, Any]]:
     """Yields the input's own entry in `data`, or those of its windows or parts."""
     entry = {"object": "embedding", "index": index}
+    if result.sparse is not None:
+        yield entry | {"embedding": fragment(_terms(result.sparse))}
+        return
     if result.vector.ndim == 1:
         yield entry | {"embedding": vectors.write(result.vector)}
         return
@@ -116,16 +136,28 @@ def _entries(index: int, result: EmbedResult, vectors: VectorFormat) -> Iterator
         yield entry | {"window": window, "embedding": vectors.write(vector)} | span
 
 
+def _terms(vector: SparseVector) -> list[dict[str, Any]]:
+    found = zip(vector.tokens, vector.indices.tolist(), vector.weights.tolist(), strict=True)
+    return [{"token": token, "index": index, "value": value} for token, index, value in found]
+
+
 def _describe(part: TextPart) -> dict[str, Any]:
     described = {"text": part.text, "start": part.start, "end": part.end}
     return described if part.id is None else described | {"token": part.id, "special": part.special}
 
 
+class SparseTerm(BaseModel):
+    token: str = Field(description="The token as text")
+    index: int = Field(description="Id of the token in the vocabulary")
+    value: float = Field(description="Weight of the token, above 0")
+
+
 class EmbeddingObject(BaseModel):
     object: Literal["embedding"] = "embedding"
     index: int = Field(description="Index of the input; windows and parts of one input share it")
-    embedding: list[float] | str | dict[VectorType, list[float] | str] = Field(
-        description="The vector, in the requested `encoding_format`, or by type with `embedding_types`"
+    embedding: list[float] | str | dict[VectorType, list[float] | str] | list[SparseTerm] = Field(
+        description="The vector, in the requested `encoding_format`, or by type with `embedding_types`; the tokens of a"
+        " sparse vector, the highest weight first"
     )
     window: int | None = Field(None, description="Number of the window in its input, with `output` windows")
     part: int | None = Field(

@@ -12,6 +12,6 @@ def fragment(value: Any) -> orjson.Fragment:
     return orjson.Fragment(orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY))
 
 
-def vector_fragment(vector: NDArray[np.float32]) -> orjson.Fragment:
+def vector_fragment(vector: NDArray[np.floating[Any]]) -> orjson.Fragment:
     """Returns an array as JSON. Half a million numbers as Python objects would take longer than the model."""
     return fragment(np.ascontiguousarray(vector))  # a vector that is cut to its first dimensions is a view

@@ -1,7 +1,7 @@
 """Embeddings: one vector an input, or one of each part of it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from app.modalities.text.encoding import QUICK_CHARACTERS, TextEncoder
 from app.modalities.text.forward import TextForward
 from app.modalities.text.pipeline import PoolingMode, SentencePipeline, pool
 from app.modalities.text.prompts import Prompts
+from app.modalities.text.sparse import SparseHead
 
 _PROSE = 4  # characters of a token, at least, in most texts
 _FEW_WINDOWS = 8  # whose rows are made for all items of a request at once
@@ -38,12 +39,21 @@ class TextEmbed(TaskHandler[EmbedItem, TextEmbedInputs, TextEmbedBatch, Floats, 
     """Embeds texts: EmbedItem → EmbedResult, in one step of one row, or of a row a window or chunk."""
 
     def __init__(
-        self, forward: TextForward, encoder: TextEncoder, *, pipeline: SentencePipeline, max_length: int
+        self,
+        forward: TextForward,
+        encoder: TextEncoder,
+        *,
+        pipeline: SentencePipeline,
+        max_length: int,
+        sparse: SparseHead | None = None,
     ) -> None:
-        """Raises InvalidModel for a pipeline that does not fit the model."""
+        """sparse: for sparse vectors; None where the model has no masked-LM head.
+
+        Raises InvalidModel for a pipeline that does not fit the model.
+        """
         self.forward = forward
         self.encoder = encoder
-        self._pipeline = pipeline
+        self._pipeline, self._sparse = pipeline, sparse
         self._hidden_size = int(forward.model.config.hidden_size)
         self._rows = EmbedRows(encoder, vocabulary=vocabulary_size(forward.model), max_length=max_length)
         self._prompts = Prompts(
@@ -60,7 +70,7 @@ class TextEmbed(TaskHandler[EmbedItem, TextEmbedInputs, TextEmbedBatch, Floats, 
         return self.forward.pads
 
     def example(self) -> EmbedItem:
-        return EmbedItem(self.encoder.example)
+        return EmbedItem(self.encoder.example, output="sparse" if self._pipeline.sparse else "pooled")
 
     def is_quick(self, item: EmbedItem) -> bool:
         if not isinstance(item.input, str) or item.output != "pooled":
@@ -74,6 +84,8 @@ class TextEmbed(TaskHandler[EmbedItem, TextEmbedInputs, TextEmbedBatch, Floats, 
         return not item.split or isinstance(item.input, bytes | DecodedMedia) or len(item.input) <= few
 
     def steps(self, item: EmbedItem) -> Steps[TextEmbedInputs, Floats, EmbedResult]:
+        if item.output == "sparse":
+            return self._embed_sparse(item, *self._read_sparse(item))
         options = self._read_options(item)
         if item.output in TEXT_OUTPUTS:
             return self._embed_parts(item, plan_parts(self._rows, item, options))
@@ -90,6 +102,27 @@ class TextEmbed(TaskHandler[EmbedItem, TextEmbedInputs, TextEmbedBatch, Floats, 
         raws = yield list(map(_to_batch_row, plan.rows))
         vectors = self._scale(item, plan.join(raws))
         return EmbedResult(vectors, tokens=sum(len(row.ids) for row in plan.rows), spans=plan.parts)
+
+    def _embed_sparse(
+        self, item: EmbedItem, row: TextEmbedInputs, head: SparseHead
+    ) -> Steps[TextEmbedInputs, Floats, EmbedResult]:
+        (raw,) = yield [BatchRow(row, head.cost(len(row.ids)))]
+        vector = head.finish(raw)
+        return EmbedResult(vector.weights, tokens=len(row.ids), sparse=vector)
+
+    def _read_sparse(self, item: EmbedItem) -> tuple[TextEmbedInputs, SparseHead]:
+        """Returns the row. Raises InvalidValue for a model without a masked-LM head, and for options of dense vectors.
+
+        A text that is too long is cut, unless the item says that it is refused.
+        """
+        if self._sparse is None:
+            raise InvalidValue("this model has no masked-LM head, which makes sparse vectors", param="output")
+        for name in ("pooling", "layer", "dimensions"):
+            if getattr(item, name) is not None:
+                raise InvalidValue(f"`{name}` is for dense vectors, and `output` is sparse", param=name)
+        item = replace(item, truncate=item.truncate or item.split)
+        row = self._rows.make_one(item, RowOptions(None, self._prompts.choose(item)))
+        return replace(row, sparse=True, terms=item.terms), self._sparse
 
     def prepare(self, item: EmbedItem) -> Prepared[TextEmbedInputs, EmbedItem]:
         """Returns the row of a text that fits, or is cut. Raises InputTooLong, and InvalidValue for an option."""
@@ -112,6 +145,12 @@ class TextEmbed(TaskHandler[EmbedItem, TextEmbedInputs, TextEmbedBatch, Floats, 
         own = self._pipeline.pooling
         if item.output in ("tokens", "words"):
             return None
+        if self._pipeline.sparse and item.pooling is None:
+            raise InvalidValue(
+                "this model was trained for sparse vectors: set output to sparse, or name a pooling for the vectors of"
+                " its encoder",
+                param="output",
+            )
         asked = own if item.pooling is None else (PoolingMode(item.pooling),)
         if item.output == "chunks" and item.chunks.late and asked != (PoolingMode.MEAN,):
             raise InvalidValue(
@@ -158,6 +197,8 @@ class TextEmbed(TaskHandler[EmbedItem, TextEmbedInputs, TextEmbedBatch, Floats, 
 
         They are empty where the architecture does not have the hidden states of the row's layer.
         """
+        if self._sparse is not None and any(each.sparse for each in batch.inputs):
+            return self._run_sparse(batch, self._sparse)
         kinds = {(each.layer, each.pooling) for each in batch.inputs}
         if len(kinds) == 1:
             ((layer, modes),) = kinds
@@ -180,6 +221,16 @@ class TextEmbed(TaskHandler[EmbedItem, TextEmbedInputs, TextEmbedBatch, Floats, 
                 tokens = states[each.layer][end - len(each.ids) : end].cpu().numpy()
                 found.append(tokens if each.segments is None else _sum_segments(tokens, each.segments))
         return found
+
+    def _run_sparse(self, batch: TextEmbedBatch, head: SparseHead) -> list[Floats]:
+        """Runs a batch with rows that want sparse vectors. The others are a batch of their own, which is rare."""
+        sparse = [each for each in batch.inputs if each.sparse]
+        terms = [each.terms for each in sparse]
+        if len(sparse) == len(batch.inputs):
+            return head.run(batch.texts, terms)
+        found = iter(head.run(self.collate(sparse).texts, terms))
+        others = iter(self.run(self.collate([each for each in batch.inputs if not each.sparse])))
+        return [next(found if each.sparse else others) for each in batch.inputs]
 
     def _read_states(self, batch: TextEmbedBatch) -> dict[int | None, Tensor]:
         """Returns the hidden states [tokens, H] of the layers that the rows ask for, as far as there are any."""

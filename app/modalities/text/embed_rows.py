@@ -23,7 +23,7 @@ class TextEmbedInputs:
 
     pooling: the modes; None for every token's vector. skipped: of the first tokens, which are not pooled.
     layer: number of the hidden states; None for the last. segments: positions [start, end) whose sums are wanted
-    instead of single tokens, where `pooling` is None.
+    instead of single tokens, where `pooling` is None. sparse: a sparse vector is wanted instead, of `terms` entries.
     """
 
     ids: list[int]
@@ -31,6 +31,8 @@ class TextEmbedInputs:
     skipped: int = 0
     layer: int | None = None
     segments: Segments | None = None
+    sparse: bool = False
+    terms: int | None = None
 
 
 @dataclass(frozen=True)

@@ -194,6 +194,10 @@ class TextEncoder:
             raise InvalidValue(f"token id {wrong} is outside this model's vocabulary of {self.entries}", param="input")
         return str(self._backend.decode(ids, skip_special_tokens=skip_special_tokens))
 
+    def decode_token(self, id_: int) -> str:
+        """Returns an entry of the vocabulary as text, without the space before a word."""
+        return str(self._backend.decode([id_], skip_special_tokens=False)).strip()
+
     def _encode(self, text: str, *, add_special_tokens: bool) -> Encoding:
         try:
             if len(text) <= QUICK_CHARACTERS:

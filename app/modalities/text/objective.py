@@ -20,12 +20,13 @@ from app.modalities.text.fill_mask import FillMask
 from app.modalities.text.forward import ForwardPath, TextForward
 from app.modalities.text.items import TokenInfo
 from app.modalities.text.new_tokenizers.round_trip import report_losses
-from app.modalities.text.pipeline import SentencePipeline
+from app.modalities.text.pipeline import SentencePipeline, SparsePooling
 from app.modalities.text.pretrain import MlmBatch, TextPretraining
 from app.modalities.text.proof import first_path
 from app.modalities.text.row_masking import MaskedRow, Row
 from app.modalities.text.score import Score
 from app.modalities.text.sentence_writer import write_pipeline
+from app.modalities.text.sparse import SparseHead
 from app.types import ModalityName, Task
 
 
@@ -72,8 +73,12 @@ class TextObjective(TextPretraining, MaskedModel[Row, MaskedRow, MlmBatch]):
         self.pooling = "+".join(self.pipeline.pooling)
         self.further_modules = (self.pipeline.head,)
         self.embed_max_length = min(self.max_length, self.pipeline.max_length or self.max_length)
-        embed = TextEmbed(forward, self.encoder, pipeline=self.pipeline, max_length=self.embed_max_length)
+        sparse = SparseHead(forward, self.encoder, self.pipeline.sparse or SparsePooling()) if has_head else None
+        embed = TextEmbed(
+            forward, self.encoder, pipeline=self.pipeline, max_length=self.embed_max_length, sparse=sparse
+        )
         self.dimensions = embed.dimensions
+        self.comparison = self.pipeline.comparison()
         self.tasks: dict[Task, AnyHandler] = {Task.EMBED: embed}
         if has_head and self.mask_token is not None:
             self.tasks[Task.FILL_MASK] = FillMask(forward, self.encoder, max_length=self.max_length)

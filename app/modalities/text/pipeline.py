@@ -3,13 +3,15 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from app.errors import InvalidModel
+from app.modalities.comparison import InputComparison
 from app.modalities.embedding import Matryoshka
+from app.types import CompareMethod, SimilarityFunction
 
 
 class PoolingMode(StrEnum):
@@ -46,6 +48,18 @@ class Normalize(nn.Module):
 
 
 @dataclass(frozen=True)
+class SparsePooling:
+    """How the logits of a text's tokens become one weight for each entry of the vocabulary.
+
+    mode: of the weights of all tokens. double_log: log(1 + x) is applied twice, as in OpenSearch's models
+    (https://arxiv.org/abs/2504.14839).
+    """
+
+    mode: Literal["max", "sum"] = "max"
+    double_log: bool = False
+
+
+@dataclass(frozen=True)
 class SentencePipeline:
     """How a text model embeds, unless a request asks for something else.
 
@@ -59,6 +73,7 @@ class SentencePipeline:
     matryoshka: the sizes that the vectors were trained to be cut to; None: they were not.
     settings: what else config_sentence_transformers.json says, to be written again.
     lower_case: the tokenizer lower-cases texts first.
+    sparse: how it makes the sparse vectors that it was trained for; None: it was trained for dense ones.
     """
 
     pooling: tuple[PoolingMode, ...] = (PoolingMode.MEAN,)
@@ -72,9 +87,18 @@ class SentencePipeline:
     matryoshka: Matryoshka | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     lower_case: bool = False
+    sparse: SparsePooling | None = None
 
     def __deepcopy__(self, memo: object) -> "SentencePipeline":
         return self  # replicas of a model share it: running it changes nothing
+
+    def comparison(self) -> InputComparison:
+        """Returns how the model compares two texts, by its settings."""
+        if self.sparse is not None:
+            return InputComparison(CompareMethod.SPARSE, SimilarityFunction.DOT)
+        named = str(self.settings.get("similarity_fn_name") or SimilarityFunction.COSINE)
+        function = SimilarityFunction(named) if named in list(SimilarityFunction) else SimilarityFunction.COSINE
+        return InputComparison(function=function)
 
     def dimensions(self, hidden_size: int) -> int:
         """The size of the vectors, for a model with tokens of `hidden_size`. Raises InvalidModel."""

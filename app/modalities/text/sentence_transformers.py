@@ -11,6 +11,7 @@ from app.modalities.model_files import as_invalid_model, read_json
 from app.modalities.text.matryoshka import read_matryoshka
 from app.modalities.text.pipeline import Normalize, PoolingMode, SentencePipeline
 from app.modalities.text.sentence_modules import read_activation, read_dense, read_layer_norm
+from app.modalities.text.splade_folder import read_splade
 
 _PACKAGE = "sentence_transformers."
 SETTINGS = "config_sentence_transformers.json"
@@ -65,6 +66,8 @@ def read(folder: Path) -> SentencePipeline:
 
 
 def _read(folder: Path) -> SentencePipeline:
+    if (sparse := read_splade(folder)) is not None:
+        return SentencePipeline(sparse=sparse, max_length=_longest(_transformer_config(folder)), **_settings(folder))
     check_kind(folder)
     if not (folder / "modules.json").is_file():
         return SentencePipeline(matryoshka=read_matryoshka(folder, {}))
@@ -79,6 +82,13 @@ def _read(folder: Path) -> SentencePipeline:
 def check(folder: Path) -> None:
     """Judges what `read` reads but for weights. Raises InvalidModel."""
     with as_invalid_model("the files of sentence-transformers cannot be read"):
+        if is_cross_encoder(folder):
+            _check_cross_encoder(folder)
+            return
+        if read_splade(folder) is not None:
+            _longest(_transformer_config(folder))
+            _settings(folder)
+            return
         check_kind(folder)
         if (folder / "modules.json").is_file():
             modules = read_modules(folder)
@@ -98,17 +108,40 @@ def _take_pooling(modules: list[tuple[str, Path]]) -> dict[str, Any]:
     return {}
 
 
+def is_cross_encoder(folder: Path) -> bool:
+    """Whether a folder is a classifier of pairs of texts, which is served by its head."""
+    config = _read_object(folder / "config.json")
+    return _classifies(config) and _find_kind(config, _read_object(folder / SETTINGS)) == "CrossEncoder"
+
+
+def _check_cross_encoder(folder: Path) -> None:
+    """Raises InvalidModel for a cross-encoder whose scores other modules compute."""
+    if not (folder / "modules.json").is_file():
+        return
+    for each in read_json(folder / "modules.json"):
+        kind = str(each["type"]).rpartition(".")[2]
+        if kind != "Transformer":
+            raise InvalidModel(f"the sentence-transformers module {kind} of a cross-encoder is not supported")
+
+
 def check_kind(folder: Path) -> None:
     """Raises InvalidModel for a model of sentence-transformers that is not an encoder of dense embeddings."""
-    config, settings = _read_object(folder / "config.json"), _read_object(folder / SETTINGS)
-    kind = settings.get("model_type", "SentenceTransformer")
-    classifies = any(str(name).endswith("ForSequenceClassification") for name in config.get("architectures") or ())
-    if {"sbert_ce_default_activation_function", "sentence_transformers"} & config.keys() or (
-        classifies and len(config.get("id2label") or "  ") == 1
-    ):
-        kind = "CrossEncoder"
+    kind = _find_kind(_read_object(folder / "config.json"), _read_object(folder / SETTINGS))
     if kind != "SentenceTransformer":
         raise InvalidModel(f"the model is {_KINDS.get(kind, f'a {kind}')}; that is not supported")
+
+
+def _classifies(config: Mapping[str, Any]) -> bool:
+    return any(str(name).endswith("ForSequenceClassification") for name in config.get("architectures") or ())
+
+
+def _find_kind(config: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
+    """Returns the name of the class of sentence-transformers that a model is of."""
+    if {"sbert_ce_default_activation_function", "sentence_transformers"} & config.keys() or (
+        _classifies(config) and len(config.get("id2label") or "  ") == 1
+    ):
+        return "CrossEncoder"
+    return str(settings.get("model_type", "SentenceTransformer"))
 
 
 def read_modules(folder: Path) -> list[tuple[str, Path]]:
@@ -182,21 +215,29 @@ def _pooling(config: Mapping[str, Any]) -> tuple[PoolingMode, ...]:
 
 def _transformer(folder: Path) -> dict[str, Any]:
     """SentencePipeline's `max_length` and `lower_case`."""
-    config = next((found for name in _TRANSFORMER_CONFIGS if (found := _read_object(folder / name))), {})
+    config = _transformer_config(folder)
     task = config.get("transformer_task", "feature-extraction")
     text = (config.get("modality_config") or {}).get("text") or {}
     output = text.get("method_output_name", "last_hidden_state")
     if task != "feature-extraction" or output != "last_hidden_state":
         raise InvalidModel(f"the sentence-transformers module Transformer for {task}, {output} is not supported")
+    return {"max_length": _longest(config), "lower_case": config.get("do_lower_case") is True}
+
+
+def _longest(config: Mapping[str, Any]) -> int | None:
     longest = config.get("max_seq_length")
     if longest is not None and (not isinstance(longest, int) or longest < 1):
         raise InvalidModel(f"max_seq_length is {longest!r}, which is not a number of tokens")
-    return {"max_length": longest, "lower_case": config.get("do_lower_case") is True}
+    return longest
+
+
+def _transformer_config(folder: Path) -> dict[str, Any]:
+    return next((found for name in _TRANSFORMER_CONFIGS if (found := _read_object(folder / name))), {})
 
 
 def lower_cases(folder: Path) -> bool:
     """Whether texts are lower-cased before the folder's tokenizer reads them."""
-    return (folder / "modules.json").is_file() and bool(_transformer(folder)["lower_case"])
+    return (folder / "modules.json").is_file() and _transformer_config(folder).get("do_lower_case") is True
 
 
 def _settings(folder: Path) -> dict[str, Any]:

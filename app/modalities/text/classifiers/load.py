@@ -21,6 +21,7 @@ from app.modalities.model_files import read_config, read_json
 from app.modalities.probe import HEAD, load_head
 from app.modalities.served_model import ServedModel
 from app.modalities.text import TEXT
+from app.modalities.text.classifiers.cross_encoder import find_comparison
 from app.modalities.text.classifiers.forward import ClassifierForward, reads_types
 from app.modalities.text.classifiers.labels import find_classifier
 from app.modalities.text.classifiers.model import ClassifierParts, TextClassifier
@@ -132,4 +133,7 @@ def _prove_parts(
         if stored
         else gives_hidden_states(model, path, pad_id, ordinary, reader.max_length)
     )
-    return ClassifierParts(model, tokenizer, reader, forward, classifier, SentencePipeline() if embeds else None)
+    pipeline = SentencePipeline() if embeds else None
+    return ClassifierParts(
+        model, tokenizer, reader, forward, classifier, find_comparison(folder, model.config, classifier), pipeline
+    )

@@ -8,6 +8,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from app.methods.tokenizers import TokenizerReport
 from app.modalities.base import AnyHandler
+from app.modalities.comparison import InputComparison
 from app.modalities.served_model import ServedModel
 from app.modalities.text.classifiers.forward import ClassifierForward
 from app.modalities.text.classifiers.reader import ClassifierReader
@@ -24,6 +25,7 @@ from app.types import Classifier, ClassifierType, ModalityName, Task
 class ClassifierParts:
     """The parts of a classifier that have been proved to give what transformers gives.
 
+    comparison: how it compares two texts.
     pipeline: how the encoder's vectors become an embedding; None where it gives no vector for each token.
     """
 
@@ -32,6 +34,7 @@ class ClassifierParts:
     reader: ClassifierReader
     forward: ClassifierForward
     classifier: Classifier
+    comparison: InputComparison
     pipeline: SentencePipeline | None
 
 
@@ -45,7 +48,7 @@ class TextClassifier(ServedModel):
 
     def __init__(self, parts: ClassifierParts) -> None:
         self.model = parts.model.eval()
-        self.classifier = parts.classifier
+        self.classifier, self.comparison = parts.classifier, parts.comparison
         self.forward_path = str(parts.forward.path)
         self.max_length = parts.reader.max_length
         self._encoder, self._tokenizer = parts.reader.encoder, parts.tokenizer
