@@ -130,6 +130,8 @@ def test_without_a_server_the_model_is_loaded_here(run: Run, store: ModelStore, 
     assert [item["index"] for item in embedded["data"]] == [0, 1]
     size = len(embedded["data"][0]["embedding"])
     assert run("embed", "one").stdout.splitlines()[1].split()[:2] == ["one", str(size)]
+    words = run("embed", "one two", "--output", "words", "--type", "int8", "--layer", "1").stdout.splitlines()[1:]
+    assert [line.split()[:3] for line in words] == [["one", "0-3", str(size)], ["two", "4-7", str(size)]]
 
 
 def test_inputs_are_classified_by_a_model_with_a_head(run: Run, store: ModelStore, tiny: Path, tmp_path: Path) -> None:

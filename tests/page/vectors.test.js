@@ -1,6 +1,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { csv, npy, placeIn, project, rangeOf, similarities } from "../../app/web/static/views/embed/vectors.js";
+import {
+  csv,
+  nearest,
+  npy,
+  placeIn,
+  project,
+  rangeOf,
+  similarities,
+} from "../../app/web/static/views/embed/vectors.js";
 
 const close = (found, expected) => assert.ok(Math.abs(found - expected) < 1e-6, `${found} is not ${expected}`);
 
@@ -15,6 +23,19 @@ test("cosines", () => {
   close(cosines[0][1], 0);
   close(cosines[0][2], -1);
   close(cosines[0][3], 0);
+});
+
+test("the nearest other inputs, the nearest first", () => {
+  const cosines = [
+    [1, 0.2, 0.9],
+    [0.2, 1, 0.4],
+    [0.9, 0.4, 1],
+  ];
+  assert.deepEqual(nearest(cosines, 0, 5), [
+    { at: 2, cosine: 0.9 },
+    { at: 1, cosine: 0.2 },
+  ]);
+  assert.deepEqual(nearest(cosines, 1, 1), [{ at: 2, cosine: 0.4 }]);
 });
 
 test("the range of cosines is that of different inputs, with the digits that tell them apart", () => {

@@ -16,6 +16,7 @@ from tests.fakes.cloze import Server
 from tests.fakes.http import http
 from tests.fakes.imports import import_folder
 from tests.fakes.tiny_images import picture, tiny_image_folder
+from tests.fakes.tiny_models import tiny_text_folder
 
 TEXTS = [
     "The lions hunt.",
@@ -130,6 +131,38 @@ def test_texts_are_compared_again_after_a_look_at_another_model(visit: Visit, cl
         expect(page.locator(".heat tbody tr")).to_have_count(len(TEXTS))
     finally:
         store.delete(store.resolve("another").id)
+
+
+def test_two_models_are_compared(visit: Visit, cloze: Server, tmp_path: Path) -> None:
+    store = ModelStore(cloze.store)
+    import_folder(store, tiny_text_folder(tmp_path / "second", "bert"), "second")
+    try:
+        page = visit.go("#/embed?model=tiny")
+        write(page, TEXTS)
+        near = page.get_by_role("region", name="Nearest neighbours", exact=True).locator("tbody tr")
+        expect(near.first.locator("li")).to_have_count(3)
+        page.get_by_label("Compare with").select_option("second")
+        expect(page.get_by_role("heading", name="Similarity by second@1")).to_be_visible()
+        expect(near.first.locator("li")).to_have_count(6)
+        visit.check_accessibility()
+        visit.check_width()
+    finally:
+        store.delete(store.resolve("second").id)
+
+
+def test_a_document_is_cut_into_chunks(visit: Visit, origin: str) -> None:
+    page = visit.go("#/embed?model=tiny&tab=document")
+    document = " ".join(TEXTS) + " " + " ".join(TEXTS)
+    page.get_by_label("Document", exact=True).fill(document)
+    page.get_by_label("Question").fill("The lions hunt.")
+    page.get_by_text("Late chunking", exact=True).click()
+    options = {"output": "chunks", "chunk_size": 24, "late_chunking": True}
+    answer = http.post(f"{origin}/v1/embeddings", json={"model": "tiny", "input": document, **options}).json()
+    shown = page.locator(".chunks li .chunk-text")
+    expect(shown).to_have_text([each["text"] for each in answer["data"]])
+    expect(page.locator(".chunks li.looked")).to_have_count(1)
+    visit.check_accessibility()
+    visit.check_width()
 
 
 def test_many_texts_and_none(visit: Visit) -> None:

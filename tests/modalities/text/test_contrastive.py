@@ -220,6 +220,8 @@ def test_scores_are_correlated_with_cosines(tmp_path: Path) -> None:
     cosines = [float(a.vector @ b.vector) for a, b in served]
     scored = [ScoredTexts(*pair, cosine) for pair, cosine in zip(pairs, cosines, strict=True)]
     objective = ContrastiveText(plain.text, ContrastiveHyperparameters(matryoshka_dimensions=[16, 8]), scored)
+    matryoshka = objective.text.pipeline.matryoshka
+    assert matryoshka is not None and matryoshka.sizes == (plain.text.dimensions, 16, 8)
     with torch.no_grad():
         found = objective.evaluate_beside()
     assert found["spearman"] == pytest.approx(1.0)

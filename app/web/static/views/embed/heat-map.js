@@ -6,17 +6,19 @@ import { placeIn, rangeOf } from "./vectors.js";
 
 const MOST_FIGURES = 12; // beyond, cells are too small to hold one
 
-export function HeatMap({ items, cosines }) {
+/** model: its name, where there are two models. */
+export function HeatMap({ items, cosines, model }) {
   const figures = items.length <= MOST_FIGURES;
   const range = rangeOf(cosines);
   const figure = (value) => value.toFixed(range.digits).replace("-", "−");
   const [row, column] = pair.value ?? [null, null];
   const look = (i, j) => () => (pair.value = [i, j]);
-  return html`<section class="panel stack" aria-label="Similarity">
-    <div><h2>Similarity</h2><p class="small muted">
+  return html`<section class="panel stack" aria-label=${model ? `Similarity by ${model}` : "Similarity"}>
+    <div><h2>Similarity${model ? ` by ${model}` : ""}</h2><p class="small muted">
       The cosine between every two vectors: 1 is the same direction, 0 nothing in common.</p></div>
     <${Scale} low=${figure(range.low)} high=${figure(range.high)} />
-    <div class="table-scroll" tabindex="0" role="region" aria-label="Similarity of every pair"
+    <div class="table-scroll" tabindex="0" role="region"
+      aria-label=${`Similarity of every pair${model ? ` by ${model}` : ""}`}
       onMouseLeave=${() => (pair.value = null)}>
       <table class=${`heat ${figures ? "" : "dense"}`}>
         <thead><tr><td></td>

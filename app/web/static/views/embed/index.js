@@ -8,12 +8,14 @@ import { askAbout, inputsOf } from "../../core/inputs.js";
 import { able, choose, models, modelsError, refreshModels } from "../../core/models.js";
 import { link, route } from "../../core/router.js";
 import { samplesOf } from "../../core/samples.js";
-import { Button, Details, Segmented, TextArea } from "../../ui/controls.js";
+import { Button, Details, Segmented, Select, TextArea } from "../../ui/controls.js";
 import { MediaInputs } from "../../ui/media-inputs.js";
 import { ModelSelect } from "../../ui/model-select.js";
 import { Snippets } from "../../ui/snippets.js";
 import { Empty, ErrorNote, Waiting } from "../../ui/status.js";
+import { DocumentChunks } from "./document.js";
 import { HeatMap } from "./heat-map.js";
+import { Nearest } from "./nearest.js";
 import { Projection } from "./projection.js";
 import { Projector } from "./projector.js";
 import * as state from "./state.js";
@@ -22,6 +24,13 @@ import { csv, npy, project, similarities } from "./vectors.js";
 const MOST = 64; // inputs that a heat map can still show
 
 const answer = latest();
+const otherAnswer = latest();
+
+/** The models that embed the same inputs as a model. */
+const othersOf = (model) => able("embeddings", model.modality).filter((each) => each.id !== model.id);
+
+/** The chosen model to compare with, or undefined. */
+const findOther = (model) => othersOf(model).find((each) => each.id === state.other.value);
 
 export function EmbedView() {
   useSignalEffect(() => {
@@ -33,7 +42,11 @@ export function EmbedView() {
     const model = choose(able("embeddings"), state.model.value);
     const own = model && samplesOf(model);
     if (own) state.suggest(own);
-    if (model && state.tab.value === "few") question(model);
+    if (model && state.tab.value === "few") {
+      question(answer, model);
+      const other = findOther(model);
+      if (other) question(otherAnswer, other);
+    }
     state.write();
   });
   if (modelsError.value)
@@ -46,14 +59,22 @@ export function EmbedView() {
     <${Head}>
       <${ModelSelect} models=${able("embeddings")} value=${model.id} onChange=${(id) => (state.model.value = id)} /><//>
     <${Segmented} label="How many" value=${state.tab.value} onChange=${(next) => (state.tab.value = next)}
-      options=${[{ value: "few", label: "Compare a few" }, { value: "many", label: "Project thousands" }]} />
+      options=${TABS.filter(({ value }) => value !== "document" || model.modality === "text")} />
     ${
       state.tab.value === "many"
         ? html`<${Projector} model=${model} />`
-        : html`<${Comparison} model=${model} many=${many} />`
+        : state.tab.value === "document" && model.modality === "text"
+          ? html`<${DocumentChunks} key=${model.id} model=${model} />`
+          : html`<${Comparison} model=${model} many=${many} />`
     }
   </div>`;
 }
+
+const TABS = [
+  { value: "few", label: "Compare a few" },
+  { value: "document", label: "Chunks of a document" },
+  { value: "many", label: "Project thousands" },
+];
 
 function Comparison({ model, many }) {
   return html`
@@ -65,10 +86,19 @@ function Comparison({ model, many }) {
             : html`<${MediaInputs} kind=${model.modality} files=${state.files} />`
         }
         ${many && html`<p class="small muted" role="status">Only the first ${MOST} are shown.</p>`}
+        <${OtherModel} model=${model} />
         <${Downloads} model=${model} />
       </div>
       <${Results} model=${model} />
     </div>`;
+}
+
+function OtherModel({ model }) {
+  const others = othersOf(model);
+  if (!others.length) return null;
+  return html`<${Select} label="Compare with" value=${findOther(model)?.id ?? ""}
+    onChange=${(id) => (state.other.value = id)}
+    options=${[{ value: "", label: "None" }, ...others.map((each) => ({ value: each.id, label: each.id }))]} />`;
 }
 
 function Head({ children }) {
@@ -93,7 +123,8 @@ const requestFor = (model, items) => ({
   },
 });
 
-function question(model, again = false) {
+/** to: of latest(), the answer of this model. */
+function question(to, model, again = false) {
   const items = inputsOf(state, model).slice(0, MOST);
   const send = async (signal) => {
     const given = await ask("/v1/embeddings", requestFor(model, items).body, { signal });
@@ -102,13 +133,13 @@ function question(model, again = false) {
     state.pair.value = null;
     return { model: given.model, items, vectors, cosines: similarities(vectors), projection: project(vectors) };
   };
-  return askAbout(answer, model, items, send, again);
+  return askAbout(to, model, items, send, again);
 }
 
 function Results({ model }) {
   const { value, error, pending } = answer;
   const shown = value.value;
-  if (error.value) return html`<${ErrorNote} error=${error.value} retry=${() => question(model, true)} />`;
+  if (error.value) return html`<${ErrorNote} error=${error.value} retry=${() => question(answer, model, true)} />`;
   if (!shown && pending.value)
     return html`<${Waiting}>${model.loaded ? "Embedding…" : `Loading ${model.id} into memory…`}<//>`;
   if (!shown)
@@ -119,12 +150,26 @@ function Results({ model }) {
     model,
     model.modality === "text" ? shown.items : [{ input: `data:${model.modality}/…;base64,…` }],
   );
+  const other = findOther(model);
+  const second = other && sameInputs(otherAnswer.value.value, shown) ? otherAnswer.value.value : null;
   return html`<div class=${`stack ${pending.value ? "stale" : ""}`} aria-busy=${pending.value}>
-    <${HeatMap} items=${shown.items} cosines=${shown.cosines} />
+    <${HeatMap} items=${shown.items} cosines=${shown.cosines} model=${second && shown.model} />
+    ${
+      other &&
+      otherAnswer.error.value &&
+      html`<${ErrorNote} error=${otherAnswer.error.value} retry=${() => question(otherAnswer, other, true)} />`
+    }
+    ${second && html`<${HeatMap} items=${second.items} cosines=${second.cosines} model=${second.model} />`}
+    <${Nearest} items=${shown.items} answers=${second ? [shown, second] : [shown]} />
     <${Projection} items=${shown.items} projection=${shown.projection} />
     <${Details} summary="This request as code"><${Snippets} request=${sample} /><//>
   </div>`;
 }
+
+/** Whether two answers are about the same inputs: one may still be on its way. */
+const sameInputs = (one, two) =>
+  one !== null &&
+  JSON.stringify(one.items.map((each) => each.label)) === JSON.stringify(two.items.map((each) => each.label));
 
 function Downloads() {
   const shown = answer.value.value;

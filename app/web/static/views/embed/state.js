@@ -15,7 +15,10 @@ const LONGEST_SHARED = 6000; // characters
 
 export const text = signal(EXAMPLE);
 export const model = signal(null);
-export const tab = signal("few"); // or "many": the projector
+/** The id of the model to compare with, or "". */
+export const other = signal("");
+const TABS = ["few", "document", "many"]; // many: the projector
+export const tab = signal("few");
 /** [{name, url, uri, kind}]: files that were dropped; url shows one, uri is sent. */
 export const files = signal([]);
 /** The selected pair, [row, column], or null. */
@@ -46,7 +49,8 @@ export function read() {
   batch(() => {
     if (params.text !== undefined) text.value = params.text;
     if (params.model) model.value = params.model;
-    if (params.tab) tab.value = params.tab === "many" ? "many" : "few";
+    if (params.tab) tab.value = TABS.includes(params.tab) ? params.tab : "few";
+    if (params.with !== undefined) other.value = params.with;
   });
 }
 
@@ -54,7 +58,8 @@ export function write() {
   const params = {
     text: text.value === EXAMPLE || text.value.length > LONGEST_SHARED ? undefined : text.value,
     model: model.value ?? undefined,
-    tab: tab.value === "many" ? "many" : undefined,
+    tab: tab.value === "few" ? undefined : tab.value,
+    with: other.value || undefined,
   };
   if (route.peek().view !== "embed") return;
   setParams(params);

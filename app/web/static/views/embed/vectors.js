@@ -8,6 +8,15 @@ export function similarities(vectors) {
   return vectors.map((a, i) => vectors.map((b, j) => (i === j ? 1 : dot(a, b) / (lengths[i] * lengths[j]))));
 }
 
+/** The `most` other inputs that are nearest to input `of`: [{at, cosine}], the nearest first. */
+export function nearest(cosines, of, most) {
+  return cosines[of]
+    .map((cosine, at) => ({ at, cosine }))
+    .filter(({ at }) => at !== of)
+    .sort((a, b) => b.cosine - a.cosine)
+    .slice(0, most);
+}
+
 /**
  * The lowest and the highest cosine of two different inputs: {low, high, digits}, with the number of decimal places
  * that tells them apart. Of a single input, the whole scale.
