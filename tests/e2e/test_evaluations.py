@@ -149,7 +149,6 @@ def test_pairs_are_evaluated_without_labels(url: str, tmp_path: Path) -> None:
         ({"label_column": "sentence"}, 422, None, "must differ"),
         ({"methods": ["magic"]}, 422, "methods.0", "magic"),
         ({"label_type": "numbers", "label_separator": ";"}, 422, None, "for the label_type labels"),
-        ({"label_type": "labels", "publish": True}, 422, "publish", "cannot be published"),
         ({"labels_per_class": [0]}, 422, "labels_per_class.0", "0"),
         ({"seeds": 0}, 422, "seeds", "1"),
         ({"publish": ""}, 422, "publish", "the name of a model"),
