@@ -29,7 +29,7 @@ test: .venv/installed-dev ## every test, those of the page in a browser
 test-fast: .venv/installed-dev ## units without a browser, a server or a worker, in less than a minute
 	$(PYTEST) $(SLOW:%=--ignore=tests/%)
 
-check: .venv/installed-dev ## lint, format and types of Python and JavaScript, then every test
+check: .venv/installed-clients ## lint, format and types of Python and JavaScript, then every test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -63,6 +63,11 @@ clean: ## everything that can be made again; var/ and model_store/ stay
 
 .venv/installed-dev: pyproject.toml constraints.txt | .venv/bin/python
 	$(PIP) --editable '.[dev]'
-	@# A published model for the tests of imports. It is only read: its package asks for an older transformers.
-	$(PIP) --quiet --no-deps --upgrade --target .venv/published rxnmapper
+	@# A model for the tests of imports, whose package asks for an older transformers; a client that asks for an older hub.
+	$(PIP) --quiet --no-deps --upgrade --target .venv/published rxnmapper langchain-huggingface
 	@touch .venv/installed $@
+
+# 400 MB that only the tests of these clients need.
+.venv/installed-clients: .venv/installed-dev
+	$(PIP) --editable '.[dev,clients]'
+	@touch .venv/installed .venv/installed-dev $@
