@@ -88,6 +88,7 @@ WITHOUT_TORCH = {
     "serving.batcher",
     "serving.observer",
     "modalities.text.items",
+    "modalities.text.candidates.options",
     "modalities.text.rank_correlation",
     "modalities.embedding",
     "modalities.reconstruction",

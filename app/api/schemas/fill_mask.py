@@ -16,11 +16,24 @@ from app.api.schemas.common import (
     Usage,
     usage,
 )
+from app.api.schemas.score_answers import RankedTokenObject
 from app.api.wire.fragments import fragment
 from app.errors import InvalidValue
 from app.inference.service import Answer
-from app.modalities.text.items import FillMaskItem, FillMaskResult, FillOrder, FillStrategy, Normalization
+from app.modalities.text.candidates.options import CandidateFilter, Distribution
+from app.modalities.text.items import (
+    FillMaskItem,
+    FillMaskResult,
+    FillOrder,
+    FillStrategy,
+    MaskPrediction,
+    MeasuredPrediction,
+    Normalization,
+)
 from app.types import Task, TruncationSide
+
+MAX_PATTERN = 500  # characters
+Pattern = Annotated[str, Field(min_length=1, max_length=MAX_PATTERN)]
 
 _FEW = 10  # candidates of a mask that are written in far less than a millisecond
 
@@ -50,6 +63,20 @@ class FillMaskOptions(ModelChoice):
         Normalization,
         Field(strict=False, description="Ranking of candidates of several tokens: by `score` or by `score_per_token`"),
     ] = Normalization.NONE
+    pattern: Pattern | None = Field(
+        None, description="RE2 regular expression of which a match should be in a candidate, without its white space"
+    )
+    words_only: Annotated[bool, Field(description="Leave out parts of words, punctuation and special tokens")] = False
+    no_repeats: Annotated[
+        bool, Field(description="Leave out words that the input already contains, in upper or lower case")
+    ] = False
+    temperature: Annotated[
+        float, Field(ge=0.01, le=100, description="Divisor of the logits; all probabilities are those of the result")
+    ] = 1.0
+    sample: Annotated[
+        int, Field(ge=0, le=1000, description="Number of tokens to draw for each mask, with replacement, by `seed`")
+    ] = 0
+    entropy: Annotated[bool, Field(description="Return the entropy of each mask")] = False
     truncate: Truncate = False
     truncation_side: Side = TruncationSide.RIGHT
 
@@ -74,6 +101,8 @@ class FillMaskOptions(ModelChoice):
             normalization=self.normalization,
             truncate=self.truncate,
             truncation_side=self.truncation_side,
+            filter=CandidateFilter(pattern=self.pattern, words_only=self.words_only, no_repeats=self.no_repeats),
+            distribution=Distribution(self.temperature, self.sample, self.seed if self.sample else 0, self.entropy),
         )
 
     def from_result(self, result: FillMaskResult) -> dict[str, Any]:
@@ -86,10 +115,20 @@ class FillMaskRequest(FillMaskOptions, TextInputs):
     targets: Targets = Field(
         (), description="Words to score, of up to 8 tokens each; if empty, the whole vocabulary is scored"
     )
-    renormalize: bool = Field(False, description="Rescale the scores of each mask so that they sum to 1 over `targets`")
+    allow: Targets = Field(
+        (), description="The only words or vocabulary entries that may be candidates; one token each"
+    )
+    ban: Targets = Field((), description="Words or vocabulary entries that may be no candidates")
+    renormalize: bool = Field(
+        False,
+        description="Rescale the scores of each mask so that they sum to 1 over `targets`, or over what passes the"
+        " filters `allow`, `ban`, `pattern`, `words_only` and `no_repeats`",
+    )
 
     def to_item(self, text: str) -> FillMaskItem:
-        return replace(super().to_item(text), targets=self.targets, renormalize=self.renormalize)
+        item = super().to_item(text)
+        chosen = replace(item.filter, allow=self.allow, ban=self.ban)
+        return replace(item, targets=self.targets, renormalize=self.renormalize, filter=chosen)
 
     def write(self, answer: Answer[FillMaskResult]) -> bytes:
         return orjson.dumps(
@@ -104,10 +143,17 @@ class FillMaskRequest(FillMaskOptions, TextInputs):
 
 def _filled(result: FillMaskResult) -> dict[str, Any]:
     """Returns the fields of FilledObject but for its index."""
-    filled: dict[str, Any] = {"masks": list(map(fragment, result.masks))}
+    filled: dict[str, Any] = {"masks": list(map(_mask, result.masks))}
     if result.sequences is not None:
         filled["sequences"] = fragment(result.sequences)
     return filled
+
+
+def _mask(mask: MaskPrediction) -> orjson.Fragment:
+    """Returns the fields of MaskObject. What was not measured has none."""
+    if not isinstance(mask, MeasuredPrediction):
+        return fragment(mask)
+    return fragment({name: value for name, value in vars(mask).items() if value is not None})
 
 
 class FilledTokenObject(BaseModel):
@@ -135,6 +181,10 @@ class MaskObject(BaseModel):
     start: int = Field(description="Offset of the mask's first character in the input")
     end: int
     candidates: list[CandidateObject] = Field(description="Most probable candidates, best first")
+    entropy: float | None = Field(
+        None, description="Entropy in nats over the whole vocabulary, at the `temperature`, with `entropy`"
+    )
+    samples: list[RankedTokenObject] | None = Field(None, description="Drawn tokens, in their order, with `sample`")
 
 
 class SequenceObject(BaseModel):

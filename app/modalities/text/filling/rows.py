@@ -10,6 +10,7 @@ from torch import Tensor
 
 from app.errors import AppError
 from app.modalities.base import BatchRow
+from app.modalities.text.candidates.mask_options import MaskOptions
 from app.modalities.text.wordpieces import Spellings
 
 # A mask's row of logits counts as one token a so many vocabulary entries, which keeps the logits of
@@ -40,13 +41,17 @@ class TokenChoice:
 
 @dataclass(frozen=True)
 class FillMaskInputs:
-    """ids: of the whole text. positions: of the masks in it. targets: the only candidates; empty: the vocabulary."""
+    """ids: of the whole text. positions: of the masks in it. targets: the only candidates; empty: the vocabulary.
+
+    options: of the distribution, if it is not the model's own or if something is measured of it.
+    """
 
     ids: list[int]
     positions: list[int]
     top_k: int
     targets: tuple[Spellings, ...] = ()
     choice: TokenChoice | None = None
+    options: MaskOptions | None = None
 
 
 def count_cost(tokens: int, masks: int, vocabulary: int) -> int:

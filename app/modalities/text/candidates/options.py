@@ -1,0 +1,59 @@
+"""The options of fill-mask that choose candidates and masks. No torch: the API builds these."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class CandidateFilter:
+    """Conditions that all have to hold for an entry of the vocabulary to be a candidate.
+
+    allow, ban: words or vocabulary entries. No `allow`: all of them.
+    pattern: a regular expression of RE2 that matches a part of the token, written without white space around it.
+    words_only: whole words, without pieces that go on with a word, punctuation and special tokens.
+    no_repeats: no word that the text holds already, whatever its case.
+    """
+
+    allow: tuple[str, ...] = ()
+    ban: tuple[str, ...] = ()
+    pattern: str | None = None
+    words_only: bool = False
+    no_repeats: bool = False
+
+    @property
+    def fields(self) -> list[str]:
+        """The names of the conditions that are given, as in a request."""
+        given = {
+            "allow": bool(self.allow),
+            "ban": bool(self.ban),
+            "pattern": self.pattern is not None,
+            "words_only": self.words_only,
+            "no_repeats": self.no_repeats,
+        }
+        return [name for name, is_given in given.items() if is_given]
+
+    def __bool__(self) -> bool:
+        return bool(self.fields)
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """Options for the probabilities of each mask.
+
+    temperature: divides the logits before the softmax, so everything in the answer is of this distribution.
+    samples: number of tokens that are drawn for each mask, with replacement. seed: of the draws.
+    entropy: whether the answer has the entropy of each mask.
+    """
+
+    temperature: float = 1.0
+    samples: int = 0
+    seed: int = 0
+    entropy: bool = False
+
+    @property
+    def fields(self) -> list[str]:
+        """The names of the options that are given, as in a request."""
+        given = {"temperature": self.temperature != 1, "sample": self.samples > 0, "entropy": self.entropy}
+        return [name for name, is_given in given.items() if is_given]
+
+
+PLAIN_FILTER, PLAIN_DISTRIBUTION = CandidateFilter(), Distribution()
