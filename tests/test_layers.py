@@ -89,6 +89,7 @@ WITHOUT_TORCH = {
     "serving.observer",
     "modalities.text.items",
     "modalities.text.candidates.options",
+    "modalities.text.candidates.results",
     "modalities.text.rank_correlation",
     "modalities.embedding",
     "modalities.reconstruction",

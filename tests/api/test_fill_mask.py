@@ -134,3 +134,27 @@ def test_rows_are_bounded_for_all_inputs_of_a_request() -> None:
     limits = RequestLimits(inputs=9, top_k=9, masks=9, queued_inputs=9, line_bytes=9)
     items = BOUNDS[Task.FILL_MASK].limit([FillMaskItem(MASK)] * 4, limits, {})
     assert [item.max_rows for item in items] == [MAX_ROWS // 4] * 4
+
+
+@pytest.mark.parametrize(
+    ("options", "param"),
+    [
+        ({"pattern": ""}, "pattern"),
+        ({"pattern": "a" * 501}, "pattern"),
+        ({"pattern": ["a"]}, "pattern"),
+        ({"words_only": "yes"}, "words_only"),
+        ({"no_repeats": 1}, "no_repeats"),
+        ({"temperature": 0}, "temperature"),
+        ({"temperature": True}, "temperature"),
+        ({"temperature": "1"}, "temperature"),
+        ({"sample": -1}, "sample"),
+        ({"sample": 1.5}, "sample"),
+        ({"sample": 2, "targets": ["tea"]}, "sample"),
+        ({"allow": [1]}, "allow.0"),
+        ({"ban": {"tea": 1}}, "ban"),
+        ({"entropy": True, "whole_words": True}, "whole_words"),
+    ],
+)
+def test_options_of_candidates_at_fault(client: TestClient, options: dict[str, object], param: str) -> None:
+    answer = client.post("/v1/fill-mask", json={"input": MASK, **options})
+    assert (answer.status_code, answer.json()["error"]["param"]) == (422, param)

@@ -21,13 +21,13 @@ from app.api.wire.fragments import fragment
 from app.errors import InvalidValue
 from app.inference.service import Answer
 from app.modalities.text.candidates.options import CandidateFilter, Distribution
+from app.modalities.text.candidates.results import MeasuredPrediction
 from app.modalities.text.items import (
     FillMaskItem,
     FillMaskResult,
     FillOrder,
     FillStrategy,
     MaskPrediction,
-    MeasuredPrediction,
     Normalization,
 )
 from app.types import Task, TruncationSide

@@ -95,9 +95,10 @@ class FillMask(
     def steps(self, item: FillMaskItem) -> Steps[FillMaskInputs, Raw, FillMaskResult]:
         if item.is_plain:
             return self._plain_steps(item)
-        item = self._measuring.filter_targets(item)
+        item, field = self._measuring.filter_targets(item), item.choices[0]
+        if item.has_spans:
+            raise InvalidValue(f"`{field}` takes plain masks, and the input has spans of masks", param=field)
         if item.targets and self._targets(item).several:
-            field = item.choices[0]
             raise InvalidValue(f"`{field}` takes targets of one token each, and a target has several", param=field)
         return self._measuring.steps(item, self._plain_steps(item))
 

@@ -194,17 +194,6 @@ class MaskPrediction:
 
 
 @dataclass(frozen=True)
-class MeasuredPrediction(MaskPrediction):
-    """A prediction with what was measured of its mask. None: not asked for.
-
-    entropy: in nats, over the whole vocabulary. samples: in the order in which they were drawn.
-    """
-
-    entropy: float | None = None
-    samples: list[RankedToken] | None = None
-
-
-@dataclass(frozen=True)
 class FilledSequence:
     """All masks of a text filled together.
 

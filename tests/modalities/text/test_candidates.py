@@ -9,7 +9,8 @@ import torch
 
 from app.errors import InvalidValue
 from app.modalities.text.candidates.options import CandidateFilter, Distribution
-from app.modalities.text.items import FillMaskItem, FillMaskResult, MeasuredPrediction
+from app.modalities.text.candidates.results import MeasuredPrediction
+from app.modalities.text.items import FillMaskItem, FillMaskResult
 from app.modalities.text.objective import TextObjective
 from app.types import Task
 from tests.fakes.perform import perform
@@ -150,3 +151,9 @@ def test_what_leaves_nothing_or_cannot_be_combined_is_refused(
     with pytest.raises(InvalidValue) as caught:
         fill(bert, TEXT, **options)
     assert caught.value.param == param
+
+
+def test_spans_take_no_filter(bert: TextObjective) -> None:
+    with pytest.raises(InvalidValue, match="spans") as caught:
+        fill(bert, "The lions chase the [MASK:1-2].", filter=CandidateFilter(words_only=True))
+    assert caught.value.param == "words_only"

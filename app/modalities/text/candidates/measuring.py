@@ -12,13 +12,13 @@ from app.modalities.text.candidates.distribution import MeasuredRaw, Measures
 from app.modalities.text.candidates.filters import VocabularyFilters
 from app.modalities.text.candidates.mask_options import MaskOptions
 from app.modalities.text.candidates.options import Distribution
+from app.modalities.text.candidates.results import MeasuredPrediction
 from app.modalities.text.filling.rows import FillMaskInputs, Raw
 from app.modalities.text.items import (
     Candidate,
     FillMaskItem,
     FillMaskResult,
     MaskPrediction,
-    MeasuredPrediction,
     RankedToken,
 )
 from app.modalities.text.wordpieces import WordPieces
