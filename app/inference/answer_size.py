@@ -45,7 +45,9 @@ def check_fill_mask(
         each = _CANDIDATE + (_TOKENS if item.targets or item.whole_words else 0)
         size += (found * wanted + item.sequences) * (len(item.text) + each)
         size += item.sequences * item.text.count(SPAN_START) * _TOKENS
+        found = item.mask.count_tokens(item.text) if item.mask else found
         size += found * item.distribution.samples * _SAMPLE
+        size += found * (item.top_k + 1) * _SAMPLE if item.mask else 0
     if size > largest:
         raise InvalidValue(
             f"the answer could have {size} characters, where {largest} are allowed: every candidate of every mask"

@@ -158,3 +158,33 @@ def test_rows_are_bounded_for_all_inputs_of_a_request() -> None:
 def test_options_of_candidates_at_fault(client: TestClient, options: dict[str, object], param: str) -> None:
     answer = client.post("/v1/fill-mask", json={"input": MASK, **options})
     assert (answer.status_code, answer.json()["error"]["param"]) == (422, param)
+
+
+@pytest.mark.parametrize(
+    ("mask", "param"),
+    [
+        ({"spans": [[1]]}, "mask.spans.0"),
+        ({"spans": [[1, 2, 3]]}, "mask.spans.0"),
+        ({"spans": [[-1, 2]]}, "mask.spans.0.0"),
+        ({"spans": [["1", 2]]}, "mask.spans.0.0"),
+        ({"spans": [[0.5, 2]]}, "mask.spans.0.0"),
+        ({"spans": [[True, 2]]}, "mask.spans.0.0"),
+        ({"spans": []}, "mask.spans"),
+        ({"spans": 7}, "mask.spans"),
+        ({"words": [-1]}, "mask.words.0"),
+        ({"words": ["a"]}, "mask.words.0"),
+        ({"words": [0] * 1001}, "mask.words"),
+        ({"ratio": 0}, "mask.ratio"),
+        ({"ratio": 2}, "mask.ratio"),
+        ({"ratio": "0.5"}, "mask.ratio"),
+        ({"ratio": 0.5, "seed": -1}, "mask.seed"),
+        ({"ratio": 0.5, "share": 1}, "mask.share"),
+        ({}, "mask"),
+        ({"ratio": 0.5, "words": [1]}, "mask"),
+        ([], "mask"),
+        ("ratio", "mask"),
+    ],
+)
+def test_masks_by_meaning_at_fault(client: TestClient, mask: object, param: str) -> None:
+    answer = client.post("/v1/fill-mask", json={"input": "the lion sleeps", "mask": mask})
+    assert (answer.status_code, answer.json()["error"]["param"]) == (422, param)

@@ -16,12 +16,13 @@ from app.api.schemas.common import (
     Usage,
     usage,
 )
+from app.api.schemas.masked_text import MaskBody, MaskedGroupObject, write_masked_group
 from app.api.schemas.score_answers import RankedTokenObject
 from app.api.wire.fragments import fragment
 from app.errors import InvalidValue
 from app.inference.service import Answer
 from app.modalities.text.candidates.options import CandidateFilter, Distribution
-from app.modalities.text.candidates.results import MeasuredPrediction
+from app.modalities.text.candidates.results import MaskedResult, MeasuredPrediction
 from app.modalities.text.items import (
     FillMaskItem,
     FillMaskResult,
@@ -118,6 +119,9 @@ class FillMaskRequest(FillMaskOptions, TextInputs):
     allow: Targets = Field(
         (), description="The only words or vocabulary entries that may be candidates; one token each"
     )
+    mask: MaskBody | None = Field(
+        None, description="Tokens to mask in a text without masks, as spans of characters, words or a share"
+    )
     ban: Targets = Field((), description="Words or vocabulary entries that may be no candidates")
     renormalize: bool = Field(
         False,
@@ -128,7 +132,8 @@ class FillMaskRequest(FillMaskOptions, TextInputs):
     def to_item(self, text: str) -> FillMaskItem:
         item = super().to_item(text)
         chosen = replace(item.filter, allow=self.allow, ban=self.ban)
-        return replace(item, targets=self.targets, renormalize=self.renormalize, filter=chosen)
+        mask = None if self.mask is None else self.mask.to_choice()
+        return replace(item, targets=self.targets, renormalize=self.renormalize, filter=chosen, mask=mask)
 
     def write(self, answer: Answer[FillMaskResult]) -> bytes:
         return orjson.dumps(
@@ -144,6 +149,8 @@ class FillMaskRequest(FillMaskOptions, TextInputs):
 def _filled(result: FillMaskResult) -> dict[str, Any]:
     """Returns the fields of FilledObject but for its index."""
     filled: dict[str, Any] = {"masks": list(map(_mask, result.masks))}
+    if isinstance(result, MaskedResult):
+        filled["masked"] = [write_masked_group(group) for group in result.masked]
     if result.sequences is not None:
         filled["sequences"] = fragment(result.sequences)
     return filled
@@ -199,6 +206,7 @@ class SequenceObject(BaseModel):
 class FilledObject(BaseModel):
     index: int
     masks: list[MaskObject] = Field(description="Predictions for each mask by itself")
+    masked: list[MaskedGroupObject] | None = Field(None, description="Masked spans, words or tokens, with `mask`")
     sequences: list[SequenceObject] | None = Field(
         None, description="Joint fillings, with `num_sequences` or `decode`, by `pseudo_log_prob`"
     )

@@ -15,6 +15,7 @@ from app.modalities.base import OneStepHandler, Prepared, Steps
 from app.modalities.text.batches import TextBatch
 from app.modalities.text.candidates.distribution import choose_measured
 from app.modalities.text.candidates.filters import VocabularyFilters
+from app.modalities.text.candidates.masked_text import MaskedTexts
 from app.modalities.text.candidates.measuring import Measuring
 from app.modalities.text.encoder import vocabulary_size
 from app.modalities.text.encoding import QUICK_CHARACTERS, TextEncoder
@@ -75,6 +76,7 @@ class FillMask(
         self._word_tokens = WordTokens(self.wordpieces, self._entries)
         filters = VocabularyFilters(encoder, self._entries, marks_words=self.wordpieces.mask_eats_space)
         self._measuring = Measuring(filters, self.wordpieces, self._mask_id)
+        self._masked_texts = MaskedTexts(encoder, self._measuring, self._rows, max_length)
         self._reader = TextReader(encoder, max_length=max_length, vocabulary=vocabulary)
 
     @property
@@ -93,6 +95,8 @@ class FillMask(
         return item.sequences == 0 and not item.whole_words
 
     def steps(self, item: FillMaskItem) -> Steps[FillMaskInputs, Raw, FillMaskResult]:
+        if item.mask is not None:
+            return self._masked_texts.steps(item, item.mask)
         if item.is_plain:
             return self._plain_steps(item)
         item, field = self._measuring.filter_targets(item), item.choices[0]

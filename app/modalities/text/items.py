@@ -6,7 +6,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from app.errors import InvalidValue
-from app.modalities.text.candidates.options import PLAIN_DISTRIBUTION, PLAIN_FILTER, CandidateFilter, Distribution
+from app.modalities.text.candidates.options import (
+    PLAIN_DISTRIBUTION,
+    PLAIN_FILTER,
+    CandidateFilter,
+    Distribution,
+    MaskChoice,
+)
 from app.types import TruncationSide
 
 MASK_ALIAS = "[MASK]"  # understood by every model, whatever its own mask token
@@ -56,7 +62,7 @@ class FillMaskItem:
     truncate: shorten a text longer than the model, around its masks.
     single_tokens: refuse what is answered by candidates of several tokens, where the answer has no room for them.
     max_rows: rows that the item may take.
-    filter, distribution: of the candidates.
+    filter, distribution: of the candidates. mask: masks tokens of a text that holds no mask; see `MaskedResult`.
     """
 
     text: str
@@ -76,6 +82,7 @@ class FillMaskItem:
     max_rows: int = MAX_ROWS
     filter: CandidateFilter = PLAIN_FILTER
     distribution: Distribution = PLAIN_DISTRIBUTION
+    mask: MaskChoice | None = None
 
     def __post_init__(self) -> None:
         if self.renormalize and not self.targets and not self.filter:
@@ -85,6 +92,8 @@ class FillMaskItem:
             )
         if self.distribution.samples and self.targets:
             raise InvalidValue("`sample` draws from the vocabulary; write `allow` instead of `targets`", param="sample")
+        if self.mask and (self.targets or self.sequences or self.whole_words):
+            raise InvalidValue("`mask` takes no targets, whole words and joint fillings", param="mask")
         if self.whole_words and self.choices:
             raise InvalidValue(f"`whole_words` and `{self.choices[0]}` cannot be combined", param="whole_words")
         if self.decode is FillStrategy.GREEDY and self.num_sequences > 1:
@@ -119,7 +128,7 @@ class FillMaskItem:
     @property
     def is_plain(self) -> bool:
         """Whether the candidates are the most probable ones of the vocabulary or of the targets."""
-        return self.filter == PLAIN_FILTER and self.distribution == PLAIN_DISTRIBUTION
+        return self.mask is None and self.filter == PLAIN_FILTER and self.distribution == PLAIN_DISTRIBUTION
 
     @property
     def sequences(self) -> int:

@@ -1,6 +1,11 @@
 """The options of fill-mask that choose candidates and masks. No torch: the API builds these."""
 
+import math
 from dataclasses import dataclass
+
+from app.errors import InvalidValue
+
+_WORD = 32  # tokens that most words have at most
 
 
 @dataclass(frozen=True)
@@ -57,3 +62,37 @@ class Distribution:
 
 
 PLAIN_FILTER, PLAIN_DISTRIBUTION = CandidateFilter(), Distribution()
+
+
+@dataclass(frozen=True)
+class MaskChoice:
+    """Which tokens of a text without masks are masked. Exactly one of `spans`, `words` and `ratio` is given.
+
+    spans: start and end characters; every token of a span is masked. words: their numbers in the text.
+    ratio: share of the tokens that are drawn, rounded up. seed: of the draw. whole_words: draw words instead of tokens.
+
+    Raises InvalidValue.
+    """
+
+    spans: tuple[tuple[int, int], ...] | None = None
+    words: tuple[int, ...] | None = None
+    ratio: float | None = None
+    seed: int = 0
+    whole_words: bool = False
+
+    def __post_init__(self) -> None:
+        given = [name for name in ("spans", "words", "ratio") if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise InvalidValue(
+                f"`mask` takes one of `spans`, `words` and `ratio`, not {' and '.join(given) or 'none'}", param="mask"
+            )
+        if self.ratio is not None and not 0 < self.ratio <= 1:
+            raise InvalidValue(f"`mask.ratio` is {self.ratio}; it should be above 0 and at most 1", param="mask.ratio")
+
+    def count_tokens(self, text: str) -> int:
+        """Counts about how many tokens of a text may be masked: a tokenizer makes hardly more than one a character."""
+        if self.spans is not None:
+            return min(sum(max(end - start, 0) for start, end in self.spans), len(text))
+        if self.words is not None:
+            return min(len(self.words) * _WORD, len(text))
+        return math.ceil(len(text) * (self.ratio or 1.0))

@@ -73,9 +73,10 @@ class RowMaker:
         top_k: int,
         targets: tuple[Spellings, ...] = (),
         choice: TokenChoice | None = None,
+        options: MaskOptions | None = None,
     ) -> BatchRow[FillMaskInputs]:
         """Returns a row whose raw result has the best candidates of the masks."""
-        inputs = FillMaskInputs(ids, positions, min(top_k, self.entries), targets, choice)
+        inputs = FillMaskInputs(ids, positions, min(top_k, self.entries), targets, choice, options)
         return BatchRow(inputs, count_cost(len(ids), len(positions), self.vocabulary))
 
     def ask(self, ids: list[int], position: int, tokens: Collection[int]) -> BatchRow[FillMaskInputs]:
