@@ -64,7 +64,7 @@ class MaskedGroupObject(BaseModel):
     text: str = Field(description="The masked part of the input")
     word: int | None = Field(description="Index of the word; null for a span")
     prediction: str = Field(description="The best candidates of the tokens, decoded together")
-    tokens: list[MaskedTokenObject]
+    tokens: list[MaskedTokenObject] = Field(description="Tokens of the group, with their predictions")
 
 
 def write_masked_group(group: MaskedGroup) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import torch
 from transformers import AutoModelForMaskedLM
 
 from app.errors import AppError, InputTooLong, InvalidValue
+from app.methods.tokenizers import TokenizerOptions
 from app.modalities.text.candidates.options import CandidateFilter, Distribution, MaskChoice
 from app.modalities.text.candidates.results import MaskedResult
 from app.modalities.text.items import DrawnMasks, FillMaskItem, ScoreItem
