@@ -88,6 +88,8 @@ WITHOUT_TORCH = {
     "serving.batcher",
     "serving.observer",
     "modalities.text.items",
+    "modalities.text.candidates.options",
+    "modalities.text.candidates.results",
     "modalities.text.rank_correlation",
     "modalities.embedding",
     "modalities.reconstruction",

@@ -20,6 +20,7 @@ SMALL = 100_000  # characters of an answer that is written faster than a thread 
 
 _CANDIDATE = 128  # characters of an answer that a candidate takes beside its sequence
 _TOKENS = 8 * 50  # characters of an answer that the tokens of a word may take
+_SAMPLE = 80  # characters of an answer that a drawn token takes
 _LABEL = 60  # characters of an answer that a label takes beside its name
 _ENTITY = 100  # characters of an answer that a labelled token takes beside its label
 _PART = 100  # characters of an answer that a part of a text takes beside its vector
@@ -46,6 +47,9 @@ def check_fill_mask(
         each = _CANDIDATE + (_TOKENS if item.targets or item.whole_words else 0)
         size += (found * wanted + item.sequences) * (len(item.text) + each)
         size += item.sequences * item.text.count(SPAN_START) * _TOKENS
+        found = item.mask.count_tokens(item.text) if item.mask else found
+        size += found * item.distribution.samples * _SAMPLE
+        size += found * (item.top_k + 1) * _SAMPLE if item.mask else 0
     if size > largest:
         raise InvalidValue(
             f"the answer could have {size} characters, where {largest} are allowed: every candidate of every mask"

@@ -134,3 +134,57 @@ def test_rows_are_bounded_for_all_inputs_of_a_request() -> None:
     limits = RequestLimits(inputs=9, top_k=9, masks=9, queued_inputs=9, line_bytes=9)
     items = BOUNDS[Task.FILL_MASK].limit([FillMaskItem(MASK)] * 4, limits, {})
     assert [item.max_rows for item in items] == [MAX_ROWS // 4] * 4
+
+
+@pytest.mark.parametrize(
+    ("options", "param"),
+    [
+        ({"pattern": ""}, "pattern"),
+        ({"pattern": "a" * 501}, "pattern"),
+        ({"pattern": ["a"]}, "pattern"),
+        ({"words_only": "yes"}, "words_only"),
+        ({"no_repeats": 1}, "no_repeats"),
+        ({"temperature": 0}, "temperature"),
+        ({"temperature": True}, "temperature"),
+        ({"temperature": "1"}, "temperature"),
+        ({"sample": -1}, "sample"),
+        ({"sample": 1.5}, "sample"),
+        ({"sample": 2, "targets": ["tea"]}, "sample"),
+        ({"allow": [1]}, "allow.0"),
+        ({"ban": {"tea": 1}}, "ban"),
+        ({"entropy": True, "whole_words": True}, "whole_words"),
+    ],
+)
+def test_options_of_candidates_at_fault(client: TestClient, options: dict[str, object], param: str) -> None:
+    answer = client.post("/v1/fill-mask", json={"input": MASK, **options})
+    assert (answer.status_code, answer.json()["error"]["param"]) == (422, param)
+
+
+@pytest.mark.parametrize(
+    ("mask", "param"),
+    [
+        ({"spans": [[1]]}, "mask.spans.0"),
+        ({"spans": [[1, 2, 3]]}, "mask.spans.0"),
+        ({"spans": [[-1, 2]]}, "mask.spans.0.0"),
+        ({"spans": [["1", 2]]}, "mask.spans.0.0"),
+        ({"spans": [[0.5, 2]]}, "mask.spans.0.0"),
+        ({"spans": [[True, 2]]}, "mask.spans.0.0"),
+        ({"spans": []}, "mask.spans"),
+        ({"spans": 7}, "mask.spans"),
+        ({"words": [-1]}, "mask.words.0"),
+        ({"words": ["a"]}, "mask.words.0"),
+        ({"words": [0] * 1001}, "mask.words"),
+        ({"ratio": 0}, "mask.ratio"),
+        ({"ratio": 2}, "mask.ratio"),
+        ({"ratio": "0.5"}, "mask.ratio"),
+        ({"ratio": 0.5, "seed": -1}, "mask.seed"),
+        ({"ratio": 0.5, "share": 1}, "mask.share"),
+        ({}, "mask"),
+        ({"ratio": 0.5, "words": [1]}, "mask"),
+        ([], "mask"),
+        ("ratio", "mask"),
+    ],
+)
+def test_masks_by_meaning_at_fault(client: TestClient, mask: object, param: str) -> None:
+    answer = client.post("/v1/fill-mask", json={"input": "the lion sleeps", "mask": mask})
+    assert (answer.status_code, answer.json()["error"]["param"]) == (422, param)

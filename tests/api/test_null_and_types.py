@@ -18,6 +18,7 @@ from app.api.schemas.imports import ImportRequest
 from app.api.schemas.job_control import CancelRequest, ExtendRequest, PriorityRequest, PublishRequest, RetryRequest
 from app.api.schemas.job_watch import WebhookRequest
 from app.api.schemas.jobs import JobRequest, WeightedFile
+from app.api.schemas.masked_text import MaskBody
 from app.api.schemas.models import AliasRequest
 from app.api.schemas.reconstruct import ReconstructRequest
 from app.api.schemas.repeated_evaluations import RepeatedEvaluation
@@ -57,6 +58,7 @@ BODIES: list[tuple[type[BaseModel], dict[str, Any]]] = [
     (EmbeddingsRequest, {"input": "a"}),
     (ClassifyRequest, {"input": "a"}),
     (FillMaskRequest, {"input": "a"}),
+    (MaskBody, {"ratio": 0.5}),
     (ScoreRequest, {"input": "a"}),
     (MinimalPair, {"good": "a", "bad": "b"}),
     (SimilarityRequest, {"source": "a"}),

@@ -16,11 +16,25 @@ from app.api.schemas.common import (
     Usage,
     usage,
 )
+from app.api.schemas.masked_text import MaskBody, MaskedGroupObject, write_masked_group
+from app.api.schemas.score_answers import RankedTokenObject
 from app.api.wire.fragments import fragment
 from app.errors import InvalidValue
 from app.inference.service import Answer
-from app.modalities.text.items import FillMaskItem, FillMaskResult, FillOrder, FillStrategy, Normalization
+from app.modalities.text.candidates.options import CandidateFilter, Distribution
+from app.modalities.text.candidates.results import MaskedResult, MeasuredPrediction
+from app.modalities.text.items import (
+    FillMaskItem,
+    FillMaskResult,
+    FillOrder,
+    FillStrategy,
+    MaskPrediction,
+    Normalization,
+)
 from app.types import Task, TruncationSide
+
+MAX_PATTERN = 500  # characters
+Pattern = Annotated[str, Field(min_length=1, max_length=MAX_PATTERN)]
 
 _FEW = 10  # candidates of a mask that are written in far less than a millisecond
 
@@ -50,6 +64,20 @@ class FillMaskOptions(ModelChoice):
         Normalization,
         Field(strict=False, description="Ranking of candidates of several tokens: by `score` or by `score_per_token`"),
     ] = Normalization.NONE
+    pattern: Pattern | None = Field(
+        None, description="RE2 regular expression of which a match should be in a candidate, without its white space"
+    )
+    words_only: Annotated[bool, Field(description="Leave out parts of words, punctuation and special tokens")] = False
+    no_repeats: Annotated[
+        bool, Field(description="Leave out words that the input already contains, in upper or lower case")
+    ] = False
+    temperature: Annotated[
+        float, Field(ge=0.01, le=100, description="Divisor of the logits; all probabilities are those of the result")
+    ] = 1.0
+    sample: Annotated[
+        int, Field(ge=0, le=1000, description="Number of tokens to draw for each mask, with replacement, by `seed`")
+    ] = 0
+    entropy: Annotated[bool, Field(description="Return the entropy of each mask")] = False
     truncate: Truncate = False
     truncation_side: Side = TruncationSide.RIGHT
 
@@ -74,6 +102,8 @@ class FillMaskOptions(ModelChoice):
             normalization=self.normalization,
             truncate=self.truncate,
             truncation_side=self.truncation_side,
+            filter=CandidateFilter(pattern=self.pattern, words_only=self.words_only, no_repeats=self.no_repeats),
+            distribution=Distribution(self.temperature, self.sample, self.seed if self.sample else 0, self.entropy),
         )
 
     def from_result(self, result: FillMaskResult) -> dict[str, Any]:
@@ -86,10 +116,24 @@ class FillMaskRequest(FillMaskOptions, TextInputs):
     targets: Targets = Field(
         (), description="Words to score, of up to 8 tokens each; if empty, the whole vocabulary is scored"
     )
-    renormalize: bool = Field(False, description="Rescale the scores of each mask so that they sum to 1 over `targets`")
+    allow: Targets = Field(
+        (), description="The only words or vocabulary entries that may be candidates; one token each"
+    )
+    mask: MaskBody | None = Field(
+        None, description="Tokens to mask in a text without masks, as spans of characters, words or a share"
+    )
+    ban: Targets = Field((), description="Words or vocabulary entries that may be no candidates")
+    renormalize: bool = Field(
+        False,
+        description="Rescale the scores of each mask so that they sum to 1 over `targets`, or over what passes the"
+        " filters `allow`, `ban`, `pattern`, `words_only` and `no_repeats`",
+    )
 
     def to_item(self, text: str) -> FillMaskItem:
-        return replace(super().to_item(text), targets=self.targets, renormalize=self.renormalize)
+        item = super().to_item(text)
+        chosen = replace(item.filter, allow=self.allow, ban=self.ban)
+        mask = None if self.mask is None else self.mask.to_choice()
+        return replace(item, targets=self.targets, renormalize=self.renormalize, filter=chosen, mask=mask)
 
     def write(self, answer: Answer[FillMaskResult]) -> bytes:
         return orjson.dumps(
@@ -104,10 +148,19 @@ class FillMaskRequest(FillMaskOptions, TextInputs):
 
 def _filled(result: FillMaskResult) -> dict[str, Any]:
     """Returns the fields of FilledObject but for its index."""
-    filled: dict[str, Any] = {"masks": list(map(fragment, result.masks))}
+    filled: dict[str, Any] = {"masks": list(map(_mask, result.masks))}
+    if isinstance(result, MaskedResult):
+        filled["masked"] = [write_masked_group(group) for group in result.masked]
     if result.sequences is not None:
         filled["sequences"] = fragment(result.sequences)
     return filled
+
+
+def _mask(mask: MaskPrediction) -> orjson.Fragment:
+    """Returns the fields of MaskObject. What was not measured has none."""
+    if not isinstance(mask, MeasuredPrediction):
+        return fragment(mask)
+    return fragment({name: value for name, value in vars(mask).items() if value is not None})
 
 
 class FilledTokenObject(BaseModel):
@@ -135,6 +188,10 @@ class MaskObject(BaseModel):
     start: int = Field(description="Offset of the mask's first character in the input")
     end: int
     candidates: list[CandidateObject] = Field(description="Most probable candidates, best first")
+    entropy: float | None = Field(
+        None, description="Entropy in nats over the whole vocabulary, at the `temperature`, with `entropy`"
+    )
+    samples: list[RankedTokenObject] | None = Field(None, description="Drawn tokens, in their order, with `sample`")
 
 
 class SequenceObject(BaseModel):
@@ -149,6 +206,7 @@ class SequenceObject(BaseModel):
 class FilledObject(BaseModel):
     index: int
     masks: list[MaskObject] = Field(description="Predictions for each mask by itself")
+    masked: list[MaskedGroupObject] | None = Field(None, description="Masked spans, words or tokens, with `mask`")
     sequences: list[SequenceObject] | None = Field(
         None, description="Joint fillings, with `num_sequences` or `decode`, by `pseudo_log_prob`"
     )

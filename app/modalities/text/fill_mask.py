@@ -13,6 +13,10 @@ from torch import Tensor
 from app.errors import AppError, InvalidValue
 from app.modalities.base import OneStepHandler, Prepared, Steps
 from app.modalities.text.batches import TextBatch
+from app.modalities.text.candidates.distribution import choose_measured
+from app.modalities.text.candidates.filters import VocabularyFilters
+from app.modalities.text.candidates.masked_text import MaskedTexts
+from app.modalities.text.candidates.measuring import Measuring
 from app.modalities.text.encoder import vocabulary_size
 from app.modalities.text.encoding import QUICK_CHARACTERS, TextEncoder
 from app.modalities.text.filling.decoding import Decoder
@@ -70,6 +74,9 @@ class FillMask(
         self._entries = min(encoder.entries, vocabulary)
         self._rows = RowMaker(vocabulary, self._entries)
         self._word_tokens = WordTokens(self.wordpieces, self._entries)
+        filters = VocabularyFilters(encoder, self._entries, marks_words=self.wordpieces.mask_eats_space)
+        self._measuring = Measuring(filters, self.wordpieces, self._mask_id)
+        self._masked_texts = MaskedTexts(encoder, self._measuring, self._rows, max_length)
         self._reader = TextReader(encoder, max_length=max_length, vocabulary=vocabulary)
 
     @property
@@ -80,7 +87,7 @@ class FillMask(
         return FillMaskItem(f"{self.encoder.example} {self._mask_token}")
 
     def is_quick(self, item: FillMaskItem) -> bool:
-        few = item.top_k <= 10 and len(item.targets) <= 10 and self.takes_one_step(item)
+        few = item.top_k <= 10 and len(item.targets) <= 10 and self.takes_one_step(item) and item.is_plain
         characters = len(item.text) + sum(map(len, item.targets))
         return few and characters <= QUICK_CHARACTERS and item.text.count("[") + item.text.count("<") <= 2
 
@@ -88,6 +95,19 @@ class FillMask(
         return item.sequences == 0 and not item.whole_words
 
     def steps(self, item: FillMaskItem) -> Steps[FillMaskInputs, Raw, FillMaskResult]:
+        if item.mask is not None:
+            return self._masked_texts.steps(item, item.mask)
+        if item.is_plain:
+            return self._plain_steps(item)
+        item, field = self._measuring.filter_targets(item), item.choices[0]
+        if item.has_spans:
+            raise InvalidValue(f"`{field}` takes plain masks, and the input has spans of masks", param=field)
+        if item.targets and self._targets(item).several:
+            raise InvalidValue(f"`{field}` takes targets of one token each, and a target has several", param=field)
+        return self._measuring.steps(item, self._plain_steps(item))
+
+    def _plain_steps(self, item: FillMaskItem) -> Steps[FillMaskInputs, Raw, FillMaskResult]:
+        """Returns the steps of an item without its filter and its distribution."""
         targets = self._targets(item)
         if targets.several:
             return self._score_targets(item, TargetScores(targets.several))
@@ -104,7 +124,9 @@ class FillMask(
         text = self._reader.read(item)
         scored = len(targets) if item.renormalize else item.top_k
         row = self._rows.best(text.ids, text.masks, max(scored, item.top_k, item.sequences), targets)
-        return Prepared(row.inputs, row.cost, FillMaskContext(text.text, item.top_k, item.renormalize))
+        return Prepared(
+            row.inputs, row.cost, FillMaskContext(text.text, item.top_k, item.renormalize and bool(item.targets))
+        )
 
     def _targets(self, item: FillMaskItem) -> TargetTokens:
         """Returns the tokens of the item's targets. Raises InvalidValue for a target outside the vocabulary."""
@@ -237,7 +259,7 @@ class FillMask(
         logits = logits[: sum(len(item.positions) for item in batch.items)]
         scores = logits.float().log_softmax(-1)  # [N, V]
         # One transfer serves every item that asks for the best of the whole vocabulary.
-        plain = [not item.targets and item.choice is None for item in batch.items]
+        plain = [not item.targets and item.choice is None and item.options is None for item in batch.items]
         widest = max((item.top_k for item, is_plain in zip(batch.items, plain, strict=True) if is_plain), default=0)
         best = [t.cpu().numpy() for t in scores[:, : self._entries].topk(widest)]
         results: list[Raw] = []
@@ -246,6 +268,8 @@ class FillMask(
             stop = start + len(item.positions)
             if is_plain:
                 results.append((best[0][start:stop, : item.top_k], best[1][start:stop, : item.top_k]))
+            elif item.options is not None:
+                results.append(choose_measured(logits[start:stop].float(), item, self._entries))
             else:
                 results.append(choose(scores[start:stop], item, self._entries))
             start = stop

@@ -6,6 +6,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from app.errors import InvalidValue
+from app.modalities.text.candidates.options import (
+    PLAIN_DISTRIBUTION,
+    PLAIN_FILTER,
+    CandidateFilter,
+    Distribution,
+    MaskChoice,
+)
 from app.types import TruncationSide
 
 MASK_ALIAS = "[MASK]"  # understood by every model, whatever its own mask token
@@ -55,6 +62,7 @@ class FillMaskItem:
     truncate: shorten a text longer than the model, around its masks.
     single_tokens: refuse what is answered by candidates of several tokens, where the answer has no room for them.
     max_rows: rows that the item may take.
+    filter, distribution: of the candidates. mask: masks tokens of a text that holds no mask; see `MaskedResult`.
     """
 
     text: str
@@ -72,10 +80,22 @@ class FillMaskItem:
     single_tokens: bool = False
     max_masks: int = 64
     max_rows: int = MAX_ROWS
+    filter: CandidateFilter = PLAIN_FILTER
+    distribution: Distribution = PLAIN_DISTRIBUTION
+    mask: MaskChoice | None = None
 
     def __post_init__(self) -> None:
-        if self.renormalize and not self.targets:
-            raise InvalidValue("`renormalize` rescales the scores of `targets`; there are none", param="renormalize")
+        if self.renormalize and not self.targets and not self.filter:
+            raise InvalidValue(
+                "`renormalize` rescales the scores of `targets`, or of what passes a filter; there are none",
+                param="renormalize",
+            )
+        if self.distribution.samples and self.targets:
+            raise InvalidValue("`sample` draws from the vocabulary; write `allow` instead of `targets`", param="sample")
+        if self.mask and (self.targets or self.sequences or self.whole_words):
+            raise InvalidValue("`mask` takes no targets, whole words and joint fillings", param="mask")
+        if self.whole_words and self.choices:
+            raise InvalidValue(f"`whole_words` and `{self.choices[0]}` cannot be combined", param="whole_words")
         if self.decode is FillStrategy.GREEDY and self.num_sequences > 1:
             raise InvalidValue(
                 f"`decode` greedy gives one sequence, not {self.num_sequences}; beam gives several",
@@ -99,6 +119,16 @@ class FillMaskItem:
     @property
     def has_spans(self) -> bool:
         return SPAN_START in self.text
+
+    @property
+    def choices(self) -> list[str]:
+        """The names of the options that choose or measure candidates, as in a request."""
+        return [*self.filter.fields, *self.distribution.fields]
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the candidates are the most probable ones of the vocabulary or of the targets."""
+        return self.mask is None and self.filter == PLAIN_FILTER and self.distribution == PLAIN_DISTRIBUTION
 
     @property
     def sequences(self) -> int:
@@ -127,6 +157,13 @@ class Candidate:
     token: int
     token_str: str
     sequence: str
+
+
+@dataclass(frozen=True)
+class RankedToken:
+    score: float  # probability
+    token: int
+    token_str: str
 
 
 @dataclass(frozen=True)
@@ -222,13 +259,6 @@ class ScoreItem:
     truncate: bool = False
     truncation_side: TruncationSide = TruncationSide.RIGHT
     drawn: DrawnMasks | None = None
-
-
-@dataclass(frozen=True)
-class RankedToken:
-    score: float  # probability
-    token: int
-    token_str: str
 
 
 @dataclass(frozen=True)

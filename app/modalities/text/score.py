@@ -20,12 +20,12 @@ from torch import Tensor
 from app.errors import AppError, InvalidValue
 from app.modalities.base import BatchRow, Steps, TaskHandler
 from app.modalities.text.batches import TextBatch
+from app.modalities.text.candidates.groups import draw_places
 from app.modalities.text.encoder import vocabulary_size
 from app.modalities.text.encoding import Content, TextEncoder
 from app.modalities.text.filling.rows import VOCABULARY_PER_TOKEN
 from app.modalities.text.forward import TextForward
-from app.modalities.text.items import DrawnMasks, RankedToken, ScoredToken, ScoreItem, ScoreMethod, ScoreResult
-from app.modalities.text.masking import choose_tokens, run_sampler
+from app.modalities.text.items import RankedToken, ScoredToken, ScoreItem, ScoreMethod, ScoreResult
 from app.modalities.text.new_tokenizers.letters import overlapping_length
 from app.modalities.text.scoring.comparison import TextSteps, compare_pair, rank_candidates
 from app.modalities.text.scoring.items import AnyScoreItem, AnyScoreResult, CandidatesItem, PairItem, VariantsItem
@@ -95,7 +95,7 @@ class Score(TaskHandler[AnyScoreItem, ScoreInputs, ScoreBatch, RawScore, AnyScor
     def _one_step(self, item: ScoreItem, content: Content, ids: list[int], shift: int, places: list[int]) -> TextSteps:
         cost = max(len(ids), self._vocabulary // VOCABULARY_PER_TOKEN)
         if item.drawn is not None:
-            places = _draw(places, item.drawn, self._overlap)
+            places = draw_places(places, item.drawn.share, item.drawn.seed, self._overlap)
             mask: Callable[[int], list[int]] = partial(_put_first, places=places)
         else:
             mask = partial(_masked, places=places, words=content.words, method=item.method, overlap=self._overlap)
@@ -169,14 +169,6 @@ def _read_letters(scores: Tensor, rows: Sequence[ScoreInputs]) -> list[LetterSco
     letters = torch.tensor(rows[0].letters, device=scores.device)
     log_probs = (scores[:, letters] - scores.logsumexp(-1, keepdim=True)).cpu().numpy()
     return np.split(log_probs, np.cumsum([len(row.places) for row in rows])[:-1])
-
-
-def _draw(places: list[int], drawn: DrawnMasks, overlap: int) -> list[int]:
-    """Returns the drawn ones of `places`, in order. Of overlapping k-mers whole runs are drawn, as in pretraining."""
-    sampler = run_sampler(overlap) if overlap > 1 else choose_tokens
-    everywhere = np.ones(len(places), bool)
-    chosen = sampler(everywhere, ~everywhere, drawn.share, np.random.default_rng(drawn.seed))
-    return [place for place, is_chosen in zip(places, chosen, strict=True) if is_chosen]
 
 
 def _put_first(index: int, places: list[int]) -> list[int]:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from app.errors import AppError
 from app.modalities.base import BatchRow
+from app.modalities.text.candidates.mask_options import MaskOptions
 from app.modalities.text.wordpieces import Spellings
 
 # A mask's row of logits counts as one token a so many vocabulary entries, which keeps the logits of
@@ -40,13 +41,17 @@ class TokenChoice:
 
 @dataclass(frozen=True)
 class FillMaskInputs:
-    """ids: of the whole text. positions: of the masks in it. targets: the only candidates; empty: the vocabulary."""
+    """ids: of the whole text. positions: of the masks in it. targets: the only candidates; empty: the vocabulary.
+
+    options: of the distribution, if it is not the model's own or if something is measured of it.
+    """
 
     ids: list[int]
     positions: list[int]
     top_k: int
     targets: tuple[Spellings, ...] = ()
     choice: TokenChoice | None = None
+    options: MaskOptions | None = None
 
 
 def count_cost(tokens: int, masks: int, vocabulary: int) -> int:
@@ -68,9 +73,10 @@ class RowMaker:
         top_k: int,
         targets: tuple[Spellings, ...] = (),
         choice: TokenChoice | None = None,
+        options: MaskOptions | None = None,
     ) -> BatchRow[FillMaskInputs]:
         """Returns a row whose raw result has the best candidates of the masks."""
-        inputs = FillMaskInputs(ids, positions, min(top_k, self.entries), targets, choice)
+        inputs = FillMaskInputs(ids, positions, min(top_k, self.entries), targets, choice, options)
         return BatchRow(inputs, count_cost(len(ids), len(positions), self.vocabulary))
 
     def ask(self, ids: list[int], position: int, tokens: Collection[int]) -> BatchRow[FillMaskInputs]:

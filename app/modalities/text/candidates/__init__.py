@@ -1,0 +1,1 @@
+"""Options of fill-mask that choose its candidates: filters and the distribution."""
