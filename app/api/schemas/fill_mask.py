@@ -220,6 +220,14 @@ class FillMaskResponse(BaseModel):
 
 
 EXAMPLES = {
+    "masked": {
+        "summary": "Mask a part of a text, and rank the truth",
+        "value": {"input": "Tokyo is the capital of Japan.", "mask": {"spans": [[24, 29]]}, "top_k": 2},
+    },
+    "filters": {
+        "summary": "Whole words that the text does not contain",
+        "value": {"input": "The lions chase the [MASK].", "words_only": True, "no_repeats": True, "entropy": True},
+    },
     "one": {"summary": "One mask", "value": {"input": "Tokyo is the capital of [MASK]."}},
     "several": {
         "summary": "Several masks and inputs",
