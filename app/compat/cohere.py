@@ -12,7 +12,7 @@ from pydantic import BaseModel, BeforeValidator, Field, WithJsonSchema, model_va
 from app.api.deps import InferenceDep
 from app.api.inference_route import InferenceRoute
 from app.api.openapi import errors
-from app.api.schemas.common import INPUTS_SCHEMA, MAX_COUNT, JsonBody, Model, read_inputs
+from app.api.schemas.common import INPUTS_SCHEMA, MAX_COUNT, ForcedDimensions, JsonBody, Model, read_inputs
 from app.api.schemas.embedding_options import INPUT_TYPES
 from app.api.wire.content_type import JSON
 from app.api.wire.disconnect import HttpClient
@@ -88,6 +88,7 @@ class CohereEmbedBody(JsonBody):
     output_dimension: Annotated[int, Field(ge=1, le=MAX_COUNT)] | None = Field(
         None, description="Number of leading components to keep"
     )
+    truncate_dim: ForcedDimensions = None
     truncate: Literal["END", "START", "NONE"] = Field(
         "END", description="End at which a text that is too long is cut; `NONE` refuses it"
     )
@@ -112,6 +113,7 @@ class CohereEmbedBody(JsonBody):
             truncate=self.truncate != "NONE",
             truncation_side=TruncationSide.LEFT if self.truncate == "START" else TruncationSide.RIGHT,
             dimensions=self.output_dimension,
+            force_dimensions=self.truncate_dim is not None,
             input_type=INPUT_TYPES.get(self.input_type or ""),
         )
 
