@@ -12,7 +12,8 @@ from pydantic import BaseModel, BeforeValidator, Field, WithJsonSchema, model_va
 from app.api.deps import InferenceDep
 from app.api.inference_route import InferenceRoute
 from app.api.openapi import errors
-from app.api.schemas.common import INPUTS_SCHEMA, MAX_COUNT, JsonBody, Model, read_inputs
+from app.api.schemas.common import INPUTS_SCHEMA, MAX_COUNT, ForcedDimensions, JsonBody, Model, read_inputs
+from app.api.schemas.embedding_options import INPUT_TYPES
 from app.api.wire.content_type import JSON
 from app.api.wire.disconnect import HttpClient
 from app.api.wire.fragments import vector_fragment
@@ -79,7 +80,7 @@ class CohereEmbedBody(JsonBody):
         None, description="Objects whose `content` is a list of one part: a text or an image"
     )
     input_type: Literal["search_document", "search_query", "classification", "clustering", "image"] | None = Field(
-        None, description="Accepted; it has no effect on the vectors"
+        None, description="Purpose of the texts, which chooses the model's prompt for it, if there is one"
     )
     embedding_types: Annotated[list[EmbeddingType], Field(min_length=1, max_length=_MAX_TYPES)] | None = Field(
         None, description="Encodings of the vectors"
@@ -87,6 +88,7 @@ class CohereEmbedBody(JsonBody):
     output_dimension: Annotated[int, Field(ge=1, le=MAX_COUNT)] | None = Field(
         None, description="Number of leading components to keep"
     )
+    truncate_dim: ForcedDimensions = None
     truncate: Literal["END", "START", "NONE"] = Field(
         "END", description="End at which a text that is too long is cut; `NONE` refuses it"
     )
@@ -111,6 +113,8 @@ class CohereEmbedBody(JsonBody):
             truncate=self.truncate != "NONE",
             truncation_side=TruncationSide.LEFT if self.truncate == "START" else TruncationSide.RIGHT,
             dimensions=self.output_dimension,
+            force_dimensions=self.truncate_dim is not None,
+            input_type=INPUT_TYPES.get(self.input_type or ""),
         )
 
 

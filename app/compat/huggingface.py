@@ -14,7 +14,7 @@ from pydantic import BeforeValidator, FailFast, Field
 
 from app.api.deps import InferenceDep
 from app.api.params import ModelId
-from app.api.schemas.common import MAX_COUNT, MAX_PROMPT_NAME, JsonBody, Targets, Texts
+from app.api.schemas.common import MAX_COUNT, MAX_PROMPT_NAME, ForcedDimensions, JsonBody, Targets, Texts
 from app.api.wire.content_type import JSON
 from app.api.wire.disconnect import HttpClient
 from app.api.wire.fragments import fragment, vector_fragment
@@ -50,6 +50,7 @@ class EmbedParameters(JsonBody):
     truncate: bool | None = None
     truncation_direction: Annotated[TruncationSide, BeforeValidator(lower)] | None = None
     dimensions: Annotated[int, Field(strict=True, ge=1, le=MAX_COUNT)] | None = None
+    truncate_dim: ForcedDimensions = None
     pooling: Pooling | Literal["none"] | None = None  # none: a vector for every token
     prompt_name: Annotated[str, Field(strict=True, max_length=MAX_PROMPT_NAME)] | None = None
     encoding_format: Literal["float"] | None = None
@@ -63,6 +64,7 @@ class EmbedParameters(JsonBody):
             truncate=self.truncate is not False,
             truncation_side=self.truncation_direction or TruncationSide.RIGHT,
             dimensions=self.dimensions,
+            force_dimensions=self.truncate_dim is not None,
             prompt_name=self.prompt_name,
             output="tokens" if self.pooling == "none" else "pooled",
         )

@@ -13,7 +13,7 @@ from app import __version__
 from app.api.deps import InferenceDep, ServicesDep
 from app.api.inference_route import InferenceRoute
 from app.api.openapi import errors
-from app.api.schemas.common import MAX_COUNT, JsonBody, Model, Texts
+from app.api.schemas.common import MAX_COUNT, ForcedDimensions, JsonBody, Model, Texts
 from app.api.wire.content_type import JSON
 from app.api.wire.disconnect import HttpClient
 from app.api.wire.fragments import vector_fragment
@@ -45,9 +45,11 @@ class OllamaEmbedBody(OllamaOptions):
     dimensions: Annotated[int, Field(ge=1, le=MAX_COUNT)] | None = Field(
         None, description="Number of leading components to keep"
     )
+    truncate_dim: ForcedDimensions = None
 
     def to_item(self, given: str) -> EmbedItem:
-        return EmbedItem(given, truncate=self.truncate, dimensions=self.dimensions)
+        forced = self.truncate_dim is not None
+        return EmbedItem(given, truncate=self.truncate, dimensions=self.dimensions, force_dimensions=forced)
 
 
 def _read_prompt(value: object) -> object:

@@ -5,7 +5,15 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, FailFast, Field, PlainValidator, WithJsonSchema
 
-from app.api.schemas.common import INPUTS_SCHEMA, MAX_COUNT, MAX_PROMPT_NAME, JsonBody, Texts, read_inputs
+from app.api.schemas.common import (
+    INPUTS_SCHEMA,
+    MAX_COUNT,
+    MAX_PROMPT_NAME,
+    ForcedDimensions,
+    JsonBody,
+    Texts,
+    read_inputs,
+)
 from app.compat.fields import renaming
 from app.compat.huggingface_body import lower
 from app.errors import EmptyInput
@@ -71,6 +79,7 @@ class TeiEmbedBody(TeiOptions):
     dimensions: Annotated[int, Field(ge=1, le=MAX_COUNT)] | None = Field(
         None, description="Number of leading components to keep"
     )
+    truncate_dim: ForcedDimensions = None
 
     def to_item(self, given: Any) -> EmbedItem:
         return EmbedItem(
@@ -79,6 +88,7 @@ class TeiEmbedBody(TeiOptions):
             truncate=self.cuts,
             truncation_side=self.truncation_direction,
             dimensions=self.dimensions,
+            force_dimensions=self.truncate_dim is not None,
             prompt_name=self.prompt_name,
             token_ids=True,
         )

@@ -44,7 +44,7 @@ def test_feature_extraction_nesting(client: TestClient) -> None:
     assert shape("a lion") == (DIMENSIONS,)
     assert shape(["a lion"]) == (1, DIMENSIONS)
     assert shape(["a lion", "one deer runs"]) == (2, DIMENSIONS)
-    assert shape("a lion", dimensions=3) == (3,)
+    assert shape("a lion", dimensions=3, truncate_dim="force") == (3,)
     assert shape("a lion runs", parameters={"pooling": "none"}) == (1, 3, DIMENSIONS)
     assert shape(["a lion runs"], pooling="none") == (1, 1, 3, DIMENSIONS)
     assert shape("a lion runs", pooling="none", normalize=False, dimensions=3) == (1, 3, 3)

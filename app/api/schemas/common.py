@@ -1,7 +1,7 @@
 """Fields shared by several bodies."""
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -196,6 +196,10 @@ OwnTokenIds = Annotated[
     Field(description="State that token ids in the input are of the model's own vocabulary"),
 ]
 Side = Annotated[TruncationSide, Field(strict=False)]
+ForcedDimensions = Annotated[
+    Literal["force"] | None,
+    Field(description="`force` allows fewer dimensions than a model was trained for"),
+]
 PoolingName = Annotated[Pooling, Field(strict=False)]
 
 

@@ -11,6 +11,7 @@ from app.api.schemas.common import (
     MAX_COUNT,
     MAX_PROMPT,
     MAX_PROMPT_NAME,
+    ForcedDimensions,
     ModelChoice,
     OwnTokenIds,
     PoolingName,
@@ -86,9 +87,7 @@ class EmbeddingOptions(ModelChoice):
         None, description="Number of leading components to keep, of a Matryoshka model"
     )
     output_dimension: Dimensions | None = Field(None, description="Cohere's and Voyage's name of `dimensions`")
-    truncate_dim: Literal["force"] | None = Field(
-        None, description="`force` allows `dimensions` of a model that was not trained for it"
-    )
+    truncate_dim: ForcedDimensions = None
     pooling: PoolingName | None = Field(None, description="Pooling of the token vectors; the model's own by default")
     layer: Annotated[int, Field(ge=-_MAX_LAYER, le=_MAX_LAYER)] | None = Field(
         None,
