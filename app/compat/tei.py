@@ -31,6 +31,8 @@ from app.compat.tei_bodies import (
     TeiEmbedBody,
     TeiPredictBody,
     TeiPrediction,
+    TeiRank,
+    TeiRerankBody,
     TeiSimilarityBody,
     TeiSimilarityOptions,
     TeiToken,
@@ -39,6 +41,7 @@ from app.compat.tei_bodies import (
 from app.compat.tei_info import TeiInfo, describe_model
 from app.compat.tei_paths import PREFIX
 from app.errors import InvalidValue, TaskNotSupported
+from app.inference.comparing import rank_documents
 from app.inference.service import Answer, OpenModel, Report
 from app.inference.tokenization import TokenParts
 from app.modalities.classification import ClassifyResult, TextPair
@@ -92,6 +95,7 @@ Call = Annotated[TeiCall, Depends(_call)]
 EmbedBody = Annotated[TeiEmbedBody, Body(openapi_examples=EXAMPLES["embed"])]
 EmbedAllBody = Annotated[TeiEmbedAllBody, Body(openapi_examples=EXAMPLES["embed"])]
 PredictBody = Annotated[TeiPredictBody, Body(openapi_examples=EXAMPLES["predict"])]
+RerankBody = Annotated[TeiRerankBody, Body(openapi_examples=EXAMPLES["rerank"])]
 SimilarityBody = Annotated[TeiSimilarityBody, Body(openapi_examples=EXAMPLES["similarity"])]
 TokenizeBody = Annotated[TeiTokenizeBody, Body(openapi_examples=EXAMPLES["embed"])]
 DecodeBody = Annotated[TeiDecodeBody, Body(openapi_examples=EXAMPLES["decode"])]
@@ -155,6 +159,18 @@ async def compare_sentences(body: SimilarityBody, call: Call) -> Response:
     )
 
 
+async def rerank(body: RerankBody, call: Call) -> Response:
+    """Returns the texts in the order of their relevance to the query, the most relevant first."""
+    ranking = await rank_documents(
+        await call.open(), body.query, body.texts, call.client, body.to_options(), names=("query", "texts")
+    )
+    ranks = [
+        {"index": index, "score": score} | ({"text": body.texts[index]} if body.return_text else {})
+        for index, score in ranking.documents
+    ]
+    return call.respond(orjson.dumps(ranks), [body.query, *body.texts], ranking.tokens)
+
+
 async def tokenize(body: TokenizeBody, call: Call) -> Response:
     """Returns the tokens of each text, in a list also for one text."""
 
@@ -210,6 +226,7 @@ _HANDLERS: dict[str, tuple[Callable[..., Any], Any]] = {
     "embed": (embed, list[list[float]]),
     "embed_all": (embed_all, list[list[list[float]]]),
     "predict": (predict, list[TeiPrediction] | list[list[TeiPrediction]]),
+    "rerank": (rerank, list[TeiRank]),
     "similarity": (compare_sentences, list[float]),
     "tokenize": (tokenize, list[list[TeiToken]]),
     "decode": (decode, list[str]),

@@ -17,6 +17,7 @@ from app.api.schemas.common import (
 from app.compat.fields import renaming
 from app.compat.huggingface_body import lower
 from app.errors import EmptyInput
+from app.inference.comparing import CompareOptions
 from app.modalities.classification import ClassifyItem, TextPair
 from app.modalities.embedding import EmbedItem
 from app.types import TruncationSide
@@ -200,7 +201,40 @@ class TeiToken(BaseModel):
 
 
 Examples = dict[str, Any]
+
+
+def _read_ranked_texts(value: object) -> list[str]:
+    if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
+        raise ValueError("expected a list of strings")
+    if not value:
+        raise EmptyInput("`texts` is empty", param="texts")
+    return value
+
+
+class TeiRerankBody(TeiOptions):
+    query: str = Field(description="Text that the others are compared with")
+    texts: Annotated[
+        list[str],
+        BeforeValidator(_read_ranked_texts),
+        WithJsonSchema({"type": "array", "items": _TEXT, "minItems": 1, "title": "Texts"}),
+    ] = Field(description="Texts that are sorted by their relevance")
+    raw_scores: bool = Field(False, description="Return the output of a cross-encoder without its activation")
+    return_text: bool = Field(False, description="Repeat each text in the answer")
+
+    def to_options(self) -> CompareOptions:
+        return CompareOptions(raw_scores=self.raw_scores, truncate=self.cuts, truncation_side=self.truncation_direction)
+
+
+class TeiRank(BaseModel):
+    index: int = Field(description="Index of the text in the request, counted from 0")
+    score: float = Field(description="Relevance of the text; a higher one is more relevant")
+    text: str | None = Field(None, description="The text, with `return_text`; else absent")
+
+
 EXAMPLES: dict[str, Examples] = {
+    "rerank": {
+        "two": {"value": {"query": "Where do lions live?", "texts": ["Lions hunt in the savanna.", "Water boils."]}}
+    },
     "embed": {"two": {"value": {"inputs": ["The lions hunt.", "Big cats chase their prey."]}}},
     "predict": {"one": {"value": {"inputs": "A wonderful film."}}},
     "similarity": {

@@ -113,3 +113,16 @@ def test_bounds_of_pairs(make_client: Any) -> None:
 def test_refusals(make_client: Any, path: str, body: dict[str, Any], param: str, said: str) -> None:
     error = refuse(make_client(max_request_inputs=8), f"/v1/{path}", **body)
     assert error["param"] == param and said in error["message"], error
+
+
+def test_the_dialect_of_text_embeddings_inference(client: TestClient) -> None:
+    ours = post(client, "/v1/rerank", query=TEXTS[0], documents=TEXTS[1:])["results"]
+    for path in ("/tei/rerank", "/rerank"):
+        found = post(client, path, query=TEXTS[0], texts=TEXTS[1:], return_text=True)
+        assert [(each["index"], each["score"]) for each in found] == [
+            (each["index"], each["relevance_score"]) for each in ours
+        ]
+        assert [each["text"] for each in found] == [TEXTS[1 + each["index"]] for each in found]
+    answer = client.post("/tei/rerank", json={"query": "a", "texts": ["a", LONG], "truncate": False})
+    assert answer.status_code == 413 or answer.status_code == 422, answer.text
+    assert "`texts` 1" in answer.text
