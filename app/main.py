@@ -18,6 +18,7 @@ from app.api.metrics import MetricsMiddleware, ServerMetrics
 from app.api.middleware.admission import AdmissionMiddleware
 from app.api.middleware.api_keys import ApiKeyMiddleware
 from app.api.middleware.body_limit import BodyLimitMiddleware, BodyLimits
+from app.api.middleware.cache_headers import CacheHeadersMiddleware
 from app.api.middleware.methods import HeadMiddleware, PathMiddleware
 from app.api.middleware.origins import OriginMiddleware
 from app.api.middleware.request_id import RequestIdMiddleware
@@ -97,7 +98,7 @@ def create_app(
     metrics = ServerMetrics()
     store = store or ModelStore(settings.model_store)
     pool = pool or build_pool(settings, store, load=load, observer=metrics)
-    inference = build_inference(settings, pool)
+    inference = build_inference(settings, pool, observer=metrics)
     services = Services(settings, metrics, store, pool, inference, _build_checkers(settings), jobs, files, feed)
     if jobs is None and files is None:
         _connect_jobs(services)
@@ -175,7 +176,11 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         warming.cancel()
         services.inference.close()
         stops = asyncio.gather(
-            warming, services.pool.stop(), *(each.stop() for each in background), return_exceptions=True
+            warming,
+            services.pool.stop(),
+            services.inference.answers.close(),
+            *(each.stop() for each in background),
+            return_exceptions=True,
         )
         await _wait_briefly(stops)
 
@@ -250,12 +255,16 @@ def _operator(settings: Settings) -> Webhook | None:
 def _watch(services: Services) -> None:
     pool = services.pool
     services.metrics.watch_engine(lambda: pool.queue_depth, lambda: len(pool.loaded()))
+    if (cache := services.inference.answers.cache) is not None:
+        services.metrics.watch_cache(cache)
     if services.jobs is not None:
         services.metrics.watch_jobs(services.jobs.count_by_state)
 
 
 def _add_middleware(app: FastAPI, settings: Settings, metrics: ServerMetrics, pool: EnginePool) -> None:
     """Adds the middleware. The last one added is the outermost."""
+    if settings.cache != "off":
+        app.add_middleware(CacheHeadersMiddleware)
     app.add_middleware(HeadMiddleware)
     bodies = BodyLimits(
         max_bytes=settings.max_body_bytes,

@@ -6,6 +6,7 @@ The field `name` is read from the environment variable `CLOZE_NAME`. docs/settin
 import re
 from pathlib import Path
 from typing import Annotated, Literal, Self
+from urllib.parse import unquote, urlsplit
 
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -55,6 +56,10 @@ class Settings(BaseSettings):
     token_ids: Literal["refuse", "model", "cl100k_base"] = "refuse"  # noqa: S105
     # What becomes of a text that is too long to embed, unless the request says it.
     embed_overflow: Literal["windows", "truncate", "error"] = "windows"
+    cache: Literal["off", "memory", "redis"] = "off"  # of answers; `cache_bytes` is for prepared data
+    cache_answer_bytes: int = Field(256 * MIB, ge=1)  # of all cached answers
+    cache_redis_url: str | None = None  # a Redis for the cache alone
+    cache_redis_seconds: int = Field(7 * 86400, ge=1)  # after its last use, an answer in Redis is dropped
     max_body_bytes: int = Field(16 * MIB, ge=1)  # JSON bodies
     max_file_bytes: int = Field(8192 * MIB, ge=1)  # one upload
     max_bodies_bytes: int | None = Field(None, ge=1)  # all bodies in progress together; unset: see `bodies_bytes`
@@ -124,7 +129,7 @@ class Settings(BaseSettings):
             raise ValueError(f"expected origins such as https://app.example.org, without a path, not {wrong[:100]!r}")
         return origins
 
-    @field_validator("redis_url")
+    @field_validator("redis_url", "cache_redis_url")
     @classmethod
     def _check_redis_url(cls, url: str | None) -> str | None:
         if url and not url.startswith(("redis://", "rediss://", "unix://")):
@@ -141,6 +146,20 @@ class Settings(BaseSettings):
     def _check_webhook(self) -> Self:
         if self.webhook_url and not self.webhook_secret:
             raise ValueError("CLOZE_WEBHOOK_URL requires CLOZE_WEBHOOK_SECRET: receivers check the signature")
+        return self
+
+    @model_validator(mode="after")
+    def _check_cache(self) -> Self:
+        if self.cache != "redis":
+            return self
+        if not self.cache_redis_url:
+            raise ValueError("CLOZE_CACHE=redis requires CLOZE_CACHE_REDIS_URL, a Redis for the cache alone")
+        jobs = self.redis_url or f"unix://{self.var_dir.resolve() / 'redis' / 'redis.sock'}"
+        if _server_of(self.cache_redis_url) == _server_of(jobs):
+            raise ValueError(
+                "CLOZE_CACHE_REDIS_URL is the Redis of the jobs: cached answers would fill its memory and its"
+                " append-only file. Run another Redis, without persistence"
+            )
         return self
 
     @property
@@ -175,3 +194,12 @@ class Settings(BaseSettings):
     @property
     def training_threads(self) -> int:
         return self.worker_threads or cpu_count()
+
+
+def _server_of(url: str) -> tuple[str, int]:
+    """Returns the host and the port of a Redis, or the path of its socket; all databases of a server share both."""
+    parts = urlsplit(url)
+    if parts.scheme == "unix":
+        return str(Path(unquote(parts.path)).resolve()), 0
+    host = (parts.hostname or "localhost").lower()
+    return "127.0.0.1" if host in ("localhost", "::1") else host, parts.port or 6379

@@ -59,7 +59,7 @@ INNER: dict[str, set[str]] = {
 
 # Libraries that only some layers may know.
 CONFINED: dict[str, set[str]] = {
-    "redis": {"jobs"},
+    "redis": {"jobs", "inference.redis_cache"},
     "rq": {"jobs"},
     "fastapi": {"main", "api", "compat"},
     "starlette": {"main", "api", "http", "compat"},

@@ -10,6 +10,7 @@ from prometheus_client.registry import Collector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.errors import CLIENT_CLOSED_REQUEST
+from app.inference.answer_cache import AnswerCache
 from app.jobs.kinds import JobState
 from app.types import Task
 
@@ -23,7 +24,7 @@ _log = logging.getLogger(__name__)
 
 
 class ServerMetrics:
-    """The metrics of the server. Also the engine's observer."""
+    """The metrics of the server. Also the observer of the engine and of the cache of answers."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -47,6 +48,19 @@ class ServerMetrics:
             "cloze_model_load_seconds", "Loading and warming up", ("model",), buckets=_SECONDS, registry=self.registry
         )
 
+        self.cache_inputs = Counter(
+            "cloze_cache_inputs",
+            "Inputs by how they were answered: hit (from the cache), shared (by a computation of the same input)"
+            " or computed",
+            (*batch, "outcome"),
+            registry=self.registry,
+        )
+
+    def on_answers(self, model: str, task: Task, *, hits: int, shared: int, computed: int) -> None:
+        for outcome, count in (("hit", hits), ("shared", shared), ("computed", computed)):
+            if count:
+                self.cache_inputs.labels(model, task, outcome).inc(count)
+
     def on_batch(self, model: str, task: Task, size: int, tokens: int, seconds: float) -> None:
         self.batch_size.labels(model, task).observe(size)
         self.batch_tokens.labels(model, task).observe(tokens)
@@ -59,6 +73,17 @@ class ServerMetrics:
         """Adds gauges whose functions are called at every scrape."""
         Gauge("cloze_queue_depth", "Inputs that wait for the device", registry=self.registry).set_function(queue_depth)
         Gauge("cloze_loaded_models", "Models in memory", registry=self.registry).set_function(loaded)
+
+    def watch_cache(self, cache: AnswerCache) -> None:
+        """Adds the size of the cache of answers, which is read at every scrape."""
+        answers = Gauge("cloze_cache_answers", "Answers in the cache", registry=self.registry)
+        answers.set_function(lambda: cache.size.answers)
+        size = Gauge("cloze_cache_answer_bytes", "Bytes of the answers in the cache", registry=self.registry)
+        size.set_function(lambda: cache.size.bytes)
+        failures = Gauge(
+            "cloze_cache_failures", "Calls since the start that the cache did not answer", registry=self.registry
+        )
+        failures.set_function(lambda: cache.failures)
 
     def watch_jobs(self, count_by_state: Callable[[], Mapping[JobState, int]]) -> None:
         self.registry.register(_JobsCollector(count_by_state))

@@ -6,9 +6,13 @@ from functools import partial
 from pathlib import Path
 
 from app.devices import batch_tokens, resolve_device, resolve_dtype
+from app.inference.answer_cache import AnswerCache, CacheObserver, MemoryCache
+from app.inference.answer_keys import AnswerKeys
 from app.inference.limits import RequestLimits
+from app.inference.redis_cache import RedisCache
 from app.inference.remote_media import MediaFetcher
 from app.inference.service import Inference
+from app.inference.shared_answers import SharedAnswers
 from app.inference.token_ids import build_reader
 from app.modalities import registry
 from app.modalities.served_model import ServedModel
@@ -54,7 +58,7 @@ def build_pool(
     )
 
 
-def build_inference(settings: Settings, pool: EnginePool) -> Inference:
+def build_inference(settings: Settings, pool: EnginePool, *, observer: CacheObserver | None = None) -> Inference:
     limits = RequestLimits(
         inputs=settings.max_request_inputs,
         top_k=settings.max_top_k,
@@ -65,7 +69,19 @@ def build_inference(settings: Settings, pool: EnginePool) -> Inference:
         embed_overflow=settings.embed_overflow,
     )
     fetcher = MediaFetcher(settings.media_hosts, max_bytes=settings.max_body_bytes, timeout=settings.media_timeout)
-    return Inference(pool, limits, fetcher)
+    keys = AnswerKeys(pool.runner.device.type, str(pool.dtype))
+    return Inference(pool, limits, fetcher, SharedAnswers(keys, _build_cache(settings), observer))
+
+
+def _build_cache(settings: Settings) -> AnswerCache | None:
+    match settings.cache:
+        case "memory":
+            return MemoryCache(settings.cache_answer_bytes)
+        case "redis" if settings.cache_redis_url is not None:
+            return RedisCache(
+                settings.cache_redis_url, max_bytes=settings.cache_answer_bytes, seconds=settings.cache_redis_seconds
+            )
+    return None
 
 
 @asynccontextmanager
@@ -78,4 +94,5 @@ async def local_inference(settings: Settings) -> AsyncIterator[Inference]:
         yield inference
     finally:
         inference.close()
+        await inference.answers.close()
         await pool.stop()

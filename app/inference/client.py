@@ -11,9 +11,16 @@ class Client(Protocol):
         """Returns the result of `work`, which is cancelled if the client leaves first; then an exception tells so."""
         ...
 
+    def note_hits(self, hits: int, inputs: int) -> None:
+        """Is told how many of some inputs were answered from the cache of answers, where there is one."""
+        ...
+
 
 class LocalClient:
     """A caller in this process, which never leaves."""
 
     async def while_connected(self, work: Coroutine[Any, Any, T]) -> T:
         return await work
+
+    def note_hits(self, hits: int, inputs: int) -> None:
+        pass

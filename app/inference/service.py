@@ -14,6 +14,7 @@ from app.inference.answer_size import MAX_ANSWER, SMALL, AnswerRoom, check_decod
 from app.inference.client import Client
 from app.inference.limits import RequestLimits
 from app.inference.remote_media import MediaFetcher, RemoteMedia
+from app.inference.shared_answers import SharedAnswers
 from app.inference.tasks import BOUNDS, Names
 from app.inference.tokenization import REPORTED_CHARACTERS, Split, TokenParts, take_first, tokenize_all
 from app.methods.tokenizers import TokenizerReport
@@ -47,8 +48,9 @@ Report = Callable[[], TokenizerReport]
 class Inference:
     """The use cases of requests, and what all requests share."""
 
-    def __init__(self, pool: EnginePool, limits: RequestLimits, fetcher: MediaFetcher) -> None:
+    def __init__(self, pool: EnginePool, limits: RequestLimits, fetcher: MediaFetcher, answers: SharedAnswers) -> None:
         self.limits = limits
+        self.answers = answers
         self.fetcher = fetcher
         self.room = AnswerRoom()
         self.tokenizing = ConcurrencyLimiter(at_once=2, waiting=64, what="tokenizations")
@@ -233,12 +235,13 @@ class OpenModel:
         """
         self._inference.limits.check_inputs(len(inputs))
         self.require(task)
-        return await client.while_connected(self._run(task, inputs, to_item, write, names or {}))
+        return await client.while_connected(self._run(task, inputs, client, to_item, write, names or {}))
 
     async def _run(
         self,
         task: Task,
         inputs: Sequence[Input | RemoteMedia],
+        client: Client,
         to_item: Callable[[Input], Any],
         write: Write[Written],
         names: Names,
@@ -248,7 +251,10 @@ class OpenModel:
         items, expected = self.check(task, list(map(to_item, contents)), names=names)
         heavy = task is Task.RECONSTRUCT
         async with inference.reconstructing.hold() if heavy else nullcontext(), inference.room.hold(expected):
-            answer: Answer[Any] = Answer(self.id, await self.submit(task, items))
+            answered = await inference.answers.submit(self._engine, task, items)
+            if answered.hits is not None:
+                client.note_hits(answered.hits, len(items))
+            answer: Answer[Any] = Answer(self.id, answered.results)
             if heavy:
                 return await asyncio.get_running_loop().run_in_executor(inference.rendering, write, answer)
             if BOUNDS[task].measure(answer.results, expected) <= SMALL:
@@ -268,4 +274,4 @@ class OpenModel:
 
     async def submit(self, task: Task, items: Sequence[Any], flow: Flow | None = None) -> list[Any]:
         """Returns one result an item that has been checked. flow: the stream that the items belong to."""
-        return await self._engine.submit(task, items, flow)
+        return (await self._inference.answers.submit(self._engine, task, items, flow)).results

@@ -65,10 +65,19 @@ class FillMaskBounds(TaskBounds):
         for top_k in {item.top_k for item in items}:
             limits.check_top_k(top_k, names.get("top_k", "top_k"))
         rows = max(MAX_ROWS // max(len(items), 1), 1)
-        return [replace(item, max_masks=limits.masks, max_rows=rows) for item in items]
+        return [
+            # An item of one row is the same item in every request, so that its answer can be shared.
+            replace(item, max_masks=limits.masks, max_rows=rows if _takes_rows(item) else MAX_ROWS)
+            for item in items
+        ]
 
     def expect(self, items: Sequence[FillMaskItem], model: ModelFacts, names: Names, largest: int) -> int:
         return check_fill_mask(model.mask_token, items, largest=largest, param=names.get("top_k", "top_k"))
+
+
+def _takes_rows(item: FillMaskItem) -> bool:
+    """Whether an item may take more than one row."""
+    return bool(item.targets or item.whole_words or item.sequences)
 
 
 class EmbedBounds(TaskBounds):

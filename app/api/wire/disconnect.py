@@ -7,6 +7,8 @@ from typing import Any, TypeVar
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Receive
 
+CACHE_HITS = "cache_hits"  # of a request's state: inputs that were answered from the cache, and all inputs
+
 T = TypeVar("T")
 
 
@@ -38,6 +40,12 @@ class HttpClient:
     async def while_connected(self, work: Coroutine[Any, Any, T]) -> T:
         """Raises ClientDisconnect."""
         return await while_connected(self._request, work)
+
+    def note_hits(self, hits: int, inputs: int) -> None:
+        """Keeps the numbers for the headers of the answer. A request may run several tasks."""
+        state = self._request.state
+        before = getattr(state, CACHE_HITS, (0, 0))
+        setattr(state, CACHE_HITS, (before[0] + hits, before[1] + inputs))
 
 
 async def wait_for_disconnect(receive: Receive) -> None:
