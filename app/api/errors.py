@@ -86,8 +86,10 @@ def error_response(scope: Scope, error: AppError, headers: Mapping[str, str] | N
 
 def _write(scope: Scope, error: AppError) -> tuple[int, dict[str, object]]:
     """Returns the status and the body of an error in the shape of the path."""
-    find: FindShape = scope["app"].state.find_shape if "app" in scope else find_own  # absent: before the application
-    shape = find(scope["method"], scope["path"])
+    shape = None
+    if "app" in scope and "method" in scope:  # absent: before the application, and in a handshake of a websocket
+        find: FindShape = scope["app"].state.find_shape
+        shape = find(scope["method"], scope["path"])
     if shape is None:
         return error.status, {"error": error_object(error)}
     status, body = shape.write(error)

@@ -132,8 +132,9 @@ def test_few_targets_make_few_candidates(client: TestClient) -> None:
 
 def test_rows_are_bounded_for_all_inputs_of_a_request() -> None:
     limits = RequestLimits(inputs=9, top_k=9, masks=9, queued_inputs=9, line_bytes=9)
-    items = BOUNDS[Task.FILL_MASK].limit([FillMaskItem(MASK)] * 4, limits, {})
-    assert [item.max_rows for item in items] == [MAX_ROWS // 4] * 4
+    plain, several = FillMaskItem(MASK), FillMaskItem(MASK, whole_words=True)
+    items = BOUNDS[Task.FILL_MASK].limit([plain, several] * 2, limits, {})
+    assert [item.max_rows for item in items] == [MAX_ROWS, MAX_ROWS // 4] * 2
 
 
 @pytest.mark.parametrize(

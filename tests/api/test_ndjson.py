@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from fastapi.testclient import TestClient
 
 from app.api.schemas.embeddings import EmbeddingOptions
@@ -18,7 +19,8 @@ from app.inference.build import build_inference
 from app.modalities.embedding import EmbedItem, EmbedResult
 from app.serving.batches import Flow
 from app.settings import Settings
-from app.types import Task
+from app.store.manifest import Manifest
+from app.types import ModalityName, Task
 from tests.fakes.loader import WAIT
 from tests.fakes.objective import DIMENSIONS, MASK, FakeObjective
 from tests.fakes.server import serving
@@ -208,10 +210,10 @@ def test_a_stream_takes_an_eighth_of_the_queue_and_leaves_nothing(
             await stream.send("ready")
             await stream.receive()
             fakes["full"].gate.clear()
-            await stream.send(*["word"] * 300)
+            await stream.send(*(f"word{n}" for n in range(300)))
             while batcher.in_use < 20:
                 await asyncio.sleep(0)
-            await stream.send(*["word"] * 300)
+            await stream.send(*(f"other{n}" for n in range(300)))
             assert batcher.in_use == 20
             stream.writer.close()
             fakes["full"].gate.set()
@@ -235,7 +237,7 @@ def test_what_a_client_has_asked_for_that_left_is_not_computed(
             await stream.receive()
             fakes["full"].gate.clear()
             fakes["full"].batches.clear()
-            await stream.send(*["word"] * 150)
+            await stream.send(*(f"word{n}" for n in range(150)))
             if ended:
                 stream.writer.write(b"0\r\n\r\n")
             while batcher.waiting < 130:  # 4 a batch: the rest is on the device, or about to be
@@ -256,14 +258,17 @@ class Pool:
 
     def __init__(self, busy: int = 0) -> None:
         self.busy, self.submitted = busy, 0
-        self.entry = SimpleNamespace(id="m@1")
+        manifest = Manifest(modality=ModalityName.TEXT, architecture="a", tasks=(Task.EMBED,), parameters=1)
+        self.entry = SimpleNamespace(id="m@1", manifest=manifest)
         self.model = FakeObjective()
+        self.runner, self.dtype = SimpleNamespace(device=torch.device("cpu")), torch.float32
 
     async def get(self, model: str) -> "Pool":
         return self
 
-    def require(self, task: Task) -> None:
+    def require(self, task: Task) -> Any:
         assert task is Task.EMBED
+        return SimpleNamespace(handler=self.model.tasks[task])
 
     async def submit(self, task: Task, items: list[EmbedItem], flow: Flow) -> list[EmbedResult]:
         if self.busy:
@@ -281,7 +286,8 @@ async def answers(pool: Any, messages: int) -> tuple[AsyncIterator[bytes], list[
         if read[0] == messages:
             await asyncio.Event().wait()  # nothing is left to be said
         read[0] += 1
-        return {"type": "http.request", "body": b'"a"\n' * 32, "more_body": read[0] < messages}
+        lines = b"".join(b'"%d %d"\n' % (read[0], n) for n in range(32))
+        return {"type": "http.request", "body": lines, "more_body": read[0] < messages}
 
     stream = await open_stream(build_inference(Settings(), pool), EmbeddingOptions())
     return stream.answers(receive), read

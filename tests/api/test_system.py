@@ -155,8 +155,8 @@ def test_every_json_post_has_examples_and_they_work(client: TestClient) -> None:
         if "jobs" in path or "{" in path or path in needy:
             continue
         for example in content["examples"].values():
-            if "[MASK:" in str(example):
-                continue  # the fake model knows no spans
+            if "[MASK:" in str(example) or "mask" in example["value"]:
+                continue  # the fake model knows no spans, and no masks by meaning
             assert client.post(path, json=example["value"]).status_code == 200, (path, example)
             tried += 1
     assert tried >= 7

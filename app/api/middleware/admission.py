@@ -10,10 +10,11 @@ from app.api.wire.content_type import NDJSON, media_type
 from app.errors import Busy
 
 _OWN = ("/v1/embeddings", "/v1/classify", "/v1/fill-mask", "/v1/score", "/v1/reconstruct")
+_COMPARING = ("/v1/similarity", "/v1/rerank")
 # Of other services' dialects.
-_AT_ROOT = ("", "/embed", "/embed_all", "/embeddings", "/predict", "/similarity")
-_OTHERS = ("/v1/embed", "/v2/embed", "/api/embed", "/api/embeddings")
-_PATHS = frozenset({*_OWN, *_AT_ROOT, *_OTHERS})
+_AT_ROOT = ("", "/embed", "/embed_all", "/embed_sparse", "/embeddings", "/predict", "/rerank", "/similarity")
+_OTHERS = ("/v1/embed", "/v2/embed", "/v2/rerank", "/api/embed", "/api/embeddings")
+_PATHS = frozenset({*_OWN, *_COMPARING, *_AT_ROOT, *_OTHERS})
 _PREFIXES = ("/models/", "/tei/")
 
 

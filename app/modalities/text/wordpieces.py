@@ -131,7 +131,7 @@ class WordPieces:
             if piece.startswith(self._continuation):
                 return left.rstrip() + word.removeprefix(self._continuation) + right
             return left + word + right
-        if not self.mask_eats_space:
+        if not self.mask_eats_space or not self.marks_starts:  # k-mers and letters go on with no word
             return left + word + right
         if not piece.startswith(self._word_start):
             return left.rstrip() + word + right

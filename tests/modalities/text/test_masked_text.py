@@ -13,6 +13,7 @@ from app.modalities.text.candidates.results import MaskedResult
 from app.modalities.text.items import DrawnMasks, FillMaskItem, ScoreItem
 from app.modalities.text.new_tokenizers.kinds import train_tokenizer
 from app.modalities.text.objective import TextObjective
+from app.modalities.text.wordpieces import WordPieces
 from app.types import Task
 from tests.fakes.perform import perform, rows_of
 from tests.fakes.tiny_models import MAX_LENGTH, tiny_config
@@ -173,3 +174,5 @@ def test_words_of_sequences_are_letters(kind: Any, masked: list[int]) -> None:
         assert (hidden, row.inputs.positions) == (masked, [4])
         (group,) = mask(objective, text, choice).masked
         assert [token.word for token in group.tokens] == [3]
+    pieces, token = WordPieces(objective.encoder), len(tokenizer) - 1
+    assert pieces.filled("ACG ", " A", token) == f"ACG {pieces.decoded(token)} A"  # the spaces stay
