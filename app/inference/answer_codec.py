@@ -207,16 +207,25 @@ def _read_mapping(each: Read) -> Read:
 
 
 def _read_dataclass(kind: type) -> Read:
+    """Returns the function that reads a class, or one derived from it: the fields tell which."""
+    known = dict(_read_fields(each) for each in (kind, *kind.__subclasses__()))
+
+    def read(value: Any, source: _Source) -> Any:
+        found = known.get(frozenset(value))
+        if found is None:
+            raise Unreadable(f"{kind.__name__} has other fields")
+        each, readers = found
+        return each(**{name: reader(value[name], source) for name, reader in readers})
+
+    return read
+
+
+def _read_fields(kind: type) -> tuple[frozenset[str], tuple[type, list[tuple[str, Read]]]]:
+    """Returns the names of the fields of a class, and the functions that read them. Raises Unreadable."""
     hints = typing.get_type_hints(kind)
     readers = [(each.name, _reader(hints[each.name])) for each in fields(kind)]
     if any(name.startswith("_") for name, _ in readers):
         raise Unreadable("orjson leaves out private fields")
     if any(not each.init for each in fields(kind)):
         raise Unreadable("a field is not given to the class")
-
-    def read(value: Any, source: _Source) -> Any:
-        if len(value) != len(readers):
-            raise Unreadable(f"{kind.__name__} has other fields")
-        return kind(**{name: each(value[name], source) for name, each in readers})
-
-    return read
+    return frozenset(name for name, _ in readers), (kind, readers)

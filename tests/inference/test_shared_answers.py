@@ -21,6 +21,7 @@ from app.modalities.classification import ClassifyItem, ClassifyResult, Entity, 
 from app.modalities.embedding import EmbedItem, EmbedResult
 from app.modalities.reconstruction import ReconstructItem, ReconstructResult
 from app.modalities.text import items as text_items
+from app.modalities.text.candidates.results import MaskedGroup, MaskedResult, MeasuredPrediction
 from app.modalities.text.items import (
     Candidate,
     FilledSequence,
@@ -259,6 +260,8 @@ RESULTS = [
     FillMaskResult([MaskPrediction(1, 0, 6, [Candidate(0.1 + 0.2, 5, " ü\ud7ff", "\x00x")])], 3, None),
     FillMaskResult([MaskPrediction(1, 0, 6, [WordCandidate(0.1, -2.3, 0.3, None, "a b", [], 4, "a b")])], 3),
     FillMaskResult([], 3, [FilledSequence("a", -1e-300, -1.0, 0.5, [FilledToken(2**40, "b")], [1])]),
+    FillMaskResult([MeasuredPrediction(1, 0, 6, [Candidate(0.1, 5, "a", "b")], 1.5, [RankedToken(0.1, 2, "b")])], 3),
+    MaskedResult([], 3, None, [MaskedGroup(0, 1, "a", None, "b", [])]),
     ScoreResult([ScoredToken(1, "a", 0, 1, 0, -0.5, 3, [RankedToken(1e-9, 2, "b")])], 3),
     ClassifyResult(np.array([1.5, -2.0, 1e-310]), HEAD.classifier, 2, 9),
     LabelledTokens([Entity("A", 0.25, "w", 0, 1, None), Entity("B", 1.0, "v", 1, 2, 3)], HEAD.classifier, 4),
