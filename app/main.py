@@ -45,7 +45,7 @@ from app.api.routes import (
 from app.api.routes import files as files_routes
 from app.api.routes import jobs as jobs_routes
 from app.api.wire.content_type import NDJSON
-from app.compat import cohere, hub, huggingface, ollama, root, tei
+from app.compat import cohere, cohere_rerank, hub, huggingface, ollama, root, tei
 from app.compat.error_shapes import shape_finder
 from app.errors import AppError, InvalidValue, NotReady
 from app.inference.build import build_inference, build_pool
@@ -145,6 +145,7 @@ def _add_routes(app: FastAPI, *, root_routes: bool) -> None:
         tei.router,
         tei.named_router,
         cohere.router,
+        cohere_rerank.router,
         ollama.router,
         *([tei.root_router, root.router] if root_routes else []),  # before the system's: it has /info too
         system.router,

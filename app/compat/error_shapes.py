@@ -50,7 +50,7 @@ _TEI = ErrorShape(TeiError, _write_tei)
 _COHERE = ErrorShape(CohereError, lambda error: (error.status, CohereError(message=_describe(error))))
 _OLLAMA = ErrorShape(OllamaError, lambda error: (error.status, OllamaError(error=_describe(error))))
 _BY_PATH = {
-    **dict.fromkeys(("/v1/embed", "/v2/embed"), _COHERE),
+    **dict.fromkeys(("/v1/embed", "/v2/embed", "/v2/rerank"), _COHERE),
     **dict.fromkeys(("/api/embed", "/api/embeddings", "/api/tags", "/api/version"), _OLLAMA),
 }
 

@@ -28,6 +28,7 @@ from app.api.schemas.similarity import SimilarityRequest
 from app.api.schemas.sweeps import Parameter, SweepRequest
 from app.api.schemas.tokenize import TokenizeRequest, TokenObject
 from app.compat.cohere import CohereEmbedBody
+from app.compat.cohere_rerank import CohereRerankBody
 from app.compat.huggingface import EmbedParameters, FeatureBody, FillMaskBody, FillMaskParameters, SimilarityBody
 from app.compat.huggingface_classify import (
     TextClassificationBody,
@@ -94,6 +95,7 @@ BODIES: list[tuple[type[BaseModel], dict[str, Any]]] = [
     (ZeroShotParameters, {"candidate_labels": ["a"]}),
     (SimilarityBody, {"inputs": {"source_sentence": "a", "sentences": ["a"]}}),
     (CohereEmbedBody, {"texts": ["a"]}),
+    (CohereRerankBody, {"query": "a", "documents": ["b"]}),
     (OllamaEmbedBody, {"input": "a"}),
     (OllamaEmbeddingsBody, {"prompt": "a"}),
     (TeiEmbedBody, {"inputs": "a"}),

@@ -14,7 +14,7 @@ from tests.fakes.redis import redis, redis_server  # noqa: F401
 JOBS = "/v1/pretraining/jobs"
 DIALECTS = {
     "/tei": "TeiError",
-    **dict.fromkeys(("/v1/embed", "/v2/embed"), "CohereError"),
+    **dict.fromkeys(("/v1/embed", "/v2/embed", "/v2/rerank"), "CohereError"),
     **dict.fromkeys(("/api/embed", "/api/embeddings", "/api/tags", "/api/version"), "OllamaError"),
 }  # the schemas of errors
 OPEN = ("/health", "/ready", "/tei/health")

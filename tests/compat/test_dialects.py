@@ -35,6 +35,14 @@ def test_cohere(client: TestClient) -> None:
     ask(client, "/v2/embed", {"texts": ["lion " * 200]})
 
 
+def test_cohere_reranks(client: TestClient) -> None:
+    body = {"query": "a lion", "documents": ["rain", "a lion", {"text": "a lion hunts"}]}
+    own = ask(client, "/v1/rerank", body)["results"]
+    answer = ask(client, "/v2/rerank", body | {"top_n": 2, "model": "full"})
+    assert answer["results"] == own[:2] and answer["results"][0]["index"] == 1
+    assert answer["meta"]["api_version"] == {"version": "2"} and answer["id"]
+
+
 def test_ollama(client: TestClient) -> None:
     found = ask(client, "/api/embed", {"model": "full:latest", "input": TWO, "options": {"num_ctx": 5}})
     assert np.shape(found["embeddings"]) == (2, DIMENSIONS) and found["prompt_eval_count"] == 5
@@ -62,6 +70,10 @@ def test_the_root_reads_three_dialects(client: TestClient) -> None:
 @pytest.mark.parametrize(
     ("path", "body", "status", "says"),
     [
+        ("/v2/rerank", {"query": "a"}, 422, "`documents`"),
+        ("/v2/rerank", {"query": "a", "documents": []}, 400, "`documents` is empty"),
+        ("/v2/rerank", {"query": "a", "documents": ["b", ""]}, 400, "`documents` 1 is empty"),
+        ("/v2/rerank", {"query": "a", "documents": ["b"], "top_n": 0}, 422, "`top_n`"),
         ("/v2/embed", {}, 422, "give one of"),
         ("/v2/embed", {"texts": ["a"], "images": ["data:image/png;base64,AAAA"]}, 422, "give one of"),
         ("/v2/embed", {"texts": []}, 400, "`texts` is empty"),
@@ -90,7 +102,7 @@ def test_errors_have_the_shape_of_the_dialect(
     client: TestClient, path: str, body: object, status: int, says: str
 ) -> None:
     answer = client.post(path, json=body)
-    fields = {"message"} if path.endswith("/embed") and path[1] == "v" else {"error"}
+    fields = {"message"} if path.startswith("/v") else {"error"}
     assert answer.json().keys() - {"error_type"} == fields, answer.text
     assert answer.status_code == status and says in answer.json()[fields.pop()], answer.text
 
@@ -98,7 +110,9 @@ def test_errors_have_the_shape_of_the_dialect(
 WRONG: list[Any] = [None, True, 1.5, "", [], [None], [[]], {}, {"a": 1}, [{}], [{"content": [5]}], -1]
 
 
-@pytest.mark.parametrize("path", ["/v1/embed", "/v2/embed", "/api/embed", "/api/embeddings", "/", "/embeddings"])
+@pytest.mark.parametrize(
+    "path", ["/v1/embed", "/v2/embed", "/v2/rerank", "/api/embed", "/api/embeddings", "/", "/embeddings"]
+)
 def test_no_body_is_an_error_of_the_server(client: TestClient, path: str) -> None:
     fields = ("input", "inputs", "texts", "images", "prompt", "options", "keep_alive", "embedding_types", "parameters")
     for field in fields:
