@@ -29,12 +29,14 @@ from app.compat.tei_bodies import (
     TeiDecodeBody,
     TeiEmbedAllBody,
     TeiEmbedBody,
+    TeiEmbedSparseBody,
     TeiPredictBody,
     TeiPrediction,
     TeiRank,
     TeiRerankBody,
     TeiSimilarityBody,
     TeiSimilarityOptions,
+    TeiTerm,
     TeiToken,
     TeiTokenizeBody,
 )
@@ -94,6 +96,7 @@ async def _call(request: Request, services: ServicesDep) -> TeiCall:
 Call = Annotated[TeiCall, Depends(_call)]
 EmbedBody = Annotated[TeiEmbedBody, Body(openapi_examples=EXAMPLES["embed"])]
 EmbedAllBody = Annotated[TeiEmbedAllBody, Body(openapi_examples=EXAMPLES["embed"])]
+EmbedSparseBody = Annotated[TeiEmbedSparseBody, Body(openapi_examples=EXAMPLES["embed"])]
 PredictBody = Annotated[TeiPredictBody, Body(openapi_examples=EXAMPLES["predict"])]
 RerankBody = Annotated[TeiRerankBody, Body(openapi_examples=EXAMPLES["rerank"])]
 SimilarityBody = Annotated[TeiSimilarityBody, Body(openapi_examples=EXAMPLES["similarity"])]
@@ -111,14 +114,26 @@ async def embed_all(body: EmbedAllBody, call: Call) -> Response:
     return await _embed(body, call)
 
 
-async def _embed(body: TeiEmbedBody | TeiEmbedAllBody, call: TeiCall) -> Response:
+async def embed_sparse(body: EmbedSparseBody, call: Call) -> Response:
+    """Returns the weights of the entries of the vocabulary for each input, those above 0."""
+    return await _embed(body, call)
+
+
+async def _embed(body: TeiEmbedBody | TeiEmbedAllBody | TeiEmbedSparseBody, call: TeiCall) -> Response:
     def write(answer: Answer[EmbedResult]) -> Response:
-        content = write_json(vector_fragment(result.vector) for result in answer.results)
+        content = write_json(map(_write_vector, answer.results))
         return call.respond(content, body.inputs, _count_tokens(answer))
 
     with renaming(_NAMES):
         model = await call.open()
         return await model.run(Task.EMBED, body.inputs, call.client, to_item=body.to_item, write=write, names=_NAMES)
+
+
+def _write_vector(result: EmbedResult) -> Any:
+    if result.sparse is None:
+        return vector_fragment(result.vector)
+    found = zip(result.sparse.indices.tolist(), result.sparse.weights.tolist(), strict=True)
+    return [{"index": index, "value": value} for index, value in found]
 
 
 def _count_tokens(answer: Answer[Any]) -> int:
@@ -225,6 +240,7 @@ def _build_router(prefix: str, *, documented: bool = False) -> APIRouter:
 _HANDLERS: dict[str, tuple[Callable[..., Any], Any]] = {
     "embed": (embed, list[list[float]]),
     "embed_all": (embed_all, list[list[list[float]]]),
+    "embed_sparse": (embed_sparse, list[list[TeiTerm]]),
     "predict": (predict, list[TeiPrediction] | list[list[TeiPrediction]]),
     "rerank": (rerank, list[TeiRank]),
     "similarity": (compare_sentences, list[float]),

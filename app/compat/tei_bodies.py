@@ -73,6 +73,21 @@ class TeiEmbedAllBody(TeiOptions):
         )
 
 
+class TeiEmbedSparseBody(TeiOptions):
+    inputs: Inputs
+    prompt_name: PromptName = None
+
+    def to_item(self, given: Any) -> EmbedItem:
+        return EmbedItem(
+            given,
+            truncate=self.cuts,
+            truncation_side=self.truncation_direction,
+            prompt_name=self.prompt_name,
+            output="sparse",
+            token_ids=True,
+        )
+
+
 class TeiEmbedBody(TeiOptions):
     inputs: Inputs
     prompt_name: PromptName = None
@@ -223,6 +238,11 @@ class TeiRerankBody(TeiOptions):
 
     def to_options(self) -> CompareOptions:
         return CompareOptions(raw_scores=self.raw_scores, truncate=self.cuts, truncation_side=self.truncation_direction)
+
+
+class TeiTerm(BaseModel):
+    index: int = Field(description="Id of an entry of the vocabulary")
+    value: float = Field(description="Weight of the entry, above 0")
 
 
 class TeiRank(BaseModel):

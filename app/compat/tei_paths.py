@@ -1,4 +1,4 @@
 """The paths of text-embeddings-inference's routes."""
 
 PREFIX = "/tei"
-ROUTES = ("embed", "embed_all", "predict", "rerank", "similarity", "tokenize", "decode")
+ROUTES = ("embed", "embed_all", "embed_sparse", "predict", "rerank", "similarity", "tokenize", "decode")

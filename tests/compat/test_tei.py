@@ -11,10 +11,14 @@ from fastapi.testclient import TestClient
 
 from app.compat.error_shapes import TeiError, shape_finder
 from app.errors import Busy
+from app.main import create_app
+from app.settings import Settings
+from app.store.manifest import Manifest
 from app.store.store import ModelStore
-from app.types import Task
+from app.types import ModalityName, Task
 from tests.api.conftest import Fakes, publish
 from tests.fakes.objective import DIMENSIONS, HEAD, FakeObjective, token_id
+from tests.fakes.tiny_models import tiny_bert_folder
 
 CLASSIFIER = "org/classifier"
 TASKS = (Task.EMBED, Task.CLASSIFY)
@@ -56,6 +60,22 @@ def test_one_input_and_token_ids_and_options(client: TestClient) -> None:
     assert len(ask(client, "/embed", {"inputs": long, "truncation_direction": "Left"})) == 1
     refused = client.post("/embed", json={"inputs": [long, "a"], "truncate": False})
     assert refused.status_code == 422 and refused.json()["error"].startswith("`inputs` 0: 200 tokens")
+
+
+def test_embed_sparse(tmp_path: Path) -> None:
+    models = ModelStore(tmp_path / "models")
+    manifest = Manifest(
+        modality=ModalityName.TEXT, architecture="bert", tasks=(Task.FILL_MASK, Task.EMBED), parameters=1
+    )
+    models.publish(tiny_bert_folder(tmp_path / "bert"), manifest, name="tiny")
+    with TestClient(create_app(Settings(var_dir=tmp_path / "var", device="cpu", threads=1), store=models)) as client:
+        body = {"input": ["the lions", "paris"], "output": "sparse", "top_k": 1000}
+        own = [each["embedding"] for each in ask(client, "/v1/embeddings", body)["data"]]
+        found = ask(client, "/embed_sparse", {"inputs": ["the lions", "paris"]})
+        assert found == [[{"index": term["index"], "value": term["value"]} for term in each] for each in own]
+        assert all(found) and ask(client, "/tei/tiny/embed_sparse", {"inputs": "paris"}) == found[1:]
+        refused = client.post("/embed_sparse", json={"inputs": ["a", ""]})
+        assert refused.status_code == 400 and refused.json()["error"].startswith("`inputs` 1")
 
 
 def test_predict(client: TestClient) -> None:
@@ -131,7 +151,7 @@ def test_errors(client: TestClient, path: str, body: object, status: int, kind: 
 WRONG: list[Any] = [None, True, 1.5, "", [], [None], [[]], [[[]]], {}, {"a": 1}, [{}], [{"type": "x"}], ["a", []], -1]
 
 
-@pytest.mark.parametrize("name", ["embed", "embed_all", "predict", "similarity", "tokenize", "decode"])
+@pytest.mark.parametrize("name", ["embed", "embed_all", "embed_sparse", "predict", "similarity", "tokenize", "decode"])
 def test_no_body_is_an_error_of_the_server(client: TestClient, name: str) -> None:
     for field in ("inputs", "ids", "parameters"):
         for value in WRONG:
