@@ -145,6 +145,29 @@ class TruncationSide(StrEnum):
     RIGHT = "right"
 
 
+class Normalization(StrEnum):
+    """How candidates of different numbers of tokens are compared: by their probability, or by its mean a token."""
+
+    NONE = "none"
+    LENGTH = "length"
+
+
+class FillOrder(StrEnum):
+    """Which mask is filled next: that of which the model is most certain, or the first."""
+
+    CONFIDENCE = "confidence"
+    LEFT_TO_RIGHT = "left-to-right"
+
+
+class FillStrategy(StrEnum):
+    """How all masks are filled together: each by itself, one after another, by a beam search, or by Gibbs sampling."""
+
+    INDEPENDENT = "independent"
+    GREEDY = "greedy"
+    BEAM = "beam"
+    GIBBS = "gibbs"
+
+
 class RemoteFile(BaseModel):
     """A file of another server that a job reads, as it was when the job was created.
 

@@ -9,8 +9,7 @@ from app.commands.client import ApiClient, ApiKey, NoServer, Url
 from app.commands.output import Json, note, print_json, print_table
 from app.commands.texts import read_inputs, read_texts
 from app.commands.variants import read_variants, read_wild_type
-from app.modalities.text.items import FillOrder, FillStrategy, Normalization
-from app.types import Aggregation
+from app.types import Aggregation, FillOrder, FillStrategy, Normalization
 
 Texts = Annotated[
     list[str],

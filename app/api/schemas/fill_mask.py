@@ -23,15 +23,8 @@ from app.errors import InvalidValue
 from app.inference.service import Answer
 from app.modalities.text.candidates.options import CandidateFilter, Distribution
 from app.modalities.text.candidates.results import MaskedResult, MeasuredPrediction
-from app.modalities.text.items import (
-    FillMaskItem,
-    FillMaskResult,
-    FillOrder,
-    FillStrategy,
-    MaskPrediction,
-    Normalization,
-)
-from app.types import Task, TruncationSide
+from app.modalities.text.items import FillMaskItem, FillMaskResult, MaskPrediction
+from app.types import FillOrder, FillStrategy, Normalization, Task, TruncationSide
 
 MAX_PATTERN = 500  # characters
 Pattern = Annotated[str, Field(min_length=1, max_length=MAX_PATTERN)]

@@ -37,10 +37,10 @@ from app.modalities.text.items import (
     FilledToken,
     FillMaskItem,
     FillMaskResult,
-    FillStrategy,
     MaskPrediction,
 )
 from app.modalities.text.wordpieces import TargetTokens, WordPieces
+from app.types import FillStrategy
 
 
 @dataclass(frozen=True)

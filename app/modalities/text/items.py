@@ -13,7 +13,7 @@ from app.modalities.text.candidates.options import (
     Distribution,
     MaskChoice,
 )
-from app.types import TruncationSide
+from app.types import FillOrder, FillStrategy, Normalization, TruncationSide
 
 MASK_ALIAS = "[MASK]"  # understood by every model, whatever its own mask token
 
@@ -23,29 +23,6 @@ SPAN_START = "[MASK:"  # a span of masks, such as `[MASK:1-4]`
 MAX_WORD_TOKENS = 8  # of a target, and of a span
 
 MAX_ROWS = 16_384  # of one request, for the answers that take many rows an input
-
-
-class Normalization(StrEnum):
-    """How candidates of different numbers of tokens are compared: by their probability, or by its mean a token."""
-
-    NONE = "none"
-    LENGTH = "length"
-
-
-class FillOrder(StrEnum):
-    """Which mask is filled next: that of which the model is most certain, or the first."""
-
-    CONFIDENCE = "confidence"
-    LEFT_TO_RIGHT = "left-to-right"
-
-
-class FillStrategy(StrEnum):
-    """How all masks are filled together: each by itself, one after another, by a beam search, or by Gibbs sampling."""
-
-    INDEPENDENT = "independent"
-    GREEDY = "greedy"
-    BEAM = "beam"
-    GIBBS = "gibbs"
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from app.errors import InvalidValue
 from app.modalities.text.filling.gibbs import SWEEPS
-from app.modalities.text.items import FilledSequence, FillMaskItem, FillOrder, FillStrategy
+from app.modalities.text.items import FilledSequence, FillMaskItem
 from app.modalities.text.objective import TextObjective
-from app.types import Task
+from app.types import FillOrder, FillStrategy, Task
 from tests.fakes.perform import perform
 
 TEXT = "The [MASK] chase the [MASK]."

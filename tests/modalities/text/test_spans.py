@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from app.errors import AppError, InputTooLong, InvalidValue, TooManyMasks
-from app.modalities.text.items import FilledSequence, FillMaskItem, FillOrder, FillStrategy
+from app.modalities.text.items import FilledSequence, FillMaskItem
 from app.modalities.text.objective import TextObjective
-from app.types import Task
+from app.types import FillOrder, FillStrategy, Task
 from tests.fakes.perform import perform
 
 TEXT = "The [MASK:1-3] chase the [MASK]."

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from app.errors import InputTooLong, InvalidValue
-from app.modalities.text.items import FillMaskItem, Normalization, WordCandidate
+from app.modalities.text.items import FillMaskItem, WordCandidate
 from app.modalities.text.objective import TextObjective
-from app.types import Task
+from app.types import Normalization, Task
 from tests.fakes.perform import perform, rows_of
 
 TEXT = "The [MASK] chase the [MASK]."

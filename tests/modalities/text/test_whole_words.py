@@ -7,9 +7,9 @@ import torch
 
 from app.errors import InvalidValue
 from app.modalities.text.filling.whole_words import MAX_TOKENS, is_word
-from app.modalities.text.items import FillMaskItem, Normalization, WordCandidate
+from app.modalities.text.items import FillMaskItem, WordCandidate
 from app.modalities.text.objective import TextObjective
-from app.types import Task
+from app.types import Normalization, Task
 from tests.fakes.perform import perform
 
 TEXT = "The capital of [MASK] is [MASK]."

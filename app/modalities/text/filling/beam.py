@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from app.errors import AppError
 from app.modalities.base import BatchRow
-from app.modalities.text.items import FillOrder
+from app.types import FillOrder
 
 Scores = tuple[NDArray[np.float32], NDArray[np.int64]]  # log-probabilities and tokens, [masks, k] each, best first
 

@@ -9,8 +9,8 @@ from app.modalities.base import BatchRow
 from app.modalities.text.filling import gibbs
 from app.modalities.text.filling.beam import Filling, search
 from app.modalities.text.filling.rows import FillMaskInputs, Raw, RowMaker, TokenChoice
-from app.modalities.text.items import FillOrder, FillStrategy
 from app.modalities.text.wordpieces import Spellings
+from app.types import FillOrder, FillStrategy
 
 _Fillings = Generator[Sequence[BatchRow[FillMaskInputs]], Sequence[Raw], list[Filling]]
 

@@ -14,9 +14,9 @@ from app.modalities.text.filling.targets import expand
 from app.modalities.text.filling.texts import MaskedText
 from app.modalities.text.filling.together import run_together
 from app.modalities.text.filling.words import ScoredWord
-from app.modalities.text.items import FillOrder
 from app.modalities.text.word_starts import mark_continuations
 from app.modalities.text.wordpieces import WordPieces
+from app.types import FillOrder
 
 MAX_TOKENS = 4  # of a word
 _LEAST_WIDTH = 8  # of the beam: a word's first token may be improbable

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from app.modalities.text.filling.texts import MaskedText
-from app.modalities.text.items import FilledToken, FillMaskItem, Normalization, WordCandidate
+from app.modalities.text.items import FilledToken, FillMaskItem, WordCandidate
 from app.modalities.text.wordpieces import Tokens, WordPieces
+from app.types import Normalization
 
 
 @dataclass(frozen=True)
