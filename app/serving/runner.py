@@ -15,7 +15,6 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -33,9 +32,6 @@ from app.serving.served_task import ServedTask
 _RESTART_DELAY = 1.0  # seconds; a thread that dies at once may not spin
 
 _log = logging.getLogger(__name__)
-
-
-Answers = list[tuple[Future[Any], Any]]  # results of the model, with the futures that get them
 
 
 @dataclass(frozen=True)
@@ -176,22 +172,17 @@ class Runner:
             return False
         if self._ahead:
             self._room.release()
-        answers: Answers = []
         try:
-            found = self._run(work.batch, work.collated, number)
-            if found is None:
-                self._halve(work.batch, number)
-            else:
-                answers = found
+            if self._answered(work.batch, work.collated, number):
                 self.batcher.recover()
+            else:
+                self._halve(work.batch, number)
         except BaseException as error:
             _fail_or_die(work.batch.entries, error)
-        del work  # whoever is answered may unload the model, and this thread may not keep it in memory
-        _hand_out(answers)
         return True
 
-    def _run(self, batch: Batch[ServedTask], collated: Any, number: int) -> Answers | None:
-        """Runs a batch on that replica. Returns its results; None if it does not fit in memory."""
+    def _answered(self, batch: Batch[ServedTask], collated: Any, number: int) -> bool:
+        """Runs a batch on that replica and hands out its results; False if it does not fit in memory."""
         served = batch.key
         started = time.perf_counter()
         try:
@@ -202,14 +193,16 @@ class Runner:
             torch.set_num_threads(self.forwards.threads)  # and threads that begin later take the last one
         except Exception as error:
             if is_out_of_memory(error):
-                return None  # leaving the handler frees the tensors that the traceback holds
+                return False  # leaving the handler frees the tensors that the traceback holds
             raise
         if len(raws) != len(batch.entries):
             raise RuntimeError(f"{served.model} gave {len(raws)} results for {len(batch.entries)} inputs")
         seconds = time.perf_counter() - started
         if self._observer is not None:
             self._observer.on_batch(served.model, served.task, len(batch.entries), batch.tokens, seconds)
-        return [(entry.future, raw) for entry, raw in zip(batch.entries, raws, strict=True)]
+        for entry, raw in zip(batch.entries, raws, strict=True):
+            entry.future.set_result(raw)
+        return True
 
     def _halve(self, batch: Batch[ServedTask], number: int) -> None:
         """A batch that did not fit: its halves, each with an outcome of its own."""
@@ -224,19 +217,10 @@ class Runner:
         for entries in (batch.entries[: count // 2], batch.entries[count // 2 :]):
             half = Batch(batch.key, entries)
             try:
-                if (work := _collated(half)) is None:
-                    continue
-                if (answers := self._run(half, work.collated, number)) is None:
+                if (work := _collated(half)) is not None and not self._answered(half, work.collated, number):
                     self._halve(half, number)
-                else:
-                    _hand_out(answers)
             except Exception as error:
                 _fail_or_die(entries, error)
-
-
-def _hand_out(answers: Answers) -> None:
-    for future, raw in answers:
-        future.set_result(raw)
 
 
 def _collated(batch: Batch[ServedTask]) -> _Work | None:
