@@ -39,6 +39,10 @@ def find_browser(playwright: Playwright) -> str | None:
     return found or (str(own) if own.exists() else None)
 
 
+_SETTLED = """() => document.getAnimations().every(
+    each => each.playState !== "running" || each.effect.getComputedTiming().iterations === Infinity)"""
+
+
 class Visit:
     """A page in a browser, and everything about it that should never be."""
 
@@ -77,6 +81,7 @@ class Visit:
         """axe-core finds nothing serious or critical in what is shown now, light and dark."""
         for scheme, rules in (("light", {}), ("dark", {"runOnly": ["color-contrast"]})):  # dark differs in colours only
             self.page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+            self.page.wait_for_function(_SETTLED)  # text that fades in has too little contrast
             found: dict[str, Any] = Axe().run(self.page, options={"resultTypes": ["violations"]} | rules).response
             serious = [
                 f"{scheme}: {each['id']}: {node['html'][:160]}: {node.get('failureSummary', '')[:300]}"

@@ -161,6 +161,7 @@ def test_a_document_is_cut_into_chunks(visit: Visit, origin: str) -> None:
     shown = page.locator(".chunks li .chunk-text")
     expect(shown).to_have_text([each["text"] for each in answer["data"]])
     expect(page.locator(".chunks li.looked")).to_have_count(1)
+    expect(page.locator(".stale")).to_have_count(0)
     visit.check_accessibility()
     visit.check_width()
 
