@@ -64,6 +64,10 @@ class SharedAnswers:
         Raises what `Engine.submit` raises. An error concerns this call alone and is not kept.
         """
         keys = await self._compute_keys(engine, task, items)
+        if self.cache is None and len(keys) == 1 and keys[0] not in self._running:
+            found = await self._compute(engine, task, items, {keys[0]: 0}, flow)  # what follows, at less cost
+            self._observe(engine, task, computed=1)
+            return Answered([found[keys[0]]])
         places: dict[Hashable, int] = {}  # of each different item
         for place, key in enumerate(keys):
             places.setdefault(key, place)
@@ -81,14 +85,16 @@ class SharedAnswers:
                 await computation.over.wait()
                 found |= computation.results
                 alone |= computation.failed
-        if self._observer is not None:
-            shared = len(items) - hits - computed
-            self._observer.on_answers(engine.entry.id, task, hits=hits, shared=shared, computed=computed)
+        self._observe(engine, task, hits=hits, shared=len(items) - hits - computed, computed=computed)
         return Answered([found[key] for key in keys], None if self.cache is None else hits)
 
     async def close(self) -> None:
         if self.cache is not None:
             await self.cache.close()
+
+    def _observe(self, engine: Engine, task: Task, *, computed: int, hits: int = 0, shared: int = 0) -> None:
+        if self._observer is not None:
+            self._observer.on_answers(engine.entry.id, task, hits=hits, shared=shared, computed=computed)
 
     async def _compute_keys(self, engine: Engine, task: Task, items: Sequence[Any]) -> list[Hashable]:
         """Returns a key for each item. An item without a key gets one that equals no other."""

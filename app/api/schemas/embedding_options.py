@@ -164,7 +164,8 @@ class EmbeddingOptions(ModelChoice):
             )
         return self.build_item(given)
 
-    def build_item(self, given: str | tuple[int, ...] | bytes) -> EmbedItem:
+    def build_item(self, given: str | tuple[int, ...] | bytes, **fields: Any) -> EmbedItem:
+        """Returns an item with these options. fields: what else the item has."""
         cut, tokens = self.truncate, self.truncate_prompt_tokens
         item = EmbedItem(
             input=given,
@@ -180,6 +181,7 @@ class EmbeddingOptions(ModelChoice):
             prompt_name=self.prompt_name,
             input_type=self.input_type or self.purpose,
             token_ids=self.token_ids,
+            **fields,
         )
         if tokens is None:
             return item

@@ -96,7 +96,7 @@ class EmbeddingsRequest(EmbeddingOptions, MixedInputs):
 
     def to_item(self, given: str | tuple[int, ...] | bytes) -> EmbedItem:
         chunks = ChunkOptions(self.chunk_size or CHUNK_SIZE, self.chunk_overlap or 0, self.late_chunking)
-        return replace(self.build_item(given), output=self.output, chunks=chunks, terms=self.top_k or TERMS)
+        return self.build_item(given, output=self.output, chunks=chunks, terms=self.top_k or TERMS)
 
     def write(self, answer: Answer[EmbedResult]) -> bytes:
         asked = self.vector_format

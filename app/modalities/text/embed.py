@@ -89,8 +89,9 @@ class TextEmbed(TaskHandler[EmbedItem, TextEmbedInputs, TextEmbedBatch, Floats, 
         options = self._read_options(item)
         if item.output in TEXT_OUTPUTS:
             return self._embed_parts(item, plan_parts(self._rows, item, options))
-        rows = self._rows.make_windows(item, options) if item.split and not item.truncate else []
-        return self._embed(item, rows or [self._rows.make_one(item, options)])
+        if item.split and not item.truncate:
+            return self._embed(item, self._rows.make_windows(item, options))
+        return self._embed(item, [self._rows.make_one(item, options)])
 
     def _embed(self, item: EmbedItem, rows: Sequence[TextEmbedInputs]) -> Steps[TextEmbedInputs, Floats, EmbedResult]:
         raws = yield list(map(_to_batch_row, rows))

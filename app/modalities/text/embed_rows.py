@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 
 from app.errors import EmptyInput, InputTooLong, InvalidValue
@@ -99,14 +99,16 @@ class EmbedRows:
         return TextPart(self.encoder.token_text(id_), None, None, id_, special=True)
 
     def make_windows(self, item: EmbedItem, options: RowOptions) -> list[TextEmbedInputs]:
-        """Returns a row for each window of a text that is too long, all of about one length; none if it fits.
+        """Returns the row of a text that fits, or a row for each window of a longer one, all of about one length.
 
-        Each window begins with the prompt. Raises InputTooLong for more than MAX_WINDOWS, and InvalidValue.
+        Each window begins with the prompt. Raises InputTooLong for more than MAX_WINDOWS, EmptyInput and InvalidValue.
         """
-        content, _ = self._read(self._bound(item), "", MAX_WINDOWS)
+        self._check_size(item)
+        content, _ = self._read(item, "", MAX_WINDOWS)
         room = self.room(options.prompt)
         if len(content) <= room:
-            return []
+            # A prompt and its text are tokenized together, as the model was trained.
+            return [self.make_one(item, options) if options.prompt.text else self.wrap(content, options)]
         count = self.count_windows(len(content), room)
         bounds = [round(len(content) * nth / count) for nth in range(count + 1)]
         return [self.wrap(content[start:end], options) for start, end in pairwise(bounds)]
@@ -123,7 +125,9 @@ class EmbedRows:
                 "truncate_prompt_tokens cannot be combined with output chunks", param="truncate_prompt_tokens"
             )
         room = self.room(prompt)
-        content, _ = self._read_content(item if item.truncate else self._bound(item), "", MAX_WINDOWS)
+        if not item.truncate:
+            self._check_size(item)
+        content, _ = self._read_content(item, "", MAX_WINDOWS)
         if item.truncate and len(content.ids) > room:
             return _cut_content(content, room, left=item.truncation_side == "left")
         self.count_windows(len(content.ids), room)
@@ -154,12 +158,11 @@ class EmbedRows:
     def _prompt_ids(self, prompt: Prompt) -> list[int]:
         return self.encoder.content_ids(prompt.text) if prompt.text.strip() else []
 
-    def _bound(self, item: EmbedItem) -> EmbedItem:
-        """Returns the item as one that may be cut. Raises InputTooLong where that would cut characters off."""
+    def _check_size(self, item: EmbedItem) -> None:
+        """Raises InputTooLong for a text of more characters than MAX_WINDOWS windows can have."""
         most = self.encoder.max_characters(MAX_WINDOWS * self.max_length)
         if isinstance(item.input, str) and len(item.input) > most:
             raise self._too_long(f"{len(item.input)} characters")
-        return replace(item, truncate=True)
 
     def _too_long(self, size: str) -> InputTooLong:
         return InputTooLong(
