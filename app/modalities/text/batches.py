@@ -20,6 +20,7 @@ from torch.nn import functional as F
 from transformers import AttentionInterface, PreTrainedModel
 
 from app.modalities.text.encoder import pad, padding_index
+from app.modalities.text.spans import Spans, attend_spans, can_attend_spans
 
 _ATTENTION = "cloze_unpadded"
 
@@ -117,9 +118,12 @@ def _attend(
     scaling: float | None = None,
     dropout: float = 0.0,
     runs: Sequence[Run] = (),
+    spans: Spans | None = None,
     **_: Any,
 ) -> tuple[Tensor, None]:
     """[1, heads, tokens, D] each → [1, tokens, heads, D]; a token sees those of its own text."""
+    if spans is not None and can_attend_spans(query.device, query.dtype, query.shape[-1]):
+        return attend_spans(query, key, value, spans, scaling), None
     attend = partial(F.scaled_dot_product_attention, scale=scaling, dropout_p=dropout)
     if torch.is_grad_enabled():
         return _attend_in_parts(attend, (query, key, value), runs), None

@@ -1,7 +1,7 @@
 """The way in which a text model runs on a batch, which `app.modalities.text.proof` has shown to be right for it."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, cast
 
@@ -18,6 +18,7 @@ from app.modalities.text.batches import (
     rounded,
 )
 from app.modalities.text.encoder import rows_before_head, vocabulary_size
+from app.modalities.text.spans import Spans, can_attend_spans
 
 _LOGITS = 1 << 25  # logits computed at once where the head runs on whole texts: 128 MiB in float32
 
@@ -25,7 +26,8 @@ _LOGITS = 1 << 25  # logits computed at once where the head runs on whole texts:
 class Batching(StrEnum):
     """How texts of different lengths share a batch.
 
-    UNPADDED: one after another, each attending to itself. On a GPU they are padded: one call a length is slow there.
+    UNPADDED: one after another, each attending to itself. On a GPU this takes a kernel for texts of several lengths,
+    since one call a length is slow there; without it they are padded.
     PADDED: padded to the longest, with an attention mask.
     EQUAL_LENGTHS: only texts of one length share a forward, for models in which padding changes the result.
     """
@@ -71,16 +73,30 @@ class TextForward:
     def pads(self) -> bool:
         """Whether a batch is padded to its longest text."""
         # By the device of one tensor, not `model.device`, which looks through all modules: it is asked for every text.
-        unpadded = self.path.batching is Batching.UNPADDED and self._table.device.type == "cpu"
-        return not unpadded and self.path.batching is not Batching.EQUAL_LENGTHS
+        if self.path.batching is not Batching.UNPADDED:
+            return self.path.batching is Batching.PADDED
+        return self._table.device.type != "cpu" and not self._has_spans
+
+    @property
+    def _has_spans(self) -> bool:
+        """Whether texts without padding share one attention kernel. It has no dropout, which training may need."""
+        if self._table.device.type == "cpu" or self.model.training:
+            return False
+        config = self.model.config
+        heads = getattr(config, "num_attention_heads", 1)
+        size = getattr(config, "head_dim", None) or config.hidden_size // heads
+        return can_attend_spans(self._table.device, self._table.dtype, size)
 
     def collate(self, texts: Sequence[Sequence[int]]) -> TextBatch:
         """texts: token ids of each, special ones included."""
         if self.path.batching is Batching.EQUAL_LENGTHS:
             return collate_equal_lengths(texts)
-        if self.pads:
-            return collate_padded(texts, self._pad_id)
-        return collate_unpadded(self.model, texts, self._pad_id)
+        pads = self.pads
+        batch = collate_padded(texts, self._pad_id) if pads else collate_unpadded(self.model, texts, self._pad_id)
+        if self._table.device.type == "cpu":
+            return batch
+        # The copy to the GPU from pinned memory does not wait for the forward that runs.
+        return replace(batch, inputs={name: tensor.pin_memory() for name, tensor in batch.inputs.items()})
 
     def places(self, batch: TextBatch, positions: Sequence[tuple[int, int]]) -> Tensor:
         """Indices [N or more] of (text, position) pairs into the flattened batch.
@@ -154,10 +170,13 @@ class TextForward:
         return found[: len(batch.starts)]
 
     def _run(self, model: PreTrainedModel, batch: TextBatch, **options: Any) -> Any:
-        inputs = {name: tensor.to(self._table.device) for name, tensor in batch.inputs.items()}
+        inputs = {name: tensor.to(self._table.device, non_blocking=True) for name, tensor in batch.inputs.items()}
         reset_attention(self.model)
         if not batch.runs:
             return model(**inputs, **options)
+        if self._table.device.type != "cpu":
+            filler = inputs["input_ids"].numel() - sum(batch.lengths)
+            options["spans"] = Spans.of(batch.lengths, filler, self._table.device)
         with attend_unpadded(self.model):
             return model(**inputs, **options, runs=batch.runs)
 
