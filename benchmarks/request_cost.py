@@ -28,8 +28,8 @@ def no_forward(self: TextEmbed, batch: TextEmbedBatch) -> list[Any]:
     return [np.ones(384, np.float32)] * len(batch.inputs)
 
 
-async def ask(app: FastAPI, body: bytes) -> int:
-    """The status of the answer."""
+async def ask(app: FastAPI, body: bytes, path: str = "/v1/embeddings") -> int:
+    """Sends a request to an application of this process, and returns the status of the answer."""
     messages = iter([{"type": "http.request", "body": body, "more_body": False}])
     over = asyncio.Event()
     status = 0
@@ -51,8 +51,8 @@ async def ask(app: FastAPI, body: bytes) -> int:
         "http_version": "1.1",
         "scheme": "http",
         "method": "POST",
-        "path": "/v1/embeddings",
-        "raw_path": b"/v1/embeddings",
+        "path": path,
+        "raw_path": path.encode(),
         "root_path": "",
         "query_string": b"",
         "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
