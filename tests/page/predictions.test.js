@@ -32,7 +32,12 @@ test("the reader's word stands before the best sequence, and that before the bes
       {
         masks: [{ candidates: candidates("wolf") }, { candidates: candidates("deer") }],
         sequences: [
-          { log_prob: Math.log(0.25), sequence: "…", tokens: [{ token_str: " lion" }, { token_str: " deer" }] },
+          {
+            log_prob: -9,
+            pseudo_log_prob: Math.log(0.25),
+            sequence: "…",
+            tokens: [{ token_str: " lion" }, { token_str: " deer" }],
+          },
         ],
       },
     ],
@@ -57,4 +62,26 @@ test("candidates of a picked mask come from the input in which it is open", () =
   const { candidates: found } = arrange(answer, { masks, picks: { 1: "fox" } });
   assert.equal(found[1][0].token_str, "wolf");
   assert.equal(found[4][0].token_str, "deer");
+});
+
+test("sequences show the figure that they are ranked by", () => {
+  const masks = [words[1], words[4]];
+  const sequence = (log_prob, pseudo_log_prob) => ({
+    log_prob,
+    pseudo_log_prob,
+    sequence: `${pseudo_log_prob}`,
+    tokens: [{ token_str: "a" }, { token_str: "b" }],
+  });
+  const open = [{ candidates: candidates("a") }, { candidates: candidates("b") }];
+  const data = [{ masks: open, sequences: [sequence(-2, -1), sequence(-1.5, -3)] }];
+  const shares = arrange({ model: "m", data }, { masks, picks: {} }).sequences.map((each) => each.share);
+  assert.deepEqual(shares, [Math.exp(-1), Math.exp(-3)]);
+});
+
+test("each mask keeps its entropy, where the server measured one", () => {
+  const masks = [words[1], words[4]];
+  assert.equal(requestFor("m", text, words, [1], {}).body.entropy, true);
+  const data = [{ masks: [{ candidates: candidates("a"), entropy: 1.5 }, { candidates: candidates("b") }] }];
+  const arranged = arrange({ model: "m", data }, { masks, picks: {} });
+  assert.deepEqual(standing(arranged, masks, {}).entropies, { 1: 1.5 });
 });

@@ -1,5 +1,5 @@
 // The model's candidates for each mask, and for all masks together.
-import { percent } from "../../core/format.js";
+import { number, percent } from "../../core/format.js";
 import { html } from "../../core/html.js";
 import { Button } from "../../ui/controls.js";
 import * as state from "./state.js";
@@ -9,16 +9,16 @@ export function Candidates({ filled, stale }) {
   return html`<div class=${`masks ${stale ? "stale" : ""}`}>
     ${filled.masks.map(
       (mask, at) => html`
-      <${Mask} key=${mask.index} mask=${mask} number=${at + 1} candidates=${filled.candidates[mask.index]}
-        standing=${filled.word(mask.index)} />`,
+      <${Mask} key=${mask.index} mask=${mask} nth=${at + 1} candidates=${filled.candidates[mask.index]}
+        entropy=${filled.entropies[mask.index]} standing=${filled.word(mask.index)} />`,
     )}
     <${Together} filled=${filled} />
   </div>`;
 }
 
-function Mask({ mask, number, candidates, standing }) {
+function Mask({ mask, nth, candidates, entropy, standing }) {
   const own = state.picks.value[mask.index];
-  const title = `Mask ${number}`;
+  const title = `Mask ${nth}`;
   return html`<section class="panel mask" aria-label=${title}>
     <div class="row between mask-head"><h2>${title}</h2>
       ${
@@ -39,7 +39,15 @@ function Mask({ mask, number, candidates, standing }) {
         : html`<div class="candidates skeleton" aria-hidden="true">
           ${[60, 38, 24, 15, 9, 5].map((width) => html`<i style=${{ width: `${width}%` }}></i>`)}</div>`
     }
+    ${entropy !== undefined && html`<${Entropy} nats=${entropy} />`}
   </section>`;
+}
+
+/** How sure the model is, as the number of equally probable tokens that have the same entropy. */
+function Entropy({ nats }) {
+  const choices = Math.exp(nats);
+  return html`<p class="entropy small muted">Entropy ${nats.toFixed(2)} nats: as unsure as among
+    ${" "}${number(choices < 10 ? Number(choices.toFixed(1)) : Math.round(choices))} equally probable tokens</p>`;
 }
 
 /** Whether a token is what a mask stands for. Case counts where tokens are exact, as c and C in SMILES. */
@@ -64,7 +72,7 @@ function Candidate({ each, mask, standing, hit }) {
 export const Bar = ({ share }) => html`<span class="bar" aria-hidden="true">
   <i style=${{ width: `${Math.max(share * 100, 0.5)}%` }}></i></span>`;
 
-/** Joint fillings by their probability, shown only if several masks are open. */
+/** Joint fillings, best first, shown only if several masks are open. */
 function Together({ filled }) {
   const open = filled.masks.filter((mask) => state.picks.value[mask.index] === undefined);
   if (open.length < 2 || !filled.sequences.length) return null;
@@ -83,5 +91,7 @@ function Together({ filled }) {
       </button></li>`,
       )}
     </ol>
+    <p class="note-below small muted">Ranked by the product of the probabilities of all ${state.unit.value}s, each given
+      the others.</p>
   </section>`;
 }

@@ -16,29 +16,39 @@ export function requestFor(model, text, words, masked, picks) {
     rewrite(text, words, masked, (word) => (word.index === except ? null : (picks[word.index] ?? null)));
   const several = masks.length - picked.length > 1;
   const inputs = [...(picked.length < masks.length ? [open(null)] : []), ...picked.map((mask) => open(mask.index))];
-  const body = { model, input: inputs.length === 1 ? inputs[0] : inputs, top_k: CANDIDATES };
+  const body = { model, input: inputs.length === 1 ? inputs[0] : inputs, top_k: CANDIDATES, entropy: true };
   if (several) body.num_sequences = SEQUENCES;
   return { path: "/v1/fill-mask", body };
 }
 
-/** The answer by mask: {candidates: {index: […]}, sequences: [{share, words: {index: word}, text}]}. */
+/**
+ * The answer by mask: {candidates: {index: […]}, entropies: {index: nats}, sequences: [{share, words, text}]}, with the
+ * words of a sequence by mask too.
+ * The share of a sequence is the figure that the server ranks by: the product of the probabilities of all words, each
+ * given the others.
+ */
 export function arrange(answer, { masks, picks }) {
   const candidates = {};
+  const entropies = {};
+  const take = (mask, given) => {
+    candidates[mask.index] = given.candidates;
+    if (given.entropy !== undefined) entropies[mask.index] = given.entropy;
+  };
   const openMasks = masks.filter((mask) => picks[mask.index] === undefined);
   const picked = masks.filter((mask) => picks[mask.index] !== undefined);
   const [first, rest] = openMasks.length ? [answer.data[0], answer.data.slice(1)] : [null, answer.data];
-  openMasks.forEach((mask, at) => (candidates[mask.index] = first.masks[at].candidates));
+  openMasks.forEach((mask, at) => take(mask, first.masks[at]));
   picked.forEach((mask, nth) => {
     // Among the masks of its own input it stands where it stands among those that are open, and itself.
     const at = masks.filter((each) => each === mask || picks[each.index] === undefined).indexOf(mask);
-    candidates[mask.index] = rest[nth].masks[at].candidates;
+    take(mask, rest[nth].masks[at]);
   });
   const sequences = (first?.sequences ?? []).map((each) => ({
-    share: Math.exp(each.log_prob),
+    share: Math.exp(each.pseudo_log_prob),
     text: each.sequence,
     words: Object.fromEntries(openMasks.map((mask, at) => [mask.index, written(each.tokens[at].token_str, mask)])),
   }));
-  return { candidates, sequences, model: answer.model };
+  return { candidates, entropies, sequences, model: answer.model };
 }
 
 /**
@@ -59,6 +69,7 @@ export function standing(answer, masks, picks) {
   return {
     masks,
     candidates,
+    entropies: answer?.entropies ?? {},
     sequences: answer?.sequences ?? [],
     word,
     spoken: masks.length ? spoken : "Nothing is masked",
