@@ -27,7 +27,8 @@ export function Beside({ model }) {
     const id = state.beside.value;
     const picks = state.picks.value;
     const masks = state.masks.value;
-    const request = id && requestFor(id, state.text.value, state.words.value, state.maskedList.value, picks);
+    const options = state.options.value;
+    const request = id && requestFor(id, state.text.value, state.words.value, state.maskedList.value, picks, options);
     if (JSON.stringify(request) === asked) return;
     asked = JSON.stringify(request);
     if (!request) return answer.clear();

@@ -5,18 +5,23 @@ import { Button } from "../../ui/controls.js";
 import * as state from "./state.js";
 import { shown, written } from "./words.js";
 
+const MOST_DRAWN = 40; // words that are shown
+
 export function Candidates({ filled, stale }) {
   return html`<div class=${`masks ${stale ? "stale" : ""}`}>
     ${filled.masks.map(
       (mask, at) => html`
-      <${Mask} key=${mask.index} mask=${mask} nth=${at + 1} candidates=${filled.candidates[mask.index]}
-        entropy=${filled.entropies[mask.index]} standing=${filled.word(mask.index)} />`,
+      <${Mask} key=${mask.index} mask=${mask} nth=${at + 1} filled=${filled} />`,
     )}
     <${Together} filled=${filled} />
   </div>`;
 }
 
-function Mask({ mask, nth, candidates, entropy, standing }) {
+function Mask({ mask, nth, filled }) {
+  const [candidates, entropy, samples] = [filled.candidates, filled.entropies, filled.samples].map(
+    (each) => each[mask.index],
+  );
+  const standing = filled.word(mask.index);
   const own = state.picks.value[mask.index];
   const title = `Mask ${nth}`;
   return html`<section class="panel mask" aria-label=${title}>
@@ -33,14 +38,23 @@ function Mask({ mask, nth, candidates, entropy, standing }) {
         ? html`<ul class="candidates">
           ${candidates.map(
             (each) => html`
-            <${Candidate} key=${each.token} each=${each} mask=${mask} standing=${standing}
+            <${Candidate} key=${`${each.token} ${each.token_str}`} each=${each} mask=${mask} standing=${standing}
               hit=${!mask.literal && same(each.token_str, mask)} />`,
           )}</ul>`
         : html`<div class="candidates skeleton" aria-hidden="true">
           ${[60, 38, 24, 15, 9, 5].map((width) => html`<i style=${{ width: `${width}%` }}></i>`)}</div>`
     }
+    ${samples && html`<${Samples} words=${samples} mask=${mask} />`}
     ${entropy !== undefined && html`<${Entropy} nats=${entropy} />`}
   </section>`;
+}
+
+/** Drawn words in their order. */
+function Samples({ words, mask }) {
+  return html`<div class="samples"><h3>Drawn</h3><ol aria-label="Drawn">${words.slice(0, MOST_DRAWN).map(
+    (word, at) => html`<li key=${at}><button type="button" class="word" onClick=${() => state.pick(mask.index, word)}>
+      ${shown(word)}</button></li>`,
+  )}</ol>${words.length > MOST_DRAWN && html`<p class="small muted">and ${words.length - MOST_DRAWN} more</p>`}</div>`;
 }
 
 /** How sure the model is, as the number of equally probable tokens that have the same entropy. */

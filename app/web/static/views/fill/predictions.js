@@ -1,14 +1,15 @@
 // Conversion of the view's state to a request, and of the response to what is shown. Pure functions.
+import { fieldsOf } from "./options.js";
 import { isMask, rewrite, shown, written } from "./words.js";
 
 const CANDIDATES = 6;
-const SEQUENCES = 5;
 
 /**
  * The request for a text, or null if nothing is masked. The first input has every open mask; then
  * comes one for each mask that the reader has filled, with that one open: its candidates beside it.
+ * options: see options.js.
  */
-export function requestFor(model, text, words, masked, picks) {
+export function requestFor(model, text, words, masked, picks, options = {}) {
   const masks = words.filter((word) => isMask(word, masked));
   if (!masks.length) return null;
   const picked = masks.filter((mask) => picks[mask.index] !== undefined);
@@ -16,23 +17,24 @@ export function requestFor(model, text, words, masked, picks) {
     rewrite(text, words, masked, (word) => (word.index === except ? null : (picks[word.index] ?? null)));
   const several = masks.length - picked.length > 1;
   const inputs = [...(picked.length < masks.length ? [open(null)] : []), ...picked.map((mask) => open(mask.index))];
-  const body = { model, input: inputs.length === 1 ? inputs[0] : inputs, top_k: CANDIDATES, entropy: true };
-  if (several) body.num_sequences = SEQUENCES;
-  return { path: "/v1/fill-mask", body };
+  const input = inputs.length === 1 ? inputs[0] : inputs;
+  return { path: "/v1/fill-mask", body: { model, input, top_k: CANDIDATES, ...fieldsOf(options, several) } };
 }
 
 /**
- * The answer by mask: {candidates: {index: […]}, entropies: {index: nats}, sequences: [{share, words, text}]}, with the
- * words of a sequence by mask too.
+ * The answer by mask: {candidates: {index: […]}, entropies: {index: nats}, samples: {index: [word]},
+ * sequences: [{share, words: {index: word}, text}]}.
  * The share of a sequence is the figure that the server ranks by: the product of the probabilities of all words, each
  * given the others.
  */
 export function arrange(answer, { masks, picks }) {
   const candidates = {};
   const entropies = {};
+  const samples = {};
   const take = (mask, given) => {
     candidates[mask.index] = given.candidates;
     if (given.entropy !== undefined) entropies[mask.index] = given.entropy;
+    if (given.samples) samples[mask.index] = given.samples.map((each) => written(each.token_str, mask));
   };
   const openMasks = masks.filter((mask) => picks[mask.index] === undefined);
   const picked = masks.filter((mask) => picks[mask.index] !== undefined);
@@ -48,7 +50,7 @@ export function arrange(answer, { masks, picks }) {
     text: each.sequence,
     words: Object.fromEntries(openMasks.map((mask, at) => [mask.index, written(each.tokens[at].token_str, mask)])),
   }));
-  return { candidates, entropies, sequences, model: answer.model };
+  return { candidates, entropies, samples, sequences, model: answer.model };
 }
 
 /**
@@ -70,6 +72,7 @@ export function standing(answer, masks, picks) {
     masks,
     candidates,
     entropies: answer?.entropies ?? {},
+    samples: answer?.samples ?? {},
     sequences: answer?.sequences ?? [],
     word,
     spoken: masks.length ? spoken : "Nothing is masked",

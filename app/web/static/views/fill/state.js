@@ -1,6 +1,7 @@
 // The state of the view. It is kept while other views are open, and in the URL so that it can be shared.
 import { batch, computed, signal } from "../../core/html.js";
 import { route, setParams } from "../../core/router.js";
+import { optionsIn, withOption } from "./options.js";
 import { carry, follow, isMask, moved, readMarks, rewrite, split, writeMarks } from "./words.js";
 
 export const FOUNDING = "The [MASK] chase the [MASK] in the savanna.";
@@ -19,6 +20,11 @@ export const masked = signal({});
 export const picks = signal({});
 export const model = signal(null); // an id, or null for the first that can
 export const beside = signal(null); // the id of a second model, or null
+/**
+ * The options that are not at their defaults, by name.
+ * @type {import("../../vendor/signals.js").Signal<Record<string, string>>}
+ */
+export const options = signal({});
 const TABS = ["fill", "whole", "mutations"];
 export const tab = signal("fill"); // one of TABS
 
@@ -91,6 +97,8 @@ export function pick(index, word) {
   picks.value = was === word ? others : { ...others, [index]: word };
 }
 
+export const setOption = (name, value) => (options.value = withOption(options.value, name, value));
+
 export function start(example) {
   given = true;
   batch(() => {
@@ -118,6 +126,7 @@ export function read() {
       );
       picks.value = readMarks(params.pick);
     }
+    if (params.text !== undefined || Object.keys(optionsIn(params)).length) options.value = optionsIn(params);
     if (params.model) model.value = params.model;
     if (params.beside) beside.value = params.beside;
     if (params.tab) tab.value = TABS.includes(params.tab) ? params.tab : "fill";
@@ -125,7 +134,8 @@ export function read() {
 }
 
 export function write() {
-  const isStart = text.value === FOUNDING && !masksTouched() && !model.value && !beside.value && tab.value === "fill";
+  const isPlain = !model.value && !beside.value && tab.value === "fill" && !Object.keys(options.value).length;
+  const isStart = isPlain && text.value === FOUNDING && !masksTouched();
   const shared = text.value.length <= LONGEST_SHARED;
   const params = {
     text: shared ? text.value : undefined,
@@ -134,6 +144,7 @@ export function write() {
     model: model.value ?? undefined,
     beside: beside.value ?? undefined,
     tab: tab.value === "fill" ? undefined : tab.value,
+    ...options.value,
   };
   if (route.peek().view !== "fill") return;
   setParams(isStart ? {} : params);
