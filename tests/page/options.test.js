@@ -55,6 +55,6 @@ test("an error is shown at the option that it names", () => {
 
 test("the options are part of a request", () => {
   const text = "The cat chased the dog";
-  const { body } = requestFor("m", text, split(text), [1], {}, { temperature: "2" });
+  const { body } = requestFor("m", text, split(text), { 1: true }, {}, { temperature: "2" });
   assert.equal(body.temperature, 2);
 });

@@ -1,23 +1,24 @@
 // The model's candidates for each mask, and for all masks together.
 import { number, percent } from "../../core/format.js";
 import { html } from "../../core/html.js";
-import { Button } from "../../ui/controls.js";
+import { Button, Select } from "../../ui/controls.js";
 import * as state from "./state.js";
 import { shown, written } from "./words.js";
 
 const MOST_DRAWN = 40; // words that are shown
 
-export function Candidates({ filled, stale }) {
+/** readOnly: without the lengths of the masks, which another list of them has. */
+export function Candidates({ filled, stale, readOnly = false }) {
   return html`<div class=${`masks ${stale ? "stale" : ""}`}>
     ${filled.masks.map(
       (mask, at) => html`
-      <${Mask} key=${mask.index} mask=${mask} nth=${at + 1} filled=${filled} />`,
+      <${Mask} key=${mask.index} mask=${mask} nth=${at + 1} filled=${filled} readOnly=${readOnly} />`,
     )}
     <${Together} filled=${filled} />
   </div>`;
 }
 
-function Mask({ mask, nth, filled }) {
+function Mask({ mask, nth, filled, readOnly }) {
   const [candidates, entropy, samples] = [filled.candidates, filled.entropies, filled.samples].map(
     (each) => each[mask.index],
   );
@@ -46,7 +47,22 @@ function Mask({ mask, nth, filled }) {
     }
     ${samples && html`<${Samples} words=${samples} mask=${mask} />`}
     ${entropy !== undefined && html`<${Entropy} nats=${entropy} />`}
+    ${filled.spans && filled.masks.length === 1 && html`<p class="note-below small muted">${PER_TOKEN}</p>`}
+    ${!readOnly && html`<${Length} mask=${mask} />`}
   </section>`;
+}
+
+const PER_TOKEN = "Ranked by the geometric mean of the probabilities of all tokens, since the lengths differ.";
+const LENGTHS = ["1-2", "1-3", "1-4", "1-8"];
+
+/** How many tokens a mask stands for. */
+function Length({ mask }) {
+  const own = mask.lengths;
+  const spans = own === null || LENGTHS.includes(own) ? LENGTHS : [own, ...LENGTHS];
+  const options = spans.map((each) => ({ value: each, label: `${each.replace("-", " to ")} tokens` }));
+  return html`<div class="mask-length"><${Select} label="Length" value=${own ?? ""}
+    options=${[{ value: "", label: "1 token" }, ...options]}
+    onChange=${(next) => state.lengthen(mask, next || null)} /></div>`;
 }
 
 /** Drawn words in their order. */
@@ -77,8 +93,10 @@ function Candidate({ each, mask, standing, hit }) {
     onClick=${() => state.pick(mask.index, word)}>
     <span class="candidate-word">${shown(word)}
       ${hit && html`<span class="hit">the original ${state.unit.value}</span>`}</span>
-    <span class="candidate-share">${percent(each.score)}</span>
-    <${Bar} share=${each.score} />
+    ${
+      each.score !== null &&
+      html`<span class="candidate-share">${percent(each.score)}</span><${Bar} share=${each.score} />`
+    }
   </button></li>`;
 }
 
@@ -88,8 +106,10 @@ export const Bar = ({ share }) => html`<span class="bar" aria-hidden="true">
 
 /** Joint fillings, best first, shown only if several masks are open. */
 function Together({ filled }) {
-  const open = filled.masks.filter((mask) => state.picks.value[mask.index] === undefined);
-  if (open.length < 2 || !filled.sequences.length) return null;
+  const [best] = filled.sequences;
+  const isOpen = (mask) => filled.spans || state.picks.value[mask.index] === undefined;
+  const open = best ? filled.masks.filter((mask) => best.words[mask.index] !== undefined && isOpen(mask)) : [];
+  if (open.length < 2) return null;
   const take = (sequence) => (state.picks.value = { ...state.picks.value, ...sequence.words });
   return html`<section class="panel mask together" aria-label="All masks together">
     <div class="row between mask-head"><h2>Together</h2><span class="small muted">all masks at once</span></div>
@@ -105,7 +125,10 @@ function Together({ filled }) {
       </button></li>`,
       )}
     </ol>
-    <p class="note-below small muted">Ranked by the product of the probabilities of all ${state.unit.value}s, each given
-      the others.</p>
+    <p class="note-below small muted">${
+      filled.spans
+        ? PER_TOKEN
+        : `Ranked by the product of the probabilities of all ${state.unit.value}s, each given the others.`
+    }</p>
   </section>`;
 }

@@ -108,7 +108,8 @@ function Editor({ own }) {
   return html`<div class="stack">
     <${TextArea} label="Text" value=${state.text.value} rows=${2} spellcheck="false"
       placeholder="Type or paste a text" onInput=${(value) => type(() => state.edit(value))}
-      hint=${`Click ${state.unit.value}s below to mask them, or write [MASK] where one is missing.`} />
+      hint=${`Click ${state.unit.value}s below to mask them, or write [MASK] where one is missing, and [MASK:1-4] where
+        one to four tokens are.`} />
     <div class="row between">
       <div class="row" role="group" aria-label="Examples"><span class="small muted">Try</span>
         ${examples.map(
@@ -156,7 +157,7 @@ function question(chosen, again = false) {
     chosen.id,
     state.text.value,
     state.words.value,
-    state.maskedList.value,
+    state.masked.value,
     state.picks.value,
     state.options.value,
   );
@@ -167,7 +168,7 @@ function question(chosen, again = false) {
   if (!again && chosen.version === askedOf && JSON.stringify(request) === JSON.stringify(askedFor)) return undefined;
   askedFor = request;
   askedOf = chosen.version;
-  const about = { masks: state.masks.value, picks: state.picks.value };
+  const about = { masks: state.masks.value, picks: state.picks.value, input: request.body.input };
   return answer.run(
     async (signal) => {
       const given = await ask(request.path, request.body, { signal });
@@ -185,7 +186,7 @@ const predictions = () =>
 /** The text with all masks filled as shown; null while some are not filled. */
 function standingText() {
   const filled = predictions();
-  return filled.text(state.text.value, state.words.value, state.maskedList.value);
+  return filled.text(state.text.value, state.words.value, state.masked.value);
 }
 
 function refreshIfFailed() {

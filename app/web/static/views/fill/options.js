@@ -68,13 +68,17 @@ export function withOption(values, name, value) {
   return value === "" ? others : { ...others, [name]: value };
 }
 
-/** The fields of a request. joint: whether several masks of the text are filled together. */
-export function fieldsOf(values, joint) {
+/**
+ * The fields of a request. several: whether masks of the text are filled together. spans: whether it has spans, which
+ * are always filled so, and have no entropy.
+ */
+export function fieldsOf(values, several, spans = false) {
+  const joint = several || spans;
   const isDrawn = Boolean(values.sample) || (joint && values.decode === "gibbs");
   const isSent = ({ name }) => values[name] && (name !== "seed" || isDrawn) && (joint || !JOINT.includes(name));
   const fields = Object.fromEntries(OPTIONS.filter(isSent).map((option) => [option.name, valueOf(option, values)]));
   if (joint && !values.whole_words) fields.num_sequences = values.decode === "greedy" ? 1 : SEQUENCES;
-  if (!values.whole_words) fields.entropy = true;
+  if (!values.whole_words && !spans) fields.entropy = true;
   return fields;
 }
 
