@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import {
+  barsOf,
   csv,
   nearest,
   npy,
@@ -93,4 +94,11 @@ test("NPY has an aligned header and little-endian floats", () => {
 
 test("CSV quotes what it must", () => {
   assert.equal(csv(['say "a, b"', "plain"], [[1], [2]]), 'input,d0\r\n"say ""a, b""",1\r\nplain,2\r\n');
+});
+
+test("sparse vectors share one scale, and may be empty", () => {
+  const term = (index, value) => ({ index, token: `t${index}`, value });
+  const shares = barsOf([[term(3, 2), term(1, 0.5)], [], [term(3, 1)]]).map((terms) => terms.map((each) => each.share));
+  assert.deepEqual(shares, [[1, 0.25], [], [0.5]]);
+  assert.deepEqual(barsOf([[]]), [[]]);
 });

@@ -69,6 +69,22 @@ def test_texts_are_compared_and_their_vectors_saved(visit: Visit, origin: str) -
 
     visit.check_accessibility()
     visit.check_width()
+    check_sparse_terms(visit, origin)
+
+
+def check_sparse_terms(visit: Visit, origin: str) -> None:
+    """The terms of each text as bars, which all have one scale."""
+    page = visit.page
+    page.get_by_text("Sparse terms", exact=True).click()
+    body = {"model": "tiny", "input": TEXTS, "output": "sparse", "top_k": 16}
+    vectors = [each["embedding"] for each in http.post(f"{origin}/v1/embeddings", json=body).json()["data"]]
+    terms = page.get_by_role("region", name=TEXTS[0], exact=True).get_by_role("listitem")
+    expect(terms).to_have_count(len(vectors[0]))
+    most = max(term["value"] for vector in vectors for term in vector)
+    widths = terms.locator("i").evaluate_all("bars => bars.map((bar) => parseFloat(bar.style.width))")
+    np.testing.assert_allclose(widths, [100 * term["value"] / most for term in vectors[0]], atol=0.1)
+    visit.check_accessibility()
+    visit.check_width()
 
 
 def test_pictures_are_compared_too(visit: Visit, cloze: Server, origin: str, tmp_path: Path) -> None:
@@ -77,6 +93,7 @@ def test_pictures_are_compared_too(visit: Visit, cloze: Server, origin: str, tmp
     files = [{"name": f"{seed}.jpg", "mimeType": "image/jpeg", "buffer": picture(seed)} for seed in range(3)]
     try:
         page = visit.go("#/embed?model=vision")
+        expect(page.get_by_text("Sparse terms", exact=True)).to_have_count(0)
         page.get_by_label("Drop images, or choose some").set_input_files(files)
         uris = [f"data:image/jpeg;base64,{base64.b64encode(file['buffer']).decode()}" for file in files]
         answer = http.post(f"{origin}/v1/embeddings", json={"model": "vision", "input": uris}).json()

@@ -162,6 +162,7 @@ def test_a_link_carries_the_whole_state(visit: Visit, browser: Browser, origin: 
     page.get_by_role("button", name="Kitchen").click()
     expect(masks(page)).to_have_count(2)
     page.get_by_role("region", name="Mask 2").locator(".candidate").nth(1).click()
+    expect(page.locator(".figure .own")).to_have_count(1)  # else the words may still be those before the click
     words = predicted(page)
     expect(page).to_have_url(re.compile("pick="))
     with visiting(browser, origin) as other:

@@ -64,10 +64,15 @@ export function TextArea({ label, value, onInput, hint, error, rows = 3, ...rest
       onInput=${(e) => onInput(e.target.value)} ...${rest}></textarea>`}<//>`;
 }
 
-export function Switch({ label, checked, onChange, disabled }) {
-  return html`<label class="switch"><input type="checkbox" role="switch" checked=${checked} disabled=${disabled}
-    onChange=${(e) => onChange(e.target.checked)} /><span class="switch-track" aria-hidden="true"></span>
-      ${label}</label>`;
+export function Switch({ label, checked, onChange, disabled, hint, error }) {
+  const id = useId();
+  const note = error || hint;
+  const control = html`<label class="switch"><input type="checkbox" role="switch" checked=${checked}
+    disabled=${disabled} aria-describedby=${note ? id : undefined} onChange=${(e) => onChange(e.target.checked)} />
+    <span class="switch-track" aria-hidden="true"></span>${label}</label>`;
+  if (!note) return control;
+  return html`<div class=${classes("field", error && "invalid")}>${control}
+    <p class="field-note" id=${id} role=${error ? "alert" : undefined}>${note}</p></div>`;
 }
 
 /** One of a few, side by side: options [{value, label}]. A group of radio buttons to assistive software. */
@@ -87,6 +92,13 @@ export function Details({ summary, open, onToggle, children }) {
   return html`<details class="details" open=${open} onToggle=${onToggle}>
     <summary><${Icon} name="chevron" />${summary}</summary>
     <div class="details-body">${children}</div></details>`;
+}
+
+/** Whether a section that opens for an error is open. It stays so when the error is fixed: the user is still in it. */
+export function useOpened(wrong) {
+  const opened = useRef(false);
+  opened.current ||= wrong;
+  return opened.current || undefined;
 }
 
 /** Files by drop or by dialog. onFiles(files): an array of File. */

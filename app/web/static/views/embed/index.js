@@ -18,6 +18,7 @@ import { HeatMap } from "./heat-map.js";
 import { Nearest } from "./nearest.js";
 import { Projection } from "./projection.js";
 import { Projector } from "./projector.js";
+import { isSparse, SparseTerms } from "./sparse.js";
 import * as state from "./state.js";
 import { csv, npy, project, similarities } from "./vectors.js";
 
@@ -42,7 +43,7 @@ export function EmbedView() {
     const model = choose(able("embeddings"), state.model.value);
     const own = model && samplesOf(model);
     if (own) state.suggest(own);
-    if (model && state.tab.value === "few") {
+    if (model && shownTab(model) === "few") {
       question(answer, model);
       const other = findOther(model);
       if (other) question(otherAnswer, other);
@@ -58,23 +59,29 @@ export function EmbedView() {
   return html`<div class="view embed">
     <${Head}>
       <${ModelSelect} models=${able("embeddings")} value=${model.id} onChange=${(id) => (state.model.value = id)} /><//>
-    <${Segmented} label="How many" value=${state.tab.value} onChange=${(next) => (state.tab.value = next)}
-      options=${TABS.filter(({ value }) => value !== "document" || model.modality === "text")} />
-    ${
-      state.tab.value === "many"
-        ? html`<${Projector} model=${model} />`
-        : state.tab.value === "document" && model.modality === "text"
-          ? html`<${DocumentChunks} key=${model.id} model=${model} />`
-          : html`<${Comparison} model=${model} many=${many} />`
-    }
+    <${Segmented} label="How many" value=${shownTab(model)} onChange=${(next) => (state.tab.value = next)}
+      options=${TABS.filter(({ can }) => can(model))} />
+    <${Panel} model=${model} many=${many} />
   </div>`;
 }
 
 const TABS = [
-  { value: "few", label: "Compare a few" },
-  { value: "document", label: "Chunks of a document" },
-  { value: "many", label: "Project thousands" },
+  { value: "few", label: "Compare a few", can: () => true },
+  { value: "document", label: "Chunks of a document", can: (model) => model.modality === "text" },
+  { value: "sparse", label: "Sparse terms", can: isSparse },
+  { value: "many", label: "Project thousands", can: () => true },
 ];
+
+/** The chosen tab, or the first one where the model does not have that. */
+const shownTab = (model) => TABS.find(({ value, can }) => value === state.tab.value && can(model))?.value ?? "few";
+
+function Panel({ model, many }) {
+  const tab = shownTab(model);
+  if (tab === "many") return html`<${Projector} model=${model} />`;
+  if (tab === "document") return html`<${DocumentChunks} key=${model.id} model=${model} />`;
+  if (tab === "sparse") return html`<${SparseTerms} key=${model.id} model=${model} />`;
+  return html`<${Comparison} model=${model} many=${many} />`;
+}
 
 function Comparison({ model, many }) {
   return html`

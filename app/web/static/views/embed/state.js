@@ -17,7 +17,7 @@ export const text = signal(EXAMPLE);
 export const model = signal(null);
 /** The id of the model to compare with, or "". */
 export const other = signal("");
-const TABS = ["few", "document", "many"]; // many: the projector
+const TABS = ["few", "document", "sparse", "many"]; // many: the projector
 export const tab = signal("few");
 /** [{name, url, uri, kind}]: files that were dropped; url shows one, uri is sent. */
 export const files = signal([]);

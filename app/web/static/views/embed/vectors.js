@@ -102,3 +102,12 @@ export function csv(labels, vectors) {
   const head = ["input", ...vectors[0].map((_, at) => `d${at}`)].join(",");
   return [head, ...vectors.map((vector, at) => [quoted(labels[at]), ...vector].join(","))].join("\r\n") + "\r\n";
 }
+
+/**
+ * Sparse vectors as bars: {index, token, value, share}, the share being of the greatest weight of all vectors.
+ * @param {{index: number, token: string, value: number}[][]} vectors
+ */
+export function barsOf(vectors) {
+  const most = Math.max(...vectors.flat().map((term) => term.value), 0) || 1;
+  return vectors.map((terms) => terms.map((term) => ({ ...term, share: term.value / most })));
+}

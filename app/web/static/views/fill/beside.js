@@ -27,13 +27,14 @@ export function Beside({ model }) {
     const id = state.beside.value;
     const picks = state.picks.value;
     const masks = state.masks.value;
-    const request = id && requestFor(id, state.text.value, state.words.value, state.maskedList.value, picks);
+    const options = state.options.value;
+    const request = id && requestFor(id, state.text.value, state.words.value, state.masked.value, picks, options);
     if (JSON.stringify(request) === asked) return;
     asked = JSON.stringify(request);
     if (!request) return answer.clear();
     void answer.run(async (signal) => {
       const given = await ask(request.path, request.body, { signal });
-      return { ...arrange(given, { masks, picks }), id };
+      return { ...arrange(given, { masks, picks, input: request.body.input }), id };
     }, TYPING);
   });
   const id = state.beside.value;
@@ -44,7 +45,7 @@ export function Beside({ model }) {
     ${
       found
         ? html`<${Candidates} filled=${standing(found, state.masks.value, state.picks.value)}
-            stale=${answer.pending.value} />`
+            stale=${answer.pending.value} readOnly />`
         : html`<${Waiting} />`
     }
   </section>`;

@@ -14,6 +14,8 @@ import { Beside, BesideSelect } from "./beside.js";
 import { Candidates } from "./candidates.js";
 import { divide, isDivided } from "./divisions.js";
 import { Mutations } from "./mutations.js";
+import { Options } from "./option-fields.js";
+import { optionOf } from "./options.js";
 import { arrange, requestFor, standing } from "./predictions.js";
 import { Sentences } from "./sentences.js";
 import * as state from "./state.js";
@@ -103,15 +105,11 @@ const NoModel = () => html`<${Empty} title="No model fills masks yet"
 
 function Editor({ own }) {
   const examples = own?.length ? asExamples(own) : EXAMPLES;
-  const onInput = (value) => {
-    typing = true;
-    state.edit(value);
-    typing = false;
-  };
   return html`<div class="stack">
-    <${TextArea} label="Text" value=${state.text.value} onInput=${onInput} rows=${2} spellcheck="false"
-      placeholder="Type or paste a text"
-      hint=${`Click ${state.unit.value}s below to mask them, or write [MASK] where one is missing.`} />
+    <${TextArea} label="Text" value=${state.text.value} rows=${2} spellcheck="false"
+      placeholder="Type or paste a text" onInput=${(value) => type(() => state.edit(value))}
+      hint=${`Click ${state.unit.value}s below to mask them, or write [MASK] where one is missing, and [MASK:1-4] where
+        one to four tokens are.`} />
     <div class="row between">
       <div class="row" role="group" aria-label="Examples"><span class="small muted">Try</span>
         ${examples.map(
@@ -127,16 +125,18 @@ function Editor({ own }) {
 function Filled({ model }) {
   const filled = predictions();
   const asking = answer.pending.value || !isDivided(model);
+  const error = answer.error.value;
   if (!state.words.value.length) return html`<p class="muted">Type a text above to begin.</p>`;
   return html`<div class="stack filled" aria-busy=${asking}>
     <${Sentences} filled=${filled} asking=${asking} />
-    ${answer.error.value && html`<${ErrorNote} error=${answer.error.value} retry=${() => question(model, true)} />`}
+    <${Options} error=${error} onInput=${type} />
+    ${error && !optionOf(error) && html`<${ErrorNote} error=${error} retry=${() => question(model, true)} />`}
     ${asking && !model.loaded && html`<${Waiting}>Loading ${model.id} into memory; the first answer takes longer…<//>`}
     ${
       state.masks.value.length === 0
         ? html`<p class="muted">
           Nothing is masked. Click a ${state.unit.value} to see what the model would put in its place.</p>`
-        : html`<${Candidates} filled=${filled} stale=${asking || answer.error.value} />`
+        : html`<${Candidates} filled=${filled} stale=${asking || error} />`
     }
     <${Beside} model=${model} />
     ${askedFor && html`<${Details} summary="This request as code"><${Snippets} request=${askedFor} /><//>`}
@@ -144,9 +144,23 @@ function Filled({ model }) {
   </div>`;
 }
 
+/** Makes a change that is one of many while the reader types: the model is asked after the last one. */
+function type(change) {
+  typing = true;
+  change();
+  typing = false;
+}
+
 /** Sends the current text to the model, unless it has just been sent. */
 function question(chosen, again = false) {
-  const request = requestFor(chosen.id, state.text.value, state.words.value, state.maskedList.value, state.picks.value);
+  const request = requestFor(
+    chosen.id,
+    state.text.value,
+    state.words.value,
+    state.masked.value,
+    state.picks.value,
+    state.options.value,
+  );
   if (!request) {
     askedFor = null;
     return answer.clear();
@@ -154,7 +168,7 @@ function question(chosen, again = false) {
   if (!again && chosen.version === askedOf && JSON.stringify(request) === JSON.stringify(askedFor)) return undefined;
   askedFor = request;
   askedOf = chosen.version;
-  const about = { masks: state.masks.value, picks: state.picks.value };
+  const about = { masks: state.masks.value, picks: state.picks.value, input: request.body.input };
   return answer.run(
     async (signal) => {
       const given = await ask(request.path, request.body, { signal });
@@ -172,7 +186,7 @@ const predictions = () =>
 /** The text with all masks filled as shown; null while some are not filled. */
 function standingText() {
   const filled = predictions();
-  return filled.text(state.text.value, state.words.value, state.maskedList.value);
+  return filled.text(state.text.value, state.words.value, state.masked.value);
 }
 
 function refreshIfFailed() {

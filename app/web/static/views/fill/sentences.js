@@ -8,7 +8,7 @@ const MOST = 1500; // words that are shown; no model of today reads more, and ea
 
 export function Sentences({ filled, asking }) {
   const words = state.words.value.slice(0, MOST);
-  const masked = state.maskedList.value;
+  const masked = state.masked.value;
   const end = tail(state.text.value, words);
   return html`<div class="figure">
     <div class=${`sentence ${state.unit.value}s`} role="group"

@@ -1,15 +1,28 @@
 // The state of the view. It is kept while other views are open, and in the URL so that it can be shared.
 import { batch, computed, signal } from "../../core/html.js";
 import { route, setParams } from "../../core/router.js";
-import { carry, follow, isMask, moved, readMarks, rewrite, split, writeMarks } from "./words.js";
+import { optionsIn, withOption } from "./options.js";
+import {
+  carry,
+  follow,
+  maskOf,
+  masksOf,
+  moved,
+  readMarks,
+  readMasked,
+  rewrite,
+  split,
+  writeMarks,
+  writeMasked,
+} from "./words.js";
 
 export const FOUNDING = "The [MASK] chase the [MASK] in the savanna.";
 const LONGEST_SHARED = 6000; // characters; longer texts stay out of the address
 
 export const text = signal(FOUNDING);
 /**
- * Indices of masked words → true. Masks that were typed are not among them.
- * @type {import("../../vendor/signals.js").Signal<Record<number, true>>}
+ * Indices of masked words → true, or the lengths of a span, such as "1-4". Masks that were typed are not among them.
+ * @type {import("../../vendor/signals.js").Signal<Record<number, true | string>>}
  */
 export const masked = signal({});
 /**
@@ -19,6 +32,11 @@ export const masked = signal({});
 export const picks = signal({});
 export const model = signal(null); // an id, or null for the first that can
 export const beside = signal(null); // the id of a second model, or null
+/**
+ * The options that are not at their defaults, by name.
+ * @type {import("../../vendor/signals.js").Signal<Record<string, string>>}
+ */
+export const options = signal({});
 const TABS = ["fill", "whole", "mutations"];
 export const tab = signal("fill"); // one of TABS
 
@@ -29,8 +47,7 @@ export const division = signal(null);
 export const unit = computed(() => (division.value ? "token" : "word"));
 
 export const words = computed(() => split(text.value, division.value));
-export const maskedList = computed(() => Object.keys(masked.value).map(Number));
-export const masks = computed(() => words.value.filter((word) => isMask(word, maskedList.value)));
+export const masks = computed(() => masksOf(words.value, masked.value));
 
 let automatic = FOUNDING; // the text that the page has put there itself
 
@@ -78,7 +95,7 @@ export function toggle(word, standing) {
     picks.value = otherPicks;
     if (word.literal) {
       if (standing)
-        edit(rewrite(text.value, words.value, [], (each) => (each.index === word.index ? standing : each.text)));
+        edit(rewrite(text.value, words.value, {}, (each) => (each.index === word.index ? standing : each.text)));
     } else if (masked.value[word.index]) {
       const { [word.index]: __, ...others } = masked.value;
       masked.value = others;
@@ -86,10 +103,22 @@ export function toggle(word, standing) {
   });
 }
 
+/** Makes a mask a span of so many tokens, "1-4" for one to four; null: a plain mask. */
+export function lengthen(mask, lengths) {
+  const { [mask.index]: _, ...otherPicks } = picks.value;
+  batch(() => {
+    picks.value = otherPicks;
+    if (mask.literal) edit(text.value.slice(0, mask.start) + maskOf(lengths) + text.value.slice(mask.end));
+    else masked.value = { ...masked.value, [mask.index]: lengths ?? true };
+  });
+}
+
 export function pick(index, word) {
   const { [index]: was, ...others } = picks.value;
   picks.value = was === word ? others : { ...others, [index]: word };
 }
+
+export const setOption = (name, value) => (options.value = withOption(options.value, name, value));
 
 export function start(example) {
   given = true;
@@ -110,14 +139,10 @@ export function read() {
       given = true;
       division.value = null;
       text.value = params.text;
-      masked.value = Object.fromEntries(
-        (params.hide ?? "") // the name of the masks in links that were shared
-          .split(",")
-          .filter(Boolean)
-          .map((index) => [Number(index), true]),
-      );
+      masked.value = readMasked(params.hide); // the name of the masks in links that were shared
       picks.value = readMarks(params.pick);
     }
+    if (params.text !== undefined || Object.keys(optionsIn(params)).length) options.value = optionsIn(params);
     if (params.model) model.value = params.model;
     if (params.beside) beside.value = params.beside;
     if (params.tab) tab.value = TABS.includes(params.tab) ? params.tab : "fill";
@@ -125,19 +150,21 @@ export function read() {
 }
 
 export function write() {
-  const isStart = text.value === FOUNDING && !masksTouched() && !model.value && !beside.value && tab.value === "fill";
+  const isPlain = !model.value && !beside.value && tab.value === "fill" && !Object.keys(options.value).length;
+  const isStart = isPlain && text.value === FOUNDING && !masksTouched();
   const shared = text.value.length <= LONGEST_SHARED;
   const params = {
     text: shared ? text.value : undefined,
-    hide: shared ? maskedList.value.join(",") : undefined,
+    hide: shared ? writeMasked(masked.value) : undefined,
     pick: shared ? writeMarks(picks.value) : undefined,
     model: model.value ?? undefined,
     beside: beside.value ?? undefined,
     tab: tab.value === "fill" ? undefined : tab.value,
+    ...options.value,
   };
   if (route.peek().view !== "fill") return;
   setParams(isStart ? {} : params);
   written = JSON.stringify(route.peek().params);
 }
 
-const masksTouched = () => maskedList.value.length > 0 || Object.keys(picks.value).length > 0;
+const masksTouched = () => Object.keys(masked.value).length > 0 || Object.keys(picks.value).length > 0;

@@ -4,14 +4,14 @@
 // A division says where they are: {spans: [[start, end], …], exact}, in UTF-16 units; null stands for words of prose.
 // exact: a token is written as it is, without spaces around it.
 
-const WORD = /\[MASK\]|<mask>|[\p{L}\p{N}\p{M}]+(?:['’.\-][\p{L}\p{N}\p{M}]+)*/giu;
-const TYPED = /\[MASK\]|<mask>/gi;
-const MASK = /^(\[MASK\]|<mask>)$/i;
+const WORD = /\[MASK(?::[^[\]]{0,32})?\]|<mask>|[\p{L}\p{N}\p{M}]+(?:['’.\-][\p{L}\p{N}\p{M}]+)*/giu;
+const TYPED = /\[MASK(?::[^[\]]{0,32})?\]|<mask>/gi;
+const MASK = /^(?:\[MASK(?::([^[\]]{0,32}))?\]|<mask>)$/i; // with the lengths of a span
 const JOINED = "##"; // how WordPiece writes what goes on with a word
 
 /**
- * text → [{index, text, start, end, literal, before, exact}]
- * literal: it is a mask as it was typed; before: what precedes it.
+ * text → [{index, text, start, end, literal, lengths, before, exact}]
+ * literal: it is a mask as it was typed; lengths: "1-4" for a typed span, else null; before: what precedes it.
  */
 export function split(text, division = null) {
   let last = 0;
@@ -19,7 +19,9 @@ export function split(text, division = null) {
     const before = text.slice(last, start);
     const word = text.slice(start, end);
     last = end;
-    return { index, text: word, start, end, literal: MASK.test(word), before, exact: Boolean(division?.exact) };
+    const mask = MASK.exec(word);
+    const lengths = mask?.[1] ?? null;
+    return { index, text: word, start, end, literal: mask !== null, lengths, before, exact: Boolean(division?.exact) };
   });
 }
 
@@ -74,8 +76,23 @@ export function moved(division, before, after) {
 /** The text after the last word. */
 export const tail = (text, words) => text.slice(words.at(-1)?.end ?? 0);
 
-/** Whether a word is a mask: a typed one, or a masked word. */
-export const isMask = (word, masked) => word.literal || masked.includes(word.index);
+/** Whether a word is a mask: a typed one, or a masked word. masked: index → true, or the lengths of a span. */
+export const isMask = (word, masked) => word.literal || masked[word.index] !== undefined;
+
+/** The words that are masks, with their lengths. */
+export const masksOf = (words, masked) =>
+  words.filter((word) => isMask(word, masked)).map((word) => ({ ...word, lengths: lengthsOf(word, masked) }));
+
+function lengthsOf(word, masked) {
+  const mark = masked[word.index] ?? true;
+  return word.literal || mark === true ? word.lengths : mark;
+}
+
+/** A mask as it is written. */
+export const maskOf = (lengths) => (lengths === null ? "[MASK]" : `[MASK:${lengths}]`);
+
+/** Whether the server reads a text as one with spans. */
+export const hasSpans = (text) => text.includes("[MASK:");
 
 /**
  * Builds the text of a request. `fill(word)` returns the text in place of a mask, or null for a mask.
@@ -84,7 +101,7 @@ export const isMask = (word, masked) => word.literal || masked.includes(word.ind
 export function rewrite(text, words, masked, fill) {
   let written = "";
   for (const word of words) {
-    const filling = isMask(word, masked) ? (fill(word) ?? "[MASK]") : word.text;
+    const filling = isMask(word, masked) ? (fill(word) ?? maskOf(lengthsOf(word, masked))) : word.text;
     const joined = !word.exact && filling.startsWith(JOINED);
     written += (joined ? word.before.trimEnd() : word.before) + (joined ? filling.slice(JOINED.length) : filling);
   }
@@ -113,6 +130,18 @@ export function carry(old, now, marks) {
   return Object.fromEntries(entries.filter(([index]) => index !== undefined));
 }
 
+/** Masked words ↔ one parameter of an address: {1: true, 4: "1-4"} ↔ "1,4:1-4". */
+export const writeMasked = (masked) =>
+  Object.entries(masked)
+    .map(([at, mark]) => (mark === true ? at : `${at}:${mark}`))
+    .join(",");
+
+/** @returns {Record<number, true | string>} */
+export const readMasked = (parameter = "") =>
+  Object.fromEntries(
+    [...parameter.matchAll(/(\d+)(?::(\d+(?:-\d+)?))?/g)].map(([, at, lengths]) => [at, lengths ?? true]),
+  );
+
 /** Marks ↔ one parameter of an address: {1: "lions"} ↔ "1:lions". */
 export const writeMarks = (marks) =>
   Object.entries(marks)
@@ -132,6 +161,41 @@ export function readMarks(parameter = "") {
 
 /** A candidate's token_str as it is written in place of a mask: with its spaces where tokens are exact. */
 export const written = (token, word) => (word.exact ? token : token.trim());
+
+/**
+ * What a joint filling has in place of each mask: one token or several, as they are written together.
+ * @param {{sequence: string, tokens: {token_str: string}[], lengths: number[]}} filled
+ * @param {string} input the text that was asked about
+ * @param {{exact: boolean}[]} masks those of the text
+ *
+ * Tokens that are decoded alone do not say where the spaces between them are. The sequence does: it is the input with
+ * tokens in place of masks, in which white space may differ but no other character.
+ */
+export function fillings({ sequence, tokens, lengths }, input, masks) {
+  const ends = lengths.map((_, at) => lengths.slice(0, at + 1).reduce((sum, each) => sum + each));
+  const runs = ends.map((end, at) => tokens.slice(end - lengths[at], end).map((token) => token.token_str));
+  const around = input.split(TYPED).map(sizeOf);
+  const sizes = runs.map((run) => run.reduce((sum, token) => sum + sizeOf(withoutJoin(token)), 0));
+  const isWhole = [...around, ...sizes].reduce((sum, each) => sum + each) === sizeOf(sequence);
+  let end = 0;
+  return masks.map((mask, at) => {
+    const start = skip(sequence, end, around[at]);
+    end = skip(sequence, start, sizes[at]);
+    if (runs[at].length === 1 || mask.exact) return written(runs[at].join(""), mask);
+    const text = isWhole ? sequence.slice(start, end).trim() : runs[at].map((token) => token.trim()).join(" ");
+    return isWhole && runs[at][0].startsWith(JOINED) ? JOINED + text : text;
+  });
+}
+
+const withoutJoin = (token) => (token.length > JOINED.length && token.startsWith(JOINED) ? token.slice(2) : token);
+const sizeOf = (text) => text.replace(/\s/g, "").length;
+
+/** The offset behind the next `count` units of a text that are no white space. */
+function skip(text, start, count) {
+  let at = start;
+  for (let left = count; left > 0 && at < text.length; at++) if (!/\s/.test(text[at])) left--;
+  return at;
+}
 
 /** A token or a word as it is shown: "lions"; "…s" for what goes on with a word; a sign for white space. */
 export function shown(token) {

@@ -1,6 +1,6 @@
 // The settings that few need, made from the server's description of them.
-import { html, useRef } from "../../core/html.js";
-import { Details, Select, TextField } from "../../ui/controls.js";
+import { html } from "../../core/html.js";
+import { Details, Select, TextField, useOpened } from "../../ui/controls.js";
 
 const TITLES = {
   length: "Early stopping",
@@ -35,13 +35,6 @@ function Group({ group: { id, fields }, values, errors, config, onInput }) {
         <${SchemaField} key=${field.name} field=${field} value=${values[field.name] ?? ""} error=${errors[field.name]}
       standard=${standard(field, config)} onInput=${(value) => onInput(field.name, value)} />`,
     )}</div><//>`;
-}
-
-/** A section that was opened for an error stays open when the error is fixed: the user is still in it. */
-function useOpened(wrong) {
-  const opened = useRef(false);
-  opened.current ||= wrong;
-  return opened.current || undefined;
 }
 
 /** Describes the value of a field that is left empty. */
