@@ -1,8 +1,8 @@
 """Items and results of embedding, in every modality. No torch: the API builds and reads these."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from app.types import InputType, Pooling, TruncationSide
 CHUNK_SIZE = 256  # tokens of a chunk, unless the request says another number or the model reads fewer
 MAX_CHUNKS = 1024  # of a text
 
+Prompt = TypeVar("Prompt")
 EmbedOutput = Literal["pooled", "windows", "tokens", "words", "chunks", "sparse"]
 TEXT_OUTPUTS: Sequence[EmbedOutput] = ("tokens", "words", "chunks")  # whose vectors are of parts of a text
 
@@ -145,6 +146,14 @@ def check_dimensions(item: EmbedItem, size: int, matryoshka: Matryoshka | None =
     raise InvalidValue(
         f'dimensions is {wanted}, and {reason}. "truncate_dim": "force" cuts them nevertheless', param="dimensions"
     )
+
+
+def find_prompt(prompts: Mapping[str, Prompt], name: str) -> Prompt:
+    """Returns the prompt of a name. Raises InvalidValue for a name that the model does not have."""
+    if name not in prompts:
+        has = ", ".join(sorted(prompts)) or "none"
+        raise InvalidValue(f"the model has no prompt {name!r}; its prompts: {has}", param="prompt_name")
+    return prompts[name]
 
 
 def check_media_item(item: EmbedItem, modality: str, dimensions: int, *, class_token: bool) -> None:

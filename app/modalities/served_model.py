@@ -30,6 +30,7 @@ class ServedModel(ABC):
     classifier: the facts about its outputs, of a model that classifies; None for others.
     pooling: how its vectors are pooled, in a word; None if unknown.
     comparison: how it compares two inputs, unless a request asks for another way.
+    prompts: texts that go before others that are embedded, by name.
     reads_text: whether `tokenize`, `decode` and `report_tokenizer` can be used.
     """
 
@@ -45,6 +46,7 @@ class ServedModel(ABC):
     classifier: Classifier | None = None
     pooling: str | None = None
     comparison: InputComparison = InputComparison()
+    prompts: Mapping[str, str] = MappingProxyType({})
     reads_text: bool = False
 
     def tokenize(self, text: str, add_special_tokens: bool = True) -> Iterator[TokenInfo]:

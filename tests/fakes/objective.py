@@ -5,8 +5,9 @@ import re
 import threading
 import zlib
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -66,6 +67,7 @@ class FakeObjective(ServedModel):
     reads_text = True
     max_length = 64
     mask_token = MASK
+    prompts: Mapping[str, str] = MappingProxyType({"query": "one "})
     dimensions: int | None = None
 
     def __init__(self, tasks: Iterable[Task] = (Task.FILL_MASK, Task.EMBED), head: ProbeHead = HEAD) -> None:

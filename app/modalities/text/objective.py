@@ -70,6 +70,7 @@ class TextObjective(TextPretraining, MaskedModel[Row, MaskedRow, MlmBatch]):
         self.forward_path = str(self.path)
         forward = TextForward(model, self.path, pad_token(model, tokenizer))
         self.pipeline = pipeline or SentencePipeline()
+        self.prompts = self.pipeline.prompts
         self.pooling = "+".join(self.pipeline.pooling)
         self.further_modules = (self.pipeline.head,)
         self.embed_max_length = min(self.max_length, self.pipeline.max_length or self.max_length)
