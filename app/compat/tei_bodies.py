@@ -19,7 +19,7 @@ from app.api.schemas.common import (
 from app.compat.fields import renaming
 from app.compat.huggingface_body import lower
 from app.errors import EmptyInput
-from app.inference.comparing import CompareOptions, DocumentRanking
+from app.inference.compared import CompareOptions, DocumentRanking
 from app.modalities.classification import ClassifyItem, TextPair
 from app.modalities.embedding import EmbedItem
 from app.types import TruncationSide

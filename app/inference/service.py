@@ -170,6 +170,20 @@ class OpenModel:
         return self._engine.model.max_length
 
     @property
+    def dimensions(self) -> int | None:
+        """Size of the vectors that the model gives; None if unknown."""
+        return self._engine.model.dimensions
+
+    @property
+    def expanded_length(self) -> int:
+        """Tokens that a query has at least where it is embedded as vectors of tokens."""
+        return self._engine.model.expanded_length
+
+    @property
+    def reads_text(self) -> bool:
+        return self._engine.model.reads_text
+
+    @property
     def pooling(self) -> str | None:
         """How the model's vectors are pooled; None if unknown."""
         return self._engine.model.pooling

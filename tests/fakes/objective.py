@@ -159,7 +159,8 @@ class Embed(Handler, OneStepHandler):
     def finish(self, prepared: Prepared, raw: np.ndarray) -> EmbedResult:
         item, rows = prepared.context, raw[: prepared.cost]
         poolers: dict[Pooling | None, Any] = {Pooling.CLS: lambda rows: rows[0], Pooling.MAX: lambda rows: rows.max(0)}
-        vector = rows if item.output == "tokens" else poolers.get(item.pooling, lambda rows: rows.mean(0))(rows)
+        pool = poolers.get(item.pooling, lambda rows: rows.mean(0))
+        vector = rows if item.output in ("tokens", "multi_vector") else pool(rows)
         vector = vector[..., : item.dimensions]
         if item.normalize is not False:
             vector = vector / np.linalg.norm(vector, axis=-1, keepdims=True)
