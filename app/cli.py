@@ -11,6 +11,7 @@ from app.commands import files, jobs, models
 from app.commands.evaluate import evaluate
 from app.commands.predict import classify, embed, predict, score
 from app.commands.pretrain import pretrain
+from app.commands.rerank import rerank
 from app.commands.sweep import app as sweeps
 from app.commands.sweep import sweep
 from app.errors import AppError
@@ -28,6 +29,7 @@ app.command()(predict)
 app.command()(embed)
 app.command()(classify)
 app.command()(score)
+app.command()(rerank)
 app.command()(pretrain)
 app.command()(evaluate)
 app.command()(sweep)

@@ -44,23 +44,31 @@ class InputType(StrEnum):
 
 
 class SimilarityFunction(StrEnum):
-    """How two vectors are compared. Distances are negative, so that a higher number always means more similar."""
+    """How two vectors are compared. Distances are negative, so that a higher number always means more similar.
+
+    MAXSIM: of two lists of vectors, the sum over the first of the highest dot product with any of the second
+    (Khattab & Zaharia 2020, https://arxiv.org/abs/2004.12832). MEAN_MAXSIM: its mean over the first.
+    """
 
     COSINE = "cosine"
     DOT = "dot"
     EUCLIDEAN = "euclidean"
     MANHATTAN = "manhattan"
+    MAXSIM = "maxsim"
+    MEAN_MAXSIM = "meanmaxsim"
 
 
 class CompareMethod(StrEnum):
     """How a model compares two inputs.
 
     EMBEDDING: a vector of each, compared by a `SimilarityFunction`. SPARSE: a sparse vector of each, compared by the
-    dot product. CROSS_ENCODER: both are read together, and a classifier with one output scores them.
+    dot product. MULTI_VECTOR: a vector of each token of both, compared by MaxSim. CROSS_ENCODER: both are read
+    together, and a classifier with one output scores them.
     """
 
     EMBEDDING = "embedding"
     SPARSE = "sparse"
+    MULTI_VECTOR = "multi_vector"
     CROSS_ENCODER = "cross_encoder"
 
 

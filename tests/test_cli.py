@@ -132,6 +132,13 @@ def test_without_a_server_the_model_is_loaded_here(run: Run, store: ModelStore, 
     assert run("embed", "one").stdout.splitlines()[1].split()[:2] == ["one", str(size)]
     words = run("embed", "one two", "--output", "words", "--type", "int8", "--layer", "1").stdout.splitlines()[1:]
     assert [line.split()[:3] for line in words] == [["one", "0-3", str(size)], ["two", "4-7", str(size)]]
+    tokens = run("embed", "one", "--output", "multi_vector").stdout.splitlines()[1:]
+    assert len(tokens) > 2 and {tuple(line.split()[:2]) for line in tokens} == {("one", str(size))}
+
+    ranked = json.loads(run("rerank", "one", "two", "-", "--json", "--model", "tiny", text="three\n\none\n").stdout)
+    assert ranked["results"][0]["document"] == {"text": "one"} and len(ranked["results"]) == 3
+    table = run("rerank", "one", "two", "one", "--top-n", "1", "--method", "multi_vector").stdout.splitlines()
+    assert [line.split()[1:] for line in table] == [["index", "document"], ["1", "one"]]
 
 
 def test_inputs_are_classified_by_a_model_with_a_head(run: Run, store: ModelStore, tiny: Path, tmp_path: Path) -> None:

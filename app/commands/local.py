@@ -10,10 +10,12 @@ from app.api.errors import error_message
 from app.api.schemas.classify import ClassifyRequest
 from app.api.schemas.embeddings import EmbeddingsRequest
 from app.api.schemas.fill_mask import FillMaskRequest
+from app.api.schemas.rerank import RerankRequest
 from app.api.schemas.score import ScoreRequest
 from app.errors import AppError
 from app.inference.build import local_inference
 from app.inference.client import LocalClient
+from app.inference.comparing import rank_documents
 from app.inference.service import Inference
 from app.settings import Settings
 from app.validation import validate
@@ -33,14 +35,23 @@ async def answer_all(path: str, bodies: Sequence[dict[str, Any]]) -> list[dict[s
     logging.getLogger("app").setLevel(logging.ERROR)
     async with local_inference(Settings()) as inference:
         try:
-            return [await _answer(inference, validate(REQUESTS[path], body)) for body in bodies]
+            return [orjson.loads(await _answer(inference, path, body)) for body in bodies]
         except AppError as error:
             raise AppError(error_message(error)) from error  # with the input at fault
 
 
-async def _answer(inference: Inference, request: Request) -> dict[str, Any]:
-    content = await inference.run(
+async def _answer(inference: Inference, path: str, body: dict[str, Any]) -> bytes:
+    if path == "/v1/rerank":
+        return await _rank(inference, validate(RerankRequest, body))
+    request = validate(REQUESTS[path], body)
+    return await inference.run(
         request.task, request.model, request.inputs, LocalClient(), to_item=request.to_item, write=request.write
     )
-    answer: dict[str, Any] = orjson.loads(content)
-    return answer
+
+
+async def _rank(inference: Inference, request: RerankRequest) -> bytes:
+    opened, options = await inference.open(request.model), request.to_options()
+    ranking = await rank_documents(
+        opened, request.query, request.documents, LocalClient(), options, top_n=request.top_n
+    )
+    return request.write_ranking(ranking)

@@ -1,12 +1,12 @@
 """`cloze predict`, `embed`, `classify` and `score`: by the running server or, without one, in this process."""
 
-import asyncio
 from typing import Annotated, Any
 
 import typer
 
-from app.commands.client import ApiClient, ApiKey, NoServer, Url
-from app.commands.output import Json, note, print_json, print_table
+from app.commands.asking import ask_all
+from app.commands.client import ApiKey, Url
+from app.commands.output import Json, print_json, print_table
 from app.commands.texts import read_inputs, read_texts
 from app.commands.variants import read_variants, read_wild_type
 from app.types import Aggregation, FillOrder, FillStrategy, Normalization
@@ -121,9 +121,9 @@ def embed(
     vector_type: Annotated[
         str, typer.Option("--type", help="Type of the numbers: float, binary, ubinary, or int8 and uint8 for -1 to 1.")
     ] = "float",
-    output: Annotated[str, typer.Option(help="One vector for each of: pooled (input), tokens, words, chunks.")] = (
-        "pooled"
-    ),
+    output: Annotated[
+        str, typer.Option(help="One vector for each of: pooled (input), tokens, words, chunks, multi_vector (tokens).")
+    ] = "pooled",
     chunk_size: Annotated[int | None, typer.Option(min=1, help="Tokens of a chunk.")] = None,
     chunk_overlap: Annotated[int | None, typer.Option(min=0, help="Tokens that neighbouring chunks share.")] = None,
     late: Annotated[bool, typer.Option("--late", help="Let the tokens of a chunk see the whole text.")] = False,
@@ -147,8 +147,11 @@ def embed(
     if as_json:
         print_json(answer)
         return
-    rows = [_embedding_row(item, texts[item["index"]], vector_type) for item in answer["data"]]
-    if output == "pooled":
+    data = answer["data"]
+    if output == "multi_vector":
+        data = [item | {"embedding": vector} for item in data for vector in item["embedding"]]
+    rows = [_embedding_row(item, texts[item["index"]], vector_type) for item in data]
+    if output in ("pooled", "multi_vector"):
         print_table(["text", "dimensions", "vector"], [[row[0], *row[2:]] for row in rows])
     else:
         print_table(["text", "characters", "dimensions", "vector"], rows)
@@ -264,16 +267,7 @@ def _ask(path: str, body: dict[str, Any], url: str | None, api_key: str | None, 
     """Returns the answer to all inputs. at_once: inputs of a request; None for INPUTS_PER_REQUEST."""
     inputs, size = body["input"], at_once or INPUTS_PER_REQUEST
     bodies = [body | {"input": inputs[start : start + size]} for start in range(0, len(inputs), size)]
-    try:
-        with ApiClient(url, api_key) as client:
-            return _joined([client.post(path, each) for each in bodies], size)
-    except NoServer:
-        if url is not None:
-            raise
-    note("No server is running: loading the model here.")
-    from app.commands.local import answer_all  # imports torch
-
-    return _joined(asyncio.run(answer_all(path, bodies)), size)
+    return _joined(ask_all(path, bodies, url, api_key), size)
 
 
 def _joined(answers: list[dict[str, Any]], size: int) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """The dialect of Cohere's embed routes, for its clients."""
 
-import base64
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
@@ -16,7 +15,7 @@ from app.api.schemas.common import INPUTS_SCHEMA, MAX_COUNT, ForcedDimensions, J
 from app.api.schemas.embedding_options import INPUT_TYPES
 from app.api.wire.content_type import JSON
 from app.api.wire.disconnect import HttpClient
-from app.api.wire.fragments import vector_fragment
+from app.api.wire.vectors import VectorFormat, VectorType
 from app.compat.fields import renaming
 from app.errors import EmptyInput
 from app.inference.service import Answer
@@ -24,7 +23,6 @@ from app.modalities.embedding import EmbedItem, EmbedResult
 from app.types import Task, TruncationSide
 
 _MAX_TYPES = 8  # of one answer
-EmbeddingType = Literal["float", "base64"]
 
 
 def _read(name: str, value: object) -> list[Any]:
@@ -82,8 +80,10 @@ class CohereEmbedBody(JsonBody):
     input_type: Literal["search_document", "search_query", "classification", "clustering", "image"] | None = Field(
         None, description="Purpose of the texts, which chooses the model's prompt for it, if there is one"
     )
-    embedding_types: Annotated[list[EmbeddingType], Field(min_length=1, max_length=_MAX_TYPES)] | None = Field(
-        None, description="Encodings of the vectors"
+    embedding_types: Annotated[list[VectorType], Field(min_length=1, max_length=_MAX_TYPES)] | None = Field(
+        None,
+        description="Types of the vectors. The steps of int8 and uint8 go from -1 to 1, so that the vectors of all"
+        " requests can be compared",
     )
     output_dimension: Annotated[int, Field(ge=1, le=MAX_COUNT)] | None = Field(
         None, description="Number of leading components to keep"
@@ -121,7 +121,7 @@ class CohereEmbedBody(JsonBody):
 class CohereEmbedResponse(BaseModel):
     id: str = Field(description="Id of the request")
     response_type: Literal["embeddings_floats", "embeddings_by_type"] = Field(description="Type of `embeddings`")
-    embeddings: list[list[float]] | dict[EmbeddingType, list[Any]] = Field(
+    embeddings: list[list[float]] | dict[VectorType, list[Any]] = Field(
         description="The vectors, by their encoding; without `embedding_types`, `/v1/embed` returns a list"
     )
     texts: list[str] | None = Field(None, description="The texts of the request")
@@ -153,7 +153,7 @@ async def embed_v2(body: EmbedBody, request: Request, inference: InferenceDep) -
 
 async def _embed(
     body: CohereEmbedBody,
-    types: Sequence[EmbeddingType] | None,
+    types: Sequence[VectorType] | None,
     version: str,
     request: Request,
     inference: InferenceDep,
@@ -181,7 +181,6 @@ async def _embed(
     return Response(content, media_type=JSON)
 
 
-def _encode(kind: EmbeddingType, vectors: Sequence[NDArray[Any]]) -> list[Any]:
-    if kind == "float":
-        return list(map(vector_fragment, vectors))
-    return [base64.b64encode(vector.astype("<f4").tobytes()).decode("ascii") for vector in vectors]
+def _encode(kind: VectorType, vectors: Sequence[NDArray[Any]]) -> list[Any]:
+    """Returns the vectors, whose length is 1, as values of JSON: Cohere's clients send no ranges for int8 and uint8."""
+    return list(map(VectorFormat((kind,), ranges="unit").fit(vectors).write, vectors))

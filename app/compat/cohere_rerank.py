@@ -13,7 +13,8 @@ from app.api.schemas.common import MAX_COUNT, JsonBody, Model
 from app.api.schemas.rerank import Documents
 from app.api.wire.content_type import JSON
 from app.api.wire.disconnect import HttpClient
-from app.inference.comparing import CompareOptions, rank_documents
+from app.inference.compared import CompareOptions
+from app.inference.comparing import rank_documents
 
 
 class CohereRerankBody(JsonBody):

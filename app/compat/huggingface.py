@@ -21,6 +21,7 @@ from app.api.wire.fragments import fragment, vector_fragment
 from app.compat.huggingface_body import HubBody, Json, Pipeline, lower, write_json
 from app.compat.huggingface_classify import CLASSIFY_PIPELINES
 from app.compat.huggingface_media import MEDIA_PIPELINES, PipelineRoute
+from app.compat.huggingface_ranking import RANKING_PIPELINES
 from app.compat.similarity import compare
 from app.errors import InvalidValue, NotFound
 from app.inference.client import Client
@@ -91,6 +92,9 @@ EXAMPLES = {
     "sentence-similarity": {
         "value": {"inputs": {"source_sentence": "The lions hunt.", "sentences": ["Big cats chase prey.", "It rains."]}}
     },
+    "text-ranking": {
+        "value": {"inputs": {"query": "Where do lions live?", "texts": ["Lions hunt in the savanna.", "Water boils."]}}
+    },
     "text-classification": {"value": {"inputs": "A wonderful film.", "parameters": {"top_k": 2}}},
     "token-classification": {
         "value": {"inputs": "Ada lives in Paris.", "parameters": {"aggregation_strategy": "simple"}}
@@ -111,10 +115,10 @@ async def run_pipeline(
     request: Request,
     inference: InferenceDep,
 ) -> Response:
-    """Runs fill-mask, feature-extraction, sentence-similarity, or a classification of texts, tokens, images or audio.
+    """Runs a pipeline: fill-mask, feature-extraction, sentence-similarity, text-ranking, or a classification.
 
-    zero-shot-classification compares embeddings. The body of image-classification and audio-classification may be
-    the file itself.
+    Texts, tokens, images and audio are classified; zero-shot-classification compares embeddings. The body of
+    image-classification and audio-classification may be the file itself.
     """
     if task not in PIPELINES:
         raise NotFound(f"there is no pipeline {task!r}; there are {', '.join(PIPELINES)}")
@@ -138,6 +142,8 @@ async def run_pipeline_of(model: OpenModel, body: Json, request: Request) -> Res
 def _choose_task(model: OpenModel, inputs: object) -> str:
     if isinstance(inputs, dict) and "source_sentence" in inputs:
         return "sentence-similarity"
+    if isinstance(inputs, dict) and "query" in inputs:
+        return "text-ranking"
     if model.classifier is not None:
         if model.classifier.type is ClassifierType.TOKENS:
             return "token-classification"
@@ -221,4 +227,5 @@ PIPELINES: dict[str, Pipeline] = {
     "sentence-similarity": _sentence_similarity,
     **CLASSIFY_PIPELINES,
     **MEDIA_PIPELINES,
+    **RANKING_PIPELINES,
 }

@@ -177,24 +177,31 @@ async def compare_sentences(body: SimilarityBody, call: Call) -> Response:
 async def rerank(body: RerankBody, call: Call) -> Response:
     """Returns the texts in the order of their relevance to the query, the most relevant first."""
     ranking = await rank_documents(
-        await call.open(), body.query, body.texts, call.client, body.to_options(), names=("query", "texts")
+        await call.open(),
+        body.query,
+        body.texts,
+        call.client,
+        body.to_options(),
+        top_n=body.top_n,
+        names=("query", "texts"),
     )
-    ranks = [
-        {"index": index, "score": score} | ({"text": body.texts[index]} if body.return_text else {})
-        for index, score in ranking.documents
-    ]
-    return call.respond(orjson.dumps(ranks), [body.query, *body.texts], ranking.tokens)
+    return call.respond(body.write_ranks(ranking, body.texts), [body.query, *body.texts], ranking.tokens)
 
 
 async def tokenize(body: TokenizeBody, call: Call) -> Response:
-    """Returns the tokens of each text, in a list also for one text."""
+    """Returns the tokens of each text, in a list also for one text. Offsets count the characters of the prompt too."""
 
     def write(answer: Answer[TokenParts], report: Report) -> bytes:
         return b"[" + b",".join(map(_write_tokens, answer.results)) + b"]"
 
     with renaming(_NAMES):
         content = await call.inference.tokenize(
-            call.model_id, body.inputs, call.client, add_special_tokens=body.add_special_tokens, write=write
+            call.model_id,
+            body.inputs,
+            call.client,
+            add_special_tokens=body.add_special_tokens,
+            prompt_name=body.prompt_name,
+            write=write,
         )
     return Response(content, media_type=JSON)
 

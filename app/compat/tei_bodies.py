@@ -1,8 +1,10 @@
 """Bodies of text-embeddings-inference's routes. A text that is too long is cut unless `truncate` is false."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
+import orjson
 from pydantic import BaseModel, BeforeValidator, FailFast, Field, PlainValidator, WithJsonSchema
 
 from app.api.schemas.common import (
@@ -17,7 +19,7 @@ from app.api.schemas.common import (
 from app.compat.fields import renaming
 from app.compat.huggingface_body import lower
 from app.errors import EmptyInput
-from app.inference.comparing import CompareOptions
+from app.inference.compared import CompareOptions, DocumentRanking
 from app.modalities.classification import ClassifyItem, TextPair
 from app.modalities.embedding import EmbedItem
 from app.types import TruncationSide
@@ -179,6 +181,7 @@ def _read_texts(value: object) -> object:
 class TeiTokenizeBody(JsonBody):
     inputs: Annotated[Texts, BeforeValidator(_read_texts)] = Field(description="A text, or a list of texts")
     add_special_tokens: bool = Field(True, description="Include the special tokens around a text")
+    prompt_name: PromptName = None
 
 
 def _read_ids(value: object) -> list[list[int]]:
@@ -226,18 +229,36 @@ def _read_ranked_texts(value: object) -> list[str]:
     return value
 
 
-class TeiRerankBody(TeiOptions):
+class TeiRanked(JsonBody):
     query: str = Field(description="Text that the others are compared with")
     texts: Annotated[
         list[str],
         BeforeValidator(_read_ranked_texts),
         WithJsonSchema({"type": "array", "items": _TEXT, "minItems": 1, "title": "Texts"}),
     ] = Field(description="Texts that are sorted by their relevance")
+
+
+class TeiRerankOptions(TeiOptions):
     raw_scores: bool = Field(False, description="Return the output of a cross-encoder without its activation")
     return_text: bool = Field(False, description="Repeat each text in the answer")
+    top_n: Annotated[int, Field(ge=1, le=MAX_COUNT)] | None = Field(
+        None, description="Number of texts in the answer, which LiteLLM sends; all by default"
+    )
 
     def to_options(self) -> CompareOptions:
         return CompareOptions(raw_scores=self.raw_scores, truncate=self.cuts, truncation_side=self.truncation_direction)
+
+    def write_ranks(self, ranking: DocumentRanking, texts: Sequence[str]) -> bytes:
+        """Returns a list of `TeiRank` as JSON."""
+        ranks = [
+            {"index": index, "score": score} | ({"text": texts[index]} if self.return_text else {})
+            for index, score in ranking.documents
+        ]
+        return orjson.dumps(ranks)
+
+
+class TeiRerankBody(TeiRerankOptions, TeiRanked):
+    pass
 
 
 class TeiTerm(BaseModel):

@@ -9,6 +9,7 @@ from app.modalities.classification import ClassifyItem
 from app.modalities.embedding import EmbedItem
 from app.modalities.text.items import MASK_ALIAS, SPAN_START, FillMaskItem
 from app.system.concurrency import TokenBudget
+from app.types import InputType
 
 _MIB = 1 << 20
 
@@ -68,28 +69,44 @@ class EmbeddingFacts(Protocol):
     @property
     def dimensions(self) -> int | None: ...
 
+    @property
+    def expanded_length(self) -> int: ...
+
 
 def check_part_vectors(items: Iterable[EmbedItem], model: EmbeddingFacts, *, param: str = "input") -> int:
     """Returns how many characters an answer with a vector for each part of texts may have. Raises InvalidValue.
 
     param: the name of the field of texts.
     """
-    size = 0
-    for item in items:
-        given = item.input if isinstance(item.input, str | tuple) else ()
-        tokens = len(given) + _SPECIAL  # a tokenizer makes hardly more than one of a character
-        if item.output == "chunks":
-            parts, text = item.chunks.count(tokens, model.max_length), 2 * len(given)
-        else:
-            parts, text = tokens if model.max_length is None else min(tokens, model.max_length), 0
-        dimensions = min(filter(None, (item.dimensions, model.dimensions)), default=1)
-        size += vectors_size(parts * dimensions) + parts * _PART + text
+    size = sum(estimate_parts(item, model) for item in items)
     if size > MAX_ANSWER:
         raise InvalidValue(
             f"the answer could have {size} characters, where {MAX_ANSWER} are allowed: send fewer or shorter inputs",
             param=param,
         )
     return size
+
+
+def estimate_parts(item: EmbedItem, model: EmbeddingFacts) -> int:
+    """Returns how many characters the vectors of the parts of a text take, at most."""
+    parts, text = estimate_tokens(item, model), 0
+    if item.output == "chunks":
+        given = item.input if isinstance(item.input, str | tuple) else ()
+        parts, text = item.chunks.count(len(given) + _SPECIAL, model.max_length), 2 * len(given)
+    dimensions = min(filter(None, (item.dimensions, model.dimensions)), default=1)
+    return vectors_size(parts * dimensions) + parts * _PART + text
+
+
+def estimate_tokens(item: EmbedItem, model: EmbeddingFacts) -> int:
+    """Returns how many tokens of a text have a vector, at most: a tokenizer makes hardly more than one of a character.
+
+    The model's own prompts are short and are not counted.
+    """
+    given = item.input if isinstance(item.input, str | tuple) else ()
+    tokens = len(given) + len(item.prompt or "") + _SPECIAL
+    if item.output == "multi_vector" and item.input_type is InputType.QUERY:
+        tokens = max(tokens, model.expanded_length)
+    return tokens if model.max_length is None else min(tokens, model.max_length)
 
 
 def check_sparse(items: Sequence[EmbedItem], *, param: str = "top_k") -> int:

@@ -1,116 +1,29 @@
 """The use cases that compare inputs: similarity of two lists, and documents in the order of their relevance."""
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
-from app.errors import AppError, InvalidValue, TooLarge
+from app.errors import InvalidValue, TooLarge
 from app.inference.answer_size import MAX_ANSWER, SMALL
 from app.inference.client import Client
-from app.inference.remote_media import RemoteMedia
+from app.inference.compared import ComparedInputs, ComparedSides, CompareOptions, DocumentRanking
+from app.inference.comparing_tokens import compare_tokens
 from app.inference.service import Answer, OpenModel
 from app.modalities.classification import ClassifyItem, ClassifyResult, TextPair, score_labels
-from app.modalities.comparison import compare_all, compare_pairwise, stack_vectors
+from app.modalities.comparison import OF_LISTS, OF_VECTORS, compare_all, compare_pairwise, stack_vectors
 from app.modalities.embedding import EmbedItem, EmbedResult
-from app.types import Activation, ClassifierType, CompareMethod, InputType, SimilarityFunction, Task, TruncationSide
+from app.types import Activation, ClassifierType, CompareMethod, InputType, SimilarityFunction, Task
 
 _SCORE = 25  # characters of an answer that a score takes
-_SPARSE_INPUTS = 256  # whose sparse vectors are compared at once: each may have all entries of the vocabulary
+_SPARSE_INPUTS = 256  # whose sparse vectors are compared at once
 
-_SPARSE_TERMS = 4096  # of each of them, those of the highest weights
+_FUNCTIONS = {CompareMethod.SPARSE: SimilarityFunction.DOT, CompareMethod.MULTI_VECTOR: SimilarityFunction.MAXSIM}
 
-Scores = NDArray[np.float64]
-Input = str | tuple[int, ...] | bytes | RemoteMedia
 Written = TypeVar("Written")
-
-
-@dataclass(frozen=True)
-class ComparedSides:
-    """The inputs that are compared.
-
-    first, second: each of the first is compared with each of the second; None: with each of the first.
-    pairwise: inputs at the same place are compared instead.
-    ranked: the first are queries and the second documents, which have prompts of their own in some models.
-    names: of the two fields in the request.
-    """
-
-    first: Sequence[Input]
-    second: Sequence[Input] | None
-    pairwise: bool = False
-    ranked: bool = False
-    names: tuple[str, str] = ("source", "targets")
-
-    @property
-    def others(self) -> Sequence[Input]:
-        """The inputs that the first are compared with."""
-        return self.first if self.second is None else self.second
-
-    def pairs(self) -> list[tuple[int, int]]:
-        """Returns the places of all pairs, those of each of the first together."""
-        if self.pairwise:
-            return [(place, place) for place in range(len(self.first))]
-        return [(one, other) for one in range(len(self.first)) for other in range(len(self.others))]
-
-    @contextmanager
-    def naming(self, pairs: Sequence[tuple[int, int]] | None = None) -> Iterator[None]:
-        """Makes errors within it name the field and the place of the input in it, instead of `input` of the task.
-
-        pairs: the items of the task; None: they are the first inputs and then the second.
-        """
-        try:
-            yield
-        except AppError as error:
-            if error.param == "input":
-                place, side = error.index or 0, 0
-                if pairs is not None:
-                    place, side = pairs[place][1], 1
-                elif place >= len(self.first):
-                    place, side = place - len(self.first), 1
-                error.param = self.names[side if self.second is not None else 0]
-                error.index = place if len((self.first, self.others)[side]) > 1 else None
-            raise
-
-
-@dataclass(frozen=True)
-class CompareOptions:
-    """method, function: None is the model's own way.
-
-    raw_scores: outputs of a cross-encoder, without its activation.
-    truncate: whether inputs that are too long are cut, or refused. None: they are embedded in windows, as the server
-    is set, and cut for all other methods.
-    """
-
-    method: CompareMethod | None = None
-    function: SimilarityFunction | None = None
-    raw_scores: bool = False
-    truncate: bool | None = None
-    truncation_side: TruncationSide = TruncationSide.RIGHT
-
-
-@dataclass(frozen=True)
-class ComparedInputs:
-    """The answer. scores: [S, T], or [N] if the sides are compared pairwise. tokens: that the model read."""
-
-    model: str
-    method: CompareMethod
-    function: SimilarityFunction | None
-    scores: Scores
-    tokens: int
-
-
-@dataclass(frozen=True)
-class DocumentRanking:
-    """The answer to a query. documents: (index, score) of each, best first. tokens: that the model read."""
-
-    model: str
-    method: CompareMethod
-    documents: Sequence[tuple[int, float]]
-    tokens: int
 
 
 @dataclass(frozen=True)
@@ -168,16 +81,24 @@ async def rank_documents(
 
 
 async def _compare(opened: OpenModel, sides: ComparedSides, client: Client, options: CompareOptions) -> ComparedInputs:
-    if (options.method or opened.comparison.method) is CompareMethod.CROSS_ENCODER:
+    method = options.method or opened.comparison.method
+    if method is CompareMethod.CROSS_ENCODER:
         return await _cross_encode(opened, sides, client, options)
-    return await _embed(opened, sides, client, options)
+    function = options.function or _choose_function(opened, method)
+    known = OF_LISTS if method is CompareMethod.MULTI_VECTOR else OF_VECTORS
+    if function not in known:
+        raise InvalidValue(f"vectors of the method {method} are compared by {', '.join(known)}", param="function")
+    _check_count(opened, sides, len(sides.first) + len(sides.second or ()), "inputs")
+    if method is CompareMethod.MULTI_VECTOR:
+        return await compare_tokens(opened, sides, client, options, function)
+    return await _embed(opened, sides, client, options, method, function)
 
 
 def _choose_function(opened: OpenModel, method: CompareMethod) -> SimilarityFunction:
     """Returns the function that a model was trained for, where vectors of that kind are compared."""
     if method is opened.comparison.method:
         return opened.comparison.function
-    return SimilarityFunction.DOT if method is CompareMethod.SPARSE else SimilarityFunction.COSINE
+    return _FUNCTIONS.get(method, SimilarityFunction.COSINE)
 
 
 def _check_count(opened: OpenModel, sides: ComparedSides, count: int, of: str) -> None:
@@ -189,11 +110,16 @@ def _check_count(opened: OpenModel, sides: ComparedSides, count: int, of: str) -
         )
 
 
-async def _embed(opened: OpenModel, sides: ComparedSides, client: Client, options: CompareOptions) -> ComparedInputs:
+async def _embed(
+    opened: OpenModel,
+    sides: ComparedSides,
+    client: Client,
+    options: CompareOptions,
+    method: CompareMethod,
+    function: SimilarityFunction,
+) -> ComparedInputs:
     """Compares a vector of each input, dense or sparse."""
-    method = options.method or opened.comparison.method
     sparse = method is CompareMethod.SPARSE
-    function = options.function or _choose_function(opened, method)
     inputs: list[Any] = [*sides.first, *(sides.second or ())]
     if sides.ranked:
         queries, documents = sides.first, sides.others
@@ -202,16 +128,7 @@ async def _embed(opened: OpenModel, sides: ComparedSides, client: Client, option
 
     def to_item(given: Any) -> EmbedItem:
         typed = given if isinstance(given, _TypedText) else _TypedText(given, None)
-        return EmbedItem(
-            typed.text,
-            terms=_SPARSE_TERMS,
-            output="sparse" if sparse else "pooled",
-            normalize=None,
-            truncate=bool(options.truncate),
-            split=options.truncate is None,
-            truncation_side=options.truncation_side,
-            input_type=typed.input_type,
-        )
+        return options.to_item(typed.text, "sparse" if sparse else "pooled", typed.input_type)
 
     def write(answer: Answer[EmbedResult]) -> ComparedInputs:
         found = [result.sparse or result.vector for result in answer.results]
@@ -222,7 +139,6 @@ async def _embed(opened: OpenModel, sides: ComparedSides, client: Client, option
         tokens = sum(result.tokens for result in answer.results)
         return ComparedInputs(answer.model, method, function, scores, tokens)
 
-    _check_count(opened, sides, len(inputs), "inputs")
     if sparse and len(inputs) > _SPARSE_INPUTS:
         raise InvalidValue(
             f"sparse vectors of at most {_SPARSE_INPUTS} inputs are compared at once, not of {len(inputs)}",

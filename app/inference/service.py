@@ -19,6 +19,7 @@ from app.inference.tasks import BOUNDS, Names
 from app.inference.tokenization import REPORTED_CHARACTERS, Split, TokenParts, take_first, tokenize_all
 from app.methods.tokenizers import TokenizerReport
 from app.modalities.comparison import InputComparison
+from app.modalities.embedding import find_prompt
 from app.serving.batches import Flow
 from app.serving.engine import Engine
 from app.serving.locating import locating
@@ -90,10 +91,12 @@ class Inference:
         client: Client,
         *,
         add_special_tokens: bool,
+        prompt_name: str | None = None,
         write: Callable[[Answer[TokenParts], Report], Written],
     ) -> Written:
         """Returns what `write` makes of an answer whose results are the `TokenParts` of the texts, and of the report.
 
+        prompt_name: of the model's prompt that goes before each text; places of tokens are those with it.
         `write` calls the report when it has read all tokens, so the texts are known to be valid. It is about the first
         REPORTED_CHARACTERS.
 
@@ -104,9 +107,8 @@ class Inference:
         check_tokenize(texts)
         opened = await self.open(model)
         over = threading.Event()
-        answer: Answer[TokenParts] = Answer(
-            opened.id, tokenize_all(opened.splitter(add_special_tokens=add_special_tokens), texts, over)
-        )
+        split = opened.splitter(add_special_tokens=add_special_tokens, prompt_name=prompt_name)
+        answer: Answer[TokenParts] = Answer(opened.id, tokenize_all(split, texts, over))
         report = partial(opened.report_tokenizer, take_first(texts, REPORTED_CHARACTERS))
 
         async def work() -> Written:
@@ -168,6 +170,20 @@ class OpenModel:
         return self._engine.model.max_length
 
     @property
+    def dimensions(self) -> int | None:
+        """Size of the vectors that the model gives; None if unknown."""
+        return self._engine.model.dimensions
+
+    @property
+    def expanded_length(self) -> int:
+        """Tokens that a query has at least where it is embedded as vectors of tokens."""
+        return self._engine.model.expanded_length
+
+    @property
+    def reads_text(self) -> bool:
+        return self._engine.model.reads_text
+
+    @property
     def pooling(self) -> str | None:
         """How the model's vectors are pooled; None if unknown."""
         return self._engine.model.pooling
@@ -200,10 +216,15 @@ class OpenModel:
         """Raises TaskNotSupported."""
         self._engine.require(task)
 
-    def splitter(self, *, add_special_tokens: bool) -> Split:
-        """Returns the function that splits a text into its tokens. Raises TaskNotSupported."""
+    def splitter(self, *, add_special_tokens: bool, prompt_name: str | None = None) -> Split:
+        """Returns the function that splits a text into its tokens, after the prompt of that name.
+
+        Raises TaskNotSupported, and InvalidValue for a name that the model does not have.
+        """
         self._require_text()
-        return partial(self._engine.model.tokenize, add_special_tokens=add_special_tokens)
+        model = self._engine.model
+        prompt = "" if prompt_name is None else find_prompt(model.prompts, prompt_name)
+        return lambda text: model.tokenize(prompt + text, add_special_tokens)
 
     def decode(self, ids: Sequence[int], *, skip_special_tokens: bool) -> str:
         """Returns the text of token ids. Raises InvalidValue and TaskNotSupported."""

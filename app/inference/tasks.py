@@ -41,6 +41,9 @@ class ModelFacts(Protocol):
     def dimensions(self) -> int | None: ...
 
     @property
+    def expanded_length(self) -> int: ...
+
+    @property
     def classifier(self) -> Classifier | None: ...
 
 
@@ -88,7 +91,7 @@ class EmbedBounds(TaskBounds):
     def expect(self, items: Sequence[EmbedItem], model: ModelFacts, names: Names, largest: int) -> int:
         if items and items[0].output == "sparse":
             return check_sparse(items, param=names.get("top_k", "top_k"))
-        if not items or items[0].output not in TEXT_OUTPUTS:
+        if not items or items[0].output not in (*TEXT_OUTPUTS, "multi_vector"):
             return 0
         if any(not isinstance(item.input, str | tuple) for item in items):
             raise InvalidValue(f"only texts have {items[0].output}, not files", param=names.get("output", "output"))

@@ -29,6 +29,22 @@ class InputComparison:
     activation: Activation = Activation.SIGMOID
 
 
+def compare_multi(function: SimilarityFunction, first: Sequence[Floats], second: Sequence[Floats]) -> Scores:
+    """Compares each of `first` with each of `second`, lists of vectors [N, D], by MaxSim → [S, T].
+
+    As `maxsim` and `mean_maxsim` of sentence-transformers, computed in float64.
+    """
+    scores = np.empty((len(first), len(second)))
+    queries = [each.astype(np.float64) for each in first]
+    for column, document in enumerate(second):
+        transposed = document.astype(np.float64).T
+        for row, query in enumerate(queries):
+            scores[row, column] = (query @ transposed).max(axis=1).sum()
+    if function is SimilarityFunction.MEAN_MAXSIM:
+        scores /= np.array([[len(query)] for query in queries])
+    return scores
+
+
 def compare_all(function: SimilarityFunction, first: Floats, second: Floats) -> Scores:
     """Compares each of `first` [S, D] with each of `second` [T, D] → [S, T], as `similarity` of sentence-transformers.
 
@@ -90,3 +106,5 @@ _MATRICES: Mapping[SimilarityFunction, Callable[[Scores, Scores], Scores]] = {
     SimilarityFunction.EUCLIDEAN: _euclidean,
     SimilarityFunction.MANHATTAN: _manhattan,
 }
+OF_VECTORS: Sequence[SimilarityFunction] = tuple(_MATRICES)
+OF_LISTS: Sequence[SimilarityFunction] = (SimilarityFunction.MAXSIM, SimilarityFunction.MEAN_MAXSIM)

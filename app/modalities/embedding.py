@@ -1,8 +1,8 @@
 """Items and results of embedding, in every modality. No torch: the API builds and reads these."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,8 @@ from app.types import InputType, Pooling, TruncationSide
 CHUNK_SIZE = 256  # tokens of a chunk, unless the request says another number or the model reads fewer
 MAX_CHUNKS = 1024  # of a text
 
-EmbedOutput = Literal["pooled", "windows", "tokens", "words", "chunks", "sparse"]
+Prompt = TypeVar("Prompt")
+EmbedOutput = Literal["pooled", "windows", "tokens", "words", "chunks", "sparse", "multi_vector"]
 TEXT_OUTPUTS: Sequence[EmbedOutput] = ("tokens", "words", "chunks")  # whose vectors are of parts of a text
 
 
@@ -51,7 +52,8 @@ class EmbedItem:
     return the mean of their vectors, weighted by their tokens; truncate comes first.
     output: one vector for the input, one a window of it (media only), one a token (a patch, in media),
     special tokens included, one a word or one a chunk. chunks: how a text is cut into chunks. sparse: a weight for each
-    entry of the vocabulary. terms: the greatest number of them; None for all that are not 0.
+    entry of the vocabulary. multi_vector: one a token, for comparisons by MaxSim. terms: the greatest number of weights
+    of a sparse vector; None for all that are not 0.
     token_ids: whether the client says that token ids are of the model's own vocabulary.
     prompt: a text that goes before the input. prompt_name: the name of one of the model's prompts, instead.
     input_type: the purpose of the text, which chooses among the model's prompts, where neither of them is given.
@@ -147,6 +149,14 @@ def check_dimensions(item: EmbedItem, size: int, matryoshka: Matryoshka | None =
     )
 
 
+def find_prompt(prompts: Mapping[str, Prompt], name: str) -> Prompt:
+    """Returns the prompt of a name. Raises InvalidValue for a name that the model does not have."""
+    if name not in prompts:
+        has = ", ".join(sorted(prompts)) or "none"
+        raise InvalidValue(f"the model has no prompt {name!r}; its prompts: {has}", param="prompt_name")
+    return prompts[name]
+
+
 def check_media_item(item: EmbedItem, modality: str, dimensions: int, *, class_token: bool) -> None:
     """Raises InvalidValue for an item that a model of media does not embed.
 
@@ -161,8 +171,8 @@ def check_media_item(item: EmbedItem, modality: str, dimensions: int, *, class_t
             raise InvalidValue("prompts go before texts, and this model embeds media", param=param)
     if item.layer is not None:
         raise InvalidValue("only models of text give the hidden states of a layer", param="layer")
-    if item.output in ("words", "chunks", "sparse"):
-        what = "sparse vectors" if item.output == "sparse" else item.output
+    if item.output in ("words", "chunks", "sparse", "multi_vector"):
+        what = {"sparse": "sparse vectors", "multi_vector": "vectors for MaxSim"}.get(item.output, item.output)
         raise InvalidValue(f"only texts have {what}, and this model embeds media", param="output")
     check_dimensions(item, dimensions)
     if item.pooling is Pooling.CLS and not class_token:

@@ -26,10 +26,12 @@ class ServedModel(ABC):
     mask_token: the text that stands for a masked token; None where the model reads no text or has no such token.
     max_length: tokens that the model reads, special ones included; None where its items have no such bound.
     dimensions: of the vectors that the model gives; None if unknown.
+    expanded_length: tokens that a query has at least where it is embedded as vectors of tokens; 0 for no such number.
     forward_path: how batches are run, as text, where an import proves it; None where there is one way only.
     classifier: the facts about its outputs, of a model that classifies; None for others.
     pooling: how its vectors are pooled, in a word; None if unknown.
     comparison: how it compares two inputs, unless a request asks for another way.
+    prompts: texts that go before others that are embedded, by name.
     reads_text: whether `tokenize`, `decode` and `report_tokenizer` can be used.
     """
 
@@ -41,10 +43,12 @@ class ServedModel(ABC):
     mask_token: str | None = None
     max_length: int | None = None
     dimensions: int | None = None
+    expanded_length: int = 0
     forward_path: str | None = None
     classifier: Classifier | None = None
     pooling: str | None = None
     comparison: InputComparison = InputComparison()
+    prompts: Mapping[str, str] = MappingProxyType({})
     reads_text: bool = False
 
     def tokenize(self, text: str, add_special_tokens: bool = True) -> Iterator[TokenInfo]:

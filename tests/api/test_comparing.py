@@ -72,6 +72,33 @@ def test_documents_are_ranked(client: TestClient) -> None:
     assert best == [{key: body["results"][0][key] for key in ("index", "relevance_score")}]
 
 
+def test_vectors_of_tokens_are_compared(client: TestClient, fakes: Fakes) -> None:
+    """Each score is the sum over the tokens of the first text of the best cosine with a token of the second."""
+    data = post(client, "/v1/embeddings", input=TEXTS, output="multi_vector")["data"]
+    vectors = [np.array(each["embedding"]) for each in data]
+    expected = np.array([[(a @ b.T).max(axis=1).sum() for b in vectors] for a in vectors])
+    options = {"method": "multi_vector"}
+    among = post(client, "/v1/similarity", source=TEXTS, **options)
+    assert (among["method"], among["function"]) == ("multi_vector", "maxsim")
+    np.testing.assert_allclose(among["scores"], expected, atol=1e-5)
+    fakes["full"].dimensions = 60_000  # so large that the second side is embedded in parts
+    body = post(client, "/v1/similarity", source=TEXTS[:1], targets=TEXTS * 3, function="meanmaxsim", **options)
+    np.testing.assert_allclose(body["scores"], [[*expected[0] / 2] * 3], atol=1e-5)
+    assert body["usage"]["total_tokens"] == 2 + 3 * (2 + 3 + 2)
+    pairs = post(client, "/v1/similarity", source=TEXTS, targets=[TEXTS[0]] * 3, pairwise=True, **options)
+    np.testing.assert_allclose(pairs["scores"], expected[:, 0], atol=1e-5)
+    ranking = post(client, "/v1/rerank", query=TEXTS[0], documents=TEXTS[1:], **options)["results"]
+    assert [each["relevance_score"] for each in ranking] == pytest.approx(sorted(expected[0, 1:])[::-1])
+
+    error = refuse(client, "/v1/rerank", query="a", documents=["a", "b", "c", "d " * 9, " "], **options)
+    assert error["param"] == "documents" and "`documents` 4" in error["message"]
+    error = refuse(client, "/v1/similarity", source=["a " * 30] * 9, **options)
+    assert error["param"] == "source" and "too large" in error["message"]
+    fakes["full"].dimensions = 1 << 24
+    error = refuse(client, "/v1/similarity", source="a", targets=["a"] * 2000, **options)
+    assert error["param"] in ("source", "targets")
+
+
 @pytest.fixture
 def cross_encoder(store: ModelStore, tmp_path: Path, fakes: Fakes) -> Classifier:
     """A fake with one output, whose `TextPair` is read as a text."""
@@ -108,6 +135,8 @@ def test_bounds_of_pairs(make_client: Any) -> None:
         ("similarity", {"source": "a", "targets": []}, "targets", "`targets` is empty"),
         ("similarity", {"source": ["a", "b"], "targets": ["a"], "pairwise": True}, "targets", "pairwise"),
         ("similarity", {"source": "a", "targets": "b", "function": "euclid"}, "function", "cosine"),
+        ("similarity", {"source": "a", "targets": "b", "function": "maxsim"}, "function", "cosine"),
+        ("similarity", {"source": "a", "method": "multi_vector", "function": "dot"}, "function", "maxsim"),
     ],
 )
 def test_refusals(make_client: Any, path: str, body: dict[str, Any], param: str, said: str) -> None:

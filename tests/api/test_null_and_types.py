@@ -39,6 +39,7 @@ from app.compat.huggingface_classify import (
     ZeroShotParameters,
 )
 from app.compat.huggingface_media import MediaClassificationBody, MediaClassificationParameters
+from app.compat.huggingface_ranking import TextRankingBody
 from app.compat.ollama import OllamaEmbedBody, OllamaEmbeddingsBody
 from app.compat.tei_bodies import (
     TeiDecodeBody,
@@ -46,7 +47,9 @@ from app.compat.tei_bodies import (
     TeiEmbedBody,
     TeiEmbedSparseBody,
     TeiPredictBody,
+    TeiRanked,
     TeiRerankBody,
+    TeiRerankOptions,
     TeiSentences,
     TeiSimilarityBody,
     TeiSimilarityOptions,
@@ -103,7 +106,10 @@ BODIES: list[tuple[type[BaseModel], dict[str, Any]]] = [
     (TeiEmbedAllBody, {"inputs": "a"}),
     (TeiEmbedSparseBody, {"inputs": "a"}),
     (TeiPredictBody, {"inputs": "a"}),
+    (TeiRanked, {"query": "a", "texts": ["a"]}),
     (TeiRerankBody, {"query": "a", "texts": ["a"]}),
+    (TeiRerankOptions, {}),
+    (TextRankingBody, {"inputs": {"query": "a", "texts": ["a"]}}),
     (TeiSentences, {"source_sentence": "a", "sentences": ["a"]}),
     (TeiSimilarityBody, {"inputs": {"source_sentence": "a", "sentences": ["a"]}}),
     (TeiSimilarityOptions, {}),

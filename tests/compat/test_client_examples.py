@@ -6,6 +6,7 @@ Each example runs in a process of its own: the libraries are large, and some cha
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -53,8 +54,8 @@ def name_of(section: str) -> str:
     return section.partition("\n")[0]
 
 
-def examples_of(section: str) -> list[str]:
-    return re.findall(r"^```python\n(.*?)^```$", section, re.DOTALL | re.MULTILINE)
+def examples_of(section: str, language: str = "python") -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", section, re.DOTALL | re.MULTILINE)
 
 
 def is_installed(package: str) -> bool:
@@ -94,6 +95,19 @@ def test_the_vectors_of_each_client(section: str, url: str, expected: np.ndarray
     assert done.returncode == 0, done.stderr[-4000:]
     for line in done.stdout.splitlines()[-len(examples) :]:
         np.testing.assert_allclose(json.loads(line), expected, atol=1e-5)
+
+
+def test_the_vectors_of_the_client_for_node(url: str, expected: np.ndarray, tmp_path: Path) -> None:
+    node, packages = shutil.which("node"), PUBLISHED / "node_modules"
+    if node is None or not (packages / "openai").is_dir():
+        pytest.skip("node or npm's package openai is not installed")
+    ((example,),) = [found for each in SECTIONS if (found := examples_of(each, "js"))]
+    script = tmp_path / "example.mjs"
+    script.write_text(f"{example.replace(ADDRESS, url)}\nconsole.log(JSON.stringify(vectors));\n", encoding="utf-8")
+    (tmp_path / "node_modules").symlink_to(packages)
+    done = subprocess.run([node, script], capture_output=True, text=True, timeout=PATIENCE, check=False)
+    assert done.returncode == 0, done.stderr[-4000:]
+    np.testing.assert_allclose(json.loads(done.stdout), expected, atol=1e-5)
 
 
 def test_the_table_has_the_tested_versions() -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 from pydantic import ValidationError
+from sentence_transformers.util import quantize_embeddings
 
 from app.settings import Settings
 from tests.fakes.objective import DIMENSIONS, MASK
@@ -33,6 +34,18 @@ def test_cohere(client: TestClient) -> None:
     np.testing.assert_allclose(decoded, found["embeddings"]["float"], rtol=1e-6)
     assert np.shape(decoded) == (2, 3) and found["texts"] is None
     ask(client, "/v2/embed", {"texts": ["lion " * 200]})
+    kinds = ("int8", "uint8", "binary", "ubinary")
+    small = ask(client, "/v2/embed", {"texts": TWO, "embedding_types": kinds})["embeddings"]
+    unit = np.array([[-1.0] * DIMENSIONS, [1.0] * DIMENSIONS])
+    for kind in kinds:
+        expected = quantize_embeddings(np.array(floats["embeddings"], np.float32), kind, unit)
+        np.testing.assert_array_equal(small[kind], expected)
+    assert (
+        ask(client, "/v1/embed", {"texts": TWO[1:], "embedding_types": ["int8"]})["embeddings"]["int8"][0]
+        == (
+            small["int8"][1]  # comparable between requests
+        )
+    )
 
 
 def test_cohere_reranks(client: TestClient) -> None:
@@ -79,7 +92,7 @@ def test_the_root_reads_three_dialects(client: TestClient) -> None:
         ("/v2/embed", {"texts": []}, 400, "`texts` is empty"),
         ("/v2/embed", {"texts": ["a", ""]}, 400, "`texts` 1 is empty"),
         ("/v2/embed", {"texts": "a"}, 422, "`texts`"),
-        ("/v2/embed", {"texts": ["a"], "embedding_types": ["int8"]}, 422, "`embedding_types.0`"),
+        ("/v2/embed", {"texts": ["a"], "embedding_types": ["int4"]}, 422, "`embedding_types.0`"),
         ("/v2/embed", {"texts": ["a"], "truncate": "MIDDLE"}, 422, "`truncate`"),
         ("/v2/embed", {"texts": ["lion " * 200], "truncate": "NONE"}, 422, "`texts`: 200 tokens"),
         ("/v2/embed", {"texts": ["a"], "model": "none"}, 404, "none"),
@@ -114,12 +127,17 @@ WRONG: list[Any] = [None, True, 1.5, "", [], [None], [[]], {}, {"a": 1}, [{}], [
     "path", ["/v1/embed", "/v2/embed", "/v2/rerank", "/api/embed", "/api/embeddings", "/", "/embeddings"]
 )
 def test_no_body_is_an_error_of_the_server(client: TestClient, path: str) -> None:
-    fields = ("input", "inputs", "texts", "images", "prompt", "options", "keep_alive", "embedding_types", "parameters")
-    for field in fields:
+    fields = ("input", "inputs", "texts", "images", "prompt", "options", "keep_alive", "parameters")
+    bodies: list[tuple[str, dict[str, Any]]] = [(field, {}) for field in fields]
+    if path == "/v2/rerank":
+        whole = {"query": "a", "documents": ["b"]}
+        bodies = [(field, whole) for field in (*whole, "top_n", "model", "priority", "max_tokens_per_doc")]
+    elif path in ("/v1/embed", "/v2/embed"):
+        optional = ("embedding_types", "input_type", "output_dimension", "truncate", "truncate_dim", "model")
+        bodies += [(field, {"texts": ["a"]}) for field in optional]
+    for field, others in bodies:
         for value in WRONG:
-            answer = client.post(
-                path, json={"texts": ["a"], field: value} if field == "embedding_types" else {field: value}
-            )
+            answer = client.post(path, json=others | {field: value})
             assert answer.status_code in (200, 400, 422), (field, value, answer.text)
     for content in (b"", b"{", b"[]", b"5", b"\xff"):
         answer = client.post(path, content=content, headers={"content-type": "application/json"})

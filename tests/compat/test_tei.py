@@ -104,6 +104,20 @@ def test_tokenize_and_decode(client: TestClient) -> None:
     ids = [first["id"], second["id"]]
     assert ask(client, "/decode", {"ids": ids}) == ["deer lion"]
     assert ask(client, "/decode", {"ids": [ids, ids[:1]]}) == ["deer lion", "deer"]
+    (prompted,) = ask(client, "/tokenize", {"inputs": "deer", "prompt_name": "query"})
+    assert [(each["text"], each["start"]) for each in prompted] == [("one", 0), ("deer", 4)]
+
+
+def test_rerank(client: TestClient) -> None:
+    body = {"query": "a lion", "texts": ["rain", "a lion", "a lion hunts"]}
+    own = ask(client, "/v1/rerank", {"query": body["query"], "documents": body["texts"]})["results"]
+    found = ask(client, "/rerank", body)
+    assert found == [{"index": each["index"], "score": each["relevance_score"]} for each in own]
+    (best,) = ask(client, "/rerank", body | {"top_n": 1, "return_text": True})
+    assert best == found[0] | {"text": "a lion"}
+    hub = {"inputs": body, "parameters": {"return_text": True, "top_n": 1}}
+    assert ask(client, "/models/full/pipeline/text-ranking", hub) == [best]
+    assert ask(client, "/models/full", {"inputs": body}) == found == ask(client, "/", {"inputs": body})
 
 
 @pytest.mark.parametrize(
@@ -133,6 +147,8 @@ def test_tokenize_and_decode(client: TestClient) -> None:
         ),
         ("/tokenize", {"inputs": [5]}, 422, "Validation", "`inputs`"),
         ("/tokenize", {"inputs": "a" * 1_000_001}, 422, "Validation", "`inputs` has 1000001 characters"),
+        ("/tokenize", {"inputs": "a", "prompt_name": "b"}, 422, "Validation", "`prompt_name`"),
+        ("/rerank", {"query": "a", "texts": ["b"], "top_n": 0}, 422, "Validation", "`top_n`"),
         ("/decode", {"ids": ["a"]}, 422, "Validation", "`ids`"),
         ("/decode", {"ids": [[1], [10**9]]}, 422, "Validation", "`ids` 1: token id 1000000000"),
         ("/decode", {"ids": [1] * 100_001}, 422, "Validation", "`ids` has 100001 token ids"),

@@ -5,8 +5,9 @@ import re
 import threading
 import zlib
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -66,6 +67,7 @@ class FakeObjective(ServedModel):
     reads_text = True
     max_length = 64
     mask_token = MASK
+    prompts: Mapping[str, str] = MappingProxyType({"query": "one "})
     dimensions: int | None = None
 
     def __init__(self, tasks: Iterable[Task] = (Task.FILL_MASK, Task.EMBED), head: ProbeHead = HEAD) -> None:
@@ -157,7 +159,8 @@ class Embed(Handler, OneStepHandler):
     def finish(self, prepared: Prepared, raw: np.ndarray) -> EmbedResult:
         item, rows = prepared.context, raw[: prepared.cost]
         poolers: dict[Pooling | None, Any] = {Pooling.CLS: lambda rows: rows[0], Pooling.MAX: lambda rows: rows.max(0)}
-        vector = rows if item.output == "tokens" else poolers.get(item.pooling, lambda rows: rows.mean(0))(rows)
+        pool = poolers.get(item.pooling, lambda rows: rows.mean(0))
+        vector = rows if item.output in ("tokens", "multi_vector") else pool(rows)
         vector = vector[..., : item.dimensions]
         if item.normalize is not False:
             vector = vector / np.linalg.norm(vector, axis=-1, keepdims=True)

@@ -43,7 +43,7 @@ class EmbeddingsRequest(EmbeddingOptions, MixedInputs):
         "pooled",
         description="`pooled` returns one vector per input, `tokens`, `words` and `chunks` one for each of these in a"
         " text, `windows` one for each window of a sound or a video, `sparse` a weight for each token of the"
-        " vocabulary (SPLADE)",
+        " vocabulary (SPLADE), `multi_vector` a list with a vector for each token that is compared by MaxSim (ColBERT)",
     )
     top_k: Annotated[int, Field(ge=1, le=MAX_TERMS)] | None = Field(
         None, description=f"Number of tokens of a sparse vector, those of the highest weights; {TERMS} by default"
@@ -105,7 +105,9 @@ class EmbeddingsRequest(EmbeddingOptions, MixedInputs):
             {
                 "object": "list",
                 "data": [
-                    entry for index, result in enumerate(answer.results) for entry in _entries(index, result, vectors)
+                    entry
+                    for index, result in enumerate(answer.results)
+                    for entry in _entries(index, result, self.output, vectors)
                 ],
                 "model": answer.model,
                 "usage": usage(sum(result.tokens for result in answer.results)) | count_windows(answer.results),
@@ -118,11 +120,14 @@ class EmbeddingsRequest(EmbeddingOptions, MixedInputs):
         return {"x-embedding-windows": str(windows["windows"])} if windows else {}
 
 
-def _entries(index: int, result: EmbedResult, vectors: VectorFormat) -> Iterator[dict[str, Any]]:
+def _entries(index: int, result: EmbedResult, output: EmbedOutput, vectors: VectorFormat) -> Iterator[dict[str, Any]]:
     """Yields the input's own entry in `data`, or those of its windows or parts."""
     entry = {"object": "embedding", "index": index}
     if result.sparse is not None:
         yield entry | {"embedding": fragment(_terms(result.sparse))}
+        return
+    if output == "multi_vector":
+        yield entry | {"embedding": list(map(vectors.write, result.vector))}
         return
     if result.vector.ndim == 1:
         yield entry | {"embedding": vectors.write(result.vector)}
@@ -152,12 +157,15 @@ class SparseTerm(BaseModel):
     value: float = Field(description="Weight of the token, above 0")
 
 
+Vector = list[float] | str | dict[VectorType, list[float] | str]
+
+
 class EmbeddingObject(BaseModel):
     object: Literal["embedding"] = "embedding"
     index: int = Field(description="Index of the input; windows and parts of one input share it")
-    embedding: list[float] | str | dict[VectorType, list[float] | str] | list[SparseTerm] = Field(
+    embedding: Vector | list[SparseTerm] | list[Vector] = Field(
         description="The vector, in the requested `encoding_format`, or by type with `embedding_types`; the tokens of a"
-        " sparse vector, the highest weight first"
+        " sparse vector, the highest weight first; the list of vectors with `output` multi_vector"
     )
     window: int | None = Field(None, description="Number of the window in its input, with `output` windows")
     part: int | None = Field(

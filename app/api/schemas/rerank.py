@@ -8,7 +8,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSche
 from app.api.schemas.common import MAX_COUNT, ModelChoice, Side, Usage, usage
 from app.api.schemas.similarity import METHOD, TRUNCATE, MethodName
 from app.errors import EmptyInput
-from app.inference.comparing import CompareOptions, DocumentRanking
+from app.inference.compared import CompareOptions, DocumentRanking
 from app.types import CompareMethod, TruncationSide
 
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSche
 from app.api.schemas.common import INPUTS_SCHEMA, ModelChoice, Side, Usage, read_inputs, usage
 from app.api.wire.fragments import vector_fragment
 from app.errors import AppError
-from app.inference.comparing import ComparedInputs, ComparedSides, CompareOptions
+from app.inference.compared import ComparedInputs, ComparedSides, CompareOptions
 from app.types import CompareMethod, SimilarityFunction, TruncationSide
 
 TRUNCATE = (

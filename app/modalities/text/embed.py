@@ -18,7 +18,8 @@ from app.modalities.text.embed_rows import EmbedRows, RowOptions, Segments, Text
 from app.modalities.text.encoder import vocabulary_size
 from app.modalities.text.encoding import QUICK_CHARACTERS, TextEncoder
 from app.modalities.text.forward import TextForward
-from app.modalities.text.pipeline import PoolingMode, SentencePipeline, pool
+from app.modalities.text.multi_vector import MultiVectorHead
+from app.modalities.text.pipeline import MultiVector, PoolingMode, SentencePipeline, pool
 from app.modalities.text.prompts import Prompts
 from app.modalities.text.sparse import SparseHead
 
@@ -63,6 +64,7 @@ class TextEmbed(TaskHandler[EmbedItem, TextEmbedInputs, TextEmbedBatch, Floats, 
             pooled=pipeline.include_prompt,
             max_length=max_length,
         )
+        self._multi_vector = MultiVectorHead(forward, self._rows, self._prompts, pipeline.multi_vector or MultiVector())
         self.dimensions = pipeline.dimensions(self._hidden_size)
 
     @property
@@ -70,7 +72,7 @@ class TextEmbed(TaskHandler[EmbedItem, TextEmbedInputs, TextEmbedBatch, Floats, 
         return self.forward.pads
 
     def example(self) -> EmbedItem:
-        return EmbedItem(self.encoder.example, output="sparse" if self._pipeline.sparse else "pooled")
+        return EmbedItem(self.encoder.example, output=self._pipeline.trained_for or "pooled")
 
     def is_quick(self, item: EmbedItem) -> bool:
         if not isinstance(item.input, str) or item.output != "pooled":
@@ -86,6 +88,8 @@ class TextEmbed(TaskHandler[EmbedItem, TextEmbedInputs, TextEmbedBatch, Floats, 
     def steps(self, item: EmbedItem) -> Steps[TextEmbedInputs, Floats, EmbedResult]:
         if item.output == "sparse":
             return self._embed_sparse(item, *self._read_sparse(item))
+        if item.output == "multi_vector":
+            return self._multi_vector.steps(item)
         options = self._read_options(item)
         if item.output in TEXT_OUTPUTS:
             return self._embed_parts(item, plan_parts(self._rows, item, options))
@@ -146,10 +150,11 @@ class TextEmbed(TaskHandler[EmbedItem, TextEmbedInputs, TextEmbedBatch, Floats, 
         own = self._pipeline.pooling
         if item.output in ("tokens", "words"):
             return None
-        if self._pipeline.sparse and item.pooling is None:
+        if (output := self._pipeline.trained_for) is not None and item.pooling is None:
+            made = "sparse vectors" if output == "sparse" else "vectors of tokens"
             raise InvalidValue(
-                "this model was trained for sparse vectors: set output to sparse, or name a pooling for the vectors of"
-                " its encoder",
+                f"this model was trained for {made}: set output to {output}, or name a pooling for the vectors of its"
+                " encoder",
                 param="output",
             )
         asked = own if item.pooling is None else (PoolingMode(item.pooling),)
@@ -198,8 +203,8 @@ class TextEmbed(TaskHandler[EmbedItem, TextEmbedInputs, TextEmbedBatch, Floats, 
 
         They are empty where the architecture does not have the hidden states of the row's layer.
         """
-        if self._sparse is not None and any(each.sparse for each in batch.inputs):
-            return self._run_sparse(batch, self._sparse)
+        if any(each.kind != "dense" for each in batch.inputs):
+            return self._run_kinds(batch)
         kinds = {(each.layer, each.pooling) for each in batch.inputs}
         if len(kinds) == 1:
             ((layer, modes),) = kinds
@@ -223,15 +228,20 @@ class TextEmbed(TaskHandler[EmbedItem, TextEmbedInputs, TextEmbedBatch, Floats, 
                 found.append(tokens if each.segments is None else _sum_segments(tokens, each.segments))
         return found
 
-    def _run_sparse(self, batch: TextEmbedBatch, head: SparseHead) -> list[Floats]:
-        """Runs a batch with rows that want sparse vectors. The others are a batch of their own, which is rare."""
-        sparse = [each for each in batch.inputs if each.sparse]
-        terms = [each.terms for each in sparse]
-        if len(sparse) == len(batch.inputs):
-            return head.run(batch.texts, terms)
-        found = iter(head.run(self.collate(sparse).texts, terms))
-        others = iter(self.run(self.collate([each for each in batch.inputs if not each.sparse])))
-        return [next(found if each.sparse else others) for each in batch.inputs]
+    def _run_kinds(self, batch: TextEmbedBatch) -> list[Floats]:
+        """Runs the rows of each kind as a batch of their own. Batches of several kinds are rare."""
+        kinds = [each.kind for each in batch.inputs]
+        found = {}
+        for kind in set(kinds):
+            rows = [each for each in batch.inputs if each.kind == kind]
+            found[kind] = iter(self._run_kind(batch if len(rows) == len(kinds) else self.collate(rows)))
+        return [next(found[kind]) for kind in kinds]
+
+    def _run_kind(self, batch: TextEmbedBatch) -> list[Floats]:
+        kind = batch.inputs[0].kind
+        if kind == "sparse" and self._sparse is not None:
+            return self._sparse.run(batch.texts, [each.terms for each in batch.inputs])
+        return self._multi_vector.run(batch.texts, batch.inputs) if kind == "multi_vector" else self.run(batch)
 
     def _read_states(self, batch: TextEmbedBatch) -> dict[int | None, Tensor]:
         """Returns the hidden states [tokens, H] of the layers that the rows ask for, as far as there are any."""

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Literal
 
 from app.errors import EmptyInput, InputTooLong, InvalidValue
 from app.modalities.embedding import EmbedItem, TextPart
@@ -18,12 +19,21 @@ Segments = tuple[tuple[int, int], ...]
 
 
 @dataclass(frozen=True)
+class TokenSelection:
+    """The tokens of a row with a vector. kept: their positions. attended: number of the first tokens that are seen."""
+
+    kept: Sequence[int]
+    attended: int
+
+
+@dataclass(frozen=True)
 class TextEmbedInputs:
     """One row.
 
     pooling: the modes; None for every token's vector. skipped: of the first tokens, which are not pooled.
     layer: number of the hidden states; None for the last. segments: positions [start, end) whose sums are wanted
     instead of single tokens, where `pooling` is None. sparse: a sparse vector is wanted instead, of `terms` entries.
+    selection: the vectors of these tokens are wanted instead, as a multi-vector model makes them.
     """
 
     ids: list[int]
@@ -33,15 +43,24 @@ class TextEmbedInputs:
     segments: Segments | None = None
     sparse: bool = False
     terms: int | None = None
+    selection: TokenSelection | None = None
+
+    @property
+    def kind(self) -> Literal["dense", "sparse", "multi_vector"]:
+        """Rows of one kind share a batch."""
+        if self.selection is not None:
+            return "multi_vector"
+        return "sparse" if self.sparse else "dense"
 
 
 @dataclass(frozen=True)
 class RowOptions:
-    """The options that all rows of an item share."""
+    """The options that all rows of an item share. limit: of tokens; None for as many as the model embeds."""
 
     pooling: tuple[PoolingMode, ...] | None
     prompt: Prompt
     layer: int | None = None
+    limit: int | None = None
 
 
 class EmbedRows:
@@ -61,7 +80,7 @@ class EmbedRows:
     def make_one(self, item: EmbedItem, options: RowOptions) -> TextEmbedInputs:
         """Returns the row of a text that fits, or is cut. Raises InputTooLong, EmptyInput and InvalidValue."""
         content, begin = self._read(item, options.prompt.text)
-        ids, shift = self._fit(content, item)
+        ids, shift = self._fit(content, item, options.limit)
         cut = len(self.encoder.prefix) - shift  # tokens at the left, of the prompt first
         return TextEmbedInputs(ids, options.pooling, 0 if begin else self._skip(options, len(ids), cut), options.layer)
 
@@ -177,16 +196,16 @@ class EmbedRows:
             return 0
         return min(max(options.prompt.length - cut, len(self.encoder.prefix)), count - 1)
 
-    def _fit(self, content: list[int], item: EmbedItem) -> tuple[list[int], int]:
+    def _fit(self, content: list[int], item: EmbedItem, limit: int | None = None) -> tuple[list[int], int]:
+        limit = min(limit or self.max_length, self.max_length)
         if item.max_tokens is None:
-            return self.encoder.fit(content, self.max_length, truncate=item.truncate, side=item.truncation_side)
+            return self.encoder.fit(content, limit, truncate=item.truncate, side=item.truncation_side)
         if item.max_tokens <= self._special:
             raise InvalidValue(
                 f"truncate_prompt_tokens is {item.max_tokens}, and {self._special} special tokens go around a text",
                 param="truncate_prompt_tokens",
             )
-        limit = min(item.max_tokens, self.max_length)
-        return self.encoder.fit(content, limit, truncate=True, side=item.truncation_side)
+        return self.encoder.fit(content, min(item.max_tokens, limit), truncate=True, side=item.truncation_side)
 
     def _read(self, item: EmbedItem, prompt: str, windows: int = 1) -> tuple[list[int], int]:
         """Token ids without special ones, and which character of the text they begin at."""

@@ -151,6 +151,17 @@ class TextForward:
         kept = batch.inputs["attention_mask"].to(self.device).reshape(-1).bool()
         return [states[kept] for states in joined]
 
+    def partly_attended(self, texts: Sequence[Sequence[int]], attended: Sequence[int]) -> Tensor:
+        """The encoder's last hidden states [B, L, H] of texts of one length, computed as transformers does.
+
+        attended: for each text, how many of its first tokens are seen, by all of its tokens.
+        """
+        ids = torch.tensor(texts, device=self.device)
+        seen = torch.arange(ids.shape[1], device=self.device) < torch.tensor(attended, device=self.device)[:, None]
+        encoder = cast(PreTrainedModel, self.model.base_model)
+        found: Tensor = self._plain(encoder, ids, attention_mask=seen.long()).last_hidden_state
+        return found
+
     def _states_of(self, output: Any) -> list[Tensor] | None:
         """Returns all hidden states of an encoder's output, [B × L, H] each; None where they are not whole."""
         states, last = getattr(output, "hidden_states", None), output.last_hidden_state

@@ -70,14 +70,17 @@ class TextObjective(TextPretraining, MaskedModel[Row, MaskedRow, MlmBatch]):
         self.forward_path = str(self.path)
         forward = TextForward(model, self.path, pad_token(model, tokenizer))
         self.pipeline = pipeline or SentencePipeline()
+        self.prompts = self.pipeline.prompts
         self.pooling = "+".join(self.pipeline.pooling)
-        self.further_modules = (self.pipeline.head,)
+        self.further_modules = self.pipeline.modules
         self.embed_max_length = min(self.max_length, self.pipeline.max_length or self.max_length)
         sparse = SparseHead(forward, self.encoder, self.pipeline.sparse or SparsePooling()) if has_head else None
         embed = TextEmbed(
             forward, self.encoder, pipeline=self.pipeline, max_length=self.embed_max_length, sparse=sparse
         )
-        self.dimensions = embed.dimensions
+        tokens = self.pipeline.multi_vector
+        self.dimensions = embed.dimensions if tokens is None else tokens.dimensions(int(model.config.hidden_size))
+        self.expanded_length = tokens.expansion.length if tokens and tokens.expansion else 0
         self.comparison = self.pipeline.comparison()
         self.tasks: dict[Task, AnyHandler] = {Task.EMBED: embed}
         if has_head and self.mask_token is not None:
@@ -105,10 +108,13 @@ class TextObjective(TextPretraining, MaskedModel[Row, MaskedRow, MlmBatch]):
         for parameter in self.model.parameters():
             # Not the buffers: rotary frequencies in bfloat16 blur the positions of a long text.
             parameter.data = parameter.data.to(dtype)
-        self.pipeline.head.to(device)  # in float32, which vectors are pooled in
+        for module in self.further_modules:
+            module.to(device)  # in float32, which vectors are pooled in
 
     def parameter_count(self) -> int:
-        return super().parameter_count() + sum(each.numel() for each in self.pipeline.head.parameters())
+        return super().parameter_count() + sum(
+            each.numel() for module in self.further_modules for each in module.parameters()
+        )
 
     def save(self, folder: Path, dtype: torch.dtype) -> None:
         """Writes the model, which itself stays as it is, its tokenizer and how it embeds."""

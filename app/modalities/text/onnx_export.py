@@ -27,6 +27,8 @@ def export_text(folder: Path, target: Path, task: Task | None = None) -> OnnxExp
     """
     served = load_text(folder)
     task = _choose_task(served.tasks, task)
+    if task is Task.EMBED and served.pipeline.trained_for is not None:
+        raise InvalidModel(f"the model was trained for {served.pipeline.trained_for} vectors, and a graph pools them")
     if task is Task.EMBED and not served.pipeline.include_prompt and served.pipeline.prompts:
         raise InvalidModel(
             "the model leaves its prompt out of the pooling, and an ONNX graph does not see how long it is"

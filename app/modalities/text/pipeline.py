@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from app.errors import InvalidModel
-from app.modalities.comparison import InputComparison
+from app.modalities.comparison import OF_VECTORS, InputComparison
 from app.modalities.embedding import Matryoshka
 from app.types import CompareMethod, SimilarityFunction
 
@@ -60,6 +60,49 @@ class SparsePooling:
 
 
 @dataclass(frozen=True)
+class QueryExpansion:
+    """How a query is filled up with tokens that it does not have, whose vectors are compared too.
+
+    length: tokens of a query, special ones included. fixed: longer queries are cut to it.
+    attend: the tokens of the query see those that are added, which see it in any case.
+    token: that is added; None: the mask token.
+    """
+
+    length: int
+    fixed: bool = True
+    attend: bool = False
+    token: str | None = None
+
+
+@dataclass(frozen=True)
+class MultiVector:
+    """How a vector of each token is made and compared (ColBERT, https://arxiv.org/abs/2004.12832).
+
+    projection: modules over the vectors of tokens. normalize: vectors are scaled to length 1 at last.
+    skipped_words: tokens without a vector, such as punctuation. skipping: purposes of the texts that they are left out
+    of; texts without one are documents. expansion: of queries.
+    query_length, document_length: tokens of a text of this purpose; None: as many as the model reads.
+    mean: MaxSim is divided by the number of the query's vectors.
+    """
+
+    projection: nn.Sequential = field(default_factory=nn.Sequential)
+    normalize: bool = True
+    skipped_words: Sequence[str] = ()
+    skipping: Sequence[str] = ("document",)
+    expansion: QueryExpansion | None = None
+    query_length: int | None = None
+    document_length: int | None = None
+    mean: bool = False
+
+    def __deepcopy__(self, memo: object) -> "MultiVector":
+        return self  # replicas of a model share it: running it changes nothing
+
+    def dimensions(self, hidden_size: int) -> int:
+        """The size of the vectors, for a model with tokens of `hidden_size`. Raises InvalidModel."""
+        return _width_after(self.projection, hidden_size)
+
+
+@dataclass(frozen=True)
 class SentencePipeline:
     """How a text model embeds, unless a request asks for something else.
 
@@ -73,7 +116,8 @@ class SentencePipeline:
     matryoshka: the sizes that the vectors were trained to be cut to; None: they were not.
     settings: what else config_sentence_transformers.json says, to be written again.
     lower_case: the tokenizer lower-cases texts first.
-    sparse: how it makes the sparse vectors that it was trained for; None: it was trained for dense ones.
+    sparse: how it makes the sparse vectors that it was trained for; None: it was trained for other ones.
+    multi_vector: how it makes the vectors of tokens that it was trained for; None: it was trained for other ones.
     """
 
     pooling: tuple[PoolingMode, ...] = (PoolingMode.MEAN,)
@@ -88,36 +132,54 @@ class SentencePipeline:
     settings: Mapping[str, Any] = field(default_factory=dict)
     lower_case: bool = False
     sparse: SparsePooling | None = None
+    multi_vector: MultiVector | None = None
 
     def __deepcopy__(self, memo: object) -> "SentencePipeline":
         return self  # replicas of a model share it: running it changes nothing
+
+    @property
+    def modules(self) -> Sequence[nn.Module]:
+        """The modules with weights that follow the encoder."""
+        return (self.head,) if self.multi_vector is None else (self.head, self.multi_vector.projection)
+
+    @property
+    def trained_for(self) -> Literal["sparse", "multi_vector"] | None:
+        """The output of embeddings that it was trained for; None for one vector of a text."""
+        if self.sparse is not None:
+            return "sparse"
+        return None if self.multi_vector is None else "multi_vector"
 
     def comparison(self) -> InputComparison:
         """Returns how the model compares two texts, by its settings."""
         if self.sparse is not None:
             return InputComparison(CompareMethod.SPARSE, SimilarityFunction.DOT)
-        named = str(self.settings.get("similarity_fn_name") or SimilarityFunction.COSINE)
-        function = SimilarityFunction(named) if named in list(SimilarityFunction) else SimilarityFunction.COSINE
-        return InputComparison(function=function)
+        if self.multi_vector is not None:
+            function = SimilarityFunction.MEAN_MAXSIM if self.multi_vector.mean else SimilarityFunction.MAXSIM
+            return InputComparison(CompareMethod.MULTI_VECTOR, function)
+        named = str(self.settings.get("similarity_fn_name"))
+        return InputComparison(function=SimilarityFunction(named) if named in OF_VECTORS else SimilarityFunction.COSINE)
 
     def dimensions(self, hidden_size: int) -> int:
         """The size of the vectors, for a model with tokens of `hidden_size`. Raises InvalidModel."""
-        width = hidden_size * len(self.pooling)
-        for module in self.head:
-            reads = width
-            if isinstance(module, Dense):
-                reads, made = module.linear.in_features, module.linear.out_features
-            elif isinstance(module, nn.LayerNorm):
-                reads = made = module.normalized_shape[0]
-            else:
-                made = width
-            if reads != width:
-                raise InvalidModel(
-                    f"the sentence-transformers module {type(module).__name__} reads vectors of {reads} numbers, and"
-                    f" those before it have {width}"
-                )
-            width = made
+        width = _width_after(self.head, hidden_size * len(self.pooling))
         return width if self.truncate_dim is None else min(width, self.truncate_dim)
+
+
+def _width_after(modules: nn.Sequential, width: int) -> int:
+    """Returns the size of vectors after modules that are given vectors of `width`. Raises InvalidModel."""
+    for module in modules:
+        reads = made = width
+        if isinstance(module, Dense):
+            reads, made = module.linear.in_features, module.linear.out_features
+        elif isinstance(module, nn.LayerNorm):
+            reads = made = module.normalized_shape[0]
+        if reads != width:
+            raise InvalidModel(
+                f"the sentence-transformers module {type(module).__name__} reads vectors of {reads} numbers, and"
+                f" those before it have {width}"
+            )
+        width = made
+    return width
 
 
 def pool(modes: Sequence[PoolingMode], hidden_states: Tensor, lengths: Tensor, skipped: Tensor | None = None) -> Tensor:

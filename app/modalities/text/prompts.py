@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from app.errors import InvalidModel, InvalidValue
-from app.modalities.embedding import EmbedItem
+from app.modalities.embedding import EmbedItem, find_prompt
 from app.modalities.text.encoding import TextEncoder
 from app.types import InputType
 
@@ -66,7 +66,7 @@ class Prompts:
         if item.prompt is not None:
             return self._own(item.prompt)
         if item.prompt_name is not None:
-            return self._named(item.prompt_name)
+            return find_prompt(self._given, item.prompt_name)
         if item.input_type is not None:
             return self._by_type[item.input_type]
         return Prompt() if self._default is None else self._given[self._default]
@@ -86,12 +86,6 @@ class Prompts:
                 f"the prompt has {length} tokens, and the model reads {self._max_length} at most", param="prompt"
             )
         return self._make(text)
-
-    def _named(self, name: str) -> Prompt:
-        if name not in self._given:
-            has = ", ".join(sorted(self._given)) or "none"
-            raise InvalidValue(f"the model has no prompt {name!r}; its prompts: {has}", param="prompt_name")
-        return self._given[name]
 
     def _find(self, names: Sequence[str]) -> Prompt:
         """Returns the first prompt of these names that is not empty."""

@@ -1,6 +1,6 @@
 """How a folder embeds, in the files of sentence-transformers."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -9,7 +9,9 @@ from torch import nn
 from app.errors import InvalidModel
 from app.modalities.model_files import as_invalid_model, read_json
 from app.modalities.text.matryoshka import read_matryoshka
-from app.modalities.text.pipeline import Normalize, PoolingMode, SentencePipeline
+from app.modalities.text.multi_vector_folder import KIND, read_multi_vector
+from app.modalities.text.multi_vector_folder import MODULES as TOKEN_MODULES
+from app.modalities.text.pipeline import MultiVector, Normalize, PoolingMode, SentencePipeline
 from app.modalities.text.sentence_modules import read_activation, read_dense, read_layer_norm
 from app.modalities.text.splade_folder import read_splade
 
@@ -31,6 +33,7 @@ FLAGS = {
     PoolingMode.LAST: "pooling_mode_lasttoken",
 }
 
+MODULES = ("Transformer", "Pooling", "Dense", "LayerNorm", "Dropout", "Normalize")
 _OVER_WORDS = "it runs over the vectors of tokens, before they are pooled"
 _SPARSE = "it gives sparse vectors over the vocabulary, and embeddings are dense"
 _NO_TRANSFORMER = "it takes the place of a transformer, and only masked models are served"
@@ -55,7 +58,7 @@ _REFUSED = {
 _KINDS = {
     "CrossEncoder": "a cross-encoder, which scores pairs of texts and makes no embeddings",
     "SparseEncoder": "a sparse encoder, whose vectors are over the vocabulary",
-    "MultiVectorEncoder": "a multi-vector encoder, which compares texts token by token",
+    "ColBERT": "a multi-vector encoder of PyLate; saved by sentence-transformers, it can be imported",
 }
 
 
@@ -68,6 +71,9 @@ def read(folder: Path) -> SentencePipeline:
 def _read(folder: Path) -> SentencePipeline:
     if (sparse := read_splade(folder)) is not None:
         return SentencePipeline(sparse=sparse, max_length=_longest(_transformer_config(folder)), **_settings(folder))
+    if _is_multi_vector(folder):
+        settings = _settings(folder) | {"settings": {}}  # the similarity function is part of the vectors of tokens
+        return SentencePipeline(multi_vector=_multi_vector(folder), **_transformer(folder), **settings)
     check_kind(folder)
     if not (folder / "modules.json").is_file():
         return SentencePipeline(matryoshka=read_matryoshka(folder, {}))
@@ -87,6 +93,11 @@ def check(folder: Path) -> None:
             return
         if read_splade(folder) is not None:
             _longest(_transformer_config(folder))
+            _settings(folder)
+            return
+        if _is_multi_vector(folder):
+            _multi_vector(folder, weights=False)
+            _transformer(folder)
             _settings(folder)
             return
         check_kind(folder)
@@ -124,6 +135,16 @@ def _check_cross_encoder(folder: Path) -> None:
             raise InvalidModel(f"the sentence-transformers module {kind} of a cross-encoder is not supported")
 
 
+def _is_multi_vector(folder: Path) -> bool:
+    return (folder / "modules.json").is_file() and _read_object(folder / SETTINGS).get("model_type") == KIND
+
+
+def _multi_vector(folder: Path, *, weights: bool = True) -> MultiVector:
+    """Raises InvalidModel."""
+    modules = [(name, path, _read_object(path / "config.json")) for name, path in read_modules(folder, TOKEN_MODULES)]
+    return read_multi_vector(modules, _transformer_config(folder), _read_object(folder / SETTINGS), weights=weights)
+
+
 def check_kind(folder: Path) -> None:
     """Raises InvalidModel for a model of sentence-transformers that is not an encoder of dense embeddings."""
     kind = _find_kind(_read_object(folder / "config.json"), _read_object(folder / SETTINGS))
@@ -144,8 +165,11 @@ def _find_kind(config: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
     return str(settings.get("model_type", "SentenceTransformer"))
 
 
-def read_modules(folder: Path) -> list[tuple[str, Path]]:
-    """The names and folders of the modules after the transformer, in their order. Raises InvalidModel."""
+def read_modules(folder: Path, known: Sequence[str] = MODULES) -> list[tuple[str, Path]]:
+    """The names and folders of the modules after the transformer, in their order. Raises InvalidModel.
+
+    known: names of modules that the kind of model may have.
+    """
     try:
         listed = [(str(each["type"]), str(each["path"])) for each in read_json(folder / "modules.json")]
     except (KeyError, TypeError) as error:
@@ -154,21 +178,22 @@ def read_modules(folder: Path) -> list[tuple[str, Path]]:
     for place, (kind, path) in enumerate(listed):
         # Types are dotted paths that moved between releases; their last word did not.
         name = kind.rpartition(".")[2]
-        _check_module(place, kind, name, path)
+        _check_module(place, kind, path, known)
         found.append((name, folder / path))
     if not found:
         raise InvalidModel("modules.json of the model folder lists no module")
     return found[1:]
 
 
-def _check_module(place: int, kind: str, name: str, path: str) -> None:
+def _check_module(place: int, kind: str, path: str, known: Sequence[str]) -> None:
     """Raises InvalidModel."""
+    name = kind.rpartition(".")[2]
     named = f"the sentence-transformers module {name}"
     if not kind.startswith(_PACKAGE):
         raise InvalidModel(f"the module {kind} is code of the model's own, which is never run")
     if name in _REFUSED:
         raise InvalidModel(f"{named} is not supported: {_REFUSED[name]}")
-    if name not in ("Transformer", "Pooling", "Dense", "LayerNorm", "Dropout", "Normalize"):
+    if name not in known:
         raise InvalidModel(f"{named} is not supported")
     if (name == "Transformer") != (place == 0) or (name == "Pooling" and place != 1):
         raise InvalidModel(f"{named} is number {place} of modules.json, where it is not supported")
