@@ -3,6 +3,7 @@
 import ctypes
 import gc
 import re
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -36,13 +37,37 @@ def resolve_device(name: str) -> torch.device:
     return torch.device("cuda", index)
 
 
-def resolve_dtype(name: str, device: torch.device) -> torch.dtype:
-    """Resolves `float32`, `bfloat16` or `auto`: bfloat16 if the hardware supports it, else float32.
+def resolve_devices(names: Sequence[str]) -> list[torch.device]:
+    """Resolves the devices that serve together: different GPUs, or `cpu` once or several times.
+
+    Raises InvalidValue for an unknown or unavailable device, a GPU that is named twice, and devices of two kinds.
+    """
+    devices = [resolve_device(name) for name in names]
+    for name, device in zip(names, devices, strict=True):
+        if device.type != devices[0].type:
+            raise InvalidValue(
+                f"device {name!r} is not of the kind of {names[0]!r}; models are served by GPUs or by the CPU",
+                param="device",
+            )
+        if device.type != "cpu" and devices.count(device) > 1:
+            raise InvalidValue(f"device {name!r} is named more than once", param="device")
+    return devices
+
+
+def name_devices(devices: Sequence[torch.device]) -> list[str]:
+    """Returns a name for each device. Several devices that are the CPU are numbered."""
+    if len(devices) > 1 and devices[0].type == "cpu":
+        return [f"cpu:{number}" for number in range(len(devices))]
+    return [str(device) for device in devices]
+
+
+def resolve_dtype(name: str, *devices: torch.device) -> torch.dtype:
+    """Resolves `float32`, `bfloat16` or `auto`: bfloat16 if the hardware of all devices supports it, else float32.
 
     Raises InvalidValue for an unknown dtype.
     """
     if name == "auto":
-        return torch.bfloat16 if _has_bfloat16(device) else torch.float32
+        return torch.bfloat16 if all(map(_has_bfloat16, devices)) else torch.float32
     if name not in _DTYPES:
         raise InvalidValue(f"unknown dtype {name!r}; use auto, float32 or bfloat16", param="dtype")
     return _DTYPES[name]
@@ -72,8 +97,12 @@ class Forwards(NamedTuple):
     alone: int  # of a forward while no other runs
 
 
-def serving_forwards(device: torch.device, at_once: int | None = None, threads: int | None = None) -> Forwards:
+def serving_forwards(
+    device: torch.device, at_once: int | None = None, threads: int | None = None, *, sharing: int = 1
+) -> Forwards:
     """Chooses how many forwards run at once and how many threads each has.
+
+    sharing: devices that share the processors.
 
     By default, up to 4 processors run one single-threaded forward each. More processors run one forward, on all
     processors but one. A GPU runs one forward at a time.
@@ -83,7 +112,7 @@ def serving_forwards(device: torch.device, at_once: int | None = None, threads: 
     12 ms with one thread and 91 ms with two; one of 16 × 128 tokens took 358 ms and 1120 ms. A single-threaded forward
     has no such wait. While only one forward runs, it gets all processors, unless `threads` is set.
     """
-    count = cpu_count()
+    count = max(1, cpu_count() // sharing)
     if device.type != "cpu":
         at_once = 1
     if at_once is None:

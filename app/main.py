@@ -256,6 +256,7 @@ def _operator(settings: Settings) -> Webhook | None:
 def _watch(services: Services) -> None:
     pool = services.pool
     services.metrics.watch_engine(lambda: pool.queue_depth, lambda: len(pool.loaded()))
+    services.metrics.watch_devices(pool.devices, pool.device_bytes)
     if (cache := services.inference.answers.cache) is not None:
         services.metrics.watch_cache(cache)
     if services.jobs is not None:
@@ -275,7 +276,7 @@ def _add_middleware(app: FastAPI, settings: Settings, metrics: ServerMetrics, po
         streamed=_STREAMED,
     )
     app.add_middleware(BodyLimitMiddleware, limits=bodies)
-    app.add_middleware(AdmissionMiddleware, refusal=pool.runner.batcher.refusal)
+    app.add_middleware(AdmissionMiddleware, refusal=pool.batcher.refusal)
     app.add_middleware(ApiKeyMiddleware, keys=settings.api_keys)
     app.add_middleware(
         OriginMiddleware,

@@ -41,7 +41,8 @@ class Settings(BaseSettings):
     hub_organizations: Annotated[tuple[str, ...], NoDecode] = ()  # comma-separated; may be imported; empty: all
     max_import_bytes: int = Field(32 * 1024 * MIB, ge=1)  # of one imported model: its download, or its unpacked archive
 
-    device: str = "auto"  # auto | cpu | cuda | cuda:N
+    device: str = "auto"  # auto | cpu | cuda | cuda:N; comma-separated: models are served on all of them
+    model_devices: int | None = Field(None, ge=1)  # devices that a model is loaded on; unset: all
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     forwards: int | None = Field(None, ge=1)  # forwards at once; unset: one on each of up to 4 processors
     threads: int | None = Field(None, ge=1)  # intra-op threads of each forward
@@ -178,6 +179,11 @@ class Settings(BaseSettings):
             allow_private=self.data_allow_private,
             max_bytes=self.max_file_bytes,
         )
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """The names of the devices. Jobs use the first one."""
+        return tuple(name.strip() for name in self.device.split(","))
 
     @property
     def files_dir(self) -> Path:

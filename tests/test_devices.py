@@ -108,3 +108,41 @@ def test_the_use_of_a_gpu(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(torch.cuda, "utilization", without_nvml)
     assert devices.gpu_metrics(gpu) == memory
     assert devices.gpu_metrics(CPU) == {}
+
+
+def test_several_devices_serve_together(monkeypatch: pytest.MonkeyPatch):
+    with_gpus(monkeypatch, 2)
+    gpus = devices.resolve_devices(["cuda:0", "cuda:1"])
+    assert devices.name_devices(gpus) == ["cuda:0", "cuda:1"]
+    assert devices.name_devices(devices.resolve_devices(["cpu", "cpu"])) == ["cpu:0", "cpu:1"]
+    assert devices.name_devices(devices.resolve_devices(["cpu"])) == ["cpu"]
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (["cuda:0", "cuda:7"], "'cuda:7' is not available"),
+        (["cuda:0", "cuda"], "'cuda:?0?' is named more than once"),
+        (["cpu", "cuda:1"], "'cuda:1' is not of the kind of 'cpu'"),
+        (["cpu", ""], "unknown device ''"),
+    ],
+)
+def test_devices_that_cannot_serve_together(names: list[str], said: str, monkeypatch: pytest.MonkeyPatch):
+    with_gpus(monkeypatch, 2)
+    with pytest.raises(InvalidValue, match=said):
+        devices.resolve_devices(names)
+
+
+def test_devices_that_are_the_cpu_share_its_processors(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(devices, "cpu_count", lambda: 32)
+    assert devices.serving_forwards(CPU, sharing=4) == (1, 7, 7)
+    monkeypatch.setattr(devices, "cpu_count", lambda: 2)
+    assert devices.serving_forwards(CPU, sharing=4) == (1, 1, 1)
+
+
+def test_bfloat16_only_if_all_devices_have_it(monkeypatch: pytest.MonkeyPatch):
+    with_gpus(monkeypatch, 2)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (8 if device.index else 7, 0))
+    gpus = devices.resolve_devices(["cuda:0", "cuda:1"])
+    assert devices.resolve_dtype("auto", *gpus) == torch.float32
+    assert devices.resolve_dtype("auto", gpus[1]) == torch.bfloat16

@@ -2,7 +2,8 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily
@@ -34,7 +35,7 @@ class ServerMetrics:
         self.latency = Histogram(
             "cloze_request_seconds", "From request to full answer", route, buckets=_SECONDS, registry=self.registry
         )
-        batch = ("model", "task")
+        batch = ("model", "task", "device")
         self.batch_size = Histogram(
             "cloze_batch_size", "Inputs of a batch", batch, buckets=_SIZES, registry=self.registry
         )
@@ -52,7 +53,7 @@ class ServerMetrics:
             "cloze_cache_inputs",
             "Inputs by how they were answered: hit (from the cache), shared (by a computation of the same input)"
             " or computed",
-            (*batch, "outcome"),
+            ("model", "task", "outcome"),
             registry=self.registry,
         )
 
@@ -61,10 +62,10 @@ class ServerMetrics:
             if count:
                 self.cache_inputs.labels(model, task, outcome).inc(count)
 
-    def on_batch(self, model: str, task: Task, size: int, tokens: int, seconds: float) -> None:
-        self.batch_size.labels(model, task).observe(size)
-        self.batch_tokens.labels(model, task).observe(tokens)
-        self.batch_seconds.labels(model, task).observe(seconds)
+    def on_batch(self, model: str, task: Task, device: str, *, size: int, tokens: int, seconds: float) -> None:
+        self.batch_size.labels(model, task, device).observe(size)
+        self.batch_tokens.labels(model, task, device).observe(tokens)
+        self.batch_seconds.labels(model, task, device).observe(seconds)
 
     def on_load(self, model: str, seconds: float) -> None:
         self.load_seconds.labels(model).observe(seconds)
@@ -73,6 +74,12 @@ class ServerMetrics:
         """Adds gauges whose functions are called at every scrape."""
         Gauge("cloze_queue_depth", "Inputs that wait for the device", registry=self.registry).set_function(queue_depth)
         Gauge("cloze_loaded_models", "Models in memory", registry=self.registry).set_function(loaded)
+
+    def watch_devices(self, devices: Sequence[str], weight_bytes: Callable[[str], int]) -> None:
+        """Adds a gauge of the bytes of the weights on each device."""
+        gauge = Gauge("cloze_weight_bytes", "Bytes of weights in memory", ("device",), registry=self.registry)
+        for device in devices:
+            gauge.labels(device).set_function(partial(weight_bytes, device))
 
     def watch_cache(self, cache: AnswerCache) -> None:
         """Adds the size of the cache of answers, which is read at every scrape."""

@@ -70,7 +70,7 @@ class TeiCall:
         """Returns the answer with TEI's headers. The server does not measure the parts of a request's time."""
         milliseconds = str(round(1000 * (time.perf_counter() - self._begin)))
         headers = {
-            "x-compute-type": self.services.pool.runner.device.type,
+            "x-compute-type": self.services.pool.device_type,
             "x-compute-characters": str(sum(map(_count_characters, texts))),
             "x-compute-tokens": str(tokens),
             "x-compute-time": milliseconds,

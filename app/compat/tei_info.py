@@ -43,14 +43,13 @@ class TeiInfo(BaseModel):
 
 def describe_model(model: OpenModel, services: Services) -> TeiInfo:
     """Returns TEI's facts about a model and the server."""
-    runner = services.pool.runner
     return TeiInfo(
         model_id=model.id,
         model_dtype=str(services.pool.dtype).removeprefix("torch."),
         model_type=_describe_kind(model),
         max_concurrent_requests=services.settings.max_queued_inputs,
         max_input_length=model.max_length,
-        max_batch_tokens=runner.batcher.max_tokens,
+        max_batch_tokens=services.pool.batcher.max_tokens,
         max_client_batch_size=services.settings.max_request_inputs,
         version=__version__,
     )

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from app.devices import batch_tokens, resolve_device, resolve_dtype
+from app.devices import resolve_device, resolve_dtype
 from app.errors import AppError, InvalidData, TaskNotSupported
 from app.evaluation.random_weights import load_with_random_weights
 from app.modalities import registry
@@ -25,7 +25,7 @@ from app.modalities.base import AnyHandler
 from app.modalities.embedding import EmbedItem
 from app.serving.engine import Engine
 from app.serving.pool import EnginePool
-from app.serving.runner import Runner
+from app.serving.runners import make_runners
 from app.store.store import ModelEntry, ModelStore
 from app.system.concurrency import gather_or_cancel, run_watched
 from app.system.durable import write_bytes
@@ -149,10 +149,9 @@ class Embedder:
         """Returns a pool of one model at a time, which is to be started and stopped."""
         device = resolve_device(self.options.device)
         dtype = resolve_dtype(self.options.dtype, device)
-        budget = self.options.max_batch_tokens or batch_tokens(device)
-        runner = Runner(device, max_batch_tokens=budget, threads=self.options.threads)
+        runners = make_runners([device], max_batch_tokens=self.options.max_batch_tokens, threads=self.options.threads)
         load = partial(load_with_random_weights if random_weights else registry.load, dtype=dtype)
-        return EnginePool(self.store, runner, load=load, dtype=self.options.dtype, max_loaded=1, decoders=self.decoders)
+        return EnginePool(self.store, runners, load=load, dtype=dtype, max_loaded=1, decoders=self.decoders)
 
 
 def make_item(content: str | bytes) -> EmbedItem:

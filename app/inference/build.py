@@ -5,7 +5,8 @@ from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 
-from app.devices import batch_tokens, resolve_device, resolve_dtype
+from app.devices import resolve_devices, resolve_dtype
+from app.errors import InvalidValue
 from app.inference.answer_cache import AnswerCache, CacheObserver, MemoryCache
 from app.inference.answer_keys import AnswerKeys
 from app.inference.limits import RequestLimits
@@ -18,7 +19,7 @@ from app.modalities import registry
 from app.modalities.served_model import ServedModel
 from app.serving.observer import EngineObserver
 from app.serving.pool import EnginePool
-from app.serving.runner import Runner
+from app.serving.runners import make_runners
 from app.settings import Settings
 from app.store.store import ModelStore
 from app.system.pool_process import ProcessLimits
@@ -34,11 +35,18 @@ def build_pool(
     load: Callable[[Path], ServedModel] | None = None,
     observer: EngineObserver | None = None,
 ) -> EnginePool:
-    """load: reads a model folder; the registry's loader by default."""
-    device = resolve_device(settings.device)
-    runner = Runner(
-        device,
-        max_batch_tokens=settings.max_batch_tokens or batch_tokens(device),
+    """load: reads a model folder; the registry's loader by default.
+
+    Raises InvalidValue for devices that this machine does not have.
+    """
+    try:
+        devices = resolve_devices(settings.devices)
+    except InvalidValue as error:
+        raise InvalidValue(f"CLOZE_DEVICE: {error.message}", param="device") from None
+    dtype = resolve_dtype(settings.dtype, *devices)
+    runners = make_runners(
+        devices,
+        max_batch_tokens=settings.max_batch_tokens,
         max_queued_inputs=settings.max_queued_inputs,
         forwards=settings.forwards,
         threads=settings.threads,
@@ -47,9 +55,10 @@ def build_pool(
     decoding = ProcessLimits(settings.decoder_memory_bytes, settings.decoder_seconds, niceness=_NICENESS)
     return EnginePool(
         store,
-        runner,
-        load=load or partial(registry.load, dtype=resolve_dtype(settings.dtype, device)),
-        dtype=settings.dtype,
+        runners,
+        load=load or partial(registry.load, dtype=dtype),
+        dtype=dtype,
+        model_devices=settings.model_devices,
         default_model=settings.default_model,
         max_loaded=settings.max_loaded_models,
         max_bytes=settings.model_memory_bytes,
@@ -69,7 +78,7 @@ def build_inference(settings: Settings, pool: EnginePool, *, observer: CacheObse
         embed_overflow=settings.embed_overflow,
     )
     fetcher = MediaFetcher(settings.media_hosts, max_bytes=settings.max_body_bytes, timeout=settings.media_timeout)
-    keys = AnswerKeys(pool.runner.device.type, str(pool.dtype))
+    keys = AnswerKeys(pool.device_type, str(pool.dtype))
     return Inference(pool, limits, fetcher, SharedAnswers(keys, _build_cache(settings), observer))
 
 

@@ -9,6 +9,8 @@ A batch that is padded to its longest entry costs longest × count tokens; one t
 takes entries of any length. Where several batches run at once, one takes no more than its share of what waits;
 where several flows are served, none fills long batches.
 
+Several devices may take from one queue. Each takes what it can run, so a batch runs on a device that is free.
+
 Imports no torch, no HTTP and no asyncio; every method may be called from any thread.
 """
 
@@ -25,14 +27,13 @@ from functools import partial
 from typing import Any, Generic, NamedTuple
 
 from app.errors import Busy, NotReady, TooLarge
-from app.serving.batches import Batch, Entry, Flow, K, fill, take
+from app.serving.batches import Batch, Entry, Flow, K, Taker, fill, take
 
 _WINDOW = 2048  # entries looked at for one batch, in the order of their virtual times
 _AHEAD = 128  # tokens by which an entry's virtual time may exceed the first one's, if their flows differ
 _BESIDE = 512  # tokens of one flow in a batch while others are served, so that they wait a short time for it
 _ALONE = 2.0  # seconds without entries of another flow after which a flow is alone again
 _SHARED = 128  # tokens of a batch up to which it is better to run them together than beside each other
-_RECOVERY = 64  # batches without trouble after which a shrunk budget doubles
 _RATE_SPAN = 30.0  # seconds of history behind `retry_after`
 _MAX_RETRY_AFTER = 60  # seconds
 _JITTER = 0.5  # by which a `retry_after` is longer at most, so that clients do not come back at once
@@ -48,11 +49,11 @@ class _Place(NamedTuple):
 
 
 class Batcher(Generic[K]):
-    """The queue of one device.
+    """The queue of one device, or of several.
 
-    max_tokens: budget of a batch; an entry beyond it runs alone.
+    max_tokens: of the largest batch.
     max_inputs: permits, one for every input that is being prepared, waits or runs.
-    shares: batches that run at once.
+    shares: batches that run at once, on all devices.
     chance: a random number of [0, 1).
     """
 
@@ -68,11 +69,10 @@ class Batcher(Generic[K]):
         self.max_tokens = max_tokens
         self.max_inputs = max_inputs
         self.shares = shares
-        self._budget = max_tokens
-        self._calm = 0  # batches without trouble since the budget last changed
         self._clock, self._chance = clock, chance
         self._changed = threading.Condition()
         self._queues: dict[K, list[_Place]] = {}  # sorted; no queue is empty
+        self._waiting: list[Taker[K]] = []  # one for each thread that waits for a batch
         self._arrivals = itertools.count()
         self._virtual_time = 0  # of the device; flows begin there
         self._flows = 0  # that have entries waiting or running
@@ -80,10 +80,6 @@ class Batcher(Generic[K]):
         self._in_use = 0
         self._ended: deque[float] = deque(maxlen=1024)  # when the last inputs ended
         self._closed = False
-
-    @property
-    def budget(self) -> int:
-        return self._budget
 
     @property
     def in_use(self) -> int:
@@ -159,7 +155,7 @@ class Batcher(Generic[K]):
             places = [] if closed else self._placed(entries, flow or Flow())
             for place in places:
                 insort(self._queues.setdefault(place.entry.key, []), place)  # mostly at its end
-            self._changed.notify()
+            self._wake()
         if closed:
             _refuse(entries)
         for place in places:
@@ -199,37 +195,67 @@ class Batcher(Generic[K]):
             # A key keeps its model alive, so an empty queue may not stay.
             del self._queues[key]
 
-    def next_batch(self, timeout: float | None = None) -> Batch[K] | None:
-        """Blocks until something waits; None after `timeout` seconds or once closed.
+    def next_batch(self, taker: Taker[K], timeout: float | None = None) -> Batch[K] | None:
+        """Blocks until something waits that the taker can run; None after `timeout` seconds or once closed.
 
         The futures of the batch are running from here on: cancelling them has no effect.
         """
         with self._changed:
-            while self._changed.wait_for(lambda: self._closed or self._queues, timeout) and not self._closed:
-                if (batch := self._take()) is not None:
-                    if self._queues:
-                        self._changed.notify()  # there is some left for another thread
-                    return batch
+            self._waiting.append(taker)
+            try:
+                while (key := self._wait(taker, timeout)) is not None:
+                    if (batch := self._take(taker, key)) is not None:
+                        if self._queues:
+                            self._wake()  # there is some left for another thread
+                        return batch
+            finally:
+                self._waiting.remove(taker)
         return None
 
-    def _take(self) -> Batch[K] | None:
-        """The next batch; None if every entry of it was cancelled at this very moment."""
-        key = min(self._queues, key=lambda key: self._queues[key][0][:2])
+    def _wait(self, taker: Taker[K], timeout: float | None) -> K | None:
+        """Blocks until there is a key for the taker, and returns it; None after `timeout` or once closed."""
+        key: K | None = None
+
+        def over() -> bool:
+            nonlocal key
+            key = None if self._closed else self._next_key(taker)
+            return self._closed or key is not None
+
+        self._changed.wait_for(over, timeout)
+        return key
+
+    def _wake(self) -> None:
+        """Wakes a thread, or all of them if they wait for different keys."""
+        if any(taker is not self._waiting[0] for taker in self._waiting):
+            self._changed.notify_all()
+        else:
+            self._changed.notify()
+
+    def _next_key(self, taker: Taker[K]) -> K | None:
+        """Returns the key whose turn it is among those that the taker is to run."""
+        keys = [key for key in self._queues if self._takes(taker, key)]
+        return min(keys, key=lambda key: self._queues[key][0][:2], default=None)
+
+    def _takes(self, taker: Taker[K], key: K) -> bool:
+        """Tells whether the taker is to run a key. A busy one leaves it to one that waits idly."""
+        if not taker.shares(key):
+            return False
+        return not taker.busy or not any(other.shares(key) and not other.busy for other in self._waiting)
+
+    def _take(self, taker: Taker[K], key: K) -> Batch[K] | None:
+        """The next batch of a key; None if every entry of it was cancelled at this very moment."""
         queue = self._queues[key]
         first = queue[0]
         near = self._near(queue)
         costs = [queue[index].entry.cost for index in near]
         pick = fill if first.entry.padded else take
-        chosen = [near[place] for place in pick(costs, min(self._budget, self._share(costs)))]
+        chosen = [near[place] for place in pick(costs, _share(costs, taker.budget, taker.shares(key)))]
         # Where it ends, but before its flow's next entry: a flow that begins now goes before that one.
         self._virtual_time = max(self._virtual_time, first.virtual_time + max(1, first.entry.cost - 1))
         entries = [queue[index].entry for index in chosen]
         self._remove(key, set(chosen))
         alive = [entry for entry in entries if entry.future.set_running_or_notify_cancel()]
         return Batch(key, alive) if alive else None
-
-    def _share(self, costs: Sequence[int]) -> int:
-        return self._budget if self.shares == 1 else max(_SHARED, math.ceil(sum(costs) / self.shares))
 
     def _near(self, queue: Sequence[_Place]) -> Sequence[int]:
         """Returns the indices of entries that may share a batch with the first one."""
@@ -259,21 +285,10 @@ class Batcher(Generic[K]):
             self._changed.notify_all()
         _refuse(left)
 
-    # The budget
 
-    def shrink(self, padded: int) -> None:
-        """A batch of so many padded tokens did not fit in memory: from now on at most half of it."""
-        with self._changed:
-            self._budget = max(1, min(self._budget, padded // 2))
-            self._calm = 0
-
-    def recover(self) -> None:
-        """A batch fitted. A shrunk budget grows back slowly: what took the memory may be gone."""
-        with self._changed:
-            self._calm += 1
-            if self._calm >= _RECOVERY:
-                self._budget = min(self.max_tokens, self._budget * 2)
-                self._calm = 0
+def _share(costs: Sequence[int], budget: int, shares: int) -> int:
+    """Returns the tokens of a batch: no more than its share of what waits, unless that is very little."""
+    return budget if shares == 1 else min(budget, max(_SHARED, math.ceil(sum(costs) / shares)))
 
 
 def _refuse(entries: Iterable[Entry[K]]) -> None:

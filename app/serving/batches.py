@@ -4,9 +4,10 @@ import itertools
 from collections.abc import Hashable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 K = TypeVar("K", bound=Hashable)
+AnyK = TypeVar("AnyK", contravariant=True)
 
 _PADDING = 2  # a batch costs at most this many times its own tokens, so at most half of it is padding
 
@@ -52,6 +53,24 @@ class Batch(Generic[K]):
         if not self.entries[0].padded:
             return self.tokens
         return len(self.entries) * max(entry.cost for entry in self.entries)
+
+
+class Taker(Protocol[AnyK]):
+    """The side of a device that takes batches from the queue."""
+
+    @property
+    def budget(self) -> int:
+        """Tokens of its next batch at most; an entry beyond it runs alone."""
+        ...
+
+    @property
+    def busy(self) -> bool:
+        """Whether a batch that is taken now has to wait for one that runs."""
+        ...
+
+    def shares(self, key: AnyK) -> int:
+        """The number of batches of that key that may run at once, on this device and on others; 0: none on this one."""
+        ...
 
 
 def fill(costs: Sequence[int], budget: int) -> list[int]:

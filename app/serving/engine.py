@@ -3,21 +3,19 @@
 import asyncio
 import math
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import replace
 from functools import partial
-from itertools import chain
 from typing import Any, TypeVar
 
 from app.errors import TaskNotSupported
-from app.modalities.base import AnyHandler
-from app.modalities.served_model import ServedModel
-from app.serving.batcher import Batcher
 from app.serving.batches import Flow
+from app.serving.device_model import DeviceModel, weight_bytes
 from app.serving.files import FileItems
 from app.serving.locating import locating
-from app.serving.served_task import BatchRunner, ServedTask
+from app.serving.model_usage import ModelUsage
+from app.serving.served_task import ServedTask
 from app.serving.steps import THREADS, finish_row, resume_steps, run_rows, run_steps, start_steps
 from app.store.store import ModelEntry
 from app.system.concurrency import gather_or_cancel
@@ -27,17 +25,15 @@ from app.types import Task
 _CHUNK = 16  # items that a thread takes at once: a hop costs more than tokenizing one sentence
 _QUICK = 4  # items at most that are prepared on the event loop, if each is quick
 
-Replicas = Sequence[Mapping[Task, AnyHandler]]
-
 T = TypeVar("T")
 R = TypeVar("R")
 
 
 class Engine:
-    """Serves `model`, which is already on the runner's device.
+    """Serves a model that is on one device, or on several which take its batches from one queue.
 
-    `executor` prepares and finishes; its queue is bounded by the permits of the runner's batcher.
-    replicas: of the model's handlers, for each forward that the runner runs beside the first.
+    loaded: the model on each of its devices. The first one prepares and finishes the items of all.
+    `executor` prepares and finishes; its queue is bounded by the permits of the batcher.
     decoders: processes that decode files; None: threads of this process.
     All methods belong to one event loop.
     """
@@ -45,19 +41,20 @@ class Engine:
     def __init__(
         self,
         entry: ModelEntry,
-        model: ServedModel,
-        runner: BatchRunner,
+        loaded: Sequence[DeviceModel],
         executor: Executor,
-        replicas: Replicas = (),
         decoders: ProcessPool | None = None,
     ) -> None:
         self.entry = entry
-        self.model = model
-        self.memory_bytes = weight_bytes(model)
-        self._batcher: Batcher[ServedTask] = runner.batcher
+        self.model = loaded[0].model
+        self.runners = [each.runner for each in loaded]
+        self.devices = [runner.name for runner in self.runners]
+        self.device_bytes = weight_bytes(self.model)  # of its weights, on each device
+        self.usage = ModelUsage()
+        self._batcher = self.runners[0].batcher
         self._executor = executor
-        self._files = FileItems(runner.batcher, decoders)
-        self._served_tasks = _serve_tasks(entry.id, model.tasks, replicas)
+        self._files = FileItems(self._batcher, decoders)
+        self._served_tasks = _serve_tasks(entry.id, loaded, self.usage)
         self._active = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -83,13 +80,15 @@ class Engine:
         return served
 
     async def warm_up(self) -> None:
-        """Runs one forward for each task that has an example. It takes no permit, so a full queue fails no load.
+        """Runs one forward on each device for each task that has an example. It takes no permit, so a full queue
+        fails no load.
 
         Examples are files of Cloze's own, so they are decoded in this process: none is started for them.
         """
         for served in self._served_tasks.values():
             if (example := served.handler.example()) is not None:
-                await self._answer(served, [example], [Future()], trusted=True)
+                for runner in self.runners:
+                    await self._answer(served.only_on(runner), [example], [Future()], trusted=True)
 
     async def wait_until_idle(self) -> None:
         """Returns once no request is in flight."""
@@ -156,20 +155,15 @@ class Engine:
         return [result for part in results for result in part]
 
 
-def _serve_tasks(model: str, tasks: Mapping[Task, AnyHandler], replicas: Replicas) -> dict[Task, ServedTask]:
+def _serve_tasks(model_id: str, loaded: Sequence[DeviceModel], usage: ModelUsage) -> dict[Task, ServedTask]:
     served = {
-        task: ServedTask(model, task, (handler, *(replica[task] for replica in replicas)))
-        for task, handler in tasks.items()
+        task: ServedTask(model_id, task, {each.runner: each.handlers(task) for each in loaded}, usage=usage)
+        for task in loaded[0].model.tasks
     }
     return {
         task: each if each.handler.rows_of is None else replace(each, rows_of=served[each.handler.rows_of])
         for task, each in served.items()
     }
-
-
-def weight_bytes(model: ServedModel) -> int:
-    """Returns the bytes of the model's weights; activations are not counted."""
-    return sum(tensor.nbytes for tensor in chain(model.model.parameters(), model.model.buffers()))
 
 
 def _each(function: Callable[[T], R], items: Iterable[T], over: threading.Event) -> list[R]:

@@ -8,8 +8,8 @@ from app.types import Task
 class EngineObserver(Protocol):
     """Called from the engine's threads, so implementations are thread-safe and quick."""
 
-    def on_batch(self, model: str, task: Task, size: int, tokens: int, seconds: float) -> None:
-        """A batch of `size` inputs with `tokens` tokens, padding not counted, ran for `seconds`."""
+    def on_batch(self, model: str, task: Task, device: str, *, size: int, tokens: int, seconds: float) -> None:
+        """A batch of `size` inputs with `tokens` tokens, padding not counted, ran for `seconds` on a device."""
         ...
 
     def on_load(self, model: str, seconds: float) -> None:

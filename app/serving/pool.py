@@ -1,24 +1,29 @@
-"""The pool of loaded models: loads and warms up each model once, and unloads the least recently used."""
+"""The pool of loaded models: loads and warms up each model once, and unloads the least recently used.
+
+A model is on all devices, or on some of them. It is loaded and unloaded on all of its devices at once.
+"""
 
 import asyncio
 import contextlib
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol
 
-from app.devices import free_memory, is_out_of_memory, resolve_dtype
+import torch
+
+from app.devices import free_memory, is_out_of_memory
 from app.errors import AppError, ModelNotFound, NotReady
 from app.modalities.served_model import ServedModel
-from app.serving.engine import Engine, Replicas, weight_bytes
+from app.serving.batcher import Batcher
+from app.serving.device_model import place, weight_bytes
+from app.serving.engine import Engine
+from app.serving.failures import copy_for_waiter
 from app.serving.observer import EngineObserver
-from app.serving.packing import pack
-from app.serving.replicas import replicate
-from app.serving.runner import copy_for_waiter
-from app.serving.served_task import BatchRunner
+from app.serving.served_task import BatchRunner, ServedTask
 from app.store.store import ModelEntry
 from app.system.process_pool import ProcessPool
 
@@ -38,29 +43,35 @@ class ModelSource(Protocol):
 class EnginePool:
     """The engines of one process. All methods belong to one event loop.
 
-    load: reads a model folder; runs in a thread, one model at a time.
-    dtype: auto, float32 or bfloat16.
+    runners: one for each device; all take batches from one queue.
+    load: reads a model folder; runs in a thread, one model at a time, once for each device of the model.
+    model_devices: the number of devices that a model is loaded on; None: all.
     default_model: the model of requests that name none; by default `cloze-text` if it exists, else the first.
-    max_loaded, max_bytes: the maximum number of models, and of bytes of their weights. Beyond them, the least
-    recently used are unloaded once their requests have ended.
+    max_loaded, max_bytes: the maximum number of models on a device, and of bytes of their weights. Beyond them, the
+    least recently used are unloaded once their requests have ended.
     decoders: processes that decode files; None: threads of this process.
     """
 
     def __init__(
         self,
         store: ModelSource,
-        runner: BatchRunner,
+        runners: Sequence[BatchRunner],
         *,
         load: Callable[[Path], ServedModel],
-        dtype: str = "auto",
+        dtype: torch.dtype = torch.float32,
+        model_devices: int | None = None,
         default_model: str | None = None,
         max_loaded: int = 8,
         max_bytes: int | None = None,
         observer: EngineObserver | None = None,
         decoders: ProcessPool | None = None,
     ) -> None:
-        self.runner = runner
-        self.dtype = resolve_dtype(dtype, runner.device)
+        self.devices = [runner.name for runner in runners]
+        self.device_type = runners[0].device.type
+        self.dtype = dtype
+        self.batcher: Batcher[ServedTask] = runners[0].batcher
+        self._runners = runners
+        self._model_devices = model_devices
         self._store = store
         self._load = load
         self._default_model = default_model
@@ -76,22 +87,24 @@ class EnginePool:
 
     @property
     def healthy(self) -> bool:
-        """Whether the device answers; False before `start` and while a dead thread is being restarted."""
-        return self.runner.alive
+        """Whether every device answers; False before `start` and while a dead thread is being restarted."""
+        return all(runner.alive for runner in self._runners)
 
     @property
     def queue_depth(self) -> int:
-        """Inputs that wait for the device."""
-        return self.runner.batcher.waiting
+        """Inputs that wait for a device."""
+        return self.batcher.waiting
 
     async def start(self) -> None:
-        self.runner.start()
+        for runner in self._runners:
+            runner.start()
 
     async def stop(self) -> None:
         """Finishes the running batches. All waiting requests get NotReady."""
         for task in self._loading.values():
             task.cancel()
-        await asyncio.to_thread(self.runner.stop)
+        for runner in self._runners:
+            await asyncio.to_thread(runner.stop)
         await asyncio.gather(*self._loading.values(), *self._freeing, return_exceptions=True)
         await asyncio.gather(*(engine.wait_until_idle() for engine in self._engines.values()))
         self._engines.clear()
@@ -114,8 +127,12 @@ class EnginePool:
         return list(reversed(self._engines))
 
     def memory(self) -> dict[str, int]:
-        """Bytes of each loaded model's weights, by name@version."""
-        return {key: engine.memory_bytes for key, engine in self._engines.items()}
+        """Bytes of each loaded model's weights on all of its devices, by name@version."""
+        return {key: engine.device_bytes * len(engine.runners) for key, engine in self._engines.items()}
+
+    def device_bytes(self, device: str) -> int:
+        """Returns the bytes of the weights on a device."""
+        return sum(engine.device_bytes for engine in self._on(device))
 
     async def get(self, model_id: str | None = None) -> Engine:
         """Returns the engine of the model that the id means now, and loads it if necessary.
@@ -201,12 +218,12 @@ class EnginePool:
                     raise
                 _log.exception("loading %s failed", entry.id)
                 if is_out_of_memory(error):
-                    raise NotReady(f"{entry.id} does not fit in the memory of {self.runner.device}") from None
+                    raise NotReady(f"{entry.id} does not fit in the memory of {' or '.join(self.devices)}") from None
                 raise AppError(f"{entry.id} could not be loaded; the server's log says why") from None
             seconds = time.perf_counter() - started
             if self._observer is not None:
                 self._observer.on_load(entry.id, seconds)
-            _log.info("loaded %s in %.1f s on %s in %s", entry.id, seconds, self.runner.device, self.dtype)
+            _log.info("loaded %s in %.1f s on %s in %s", entry.id, seconds, ", ".join(engine.devices), self.dtype)
             self._engines[entry.id] = engine
             return engine
 
@@ -215,29 +232,40 @@ class EnginePool:
         model = await run(self._reading, self._load, entry.path)
         # Only now that its files have proved good is another model given up for it.
         await self._drop_deleted()
-        await self._make_room(entry, weight_bytes(model))
-        replicas = await run(self._reading, self._place, model)
-        engine = Engine(entry, model, self.runner, self._preparing, replicas, self._decoders)
+        runners = self._choose_devices()
+        await self._make_room(entry, weight_bytes(model), runners)
+        loaded = [await run(self._reading, place, model, runners[0], self.dtype)]
+        for runner in runners[1:]:
+            model = await run(self._reading, self._load, entry.path)
+            loaded.append(await run(self._reading, place, model, runner, self.dtype))
+        engine = Engine(entry, loaded, self._preparing, self._decoders)
         await engine.warm_up()
         return engine
 
-    def _place(self, model: ServedModel) -> Replicas:
-        model.to(self.runner.device, self.dtype)
-        pack(model.model)
-        return [replicate(model) for _ in range(self.runner.forwards.at_once - 1)]
+    def _on(self, device: str) -> list[Engine]:
+        """Returns the engines of a device, least recently used first."""
+        return [engine for engine in list(self._engines.values()) if device in engine.devices]
 
-    async def _make_room(self, entry: ModelEntry, needed: int) -> None:
-        """Unloads until the model fits; its predecessors' memory is free when this returns."""
+    def _choose_devices(self) -> Sequence[BatchRunner]:
+        """Returns the devices of the next model: those with the fewest bytes of weights, then the fewest models."""
+        ranked = sorted(self._runners, key=lambda runner: (self.device_bytes(runner.name), len(self._on(runner.name))))
+        return ranked[: self._model_devices]
+
+    async def _make_room(self, entry: ModelEntry, needed: int, runners: Sequence[BatchRunner]) -> None:
+        """Unloads until the model fits on those devices; its predecessors' memory is free when this returns."""
         budget = self._max_bytes
         if budget is not None and needed > budget:
             raise NotReady(f"{entry.id} takes {needed} bytes, more than all models may here ({budget})")
         freeing = []
-        while self._engines and (
-            len(self._engines) >= self._max_loaded
-            or (budget is not None and sum(self.memory().values()) + needed > budget)
-        ):
-            freeing.append(self._evict(next(iter(self._engines))))
+        for runner in runners:
+            while self._is_crowded(runner.name, needed):
+                freeing.append(self._evict(self._on(runner.name)[0].entry.id))
         await asyncio.gather(*freeing)
+
+    def _is_crowded(self, device: str, needed: int) -> bool:
+        count, used = len(self._on(device)), self.device_bytes(device)
+        too_large = self._max_bytes is not None and used + needed > self._max_bytes
+        return count > 0 and (count >= self._max_loaded or too_large)
 
     def _end_loading(self, key: str, task: asyncio.Task[Engine]) -> None:
         del self._loading[key]
@@ -257,5 +285,8 @@ class EnginePool:
 
     async def _free_idle(self, engine: Engine) -> None:
         await engine.wait_until_idle()
+        usage, devices = engine.usage, {runner.device for runner in engine.runners}
         del engine  # the last reference, unless a request came in between
-        await asyncio.to_thread(free_memory, self.runner.device)
+        await asyncio.to_thread(usage.wait)
+        for device in devices:
+            await asyncio.to_thread(free_memory, device)

@@ -1,4 +1,4 @@
-"""Runs batches on one device.
+"""Runs batches on one device. The runners of several devices may share one queue.
 
 A GPU has one inference thread, and a feeding thread that collates the batch after its own meanwhile. A
 processor may have several inference threads, each with a replica of the model (`replicate`): forwards beside
@@ -9,23 +9,25 @@ An error goes to every waiter of its batch, and to no other. A batch that does n
 split in halves. A thread that dies fails what it held, turns `alive` False, and is restarted.
 """
 
-import copy
 import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import torch
 
-from app.devices import free_memory, is_out_of_memory, serving_forwards
-from app.errors import AppError, NotReady, TooLarge
+from app.devices import Forwards, free_memory, is_out_of_memory
+from app.errors import NotReady, TooLarge
+from app.serving.batch_budget import BatchBudget
 from app.serving.batcher import Batcher
-from app.serving.batches import Batch, Entry
+from app.serving.batches import Batch
+from app.serving.failures import fail, fail_or_die
 from app.serving.intra_op_threads import IntraOpThreads
+from app.serving.model_usage import ModelUsage
 from app.serving.observer import EngineObserver
 from app.serving.served_task import ServedTask
 
@@ -43,7 +45,8 @@ class _Work:
 class Runner:
     """The threads of a device, and one that restarts them.
 
-    forwards, threads: how many at once, and of how many threads each; unset: see `serving_forwards`.
+    batcher: the queue, if it is shared with other devices; unset: one of its own for `max_queued_inputs`.
+    forwards: how many batches run at once, and on how many threads each.
     ahead: batches that are ready before one can start; unset: one on a GPU.
     `wait(seconds)` delays a restart and returns True if the runner is stopping; tests replace it.
     """
@@ -51,18 +54,21 @@ class Runner:
     def __init__(
         self,
         device: torch.device,
+        forwards: Forwards,
         *,
+        name: str | None = None,
+        batcher: Batcher[ServedTask] | None = None,
         max_batch_tokens: int = 16384,
         max_queued_inputs: int = 8192,
-        forwards: int | None = None,
-        threads: int | None = None,
         ahead: int | None = None,
         observer: EngineObserver | None = None,
         wait: Callable[[float], bool] | None = None,
     ) -> None:
         self.device = device
-        self.forwards = serving_forwards(device, forwards, threads)
-        self.batcher: Batcher[ServedTask] = Batcher(max_batch_tokens, max_queued_inputs, shares=self.forwards.at_once)
+        self.name = name or str(device)
+        self.forwards = forwards
+        self.batcher = batcher or Batcher(max_batch_tokens, max_queued_inputs, shares=forwards.at_once)
+        self._budget = BatchBudget(max_batch_tokens)
         self.restarts = 0
         self._intra_op_threads = IntraOpThreads(self.forwards.threads, self.forwards.alone)
         self._observer = observer
@@ -76,10 +82,26 @@ class Runner:
         self._dead: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._living: set[str] = set()
         self._threads: dict[str, threading.Thread] = {}
+        self._running = 0  # inference threads that have a batch, of a runner that takes batches ahead
+        self._guard = threading.Lock()
 
     @property
     def alive(self) -> bool:
         return len(self._living) == len(self._loops)
+
+    @property
+    def budget(self) -> int:
+        """Tokens of the next batch at most."""
+        return self._budget.tokens
+
+    @property
+    def busy(self) -> bool:
+        """Whether a batch that is taken now has to wait for one that runs."""
+        return self._running >= self.forwards.at_once
+
+    def shares(self, served: ServedTask) -> int:
+        """The number of the model's batches that may run at once; 0 if the model is not on this device."""
+        return served.forwards if self in served.handlers else 0
 
     def start(self) -> None:
         torch.set_num_threads(self.forwards.threads)
@@ -102,13 +124,14 @@ class Runner:
                     self._slot.put(None)
         while not self._slot.empty():  # a dead inference thread left it
             if (work := self._slot.get()) is not None:
-                _fail(work.batch.entries, NotReady("the server is shutting down"))
+                fail(work.batch.entries, NotReady("the server is shutting down"))
+                work.batch.key.usage.end()
 
     # Life and death of the threads
 
     def _launch(self, name: str) -> None:
         self._living.add(name)
-        thread = threading.Thread(target=self._live, args=(name,), name=f"{self.device}-{name}", daemon=True)
+        thread = threading.Thread(target=self._live, args=(name,), name=f"{self.name}-{name}", daemon=True)
         self._threads[name] = thread
         thread.start()
 
@@ -116,7 +139,7 @@ class Runner:
         try:
             self._loops[name]()
         except BaseException:
-            _log.exception("the %s thread of %s died", name, self.device)
+            _log.exception("the %s thread of %s died", name, self.name)
             self._living.discard(name)
             self._dead.put(name)
         else:
@@ -127,26 +150,35 @@ class Runner:
             if self._wait(_RESTART_DELAY):
                 return
             self.restarts += 1
-            _log.warning("restarting the %s thread of %s", name, self.device)
+            _log.warning("restarting the %s thread of %s", name, self.name)
             self._launch(name)
 
-    # Each round of a thread is a call, so that an idle one keeps no batch, and no model, alive.
+    # Each round of a thread is a call, so that an idle one keeps no batch, and no model, alive. Once the call has
+    # ended, the thread no longer counts as a user of the model. A batch that goes from the feeding thread to an
+    # inference thread counts for each of them.
 
     def _taken(self) -> _Work | None:
         """The next batch; None once there are no more."""
-        while (batch := self.batcher.next_batch()) is not None:
-            if (work := _collated(batch)) is not None:
+        while (batch := self.batcher.next_batch(self)) is not None:
+            usage, work = batch.key.usage, None
+            usage.begin()
+            try:
+                work = self._collated(batch)
+            finally:
+                del batch
+                if work is None:
+                    usage.end()
+            if work is not None:
                 return work
-            del batch
         return None
 
     # The feeding thread
 
     def _feed(self) -> None:
-        while self._feed_one():
-            pass
+        while (usage := self._feed_one()) is not None:
+            usage.end()
 
-    def _feed_one(self) -> bool:
+    def _feed_one(self) -> ModelUsage | None:
         self._room.acquire()
         work = None
         try:
@@ -154,32 +186,46 @@ class Runner:
         finally:
             if work is None:
                 self._room.release()
-        if work is not None:
-            self._slot.put(work)
-        return work is not None
+        if work is None:
+            return None
+        usage = work.batch.key.usage
+        usage.begin()
+        self._slot.put(work)
+        return usage
 
     # The inference threads
 
     def _infer(self, number: int) -> None:
         if self.device.type == "cuda":
             torch.cuda.set_device(self.device)
-        while self._infer_one(number):
-            pass
+        while (usage := self._infer_one(number)) is not None:
+            usage.end()
 
-    def _infer_one(self, number: int) -> bool:
+    def _infer_one(self, number: int) -> ModelUsage | None:
         work = self._slot.get() if self._ahead else self._taken()
         if work is None:
-            return False
+            return None
+        usage = work.batch.key.usage
         if self._ahead:
+            self._count(1)  # before there is room for the next
             self._room.release()
         try:
             if self._answered(work.batch, work.collated, number):
-                self.batcher.recover()
+                self._budget.recover()
             else:
                 self._halve(work.batch, number)
         except BaseException as error:
-            _fail_or_die(work.batch.entries, error)
-        return True
+            if not isinstance(error, Exception):
+                usage.end()
+            fail_or_die(work.batch.entries, error)
+        finally:
+            if self._ahead:
+                self._count(-1)
+        return usage
+
+    def _count(self, change: int) -> None:
+        with self._guard:
+            self._running += change
 
     def _answered(self, batch: Batch[ServedTask], collated: Any, number: int) -> bool:
         """Runs a batch on that replica and hands out its results; False if it does not fit in memory."""
@@ -189,7 +235,7 @@ class Runner:
             others_wait = self.batcher.waiting > 0
             with self._intra_op_threads.of(batch.tokens, others_wait=others_wait) as threads, torch.inference_mode():
                 torch.set_num_threads(threads)  # OpenMP keeps the number per thread
-                raws = served.handlers[number].run(collated)
+                raws = served.handlers[self][number].run(collated)
             torch.set_num_threads(self.forwards.threads)  # and threads that begin later take the last one
         except Exception as error:
             if is_out_of_memory(error):
@@ -199,7 +245,9 @@ class Runner:
             raise RuntimeError(f"{served.model} gave {len(raws)} results for {len(batch.entries)} inputs")
         seconds = time.perf_counter() - started
         if self._observer is not None:
-            self._observer.on_batch(served.model, served.task, len(batch.entries), batch.tokens, seconds)
+            self._observer.on_batch(
+                served.model, served.task, self.name, size=len(batch.entries), tokens=batch.tokens, seconds=seconds
+            )
         for entry, raw in zip(batch.entries, raws, strict=True):
             entry.future.set_result(raw)
         return True
@@ -210,47 +258,22 @@ class Runner:
         count = len(batch.entries)
         if count == 1:
             cost = batch.entries[0].cost
-            _fail(batch.entries, TooLarge(f"an input of {cost} tokens does not fit in the memory of {self.device}"))
+            fail(batch.entries, TooLarge(f"an input of {cost} tokens does not fit in the memory of {self.name}"))
             return
-        self.batcher.shrink(batch.padded)
-        _log.warning("%d inputs do not fit in the memory of %s: splitting", count, self.device)
+        self._budget.shrink(batch.padded)
+        _log.warning("%d inputs do not fit in the memory of %s: splitting", count, self.name)
         for entries in (batch.entries[: count // 2], batch.entries[count // 2 :]):
             half = Batch(batch.key, entries)
             try:
-                if (work := _collated(half)) is not None and not self._answered(half, work.collated, number):
+                if (work := self._collated(half)) is not None and not self._answered(half, work.collated, number):
                     self._halve(half, number)
             except Exception as error:
-                _fail_or_die(entries, error)
+                fail_or_die(entries, error)
 
-
-def _collated(batch: Batch[ServedTask]) -> _Work | None:
-    """None if that failed, which its waiters have been told."""
-    try:
-        return _Work(batch, batch.key.handler.collate([entry.inputs for entry in batch.entries]))
-    except BaseException as error:
-        _fail_or_die(batch.entries, error)
-        return None
-
-
-def _fail_or_die(entries: Iterable[Entry[ServedTask]], error: BaseException) -> None:
-    """Fails the entries; what is no Exception (SystemExit, say) goes on and ends the thread."""
-    _fail(entries, error)
-    if not isinstance(error, Exception):
-        raise error
-    _log.error("a batch failed", exc_info=error)
-
-
-def _fail(entries: Iterable[Entry[ServedTask]], error: BaseException) -> None:
-    for entry in entries:
-        if not entry.future.done():
-            entry.future.set_exception(
-                copy_for_waiter(error, "the model failed on this input, or on one that ran beside it")
-            )
-
-
-def copy_for_waiter(error: BaseException, otherwise: str) -> AppError:
-    """An error for one waiter alone: raising one object in several tasks would mix their tracebacks.
-
-    AppErrors are copied; of any other error the user sees only `otherwise`, and the log has the rest.
-    """
-    return copy.copy(error) if isinstance(error, AppError) else AppError(otherwise)
+    def _collated(self, batch: Batch[ServedTask]) -> _Work | None:
+        """None if that failed, which its waiters have been told."""
+        try:
+            return _Work(batch, batch.key.handlers[self][0].collate([entry.inputs for entry in batch.entries]))
+        except BaseException as error:
+            fail_or_die(batch.entries, error)
+            return None

@@ -51,7 +51,7 @@ def execute(attempt: Attempt, reports: Reports, services: AttemptServices) -> Mo
     hooks = JobHooks(reports)
     models = [services.store.resolve(model) for model in spec.models]
     plan = EvaluationPlan(models, spec.methods, spec.labels_per_class, spec.seeds)
-    options = EngineOptions(settings.device, settings.dtype, settings.worker_threads, settings.max_batch_tokens)
+    options = EngineOptions(settings.devices[0], settings.dtype, settings.worker_threads, settings.max_batch_tokens)
     reserve = DiskReserve(settings.var_dir, settings.disk_reserve_bytes).size
     if (method := find_text_method(spec.methods)) is not None:
         embedder = Embedder(services.store, settings.cache_dir, options, None, settings.cache_bytes, reserve)

@@ -66,7 +66,7 @@ def describe_run(attempt: Attempt, services: AttemptServices, remote: RemoteFile
         cache_bytes=settings.cache_bytes,
         disk_reserve=DiskReserve(settings.var_dir, settings.disk_reserve_bytes).size,
         model_folders={model: services.store.resolve(model).path for model in models if model},
-        device=_device(settings.device, spec.resources.device),
+        device=_device(settings.devices[0], spec.resources.device),
         threads=settings.training_threads,
         decoder_limits=ProcessLimits(settings.decoder_memory_bytes, settings.decoder_seconds),
         extended_from=job.extended_at_step,

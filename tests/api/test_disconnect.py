@@ -41,7 +41,7 @@ def test_waiting_entries_of_a_client_that_left_are_dropped(
     app = make_app(max_batch_tokens=4)
     fake = fakes["full"]
     with serving(app) as url:
-        batcher = app.state.services.pool.runner.batcher
+        batcher = app.state.services.pool.batcher
         eventually(lambda: app.state.warming.done())
         fake.batches.clear()
         fake.gate.clear()

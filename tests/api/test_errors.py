@@ -152,7 +152,7 @@ def test_busy_tells_when_to_come_back(client: TestClient, monkeypatch: pytest.Mo
     def refuse(count: int) -> None:
         raise Busy("too much is waiting", retry_after=7)
 
-    monkeypatch.setattr(client.app.state.services.pool.runner.batcher, "admit", refuse)  # type: ignore[attr-defined]
+    monkeypatch.setattr(client.app.state.services.pool.batcher, "admit", refuse)  # type: ignore[attr-defined]
 
     answer = client.post("/v1/embeddings", json={"input": "a"})
 

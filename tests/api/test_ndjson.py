@@ -202,7 +202,7 @@ def test_a_stream_takes_an_eighth_of_the_queue_and_leaves_nothing(
     make_app: Callable[..., Any], fakes: dict[str, FakeObjective]
 ) -> None:
     app = make_app(max_queued_inputs=160)
-    batcher = app.state.services.pool.runner.batcher
+    batcher = app.state.services.pool.batcher
     with serving(app) as url:
 
         async def main() -> None:
@@ -228,7 +228,7 @@ def test_what_a_client_has_asked_for_that_left_is_not_computed(
     make_app: Callable[..., Any], fakes: dict[str, FakeObjective], ended: bool
 ) -> None:
     app = make_app(max_queued_inputs=1600, max_batch_tokens=4)
-    batcher = app.state.services.pool.runner.batcher
+    batcher = app.state.services.pool.batcher
     with serving(app) as url:
 
         async def main() -> None:
@@ -261,7 +261,7 @@ class Pool:
         manifest = Manifest(modality=ModalityName.TEXT, architecture="a", tasks=(Task.EMBED,), parameters=1)
         self.entry = SimpleNamespace(id="m@1", manifest=manifest)
         self.model = FakeObjective()
-        self.runner, self.dtype = SimpleNamespace(device=torch.device("cpu")), torch.float32
+        self.device_type, self.dtype = "cpu", torch.float32
 
     async def get(self, model: str) -> "Pool":
         return self

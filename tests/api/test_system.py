@@ -7,6 +7,7 @@ from fastapi.testclient import TestClient
 
 from app.errors import InvalidModel, InvalidValue
 from app.main import create_app
+from app.serving.runner import Runner
 from app.settings import Settings
 from app.store.store import ModelStore
 from tests.api.conftest import publish
@@ -25,9 +26,7 @@ def settled(client: TestClient) -> None:
 
 def test_health_is_red_when_a_thread_is_dead(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     assert client.get("/health").json() == {"status": "ok"}
-    runner = client.app.state.services.pool.runner  # type: ignore[attr-defined]
-
-    monkeypatch.setattr(type(runner), "alive", property(lambda self: False))
+    monkeypatch.setattr(Runner, "alive", property(lambda self: False))
 
     for path in ("/health", "/ready"):
         answer = client.get(path)
@@ -111,7 +110,7 @@ def test_metrics_tell_of_requests_batches_and_loads(client: TestClient) -> None:
         'cloze_model_load_seconds_count{model="org/slashed@1"} 1.0',
     ):
         assert line in text.splitlines()
-    batches = re.search(r'cloze_batch_size_sum{model="org/slashed@1",task="fill-mask"} ([\d.]+)', text)
+    batches = re.search(r'cloze_batch_size_sum{device="cpu",model="org/slashed@1",task="fill-mask"} ([\d.]+)', text)
     assert batches is not None
     assert float(batches[1]) >= 2
     assert "cloze_jobs" not in text

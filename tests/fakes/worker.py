@@ -15,5 +15,5 @@ if __name__ == "__main__":
         settings,
         trainer=[sys.executable, "-m", "tests.fakes.trainer"],
         environment=trainer_environment(settings, settings.redis_url),
-        capabilities=capabilities(settings.device, settings.training_threads),
+        capabilities=capabilities(settings.devices[0], settings.training_threads),
     ).run()

@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 import torch
 
+from app.serving.device_model import DeviceModel
 from app.serving.engine import Engine
 from app.serving.pool import EnginePool, ModelSource
 from app.serving.runner import Runner
+from app.serving.runners import make_runners
 from app.store.manifest import Manifest
 from app.store.store import ModelEntry, ModelStore
 from app.types import ModalityName, Task
@@ -34,7 +36,7 @@ def make_runner() -> Iterator[Callable[..., Runner]]:
     runners: list[Runner] = []
 
     def make(*, start: bool = True, threads: int = 1, ahead: int | None = 1, **options: Any) -> Runner:
-        runner = Runner(torch.device("cpu"), threads=threads, ahead=ahead, **options)
+        (runner,) = make_runners([torch.device("cpu")], threads=threads, ahead=ahead, **options)
         runners.append(runner)
         if start:
             runner.start()
@@ -56,7 +58,7 @@ def make_engine() -> Iterator[Callable[[Runner, FakeObjective], Engine]]:
 
     def make(runner: Runner, objective: FakeObjective) -> Engine:
         manifest = Manifest(modality=ModalityName.TEXT, architecture="fake", tasks=tuple(objective.tasks), parameters=2)
-        return Engine(ModelEntry("fake", 1, Path("fake/1"), manifest), objective, runner, executor)
+        return Engine(ModelEntry("fake", 1, Path("fake/1"), manifest), [DeviceModel(runner, objective)], executor)
 
     with ThreadPoolExecutor(4) as executor:
         yield make
@@ -96,9 +98,15 @@ def loader() -> Loader:
 def run(store: ModelStore, loader: Loader, make_runner: Callable[..., Runner]) -> Callable[..., Any]:
     """Runs a coroutine function with a started pool."""
 
-    def run(main: Callable[[EnginePool], Awaitable[Any]], *, source: ModelSource = store, **options: Any) -> Any:
+    def run(
+        main: Callable[[EnginePool], Awaitable[Any]],
+        *,
+        source: ModelSource = store,
+        runners: list[Runner] | None = None,
+        **options: Any,
+    ) -> Any:
         async def with_pool() -> Any:
-            pool = EnginePool(source, make_runner(start=False), **{"load": loader, **options})
+            pool = EnginePool(source, runners or [make_runner(start=False)], **{"load": loader, **options})
             await pool.start()
             try:
                 return await main(pool)

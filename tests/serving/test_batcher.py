@@ -22,10 +22,25 @@ def put(
     return futures
 
 
+class Device:
+    """A taker of some keys, or of all."""
+
+    def __init__(self, budget: int, *, shares: int = 1, keys: str | None = None) -> None:
+        self.budget, self.busy = budget, False
+        self._shares, self._keys = shares, keys
+
+    def shares(self, key: str) -> int:
+        return self._shares if self._keys is None or key in self._keys else 0
+
+
 def take(batcher: Batcher[str]) -> Batch[str]:
-    batch = batcher.next_batch(timeout=0)
+    batch = batcher.next_batch(device_of(batcher), timeout=0)
     assert batch is not None
     return batch
+
+
+def device_of(batcher: Batcher[str]) -> Device:
+    return Device(batcher.max_tokens, shares=batcher.shares)
 
 
 def costs(batch: Batch[str]) -> list[int]:
@@ -46,7 +61,7 @@ def test_takes_all_that_waits_when_it_fits_shortest_first():
     batch = take(batcher)
     assert costs(batch) == [4, 5, 6]
     assert (batch.tokens, batch.padded) == (15, 18)
-    assert batcher.next_batch(timeout=0) is None
+    assert batcher.next_batch(device_of(batcher), timeout=0) is None
 
 
 def test_the_budget_counts_padding():
@@ -65,10 +80,19 @@ def test_of_several_at_once_each_takes_its_share_unless_it_is_small():
 def test_who_waits_is_told_of_what_another_has_left():
     batcher = Batcher[str](1000, 100, shares=2)
     with ThreadPoolExecutor(2) as pool:
-        waiting = [pool.submit(batcher.next_batch, PATIENCE) for _ in range(2)]
+        waiting = [pool.submit(batcher.next_batch, device_of(batcher), PATIENCE) for _ in range(2)]
         put(batcher, *[100] * 8)  # one call wakes one thread
         taken = [each.result() for each in waiting]
     assert sorted(len(batch.entries) for batch in taken if batch is not None) == [2, 4]
+
+
+def test_a_device_takes_the_keys_that_it_has_in_their_turn():
+    batcher = Batcher[str](1000, 100, shares=2)
+    for key in "abcb":
+        put(batcher, 5, key=key)
+    first, second = Device(1000, keys="bc"), Device(1000, keys="a")
+    keys = [batch.key if (batch := batcher.next_batch(device, 0)) else None for device in (first, first, first, second)]
+    assert keys == ["b", "c", None, "a"]
 
 
 def test_an_entry_larger_than_the_budget_runs_alone():
@@ -276,13 +300,13 @@ def test_an_entry_cancelled_while_it_is_prepared_never_waits():
     future.cancel()
     batcher.put([Entry(None, 1, "g", future)])
     assert batcher.waiting == 0
-    assert batcher.next_batch(timeout=0) is None
+    assert batcher.next_batch(device_of(batcher), timeout=0) is None
 
 
 def test_next_batch_sleeps_until_something_comes():
     batcher = Batcher[str](100, 100)
     batches: list[Batch[str] | None] = []
-    thread = threading.Thread(target=lambda: batches.append(batcher.next_batch()))
+    thread = threading.Thread(target=lambda: batches.append(batcher.next_batch(device_of(batcher))))
     thread.start()
     put(batcher, 3)
     thread.join(10)
@@ -300,25 +324,8 @@ def test_close_fails_what_waits_and_what_comes_later():
             future.result(0)
     with pytest.raises(NotReady):
         batcher.admit(1)
-    assert batcher.next_batch() is None
+    assert batcher.next_batch(device_of(batcher)) is None
     assert batcher.in_use == 0
-
-
-# The budget
-
-
-def test_the_budget_shrinks_and_recovers():
-    batcher = Batcher[str](64, 100)
-    batcher.shrink(40)
-    batcher.shrink(40)  # its twin, taken before the first failed
-    assert batcher.budget == 20
-    batcher.shrink(1)
-    assert batcher.budget == 1
-    seen = set()
-    for _ in range(64 * 10):
-        batcher.recover()
-        seen.add(batcher.budget)
-    assert seen == {1, 2, 4, 8, 16, 32, 64}
 
 
 def test_what_is_not_padded_shares_a_batch_at_any_length() -> None:

@@ -15,6 +15,7 @@ import pytest
 from app.errors import EmptyInput, InvalidData
 from app.modalities.base import Prepared
 from app.modalities.embedding import EmbedItem, EmbedResult
+from app.serving.device_model import DeviceModel
 from app.serving.engine import Engine
 from app.serving.runner import Runner
 from app.store.manifest import Manifest
@@ -131,7 +132,7 @@ def decoded_apart(files: Files, fake: FakeObjective, runner: Runner, tmp_path: P
     files.decoding = decoding  # type: ignore[assignment]
     manifest = Manifest(modality=ModalityName.IMAGE, architecture="fake", tasks=(Task.EMBED,), parameters=2)
     with ProcessPool(1) as decoders, ThreadPoolExecutor(1) as executor:
-        yield Engine(ModelEntry("fake", 1, Path("fake/1"), manifest), fake, runner, executor, decoders=decoders)
+        yield Engine(ModelEntry("fake", 1, Path("fake/1"), manifest), [DeviceModel(runner, fake)], executor, decoders)
 
 
 def test_a_file_that_crashes_its_decoder_fails_alone(decoded_apart: Engine, runner: Runner) -> None:

@@ -19,7 +19,7 @@ class Recorder:
     def __init__(self) -> None:
         self.loads: list[str] = []
 
-    def on_batch(self, model: str, task: Task, size: int, tokens: int, seconds: float) -> None:
+    def on_batch(self, model: str, task: Task, device: str, *, size: int, tokens: int, seconds: float) -> None:
         raise AssertionError("the runner observes batches")
 
     def on_load(self, model: str, seconds: float) -> None:
@@ -126,7 +126,7 @@ def test_a_model_is_placed_and_warmed_up_before_it_counts_as_loaded(publish: Cal
         assert observer.loads == pool.loaded() == ["ant@1"]
         assert pool.queue_depth == 0
 
-    run(main, dtype="bfloat16", observer=observer)
+    run(main, dtype=torch.bfloat16, observer=observer)
 
 
 def test_many_callers_load_a_model_once(publish: Callable[[str], str], loader: Loader, run: Callable[..., Any]):
@@ -210,7 +210,7 @@ def test_a_load_that_fails_costs_no_other_model_its_place(
 
 def test_healthy_while_the_device_answers(store: ModelStore, loader: Loader, make_runner: Callable[..., Runner]):
     async def main() -> None:
-        pool = EnginePool(store, make_runner(start=False), load=loader)
+        pool = EnginePool(store, [make_runner(start=False)], load=loader)
         assert not pool.healthy
         await pool.start()
         assert pool.healthy

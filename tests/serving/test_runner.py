@@ -24,7 +24,7 @@ class Recorder:
     def __init__(self) -> None:
         self.batches: list[tuple[str, Task, int, int]] = []
 
-    def on_batch(self, model: str, task: Task, size: int, tokens: int, seconds: float) -> None:
+    def on_batch(self, model: str, task: Task, device: str, *, size: int, tokens: int, seconds: float) -> None:
         assert seconds > 0
         self.batches.append((model, task, size, tokens))
 
@@ -38,7 +38,7 @@ class Caller:
     def __init__(self, runner: Runner, fake: FakeObjective, model: str = "fake@1") -> None:
         self.runner = runner
         self.handler = fake.tasks[Task.EMBED]
-        self.served = ServedTask(model, Task.EMBED, (self.handler,))
+        self.served = ServedTask(model, Task.EMBED, {runner: (self.handler,)})
 
     def put(self, texts: Sequence[str]) -> list[Future[Any]]:
         futures = self.runner.batcher.admit(len(texts))
@@ -108,7 +108,7 @@ def test_forwards_run_beside_each_other_each_on_its_replica(make_runner: MakeRun
             ran.append(self.number)
             return super().run(collated)
 
-    caller.served = ServedTask("fake@1", Task.EMBED, (Replica(0), Replica(1)))
+    caller.served = ServedTask("fake@1", Task.EMBED, {runner: (Replica(0), Replica(1))})
     fake.gate.clear()
     futures = []
     for text in ("first", "second"):
@@ -135,7 +135,7 @@ def test_a_forward_that_is_alone_has_all_threads(make_runner: MakeRunner, monkey
             ran.append(torch.get_num_threads())
             return super().run(collated)
 
-    caller.served = ServedTask("fake@1", Task.EMBED, (Noted(fake), Noted(fake)))
+    caller.served = ServedTask("fake@1", Task.EMBED, {runner: (Noted(fake), Noted(fake))})
     results(caller.put(["long " * 50]))
     assert fake.started.acquire(timeout=WAIT)
     fake.gate.clear()
@@ -152,7 +152,7 @@ def test_one_of_two_inference_threads_may_die(make_runner: MakeRunner) -> None:
     fake = FakeObjective()
     runner = make_runner(forwards=2, ahead=None, wait=lambda seconds: False)
     caller = Caller(runner, fake)
-    caller.served = ServedTask("fake@1", Task.EMBED, (caller.handler, caller.handler))
+    caller.served = ServedTask("fake@1", Task.EMBED, {runner: (caller.handler, caller.handler)})
     fake.errors.append(SystemExit())
     (victim,) = caller.put(["a"])
     assert isinstance(victim.exception(WAIT), AppError)
@@ -232,7 +232,7 @@ def test_a_batch_too_large_for_memory_is_split_and_the_budget_shrinks(make_runne
     runner.start()
     results(many)
     assert fake.batches == [16, 8, 4, 4, 8, 4, 4]
-    assert runner.batcher.budget == 20
+    assert runner.budget == 20
     assert observer.batches == [("fake@1", Task.EMBED, 4, 20)] * 4
     assert runner.alive
 
