@@ -200,19 +200,15 @@ def test_a_killed_publisher_leaves_nothing_visible_and_is_swept(store: ModelStor
 def test_a_publication_under_way_is_not_swept(store: ModelStore, folder: Path) -> None:
     reached, go_on = threading.Event(), threading.Event()
 
-    class Slow(ModelStore):
-        def _published_as(self, publication_id: str | None, name: str) -> ModelEntry | None:
-            if list(self.root.glob(".tmp-*")):
-                reached.set()
-                # The lock is ours here, so the other publisher only gets past it when we are done.
-                assert go_on.wait(10)
-            return None
+    def wait() -> None:
+        reached.set()
+        # The lock is held here, so the other publisher only gets past it when this one is done.
+        assert go_on.wait(10)
 
-    slow = Slow(store.root)
     with ThreadPoolExecutor(2) as threads:
-        first = threads.submit(publish, slow, folder)
+        first = threads.submit(store.publish, folder, MANIFEST, name="m", fence=wait)
         assert reached.wait(10)
-        second = threads.submit(publish, store, folder)
+        second = threads.submit(publish, ModelStore(store.root), folder)
         go_on.set()
         assert {first.result(10).version, second.result(10).version} == {1, 2}
 
