@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
@@ -66,6 +66,7 @@ class StepContext:
 
     rank, size: of this process among those that train together. autocast: returns the context of a forward pass.
     gather: returns a value of each process, by rank; all processes call it together.
+    last_backward: returns the context of the last backward pass of a step, during which processes sum their gradients.
     """
 
     device: torch.device
@@ -73,6 +74,11 @@ class StepContext:
     size: int
     autocast: Callable[[], AbstractContextManager[Any]]
     gather: Callable[[Any], list[Any]]
+    last_backward: Callable[[], AbstractContextManager[Any]] = nullcontext
+
+    def backward_context(self, batch: int, batches: int) -> AbstractContextManager[Any]:
+        """Returns the context of the backward pass of micro-batch number `batch` of `batches`, counted from 0."""
+        return self.last_backward() if batch == batches - 1 else nullcontext()
 
 
 Sample = TypeVar("Sample")  # one training example, as the data set holds it
@@ -127,10 +133,11 @@ class Trainable(ABC, Generic[Sample, Masked, B]):
         By default the loss of the step is the sum of the losses of its micro-batches.
         """
         metrics = Metrics()
-        for batch in batches:
+        for number, batch in enumerate(batches):
             with context.autocast():
                 loss, found = self.forward(batch.to(context.device), whole)  # type: ignore[arg-type]  # of one kind
-            loss.backward()  # type: ignore[no-untyped-call]
+            with context.backward_context(number, len(batches)):
+                loss.backward()  # type: ignore[no-untyped-call]
             metrics += found
         return metrics
 

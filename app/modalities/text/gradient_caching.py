@@ -32,11 +32,12 @@ def add_cached_gradients(
     everyone = _gather(cached, context)
     gradients, losses, hits = loss.differentiate(PairVectors.join(everyone).to(context.device), count)
     own = gradients.split(everyone)[context.rank].split(cached)
-    for batch, seed, gradient in zip(batches, seeds, own, strict=True):
+    for number, (batch, seed, gradient) in enumerate(zip(batches, seeds, own, strict=True)):
         torch.manual_seed(seed)
         with context.autocast():
             vectors = embed(batch)
-        vectors.stacked.backward(gradient.stacked)  # type: ignore[no-untyped-call]
+        with context.backward_context(number, len(batches)):
+            vectors.stacked.backward(gradient.stacked)  # type: ignore[no-untyped-call]
     pairs = [len(each.anchors) for each in everyone]
     own_losses, own_hits = (torch.split(each, pairs)[context.rank] for each in (losses, hits))
     return Metrics(float(own_losses.sum()), int(own_hits.sum()), len(own_losses))

@@ -78,19 +78,6 @@ class ProcessGroup:
         """Returns the sum over all processes. It is added in the order of ranks, so it is the same in each."""
         return metrics if self.size == 1 else sum(self.gather(metrics), start=Metrics())
 
-    def sum_gradients(self, model: nn.Module) -> None:
-        """Replaces every gradient by its sum over all processes."""
-        if self.size == 1:
-            return
-        pending = []
-        for parameter in model.parameters():
-            if parameter.requires_grad:
-                if parameter.grad is None:  # no sample of this process reached the parameter
-                    parameter.grad = torch.zeros_like(parameter)
-                pending.append(dist.all_reduce(parameter.grad, async_op=True))
-        for operation in pending:
-            operation.wait()
-
     def broadcast_weights(self, model: nn.Module) -> None:
         """Copies the weights of rank 0 to every process."""
         if self.size > 1:

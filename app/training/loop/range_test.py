@@ -7,6 +7,7 @@ with the exponential ramp and the rule "a tenth of the rate of the lowest loss" 
 import json
 import math
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from app.system.durable import write_bytes
 from app.training.hooks import Dataset, Hooks, Stopped
 from app.training.loop.checkpoint import TrainState
 from app.training.loop.distributed import ProcessGroup
+from app.training.loop.gradients import GradientReducer
 from app.training.loop.optimizer import make_optimizer
 from app.training.loop.plan import Plan
 from app.training.loop.step import compute_gradients, iterate_steps
@@ -69,7 +71,8 @@ def find_learning_rate(
     group.broadcast_weights(objective.model)
     before = {name: tensor.detach().clone() for name, tensor in objective.model.state_dict().items()}
     try:
-        rates, losses = _raise_rate(objective, data, plan, hooks, group)
+        with closing(GradientReducer(objective.model, group.size)) as reducer:
+            rates, losses = _raise_rate(objective, data, plan, hooks, group, reducer)
     finally:
         objective.model.load_state_dict(before)
     found = choose_rate(rates, losses)
@@ -79,7 +82,7 @@ def find_learning_rate(
 
 
 def _raise_rate(
-    objective: AnyTrainable, data: Dataset, plan: Plan, hooks: Hooks, group: ProcessGroup
+    objective: AnyTrainable, data: Dataset, plan: Plan, hooks: Hooks, group: ProcessGroup, reducer: GradientReducer
 ) -> tuple[list[float], list[float]]:
     """Trains while the rate rises. Returns the rates and losses of the steps, until the loss diverges."""
     plan = replace(plan, total_steps=None, max_seconds=None)  # masks are those of the beginning of a run
@@ -93,7 +96,7 @@ def _raise_rate(
         rate = LOWEST * (HIGHEST / LOWEST) ** (len(rates) / (STEPS - 1))
         for parameters in optimizer.param_groups:  # the head keeps its relation to the encoder
             parameters["lr"] = parameters["peak_lr"] * rate / plan.learning_rate
-        loss = _step(objective, optimizer, next(batches), plan, state, group)
+        loss = _step(objective, optimizer, next(batches), plan, state, group, reducer)
         if loss is None:
             plan = _shrink(plan)
             batches = iterate_steps(objective, data, plan, state, group)
@@ -114,16 +117,15 @@ def _step(
     plan: Plan,
     state: TrainState,
     group: ProcessGroup,
+    reducer: GradientReducer,
 ) -> float | None:
     """Takes one step and returns its training loss, NaN if the gradient is not finite. None: memory ran out."""
     objective.model.train()
     objective.start_step(state.step, 0.0)
     positions, items = group.sum(sum(b.counts.positions for b in batches), sum(b.counts.items for b in batches))
-    metrics = compute_gradients(objective, batches, Counts(positions, items), plan, state, group)
-    (failures,) = group.sum(int(metrics is None))
-    if metrics is None or failures:
+    metrics = compute_gradients(objective, batches, Counts(positions, items), plan, state, group, reducer)
+    if metrics is None:
         return None
-    group.sum_gradients(objective.model)
     norm = torch.nn.utils.clip_grad_norm_(objective.model.parameters(), plan.max_grad_norm)
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)

@@ -14,6 +14,7 @@ from app.training.data.order import Stream, generator
 from app.training.hooks import Dataset
 from app.training.loop.checkpoint import TrainState
 from app.training.loop.distributed import ProcessGroup
+from app.training.loop.gradients import GradientReducer
 from app.training.loop.optimizer import autocast
 from app.training.loop.plan import Plan
 
@@ -49,19 +50,29 @@ def compute_gradients(
     plan: Plan,
     state: TrainState,
     group: ProcessGroup,
+    reducer: GradientReducer,
 ) -> Metrics | None:
-    """Adds up the gradients of all micro-batches. The sum is the gradient of the step's whole batch.
+    """Adds up the gradients of all micro-batches of all processes: the gradient of the step's whole batch.
 
-    Returns the summed metrics, or None if memory ran out.
+    Returns the summed metrics of this process, or None if memory ran out in any.
     """
     # A step that is repeated, after a resumption or with smaller micro-batches, draws the same dropout.
     seeds = generator(plan.seed, Stream.FORWARD, state.step, group.rank)
     torch.manual_seed(int(seeds.integers(2**62)))
     device = next(objective.model.parameters()).device
-    context = StepContext(device, group.rank, group.size, lambda: autocast(device, plan.precision), group.gather)
+    context = StepContext(
+        device,
+        group.rank,
+        group.size,
+        autocast=lambda: autocast(device, plan.precision),
+        gather=group.gather,
+        last_backward=reducer.last_backward,
+    )
+    reducer.start()
+    metrics = None
     try:
-        return objective.add_gradients(micro_batches, whole, context)
+        metrics = objective.add_gradients(micro_batches, whole, context)
     except (RuntimeError, MemoryError) as e:
         if not is_out_of_memory(e):
             raise
-        return None
+    return None if reducer.finish(failed=metrics is None) else metrics

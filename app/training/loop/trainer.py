@@ -26,6 +26,7 @@ from app.training.loop.early_stopping import describe_early_stop, has_stalled, r
 from app.training.loop.evaluate import EvaluationOutOfMemory
 from app.training.loop.evaluator import Evaluation, Evaluator, thin_out
 from app.training.loop.faults import check_predictions, explain_divergence
+from app.training.loop.gradients import GradientReducer
 from app.training.loop.optimizer import make_optimizer
 from app.training.loop.plan import Plan
 from app.training.loop.prefetch import Prefetcher
@@ -67,6 +68,7 @@ class Trainer:
         self._evaluator = Evaluator(objective, data, held_out, self.device, self.group, probes)
         self._unreported: Evaluation | None = None
         self.optimizer = make_optimizer(objective.model, plan)
+        self._reducer = GradientReducer(objective.model, self.group.size)
         self.state = TrainState()
         self.eval_metrics: dict[str, float] = {}
         self._window = Metrics()  # summed since the latest log
@@ -168,15 +170,14 @@ class Trainer:
             sum(batch.counts.items for batch in micro_batches),
             sum(batch.tokens for batch in micro_batches),
         )
+        whole = Counts(positions, items)
         metrics = compute_gradients(
-            self.objective, micro_batches, Counts(positions, items), self.plan, self.state, self.group
+            self.objective, micro_batches, whole, self.plan, self.state, self.group, self._reducer
         )
-        (failures,) = self.group.sum(int(metrics is None))
-        if metrics is None or failures:
+        if metrics is None:
             self.optimizer.zero_grad(set_to_none=True)
             return False
         self._window += metrics
-        self.group.sum_gradients(self.objective.model)
         norm = torch.nn.utils.clip_grad_norm_(self.objective.model.parameters(), self.plan.max_grad_norm)
         self._grad_norm = float(norm)
         if not math.isfinite(self._grad_norm):
