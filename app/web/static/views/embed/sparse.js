@@ -41,8 +41,8 @@ export function SparseTerms({ model }) {
       <${TextArea} label="Texts, one a line" value=${state.text.value} rows=${9} spellcheck="false"
         onInput=${(value) => (state.text.value = value)} hint=${plural(state.lines.value.length, "text")} />
       <p class="small muted">
-        Terms of the vocabulary with their weights by SPLADE. They say little for a model that was not trained for sparse
-        vectors.</p>
+        Terms of the vocabulary with their weights by SPLADE. They say little for a model that was not trained for
+        sparse vectors.</p>
       ${
         state.lines.value.length > MOST_TEXTS &&
         html`<p class="small muted" role="status">Only the first ${MOST_TEXTS} are shown.</p>`
