@@ -9,7 +9,6 @@ from pydantic import BaseModel, ConfigDict, Field
 from app.api.schemas.common import (
     MAX_COUNT,
     ModelChoice,
-    Side,
     Targets,
     TextInputs,
     Truncate,
@@ -72,7 +71,10 @@ class FillMaskOptions(ModelChoice):
     ] = 0
     entropy: Annotated[bool, Field(description="Return the entropy of each mask")] = False
     truncate: Truncate = False
-    truncation_side: Side = TruncationSide.RIGHT
+    truncation_side: Literal["left", "right", "around"] = Field(
+        "right",
+        description="Side at which a text is truncated; `around` cuts both sides, around the masks",
+    )
 
     @property
     def large(self) -> bool:
@@ -94,7 +96,7 @@ class FillMaskOptions(ModelChoice):
             whole_words=self.whole_words,
             normalization=self.normalization,
             truncate=self.truncate,
-            truncation_side=self.truncation_side,
+            truncation_side=None if self.truncation_side == "around" else TruncationSide(self.truncation_side),
             filter=CandidateFilter(pattern=self.pattern, words_only=self.words_only, no_repeats=self.no_repeats),
             distribution=Distribution(self.temperature, self.sample, self.seed if self.sample else 0, self.entropy),
         )

@@ -36,7 +36,8 @@ class FillMaskItem:
     normalization: how candidates of several tokens are ranked.
     num_sequences: so many ways of filling all masks together are looked for, too.
     decode: how; None: by a beam search if `num_sequences` asks for any. order: of the masks. seed: of random draws.
-    truncate: shorten a text longer than the model, around its masks.
+    truncate: shorten a text longer than the model. truncation_side: where; None: at both ends, around the masks. At an
+    end that would lose a mask, it is None, too.
     single_tokens: refuse what is answered by candidates of several tokens, where the answer has no room for them.
     max_rows: rows that the item may take.
     filter, distribution: of the candidates. mask: masks tokens of a text that holds no mask; see `MaskedResult`.
@@ -53,7 +54,7 @@ class FillMaskItem:
     order: FillOrder = FillOrder.CONFIDENCE
     seed: int = 0
     truncate: bool = False
-    truncation_side: TruncationSide = TruncationSide.RIGHT
+    truncation_side: TruncationSide | None = TruncationSide.RIGHT
     single_tokens: bool = False
     max_masks: int = 64
     max_rows: int = MAX_ROWS
@@ -71,6 +72,11 @@ class FillMaskItem:
             raise InvalidValue("`sample` draws from the vocabulary; write `allow` instead of `targets`", param="sample")
         if self.mask and (self.targets or self.sequences or self.whole_words):
             raise InvalidValue("`mask` takes no targets, whole words and joint fillings", param="mask")
+        if self.mask and self.mask.ratio is not None and self.truncation_side is None:
+            raise InvalidValue(
+                "`truncation_side` around keeps what is masked, and `mask.ratio` draws masks after the text is cut",
+                param="truncation_side",
+            )
         if self.whole_words and self.choices:
             raise InvalidValue(f"`whole_words` and `{self.choices[0]}` cannot be combined", param="whole_words")
         if self.decode is FillStrategy.GREEDY and self.num_sequences > 1:
