@@ -77,6 +77,12 @@ def test_spans_and_strategies_of_a_request_and_of_a_stream(client: TestClient) -
         ({"decode": "greedy", "num_sequences": 2}, "num_sequences"),
         ({"order": "right"}, "order"),
         ({"seed": -1}, "seed"),
+        ({"overflow": "windows", "truncate": True}, "overflow"),
+        ({"overflow": "windows", "num_sequences": 2}, "overflow"),
+        ({"overflow": "windows", "stride": 50}, "stride"),
+        ({"overflow": "cut"}, "overflow"),
+        ({"stride": 5}, "stride"),
+        ({"renormalize": True}, "renormalize"),
         ({"whole_words": "yes"}, "whole_words"),
         ({"whole_words": True, "targets": ["lions"]}, "whole_words"),
         ({"targets": ["lions"], "input": "The [MASK:2]."}, "targets"),
@@ -87,6 +93,21 @@ def test_spans_and_strategies_of_a_request_and_of_a_stream(client: TestClient) -
 def test_options_of_fill_mask_are_checked(client: TestClient, body: dict[str, Any], param: str) -> None:
     answer = client.post("/v1/fill-mask", json={"input": TEXT} | body)
     assert refusal(answer) == (422, "invalid_value", param)
+
+
+def test_windows_and_renormalized_filters_of_a_request_and_of_a_stream(client: TestClient) -> None:
+    options = {"overflow": "windows", "stride": 5, "words_only": True, "renormalize": True, "top_k": 500}
+    text = "The [MASK] " + "chase the " * 60 + "[MASK]."
+    body = client.post("/v1/fill-mask", json={"input": text} | options).json()
+    [whole] = body["data"]
+    assert [text[mask["start"] : mask["end"]] for mask in whole["masks"]] == ["[MASK]", "[MASK]"]
+    assert body["usage"]["prompt_tokens"] == 2 * 64
+    assert sum(each["score"] for each in whole["masks"][0]["candidates"]) == pytest.approx(1, abs=1e-3)
+    headers = {"content-type": "application/x-ndjson"}
+    line = client.post("/v1/fill-mask", params=options, content=json.dumps(text) + "\n", headers=headers).json()
+    for mask, streamed in zip(whole["masks"], line["masks"], strict=True):
+        best = [(each["token"], pytest.approx(each["score"], rel=1e-4)) for each in mask["candidates"][:5]]
+        assert [(each["token"], each["score"]) for each in streamed["candidates"][:5]] == best
 
 
 @pytest.mark.parametrize("value", [-1, 21, "3", 1.5])
