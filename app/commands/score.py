@@ -4,6 +4,7 @@ from typing import Any
 
 from app.commands.asking import INPUTS_PER_REQUEST, Model, ask
 from app.commands.client import ApiKey, Url
+from app.commands.long_texts import Overflow, Stride, Truncate
 from app.commands.output import Json, note, print_json, print_table
 from app.commands.pairs import read_pairs
 from app.commands.score_options import (
@@ -38,6 +39,9 @@ def score(
     variants: VariantsFile = None,
     offset: Offset = None,
     letters: Letters = None,
+    truncate: Truncate = False,
+    overflow: Overflow = None,
+    stride: Stride = None,
     url: Url = None,
     api_key: ApiKey = None,
     as_json: Json = False,

@@ -135,6 +135,15 @@ def test_scores(client: TestClient) -> None:
     assert alone["data"][0]["tokens"][0]["candidates"] == []
 
 
+def test_scores_in_windows(client: TestClient) -> None:
+    long = "the lions chase " * 30
+    body = client.post("/v1/score", json={"input": [long, "the"], "overflow": "windows", "stride": 0}).json()
+    assert [len(scored["tokens"]) for scored in body["data"]] == [90, 1]
+    assert body["usage"]["prompt_tokens"] == 64 + 64 + 3
+    pair = {"pairs": [{"good": long, "bad": "the " * 70}], "overflow": "windows"}
+    assert client.post("/v1/score", json=pair).json()["data"][0]["preferred"] in ("good", "bad")
+
+
 @pytest.mark.parametrize(
     ("body", "status", "code", "param"),
     [
@@ -193,6 +202,9 @@ PAIR = {"good": "a", "bad": "the"}
         ({"input": ["[MASK]"] * 100, "candidates": ["a"] * 100}, 422, "candidates"),
         ({"input": "[MASK]", "candidates": ["a"], "variants": "all"}, 422, "variants"),
         ({"input": "[MASK]", "candidates": ["a"], "truncate": True}, 422, "truncate"),
+        ({"input": "[MASK]", "candidates": ["a"], "overflow": "windows"}, 422, "overflow"),
+        ({"input": "a", "stride": 1}, 422, "stride"),
+        ({"input": "a", "overflow": "windows", "stride": 60}, 422, "stride"),
         ({"input": "[MASK]", "candidates": ["a"], "rank_by": "size"}, 422, "rank_by"),
         ({"input": "a", "rank_by": "pseudo_perplexity"}, 422, "rank_by"),
         ({"input": "a", "offset": 3}, 422, "offset"),

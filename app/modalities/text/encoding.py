@@ -92,6 +92,15 @@ class TextEncoder:
         """
         return max(_LEAST_CHARACTERS, limit * self._per_token)
 
+    def check_characters(self, text: str, limit: int, windows: int, what: str) -> None:
+        """Raises InputTooLong for a text that has more characters than so many windows of `limit` tokens may have.
+
+        what: the kind of text, for the error.
+        """
+        bound = self.max_characters(windows * limit)
+        if len(text) > bound:
+            raise InputTooLong(f"the input has {len(text)} characters, and {what} may have {bound}", param="input")
+
     def shorten(
         self, text: str, limit: int, *, truncate: bool, side: TruncationSide | None, keep: Span | None = None
     ) -> tuple[str, int]:

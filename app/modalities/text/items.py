@@ -241,6 +241,8 @@ class DrawnMasks:
 class ScoreItem:
     """top_k: so many of the tokens that the model would rather have had at each place.
 
+    windows: read a text longer than the model in windows. stride: tokens that neighbours have in common; None for half.
+    max_rows: rows that the windows may take.
     drawn: only the drawn tokens are scored, and all of them are masked. None: each token is scored by `method`.
     """
 
@@ -249,6 +251,9 @@ class ScoreItem:
     top_k: int = 0
     truncate: bool = False
     truncation_side: TruncationSide = TruncationSide.RIGHT
+    windows: bool = False
+    stride: int | None = None
+    max_rows: int = MAX_ROWS
     drawn: DrawnMasks | None = None
 
 

@@ -7,16 +7,20 @@ import numpy as np
 import pytest
 
 from app.errors import AppError
+from app.inference.limits import RequestLimits
+from app.inference.tasks import BOUNDS
 from app.modalities.text.candidates.options import CandidateFilter, Distribution
 from app.modalities.text.encoding import TextEncoder
-from app.modalities.text.items import FillMaskItem, FillMaskResult
+from app.modalities.text.items import MAX_ROWS, DrawnMasks, FillMaskItem, FillMaskResult, ScoreItem
 from app.modalities.text.objective import TextObjective
+from app.modalities.text.scoring.items import PairItem
 from app.modalities.text.windows import MAX_WINDOWS, plan_windows
 from app.types import Task
 from tests.fakes.perform import perform, rows_of
 from tests.fakes.tiny_models import MAX_LENGTH
 
 WORDS = ["the", "lions", "chase", "a", "of", "is", "in", "and"]  # of one token each
+LIMITS = RequestLimits(inputs=8, top_k=50, masks=8, queued_inputs=8, line_bytes=1000)
 PLACES = (0, 3, 31, 32, 61, 62, 63, 90, 118, 120, 121, 149)
 LENGTH = 150
 
@@ -108,6 +112,48 @@ def test_a_text_that_fits_is_answered_as_without_windows(bert: TextObjective, op
     text = "The [MASK] chase the [MASK] in the savanna."
     plain = FillMaskItem(text, **{**options, "stride": None})
     assert fill(bert, replace(plain, windows=True, stride=options.get("stride"))) == fill(bert, plain)
+
+
+@pytest.mark.parametrize(("architecture", "stride"), [("bert", None), ("roberta", 9)])
+def test_a_token_is_scored_as_in_a_request_of_its_window(
+    objectives: Any, architecture: str, stride: int | None
+) -> None:
+    handler = objectives(architecture).tasks[Task.SCORE]
+    words = [f" {WORDS[number % len(WORDS)]}" for number in range(100)]
+    item = ScoreItem("".join(words), windows=True, stride=stride, top_k=2)
+    (result,) = perform(handler, [item])
+    room = MAX_LENGTH - 2
+    spans = [find_window(100, place, room, room // 2 if stride is None else stride) for place in range(100)]
+    parts = {(a, b): ScoreItem("".join(words[a:b]), top_k=2) for a, b in spans}
+    alone = dict(zip(parts, perform(handler, list(parts.values())), strict=True))
+    assert [item.text[each.start : each.end].strip() for each in result.scored] == [word.strip() for word in words]
+    for place, (found, (start, end)) in enumerate(zip(result.scored, spans, strict=True)):
+        expected = alone[start, end].scored[place - start]
+        assert (found.token, found.log_prob) == (expected.token, pytest.approx(expected.log_prob, abs=1e-4))
+        assert [each.token for each in found.candidates] == [each.token for each in expected.candidates]
+    assert result.tokens == sum(each.tokens for each in alone.values())
+    fits = ScoreItem("The lions chase.", windows=True, drawn=DrawnMasks(0.5, 3))
+    assert perform(handler, [fits]) == perform(handler, [replace(fits, windows=False)])
+
+
+def test_tokens_that_are_drawn_in_windows_are_masked_together(bert: TextObjective) -> None:
+    item = ScoreItem(" ".join(["the"] * LENGTH), windows=True, drawn=DrawnMasks(0.4, 3))
+    rows = rows_of(bert.tasks[Task.SCORE], item)
+    assert len(rows) == 60
+    for row in rows:
+        assert row.inputs.masked[0] == row.inputs.places[0]
+        assert set(row.inputs.masked) <= set(range(1, MAX_LENGTH - 1))
+        assert 10 < len(row.inputs.masked) < 40
+
+
+def test_scores_in_windows_take_bounded_rows(bert: TextObjective) -> None:
+    with pytest.raises(AppError, match="takes 150 rows") as caught:
+        bert.tasks[Task.SCORE].steps(ScoreItem(" ".join(["the"] * LENGTH), windows=True, max_rows=149))
+    assert caught.value.param == "overflow"
+    items = [ScoreItem("a", windows=True)] * 4
+    assert {item.max_rows for item in BOUNDS[Task.SCORE].limit(items, LIMITS, {})} == {MAX_ROWS // 4}
+    pairs = [PairItem(items[0], items[0])] * 4
+    assert {pair.bad.max_rows for pair in BOUNDS[Task.SCORE].limit(pairs, LIMITS, {})} == {MAX_ROWS // 8}
 
 
 def test_all_windows_are_rows_of_one_step(bert: TextObjective) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 
-from app.errors import EmptyInput, InputTooLong, InvalidValue, NoMask, TooManyMasks
+from app.errors import EmptyInput, InvalidValue, NoMask, TooManyMasks
 from app.modalities.text.encoding import TextEncoder
 from app.modalities.text.filling.texts import MaskedText
 from app.modalities.text.items import MASK_ALIAS, FillMaskItem
@@ -37,9 +37,7 @@ class TextReader:
 
     def check_characters(self, text: str, what: str, windows: int = 1) -> None:
         """Raises InputTooLong for a text that takes too long to read. what: the kind of text, for the error."""
-        bound = self._encoder.max_characters(windows * self._max_length)
-        if len(text) > bound:
-            raise InputTooLong(f"the input has {len(text)} characters, and {what} may have {bound}", param="input")
+        self._encoder.check_characters(text, self._max_length, windows, what)
 
     def check_ids(self, ids: Iterable[int], what: str, param: str) -> None:
         """Raises InvalidValue for a token that the model does not know: a tokenizer may know more than its model."""
