@@ -8,10 +8,13 @@ from pydantic import ValidationError
 
 from app import __version__
 from app.commands import files, jobs, models
+from app.commands.classify import classify
+from app.commands.embed import embed
 from app.commands.evaluate import evaluate
-from app.commands.predict import classify, embed, predict, score
+from app.commands.predict import predict
 from app.commands.pretrain import pretrain
 from app.commands.rerank import rerank
+from app.commands.score import score
 from app.commands.sweep import app as sweeps
 from app.commands.sweep import sweep
 from app.errors import AppError
@@ -71,9 +74,16 @@ def show_version(version: Annotated[bool, typer.Option("--version", help="Print 
 
 
 def main() -> None:
-    """Runs the command line. Errors are printed in one line on standard error, with exit code 1."""
+    """Runs the command line. Errors are printed in one line on standard error, with exit code 1.
+
+    Where the reader of standard output has read enough, as in `cloze … | head -1`, it ends as if it had succeeded.
+    """
     try:
         app()
+    except SystemExit as end:
+        if isinstance(end.__context__, BrokenPipeError):  # typer ends with code 1
+            sys.exit(0)
+        raise
     except AppError as error:
         typer.echo(f"cloze: {error.message}", err=True)
         sys.exit(1)

@@ -1,6 +1,7 @@
 """The commands as a person or a script meets them; `cloze serve` itself is in test_serve.py."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -164,11 +165,67 @@ def test_inputs_are_classified_by_a_model_with_a_head(run: Run, store: ModelStor
         run("classify", str(picture), "--model", "labelled")
 
 
+def test_options_of_fill_mask(run: Run, store: ModelStore, tiny: Path) -> None:
+    run("models", "import", str(tiny), "--name", "tiny")
+    chosen = ("--words-only", "--ban", "lions", "--pattern", "^l", "--renormalize", "-k", "500")
+    drawn = ("--temperature", "0.5", "--sample", "3", "--seed", "7", "--entropy", "--overflow", "windows")
+    lines = run("predict", "The [MASK] chase." + " the" * 70, *chosen, *drawn).stdout.splitlines()
+    assert lines[0].split("\t") == ["score", "token", "entropy", "text"]
+    at = lines.index("score\tsample")
+    rows = [line.split("\t") for line in lines[1:at]]
+    assert rows and all(token.startswith("l") and token != "lions" for _, token, _, _ in rows)
+    assert sum(float(score) for score, *_ in rows) == pytest.approx(1, abs=0.01)
+    assert len(lines) == at + 4
+    with pytest.raises(AppError, match="`stride` is 60"):
+        run("predict", "The [MASK].", "--overflow", "windows", "--stride", "60")
+
+
+def test_pairs_and_candidates_are_scored(
+    run: Run, store: ModelStore, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run("models", "import", str(tiny), "--name", "tiny")
+    monkeypatch.setattr("app.commands.asking.INPUTS_PER_REQUEST", 2)
+    (tmp_path / "pairs.tsv").write_text("good\tbad\nthe lions\tlions the\nthe\tthe\na\tof\n")
+    done = run("score", "--pairs", str(tmp_path / "pairs.tsv"))
+    first, *rows = [line.split("\t") for line in done.stdout.splitlines()]
+    assert first == ["preferred", "good", "bad"] and rows[1][0] == "tie"
+    good = [row[0] for row in rows].count("good") / 3
+    assert done.stderr.splitlines()[-1] == f"Accuracy: {good:.4f}"
+    ranked = run(
+        "score",
+        "A [MASK].",
+        "The [MASK].",
+        "--candidate",
+        "lions",
+        "--candidate",
+        "fox",
+        "--rank-by",
+        "pseudo_perplexity",
+    )
+    assert [line.split("\t")[-1] for line in ranked.stdout.splitlines()] == [
+        "text",
+        *["A [MASK]."] * 2,
+        *["The [MASK]."] * 2,
+    ]
+    with pytest.raises(InvalidValue, match="leave the texts out"):
+        run("score", "text", "--pairs", "-")
+    with pytest.raises(EmptyInput, match="or --pairs"):
+        run("score")
+
+
+def test_a_reader_that_has_read_enough_is_no_failure() -> None:
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run([sys.executable, "-m", "app.cli", "--help"], stdout=write, stderr=subprocess.PIPE, check=True)
+    os.close(write)
+    assert done.stderr == b""
+
+
 def test_texts_come_from_files_and_from_standard_input(
     run: Run, store: ModelStore, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run("models", "import", str(tiny), "--name", "tiny")
-    monkeypatch.setattr("app.commands.predict.INPUTS_PER_REQUEST", 2)  # so that five inputs take three requests
+    monkeypatch.setattr("app.commands.asking.INPUTS_PER_REQUEST", 2)  # so that five inputs take three requests
     (tmp_path / "lines.txt").write_bytes("\ufeffone\r\n\r\ntwo\nthree".encode())
     done = run("embed", str(tmp_path / "lines.txt"), "-", "no file", "--json", text="from stdin\n")
     answer = json.loads(done.stdout)

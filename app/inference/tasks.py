@@ -16,7 +16,7 @@ from app.inference.answer_size import (
 from app.inference.limits import RequestLimits
 from app.modalities.classification import ClassifyItem, ClassifyResult, LabelledTokens
 from app.modalities.embedding import TEXT_OUTPUTS, EmbedItem, EmbedResult
-from app.modalities.text.items import MAX_ROWS, FillMaskItem, ScoreResult
+from app.modalities.text.items import MAX_ROWS, FillMaskItem, ScoreItem, ScoreResult
 from app.modalities.text.scoring.items import AnyScoreItem, AnyScoreResult, CandidatesItem, PairItem, VariantsItem
 from app.modalities.text.scoring.notation import MAX_SUBSTITUTIONS
 from app.types import Classifier, ClassifierType, Task
@@ -131,7 +131,7 @@ class ScoreBounds(TaskBounds):
         for count, param in ((sum(ranked), "candidates"), (sum(pairs), "pairs")):
             if count > limits.inputs:
                 raise InvalidValue(f"`{param}` make {count} texts; one request may have {limits.inputs}", param=param)
-        return items
+        return [_share_rows(item, len(items)) for item in items]
 
     def expect(self, items: Sequence[AnyScoreItem], model: ModelFacts, names: Names, largest: int) -> int:
         return sum(_size_of_variants(item, model.max_length) for item in items)
@@ -141,13 +141,23 @@ class ScoreBounds(TaskBounds):
         return expected + sum(_TOKEN + _CANDIDATE * len(token.candidates) for text in texts for token in text.scored)
 
 
+def _share_rows(item: AnyScoreItem, count: int) -> AnyScoreItem:
+    """Returns an item whose windows may take an equal part of the rows of a request. count: of its items."""
+    if isinstance(item, PairItem) and item.good.windows:
+        rows = max(MAX_ROWS // (2 * count), 1)
+        return replace(item, good=replace(item.good, max_rows=rows), bad=replace(item.bad, max_rows=rows))
+    if isinstance(item, ScoreItem) and item.windows:
+        return replace(item, max_rows=max(MAX_ROWS // count, 1))
+    return item
+
+
 def _size_of_variants(item: AnyScoreItem, max_length: int | None) -> int:
     """Returns how many characters the variants of an answer take, at most."""
     if not isinstance(item, VariantsItem):
         return 0
     if item.variants is not None:
         return sum(map(len, item.variants)) + _VARIANT * len(item.variants)
-    places = len(item.text) if max_length is None else min(len(item.text), max_length)
+    places = len(item.text) if max_length is None or item.windows else min(len(item.text), max_length)
     count = min(places * len(item.letters), MAX_SUBSTITUTIONS) if item.letters else MAX_SUBSTITUTIONS
     return _VARIANT * count
 

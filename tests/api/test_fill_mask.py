@@ -64,6 +64,7 @@ def test_targets(client: TestClient) -> None:
         ({"input": MASK, "targets": ["a", "b" * 257]}, 422, "invalid_value", "targets.1"),
         ({"input": MASK, "targets": ["a"] * 1001}, 422, "invalid_value", "targets"),
         ({"input": MASK, "truncate": "yes"}, 422, "invalid_value", "truncate"),
+        ({"input": MASK, "truncation_side": "middle"}, 422, "invalid_value", "truncation_side"),
         ({"input": MASK, "normalization": "mean"}, 422, "invalid_value", "normalization"),
         ({"input": MASK, "renormalize": True}, 422, "invalid_value", "renormalize"),
         ({"input": [MASK, MASK], "renormalize": True}, 422, "invalid_value", "renormalize"),

@@ -77,6 +77,12 @@ def test_spans_and_strategies_of_a_request_and_of_a_stream(client: TestClient) -
         ({"decode": "greedy", "num_sequences": 2}, "num_sequences"),
         ({"order": "right"}, "order"),
         ({"seed": -1}, "seed"),
+        ({"overflow": "windows", "truncate": True}, "overflow"),
+        ({"overflow": "windows", "num_sequences": 2}, "overflow"),
+        ({"overflow": "windows", "stride": 50}, "stride"),
+        ({"overflow": "cut"}, "overflow"),
+        ({"stride": 5}, "stride"),
+        ({"renormalize": True}, "renormalize"),
         ({"whole_words": "yes"}, "whole_words"),
         ({"whole_words": True, "targets": ["lions"]}, "whole_words"),
         ({"targets": ["lions"], "input": "The [MASK:2]."}, "targets"),
@@ -87,6 +93,21 @@ def test_spans_and_strategies_of_a_request_and_of_a_stream(client: TestClient) -
 def test_options_of_fill_mask_are_checked(client: TestClient, body: dict[str, Any], param: str) -> None:
     answer = client.post("/v1/fill-mask", json={"input": TEXT} | body)
     assert refusal(answer) == (422, "invalid_value", param)
+
+
+def test_windows_and_renormalized_filters_of_a_request_and_of_a_stream(client: TestClient) -> None:
+    options = {"overflow": "windows", "stride": 5, "words_only": True, "renormalize": True, "top_k": 500}
+    text = "The [MASK] " + "chase the " * 60 + "[MASK]."
+    body = client.post("/v1/fill-mask", json={"input": text} | options).json()
+    [whole] = body["data"]
+    assert [text[mask["start"] : mask["end"]] for mask in whole["masks"]] == ["[MASK]", "[MASK]"]
+    assert body["usage"]["prompt_tokens"] == 2 * 64
+    assert sum(each["score"] for each in whole["masks"][0]["candidates"]) == pytest.approx(1, abs=1e-3)
+    headers = {"content-type": "application/x-ndjson"}
+    line = client.post("/v1/fill-mask", params=options, content=json.dumps(text) + "\n", headers=headers).json()
+    for mask, streamed in zip(whole["masks"], line["masks"], strict=True):
+        best = [(each["token"], pytest.approx(each["score"], rel=1e-4)) for each in mask["candidates"][:5]]
+        assert [(each["token"], each["score"]) for each in streamed["candidates"][:5]] == best
 
 
 @pytest.mark.parametrize("value", [-1, 21, "3", 1.5])
@@ -112,6 +133,15 @@ def test_scores(client: TestClient) -> None:
     assert body["usage"]["prompt_tokens"] == sum(len(scored["tokens"]) + 2 for scored in body["data"])
     alone = client.post("/v1/score", json={"input": inputs[0], "method": "original"}).json()
     assert alone["data"][0]["tokens"][0]["candidates"] == []
+
+
+def test_scores_in_windows(client: TestClient) -> None:
+    long = "the lions chase " * 30
+    body = client.post("/v1/score", json={"input": [long, "the"], "overflow": "windows", "stride": 0}).json()
+    assert [len(scored["tokens"]) for scored in body["data"]] == [90, 1]
+    assert body["usage"]["prompt_tokens"] == 64 + 64 + 3
+    pair = {"pairs": [{"good": long, "bad": "the " * 70}], "overflow": "windows"}
+    assert client.post("/v1/score", json=pair).json()["data"][0]["preferred"] in ("good", "bad")
 
 
 @pytest.mark.parametrize(
@@ -172,6 +202,9 @@ PAIR = {"good": "a", "bad": "the"}
         ({"input": ["[MASK]"] * 100, "candidates": ["a"] * 100}, 422, "candidates"),
         ({"input": "[MASK]", "candidates": ["a"], "variants": "all"}, 422, "variants"),
         ({"input": "[MASK]", "candidates": ["a"], "truncate": True}, 422, "truncate"),
+        ({"input": "[MASK]", "candidates": ["a"], "overflow": "windows"}, 422, "overflow"),
+        ({"input": "a", "stride": 1}, 422, "stride"),
+        ({"input": "a", "overflow": "windows", "stride": 60}, 422, "stride"),
         ({"input": "[MASK]", "candidates": ["a"], "rank_by": "size"}, 422, "rank_by"),
         ({"input": "a", "rank_by": "pseudo_perplexity"}, 422, "rank_by"),
         ({"input": "a", "offset": 3}, 422, "offset"),

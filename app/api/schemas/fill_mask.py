@@ -8,14 +8,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.schemas.common import (
     MAX_COUNT,
-    ModelChoice,
-    Side,
     Targets,
     TextInputs,
-    Truncate,
     Usage,
     usage,
 )
+from app.api.schemas.long_texts import LongTextOptions
 from app.api.schemas.masked_text import MaskBody, MaskedGroupObject, write_masked_group
 from app.api.schemas.score_answers import RankedTokenObject
 from app.api.wire.fragments import fragment
@@ -32,7 +30,7 @@ Pattern = Annotated[str, Field(min_length=1, max_length=MAX_PATTERN)]
 _FEW = 10  # candidates of a mask that are written in far less than a millisecond
 
 
-class FillMaskOptions(ModelChoice):
+class FillMaskOptions(LongTextOptions):
     """The options of a request, and of a stream of inputs, where they are parameters of the query."""
 
     task: ClassVar[Task] = Task.FILL_MASK
@@ -64,6 +62,11 @@ class FillMaskOptions(ModelChoice):
     no_repeats: Annotated[
         bool, Field(description="Leave out words that the input already contains, in upper or lower case")
     ] = False
+    renormalize: bool = Field(
+        False,
+        description="Rescale the scores of each mask so that they sum to 1 over `targets`, or over what passes the"
+        " filters `allow`, `ban`, `pattern`, `words_only` and `no_repeats`",
+    )
     temperature: Annotated[
         float, Field(ge=0.01, le=100, description="Divisor of the logits; all probabilities are those of the result")
     ] = 1.0
@@ -71,8 +74,10 @@ class FillMaskOptions(ModelChoice):
         int, Field(ge=0, le=1000, description="Number of tokens to draw for each mask, with replacement, by `seed`")
     ] = 0
     entropy: Annotated[bool, Field(description="Return the entropy of each mask")] = False
-    truncate: Truncate = False
-    truncation_side: Side = TruncationSide.RIGHT
+    truncation_side: Literal["left", "right", "around"] = Field(
+        "right",
+        description="Side at which a text is truncated; `around` cuts both sides, around the masks",
+    )
 
     @property
     def large(self) -> bool:
@@ -84,20 +89,28 @@ class FillMaskOptions(ModelChoice):
         return value
 
     def to_item(self, text: str) -> FillMaskItem:
-        return FillMaskItem(
-            text=text,
-            top_k=self.top_k,
-            num_sequences=self.num_sequences,
-            decode=self.decode,
-            order=self.order,
-            seed=self.seed,
-            whole_words=self.whole_words,
-            normalization=self.normalization,
-            truncate=self.truncate,
-            truncation_side=self.truncation_side,
-            filter=CandidateFilter(pattern=self.pattern, words_only=self.words_only, no_repeats=self.no_repeats),
-            distribution=Distribution(self.temperature, self.sample, self.seed if self.sample else 0, self.entropy),
-        )
+        return FillMaskItem(text=text, filter=self.to_filter(), **self.item_options())
+
+    def item_options(self) -> dict[str, Any]:
+        """Returns the fields of an item that are the same for all inputs."""
+        return {
+            "top_k": self.top_k,
+            "renormalize": self.renormalize,
+            "num_sequences": self.num_sequences,
+            "decode": self.decode,
+            "order": self.order,
+            "seed": self.seed,
+            "whole_words": self.whole_words,
+            "normalization": self.normalization,
+            "truncate": self.truncate,
+            "truncation_side": None if self.truncation_side == "around" else TruncationSide(self.truncation_side),
+            "windows": self.overflow == "windows",
+            "stride": self.stride,
+            "distribution": Distribution(self.temperature, self.sample, self.seed if self.sample else 0, self.entropy),
+        }
+
+    def to_filter(self) -> CandidateFilter:
+        return CandidateFilter(pattern=self.pattern, words_only=self.words_only, no_repeats=self.no_repeats)
 
     def from_result(self, result: FillMaskResult) -> dict[str, Any]:
         return _filled(result) | {"usage": usage(result.tokens)}
@@ -116,17 +129,13 @@ class FillMaskRequest(FillMaskOptions, TextInputs):
         None, description="Tokens to mask in a text without masks, as spans of characters, words or a share"
     )
     ban: Targets = Field((), description="Words or vocabulary entries that may be no candidates")
-    renormalize: bool = Field(
-        False,
-        description="Rescale the scores of each mask so that they sum to 1 over `targets`, or over what passes the"
-        " filters `allow`, `ban`, `pattern`, `words_only` and `no_repeats`",
-    )
 
-    def to_item(self, text: str) -> FillMaskItem:
-        item = super().to_item(text)
-        chosen = replace(item.filter, allow=self.allow, ban=self.ban)
+    def item_options(self) -> dict[str, Any]:
         mask = None if self.mask is None else self.mask.to_choice()
-        return replace(item, targets=self.targets, renormalize=self.renormalize, filter=chosen, mask=mask)
+        return super().item_options() | {"targets": self.targets, "mask": mask}
+
+    def to_filter(self) -> CandidateFilter:
+        return replace(super().to_filter(), allow=self.allow, ban=self.ban)
 
     def write(self, answer: Answer[FillMaskResult]) -> bytes:
         return orjson.dumps(

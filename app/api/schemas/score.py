@@ -6,7 +6,8 @@ from typing import Annotated, Any, ClassVar, Literal
 import orjson
 from pydantic import BeforeValidator, ConfigDict, FailFast, Field, WithJsonSchema, model_validator
 
-from app.api.schemas.common import MAX_COUNT, Body, ModelChoice, Side, Targets, Texts, Truncate, usage
+from app.api.schemas.common import MAX_COUNT, Body, Side, Targets, Texts, usage
+from app.api.schemas.long_texts import LongTextOptions
 from app.api.wire.fragments import fragment
 from app.errors import InvalidValue
 from app.inference.service import Answer
@@ -53,7 +54,7 @@ class MinimalPair(Body):
     bad: str = Field(min_length=1, max_length=MAX_TEXT, description="Text that should be the less probable one")
 
 
-class ScoreRequest(ModelChoice):
+class ScoreRequest(LongTextOptions):
     model_config = ConfigDict(strict=True)
 
     task: ClassVar[Task] = Task.SCORE
@@ -95,7 +96,6 @@ class ScoreRequest(ModelChoice):
     top_k: Annotated[
         int, Field(ge=0, le=20, description="Number of the model's best tokens to list at each position")
     ] = 0
-    truncate: Truncate = False
     truncation_side: Side = TruncationSide.RIGHT
 
     @model_validator(mode="after")
@@ -129,6 +129,8 @@ class ScoreRequest(ModelChoice):
                 letters=self.letters,
                 offset=self.offset,
                 method=VariantMethod(self.method or VariantMethod.MASKED_MARGINALS),
+                windows=self.overflow == "windows",
+                stride=self.stride,
             )
         return self._text_item(given)
 
@@ -139,6 +141,8 @@ class ScoreRequest(ModelChoice):
             top_k=self.top_k,
             truncate=self.truncate,
             truncation_side=self.truncation_side,
+            windows=self.overflow == "windows",
+            stride=self.stride,
         )
 
     def write(self, answer: Answer[AnyScoreResult]) -> bytes:
@@ -158,6 +162,8 @@ _OPTIONS = {
     "rank_by": ("pairs", "candidates"),
     "top_k": ("input",),
     "truncate": ("input", "pairs"),
+    "overflow": ("input", "pairs", "variants"),
+    "stride": ("input", "pairs", "variants"),
     "truncation_side": ("input", "pairs"),
 }
 

@@ -12,8 +12,7 @@ from app.modalities.patch.decoded_media import DecodedMedia
 from app.modalities.text.encoding import Content, TextEncoder
 from app.modalities.text.pipeline import PoolingMode
 from app.modalities.text.prompts import Prompt
-
-MAX_WINDOWS = 64  # of a text
+from app.modalities.text.windows import MAX_WINDOWS
 
 Segments = tuple[tuple[int, int], ...]
 

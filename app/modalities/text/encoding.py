@@ -10,6 +10,7 @@ from transformers import PreTrainedTokenizerBase
 
 from app.errors import EmptyInput, InputTooLong, InvalidModel, InvalidValue
 from app.modalities.text.items import MASK_ALIAS, TokenInfo
+from app.modalities.text.windows import Span, place_window
 from app.types import TruncationSide
 
 QUICK_CHARACTERS = 2000  # of a text that is tokenized in less than a millisecond
@@ -91,13 +92,21 @@ class TextEncoder:
         """
         return max(_LEAST_CHARACTERS, limit * self._per_token)
 
+    def check_characters(self, text: str, limit: int, windows: int, what: str) -> None:
+        """Raises InputTooLong for a text that has more characters than so many windows of `limit` tokens may have.
+
+        what: the kind of text, for the error.
+        """
+        bound = self.max_characters(windows * limit)
+        if len(text) > bound:
+            raise InputTooLong(f"the input has {len(text)} characters, and {what} may have {bound}", param="input")
+
     def shorten(
-        self, text: str, limit: int, *, truncate: bool, side: TruncationSide, keep: tuple[int, int] | None = None
+        self, text: str, limit: int, *, truncate: bool, side: TruncationSide | None, keep: Span | None = None
     ) -> tuple[str, int]:
         """Cuts a text of more than `max_characters(limit)` to so many, before any of it is tokenized.
 
-        keep: start and end of the characters that must survive; as in `fit`, what stays is centred on them where
-        cutting at `side` would lose any.
+        side, keep: as for `place_window`; the characters that must survive.
         Returns the part and where it begins. Raises InputTooLong.
         """
         bound = self.max_characters(limit)
@@ -107,15 +116,12 @@ class TextEncoder:
         reads = f"the model reads at most {limit} tokens, of at most {bound} characters together"
         if not truncate:
             raise InputTooLong(f"{size} and {reads}; shorten it or set truncate", param="input")
-        start = 0 if side is TruncationSide.RIGHT else len(text) - bound
-        if keep and not start <= keep[0] <= keep[1] <= start + bound:
-            span = keep[1] - keep[0]
-            if span > bound:
-                raise InputTooLong(
-                    f"{size}, its masks span {span} of them, and {reads}, so truncation would lose a mask",
-                    param="input",
-                )
-            start = min(max(keep[0] - (bound - span) // 2, 0), len(text) - bound)
+        if keep and keep[1] - keep[0] > bound:
+            raise InputTooLong(
+                f"{size}, its masks span {keep[1] - keep[0]} of them, and {reads}, so truncation would lose a mask",
+                param="input",
+            )
+        start = place_window(len(text), bound, side, keep)
         return text[start : start + bound], start
 
     def content_ids(self, text: str) -> list[int]:
@@ -140,12 +146,11 @@ class TextEncoder:
         return list(ids[head:tail] if wrapped else ids)
 
     def fit(
-        self, content: list[int], limit: int, *, truncate: bool, side: TruncationSide, keep: Sequence[int] = ()
+        self, content: list[int], limit: int, *, truncate: bool, side: TruncationSide | None, keep: Sequence[int] = ()
     ) -> tuple[list[int], int]:
         """Adds the special tokens to `content`, cut where it must be to at most `limit` ids in all.
 
-        keep: ascending indices into `content` that must survive. Where cutting at `side` would lose
-        one, what stays is centred on them, with context on both sides.
+        side: as for `place_window`. keep: ascending indices into `content` that must survive.
         Returns the ids and what to add to an index into `content` to find it there.
         Raises InputTooLong.
         """
@@ -158,16 +163,14 @@ class TextEncoder:
                     f"the input has {total} tokens and the model reads at most {limit}; shorten it or set truncate",
                     param="input",
                 )
-            start = 0 if side is TruncationSide.RIGHT else len(content) - room
-            if keep and not start <= keep[0] <= keep[-1] < start + room:
-                span = keep[-1] - keep[0] + 1
-                if span > room:
-                    raise InputTooLong(
-                        f"the input has {total} tokens, its masks span {span} of them, and the model reads at most "
-                        f"{limit}, so truncation would lose a mask",
-                        param="input",
-                    )
-                start = min(max(keep[0] - (room - span) // 2, 0), len(content) - room)
+            kept = (keep[0], keep[-1] + 1) if keep else None
+            if kept and kept[1] - kept[0] > room:
+                raise InputTooLong(
+                    f"the input has {total} tokens, its masks span {kept[1] - kept[0]} of them, and the model reads at "
+                    f"most {limit}, so truncation would lose a mask",
+                    param="input",
+                )
+            start = place_window(len(content), room, side, kept)
         return [*self.prefix, *content[start : start + room], *self.suffix], len(self.prefix) - start
 
     def __deepcopy__(self, memo: object) -> "TextEncoder":

@@ -27,8 +27,8 @@ from app.modalities.text.filling.spans import SpanText, read_spans, repeat_masks
 from app.modalities.text.filling.targets import TargetScores
 from app.modalities.text.filling.texts import MaskedText
 from app.modalities.text.filling.together import run_together
-from app.modalities.text.filling.whole_words import MAX_TOKENS, WordSearch, WordTokens
-from app.modalities.text.filling.words import ScoredWord, list_candidates
+from app.modalities.text.filling.whole_words import WordTokens
+from app.modalities.text.filling.word_answers import WordAnswers
 from app.modalities.text.forward import TextForward
 from app.modalities.text.items import (
     MAX_WORD_TOKENS,
@@ -52,7 +52,7 @@ class FillMaskBatch:
 
 @dataclass(frozen=True)
 class FillMaskContext:
-    text: MaskedText
+    text: ReadText
     top_k: int
     renormalize: bool
 
@@ -73,11 +73,12 @@ class FillMask(
         vocabulary = vocabulary_size(forward.model)
         self._entries = min(encoder.entries, vocabulary)
         self._rows = RowMaker(vocabulary, self._entries)
-        self._word_tokens = WordTokens(self.wordpieces, self._entries)
         filters = VocabularyFilters(encoder, self._entries, marks_words=self.wordpieces.mask_eats_space)
         self._measuring = Measuring(filters, self.wordpieces, self._mask_id)
         self._masked_texts = MaskedTexts(encoder, self._measuring, self._rows, max_length)
         self._reader = TextReader(encoder, max_length=max_length, vocabulary=vocabulary)
+        word_tokens = WordTokens(self.wordpieces, self._entries)
+        self._words = WordAnswers(self._reader, self._rows, self.wordpieces, word_tokens)
 
     @property
     def pads(self) -> bool:
@@ -92,7 +93,7 @@ class FillMask(
         return few and characters <= QUICK_CHARACTERS and item.text.count("[") + item.text.count("<") <= 2
 
     def takes_one_step(self, item: FillMaskItem) -> bool:
-        return item.sequences == 0 and not item.whole_words
+        return item.sequences == 0 and not item.whole_words and not item.windows
 
     def steps(self, item: FillMaskItem) -> Steps[FillMaskInputs, Raw, FillMaskResult]:
         if item.mask is not None:
@@ -110,23 +111,34 @@ class FillMask(
         """Returns the steps of an item without its filter and its distribution."""
         targets = self._targets(item)
         if targets.several:
-            return self._score_targets(item, TargetScores(targets.several))
+            return self._words.score_targets(item, TargetScores(targets.several))
         if item.has_spans:
             return self._fill_spans(item)
         if item.whole_words:
-            return self._find_words(item)
+            return self._words.find_words(item)
         if item.sequences:
             return self._fill_all(item)
+        if item.windows:
+            return self._predict([self._prepare(item, text) for text in self._reader.read_windows(item)])
         return super().steps(item)
 
     def prepare(self, item: FillMaskItem) -> _Prepared:
+        return self._prepare(item, self._reader.read(item))
+
+    def _prepare(self, item: FillMaskItem, text: ReadText) -> _Prepared:
         targets = self._targets(item).single
-        text = self._reader.read(item)
         scored = len(targets) if item.renormalize else item.top_k
         row = self._rows.best(text.ids, text.masks, max(scored, item.top_k, item.sequences), targets)
         return Prepared(
-            row.inputs, row.cost, FillMaskContext(text.text, item.top_k, item.renormalize and bool(item.targets))
+            row.inputs, row.cost, FillMaskContext(text, item.top_k, item.renormalize and bool(item.targets))
         )
+
+    def _predict(self, windows: Sequence[_Prepared]) -> Steps[FillMaskInputs, Raw, FillMaskResult]:
+        """The candidates of each mask by itself. windows: rows of one text, each with some of its masks."""
+        raws = yield windows
+        results = [self.finish(window, raw) for window, raw in zip(windows, raws, strict=True)]
+        masks = list(chain.from_iterable(result.masks for result in results))
+        return FillMaskResult(masks, tokens=sum(result.tokens for result in results))
 
     def _targets(self, item: FillMaskItem) -> TargetTokens:
         """Returns the tokens of the item's targets. Raises InvalidValue for a target outside the vocabulary."""
@@ -136,48 +148,6 @@ class FillMask(
         ids = chain(chain(*targets.single), *(chain(*ways) for ways in targets.several))
         self._reader.check_ids(ids, "the targets have", "targets")
         return targets
-
-    def _score_targets(self, item: FillMaskItem, scores: TargetScores) -> Steps[FillMaskInputs, Raw, FillMaskResult]:
-        """The targets of each mask by itself, of which some have several tokens."""
-        if item.sequences:
-            param = "num_sequences" if item.num_sequences else "decode"
-            raise InvalidValue(f"`{param}` fills each mask with one token, and a target has several", param=param)
-        longest = max(len(way) for ways in scores.targets for way in ways)
-        read = self._reader.read(item, longest - 1)
-        item.check_rows(scores.count_rows(len(read.masks)), "targets")
-        return self._list_targets(item, read, scores)
-
-    def _list_targets(
-        self, item: FillMaskItem, read: ReadText, scores: TargetScores
-    ) -> Steps[FillMaskInputs, Raw, FillMaskResult]:
-        found = yield from scores.run(read.ids, read.masks, self._rows)
-        words = [[ScoredWord(*scored, target) for target, scored in enumerate(each)] for each in found]
-        return self._list_words(item, read, words)
-
-    def _find_words(self, item: FillMaskItem) -> Steps[FillMaskInputs, Raw, FillMaskResult]:
-        """The whole words of each mask by itself."""
-        read = self._reader.read(item, MAX_TOKENS - 1)
-        words = WordSearch(self._word_tokens, self.wordpieces, self._rows, item.top_k)
-        item.check_rows(words.count_rows(len(read.masks)), "whole_words")
-        return self._list_found(item, read, words)
-
-    def _list_found(
-        self, item: FillMaskItem, read: ReadText, words: WordSearch
-    ) -> Steps[FillMaskInputs, Raw, FillMaskResult]:
-        found = yield from words.run(read.ids, read.masks, read.text)
-        return self._list_words(item, read, found)
-
-    def _list_words(self, item: FillMaskItem, read: ReadText, words: Sequence[Sequence[ScoredWord]]) -> FillMaskResult:
-        """Returns the result of an item whose candidates have several tokens. words: of each mask."""
-        masks = [
-            MaskPrediction(
-                position,
-                *read.text.spans[index],
-                list_candidates(words[index], item, read.text, index, self.wordpieces),
-            )
-            for index, position in enumerate(read.masks)
-        ]
-        return FillMaskResult(masks, tokens=len(read.ids))
 
     def _decoder(self, item: FillMaskItem) -> Decoder:
         targets = self._targets(item).single
@@ -196,12 +166,13 @@ class FillMask(
         result = self.finish(prepared, raw)
         masks = prepared.inputs.positions
         lengths = (1,) * len(masks)
-        found = yield from self._fill_masks(decoder, prepared.inputs.ids, masks, lengths, prepared.context.text, raw)
+        text = prepared.context.text.text
+        found = yield from self._fill_masks(decoder, prepared.inputs.ids, masks, lengths, text, raw)
         return replace(result, sequences=sorted(found, key=lambda each: -each.pseudo_log_prob))
 
     def _fill_spans(self, item: FillMaskItem) -> Steps[FillMaskInputs, Raw, FillMaskResult]:
         """The ways of filling all masks and spans together, with each combination of lengths."""
-        self._reader.check_characters(item.text)
+        self._reader.check_characters(item.text, "a text with spans")
         spans = read_spans(item.text, self.encoder.mask_pattern, item.max_masks)
         decoder = self._decoder(item)
         plain = self._reader.read(replace(item, text=spans.plain), spans.longest - len(spans.places))
@@ -283,9 +254,10 @@ class FillMask(
         scores = np.exp(log_probs[:, : given.top_k])
         if not np.isfinite(scores).all():
             raise AppError("the model computed numbers that are not finite for this input")
+        text, first, shift = given.text.text, given.text.first, given.text.shift
         masks = [
-            MaskPrediction(position, *given.text.spans[i], self._candidates(given.text, i, scores[i], tokens[i]))
-            for i, position in enumerate(prepared.inputs.positions)
+            MaskPrediction(position + shift, *text.spans[i + first], self._candidates(text, i + first, *best))
+            for i, (position, *best) in enumerate(zip(prepared.inputs.positions, scores, tokens, strict=True))
         ]
         return FillMaskResult(masks, tokens=len(prepared.inputs.ids))
 

@@ -24,6 +24,13 @@ MAX_WORD_TOKENS = 8  # of a target, and of a span
 
 MAX_ROWS = 16_384  # of one request, for the answers that take many rows an input
 
+# Options that answer each mask by itself, and the others that cannot be combined with them. Spans cannot either.
+_RIVALS = {
+    "whole_words": ("targets", "num_sequences", "decode"),
+    "targets": (),
+    "windows": ("mask", "num_sequences", "decode"),
+}
+
 
 @dataclass(frozen=True)
 class FillMaskItem:
@@ -36,7 +43,9 @@ class FillMaskItem:
     normalization: how candidates of several tokens are ranked.
     num_sequences: so many ways of filling all masks together are looked for, too.
     decode: how; None: by a beam search if `num_sequences` asks for any. order: of the masks. seed: of random draws.
-    truncate: shorten a text longer than the model, around its masks.
+    truncate: shorten a text longer than the model. truncation_side: where; None: at both ends, around the masks. At an
+    end that would lose a mask, it is None, too.
+    windows: read a text longer than the model in windows. stride: tokens that neighbours have in common; None for half.
     single_tokens: refuse what is answered by candidates of several tokens, where the answer has no room for them.
     max_rows: rows that the item may take.
     filter, distribution: of the candidates. mask: masks tokens of a text that holds no mask; see `MaskedResult`.
@@ -53,7 +62,9 @@ class FillMaskItem:
     order: FillOrder = FillOrder.CONFIDENCE
     seed: int = 0
     truncate: bool = False
-    truncation_side: TruncationSide = TruncationSide.RIGHT
+    truncation_side: TruncationSide | None = TruncationSide.RIGHT
+    windows: bool = False
+    stride: int | None = None
     single_tokens: bool = False
     max_masks: int = 64
     max_rows: int = MAX_ROWS
@@ -71,6 +82,11 @@ class FillMaskItem:
             raise InvalidValue("`sample` draws from the vocabulary; write `allow` instead of `targets`", param="sample")
         if self.mask and (self.targets or self.sequences or self.whole_words):
             raise InvalidValue("`mask` takes no targets, whole words and joint fillings", param="mask")
+        if self.mask and self.mask.ratio is not None and self.truncation_side is None:
+            raise InvalidValue(
+                "`truncation_side` around keeps what is masked, and `mask.ratio` draws masks after the text is cut",
+                param="truncation_side",
+            )
         if self.whole_words and self.choices:
             raise InvalidValue(f"`whole_words` and `{self.choices[0]}` cannot be combined", param="whole_words")
         if self.decode is FillStrategy.GREEDY and self.num_sequences > 1:
@@ -78,19 +94,17 @@ class FillMaskItem:
                 f"`decode` greedy gives one sequence, not {self.num_sequences}; beam gives several",
                 param="num_sequences",
             )
-
-        for option in ("whole_words", "targets"):
-            rival = self._rival(option)
-            if getattr(self, option) and rival:
-                raise InvalidValue(f"`{option}` and {rival} cannot be combined", param=option)
+        for option, others in _RIVALS.items():
+            if getattr(self, option) and (rival := self._find_rival(others)):
+                name = "overflow" if option == "windows" else option
+                raise InvalidValue(f"`{name}` and {rival} cannot be combined", param=name)
         if self.single_tokens and self.has_spans:
             raise InvalidValue("this answer has one token a mask, so the input cannot hold spans", param="input")
 
-    def _rival(self, option: str) -> str | None:
-        """Returns what cannot be combined with an option, where it is there."""
+    def _find_rival(self, others: Sequence[str]) -> str | None:
+        """Returns the first one of other options that is given; spans are always one of them."""
         if self.has_spans:
             return f"spans such as {SPAN_START}1-4]"
-        others = ("targets", "num_sequences", "decode") if option == "whole_words" else ()
         return next((f"`{other}`" for other in others if getattr(self, other)), None)
 
     @property
@@ -227,6 +241,8 @@ class DrawnMasks:
 class ScoreItem:
     """top_k: so many of the tokens that the model would rather have had at each place.
 
+    windows: read a text longer than the model in windows. stride: tokens that neighbours have in common; None for half.
+    max_rows: rows that the windows may take.
     drawn: only the drawn tokens are scored, and all of them are masked. None: each token is scored by `method`.
     """
 
@@ -235,6 +251,9 @@ class ScoreItem:
     top_k: int = 0
     truncate: bool = False
     truncation_side: TruncationSide = TruncationSide.RIGHT
+    windows: bool = False
+    stride: int | None = None
+    max_rows: int = MAX_ROWS
     drawn: DrawnMasks | None = None
 
 

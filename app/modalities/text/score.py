@@ -17,10 +17,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from app.errors import AppError, InvalidValue
+from app.errors import AppError
 from app.modalities.base import BatchRow, Steps, TaskHandler
 from app.modalities.text.batches import TextBatch
-from app.modalities.text.candidates.groups import draw_places
 from app.modalities.text.encoder import vocabulary_size
 from app.modalities.text.encoding import Content, TextEncoder
 from app.modalities.text.filling.rows import VOCABULARY_PER_TOKEN
@@ -30,6 +29,7 @@ from app.modalities.text.new_tokenizers.letters import overlapping_length
 from app.modalities.text.scoring.comparison import TextSteps, compare_pair, rank_candidates
 from app.modalities.text.scoring.items import AnyScoreItem, AnyScoreResult, CandidatesItem, PairItem, VariantsItem
 from app.modalities.text.scoring.marginals import VariantScorer
+from app.modalities.text.scoring.reading import ScoredPart, ScoreReader
 from app.modalities.text.scoring.rows import LetterScores, RawScore, ScoreInputs, TokenScore
 
 
@@ -50,13 +50,10 @@ class Score(TaskHandler[AnyScoreItem, ScoreInputs, ScoreBatch, RawScore, AnyScor
         self._mask_id = encoder.mask[1]
         self._max_length = max_length
         self._vocabulary = vocabulary_size(forward.model)
-        # An unknown word is a word, though a tokenizer counts what stands for it among its special tokens.
-        self._special = frozenset(encoder.tokenizer.all_special_ids) - {encoder.tokenizer.unk_token_id}
         vocabulary = encoder.tokenizer.get_vocab()
         self._overlap = overlapping_length(vocabulary, vocabulary) or 1
-        self._variants = VariantScorer(
-            encoder, vocabulary=self._vocabulary, max_length=max_length, overlap=self._overlap
-        )
+        facts = {"max_length": max_length, "vocabulary": self._vocabulary, "overlap": self._overlap}
+        self._reader, self._variants = ScoreReader(encoder, **facts), VariantScorer(encoder, **facts)
 
     @property
     def pads(self) -> bool:
@@ -76,34 +73,26 @@ class Score(TaskHandler[AnyScoreItem, ScoreInputs, ScoreBatch, RawScore, AnyScor
         return self._start_text(item)
 
     def _start_text(self, item: ScoreItem) -> TextSteps:
-        text, start = self.encoder.shorten(
-            item.text, self._max_length, truncate=item.truncate, side=item.truncation_side
-        )
-        content = self.encoder.content(text, start)
-        if max(content.ids, default=0) >= self._vocabulary:  # a tokenizer may know more than its model
-            raise InvalidValue(
-                f"the input has a token id outside the model's vocabulary of {self._vocabulary}", param="input"
-            )
-        ids, shift = self.encoder.fit(content.ids, self._max_length, truncate=item.truncate, side=item.truncation_side)
-        end = len(ids) - len(self.encoder.suffix)
-        read = range(len(self.encoder.prefix) - shift, end - shift)  # of the content, what was not cut off
-        places = [place for place in read if content.ids[place] not in self._special]
-        if not places:
-            raise InvalidValue("the input holds no token to score, only special ones", param="input")
-        return self._one_step(item, content, ids, shift, places)
+        return self._one_step(item, *self._reader.read(item))
 
-    def _one_step(self, item: ScoreItem, content: Content, ids: list[int], shift: int, places: list[int]) -> TextSteps:
-        cost = max(len(ids), self._vocabulary // VOCABULARY_PER_TOKEN)
+    def _one_step(self, item: ScoreItem, content: Content, parts: Sequence[ScoredPart]) -> TextSteps:
+        places = [place for part in parts for place in part.places]
         if item.drawn is not None:
-            places = draw_places(places, item.drawn.share, item.drawn.seed, self._overlap)
             mask: Callable[[int], list[int]] = partial(_put_first, places=places)
         else:
             mask = partial(_masked, places=places, words=content.words, method=item.method, overlap=self._overlap)
-        masked = ([p + shift for p in mask(i)] for i in range(len(places)))
-        raws = yield [BatchRow(ScoreInputs(ids, each, each[:1], item.top_k), cost) for each in masked]
+        masks = map(mask, range(len(places)))
+        raws = yield [self._row(item, part, next(masks)) for part in parts for _ in part.places]
         scores = cast(Sequence[TokenScore], raws)
         scored = [self._scored(content, place, raw) for place, raw in zip(places, scores, strict=True)]
-        return ScoreResult(scored, tokens=len(ids))
+        return ScoreResult(scored, tokens=sum(len(part.ids) for part in parts))
+
+    def _row(self, item: ScoreItem, part: ScoredPart, masked: list[int]) -> BatchRow[ScoreInputs]:
+        """masked: places that are masked, the scored one first. Those outside of the part are not seen anyway."""
+        inside = range(len(self.encoder.prefix), len(part.ids) - len(self.encoder.suffix))
+        positions = [place + part.shift for place in masked if place + part.shift in inside]
+        cost = max(len(part.ids), self._vocabulary // VOCABULARY_PER_TOKEN)
+        return BatchRow(ScoreInputs(part.ids, positions, positions[:1], item.top_k), cost)
 
     def _scored(self, content: Content, place: int, raw: TokenScore) -> ScoredToken:
         if not math.isfinite(raw.log_prob):

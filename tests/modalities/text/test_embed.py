@@ -5,8 +5,8 @@ import pytest
 
 from app.errors import AppError, EmptyInput, InputTooLong, InvalidValue
 from app.modalities.embedding import EmbedItem
-from app.modalities.text.embed_rows import MAX_WINDOWS
 from app.modalities.text.objective import TextObjective
+from app.modalities.text.windows import MAX_WINDOWS
 from app.types import Pooling, Task, TruncationSide
 from tests.fakes.perform import perform
 from tests.fakes.tiny_models import MAX_LENGTH

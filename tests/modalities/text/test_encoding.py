@@ -62,9 +62,11 @@ def test_truncation_beyond_the_bound_gives_what_tokenizing_all_of_it_gives(
     assert rows_of(objective.tasks[Task.EMBED], item)[0].inputs.ids == cut
 
 
-@pytest.mark.parametrize("side", SIDES)
+@pytest.mark.parametrize("side", [*SIDES, None])
 @pytest.mark.parametrize("place", [0.01, 0.5, 0.99])
-def test_a_mask_survives_truncation_wherever_it_is(bert: TextObjective, side: TruncationSide, place: float) -> None:
+def test_a_mask_survives_truncation_wherever_it_is(
+    bert: TextObjective, side: TruncationSide | None, place: float
+) -> None:
     text = beyond(bert)
     middle = int(len(text) * place)
     text = f"{text[:middle]} [MASK] {text[middle:]}"

@@ -197,9 +197,24 @@ def test_truncation_at_an_end_is_the_plain_one_where_it_keeps_the_mask(bert: Tex
     assert prepared.inputs.ids == expected
 
 
+@pytest.mark.parametrize(("before", "after", "position"), [(200, 200, 31), (5, 200, 6), (200, 5, 57), (40, 100, 31)])
+def test_a_text_is_cut_around_its_mask(bert: TextObjective, before: int, after: int, position: int) -> None:
+    item = FillMaskItem("the " * before + "[MASK]" + " of" * after, truncate=True, truncation_side=None)
+    prepared = bert.tasks[Task.FILL_MASK].prepare(item)
+    assert (prepared.inputs.positions, len(prepared.inputs.ids)) == ([position], MAX_LENGTH)
+
+
+def test_a_text_is_cut_around_the_middle_of_its_masks(bert: TextObjective) -> None:
+    text = "the " * 200 + "[MASK]" + " of" * 20 + " [MASK]" + " a" * 200
+    prepared = bert.tasks[Task.FILL_MASK].prepare(FillMaskItem(text, truncate=True, truncation_side=None))
+    assert prepared.inputs.positions == [21, 42]  # 20 tokens on both sides
+
+
 def test_masks_further_apart_than_the_model_reads(bert: TextObjective) -> None:
     with pytest.raises(InputTooLong, match="lose a mask"):
         fill(bert, "[MASK]" + " the" * 100 + " [MASK]", truncate=True)
+    with pytest.raises(InputTooLong, match="its masks span 102 of them"):
+        fill(bert, "[MASK]" + " the" * 100 + " [MASK]", truncate=True, truncation_side=None)
 
 
 def test_a_model_that_computes_nan_is_an_error(folders: Any) -> None:

@@ -161,6 +161,12 @@ def test_masks_by_meaning_take_no_other_task(option: dict[str, Any]) -> None:
     assert caught.value.param == "mask"
 
 
+def test_a_draw_has_nothing_to_cut_a_text_around() -> None:
+    with pytest.raises(InvalidValue) as caught:
+        FillMaskItem(TEXT, mask=MaskChoice(ratio=0.1), truncate=True, truncation_side=None)
+    assert caught.value.param == "truncation_side"
+
+
 @pytest.mark.parametrize(("kind", "masked"), [("characters", [3]), ("kmer", [1, 2, 3])])
 def test_words_of_sequences_are_letters(kind: Any, masked: list[int]) -> None:
     text = "ACGTTGCA"

@@ -182,3 +182,29 @@ def test_a_model_that_computes_nan_is_an_error() -> None:
         broken.model.lm_head.bias[7] = torch.nan
     with pytest.raises(AppError, match="not finite"):
         ask(broken, "H1C")
+
+
+@pytest.mark.parametrize("method", VariantMethod)
+def test_variants_of_a_sequence_that_is_too_long_are_those_of_their_windows(
+    esm: TextObjective, method: VariantMethod
+) -> None:
+    text = (PROTEIN * 8)[:100]  # windows of 62 letters, with 12 in common: 0 to 62, 38 to 100
+    variants = {place: f"{text[place - 1]}{place}W" for place in (1, 38, 50, 51, 99, 100)}
+    with pytest.raises(InputTooLong, match="set `overflow` to windows"):
+        ask(esm, *variants.values(), text=text, method=method)
+    found = ask(esm, *variants.values(), text=text, method=method, windows=True, stride=12)
+    for place, variant in variants.items():
+        start, end = (0, 62) if place <= 50 else (38, 100)
+        moved = f"{variant[0]}{place - start}W"
+        (expected,) = ask(esm, moved, text=text[start:end], method=method).values()
+        assert found[variant] == pytest.approx(expected, abs=1e-4)
+    assert list(found) == list(variants.values())
+    short = {"method": method, "text": PROTEIN, "offset": 24}
+    assert ask(esm, "H24C", windows=True, **short) == ask(esm, "H24C", **short)
+
+
+def test_variants_in_windows_are_bounded(esm: TextObjective) -> None:
+    too_long, too_many = ("A" * 10**6, ("A1C",), "a sequence in 64"), ("A" * 20_000, None, "takes 20000 rows")
+    for text, variants, message in (too_long, too_many):
+        with pytest.raises(AppError, match=message):
+            esm.tasks[Task.SCORE].steps(VariantsItem(text, variants, letters="C", windows=True))

@@ -8,6 +8,7 @@ from app.modalities.classification import ClassifyItem, TextPair
 from app.modalities.patch.decoded_media import DecodedMedia
 from app.modalities.text.classifiers.template import Template, TypedIds, find_template, share_room
 from app.modalities.text.encoding import Content, TextEncoder
+from app.modalities.text.windows import check_stride
 from app.types import TruncationSide
 
 
@@ -62,11 +63,7 @@ class ClassifierReader:
             length = min(len(content.ids), room)
             left = item.truncation_side is TruncationSide.LEFT
             return [self._window(content, len(content.ids) - length if left else 0, length)]
-        if stride > room // 2:
-            raise InvalidValue(
-                f"`stride` is {stride}; this model's windows of {room} tokens have at most {room // 2} in common",
-                param="stride",
-            )
+        check_stride(stride, room)
         starts = range(0, max(len(content.ids) - stride, 1), room - stride)
         return [self._window(content, start, room) for start in starts]
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from app.modalities.base import BatchRow
 from app.modalities.text.filling.rows import FillMaskInputs, Raw, RowMaker, read_log_probs
+from app.modalities.text.filling.words import ScoredWord
 from app.modalities.text.wordpieces import Tokens
 
 # The number of masks that a target is given, and those of its tokens that are filled in already.
@@ -28,13 +29,18 @@ class TargetScores:
 
     targets: Sequence[Sequence[Tokens]]  # the ways of writing each target
 
+    @property
+    def longest(self) -> int:
+        """The number of tokens of the longest target."""
+        return max(len(way) for ways in self.targets for way in ways)
+
     def count_rows(self, masks: int) -> int:
         return masks * len(self._questions())
 
     def run(
         self, ids: list[int], masks: Sequence[int], rows: RowMaker
-    ) -> Generator[Sequence[BatchRow[FillMaskInputs]], Sequence[Raw], list[list[tuple[float, Tokens]]]]:
-        """Returns the log-probability of each target in its best way of writing, [masks][targets]. One step."""
+    ) -> Generator[Sequence[BatchRow[FillMaskInputs]], Sequence[Raw], list[list[ScoredWord]]]:
+        """Returns each target in its best way of writing, [masks][targets]. One step."""
         questions = self._questions()
         raws = yield [
             rows.ask(expand(ids, mask, length, prefix), mask + len(prefix), tokens)
@@ -45,7 +51,12 @@ class TargetScores:
         found = []
         for _ in masks:
             known = {question: read_log_probs(next(answers)) for question in questions}
-            found.append([max((_sum(way, known.__getitem__), way) for way in ways) for ways in self.targets])
+            found.append(
+                [
+                    ScoredWord(*max((_sum(way, known.__getitem__), way) for way in ways), target)
+                    for target, ways in enumerate(self.targets)
+                ]
+            )
         return found
 
     def _questions(self) -> dict[_Prefix, dict[int, None]]:

@@ -9,6 +9,7 @@ import torch
 
 from app.modalities.base import BatchRow
 from app.modalities.text.filling.beam import Filling, search
+from app.modalities.text.filling.reading import ReadText
 from app.modalities.text.filling.rows import FillMaskInputs, Raw, RowMaker, TokenChoice, TokenSet
 from app.modalities.text.filling.targets import expand
 from app.modalities.text.filling.texts import MaskedText
@@ -108,23 +109,23 @@ class WordSearch:
         return masks * sum(1 + self.width * (length - 1) for length in range(1, MAX_TOKENS + 1))
 
     def run(
-        self, ids: list[int], masks: Sequence[int], text: MaskedText
+        self, read: ReadText
     ) -> Generator[Sequence[BatchRow[FillMaskInputs]], Sequence[Raw], list[list[ScoredWord]]]:
         """Returns the words of each mask. All lengths of all masks take their steps together."""
         lengths = range(1, MAX_TOKENS + 1 if len(self.tokens.continues.ids) else 2)
         searches = [
             search(
-                expand(ids, mask, length),
+                expand(read.ids, mask, length),
                 list(range(mask, mask + length)),
                 self.width,
                 FillOrder.LEFT_TO_RIGHT,
-                partial(self._row, start=mask, begins=self.tokens.begins(text, index)),
+                partial(self._row, start=mask, begins=self.tokens.begins(read.text, index)),
             )
-            for index, mask in enumerate(masks)
+            for index, mask in enumerate(read.masks, read.first)
             for length in lengths
         ]
         found = iter((yield from run_together(searches)))
-        return [self._collect(mask, [(length, next(found)) for length in lengths]) for mask in masks]
+        return [self._collect(mask, [(length, next(found)) for length in lengths]) for mask in read.masks]
 
     def _row(self, ids: list[int], masks: list[int], start: int, begins: TokenSet) -> BatchRow[FillMaskInputs]:
         allowed = begins if masks[0] == start else self.tokens.continues

@@ -89,7 +89,7 @@ class VariantsItem:
 
     text: the wild type. variants: as `H24C`, or several substitutions as `A1G:T3S`; None: every letter of the text is
     replaced by each one of `letters`. letters: empty for all letters of the vocabulary. offset: the position of the
-    first letter.
+    first letter. windows, stride: as for a ScoreItem.
     """
 
     text: str
@@ -97,6 +97,8 @@ class VariantsItem:
     letters: str = ""
     offset: int = 1
     method: VariantMethod = VariantMethod.MASKED_MARGINALS
+    windows: bool = False
+    stride: int | None = None
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from app.errors import AppError, InputTooLong, InvalidValue
 from app.modalities.base import BatchRow, Steps
 from app.modalities.text.encoding import TextEncoder
 from app.modalities.text.filling.rows import count_cost
+from app.modalities.text.items import MAX_ROWS
 from app.modalities.text.scoring.items import VariantMethod, VariantScore, VariantsItem, VariantsResult
 from app.modalities.text.scoring.letters import LetterReader, LetterText
 from app.modalities.text.scoring.notation import (
@@ -25,7 +26,9 @@ from app.modalities.text.scoring.notation import (
     read_variants,
     refuse_variant,
 )
+from app.modalities.text.scoring.reading import ScoredPart, check_window_rows, cut_windows
 from app.modalities.text.scoring.rows import LetterScores, RawScore, ScoreInputs
+from app.modalities.text.windows import MAX_WINDOWS
 from app.types import TruncationSide
 
 
@@ -58,18 +61,27 @@ class VariantScorer:
         """Raises EmptyInput, InputTooLong, and InvalidValue for variants that the model cannot score."""
         if self._overlap > 1:
             raise InvalidValue("variants need a model that reads each letter as one token, not k-mers", param="input")
-        self._check_length(item.text)
+        self._check_length(item)
         wild_type = self._letters.read(item.text)
-        ids = [*self._encoder.prefix, *wild_type.ids, *self._encoder.suffix]
         question = self._ask_all(item, wild_type) if item.variants is None else self._ask(item, wild_type)
-        return self._one_step(question, item.method, ids)
+        if item.windows and item.method is VariantMethod.MASKED_MARGINALS:
+            check_window_rows(len(question.places), MAX_ROWS)
+        parts = cut_windows(wild_type.ids, question.places, self._encoder, self._max_length, item.stride)
+        return self._one_step(question, item.method, parts)
 
-    def _check_length(self, text: str) -> None:
+    def _check_length(self, item: VariantsItem) -> None:
         """Raises InputTooLong before the text is tokenized: its letters are its tokens."""
+        text = item.text
+        if item.windows:
+            self._encoder.check_characters(text, self._max_length, MAX_WINDOWS, f"a sequence in {MAX_WINDOWS} windows")
+            return
         letters = sum(map(len, text.split()))
         room = self._max_length - len(self._encoder.prefix) - len(self._encoder.suffix)
         if letters > room:
-            raise InputTooLong(f"the input has {letters} letters and the model reads at most {room}", param="input")
+            raise InputTooLong(
+                f"the input has {letters} letters and the model reads at most {room}; set `overflow` to windows",
+                param="input",
+            )
         self._encoder.shorten(text, self._max_length, truncate=False, side=TruncationSide.RIGHT)  # mostly white space
 
     def _ask(self, item: VariantsItem, wild_type: LetterText) -> _Question:
@@ -128,19 +140,26 @@ class VariantScorer:
         return f"the model has no token for {wild_type.letters[place]} at position {place + offset}"
 
     def _one_step(
-        self, question: _Question, method: VariantMethod, ids: list[int]
+        self, question: _Question, method: VariantMethod, parts: Sequence[ScoredPart]
     ) -> Steps[ScoreInputs, RawScore, VariantsResult]:
-        positions = [place + len(self._encoder.prefix) for place in question.places]
         old = {question.wild_type.ids[place] for place in question.places}
         letters = tuple(sorted(old.union(question.tokens.values())))
-        if method is VariantMethod.MASKED_MARGINALS:
-            rows = [ScoreInputs(ids, [each], [each], letters=letters) for each in positions]
-        else:
-            rows = [ScoreInputs(ids, [], positions, letters=letters)]
-        costs = (count_cost(len(ids), len(row.places), self._vocabulary) for row in rows)
+        rows = [
+            ScoreInputs(part.ids, masked, read, letters=letters)
+            for part in parts
+            for masked, read in _masks(method, [place + part.shift for place in part.places])
+        ]
+        costs = (count_cost(len(row.ids), len(row.places), self._vocabulary) for row in rows)
         raws = yield [BatchRow(row, cost) for row, cost in zip(rows, costs, strict=True)]
         table = np.concatenate([np.asarray(raw, np.float64) for raw in raws])  # [places, letters]
-        return VariantsResult(_add_up(question, letters, table), tokens=len(ids))
+        return VariantsResult(_add_up(question, letters, table), tokens=sum(len(part.ids) for part in parts))
+
+
+def _masks(method: VariantMethod, positions: list[int]) -> list[tuple[list[int], list[int]]]:
+    """Returns for each row of a part the positions that are masked, and those that are read."""
+    if method is VariantMethod.MASKED_MARGINALS:
+        return [([each], [each]) for each in positions]
+    return [([], positions)]
 
 
 def _add_up(question: _Question, letters: Sequence[int], table: LetterScores) -> list[VariantScore]:
