@@ -5,6 +5,8 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from app.access.guard import KeyGuard
+from app.access.key_store import KeyStore
 from app.api.metrics import ServerMetrics
 from app.errors import NotReady
 from app.inference.service import Inference
@@ -34,6 +36,8 @@ class Services:
     pool: EnginePool
     inference: Inference
     checkers: ProcessPool  # of jobs' files
+    guard: KeyGuard
+    keys: KeyStore | None = None
     jobs: Jobs | None = None
     files: FileStore | None = None
     feed: EventFeed | None = None
@@ -79,9 +83,16 @@ async def _files(services: ServicesDep) -> FileStore:
     return services.files
 
 
+async def _keys(services: ServicesDep) -> KeyStore:
+    if services.keys is None:
+        raise NotReady("keys are not available: this server has found no Redis (`cloze serve` brings one)")
+    return services.keys
+
+
 NO_REDIS = "files and jobs are not available: this server has found no Redis (`cloze serve` brings one)"
 
 InferenceDep = Annotated[Inference, Depends(_inference)]
+KeysDep = Annotated[KeyStore, Depends(_keys)]
 JobsDep = Annotated[Jobs, Depends(_jobs)]
 FilesDep = Annotated[FileStore, Depends(_files)]
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
+from app.access.key_store import KeyStore
 from app.jobs.connection import Client, EmbeddedRedis
 from app.jobs.feed import EventFeed
 from app.jobs.files import FileStore
@@ -65,11 +66,12 @@ def make_app(tmp_path: Path, store: ModelStore, fakes: Fakes) -> Callable[..., A
         jobs: JobSystem | None = None,
         files: FileStore | None = None,
         feed: EventFeed | None = None,
+        keys: KeyStore | None = None,
         load: Callable[[Path], FakeObjective] = load,
         **settings: Any,
     ) -> Any:
         values = {"var_dir": tmp_path / "var", "default_model": FULL, "device": "cpu", "threads": 1, **settings}
-        return create_app(Settings(**values), jobs=jobs, files=files, feed=feed, store=store, load=load)
+        return create_app(Settings(**values), jobs=jobs, files=files, feed=feed, store=store, keys=keys, load=load)
 
     return make
 

@@ -1,0 +1,148 @@
+"""Named keys over HTTP: who may use which route, and how keys are made and revoked."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from app.access.guard import KeyGuard
+from app.access.key_store import KeyStore
+from app.jobs.connection import Client
+from app.jobs.feed import EventFeed
+from app.jobs.files import FileStore
+from tests.fakes.jobs import JobSystem
+
+OPERATOR = {"authorization": "Bearer operator-key"}
+
+
+@pytest.fixture
+def store_of_keys(redis: Client) -> KeyStore:
+    return KeyStore(redis, keeps_admin=False)
+
+
+@pytest.fixture
+def keyed(
+    make_client: Callable[..., TestClient],
+    jobs: JobSystem,
+    files: FileStore,
+    feed: EventFeed,
+    store_of_keys: KeyStore,
+) -> TestClient:
+    """A server with one key of the operator."""
+    return make_client(jobs=jobs, files=files, feed=feed, keys=store_of_keys, api_keys=("operator-key",))
+
+
+@pytest.fixture
+def make_key(keyed: TestClient) -> Callable[..., dict[str, str]]:
+    """Makes keys, and returns their headers."""
+
+    def make(*scopes: str, **body: Any) -> dict[str, str]:
+        body = {"name": "client", "scopes": list(scopes), **body}
+        answer = keyed.post("/v1/keys", json=body, headers=OPERATOR)
+        assert answer.status_code == 200, answer.text
+        refresh(keyed)
+        return {"authorization": f"Bearer {answer.json()['key']}", "key-id": answer.json()["id"]}
+
+    return make
+
+
+def refresh(client: TestClient) -> None:
+    """Has the server read the keys now, as it does twice a second."""
+    guard: KeyGuard = client.app.state.services.guard  # type: ignore[attr-defined]
+    assert client.portal is not None
+    client.portal.call(guard.refresh)
+
+
+def test_a_key_is_made_listed_used_and_revoked(keyed: TestClient, make_key: Callable[..., dict[str, str]]) -> None:
+    headers = make_key("predict", name="search", limits={"jobs": 0})
+
+    assert keyed.get("/v1/models", headers=headers).status_code == 200
+    refresh(keyed)
+    (listed,) = keyed.get("/v1/keys", headers=OPERATOR).json()["data"]
+    assert (listed["name"], listed["scopes"], listed["limits"]["jobs"]) == ("search", ["predict"], 0)
+    assert listed["last_used_at"]
+    assert "key" not in listed
+    assert listed == keyed.get(f"/v1/keys/{listed['id']}", headers=OPERATOR).json()
+
+    assert keyed.delete(f"/v1/keys/{listed['id']}", headers=OPERATOR).json()["deleted"]
+    refresh(keyed)
+
+    answer = keyed.get("/v1/models", headers=headers)
+    assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer")
+    assert keyed.get(f"/v1/keys/{listed['id']}", headers=OPERATOR).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("scope", "allowed", "refused"),
+    [
+        ("predict", ("POST", "/v1/embeddings"), [("GET", "/v1/files"), ("POST", "/v1/models/full/load")]),
+        ("jobs", ("GET", "/v1/files"), [("POST", "/v1/embeddings"), ("DELETE", "/v1/models/full@1")]),
+        ("models", ("POST", "/v1/models/full/load"), [("GET", "/v1/sweeps"), ("GET", "/v1/keys")]),
+        ("admin", ("GET", "/v1/keys"), []),
+    ],
+)
+def test_a_key_opens_the_routes_of_its_scopes(
+    keyed: TestClient,
+    make_key: Callable[..., dict[str, str]],
+    scope: str,
+    allowed: tuple[str, str],
+    refused: list[tuple[str, str]],
+) -> None:
+    headers = make_key(scope)
+    body = {"input": "a lion"}
+
+    assert keyed.request(*allowed, json=body if "embed" in allowed[1] else None, headers=headers).status_code == 200
+    for method, path in refused:
+        answer = keyed.request(method, path, headers=headers)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (403, "forbidden")
+        assert f"has {scope}" in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("path", "read"),
+    [
+        ("/v1/embeddings", lambda body: body["error"]["message"]),
+        ("/tei/embed", lambda body: body["error"]),
+        ("/embed", lambda body: body["error"]),
+        ("/v2/embed", lambda body: body["message"]),
+        ("/api/embed", lambda body: body["error"]),
+        ("/models/full", lambda body: body["error"]["message"]),
+    ],
+)
+def test_refusals_have_the_shape_of_the_dialect(
+    keyed: TestClient, make_key: Callable[..., dict[str, str]], path: str, read: Callable[[Any], str]
+) -> None:
+    answer = keyed.post(path, json={}, headers=make_key("jobs"))
+
+    assert answer.status_code == 403
+    assert "the scope `predict`" in read(answer.json())
+
+
+def test_keys_come_in_one_header_only(keyed: TestClient, make_key: Callable[..., dict[str, str]]) -> None:
+    key = make_key("predict")["authorization"].removeprefix("Bearer ")
+
+    answer = keyed.get(f"/v1/models?api_key={key}")
+    assert answer.status_code == 401
+    assert "revoke" in answer.json()["error"]["message"] and key not in answer.text
+    twice = [("authorization", f"Bearer {key}"), ("authorization", "Bearer other")]
+    assert keyed.get("/v1/models", headers=twice).status_code == 401
+    assert keyed.get("/v1/models", headers={"authorization": f"Bearer {key}{'x' * 60_000}"}).status_code == 401
+
+
+def test_the_first_key_closes_an_open_server(
+    make_client: Callable[..., TestClient], jobs: JobSystem, redis: Client
+) -> None:
+    client = make_client(jobs=jobs, keys=KeyStore(redis))
+    assert client.post("/v1/keys", json={"name": "client", "scopes": ["predict"]}).status_code == 409
+    answer = client.post("/v1/keys", json={"name": "ops", "scopes": ["admin"]})
+    assert answer.status_code == 200
+    refresh(client)
+
+    assert client.get("/v1/models").status_code == 401
+    headers = {"authorization": f"Bearer {answer.json()['key']}"}
+    assert client.delete(f"/v1/keys/{answer.json()['id']}", headers=headers).status_code == 409
+
+
+def test_without_redis_there_are_no_named_keys(client: TestClient) -> None:
+    assert client.get("/v1/keys").status_code == 503
