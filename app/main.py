@@ -12,16 +12,16 @@ from fastapi import APIRouter, FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
 from app import __version__
-from app.access.build import build_guard
-from app.access.key_store import KeyStore
+from app.access.build import Access, build_access
 from app.api import docs, errors, openapi
 from app.api.deps import Services
-from app.api.job_services import connect_impatiently, connect_jobs, find_redis
+from app.api.job_services import connect_jobs, find_redis
 from app.api.metrics import MetricsMiddleware, ServerMetrics
 from app.api.middleware.admission import AdmissionMiddleware
 from app.api.middleware.api_keys import ApiKeyMiddleware
 from app.api.middleware.body_limit import BodyLimitMiddleware, BodyLimits
 from app.api.middleware.cache_headers import CacheHeadersMiddleware
+from app.api.middleware.key_limits import KeyLimitMiddleware
 from app.api.middleware.methods import HeadMiddleware, PathMiddleware
 from app.api.middleware.origins import OriginMiddleware
 from app.api.middleware.request_id import RequestIdMiddleware
@@ -84,7 +84,7 @@ def create_app(
     files: FileStore | None = None,
     feed: EventFeed | None = None,
     store: ModelStore | None = None,
-    keys: KeyStore | None = None,
+    access: Access | None = None,
 ) -> FastAPI:
     """Builds the web service. Parts that are not given are built from the settings.
 
@@ -98,11 +98,8 @@ def create_app(
     inference = build_inference(settings, pool, observer=metrics)
     builds_jobs = jobs is None and files is None
     url = find_redis(settings) if builds_jobs else None
-    keys = keys or (KeyStore(connect_impatiently(url), keeps_admin=not settings.api_keys) if url else None)
-    guard = build_guard(settings, keys)
-    services = Services(
-        settings, metrics, store, pool, inference, _build_checkers(settings), guard, keys, jobs, files, feed
-    )
+    access = access or build_access(settings, url)
+    services = Services(settings, metrics, store, pool, inference, _build_checkers(settings), access, jobs, files, feed)
     if builds_jobs:
         connect_jobs(services, url)
     _watch(services)
@@ -171,9 +168,8 @@ def _job_routers() -> tuple[APIRouter, ...]:
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     services: Services = app.state.services
     await services.pool.start()
-    background = [
-        each for each in (services.guard, services.feed, services.webhooks, services.reconciler) if each is not None
-    ]
+    parts = (services.access, services.feed, services.webhooks, services.reconciler)
+    background = [each for each in parts if each is not None]
     for each in background:
         await each.start()
     app.state.warming = warming = asyncio.create_task(_warm_up(services))
@@ -253,7 +249,9 @@ def _add_middleware(app: FastAPI, services: Services) -> None:
     )
     app.add_middleware(BodyLimitMiddleware, limits=bodies)
     app.add_middleware(AdmissionMiddleware, refusal=services.pool.batcher.refusal)
-    app.add_middleware(ApiKeyMiddleware, guard=services.guard)
+    if services.access.limiter is not None:
+        app.add_middleware(KeyLimitMiddleware, limiter=services.access.limiter)
+    app.add_middleware(ApiKeyMiddleware, guard=services.access.guard)
     app.add_middleware(
         OriginMiddleware,
         own=settings.host,

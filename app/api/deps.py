@@ -5,7 +5,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from app.access.guard import KeyGuard
+from app.access.build import Access
 from app.access.key_store import KeyStore
 from app.api.metrics import ServerMetrics
 from app.errors import NotReady
@@ -36,8 +36,7 @@ class Services:
     pool: EnginePool
     inference: Inference
     checkers: ProcessPool  # of jobs' files
-    guard: KeyGuard
-    keys: KeyStore | None = None
+    access: Access
     jobs: Jobs | None = None
     files: FileStore | None = None
     feed: EventFeed | None = None
@@ -84,9 +83,9 @@ async def _files(services: ServicesDep) -> FileStore:
 
 
 async def _keys(services: ServicesDep) -> KeyStore:
-    if services.keys is None:
+    if services.access.keys is None:
         raise NotReady("keys are not available: this server has found no Redis (`cloze serve` brings one)")
-    return services.keys
+    return services.access.keys
 
 
 NO_REDIS = "files and jobs are not available: this server has found no Redis (`cloze serve` brings one)"

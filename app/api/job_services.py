@@ -4,7 +4,7 @@ import logging
 
 from app.api.deps import Services
 from app.errors import InvalidValue, NotReady
-from app.jobs.connection import Client, connect, find_url
+from app.jobs.connection import connect, find_url
 from app.jobs.feed import EventFeed
 from app.jobs.files import FileStore
 from app.jobs.jobs import Jobs
@@ -16,7 +16,7 @@ from app.jobs.worker_queue import WorkerQueue
 from app.settings import Settings
 from app.system.disk_space import DiskReserve
 
-_SHORT_TIMEOUT = 2.0  # seconds of one Redis call of the reconciler and of the check of keys
+_RECONCILER_TIMEOUT = 2.0  # seconds of one Redis call
 
 _log = logging.getLogger(__name__)
 
@@ -30,11 +30,6 @@ def find_redis(settings: Settings) -> str | None:
         return None
 
 
-def connect_impatiently(url: str) -> Client:
-    """Connects with a short timeout, for what is repeated soon when it fails."""
-    return connect(url, retries=1, timeout=_SHORT_TIMEOUT)
-
-
 def connect_jobs(services: Services, url: str | None) -> None:
     """Adds the services of jobs, if there is a Redis. Raises InvalidValue for a wrong webhook of the operator."""
     settings = services.settings
@@ -46,7 +41,9 @@ def connect_jobs(services: Services, url: str | None) -> None:
     reserve = DiskReserve(settings.var_dir, settings.disk_reserve_bytes)
     services.files = FileStore(redis, settings.files_dir, reserve)
     services.feed = EventFeed(url)
-    queue = WorkerQueue(connect_impatiently(url), crash_backoff=settings.crash_backoff_seconds)
+    # A connection with a short timeout: the reconciler repeats failed work in its next round.
+    impatient = connect(url, retries=1, timeout=_RECONCILER_TIMEOUT)
+    queue = WorkerQueue(impatient, crash_backoff=settings.crash_backoff_seconds)
     services.reconciler = ReconcilerLoop(Reconciler(queue, settings.jobs_dir, settings.lease_seconds))
     services.webhooks = WebhookSender(url, operator, allow_private=settings.webhook_allow_private)
 

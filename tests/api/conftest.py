@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from app.access.key_store import KeyStore
+from app.access.build import build_access
 from app.jobs.connection import Client, EmbeddedRedis
 from app.jobs.feed import EventFeed
 from app.jobs.files import FileStore
@@ -66,12 +66,14 @@ def make_app(tmp_path: Path, store: ModelStore, fakes: Fakes) -> Callable[..., A
         jobs: JobSystem | None = None,
         files: FileStore | None = None,
         feed: EventFeed | None = None,
-        keys: KeyStore | None = None,
+        keys_at: str | None = None,
         load: Callable[[Path], FakeObjective] = load,
         **settings: Any,
     ) -> Any:
         values = {"var_dir": tmp_path / "var", "default_model": FULL, "device": "cpu", "threads": 1, **settings}
-        return create_app(Settings(**values), jobs=jobs, files=files, feed=feed, store=store, keys=keys, load=load)
+        chosen = Settings(**values)
+        access = build_access(chosen, keys_at)
+        return create_app(chosen, jobs=jobs, files=files, feed=feed, store=store, load=load, access=access)
 
     return make
 

@@ -6,9 +6,8 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from app.access.guard import KeyGuard
-from app.access.key_store import KeyStore
-from app.jobs.connection import Client
+from app.access.build import Access
+from app.jobs.connection import Client, EmbeddedRedis
 from app.jobs.feed import EventFeed
 from app.jobs.files import FileStore
 from tests.fakes.jobs import JobSystem
@@ -17,20 +16,16 @@ OPERATOR = {"authorization": "Bearer operator-key"}
 
 
 @pytest.fixture
-def store_of_keys(redis: Client) -> KeyStore:
-    return KeyStore(redis, keeps_admin=False)
-
-
-@pytest.fixture
 def keyed(
     make_client: Callable[..., TestClient],
+    redis: Client,
+    redis_server: EmbeddedRedis,
     jobs: JobSystem,
     files: FileStore,
     feed: EventFeed,
-    store_of_keys: KeyStore,
 ) -> TestClient:
     """A server with one key of the operator."""
-    return make_client(jobs=jobs, files=files, feed=feed, keys=store_of_keys, api_keys=("operator-key",))
+    return make_client(jobs=jobs, files=files, feed=feed, keys_at=redis_server.url, api_keys=("operator-key",))
 
 
 @pytest.fixture
@@ -49,9 +44,9 @@ def make_key(keyed: TestClient) -> Callable[..., dict[str, str]]:
 
 def refresh(client: TestClient) -> None:
     """Has the server read the keys now, as it does twice a second."""
-    guard: KeyGuard = client.app.state.services.guard  # type: ignore[attr-defined]
+    access: Access = client.app.state.services.access  # type: ignore[attr-defined]
     assert client.portal is not None
-    client.portal.call(guard.refresh)
+    client.portal.call(access.guard.refresh)
 
 
 def test_a_key_is_made_listed_used_and_revoked(keyed: TestClient, make_key: Callable[..., dict[str, str]]) -> None:
@@ -131,9 +126,9 @@ def test_keys_come_in_one_header_only(keyed: TestClient, make_key: Callable[...,
 
 
 def test_the_first_key_closes_an_open_server(
-    make_client: Callable[..., TestClient], jobs: JobSystem, redis: Client
+    make_client: Callable[..., TestClient], jobs: JobSystem, redis_server: EmbeddedRedis
 ) -> None:
-    client = make_client(jobs=jobs, keys=KeyStore(redis))
+    client = make_client(jobs=jobs, keys_at=redis_server.url)
     assert client.post("/v1/keys", json={"name": "client", "scopes": ["predict"]}).status_code == 409
     answer = client.post("/v1/keys", json={"name": "ops", "scopes": ["admin"]})
     assert answer.status_code == 200
@@ -146,3 +141,15 @@ def test_the_first_key_closes_an_open_server(
 
 def test_without_redis_there_are_no_named_keys(client: TestClient) -> None:
     assert client.get("/v1/keys").status_code == 503
+
+
+def test_a_key_has_limits(keyed: TestClient, make_key: Callable[..., dict[str, str]]) -> None:
+    headers = make_key("predict", limits={"requests_per_minute": 2, "concurrency": 1})
+    answers = [keyed.post("/v1/embeddings", json={"input": "a lion"}, headers=headers) for _ in range(3)]
+
+    assert [answer.status_code for answer in answers] == [200, 200, 429]
+    assert answers[0].headers["ratelimit-policy"] == '"requests";q=2;w=60'
+    assert answers[0].headers["ratelimit"].startswith('"requests";r=1;t=')
+    assert answers[2].json()["error"]["code"] == "rate_limit_exceeded"
+    assert 1 <= int(answers[2].headers["retry-after"]) <= 60
+    assert "ratelimit" not in keyed.get("/v1/models", headers=OPERATOR).headers
