@@ -6,50 +6,12 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from app.access.build import Access
-from app.jobs.connection import Client, EmbeddedRedis
-from app.jobs.feed import EventFeed
-from app.jobs.files import FileStore
+from app.jobs.connection import EmbeddedRedis
+from tests.api.conftest import OPERATOR, MakeKey, refresh
 from tests.fakes.jobs import JobSystem
 
-OPERATOR = {"authorization": "Bearer operator-key"}
 
-
-@pytest.fixture
-def keyed(
-    make_client: Callable[..., TestClient],
-    redis: Client,
-    redis_server: EmbeddedRedis,
-    jobs: JobSystem,
-    files: FileStore,
-    feed: EventFeed,
-) -> TestClient:
-    """A server with one key of the operator."""
-    return make_client(jobs=jobs, files=files, feed=feed, keys_at=redis_server.url, api_keys=("operator-key",))
-
-
-@pytest.fixture
-def make_key(keyed: TestClient) -> Callable[..., dict[str, str]]:
-    """Makes keys, and returns their headers."""
-
-    def make(*scopes: str, **body: Any) -> dict[str, str]:
-        body = {"name": "client", "scopes": list(scopes), **body}
-        answer = keyed.post("/v1/keys", json=body, headers=OPERATOR)
-        assert answer.status_code == 200, answer.text
-        refresh(keyed)
-        return {"authorization": f"Bearer {answer.json()['key']}", "key-id": answer.json()["id"]}
-
-    return make
-
-
-def refresh(client: TestClient) -> None:
-    """Has the server read the keys now, as it does twice a second."""
-    access: Access = client.app.state.services.access  # type: ignore[attr-defined]
-    assert client.portal is not None
-    client.portal.call(access.guard.refresh)
-
-
-def test_a_key_is_made_listed_used_and_revoked(keyed: TestClient, make_key: Callable[..., dict[str, str]]) -> None:
+def test_a_key_is_made_listed_used_and_revoked(keyed: TestClient, make_key: MakeKey) -> None:
     headers = make_key("predict", name="search", limits={"jobs": 0})
 
     assert keyed.get("/v1/models", headers=headers).status_code == 200
@@ -79,7 +41,7 @@ def test_a_key_is_made_listed_used_and_revoked(keyed: TestClient, make_key: Call
 )
 def test_a_key_opens_the_routes_of_its_scopes(
     keyed: TestClient,
-    make_key: Callable[..., dict[str, str]],
+    make_key: MakeKey,
     scope: str,
     allowed: tuple[str, str],
     refused: list[tuple[str, str]],
@@ -106,7 +68,7 @@ def test_a_key_opens_the_routes_of_its_scopes(
     ],
 )
 def test_refusals_have_the_shape_of_the_dialect(
-    keyed: TestClient, make_key: Callable[..., dict[str, str]], path: str, read: Callable[[Any], str]
+    keyed: TestClient, make_key: MakeKey, path: str, read: Callable[[Any], str]
 ) -> None:
     answer = keyed.post(path, json={}, headers=make_key("jobs"))
 
@@ -114,7 +76,7 @@ def test_refusals_have_the_shape_of_the_dialect(
     assert "the scope `predict`" in read(answer.json())
 
 
-def test_keys_come_in_one_header_only(keyed: TestClient, make_key: Callable[..., dict[str, str]]) -> None:
+def test_keys_come_in_one_header_only(keyed: TestClient, make_key: MakeKey) -> None:
     key = make_key("predict")["authorization"].removeprefix("Bearer ")
 
     answer = keyed.get(f"/v1/models?api_key={key}")
@@ -143,7 +105,7 @@ def test_without_redis_there_are_no_named_keys(client: TestClient) -> None:
     assert client.get("/v1/keys").status_code == 503
 
 
-def test_a_key_has_limits(keyed: TestClient, make_key: Callable[..., dict[str, str]]) -> None:
+def test_a_key_has_limits(keyed: TestClient, make_key: MakeKey) -> None:
     headers = make_key("predict", limits={"requests_per_minute": 2, "concurrency": 1})
     answers = [keyed.post("/v1/embeddings", json={"input": "a lion"}, headers=headers) for _ in range(3)]
 
