@@ -7,7 +7,7 @@ import typer
 from pydantic import ValidationError
 
 from app import __version__
-from app.commands import files, jobs, models
+from app.commands import files, jobs, keys, models
 from app.commands.classify import classify
 from app.commands.embed import embed
 from app.commands.evaluate import evaluate
@@ -40,6 +40,7 @@ app.add_typer(jobs.app, name="jobs")
 app.add_typer(sweeps, name="sweeps")
 app.add_typer(files.app, name="files")
 app.add_typer(models.app, name="models")
+app.add_typer(keys.app, name="keys")
 
 
 @app.command()

@@ -23,6 +23,7 @@ AppError                     500 internal_error
 │   └── InvalidData          422 invalid_data
 ├── OutOfMemory              422 out_of_memory
 ├── Busy                     429 busy
+│   └── RateLimited          429 rate_limit_exceeded
 ├── HeadersTooLarge          431 headers_too_large
 ├── NotReady                 503 not_ready
 └── InsufficientStorage      507 insufficient_storage
@@ -159,6 +160,12 @@ class Busy(AppError):
     def __init__(self, message: str, *, retry_after: int = 1) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class RateLimited(Busy):
+    """An API key has reached one of its limits."""
+
+    code = "rate_limit_exceeded"
 
 
 class HeadersTooLarge(AppError):

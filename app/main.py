@@ -12,13 +12,16 @@ from fastapi import APIRouter, FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
 from app import __version__
+from app.access.build import Access, build_access
 from app.api import docs, errors, openapi
 from app.api.deps import Services
+from app.api.job_services import connect_jobs, find_redis
 from app.api.metrics import MetricsMiddleware, ServerMetrics
 from app.api.middleware.admission import AdmissionMiddleware
 from app.api.middleware.api_keys import ApiKeyMiddleware
 from app.api.middleware.body_limit import BodyLimitMiddleware, BodyLimits
 from app.api.middleware.cache_headers import CacheHeadersMiddleware
+from app.api.middleware.key_limits import KeyLimitMiddleware
 from app.api.middleware.methods import HeadMiddleware, PathMiddleware
 from app.api.middleware.origins import OriginMiddleware
 from app.api.middleware.request_id import RequestIdMiddleware
@@ -44,25 +47,19 @@ from app.api.routes import (
 )
 from app.api.routes import files as files_routes
 from app.api.routes import jobs as jobs_routes
+from app.api.routes import keys as keys_routes
 from app.api.wire.content_type import NDJSON
 from app.compat import cohere, cohere_rerank, hub, huggingface, ollama, root, tei
 from app.compat.error_shapes import shape_finder
-from app.errors import AppError, InvalidValue, NotReady
+from app.errors import AppError, NotReady
 from app.inference.build import build_inference, build_pool
-from app.jobs.connection import connect, find_url
 from app.jobs.feed import EventFeed
 from app.jobs.files import FileStore
 from app.jobs.jobs import Jobs
-from app.jobs.kinds import Webhook
-from app.jobs.reconciler import Reconciler, ReconcilerLoop
-from app.jobs.webhook_sender import WebhookSender
-from app.jobs.webhooks import signing_key
-from app.jobs.worker_queue import WorkerQueue
 from app.modalities.served_model import ServedModel
 from app.serving.pool import EnginePool
 from app.settings import MIB, Settings
 from app.store.store import ModelStore
-from app.system.disk_space import DiskReserve
 from app.system.pool_process import ProcessLimits
 from app.system.process_pool import ProcessPool
 
@@ -71,7 +68,6 @@ _JOB_PATHS = {
     "/v1/fine_tuning/jobs": "Pretraining jobs, under OpenAI's path",
 }
 _STREAMED = (NDJSON, frozenset({"/v1/classify", "/v1/embeddings", "/v1/fill-mask"}))
-_RECONCILER_TIMEOUT = 2.0  # seconds of one Redis call
 _CHECKERS = 2  # processes that check the files of jobs
 _STOP_SECONDS = 3.0  # in which threads have to end after the last request
 _FORM_ROOM = MIB  # what a multipart form adds to its file, at most
@@ -88,6 +84,7 @@ def create_app(
     files: FileStore | None = None,
     feed: EventFeed | None = None,
     store: ModelStore | None = None,
+    access: Access | None = None,
 ) -> FastAPI:
     """Builds the web service. Parts that are not given are built from the settings.
 
@@ -99,9 +96,12 @@ def create_app(
     store = store or ModelStore(settings.model_store)
     pool = pool or build_pool(settings, store, load=load, observer=metrics)
     inference = build_inference(settings, pool, observer=metrics)
-    services = Services(settings, metrics, store, pool, inference, _build_checkers(settings), jobs, files, feed)
-    if jobs is None and files is None:
-        _connect_jobs(services)
+    builds_jobs = jobs is None and files is None
+    url = find_redis(settings) if builds_jobs else None
+    access = access or build_access(settings, url)
+    services = Services(settings, metrics, store, pool, inference, _build_checkers(settings), access, jobs, files, feed)
+    if builds_jobs:
+        connect_jobs(services, url)
     _watch(services)
 
     app = FastAPI(
@@ -115,7 +115,7 @@ def create_app(
         lifespan=_lifespan,
     )
     app.state.services = services
-    _add_middleware(app, settings, metrics, services.pool)
+    _add_middleware(app, services)
     find_shape = shape_finder(root_routes=settings.root_routes)
     errors.install(app, find_shape)
     docs.install(app, settings.root_path or "")
@@ -141,6 +141,7 @@ def _add_routes(app: FastAPI, *, root_routes: bool) -> None:
         methods.router,
         sweeps.router,
         workers.router,
+        keys_routes.router,
         huggingface.router,
         tei.router,
         tei.named_router,
@@ -167,7 +168,8 @@ def _job_routers() -> tuple[APIRouter, ...]:
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     services: Services = app.state.services
     await services.pool.start()
-    background = [each for each in (services.feed, services.webhooks, services.reconciler) if each is not None]
+    parts = (services.access, services.feed, services.webhooks, services.reconciler)
+    background = [each for each in parts if each is not None]
     for each in background:
         await each.start()
     app.state.warming = warming = asyncio.create_task(_warm_up(services))
@@ -222,37 +224,6 @@ def _build_checkers(settings: Settings) -> ProcessPool:
     return ProcessPool(_CHECKERS, ProcessLimits(settings.check_memory_bytes, settings.check_seconds, niceness=10))
 
 
-def _connect_jobs(services: Services) -> None:
-    settings = services.settings
-    operator = _operator(settings)
-    try:
-        url = find_url(settings.redis_url, settings.var_dir)
-    except NotReady as error:
-        _log.warning("files and jobs are not available: %s", error.message)
-        return
-    redis = connect(url)
-    services.jobs = Jobs(redis, idempotency_seconds=int(settings.idempotency_hours * 3600))
-    reserve = DiskReserve(settings.var_dir, settings.disk_reserve_bytes)
-    services.files = FileStore(redis, settings.files_dir, reserve)
-    services.feed = EventFeed(url)
-    # A connection with a short timeout: the reconciler repeats failed work in its next round.
-    impatient = connect(url, retries=1, timeout=_RECONCILER_TIMEOUT)
-    queue = WorkerQueue(impatient, crash_backoff=settings.crash_backoff_seconds)
-    services.reconciler = ReconcilerLoop(Reconciler(queue, settings.jobs_dir, settings.lease_seconds))
-    services.webhooks = WebhookSender(url, operator, allow_private=settings.webhook_allow_private)
-
-
-def _operator(settings: Settings) -> Webhook | None:
-    """Returns the operator's webhook, if it is set. Raises InvalidValue for a secret that cannot sign."""
-    if not settings.webhook_url or not settings.webhook_secret:
-        return None
-    try:
-        signing_key(settings.webhook_secret)
-    except ValueError as e:
-        raise InvalidValue(f"CLOZE_WEBHOOK_SECRET: {e}") from e
-    return Webhook(url=settings.webhook_url, secret=settings.webhook_secret)
-
-
 def _watch(services: Services) -> None:
     pool = services.pool
     services.metrics.watch_engine(lambda: pool.queue_depth, lambda: len(pool.loaded()))
@@ -263,8 +234,9 @@ def _watch(services: Services) -> None:
         services.metrics.watch_jobs(services.jobs.count_by_state)
 
 
-def _add_middleware(app: FastAPI, settings: Settings, metrics: ServerMetrics, pool: EnginePool) -> None:
+def _add_middleware(app: FastAPI, services: Services) -> None:
     """Adds the middleware. The last one added is the outermost."""
+    settings = services.settings
     if settings.cache != "off":
         app.add_middleware(CacheHeadersMiddleware)
     app.add_middleware(HeadMiddleware)
@@ -276,13 +248,15 @@ def _add_middleware(app: FastAPI, settings: Settings, metrics: ServerMetrics, po
         streamed=_STREAMED,
     )
     app.add_middleware(BodyLimitMiddleware, limits=bodies)
-    app.add_middleware(AdmissionMiddleware, refusal=pool.batcher.refusal)
-    app.add_middleware(ApiKeyMiddleware, keys=settings.api_keys)
+    app.add_middleware(AdmissionMiddleware, refusal=services.pool.batcher.refusal)
+    if services.access.limiter is not None:
+        app.add_middleware(KeyLimitMiddleware, limiter=services.access.limiter)
+    app.add_middleware(ApiKeyMiddleware, guard=services.access.guard)
     app.add_middleware(
         OriginMiddleware,
         own=settings.host,
         allowed=settings.allowed_hosts,
-        keys=bool(settings.api_keys),
+        keys=bool(settings.api_keys) or settings.require_keys,
         origins=settings.cors_origins,
     )
     if settings.cors_origins:  # outside the keys: a browser sends none with its preflight request
@@ -294,6 +268,6 @@ def _add_middleware(app: FastAPI, settings: Settings, metrics: ServerMetrics, po
             allow_private_network=True,
             expose_headers=("*",),
         )
-    app.add_middleware(MetricsMiddleware, metrics=metrics)
+    app.add_middleware(MetricsMiddleware, metrics=services.metrics)
     app.add_middleware(RequestIdMiddleware)
     app.add_middleware(PathMiddleware, root_path=settings.root_path or "")

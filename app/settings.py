@@ -33,6 +33,12 @@ class Settings(BaseSettings):
 
     api_keys: Annotated[tuple[str, ...], NoDecode] = ()  # comma-separated; empty: no key is required
     allow_open: bool = False  # allow other machines to connect without keys
+    require_keys: bool = False  # require a key even before the first one is made
+    # Limits of keys that are made by `cloze keys`, unless a key has its own. 0: none.
+    key_requests_per_minute: int = Field(0, ge=0)
+    key_concurrency: int = Field(0, ge=0)  # requests in progress at once
+    key_storage_bytes: int = Field(100 * 1024 * MIB, ge=0)  # of all uploaded files
+    key_jobs: int = Field(100, ge=0)  # that have not ended
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()  # comma-separated; names of the server; "*": any
     root_routes: bool = True  # routes of other services' dialects that have no prefix: /embed, /embeddings, POST /, …
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ()  # comma-separated; pages that may use the API; "*": any
@@ -139,8 +145,11 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _check_cors(self) -> Self:
-        if "*" in self.cors_origins and not self.api_keys:
-            raise ValueError("CLOZE_CORS_ORIGINS=* requires CLOZE_API_KEYS: any page could train and delete models")
+        if "*" in self.cors_origins and not (self.api_keys or self.require_keys):
+            raise ValueError(
+                "CLOZE_CORS_ORIGINS=* requires CLOZE_API_KEYS or CLOZE_REQUIRE_KEYS:"
+                " any page could train and delete models"
+            )
         return self
 
     @model_validator(mode="after")

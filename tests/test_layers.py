@@ -29,6 +29,7 @@ ALLOWED: dict[str, set[str]] = {
     "modalities": LEAVES | {"system", "media", "datasets"},
     "store": LEAVES | {"system"},
     "jobs": LEAVES | {"system"},
+    "access": LEAVES | {"settings", "system", "jobs.connection"},
     "publishing": LEAVES | {"system", "modalities", "store", "jobs"},
     "training": LEAVES | {"system", "modalities", "media", "datasets", "devices"},
     "serving": LEAVES | {"system", "modalities", "store", "devices"},
@@ -37,16 +38,18 @@ ALLOWED: dict[str, set[str]] = {
     "inference": LEAVES | {"settings", "system", "media", "modalities", "store", "serving", "devices"},
     "api": LEAVES
     | {"submission", "publishing", "settings", "system", "media", "datasets", "modalities", "store", "jobs"}
-    | {"serving", "inference", "web"},
+    | {"serving", "inference", "web", "access"},
     "http": LEAVES | {"api"},
     "compat": LEAVES | {"modalities", "store", "inference", "api"},
     "worker": LEAVES
     | {"publishing", "settings", "system", "media", "datasets", "modalities", "store", "jobs", "training", "devices"}
     | {"evaluation"},
-    "main": LEAVES | {"settings", "system", "modalities", "store", "jobs", "serving", "inference", "api", "compat"},
+    "main": LEAVES
+    | {"settings", "system", "modalities", "store", "jobs", "serving", "inference", "api", "compat"}
+    | {"access"},
     "commands": LEAVES
     | {"settings", "system", "modalities", "store", "jobs", "publishing", "serving", "inference", "api", "http"}
-    | {"main"},
+    | {"main", "access"},
     "cli": LEAVES | {"settings", "system", "commands", "worker"},
 }
 
@@ -59,7 +62,7 @@ INNER: dict[str, set[str]] = {
 
 # Libraries that only some layers may know.
 CONFINED: dict[str, set[str]] = {
-    "redis": {"jobs", "inference.redis_cache"},
+    "redis": {"jobs", "inference.redis_cache", "access"},
     "rq": {"jobs"},
     "fastapi": {"main", "api", "compat"},
     "starlette": {"main", "api", "http", "compat"},

@@ -5,13 +5,18 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from app.access.build import Access
+from app.access.key_store import KeyStore
 from app.api.metrics import ServerMetrics
+from app.api.middleware.api_keys import caller_of
+from app.api.ownership import ModelRights, viewer_of
 from app.errors import NotReady
 from app.inference.service import Inference
 from app.jobs.feed import EventFeed
 from app.jobs.files import FileStore
 from app.jobs.jobs import Jobs
 from app.jobs.reconciler import ReconcilerLoop
+from app.jobs.viewer import EVERYONE
 from app.jobs.webhook_sender import WebhookSender
 from app.publishing.publication import Publisher
 from app.serving.pool import EnginePool
@@ -34,6 +39,7 @@ class Services:
     pool: EnginePool
     inference: Inference
     checkers: ProcessPool  # of jobs' files
+    access: Access
     jobs: Jobs | None = None
     files: FileStore | None = None
     feed: EventFeed | None = None
@@ -67,21 +73,35 @@ async def _inference(request: Request) -> Inference:
     return inference
 
 
-async def _jobs(services: ServicesDep) -> Jobs:
+async def _jobs(request: Request, services: ServicesDep) -> Jobs:
     if services.jobs is None:
         raise NotReady(NO_REDIS)
-    return services.jobs
+    viewer = viewer_of(request.scope)
+    return services.jobs if viewer is EVERYONE else services.jobs.seen_by(viewer)
 
 
-async def _files(services: ServicesDep) -> FileStore:
+async def _files(request: Request, services: ServicesDep) -> FileStore:
     if services.files is None:
         raise NotReady(NO_REDIS)
-    return services.files
+    viewer = viewer_of(request.scope)
+    return services.files if viewer is EVERYONE else services.files.seen_by(viewer)
+
+
+async def _rights(request: Request, services: ServicesDep) -> ModelRights:
+    return ModelRights(caller_of(request.scope), services.store)
+
+
+async def _keys(services: ServicesDep) -> KeyStore:
+    if services.access.keys is None:
+        raise NotReady("keys are not available: this server has found no Redis (`cloze serve` brings one)")
+    return services.access.keys
 
 
 NO_REDIS = "files and jobs are not available: this server has found no Redis (`cloze serve` brings one)"
 
 InferenceDep = Annotated[Inference, Depends(_inference)]
+RightsDep = Annotated[ModelRights, Depends(_rights)]
+KeysDep = Annotated[KeyStore, Depends(_keys)]
 JobsDep = Annotated[Jobs, Depends(_jobs)]
 FilesDep = Annotated[FileStore, Depends(_files)]
 

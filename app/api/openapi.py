@@ -8,7 +8,7 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel, Field
 
 from app.api.errors import FindShape, find_own
-from app.api.middleware.api_keys import is_open
+from app.api.route_scopes import find_scope
 from app.api.shared_fields import SHARED_FIELDS
 
 Json = dict[str, Any]
@@ -17,7 +17,7 @@ Responses = dict[int | str, dict[str, Any]]
 _DESCRIPTIONS = {
     400: "The body is not valid JSON or has the wrong Content-Type, or an input is empty",
     401: "The server requires an API key, and the request has no valid one",
-    403: "The request comes from a page of another host, or its Host is not a known name of this server",
+    403: "The key lacks the scope, the request comes from a page of another host, or its Host is unknown",
     404: "The model, job, file or other object does not exist",
     406: "The response has no media type that `Accept` allows",
     408: "The body did not arrive in time",
@@ -94,12 +94,19 @@ def _complete(document: Json, find_shape: FindShape) -> Json:
             if name in SHARED_FIELDS:
                 field.setdefault("description", SHARED_FIELDS[name])
     document["components"]["securitySchemes"] = {
-        _SCHEME: {"type": "http", "scheme": "bearer", "description": "One of CLOZE_API_KEYS, if any are set"}
+        _SCHEME: {
+            "type": "http",
+            "scheme": "bearer",
+            "description": "A key of `/v1/keys`, or one of CLOZE_API_KEYS, if there are any",
+        }
     }
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
             # `{}`: a server without keys requires none.
-            operation["security"] = [] if is_open(method.upper(), path) else [{_SCHEME: []}, {}]
+            needed = find_scope(method.upper(), path)
+            operation["security"] = [] if needed == "open" else [{_SCHEME: []}, {}]
+            if needed not in ("open", "any"):
+                operation["x-scope"] = needed
             shape = find_shape(method.upper(), path)
             schema = shape.schema if shape else ErrorResponse
             _add_schema(schemas, schema)

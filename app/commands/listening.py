@@ -10,11 +10,12 @@ from app.settings import Settings
 
 def check_exposure(settings: Settings) -> None:
     """Raises Forbidden if other machines could reach a server without API keys."""
-    if settings.api_keys or settings.allow_open or is_loopback(settings.host):
+    if settings.api_keys or settings.require_keys or settings.allow_open or is_loopback(settings.host):
         return
     raise Forbidden(
         f"CLOZE_HOST={settings.host} opens the server to other machines, and without CLOZE_API_KEYS anyone who "
-        "reaches it can use, train and delete models: set CLOZE_API_KEYS, or CLOZE_ALLOW_OPEN=1 to allow it"
+        "reaches it can use, train and delete models: set CLOZE_API_KEYS, or "
+        "CLOZE_REQUIRE_KEYS=1 for the keys of `cloze keys`, or CLOZE_ALLOW_OPEN=1 to allow it"
     )
 
 

@@ -13,9 +13,9 @@ from pydantic import BaseModel, Field
 
 from app.api.deps import ServicesDep
 from app.api.errors import error_response
-from app.api.middleware.api_keys import is_open
 from app.api.openapi import FILE
 from app.api.params import ModelId
+from app.api.route_scopes import find_scope
 from app.api.schemas.common import MAX_ID
 from app.api.wire.ranges import RangedFile
 from app.errors import InvalidValue, NotFound
@@ -211,7 +211,7 @@ def get_hub_file(
     services: ServicesDep,
 ) -> RangedFile:
     """Returns a file of a model of the store, or the part of it in `Range`."""
-    if is_open("GET", request.scope["path"]):  # `docs/…` is a path that needs no key, and no organisation
+    if find_scope("GET", request.scope["path"]) == "open":  # `docs/…` is a path that needs no key, and no organisation
         raise HubNotFound(f"the model {model_id[:200]!r} does not exist here", "RepoNotFound")
     _, version = _find(services.store, model_id, revision)
     found = version.files.get(file)

@@ -21,10 +21,11 @@ from typing import Literal, Self, TypeAlias
 
 from redis.exceptions import WatchError
 
-from app.errors import Conflict, EmptyInput, FileNotFound, TooLarge
+from app.errors import Conflict, EmptyInput, FileNotFound, InsufficientStorage, TooLarge
 from app.jobs.connection import Client
 from app.jobs.indexes import FILES, file_entries, file_jobs_key, file_key, replace_entries
 from app.jobs.spec import StoredFile
+from app.jobs.viewer import EVERYONE, Viewer
 from app.system.disk_space import DiskReserve
 from app.system.durable import make_folders, sync, sync_open
 
@@ -33,21 +34,30 @@ _UNFINISHED = ".tmp-"  # begins the names of folders of uploads under way
 
 Ids: TypeAlias = list[str]
 Order: TypeAlias = Literal["asc", "desc"]
+Files: TypeAlias = list[StoredFile]  # the method `list` hides the builtin
 FilePage: TypeAlias = tuple[list[StoredFile], bool]
 
 
 class FileStore:
-    """reserve: free disk space that uploads leave alone; None: none."""
+    """reserve: free disk space that uploads leave alone; None: none. viewer: whose files it finds and makes."""
 
-    def __init__(self, redis: Client, root: Path, reserve: DiskReserve | None = None) -> None:
+    def __init__(
+        self, redis: Client, root: Path, reserve: DiskReserve | None = None, *, viewer: Viewer = EVERYONE
+    ) -> None:
         self._redis = redis
         self._root = root
+        self._viewer = viewer
         self._reserve = reserve or DiskReserve(root, 0)
+
+    def seen_by(self, viewer: Viewer) -> "FileStore":
+        """Returns the files as one owner sees them."""
+        return FileStore(self._redis, self._root, self._reserve, viewer=viewer)
 
     async def create(
         self, filename: str, purpose: str, stream: AsyncIterable[bytes] | Iterable[bytes], max_bytes: int
     ) -> StoredFile:
         """Streams the content to disk beside the event loop; see `upload` for the errors."""
+        await asyncio.to_thread(self._check_quota)
         with self.upload(filename, purpose, max_bytes) as upload:
             if isinstance(stream, AsyncIterable):
                 async for chunk in stream:
@@ -55,7 +65,7 @@ class FileStore:
             else:
                 for chunk in stream:
                     await asyncio.to_thread(upload.write, chunk)
-            return await asyncio.to_thread(upload.finish)
+            return await asyncio.to_thread(self._keep_within_quota, upload)
 
     def upload(self, filename: str, purpose: str, max_bytes: int) -> "FileUpload":
         """A file to be written piece by piece: `with store.upload(…) as u: u.write(…); u.finish()`.
@@ -63,17 +73,42 @@ class FileStore:
         Raises TooLarge as soon as the content passes `max_bytes`, EmptyInput if there is none, and
         InsufficientStorage as soon as the disk is full but for the reserve. Without `finish` nothing remains.
         """
-        return FileUpload(self._redis, self._root, self._reserve, _clean_name(filename), purpose, max_bytes)
+        return FileUpload(
+            self._redis, self._root, self._reserve, _clean_name(filename), purpose, max_bytes, self._viewer.owner
+        )
 
     def check_room(self, size: int) -> None:
-        """Raises InsufficientStorage if the disk has no room for an upload of `size` bytes."""
+        """Raises InsufficientStorage if the disk, or the owner's quota, has no room for an upload of `size` bytes."""
         self._reserve.check(size)
+        self._check_quota(size)
+
+    def _check_quota(self, size: int = 1) -> None:
+        limit, owner = self._viewer.max_bytes, self._viewer.owner
+        used = sum(file.bytes for file in self._read_all() if file.owner == owner) if limit else 0
+        if used + size > limit > 0:
+            raise InsufficientStorage(f"the files of this API key may have {limit} bytes in all, and have {used}")
+
+    def _keep_within_quota(self, upload: "FileUpload") -> StoredFile:
+        """Finishes an upload. Deletes it again if it is, with others that have ended meanwhile, beyond the quota."""
+        stored = upload.finish()
+        try:
+            self._check_quota(0)
+        except InsufficientStorage:
+            self.delete(stored.id)
+            raise
+        return stored
+
+    def _read_all(self) -> Files:
+        ids = self._redis.zrange(FILES, 0, -1)
+        records = self._redis.mget([file_key(i.decode()) for i in ids]) if ids else []
+        return [StoredFile.model_validate_json(record) for record in records if record is not None]
 
     def get(self, file_id: str) -> StoredFile:
         raw = self._redis.get(file_key(file_id))
-        if raw is None:
+        file = None if raw is None else StoredFile.model_validate_json(raw)
+        if file is None or not self._viewer.sees(file.owner):
             raise FileNotFound(f"no file '{file_id}'")
-        return StoredFile.model_validate_json(raw)
+        return file
 
     def path(self, file_id: str) -> Path:
         """The path of the content. Raises FileNotFound also if the content is gone from the disk."""
@@ -93,11 +128,12 @@ class FileStore:
             rank = rank_of(FILES, after)
             if rank is None:
                 raise FileNotFound(f"no file '{after}'", param="after")
+            self.get(after)  # one that is seen
             start = rank + 1
         ids = range_of(FILES, start, -1)
         records = self._redis.mget([file_key(i.decode()) for i in ids]) if ids else []
         files = [StoredFile.model_validate_json(r) for r in records if r is not None]
-        found = [f for f in files if purpose is None or f.purpose == purpose]
+        found = [f for f in files if purpose in (None, f.purpose) and self._viewer.sees(f.owner)]
         return found[:limit], len(found) > limit
 
     def list_older(self, seconds: float) -> Ids:
@@ -114,6 +150,8 @@ class FileStore:
 
     def delete(self, file_id: str) -> None:
         """Conflict if a job that has not ended reads the file."""
+        if not self._viewer.sees_all:
+            self.get(file_id)
         with self._redis.pipeline() as pipe:
             while True:
                 try:
@@ -137,12 +175,20 @@ class FileUpload:
     """A file that is being written: its folder appears complete, in one rename."""
 
     def __init__(
-        self, redis: Client, root: Path, reserve: DiskReserve, filename: str, purpose: str, max_bytes: int
+        self,
+        redis: Client,
+        root: Path,
+        reserve: DiskReserve,
+        filename: str,
+        purpose: str,
+        max_bytes: int,
+        owner: str | None = None,
     ) -> None:
         self._redis = redis
         self._root = root
         self._reserve = reserve
         self._filename, self._purpose, self._max_bytes = filename, purpose, max_bytes
+        self._owner = owner
         self._id = f"file-{secrets.token_hex(12)}"
         self._folder = root / f"{_UNFINISHED}{self._id}"
         self._digest = hashlib.sha256()
@@ -193,6 +239,7 @@ class FileUpload:
             sha256=self._digest.hexdigest(),
             purpose=self._purpose,
             created_at=seconds + micros / 1e6,
+            owner=self._owner,
         )
         self._folder.rename(self._root / self._id)
         self._share_content(stored)

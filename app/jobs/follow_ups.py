@@ -26,11 +26,18 @@ class FollowUps:
         A second call returns the same job. Raises JobNotFound if the earlier one was deleted, FileNotFound if its
         file was, and InvalidValue for a job of another kind.
         """
-        spec = evaluation_spec(self._records.read(evaluation_id))
+        earlier = self._records.read(evaluation_id)
+        spec = evaluation_spec(earlier)
         sent = {key: value for key, value in spec.request.items() if key != "publish"}
         update = {"models": (model,), "publish": None, "request": {**sent, "models": [model]}}
         digest = hashlib.sha256(f"{evaluation_id}/{model}".encode()).hexdigest()
-        new = Job(id=f"ftjob-{digest[:24]}", spec=spec.model_copy(update=update), state=JobState.QUEUED, created_at=0)
+        new = Job(
+            id=f"ftjob-{digest[:24]}",
+            spec=spec.model_copy(update=update),
+            state=JobState.QUEUED,
+            created_at=0,
+            owner=earlier.owner,
+        )
         job = self._records.read(self._records.create(new.id, partial(transitions.create, new)))
         self._wakeups.send_for(job)
         return job

@@ -35,7 +35,7 @@ _SECONDS = 3600  # between two comparisons while Redis runs on
 _BATCH = 100  # records read at once
 _ID = "?" * 24  # of a job or a file, in a pattern of Redis: so no longer keys match
 _SORTED = (JOBS, *QUEUES.values(), LEASES, DEADLINES, FINISHED)
-_SETS = ("cloze:state:*", "cloze:file:*:jobs", "cloze:model:*:jobs")
+_SETS = ("cloze:state:*", "cloze:file:*:jobs", "cloze:model:*:jobs", "cloze:owner:*:jobs")
 
 _log = logging.getLogger(__name__)
 

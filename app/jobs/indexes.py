@@ -7,7 +7,7 @@ that, and `index_repair` compares it with what is there. Keys, all under `cloze:
   `queue:<kind>` those of other kinds than pretraining; `leases` the claimed by
   expiry; `deadlines` the unfinished by theirs; `finished` the ended by when;
 - sets of job ids: `state:<state>`, one of which holds each job; `file:<id>:jobs` and `model:<id>:jobs`, the
-  unfinished jobs that need it;
+  unfinished jobs that need it; `owner:<key>:jobs` the unfinished of an API key;
 - `files`, a sorted set of file ids by age.
 """
 
@@ -65,6 +65,10 @@ def model_jobs_key(model_id: str) -> str:
     return f"cloze:model:{model_id}:jobs"
 
 
+def owner_jobs_key(owner: str) -> str:
+    return f"cloze:owner:{owner}:jobs"
+
+
 def files_of(job: Job) -> list[str]:
     return [file for _, file in job.spec.files]
 
@@ -102,7 +106,9 @@ def job_entries(job: Job, sequence: int, number: int) -> Entries:
         DEADLINES: None if has_ended else job.deadline,
         FINISHED: job.finished_at,
     }
-    users = () if has_ended else (*map(file_jobs_key, files_of(job)), *map(model_jobs_key, models_of(job)))
+    users = [] if has_ended else [*map(file_jobs_key, files_of(job)), *map(model_jobs_key, models_of(job))]
+    if job.owner and not has_ended:
+        users.append(owner_jobs_key(job.owner))
     entries: dict[str, float | None] = {key: score for key, score in scores.items() if score is not None}
     return entries | dict.fromkeys([state_key(job.state), *users])
 

@@ -19,6 +19,7 @@ from app.jobs.metrics import MetricSeries
 from app.jobs.repository import SCAN, Change, Idempotency, JobRepository
 from app.jobs.spec import Checkpoint, Job, JobEvent, check_action
 from app.jobs.sweeps import Sweeps
+from app.jobs.viewer import EVERYONE, Viewer
 from app.jobs.wakeups import Wakeups
 from app.jobs.webhooks import Webhooks
 from app.jobs.workers import WorkerRegistry, queue_reason
@@ -39,24 +40,37 @@ class Jobs:
     in a job's state raises Conflict.
     """
 
-    def __init__(self, redis: Client, *, idempotency_seconds: int = IDEMPOTENCY_SECONDS) -> None:
+    def __init__(
+        self, redis: Client, *, idempotency_seconds: int = IDEMPOTENCY_SECONDS, viewer: Viewer = EVERYONE
+    ) -> None:
         self._redis = redis
         self._idempotency_seconds = idempotency_seconds
+        self._viewer = viewer
         self._log = EventLog(redis)
-        self._records = JobRepository(redis, self._log)
+        self._records = JobRepository(redis, self._log, viewer)
         self._wakeups = Wakeups(redis)
         self.workers = WorkerRegistry(redis)
         self.series = MetricSeries(redis)
         self.webhooks = Webhooks(redis)
-        self.sweeps = Sweeps(redis)
+        self.sweeps = Sweeps(redis, viewer)
+
+    def seen_by(self, viewer: Viewer) -> "Jobs":
+        """Returns the job system as one owner sees it."""
+        return Jobs(self._redis, idempotency_seconds=self._idempotency_seconds, viewer=viewer)
 
     def create(self, spec: AnySpec, idempotency_key: str | None = None, *, priority: int = 0) -> Job:
         """Queues a job. With a key seen before: the same job, or Conflict if the request differs.
 
-        Raises FileNotFound if a file of the spec is not there; from now on those files stay.
+        Raises FileNotFound if a file of the spec is not there; from now on those files stay. Raises RateLimited if
+        the owner has too many jobs.
         """
         new = Job(
-            id=f"ftjob-{secrets.token_hex(12)}", spec=spec, state=JobState.QUEUED, created_at=0, priority=priority
+            id=f"ftjob-{secrets.token_hex(12)}",
+            spec=spec,
+            state=JobState.QUEUED,
+            created_at=0,
+            owner=self._viewer.owner,
+            priority=priority,
         )
         body = spec.request or spec.model_dump(mode="json")
         idempotency = self._idempotency(idempotency_key, body) if idempotency_key else None
@@ -100,10 +114,11 @@ class Jobs:
             rank = self._redis.zrevrank(JOBS, after)
             if rank is None:
                 raise JobNotFound(f"no job '{after}'", param="after")
+            self.get(after)  # one that is seen
             start = rank + 1
         found: list[Job] = []
         wanted = dict(metadata or {}).items()
-        selects = kind is not None or model is not None or bool(wanted)
+        selects = kind is not None or model is not None or bool(wanted) or not self._viewer.sees_all
         size = SCAN if selects else limit + 1
         while len(found) <= limit:
             ids = [i.decode() for i in self._redis.zrevrange(JOBS, start, start + size - 1)]
@@ -118,8 +133,11 @@ class Jobs:
         raws = self._redis.mget([job_key(job_id) for job_id in job_ids]) if job_ids else []
         found = []
         for job_id, raw in zip(job_ids, raws, strict=True):
-            spec = orjson.loads(raw)["spec"] if raw is not None else None
-            if not spec or kind not in (None, spec.get("kind", "pretraining")):
+            record = orjson.loads(raw) if raw is not None else None
+            if record is None or not self._viewer.sees(record.get("owner")):
+                continue
+            spec = record["spec"]
+            if kind not in (None, spec.get("kind", "pretraining")):
                 continue
             evaluated = spec.get("models", [])
             if model is not None and model not in (*evaluated, *(each.partition("@")[0] for each in evaluated)):
@@ -233,4 +251,6 @@ class Jobs:
     def _idempotency(self, key: str, body: Mapping[str, Any]) -> Idempotency:
         """The idempotency of a request as it was sent: what it resolves to (a model's latest version) may change."""
         text = json.dumps(body, sort_keys=True, separators=(",", ":"))  # not orjson: it has no integers of any size
+        if self._viewer.owner is not None:  # the keys of one owner tell nothing to another
+            key = f"{self._viewer.owner}:{key}"
         return Idempotency(key, hashlib.sha256(text.encode()).hexdigest(), self._idempotency_seconds)

@@ -24,12 +24,15 @@ from app.jobs.indexes import (
     file_key,
     job_entries,
     job_key,
+    owner_jobs_key,
     place_of,
     queue_priority,
     queue_score,
     replace_entries,
 )
+from app.jobs.kinds import SweepSpec
 from app.jobs.spec import FINAL_STATES, Checkpoint, Job, check_action, check_transition
+from app.jobs.viewer import EVERYONE, Viewer
 
 NEWS = "cloze:news"
 SCAN = 100  # records read at once while a list is filtered
@@ -56,9 +59,12 @@ class Idempotency(NamedTuple):
 
 
 class JobRepository:
-    def __init__(self, redis: Client, log: EventLog) -> None:
+    """viewer: whose jobs it finds; those of others do not exist for it, and its limit holds for new ones."""
+
+    def __init__(self, redis: Client, log: EventLog, viewer: Viewer = EVERYONE) -> None:
         self._redis = redis
         self._log = log
+        self._viewer = viewer
 
     def now(self) -> float:
         return _seconds(self._redis.time())
@@ -78,11 +84,12 @@ class JobRepository:
                     pipe.zrank(queue, job_id)
             found = iter(pipe.execute())
         rows = zip(*[found] * (1 + len(QUEUES)), strict=True)
-        return [
+        jobs = [
             Job.model_validate_json(raw).model_copy(update={"queue_position": place_of(places)})
             for raw, *places in rows
             if raw is not None
         ]
+        return [job for job in jobs if self._viewer.sees(job.owner)]
 
     def find_created(self, idempotency: Idempotency) -> str | None:
         """The id of the job that the key has made; Conflict if another request did."""
@@ -99,7 +106,7 @@ class JobRepository:
         """Writes the new record that `decide(now)` makes; returns its id, or the one the key has made already.
 
         reads: the jobs whose records `decide` reads. It runs again if one of them changed meanwhile.
-        Raises FileNotFound for a file that is not (or no longer) there, and Conflict as `find_created`.
+        Raises FileNotFound for a file that is not (or no longer) there, Conflict as `find_created`, and RateLimited.
         """
         with self._redis.pipeline() as pipe:
             while True:
@@ -112,6 +119,7 @@ class JobRepository:
                     now = _seconds(pipe.time())
                     change = decide(now)
                     _check_files(pipe, change.job)
+                    self._check_quota(pipe, change.job)
                     sequence = pipe.incr(SEQUENCE)
                     change = change._replace(job=change.job.model_copy(update={"sequence": sequence}))
                     pipe.multi()
@@ -126,9 +134,9 @@ class JobRepository:
     def change(self, job_id: str, decide: Callable[[Job, float], Change]) -> Job:
         """Applies `decide(record, now)` atomically; it runs again if the record changed meanwhile.
 
-        `decide` refuses by raising. A step that TRANSITIONS lacks raises Conflict, and an ended job
-        that is to go on without its files FileNotFound. A change whose commit is answered by a
-        broken connection is found by its token, and not made again.
+        `decide` refuses by raising. A step that TRANSITIONS lacks raises Conflict. An ended job that is to go on
+        raises FileNotFound without its files, and RateLimited beyond the limit of its owner. A change whose commit is
+        answered by a broken connection is found by its token, and not made again.
         """
         token = f"cloze:change:{secrets.token_hex(12)}"
         change: Change | None = None
@@ -138,11 +146,12 @@ class JobRepository:
                     pipe.watch(job_key(job_id), QUEUE_NUMBERS)
                     if change is not None and pipe.exists(token):
                         return change.job
-                    old, now = _parse(job_id, pipe.get(job_key(job_id))), _seconds(pipe.time())
+                    old, now = self._parse(job_id, pipe.get(job_key(job_id))), _seconds(pipe.time())
                     change = decide(old, now)
                     check_transition(old, change.job.state)
                     if old.state in FINAL_STATES and change.job.state not in FINAL_STATES:
                         _check_files(pipe, change.job)
+                        self._check_quota(pipe, change.job)
                     sequence, number = _sequence(pipe, old), _queue_number(pipe, old)
                     pipe.multi()
                     self._write(pipe, old, change, sequence, number, now)
@@ -158,7 +167,7 @@ class JobRepository:
             while True:
                 try:
                     pipe.watch(job_key(job_id), *QUEUES.values(), QUEUE_NUMBERS)
-                    job, now = _parse(job_id, pipe.get(job_key(job_id))), _seconds(pipe.time())
+                    job, now = self._parse(job_id, pipe.get(job_key(job_id))), _seconds(pipe.time())
                     queue = QUEUES[job.spec.kind]
                     check_action(job, "move")
                     scores = {raw.decode(): score for raw, score in pipe.zrange(queue, 0, -1, withscores=True)}
@@ -181,7 +190,7 @@ class JobRepository:
             while True:
                 try:
                     pipe.watch(job_key(job_id))
-                    job = _parse(job_id, pipe.get(job_key(job_id)))
+                    job = self._parse(job_id, pipe.get(job_key(job_id)))
                     check_action(job, "delete")
                     pipe.multi()
                     pipe.delete(job_key(job_id), *beside)
@@ -191,6 +200,22 @@ class JobRepository:
                     return
                 except WatchError:
                     continue
+
+    def _parse(self, job_id: str, raw: bytes | None) -> Job:
+        """Raises JobNotFound, also for jobs that the viewer does not see."""
+        job = None if raw is None else Job.model_validate_json(raw)
+        if job is None or not self._viewer.sees(job.owner):
+            raise JobNotFound(f"no job '{job_id}'")
+        return job
+
+    def _check_quota(self, pipe: Client, job: Job) -> None:
+        """Watches the unfinished jobs of the owner, so that requests at once do not pass the limit together."""
+        if job.owner is None or job.owner != self._viewer.owner or not self._viewer.max_jobs:
+            return
+        key = owner_jobs_key(job.owner)
+        pipe.watch(key)
+        children = len(job.spec.children) if isinstance(job.spec, SweepSpec) else 0
+        self._viewer.check_jobs(pipe.scard(key), 1 + children)
 
     def _write(self, pipe: Client, old: Job | None, change: Change, sequence: int, number: int, now: float) -> None:
         job = change.job
@@ -246,12 +271,6 @@ def _earlier_job(stored: bytes | None, idempotency: Idempotency) -> str | None:
     if digest != idempotency.digest:
         raise Conflict(f"this Idempotency-Key was used with another body, for job '{job_id}'")
     return job_id
-
-
-def _parse(job_id: str, raw: bytes | None) -> Job:
-    if raw is None:
-        raise JobNotFound(f"no job '{job_id}'")
-    return Job.model_validate_json(raw)
 
 
 def _seconds(time: tuple[int, int]) -> float:

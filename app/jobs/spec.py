@@ -115,6 +115,7 @@ class Job(BaseModel):
     spec: AnySpec
     state: JobState
     created_at: float
+    owner: str | None = None  # the id of the API key that made it; None: an operator, or a server without keys
     sequence: int = 0  # its number by age; 0: of a record that is older than this field
     started_at: float | None = None
     finished_at: float | None = None
@@ -181,6 +182,7 @@ class StoredFile(BaseModel):
     sha256: str
     purpose: str
     created_at: float
+    owner: str | None = None  # as of a job
 
 
 def check_transition(job: Job, state: JobState) -> None:

@@ -3,7 +3,7 @@
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -14,6 +14,7 @@ from app.jobs.indexes import FINISHED, job_key
 from app.jobs.kinds import JobState, PretrainingSpec, SweepSpec
 from app.jobs.repository import Change, JobRepository
 from app.jobs.spec import FINAL_STATES, Job
+from app.jobs.viewer import EVERYONE, Viewer
 from app.jobs.wakeups import Wakeups
 from app.methods.early_stopping import PROBE, EarlyStoppingMetric, improves
 
@@ -49,9 +50,10 @@ class Ranking:
 class Sweeps:
     """Every call may raise `connection.StorageError` while Redis is away."""
 
-    def __init__(self, redis: Client) -> None:
+    def __init__(self, redis: Client, viewer: Viewer = EVERYONE) -> None:
         self._redis = redis
-        self._records = JobRepository(redis, EventLog(redis))
+        # Without its limit: a sweep that was admitted gets all its jobs.
+        self._records = JobRepository(redis, EventLog(redis), replace(viewer, max_jobs=0))
         self._wakeups = Wakeups(redis)
 
     def create_children(self, sweep: Job) -> int:
@@ -65,6 +67,7 @@ class Sweeps:
                 spec=spec.child(sweep.id, at),
                 state=JobState.QUEUED,
                 created_at=0,
+                owner=sweep.owner,
                 priority=sweep.priority,
             )
             try:

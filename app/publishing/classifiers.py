@@ -72,6 +72,7 @@ class ClassifierPublisher:
                 "origin": None,
                 "parents": (base.id,),
                 "job_id": job.id,
+                "owner": job.owner,
                 "publication": None,
                 "request": {key: value for key, value in job.spec.request.items() if key != "webhook"},
                 "data": tuple(find_sources(self.files, job)),

@@ -134,6 +134,7 @@ class Publisher:
                 "license": self._license(base) if base else None,
                 "parents": tuple(dict.fromkeys(m for m in models if m)),
                 "job_id": job.id,
+                "owner": job.owner,
                 "publication": publication,
                 "request": {key: value for key, value in spec.request.items() if key != "webhook"},
                 "data": tuple(sources),

@@ -110,9 +110,10 @@ class ImportingJob:
     id: str | None = None
     request: Mapping[str, Any] | None = None
     fence: Callable[[], None] | None = None
+    owner: str | None = None  # of the job
 
     def provenance(self) -> dict[str, Any]:
-        return {"job_id": self.id, "request": dict(self.request or {})} if self.id else {}
+        return {"job_id": self.id, "owner": self.owner, "request": dict(self.request or {})} if self.id else {}
 
 
 # Finds the folder to import and describes its origin. The check, if there is one, judges the configuration before

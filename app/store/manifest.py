@@ -34,6 +34,7 @@ class Manifest(BaseModel):
     origin: str | None = None  # the folder, or the hub id with its commit, that it was imported from
     parents: tuple[str, ...] = ()  # ids as name@version
     job_id: str | None = None  # the job that made it
+    owner: str | None = None  # the id of the API key whose job made it; None: an operator's, or shipped
     publication: str | None = None  # what is published once, however often it is tried; unset: the job
     request: dict[str, Any] | None = None  # that job's exact request body
     data: tuple[DataSource, ...] = ()

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
+from app.access.build import Access, build_access
 from app.jobs.connection import Client, EmbeddedRedis
 from app.jobs.feed import EventFeed
 from app.jobs.files import FileStore
@@ -25,6 +26,8 @@ TASKS = {FULL: (Task.FILL_MASK, Task.SCORE, Task.EMBED), BARE: (Task.EMBED,), SL
 
 Fakes = dict[str, FakeObjective]
 MakeClient = Callable[..., TestClient]
+MakeKey = Callable[..., dict[str, str]]
+OPERATOR = {"authorization": "Bearer operator-key"}  # headers
 
 
 @pytest.fixture
@@ -65,11 +68,14 @@ def make_app(tmp_path: Path, store: ModelStore, fakes: Fakes) -> Callable[..., A
         jobs: JobSystem | None = None,
         files: FileStore | None = None,
         feed: EventFeed | None = None,
+        keys_at: str | None = None,
         load: Callable[[Path], FakeObjective] = load,
         **settings: Any,
     ) -> Any:
         values = {"var_dir": tmp_path / "var", "default_model": FULL, "device": "cpu", "threads": 1, **settings}
-        return create_app(Settings(**values), jobs=jobs, files=files, feed=feed, store=store, load=load)
+        chosen = Settings(**values)
+        access = build_access(chosen, keys_at)
+        return create_app(chosen, jobs=jobs, files=files, feed=feed, store=store, load=load, access=access)
 
     return make
 
@@ -115,3 +121,37 @@ def feed(redis_server: EmbeddedRedis) -> EventFeed:  # noqa: F811
 def jobs_client(make_client: MakeClient, jobs: JobSystem, files: FileStore, feed: EventFeed) -> TestClient:
     """With files and jobs, and no worker."""
     return make_client(jobs=jobs, files=files, feed=feed)
+
+
+@pytest.fixture
+def keyed(
+    make_client: Callable[..., TestClient],
+    redis: Client,  # noqa: F811
+    redis_server: EmbeddedRedis,  # noqa: F811
+    jobs: JobSystem,
+    files: FileStore,
+    feed: EventFeed,
+) -> TestClient:
+    """A server with one key of the operator."""
+    return make_client(jobs=jobs, files=files, feed=feed, keys_at=redis_server.url, api_keys=("operator-key",))
+
+
+@pytest.fixture
+def make_key(keyed: TestClient) -> MakeKey:
+    """Makes keys, and returns their headers."""
+
+    def make(*scopes: str, **body: Any) -> dict[str, str]:
+        body = {"name": "client", "scopes": list(scopes), **body}
+        answer = keyed.post("/v1/keys", json=body, headers=OPERATOR)
+        assert answer.status_code == 200, answer.text
+        refresh(keyed)
+        return {"authorization": f"Bearer {answer.json()['key']}", "key-id": answer.json()["id"]}
+
+    return make
+
+
+def refresh(client: TestClient) -> None:
+    """Has the server read the keys now, as it does twice a second."""
+    access: Access = client.app.state.services.access  # type: ignore[attr-defined]
+    assert client.portal is not None
+    client.portal.call(access.guard.refresh)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Body
 
-from app.api.deps import JobsDep, SubmissionDep
+from app.api.deps import JobsDep, RightsDep, SubmissionDep
 from app.api.openapi import errors
 from app.api.params import After, IdempotencyKey, JobId
 from app.api.routes.job_control import cancel_job, delete_job, retry_job, set_priority
@@ -24,6 +24,7 @@ async def import_model(
     body: Annotated[ImportRequest, Body(openapi_examples=EXAMPLES)],
     services: SubmissionDep,
     jobs: JobsDep,
+    rights: RightsDep,
     idempotency_key: IdempotencyKey = None,
 ) -> AnyJobObject:
     """Queues the import of a model of the hub, or of an uploaded archive.
@@ -36,6 +37,7 @@ async def import_model(
     if idempotency_key and (earlier := await asyncio.to_thread(jobs.find_created, idempotency_key, submission.sent)):
         return await asyncio.to_thread(answer, jobs, earlier)
     spec = await build_import_spec(submission, services)
+    await asyncio.to_thread(rights.check_publication, spec.published_name)
     job = await asyncio.to_thread(jobs.create, spec, idempotency_key, priority=body.priority)
     return await asyncio.to_thread(answer, jobs, job)
 

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Body
 
-from app.api.deps import ControlDep, JobsDep
+from app.api.deps import ControlDep, JobsDep, RightsDep
 from app.api.openapi import errors
 from app.api.params import CheckpointId, JobId
 from app.api.routes.jobs import answer
@@ -88,10 +88,13 @@ def set_priority(
 def publish_checkpoint(
     job_id: JobId,
     checkpoint_id: CheckpointId,
+    jobs: JobsDep,
     control: ControlDep,
+    rights: RightsDep,
     body: Annotated[PublishRequest | None, Body(openapi_examples=PUBLISH_EXAMPLES)] = None,
 ) -> PublishedCheckpoint:
     """Publishes a checkpoint as a version, also while the job runs. Repeated requests publish one version."""
+    rights.check_publication((body.name if body else None) or jobs.get(job_id).spec.published_name)
     entry, step = control.publish(job_id, checkpoint_id, name=body.name if body else None)
     return PublishedCheckpoint(model=entry.id, checkpoint=checkpoint_id, fine_tuning_job_id=job_id, step_number=step)
 

@@ -10,7 +10,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Body, Query, Request
 
-from app.api.deps import JobsDep, SubmissionDep
+from app.api.deps import JobsDep, RightsDep, SubmissionDep
 from app.api.openapi import errors
 from app.api.params import After, IdempotencyKey, JobId
 from app.api.schemas.any_job import AnyJobObject, complete_job_object
@@ -39,6 +39,7 @@ async def create_job(
     body: Annotated[JobRequest, Body(openapi_examples=EXAMPLES)],
     services: SubmissionDep,
     jobs: JobsDep,
+    rights: RightsDep,
     idempotency_key: IdempotencyKey = None,
 ) -> AnyJobObject:
     """Checks the request and the beginning of its files, and queues the job.
@@ -49,6 +50,7 @@ async def create_job(
     if idempotency_key and (earlier := await asyncio.to_thread(jobs.find_created, idempotency_key, submission.sent)):
         return await asyncio.to_thread(answer, jobs, earlier)
     spec = await while_connected(request, build_spec(submission, services))
+    await asyncio.to_thread(rights.check_publication, spec.published_name)
     job = await asyncio.to_thread(jobs.create, spec, idempotency_key, priority=body.priority)
     return await asyncio.to_thread(answer, jobs, job)
 

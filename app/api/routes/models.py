@@ -6,8 +6,9 @@ import itertools
 
 from fastapi import APIRouter, Request, Response
 
-from app.api.deps import Services, ServicesDep
+from app.api.deps import RightsDep, Services, ServicesDep
 from app.api.openapi import TAR, errors
+from app.api.ownership import viewer_of
 from app.api.params import Alias, ModelId
 from app.api.schemas.models import (
     AliasRequest,
@@ -23,6 +24,7 @@ from app.errors import ModelNotFound, NotFound, NotReady
 from app.jobs.connection import StorageError
 from app.jobs.held_out import HeldOutText, read_held_out
 from app.jobs.spec import Job
+from app.jobs.viewer import Viewer
 from app.modalities.text.tokenizers import keeps_space_before_mask
 from app.store.archive import ModelArchive
 from app.store.store import ModelEntry
@@ -60,31 +62,36 @@ async def unload_model(model_id: ModelId, services: ServicesDep) -> ModelObject:
 
 
 @router.put("/v1/models/{name:path}/aliases/{alias}", responses=errors(507))
-async def set_alias(name: ModelId, alias: Alias, body: AliasRequest, services: ServicesDep) -> ModelObject:
+async def set_alias(
+    name: ModelId, alias: Alias, body: AliasRequest, services: ServicesDep, rights: RightsDep
+) -> ModelObject:
     """Makes `name:alias` refer to this version."""
+    await asyncio.to_thread(rights.check_publication, name)
     await asyncio.to_thread(services.store.set_alias, name, alias, body.version)
     return await _answer(f"{name}:{alias}", services)
 
 
 @router.delete("/v1/models/{name:path}/aliases/{alias}")
-async def remove_alias(name: ModelId, alias: Alias, services: ServicesDep) -> ModelObject:
+async def remove_alias(name: ModelId, alias: Alias, services: ServicesDep, rights: RightsDep) -> ModelObject:
     """Removes an alias. Its version is kept."""
+    await asyncio.to_thread(rights.check_publication, name)
     await asyncio.to_thread(services.store.remove_alias, name, alias)
     return await _answer(name, services)
 
 
 @router.delete("/v1/models/{model_id:path}", responses=errors(409))
-async def delete_model(model_id: ModelId, services: ServicesDep) -> ModelDeleted:
+async def delete_model(model_id: ModelId, services: ServicesDep, rights: RightsDep) -> ModelDeleted:
     """Deletes one version, `name@version`, or all versions of a `name`. An unfinished job's models cannot be deleted.
 
     Requests that it is answering are answered yet; its memory is free when this returns.
     """
 
-    def refuse_used(entries: list[ModelEntry]) -> None:
+    def refuse(entries: list[ModelEntry]) -> None:
+        rights.check_change(entries)
         if services.jobs is not None:
             services.jobs.check_unused(entry.id for entry in entries)
 
-    gone = await asyncio.to_thread(services.store.delete, model_id, fence=refuse_used)
+    gone = await asyncio.to_thread(services.store.delete, model_id, fence=refuse)
     # Unloaded after the deletion, so that no request can load it again.
     for entry in gone:
         with contextlib.suppress(ModelNotFound):  # it was not loaded
@@ -97,9 +104,9 @@ async def delete_model(model_id: ModelId, services: ServicesDep) -> ModelDeleted
     response_class=Response,
     responses={200: {"content": {"text/markdown": {"schema": {"type": "string"}}}}},
 )
-async def get_card(model_id: ModelId, services: ServicesDep) -> Response:
+async def get_card(request: Request, model_id: ModelId, services: ServicesDep) -> Response:
     """Returns the model's card (README.md) as Markdown, with its latest evaluations."""
-    card = await asyncio.to_thread(_read_card, services, model_id)
+    card = await asyncio.to_thread(_read_card, services, model_id, viewer_of(request.scope))
     return Response(card, media_type="text/markdown; charset=utf-8")
 
 
@@ -142,22 +149,22 @@ async def _answer(model_id: str, services: Services) -> ModelObject:
     return model.model_copy(update={"max_length": engine.model.max_length})
 
 
-def _read_card(services: Services, model_id: str) -> bytes:
+def _read_card(services: Services, model_id: str, viewer: Viewer) -> bytes:
     entry = services.store.resolve(model_id)
     try:
         card = (entry.path / "README.md").read_bytes()
     except FileNotFoundError:
         raise NotFound(f"{entry.id} has no card", param="model") from None
     card += _REPAIRED if keeps_space_before_mask(entry.path) else b""
-    return card + _list_evaluations(services, entry).encode()
+    return card + _list_evaluations(services, entry, viewer).encode()
 
 
-def _list_evaluations(services: Services, entry: ModelEntry) -> str:
+def _list_evaluations(services: Services, entry: ModelEntry, viewer: Viewer) -> str:
     """Returns a section with the latest evaluations of a version. The stored card never changes, so it has none."""
     jobs: list[Job] = []
     with contextlib.suppress(StorageError):  # the rest of the card is there without Redis
         if services.jobs is not None:
-            jobs, _ = services.jobs.list(kind="evaluation", model=entry.id, limit=_LISTED)
+            jobs, _ = services.jobs.seen_by(viewer).list(kind="evaluation", model=entry.id, limit=_LISTED)
     lines = [f"- **{job.spec.name}** (`{job.id}`): {job.verdict.summary}" for job in jobs if job.verdict]
     return "\n".join(["\n## Evaluations\n", *lines, ""]) if lines else ""
 

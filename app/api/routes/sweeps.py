@@ -5,7 +5,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Body, Query, Request
 
-from app.api.deps import JobsDep, SubmissionDep
+from app.api.deps import JobsDep, RightsDep, SubmissionDep
 from app.api.openapi import errors
 from app.api.params import After, IdempotencyKey, JobId
 from app.api.routes.job_control import cancel_job, delete_job
@@ -30,6 +30,7 @@ async def create_sweep(
     body: Annotated[SweepRequest, Body(openapi_examples=EXAMPLES)],
     services: SubmissionDep,
     jobs: JobsDep,
+    rights: RightsDep,
     idempotency_key: IdempotencyKey = None,
 ) -> AnyJobObject:
     """Checks every combination of settings, and queues a job for each.
@@ -43,6 +44,7 @@ async def create_sweep(
     if earlier:
         return await asyncio.to_thread(answer, jobs, earlier)
     spec = await while_connected(request, build_sweep_spec(submission, services))
+    await asyncio.to_thread(rights.check_publication, spec.published_name)
     with place_fields(submission.parameters):
         sweep = await asyncio.to_thread(jobs.create, spec, idempotency_key, priority=body.job.priority)
     return await asyncio.to_thread(_begin, jobs, sweep)

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Body, Request, Response
 from app.api.deps import InferenceDep, ServicesDep
 from app.api.inference_route import InferenceRoute
 from app.api.openapi import errors
+from app.api.ownership import viewer_of
 from app.api.schemas.tokenize import EXAMPLES, TokenizeRequest, TokenizeResponse, write_trial
 from app.api.wire.content_type import JSON
 from app.api.wire.disconnect import HttpClient, while_connected
@@ -27,7 +28,8 @@ async def tokenize(
     With `tokenizer`, a new one is trained on a sample as a job would.
     """
     if body.tokenizer is not None:
-        trial = TrialServices(services.checkers, services.checking.hold, services.files)
+        files = services.files and services.files.seen_by(viewer_of(request.scope))
+        trial = TrialServices(services.checkers, services.checking.hold, files)
         report, tokens = await while_connected(request, run_trial(body.to_trial(), trial))
         return Response(write_trial(report, tokens), media_type=JSON)
     content = await inference.tokenize(

@@ -18,6 +18,7 @@ class FileObject(BaseModel):
     purpose: str
     status: Literal["processed"] = Field("processed", description="State of the file; always `processed`")
     sha256: str
+    owner: str | None = Field(description="Id of the API key that made it; null: an operator, or a server without keys")
 
 
 class FileList(BaseModel):
@@ -42,4 +43,5 @@ def file_object(file: StoredFile) -> FileObject:
         filename=file.filename,
         purpose=file.purpose,
         sha256=file.sha256,
+        owner=file.owner,
     )

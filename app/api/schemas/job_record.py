@@ -29,6 +29,7 @@ class JobRecord(BaseModel):
     queue_reason: str | None = Field(
         description="Reason why no worker takes the job; null if it only waits for its turn in the queue"
     )
+    owner: str | None = Field(description="Id of the API key that made it; null: an operator, or a server without keys")
     priority: int = Field(description="Priority of the job; jobs of higher priority are claimed first")
     deadline: int | None = Field(description="Unix time at which the job fails if it is not finished; null if none")
     resources: Resources
@@ -63,6 +64,7 @@ def record_fields(job: Job, queue_reason: str | None) -> dict[str, Any]:
         "progress": job.progress,
         "queue_position": job.queue_position if job.state == JobState.QUEUED else None,
         "queue_reason": queue_reason,
+        "owner": job.owner,
         "priority": job.priority,
         "deadline": _seconds(job.deadline),
         "resources": spec.resources,

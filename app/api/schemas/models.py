@@ -16,7 +16,7 @@ class ModelObject(BaseModel):
     id: str
     object: Literal["model"] = "model"
     created: int = Field(description="Unix time of the publication, in seconds")
-    owned_by: str = Field("cloze", description="A field of OpenAI's; always `cloze`")
+    owned_by: str = Field("cloze", description="Id of the API key whose job made the model; `cloze` for other models")
     name: str = Field(description="Name of the model without its version")
     version: int = Field(description="Number of the version")
     versions: list[int] = Field(description="All stored versions, latest first")
@@ -74,6 +74,7 @@ def model_object(
     return ModelObject(
         id=model_id,
         created=manifest.created,
+        owned_by=manifest.owner or "cloze",
         name=entry.name,
         version=entry.version,
         versions=list(versions),

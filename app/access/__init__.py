@@ -1,0 +1,1 @@
+"""Access control: API keys, their scopes and limits, and the log of changes. Knows no HTTP."""
