@@ -253,7 +253,7 @@ def test_sparse_vectors_rank_documents_by_their_dot_product(client: TestClient) 
     assert ranking["method"] == "sparse"
     found = {each["index"]: each["relevance_score"] for each in ranking["results"]}
     assert [found[0], found[1]] == pytest.approx(expected, rel=1e-5)
-    assert refusal(client.post("/v1/rerank", json=asked | {"model": "bare"})) == (422, "invalid_value", "output")
+    assert refusal(client.post("/v1/rerank", json=asked | {"model": "bare"})) == (422, "invalid_value", "method")
     many = asked | {"documents": ["a"] * 256}
     assert refusal(client.post("/v1/rerank", json=many)) == (422, "invalid_value", "documents")
     few = {"input": "a", "output": "sparse", "top_k": 2}

@@ -153,7 +153,7 @@ def test_files_are_read_in_place(url: str, folder: Path, tmp_path: Path) -> None
     weights = (folder / "model.safetensors").read_bytes()
     seen = run_client(url, READ, tmp_path)
     first, second = seen.pop("commits")
-    assert "requires an API key" in seen.pop("refusal")
+    assert "the API key is not valid" in seen.pop("refusal")
     assert seen == {
         "files": ["1_Pooling/config.json", "config.json", "manifest.json"],
         "found": ["config.json", "1_Pooling"],

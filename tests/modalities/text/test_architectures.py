@@ -110,7 +110,7 @@ def test_both_ways_to_write_a_mask_are_one(objective: TextObjective) -> None:
     for text in TEXTS:
         own = handler.prepare(FillMaskItem(text.replace("[MASK]", objective.mask_token)))
         alias = handler.prepare(FillMaskItem(text))
-        assert own.inputs.ids == alias.inputs.ids == objective.tokenizer(own.context.text.text)["input_ids"]
+        assert own.inputs.ids == alias.inputs.ids == objective.tokenizer(own.context.text.text.text)["input_ids"]
 
 
 def test_the_longest_input_runs_and_a_longer_one_is_refused(objective: TextObjective) -> None:
