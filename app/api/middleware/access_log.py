@@ -6,10 +6,9 @@ from collections.abc import Callable
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.api.middleware.api_keys import caller_of
 from app.system.log_format import fields
 from app.telemetry.request_notes import NOTES, RequestNotes
-
-KEY_ID = "key_id"  # of a request's state: the id of its API key, never the key
 
 _log = logging.getLogger("app.access")
 
@@ -59,12 +58,12 @@ class _Sent:
 
 
 def _write(scope: Scope, sent: _Sent, notes: RequestNotes, seconds: float) -> None:
-    state = scope.get("state", {})
+    state, caller = scope.get("state", {}), caller_of(scope)
     _log.info(
         "request",
         extra=fields(
             request_id=state.get("request_id"),
-            key_id=state.get(KEY_ID),
+            key_id=None if caller is None else caller.owner or caller.name,
             method=scope["method"],
             route=getattr(scope.get("route"), "path", "unmatched"),
             status=sent.status,
