@@ -69,5 +69,5 @@ clean: ## everything that can be made again; var/ and model_store/ stay
 
 # 400 MB that only the tests of these clients need.
 .venv/installed-clients: .venv/installed-dev
-	$(PIP) --editable '.[dev,clients]'
+	$(PIP) --editable '.[dev,clients,deploy]'
 	@touch .venv/installed .venv/installed-dev $@

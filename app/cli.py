@@ -1,6 +1,7 @@
 """`cloze`: the command line. The commands are implemented in app/commands."""
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -65,6 +66,22 @@ def worker() -> None:
     from app.worker.__main__ import main as run
 
     run()
+
+
+@app.command()
+def backup(target: Annotated[Path, typer.Argument(help="The tar file to write.")]) -> None:
+    """Back up jobs, uploads and models of the server on CLOZE_VAR_DIR or CLOZE_REDIS_URL, which may run."""
+    from app.commands.backup import backup as run
+
+    run(Settings(), target)
+
+
+@app.command()
+def restore(source: Annotated[Path, typer.Argument(help="The tar file of a backup.")]) -> None:
+    """Restore a backup to a new CLOZE_VAR_DIR and CLOZE_MODEL_STORE, and to a Redis without records."""
+    from app.commands.backup import restore as run
+
+    run(Settings(), source)
 
 
 @app.callback(invoke_without_command=True)

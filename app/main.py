@@ -15,8 +15,10 @@ from app import __version__
 from app.access.build import Access, build_access
 from app.api import docs, errors, openapi
 from app.api.deps import Services
+from app.api.gauges import watch
 from app.api.job_services import connect_jobs, find_redis
 from app.api.metrics import MetricsMiddleware, ServerMetrics
+from app.api.middleware.access_log import AccessLogMiddleware
 from app.api.middleware.admission import AdmissionMiddleware
 from app.api.middleware.api_keys import ApiKeyMiddleware
 from app.api.middleware.body_limit import BodyLimitMiddleware, BodyLimits
@@ -102,7 +104,7 @@ def create_app(
     services = Services(settings, metrics, store, pool, inference, _build_checkers(settings), access, jobs, files, feed)
     if builds_jobs:
         connect_jobs(services, url)
-    _watch(services)
+    watch(services)
 
     app = FastAPI(
         title="Cloze",
@@ -224,16 +226,6 @@ def _build_checkers(settings: Settings) -> ProcessPool:
     return ProcessPool(_CHECKERS, ProcessLimits(settings.check_memory_bytes, settings.check_seconds, niceness=10))
 
 
-def _watch(services: Services) -> None:
-    pool = services.pool
-    services.metrics.watch_engine(lambda: pool.queue_depth, lambda: len(pool.loaded()))
-    services.metrics.watch_devices(pool.devices, pool.device_bytes)
-    if (cache := services.inference.answers.cache) is not None:
-        services.metrics.watch_cache(cache)
-    if services.jobs is not None:
-        services.metrics.watch_jobs(services.jobs.count_by_state)
-
-
 def _add_middleware(app: FastAPI, services: Services) -> None:
     """Adds the middleware. The last one added is the outermost."""
     settings = services.settings
@@ -270,4 +262,6 @@ def _add_middleware(app: FastAPI, services: Services) -> None:
         )
     app.add_middleware(MetricsMiddleware, metrics=services.metrics)
     app.add_middleware(RequestIdMiddleware)
+    if settings.access_log or settings.log_level == "debug":
+        app.add_middleware(AccessLogMiddleware)
     app.add_middleware(PathMiddleware, root_path=settings.root_path or "")

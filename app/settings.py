@@ -30,6 +30,8 @@ class Settings(BaseSettings):
     redis_url: str | None = None  # unset: an embedded redis-server under var_dir
     workers: int = Field(1, ge=0)  # worker processes that run with the embedded Redis
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["text", "json"] = "text"
+    access_log: bool = False  # one line for each request; also with the log level debug
 
     api_keys: Annotated[tuple[str, ...], NoDecode] = ()  # comma-separated; empty: no key is required
     allow_open: bool = False  # allow other machines to connect without keys

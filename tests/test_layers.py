@@ -23,6 +23,7 @@ ALLOWED: dict[str, set[str]] = {
     "settings": {"system"},
     "methods": {"types", "errors", "validation"},
     "web": set(),
+    "telemetry": set(),
     "devices": {"errors", "system"},
     "media": LEAVES | {"system"},
     "datasets": LEAVES | {"system", "media"},
@@ -35,10 +36,10 @@ ALLOWED: dict[str, set[str]] = {
     "serving": LEAVES | {"system", "modalities", "store", "devices"},
     "evaluation": LEAVES | {"system", "datasets", "modalities", "store", "serving", "training", "devices"},
     "submission": LEAVES | {"publishing", "settings", "system", "media", "datasets", "modalities", "store", "jobs"},
-    "inference": LEAVES | {"settings", "system", "media", "modalities", "store", "serving", "devices"},
+    "inference": LEAVES | {"settings", "system", "media", "modalities", "store", "serving", "devices", "telemetry"},
     "api": LEAVES
     | {"submission", "publishing", "settings", "system", "media", "datasets", "modalities", "store", "jobs"}
-    | {"serving", "inference", "web", "access"},
+    | {"serving", "inference", "web", "access", "telemetry"},
     "http": LEAVES | {"api"},
     "compat": LEAVES | {"modalities", "store", "inference", "api"},
     "worker": LEAVES

@@ -9,6 +9,7 @@ from app.jobs.feed import EventFeed
 from app.jobs.files import FileStore
 from app.jobs.jobs import Jobs
 from app.jobs.kinds import Webhook
+from app.jobs.overview import JobsOverview
 from app.jobs.reconciler import Reconciler, ReconcilerLoop
 from app.jobs.webhook_sender import WebhookSender
 from app.jobs.webhooks import signing_key
@@ -16,7 +17,7 @@ from app.jobs.worker_queue import WorkerQueue
 from app.settings import Settings
 from app.system.disk_space import DiskReserve
 
-_RECONCILER_TIMEOUT = 2.0  # seconds of one Redis call
+_IMPATIENT_TIMEOUT = 2.0  # seconds of one Redis call
 
 _log = logging.getLogger(__name__)
 
@@ -37,12 +38,16 @@ def connect_jobs(services: Services, url: str | None) -> None:
     if url is None:
         return
     redis = connect(url)
-    services.jobs = Jobs(redis, idempotency_seconds=int(settings.idempotency_hours * 3600))
+    services.jobs = Jobs(
+        redis,
+        idempotency_seconds=int(settings.idempotency_hours * 3600),
+        overview=JobsOverview(connect(url, retries=0, timeout=_IMPATIENT_TIMEOUT)),  # a scrape must not wait
+    )
     reserve = DiskReserve(settings.var_dir, settings.disk_reserve_bytes)
     services.files = FileStore(redis, settings.files_dir, reserve)
     services.feed = EventFeed(url)
     # A connection with a short timeout: the reconciler repeats failed work in its next round.
-    impatient = connect(url, retries=1, timeout=_RECONCILER_TIMEOUT)
+    impatient = connect(url, retries=1, timeout=_IMPATIENT_TIMEOUT)
     queue = WorkerQueue(impatient, crash_backoff=settings.crash_backoff_seconds)
     services.reconciler = ReconcilerLoop(Reconciler(queue, settings.jobs_dir, settings.lease_seconds))
     services.webhooks = WebhookSender(url, operator, allow_private=settings.webhook_allow_private)

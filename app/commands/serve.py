@@ -31,7 +31,6 @@ from app.commands.output import note
 from app.commands.processes import WorkerProcesses
 from app.commands.redis_supervisor import RedisSupervisor
 from app.errors import AppError
-from app.http.access_log import RedactSecrets
 from app.http.connections import ConnectionLimits
 from app.http.server import configure, connections_within, raise_descriptor_limit
 from app.jobs.connection import EmbeddedRedis
@@ -51,9 +50,8 @@ _log = logging.getLogger(__name__)
 
 def serve(settings: Settings) -> NoReturn:
     """Runs until SIGINT or SIGTERM, then ends the process. Raises AppError if something cannot start."""
-    configure_logging(settings.log_level)
+    configure_logging(settings.log_level, settings.log_format)
     logging.getLogger("uvicorn.error").setLevel("DEBUG" if settings.log_level == "debug" else "WARNING")
-    logging.getLogger("uvicorn.access").addFilter(RedactSecrets())
     check_exposure(settings)
     descriptors = raise_descriptor_limit()  # of the workers too
     hide_from_others((settings.files_dir, settings.jobs_dir, settings.cache_dir))
@@ -71,7 +69,7 @@ def serve(settings: Settings) -> NoReturn:
             count = settings.workers
         listener = stack.enter_context(listen(settings.host, settings.port))
         settings = settings.model_copy(update={"port": listener.getsockname()[1]})
-        typer.echo(f"Cloze {__version__} is starting")
+        _print(settings, f"Cloze {__version__} is starting")
         workers = WorkerProcesses(count, [sys.executable, "-m", "app.worker"], _worker_environment(settings))
         stack.callback(workers.stop)
         service = _Service(settings, listener, workers, redis, _limits(settings, descriptors))
@@ -159,7 +157,7 @@ class _Service:
             app,
             limits,
             log_config=None,
-            access_log=settings.log_level == "debug",
+            access_log=False,  # the application has its own
             timeout_graceful_shutdown=settings.stop_seconds,
         )
         self._server = _Server(config)
@@ -191,7 +189,11 @@ class _Service:
 
     def _stop(self, signum: int) -> None:
         if not self._server.should_exit:
-            note("\nStopping: requests in progress finish, and jobs are saved and returned to the queue.")
+            text = "Stopping: requests in progress finish, and jobs are saved and returned to the queue."
+            if self._settings.log_format == "json":
+                _log.info("%s", text)
+            else:
+                note(f"\n{text}")
         self._workers.terminate()  # at once, so that they save while requests finish
         if self._services.feed is not None:
             self._services.feed.end()  # streams of events would otherwise delay the stop
@@ -212,13 +214,13 @@ class _Service:
             await asyncio.sleep(_TICK)
         url = default_url(self._settings)
         address = describe_address(self._settings.host, self._settings.port)
-        typer.echo(f"Listening on {address}\n  page       {url}/\n  reference  {url}/docs")
+        _print(self._settings, f"Listening on {address}\n  page       {url}/\n  reference  {url}/docs")
         if not self._settings.api_keys and not is_loopback(self._settings.host):
             _log.warning("no CLOZE_API_KEYS are set: anyone who reaches this server can use all of it")
         while self._services.warm_up_error == self._loading:
             await asyncio.sleep(_TICK)
         if self._services.warm_up_error is None:  # otherwise the log has the error
-            typer.echo(await asyncio.to_thread(self._first_steps, url))
+            _print(self._settings, await asyncio.to_thread(self._first_steps, url))
 
     def _first_steps(self, url: str) -> str:
         try:
@@ -226,6 +228,14 @@ class _Service:
         except AppError:
             default = None
         return first_steps(url, default, needs_key=bool(self._settings.api_keys))
+
+
+def _print(settings: Settings, text: str) -> None:
+    """Tells the operator how the server starts: on standard output, or as a line of the log that programs read."""
+    if settings.log_format == "json":
+        _log.info("%s", text)
+    else:
+        typer.echo(text)
 
 
 def first_steps(url: str, default: ModelEntry | None, *, needs_key: bool) -> str:

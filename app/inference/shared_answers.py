@@ -16,6 +16,7 @@ from app.inference.answer_keys import AnswerKeys
 from app.serving.batches import Flow
 from app.serving.engine import Engine
 from app.serving.locating import of_item
+from app.telemetry.request_notes import NOTES
 from app.types import Classifier, Task
 
 _FEW = 16  # results that are converted on the event loop
@@ -63,6 +64,8 @@ class SharedAnswers:
 
         Raises what `Engine.submit` raises. An error concerns this call alone and is not kept.
         """
+        if (notes := NOTES.get()) is not None:
+            notes.add(engine.entry.id, len(items))
         keys = await self._compute_keys(engine, task, items)
         if self.cache is None and len(keys) == 1 and keys[0] not in self._running:
             found = await self._compute(engine, task, items, {keys[0]: 0}, flow)  # what follows, at less cost

@@ -13,9 +13,10 @@ from app.errors import Conflict, JobNotFound, NotFound
 from app.jobs import transitions
 from app.jobs.connection import Client
 from app.jobs.events import MANY_CHECKPOINTS, EventLog, Order
-from app.jobs.indexes import JOBS, QUEUES, job_key, model_jobs_key, state_key
+from app.jobs.indexes import JOBS, job_key, model_jobs_key
 from app.jobs.kinds import AnySpec, JobState
 from app.jobs.metrics import MetricSeries
+from app.jobs.overview import JobsOverview
 from app.jobs.repository import SCAN, Change, Idempotency, JobRepository
 from app.jobs.spec import Checkpoint, Job, JobEvent, check_action
 from app.jobs.sweeps import Sweeps
@@ -37,11 +38,16 @@ class Jobs:
     """The job system as users see it; `WorkerQueue` is what workers see of the same records.
 
     Every call may raise `connection.StorageError` while Redis is away. What ACTIONS does not allow
-    in a job's state raises Conflict.
+    in a job's state raises Conflict. overview: one whose connection gives up sooner, for metrics.
     """
 
     def __init__(
-        self, redis: Client, *, idempotency_seconds: int = IDEMPOTENCY_SECONDS, viewer: Viewer = EVERYONE
+        self,
+        redis: Client,
+        *,
+        idempotency_seconds: int = IDEMPOTENCY_SECONDS,
+        viewer: Viewer = EVERYONE,
+        overview: JobsOverview | None = None,
     ) -> None:
         self._redis = redis
         self._idempotency_seconds = idempotency_seconds
@@ -50,13 +56,14 @@ class Jobs:
         self._records = JobRepository(redis, self._log, viewer)
         self._wakeups = Wakeups(redis)
         self.workers = WorkerRegistry(redis)
+        self.overview = overview or JobsOverview(redis)
         self.series = MetricSeries(redis)
         self.webhooks = Webhooks(redis)
         self.sweeps = Sweeps(redis, viewer)
 
     def seen_by(self, viewer: Viewer) -> "Jobs":
         """Returns the job system as one owner sees it."""
-        return Jobs(self._redis, idempotency_seconds=self._idempotency_seconds, viewer=viewer)
+        return Jobs(self._redis, idempotency_seconds=self._idempotency_seconds, viewer=viewer, overview=self.overview)
 
     def create(self, spec: AnySpec, idempotency_key: str | None = None, *, priority: int = 0) -> Job:
         """Queues a job. With a key seen before: the same job, or Conflict if the request differs.
@@ -233,16 +240,9 @@ class Jobs:
             raise NotFound(f"job '{job_id}' has no checkpoint '{identifier}'", param="checkpoint")
         return checkpoint
 
-    def count_by_state(self) -> dict[JobState, int]:
-        """Counts jobs of all kinds. A sweep that waits for its jobs is not counted as queued: no worker is missing."""
-        with self._redis.pipeline(transaction=True) as pipe:
-            for state in JobState:
-                pipe.scard(state_key(state))
-            pipe.zcard(QUEUES["sweep"])
-            *found, sweeps = pipe.execute()
-        counts = dict(zip(JobState, found, strict=True))
-        # The queue also has sweeps that are being cancelled and lost their worker.
-        return counts | {JobState.QUEUED: max(counts[JobState.QUEUED] - sweeps, 0)}
+    def count_by_state(self) -> Mapping[JobState, int]:
+        """Counts jobs, as `JobsOverview` does."""
+        return self.overview.count_by_state()
 
     def _change_and_wake(self, job_id: str, decide: Callable[[Job, float], Change]) -> Job:
         self._wakeups.send_for(self._records.change(job_id, decide))

@@ -45,6 +45,14 @@ class MetricSeries:
         raw = self._redis.mget([_series_key(job_id, key) for key in keys]) if keys else []
         return [np.frombuffer(r or b"", dtype="<f8").reshape(-1, 3) for r in raw]
 
+    def last(self, job_ids: Sequence[str], key: str) -> dict[str, float]:
+        """The last value of a key, by job; without jobs that have none."""
+        with self._redis.pipeline(transaction=False) as pipe:
+            for job_id in job_ids:
+                pipe.getrange(_series_key(job_id, key), -_POINT.size, -1)
+            raws = pipe.execute()
+        return {job_id: _POINT.unpack(raw)[1] for job_id, raw in zip(job_ids, raws, strict=True) if raw}
+
 
 def iterate_csv(keys: Sequence[str], series: Sequence[Points]) -> Iterator[str]:
     """Yields the lines of a table with a row for each step: step, time in Unix seconds, and a column for each key."""

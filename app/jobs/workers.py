@@ -23,6 +23,17 @@ class Capabilities(BaseModel):
     threads: int | None = Field(None, description="Number of threads of a job")
 
 
+class MachineUse(BaseModel):
+    """The memory of a worker's machine, and the disk that it writes to."""
+
+    model_config = ConfigDict(frozen=True)
+
+    memory_bytes: int
+    memory_available_bytes: int
+    disk_bytes: int
+    disk_free_bytes: int
+
+
 class WorkerInfo(BaseModel):
     model_config = ConfigDict(frozen=True)
 
@@ -37,6 +48,7 @@ class WorkerInfo(BaseModel):
     job_id: str | None = None  # the job that it trains
     import_id: str | None = None  # the import that it works on beside it
     evaluation_id: str | None = None  # the evaluation that it works on beside them
+    use: MachineUse | None = None  # by the last beat; None where the machine does not tell
     last_seen: float = 0.0  # by the Redis server's clock, filled by the registry
     ttl: float = 30.0  # seconds of silence after which it is taken for dead
 

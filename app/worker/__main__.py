@@ -36,7 +36,7 @@ def trainer_environment(settings: Settings, url: str) -> dict[str, str]:
 def main() -> None:
     register_methods()
     settings = Settings()
-    configure_logging(settings.log_level)
+    configure_logging(settings.log_level, settings.log_format)
     try:
         url = find_url(settings.redis_url, settings.var_dir)
     except AppError as e:

@@ -26,7 +26,8 @@ def run_attempt(arguments: Sequence[str], execute: Execute) -> None:
 
     signal.signal(signal.SIGTERM, drain)
     settings = Settings()
-    configure_logging(settings.log_level)
+    claim = Claim(arguments[0], int(arguments[1]))
+    configure_logging(settings.log_level, settings.log_format, job_id=claim.job_id, attempt=claim.attempt)
     lower_priority(settings.worker_nice)
     url = find_url(settings.redis_url, settings.var_dir)
     redis = connect(url, retries=FOREVER)  # an outage must not end a run of hours
@@ -34,5 +35,4 @@ def run_attempt(arguments: Sequence[str], execute: Execute) -> None:
     services = AttemptServices(
         settings, WorkerQueue(redis), FileStore(redis, settings.files_dir), ModelStore(settings.model_store)
     )
-    claim = Claim(arguments[0], int(arguments[1]))
     AttemptRunner(services, claim, lambda: draining, quick=quick).run(execute)

@@ -3,9 +3,12 @@
 import ctypes
 import importlib.metadata
 import os
+from pathlib import Path
 
-from app.jobs.workers import Capabilities
+from app.jobs.workers import Capabilities, MachineUse
 from app.system.cgroups import read_memory_limit
+from app.system.disk_space import disk_usage
+from app.system.proc import read_memory
 
 _GIB = 1024**3
 
@@ -20,6 +23,20 @@ def capabilities(device: str, threads: int) -> Capabilities:
         memory_gb=round(_memory() / _GIB, 1),
         gpu_memory_gb=round(gpus[index] / _GIB, 1) if "cuda" in devices and index < len(gpus) else None,
         threads=threads,
+    )
+
+
+def measure_use(folder: Path) -> MachineUse | None:
+    """Measures the machine's memory and the disk of `folder`; None where the system does not tell."""
+    try:
+        memory, disk = read_memory(), disk_usage(folder.absolute())
+    except (OSError, KeyError):
+        return None
+    return MachineUse(
+        memory_bytes=memory["MemTotal"],
+        memory_available_bytes=memory["MemAvailable"],
+        disk_bytes=disk.total,
+        disk_free_bytes=disk.free,
     )
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from app.jobs.worker_queue import WorkerQueue
 from app.jobs.workers import Capabilities
+from app.system.log_format import add_log_fields, restore_log_fields
 from app.worker.supervisor import Supervisor
 
 _log = logging.getLogger(__name__)
@@ -43,6 +44,7 @@ class QueueConsumer:
     def work(self, worker_id: str, lease_seconds: float, offered: Capabilities) -> None:
         """Works on jobs until none waits: one wake-up may stand for many jobs."""
         while not self._stopping() and (claim := self._queue.claim(worker_id, lease_seconds, offered, kind=self.kind)):
+            token = add_log_fields(job_id=claim.job_id, attempt=claim.attempt)
             _log.info("job %s, attempt %d: started", claim.job_id, claim.attempt)
             self._current = Supervisor(
                 self._queue, claim, self._jobs_dir, self._command, self._environment, self._stopping
@@ -51,7 +53,8 @@ class QueueConsumer:
                 self._current.run()
             finally:
                 self._current = None
-            _log.info("job %s, attempt %d: ended", claim.job_id, claim.attempt)
+                _log.info("job %s, attempt %d: ended", claim.job_id, claim.attempt)
+                restore_log_fields(token)
 
     def beat(self, lease_seconds: float) -> None:
         """Renews the lease of the current job, if there is one."""

@@ -23,6 +23,7 @@ from app.jobs.workers import Capabilities, WorkerInfo, WorkerRegistry
 from app.settings import Settings
 from app.system.proc import read_machine_id, read_start_time
 from app.worker.housekeeping import Housekeeping
+from app.worker.machine import measure_use
 from app.worker.queue_consumer import QueueConsumer
 
 _TIMEOUT = 5.0  # seconds of one try to speak to Redis: above RQ's blocking read, and below a lease
@@ -58,6 +59,7 @@ class Worker:
             self._queue, JobRetention(self._redis), FileStore(self._redis, settings.files_dir), settings
         )
         self._lease_seconds = settings.lease_seconds
+        self._var_dir = settings.var_dir
         self._training, self._imports, self._evaluations, self._sweeps = (
             QueueConsumer(kind, self._queue, settings.jobs_dir, trainer, environment, lambda: self._stopping)
             for kind in ("pretraining", "import", "evaluation", "sweep")
@@ -155,6 +157,7 @@ class Worker:
             "import_id": self._imports.job_id,
             "evaluation_id": self._evaluations.job_id,
             "draining": self._stopping,
+            "use": measure_use(self._var_dir),
         }
         self._registry.beat(self._info.model_copy(update=doing))
         neighbours = [w for w in self._registry.list() if w.machine == self._info.machine]

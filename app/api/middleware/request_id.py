@@ -10,6 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.errors import error_response, internal_error
 from app.errors import NotReady
+from app.system.log_format import add_log_fields
 
 HEADER = "x-request-id"
 
@@ -33,6 +34,7 @@ class RequestIdMiddleware:
         given = Headers(scope=scope).get(HEADER, "")
         request_id = given if _ACCEPTED.fullmatch(given) else uuid.uuid4().hex
         scope.setdefault("state", {})["request_id"] = request_id
+        add_log_fields(request_id=request_id)
         started = False
 
         async def send_with_id(message: Message) -> None:
