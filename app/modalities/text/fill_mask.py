@@ -100,12 +100,15 @@ class FillMask(
             return self._masked_texts.steps(item, item.mask)
         if item.is_plain:
             return self._plain_steps(item)
-        item, field = self._measuring.filter_targets(item), item.choices[0]
+        kept = self._measuring.filter_targets(item)
+        several = self._targets(kept).several if kept.targets else ()
+        if several:
+            passed = set(kept.targets)
+            numbers = [number for number, target in enumerate(item.targets) if target in passed]
+            return self._measuring.restrict(item, self._words.score_targets(item, TargetScores(several, numbers)))
         if item.has_spans:
-            raise InvalidValue(f"`{field}` takes plain masks, and the input has spans of masks", param=field)
-        if item.targets and self._targets(item).several:
-            raise InvalidValue(f"`{field}` takes targets of one token each, and a target has several", param=field)
-        return self._measuring.steps(item, self._plain_steps(item))
+            return self._measuring.restrict(item, self._fill_spans(item))
+        return self._measuring.steps(kept, self._plain_steps(kept))
 
     def _plain_steps(self, item: FillMaskItem) -> Steps[FillMaskInputs, Raw, FillMaskResult]:
         """Returns the steps of an item without its filter and its distribution."""

@@ -10,9 +10,9 @@ import torch
 from app.errors import InvalidValue
 from app.modalities.text.candidates.options import CandidateFilter, Distribution
 from app.modalities.text.candidates.results import MeasuredPrediction
-from app.modalities.text.items import FillMaskItem, FillMaskResult
+from app.modalities.text.items import FillMaskItem, FillMaskResult, WordCandidate
 from app.modalities.text.objective import TextObjective
-from app.types import Task
+from app.types import FillStrategy, Task
 from tests.fakes.perform import perform
 
 TEXT = "The lions chase the [MASK] in the [MASK]."
@@ -153,7 +153,58 @@ def test_what_leaves_nothing_or_cannot_be_combined_is_refused(
     assert caught.value.param == param
 
 
-def test_spans_take_no_filter(bert: TextObjective) -> None:
-    with pytest.raises(InvalidValue, match="spans") as caught:
-        fill(bert, "The lions chase the [MASK:1-2].", filter=CandidateFilter(words_only=True))
-    assert caught.value.param == "words_only"
+def test_spans_take_filters_and_a_temperature(bert: TextObjective) -> None:
+    accepted = CandidateFilter(pattern="^(lions|zebras|the)$")
+    text = "The lions chase the [MASK:1-2] now."
+    (result,) = fill(bert, text, filter=accepted, num_sequences=9, distribution=Distribution(0.5))
+    found = result.sequences or []
+    assert {token.token_str for each in found for token in each.tokens} == {"lions", "zebras", "the"}
+    assert {len(each.tokens) for each in found} == {1, 2}
+    ((*probabilities,),) = distributions(bert, text.replace(":1-2", ""), 0.5)
+    for each in found:
+        if len(each.tokens) == 1:
+            assert each.log_prob == pytest.approx(math.log(probabilities[each.tokens[0].token]), abs=1e-3)
+
+
+def test_targets_of_several_tokens_are_filtered_and_keep_their_numbers(bert: TextObjective) -> None:
+    targets = ("zebras", "the lions", "a", "zebras", "lions")
+    options = {"filter": CandidateFilter(ban=("a", "lions")), "distribution": Distribution(0.5)}
+    (result,) = fill(bert, "She saw [MASK].", targets=targets, **options)
+    found = {each.target: each.log_prob for each in result.masks[0].candidates if isinstance(each, WordCandidate)}
+    assert sorted(found) == [0, 1, 3]
+    vocabulary = bert.tokenizer.get_vocab()
+    ((*alone,),) = distributions(bert, "She saw [MASK].", 0.5)
+    first, _ = distributions(bert, "She saw [MASK] [MASK].", 0.5)
+    ((*second,),) = distributions(bert, "She saw the [MASK].", 0.5)
+    assert found[0] == found[3] == pytest.approx(math.log(alone[vocabulary["zebras"]]), abs=1e-3)
+    both = math.log(first[vocabulary["the"]]) + math.log(second[vocabulary["lions"]])
+    assert found[1] == pytest.approx(both, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "param"),
+    [
+        ("[MASK:2]", {"filter": CandidateFilter(no_repeats=True)}, "no_repeats"),
+        ("[MASK]", {"filter": CandidateFilter(no_repeats=True), "decode": FillStrategy.INDEPENDENT}, "no_repeats"),
+        ("[MASK:2]", {"distribution": Distribution(entropy=True)}, "entropy"),
+        ("[MASK:2]", {"distribution": Distribution(samples=1)}, "sample"),
+        ("[MASK:2]", {"filter": CandidateFilter(pattern="qqqq")}, "pattern"),
+        ("[MASK]", {"targets": ("the lions",), "distribution": Distribution(entropy=True)}, "entropy"),
+    ],
+)
+def test_options_of_single_masks_are_refused_elsewhere(
+    bert: TextObjective, text: str, options: dict[str, Any], param: str
+) -> None:
+    with pytest.raises(InvalidValue) as caught:
+        fill(bert, text, **options)
+    assert caught.value.param == param
+
+
+@pytest.mark.parametrize("decode", [FillStrategy.BEAM, FillStrategy.GREEDY, FillStrategy.GIBBS])
+def test_more_masks_than_words_that_pass_are_refused(bert: TextObjective, decode: FillStrategy) -> None:
+    accepted = CandidateFilter(allow=("lions", "zebras"), no_repeats=True)
+    (result,) = fill(bert, "[MASK] [MASK]", filter=accepted, decode=decode)
+    assert [{token.token_str for token in each.tokens} for each in result.sequences or []] == [{"lions", "zebras"}]
+    with pytest.raises(InvalidValue, match="fewer different words") as caught:
+        fill(bert, "[MASK] [MASK] [MASK]", filter=accepted, decode=decode)
+    assert caught.value.param == "no_repeats"

@@ -7,6 +7,7 @@ from itertools import chain
 import numpy as np
 from torch import Tensor
 
+from app.errors import InvalidValue
 from app.modalities.base import BatchRow, Steps
 from app.modalities.text.candidates.distribution import MeasuredRaw, Measures
 from app.modalities.text.candidates.filters import VocabularyFilters
@@ -22,6 +23,7 @@ from app.modalities.text.items import (
     RankedToken,
 )
 from app.modalities.text.wordpieces import WordPieces
+from app.types import FillStrategy
 
 Row = BatchRow[FillMaskInputs]
 FillSteps = Steps[FillMaskInputs, Raw, FillMaskResult]
@@ -36,7 +38,10 @@ class Measuring:
     mask_id: int
 
     def filter_targets(self, item: FillMaskItem) -> FillMaskItem:
-        """Returns the item with those of its targets that pass its filter. Raises InvalidValue if there are none."""
+        """Returns the item with those of its targets that pass its filter. Raises InvalidValue if there are none.
+
+        A target that is given twice passes twice.
+        """
         if not item.targets or not item.filter:
             return item
         return replace(item, targets=self.filters.keep(item.filter, item.targets, item.text))
@@ -50,7 +55,37 @@ class Measuring:
 
         steps: of the item without them. Its first raw results are of all masks, in the order of the text.
         """
+        if item.filter.no_repeats and item.decode is FillStrategy.INDEPENDENT:
+            raise InvalidValue(
+                "`no_repeats`: `decode` independent fills each mask without the others, so words may repeat",
+                param="no_repeats",
+            )
         return self._steps(item, self.find_allowed(item), steps)
+
+    def restrict(self, item: FillMaskItem, steps: FillSteps) -> FillSteps:
+        """Returns the steps of an item without candidates of one token for each mask. Raises InvalidValue.
+
+        Its filter and its temperature apply to every row. What is measured of single masks is refused, and for spans
+        `no_repeats`, since the words of a span are not known before it is filled.
+        """
+        unknown = {"sample", "entropy"} | ({"no_repeats"} if item.has_spans else set())
+        if refused := next((name for name in item.choices if name in unknown), None):
+            what = "spans of masks" if item.has_spans else "targets of several tokens"
+            raise InvalidValue(f"`{refused}` is not for {what}", param=refused)
+        return self._restrict(item, self.find_allowed(item), steps)
+
+    def _restrict(self, item: FillMaskItem, allowed: Tensor | None, steps: FillSteps) -> FillSteps:
+        temperature = Distribution(temperature=item.distribution.temperature)
+        rows = next(steps)
+        while True:
+            raws = yield [
+                _with_options(row, MaskOptions(temperature, None if row.inputs.targets else allowed)) for row in rows
+            ]
+            try:
+                rows = steps.send(raws)
+            except StopIteration as end:
+                result: FillMaskResult = end.value
+                return result
 
     def _steps(self, item: FillMaskItem, allowed: Tensor | None, steps: FillSteps) -> FillSteps:
         rows = next(steps)
@@ -83,6 +118,10 @@ class Measuring:
         repeated = self.filters.repeated_by(map(self.filters.word_of, filled))
         left = allowed.clone()
         left[repeated] = False
+        if not left.any():
+            raise InvalidValue(
+                "`no_repeats`: fewer different words pass the filters than there are masks", param="no_repeats"
+            )
         return left
 
     def _complete(self, item: FillMaskItem, result: FillMaskResult, measures: Sequence[Measures]) -> FillMaskResult:

@@ -7,6 +7,7 @@ the within-word pseudo-log-likelihood of Kauf & Ivanova 2023 (https://aclantholo
 import math
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import count
 
 from app.modalities.base import BatchRow
 from app.modalities.text.filling.rows import FillMaskInputs, Raw, RowMaker, read_log_probs
@@ -25,9 +26,13 @@ def expand(ids: list[int], position: int, length: int, filled: Tokens = ()) -> l
 
 @dataclass(frozen=True)
 class TargetScores:
-    """Scores the ways of writing targets at masks. Targets with the same beginning share rows."""
+    """Scores the ways of writing targets at masks. Targets with the same beginning share rows.
 
-    targets: Sequence[Sequence[Tokens]]  # the ways of writing each target
+    targets: the ways of writing each target. numbers: of each in the request; empty: as they are here.
+    """
+
+    targets: Sequence[Sequence[Tokens]]
+    numbers: Sequence[int] = ()
 
     @property
     def longest(self) -> int:
@@ -53,8 +58,8 @@ class TargetScores:
             known = {question: read_log_probs(next(answers)) for question in questions}
             found.append(
                 [
-                    ScoredWord(*max((_sum(way, known.__getitem__), way) for way in ways), target)
-                    for target, ways in enumerate(self.targets)
+                    ScoredWord(*max((_sum(way, known.__getitem__), way) for way in ways), number)
+                    for number, ways in zip(self.numbers or count(), self.targets, strict=False)
                 ]
             )
         return found
