@@ -54,7 +54,7 @@ class TextEmbedInputs:
 
 @dataclass(frozen=True)
 class RowOptions:
-    """The options that all rows of an item share. limit: of tokens; None for as many as the model embeds."""
+    """The options that all rows of an item share. limit: of tokens, instead of as many as the model embeds."""
 
     pooling: tuple[PoolingMode, ...] | None
     prompt: Prompt
@@ -196,7 +196,7 @@ class EmbedRows:
         return min(max(options.prompt.length - cut, len(self.encoder.prefix)), count - 1)
 
     def _fit(self, content: list[int], item: EmbedItem, limit: int | None = None) -> tuple[list[int], int]:
-        limit = min(limit or self.max_length, self.max_length)
+        limit = limit or self.max_length
         if item.max_tokens is None:
             return self.encoder.fit(content, limit, truncate=item.truncate, side=item.truncation_side)
         if item.max_tokens <= self._special:

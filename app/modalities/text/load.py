@@ -19,7 +19,7 @@ from app.modalities.text.objective import TextObjective, knows_mask, longest_tex
 from app.modalities.text.proof import ordinary_ids, prove
 from app.modalities.text.sentencepiece_files import check_sentencepiece
 from app.modalities.text.slow_tokenizers import make_fast, tokenizer_class, tokenizer_reader
-from app.modalities.text.tokenizers import keeps_space_before_mask, strip_space_before_mask
+from app.modalities.text.tokenizers import keep_whole, keeps_space_before_mask, strip_space_before_mask
 from app.modalities.text.weights import load_weights
 
 _TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
@@ -54,6 +54,8 @@ def load_text(
         headless = headless or "its masked-LM head was left out"
     has_head = not headless
     tokenizer = load_tokenizer(folder)
+    if pipeline.multi_vector is not None:
+        keep_whole(tokenizer, pipeline.multi_vector.markers)
     if not has_head and not new_head:
         model = cast(PreTrainedModel, model.base_model)
     return TextObjective(

@@ -19,6 +19,7 @@ from app.modalities.base import BatchRow, Steps
 from app.modalities.embedding import EmbedItem, EmbedResult, scale_vector
 from app.modalities.text.batches import TextBatch
 from app.modalities.text.embed_rows import EmbedRows, RowOptions, TextEmbedInputs, TokenSelection
+from app.modalities.text.encoder import position_limit
 from app.modalities.text.forward import TextForward
 from app.modalities.text.pipeline import MultiVector, QueryExpansion
 from app.modalities.text.prompts import Prompts
@@ -41,9 +42,11 @@ class MultiVectorHead:
         unknown = {tokenizer.unk_token_id, None}
         self._skipped = {id_ for word, id_ in found.items() if id_ not in unknown or word == tokenizer.unk_token}
         self._added = None if options.expansion is None else _find_added(tokenizer, options.expansion)
-        if options.expansion is not None and options.expansion.length > rows.max_length:
+        # A length of a purpose takes precedence over the one of all texts, as in sentence-transformers.
+        self._longest = position_limit(forward.model)
+        if options.expansion is not None and options.expansion.length > self._longest:
             raise InvalidModel(
-                f"queries are expanded to {options.expansion.length} tokens, and the model reads {rows.max_length}"
+                f"queries are expanded to {options.expansion.length} tokens, and the model reads {self._longest}"
             )
 
     def steps(self, item: EmbedItem) -> Steps[TextEmbedInputs, Floats, EmbedResult]:
@@ -77,16 +80,19 @@ class MultiVectorHead:
         return replace(row, ids=ids, selection=TokenSelection(kept, attended))
 
     def _limit(self, purpose: InputType | None) -> int | None:
-        options = self._options
+        """Returns the tokens of a text of a purpose; None for as many as the model embeds."""
+        options, expansion = self._options, self._options.expansion
         if purpose is InputType.DOCUMENT:
-            return options.document_length
-        if purpose is not InputType.QUERY:
+            length = options.document_length
+        elif purpose is not InputType.QUERY:
             return None
-        if options.expansion is None:
-            return options.query_length
-        if options.expansion.fixed:
-            return options.expansion.length
-        return options.query_length and max(options.query_length, options.expansion.length)
+        elif expansion is None:
+            length = options.query_length
+        elif expansion.fixed:
+            length = expansion.length
+        else:
+            length = options.query_length and max(options.query_length, expansion.length)
+        return length and min(length, self._longest)
 
     def run(self, texts: TextBatch, inputs: Sequence[TextEmbedInputs]) -> list[Floats]:
         """Returns the vectors [kept tokens, D] of each row, not normalized. texts: of all rows."""

@@ -1,59 +1,64 @@
-"""Folders of sentence-transformers' MultiVectorEncoder (ColBERT): an encoder, and modules over its tokens."""
+"""Folders of multi-vector models (ColBERT): an encoder, and modules over the vectors of its tokens."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 from app.errors import InvalidModel
-from app.modalities.text.pipeline import MultiVector, Normalize, QueryExpansion
+from app.modalities.text.colbert_folders import FIELDS, MASK, TOKENS, Modules, MultiVectorFiles, describe
+from app.modalities.text.pipeline import MultiVector, Normalize, QueryExpansion, SentencePipeline
+from app.modalities.text.sentence_files import read_settings, read_transformer
 from app.modalities.text.sentence_modules import read_activation, read_dense, read_layer_norm
 
-KIND = "MultiVectorEncoder"
-MASK = "MultiVectorMask"
-MODULES = ("Transformer", MASK, "Dense", "LayerNorm", "Normalize", "Dropout")
-_TOKENS = "token_embeddings"
-_FIELDS = ("module_input_name", "module_output_name")
 _STRATEGIES = {"fixed": True, "min": False}
 _FUNCTIONS = {None: False, "maxsim": False, "meanmaxsim": True}
 
 Json = Mapping[str, Any]
-Modules = Sequence[tuple[str, Path, Json]]  # name, folder and configuration of each after the encoder
 
 
-def check_modules(modules: Modules) -> None:
-    """Raises InvalidModel for a module that does not run over the vectors of tokens."""
-    for name, _, config in modules:
-        over = {config.get(field) or (_TOKENS if name == "Dense" else None) for field in _FIELDS}
-        if name in ("Dense", "Normalize") and over != {_TOKENS}:
-            raise InvalidModel(f"the module {name} of a multi-vector encoder does not run over the vectors of tokens")
-        if name == "Dense":
-            read_activation(config)
+def read_multi_vector(folder: Path, *, weights: bool = True) -> SentencePipeline | None:
+    """Returns how a folder of a multi-vector model embeds; None for another folder.
 
-
-def read_multi_vector(modules: Modules, transformer: Json, settings: Json, *, weights: bool) -> MultiVector:
-    """Returns how vectors of tokens are made.
-
-    transformer: the configuration of the encoder. settings: those of the folder. weights: read those of the modules;
-    without them, the result has none. Raises InvalidModel.
+    weights: read those of the modules; without them, the result has none. Raises InvalidModel.
     """
-    check_modules(modules)
-    built = [_build(*module) for module in modules] if weights else []
+    files = describe(folder, weights=weights)
+    if files is None:
+        return None
+    settings = read_settings(folder) | {"settings": {}}  # the similarity function is part of the vectors of tokens
+    if files.prompts is not None:
+        settings["prompts"] = files.prompts
+    return SentencePipeline(multi_vector=_make(files, weights=weights), **read_transformer(folder), **settings)
+
+
+def _make(files: MultiVectorFiles, *, weights: bool) -> MultiVector:
+    _check_modules(files.modules)
+    built = [_build(*module) for module in files.modules] if weights else []
     projection = [module for module in built if module is not None]
     normalize = bool(projection) and isinstance(projection[-1], Normalize)
-    name = settings.get("similarity_fn_name")
-    if name not in _FUNCTIONS:
-        raise InvalidModel(f"the similarity function {name!r} of a multi-vector encoder is not supported")
+    if files.similarity not in _FUNCTIONS:
+        raise InvalidModel(f"the similarity function {files.similarity!r} of a multi-vector encoder is not supported")
     return MultiVector(
         nn.Sequential(*(projection[:-1] if normalize else projection)),
         normalize,
-        expansion=_read_expansion(transformer.get("query_expansion")),
-        query_length=_read_length(transformer, "query_length"),
-        document_length=_read_length(transformer, "document_length"),
-        mean=_FUNCTIONS[name],
-        **_read_mask(modules),
+        expansion=_read_expansion(files.transformer.get("query_expansion")),
+        query_length=_read_length(files.transformer, "query_length"),
+        document_length=_read_length(files.transformer, "document_length"),
+        mean=_FUNCTIONS[files.similarity],
+        markers=files.markers,
+        **_read_mask(files.modules),
     )
+
+
+def _check_modules(modules: Modules) -> None:
+    """Raises InvalidModel for a module that does not run over the vectors of tokens."""
+    for name, _, config in modules:
+        over = {config.get(field) or (TOKENS if name == "Dense" else None) for field in FIELDS}
+        if name in ("Dense", "Normalize") and over != {TOKENS}:
+            raise InvalidModel(f"the module {name} of a multi-vector encoder does not run over the vectors of tokens")
+        if name == "Dense":
+            read_activation(config)
 
 
 def _build(name: str, folder: Path, config: Json) -> nn.Module | None:

@@ -82,7 +82,8 @@ class MultiVector:
     skipped_words: tokens without a vector, such as punctuation. skipping: purposes of the texts that they are left out
     of; texts without one are documents. expansion: of queries.
     query_length, document_length: tokens of a text of this purpose; None: as many as the model reads.
-    mean: MaxSim is divided by the number of the query's vectors.
+    mean: MaxSim is divided by the number of the query's vectors. markers: prompts that begin with a token of their own,
+    which the tokenizer may split.
     """
 
     projection: nn.Sequential = field(default_factory=nn.Sequential)
@@ -93,6 +94,7 @@ class MultiVector:
     query_length: int | None = None
     document_length: int | None = None
     mean: bool = False
+    markers: Sequence[str] = ()
 
     def __deepcopy__(self, memo: object) -> "MultiVector":
         return self  # replicas of a model share it: running it changes nothing

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from app.modalities.text.matryoshka import FIELD
 from app.modalities.text.pipeline import Dense, Normalize, PoolingMode, SentencePipeline
-from app.modalities.text.sentence_transformers import FLAGS, SETTINGS
+from app.modalities.text.sentence_files import SETTINGS
+from app.modalities.text.sentence_transformers import FLAGS
 
 _MODULES = "sentence_transformers.models"
 

@@ -2,13 +2,17 @@
 
 import json
 import re
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from tokenizers import AddedToken, Tokenizer, models
 
 from app.methods.tokenizers import TokenizerKind
 from app.modalities.text.new_tokenizers.assembly import BPE_SPECIAL
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 _MOST_LETTERS = 512  # entries of a vocabulary of bytes or letters
 _KMER = re.compile(r"[A-Z]+|[A-Z][a-z]*")  # side by side, or overlapping
@@ -23,6 +27,22 @@ def read_tokenizer(folder: Path) -> Tokenizer | None:
     tokenizer.no_truncation()
     tokenizer.no_padding()
     return tokenizer
+
+
+def keep_whole(tokenizer: "PreTrainedTokenizerBase", prompts: Iterable[str]) -> None:
+    """Makes the tokenizer read the first token of prompts as one, where the vocabulary has it and texts do not.
+
+    As sentence-transformers does for ColBERT models, whose prompts were trained as token ids: the whole prompt may be
+    an entry, as PyLate's `[Q] `, or its first word, as Stanford's `[unused0]`.
+    """
+    vocabulary = tokenizer.get_vocab()
+    found = []
+    for prompt in prompts:
+        entry = next((each for each in (prompt, *prompt.split(None, 1)[:1]) if each in vocabulary), None)
+        if entry is not None and tokenizer.tokenize(entry) != [entry]:
+            found.append(AddedToken(entry, normalized=False, special=True))
+    if found:
+        tokenizer.add_special_tokens({"additional_special_tokens": found})
 
 
 def find_kind(tokenizer: Tokenizer) -> TokenizerKind:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from sentence_transformers import MultiVectorEncoder
 
 from app.errors import InputTooLong, InvalidModel, InvalidValue
@@ -67,6 +68,60 @@ def test_vectors_are_those_of_sentence_transformers(architecture: str, options: 
     np.testing.assert_allclose(compare_multi(served.comparison.function, queries, documents), scores, rtol=1e-5)
 
 
+def as_pylate(folder: Path, **settings: Any) -> Path:
+    """Rewrites a folder as PyLate saved it: without the last two modules, with the settings in one file."""
+    listed = json.loads((folder / "modules.json").read_text())[:3]
+    for each in listed[1:]:
+        each["type"] = "pylate.models.Dense.Dense"
+        config = folder / each["path"] / "config.json"
+        kept = {name: value for name, value in json.loads(config.read_text()).items() if "module" not in name}
+        config.write_text(json.dumps(kept))
+    (folder / "modules.json").write_text(json.dumps(listed))
+    content = {"model_type": "ColBERT", "similarity_fn_name": "MaxSim", "document_length": 20, **settings}
+    (folder / "config_sentence_transformers.json").write_text(json.dumps(content))
+    (folder / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": 19}))
+    return folder
+
+
+def as_stanford(folder: Path, **metadata: Any) -> Path:
+    """Rewrites an encoder as Stanford's ColBERT saved it: the projection is among its weights."""
+    weights = load_file(folder / "model.safetensors")
+    generator = torch.Generator().manual_seed(0)
+    size = json.loads((folder / "config.json").read_text())["hidden_size"]
+    weights["linear.weight"] = torch.randn(8, size, generator=generator)
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    config = json.loads((folder / "config.json").read_text()) | {"architectures": ["HF_ColBERT"]}
+    (folder / "config.json").write_text(json.dumps(config))
+    if metadata:
+        (folder / "artifact.metadata").write_text(json.dumps(metadata))
+    return folder
+
+
+# An entry of the vocabulary that texts are not split into stands for `[unused0]`.
+OLDER: list[tuple[Any, dict[str, Any]]] = [
+    (as_pylate, {"query_prefix": "##s ", "document_prefix": "[D] ", "query_length": 14}),
+    (as_pylate, {"query_prefix": "[Q] ", "attend_to_expansion_tokens": True, "skiplist_words": [","]}),
+    (as_pylate, {"do_query_expansion": False, "query_length": 10, "prompts": {"query": "find: "}}),
+    (as_stanford, {"query_token_id": "##s", "doc_token_id": "##e", "query_maxlen": 16, "doc_maxlen": 20}),
+    (as_stanford, {"mask_punctuation": False, "attend_to_mask_tokens": True}),
+    (as_stanford, {}),
+]
+
+
+@pytest.mark.parametrize(("save", "settings"), OLDER)
+def test_older_folders_are_read_as_sentence_transformers_does(
+    save: Any, settings: dict[str, Any], tmp_path: Path
+) -> None:
+    folder = tiny_text_folder(tmp_path / "x", "bert") if save is as_stanford else build_colbert(tmp_path)[1]
+    save(folder, **settings)
+    theirs = MultiVectorEncoder(str(folder), device="cpu", local_files_only=True)
+    TEXT.check_folder(folder)
+    served: Any = TEXT.load(folder, dtype=torch.float32)
+    for purpose in PURPOSES:
+        for one, other in zip(embed(served, purpose), encode(theirs, purpose), strict=True):
+            np.testing.assert_allclose(one, other, atol=1e-5, err_msg=str(purpose))
+
+
 def test_rows_of_all_kinds_share_a_batch(tmp_path: Path) -> None:
     _, folder = build_colbert(tmp_path, query_expansion=CLASSIC)
     served: Any = TEXT.load(folder, dtype=torch.float32)
@@ -122,7 +177,6 @@ def test_refusals(tmp_path: Path) -> None:
         ("sentence_bert_config.json", {"query_expansion": {"strategy": "min"}}, "query_expansion"),
         ("sentence_bert_config.json", {"document_length": 0}, "document_length"),
         ("config_sentence_transformers.json", {"similarity_fn_name": "xtr"}, "'xtr'"),
-        ("config_sentence_transformers.json", {"model_type": "ColBERT"}, "PyLate"),
         ("3_MultiVectorMask/config.json", {"keep_only_token_ids": [5]}, "keep_only_token_ids"),
         ("3_MultiVectorMask/config.json", {"skiplist_words": "."}, "skiplist_words"),
         ("1_Dense/config.json", {"module_input_name": "sentence_embedding"}, "module Dense"),

@@ -8,7 +8,7 @@ from transformers import PreTrainedConfig
 
 from app.modalities.comparison import InputComparison
 from app.modalities.model_files import read_json
-from app.modalities.text.sentence_transformers import SETTINGS
+from app.modalities.text.sentence_files import SETTINGS
 from app.types import Activation, Classifier, ClassifierType, CompareMethod
 
 # The last word of the dotted path of a torch module.
