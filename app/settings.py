@@ -91,6 +91,7 @@ class Settings(BaseSettings):
     check_memory_bytes: int = Field(3072 * MIB, ge=256 * MIB)  # memory of a process that checks a job's file
     check_seconds: float = Field(30.0, ge=1)  # processor time of one check
     disk_reserve_bytes: int | None = Field(None, ge=0)  # kept free under var_dir; unset: 1 GiB or 5 %, the lesser
+    drain_seconds: float = Field(0.0, ge=0)  # for which a server that is to stop still serves, but is not ready
     stop_seconds: float = Field(10.0, ge=0)  # for requests in progress when the server stops
 
     worker_threads: int | None = Field(None, ge=1)  # intra-op threads of a training job

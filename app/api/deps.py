@@ -48,6 +48,7 @@ class Services:
     checking: ConcurrencyLimiter = field(
         default_factory=lambda: ConcurrencyLimiter(at_once=2, waiting=16, what="requests that check files")
     )
+    draining: bool = False  # the server is to stop soon
     warm_up_error: str | None = "the default model is being loaded"  # None: ready
 
     def need_feed(self) -> EventFeed:
