@@ -27,6 +27,7 @@ from app.api.middleware.key_limits import KeyLimitMiddleware
 from app.api.middleware.methods import HeadMiddleware, PathMiddleware
 from app.api.middleware.origins import OriginMiddleware
 from app.api.middleware.request_id import RequestIdMiddleware
+from app.api.placement import ModelPlacement, ModelServersMiddleware
 from app.api.routes import (
     classify,
     comparing,
@@ -105,6 +106,8 @@ def create_app(
     if builds_jobs:
         connect_jobs(services, url)
     watch(services)
+    if settings.peers:
+        services.placement = ModelPlacement(settings.peers, settings.model_servers)
 
     app = FastAPI(
         title="Cloze",
@@ -231,6 +234,8 @@ def _add_middleware(app: FastAPI, services: Services) -> None:
     settings = services.settings
     if settings.cache != "off":
         app.add_middleware(CacheHeadersMiddleware)
+    if services.placement is not None:
+        app.add_middleware(ModelServersMiddleware, placement=services.placement)
     app.add_middleware(HeadMiddleware)
     bodies = BodyLimits(
         max_bytes=settings.max_body_bytes,

@@ -44,6 +44,8 @@ class Settings(BaseSettings):
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()  # comma-separated; names of the server; "*": any
     root_routes: bool = True  # routes of other services' dialects that have no prefix: /embed, /embeddings, POST /, …
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ()  # comma-separated; pages that may use the API; "*": any
+    peers: Annotated[tuple[str, ...], NoDecode] = ()  # comma-separated; addresses of the servers that share the models
+    model_servers: int = Field(1, ge=1)  # of the peers, for each model
     default_model: str | None = None  # unset: `cloze-text` if it is there, else the first of the store
     allow_hub: bool = False  # allow imports and jobs to download from the Hugging Face hub, and pushes to upload
     hub_organizations: Annotated[tuple[str, ...], NoDecode] = ()  # comma-separated; may be imported; empty: all
@@ -91,6 +93,7 @@ class Settings(BaseSettings):
     check_memory_bytes: int = Field(3072 * MIB, ge=256 * MIB)  # memory of a process that checks a job's file
     check_seconds: float = Field(30.0, ge=1)  # processor time of one check
     disk_reserve_bytes: int | None = Field(None, ge=0)  # kept free under var_dir; unset: 1 GiB or 5 %, the lesser
+    drain_seconds: float = Field(0.0, ge=0)  # for which a server that is to stop still serves, but is not ready
     stop_seconds: float = Field(10.0, ge=0)  # for requests in progress when the server stops
 
     worker_threads: int | None = Field(None, ge=1)  # intra-op threads of a training job
@@ -115,7 +118,7 @@ class Settings(BaseSettings):
 
     @field_validator(
         *("api_keys", "allowed_hosts", "cors_origins", "media_hosts", "hub_organizations", "data_hosts"),
-        "data_buckets",
+        *("data_buckets", "peers"),
         mode="before",
     )
     @classmethod
@@ -137,6 +140,14 @@ class Settings(BaseSettings):
         if wrong is not None:
             raise ValueError(f"expected origins such as https://app.example.org, without a path, not {wrong[:100]!r}")
         return origins
+
+    @field_validator("peers")
+    @classmethod
+    def _check_peers(cls, peers: tuple[str, ...]) -> tuple[str, ...]:
+        wrong = next((each for each in peers if not _ORIGIN.fullmatch(each)), None)
+        if wrong is not None:
+            raise ValueError(f"expected addresses such as http://cloze-0:8000, without a path, not {wrong[:100]!r}")
+        return peers
 
     @field_validator("redis_url", "cache_redis_url")
     @classmethod

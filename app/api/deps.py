@@ -10,6 +10,7 @@ from app.access.key_store import KeyStore
 from app.api.metrics import ServerMetrics
 from app.api.middleware.api_keys import caller_of
 from app.api.ownership import ModelRights, viewer_of
+from app.api.placement import ModelPlacement
 from app.errors import NotReady
 from app.inference.service import Inference
 from app.jobs.feed import EventFeed
@@ -48,6 +49,8 @@ class Services:
     checking: ConcurrencyLimiter = field(
         default_factory=lambda: ConcurrencyLimiter(at_once=2, waiting=16, what="requests that check files")
     )
+    placement: ModelPlacement | None = None  # None: each server has its own models
+    draining: bool = False  # the server is to stop soon
     warm_up_error: str | None = "the default model is being loaded"  # None: ready
 
     def need_feed(self) -> EventFeed:

@@ -165,6 +165,7 @@ class _Service:
         self._settings, self._listener, self._workers, self._redis = settings, listener, workers, redis
         self._loading = self._services.warm_up_error  # its value until the default model is loaded
         self._failure: str | None = None
+        self._draining: asyncio.TimerHandle | None = None
 
     async def run(self, interrupted: threading.Event) -> None:
         """Runs the server. `interrupted` is set if a signal came before this could handle it."""
@@ -188,13 +189,32 @@ class _Service:
             raise AppError(self._failure)
 
     def _stop(self, signum: int) -> None:
-        if not self._server.should_exit:
-            text = "Stopping: requests in progress finish, and jobs are saved and returned to the queue."
-            if self._settings.log_format == "json":
-                _log.info("%s", text)
-            else:
-                note(f"\n{text}")
-        self._workers.terminate()  # at once, so that they save while requests finish
+        seconds = self._settings.drain_seconds
+        if not self._services.draining:
+            self._tell("Stopping: requests in progress finish, and jobs are saved and returned to the queue.")
+            self._services.draining = True
+            self._workers.terminate()  # at once, so that they save while requests finish
+            if seconds:
+                self._tell(
+                    f"The server is not ready any more, and serves for {seconds:g} s. Stop it again to end this."
+                )
+                # Clients and proxies are to open their next connection elsewhere. uvicorn makes the second list anew
+                # from the first every second.
+                for headers in (self._server.config.encoded_headers, self._server.server_state.default_headers):
+                    headers.append((b"connection", b"close"))
+                self._draining = asyncio.get_running_loop().call_later(seconds, self._end, signum)
+                return
+        if self._draining is not None:
+            self._draining.cancel()
+        self._end(signum)
+
+    def _tell(self, text: str) -> None:
+        if self._settings.log_format == "json":
+            _log.info("%s", text)
+        else:
+            note(f"\n{text}")
+
+    def _end(self, signum: int) -> None:
         if self._services.feed is not None:
             self._services.feed.end()  # streams of events would otherwise delay the stop
         self._server.handle_exit(signum, None)

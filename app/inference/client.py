@@ -11,6 +11,10 @@ class Client(Protocol):
         """Returns the result of `work`, which is cancelled if the client leaves first; then an exception tells so."""
         ...
 
+    def note_model(self, name: str) -> None:
+        """Is told the name of the model that is to answer, without its version."""
+        ...
+
     def note_hits(self, hits: int, inputs: int) -> None:
         """Is told how many of some inputs were answered from the cache of answers, where there is one."""
         ...
@@ -21,6 +25,9 @@ class LocalClient:
 
     async def while_connected(self, work: Coroutine[Any, Any, T]) -> T:
         return await work
+
+    def note_model(self, name: str) -> None:
+        pass
 
     def note_hits(self, hits: int, inputs: int) -> None:
         pass

@@ -254,6 +254,7 @@ class OpenModel:
         Raises TaskNotSupported, InvalidValue for more than the limits allow, Busy, what fetching a file raises, what
         the task raises for an item, and what the client raises when it leaves.
         """
+        client.note_model(self._engine.entry.name)
         self._inference.limits.check_inputs(len(inputs))
         self.require(task)
         return await client.while_connected(self._run(task, inputs, client, to_item, write, names or {}))

@@ -34,6 +34,14 @@ def test_health_is_red_when_a_thread_is_dead(client: TestClient, monkeypatch: py
         assert answer.json()["error"]["code"] == "not_ready"
 
 
+def test_not_ready_while_the_server_drains(client: TestClient) -> None:
+    settled(client)
+    client.app.state.services.draining = True  # type: ignore[attr-defined]
+    answer = client.get("/ready")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "not_ready")
+    assert client.get("/health").status_code == 200
+
+
 def test_ready_once_the_default_model_is_loaded(client: TestClient) -> None:
     settled(client)
     assert client.get("/ready").json() == {"status": "ready"}

@@ -58,6 +58,9 @@ class Recorder(LocalClient):
     def __init__(self) -> None:
         self.noted: list[tuple[int, int]] = []
 
+    def note_model(self, name: str) -> None:
+        pass
+
     def note_hits(self, hits: int, inputs: int) -> None:
         self.noted.append((hits, inputs))
 

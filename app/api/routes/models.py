@@ -189,6 +189,7 @@ def _describe(
         versions=[each.version for each in services.store.versions(entry.name)],
         aliases=services.store.aliases(entry.name),
         memory_bytes=memory.get(entry.id),
+        servers=None if services.placement is None else services.placement.servers_of(entry.name),
         default=entry.id == default,
     )
 

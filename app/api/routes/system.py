@@ -23,7 +23,11 @@ async def health(services: ServicesDep) -> dict[str, str]:
 
 @router.get("/ready")
 async def ready(services: ServicesDep) -> dict[str, str]:
-    """Tells whether the server is ready. The response is 503 until the default model has answered once."""
+    """Tells whether the server is ready. The response is 503 until the default model has answered once, and while the
+    server drains before it stops.
+    """
+    if services.draining:
+        raise NotReady("the server is about to stop")
     if services.warm_up_error is not None:
         # What failed at the start may have been mended since, and loaded for a request or an operator.
         if not services.pool.has_default():

@@ -29,6 +29,11 @@ class ModelObject(BaseModel):
     memory_bytes: int | None = Field(
         description="Memory of the loaded model's weights in bytes; null if it is not loaded"
     )
+    servers: list[str] | None = Field(
+        None,
+        description="Addresses of the servers where the model is placed, the first choice first; null if servers do not"
+        " share the models. Every server answers, and loads the model if necessary",
+    )
     default: bool = Field(description="Whether requests without `model` use this model")
     description: str = Field(description="The model in words")
     license: str | None = Field(description="Licence of the model, as its card states it")
@@ -68,6 +73,7 @@ def model_object(
     versions: Sequence[int],
     aliases: dict[str, int],
     memory_bytes: int | None,
+    servers: Sequence[str] | None,
     default: bool,
 ) -> ModelObject:
     manifest = entry.manifest
@@ -85,6 +91,7 @@ def model_object(
         parameters=manifest.parameters,
         loaded=memory_bytes is not None,
         memory_bytes=memory_bytes,
+        servers=None if servers is None else list(servers),
         default=default,
         description=manifest.description,
         license=manifest.license,

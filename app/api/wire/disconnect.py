@@ -8,6 +8,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.types import Receive
 
 CACHE_HITS = "cache_hits"  # of a request's state: inputs that were answered from the cache, and all inputs
+MODEL = "model"  # the name of the model that answers, without its version
 
 T = TypeVar("T")
 
@@ -40,6 +41,10 @@ class HttpClient:
     async def while_connected(self, work: Coroutine[Any, Any, T]) -> T:
         """Raises ClientDisconnect."""
         return await while_connected(self._request, work)
+
+    def note_model(self, name: str) -> None:
+        """Keeps the name for the headers of the answer."""
+        setattr(self._request.state, MODEL, name)
 
     def note_hits(self, hits: int, inputs: int) -> None:
         """Keeps the numbers for the headers of the answer. A request may run several tasks."""
