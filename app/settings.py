@@ -103,11 +103,11 @@ class Settings(BaseSettings):
     crash_backoff_seconds: float = Field(1.0, ge=0)  # before a crashed job is retried; then 4×, 16×, …
     idempotency_hours: float = Field(24.0, gt=0)  # lifetime of an Idempotency-Key
 
-    # Days after which the worker deletes data that no unfinished job uses; unset: never.
+    # Days after which the worker deletes data that no unfinished job uses; 0: never.
     max_sweep_jobs: int = Field(64, ge=1)  # of one sweep
-    keep_events_days: float | None = Field(None, gt=0)  # of ended jobs, with their logs
-    keep_checkpoints_days: float | None = Field(None, gt=0)  # of ended jobs
-    keep_files_days: float | None = Field(None, gt=0)  # uploads
+    keep_events_days: float = Field(0.0, ge=0)  # of ended jobs, with their logs
+    keep_checkpoints_days: float = Field(90.0, ge=0)  # of ended jobs: by far the largest of what is kept
+    keep_files_days: float = Field(0.0, ge=0)  # uploads
 
     mlflow_tracking_uri: str | None = None  # an MLflow server that also receives the metrics of jobs
     mlflow_experiment: str = "cloze"

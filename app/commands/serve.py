@@ -25,6 +25,7 @@ import uvloop
 
 from app import __version__
 from app.commands.client import default_url
+from app.commands.kept_data import describe_kept_data
 from app.commands.listening import check_exposure, describe_address, is_loopback, listen
 from app.commands.memory import trim_regularly
 from app.commands.output import note
@@ -69,7 +70,7 @@ def serve(settings: Settings) -> NoReturn:
             count = settings.workers
         listener = stack.enter_context(listen(settings.host, settings.port))
         settings = settings.model_copy(update={"port": listener.getsockname()[1]})
-        _print(settings, f"Cloze {__version__} is starting")
+        _print(settings, f"Cloze {__version__} is starting\n{describe_kept_data(settings)}")
         workers = WorkerProcesses(count, [sys.executable, "-m", "app.worker"], _worker_environment(settings))
         stack.callback(workers.stop)
         service = _Service(settings, listener, workers, redis, _limits(settings, descriptors))

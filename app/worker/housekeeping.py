@@ -50,13 +50,13 @@ class Housekeeping:
             with contextlib.suppress(JobNotFound):
                 if self._retention.drop_events(job_id):
                     _delete_logs(settings.jobs_dir / job_id)
-        if settings.keep_files_days is not None:
+        if settings.keep_files_days:
             for file_id in self._files.list_older(settings.keep_files_days * _DAY):
                 with contextlib.suppress(Conflict, FileNotFound):  # a job reads it, or it was deleted just now
                     self._files.delete(file_id)
 
-    def _ended(self, days: float | None) -> list[str]:
-        return [] if days is None else self._retention.list_ended(days * _DAY)
+    def _ended(self, days: float) -> list[str]:
+        return [] if not days else self._retention.list_ended(days * _DAY)
 
 
 def _delete_logs(folder: Path) -> None:

@@ -36,7 +36,7 @@ def test_what_is_old_goes_and_what_is_used_stays(
     for job in (ended, running):
         redis.zadd(FILES, {job.spec.training_files[0]: LONG_AGO})
 
-    clean(services)
+    clean(services, keep_checkpoints_days=0)  # without limit, as the others are by default
     assert len(services.files.list()[0]) == 3 and jobs.checkpoints(ended.id)[0]
     clean(services, **KEEP)
 
