@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from app import __version__
 from app.commands import files, jobs, keys, models
+from app.commands.audit import audit
 from app.commands.classify import classify
 from app.commands.embed import embed
 from app.commands.evaluate import evaluate
@@ -37,6 +38,7 @@ app.command()(rerank)
 app.command()(pretrain)
 app.command()(evaluate)
 app.command()(sweep)
+app.command()(audit)
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(sweeps, name="sweeps")
 app.add_typer(files.app, name="files")

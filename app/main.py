@@ -21,6 +21,7 @@ from app.api.metrics import MetricsMiddleware, ServerMetrics
 from app.api.middleware.access_log import AccessLogMiddleware
 from app.api.middleware.admission import AdmissionMiddleware
 from app.api.middleware.api_keys import ApiKeyMiddleware
+from app.api.middleware.audit import AuditMiddleware
 from app.api.middleware.body_limit import BodyLimitMiddleware, BodyLimits
 from app.api.middleware.cache_headers import CacheHeadersMiddleware
 from app.api.middleware.key_limits import KeyLimitMiddleware
@@ -29,6 +30,7 @@ from app.api.middleware.origins import OriginMiddleware
 from app.api.middleware.request_id import RequestIdMiddleware
 from app.api.placement import ModelPlacement, ModelServersMiddleware
 from app.api.routes import (
+    audit,
     classify,
     comparing,
     embeddings,
@@ -147,6 +149,7 @@ def _add_routes(app: FastAPI, *, root_routes: bool) -> None:
         sweeps.router,
         workers.router,
         keys_routes.router,
+        audit.router,
         huggingface.router,
         tei.router,
         tei.named_router,
@@ -246,6 +249,8 @@ def _add_middleware(app: FastAPI, services: Services) -> None:
     )
     app.add_middleware(BodyLimitMiddleware, limits=bodies)
     app.add_middleware(AdmissionMiddleware, refusal=services.pool.batcher.refusal)
+    if services.access.audit is not None:
+        app.add_middleware(AuditMiddleware, log=services.access.audit)
     if services.access.limiter is not None:
         app.add_middleware(KeyLimitMiddleware, limiter=services.access.limiter)
     app.add_middleware(ApiKeyMiddleware, guard=services.access.guard)

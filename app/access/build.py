@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from app.access.audit import AuditLog
 from app.access.guard import KeyGuard
 from app.access.key_store import KeyStore
 from app.access.keys import KeyLimits
@@ -19,6 +20,7 @@ class Access:
     guard: KeyGuard
     keys: KeyStore | None = None
     limiter: KeyLimiter | None = None
+    audit: AuditLog | None = None
 
     async def start(self) -> None:
         await self.guard.start()
@@ -44,4 +46,4 @@ def build_access(settings: Settings, url: str | None) -> Access:
     guard = KeyGuard(
         settings.api_keys, keys, required=settings.require_keys, defaults=defaults, var_dir=settings.var_dir
     )
-    return Access(guard, keys, KeyLimiter(url) if url else None)
+    return Access(guard, keys, KeyLimiter(url) if url else None, AuditLog(redis) if redis else None)

@@ -45,7 +45,7 @@ class KeyGuard:
     ) -> None:
         self._operator_keys = [key.encode() for key in operator_keys]
         self._store, self._clock = store, clock
-        self._defaults = defaults or KeyLimits()
+        self.defaults = defaults or KeyLimits()
         self._marker = var_dir / MARKER if var_dir else None
         self._needs_key = required or bool(operator_keys) or bool(self._marker and self._marker.exists())
         self._snapshot = KeySnapshot(-1, {}, 0.0)
@@ -91,7 +91,7 @@ class KeyGuard:
         if key.has_expired(self._clock() + self._offset):
             raise Unauthorized("the API key has expired")
         self._note_use(key)
-        return Caller(key.name, frozenset(key.scopes), key.id, key.limits.over(self._defaults))
+        return Caller(key.name, frozenset(key.scopes), key.id, key.limits.over(self.defaults))
 
     def is_valid(self, caller: Caller) -> bool:
         """Tells whether the key of a caller is still valid. Asked while a long answer is sent."""

@@ -16,7 +16,7 @@ from app.jobs.connection import Client
 MAX_KEYS = 10_000
 MAX_NAME = 100  # characters
 
-_KEYS, _USED, _REVISION = "cloze:keys", "cloze:keys:used", "cloze:keys:revision"
+KEYS, USED, REVISION = "cloze:keys", "cloze:keys:used", "cloze:keys:revision"
 
 KeyList: TypeAlias = list[ApiKey]
 
@@ -79,8 +79,8 @@ class KeyStore:
     def list(self) -> KeyList:
         """Lists the keys, newest first, expired ones too."""
         with self._redis.pipeline(transaction=True) as pipe:
-            pipe.hvals(_KEYS)
-            pipe.hgetall(_USED)
+            pipe.hvals(KEYS)
+            pipe.hgetall(USED)
             records, used = pipe.execute()
         keys = [_with_use(ApiKey.model_validate_json(raw), used) for raw in records]
         return sorted(keys, key=lambda key: (key.created_at, key.id), reverse=True)
@@ -111,12 +111,12 @@ class KeyStore:
 
     def read(self, known: int) -> KeySnapshot | None:
         """Returns all keys; None if the revision is still the known one."""
-        revision = int(self._redis.get(_REVISION) or 0)
+        revision = int(self._redis.get(REVISION) or 0)
         if revision == known:
             return None
         with self._redis.pipeline(transaction=True) as pipe:
-            pipe.get(_REVISION)
-            pipe.hvals(_KEYS)
+            pipe.get(REVISION)
+            pipe.hvals(KEYS)
             pipe.time()
             revision, records, (seconds, micros) = pipe.execute()
         keys = [ApiKey.model_validate_json(raw) for raw in records]
@@ -126,8 +126,8 @@ class KeyStore:
         """Stores that these keys were used now, except those that were revoked meanwhile."""
         now = self._now()
         for key_id in key_ids:
-            if self._redis.hexists(_KEYS, key_id):
-                self._redis.hset(_USED, key_id, now)
+            if self._redis.hexists(KEYS, key_id):
+                self._redis.hset(USED, key_id, now)
 
     def _check_new(self, key: ApiKey, known: Mapping[str, ApiKey]) -> ApiKey:
         if len(known) >= MAX_KEYS:
@@ -146,16 +146,16 @@ class KeyStore:
         with self._redis.pipeline() as pipe:
             while True:
                 try:
-                    pipe.watch(_KEYS)
-                    records = [ApiKey.model_validate_json(raw) for raw in pipe.hvals(_KEYS)]
+                    pipe.watch(KEYS)
+                    records = [ApiKey.model_validate_json(raw) for raw in pipe.hvals(KEYS)]
                     key = decide({record.id: record for record in records})
                     pipe.multi()
                     if key is None:
-                        pipe.hdel(_KEYS, key_id)
-                        pipe.hdel(_USED, key_id)
+                        pipe.hdel(KEYS, key_id)
+                        pipe.hdel(USED, key_id)
                     else:
-                        pipe.hset(_KEYS, key_id, key.model_dump_json(exclude={"last_used_at"}))
-                    pipe.incr(_REVISION)
+                        pipe.hset(KEYS, key_id, key.model_dump_json(exclude={"last_used_at"}))
+                    pipe.incr(REVISION)
                     pipe.execute()
                     return
                 except WatchError:

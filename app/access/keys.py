@@ -29,6 +29,17 @@ class KeyLimits(BaseModel):
         """Returns these limits, with the defaults for those that are not set."""
         return defaults.model_copy(update=self.model_dump(exclude_none=True))
 
+    def describe(self) -> str:
+        """Formats the limits in words."""
+        words = {
+            "requests_per_minute": "requests a minute",
+            "concurrency": "requests at once",
+            "storage_bytes": "bytes of files",
+            "jobs": "jobs that have not ended",
+        }
+        set_limits = [f"{value:,} {words[name]}" for name, value in self.model_dump().items() if value]
+        return ", ".join(set_limits) or "no limits"
+
 
 class ApiKey(BaseModel):
     """The record of a key. Times are Unix seconds by the Redis server's clock."""

@@ -94,7 +94,7 @@ class KeyLimiter:
         if caller.owner is None or not (rate or at_once):
             return Admission()
         lease = secrets.token_hex(8)
-        keys = [f"cloze:limit:{caller.owner}:{name}" for name in ("requests", "leases")]
+        keys = [requests_key(caller.owner), leases_key(caller.owner)]
         try:
             async with asyncio.timeout(_TIMEOUT):
                 admitted, used, left = await self._redis.eval(_ADMIT, 2, *keys, rate, at_once, lease, LEASE, WINDOW)
@@ -131,6 +131,14 @@ class KeyLimiter:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def requests_key(owner: str) -> str:
+    return f"cloze:limit:{owner}:requests"
+
+
+def leases_key(owner: str) -> str:
+    return f"cloze:limit:{owner}:leases"
 
 
 def _refusal(admitted: int, rate: int, at_once: int, left: int) -> RateLimited | None:

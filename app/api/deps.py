@@ -5,6 +5,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from app.access.audit import AuditLog
 from app.access.build import Access
 from app.access.key_store import KeyStore
 from app.api.metrics import ServerMetrics
@@ -100,10 +101,17 @@ async def _keys(services: ServicesDep) -> KeyStore:
     return services.access.keys
 
 
+async def _audit(services: ServicesDep) -> AuditLog:
+    if services.access.audit is None:
+        raise NotReady("the log of changes is not available: this server has found no Redis")
+    return services.access.audit
+
+
 NO_REDIS = "files and jobs are not available: this server has found no Redis (`cloze serve` brings one)"
 
 InferenceDep = Annotated[Inference, Depends(_inference)]
 RightsDep = Annotated[ModelRights, Depends(_rights)]
+AuditDep = Annotated[AuditLog, Depends(_audit)]
 KeysDep = Annotated[KeyStore, Depends(_keys)]
 JobsDep = Annotated[Jobs, Depends(_jobs)]
 FilesDep = Annotated[FileStore, Depends(_files)]

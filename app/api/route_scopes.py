@@ -1,5 +1,6 @@
 """The scope that a key needs for each route. A route that is not listed here fails a test."""
 
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from app.access.keys import KeyScope
@@ -46,14 +47,22 @@ RULES = (
 )
 # The hub's files have any model's name at their beginning.
 _HUB_FILE = "/resolve/"
+_CACHED_LENGTH = 256  # characters of a path; every request asks
 
 
 def find_scope(method: str, path: str) -> RouteScope | None:
     """Returns the scope of a request. None: no route has the path."""
+    return _find_cached(method, path) if len(path) <= _CACHED_LENGTH else _find(method, path)
+
+
+def _find(method: str, path: str) -> RouteScope | None:
     for rule in RULES:
         if method in rule.methods and any(_matches(path, pattern) for pattern in rule.paths):
             return rule.scope
     return "any" if method in _READ and _HUB_FILE in path else None
+
+
+_find_cached = lru_cache(1024)(_find)
 
 
 def _matches(path: str, pattern: str) -> bool:

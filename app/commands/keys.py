@@ -6,14 +6,11 @@ from typing import Annotated, Any, get_args
 
 import typer
 
-from app.access.key_store import KeyStore
 from app.access.keys import KeyLimits, KeyScope
-from app.api.schemas.keys import created_key
 from app.commands.client import ApiClient, ApiKey, Url
 from app.commands.jobs import format_time
 from app.commands.output import Json, print_json, print_table
 from app.errors import InvalidValue
-from app.jobs.connection import connect, find_url
 from app.settings import Settings
 
 app = typer.Typer(help="Create, list and revoke API keys.", no_args_is_help=True)
@@ -86,6 +83,10 @@ def revoke(key_ids: KeyIds, url: Url = None, api_key: ApiKey = None) -> None:
 
 
 def _create_locally(body: dict[str, Any], limits: KeyLimits) -> dict[str, Any]:
+    from app.access.key_store import KeyStore  # these import redis, which the other commands do not need
+    from app.api.schemas.keys import created_key
+    from app.jobs.connection import connect, find_url
+
     settings = Settings()
     with closing(connect(find_url(settings.redis_url, settings.var_dir))) as redis:
         store = KeyStore(redis, keeps_admin=not settings.api_keys)

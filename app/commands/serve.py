@@ -236,8 +236,11 @@ class _Service:
         url = default_url(self._settings)
         address = describe_address(self._settings.host, self._settings.port)
         _print(self._settings, f"Listening on {address}\n  page       {url}/\n  reference  {url}/docs")
-        if not self._settings.api_keys and not is_loopback(self._settings.host):
-            _log.warning("no CLOZE_API_KEYS are set: anyone who reaches this server can use all of it")
+        guard = self._services.access.guard
+        if not guard.is_open:
+            _log.info("requests need an API key; a key of `cloze keys` may have %s", guard.defaults.describe())
+        elif not is_loopback(self._settings.host):
+            _log.warning("there are no API keys: anyone who reaches this server can use all of it")
         while self._services.warm_up_error == self._loading:
             await asyncio.sleep(_TICK)
         if self._services.warm_up_error is None:  # otherwise the log has the error
@@ -248,7 +251,7 @@ class _Service:
             default = self._services.store.resolve(self._services.pool.default_id())
         except AppError:
             default = None
-        return first_steps(url, default, needs_key=bool(self._settings.api_keys))
+        return first_steps(url, default, needs_key=not self._services.access.guard.is_open)
 
 
 def _print(settings: Settings, text: str) -> None:

@@ -53,6 +53,14 @@ async def refused(guard: KeyGuard, secret: str, error: type[Exception] = Unautho
     return False
 
 
+def test_limits_of_a_key_replace_the_defaults() -> None:
+    defaults = KeyLimits(jobs=100, storage_bytes=5_000, concurrency=0)
+
+    assert KeyLimits(jobs=0).over(defaults) == KeyLimits(jobs=0, storage_bytes=5_000, concurrency=0)
+    assert defaults.describe() == "5,000 bytes of files, 100 jobs that have not ended"
+    assert KeyLimits().describe() == "no limits"
+
+
 @in_loop
 async def test_a_server_without_keys_is_open_until_the_first_one(store: Unreachable, tmp_path: Path) -> None:
     guard = KeyGuard((), store, var_dir=tmp_path)

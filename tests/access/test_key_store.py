@@ -2,7 +2,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from app.access.key_store import KeyStore
+from app.access.key_store import KEYS, USED, KeyStore
 from app.access.keys import KeyLimits
 from app.errors import Conflict, InvalidValue, NotFound
 from app.jobs.connection import Client
@@ -18,7 +18,7 @@ def test_a_secret_is_shown_once_and_stored_as_a_hash(redis: Client, store: KeySt
 
     assert secret.startswith(key.hint)
     assert len(secret) == len("cloze_") + 43  # 32 bytes in base64
-    assert secret.encode() not in b"".join(redis.hvals("cloze:keys"))
+    assert secret.encode() not in b"".join(redis.hvals(KEYS))
     assert store.get(key.id) == key
     assert store.list() == [key]
 
@@ -93,4 +93,4 @@ def test_the_last_use_is_kept_for_keys_that_exist(redis: Client, store: KeyStore
     store.note_use([key.id, "key-revoked"])
 
     assert store.get(key.id).last_used_at is not None
-    assert redis.hlen("cloze:keys:used") == 1
+    assert redis.hlen(USED) == 1

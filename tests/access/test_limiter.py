@@ -3,12 +3,12 @@ import asyncio
 import pytest
 
 from app.access.keys import Caller, KeyLimits
-from app.access.limiter import LEASE, WINDOW, Admission, KeyLimiter
+from app.access.limiter import LEASE, WINDOW, Admission, KeyLimiter, leases_key, requests_key
 from app.errors import NotReady
 from app.jobs.connection import Client, EmbeddedRedis
 
 CALLER = Caller("client", frozenset({"predict"}), "key-1", KeyLimits(requests_per_minute=3, concurrency=2))
-LEASES = "cloze:limit:key-1:leases"
+LEASES = leases_key("key-1")
 
 
 def admit(url: str, count: int, *, caller: Caller = CALLER, servers: int = 1, release: bool = False) -> list[Admission]:
@@ -42,7 +42,7 @@ def test_servers_share_the_requests_of_a_minute(redis: Client, redis_server: Emb
     refusal = found[-1].refusal
     assert refusal is not None and "3 requests in a minute" in refusal.message
     assert 1 <= refusal.retry_after <= WINDOW
-    assert redis.ttl("cloze:limit:key-1:requests") <= WINDOW
+    assert redis.ttl(requests_key("key-1")) <= WINDOW
 
 
 def test_leases_of_a_killed_server_expire(redis: Client, redis_server: EmbeddedRedis) -> None:
@@ -53,7 +53,7 @@ def test_leases_of_a_killed_server_expire(redis: Client, redis_server: EmbeddedR
     assert 0 < redis.ttl(LEASES) <= LEASE
     for lease in redis.zrange(LEASES, 0, -1):
         redis.zadd(LEASES, {lease: 1.0})  # as if the time had passed
-    redis.delete("cloze:limit:key-1:requests")
+    redis.delete(requests_key("key-1"))
 
     assert admit(redis_server.url, 1)[0].refusal is None
     assert redis.zcard(LEASES) == 1
