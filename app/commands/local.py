@@ -1,7 +1,8 @@
 """Answers of this process, for a command that finds no server. The bodies are those that a server takes."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 import orjson
@@ -32,12 +33,23 @@ REQUESTS: dict[str, type[Request]] = {
 
 async def answer_all(path: str, bodies: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Returns the answer to each body, as the server's route at `path` gives it. Raises AppError."""
-    logging.getLogger("app").setLevel(logging.ERROR)
-    async with local_inference(Settings()) as inference:
+    async with _only_errors(), local_inference(Settings()) as inference:
         try:
             return [orjson.loads(await _answer(inference, path, body)) for body in bodies]
         except AppError as error:
             raise AppError(error_message(error)) from error  # with the input at fault
+
+
+@asynccontextmanager
+async def _only_errors() -> AsyncIterator[None]:
+    """Logs nothing below errors: the terminal belongs to the answer."""
+    logger = logging.getLogger("app")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 async def _answer(inference: Inference, path: str, body: dict[str, Any]) -> bytes:

@@ -172,7 +172,7 @@ def test_a_large_answer_is_written_off_the_event_loop(
 
 
 def test_a_client_that_leaves_ends_its_work(run: Callable[..., Any]) -> None:
-    class Leaving:
+    class Leaving(LocalClient):
         async def while_connected(self, work: Coroutine[Any, Any, Any]) -> Any:
             work.close()
             raise ConnectionError
