@@ -36,3 +36,22 @@ def test_options_and_spans(visit: Visit, origin: str) -> None:
     filled = page.get_by_label("With the model’s words")
     expect(filled).not_to_have_class(re.compile("stale"))
     assert re.sub(r"[\s…]", "", filled.inner_text()) == re.sub(r"\s", "", best)
+
+
+def test_a_share_of_a_text_is_masked(visit: Visit, origin: str) -> None:
+    text = "The lions chase the zebras in the savanna."
+    page = visit.go(f"#/fill?text={text}&tab=share&share=0.5,0,tokens")
+    rows = page.get_by_role("region", name="Truth, prediction and rank").locator("tbody tr")
+    expect(rows).not_to_have_count(0)
+    with page.expect_response("**/v1/fill-mask") as answered:
+        page.get_by_role("button", name="Another mask").click()
+    sent = answered.value.request.post_data_json
+    assert sent["input"] == text and sent["mask"] == {"ratio": 0.5, "seed": 1, "whole_words": False}
+    groups = http.post(f"{origin}/v1/fill-mask", json=sent).json()["data"][0]["masked"]
+    expect(page.locator(".masked-share")).to_have_attribute("aria-busy", "false")
+    expect(rows.locator("th")).to_have_text([group["text"] for group in groups])
+    ranks = [", ".join(str(token["rank"]) for token in group["tokens"]) for group in groups]
+    expect(rows.locator("td:nth-child(3)")).to_have_text(ranks)
+    expect(page).to_have_url(re.compile("share=0.5%2C1%2Ctokens"))
+    visit.check_accessibility()
+    visit.check_width()

@@ -13,6 +13,7 @@ import { Tabs } from "../../ui/tabs.js";
 import { Beside, BesideSelect } from "./beside.js";
 import { Candidates } from "./candidates.js";
 import { divide, isDivided } from "./divisions.js";
+import { MaskedShare } from "./masked-share.js";
 import { Mutations } from "./mutations.js";
 import { Options } from "./option-fields.js";
 import { optionOf } from "./options.js";
@@ -79,6 +80,7 @@ export function FillView() {
 const tabs = () => [
   { id: "fill", label: `Mask ${state.unit.value}s` },
   { id: "whole", label: "Whole text" },
+  { id: "share", label: "Masked share" },
   ...(state.division.value && isPerLetter(state.words.value) ? [{ id: "mutations", label: "Mutations" }] : []),
 ];
 
@@ -88,6 +90,7 @@ const shownTab = () => (tabs().some((tab) => tab.id === state.tab.value) ? state
 function Panel({ model }) {
   const tab = shownTab();
   if (tab === "whole") return html`<${WholeText} model=${model} filled=${standingText()} />`;
+  if (tab === "share") return html`<${MaskedShare} model=${model} filled=${standingText()} />`;
   if (tab === "mutations") return html`<${Mutations} model=${model} />`;
   return html`<${Filled} model=${model} />`;
 }

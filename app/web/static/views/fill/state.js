@@ -1,6 +1,7 @@
 // The state of the view. It is kept while other views are open, and in the URL so that it can be shared.
 import { batch, computed, signal } from "../../core/html.js";
 import { route, setParams } from "../../core/router.js";
+import { readShare, writeShare } from "./groups.js";
 import { optionsIn, withOption } from "./options.js";
 import {
   carry,
@@ -37,7 +38,9 @@ export const beside = signal(null); // the id of a second model, or null
  * @type {import("../../vendor/signals.js").Signal<Record<string, string>>}
  */
 export const options = signal({});
-const TABS = ["fill", "whole", "mutations"];
+/** What is masked at random: {ratio, seed, wholeWords}. */
+export const share = signal(readShare());
+const TABS = ["fill", "whole", "share", "mutations"];
 export const tab = signal("fill"); // one of TABS
 
 /** How the model's tokens divide the text, see words.js; null for a model that masks words. */
@@ -143,6 +146,7 @@ export function read() {
       picks.value = readMarks(params.pick);
     }
     if (params.text !== undefined || Object.keys(optionsIn(params)).length) options.value = optionsIn(params);
+    if (params.text !== undefined || params.share) share.value = readShare(params.share);
     if (params.model) model.value = params.model;
     if (params.beside) beside.value = params.beside;
     if (params.tab) tab.value = TABS.includes(params.tab) ? params.tab : "fill";
@@ -160,6 +164,7 @@ export function write() {
     model: model.value ?? undefined,
     beside: beside.value ?? undefined,
     tab: tab.value === "fill" ? undefined : tab.value,
+    share: writeShare(share.value),
     ...options.value,
   };
   if (route.peek().view !== "fill") return;
