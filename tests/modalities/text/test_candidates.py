@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 import torch
 
-from app.errors import InvalidValue
+from app.errors import InputTooLong, InvalidValue
 from app.modalities.text.candidates.options import CandidateFilter, Distribution
 from app.modalities.text.candidates.results import MeasuredPrediction
+from app.modalities.text.encoding import TextEncoder
 from app.modalities.text.items import FillMaskItem, FillMaskResult, WordCandidate
 from app.modalities.text.objective import TextObjective
 from app.types import FillStrategy, Task
@@ -208,3 +209,15 @@ def test_more_masks_than_words_that_pass_are_refused(bert: TextObjective, decode
     with pytest.raises(InvalidValue, match="fewer different words") as caught:
         fill(bert, "[MASK] [MASK] [MASK]", filter=accepted, decode=decode)
     assert caught.value.param == "no_repeats"
+
+
+def test_words_of_a_huge_text_are_not_read(bert: TextObjective, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[int] = []
+    content = TextEncoder.content
+    monkeypatch.setattr(
+        TextEncoder, "content", lambda self, text, *a: read.append(len(text)) or content(self, text, *a)
+    )
+    item = FillMaskItem("[MASK] " + "the " * 500_000, truncate=True, filter=CandidateFilter(no_repeats=True))
+    with pytest.raises(InputTooLong, match="`no_repeats` reads at most"):
+        bert.tasks[Task.FILL_MASK].steps(item)
+    assert not read

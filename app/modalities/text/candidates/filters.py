@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from app.errors import InvalidValue
+from app.errors import InputTooLong, InvalidValue
 from app.modalities.text.candidates.options import CandidateFilter
 from app.modalities.text.encoding import TextEncoder
 from app.modalities.text.word_starts import mark_continuations
@@ -24,6 +24,8 @@ from app.modalities.text.word_starts import mark_continuations
 _KEPT = 16  # filters of a model that are remembered: a quarter of a megabyte each for the largest vocabularies
 _CHUNK = 2048  # entries that a pattern is matched on between two looks at the clock
 _SECONDS = 2.0  # for all entries; the worst patterns that RE2 accepts take about 0.5 s for 30,000
+_READ = 1 << 20  # characters of a text whose words are not repeated: those of 64 windows of 512 tokens
+_LETTERS = re.compile(r"\w+")
 _WORD = re.compile(r"\w+(?:['’-]\w+)*")
 
 Bools = NDArray[np.bool_]
@@ -135,7 +137,14 @@ class VocabularyFilters:
         return word.strip() if normalizer is None else str(normalizer.normalize_str(word)).strip(" ▁")
 
     def _words(self, text: str) -> set[str]:
-        """Returns the case-folded words of a text: those that a reader sees, and those that the tokenizer splits."""
+        """Returns the case-folded words of a text: those that a reader sees, and those that the tokenizer splits.
+
+        Raises InputTooLong for a text of which too much would be read, since truncation does not cut it here.
+        """
+        if len(text) > _READ:
+            raise InputTooLong(
+                f"the input has {len(text)} characters, and `no_repeats` reads at most {_READ}", param="input"
+            )
         text = self._encoder.mask_pattern.sub(" ", text)
         if not text.strip():
             return set()
@@ -143,9 +152,10 @@ class VocabularyFilters:
         spans: dict[int, tuple[int, int]] = {}
         for word, (start, end) in zip(content.words, content.offsets, strict=True):
             spans[word] = spans.get(word, (start, end))[0], end
-        pieces = {text[start:end].strip() for start, end in spans.values()}
-        written = f"{text}\n{self._normalized(text)}"
-        found = pieces | set(_WORD.findall(written)) | set(re.findall(r"\w+", written))
+        found = {text[start:end].strip() for start, end in spans.values()}
+        for part in set(text.split()):  # no word goes beyond white space, and a long text repeats its words
+            written = f"{part}\n{self._normalized(part)}"
+            found.update(_WORD.findall(written), _LETTERS.findall(written))
         return {word.casefold() for word in found} - {""}
 
     @cached_property
