@@ -136,6 +136,9 @@ def test_without_a_server_the_model_is_loaded_here(run: Run, store: ModelStore, 
     tokens = run("embed", "one", "--output", "multi_vector").stdout.splitlines()[1:]
     assert len(tokens) > 2 and {tuple(line.split()[:2]) for line in tokens} == {("one", str(size))}
 
+    weights = run("embed", "one", "--output", "sparse").stdout.splitlines()
+    assert weights[0].split() == ["weight", "token", "text"] and float(weights[1].split()[0]) > 0
+
     ranked = json.loads(run("rerank", "one", "two", "-", "--json", "--model", "tiny", text="three\n\none\n").stdout)
     assert ranked["results"][0]["document"] == {"text": "one"} and len(ranked["results"]) == 3
     table = run("rerank", "one", "two", "one", "--top-n", "1", "--method", "multi_vector").stdout.splitlines()

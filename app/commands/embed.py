@@ -27,7 +27,10 @@ def embed(
         str, typer.Option("--type", help="Type of the numbers: float, binary, ubinary, or int8 and uint8 for -1 to 1.")
     ] = "float",
     output: Annotated[
-        str, typer.Option(help="One vector for each of: pooled (input), tokens, words, chunks, multi_vector (tokens).")
+        str,
+        typer.Option(
+            help="Vectors of: pooled (inputs), tokens, words, chunks, multi_vector (tokens), sparse (weights)."
+        ),
     ] = "pooled",
     chunk_size: Annotated[int | None, typer.Option(min=1, help="Tokens of a chunk.")] = None,
     chunk_overlap: Annotated[int | None, typer.Option(min=0, help="Tokens that neighbouring chunks share.")] = None,
@@ -51,8 +54,18 @@ def embed(
     answer = ask("/v1/embeddings", body | options | cut | parts, url, api_key)
     if as_json:
         print_json(answer)
-        return
-    data = answer["data"]
+    elif output == "sparse":
+        _print_weights(texts, answer["data"])
+    else:
+        _print_vectors(texts, answer["data"], output, vector_type)
+
+
+def _print_weights(texts: list[str], data: list[dict[str, Any]]) -> None:
+    found = [(term, texts[item["index"]]) for item in data for term in item["embedding"]]
+    print_table(["weight", "token", "text"], [[f"{term['value']:.4f}", term["token"], text] for term, text in found])
+
+
+def _print_vectors(texts: list[str], data: list[dict[str, Any]], output: str, vector_type: str) -> None:
     if output == "multi_vector":
         data = [item | {"embedding": vector} for item in data for vector in item["embedding"]]
     rows = [_embedding_row(item, texts[item["index"]], vector_type) for item in data]

@@ -167,11 +167,16 @@ def test_errors(client: TestClient, path: str, body: object, status: int, kind: 
 WRONG: list[Any] = [None, True, 1.5, "", [], [None], [[]], [[[]]], {}, {"a": 1}, [{}], [{"type": "x"}], ["a", []], -1]
 
 
-@pytest.mark.parametrize("name", ["embed", "embed_all", "embed_sparse", "predict", "similarity", "tokenize", "decode"])
+@pytest.mark.parametrize(
+    "name", ["embed", "embed_all", "embed_sparse", "predict", "rerank", "similarity", "tokenize", "decode"]
+)
 def test_no_body_is_an_error_of_the_server(client: TestClient, name: str) -> None:
-    for field in ("inputs", "ids", "parameters"):
+    ranked = {"query": "a", "texts": ["b"]}
+    fields = ("query", "texts", "top_n", "raw_scores") if name == "rerank" else ("inputs", "ids", "parameters")
+    for field in fields:
         for value in WRONG:
-            answer = client.post(f"/tei/{CLASSIFIER}/{name}", json={field: value})
+            body = (ranked if name == "rerank" else {}) | {field: value}
+            answer = client.post(f"/tei/{CLASSIFIER}/{name}", json=body)
             assert answer.status_code in (200, 400, 422, 424), (field, value, answer.text)
     for content in (b"", b"{", b"[]", b"5", b'"a"', b"\xff"):
         answer = client.post(f"/tei/{name}", content=content, headers={"content-type": "application/json"})
