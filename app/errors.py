@@ -24,6 +24,7 @@ AppError                     500 internal_error
 ├── OutOfMemory              422 out_of_memory
 ├── Busy                     429 busy
 │   └── RateLimited          429 rate_limit_exceeded
+│       └── QuotaExceeded    429 quota_exceeded
 ├── HeadersTooLarge          431 headers_too_large
 ├── NotReady                 503 not_ready
 └── InsufficientStorage      507 insufficient_storage
@@ -166,6 +167,12 @@ class RateLimited(Busy):
     """An API key has reached one of its limits."""
 
     code = "rate_limit_exceeded"
+
+
+class QuotaExceeded(RateLimited):
+    """An API key has as many objects as it may have. Waiting does not help before some of them end."""
+
+    code = "quota_exceeded"
 
 
 class HeadersTooLarge(AppError):

@@ -68,7 +68,7 @@ class Jobs:
     def create(self, spec: AnySpec, idempotency_key: str | None = None, *, priority: int = 0) -> Job:
         """Queues a job. With a key seen before: the same job, or Conflict if the request differs.
 
-        Raises FileNotFound if a file of the spec is not there; from now on those files stay. Raises RateLimited if
+        Raises FileNotFound if a file of the spec is not there; from now on those files stay. Raises QuotaExceeded if
         the owner has too many jobs.
         """
         new = Job(

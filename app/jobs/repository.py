@@ -106,7 +106,7 @@ class JobRepository:
         """Writes the new record that `decide(now)` makes; returns its id, or the one the key has made already.
 
         reads: the jobs whose records `decide` reads. It runs again if one of them changed meanwhile.
-        Raises FileNotFound for a file that is not (or no longer) there, Conflict as `find_created`, and RateLimited.
+        Raises FileNotFound for a file that is not (or no longer) there, Conflict as `find_created`, and QuotaExceeded.
         """
         with self._redis.pipeline() as pipe:
             while True:
@@ -135,7 +135,7 @@ class JobRepository:
         """Applies `decide(record, now)` atomically; it runs again if the record changed meanwhile.
 
         `decide` refuses by raising. A step that TRANSITIONS lacks raises Conflict. An ended job that is to go on
-        raises FileNotFound without its files, and RateLimited beyond the limit of its owner. A change whose commit is
+        raises FileNotFound without its files, and QuotaExceeded beyond the limit of its owner. A change whose commit is
         answered by a broken connection is found by its token, and not made again.
         """
         token = f"cloze:change:{secrets.token_hex(12)}"

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from app.errors import RateLimited
+from app.errors import QuotaExceeded
 
 
 @dataclass(frozen=True)
@@ -22,9 +22,9 @@ class Viewer:
         return self.sees_all or owner == self.owner
 
     def check_jobs(self, active: int, more: int) -> None:
-        """Raises RateLimited if the owner, who has `active` jobs, may not have that many more."""
+        """Raises QuotaExceeded if the owner, who has `active` jobs, may not have that many more."""
         if self.max_jobs and active + more > self.max_jobs:
-            raise RateLimited(
+            raise QuotaExceeded(
                 f"this API key may have {self.max_jobs} jobs that have not ended, and has {active}", retry_after=60
             )
 

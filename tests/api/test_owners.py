@@ -99,7 +99,7 @@ def test_a_key_has_a_limited_number_of_jobs(keyed: TestClient, make_key: MakeKey
     first = submit(1).json()["id"]
     assert submit(2).status_code == 200
     refused = submit(3)
-    assert (refused.status_code, refused.json()["error"]["code"]) == (429, "rate_limit_exceeded")
+    assert (refused.status_code, refused.json()["error"]["code"]) == (429, "quota_exceeded")
     assert refused.headers["retry-after"] == "60"
     keyed.post(f"{JOBS}/{first}/cancel", headers=headers)
     assert submit(3).status_code == 200

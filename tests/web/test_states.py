@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, expect
 
+from app.access.key_store import KeyStore
+from app.jobs.connection import Client, EmbeddedRedis
 from app.main import create_app
 from app.settings import Settings
 from app.store.manifest import Manifest
@@ -18,6 +20,7 @@ from app.types import ModalityName, Task
 from tests.fakes.browser import HeldRequests, Visit, visiting
 from tests.fakes.http import http
 from tests.fakes.objective import FakeObjective
+from tests.fakes.redis import redis, redis_server  # noqa: F401
 from tests.fakes.server import serving
 
 Serve = Callable[..., Any]
@@ -84,6 +87,25 @@ def test_a_key_is_asked_for_and_kept_for_the_tab_only(browser: Browser, serve: S
         expect(page.locator("pre")).to_contain_text("$CLOZE_API_KEY")  # never the key itself
         page.get_by_role("button", name="Forget the API key").click()
         assert page.evaluate("sessionStorage.length") == 0
+
+
+def test_a_key_without_the_scope_can_be_exchanged(
+    browser: Browser,
+    serve: Serve,
+    redis: Client,  # noqa: F811
+    redis_server: EmbeddedRedis,  # noqa: F811
+) -> None:
+    _, secret = KeyStore(redis, keeps_admin=False).create("reader", ["predict"])
+    with serve(redis_url=redis_server.url, require_keys=True) as origin, visiting(browser, origin) as visit:
+        visit.expected = ["401", "403"]
+        page = visit.go("#/files")
+        dialog = page.get_by_role("dialog", name="This server asks for an API key")
+        dialog.get_by_label("API key").fill(secret)
+        dialog.get_by_role("button", name="Continue").click()
+        note = page.get_by_role("alert").filter(has_text="needs an API key with the scope `jobs`").first
+        expect(note).to_be_visible()
+        note.get_by_role("button", name="Use another key").click()
+        expect(dialog).to_be_visible()
 
 
 def test_a_busy_server_is_asked_again(browser: Browser, serve: Serve, fake: FakeObjective) -> None:

@@ -59,6 +59,8 @@ export async function send(
     if (response.status === 401) {
       await orAborted(askForKey(used), aborted);
     } else if (response.status === 429 && ++refusals <= GIVE_UP_BUSY) {
+      const refusal = /** @type {any} */ (await failure(response));
+      if (refusal.code === "quota_exceeded") throw refusal; // waiting does not help
       await waitWhileBusy(response, aborted);
     } else if (isProxyError(response) && resend) {
       await orAborted(reconnected(), aborted);

@@ -1,5 +1,6 @@
 // Placeholders: waiting, failed, empty.
 import { html } from "../core/html.js";
+import { forgetKey, key } from "../core/keys.js";
 import { Button } from "./controls.js";
 import { Icon } from "./icons.js";
 
@@ -15,6 +16,10 @@ export const Waiting = ({ children = "Loading…" }) =>
 
 /** Shows why something failed, and what to do. `error` is an ApiError. */
 export function ErrorNote({ error, retry }) {
+  const useAnotherKey = () => {
+    forgetKey(); // the next request asks for one
+    retry?.();
+  };
   return html`<div class="note failed" role="alert"><${Icon} name="warning" />
     <div><p>${error.message}</p>
       ${
@@ -25,6 +30,7 @@ export function ErrorNote({ error, retry }) {
       }
     </div>
     ${retry && html`<${Button} onClick=${retry}>Try again<//>`}
+    ${error.status === 403 && key.value !== null && html`<${Button} onClick=${useAnotherKey}>Use another key<//>`}
   </div>`;
 }
 
