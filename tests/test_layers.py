@@ -28,7 +28,8 @@ ALLOWED: dict[str, set[str]] = {
     "media": LEAVES | {"system"},
     "datasets": LEAVES | {"system", "media"},
     "modalities": LEAVES | {"system", "media", "datasets"},
-    "store": LEAVES | {"system"},
+    "storage": {"errors"},
+    "store": LEAVES | {"system", "storage"},
     "jobs": LEAVES | {"system"},
     "access": LEAVES | {"settings", "system", "jobs.connection"},
     "publishing": LEAVES | {"system", "modalities", "store", "jobs"},
@@ -64,6 +65,7 @@ INNER: dict[str, set[str]] = {
 # Libraries that only some layers may know.
 CONFINED: dict[str, set[str]] = {
     "redis": {"jobs", "inference.redis_cache", "access"},
+    "obstore": {"storage"},
     "rq": {"jobs"},
     "fastapi": {"main", "api", "compat"},
     "starlette": {"main", "api", "http", "compat"},
