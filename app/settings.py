@@ -28,6 +28,7 @@ class Settings(BaseSettings):
     root_path: str | None = None  # the path under which a proxy serves this server, such as /cloze
     var_dir: Path = Path("var")
     model_store: Path | str = Path("model_store")  # a str: the address of a bucket
+    storage: str | None = None  # a bucket for uploads; unset: they are in `files` under var_dir
     model_cache_dir: Path | None = None  # local copies of models in a bucket; unset: `models` under var_dir
     model_cache_bytes: int = Field(50 * 1024 * MIB, ge=1)  # of all local copies
     redis_url: str | None = None  # unset: an embedded redis-server under var_dir
@@ -136,6 +137,13 @@ class Settings(BaseSettings):
         if not re.fullmatch(_BUCKET, store):
             raise ValueError("expected a folder, file:///folder, s3://bucket/prefix, gs://bucket or az://container")
         return Path(unquote(urlsplit(store).path)) if store.startswith("file:") else store
+
+    @field_validator("storage")
+    @classmethod
+    def _check_storage(cls, storage: str | None) -> str | None:
+        if storage and not re.fullmatch(_BUCKET, storage):
+            raise ValueError("expected s3://bucket/prefix, gs://bucket, az://container or file:///folder")
+        return storage
 
     @field_validator("root_path")
     @classmethod

@@ -30,7 +30,7 @@ ALLOWED: dict[str, set[str]] = {
     "modalities": LEAVES | {"system", "media", "datasets"},
     "storage": {"errors"},
     "store": LEAVES | {"system", "storage"},
-    "jobs": LEAVES | {"system"},
+    "jobs": LEAVES | {"system", "storage"},
     "access": LEAVES | {"settings", "system", "jobs.connection"},
     "publishing": LEAVES | {"system", "modalities", "store", "jobs"},
     "training": LEAVES | {"system", "modalities", "media", "datasets", "devices"},

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from app.errors import NotReady
 
@@ -153,15 +154,17 @@ class Bucket:
 
 
 def open_bucket(url: str, setting: str) -> Bucket:
-    """Opens s3://, gs:// or az:// with the credentials and the endpoint of the environment. Sends no request.
+    """Opens s3://, gs://, az:// or file:// with the credentials and the endpoint of the environment. Sends no request.
 
     Raises NotReady without the extra `s3`, and for an address or a variable that cannot be used.
     """
     try:
         from obstore.exceptions import BaseError
-        from obstore.store import from_url
+        from obstore.store import LocalStore, from_url
     except ImportError as error:
         raise NotReady(f"{setting}={url} needs the extra s3: pip install 'cloze[s3]'") from error
+    if url.startswith("file://"):
+        return Bucket(LocalStore(unquote(urlsplit(url).path), mkdir=True), url, setting)
     client: dict[str, Any] = dict(_CLIENT)
     if any(value.startswith("http://") for name, value in os.environ.items() if name.startswith("AWS_ENDPOINT_URL")):
         client["allow_http"] = True  # named by the operator, such as a server of the own network
