@@ -8,7 +8,7 @@ BIN := .venv/bin
 PYTEST := env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 # The one list of what `make test-fast` leaves out: browsers, servers and workers, training, whole applications,
 # every architecture in turn, damaged files by the hundred, and what starts many processes.
-SLOW := api compat conformance contracts e2e evaluation training web worker test_cli.py test_packaging.py test_serve.py \
+SLOW := api compat conformance contracts e2e evaluation shared_storage training web worker test_cli.py test_packaging.py test_serve.py \
 	commands/test_hub_import.py datasets/test_fuzz_datasets.py media/test_fuzz.py \
 	modalities/test_pickled_weights.py modalities/text/test_architectures.py modalities/text/test_pretrain.py \
 	serving/test_packing.py serving/test_replicas.py store/test_hub_download.py store/test_push_over_http.py system/test_process_pool.py
@@ -67,7 +67,8 @@ clean: ## everything that can be made again; var/ and model_store/ stay
 	$(PIP) --quiet --no-deps --upgrade --target .venv/published rxnmapper langchain-huggingface
 	@touch .venv/installed $@
 
-# 400 MB that only the tests of these clients need.
-.venv/installed-clients: .venv/installed-dev
+# 500 MB that only the tests of these clients, and of object storage, need.
+.venv/installed-clients: .venv/installed-dev tests/s3-server.txt
 	$(PIP) --editable '.[dev,clients,deploy]'
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --upgrade --target .venv/s3-server --requirement tests/s3-server.txt
 	@touch .venv/installed .venv/installed-dev $@

@@ -64,6 +64,7 @@ from app.jobs.jobs import Jobs
 from app.modalities.served_model import ServedModel
 from app.serving.pool import EnginePool
 from app.settings import MIB, Settings
+from app.store.opening import open_store
 from app.store.store import ModelStore
 from app.system.pool_process import ProcessLimits
 from app.system.process_pool import ProcessPool
@@ -98,7 +99,7 @@ def create_app(
     """
     settings = settings or Settings()
     metrics = ServerMetrics()
-    store = store or ModelStore(settings.model_store)
+    store = store or open_store(settings, check=True)
     pool = pool or build_pool(settings, store, load=load, observer=metrics)
     inference = build_inference(settings, pool, observer=metrics)
     builds_jobs = jobs is None and files is None

@@ -16,6 +16,7 @@ from app.system.remote_access import RemoteAccess
 
 MIB = 1024 * 1024
 _ORIGIN = re.compile(r"https?://[a-z0-9.\-\[\]:]+")  # as browsers send it: in lower case
+_BUCKET = re.compile(r"file:///.*|(s3|gs|az)://[A-Za-z0-9._-]+(/[A-Za-z0-9._/-]*)?")
 
 
 class Settings(BaseSettings):
@@ -26,7 +27,10 @@ class Settings(BaseSettings):
     port: int = Field(8000, ge=0, le=65535)
     root_path: str | None = None  # the path under which a proxy serves this server, such as /cloze
     var_dir: Path = Path("var")
-    model_store: Path = Path("model_store")
+    model_store: Path | str = Path("model_store")  # a str: the address of a bucket
+    storage: str | None = None  # a bucket for uploads; unset: they are in `files` under var_dir
+    model_cache_dir: Path | None = None  # local copies of models in a bucket; unset: `models` under var_dir
+    model_cache_bytes: int = Field(50 * 1024 * MIB, ge=1)  # of all local copies
     redis_url: str | None = None  # unset: an embedded redis-server under var_dir
     workers: int = Field(1, ge=0)  # worker processes that run with the embedded Redis
     log_level: Literal["debug", "info", "warning", "error"] = "info"
@@ -125,6 +129,22 @@ class Settings(BaseSettings):
     def _split(cls, value: object) -> object:
         return tuple(k.strip() for k in value.split(",") if k.strip()) if isinstance(value, str) else value
 
+    @field_validator("model_store", mode="before")
+    @classmethod
+    def _check_store(cls, store: object) -> object:
+        if not isinstance(store, str) or "://" not in store:
+            return Path(store) if isinstance(store, str) else store
+        if not re.fullmatch(_BUCKET, store):
+            raise ValueError("expected a folder, file:///folder, s3://bucket/prefix, gs://bucket or az://container")
+        return Path(unquote(urlsplit(store).path)) if store.startswith("file:") else store
+
+    @field_validator("storage")
+    @classmethod
+    def _check_storage(cls, storage: str | None) -> str | None:
+        if storage and not re.fullmatch(_BUCKET, storage):
+            raise ValueError("expected s3://bucket/prefix, gs://bucket, az://container or file:///folder")
+        return storage
+
     @field_validator("root_path")
     @classmethod
     def _check_root_path(cls, path: str | None) -> str | None:
@@ -214,6 +234,11 @@ class Settings(BaseSettings):
     @property
     def jobs_dir(self) -> Path:
         return self.var_dir / "jobs"
+
+    @property
+    def model_copies_dir(self) -> Path:
+        """The folder of the local copies of models that are in a bucket."""
+        return self.model_cache_dir or self.var_dir / "models"
 
     @property
     def cache_dir(self) -> Path:

@@ -28,8 +28,9 @@ ALLOWED: dict[str, set[str]] = {
     "media": LEAVES | {"system"},
     "datasets": LEAVES | {"system", "media"},
     "modalities": LEAVES | {"system", "media", "datasets"},
-    "store": LEAVES | {"system"},
-    "jobs": LEAVES | {"system"},
+    "storage": {"errors"},
+    "store": LEAVES | {"system", "storage"},
+    "jobs": LEAVES | {"system", "storage"},
     "access": LEAVES | {"settings", "system", "jobs.connection"},
     "publishing": LEAVES | {"system", "modalities", "store", "jobs"},
     "training": LEAVES | {"system", "modalities", "media", "datasets", "devices"},
@@ -64,6 +65,7 @@ INNER: dict[str, set[str]] = {
 # Libraries that only some layers may know.
 CONFINED: dict[str, set[str]] = {
     "redis": {"jobs", "inference.redis_cache", "access"},
+    "obstore": {"storage"},
     "rq": {"jobs"},
     "fastapi": {"main", "api", "compat"},
     "starlette": {"main", "api", "http", "compat"},

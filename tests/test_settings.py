@@ -47,6 +47,19 @@ def test_an_empty_variable_is_an_unset_one(monkeypatch: pytest.MonkeyPatch) -> N
     assert Settings() == Settings.model_construct()
 
 
+def test_the_store_is_a_folder_or_a_bucket() -> None:
+    def store(value: str) -> object:
+        return Settings(model_store=value).model_store
+
+    assert store("models") == Path("models") and store("/srv/models") == Path("/srv/models")
+    assert store("file:///srv/my%20models") == Path("/srv/my models")
+    for address in ("s3://bucket", "s3://bucket/a/b", "gs://bucket", "az://container/x"):
+        assert store(address) == address
+    for wrong in ("s3://", "ftp://bucket", "file://host/models", "s3://bucket?x=1", "s3://key:secret@bucket"):
+        with pytest.raises(ValidationError, match="s3://bucket/prefix"):
+            store(wrong)
+
+
 def test_settings_are_frozen_and_validated() -> None:
     with pytest.raises(ValidationError):
         Settings().port = 1  # type: ignore[misc]

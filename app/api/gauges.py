@@ -22,9 +22,10 @@ def watch(services: Services) -> None:
     """Adds the metrics of an application's parts."""
     settings, pool, registry = services.settings, services.pool, services.metrics.registry
     registry.register(EngineCollector(pool))
+    models = settings.model_store if isinstance(settings.model_store, Path) else settings.model_copies_dir
     registry.register(
         MachineCollector(
-            {"var_dir": settings.var_dir, "model_store": settings.model_store},
+            {"var_dir": settings.var_dir, "model_store": models},
             DiskReserve(settings.var_dir, settings.disk_reserve_bytes),
             partial(measure_gpus, pool.devices),
         )

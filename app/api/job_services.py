@@ -11,6 +11,7 @@ from app.jobs.jobs import Jobs
 from app.jobs.kinds import Webhook
 from app.jobs.overview import JobsOverview
 from app.jobs.reconciler import Reconciler, ReconcilerLoop
+from app.jobs.shared_files import open_shared_files
 from app.jobs.webhook_sender import WebhookSender
 from app.jobs.webhooks import signing_key
 from app.jobs.worker_queue import WorkerQueue
@@ -44,7 +45,8 @@ def connect_jobs(services: Services, url: str | None) -> None:
         overview=JobsOverview(connect(url, retries=0, timeout=_IMPATIENT_TIMEOUT)),  # a scrape must not wait
     )
     reserve = DiskReserve(settings.var_dir, settings.disk_reserve_bytes)
-    services.files = FileStore(redis, settings.files_dir, reserve)
+    shared = open_shared_files(settings.storage, check=True)
+    services.files = FileStore(redis, settings.files_dir, reserve, shared=shared)
     services.feed = EventFeed(url)
     # A connection with a short timeout: the reconciler repeats failed work in its next round.
     impatient = connect(url, retries=1, timeout=_IMPATIENT_TIMEOUT)

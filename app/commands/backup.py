@@ -69,7 +69,8 @@ def write_backup(settings: Settings, target: Path) -> int:
                 writer.add_open(_RECORDS, records)
             for part in _PARTS:
                 writer.add_tree(settings.var_dir / part, f"{_VAR}/{part}")
-            writer.add_tree(settings.model_store, _MODELS)
+            for folder in _model_folders(settings):
+                writer.add_tree(folder, _MODELS)
             writer.add_text(_SUMS, "".join(f"{digest}  {name}\n" for name, digest in writer.digests.items()))
     return count
 
@@ -82,14 +83,16 @@ def restore_backup(settings: Settings, source: Path) -> int:
     with contextlib.ExitStack() as stack:
         if settings.redis_url:
             check_empty(stack.enter_context(connect(settings.redis_url)))
-        for folder in (settings.var_dir, settings.model_store):
+        for folder in (settings.var_dir, *_model_folders(settings)):
             folder.absolute().parent.mkdir(parents=True, exist_ok=True)
         try:
             var = stack.enter_context(new_folder(settings.var_dir))
-            models = stack.enter_context(new_folder(settings.model_store))
+            folders = {_VAR: var}
+            for folder in _model_folders(settings):
+                folders[_MODELS] = stack.enter_context(new_folder(folder))
             tar = stack.enter_context(tarfile.open(source))
             records = stack.enter_context(tempfile.TemporaryFile())
-            _extract(tar, {_VAR: var, _MODELS: models}, records)
+            _extract(tar, folders, records)
             records.seek(0)
         except FileExistsError as error:
             raise Conflict(f"{error.filename} is not empty; a backup is restored to new folders") from error
@@ -97,6 +100,11 @@ def restore_backup(settings: Settings, source: Path) -> int:
             raise InvalidData(f"{source} is no backup, or not all of it: {error}") from error
         with _new_redis(settings, var) as redis:
             return load_records(redis, records)
+
+
+def _model_folders(settings: Settings) -> list[Path]:
+    """Returns the folder of the model store. A store in a bucket has none: its copies are made by the object store."""
+    return [settings.model_store] if isinstance(settings.model_store, Path) else []
 
 
 def _about() -> dict[str, object]:

@@ -1,6 +1,7 @@
 """`cloze models`: commands that work on the model store's folder. A running server sees every change."""
 
 from functools import partial
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -9,7 +10,8 @@ from app.commands.model_exports import export_archive, export_onnx
 from app.commands.output import Json, note, print_json, print_table
 from app.errors import InvalidValue, NotReady
 from app.settings import Settings
-from app.store.store import ModelEntry, ModelStore
+from app.store.opening import open_store
+from app.store.store import ModelEntry
 from app.types import Task
 
 app = typer.Typer(help="List, import, export, push, delete and name the models of the store.", no_args_is_help=True)
@@ -22,7 +24,7 @@ ModelId = Annotated[str, typer.Argument(help="Model as name or name@version.", s
 @app.command("list")
 def list_models(as_json: Json = False) -> None:
     """List all versions of all models."""
-    store = ModelStore(Settings().model_store)
+    store = open_store(Settings())
     entries = store.list()
     aliases = {name: store.aliases(name) for name in {entry.name for entry in entries}}
     named = [(e, sorted(a for a, version in aliases[e.name].items() if version == e.version)) for e in entries]
@@ -66,7 +68,7 @@ def import_model(
     access = HubAccess(settings.allow_hub, settings.hub_organizations, settings.max_import_bytes)
     with show_import() as progress:
         entry = into_store(
-            ModelStore(settings.model_store),
+            open_store(settings),
             source,
             name,
             fetch=partial(find_source, source, access),
@@ -84,7 +86,7 @@ def delete_model(
     as_json: Json = False,
 ) -> None:
     """Delete one version, or all versions of a name. Versions that an unfinished job needs are kept."""
-    store = ModelStore(Settings().model_store)
+    store = open_store(Settings())
     store.resolve(model)
     if not yes:
         typer.confirm(f"Delete {model if '@' in model else f'every version of {model}'} from {store.root}?", abort=True)
@@ -118,7 +120,7 @@ def export_model(
     The same version always gives the same tar. An ONNX graph is written only if its results equal those of
     transformers; it needs the extra `onnx`.
     """
-    entry = ModelStore(Settings().model_store).resolve(model)
+    entry = open_store(Settings()).resolve(model)
     if path and output:
         raise InvalidValue("name the output once, as PATH or with --output")
     if onnx:
@@ -142,7 +144,7 @@ def push_model(
     from app.store.push import push_model as push
 
     settings = Settings()
-    entry = ModelStore(settings.model_store).resolve(model)
+    entry = open_store(settings).resolve(model)
     if not settings.allow_hub:
         raise InvalidValue("set CLOZE_ALLOW_HUB=1 to upload models to the Hugging Face hub")
     typer.echo(f"Pushed {entry.id}: {push(entry, repository, private=private)}")
@@ -156,7 +158,7 @@ def alias_model(
     as_json: Json = False,
 ) -> None:
     """Give a version another name, such as `prod`."""
-    store = ModelStore(Settings().model_store)
+    store = open_store(Settings())
     entry = store.resolve(model)
     if remove:
         store.remove_alias(entry.name, alias)
@@ -164,6 +166,27 @@ def alias_model(
     else:
         store.set_alias(entry.name, alias, entry.version)
         _report(entry, f"{entry.name}:{alias} is {entry.id}", as_json)
+
+
+@app.command("gc")
+def collect_model_garbage(
+    grace_hours: Annotated[
+        float, typer.Option(min=0, help="Keep younger content: a publication under way may need it.")
+    ] = 24,
+    as_json: Json = False,
+) -> None:
+    """Delete content of a bucket that no version has, such as that of deleted versions. Workers do so every day."""
+    from app.store.garbage import collect_garbage
+    from app.store.opening import open_model_bucket
+
+    store = Settings().model_store
+    if isinstance(store, Path):
+        raise InvalidValue("CLOZE_MODEL_STORE is a folder, from which deleted versions are removed at once")
+    objects, size = collect_garbage(open_model_bucket(store), grace=grace_hours * 3600)
+    if as_json:
+        print_json({"deleted": objects, "bytes": size})
+    else:
+        typer.echo(f"Deleted {objects} objects, {size:,} bytes, from {store}")
 
 
 def _refuse_used(entries: list[ModelEntry]) -> None:

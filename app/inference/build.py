@@ -21,6 +21,7 @@ from app.serving.observer import EngineObserver
 from app.serving.pool import EnginePool
 from app.serving.runners import make_runners
 from app.settings import Settings
+from app.store.opening import open_store
 from app.store.store import ModelStore
 from app.system.pool_process import ProcessLimits
 from app.system.process_pool import ProcessPool
@@ -96,7 +97,7 @@ def _build_cache(settings: Settings) -> AnswerCache | None:
 @asynccontextmanager
 async def local_inference(settings: Settings) -> AsyncIterator[Inference]:
     """Answers in this process, without a server. A model is loaded when it is first asked."""
-    pool = build_pool(settings, ModelStore(settings.model_store))
+    pool = build_pool(settings, open_store(settings))
     inference = build_inference(settings, pool)
     await pool.start()
     try:

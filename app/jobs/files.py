@@ -3,34 +3,31 @@
 Content is at `<root>/<id>/content`. Files of the same bytes share them on the disk as hard links, so each may be
 deleted on its own. A folder without a record is an upload that was cut off
 before it was acknowledged, or the rest of a deletion; nothing refers to it.
+
+With a bucket, the content is also the object `files/<id>`, and the folder has the copies of this machine.
 """
 
 import asyncio
 import contextlib
-import filecmp
-import hashlib
-import os
-import re
 import secrets
 import shutil
 import time
 from collections.abc import AsyncIterable, Iterable
 from pathlib import Path
-from types import TracebackType
-from typing import Literal, Self, TypeAlias
+from typing import Literal, TypeAlias
 
 from redis.exceptions import WatchError
 
-from app.errors import Conflict, EmptyInput, FileNotFound, InsufficientStorage, TooLarge
+from app.errors import Conflict, FileNotFound, InsufficientStorage, NotReady
 from app.jobs.connection import Client
-from app.jobs.indexes import FILES, file_entries, file_jobs_key, file_key, replace_entries
+from app.jobs.file_upload import UNFINISHED, FileUpload
+from app.jobs.indexes import FILES, file_jobs_key, file_key
+from app.jobs.shared_files import SharedFiles
 from app.jobs.spec import StoredFile
 from app.jobs.viewer import EVERYONE, Viewer
 from app.system.disk_space import DiskReserve
-from app.system.durable import make_folders, sync, sync_open
 
-_MAX_NAME = 255  # characters
-_UNFINISHED = ".tmp-"  # begins the names of folders of uploads under way
+_DAY = 24 * 3600.0  # seconds
 
 Ids: TypeAlias = list[str]
 Order: TypeAlias = Literal["asc", "desc"]
@@ -39,19 +36,29 @@ FilePage: TypeAlias = tuple[list[StoredFile], bool]
 
 
 class FileStore:
-    """reserve: free disk space that uploads leave alone; None: none. viewer: whose files it finds and makes."""
+    """reserve: free disk space that uploads leave alone; None: none. viewer: whose files it finds and makes.
+
+    shared: the bucket that several machines share; None: the content is in the folder only.
+    """
 
     def __init__(
-        self, redis: Client, root: Path, reserve: DiskReserve | None = None, *, viewer: Viewer = EVERYONE
+        self,
+        redis: Client,
+        root: Path,
+        reserve: DiskReserve | None = None,
+        *,
+        viewer: Viewer = EVERYONE,
+        shared: SharedFiles | None = None,
     ) -> None:
         self._redis = redis
         self._root = root
         self._viewer = viewer
         self._reserve = reserve or DiskReserve(root, 0)
+        self._shared = shared
 
     def seen_by(self, viewer: Viewer) -> "FileStore":
         """Returns the files as one owner sees them."""
-        return FileStore(self._redis, self._root, self._reserve, viewer=viewer)
+        return FileStore(self._redis, self._root, self._reserve, viewer=viewer, shared=self._shared)
 
     async def create(
         self, filename: str, purpose: str, stream: AsyncIterable[bytes] | Iterable[bytes], max_bytes: int
@@ -67,15 +74,14 @@ class FileStore:
                     await asyncio.to_thread(upload.write, chunk)
             return await asyncio.to_thread(self._keep_within_quota, upload)
 
-    def upload(self, filename: str, purpose: str, max_bytes: int) -> "FileUpload":
+    def upload(self, filename: str, purpose: str, max_bytes: int) -> FileUpload:
         """A file to be written piece by piece: `with store.upload(…) as u: u.write(…); u.finish()`.
 
         Raises TooLarge as soon as the content passes `max_bytes`, EmptyInput if there is none, and
         InsufficientStorage as soon as the disk is full but for the reserve. Without `finish` nothing remains.
         """
-        return FileUpload(
-            self._redis, self._root, self._reserve, _clean_name(filename), purpose, max_bytes, self._viewer.owner
-        )
+        owner = self._viewer.owner
+        return FileUpload(self._redis, self._root, self._reserve, filename, purpose, max_bytes, owner, self._shared)
 
     def check_room(self, size: int) -> None:
         """Raises InsufficientStorage if the disk, or the owner's quota, has no room for an upload of `size` bytes."""
@@ -88,7 +94,7 @@ class FileStore:
         if used + size > limit > 0:
             raise InsufficientStorage(f"the files of this API key may have {limit} bytes in all, and have {used}")
 
-    def _keep_within_quota(self, upload: "FileUpload") -> StoredFile:
+    def _keep_within_quota(self, upload: FileUpload) -> StoredFile:
         """Finishes an upload. Deletes it again if it is, with others that have ended meanwhile, beyond the quota."""
         stored = upload.finish()
         try:
@@ -111,8 +117,17 @@ class FileStore:
         return file
 
     def path(self, file_id: str) -> Path:
-        """The path of the content. Raises FileNotFound also if the content is gone from the disk."""
-        path = self._root / self.get(file_id).id / "content"
+        """The path of the content. Raises FileNotFound also if the content is gone.
+
+        With a bucket, content that is not on this machine is downloaded: not for an event loop. That raises
+        InsufficientStorage, and NotReady.
+        """
+        stored = self.get(file_id)
+        path = self._root / stored.id / "content"
+        if self._shared is not None and not path.is_file():
+            self._reserve.check(stored.bytes)
+            self._drop_forgotten(_DAY)
+            self._shared.fetch(stored, self._root, aside=f"{UNFINISHED}{secrets.token_hex(12)}")
         if not path.is_file():
             raise FileNotFound(f"the content of file '{file_id}' is missing on this machine")
         return path
@@ -142,11 +157,28 @@ class FileStore:
 
     def drop_unfinished(self, seconds: float) -> None:
         """Deletes uploads that nothing was added to for so long: their server was killed."""
-        for folder in self._root.glob(f"{_UNFINISHED}*"):
+        for folder in self._root.glob(f"{UNFINISHED}*"):
             with contextlib.suppress(OSError):  # whole just now, or deleted
                 content = folder / "content"
                 if (content if content.exists() else folder).stat().st_mtime < time.time() - seconds:
                     shutil.rmtree(folder)
+        if self._shared is not None:
+            self._drop_forgotten(seconds)
+            self._shared.drop_older(seconds, self._is_recorded)
+
+    def _drop_forgotten(self, seconds: float) -> None:
+        """Deletes this machine's copies of files that were deleted through another machine."""
+        for folder in self._root.glob("file-*"):
+            with contextlib.suppress(OSError):
+                if folder.stat().st_mtime < time.time() - seconds and not self._is_recorded(folder.name):
+                    shutil.rmtree(folder)
+
+    def _is_recorded(self, file_id: str) -> bool:
+        """Whether a file is known. Also True for a name that is no id: it is not Cloze's to delete."""
+        try:
+            return bool(self._redis.exists(file_key(file_id)))
+        except FileNotFound:
+            return True
 
     def delete(self, file_id: str) -> None:
         """Conflict if a job that has not ended reads the file."""
@@ -169,115 +201,6 @@ class FileStore:
                 except WatchError:
                     continue
         shutil.rmtree(self._root / file_id, ignore_errors=True)  # what stays behind is unreferenced
-
-
-class FileUpload:
-    """A file that is being written: its folder appears complete, in one rename."""
-
-    def __init__(
-        self,
-        redis: Client,
-        root: Path,
-        reserve: DiskReserve,
-        filename: str,
-        purpose: str,
-        max_bytes: int,
-        owner: str | None = None,
-    ) -> None:
-        self._redis = redis
-        self._root = root
-        self._reserve = reserve
-        self._filename, self._purpose, self._max_bytes = filename, purpose, max_bytes
-        self._owner = owner
-        self._id = f"file-{secrets.token_hex(12)}"
-        self._folder = root / f"{_UNFINISHED}{self._id}"
-        self._digest = hashlib.sha256()
-        self._size = 0
-
-    def __enter__(self) -> Self:
-        self._reserve.check()
-        make_folders(self._root)
-        try:
-            self._folder.mkdir()
-            # Unbuffered, since chunks are large: closing the file then writes nothing, and cannot fail.
-            self._file = (self._folder / "content").open("wb", buffering=0)
-        except BaseException:
-            shutil.rmtree(self._folder, ignore_errors=True)
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        try:
-            self._file.close()
-        finally:
-            if self._folder.exists():
-                shutil.rmtree(self._folder)
-
-    def write(self, chunk: bytes) -> None:
-        self._size += len(chunk)
-        if self._size > self._max_bytes:
-            raise TooLarge(f"the file is larger than {self._max_bytes} bytes", param="file")
-        self._reserve.check(len(chunk))
-        self._digest.update(chunk)
-        rest = memoryview(chunk)
-        while rest:  # one call may write a part
-            rest = rest[self._file.write(rest) :]
-
-    def finish(self) -> StoredFile:
-        """Makes the file durable, then known."""
-        if self._size == 0:
-            raise EmptyInput("the file is empty", param="file")
-        sync_open(self._file)
-        sync(self._folder)
-        seconds, micros = self._redis.time()  # a Redis that is away leaves the folder to `__exit__`
-        stored = StoredFile(
-            id=self._id,
-            filename=self._filename,
-            bytes=self._size,
-            sha256=self._digest.hexdigest(),
-            purpose=self._purpose,
-            created_at=seconds + micros / 1e6,
-            owner=self._owner,
-        )
-        self._folder.rename(self._root / self._id)
-        self._share_content(stored)
-        self._record(stored)
-        return stored
-
-    def _share_content(self, stored: StoredFile) -> None:
-        """Replaces the content by a hard link to that of another file with the same bytes, if there is one."""
-        ids = self._redis.zrange(FILES, 0, -1)
-        records = self._redis.mget([file_key(i.decode()) for i in ids]) if ids else []
-        content = self._root / stored.id / "content"
-        link = content.with_name("link")
-        for other in (StoredFile.model_validate_json(record) for record in records if record is not None):
-            if (other.sha256, other.bytes) != (stored.sha256, stored.bytes):
-                continue
-            with contextlib.suppress(OSError):  # it is being deleted, or the file system has no links
-                same = self._root / other.id / "content"
-                if filecmp.cmp(same, content, shallow=False):  # it may be damaged
-                    os.link(same, link)
-                    link.replace(content)
-                    return
-
-    def _record(self, stored: StoredFile) -> None:
-        try:
-            sync(self._root)
-            with self._redis.pipeline() as pipe:
-                pipe.set(file_key(stored.id), stored.model_dump_json())
-                replace_entries(pipe, stored.id, {}, file_entries(stored))
-                pipe.execute()
-        except Exception:
-            with contextlib.suppress(Exception):  # the answer may be all that was lost
-                if not self._redis.exists(file_key(stored.id)):
-                    shutil.rmtree(self._root / stored.id, ignore_errors=True)
-            raise
-
-
-def _clean_name(filename: str) -> str:
-    """The last part of whatever path a client sent, without control characters."""
-    name = re.sub(r"[\x00-\x1f\x7f]", "", re.split(r"[/\\]", filename)[-1]).strip()
-    # The end is kept: its suffixes say what the file is.
-    return name[-_MAX_NAME:] or "upload"
+        if self._shared is not None:
+            with contextlib.suppress(NotReady):  # `drop_unfinished` deletes it later
+                self._shared.delete(file_id)

@@ -229,7 +229,7 @@ class EnginePool:
 
     async def _warm(self, entry: ModelEntry) -> Engine:
         run = asyncio.get_running_loop().run_in_executor
-        model = await run(self._reading, self._load, entry.path)
+        model = await run(self._reading, lambda: self._load(entry.path))  # a path of a bucket is downloaded first
         # Only now that its files have proved good is another model given up for it.
         await self._drop_deleted()
         runners = self._choose_devices()

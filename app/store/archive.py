@@ -30,6 +30,7 @@ class ModelArchive:
 
     def __init__(self, entry: ModelEntry) -> None:
         version = list_files(entry)
+        self._entry = entry  # keeps the local copy of a version that is in a bucket
         self.filename = f"{entry.name.replace('/', '-')}-{entry.version}.tar"
         self.digest = version.digest
         self._segments = [segment for file in version.files.values() for segment in _segments(file)]

@@ -50,7 +50,7 @@ def copy_folder(folder: Path, target: Path, *, leave_out: str) -> dict[str, str]
     Returns the path relative to the folder, and the sha256, of each.
     """
     digests = {}
-    for relative in _list_files(folder, {leave_out}):
+    for relative in list_files(folder, {leave_out}):
         make_folders((target / relative).parent)
         digests[relative.as_posix()] = _copy_file(folder / relative, target / relative)
     _sync_folders(target)
@@ -64,7 +64,7 @@ def share_files(folder: Path, target: Path, digests: Mapping[str, str], *, leave
     leave_out: paths that are not added. Returns the digest of each file that was added.
     """
     added = {}
-    for relative in _list_files(folder, leave_out):
+    for relative in list_files(folder, leave_out):
         name = relative.as_posix()
         make_folders((target / relative).parent)
         try:
@@ -74,12 +74,12 @@ def share_files(folder: Path, target: Path, digests: Mapping[str, str], *, leave
         except OSError:  # file systems without hard links, or too many links to one file
             added[name] = _copy_file(folder / relative, target / relative)
         else:
-            added[name] = digests.get(name) or _hash_file(target / relative)
+            added[name] = digests.get(name) or hash_file(target / relative)
     _sync_folders(target)
     return added
 
 
-def _list_files(folder: Path, leave_out: Container[str]) -> Iterator[Path]:
+def list_files(folder: Path, leave_out: Container[str]) -> Iterator[Path]:
     """Yields the paths of the files in a folder, relative to it, but hidden ones and those to leave out."""
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         relative = path.relative_to(folder)
@@ -92,7 +92,7 @@ def _sync_folders(folder: Path) -> None:
         sync(child)
 
 
-def _hash_file(path: Path) -> str:
+def hash_file(path: Path) -> str:
     with path.open("rb") as content:
         return hashlib.file_digest(content, "sha256").hexdigest()
 

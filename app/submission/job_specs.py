@@ -179,7 +179,7 @@ async def _check_file(
             path, name = cast(Path, RemotePath(remote, access)), remote.filename
         else:
             name = (await asyncio.to_thread(services.files.get, file_id)).filename
-            path = services.files.path(file_id)
+            path = await asyncio.to_thread(services.files.path, file_id)  # a bucket's is downloaded
         found = await services.checkers.call(partial(check, path, name))
     except AppError as error:
         error.param = error.param or field

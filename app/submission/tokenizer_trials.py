@@ -71,7 +71,8 @@ async def _read_sample(trial: TokenizerTrial, services: TrialServices) -> Sequen
         try:
             file = await asyncio.to_thread(services.files.get, file_id)
             check = partial(sample_documents, text_column=trial.text_column)
-            found.append(await services.checkers.call(partial(check, services.files.path(file_id), file.filename)))
+            path = await asyncio.to_thread(services.files.path, file_id)
+            found.append(await services.checkers.call(partial(check, path, file.filename)))
         except AppError as error:
             error.param = error.param or "training_files"
             raise

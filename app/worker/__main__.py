@@ -8,8 +8,10 @@ import app
 from app.errors import AppError
 from app.jobs.connection import find_url
 from app.jobs.privacy import hide_from_others
+from app.jobs.shared_files import open_shared_files
 from app.modalities.plugins import register_methods
 from app.settings import Settings
+from app.store.opening import open_store
 from app.system.log_format import configure_logging
 from app.worker.machine import capabilities
 from app.worker.worker import Worker
@@ -39,6 +41,8 @@ def main() -> None:
     configure_logging(settings.log_level, settings.log_format)
     try:
         url = find_url(settings.redis_url, settings.var_dir)
+        open_store(settings, check=True)
+        open_shared_files(settings.storage, check=True)
     except AppError as e:
         raise SystemExit(f"cloze worker: {e.message}") from e
     hide_from_others((settings.files_dir, settings.jobs_dir, settings.cache_dir))

@@ -6,9 +6,10 @@ from types import FrameType
 
 from app.jobs.connection import FOREVER, connect, find_url
 from app.jobs.files import FileStore
+from app.jobs.shared_files import open_shared_files
 from app.jobs.worker_queue import Claim, WorkerQueue
 from app.settings import Settings
-from app.store.store import ModelStore
+from app.store.opening import open_store
 from app.system.log_format import configure_logging
 from app.system.priority import lower_priority
 from app.worker.attempt import AttemptRunner, AttemptServices, Execute
@@ -32,7 +33,6 @@ def run_attempt(arguments: Sequence[str], execute: Execute) -> None:
     url = find_url(settings.redis_url, settings.var_dir)
     redis = connect(url, retries=FOREVER)  # an outage must not end a run of hours
     quick = WorkerQueue(connect(url, retries=1, timeout=_QUICK))
-    services = AttemptServices(
-        settings, WorkerQueue(redis), FileStore(redis, settings.files_dir), ModelStore(settings.model_store)
-    )
+    files = FileStore(redis, settings.files_dir, shared=open_shared_files(settings.storage))
+    services = AttemptServices(settings, WorkerQueue(redis), files, open_store(settings, keep=True))
     AttemptRunner(services, claim, lambda: draining, quick=quick).run(execute)

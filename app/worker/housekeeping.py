@@ -6,12 +6,14 @@ import shutil
 import threading
 from pathlib import Path
 
-from app.errors import Conflict, FileNotFound, JobNotFound
+from app.errors import Conflict, FileNotFound, JobNotFound, NotReady
 from app.jobs.connection import StorageError
 from app.jobs.files import FileStore
 from app.jobs.retention import JobRetention
 from app.jobs.worker_queue import WorkerQueue
 from app.settings import Settings
+from app.store.garbage import collect_garbage
+from app.store.opening import open_model_bucket
 
 _INTERVAL = 3600  # seconds
 _DAY = 24 * 3600.0
@@ -31,7 +33,9 @@ class Housekeeping:
                 self._queue.repair_indexes()
                 if self._retention.claim_period("housekeeping", _INTERVAL):
                     self.clean()
-            except StorageError as e:
+                if self._retention.claim_period("model-garbage", int(_DAY)):
+                    self._collect_model_garbage()
+            except (StorageError, NotReady) as e:
                 _log.warning("old data are not deleted: %s", e)
             except OSError:  # a full or vanished disk may be well again in an hour
                 _log.exception("old data are not deleted")
@@ -54,6 +58,12 @@ class Housekeeping:
             for file_id in self._files.list_older(settings.keep_files_days * _DAY):
                 with contextlib.suppress(Conflict, FileNotFound):  # a job reads it, or it was deleted just now
                     self._files.delete(file_id)
+
+    def _collect_model_garbage(self) -> None:
+        store = self._settings.model_store
+        if not isinstance(store, Path):
+            objects, size = collect_garbage(open_model_bucket(store))
+            _log.info("deleted %d objects, %d bytes, that no model of %s has", objects, size, store)
 
     def _ended(self, days: float) -> list[str]:
         return [] if not days else self._retention.list_ended(days * _DAY)

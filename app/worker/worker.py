@@ -17,6 +17,7 @@ from app.jobs.connection import StorageError, connect
 from app.jobs.files import FileStore
 from app.jobs.reconciler import Reconciler
 from app.jobs.retention import JobRetention
+from app.jobs.shared_files import open_shared_files
 from app.jobs.wakeups import WakeupListener
 from app.jobs.worker_queue import WorkerQueue
 from app.jobs.workers import Capabilities, WorkerInfo, WorkerRegistry
@@ -56,7 +57,10 @@ class Worker:
         self._registry = WorkerRegistry(self._redis)
         self._reconciler = Reconciler(self._queue, settings.jobs_dir, settings.lease_seconds)
         self._housekeeping = Housekeeping(
-            self._queue, JobRetention(self._redis), FileStore(self._redis, settings.files_dir), settings
+            self._queue,
+            JobRetention(self._redis),
+            FileStore(self._redis, settings.files_dir, shared=open_shared_files(settings.storage)),
+            settings,
         )
         self._lease_seconds = settings.lease_seconds
         self._var_dir = settings.var_dir

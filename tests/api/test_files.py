@@ -7,7 +7,8 @@ import pytest
 from fastapi.testclient import TestClient
 
 from app.jobs.connection import Client
-from app.jobs.files import FileStore, FileUpload
+from app.jobs.file_upload import FileUpload
+from app.jobs.files import FileStore
 from app.jobs.jobs import Jobs
 from app.system.disk_space import DiskReserve
 from tests.api.conftest import MakeClient

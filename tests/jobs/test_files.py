@@ -10,11 +10,13 @@ from typing import IO, Any, NamedTuple
 
 import pytest
 
-from app.errors import Conflict, EmptyInput, FileNotFound, InsufficientStorage, TooLarge
+from app.errors import Conflict, EmptyInput, FileNotFound, InsufficientStorage, InvalidData, TooLarge
 from app.jobs.connection import Client
 from app.jobs.files import FileStore
 from app.jobs.jobs import Jobs
+from app.jobs.shared_files import SharedFiles
 from app.jobs.spec import StoredFile
+from app.storage.bucket import Bucket, open_bucket
 from app.system.disk_space import DiskReserve
 from tests.fakes.jobs import make_spec
 
@@ -211,3 +213,55 @@ def test_damaged_content_is_not_shared(files: FileStore) -> None:
     files.path(first.id).write_bytes(b"hello w0rld")
     second = put(files)
     assert files.path(second.id).read_bytes() == b"hello world"
+
+
+def open_machine(redis: Client, folder: Path, bucket: Bucket) -> FileStore:
+    return FileStore(redis, folder, shared=SharedFiles(bucket))
+
+
+@pytest.fixture
+def bucket(tmp_path: Path) -> Bucket:
+    pytest.importorskip("obstore", reason="needs the extra s3")
+    return open_bucket(f"file://{tmp_path}/bucket", "CLOZE_STORAGE")
+
+
+def test_a_file_in_a_bucket_is_read_on_another_machine(redis: Client, tmp_path: Path, bucket: Bucket) -> None:
+    one, two = (open_machine(redis, tmp_path / name, bucket) for name in ("one", "two"))
+    stored = put(one)
+    assert two.path(stored.id) == tmp_path / "two" / stored.id / "content"
+    assert two.path(stored.id).read_bytes() == b"hello world"
+    two.delete(stored.id)
+    assert list(bucket.list("")) == []
+    with pytest.raises(FileNotFound):
+        one.path(stored.id)
+
+
+def test_a_copy_that_is_damaged_or_missing_in_the_bucket_is_not_used(
+    redis: Client, tmp_path: Path, bucket: Bucket
+) -> None:
+    stored = put(open_machine(redis, tmp_path / "one", bucket))
+    two = open_machine(redis, tmp_path / "two", bucket)
+    bucket.write(f"files/{stored.id}", b"hello w0rld")
+    with pytest.raises(InvalidData, match="damaged"):
+        two.path(stored.id)
+    bucket.delete([f"files/{stored.id}"])
+    with pytest.raises(FileNotFound, match="missing"):
+        two.path(stored.id)
+    assert list((tmp_path / "two").iterdir()) == []
+
+
+def test_what_has_no_record_is_dropped_from_the_bucket(redis: Client, tmp_path: Path, bucket: Bucket) -> None:
+    files = open_machine(redis, tmp_path / "one", bucket)
+    stored = put(files)
+    bucket.write(f"files/file-{'0' * 24}", b"of a killed server")
+    bucket.write("files/mine.txt", b"not of Cloze")
+    files.drop_unfinished(60)
+    assert len(list(bucket.list("files"))) == 3
+    files.drop_unfinished(-60)
+    assert {each.key for each in bucket.list("files")} == {f"files/{stored.id}", "files/mine.txt"}
+
+
+def test_a_refused_upload_leaves_nothing_in_the_bucket(redis: Client, tmp_path: Path, bucket: Bucket) -> None:
+    with pytest.raises(EmptyInput):
+        put(open_machine(redis, tmp_path / "one", bucket), "a.txt", b"")
+    assert list(bucket.list("")) == []

@@ -1,0 +1,1 @@
+"""Object storage: buckets of S3, Google Cloud Storage and Azure."""

@@ -1,0 +1,1 @@
+from tests.fakes.redis import redis_server  # noqa: F401
