@@ -24,7 +24,7 @@ from app.modalities.text.word_starts import mark_continuations
 _KEPT = 16  # filters of a model that are remembered: a quarter of a megabyte each for the largest vocabularies
 _CHUNK = 2048  # entries that a pattern is matched on between two looks at the clock
 _SECONDS = 2.0  # for all entries; the worst patterns that RE2 accepts take about 0.5 s for 30,000
-_READ = 1 << 20  # characters of a text whose words are not repeated: those of 64 windows of 512 tokens
+_READ = 1 << 18  # characters of a text whose words are not repeated: reading them holds the GIL for about 0.1 s
 _LETTERS = re.compile(r"\w+")
 _WORD = re.compile(r"\w+(?:['’-]\w+)*")
 
