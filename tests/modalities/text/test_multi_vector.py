@@ -16,6 +16,7 @@ from app.modalities.comparison import compare_multi
 from app.modalities.embedding import EmbedItem
 from app.modalities.text import TEXT
 from app.modalities.text.load import load_text
+from app.modalities.text.onnx_export import export_text
 from app.types import CompareMethod, InputType, Pooling, SimilarityFunction, Task
 from tests.fakes.colbert import CLASSIC, build_colbert
 from tests.fakes.perform import perform
@@ -168,6 +169,8 @@ def test_refusals(tmp_path: Path) -> None:
     for purpose in (InputType.QUERY, InputType.DOCUMENT):
         with pytest.raises(InputTooLong):
             handler.steps(EmbedItem(TEXTS[-1], output="multi_vector", input_type=purpose))
+    with pytest.raises(InvalidModel, match="trained for multi_vector"):
+        export_text(folder, tmp_path / "onnx", Task.EMBED)
 
 
 @pytest.mark.parametrize(
