@@ -70,6 +70,13 @@ def test_spans_and_strategies_of_a_request_and_of_a_stream(client: TestClient) -
     assert whole["masks"][0] == {"position": 2, "start": 4, "end": 14, "candidates": []}
 
 
+def test_an_unclosed_span_is_text(client: TestClient) -> None:
+    [mask] = client.post("/v1/fill-mask", json={"input": "The [MASK] sees [MASK:1", "top_k": 2}).json()["data"][0][
+        "masks"
+    ]
+    assert (mask["start"], mask["end"], len(mask["candidates"])) == (4, 10, 2)
+
+
 @pytest.mark.parametrize(
     ("body", "param"),
     [

@@ -1,6 +1,7 @@
 """Items and results of the text tasks. No torch: the API builds and reads these."""
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -18,7 +19,8 @@ from app.types import FillOrder, FillStrategy, Normalization, TruncationSide
 MASK_ALIAS = "[MASK]"  # understood by every model, whatever its own mask token
 
 
-SPAN_START = "[MASK:"  # a span of masks, such as `[MASK:1-4]`
+SPAN_START = "[MASK:"
+SPAN = re.compile(r"\[MASK:([^\[\]]{0,32})\]")  # of masks, such as `[MASK:1-4]`
 
 MAX_WORD_TOKENS = 8  # of a target, and of a span
 
@@ -109,7 +111,7 @@ class FillMaskItem:
 
     @property
     def has_spans(self) -> bool:
-        return SPAN_START in self.text
+        return SPAN_START in self.text and SPAN.search(self.text) is not None  # the first is quick, and mostly false
 
     @property
     def choices(self) -> list[str]:

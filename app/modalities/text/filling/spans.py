@@ -7,11 +7,10 @@ from itertools import product
 from math import prod
 
 from app.errors import InvalidValue, TooManyMasks
-from app.modalities.text.items import MASK_ALIAS, MAX_WORD_TOKENS
+from app.modalities.text.items import MASK_ALIAS, MAX_WORD_TOKENS, SPAN
 
 MAX_COMBINATIONS = 64  # of the lengths of all spans of a text
 
-_SPAN = re.compile(r"\[MASK:([^\[\]]{0,32})\]")
 _LENGTHS = re.compile(r"([1-9])(?:-([1-9]))?")
 
 
@@ -42,7 +41,7 @@ def read_spans(text: str, masks: re.Pattern[str], max_masks: int) -> SpanText:
 
     Raises InvalidValue for a span that cannot be understood, for too many combinations and too many masks.
     """
-    found = re.compile(f"{_SPAN.pattern}|(?:{masks.pattern})")
+    found = re.compile(f"{SPAN.pattern}|(?:{masks.pattern})")
     parts, places, lengths = [], [], []
     end = 0
     for match in found.finditer(text):
