@@ -166,7 +166,7 @@ def open_bucket(url: str, setting: str) -> Bucket:
     if url.startswith("file://"):
         return Bucket(LocalStore(unquote(urlsplit(url).path), mkdir=True), url, setting)
     client: dict[str, Any] = dict(_CLIENT)
-    if any(value.startswith("http://") for name, value in os.environ.items() if name.startswith("AWS_ENDPOINT_URL")):
+    if any(value.startswith("http://") for name, value in os.environ.items() if name.startswith("AWS_ENDPOINT")):
         client["allow_http"] = True  # named by the operator, such as a server of the own network
     try:
         store = from_url(url, client_options=client, retry_config=_RETRIES)  # type: ignore[call-overload]
