@@ -276,7 +276,7 @@ def _add_middleware(app: FastAPI, services: Services) -> None:
             expose_headers=("*",),
         )
     app.add_middleware(MetricsMiddleware, metrics=services.metrics)
-    app.add_middleware(RequestIdMiddleware)
+    app.add_middleware(RequestIdMiddleware, in_log=settings.log_format == "json")
     if settings.otel_endpoint:
         from app.api.middleware.tracing import TracingMiddleware  # needs the extra `otel`
 
