@@ -68,6 +68,7 @@ from app.store.opening import open_store
 from app.store.store import ModelStore
 from app.system.pool_process import ProcessLimits
 from app.system.process_pool import ProcessPool
+from app.telemetry.start import start_tracing, stop_tracing
 
 _JOB_PATHS = {
     "/v1/pretraining/jobs": "Pretraining jobs",
@@ -98,6 +99,7 @@ def create_app(
     found, the routes of jobs and files answer 503 and inference works.
     """
     settings = settings or Settings()
+    start_tracing(settings.otel_endpoint, settings.otel_sample_ratio, "cloze-api", __version__)
     metrics = ServerMetrics()
     store = store or open_store(settings, check=True)
     pool = pool or build_pool(settings, store, load=load, observer=metrics)
@@ -195,6 +197,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             return_exceptions=True,
         )
         await _wait_briefly(stops)
+        if services.settings.otel_endpoint:
+            await asyncio.to_thread(stop_tracing)
 
 
 async def _wait_briefly(stops: "asyncio.Future[list[Any]]") -> None:
@@ -272,7 +276,11 @@ def _add_middleware(app: FastAPI, services: Services) -> None:
             expose_headers=("*",),
         )
     app.add_middleware(MetricsMiddleware, metrics=services.metrics)
-    app.add_middleware(RequestIdMiddleware)
+    app.add_middleware(RequestIdMiddleware, in_log=settings.log_format == "json")
+    if settings.otel_endpoint:
+        from app.api.middleware.tracing import TracingMiddleware  # needs the extra `otel`
+
+        app.add_middleware(TracingMiddleware)
     if settings.access_log or settings.log_level == "debug":
         app.add_middleware(AccessLogMiddleware)
     app.add_middleware(PathMiddleware, root_path=settings.root_path or "")

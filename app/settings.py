@@ -35,6 +35,8 @@ class Settings(BaseSettings):
     workers: int = Field(1, ge=0)  # worker processes that run with the embedded Redis
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["text", "json"] = "text"
+    otel_endpoint: str | None = None  # an OpenTelemetry collector, as http://127.0.0.1:4318; needs the extra `otel`
+    otel_sample_ratio: float = Field(1.0, ge=0, le=1)  # of the requests and attempts that are traced
     access_log: bool = False  # one line for each request; also with the log level debug
 
     api_keys: Annotated[tuple[str, ...], NoDecode] = ()  # comma-separated; empty: no key is required

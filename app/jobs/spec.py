@@ -130,6 +130,7 @@ class Job(BaseModel):
     deadline: float | None = None
     pause_requested: bool = False  # of a running job, until it has stopped
     publish_requested: bool = False  # cancelled, but its last checkpoint is wanted; of a sweep, its best result
+    trace: str | None = None  # the W3C traceparent of the request that has made it, if that was traced
     worker: str | None = None
     lease_until: float | None = None
     progress: Progress = Progress()

@@ -35,6 +35,7 @@ class Entry(Generic[K]):
     key: K
     future: Future[Any]
     padded: bool = True
+    span: object = None  # of the request, if it is traced
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -30,6 +30,7 @@ from app.serving.intra_op_threads import IntraOpThreads
 from app.serving.model_usage import ModelUsage
 from app.serving.observer import EngineObserver
 from app.serving.served_task import ServedTask
+from app.telemetry import tracing
 
 _RESTART_DELAY = 1.0  # seconds; a thread that dies at once may not spin
 
@@ -40,6 +41,7 @@ _log = logging.getLogger(__name__)
 class _Work:
     batch: Batch[ServedTask]
     collated: Any
+    collated_ns: int = 0  # Unix time at which the collation began, if batches are traced
 
 
 class Runner:
@@ -210,7 +212,7 @@ class Runner:
             self._count(1)  # before there is room for the next
             self._room.release()
         try:
-            if self._answered(work.batch, work.collated, number):
+            if self._answered(work, number):
                 self._budget.recover()
             else:
                 self._halve(work.batch, number)
@@ -227,15 +229,15 @@ class Runner:
         with self._guard:
             self._running += change
 
-    def _answered(self, batch: Batch[ServedTask], collated: Any, number: int) -> bool:
+    def _answered(self, work: _Work, number: int) -> bool:
         """Runs a batch on that replica and hands out its results; False if it does not fit in memory."""
-        served = batch.key
+        batch, served = work.batch, work.batch.key
         started = time.perf_counter()
         try:
             others_wait = self.batcher.waiting > 0
             with self._intra_op_threads.of(batch.tokens, others_wait=others_wait) as threads, torch.inference_mode():
                 torch.set_num_threads(threads)  # OpenMP keeps the number per thread
-                raws = served.handlers[self][number].run(collated)
+                raws = served.handlers[self][number].run(work.collated)
             torch.set_num_threads(self.forwards.threads)  # and threads that begin later take the last one
         except Exception as error:
             if is_out_of_memory(error):
@@ -248,9 +250,20 @@ class Runner:
             self._observer.on_batch(
                 served.model, served.task, self.name, size=len(batch.entries), tokens=batch.tokens, seconds=seconds
             )
+        if tracing.ACTIVE is not None:
+            self._trace(work, seconds)
         for entry, raw in zip(batch.entries, raws, strict=True):
             entry.future.set_result(raw)
         return True
+
+    def _trace(self, work: _Work, seconds: float) -> None:
+        if tracing.ACTIVE is not None:
+            served, entries = work.batch.key, work.batch.entries
+            named = {"model": served.model, "task": served.task, "device": self.name, "tokens": work.batch.tokens}
+            spans = [entry.span for entry in entries]
+            tracing.ACTIVE.on_batch(
+                named | {"inputs": len(entries)}, spans, collated_ns=work.collated_ns, forward_seconds=seconds
+            )
 
     def _halve(self, batch: Batch[ServedTask], number: int) -> None:
         """A batch that did not fit: its halves, each with an outcome of its own."""
@@ -265,7 +278,7 @@ class Runner:
         for entries in (batch.entries[: count // 2], batch.entries[count // 2 :]):
             half = Batch(batch.key, entries)
             try:
-                if (work := self._collated(half)) is not None and not self._answered(half, work.collated, number):
+                if (work := self._collated(half)) is not None and not self._answered(work, number):
                     self._halve(half, number)
             except Exception as error:
                 fail_or_die(entries, error)
@@ -273,7 +286,9 @@ class Runner:
     def _collated(self, batch: Batch[ServedTask]) -> _Work | None:
         """None if that failed, which its waiters have been told."""
         try:
-            return _Work(batch, batch.key.handlers[self][0].collate([entry.inputs for entry in batch.entries]))
+            began = 0 if tracing.ACTIVE is None else time.time_ns()
+            collate = batch.key.handlers[self][0].collate
+            return _Work(batch, collate([entry.inputs for entry in batch.entries]), began)
         except BaseException as error:
             fail_or_die(batch.entries, error)
             return None

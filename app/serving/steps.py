@@ -17,6 +17,7 @@ from app.serving.batches import Entry, Flow
 from app.serving.locating import of_item
 from app.serving.served_task import ServedTask
 from app.system.concurrency import ConcurrencyLimiter, TokenBudget, gather_or_cancel
+from app.telemetry.tracing import SPAN
 
 THREADS = 3  # of the executor's that one request takes at once, so that it leaves one to the others
 ITEMS = 64  # of a request that are answered step by step at once
@@ -35,7 +36,8 @@ async def run_rows(
     """Returns the raw result of each row, by its future. Raises the first error; a caller that leaves cancels them."""
     padded = served.handler.pads
     lined_up = zip(rows, futures, strict=True)
-    batcher.put([Entry(row.inputs, _cost(row), served.key, future, padded) for row, future in lined_up], flow)
+    span = SPAN.get()
+    batcher.put([Entry(row.inputs, _cost(row), served.key, future, padded, span) for row, future in lined_up], flow)
     await _wait_for_all(futures)
     return [future.result() for future in futures]
 

@@ -20,6 +20,7 @@ from app.settings import Settings
 from app.store.store import ModelEntry, ModelStore
 from app.system.disk_space import full_disk
 from app.system.locks import acquire_lock
+from app.telemetry.tracing import trace_attempt
 from app.training.hooks import Killed, Stopped
 from app.worker.backlog import Backlog
 from app.worker.reports import Reports
@@ -102,7 +103,9 @@ class AttemptRunner:
                 self._stop("cancel")
                 return
             if published is None:
-                published = execute(Attempt(job, self._claim, self._folder), self._reports, self._services)
+                with trace_attempt(job.id, self._claim.attempt, job.trace) as trace:
+                    self._reports.trace = trace
+                    published = execute(Attempt(job, self._claim, self._folder), self._reports, self._services)
         except (LeaseLost, StorageError):
             raise
         except Stopped as e:

@@ -4,6 +4,7 @@ import signal
 from collections.abc import Sequence
 from types import FrameType
 
+from app import __version__
 from app.jobs.connection import FOREVER, connect, find_url
 from app.jobs.files import FileStore
 from app.jobs.shared_files import open_shared_files
@@ -12,6 +13,7 @@ from app.settings import Settings
 from app.store.opening import open_store
 from app.system.log_format import configure_logging
 from app.system.priority import lower_priority
+from app.telemetry.start import start_tracing, stop_tracing
 from app.worker.attempt import AttemptRunner, AttemptServices, Execute
 
 _QUICK = 2.0  # seconds that a training step may lose to one try to speak to Redis
@@ -35,4 +37,8 @@ def run_attempt(arguments: Sequence[str], execute: Execute) -> None:
     quick = WorkerQueue(connect(url, retries=1, timeout=_QUICK))
     files = FileStore(redis, settings.files_dir, shared=open_shared_files(settings.storage))
     services = AttemptServices(settings, WorkerQueue(redis), files, open_store(settings, keep=True))
-    AttemptRunner(services, claim, lambda: draining, quick=quick).run(execute)
+    start_tracing(settings.otel_endpoint, settings.otel_sample_ratio, "cloze-trainer", __version__)
+    try:
+        AttemptRunner(services, claim, lambda: draining, quick=quick).run(execute)
+    finally:
+        stop_tracing()

@@ -10,6 +10,7 @@ from app.jobs.artifacts import JobArtifacts
 from app.jobs.findings import record_chosen, record_verdict
 from app.jobs.spec import Progress, Verdict
 from app.jobs.worker_queue import Claim, StopReason, WorkerQueue
+from app.telemetry.tracing import JobTrace
 from app.worker.backlog import Backlog
 from app.worker.loggers import Loggers
 from app.worker.system import SystemMetrics
@@ -52,6 +53,7 @@ class Reports:
         self._saved_at = 0.0
         self._system: SystemMetrics | None = None
         self._loggers: Loggers | None = None
+        self.trace: JobTrace | None = None  # that reports of the training are added to
 
     def attach(self, system: SystemMetrics, loggers: Loggers) -> None:
         """Adds the machine's metrics to those of the training, and sends both to the loggers too."""
@@ -68,6 +70,8 @@ class Reports:
         values = dict(data or {})
         if kind == "metrics":
             values |= self._system.sample() if self._system else {}
+            if self.trace is not None:
+                self.trace.on_metrics(values)
             if self._loggers:
                 self._loggers.log(values["step"], {k: v for k, v in values.items() if k != "step"})
         self._backlog.put(partial(self._queue.append_event, self._claim, message, level=level, type=kind, data=values))

@@ -1,8 +1,14 @@
+import json
 import logging
 from typing import Any
 
 import pytest
+from fastapi.testclient import TestClient
+from starlette.responses import PlainTextResponse
+from starlette.types import Receive, Scope, Send
 
+from app.api.middleware.request_id import RequestIdMiddleware
+from app.system.log_format import JsonFormatter
 from tests.api.conftest import FULL, MakeClient
 from tests.fakes.objective import MASK
 
@@ -62,6 +68,19 @@ def test_streams_count_their_lines(make_client: MakeClient, caplog: pytest.LogCa
     answer = client.post("/v1/fill-mask", content=body, headers={"content-type": "application/x-ndjson"})
     [line] = logged(caplog)
     assert (line["model"], line["inputs"], line["bytes"]) == (f"{FULL}@1", 40, len(answer.content))
+
+
+@pytest.mark.parametrize("in_log", [True, False])
+def test_json_lines_of_a_request_have_its_id(in_log: bool) -> None:
+    lines: list[dict[str, Any]] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        record = logging.LogRecord("app", logging.INFO, __file__, 1, "inside", (), None)
+        lines.append(json.loads(JsonFormatter().format(record)))
+        await PlainTextResponse("ok")(scope, receive, send)
+
+    TestClient(RequestIdMiddleware(app, in_log=in_log)).get("/", headers={"x-request-id": "mine-2"})
+    assert [line.get("request_id") for line in lines] == ["mine-2" if in_log else None]
 
 
 def test_it_is_off_unless_asked_for(make_client: MakeClient, caplog: pytest.LogCaptureFixture) -> None:

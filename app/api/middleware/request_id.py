@@ -21,11 +21,13 @@ _log = logging.getLogger(__name__)
 class RequestIdMiddleware:
     """Sets `x-request-id` on every response: the client's, if it is well-formed, else a new one.
 
-    Answers 500 to an exception that no other handler has caught.
+    Answers 500 to an exception that no other handler has caught. in_log: whether each line of the log of a request
+    gets its id as a field.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, *, in_log: bool = False) -> None:
         self.app = app
+        self.in_log = in_log
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -34,7 +36,8 @@ class RequestIdMiddleware:
         given = Headers(scope=scope).get(HEADER, "")
         request_id = given if _ACCEPTED.fullmatch(given) else uuid.uuid4().hex
         scope.setdefault("state", {})["request_id"] = request_id
-        add_log_fields(request_id=request_id)
+        if self.in_log:
+            add_log_fields(request_id=request_id)
         started = False
 
         async def send_with_id(message: Message) -> None:
