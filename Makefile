@@ -67,7 +67,7 @@ clean: ## everything that can be made again; var/ and model_store/ stay
 	$(PIP) --quiet --no-deps --upgrade --target .venv/published rxnmapper langchain-huggingface
 	@touch .venv/installed $@
 
-# 400 MB that only the tests of these clients need.
+# 650 MB that only the tests of these clients, and of a cluster of Ray, need.
 .venv/installed-clients: .venv/installed-dev
-	$(PIP) --editable '.[dev,clients,deploy]'
+	$(PIP) --editable '.[dev,clients,deploy,ray]'
 	@touch .venv/installed .venv/installed-dev $@

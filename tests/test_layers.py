@@ -59,6 +59,9 @@ INNER: dict[str, set[str]] = {
     "training.hooks": set(),
     "training.data": {"training.hooks"},
     "training.loop": {"training.hooks", "training.data"},
+    "training.cluster.messages": set(),
+    "training.cluster.client": {"training.hooks", "training.cluster.messages"},
+    "training.cluster.server": {"training.hooks", "training.cluster.messages"},
 }
 
 # Libraries that only some layers may know.
@@ -85,6 +88,7 @@ CONFINED: dict[str, set[str]] = {
     "tokenizers": {"modalities", "training"},
     "onnx_ir": {"modalities"},
     "onnxruntime": {"modalities"},
+    "ray": {"training.cluster.ray_run"},
 }
 
 # Beside being in a layer that may: what has to start fast, or to run without a model.

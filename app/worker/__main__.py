@@ -47,7 +47,7 @@ def main() -> None:
         settings,
         trainer=[sys.executable, "-m", "app.worker.run_job"],
         environment=trainer_environment(settings, url),
-        capabilities=capabilities(settings.devices[0], settings.training_threads),
+        capabilities=capabilities(settings.devices[0], settings.training_threads, settings.trainer),
     ).run()
 
 
