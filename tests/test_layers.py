@@ -62,6 +62,7 @@ INNER: dict[str, set[str]] = {
     "training.cluster.messages": set(),
     "training.cluster.client": {"training.hooks", "training.cluster.messages"},
     "training.cluster.server": {"training.hooks", "training.cluster.messages"},
+    "training.cluster.waiting": {"training.hooks"},
 }
 
 # Libraries that only some layers may know.

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import app
@@ -37,6 +38,8 @@ def main() -> None:
     register_methods()
     settings = Settings()
     configure_logging(settings.log_level, settings.log_format)
+    if settings.trainer == "ray" and find_spec("ray") is None:
+        raise SystemExit("cloze worker: CLOZE_TRAINER=ray needs Ray; install it with pip install 'cloze[ray]'")
     try:
         url = find_url(settings.redis_url, settings.var_dir)
     except AppError as e:

@@ -3,13 +3,17 @@
 Ray is imported when a run begins: it is the optional extra `ray`.
 """
 
+import logging
+import multiprocessing
 import os
 import secrets
-import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,14 +21,16 @@ import torch.distributed as dist
 
 from app.errors import NotReady
 from app.training.cluster.client import connect_hooks, report_life
-from app.training.cluster.messages import SILENT_SECONDS
+from app.training.cluster.messages import SILENT_SECONDS, portable
 from app.training.cluster.server import RunServer
-from app.training.hooks import Hooks, Killed
+from app.training.cluster.waiting import wait_for_cluster
+from app.training.hooks import Hooks, Killed, Stopped
 from app.training.job import TrainingJob, TrainingResult
 from app.training.loop.distributed import TIMEOUT, ProcessGroup, SilentHooks
 from app.training.run import run_in_group
 
 _CLOSE_SECONDS = 20.0  # for Ray to end a run whose processes have ended
+_POLL_SECONDS = 1.0
 # Ray's own settings, unless the operator has set them. It hides no GPU from a process that asks for none.
 _ENVIRONMENT = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
@@ -67,61 +73,96 @@ def run_on_ray(job: TrainingJob, plan: ClusterPlan, hooks: Hooks) -> TrainingRes
         Stopped: The run was told to stop before its first step.
         Killed: A process or its machine was lost.
     """
-    os.environ.update({name: value for name, value in _ENVIRONMENT.items() if name not in os.environ})
-    ray, train = _import_ray()
-    key = secrets.token_bytes(32)
-    size, silent = job.hyperparameters.processes, plan.silent_seconds
-    with (
-        _connect_to_cluster(ray, plan.address) as host,
-        RunServer(hooks, size, host, key, silent_seconds=silent) as server,
-    ):
-        work = {"job": _with_absolute_paths(job), "address": server.address, "key": key, "plan": plan}
-        fitting = threading.Thread(target=_fit, args=(train, work, server.fail), name="fit", daemon=True)
-        fitting.start()
-        result: TrainingResult = server.wait()
-        fitting.join(_CLOSE_SECONDS)
-        return result
-
-
-def _import_ray() -> tuple[Any, Any]:
-    try:
-        import ray
-        import ray.train.torch
-    except ImportError as e:
-        raise NotReady(
-            "CLOZE_TRAINER=ray needs Ray: install the extra `ray`, pip install 'cloze[ray]', on the machine of the"
-            f" worker ({e})"
-        ) from e
-    return ray, ray.train
+    if find_spec("ray") is None:
+        raise NotReady("CLOZE_TRAINER=ray needs Ray: install the extra `ray`, pip install 'cloze[ray]'")
+    if plan.address:
+        wait_for_cluster(plan.address, hooks)
+    job, key = _with_absolute_paths(job), secrets.token_bytes(32)
+    with _start_driver(plan, job) as (driver, connection):
+        host = _wait_for_driver(connection, hooks)
+        size, silent = job.hyperparameters.processes, plan.silent_seconds
+        with RunServer(hooks, size, host, key, silent_seconds=silent) as server:
+            connection.send({"job": job, "address": server.address, "key": key, "plan": plan})
+            threading.Thread(target=_watch, args=(connection, server.fail), name="driver", daemon=True).start()
+            result: TrainingResult = server.wait()
+            driver.join(_CLOSE_SECONDS)
+            return result
 
 
 @contextmanager
-def _connect_to_cluster(ray: Any, address: str | None) -> Iterator[str]:
-    """Yields this machine's address within the cluster. The run's processes end with the context."""
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+def _start_driver(plan: ClusterPlan, job: TrainingJob) -> Iterator[tuple[BaseProcess, Connection]]:
+    """Starts Ray's driver in a process of its own, and yields it with a connection to it.
+
+    When it is killed, Ray ends all that it has started. Within this process Ray could not be stopped while it waits,
+    and would set handlers of signals.
+    """
+    context = multiprocessing.get_context("spawn")  # a fork is not safe after torch has started threads
+    own, other = context.Pipe()
+    driver = context.Process(target=_drive, args=(other, plan.address, job.bind, os.getpid()), daemon=True)
+    driver.start()
+    other.close()
     try:
-        ray.init(address=address or "auto", log_to_driver=True, logging_level="WARNING", include_dashboard=False)
-    except (ConnectionError, ValueError) as e:
-        raise NotReady(f"no Ray cluster answers at {address or 'the address of this machine'}: {e}") from e
-    finally:  # Ray's handler would end this process where SIGTERM asks it to hand the job back
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
-    try:
-        yield ray.util.get_node_ip_address()
+        yield driver, own
     finally:
-        ray.shutdown()
+        driver.kill()
+        driver.join()
+        own.close()
 
 
-def _fit(train: Any, work: Mapping[str, Any], fail: Callable[[BaseException], None]) -> None:
-    """Has Ray run the processes once, and reports how that failed."""
+def _wait_for_driver(connection: Connection, hooks: Hooks) -> str:
+    """Returns this machine's address within the cluster, once the driver knows it."""
+    while not connection.poll(_POLL_SECONDS):
+        if reason := hooks.should_stop():
+            raise Stopped(reason)
+    try:
+        found = connection.recv()
+    except EOFError as e:
+        raise Killed("the driver of Ray ended early") from e
+    if isinstance(found, BaseException):
+        raise found
+    return str(found)
+
+
+def _watch(connection: Connection, fail: Callable[[BaseException], None]) -> None:
+    """Reports how the driver failed."""
+    try:
+        error = connection.recv()
+    except (EOFError, OSError):
+        error = Killed("the driver of Ray ended early")
+    if error is not None:
+        fail(error)
+
+
+def _drive(connection: Connection, address: str | None, bind: Callable[[int], None], parent: int) -> None:
+    """The work of the driver: joins the cluster, then has it run the processes once."""
+    bind(parent)
+    os.environ.update({name: value for name, value in _ENVIRONMENT.items() if name not in os.environ})
+    try:
+        import ray
+        import ray.train.torch
+
+        cluster: Any = ray
+        cluster.init(
+            address=address or "auto", log_to_driver=True, logging_level=logging.WARNING, include_dashboard=False
+        )
+    except ImportError as e:
+        connection.send(NotReady(f"CLOZE_TRAINER=ray needs all of the extra `ray`, pip install 'cloze[ray]': {e}"))
+    except (ConnectionError, ValueError) as e:
+        connection.send(NotReady(f"no Ray cluster answers at {address or 'the address of this machine'}: {e}"))
+    else:
+        connection.send(cluster.util.get_node_ip_address())
+        connection.send(_fit(ray.train, connection.recv()))
+
+
+def _fit(train: Any, work: Mapping[str, Any]) -> BaseException | None:
+    """Has Ray run the processes, and returns why that failed."""
     try:
         _make_trainer(train, work).fit()
     except train.TrainingFailedError as e:  # of a process that has told its error itself, or that was lost
-        fail(Killed(f"Ray ended the training processes: {type(e).__name__}: {e}"))
-    except SystemExit:  # by which Ray ends what waits for it when its connection closes
-        fail(Killed("the connection to the Ray cluster closed"))
+        return Killed(f"Ray ended the training processes: {type(e).__name__}: {e}")
     except Exception as e:
-        fail(e)
+        return portable(e)
+    return None
 
 
 def _make_trainer(train: Any, work: Mapping[str, Any]) -> Any:

@@ -1,7 +1,10 @@
 """Runs on a cluster of two nodes, which are processes of this machine."""
 
+import asyncio
+import json
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +12,22 @@ import numpy as np
 import psutil
 import pytest
 
+from app.jobs.kinds import JobState, PretrainingSpec, Resources
+from app.jobs.spec import Job
+from app.methods import MlmHyperparameters
 from app.training.hooks import Killed
-from app.training.job import TrainingJob
+from app.training.job import TrainingJob, TrainingResult
 from app.training.run import run
-from tests.fakes.runs import Recorder, same, weights
+from app.worker.attempt import AttemptRunner
+from app.worker.train_job import execute
+from tests.fakes.forks import FORKS
+from tests.fakes.peers import accept
+from tests.fakes.redis import redis, redis_server
+from tests.fakes.runs import SMALL, Recorder, same, weights
+from tests.fakes.tiny_models import CORPUS
+from tests.worker.conftest import AllServices, services, settings
+
+__all__ = ["redis", "redis_server", "services", "settings"]
 
 ray = pytest.importorskip("ray", reason="needs the extra `ray`")
 pytest.importorskip("ray.train", reason="needs the extra `ray`")
@@ -63,22 +78,54 @@ class NodeKiller(Recorder):
             self.cluster.remove_node(node, allow_graceful=False)
 
 
-def test_two_nodes_equal_one_process_and_the_loss_of_one_is_made_good(
-    job: Callable[..., TrainingJob], cluster: Cluster
+def test_two_nodes_equal_one_machine_and_the_loss_of_one_is_made_good(
+    job: Callable[..., TrainingJob], cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def train(name: str, attempt: int, hooks: Recorder) -> Any:
-        plan = ClusterPlan(f"{name}-{attempt}", cluster.address, nodes=2)
-        return run_on_ray(job(name, processes=2, **OPTIONS), plan, hooks)
+    def train(attempt: int, hooks: Recorder) -> TrainingResult:
+        plan = ClusterPlan(f"run-{attempt}", cluster.address, nodes=2)
+        return run_on_ray(job("run", processes=2, **OPTIONS), plan, hooks)
 
     alone = run(job("one", **OPTIONS), Recorder())
-    hooks = Recorder()
-    both = train("two", 1, hooks)
-    for key, value in weights(alone).items():
-        np.testing.assert_allclose(value, weights(both)[key], atol=1e-4, err_msg=key)
-    assert hooks.checkpoints == [3, 6]
+    with monkeypatch.context() as patch:
+        patch.setattr("app.training.loop.distributed.multiprocessing.get_context", lambda method: FORKS)
+        undisturbed = run(replace(job("two", processes=2, **OPTIONS), bind=accept), Recorder())
 
+    killer, hooks = NodeKiller(cluster, step=4), Recorder()
     with pytest.raises(Killed):
-        train("killed", 1, NodeKiller(cluster, step=4))
+        train(1, killer)
     cluster.add_node(node_ip_address=OTHER, **NODE)
-    again = train("killed", 2, Recorder())
-    assert same(again, both)
+    resumed = train(2, hooks)
+    assert (killer.checkpoints, hooks.checkpoints) == ([3], [6])
+    assert same(resumed, undisturbed)
+    for key, value in weights(alone).items():
+        np.testing.assert_allclose(value, weights(resumed)[key], atol=1e-4, err_msg=key)
+
+
+def test_a_job_waits_for_the_cluster_and_is_published(services: AllServices, cluster: Cluster) -> None:
+    settings = services.settings.model_copy(update={"trainer": "ray", "ray_address": cluster.address})
+    on_ray = replace(services, settings=settings)
+    content = "\n".join(json.dumps({"text": text}) for text in CORPUS).encode()
+    file = asyncio.run(services.files.create("a.jsonl", "fine-tune", [content], len(content)))
+    spec = PretrainingSpec(
+        model="bert-tiny",
+        method="mlm",
+        hyperparameters=MlmHyperparameters(**SMALL, max_steps=2, processes=2).model_dump(),
+        training_files=(file.id,),
+        resources=Resources(nodes=2, device="cpu"),
+        name="tiny",
+    )
+    job = services.jobs.create(spec)
+
+    def attempt() -> Job:
+        claim = services.queue.claim("w1", 600)
+        assert claim is not None
+        if claim.attempt == 1:
+            services.jobs.pause(job.id)
+        AttemptRunner(on_ray, claim, lambda: False).run(execute)
+        return services.jobs.get(job.id)
+
+    assert attempt().state is JobState.PAUSED
+    services.jobs.resume(job.id)
+    ended = attempt()
+    assert (ended.state, ended.result_model) == (JobState.SUCCEEDED, "tiny@1"), ended.error
+    assert (ended.progress.step, ended.attempt) == (2, 2)
