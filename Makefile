@@ -67,8 +67,8 @@ clean: ## everything that can be made again; var/ and model_store/ stay
 	$(PIP) --quiet --no-deps --upgrade --target .venv/published rxnmapper langchain-huggingface
 	@touch .venv/installed $@
 
-# 500 MB that only the tests of these clients, and of object storage, need.
+# 700 MB that only the tests of these clients, of object storage and of a cluster of Ray need.
 .venv/installed-clients: .venv/installed-dev tests/s3-server.txt
-	$(PIP) --editable '.[dev,clients,deploy]'
+	$(PIP) --editable '.[dev,clients,deploy,ray]'
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --upgrade --target .venv/s3-server --requirement tests/s3-server.txt
 	@touch .venv/installed .venv/installed-dev $@

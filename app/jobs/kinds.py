@@ -34,6 +34,16 @@ class Resources(JsonModel):
         None, gt=0, le=1e6, description="Memory in GB: that of the GPU for `cuda`, otherwise that of the machine"
     )
     threads: int | None = Field(None, ge=1, le=100_000, description="Number of threads that the job needs")
+    nodes: int | None = Field(
+        None,
+        ge=1,
+        le=64,
+        description="Number of machines over which the `processes` of the job are spread evenly. More than one needs"
+        " `CLOZE_TRAINER=ray`; `memory_gb` and `threads` are those of each machine then",
+    )
+    gpus: int | None = Field(
+        None, ge=1, le=64, description="Number of GPUs of the job, which is that of its `processes`"
+    )
 
 
 class Webhook(BaseModel):

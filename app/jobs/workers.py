@@ -1,7 +1,7 @@
 """Which workers there are: each says so at every beat, and is forgotten when it falls silent."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -21,6 +21,9 @@ class Capabilities(BaseModel):
     memory_gb: float | None = Field(None, description="Memory of the machine in GB; null if it is not known")
     gpu_memory_gb: float | None = Field(None, description="Memory of the GPU that jobs run on, in GB")
     threads: int | None = Field(None, description="Number of threads of a job")
+    trainer: Literal["local", "ray"] = Field(
+        "local", description="Where jobs train: on the worker's machine, or on a cluster of Ray"
+    )
 
 
 class MachineUse(BaseModel):
@@ -80,11 +83,17 @@ class WorkerRegistry:
 
 
 def fits(wanted: Resources, offered: Capabilities) -> bool:
-    """Whether a worker can do what asks for `wanted`; what it does not know of itself it is trusted with."""
-    device = wanted.device or offered.devices[0]
+    """Whether a worker can do what asks for `wanted`; what it does not know of itself it is trusted with.
+
+    A cluster places the processes itself, and lets them wait until there is what they need.
+    """
+    if offered.trainer == "ray":
+        return True
+    device = wanted.device or ("cuda" if wanted.gpus else offered.devices[0])
     memory = offered.gpu_memory_gb if device == "cuda" else offered.memory_gb
     return (
         device in offered.devices
+        and (wanted.nodes or 1) == 1
         and (wanted.memory_gb is None or memory is None or memory >= wanted.memory_gb)
         and (wanted.threads is None or offered.threads is None or offered.threads >= wanted.threads)
     )
@@ -115,6 +124,8 @@ def _is_busy(worker: WorkerInfo, job: Job) -> bool:
 
 
 def _describe(offered: Capabilities) -> str:
+    if offered.trainer == "ray":
+        return "a cluster of Ray"
     parts = [", ".join(offered.devices)]
     parts += [f"{offered.memory_gb:.0f} GB"] if offered.memory_gb else []
     parts += [f"{offered.gpu_memory_gb:.0f} GB of GPU memory"] if offered.gpu_memory_gb else []

@@ -25,6 +25,7 @@ from app.settings import Settings
 from app.store.names import MAX_NAME_LENGTH, check_new_name
 from app.submission.estimates import estimate, recent_jobs
 from app.submission.evaluations import build_interval_evaluations, check_evaluations
+from app.submission.placement import check_placement
 from app.submission.submission import Submission, SubmissionServices
 from app.submission.training_choice import TrainingChoice, choose_training, prefix_fields
 from app.submission.webhooks import resolve_webhook
@@ -78,6 +79,7 @@ async def check_submission(submission: Submission, services: SubmissionServices)
     method = METHODS[choice.method_name]
     await asyncio.to_thread(check_evaluations, submission.evaluations, method, services)
     _check_early_stopping(submission, choice)
+    check_placement(submission, choice.hyperparameters, services.settings.trainer)
     check = modality.check(choice.hyperparameters)
     async with services.admit_check():
         training = [await _check_file(services, file, "training_file", check) for file in submission.files]

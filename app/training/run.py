@@ -36,16 +36,17 @@ def run(job: TrainingJob, hooks: Hooks) -> TrainingResult:
     with launch_group(
         job.hyperparameters.processes, job.run_dir, partial(_run_peer, replace(job, probes=())), job.bind
     ) as group:
-        return _run(job, hooks, group)
+        return run_in_group(job, hooks, group)
 
 
 def _run_peer(job: TrainingJob, group: ProcessGroup) -> None:
-    _run(job, SilentHooks(), group)
+    run_in_group(job, SilentHooks(), group)
 
 
-def _run(job: TrainingJob, hooks: Hooks, group: ProcessGroup) -> TrainingResult:
+def run_in_group(job: TrainingJob, hooks: Hooks, group: ProcessGroup) -> TrainingResult:
+    """Runs a job as one process of a group. `hooks` are those of rank 0, and SilentHooks in the others."""
     keep_memory()
-    torch.set_num_threads(max(1, job.threads // group.size))
+    torch.set_num_threads(max(1, job.threads // group.local_size))
     torch.manual_seed(job.hyperparameters.seed)
     device = _device(job.device, group)
     with group.run_main_first():
@@ -146,10 +147,12 @@ def _device(name: str, group: ProcessGroup) -> torch.device:
     if device.type == "cpu" or group.size == 1:
         return device
     first, count = device.index or 0, torch.cuda.device_count()
-    if first + group.size > count:
-        raise InvalidValue(f"{group.size} processes need a GPU each, and there are {count - first}", param="processes")
-    torch.cuda.set_device(first + group.rank)
-    return torch.device("cuda", first + group.rank)
+    if first + group.local_size > count:
+        raise InvalidValue(
+            f"{group.local_size} processes need a GPU each, and there are {count - first}", param="processes"
+        )
+    torch.cuda.set_device(first + group.local_rank)
+    return torch.device("cuda", first + group.local_rank)
 
 
 def use_eager_attention(model: PreTrainedModel) -> None:

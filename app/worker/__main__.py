@@ -2,6 +2,7 @@
 
 import os
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import app
@@ -39,6 +40,8 @@ def main() -> None:
     register_methods()
     settings = Settings()
     configure_logging(settings.log_level, settings.log_format)
+    if settings.trainer == "ray" and find_spec("ray") is None:
+        raise SystemExit("cloze worker: CLOZE_TRAINER=ray needs Ray; install it with pip install 'cloze[ray]'")
     try:
         url = find_url(settings.redis_url, settings.var_dir)
         open_store(settings, check=True)
@@ -51,7 +54,7 @@ def main() -> None:
         settings,
         trainer=[sys.executable, "-m", "app.worker.run_job"],
         environment=trainer_environment(settings, url),
-        capabilities=capabilities(settings.devices[0], settings.training_threads),
+        capabilities=capabilities(settings.devices[0], settings.training_threads, settings.trainer),
     ).run()
 
 

@@ -4,6 +4,7 @@ import ctypes
 import importlib.metadata
 import os
 from pathlib import Path
+from typing import Literal
 
 from app.jobs.workers import Capabilities, MachineUse
 from app.system.cgroups import read_memory_limit
@@ -13,7 +14,7 @@ from app.system.proc import read_memory
 _GIB = 1024**3
 
 
-def capabilities(device: str, threads: int) -> Capabilities:
+def capabilities(device: str, threads: int, trainer: Literal["local", "ray"] = "local") -> Capabilities:
     """Returns the resources for jobs on this machine; `device` is CLOZE_DEVICE. Loads no torch, which takes seconds."""
     gpus = [] if device == "cpu" else _gpu_memories()
     devices = {"auto": ("cuda", "cpu") if gpus else ("cpu",), "cpu": ("cpu",)}.get(device, ("cuda",))
@@ -23,6 +24,7 @@ def capabilities(device: str, threads: int) -> Capabilities:
         memory_gb=round(_memory() / _GIB, 1),
         gpu_memory_gb=round(gpus[index] / _GIB, 1) if "cuda" in devices and index < len(gpus) else None,
         threads=threads,
+        trainer=trainer,
     )
 
 

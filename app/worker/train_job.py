@@ -10,6 +10,7 @@ from app.settings import Settings
 from app.system.child import die_with_parent
 from app.system.disk_space import DiskReserve
 from app.system.pool_process import ProcessLimits
+from app.training.cluster.ray_run import ClusterPlan, run_on_ray
 from app.training.data.source_file import SourceFile
 from app.training.job import TrainingJob, TrainingResult
 from app.training.run import run
@@ -25,17 +26,37 @@ from app.worker.system import SystemMetrics
 def train(attempt: Attempt, reports: Reports, services: AttemptServices) -> TrainingResult:
     with RemoteFiles(attempt, reports, services) as remote:
         training = describe_run(attempt, services, remote)
+        if services.settings.trainer == "ray":
+            return _train(attempt, reports, services.settings, training)
         with open_probes(pretraining_spec(attempt.job), services, training.device) as probes:
             return _train(attempt, reports, services.settings, replace(training, probes=probes))
 
 
 def _train(attempt: Attempt, reports: Reports, settings: Settings, training: TrainingJob) -> TrainingResult:
-    device = resolve_device(training.device)
+    on_ray = settings.trainer == "ray"
+    device = resolve_device("cpu" if on_ray else training.device)  # of this machine, whose metrics are reported
     with open_loggers(attempt.job, attempt.folder, settings.mlflow_tracking_uri, settings.mlflow_experiment) as loggers:
         reports.attach(SystemMetrics(partial(gpu_metrics, device)), loggers)
-        result = run(training, reports)
+        result = run_on_ray(training, plan_cluster(attempt, settings), reports) if on_ray else run(training, reports)
         loggers.status = "KILLED" if result.outcome.stopped else "FINISHED"
     return result
+
+
+def plan_cluster(attempt: Attempt, settings: Settings) -> ClusterPlan:
+    """Returns where on the cluster the processes of an attempt are placed."""
+    spec = pretraining_spec(attempt.job)
+    wanted, processes = spec.resources, int(spec.hyperparameters.get("processes", 1))
+    on_each = max(1, processes // (wanted.nodes or 1))  # processes of a machine; of all if their number is open
+    device = wanted.device or ("cuda" if wanted.gpus or settings.devices[0].startswith("cuda") else "cpu")
+    memory = int(wanted.memory_gb * 2**30) // on_each if wanted.memory_gb and device == "cpu" else None
+    return ClusterPlan(
+        name=f"{attempt.job.id}-{attempt.claim.attempt}",
+        address=settings.ray_address,
+        nodes=wanted.nodes,
+        device=device,
+        cpus=max(1, (wanted.threads or on_each) // on_each),
+        memory_bytes=memory,
+    )
 
 
 def describe_run(attempt: Attempt, services: AttemptServices, remote: RemoteFiles) -> TrainingJob:

@@ -227,6 +227,10 @@ def test_a_job_that_no_worker_fits_says_so(make_job: MakeJob, jobs: JobSystem, j
     [
         ({"resources": {"device": "tpu"}}, "resources.device"),
         ({"resources": {"gpu": 1}}, "resources.gpu"),
+        ({"resources": {"nodes": 0}}, "resources.nodes"),
+        ({"resources": {"nodes": 2}}, "resources.nodes"),
+        ({"resources": {"gpus": 65}}, "resources.gpus"),
+        ({"resources": {"gpus": 2}}, "resources.gpus"),
         ({"priority": 1001}, "priority"),
         ({"deadline": 5}, "deadline"),
         ({"max_wall_minutes": 0}, "max_wall_minutes"),

@@ -70,6 +70,15 @@ def test_the_server_chooses_the_method_unless_it_is_named(sent: list[dict[str, A
     assert sent[0]["hyperparameters"] == sent[1]["hyperparameters"] == {"max_steps": 3}
 
 
+def test_resources_are_named(sent: list[dict[str, Any]], tmp_path: Path) -> None:
+    (tmp_path / "a.zip").write_bytes(b"")
+    command = ["pretrain", str(tmp_path / "a.zip"), "-m", "mae-tiny", "--resource", "device=cuda"]
+    assert CliRunner().invoke(cli.app, [*command, "--resource", "nodes=2"]).exit_code == 0
+    assert sent[0]["resources"] == {"device": "cuda", "nodes": 2}
+    refused = CliRunner().invoke(cli.app, [*command, "--resource", "nodes"])
+    assert refused.exit_code and "--resource takes KEY=VALUE" in str(refused.exception or refused.output)
+
+
 @pytest.mark.parametrize("weight", ["0", "-1", "nan", "inf"])
 def test_a_weight_is_a_number_above_zero(weight: str) -> None:
     with pytest.raises(InvalidValue, match="above 0"):

@@ -352,11 +352,15 @@ LARGE = Capabilities(devices=("cuda", "cpu"), memory_gb=64, gpu_memory_gb=24, th
         ({"device": "cpu", "memory_gb": 40}, False, True),
         ({"memory_gb": 20}, False, True),
         ({"threads": 4}, False, True),
+        ({"nodes": 1}, True, True),
+        ({"nodes": 2}, False, False),
+        ({"gpus": 2}, False, True),
     ],
 )
 def test_resources_are_matched(wanted: dict[str, object], small: bool, large: bool) -> None:
     resources = Resources.model_validate(wanted)
     assert (fits(resources, SMALL), fits(resources, LARGE)) == (small, large)
+    assert fits(resources, SMALL.model_copy(update={"trainer": "ray"}))
 
 
 def test_a_worker_takes_the_first_job_that_it_can_do(jobs: JobSystem, redis: Client) -> None:

@@ -206,7 +206,7 @@ def test_a_job_like_another_keeps_all_that_it_was_asked_for(visit: Visit, origin
     given = sent["method"]["mlm"]["hyperparameters"]
     assert (given["max_steps"], given["max_minutes"]) == (50_000, 30)
     assert sent["priority"] == 5
-    assert sent["resources"] == {"device": "cpu", "memory_gb": None, "threads": 1}
+    assert sent["resources"] == {"device": "cpu", "memory_gb": None, "threads": 1, "nodes": None, "gpus": None}
     assert sent["metadata"] == {"team": "savanna"}
 
     expect(page.get_by_text("Only where there is: device cpu, threads 1")).to_be_visible()

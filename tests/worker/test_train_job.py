@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 
-from app.jobs.kinds import EvaluationSpec, JobState, PretrainingSpec
+from app.jobs.kinds import EvaluationSpec, JobState, PretrainingSpec, Resources
 from app.methods import ContrastiveHyperparameters, MlmHyperparameters
 from app.modalities.text.load import load_text
 from app.store.manifest import Manifest
+from app.training.cluster.ray_run import ClusterPlan
 from app.types import Task
-from app.worker.attempt import AttemptRunner
-from app.worker.train_job import execute
+from app.worker.attempt import Attempt, AttemptRunner
+from app.worker.train_job import execute, plan_cluster
 from tests.fakes.runs import SMALL
 from tests.fakes.tiny_models import CORPUS, tiny_bert_folder
 from tests.worker.conftest import AllServices
@@ -100,3 +101,31 @@ def test_scores_on_labelled_items_are_metrics_of_the_job(services: AllServices) 
     scores = {event.data["step"]: event.data["eval_probe"] for event in events if "eval_probe" in event.data}
     assert scores.keys() == {0, 1, 2} and all(0 <= score <= 1 for score in scores.values())
     assert services.store.resolve("tiny").manifest.metrics["eval_probe"] == scores[2]
+
+
+@pytest.mark.parametrize(
+    ("resources", "processes", "expected"),
+    [
+        ({}, 2, {}),
+        ({"device": "cuda"}, 2, {"device": "cuda"}),
+        ({"gpus": 4, "nodes": 2, "threads": 8}, 4, {"device": "cuda", "nodes": 2, "cpus": 4}),
+        ({"nodes": 2, "memory_gb": 8, "threads": 1}, 4, {"nodes": 2, "memory_bytes": 4 * 2**30}),
+    ],
+)
+def test_resources_become_a_plan_of_the_cluster(
+    services: AllServices, tmp_path: Path, resources: dict[str, Any], processes: int, expected: dict[str, Any]
+) -> None:
+    spec = PretrainingSpec(
+        model="bert-tiny",
+        method="mlm",
+        hyperparameters=MlmHyperparameters(processes=processes).model_dump(),
+        training_files=(),
+        resources=Resources(**resources),
+        name="tiny",
+    )
+    job = services.jobs.create(spec)
+    claim = services.queue.claim("w1", 60)
+    assert claim is not None
+    settings = services.settings.model_copy(update={"trainer": "ray", "ray_address": "head:6379"})
+    plan = plan_cluster(Attempt(job, claim, tmp_path), settings)
+    assert plan == ClusterPlan(f"{job.id}-1", "head:6379", **expected)

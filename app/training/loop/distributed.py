@@ -36,10 +36,17 @@ _POLL_SECONDS = 0.05
 
 
 class ProcessGroup:
-    """This process as one of `size` that train together. In a group of one, every operation is free."""
+    """This process as one of `size` that train together. In a group of one, every operation is free.
 
-    def __init__(self, rank: int = 0, size: int = 1) -> None:
+    local_rank, local_size: The same among the processes on this machine; by default all are.
+    """
+
+    def __init__(
+        self, rank: int = 0, size: int = 1, *, local_rank: int | None = None, local_size: int | None = None
+    ) -> None:
         self.rank, self.size = rank, size
+        self.local_rank = rank if local_rank is None else local_rank
+        self.local_size = local_size or size
 
     @property
     def is_main(self) -> bool:

@@ -28,6 +28,8 @@ const KEPT = {
         device: resources.device,
         memory: resources.memory_gb && `${resources.memory_gb} GB`,
         threads: resources.threads,
+        nodes: resources.nodes,
+        GPUs: resources.gpus,
       },
       "Only where there is: ",
     ),
