@@ -20,6 +20,7 @@ from app.serving.steps import THREADS, finish_row, resume_steps, run_rows, run_s
 from app.store.store import ModelEntry
 from app.system.concurrency import gather_or_cancel
 from app.system.process_pool import ProcessPool
+from app.telemetry.tracing import SPAN
 from app.types import Task
 
 _CHUNK = 16  # items that a thread takes at once: a hop costs more than tokenizing one sentence
@@ -85,10 +86,14 @@ class Engine:
 
         Examples are files of Cloze's own, so they are decoded in this process: none is started for them.
         """
-        for served in self._served_tasks.values():
-            if (example := served.handler.example()) is not None:
-                for runner in self.runners:
-                    await self._answer(served.only_on(runner), [example], [Future()], trusted=True)
+        token = SPAN.set(None)  # the examples are not inputs of the request that waits for the model
+        try:
+            for served in self._served_tasks.values():
+                if (example := served.handler.example()) is not None:
+                    for runner in self.runners:
+                        await self._answer(served.only_on(runner), [example], [Future()], trusted=True)
+        finally:
+            SPAN.reset(token)
 
     async def wait_until_idle(self) -> None:
         """Returns once no request is in flight."""
