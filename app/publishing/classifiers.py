@@ -61,7 +61,9 @@ class ClassifierPublisher:
         with tempfile.TemporaryDirectory(prefix="cloze-head-") as temporary:
             head.save(Path(temporary) / HEAD)
             (Path(temporary) / "README.md").write_text(render(job, manifest, name, facts), encoding="utf-8")
-            return self.store.publish(Path(temporary), manifest, name=name, fence=fence, base=base)
+            return self.store.publish(
+                Path(temporary), manifest, name=name, fence=fence, base=base, since=job.created_at
+            )
 
     def _describe(self, job: Job, base: ModelEntry, head: ProbeHead, facts: ClassifierFacts) -> Manifest:
         items = head.classifier.labelled_items

@@ -88,6 +88,7 @@ class Publisher:
                 f"{checkpoint.id}/{digest[:16]}",  # an extension may come to the same step with other weights
                 fence,
                 is_result=False,
+                is_checked=name is not None,
             )
 
     def _publish(
@@ -100,11 +101,15 @@ class Publisher:
         fence: Callable[[], None] | None,
         *,
         is_result: bool = True,
+        is_checked: bool = False,
     ) -> ModelEntry:
+        """is_checked: whether the right to the name was checked just now, and not when the job was made."""
         manifest = self._complete(job, made, publication, is_result=is_result)
         text = card.render(job, manifest, name, read_held_out(self._jobs_dir, job.id))
         (folder / "README.md").write_text(text, encoding="utf-8")
-        return self._store.publish(folder, manifest, name=name, fence=fence)
+        return self._store.publish(
+            folder, manifest, name=name, fence=fence, since=None if is_checked else job.created_at
+        )
 
     def _license(self, base: str) -> str | None:
         """Returns the licence of the base, which may be deleted once the job has ended."""

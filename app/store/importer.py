@@ -111,6 +111,7 @@ class ImportingJob:
     request: Mapping[str, Any] | None = None
     fence: Callable[[], None] | None = None
     owner: str | None = None  # of the job
+    created_at: float | None = None  # Unix seconds
 
     def provenance(self) -> dict[str, Any]:
         return {"job_id": self.id, "owner": self.owner, "request": dict(self.request or {})} if self.id else {}
@@ -162,7 +163,7 @@ def import_model(
             **{"description": f"Imported from {origin}"} | staged.facts | job.provenance(),
         )
         progress.begin("Copying the model into the store")
-        return store.publish(chosen, manifest, name=name, fence=job.fence)
+        return store.publish(chosen, manifest, name=name, fence=job.fence, since=job.created_at)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import difflib
 from collections.abc import Callable
 from pathlib import Path
 
-from app.errors import InvalidValue, ModelNotFound
+from app.errors import Forbidden, InvalidValue, ModelNotFound
 from app.store.entry import MANIFEST, Entries, Fence, ModelEntry, VersionStorage, find_publication
 from app.store.folder_storage import FolderStorage
 from app.store.manifest import Manifest
@@ -74,6 +74,7 @@ class ModelStore:
         name: str,
         fence: Fence | None = None,
         base: ModelEntry | None = None,
+        since: float | None = None,
     ) -> ModelEntry:
         """Copies the files of `folder` in as the next version of `name`: whole or not at all.
 
@@ -84,11 +85,20 @@ class ModelStore:
         Nothing is published twice: a second call with the same `manifest.publication_id`, a job's by
         default, returns the first entry.
         `fence` runs right before the version appears, and stops it by raising.
+        since: Unix seconds at which the owner's right to the name was checked. Raises Forbidden if the name has been
+        new since then, and another owner has taken it.
         """
         check_new_name(name)
         if (published := find_publication(self._storage, name, manifest.publication_id)) is not None:
             return published
-        return self._storage.publish(folder, manifest, name, fence, base)
+
+        def check() -> None:
+            if since is not None:
+                self._check_owner(name, manifest.owner, since)
+            if fence is not None:
+                fence()
+
+        return self._storage.publish(folder, manifest, name, check, base)
 
     def set_alias(self, name: str, alias: str, version: int) -> None:
         """Points `name:alias` at a version, in one step."""
@@ -131,6 +141,13 @@ class ModelStore:
         return self._storage.delete(wanted.name, select)
 
     # Inside
+
+    def _check_owner(self, name: str, owner: str | None, since: float) -> None:
+        """Raises Forbidden for a name that another owner has taken since then. Operators may use all names."""
+        versions = self.versions(name)
+        first = versions[-1].manifest if versions else None
+        if owner is not None and first is not None and first.owner != owner and first.created >= int(since):
+            raise Forbidden(f"another API key has published a model {name!r} meanwhile: choose another name")
 
     def _latest(self, name: str) -> ModelEntry:
         for number in self._storage.numbers(name):

@@ -47,7 +47,7 @@ def execute(attempt: Attempt, reports: Reports, services: AttemptServices) -> Mo
             tools=import_tools(),
             options=ImportOptions(spec.architecture, spec.tokenizer_regex, spec.base),
             progress=JobProgress(reports),
-            job=ImportingJob(attempt.job.id, spec.request, reports.fence, attempt.job.owner),
+            job=ImportingJob(attempt.job.id, spec.request, reports.fence, attempt.job.owner, attempt.job.created_at),
         )
     reports.report_progress(Progress(percent=100.0))
     reports.on_event(f"Published {imported.id}: {', '.join(imported.manifest.tasks)}", {"model": imported.id})

@@ -5,13 +5,14 @@ import multiprocessing
 import os
 import shutil
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
-from app.errors import InsufficientStorage, InvalidModel, InvalidValue, ModelNotFound
+from app.errors import Forbidden, InsufficientStorage, InvalidModel, InvalidValue, ModelNotFound
 from app.store.manifest import Manifest
 from app.store.store import ModelEntry, ModelStore
 from app.types import ModalityName, Task
@@ -179,6 +180,21 @@ def test_a_raising_fence_leaves_nothing(store: ModelStore, folder: Path) -> None
     assert ids(store) == []
     assert not list(store.root.glob(".tmp-*"))
     assert publish(store, folder).version == 1
+
+
+def test_of_two_owners_that_want_a_new_name_the_first_gets_it(store: ModelStore, folder: Path) -> None:
+    def publish_as(owner: str | None, since: float) -> ModelEntry:
+        return store.publish(folder, MANIFEST.model_copy(update={"owner": owner}), name="m", since=since)
+
+    before = time.time()
+    publish_as("key-a", before)
+    with pytest.raises(Forbidden, match="another API key has published"):
+        publish_as("key-b", before)
+    publish_as("key-a", before)
+    publish_as(None, before)  # an operator
+    publish_as("key-b", time.time() + 60)  # an admin's, whose right was checked when the name was there
+
+    assert len(store.versions("m")) == 4
 
 
 def test_a_killed_publisher_leaves_nothing_visible_and_is_swept(store: ModelStore, folder: Path) -> None:
