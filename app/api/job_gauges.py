@@ -36,7 +36,7 @@ class JobsCollector(Collector):
         try:
             state = self._overview.read()
         except StorageError as error:
-            _log.warning("the metrics lack jobs: Redis does not answer: %s", error)
+            _log.warning("Redis does not answer, so the metrics of jobs are missing: %s", error)
             yield _redis_up(0)
             return
         yield _redis_up(1)

@@ -42,6 +42,6 @@ class ModelRights:
         other = next((entry for entry in entries if entry.manifest.owner != self.caller.owner), None)
         if other is not None:
             raise Forbidden(
-                f"the model {other.name!r} is not one of this API key: only its own key and admins may change it",
+                f"the model {other.name!r} belongs to another API key: only that key and admins may change it",
                 param=param,
             )

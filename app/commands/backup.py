@@ -97,7 +97,7 @@ def restore_backup(settings: Settings, source: Path) -> int:
         except FileExistsError as error:
             raise Conflict(f"{error.filename} is not empty; a backup is restored to new folders") from error
         except (tarfile.TarError, EOFError, UnicodeDecodeError) as error:
-            raise InvalidData(f"{source} is no backup, or not all of it: {error}") from error
+            raise InvalidData(f"{source} is not a complete backup: {error}") from error
         with _new_redis(settings, var) as redis:
             return load_records(redis, records)
 
@@ -203,7 +203,7 @@ def _extract(tar: tarfile.TarFile, folders: dict[str, Path], records: IO[bytes])
             target.parent.mkdir(parents=True, exist_ok=True)
             os.link(_inside(folders, member.linkname), target)
         else:
-            raise InvalidData(f"the backup has a member that is none of Cloze's: {member.name[:200]!r}")
+            raise InvalidData(f"the backup has a member that Cloze did not write: {member.name[:200]!r}")
     if expected is None or found != expected:
         raise InvalidData("the backup is not whole, or damaged: its digests are not those of its files")
 
@@ -239,5 +239,5 @@ def _inside(folders: dict[str, Path], name: str) -> Path:
     top, _, rest = name.partition("/")
     parts = rest.split("/")
     if top not in folders or not rest or any(part in ("", ".", "..") for part in parts):
-        raise InvalidData(f"the backup has a member that is none of Cloze's: {name[:200]!r}")
+        raise InvalidData(f"the backup has a member that Cloze did not write: {name[:200]!r}")
     return folders[top].joinpath(*parts)

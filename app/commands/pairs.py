@@ -40,7 +40,7 @@ def _name_all(rows: Iterable[Any], argument: str, *, first: int) -> list[dict[st
     """first: number of the first row in the file, for errors."""
     pairs = [_name(row, f"{argument}, row {number}") for number, row in enumerate(rows, first)]
     if not pairs:
-        raise EmptyInput(f"{argument} holds no pair")
+        raise EmptyInput(f"{argument} has no pairs")
     return pairs
 
 

@@ -197,7 +197,7 @@ class _Service:
             self._workers.terminate()  # at once, so that they save while requests finish
             if seconds:
                 self._tell(
-                    f"The server is not ready any more, and serves for {seconds:g} s. Stop it again to end this."
+                    f"/ready answers 503. Requests are served for {seconds:g} s more. Stop it again to end this."
                 )
                 # Clients and proxies are to open their next connection elsewhere. uvicorn makes the second list anew
                 # from the first every second.

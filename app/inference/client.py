@@ -12,7 +12,7 @@ class Client(Protocol):
         ...
 
     def note_model(self, name: str) -> None:
-        """Is told the name of the model that is to answer, without its version."""
+        """Receives the name of the model that is to answer, without its version."""
         ...
 
     def note_hits(self, hits: int, inputs: int) -> None:

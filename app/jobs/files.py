@@ -92,7 +92,7 @@ class FileStore:
         limit, owner = self._viewer.max_bytes, self._viewer.owner
         used = sum(file.bytes for file in self._read_all() if file.owner == owner) if limit else 0
         if used + size > limit > 0:
-            raise InsufficientStorage(f"the files of this API key may have {limit} bytes in all, and have {used}")
+            raise InsufficientStorage(f"the files of this API key have {used} bytes, and may have {limit} in all")
 
     def _keep_within_quota(self, upload: FileUpload) -> StoredFile:
         """Finishes an upload. Deletes it again if it is, with others that have ended meanwhile, beyond the quota."""
@@ -174,7 +174,7 @@ class FileStore:
                     shutil.rmtree(folder)
 
     def _is_recorded(self, file_id: str) -> bool:
-        """Whether a file is known. Also True for a name that is no id: it is not Cloze's to delete."""
+        """Whether a file is known. True for a name that is not an id, so that files of others are not deleted."""
         try:
             return bool(self._redis.exists(file_key(file_id)))
         except FileNotFound:

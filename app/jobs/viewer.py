@@ -7,7 +7,7 @@ from app.errors import QuotaExceeded
 
 @dataclass(frozen=True)
 class Viewer:
-    """On whose behalf jobs and files are read and made.
+    """The owner on whose behalf jobs and files are read and made.
 
     owner: the id of a key, which new objects carry; None: the operator. sees_all: whether objects of others are seen.
     max_jobs: of the owner's jobs that have not ended; max_bytes: of the owner's files. 0: no limit.

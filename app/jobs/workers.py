@@ -83,7 +83,7 @@ class WorkerRegistry:
 
 
 def fits(wanted: Resources, offered: Capabilities) -> bool:
-    """Whether a worker can do what asks for `wanted`; what it does not know of itself it is trusted with.
+    """Whether a worker has the `wanted` resources. Resources that it does not report count as sufficient.
 
     A cluster places the processes itself, and lets them wait until there is what they need.
     """

@@ -19,13 +19,13 @@ class BatchBudget:
         return self._tokens
 
     def shrink(self, padded: int) -> None:
-        """A batch of so many padded tokens did not fit in memory: from now on at most half of it."""
+        """Halves the budget after a batch of so many padded tokens did not fit in memory."""
         with self._guard:
             self._tokens = max(1, min(self._tokens, padded // 2))
             self._calm = 0
 
     def recover(self) -> None:
-        """A batch fitted. A shrunk budget grows back slowly: what took the memory may be gone."""
+        """Lets a reduced budget grow back slowly after a batch fitted: the memory may be free again."""
         with self._guard:
             self._calm += 1
             if self._calm >= _RECOVERY:

@@ -19,7 +19,7 @@ class ModelUsage:
             self._count += 1
 
     def end(self) -> None:
-        """Called when no variable of the thread refers to the model any more."""
+        """Ends the use by a thread. Call it when no variable of the thread refers to the model any more."""
         with self._changed:
             self._count -= 1
             if not self._count:

@@ -284,7 +284,7 @@ class Runner:
                 fail_or_die(entries, error)
 
     def _collated(self, batch: Batch[ServedTask]) -> _Work | None:
-        """None if that failed, which its waiters have been told."""
+        """Returns None if that failed; the waiters then have the error."""
         try:
             began = 0 if tracing.ACTIVE is None else time.time_ns()
             collate = batch.key.handlers[self][0].collate

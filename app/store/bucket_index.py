@@ -78,7 +78,9 @@ class BucketIndex:
             self._bucket.write(_GENERATION, secrets.token_hex(16).encode())
             self.refresh()
         except AppError as error:
-            _log.warning("others see a change of %s in half a minute: %s", self._bucket.url, error.message)
+            _log.warning(
+                "other processes see a change of %s only after half a minute: %s", self._bucket.url, error.message
+            )
 
     def refresh(self) -> None:
         """Reads what has changed. Raises NotReady."""

@@ -91,7 +91,7 @@ class BucketStorage:
         own = {path.as_posix(): hash_file(folder / path) for path in list_files(folder, {MANIFEST})}
         digests = dict(base.manifest.files if base is not None else {}) | own
         if not digests:
-            raise InvalidModel(f"{folder} holds no files to publish")
+            raise InvalidModel(f"{folder} has no files to publish")
         sources = {digest: folder / file for file, digest in own.items()}
         for digest, path in sources.items():
             self._upload(digest, path)

@@ -19,7 +19,7 @@ class AccessLogMiddleware:
     def __init__(self, app: ASGIApp, *, clock: Callable[[], float] = time.perf_counter) -> None:
         self.app = app
         self.clock = clock
-        _log.setLevel(logging.INFO)  # who turns it on wants it at every level of the rest
+        _log.setLevel(logging.INFO)  # the access log has a setting of its own, which log_level does not override
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
