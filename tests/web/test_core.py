@@ -55,7 +55,7 @@ def test_texts_are_rewritten_with_their_masks(page: Page) -> None:
     text = "It's a “well-known” [MASK], isn't it? Zürich’s 3.5 km."
     words = [word["text"] for word in call(page, "views/fill/words.js", "m.split(a)", text)]
     assert words == ["It's", "a", "well-known", "[MASK]", "isn't", "it", "Zürich’s", "3.5", "km"]
-    rewritten = "m.rewrite(a, m.split(a), [0, 8], w => ({3: '##s', 8: 'miles'})[w.index] ?? null)"
+    rewritten = "m.rewrite(a, m.split(a), {0: true, 8: true}, w => ({3: '##s', 8: 'miles'})[w.index] ?? null)"
     assert call(page, "views/fill/words.js", rewritten, text) == "[MASK] a “well-known”s, isn't it? Zürich’s 3.5 miles."
 
 

@@ -92,7 +92,7 @@ function lengthsOf(word, masked) {
 export const maskOf = (lengths) => (lengths === null ? "[MASK]" : `[MASK:${lengths}]`);
 
 /** Whether the server reads a text as one with spans. */
-export const hasSpans = (text) => text.includes("[MASK:");
+export const hasSpans = (text) => /\[MASK:[^[\]]{0,32}\]/.test(text);
 
 /**
  * Builds the text of a request. `fill(word)` returns the text in place of a mask, or null for a mask.
