@@ -45,6 +45,7 @@ def main(options: dict[str, Any]) -> dict[str, Any]:
             options["held_out"],
             max_minutes=minutes,
             batch_tokens=options["batch_tokens"],
+            export_dtype="bfloat16",  # as the shipped weights; four parts
         )
         result = run(job, Printer())
         parts = split_folder(result.folder, out)
