@@ -14,7 +14,7 @@ SLOW := api compat conformance contracts e2e evaluation shared_storage training 
 	serving/test_packing.py serving/test_replicas.py store/test_hub_download.py store/test_push_over_http.py system/test_process_pool.py
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help serve test test-fast check format bench study clean
+.PHONY: help serve test test-fast test-ray check format bench study clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST)
@@ -28,6 +28,9 @@ test: .venv/installed-dev ## every test, those of the page in a browser
 
 test-fast: .venv/installed-dev ## units without a browser, a server or a worker, in less than a minute
 	$(PYTEST) $(SLOW:%=--ignore=tests/%)
+
+test-ray: .venv/installed-ray ## training on a cluster of Ray, in two minutes on a quiet machine; "check" leaves it out
+	$(BIN)/python -m pytest -m ray tests/training/cluster
 
 check: .venv/installed-clients ## lint, format and types of Python and JavaScript, then every test
 	$(BIN)/ruff check .
@@ -67,8 +70,12 @@ clean: ## everything that can be made again; var/ and model_store/ stay
 	$(PIP) --quiet --no-deps --upgrade --target .venv/published rxnmapper langchain-huggingface
 	@touch .venv/installed $@
 
-# 700 MB that only the tests of these clients, of object storage and of a cluster of Ray need.
+# 500 MB that only the tests of these clients, and of object storage, need.
 .venv/installed-clients: .venv/installed-dev tests/s3-server.txt
-	$(PIP) --editable '.[dev,clients,deploy,ray]'
+	$(PIP) --editable '.[dev,clients,deploy]'
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --upgrade --target .venv/s3-server --requirement tests/s3-server.txt
+	@touch .venv/installed .venv/installed-dev $@
+
+.venv/installed-ray: .venv/installed-dev
+	$(PIP) --editable '.[dev,ray]'
 	@touch .venv/installed .venv/installed-dev $@
