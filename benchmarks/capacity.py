@@ -1,4 +1,4 @@
-"""What many models and many requests cost: python -m benchmarks.capacity, which prints the tables of docs/capacity.md.
+"""Computes what many models and requests cost: python -m benchmarks.capacity prints the tables of docs/capacity.md.
 
 Simulates the queue of a server with figures of RESULTS.md. It measures nothing, and is the same on every machine.
 """

@@ -1,6 +1,6 @@
-"""The device of the tests that need a GPU. Importing this skips the module on a machine without one.
+"""The device of the tests that need a GPU.
 
-`GPU_TESTS_DEVICE=cpu` runs those that can run without one, to try the tests themselves.
+`GPU_TESTS_DEVICE=cpu` runs the long ones on a CPU too, to try the tests themselves.
 """
 
 import os
@@ -8,8 +8,9 @@ import os
 import pytest
 import torch
 
-DEVICE = torch.device(os.environ.get("GPU_TESTS_DEVICE", "cuda"))
-if DEVICE.type == "cuda" and not torch.cuda.is_available():
-    pytest.skip("needs a CUDA device", allow_module_level=True)
+_ASKED = os.environ.get("GPU_TESTS_DEVICE")
+DEVICE = torch.device(_ASKED or ("cuda" if torch.cuda.is_available() else "cpu"))
 
+HAS_GPU = _ASKED is not None or DEVICE.type == "cuda"
 needs_cuda = pytest.mark.skipif(DEVICE.type != "cuda", reason="needs a CUDA device")
+needs_gpu = pytest.mark.skipif(not HAS_GPU, reason="needs a CUDA device")

@@ -11,9 +11,11 @@ from app.modalities.text.items import FillMaskItem
 from app.modalities.text.load import load_text
 from app.types import Pooling, Task
 from tests.conformance.text_types import TYPES, build_folder
-from tests.fakes.gpu import DEVICE
+from tests.fakes.gpu import DEVICE, HAS_GPU
 from tests.fakes.perform import perform
 
+if not HAS_GPU:
+    pytest.skip("needs a CUDA device", allow_module_level=True)
 pytestmark = pytest.mark.gpu
 
 TEXTS = [
